@@ -1,0 +1,117 @@
+/** What every error class takes beside its message. */
+export interface ChannelErrorOptions {
+  /** The error that led to this one. It never holds a credential. */
+  readonly cause?: unknown;
+}
+
+/**
+ * The class that every error of this library extends.
+ *
+ * @example
+ * ```ts
+ * import { Channel, ChannelError } from "@channelts/channel";
+ *
+ * await using ch = new Channel<string>();
+ * try {
+ *   await ch.get({ timeout: 0 });
+ * } catch (error) {
+ *   if (!(error instanceof ChannelError)) throw error;
+ *   error.name; // "ChannelTimeoutError"
+ * }
+ * ```
+ */
+export class ChannelError extends Error {
+  override readonly name: string = "ChannelError";
+
+  /** The value of a rejected `put`, so that the caller can send it again. Not enumerable, so that logs do not print it. */
+  declare readonly value?: unknown;
+
+  constructor(message: string, options: ChannelErrorOptions = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+  }
+}
+
+/** An operation took longer than its `timeout`, and the broker was reachable all the while. */
+export class ChannelTimeoutError extends ChannelError {
+  override readonly name = "ChannelTimeoutError";
+}
+
+/**
+ * What closed a channel: this handle's `close`, a `closeAll` or `delete` anywhere, or `missing`:
+ * a reference arrived to a channel that is no longer there.
+ */
+export type CloseReason = "close" | "closeAll" | "delete" | "missing";
+
+/** The handle, or the channel for everyone, is closed or deleted. */
+export class ChannelClosedError extends ChannelError {
+  override readonly name = "ChannelClosedError";
+  /** What closed the channel. */
+  readonly reason: CloseReason;
+
+  constructor(
+    message: string,
+    options: ChannelErrorOptions & { readonly reason?: CloseReason } = {},
+  ) {
+    super(message, options);
+    this.reason = options.reason ?? "close";
+  }
+}
+
+/** The broker could not be reached, or refused, or the connection was lost in mid-operation. */
+export class ChannelConnectionError extends ChannelError {
+  override readonly name = "ChannelConnectionError";
+  /** The broker's address, without credentials. */
+  readonly address: string;
+  /** Whether waiting may help: false for a wrong password, a missing vhost, or something that is no broker. */
+  readonly transient: boolean;
+
+  constructor(
+    message: string,
+    options: ChannelErrorOptions & { readonly address: string; readonly transient?: boolean },
+  ) {
+    super(message, options);
+    this.address = options.address;
+    this.transient = options.transient ?? true;
+  }
+}
+
+/** The configuration, a URI, a channel name or an option cannot be used. */
+export class ChannelConfigError extends ChannelError {
+  override readonly name = "ChannelConfigError";
+}
+
+/** A message that was received cannot be decoded. It carries the bytes, so that nothing is lost. */
+export class ChannelDecodeError extends ChannelError {
+  override readonly name = "ChannelDecodeError";
+  /** The message as it was received. */
+  readonly bytes: Uint8Array;
+  /** The message's MIME content type; empty if it had none. */
+  readonly contentType: string;
+
+  constructor(
+    message: string,
+    options: ChannelErrorOptions & { readonly bytes: Uint8Array; readonly contentType: string },
+  ) {
+    super(message, options);
+    this.bytes = options.bytes;
+    this.contentType = options.contentType;
+  }
+}
+
+/**
+ * A channel inside a value cannot travel this way: it would reach less far than the channel that
+ * carries it, or it names a broker that the receiving process has not configured.
+ */
+export class ChannelReferenceError extends ChannelError {
+  override readonly name = "ChannelReferenceError";
+  /** The received message, where the error is a receiver's. */
+  readonly bytes?: Uint8Array;
+
+  constructor(
+    message: string,
+    options: ChannelErrorOptions & { readonly bytes?: Uint8Array } = {},
+  ) {
+    super(message, options);
+    if (options.bytes !== undefined) this.bytes = options.bytes;
+  }
+}
