@@ -115,3 +115,26 @@ export class ChannelReferenceError extends ChannelError {
     if (options.bytes !== undefined) this.bytes = options.bytes;
   }
 }
+
+/**
+ * An error like `error` for one more caller: several may wait for the same thing, and each gets an
+ * error of its own, as a put's carries its value.
+ */
+export function errorAnew(error: unknown): unknown {
+  if (!(error instanceof ChannelError)) return error;
+  const Same = error.constructor as new (message: string, options: object) => ChannelError;
+  return new Same(error.message, { ...error, cause: error.cause ?? error });
+}
+
+/** Lets a put's error carry the value that was not sent, without showing it in logs. */
+export function withValue(error: unknown, value: unknown): unknown {
+  if (error instanceof ChannelError || isCloneError(error)) {
+    Object.defineProperty(error, "value", { value, configurable: true, writable: true });
+  }
+  return error;
+}
+
+/** What `structuredClone`, and so a put, rejects with for a value that cannot be copied. */
+function isCloneError(error: unknown): error is DOMException {
+  return error instanceof DOMException && error.name === "DataCloneError";
+}

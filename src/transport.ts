@@ -1,5 +1,5 @@
 /**
- * The contract between a channel and what carries it. Policy (waiting, timeouts, retry, references,
+ * The contract between a channel and what carries it. Policy (waiting, timeouts, aborts, references,
  * closing rules) is the core's; a transport supplies mechanism. This file imports nothing.
  *
  * @module
@@ -27,18 +27,30 @@ export interface Delivery {
   release(): void;
 }
 
-/** What a link tells its owner, from `open` until the link is closed. Neither method may throw. */
+/**
+ * Someone who waits for one message. Timeouts, aborts and closing are the core's: it withdraws the
+ * claim, and a delivery that crosses the withdrawal is released, so nothing is lost.
+ */
+export interface Claim {
+  /** Called at most once, possibly within `take`; never after `reject` or a `withdraw` that returned true. */
+  deliver(delivery: Delivery): void;
+  /** Called at most once, instead of `deliver`. */
+  reject(error: Error): void;
+}
+
+/** What a link tells its owner, from `open` until the link is closed. */
 export interface LinkObserver {
   /** Some other link on the same channel announced `event`. */
   announced(event: Uint8Array): void;
-  /** The channel is no longer there. Called at most once; the link is of no more use. */
+  /** The channel is no longer there. The core withdraws every claim and closes the link. */
   gone(): void;
 }
 
+/** How a link is opened. */
 export interface LinkOptions {
   /** Whether to create a channel that is missing; otherwise `open` rejects with a ChannelClosedError. */
   readonly create: boolean;
-  /** Milliseconds for which a channel created now outlives its last link. Absent: until it is deleted. */
+  /** Milliseconds for which a channel created now outlives its use. Absent: until it is deleted. */
   readonly lease?: number;
   /** Milliseconds for which a broker that cannot be reached is tried again. */
   readonly retryTimeout: number;
@@ -48,28 +60,34 @@ export interface LinkOptions {
 /**
  * One process's attachment to one channel; the core opens at most one per name and transport.
  *
- * Every method rejects with a ChannelClosedError where the channel is gone, with a
- * ChannelConnectionError where the broker cannot be reached, and with the signal's reason where the
- * signal aborts first.
+ * Every method rejects with a ChannelClosedError where the channel is gone, and with a
+ * ChannelConnectionError where the broker cannot be reached.
  */
 export interface Link {
-  /** Resolves when the transport has taken responsibility. Puts are sent in the order of the calls. */
-  put(message: Message, signal?: AbortSignal): Promise<void>;
-  /** The next message; competing calls are served in their order. An aborted call takes none. */
-  take(signal?: AbortSignal): Promise<Delivery>;
+  /** Resolves when the transport has taken responsibility. Messages are queued in the order of the calls. */
+  put(message: Message): Promise<void>;
+  /** Queues a claim on the next message. Claims are served in the order of the calls. */
+  take(claim: Claim): void;
+  /** Whether the claim was still waiting, and is no longer. */
+  withdraw(claim: Claim): boolean;
   /** A message that is there already, or undefined. */
-  tryTake(signal?: AbortSignal): Promise<Delivery | undefined>;
-  /** Resolves when every other link on this channel will hear of `event`. */
+  tryTake(): Promise<Delivery | undefined>;
+  /** Tells every other link on this channel of `event`. */
   announce(event: Uint8Array): Promise<void>;
+  /** Resolves when every event that was announced before the call has been observed. */
+  catchUp(): Promise<void>;
   /** How many messages wait to be taken. */
   depth(): Promise<number>;
-  /** Deletes the channel and its messages. */
+  /** Deletes the channel and its messages; every other link's observer hears `gone`. */
   delete(): Promise<void>;
-  /** Detaches: sends what was accepted and put, gives back what was not. Idempotent; never rejects. */
+  /**
+   * Detaches: gives back what nobody claimed, and sends what was accepted. The core has withdrawn
+   * every claim and waited for its puts before. Never rejects.
+   */
   close(): Promise<void>;
 }
 
-/** How far a transport reaches. A reference may travel no further than the channel it names. */
+/** How far a transport reaches. A reference travels no further than the channel that it names. */
 export type Reach = "isolate" | "machine" | "network";
 
 /** What the conformance suite may ask of a transport. */

@@ -1,0 +1,80 @@
+import type { CloseReason } from "./errors.ts";
+import type { Link, LinkObserver } from "./transport.ts";
+import { closeTimeout, within } from "./within.ts";
+
+/** What an attachment tells each of its handles, once: the channel is closed for everyone. */
+export interface Attached {
+  terminate(reason: CloseReason): void;
+}
+
+/**
+ * A process's attachment to one channel: the one link that all its handles on it share.
+ *
+ * Invariants: it is open while it has handles, or is about to have its first. From the moment
+ * `closing` is set it takes no handle and tells none anything; whoever wants the channel again waits
+ * for `closing` and attaches anew.
+ */
+export class Attachment implements LinkObserver {
+  /** Set when the link is open. */
+  link!: Link;
+  /** Resolves when the link is open. */
+  readonly opened: Promise<void>;
+  /** Resolves when the link is closed; undefined until it is being closed. Never rejects. */
+  closing: Promise<void> | undefined;
+  readonly #handles = new Set<Attached>();
+  readonly #onClosed: () => void;
+
+  constructor(open: (observer: LinkObserver) => Promise<Link>, onClosed: () => void) {
+    this.#onClosed = onClosed;
+    this.opened = open(this).then((link) => {
+      this.link = link;
+    }, (error) => {
+      this.closing = Promise.resolve();
+      onClosed();
+      throw error;
+    });
+  }
+
+  get isShared(): boolean {
+    return this.#handles.size > 0;
+  }
+
+  add(handle: Attached): void {
+    this.#handles.add(handle);
+  }
+
+  /** Takes a handle off; the last one closes the link. Resolves when that is done. */
+  remove(handle: Attached): Promise<void> {
+    if (this.#handles.delete(handle) && this.#handles.size === 0) this.#close();
+    return this.#handles.size === 0 ? this.closing! : Promise.resolve();
+  }
+
+  announced(event: Uint8Array): void {
+    if (isCloseAll(event)) this.terminate("closeAll");
+  }
+
+  gone(): void {
+    this.terminate("delete");
+  }
+
+  /** Closes every handle, and the link with the last. */
+  terminate(reason: CloseReason): void {
+    const handles = [...this.#handles];
+    this.#handles.clear();
+    for (const handle of handles) handle.terminate(reason);
+    this.#close();
+  }
+
+  #close(): void {
+    this.closing ??= within(closeTimeout, this.opened.then(() => this.link.close(), () => {}))
+      .then(this.#onClosed);
+  }
+}
+
+/** The event of `closeAll`, as ChannelPy announces it. */
+export const closeAllEvent: Uint8Array = new TextEncoder().encode("close");
+
+function isCloseAll(event: Uint8Array): boolean {
+  return event.length === closeAllEvent.length &&
+    event.every((byte, i) => byte === closeAllEvent[i]);
+}

@@ -1,0 +1,272 @@
+import { type ConnectionOption, connectionFor } from "./connections.ts";
+import { ChannelClosedError } from "./errors.ts";
+import { brand, Handle, type HandleOptions, setHandle } from "./handle.ts";
+import { unpack } from "./message.ts";
+import { anonymousName, checkName, isAnonymous } from "./names.ts";
+import { checkMilliseconds, type OperationOptions } from "./operation.ts";
+import type { Reference } from "./reference.ts";
+import type { Message } from "./transport.ts";
+
+/** What a channel is made from; every part may be left out. */
+export interface ChannelOptions {
+  /**
+   * The same name on the same connection is the same channel, in any process and on any host.
+   * Absent: a new channel, whose name nobody else knows.
+   */
+  readonly name?: string;
+  /**
+   * How the channel is reached: a URI such as `amqp://user:password@host/vhost` or `memory:`, or a
+   * transport. Absent: the environment variable `CHANNELTS_URI`, else the file that
+   * `CHANNELTS_CONFIG` names or `~/.channelts.yml`, else `~/.channelpy.yml`, else `memory:`.
+   */
+  readonly connection?: ConnectionOption;
+  /** Milliseconds for which a broker that cannot be reached is tried again; 10,000 unless configured. */
+  readonly retryTimeout?: number;
+  /**
+   * Milliseconds for which the channel outlives its use. Default: 1,800,000 (30 minutes) for a
+   * channel without a name; a named channel lasts until it is deleted.
+   */
+  readonly expires?: number;
+}
+
+/**
+ * A handle on a channel: values that are put into it are got from it, wherever the other end is.
+ *
+ * Making a handle does no I/O; its first operation attaches it. Each value goes to one getter, in the
+ * order of the puts; getters that wait, here or elsewhere, are served in turn. A handle that waits
+ * for nothing keeps no process alive.
+ *
+ * @typeParam T what the channel carries: anything that `structuredClone` copies, and channels
+ *
+ * @example
+ * ```ts
+ * import { Channel } from "@channelts/channel";
+ *
+ * const jobs = new Channel<{ n: number; replyTo: Channel<number> }>("jobs");
+ * await using reply = new Channel<number>();
+ * await jobs.put({ n: 6, replyTo: reply });
+ *
+ * const { n, replyTo } = await jobs.get(); // here, or in any other process on the same broker
+ * await replyTo.put(n * 7);
+ *
+ * await reply.get(); // 42
+ * ```
+ */
+export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
+  readonly #handle: Handle;
+
+  static {
+    Object.defineProperty(this.prototype, brand, { value: true });
+  }
+
+  /**
+   * @param options the channel's name, or its options; nothing for a new anonymous channel
+   * @throws {ChannelConfigError} for a name, URI or option that cannot be used
+   */
+  constructor(options: string | ChannelOptions = {}) {
+    this.#handle = options instanceof Handle
+      ? options
+      : new Handle(handleOptions(typeof options === "string" ? { name: options } : options));
+    setHandle(this, this.#handle);
+    forgotten.register(this, this.#handle);
+  }
+
+  /** The channel's name; 32 hexadecimal digits for one that was made without. */
+  get name(): string {
+    return this.#handle.name;
+  }
+
+  /** Whether this handle takes no more operations, for whatever reason. */
+  get closed(): boolean {
+    return this.#handle.closed;
+  }
+
+  /**
+   * Puts a value into the channel. Resolves when the transport has taken responsibility for it: for
+   * RabbitMQ, when the broker has confirmed it, persistent in a durable queue. The value is encoded
+   * at the call, so later changes to it do not travel.
+   *
+   * A put that is given up while the broker's confirmation is awaited, by timeout, abort or a lost
+   * connection, may still have happened. What it rejects with, where it is a ChannelError, carries
+   * the value as `error.value`.
+   *
+   * @throws {DOMException} a `DataCloneError` for a value that cannot be copied
+   * @throws {ChannelReferenceError} for a channel inside the value that reaches less far than this one
+   * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
+   * @throws {ChannelTimeoutError} after `timeout` ms
+   * @throws {ChannelConnectionError} if the broker cannot be reached within `retryTimeout`
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   *
+   * await using ch = new Channel();
+   * await ch.put({ any: ["value", new Map([["k", 1n]])] }, { timeout: 5000 });
+   * ```
+   */
+  put(value: T, options: OperationOptions = {}): Promise<void> {
+    return this.#handle.put(this, value, options);
+  }
+
+  /**
+   * Takes the next value; waits for it without limit unless told otherwise. A get that times out, is
+   * aborted or closed never takes a value with it. With `timeout: 0` it takes a value that is there
+   * already.
+   *
+   * @throws {ChannelTimeoutError} after `timeout` ms without a value
+   * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
+   * @throws {ChannelConnectionError} if the broker cannot be reached, or is lost while this waits
+   * @throws {ChannelDecodeError} for a message that cannot be decoded; it carries the bytes
+   * @throws {ChannelReferenceError} for a message with a reference to a broker that this process has
+   * not configured; it carries the bytes
+   *
+   * @example
+   * ```ts
+   * import { Channel, ChannelTimeoutError } from "@channelts/channel";
+   *
+   * await using ch = new Channel<string>();
+   * await ch.put("foo");
+   * await ch.get(); // "foo"
+   * await ch.get({ timeout: 10 }).catch((error) => error instanceof ChannelTimeoutError); // true
+   * ```
+   */
+  get(options: OperationOptions = {}): Promise<T> {
+    return this.#handle.get(this, (message) => this.#unpack(message), options);
+  }
+
+  /**
+   * Gets value after value, until the channel is closed or deleted by anyone, which ends the
+   * iteration normally. Leaving the loop takes nothing with it.
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   *
+   * await using ch = new Channel<number>();
+   * for (const n of [1, 2, 3]) await ch.put(n);
+   * let sum = 0;
+   * for await (const n of ch) {
+   *   sum += n;
+   *   if (sum === 6) await ch.closeAll(); // ends the loop, here and everywhere
+   * }
+   * ```
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<T> {
+    const iterator: AsyncIterableIterator<T> = {
+      next: () =>
+        this.get().then((value) => ({ value, done: false }), (error) => {
+          if (error instanceof ChannelClosedError) return { value: undefined, done: true };
+          throw error;
+        }),
+      return: () => Promise.resolve({ value: undefined, done: true }),
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+
+  /**
+   * How many values wait in the channel; a snapshot. Values that a process has been sent and has not
+   * got yet are not among them.
+   */
+  depth(options: OperationOptions = {}): Promise<number> {
+    return this.#handle.depth(this, options);
+  }
+
+  /** A second handle on the same channel, with a life of its own; disposing it deletes nothing. */
+  dup(): Channel<T> {
+    const { name, connection, retryTimeout, lease } = this.#handle.options;
+    return adopt(
+      new Handle({ name, connection, retryTimeout, lease, create: true, anonymous: false }),
+    );
+  }
+
+  /** A new anonymous channel on the same connection. */
+  clone<U = T>(): Channel<U> {
+    const { connection, retryTimeout } = this.#handle.options;
+    return adopt(
+      new Handle({
+        name: anonymousName(),
+        connection,
+        retryTimeout,
+        lease: defaultLease,
+        create: true,
+        anonymous: true,
+      }),
+    );
+  }
+
+  /**
+   * Detaches this handle. Its gets reject with a ChannelClosedError; its puts are sent first, as far
+   * as the broker takes them within 1,000 ms. Idempotent; never rejects; the channel stays.
+   */
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+
+  /**
+   * Closes the channel for everyone: pending and later operations of every handle that is attached
+   * now, on every host, reject with a ChannelClosedError, and iterations end. Values stay for whoever
+   * opens the name anew.
+   */
+  closeAll(options: OperationOptions = {}): Promise<void> {
+    return this.#handle.closeAll(this, options);
+  }
+
+  /** Deletes the channel and its values; operations of other handles reject with a ChannelClosedError. */
+  delete(options: OperationOptions = {}): Promise<void> {
+    return this.#handle.delete(this, options);
+  }
+
+  /**
+   * Closes the handle; if it is the one that made an anonymous channel, the channel is deleted.
+   * Idempotent; bounded in time; never rejects.
+   */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#handle.dispose(this);
+  }
+
+  #unpack(message: Message): T {
+    // A handle that has attached knows its connection.
+    const via = this.#handle.connection as Parameters<typeof unpack>[1];
+    const met = new Map<string, Channel>();
+    return unpack(message, via, (reference) => fromReference(reference, met)) as T;
+  }
+}
+
+/** Closes the handles of channels that the program has dropped without closing them. */
+const forgotten = new FinalizationRegistry<Handle>((handle) => void handle.close());
+
+const defaultLease = 30 * 60 * 1000;
+
+/** A channel of a handle made here; the constructor's declared types are what users may pass. */
+function adopt<T>(handle: Handle): Channel<T> {
+  return new Channel<T>(handle as unknown as ChannelOptions);
+}
+
+/** The channel of a reference: the same object for the same channel of one message. */
+function fromReference({ name, connection }: Reference, met: Map<string, Channel>): Channel {
+  const key = `${connection.address} ${name}`;
+  let channel = met.get(key);
+  if (channel === undefined) {
+    // Whoever sent the name of an anonymous channel has made it: where it is gone, it stays gone.
+    const anonymous = isAnonymous(name);
+    channel = adopt(new Handle({ name, connection, create: !anonymous, anonymous }));
+    met.set(key, channel);
+  }
+  return channel;
+}
+
+function handleOptions(options: ChannelOptions): HandleOptions {
+  const { name, connection, retryTimeout, expires } = options;
+  if (name !== undefined) checkName(name);
+  if (retryTimeout !== undefined) checkMilliseconds("retryTimeout", retryTimeout);
+  if (expires !== undefined) checkMilliseconds("expires", expires, 1, 2 ** 31 - 1);
+  return {
+    name: name ?? anonymousName(),
+    connection: connectionFor(connection),
+    retryTimeout,
+    lease: expires ?? (name === undefined ? defaultLease : undefined),
+    create: true,
+    anonymous: name === undefined,
+  };
+}

@@ -1,0 +1,255 @@
+import { CodecError } from "./codec_error.ts";
+import { BREAK, INDEFINITE } from "./format.ts";
+
+/**
+ * How much memory a message may take, by the estimates that `spend` is called with: so much, and
+ * more for each byte. Without a limit 1 MB of empty byte strings becomes 450 MB of typed arrays.
+ */
+const MEMORY = 128 * 1024 * 1024;
+const MEMORY_PER_BYTE = 32;
+
+const MEMORY_OF_BYTES = 448;
+const MEMORY_OF_TEXT = 32;
+
+/** Up to this many bytes a loop beats the decoders, on every runtime. */
+const SHORT_TEXT = 12;
+
+/** Strict decoding costs twice as much, so it is asked only where the lenient one may have mended something. */
+const lenientUtf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+const MENDED = "\ufffd";
+
+/** Buffer's own lenient decoder, where there is a Buffer, at half the price of `TextDecoder`. */
+const utf8Slice = (globalThis as { Buffer?: { prototype: { utf8Slice?: Utf8Slice } } })
+  .Buffer?.prototype.utf8Slice;
+type Utf8Slice = (this: Uint8Array, start: number, end: number) => string;
+
+/** From this many bytes on `TextDecoder` is the faster one. */
+const MEDIUM_TEXT = 1024;
+
+const NO_BYTES = new Uint8Array(0);
+const { fromCharCode } = String;
+const copyOf = Uint8Array.prototype.slice;
+
+const scratch = new Uint8Array(8);
+const scratchView = new DataView(scratch.buffer);
+
+/** The keys that were read lately, each at the place its bytes hash to. Keys repeat, in a message and between messages. */
+const recentKeys: string[] = new Array(1024).fill("");
+
+/**
+ * Reads CBOR's parts off bytes that nobody vouches for. Nothing is allocated for a length before
+ * that many bytes are known to be there.
+ */
+export class Reader {
+  #bytes: Uint8Array = NO_BYTES;
+  #offset = 0;
+  #end = 0;
+  #memory = 0;
+
+  /** Begins a message. */
+  load(bytes: Uint8Array): void {
+    // A view of the same bytes, so that no method of a subclass (such as Buffer.slice) is called.
+    this.#bytes = Object.getPrototypeOf(bytes) === Uint8Array.prototype
+      ? bytes
+      : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#offset = 0;
+    this.#end = bytes.length;
+    this.#memory = MEMORY + MEMORY_PER_BYTE * bytes.length;
+  }
+
+  /** Forgets the message. */
+  clear(): void {
+    this.#bytes = NO_BYTES;
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  get atEnd(): boolean {
+    return this.#offset === this.#end;
+  }
+
+  fail(problem: string): never {
+    throw new CodecError(problem, this.#offset);
+  }
+
+  /** Accounts for an object of about so many bytes that is going to be made. */
+  spend(memory: number): void {
+    this.#memory -= memory;
+    if (this.#memory < 0) this.fail("a message that takes too much memory");
+  }
+
+  byte(): number {
+    this.#need(1);
+    return this.#bytes[this.#offset++]!;
+  }
+
+  /** Consumes the end of an item of indefinite length, if it is there. */
+  takeBreak(): boolean {
+    if (this.#bytes[this.#offset] !== BREAK) return false;
+    this.#offset++;
+    return true;
+  }
+
+  /** The argument of a head, from its five lower bits on. Over 2^53 it is not exact. */
+  argument(info: number): number {
+    if (info < 24) return info;
+    switch (info) {
+      case 24:
+        return this.byte();
+      case 25:
+        return this.#uint16();
+      case 26:
+        return this.#uint32();
+      case 27:
+        return this.#uint32() * 0x100000000 + this.#uint32();
+      default:
+        return this.fail("a reserved length");
+    }
+  }
+
+  /** The same, exact: a BigInt where a number is not. */
+  integer(info: number): number | bigint {
+    const value = this.argument(info);
+    if (value <= Number.MAX_SAFE_INTEGER) return value;
+    this.#offset -= 8;
+    return BigInt(this.#uint32()) << 32n | BigInt(this.#uint32());
+  }
+
+  /** How many items follow, each of so many bytes at least; Infinity if a break ends them. */
+  count(info: number, size: number): number {
+    if (info === INDEFINITE) return Infinity;
+    const count = this.argument(info);
+    this.#need(count * size);
+    return count;
+  }
+
+  half(): number {
+    const bits = this.#uint16();
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = bits >> 10 & 0x1f;
+    const fraction = bits & 0x3ff;
+    if (exponent === 0) return sign * fraction * 2 ** -24;
+    if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+    return sign * (1024 + fraction) * 2 ** (exponent - 25);
+  }
+
+  single(): number {
+    this.#fillScratch(4);
+    return scratchView.getFloat32(0);
+  }
+
+  double(): number {
+    this.#fillScratch(8);
+    return scratchView.getFloat64(0);
+  }
+
+  /** A copy of the next bytes. */
+  bytes(length: number): Uint8Array<ArrayBuffer> {
+    this.#need(length);
+    this.spend(MEMORY_OF_BYTES + length);
+    return copyOf.call(this.#bytes, this.#offset, this.#offset += length);
+  }
+
+  text(length: number): string {
+    this.#need(length);
+    this.spend(MEMORY_OF_TEXT + 2 * length);
+    const text = (length <= SHORT_TEXT ? this.#ascii(length) : undefined) ?? this.#utf8(length);
+    this.#offset += length;
+    return text;
+  }
+
+  /** The text of a key of an object, of 23 bytes at most. */
+  shortKey(length: number): string {
+    this.#need(length);
+    if (length === 0) return "";
+    const bytes = this.#bytes;
+    const start = this.#offset;
+    const slot = 131 * bytes[start]! + 31 * bytes[start + (length >> 1)]! +
+        7 * bytes[start + length - 1]! + length & 1023;
+    const recent = recentKeys[slot]!;
+    if (recent.length === length && this.#isNext(recent)) {
+      this.#offset += length;
+      return recent;
+    }
+    const key = this.text(length);
+    // The comparison is of units with bytes, so only ASCII may go in: as many units as bytes.
+    if (key.length === length) recentKeys[slot] = key;
+    return key;
+  }
+
+  #isNext(text: string): boolean {
+    const bytes = this.#bytes;
+    const start = this.#offset;
+    for (let i = 0; i < text.length; i++) {
+      if (text.charCodeAt(i) !== bytes[start + i]) return false;
+    }
+    return true;
+  }
+
+  /** The next bytes as text, if they are ASCII. Eight and four at a time: each `+=` makes a string. */
+  #ascii(length: number): string | undefined {
+    const bytes = this.#bytes;
+    const end = this.#offset + length;
+    let i = this.#offset;
+    let text = "";
+    for (; i + 8 <= end; i += 8) {
+      const a = bytes[i]!, b = bytes[i + 1]!, c = bytes[i + 2]!, d = bytes[i + 3]!;
+      const e = bytes[i + 4]!, f = bytes[i + 5]!, g = bytes[i + 6]!, h = bytes[i + 7]!;
+      if ((a | b | c | d | e | f | g | h) > 0x7f) return undefined;
+      text += fromCharCode(a, b, c, d, e, f, g, h);
+    }
+    if (i + 4 <= end) {
+      const a = bytes[i]!, b = bytes[i + 1]!, c = bytes[i + 2]!, d = bytes[i + 3]!;
+      if ((a | b | c | d) > 0x7f) return undefined;
+      text += fromCharCode(a, b, c, d);
+      i += 4;
+    }
+    for (; i < end; i++) {
+      const unit = bytes[i]!;
+      if (unit > 0x7f) return undefined;
+      text += fromCharCode(unit);
+    }
+    return text;
+  }
+
+  #utf8(length: number): string {
+    const end = this.#offset + length;
+    const text = utf8Slice !== undefined && length < MEDIUM_TEXT
+      ? utf8Slice.call(this.#bytes, this.#offset, end)
+      : lenientUtf8.decode(this.#bytes.subarray(this.#offset, end));
+    return text.includes(MENDED) ? this.#strictUtf8(end) : text;
+  }
+
+  #strictUtf8(end: number): string {
+    try {
+      return strictUtf8.decode(this.#bytes.subarray(this.#offset, end));
+    } catch {
+      return this.fail("invalid UTF-8");
+    }
+  }
+
+  #uint16(): number {
+    this.#need(2);
+    return this.#bytes[this.#offset++]! << 8 | this.#bytes[this.#offset++]!;
+  }
+
+  #uint32(): number {
+    this.#need(4);
+    const bytes = this.#bytes;
+    const at = this.#offset;
+    this.#offset += 4;
+    return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
+  }
+
+  #fillScratch(size: number): void {
+    this.#need(size);
+    for (let i = 0; i < size; i++) scratch[i] = this.#bytes[this.#offset++]!;
+  }
+
+  #need(bytes: number): void {
+    if (bytes > this.#end - this.#offset) this.fail("truncated input");
+  }
+}

@@ -1,0 +1,166 @@
+import { type Attached, Attachment } from "./attachment.ts";
+import { settings } from "./config.ts";
+import { withoutCredentials } from "./credentials.ts";
+import { ChannelConfigError } from "./errors.ts";
+import type { LinkOptions, Reach, Transport } from "./transport.ts";
+import { parseAmqpUri } from "./transports/amqp/uri.ts";
+import { parseMemoryUri } from "./transports/memory_uri.ts";
+
+/** What is known of a transport before its code is loaded, which happens when it is first used. */
+interface Scheme {
+  readonly reach: Reach;
+  /** Throws a ChannelConfigError; two URIs that parse alike share a connection. */
+  parse(uri: string): { readonly address: string };
+  load(uri: string): Promise<Transport>;
+}
+
+const amqp: Scheme = {
+  reach: "network",
+  parse: parseAmqpUri,
+  load: async (uri) => new (await import("./transports/amqp/transport.ts")).AmqpTransport(uri),
+};
+
+/** Every URI scheme. A new transport is one file or folder, and one line here. */
+const schemes: Readonly<Record<string, Scheme>> = {
+  "memory:": {
+    reach: "isolate",
+    parse: parseMemoryUri,
+    load: async (uri) =>
+      new (await import("./transports/memory.ts")).MemoryTransport(parseMemoryUri(uri).address),
+  },
+  "amqp:": amqp,
+  "amqps:": amqp,
+};
+
+/** How a channel's connection is named: by URI, or by a transport made elsewhere. */
+export type ConnectionOption = string | URL | Transport;
+
+/**
+ * One process's connection to one broker, which all its channels there share. It stays known when
+ * nothing uses it, for references may name it; what it costs is given back then.
+ */
+export class Connection {
+  readonly address: string;
+  readonly reach: Reach;
+  /** Milliseconds; from the configuration file. */
+  readonly retryTimeout: number | undefined;
+  readonly #load: () => Promise<Transport>;
+  #loading: Promise<Transport> | undefined;
+  #transport: Transport | undefined;
+  readonly #attachments = new Map<string, Attachment>();
+  #resting: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    about: { readonly address: string; readonly reach: Reach },
+    load: () => Promise<Transport>,
+    retryTimeout?: number,
+  ) {
+    this.address = about.address;
+    this.reach = about.reach;
+    this.retryTimeout = retryTimeout;
+    this.#load = load;
+  }
+
+  /** Why the broker cannot be reached at the moment, if it cannot. */
+  get trouble(): Error | undefined {
+    return this.#transport?.trouble;
+  }
+
+  /** The open attachment to the channel of this name, with `handle` on it. */
+  async attach(
+    handle: Attached,
+    name: string,
+    options: Omit<LinkOptions, "observer">,
+  ): Promise<Attachment> {
+    clearTimeout(this.#resting);
+    for (;;) {
+      let attachment = this.#attachments.get(name);
+      if (attachment?.closing !== undefined) {
+        await attachment.closing;
+        continue;
+      }
+      attachment ??= this.#open(name, options);
+      await attachment.opened;
+      // Events of the past, such as a closeAll before this handle was made, are not for it.
+      if (attachment.isShared) await attachment.link.catchUp();
+      if (attachment.closing !== undefined) continue;
+      attachment.add(handle);
+      return attachment;
+    }
+  }
+
+  #open(name: string, options: Omit<LinkOptions, "observer">): Attachment {
+    const attachment: Attachment = new Attachment(
+      async (observer) => {
+        this.#transport ??= await (this.#loading ??= this.#load());
+        return await this.#transport.open(name, { ...options, observer });
+      },
+      () => {
+        if (this.#attachments.get(name) === attachment) this.#attachments.delete(name);
+        if (this.#attachments.size === 0) this.#restSoon();
+      },
+    );
+    this.#attachments.set(name, attachment);
+    return attachment;
+  }
+
+  /** Not at once: a program that makes one short-lived channel after the other keeps its socket. */
+  #restSoon(): void {
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => {
+      if (this.#attachments.size === 0) this.#transport?.rest();
+    }, 20);
+  }
+}
+
+/** Every connection that this process has configured, by what identifies it. */
+const known = new Map<string | Transport, Connection>();
+let byDefault: Connection | Promise<Connection> | undefined;
+
+/** The connection of this option, or the configured one. Pending only while a configuration file is read. */
+export function connectionFor(
+  option: ConnectionOption | undefined,
+): Connection | Promise<Connection> {
+  if (option === undefined) return byDefault ??= configured();
+  if (typeof option === "string") return fromUri(option);
+  if (option instanceof URL) return fromUri(option.href);
+  if (typeof option?.open === "function") {
+    return remember(option, () => new Connection(option, () => Promise.resolve(option)));
+  }
+  throw new ChannelConfigError("the option connection takes a URI, a URL or a transport");
+}
+
+/** The connection that this process has configured for an address, if it has. */
+export function connectionTo(address: string): Connection | undefined {
+  for (const connection of known.values()) {
+    if (connection.address === address) return connection;
+  }
+}
+
+function configured(): Connection | Promise<Connection> {
+  const found = settings();
+  if (!(found instanceof Promise)) return fromUri(found.uri, found.retryTimeout);
+  return found.then(({ uri, retryTimeout }) => byDefault = fromUri(uri, retryTimeout));
+}
+
+function fromUri(uri: string, retryTimeout?: number): Connection {
+  const name = /^[a-z][a-z0-9+.-]*:/i.exec(uri)?.[0].toLowerCase() ?? "";
+  const scheme = Object.hasOwn(schemes, name) ? schemes[name] : undefined;
+  if (scheme === undefined) {
+    throw new ChannelConfigError(
+      `no transport for ${withoutCredentials(uri)}: a connection begins with one of ` +
+        Object.keys(schemes).join(" "),
+    );
+  }
+  const parsed = scheme.parse(uri);
+  return remember(
+    JSON.stringify(parsed),
+    () => new Connection({ ...parsed, reach: scheme.reach }, () => scheme.load(uri), retryTimeout),
+  );
+}
+
+function remember(identity: string | Transport, make: () => Connection): Connection {
+  let connection = known.get(identity);
+  if (connection === undefined) known.set(identity, connection = make());
+  return connection;
+}

@@ -1,0 +1,42 @@
+const PARAMETER = /([?&])([^=?&#]*)=[^&#]*/g;
+const SECRET = /pass|secret|token|key|auth/i;
+
+/**
+ * A URI as it may be shown: `user:password@` becomes `***@`, and so does the value of a query
+ * parameter that is named like a secret.
+ *
+ * It never throws, and of a malformed URI it rather hides too much: anything up to the last `@` may
+ * be a password in which `@`, `/`, `?` or `#` was not percent-encoded, and what follows a host's
+ * colon and is no port may be a password whose host was forgotten.
+ *
+ * @example
+ * ```ts ignore
+ * withoutCredentials("amqp://user:p@ss@host/v"); // "amqp://***@host/v"
+ * ```
+ */
+export function withoutCredentials(uri: string): string {
+  const prefix = /^\s*[a-z][a-z0-9+.-]*:\/\//i.exec(uri)?.[0] ?? "";
+  const rest = uri.slice(prefix.length);
+  const at = rest.lastIndexOf("@");
+  if (at >= 0) return hideSecrets(`${prefix}***${rest.slice(at)}`);
+
+  const authority = /^[^/?#]*/.exec(rest)?.[0] ?? "";
+  const encodedAt = authority.lastIndexOf("%40");
+  if (encodedAt >= 0) return hideSecrets(`${prefix}***${rest.slice(encodedAt)}`);
+
+  const colon = authority.indexOf(":");
+  if (prefix !== "" && colon >= 0 && !authority.startsWith("[")) {
+    const port = authority.slice(colon + 1);
+    if (!/^\d*$/.test(port) || Number(port) > 65535) {
+      return `${prefix}${authority.slice(0, colon)}:***`;
+    }
+  }
+  return hideSecrets(uri);
+}
+
+function hideSecrets(uri: string): string {
+  return uri.replace(
+    PARAMETER,
+    (whole, mark, name) => SECRET.test(name) ? `${mark}${name}=***` : whole,
+  );
+}

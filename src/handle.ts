@@ -1,0 +1,395 @@
+import { type Attached, type Attachment, closeAllEvent } from "./attachment.ts";
+import type { Connection } from "./connections.ts";
+import {
+  ChannelClosedError,
+  ChannelConnectionError,
+  ChannelError,
+  ChannelReferenceError,
+  ChannelTimeoutError,
+  type CloseReason,
+  errorAnew,
+  withValue,
+} from "./errors.ts";
+import { pack, type Parcel } from "./message.ts";
+import { checkOptions, Operation, type OperationOptions } from "./operation.ts";
+import type { Claim, Delivery, Link, Message } from "./transport.ts";
+import { closeTimeout, within } from "./within.ts";
+
+/** What a handle is made from. */
+export interface HandleOptions {
+  readonly name: string;
+  readonly connection: Connection | Promise<Connection>;
+  /** Milliseconds; absent: as the connection's configuration says. */
+  readonly retryTimeout?: number | undefined;
+  /** Milliseconds; absent: the channel lasts until it is deleted. */
+  readonly lease?: number | undefined;
+  /** Whether to create the channel where it is missing. */
+  readonly create: boolean;
+  /** Whether nobody can know the channel before a reference brings them its name. */
+  readonly anonymous: boolean;
+}
+
+/**
+ * What a Channel does: attaching, waiting, closing. It is apart from Channel so that a Channel that
+ * the program has forgotten can be collected, and its handle, which the attachment knows, be closed.
+ *
+ * Invariants: no I/O before the first operation. Once closed it stays so, no get is pending and no
+ * operation starts. Messages are put in the order of the calls.
+ */
+export class Handle implements Attached {
+  readonly name: string;
+  connection: Connection | Promise<Connection>;
+  readonly #options: HandleOptions;
+  #attachment: Attachment | undefined;
+  #attaching: Promise<Attachment> | undefined;
+  /** Whether the channel has been attached to, and so has existed. */
+  #existed = false;
+  #closed: CloseReason | undefined;
+  #closing: Promise<void> | undefined;
+  readonly #gets = new Set<Operation<unknown>>();
+  readonly #puts = new Set<Operation<unknown>>();
+  readonly #others = new Set<Operation<unknown>>();
+  /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
+  #latePut: Promise<void> | undefined;
+
+  constructor(options: HandleOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.connection = options.connection;
+    if (options.connection instanceof Promise) {
+      options.connection.then((connection) => this.connection = connection, () => {});
+    }
+  }
+
+  get options(): HandleOptions {
+    return this.#options;
+  }
+
+  get closed(): boolean {
+    return this.#closed !== undefined;
+  }
+
+  /** @param owner what must not be collected while the operation is pending; so below */
+  put(owner: object, value: unknown, options: OperationOptions): Promise<void> {
+    let parcel: Parcel | Promise<Parcel>;
+    try {
+      this.#check("put", options);
+      parcel = pack(value, this);
+    } catch (error) {
+      return Promise.reject(withValue(error, value));
+    }
+    const put = new Put(this.#puts, options, () => this.#late("put", options), owner, value);
+    const link = this.#attachment?.link;
+    if (
+      link !== undefined && this.#latePut === undefined && !(parcel instanceof Promise) &&
+      parcel.carried.every((handle) => handle.#isKnown)
+    ) {
+      this.#send(link, parcel.message, put);
+    } else {
+      const late = this.#putLate(parcel, put, this.#latePut).then(() => {
+        if (this.#latePut === late) this.#latePut = undefined;
+      });
+      this.#latePut = late;
+    }
+    return put.promise;
+  }
+
+  async #putLate(
+    parcel: Parcel | Promise<Parcel>,
+    put: Put,
+    previous: Promise<void> | undefined,
+  ): Promise<void> {
+    try {
+      const attaching = this.#attach();
+      attaching.catch(() => {}); // awaited below, unless the next line throws
+      const { message, carried } = await parcel;
+      await Promise.all(carried.map((handle) => handle.#makeKnown()));
+      const { link } = await attaching;
+      await previous;
+      this.#send(link, message, put);
+    } catch (error) {
+      put.reject(errorAnew(error));
+      await previous;
+    }
+  }
+
+  #send(link: Link, message: Message, put: Put): void {
+    if (put.settled) return;
+    link.put(message).then(() => put.resolve(), (error) => put.reject(error));
+  }
+
+  /** Whether a reference to the channel means something to its receiver. */
+  get #isKnown(): boolean {
+    return !this.#options.anonymous || !this.#options.create || this.#existed;
+  }
+
+  /** Creates an anonymous channel before its name travels; a receiver only attaches. */
+  async #makeKnown(): Promise<void> {
+    if (!this.#isKnown) await this.#attach();
+  }
+
+  /** @param unpack makes the value of a message; its error is the get's, and the message is taken */
+  get<T>(
+    owner: object,
+    unpack: (message: Message) => T,
+    options: OperationOptions,
+  ): Promise<T> {
+    try {
+      this.#check("get", options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const atOnce = options.timeout === 0;
+    const get = new Operation<T>(
+      this.#gets,
+      atOnce ? { ...options, timeout: Infinity } : options,
+      () => this.#late("get", options),
+      owner,
+    );
+    const claim = new Get(get, unpack);
+    this.#withLink(get, atOnce ? 0 : undefined, (link) => {
+      if (atOnce) {
+        link.tryTake().then(
+          (delivery) =>
+            delivery ? claim.deliver(delivery) : get.reject(this.#late("get", options)),
+          (error) => get.reject(error),
+        );
+      } else {
+        get.onGiveUp = () => link.withdraw(claim);
+        link.take(claim);
+      }
+    });
+    return get.promise;
+  }
+
+  /** Rejects unless it may start. */
+  depth(owner: object, options: OperationOptions): Promise<number> {
+    return this.#control("depth", owner, options, ({ link }) => link.depth());
+  }
+
+  async closeAll(owner: object, options: OperationOptions): Promise<void> {
+    if (this.#closed === "closeAll" || this.#closed === "delete") return;
+    await this.#control("closeAll", owner, options, async (attachment) => {
+      await attachment.link.announce(closeAllEvent);
+      attachment.terminate("closeAll");
+    });
+  }
+
+  async delete(owner: object, options: OperationOptions): Promise<void> {
+    if (this.#closed === "delete") return;
+    await this.#control("delete", owner, options, async (attachment) => {
+      await attachment.link.delete();
+      attachment.terminate("delete");
+    });
+  }
+
+  #control<T>(
+    action: string,
+    owner: object,
+    options: OperationOptions,
+    act: (attachment: Attachment) => Promise<T>,
+  ): Promise<T> {
+    try {
+      this.#check(action, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const control = new Operation<T>(
+      this.#others,
+      options,
+      () => this.#late(action, options),
+      owner,
+    );
+    this.#attach().then(act).then(
+      (result) => control.resolve(result),
+      (error) => control.reject(errorAnew(error)),
+    );
+    return control.promise;
+  }
+
+  /** Detaches. What was put before is sent first; gets are rejected. Bounded in time; never rejects. */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#closed ??= "close";
+    for (const get of this.#gets) get.giveUp(this.#closedError("get"));
+    await within(closeTimeout, this.#detach());
+    for (const put of this.#puts) put.giveUp(this.#closedError("put"));
+  }
+
+  async #detach(): Promise<void> {
+    await Promise.allSettled([...this.#puts].map((put) => put.promise));
+    const attachment = await this.#attaching?.catch(() => undefined);
+    await attachment?.remove(this);
+  }
+
+  /** Closes the handle, and deletes the channel if this handle made it without a name. Never rejects. */
+  async dispose(owner: object): Promise<void> {
+    const { anonymous, create } = this.#options;
+    const isMine = anonymous && create && (this.#existed || this.#attaching !== undefined);
+    if (isMine && this.#closed !== "delete") {
+      const handle = this.closed ? new Handle(this.#options) : this;
+      // Where the broker cannot be reached now, the channel's lease ends it.
+      await handle.delete(owner, { timeout: closeTimeout }).catch(() => {});
+      await handle.close();
+    }
+    await this.close();
+  }
+
+  terminate(reason: CloseReason): void {
+    this.#closed ??= reason;
+    this.#attachment = undefined;
+    for (const get of this.#gets) get.giveUp(this.#closedError("get"));
+    for (const put of this.#puts) put.giveUp(this.#closedError("put"));
+  }
+
+  #check(action: string, options: OperationOptions): void {
+    checkOptions(options);
+    options.signal?.throwIfAborted();
+    if (this.#closed !== undefined) throw this.#closedError(action);
+  }
+
+  /** Calls `use` with the link, at once where it is open; a failure to open it is the operation's. */
+  #withLink<T>(
+    operation: Operation<T>,
+    retryTimeout: number | undefined,
+    use: (link: Link) => void,
+  ): void {
+    if (this.#attachment !== undefined) return use(this.#attachment.link);
+    this.#attach(retryTimeout).then(
+      ({ link }) => operation.settled || use(link),
+      (error) => operation.reject(errorAnew(error)),
+    );
+  }
+
+  #attach(retryTimeout?: number): Promise<Attachment> {
+    return this.#attaching ??= this.#attachNow(retryTimeout).catch((error) => {
+      this.#attaching = undefined;
+      throw error;
+    });
+  }
+
+  async #attachNow(retryTimeout: number | undefined): Promise<Attachment> {
+    const { create, lease } = this.#options;
+    const connection = await this.connection;
+    retryTimeout ??= this.#options.retryTimeout ?? connection.retryTimeout ?? defaultRetryTimeout;
+    const attachment = await connection.attach(this, this.name, {
+      create,
+      retryTimeout,
+      ...(lease === undefined ? {} : { lease }),
+    });
+    this.#existed = true;
+    if (this.#closed !== undefined && this.#puts.size === 0) {
+      attachment.remove(this);
+      throw this.#closedError("attach");
+    }
+    return this.#attachment = attachment;
+  }
+
+  get #title(): string {
+    const { connection } = this;
+    return connection instanceof Promise ? this.name : `${this.name} on ${connection.address}`;
+  }
+
+  #closedError(action: string): ChannelClosedError {
+    const reason = this.#closed!;
+    return new ChannelClosedError(`${action}: channel ${this.#title} ${outcomes[reason]}`, {
+      reason,
+    });
+  }
+
+  /** The error for a timeout: who cannot reach the broker is not told that the channel is empty. */
+  #late(action: string, { timeout }: OperationOptions): ChannelError {
+    const { connection } = this;
+    const broker = connection instanceof Promise ? undefined : connection;
+    if (this.#attachment === undefined || broker?.trouble !== undefined) {
+      const address = broker?.address ?? "";
+      return new ChannelConnectionError(
+        `${action}: channel ${this.#title} could not be reached within ${timeout} ms`,
+        { address, cause: broker?.trouble },
+      );
+    }
+    const outcome = action === "get" ? "nothing arrived" : "no confirmation came";
+    return new ChannelTimeoutError(
+      `${action}: channel ${this.#title}: ${outcome} within ${timeout} ms`,
+    );
+  }
+}
+
+/** Milliseconds for which a broker that cannot be reached is tried again. */
+const defaultRetryTimeout = 10_000;
+
+const outcomes: Readonly<Record<CloseReason, string>> = {
+  close: "is closed in this process",
+  closeAll: "was closed for everyone",
+  delete: "was deleted",
+  missing: "does not exist",
+};
+
+/** A put: what it rejects with carries the value. */
+class Put extends Operation<void> {
+  readonly #value: unknown;
+
+  constructor(
+    pending: Set<Operation<unknown>>,
+    options: OperationOptions,
+    timedOut: () => unknown,
+    owner: object,
+    value: unknown,
+  ) {
+    super(pending, options, timedOut, owner);
+    this.#value = value;
+  }
+
+  protected override dress(reason: unknown): unknown {
+    return withValue(reason, this.#value);
+  }
+}
+
+/** A get that waits: it accepts a message as it hands the value over, and not before. */
+class Get<T> implements Claim {
+  readonly #operation: Operation<T>;
+  readonly #unpack: (message: Message) => T;
+
+  constructor(operation: Operation<T>, unpack: (message: Message) => T) {
+    this.#operation = operation;
+    this.#unpack = unpack;
+  }
+
+  deliver(delivery: Delivery): void {
+    if (this.#operation.settled) return delivery.release();
+    try {
+      this.#operation.resolve(this.#unpack(delivery.message));
+    } catch (error) {
+      this.#operation.reject(error);
+    }
+    delivery.accept();
+  }
+
+  reject(error: Error): void {
+    this.#operation.reject(error);
+  }
+}
+
+const handles = new WeakMap<object, Handle>();
+
+/** Names a channel's handle, for when the channel is met inside a value. */
+export function setHandle(channel: object, handle: Handle): void {
+  handles.set(channel, handle);
+}
+
+/** The handle of a channel; undefined for anything else. */
+export function handleOf(object: object): Handle | undefined {
+  const handle = handles.get(object);
+  if (handle === undefined && brand in object) {
+    throw new ChannelReferenceError(
+      "a channel that another copy of this library has made cannot travel; load the library once",
+    );
+  }
+  return handle;
+}
+
+/** Tells channels of any copy of this library. */
+export const brand: symbol = Symbol.for("@channelts/channel");

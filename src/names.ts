@@ -1,0 +1,37 @@
+import { ChannelConfigError } from "./errors.ts";
+
+/** A new name that no other channel has: 32 hexadecimal digits, 128 random bits. */
+export function anonymousName(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  let name = "";
+  for (const byte of bytes) name += hex[byte];
+  return name;
+}
+
+const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Whether a channel of this name was made without a name. */
+export function isAnonymous(name: string): boolean {
+  return /^[0-9a-f]{32}$/.test(name);
+}
+
+/**
+ * Refuses a name that some transport could not carry, so that a program can change its transport:
+ * AMQP names are at most 255 bytes of UTF-8, and RabbitMQ reserves "amq.".
+ */
+export function checkName(name: unknown): asserts name is string {
+  const problem = nameProblem(name);
+  if (problem !== undefined) throw new ChannelConfigError(`a channel's name must ${problem}`);
+}
+
+const encoder = new TextEncoder();
+
+function nameProblem(name: unknown): string | undefined {
+  if (typeof name !== "string") return `be a string, not ${name === null ? "null" : typeof name}`;
+  if (name === "") return "not be empty; leave it out for an anonymous channel";
+  if (name.startsWith("amq.")) return `not start with "amq.", which RabbitMQ reserves`;
+  // deno-lint-ignore no-control-regex -- control characters are what is looked for
+  if (/[\0-\x1f\x7f]/.test(name)) return "not contain control characters";
+  if (!name.isWellFormed()) return "be well-formed Unicode, without lone surrogates";
+  if (encoder.encode(name).length > 255) return "be at most 255 bytes of UTF-8";
+}

@@ -1,0 +1,126 @@
+import { ChannelConfigError } from "./errors.ts";
+
+/** What every operation that may wait takes. */
+export interface OperationOptions {
+  /**
+   * Milliseconds to wait; absent or `Infinity`: without limit. `0` takes only what can be had at once.
+   */
+  readonly timeout?: number;
+  /** Gives the operation up; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * One call that may wait. It settles once: by its result, or by what comes first of its timeout, its
+ * signal, and the closing of its handle. All timers and abort listeners of the library are here.
+ */
+export class Operation<T> {
+  readonly promise: Promise<T>;
+  /** Called where the operation is given up, before it rejects: withdraws what it waits for. */
+  onGiveUp: (() => void) | undefined;
+  readonly owner: object;
+  readonly #pending: Set<Operation<unknown>>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort: (() => void) | undefined;
+  #resolve!: (value: T) => void;
+  #reject!: (reason: unknown) => void;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #settled = false;
+
+  /**
+   * @param pending where the operation is listed while it waits
+   * @param timedOut makes the error for a timeout
+   * @param owner what is not collected before the operation has settled
+   */
+  constructor(
+    pending: Set<Operation<unknown>>,
+    { timeout, signal }: OperationOptions,
+    timedOut: () => unknown,
+    owner: object,
+  ) {
+    this.owner = owner;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#pending = pending;
+    pending.add(this as Operation<unknown>);
+    if (timeout !== undefined && timeout !== Infinity) {
+      this.#startTimer(performance.now() + timeout, timedOut);
+    }
+    if (signal === undefined) return;
+    this.#signal = signal;
+    if (signal.aborted) {
+      this.giveUp(signal.reason);
+    } else {
+      this.#onAbort = () => this.giveUp(signal.reason);
+      signal.addEventListener("abort", this.#onAbort);
+    }
+  }
+
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  resolve(value: T): void {
+    if (this.#settle()) this.#resolve(value);
+  }
+
+  reject(reason: unknown): void {
+    if (this.#settle()) this.#reject(this.dress(reason));
+  }
+
+  giveUp(reason: unknown): void {
+    if (!this.#settle()) return;
+    this.onGiveUp?.();
+    this.#reject(this.dress(reason));
+  }
+
+  /** Completes what the operation rejects with. */
+  protected dress(reason: unknown): unknown {
+    return reason;
+  }
+
+  #settle(): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#pending.delete(this as Operation<unknown>);
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
+    return true;
+  }
+
+  #startTimer(deadline: number, timedOut: () => unknown): void {
+    const wait = Math.min(deadline - performance.now(), longestTimer);
+    this.#timer = setTimeout(() => {
+      if (deadline - performance.now() >= 1) this.#startTimer(deadline, timedOut);
+      else this.giveUp(timedOut());
+    }, wait);
+  }
+}
+
+/** Longer timers fire at once, in every runtime. */
+const longestTimer = 2 ** 31 - 1;
+
+/** Refuses a timeout or signal that is none. */
+export function checkOptions(options: OperationOptions): void {
+  const { timeout, signal } = options;
+  if (timeout !== undefined) checkMilliseconds("timeout", timeout);
+  if (signal !== undefined && typeof signal.addEventListener !== "function") {
+    throw new ChannelConfigError("the option signal takes an AbortSignal");
+  }
+}
+
+/** Refuses what is not a number of milliseconds between `least` and `most`. */
+export function checkMilliseconds(
+  option: string,
+  value: unknown,
+  least: number = 0,
+  most: number = Infinity,
+): void {
+  if (typeof value === "number" && value >= least && value <= most) return;
+  const range = most === Infinity ? `${least} or more` : `${least} to ${most}`;
+  throw new ChannelConfigError(
+    `the option ${option} takes milliseconds, ${range}, and got ${String(value)}`,
+  );
+}

@@ -1,0 +1,75 @@
+import { ChannelConnectionError, ChannelError } from "../../errors.ts";
+import type { AmqpUri } from "./uri.ts";
+
+/** Why a connection could not be made, in words that say what to try. */
+export function connectFailure(error: unknown, uri: AmqpUri): ChannelConnectionError {
+  const reason = error instanceof Error ? error.message : String(error);
+  const [advice, transient] = explain(reason, uri);
+  return new ChannelConnectionError(
+    `cannot connect to ${uri.address}: ${advice === undefined ? reason : `${advice} (${reason})`}`,
+    { address: uri.address, transient, cause: plain(error) },
+  );
+}
+
+/** What an operation rejects with whose connection was lost. */
+export function lostConnection(action: string, address: string, cause: unknown): ChannelConnectionError {
+  return new ChannelConnectionError(
+    `${action}: the connection to ${address} was lost: ${messageOf(cause)}`,
+    { address, cause: plain(cause) },
+  );
+}
+
+/** What an operation rejects with that the broker refused for good. */
+export function refusedBy(action: string, address: string, cause: unknown): ChannelError {
+  return new ChannelConnectionError(`${action}: ${address} refused: ${messageOf(cause)}`, {
+    address,
+    transient: false,
+    cause: plain(cause),
+  });
+}
+
+/** An AMQP reply code (AMQP 0-9-1, section 1.2) that an error's message ends with, as the client writes it. */
+export function replyCode(error: unknown): number | undefined {
+  const code = /\((\d{3})\)$/.exec(messageOf(error))?.[1];
+  return code === undefined ? undefined : Number(code);
+}
+
+/** The client's errors hold the client, and so the password: only the words are passed on. */
+function plain(error: unknown): Error {
+  return new Error(messageOf(error));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What to try, and whether waiting is among it. */
+function explain(reason: string, uri: AmqpUri): [advice: string | undefined, transient: boolean] {
+  const here = `${uri.host}:${uri.port}`;
+  if (/\(403\)/.test(reason)) {
+    return [`the broker refused user ${uri.username}; check user name and password`, false];
+  }
+  if (/\(530\)/.test(reason)) {
+    return [`vhost ${uri.vhost} does not exist or user ${uri.username} may not use it`, false];
+  }
+  if (/ECONNREFUSED|refused/i.test(reason)) {
+    return [`nothing listens on ${here}; is the broker running?`, true];
+  }
+  if (/ENOTFOUND|EAI_AGAIN|getaddrinfo|failed to lookup|dns/i.test(reason)) {
+    return [`the host name ${uri.host} is not known`, true];
+  }
+  if (/EHOSTUNREACH|ENETUNREACH|unreachable/i.test(reason)) {
+    return [`there is no route to ${here}`, true];
+  }
+  if (/NotCapable|requires net access|permission/i.test(reason)) {
+    return [`Deno needs --allow-net=${here}`, false];
+  }
+  if (uri.tls && /wrong version|InvalidContentType|corrupt message|packet length/i.test(reason)) {
+    return [`${here} does not speak TLS; try amqp://`, false];
+  }
+  if (uri.tls && /certificate|issuer|self.signed|altname|hostname|CERT_/i.test(reason)) {
+    return [`the broker's certificate is not trusted for ${uri.host}`, false];
+  }
+  if (/^not AMQP/.test(reason)) return [`${here} is no AMQP 0-9-1 broker`, false];
+  return [undefined, true];
+}

@@ -1,0 +1,72 @@
+import type { AMQPChannel } from "@cloudamqp/amqp-client";
+import { setImmediate } from "node:timers";
+
+/**
+ * The messages that one AMQP channel has on loan, by delivery tag; it settles them with few frames.
+ * RabbitMQ numbers the deliveries of a channel 1, 2, 3 …, and `multiple` settles all up to a tag.
+ *
+ * Invariants: every tag below `#oldest` is settled at the broker; so is every tag in `#settled`. A
+ * tag that somebody still has on loan is never covered by `multiple`.
+ */
+export class Ledger {
+  readonly #channel: AMQPChannel;
+  #oldest = 1;
+  readonly #settled = new Set<number>();
+  #accepted: number[] = [];
+  #released: number[] = [];
+  #scheduled = false;
+
+  constructor(channel: AMQPChannel) {
+    this.#channel = channel;
+  }
+
+  /** @param batch how many accepted messages are worth a frame at once; fewer go a moment later */
+  accept(tag: number, batch: number): void {
+    this.#accepted.push(tag);
+    if (this.#accepted.length >= batch) this.flush();
+    else this.#flushSoon();
+  }
+
+  release(tag: number): void {
+    this.#released.push(tag);
+    this.#flushSoon();
+  }
+
+  flush(): void {
+    const accepted = this.#accepted;
+    const released = this.#released;
+    this.#accepted = [];
+    this.#released = [];
+    if (this.#channel.closed) return; // the broker has taken back what was on loan
+    this.#settle(accepted, (tag, multiple) => this.#channel.basicAck(tag, multiple));
+    this.#settle(released, (tag, multiple) => this.#channel.basicNack(tag, true, multiple));
+  }
+
+  #flushSoon(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.flush();
+    });
+  }
+
+  #settle(tags: number[], send: (tag: number, multiple: boolean) => Promise<void>): void {
+    if (tags.length === 0) return;
+    tags.sort((a, b) => a - b);
+    let i = 0;
+    let last = 0;
+    for (; i < tags.length && tags[i] === this.#oldest; i++) {
+      last = this.#oldest++;
+      while (this.#settled.delete(this.#oldest)) this.#oldest++;
+    }
+    if (i > 0) send(last, i > 1).catch(ignore);
+    for (; i < tags.length; i++) {
+      this.#settled.add(tags[i]!);
+      send(tags[i]!, false).catch(ignore);
+    }
+  }
+}
+
+/** A lost connection is noticed elsewhere; the broker delivers again what was on loan. */
+function ignore(): void {}

@@ -1,0 +1,229 @@
+import { clearInterval, setInterval } from "node:timers";
+import { ChannelClosedError, ChannelError } from "../../errors.ts";
+import type { Claim, Delivery, Link, LinkOptions, Message } from "../../transport.ts";
+import { refusedBy } from "./failure.ts";
+import { Unroutable } from "./publisher.ts";
+import type { Session } from "./session.ts";
+import { Source } from "./source.ts";
+import * as topology from "./topology.ts";
+
+/** An attachment as it is on one connection; after a loss there is another. */
+interface Attached {
+  readonly session: Session;
+  readonly source: Source;
+}
+
+/**
+ * This process's attachment to one queue and its exchange. Where the connection is lost, what is
+ * pending rejects, and the next operation attaches anew.
+ */
+export class AmqpLink implements Link {
+  readonly #name: string;
+  readonly #options: LinkOptions;
+  readonly #connect: () => Promise<Session>;
+  #attached: Attached | undefined;
+  #attaching: Promise<Attached> | undefined;
+  #isGone = false;
+  #isClosed = false;
+  #failures = 0;
+  readonly #renewal: ReturnType<typeof setInterval> | undefined;
+
+  private constructor(name: string, options: LinkOptions, connect: () => Promise<Session>) {
+    this.#name = name;
+    this.#options = options;
+    this.#connect = connect;
+    if (options.create && options.lease !== undefined) {
+      this.#renewal = setInterval(() => this.#renewLease(), options.lease / 3);
+      this.#renewal.unref();
+    }
+  }
+
+  /** @param connect the connection, or a ChannelConnectionError when the retry timeout is over */
+  static async open(
+    name: string,
+    options: LinkOptions,
+    connect: () => Promise<Session>,
+  ): Promise<AmqpLink> {
+    const link = new AmqpLink(name, options, connect);
+    try {
+      await link.#attach();
+    } catch (error) {
+      clearInterval(link.#renewal);
+      throw error;
+    }
+    return link;
+  }
+
+  put(message: Message): Promise<void> {
+    const session = this.#session;
+    return session === undefined
+      ? this.#attach().then(({ session }) => this.#publish(session, message))
+      : this.#publish(session, message);
+  }
+
+  async #publish(session: Session, message: Message): Promise<void> {
+    session.hold();
+    try {
+      await session.publisher.publish("", this.#name, message);
+    } catch (error) {
+      if (error instanceof Unroutable) throw this.#gone("put");
+      throw this.#explain("put", session, error);
+    } finally {
+      session.unhold();
+    }
+  }
+
+  take(claim: Claim): void {
+    if (this.#session !== undefined) return this.#attached!.source.take(claim);
+    this.#attach().then(({ source }) => source.take(claim), (error) => claim.reject(error));
+  }
+
+  withdraw(claim: Claim): boolean {
+    return this.#attached?.source.withdraw(claim) ?? false;
+  }
+
+  async tryTake(): Promise<Delivery | undefined> {
+    const { session, source } = await this.#attach();
+    return await this.#run("get", session, () => session.holding(source.tryTake()));
+  }
+
+  async announce(event: Uint8Array): Promise<void> {
+    const { session } = await this.#attach();
+    const reached = await this.#run(
+      "announce",
+      session,
+      () => topology.announce(session, this.#name, event, session.publisher.nextId()),
+    );
+    if (!reached) throw this.#gone("announce");
+  }
+
+  async catchUp(): Promise<void> {
+    const { session } = await this.#attach();
+    await this.#run("attach", session, () => session.holding(session.bulletin.catchUp()));
+  }
+
+  async depth(): Promise<number> {
+    const { session } = await this.#attach();
+    const depth = await this.#run("depth", session, () => topology.depth(session, this.#name));
+    if (depth === undefined) throw this.#gone("depth");
+    return depth;
+  }
+
+  async delete(): Promise<void> {
+    const { session } = await this.#attach();
+    const name = this.#name;
+    await this.#run("delete", session, async () => {
+      await topology.announce(session, name, deletion, session.publisher.nextId());
+      await topology.remove(session, name);
+    });
+    this.#isGone = true;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#renewal);
+    const attached = this.#attached ?? await this.#attaching?.catch(() => undefined);
+    if (attached === undefined) return;
+    const { session, source } = attached;
+    session.bulletin.unlisten(this.#name, this.#hear);
+    session.offLost(this.#onLost);
+    if (session.isLost) return;
+    await session.holding(source.close());
+    if (!this.#isGone) await topology.detach(session, this.#name).catch(() => {});
+  }
+
+  /** The live connection that the link is attached on. */
+  get #session(): Session | undefined {
+    const session = this.#attached?.session;
+    return session === undefined || session.isLost ? undefined : session;
+  }
+
+  #attach(): Promise<Attached> {
+    if (this.#session !== undefined) return Promise.resolve(this.#attached!);
+    return this.#attaching ??= this.#attachAnew().finally(() => this.#attaching = undefined);
+  }
+
+  async #attachAnew(): Promise<Attached> {
+    const session = await this.#connect();
+    session.bulletin.listen(this.#name, this.#hear);
+    const exists = await this.#run(
+      "attach",
+      session,
+      () => topology.attach(session, this.#name, this.#options),
+    );
+    if (!exists) throw this.#gone("attach", "missing");
+    session.onLost(this.#onLost);
+    const source = new Source(session, this.#name, (error) => this.#onFailure(error));
+    return this.#attached = { session, source };
+  }
+
+  /** A field, so that it can be taken off the bulletin's listeners. */
+  readonly #hear = (event: Uint8Array): void => {
+    if (isDeletion(event)) this.#gone("announced");
+    else this.#options.observer.announced(event);
+  };
+
+  readonly #onLost = (): void => {
+    const { session, source } = this.#attached!;
+    for (const claim of source.withdrawAll()) claim.reject(session.lossError("get"));
+  };
+
+  /** The source stopped: the queue was deleted, or the broker ended the consumer or its AMQP channel alone. */
+  async #onFailure(error: unknown): Promise<void> {
+    const { session, source } = this.#attached!;
+    if (session.isLost || this.#isClosed) return;
+    const exists = await topology.depth(session, this.#name).catch(() => 0) !== undefined;
+    if (session.isLost || this.#isClosed) return;
+    if (!exists) {
+      this.#gone("get");
+    } else if (++this.#failures > mostFailures) {
+      this.#failures = 0;
+      for (const claim of source.withdrawAll()) claim.reject(this.#explain("get", session, error));
+    } else {
+      source.resume();
+    }
+  }
+
+  #gone(action: string, reason: "delete" | "missing" = "delete"): ChannelClosedError {
+    if (!this.#isGone) {
+      this.#isGone = true;
+      if (reason === "delete") this.#options.observer.gone();
+    }
+    const outcome = reason === "delete" ? "was deleted" : "does not exist";
+    return new ChannelClosedError(`${action}: channel ${this.#name} ${outcome}`, { reason });
+  }
+
+  async #run<T>(action: string, session: Session, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw this.#explain(action, session, error);
+    }
+  }
+
+  #explain(action: string, session: Session, error: unknown): ChannelError {
+    if (error instanceof ChannelError) return error;
+    if (session.isLost) return session.lossError(action);
+    return refusedBy(`${action} on channel ${this.#name}`, session.address, error);
+  }
+
+  /** Any declaration counts as use of a queue (https://www.rabbitmq.com/docs/ttl#queue-ttl). */
+  #renewLease(): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    topology.depth(session, this.#name).then(
+      (depth) => depth === undefined && this.#gone("renew"),
+      () => {}, // the next operation hears of it
+    );
+  }
+}
+
+/** How often in a row the broker may end a consumer of a queue that exists. */
+const mostFailures = 3;
+
+/** What every other link hears when a channel is deleted. */
+const deletion = new TextEncoder().encode("delete");
+
+function isDeletion(event: Uint8Array): boolean {
+  return event.length === deletion.length && event.every((byte, i) => byte === deletion[i]);
+}

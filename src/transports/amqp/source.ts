@@ -1,0 +1,292 @@
+import type { AMQPConsumer, AMQPMessage } from "@cloudamqp/amqp-client";
+import { clearTimeout, setTimeout } from "node:timers";
+import { Fifo } from "../../fifo.ts";
+import type { Claim, Delivery, Message } from "../../transport.ts";
+import type { Lane } from "./lanes.ts";
+import { linger, Pace } from "./pace.ts";
+import type { Session } from "./session.ts";
+
+/**
+ * Gets messages of one queue for the claims of this process: fairly, as each message that lies here
+ * is one that others wait for, and fast, as asking for each one costs a round-trip.
+ *
+ * A lone claim asks (basic.get). If nothing is there, a consumer waits, with a window (prefetch) of
+ * one message. Claims that follow each other fast widen the window, so that messages are here before
+ * they are claimed. What nobody has claimed or needed for `linger` ms goes back: the messages, the
+ * consumer, and the lane.
+ *
+ * Invariants: claims or messages wait here, never both. The idle timer runs while anything is here
+ * and no claim waits. Lane and consumer change only within `#work`, which runs once at a time, or
+ * where they are lost. The process is held alive while claims wait.
+ */
+export class Source {
+  readonly #session: Session;
+  readonly #queue: string;
+  readonly #onFailure: (error: unknown) => void;
+  readonly #claims = new Fifo<Claim>();
+  readonly #pace = new Pace();
+  #buffer: Loan[] = [];
+  #oldest = 0;
+  #lane: Lane | undefined;
+  #consumer: AMQPConsumer | undefined;
+  /** The window that the pace asks for. */
+  #wanted = 0;
+  #working: Promise<void> | undefined;
+  #retireSoon = false;
+  #isRetiring = false;
+  #closed = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #lastNeeded = 0;
+  #isHolding = false;
+
+  /** @param onFailure told why claims are not served; the claims are still there then */
+  constructor(session: Session, queue: string, onFailure: (error: unknown) => void) {
+    this.#session = session;
+    this.#queue = queue;
+    this.#onFailure = onFailure;
+  }
+
+  take(claim: Claim): void {
+    const loan = this.#unbuffer();
+    if (loan !== undefined) return this.#serve(claim, loan);
+    this.#claims.push(claim);
+    this.#hold();
+    this.resume();
+  }
+
+  withdraw(claim: Claim): boolean {
+    const wasWaiting = this.#claims.remove(claim);
+    if (wasWaiting) this.#rest();
+    return wasWaiting;
+  }
+
+  /** Takes every claim out, for who rejects or moves them. */
+  withdrawAll(): Claim[] {
+    const claims: Claim[] = [];
+    for (let claim; (claim = this.#claims.shift()) !== undefined;) claims.push(claim);
+    this.#rest();
+    return claims;
+  }
+
+  async tryTake(): Promise<Delivery | undefined> {
+    const here = this.#unbuffer();
+    if (here !== undefined) return here;
+    const lane = await this.#session.lanes.lendForReceiving();
+    try {
+      const message = await lane.channel.basicGet(this.#queue, { noAck: false });
+      // A message on its way to a consumer here has come before the answer.
+      return message === null ? this.#unbuffer() : this.#loan(message, lane);
+    } finally {
+      this.#session.lanes.giveBack(lane);
+    }
+  }
+
+  /** Serves the claims, again after a failure. */
+  resume(): void {
+    this.#working ??= this.#work().then((failure) => {
+      this.#working = undefined;
+      if (failure !== undefined) this.#onFailure(failure.error);
+    });
+  }
+
+  /** Gives back what is here. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#working;
+    await this.#retire().catch(() => {});
+    this.#rest();
+  }
+
+  async #work(): Promise<{ error: unknown } | undefined> {
+    try {
+      while (!this.#closed) {
+        if (this.#retireSoon) await this.#retire();
+        else if (this.#consumer === undefined && this.#claims.size > 0) await this.#start();
+        else if (this.#consumer !== undefined && this.#wanted > this.#pace.window) {
+          await this.#consume(this.#wanted);
+        } else break;
+      }
+    } catch (error) {
+      this.#lose();
+      return { error };
+    } finally {
+      this.#idle();
+    }
+  }
+
+  async #start(): Promise<void> {
+    if (this.#wanted > 0) return await this.#consume(this.#wanted);
+    const lane = this.#lane ??= await this.#session.lanes.lendForReceiving();
+    const message = await lane.channel.basicGet(this.#queue, { noAck: false });
+    if (message !== null) this.#arrived(message, lane);
+    else if (this.#claims.size > 0) await this.#consume(1);
+  }
+
+  /** Starts a consumer with this window, then ends the one before: a consumer's window is fixed. */
+  async #consume(window: number): Promise<void> {
+    const lane = this.#lane ??= await this.#session.lanes.lendForReceiving();
+    const [, consumer] = await Promise.all([
+      lane.channel.prefetch(window),
+      lane.channel.basicConsume(
+        this.#queue,
+        { noAck: false },
+        (message) => this.#arrived(message, lane),
+      ),
+    ]);
+    consumer.wait().catch((error) => this.#lost(consumer, error));
+    const previous = this.#consumer;
+    this.#consumer = consumer;
+    this.#pace.window = window;
+    await previous?.cancel();
+  }
+
+  /** Gives back messages, consumer and lane. */
+  async #retire(): Promise<void> {
+    this.#retireSoon = false;
+    this.#isRetiring = true;
+    const consumer = this.#consumer;
+    this.#consumer = undefined;
+    this.#pace.reset();
+    this.#wanted = 0;
+    // The ledger settles in a later turn of the event loop, so that the broker has read of the
+    // consumer's end before, and the messages go to others.
+    const cancelled = consumer?.cancel();
+    for (let loan; (loan = this.#unbuffer()) !== undefined;) loan.release();
+    try {
+      await cancelled;
+    } finally {
+      this.#isRetiring = false;
+    }
+    if (this.#lane === undefined) return;
+    this.#session.lanes.giveBack(this.#lane);
+    this.#lane = undefined;
+  }
+
+  #arrived(message: AMQPMessage, lane: Lane): void {
+    const loan = this.#loan(message, lane);
+    const claim = this.#claims.shift();
+    if (claim !== undefined) {
+      this.#serve(claim, loan);
+      this.#rest();
+    } else if (this.#isRetiring) {
+      loan.release(); // it crossed the consumer's end
+    } else {
+      this.#buffer.push(loan);
+      this.#startTimer(linger);
+    }
+  }
+
+  #loan(message: AMQPMessage, lane: Lane): Loan {
+    return new Loan(message, lane, this.#pace.window >> 2);
+  }
+
+  #unbuffer(): Loan | undefined {
+    const loan = this.#buffer[this.#oldest];
+    if (loan === undefined) return undefined;
+    this.#oldest++;
+    if (this.#oldest === this.#buffer.length) {
+      this.#buffer = [];
+      this.#oldest = 0;
+    }
+    return loan;
+  }
+
+  #serve(claim: Claim, loan: Loan): void {
+    claim.deliver(loan);
+    this.#lastNeeded = performance.now();
+    const wider = this.#pace.served(this.#lastNeeded);
+    if (wider === undefined) return;
+    this.#wanted = wider;
+    this.resume();
+  }
+
+  /** What the broker has ended: the messages here are others' again. */
+  #lost(consumer: AMQPConsumer, error: unknown): void {
+    if (this.#consumer !== consumer) return;
+    this.#lose();
+    if (this.#working === undefined) this.#onFailure(error);
+  }
+
+  #lose(): void {
+    this.#buffer = [];
+    this.#oldest = 0;
+    this.#consumer = undefined;
+    this.#pace.reset();
+    this.#wanted = 0;
+    const lane = this.#lane;
+    this.#lane = undefined;
+    if (lane !== undefined) this.#session.lanes.discard(lane);
+  }
+
+  #hold(): void {
+    if (this.#isHolding) return;
+    this.#isHolding = true;
+    this.#session.hold();
+  }
+
+  /** After a claim has left: lets the process exit if it was the last. */
+  #rest(): void {
+    if (this.#claims.size > 0) return;
+    this.#lastNeeded = performance.now();
+    this.#idle();
+    if (!this.#isHolding) return;
+    this.#isHolding = false;
+    this.#session.unhold();
+  }
+
+  #idle(): void {
+    if (this.#lane !== undefined && this.#claims.size === 0) this.#startTimer(linger);
+  }
+
+  #startTimer(ms: number): void {
+    if (this.#timer !== undefined || this.#closed) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#retireIfIdle();
+    }, ms);
+    this.#timer.unref();
+  }
+
+  #retireIfIdle(): void {
+    if (this.#lane === undefined || this.#claims.size > 0) return;
+    const since = this.#buffer[this.#oldest]?.arrived ?? this.#lastNeeded;
+    const rest = since + linger - performance.now();
+    if (rest > 0) return this.#startTimer(rest);
+    this.#retireSoon = true;
+    this.resume();
+  }
+}
+
+/** A message that this process has not settled yet. */
+class Loan implements Delivery {
+  readonly message: Message;
+  readonly redelivered: boolean;
+  readonly arrived: number = performance.now();
+  readonly #lane: Lane;
+  readonly #tag: number;
+  readonly #batch: number;
+  #settled = false;
+
+  constructor(message: AMQPMessage, lane: Lane, batch: number) {
+    this.message = {
+      body: message.body ?? new Uint8Array(),
+      contentType: message.properties.contentType ?? "",
+    };
+    this.redelivered = message.redelivered;
+    this.#lane = lane;
+    this.#tag = message.deliveryTag;
+    this.#batch = batch;
+  }
+
+  accept(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#lane.ledger.accept(this.#tag, this.#batch);
+  }
+
+  release(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#lane.ledger.release(this.#tag);
+  }
+}

@@ -1,0 +1,87 @@
+import { ChannelConnectionError } from "../../errors.ts";
+import type { Features, Link, LinkOptions, Reach, Transport } from "../../transport.ts";
+import { AmqpLink } from "./link.ts";
+import { Session } from "./session.ts";
+import { type AmqpUri, parseAmqpUri } from "./uri.ts";
+
+/**
+ * Channels on RabbitMQ, or any AMQP 0-9-1 broker with its extensions (confirms, basic.nack, consumer
+ * cancel notification). All channels of a process share its one connection.
+ */
+export class AmqpTransport implements Transport {
+  readonly address: string;
+  readonly reach: Reach = "network";
+  readonly features: Features = { shared: true };
+  readonly #uri: AmqpUri;
+  #session: Session | undefined;
+  #connecting: Promise<Session> | undefined;
+  #trouble: Error | undefined;
+
+  /** @throws {ChannelConfigError} for a URI that is none */
+  constructor(uri: string) {
+    this.#uri = parseAmqpUri(uri);
+    this.address = this.#uri.address;
+  }
+
+  get trouble(): Error | undefined {
+    return this.#trouble;
+  }
+
+  open(name: string, options: LinkOptions): Promise<Link> {
+    return AmqpLink.open(name, options, () => this.#connect(options.retryTimeout));
+  }
+
+  async rest(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    await session?.close();
+  }
+
+  /** The live connection, made anew as often as it takes within `retryTimeout` ms. */
+  async #connect(retryTimeout: number): Promise<Session> {
+    const deadline = performance.now() + retryTimeout;
+    for (let attempt = 0;; attempt++) {
+      if (this.#session !== undefined && !this.#session.isLost) return this.#session;
+      try {
+        return await this.#before(deadline, this.#connecting ??= this.#connectOnce());
+      } catch (error) {
+        const pause = Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2);
+        const isOver = performance.now() + pause > deadline;
+        if (isOver || !(error as ChannelConnectionError).transient) throw error;
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
+    }
+  }
+
+  async #connectOnce(): Promise<Session> {
+    try {
+      this.#session = await Session.connect(this.#uri);
+      this.#trouble = undefined;
+      return this.#session;
+    } catch (error) {
+      this.#trouble = error as Error;
+      throw error;
+    } finally {
+      this.#connecting = undefined;
+    }
+  }
+
+  /** An attempt may outlast a caller's patience; others may share it. */
+  async #before(deadline: number, attempt: Promise<Session>): Promise<Session> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const over = new Promise<never>((_, reject) => {
+      const wait = Math.max(deadline - performance.now(), 1000);
+      timer = setTimeout(() =>
+        reject(
+          new ChannelConnectionError(`cannot connect to ${this.address}: no answer yet`, {
+            address: this.address,
+          }),
+        ), Math.min(wait, 2 ** 31 - 1));
+    });
+    try {
+      return await Promise.race([attempt, over]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

@@ -1,0 +1,205 @@
+import { ChannelConfigError } from "../../errors.ts";
+import { withoutCredentials } from "../../credentials.ts";
+
+/** What an AMQP URI says, decoded, defaults filled in. */
+export interface AmqpUri {
+  readonly tls: boolean;
+  /** A name or an IP address; an IPv6 address without its brackets. */
+  readonly host: string;
+  readonly port: number;
+  readonly vhost: string;
+  readonly username: string;
+  readonly password: string;
+  /** Seconds; 0 asks for none. */
+  readonly heartbeat?: number;
+  /** Bytes. */
+  readonly frameMax?: number;
+  /** 0 leaves it to the broker. */
+  readonly channelMax?: number;
+  /** The connection's name, as the broker's management shows it. */
+  readonly name?: string;
+  /** Canonical and without credentials: `amqp://host:5672/%2F`. */
+  readonly address: string;
+}
+
+type Parameter =
+  | { readonly key: "name" }
+  | {
+    readonly key: "heartbeat" | "frameMax" | "channelMax";
+    /** Inclusive. */
+    readonly range: readonly [number, number];
+  };
+
+const MAX_UINT16 = 65_535;
+const FRAME_MAX: Parameter = {
+  key: "frameMax",
+  // RabbitMQ 4 and the client refuse less; the client allocates as much, so more than this is a mistake.
+  range: [8192, 2 ** 27],
+};
+const CHANNEL_MAX: Parameter = { key: "channelMax", range: [0, MAX_UINT16] };
+const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parameter>([
+  ["heartbeat", { key: "heartbeat", range: [0, MAX_UINT16] }],
+  ["frame_max", FRAME_MAX],
+  ["frameMax", FRAME_MAX],
+  ["channel_max", CHANNEL_MAX],
+  ["channelMax", CHANNEL_MAX],
+  ["name", { key: "name" }],
+]);
+
+const PARTS = /^(amqps?):\/\/(?:([^@]*)@)?([^/?]*)([^?]*)(?:\?(.*))?$/i;
+const HOST_AND_PORT = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/;
+
+/** Says what is wrong and what is expected. It may show no piece of the URI, as any may be a password's. */
+type Fail = (problem: string) => never;
+
+/**
+ * Parses an AMQP URI as https://www.rabbitmq.com/docs/uri-spec has it; unlike there, an empty path is
+ * the virtual host `/`. The parameters are `heartbeat`, `frame_max`, `channel_max` and `name`.
+ *
+ * @throws ChannelConfigError that says what is wrong and what is expected, without credentials
+ */
+export function parseAmqpUri(uri: string): AmqpUri {
+  const fail: Fail = (problem) => {
+    throw new ChannelConfigError(`Cannot use the URI ${withoutCredentials(uri)}: ${problem}`);
+  };
+  const [scheme, userinfo, hostAndPort, path, query] = split(uri, fail);
+  const tls = scheme.toLowerCase() === "amqps";
+  const { host, port = tls ? 5671 : 5672 } = parseHost(hostAndPort, fail);
+  const vhost = parseVhost(path, fail);
+  const colon = userinfo?.indexOf(":") ?? -1;
+  const username = colon < 0 ? userinfo : userinfo?.slice(0, colon);
+  const password = colon < 0 ? undefined : userinfo?.slice(colon + 1);
+  const shownHost = host.includes(":") ? `[${host}]` : host;
+  return {
+    tls,
+    host,
+    port,
+    vhost,
+    username: decode(username ?? "guest", "user name", fail),
+    password: decode(password ?? "guest", "password", fail),
+    ...parseQuery(query ?? "", fail),
+    address: `${tls ? "amqps" : "amqp"}://${shownHost}:${port}/${encodeURIComponent(vhost)}`,
+  };
+}
+
+/** The `address` of an AMQP URI; throws as `parseAmqpUri` does. */
+export function canonicalAddress(uri: string): string {
+  return parseAmqpUri(uri).address;
+}
+
+type Parts = [
+  scheme: string,
+  userinfo: string | undefined,
+  hostAndPort: string,
+  path: string,
+  query: string | undefined,
+];
+
+function split(uri: string, fail: Fail): Parts {
+  if (!/^amqps?:\/\//i.test(uri)) {
+    fail("found another scheme, expected amqp://user:password@host:port/vhost or amqps://");
+  }
+  if (/[\s\p{Cc}\p{Cs}]/u.test(uri)) {
+    fail(
+      "found a space, a control character or half a surrogate pair, expected it percent-encoded",
+    );
+  }
+  if (!/^[^/]*\/\/(?:[^/?#@]*@)?[^@]*$/.test(uri)) {
+    fail(
+      "found an @ too many, expected one at most, before the host; " +
+        "write @ elsewhere as %40, and in a password / as %2F, ? as %3F, # as %23",
+    );
+  }
+  if (uri.includes("#")) fail("found a fragment, expected none; write # as %23");
+  return PARTS.exec(uri)!.slice(1) as Parts;
+}
+
+function parseHost(text: string, fail: Fail): { readonly host: string; readonly port?: number } {
+  const parts = HOST_AND_PORT.exec(text);
+  if (parts === null) {
+    fail("found a bad host, expected a name, an IPv4 address or an [IPv6 address]");
+  }
+  const [, encoded = "", digits = ""] = parts;
+  if (encoded === "") fail("found no host, expected amqp://host");
+  const host = canonicalHost(decode(encoded, "host", fail));
+  if (host === undefined) {
+    fail("found a bad host, expected a name, an IPv4 address or an [IPv6 address]");
+  }
+  if (digits === "") return { host };
+  const port = parseInteger(digits, [1, MAX_UINT16]);
+  if (port !== undefined) return { host, port };
+  fail(
+    `found a bad port, expected an integer from 1 to ${MAX_UINT16}; [ ] go around an IPv6 address`,
+  );
+}
+
+/** Undefined for what can be no host. */
+function canonicalHost(host: string): string | undefined {
+  // Not left to URL: it takes some names for numbers.
+  if (/^[\w.-]+$/.test(host)) return host.toLowerCase();
+  if (!/^\[.*\]$/.test(host) && !/^[\w.\-\P{ASCII}]+$/u.test(host)) return undefined;
+  try {
+    return new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, "");
+  } catch {
+    return undefined;
+  }
+}
+
+function parseVhost(path: string, fail: Fail): string {
+  if (path === "" || path === "/") return "/";
+  const segment = path.slice(1);
+  if (segment.includes("/")) {
+    fail("found a path of several segments, expected one virtual host; write / in its name as %2F");
+  }
+  const vhost = decode(segment, "virtual host", fail);
+  if (new TextEncoder().encode(vhost).length > 255) {
+    fail("found a virtual host of more than 255 bytes, expected at most 255");
+  }
+  return vhost;
+}
+
+type Query = Pick<AmqpUri, Parameter["key"]>;
+
+function parseQuery(query: string, fail: Fail): Query {
+  const found: { -readonly [Key in keyof Query]: Query[Key] } = {};
+  for (const pair of query.split("&")) {
+    if (pair === "") continue;
+    const [, name = "", encoded = ""] = /^([^=]*)=?(.*)$/.exec(pair)!;
+    const parameter = PARAMETERS.get(name);
+    if (parameter === undefined) {
+      fail(`found an unknown parameter, expected ${[...PARAMETERS.keys()].join(", ")}`);
+    }
+    if (parameter.key in found) {
+      fail(`found the parameter ${name} a second time, expected it once`);
+    }
+    // As URLSearchParams writes a space.
+    const value = decode(encoded.replaceAll("+", " "), `parameter ${name}`, fail);
+    if (parameter.key === "name") {
+      found.name = value;
+      continue;
+    }
+    const { key, range } = parameter;
+    const number = parseInteger(value, range);
+    if (number === undefined) {
+      fail(`found a bad ${name}, expected an integer from ${range[0]} to ${range[1]}`);
+    }
+    found[key] = number;
+  }
+  return found;
+}
+
+function parseInteger(
+  digits: string,
+  [least, most]: readonly [number, number],
+): number | undefined {
+  const number = Number(digits);
+  return /^\d+$/.test(digits) && number >= least && number <= most ? number : undefined;
+}
+
+function decode(text: string, part: string, fail: Fail): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return fail(`found a bad percent-escape in the ${part}, expected %XX for each byte of UTF-8`);
+  }
+}

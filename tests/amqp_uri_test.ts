@@ -1,0 +1,227 @@
+import assert from "node:assert/strict";
+import { inspect } from "node:util";
+import { ChannelConfigError } from "../src/errors.ts";
+import { canonicalAddress, parseAmqpUri } from "../src/transports/amqp/uri.ts";
+
+function rejection(uri: string): ChannelConfigError {
+  try {
+    parseAmqpUri(uri);
+  } catch (error) {
+    assert.ok(error instanceof ChannelConfigError, inspect(error));
+    return error;
+  }
+  assert.fail(`${uri} was accepted`);
+}
+
+const GUEST = { tls: false, username: "guest", password: "guest", vhost: "/", port: 5672 };
+
+Deno.test("an AMQP URI of a host alone gets every default", () => {
+  const expected = { ...GUEST, host: "host", address: "amqp://host:5672/%2F" };
+  for (
+    const uri of ["amqp://host", "amqp://host/", "AMQP://HOST", "amqp://host:", "amqp://host?"]
+  ) {
+    assert.deepEqual(parseAmqpUri(uri), expected, uri);
+  }
+});
+
+Deno.test("amqps means TLS and port 5671", () => {
+  const { tls, port, address } = parseAmqpUri("amqps://host");
+  assert.deepEqual({ tls, port, address }, {
+    tls: true,
+    port: 5671,
+    address: "amqps://host:5671/%2F",
+  });
+  assert.equal(parseAmqpUri("amqps://host:5672").port, 5672);
+});
+
+// The list of the specification's appendix A, without those that name no host.
+for (
+  const [uri, username, password, host, port, vhost] of [
+    ["amqp://user:pass@host:10000/vhost", "user", "pass", "host", 10000, "vhost"],
+    ["amqp://user%61:%61pass@ho%61st:10000/v%2fhost", "usera", "apass", "hoast", 10000, "v/host"],
+    ["amqp://host", "guest", "guest", "host", 5672, "/"],
+    ["amqp://host/%2f", "guest", "guest", "host", 5672, "/"],
+    ["amqp://host/%2F", "guest", "guest", "host", 5672, "/"],
+    ["amqp://[::1]", "guest", "guest", "::1", 5672, "/"],
+  ] as const
+) {
+  Deno.test(`the specification's ${uri} is parsed as the specification says`, () => {
+    const parsed = parseAmqpUri(uri);
+    assert.deepEqual(
+      [parsed.username, parsed.password, parsed.host, parsed.port, parsed.vhost],
+      [username, password, host, port, vhost],
+    );
+  });
+}
+
+Deno.test("a user name without a password has the password guest, and an empty one stays empty", () => {
+  assert.equal(parseAmqpUri("amqp://bob@host").username, "bob");
+  assert.equal(parseAmqpUri("amqp://bob@host").password, "guest");
+  assert.equal(parseAmqpUri("amqp://bob:@host").password, "");
+  assert.equal(parseAmqpUri("amqp://:@host").username, "");
+});
+
+Deno.test("only the first colon parts the user name from the password", () => {
+  const { username, password } = parseAmqpUri("amqp://a%3Ab:c:d%40%2F%3F%23é@host");
+  assert.deepEqual([username, password], ["a:b", "c:d@/?#é"]);
+});
+
+Deno.test("an IPv6 address loses its brackets in the host and keeps them in the address", () => {
+  const { host, port, address } = parseAmqpUri("amqp://[2001:DB8:0:0:0:0:0:1]:5673/v");
+  assert.deepEqual([host, port, address], [
+    "2001:db8::1",
+    5673,
+    "amqp://[2001:db8::1]:5673/v",
+  ]);
+});
+
+Deno.test("names that URL would take for numbers, and names with underscores, stay as they are", () => {
+  for (const host of ["rabbit.1", "0x7f.1", "my_rabbit-1", "192.168.35.10", "rabbit."]) {
+    assert.equal(parseAmqpUri(`amqp://${host}`).host, host);
+  }
+});
+
+Deno.test("a host of other letters becomes what a resolver understands", () => {
+  assert.equal(parseAmqpUri("amqp://Größe.example").host, "xn--gre-6ka8i.example");
+  assert.equal(parseAmqpUri("amqp://Gr%C3%B6%C3%9Fe.example").host, "xn--gre-6ka8i.example");
+});
+
+Deno.test("a virtual host is decoded, and never taken for a path", () => {
+  for (const [path, vhost] of [["a%20b", "a b"], ["+", "+"], ["..", ".."], ["%C3%A9", "é"]]) {
+    assert.equal(parseAmqpUri(`amqp://host/${path}`).vhost, vhost);
+  }
+});
+
+Deno.test("addresses are alike for URIs that differ in credentials, case, defaults, parameters", () => {
+  for (
+    const uri of [
+      "amqp://host/%2f",
+      "amqp://u:p@HOST:5672/",
+      "Amqp://host:05672?heartbeat=3",
+      "amqp://ho%73t",
+    ]
+  ) assert.equal(canonicalAddress(uri), "amqp://host:5672/%2F", uri);
+  assert.equal(canonicalAddress("amqp://u:p@host/v%2Fw%20é"), "amqp://host:5672/v%2Fw%20%C3%A9");
+});
+
+Deno.test("an address is its own address", () => {
+  for (const uri of ["amqps://u:p@[::1]/a%2Fb%3F%23%40%25", "amqp://host", "amqp://é/é"]) {
+    assert.equal(canonicalAddress(canonicalAddress(uri)), canonicalAddress(uri));
+  }
+});
+
+Deno.test("the query sets the heartbeat, the limits and the connection's name", () => {
+  const expected = { heartbeat: 30, frameMax: 131072, channelMax: 2047, name: "my app+é" };
+  for (const [frame, channel] of [["frame_max", "channel_max"], ["frameMax", "channelMax"]]) {
+    const { heartbeat, frameMax, channelMax, name } = parseAmqpUri(
+      `amqp://host?heartbeat=30&${frame}=131072&${channel}=2047&name=my+app%2B%C3%A9`,
+    );
+    assert.deepEqual({ heartbeat, frameMax, channelMax, name }, expected);
+  }
+  assert.equal(parseAmqpUri("amqp://host?heartbeat=0").heartbeat, 0);
+});
+
+for (
+  const [uri, message] of [
+    ["http://host", /another scheme, expected amqp:/],
+    ["amqp:host", /another scheme, expected amqp:/],
+    ["host:5672", /another scheme, expected amqp:/],
+    ["", /another scheme, expected amqp:/],
+    ["amqp://", /no host/],
+    ["amqp:///vhost", /no host/],
+    ["amqp://user:pass@", /no host/],
+    ["amqp://:5672", /no host/],
+    ["amqp://host:0", /port, expected an integer from 1 to 65535/],
+    ["amqp://host:65536", /port, expected/],
+    ["amqp://host:-1", /port, expected/],
+    ["amqp://host:5672x", /port, expected/],
+    ["amqp://host:1e3", /port, expected/],
+    ["amqp://host:%35", /port, expected/],
+    ["amqp://::1", /no host/],
+    ["amqp://fe80::1", /port, expected .*; \[ \] go around an IPv6 address$/],
+    ["amqp://[::1", /bad host/],
+    ["amqp://[::1]x", /bad host/],
+    ["amqp://[::g]", /bad host/],
+    ["amqp://[]", /bad host/],
+    ["amqp://ho%2Fst", /bad host/],
+    ["amqp://ho%40st", /bad host/],
+    ["amqp://ho\\st", /bad host/],
+    ["amqp://a,b", /bad host/],
+    ["amqp://ho st", /space.* expected it percent-encoded/],
+    ["amqp://host\n", /space.* expected it percent-encoded/],
+    ["amqp://host/\u0000", /space.* expected it percent-encoded/],
+    ["amqp://host/\ud800", /surrogate.* expected it percent-encoded/],
+    ["amqp://host/a/b", /several segments, expected one .* as %2F/],
+    ["amqp://host/a/", /several segments/],
+    ["amqp://host//", /several segments/],
+    [`amqp://host/${"é".repeat(128)}`, /more than 255 bytes/],
+    ["amqp://host#x", /fragment, expected none; write # as %23/],
+    ["amqp://host/%zz", /percent-escape in the virtual host, expected %XX/],
+    ["amqp://host/%ff", /percent-escape in the virtual host/],
+    ["amqp://%@host", /percent-escape in the user name/],
+    ["amqp://u:%e9@host", /percent-escape in the password/],
+    ["amqp://ho%st", /percent-escape in the host/],
+    ["amqp://host?name=%", /percent-escape in the parameter name/],
+    ["amqp://host?heartbeat=x", /bad heartbeat, expected an integer from 0 to 65535/],
+    ["amqp://host?heartbeat", /bad heartbeat/],
+    ["amqp://host?heartbeat=", /bad heartbeat/],
+    ["amqp://host?heartbeat=1.5", /bad heartbeat/],
+    ["amqp://host?heartbeat=65536", /bad heartbeat/],
+    ["amqp://host?frame_max=4096", /bad frame_max, expected an integer from 8192/],
+    ["amqp://host?channelMax=-1", /bad channelMax/],
+    ["amqp://host?heartbeat=1&heartbeat=2", /heartbeat a second time/],
+    ["amqp://host?frame_max=8192&frameMax=8192", /frameMax a second time/],
+    ["amqp://host?verify=none", /unknown parameter, expected heartbeat, frame_max,/],
+    ["amqp://host?__proto__=1", /unknown parameter/],
+    ["amqp://u:p@ss@host", /an @ too many, .* as %40/],
+    ["amqp://u:p/x@host", /an @ too many, .* \/ as %2F/],
+    ["amqp://u:12/x@host", /an @ too many/],
+    ["amqp://u:p?x@host", /an @ too many, .* \? as %3F/],
+    ["amqp://u:p#x@host", /an @ too many, .* # as %23/],
+    ["amqp://host/a@b", /an @ too many/],
+  ] as const
+) {
+  Deno.test(`the AMQP URI ${JSON.stringify(uri.slice(0, 40))} is refused with a reason`, () => {
+    const error = rejection(uri);
+    assert.match(error.message, message);
+    assert.doesNotMatch(error.message, /\.$/);
+  });
+}
+
+Deno.test("no refusal carries a password, in its message, its cause or anywhere else", () => {
+  for (
+    const uri of [
+      "http://u:hunter2@host",
+      "amqp:u:hunter2@host",
+      "amqp://u:hunter2@",
+      "amqp://u:hunter2@host:x",
+      "amqp://u:hunter2@host/a/b",
+      "amqp://u:hunter2@host#f",
+      "amqp://u:hunter2@host?no=1",
+      "amqp://u:hunter2@host?password=hunter2",
+      "amqp://u:hunter2%@host",
+      "amqp://u:hunter2@ho st",
+      "amqp://u:hunter2@[::g]",
+      "amqp://u:p@hunter2@host",
+      "amqp://u:p/hunter2@host",
+      "amqp://u:5/hunter2@host",
+      "amqp://u:p?hunter2@host",
+      "amqp://u:p#hunter2@host",
+      "amqp://u:hunter2",
+      "amqp://u:hunter2/",
+      "amqp://u:hunter2%40host",
+    ]
+  ) {
+    const error = rejection(uri);
+    assert.doesNotMatch(inspect(error, { showHidden: true, depth: 9 }), /hunter2/, uri);
+    assert.doesNotMatch(error.message, /hunter2/, uri);
+    assert.equal(error.cause, undefined, uri);
+  }
+});
+
+Deno.test("a refusal shows the rest of the URI", () => {
+  assert.match(
+    rejection("amqp://u:p@host:x/v").message,
+    /^Cannot use the URI amqp:\/\/\*\*\*@host:x\/v: /,
+  );
+});

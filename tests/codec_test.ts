@@ -1,0 +1,833 @@
+import assert from "node:assert/strict";
+import { CodecError, decode, encode, type Extension } from "../src/codec/mod.ts";
+
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Bytes from hex digits; spaces are for the reader. */
+function bytes(digits: string): Uint8Array {
+  const pairs = digits.replaceAll(" ", "").match(/../g) ?? [];
+  return Uint8Array.from(pairs, (pair) => parseInt(pair, 16));
+}
+
+function concat(...parts: (string | Uint8Array)[]): Uint8Array {
+  return Uint8Array.from(
+    parts.flatMap((part) => Array.from(typeof part === "string" ? bytes(part) : part)),
+  );
+}
+
+function roundTrip(value: unknown): unknown {
+  return decode(encode(value));
+}
+
+function nested(depth: number): unknown[] {
+  let value: unknown[] = [];
+  for (let i = 1; i < depth; i++) value = [value];
+  return value;
+}
+
+/** The message of the DataCloneError that encoding a value must throw. */
+function rejectionOf(value: unknown): string {
+  try {
+    encode(value);
+  } catch (error) {
+    assert.ok(error instanceof DOMException, String(error));
+    assert.equal(error.name, "DataCloneError");
+    return error.message;
+  }
+  assert.fail("encode accepted a value that cannot be cloned");
+}
+
+function assertCodecError(input: Uint8Array, message: RegExp): void {
+  assert.throws(() => decode(input), (error) => {
+    assert.ok(error instanceof CodecError, `${hex(input.subarray(0, 20))} gave ${error}`);
+    assert.match(error.message, message);
+    assert.match(error.message, / at byte \d+$/);
+    return true;
+  });
+}
+
+class Point {
+  x = 1;
+  y = 2;
+  #secret = 3;
+  get secret(): number {
+    return this.#secret;
+  }
+}
+
+/** Every row of the wire format's table that the codec has. */
+const VECTORS: [what: string, value: unknown, digits: string][] = [
+  ["null", null, "f6"],
+  ["undefined", undefined, "f7"],
+  ["true", true, "f5"],
+  ["false", false, "f4"],
+  ["0", 0, "00"],
+  ["23", 23, "17"],
+  ["24", 24, "1818"],
+  ["255", 255, "18ff"],
+  ["256", 256, "190100"],
+  ["65535", 65535, "19ffff"],
+  ["65536", 65536, "1a00010000"],
+  ["2^31", 2 ** 31, "1a80000000"],
+  ["2^32-1", 2 ** 32 - 1, "1affffffff"],
+  ["2^32", 2 ** 32, "1b0000000100000000"],
+  ["2^53-1", 2 ** 53 - 1, "1b001fffffffffffff"],
+  ["-1", -1, "20"],
+  ["-24", -24, "37"],
+  ["-25", -25, "3818"],
+  ["-2^31", -(2 ** 31), "3a7fffffff"],
+  ["-(2^53-1)", 1 - 2 ** 53, "3b001ffffffffffffe"],
+  ["-0", -0, "f98000"],
+  ["NaN", NaN, "f97e00"],
+  ["Infinity", Infinity, "f97c00"],
+  ["-Infinity", -Infinity, "f9fc00"],
+  ["a single float", 1.5, "fa3fc00000"],
+  ["2^53", 2 ** 53, "fa5a000000"],
+  ["a double float", 1.1, "fb3ff199999999999a"],
+  ["the smallest number", 5e-324, "fb0000000000000001"],
+  ["0n", 0n, "c240"],
+  ["5n", 5n, "c24105"],
+  ["-1n", -1n, "c340"],
+  ["-256n", -256n, "c341ff"],
+  ["2^64-1 as a BigInt", 2n ** 64n - 1n, "c248ffffffffffffffff"],
+  ["2^64 as a BigInt", 2n ** 64n, "c249010000000000000000"],
+  ["-2^64-1 as a BigInt", -(2n ** 64n) - 1n, "c349010000000000000000"],
+  ["2^68 as a BigInt", 2n ** 68n, "c249100000000000000000"],
+  ["an empty string", "", "60"],
+  ["an ASCII string", "foo", "63666f6f"],
+  ["a string of 24 bytes", "a".repeat(24), "7818" + "61".repeat(24)],
+  ["a string of 256 bytes", "a".repeat(256), "790100" + "61".repeat(256)],
+  ["a two-byte string", "für", "6466c3bc72"],
+  ["a string whose head grows with its bytes", "ü".repeat(12), "7818" + "c3bc".repeat(12)],
+  ["a surrogate pair", "😀", "64f09f9880"],
+  ["a byte order mark", "\ufeffa", "64efbbbf61"],
+  ["a replacement character", "\ufffd", "63efbfbd"],
+  ["a lone high surrogate", "a\ud800", "d901114461eda080"],
+  ["a lone low surrogate", "\udfffü😀", "d9011149edbfbfc3bcf09f9880"],
+  ["an empty array", [], "80"],
+  ["an array", [1, [undefined], "a"], "830181f76161"],
+  ["an array of 24", new Array(24).fill(0), "9818" + "00".repeat(24)],
+  ["an empty object", {}, "a0"],
+  ["an object", { a: 1, "": { b: null } }, "a261610160a16162f6"],
+  ["an object with a lone surrogate as key", { "\ud800": 1 }, "a1d9011143eda08001"],
+  ["a Map", new Map<unknown, unknown>([["a", 1], [{}, []]]), "d90103a2616101a080"],
+  ["a Set", new Set([1, "a"]), "d9010282016161"],
+  ["the epoch", new Date(0), "c100"],
+  ["a Date of whole seconds", new Date(1e12), "c11a3b9aca00"],
+  ["a Date of milliseconds", new Date(1500), "c1fa3fc00000"],
+  ["a Date before the epoch", new Date(-1), "c1fbbf50624dd2f1a9fc"],
+  ["the first of year 1", new Date(-62135596800000), "c13b0000000e7791f6ff"],
+  [
+    "a Date before year 1",
+    new Date(-62135596800001),
+    "d81b82" + "6444617465" + "3b00003883122cd800",
+  ],
+  ["a Date after year 9999", new Date(8.64e15), "d81b82" + "6444617465" + "1b001eb208c2dc0000"],
+  ["an invalid Date", new Date(NaN), "d81b82" + "6444617465" + "f97e00"],
+  ["an empty Uint8Array", new Uint8Array(0), "40"],
+  ["a Uint8Array", Uint8Array.of(1, 2, 255), "430102ff"],
+];
+
+for (const [what, value, digits] of VECTORS) {
+  Deno.test(`${what} is written as the wire format says and comes back as structuredClone's`, () => {
+    assert.equal(hex(encode(value)), digits);
+    assert.deepStrictEqual(decode(bytes(digits)), structuredClone(value));
+  });
+}
+
+/** What other writers may send: accepted on input only. */
+const ACCEPTED: [what: string, digits: string, value: unknown][] = [
+  ["an integer in more bytes than it needs", "1b0000000000000001", 1],
+  ["an unsigned integer over 2^53", "1b0020000000000001", 2n ** 53n + 1n],
+  ["the largest unsigned integer", "1bffffffffffffffff", 2n ** 64n - 1n],
+  ["the most negative integer", "3bffffffffffffffff", -(2n ** 64n)],
+  ["-2^53", "3b001fffffffffffff", -(2 ** 53)],
+  ["-2^53-1", "3b0020000000000000", -(2n ** 53n) - 1n],
+  ["a BigInt with leading zeros", "c243000001", 1n],
+  ["a BigInt in chunks", "c25f41014100ff", 256n],
+  ["a half float", "f93e00", 1.5],
+  ["the largest half float", "f97bff", 65504],
+  ["the smallest half float", "f90001", 2 ** -24],
+  ["the smallest normal half float", "f90400", 2 ** -14],
+  ["a negative half float", "f9c400", -4],
+  ["a single float NaN", "fa7fc00000", NaN],
+  ["text in chunks", "7f6166606366c3bcff", "ffü"],
+  ["bytes in chunks", "5f420102404103ff", Uint8Array.of(1, 2, 3)],
+  ["an array of open length", "9f019fffff", [1, []]],
+  ["an object of open length", "bf616101616200ff", { a: 1, b: 0 }],
+  ["an object with a key in chunks", "a17f61616162ff01", { ab: 1 }],
+  ["a Map of open length", "d90103bf0102ff", new Map([[1, 2]])],
+  ["a Set of open length", "d901029f0102ff", new Set([1, 2])],
+  ["a generic object of open length", "d81b9f644461746500ff", new Date(0)],
+  ["a key that comes twice, the last counting", "a2616101616102", { a: 2 }],
+  ["a Map key that comes twice, the last counting", "d90103a2010201ff".replace("ff", "03"), {
+    map: [[1, 3]],
+  }],
+  ["a Uint8Array by its tag", "d840420102", Uint8Array.of(1, 2)],
+  [
+    "a date as text",
+    `c074${hex(new TextEncoder().encode("2013-03-21T20:04:00Z"))}`,
+    new Date(1363896240000),
+  ],
+  ["self-described CBOR", "d9d9f7a0", {}],
+];
+
+for (const [what, digits, value] of ACCEPTED) {
+  Deno.test(`decode accepts ${what}`, () => {
+    const result = decode(bytes(digits));
+    if (result instanceof Map && !(value instanceof Map)) {
+      assert.deepStrictEqual({ map: [...result] }, value);
+    } else {
+      assert.deepStrictEqual(result, value);
+    }
+  });
+}
+
+const LONG = "some longer text that goes on, über 32 units 😀";
+
+/** Values that structuredClone and the codec both carry; together they use every type. */
+const CORPUS: unknown[] = [
+  ...VECTORS.map(([, value]) => value),
+  { id: 1, name: "foo", tags: ["a", "b"], ok: true },
+  { text: LONG, texts: [LONG + LONG, "a".repeat(70_000), "ü".repeat(40_000)] },
+  [new Map([[new Date(1), new Set([new Map([["deep", [new Set([1n])]]])])]]), { d: new Date(NaN) }],
+  { mixed: [null, undefined, true, -0, 1e300, 2n ** 200n, "\udc00", Uint8Array.of(9)] },
+  Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`key ${i * 7919}`, i])),
+  Object.fromEntries(Array.from({ length: 300 }, (_, i) => [i, i])),
+  Array.from({ length: 1000 }, (_, i) => i % 3 ? i / 7 : -i * 1e6),
+  Uint8Array.from({ length: 100_000 }, (_, i) => i),
+  [..."aäह😀"].map((unit) => Array.from({ length: 80 }, (_, i) => unit.repeat(i))),
+];
+
+Deno.test("every supported type comes back as from structuredClone, nested in every container", () => {
+  for (const value of CORPUS) {
+    const expected = structuredClone(value);
+    assert.deepStrictEqual(roundTrip(value), expected);
+    assert.deepStrictEqual(roundTrip({ a: [value] }), { a: [expected] });
+    const map = roundTrip(new Map([["key", value]])) as Map<string, unknown>;
+    assert.deepStrictEqual(map.get("key"), expected);
+    const set = roundTrip(new Set([value])) as Set<unknown>;
+    assert.deepStrictEqual([...set], [...structuredClone(new Set([value]))]);
+  }
+});
+
+Deno.test("a class instance comes back as a plain object of its own enumerable properties", () => {
+  const instance = Object.defineProperty(new Point(), "hidden", { value: 1 });
+  assert.deepStrictEqual(roundTrip(instance), structuredClone(instance));
+  assert.deepStrictEqual(roundTrip(instance), { x: 1, y: 2 });
+});
+
+Deno.test("an object without a prototype comes back as a plain object", () => {
+  const value = Object.assign(Object.create(null), { a: 1 });
+  assert.deepStrictEqual(roundTrip(value), { a: 1 });
+});
+
+Deno.test("symbol keys and inherited properties stay behind", () => {
+  const value = Object.assign(Object.create({ inherited: 1 }), { own: 2, [Symbol("s")]: 3 });
+  assert.deepStrictEqual(roundTrip(value), { own: 2 });
+});
+
+Deno.test("the arguments of a function come back as a plain object", () => {
+  const value = (function (..._: unknown[]) {
+    return arguments;
+  })(1, "a");
+  assert.deepStrictEqual(roundTrip(value), { 0: 1, 1: "a" });
+});
+
+Deno.test("subclasses of Map, Set, Date, Array and Uint8Array come back as their base classes", () => {
+  const values = [
+    new (class extends Map<number, number> {
+      override forEach(): void {}
+    })([[1, 2]]),
+    new (class extends Set {})([1]),
+    new (class extends Date {
+      override getTime(): number {
+        return 7;
+      }
+    })(5),
+    (class extends Array {}).of(1, 2, 3),
+    new (class extends Uint8Array {
+      override get length(): number {
+        return 1000;
+      }
+    })([1, 2]),
+  ];
+  const expected = [new Map([[1, 2]]), new Set([1]), new Date(5), [1, 2, 3], Uint8Array.of(1, 2)];
+  assert.deepStrictEqual(roundTrip(values), expected);
+});
+
+Deno.test("an object that occurs twice is written twice", () => {
+  const shared = { a: 1 };
+  const [one, two] = roundTrip([shared, shared]) as [object, object];
+  assert.deepStrictEqual([one, two], [{ a: 1 }, { a: 1 }]);
+  assert.notEqual(one, two);
+});
+
+Deno.test("a view of a part of a buffer sends only its part", () => {
+  const whole = Uint8Array.of(1, 2, 3, 4, 5);
+  const result = roundTrip(whole.subarray(1, 3)) as Uint8Array;
+  assert.deepStrictEqual(result, Uint8Array.of(2, 3));
+  assert.equal(result.buffer.byteLength, 2);
+});
+
+Deno.test("a Node Buffer arrives as a Uint8Array", async () => {
+  const { Buffer } = await import("node:buffer");
+  const result = roundTrip(Buffer.from("abc")) as Uint8Array;
+  assert.equal(Object.getPrototypeOf(result), Uint8Array.prototype);
+  assert.deepStrictEqual(result, Uint8Array.of(97, 98, 99));
+});
+
+Deno.test("a Buffer can be decoded, and what comes out shares no memory with it", async () => {
+  const { Buffer } = await import("node:buffer");
+  const input = Buffer.from(encode({ b: Uint8Array.of(1, 2) }));
+  const value = decode(input) as { b: Uint8Array };
+  input.fill(0);
+  assert.deepStrictEqual(value, { b: Uint8Array.of(1, 2) });
+  assert.equal(Object.getPrototypeOf(value.b), Uint8Array.prototype);
+});
+
+Deno.test("Map, Set, Date and Uint8Array of another realm are recognized", async () => {
+  const { runInNewContext } = await import("node:vm");
+  const foreign = runInNewContext(
+    "({ m: new Map([[1, 2]]), s: new Set([1]), d: new Date(5), b: Uint8Array.of(1), a: [1], o: {} })",
+  );
+  assert.deepStrictEqual(roundTrip(foreign), {
+    m: new Map([[1, 2]]),
+    s: new Set([1]),
+    d: new Date(5),
+    b: Uint8Array.of(1),
+    a: [1],
+    o: {},
+  });
+});
+
+Deno.test("the result of encode is exactly as large as it says and shared with no later message", () => {
+  const first = encode("first");
+  assert.equal(first.buffer.byteLength, first.byteLength);
+  const copy = first.slice();
+  encode("other message");
+  assert.deepStrictEqual(first, copy);
+});
+
+Deno.test("a message far larger than the slab does not disturb the next ones", () => {
+  const large = { text: "x".repeat(3_000_000), list: new Array(100_000).fill(1.1) };
+  assert.deepStrictEqual(roundTrip(large), large);
+  assert.deepStrictEqual(roundTrip({ a: 1 }), { a: 1 });
+});
+
+Deno.test("texts of every length around the slab's end come back whole", () => {
+  for (let padding = 16_300; padding < 16_400; padding++) {
+    for (const text of ["a".repeat(23), "ü".repeat(20), "😀".repeat(30)]) {
+      const value = [new Uint8Array(padding), text, 1];
+      assert.deepStrictEqual((decode(encode(value)) as unknown[]).slice(1), [text, 1]);
+    }
+  }
+});
+
+const REJECTED: [what: string, value: unknown, message: string][] = [
+  ["a function", () => 1, "a function cannot be cloned"],
+  ["a symbol", Symbol("s"), "a symbol cannot be cloned"],
+  ["a RegExp", /a/, "a RegExp object cannot be cloned"],
+  ["an Error", new TypeError("a"), "an Error object cannot be cloned"],
+  ["another typed array", new Float64Array(1), "a Float64Array object cannot be cloned"],
+  ["an Int8Array", new Int8Array(1), "an Int8Array object cannot be cloned"],
+  ["a DataView", new DataView(new ArrayBuffer(1)), "a DataView object cannot be cloned"],
+  ["an ArrayBuffer", new ArrayBuffer(1), "an ArrayBuffer object cannot be cloned"],
+  ["a boxed number", Object(1), "a Number object cannot be cloned"],
+  ["a boxed string", Object("a"), "a String object cannot be cloned"],
+  ["a boxed boolean", Object(true), "a Boolean object cannot be cloned"],
+  ["a boxed BigInt", Object(1n), "a BigInt object cannot be cloned"],
+  ["a boxed symbol", Object(Symbol()), "a Symbol object cannot be cloned"],
+  // deno-lint-ignore no-sparse-arrays
+  ["an array with a hole", [1, , 2], "an array with holes cannot be cloned"],
+  ["a huge sparse array", new Array(4e9), "an array with holes cannot be cloned"],
+  ["a long array with a hole", new Array(1000).fill(0, 0, 999), "an array with holes"],
+  [
+    "an array with named properties",
+    Object.assign([1], { a: 1 }),
+    "an array with named properties cannot be cloned",
+  ],
+  ["a WeakMap", new WeakMap(), "a WeakMap object cannot be cloned"],
+  ["a WeakSet", new WeakSet(), "a WeakSet object cannot be cloned"],
+  ["a WeakRef", new WeakRef({}), "a WeakRef object cannot be cloned"],
+  ["a Promise", Promise.resolve(), "a Promise object cannot be cloned"],
+  ["a generator", (function* () {})(), "a Generator object cannot be cloned"],
+  ["a Blob", new Blob(["a"]), "a Blob object cannot be cloned: send its bytes instead"],
+  ["a File", new File(["a"], "f"), "a File object cannot be cloned: send its bytes instead"],
+  [
+    "an impostor of a Map",
+    new (class {
+      [Symbol.toStringTag] = "Map";
+    })(),
+    "an object that only claims to be a Map cannot be cloned",
+  ],
+  [
+    "an impostor of a Set",
+    Object.create(Set.prototype),
+    "an object that only claims to be a Set cannot be cloned",
+  ],
+  [
+    "an impostor of a Date",
+    new (class {
+      [Symbol.toStringTag] = "Date";
+    })(),
+    "an object that only claims to be a Date cannot be cloned",
+  ],
+  ["a BigInt of over 64 KiB", 1n << 524_288n, "a BigInt of more than 65536 bytes cannot be cloned"],
+];
+
+for (const [what, value, message] of REJECTED) {
+  Deno.test(`encode rejects ${what}, also deep inside, and says what it is and where`, () => {
+    assert.ok(rejectionOf(value).startsWith(message), rejectionOf(value));
+    const inside = rejectionOf({ job: { callbacks: [1, 2, value] } });
+    const [subject, advice] = message.split(" cannot be cloned");
+    assert.ok(
+      inside.startsWith(`${subject} at job.callbacks[2] cannot be cloned${advice ?? ""}`),
+      inside,
+    );
+  });
+}
+
+Deno.test("a rejection names a path through odd keys, Maps and Sets", () => {
+  const f = () => 1;
+  assert.match(rejectionOf([{ "a b": f }]), / at \[0\]\["a b"\] cannot/);
+  assert.match(rejectionOf({ m: new Map([["k", [f]]]) }), / at m\.get\("k"\)\[0\] cannot/);
+  assert.match(rejectionOf({ m: new Map([[f, 1]]) }), / at m\.keys\(\) cannot/);
+  assert.match(rejectionOf({ s: new Set([f]) }), / at s\.\? cannot/);
+});
+
+Deno.test("a rejection calls no getter to find its path", () => {
+  let calls = 0;
+  const value = {
+    get made() {
+      calls++;
+      return () => 1;
+    },
+  };
+  assert.match(rejectionOf(value), /^a function at \? cannot be cloned$/);
+  assert.equal(calls, 1);
+});
+
+Deno.test("a detached Uint8Array is rejected", () => {
+  const view = Uint8Array.of(1);
+  structuredClone(view.buffer, { transfer: [view.buffer] });
+  assert.equal(rejectionOf({ view }), "a detached Uint8Array at view cannot be cloned");
+});
+
+Deno.test("a cycle is rejected and its place named, through every container", () => {
+  const object: Record<string, unknown> = { a: {} };
+  object.a = { b: object };
+  assert.equal(
+    rejectionOf(object),
+    "a cycle, an object inside itself, at a.b cannot be cloned",
+  );
+  const array: unknown[] = [];
+  array.push(array);
+  assert.match(rejectionOf(array), /^a cycle, .* at \[0\] cannot/);
+  const map = new Map<string, unknown>();
+  map.set("self", map);
+  assert.match(rejectionOf(map), /^a cycle, .* at get\("self"\) cannot/);
+  const set = new Set<unknown>();
+  set.add([set]);
+  assert.match(rejectionOf(set), /^a cycle/);
+});
+
+Deno.test("nesting of 1000 travels, and 1001 is rejected by both directions", () => {
+  assert.deepStrictEqual(roundTrip(nested(1000)), nested(1000));
+  assert.equal(
+    rejectionOf(nested(1001)),
+    "a value nested more than 1000 deep cannot be cloned",
+  );
+  assertCodecError(concat("81".repeat(1000), "80"), /nested more than 1000 deep/);
+});
+
+Deno.test("whatever type nests 1000 deep, decode accepts what encode accepts", () => {
+  const wrappers: ((value: unknown) => unknown)[] = [
+    (value) => ({ value }),
+    (value) => new Map([[value, value === 0 ? 0 : 1]]),
+    (value) => new Set([value]),
+  ];
+  for (const wrap of wrappers) {
+    let value: unknown = 0;
+    for (let i = 0; i < 999; i++) value = wrap(value);
+    decode(encode(wrap(value)));
+    assert.match(rejectionOf(wrap(wrap(value))), /nested more than 1000 deep/);
+  }
+  decode(
+    encode(JSON.parse("[".repeat(999) + "]".repeat(999), (_, v) => v.length ? v : [new Date(NaN)])),
+  );
+});
+
+Deno.test("after a rejection the next value is encoded as ever", () => {
+  rejectionOf({ a: [1, { b: () => 1 }] });
+  assert.equal(hex(encode([1])), "8101");
+  assert.deepStrictEqual(roundTrip(nested(1000)), nested(1000));
+});
+
+Deno.test("what a getter throws passes unchanged", () => {
+  const error = new RangeError("mine");
+  const value = {
+    get a() {
+      throw error;
+    },
+  };
+  assert.throws(() => encode([value]), (thrown) => thrown === error);
+});
+
+Deno.test("a getter may encode and decode while its object is being encoded", () => {
+  const value = {
+    before: "text",
+    get inner(): unknown {
+      return [roundTrip({ deep: [1, LONG] }), encode("inner")];
+    },
+    after: 2,
+  };
+  assert.deepStrictEqual(roundTrip(value), {
+    before: "text",
+    inner: [{ deep: [1, LONG] }, bytes("65696e6e6572")],
+    after: 2,
+  });
+});
+
+Deno.test("a getter may fail to encode while its object is being encoded", () => {
+  const value = {
+    get a() {
+      return rejectionOf({ f: () => 1 });
+    },
+    b: [1],
+  };
+  assert.deepStrictEqual(roundTrip(value), { a: "a function at f cannot be cloned", b: [1] });
+});
+
+Deno.test("a getter that deletes, adds or changes properties has structuredClone's effect", () => {
+  const make = () => {
+    const value: Record<string, unknown> = {};
+    Object.defineProperty(value, "first", {
+      enumerable: true,
+      get() {
+        delete value.second;
+        value.third = "changed";
+        value.fourth = "added";
+        return 1;
+      },
+    });
+    return Object.assign(value, { second: 2, third: 3 });
+  };
+  assert.deepStrictEqual(roundTrip([make(), "rest"]), structuredClone([make(), "rest"]));
+  const many = () =>
+    Object.assign(make(), Object.fromEntries([..."abcdefghijklmnopqrstu"].entries()));
+  assert.deepStrictEqual(roundTrip([many(), "rest"]), structuredClone([many(), "rest"]));
+});
+
+Deno.test("a getter that changes the Map or Set around it has structuredClone's effect", () => {
+  const make = () => {
+    const map = new Map<unknown, unknown>();
+    const set = new Set<unknown>();
+    const trap = {
+      get a() {
+        map.set("new", 1);
+        set.clear();
+        return 1;
+      },
+    };
+    map.set("trap", trap).set("after", set);
+    set.add(trap).add("after");
+    return [map, set];
+  };
+  assert.deepStrictEqual(roundTrip(make()), structuredClone(make()));
+});
+
+class Reference {
+  readonly name: string;
+  readonly extra: unknown;
+  constructor(name: string, extra?: unknown) {
+    this.name = name;
+    this.extra = extra;
+  }
+}
+
+const references = {
+  encode: {
+    extension: (value: object): Extension | undefined =>
+      value instanceof Reference ? ["Reference", value.name, value.extra] : undefined,
+  },
+  decode: {
+    extension: (type: string, args: readonly unknown[]): unknown =>
+      type === "Reference" ? new Reference(args[0] as string, args[1]) : undefined,
+  },
+};
+
+Deno.test("an extension travels as a generic object and is made anew by the receiver", () => {
+  const value = { to: new Reference("jobs", [new Reference("inner")]), list: [new Set([1])] };
+  const message = encode(value, references.encode);
+  assert.deepStrictEqual(decode(message, references.decode), value);
+  const alone = encode(new Reference("jobs"), references.encode);
+  assert.equal(hex(alone), "d81b83" + "695265666572656e6365" + "646a6f6273" + "f7");
+});
+
+Deno.test("the extension is asked for neither plain objects nor arrays, but for all others", () => {
+  const asked: object[] = [];
+  const point = new Point();
+  const date = new Date();
+  const map = new Map();
+  encode([{ a: [] }, Object.create(null), point, date, map], {
+    extension: (value) => void asked.push(value),
+  });
+  assert.deepStrictEqual(asked, [point, date, map]);
+});
+
+Deno.test("a generic object that no extension knows is an error that names its type", () => {
+  const message = encode(new Reference("jobs"), references.encode);
+  assertCodecError(message, /^unknown type "Reference" at byte 19$/);
+  assert.throws(() => decode(message, { extension: () => undefined }), CodecError);
+});
+
+Deno.test("an extension may make null", () => {
+  const message = encode(new Reference("jobs"), references.encode);
+  assert.equal(decode(message, { extension: () => null }), null);
+});
+
+Deno.test("what an extension throws passes unchanged in both directions", () => {
+  const error = new RangeError("mine");
+  const extension = () => {
+    throw error;
+  };
+  assert.throws(() => encode([new Point()], { extension }), (thrown) => thrown === error);
+  const message = encode([new Reference("jobs")], references.encode);
+  assert.throws(() => decode(message, { extension }), (thrown) => thrown === error);
+  assert.throws(() => decode(bytes("ff"), { extension }), CodecError);
+});
+
+Deno.test("an extension may decode and encode while a message is being decoded", () => {
+  const message = encode([new Reference("a"), new Reference("b"), 3], references.encode);
+  const result = decode(message, {
+    extension: (_, args) => roundTrip({ inner: [args[0], LONG] }),
+  });
+  assert.deepStrictEqual(result, [{ inner: ["a", LONG] }, { inner: ["b", LONG] }, 3]);
+});
+
+Deno.test("a cycle through an extension's arguments is rejected", () => {
+  const holder: unknown[] = [];
+  const reference = new Reference("a", holder);
+  holder.push(reference);
+  assert.throws(() => encode(reference, references.encode), { name: "DataCloneError" });
+});
+
+const HOSTILE: [what: string, digits: string, message: RegExp][] = [
+  ["no bytes", "", /^truncated input at byte 0$/],
+  ["trailing bytes", "0000", /^trailing bytes at byte 1$/],
+  ["a break alone", "ff", /break/],
+  ["a break in an array of known length", "81ff", /break/],
+  ["a break in place of a value", "bf6161ff", /break/],
+  ["a break in place of a Map's value", "d90103bf01ff", /break/],
+  ["an open array without its break", "9f01", /truncated/],
+  ["an open string without its break", "7f6161", /truncated/],
+  ["an open integer", "1f", /reserved length/],
+  ["an open negative integer", "3f", /reserved length/],
+  ["an open tag", "df00", /reserved length/],
+  ["a reserved length", "1c", /reserved length/],
+  ["a chunk of another type", "7f4161ff", /chunk/],
+  ["an open chunk", "7f7f6161ffff", /reserved length/],
+  ["a declared length of 2^32-1 bytes", "5affffffff00", /truncated/],
+  ["a declared length of 2^64-1 bytes", "5bffffffffffffffff00", /truncated/],
+  ["a declared text of 2^53 bytes", "7b002000000000000061", /truncated/],
+  ["a declared array of 2^32-1", "9affffffff00", /truncated/],
+  ["a declared array of 2^64-1", "9bffffffffffffffff00", /truncated/],
+  ["a declared object of 2^63", "bb800000000000000000", /truncated/],
+  ["a declared object of one entry more than fit", "a2616101", /truncated/],
+  ["a declared Map of 2^32-1", "d90103baffffffff00", /truncated/],
+  ["a declared Set of 2^32-1", "d901029affffffff00", /truncated/],
+  ["a number as an object's key", "a10102", /key that is not text/],
+  ["bytes as an object's key", "a1416101", /key that is not text/],
+  ["another tag on an object's key", "a1c1616101", /key that is not text/],
+  ["a stray continuation byte", "6180", /UTF-8/],
+  ["an overlong UTF-8 sequence", "62c080", /UTF-8/],
+  ["a surrogate in UTF-8", "63eda080", /UTF-8/],
+  ["a truncated UTF-8 sequence", "62e282", /UTF-8/],
+  ["a UTF-8 sequence split between chunks", "7f61c361bcff", /UTF-8/],
+  ["invalid UTF-8 in a long string", `7828${"61".repeat(39)}ff`, /UTF-8/],
+  ["invalid UTF-8 in a very long string", `790800${"61".repeat(2047)}ff`, /UTF-8/],
+  ["invalid UTF-8 beside a replacement character", "64efbfbdff", /UTF-8/],
+  ["invalid UTF-8 as a key", "a161ff00", /UTF-8/],
+  ["invalid WTF-8", "d9011141ff", /WTF-8/],
+  ["an overlong WTF-8 sequence", "d9011142c080", /WTF-8/],
+  ["a truncated WTF-8 sequence", "d9011142eda0", /WTF-8/],
+  ["a WTF-8 code point over 10ffff", "d9011144f4908080", /WTF-8/],
+  ["text as WTF-8", "d901116161", /byte string was expected/],
+  ["an unknown tag", "da6368616e00", /unknown tag 1667785070/],
+  ["an unknown simple value", "e0", /simple value/],
+  ["an unknown simple value of two bytes", "f8ff", /simple value/],
+  ["a shared object, which is not carried yet", "d81c80", /unknown tag 28/],
+  ["a BigInt that is a number", "c201", /byte string was expected/],
+  ["a date that is text", "c16130", /number was expected/],
+  ["a date that is a BigInt", "c11bffffffffffffffff", /number was expected/],
+  ["a date that is NaN", "c1f97e00", /date out of range/],
+  ["a date out of range", "c11b001fffffffffffff", /date out of range/],
+  ["a date inside of a date", "c1c100", /number was expected/],
+  ["a text date that is a number", "c000", /text string was expected/],
+  ["a text date that is none", "c063666f6f", /RFC 3339/],
+  [
+    "a text date in month 13",
+    `c074${hex(new TextEncoder().encode("2013-13-21T20:04:00Z"))}`,
+    /range/,
+  ],
+  ["a generic date without a time", "d81b816444617465", /Date without a time/],
+  ["a generic date of text", "d81b8264446174656130", /Date without a time/],
+  ["a generic date of two times", "d81b8364446174650000", /Date without a time/],
+  ["a generic date out of range", "d81b8264446174651b001fffffffffffff", /out of range/],
+  ["an empty generic object", "d81b80", /without a type/],
+  ["a generic object whose type is a number", "d81b8101", /without a type/],
+  ["a generic object that is no array", "d81b00", /array was expected/],
+  ["a Set that is no array", "d90102a0", /array was expected/],
+  ["a Map that is no map", "d9010380", /map was expected/],
+  ["a Uint8Array that is text", "d8406161", /byte string was expected/],
+];
+
+for (const [what, digits, message] of HOSTILE) {
+  Deno.test(`decode rejects ${what}`, () => assertCodecError(bytes(digits), message));
+}
+
+Deno.test("a CodecError tells the offset also as a number", () => {
+  assert.throws(() => decode(bytes("8201e0")), { name: "CodecError", offset: 3 });
+});
+
+Deno.test("a truncated message is an error wherever it is cut", () => {
+  for (const value of CORPUS) {
+    const message = encode(value);
+    const step = Math.max(1, Math.floor(message.length / 500));
+    for (let length = 0; length < message.length; length += step) {
+      assertCodecError(message.subarray(0, length), /./);
+    }
+  }
+});
+
+/** A generator of the same pseudo-random numbers each time (mulberry32). */
+function seeded(seed: number): (below: number) => number {
+  return (below) => {
+    seed = seed + 0x6d2b79f5 | 0;
+    let bits = Math.imul(seed ^ seed >>> 15, 1 | seed);
+    bits = bits + Math.imul(bits ^ bits >>> 7, 61 | bits) ^ bits;
+    return ((bits ^ bits >>> 14) >>> 0) % below;
+  };
+}
+
+Deno.test("20,000 damaged messages give a value or a CodecError, and leave Object.prototype alone", () => {
+  const random = seeded(42);
+  const corpus = CORPUS.map((value) => encode(value)).filter((message) => message.length < 2000);
+  const mixed = encode(CORPUS.slice(0, 70));
+  const prototype = Reflect.ownKeys(Object.prototype).join();
+  let values = 0;
+  for (let i = 0; i < 20_000; i++) {
+    const message = (i % 2 ? mixed : corpus[random(corpus.length)]!).slice();
+    for (let n = random(4) + 1; n > 0; n--) message[random(message.length)] = random(256);
+    try {
+      encode(decode(message));
+      values++;
+    } catch (error) {
+      const isRight = error instanceof CodecError ||
+        error instanceof DOMException && /nested/.test(error.message);
+      assert.ok(isRight, `${hex(message)} gave ${error}`);
+    }
+  }
+  assert.ok(values > 1000 && values < 19_000, `${values} were values`);
+  assert.equal(Reflect.ownKeys(Object.prototype).join(), prototype);
+});
+
+Deno.test("bombs of nesting are an error, whatever they are made of", () => {
+  const layers = ["81", "9f", "a16161", "bf6161", "d90102 81", "d90103 a100", "d9d9f7", "d81b 81"];
+  layers.push("c1", "c2", "d90111", "d840", "5f", "7f", "a1d90111", "a1");
+  for (const layer of layers) {
+    assertCodecError(bytes(layer.repeat(100_000)), /./);
+  }
+});
+
+Deno.test("decode reports a stack that was nearly full before the call as a CodecError", () => {
+  const message = encode(nested(1000));
+  const outcomes = new Set<string>();
+  const descend = (): void => {
+    try {
+      descend();
+    } catch {
+      // the deepest frames have no room for anything: only what decode itself throws counts
+    }
+    try {
+      decode(message);
+      outcomes.add("value");
+    } catch (error) {
+      if (error instanceof CodecError) outcomes.add(String(error.cause));
+    }
+  };
+  try {
+    descend();
+  } catch {
+    // the same
+  }
+  assert.ok([...outcomes].some((outcome) => outcome.includes("RangeError")), String([...outcomes]));
+  assert.deepStrictEqual(decode(message), nested(1000));
+});
+
+Deno.test("keys such as __proto__ become own properties and touch no prototype", () => {
+  const names = ["__proto__", "constructor", "prototype", "toString", "hasOwnProperty"];
+  for (const name of names) {
+    const value = Object.defineProperty({}, name, {
+      value: { polluted: true },
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+    const result = roundTrip(value) as Record<string, unknown>;
+    assert.equal(Object.getPrototypeOf(result), Object.prototype);
+    assert.deepStrictEqual(Object.getOwnPropertyDescriptor(result, name), {
+      value: { polluted: true },
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+    assert.equal(({} as Record<string, unknown>).polluted, undefined);
+  }
+});
+
+Deno.test("__proto__ is an own property also as a chunked or WTF-8 key, and when it comes twice", () => {
+  const name = hex(new TextEncoder().encode("__proto__"));
+  const keys = [`69${name}`, `7809${name}`, `7f69${name}ff`, `d9011149${name}`];
+  for (const key of keys) {
+    const result = decode(bytes(`a2${key}a0${key}a1616101`)) as object;
+    assert.equal(Object.getPrototypeOf(result), Object.prototype);
+    assert.deepStrictEqual(Object.entries(result), [["__proto__", { a: 1 }]]);
+  }
+});
+
+Deno.test("a BigInt of 64 KiB travels, and a larger one is refused at once", () => {
+  const largest = (1n << 524_288n) - 1n;
+  assert.equal(roundTrip(largest), largest);
+  assert.equal(roundTrip(-largest), -largest);
+  const bomb = concat("c25a00100000", new Uint8Array(0x100000).fill(255));
+  const start = performance.now();
+  assertCodecError(bomb, /BigInt of more than 65536 bytes/);
+  assert.ok(performance.now() - start < 1000);
+});
+
+Deno.test("a small message cannot take much memory", () => {
+  const items: [what: string, item: string, count: number][] = [
+    ["byte strings", "40", 500_000],
+    ["chunks of bytes", "5f40ff", 500_000],
+    ["Maps", "d90103a0", 1_500_000],
+    ["objects with an array of 1500 inside of V8", "a16431303030f6", 200_000],
+  ];
+  for (const [what, item, count] of items) {
+    const part = bytes(item);
+    const message = new Uint8Array(5 + part.length * count);
+    message.set(bytes("9a" + count.toString(16).padStart(8, "0")));
+    for (let i = 0; i < count; i++) message.set(part, 5 + i * part.length);
+    assert.throws(() => decode(message), /too much memory/, `${what} were not refused`);
+  }
+});
+
+Deno.test("a large message of ordinary records is within the memory limit", () => {
+  const records = Array.from({ length: 200_000 }, (_, id) => ({ id, 7: "a", 2024: [] }));
+  const result = roundTrip(records) as unknown[];
+  assert.equal(result.length, 200_000);
+  assert.deepStrictEqual(result[199_999], records[199_999]);
+});

@@ -1,0 +1,80 @@
+import { execFileSync } from "node:child_process";
+import { accessSync, constants, realpathSync } from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { cleanEnv } from "./keeper.ts";
+
+/** The programs of an installed RabbitMQ. */
+export interface Installation {
+  /** rabbitmq-server, one that any user may run. */
+  readonly server: string;
+  /** rabbitmqctl. */
+  readonly ctl: string;
+  /** Erlang's port mapper. */
+  readonly epmd: string;
+  /** Erlang's fast evaluator, where it is there. */
+  readonly erlCall?: string;
+}
+
+// Packages of distributions install a wrapper in /usr/sbin that changes the user, so their own folder comes first.
+const SERVER_FOLDERS = [
+  "/usr/lib/rabbitmq/bin",
+  ...(process.env.PATH ?? "").split(":"),
+  "/opt/homebrew/sbin",
+  "/opt/homebrew/opt/rabbitmq/sbin",
+  "/usr/local/sbin",
+  "/usr/local/opt/rabbitmq/sbin",
+  "/home/linuxbrew/.linuxbrew/sbin",
+];
+
+const ERLANG_FOLDERS = [
+  ...(process.env.PATH ?? "").split(":"),
+  "/usr/lib/erlang/bin",
+  "/opt/homebrew/opt/erlang/lib/erlang/bin",
+  "/usr/local/opt/erlang/lib/erlang/bin",
+  "/usr/local/lib/erlang/bin",
+  "/home/linuxbrew/.linuxbrew/opt/erlang/lib/erlang/bin",
+];
+
+/** Finds an installed RabbitMQ, or undefined. */
+export function findInstallation(): Installation | undefined {
+  const server = findProgram("rabbitmq-server", SERVER_FOLDERS);
+  if (!server) return undefined;
+  const ctl = findProgram("rabbitmqctl", [dirname(server), dirname(realpathSync(server))]);
+  const epmd = findProgram("epmd", ERLANG_FOLDERS) ?? findProgram("epmd", runtimeFolder());
+  if (!ctl || !epmd) return undefined;
+  const erlCall = findProgram("erl_call", ERLANG_FOLDERS);
+  return { server, ctl, epmd, ...erlCall ? { erlCall } : {} };
+}
+
+/** The path of an executable in the first of the folders that has it, by default those of PATH. */
+export function findProgram(
+  name: string,
+  folders: string[] = (process.env.PATH ?? "").split(":"),
+): string | undefined {
+  for (const folder of folders) {
+    if (!folder.startsWith("/")) continue;
+    const path = join(folder, name);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // not here
+    }
+  }
+  return undefined;
+}
+
+/** Asks Erlang where its own programs are. */
+function runtimeFolder(): string[] {
+  const erl = findProgram("erl", ERLANG_FOLDERS);
+  if (!erl) return [];
+  const ask =
+    `io:put_chars([code:root_dir(), "/erts-", erlang:system_info(version), "/bin"]), halt().`;
+  try {
+    const options = { env: cleanEnv(), encoding: "utf8", timeout: 10_000 } as const;
+    return [execFileSync(erl, ["-noinput", "-eval", ask], options).trim()];
+  } catch {
+    return [];
+  }
+}

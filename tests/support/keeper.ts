@@ -1,0 +1,73 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+/**
+ * A `keep_*.sh` script at work. It runs in a session of its own, so that the terminal's Ctrl-C leaves it to us,
+ * and cleans up when its stdin ends: on {@linkcode Keeper.close}, or when this process dies in any way.
+ */
+export class Keeper {
+  /** What the script wrote to stderr. */
+  stderr = "";
+  #child: ChildProcess;
+  #gone: Promise<void>;
+
+  /**
+   * @param script a file beside this one
+   * @param onLine called for each line that the script writes
+   */
+  constructor(
+    script: string,
+    args: string[],
+    env: Record<string, string>,
+    onLine: (line: string) => void,
+  ) {
+    const file = fileURLToPath(new URL(script, import.meta.url));
+    this.#child = spawn("/bin/sh", [file, ...args], { detached: true, env, stdio: "pipe" });
+    this.#gone = new Promise((resolve) => {
+      this.#child.once("error", (error) => {
+        this.stderr += error.message;
+        resolve();
+      });
+      this.#child.once("close", () => resolve());
+    });
+    this.#child.stdin?.on("error", () => {}); // it is gone already: #gone tells
+    this.#child.stderr?.on("data", (data) => this.stderr += data);
+    createInterface({ input: this.#child.stdout! }).on("line", onLine);
+  }
+
+  /** Resolves when the script and all that it kept are gone. */
+  get gone(): Promise<void> {
+    return this.#gone;
+  }
+
+  /** Sends the script one line. */
+  tell(line: string): void {
+    this.#child.stdin?.write(line + "\n");
+  }
+
+  /** Has everything cleaned up, and waits for it, 30 s at most. Idempotent. */
+  async close(): Promise<void> {
+    this.#child.stdin?.end();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, 30_000));
+    await Promise.race([this.#gone, late]);
+    clearTimeout(timer);
+  }
+}
+
+/** This process's environment without settings of RabbitMQ and Erlang, and with `additions`. */
+export function cleanEnv(additions: Record<string, string> = {}): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (value !== undefined && !/^(RABBITMQ|ERL)_/.test(name)) env[name] = value;
+  }
+  return { ...env, ...additions };
+}
+
+/** Writes one line for people to stderr. */
+export function say(line: string): void {
+  process.stderr.write(line + "\n");
+}

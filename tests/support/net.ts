@@ -1,0 +1,87 @@
+import { connect, createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/**
+ * Finds TCP ports of 127.0.0.1 that are free now, all different. Nothing holds them afterwards: whoever
+ * listens next has to cope with the rare loss.
+ */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
+          const server = createServer();
+          server.once("error", reject);
+          server.listen(0, "127.0.0.1", () => resolve(server));
+        }),
+    ),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(
+    servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+  );
+  return ports;
+}
+
+/** What {@linkcode probe} found: silence means a listener that did not say what was asked of it. */
+export type Answer = "yes" | "silence" | Error;
+
+const AMQP_HEADER = new Uint8Array([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1]);
+
+/**
+ * Asks whether something listens at an address: an AMQP 0-9-1 broker that sends `connection.start`, or, for
+ * `"tcp"`, anything that accepts a connection. Never rejects.
+ *
+ * @param timeout milliseconds
+ */
+export function probe(
+  host: string,
+  port: number,
+  kind: "amqp" | "tcp",
+  timeout: number,
+): Promise<Answer> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    let connected = false;
+    const finish = (answer: Answer) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(answer);
+    };
+    const timer = setTimeout(
+      () => finish(connected ? "silence" : new Error(`no connection within ${timeout} ms`)),
+      timeout,
+    );
+    socket.once("error", finish);
+    socket.once("close", () => finish("silence"));
+    socket.once("connect", () => {
+      connected = true;
+      if (kind === "tcp") finish("yes");
+      else socket.write(AMQP_HEADER);
+    });
+    // A method frame (1) on channel 0 is connection.start; a broker of another version sends "AMQP…".
+    socket.once("data", (data: Uint8Array) => finish(data[0] === 1 ? "yes" : "silence"));
+  });
+}
+
+/**
+ * Calls `check` every 100 ms until it says true.
+ *
+ * @param timeout milliseconds; false is returned after it
+ * @throws the signal's reason, and what `check` throws
+ */
+export async function waitUntil(
+  check: () => Promise<boolean> | boolean,
+  timeout: number,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const deadline = Date.now() + timeout;
+  for (;;) {
+    signal?.throwIfAborted();
+    if (await check()) return true;
+    if (Date.now() > deadline) return false;
+    await sleep(100);
+  }
+}

@@ -1,0 +1,228 @@
+// Invariants:
+// - Every process and file of a node belongs to its Keeper: closing that (or dying) removes all of them.
+// - A node shares nothing with others: ports, epmd, cookie, home and data are its own, on 127.0.0.1 only.
+
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import type { Broker } from "./broker.ts";
+import { type BrokerControl, runCtl } from "./control.ts";
+import { findInstallation, type Installation } from "./installation.ts";
+import { cleanEnv, Keeper, say } from "./keeper.ts";
+import { freePorts, probe, waitUntil } from "./net.ts";
+
+/** How {@linkcode startPrivateBroker} sets up its node. */
+export interface PrivateBrokerOptions {
+  /** Lines for rabbitmq.conf, e.g. a TLS listener on a port of `freePorts`. */
+  conf?: string[];
+  /** Plugins to enable, e.g. `rabbitmq_management`. */
+  plugins?: string[];
+  /** Gives up starting, and removes what there is. */
+  signal?: AbortSignal;
+}
+
+/** A RabbitMQ node that belongs to the test that started it, to be broken at will. */
+export interface PrivateBroker extends Broker {
+  readonly control: BrokerControl;
+  /** The AMQP port on 127.0.0.1; a restart keeps it. */
+  readonly port: number;
+  /** The node's data, logs and configuration. */
+  readonly directory: string;
+  /** Runs rabbitmqctl; resolves with what it printed. */
+  ctl(...args: string[]): Promise<string>;
+  /** Crashes the node. Durable data stay for {@linkcode PrivateBroker.restart}. */
+  kill9(): Promise<void>;
+  /** Stops the node in order, as a maintainer would. */
+  stop(): Promise<void>;
+  /** Starts the node again, stopping it first if it runs; resolves when it answers. */
+  restart(): Promise<void>;
+  /** Halts the node's process: its sockets stay open and silent. */
+  freeze(): void;
+  /** Lets a frozen node go on. */
+  thaw(): void;
+}
+
+/**
+ * Starts a private RabbitMQ node, in about 5 s, from the server that is installed. Disposing removes it without a
+ * trace; so does the death of this process, however it dies.
+ *
+ * @throws where no server is installed, or the node does not start: with the end of its output
+ */
+export async function startPrivateBroker(
+  options: PrivateBrokerOptions = {},
+): Promise<PrivateBroker> {
+  const installation = findInstallation();
+  if (!installation) throw new Error("no rabbitmq-server is installed");
+  for (let attempt = 1;; attempt++) {
+    const node = new PrivateNode(installation, options, await freePorts(3));
+    try {
+      await node.start(options.signal);
+      return node;
+    } catch (error) {
+      const output = node.output();
+      await node[Symbol.asyncDispose]();
+      options.signal?.throwIfAborted();
+      // Another process may have taken a port that was free a moment ago.
+      if (attempt === 1 && /eaddrinuse|already in use|port_in_use/i.test(output)) continue;
+      throw new Error(`${(error as Error).message}\n${output}`, { cause: error });
+    }
+  }
+}
+
+class PrivateNode implements PrivateBroker {
+  readonly uri: string;
+  readonly port: number;
+  readonly directory: string;
+  readonly control: BrokerControl;
+  #epmdPort: number;
+  #keeper: Keeper;
+  #running = false;
+  #onExit: () => void = () => {};
+  #exited: Promise<void> = Promise.resolve();
+
+  constructor(installation: Installation, options: PrivateBrokerOptions, ports: number[]) {
+    const [port, distPort, epmdPort] = ports as [number, number, number];
+    const directory = mkdtempSync(join(tmpdir(), "channelts-broker-"));
+    const name = `channelts-${port}@localhost`;
+    const path = (file: string) => join(directory, file);
+    for (const folder of ["home", "conf.d"]) mkdirSync(path(folder));
+    writeFileSync(path("home/.erlang.cookie"), randomBytes(24).toString("hex"), { mode: 0o400 });
+    writeFileSync(path("enabled_plugins"), `[${(options.plugins ?? []).join(",")}].\n`);
+    const conf = [`listeners.tcp.channelts = 127.0.0.1:${port}`, ...CONF, ...options.conf ?? []];
+    writeFileSync(path("rabbitmq.conf"), conf.join("\n") + "\n");
+
+    this.port = port;
+    this.directory = directory;
+    this.uri = `amqp://127.0.0.1:${port}`;
+    this.#epmdPort = epmdPort;
+    const env = {
+      HOME: path("home"),
+      ERL_EPMD_ADDRESS: "127.0.0.1",
+      ERL_EPMD_PORT: String(epmdPort),
+      ERL_CRASH_DUMP: "/dev/null",
+      RABBITMQ_NODENAME: name,
+      RABBITMQ_CONF_ENV_FILE: "/dev/null", // not the machine's settings
+      RABBITMQ_CTL_ERL_ARGS: "-kernel inet_dist_use_interface {127,0,0,1}",
+    };
+    this.control = {
+      ctl: [installation.ctl],
+      ...installation.erlCall ? { erlCall: [installation.erlCall, "-r", "-n", name] } : {},
+      env,
+    };
+    this.#keeper = new Keeper(
+      "keep_node.sh",
+      [directory, installation.server, installation.epmd],
+      cleanEnv({
+        ...env,
+        RABBITMQ_MNESIA_BASE: path("data"),
+        RABBITMQ_LOG_BASE: path("log"),
+        RABBITMQ_GENERATED_CONFIG_DIR: path("generated"),
+        RABBITMQ_PLUGINS_EXPAND_DIR: path("plugins"),
+        RABBITMQ_ENABLED_PLUGINS_FILE: path("enabled_plugins"),
+        RABBITMQ_CONFIG_FILE: path("rabbitmq.conf"),
+        RABBITMQ_CONFIG_FILES: path("conf.d"),
+        RABBITMQ_ADVANCED_CONFIG_FILE: path("advanced.config"),
+        RABBITMQ_PID_FILE: path("rabbit.pid"),
+        RABBITMQ_DIST_PORT: String(distPort),
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
+          "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none",
+        // As under systemd, the server's script becomes the Erlang VM instead of waiting for it: one pid.
+        RUNNING_UNDER_SYSTEMD: "true",
+      }),
+      (line) => {
+        if (line.startsWith("exited")) this.#ended();
+      },
+    );
+    this.#keeper.gone.then(() => this.#ended());
+  }
+
+  async start(signal?: AbortSignal): Promise<void> {
+    const epmd = async () => await probe("127.0.0.1", this.#epmdPort, "tcp", 1000) === "yes";
+    if (!await waitUntil(epmd, 10_000, signal)) throw new Error("epmd did not start within 10 s");
+    rmSync(join(this.directory, "rabbit.pid"), { force: true });
+    this.#running = true;
+    this.#exited = new Promise((resolve) => this.#onExit = resolve);
+    this.#keeper.tell("start");
+    const answers = async () => {
+      if (!this.#running) throw new Error("the private RabbitMQ ended while starting");
+      return await probe("127.0.0.1", this.port, "amqp", 2000) === "yes";
+    };
+    if (!await waitUntil(answers, 90_000, signal)) {
+      throw new Error("the private RabbitMQ did not answer within 90 s");
+    }
+  }
+
+  ctl(...args: string[]): Promise<string> {
+    return runCtl(this.control, args);
+  }
+
+  kill9(): Promise<void> {
+    return this.#end("SIGKILL");
+  }
+
+  stop(): Promise<void> {
+    return this.#end("SIGTERM");
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  freeze(): void {
+    this.#signal("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#signal("SIGCONT");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#keeper.close();
+    // The keeper removed it, unless something killed the keeper.
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** What the node said of its failure, for error messages. */
+  output(): string {
+    const lines = ["node.out", "epmd.out"].flatMap((file) => {
+      const path = join(this.directory, file);
+      return existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
+    });
+    // Of errors the first say why; the rest are Erlang's supervisors, one after the other.
+    const errors = lines.filter((line) => /\[error\] <[\d.]+> *\S/.test(line)).slice(0, 15);
+    return (errors.length > 0 ? errors : lines.slice(-40)).join("\n").trim() + this.#keeper.stderr;
+  }
+
+  async #end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+    if (!this.#running) return;
+    this.#signal("SIGCONT"); // a frozen node cannot stop
+    this.#signal(signal);
+    await this.#exited;
+  }
+
+  #signal(signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): void {
+    if (!this.#running) throw new Error(`the private RabbitMQ at ${this.uri} does not run`);
+    process.kill(Number(readFileSync(join(this.directory, "rabbit.pid"), "utf8")), signal);
+  }
+
+  #ended(): void {
+    this.#running = false;
+    this.#onExit();
+  }
+}
+
+const CONF = [
+  "loopback_users = none",
+  "disk_free_limit.absolute = 50MB",
+  "log.console = false",
+  "log.file.level = info",
+];
+
+/** Starts the node that a whole test run shares. */
+export function startSharedNode(signal?: AbortSignal): Promise<PrivateBroker> {
+  say("starting a private RabbitMQ …");
+  return startPrivateBroker(signal ? { signal } : {});
+}
