@@ -21,6 +21,24 @@ function roundTrip(value: unknown): unknown {
   return decode(encode(value));
 }
 
+/** Node 22 takes no two invalid Dates for equal; here they become a text. */
+function mendInvalidDates(value: unknown): unknown {
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "Invalid Date" : value;
+  if (value instanceof Map) {
+    return new Map([...value].map(([k, v]) => [mendInvalidDates(k), mendInvalidDates(v)]));
+  }
+  if (value instanceof Set) return new Set([...value].map(mendInvalidDates));
+  if (Array.isArray(value)) return value.map(mendInvalidDates);
+  if (value === null || typeof value !== "object") return value;
+  if (Object.getPrototypeOf(value) !== Object.prototype) return value;
+  return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, mendInvalidDates(v)]));
+}
+
+function assertSame(actual: unknown, expected: unknown): void {
+  if (expected instanceof Date) assert.ok(actual instanceof Date, String(actual));
+  assert.deepStrictEqual(mendInvalidDates(actual), mendInvalidDates(expected));
+}
+
 function nested(depth: number): unknown[] {
   let value: unknown[] = [];
   for (let i = 1; i < depth; i++) value = [value];
@@ -133,7 +151,7 @@ const VECTORS: [what: string, value: unknown, digits: string][] = [
 for (const [what, value, digits] of VECTORS) {
   Deno.test(`${what} is written as the wire format says and comes back as structuredClone's`, () => {
     assert.equal(hex(encode(value)), digits);
-    assert.deepStrictEqual(decode(bytes(digits)), structuredClone(value));
+    assertSame(decode(bytes(digits)), structuredClone(value));
   });
 }
 
@@ -204,12 +222,12 @@ const CORPUS: unknown[] = [
 Deno.test("every supported type comes back as from structuredClone, nested in every container", () => {
   for (const value of CORPUS) {
     const expected = structuredClone(value);
-    assert.deepStrictEqual(roundTrip(value), expected);
-    assert.deepStrictEqual(roundTrip({ a: [value] }), { a: [expected] });
+    assertSame(roundTrip(value), expected);
+    assertSame(roundTrip({ a: [value] }), { a: [expected] });
     const map = roundTrip(new Map([["key", value]])) as Map<string, unknown>;
-    assert.deepStrictEqual(map.get("key"), expected);
+    assertSame(map.get("key"), expected);
     const set = roundTrip(new Set([value])) as Set<unknown>;
-    assert.deepStrictEqual([...set], [...structuredClone(new Set([value]))]);
+    assertSame([...set], [...structuredClone(new Set([value]))]);
   }
 });
 
@@ -355,7 +373,6 @@ const REJECTED: [what: string, value: unknown, message: string][] = [
   ["a Promise", Promise.resolve(), "a Promise object cannot be cloned"],
   ["a generator", (function* () {})(), "a Generator object cannot be cloned"],
   ["a Blob", new Blob(["a"]), "a Blob object cannot be cloned: send its bytes instead"],
-  ["a File", new File(["a"], "f"), "a File object cannot be cloned: send its bytes instead"],
   [
     "an impostor of a Map",
     new (class {
@@ -389,6 +406,12 @@ for (const [what, value, message] of REJECTED) {
     );
   });
 }
+
+Deno.test("a File is rejected with the advice to send its bytes", () => {
+  // Bun calls a File a Blob.
+  const message = /^a (File|Blob) object at f cannot be cloned: send its bytes instead$/;
+  assert.match(rejectionOf({ f: new File(["a"], "f") }), message);
+});
 
 Deno.test("a rejection names a path through odd keys, Maps and Sets", () => {
   const f = () => 1;
@@ -521,22 +544,28 @@ Deno.test("a getter that deletes, adds or changes properties has structuredClone
   assert.deepStrictEqual(roundTrip([many(), "rest"]), structuredClone([many(), "rest"]));
 });
 
-Deno.test("a getter that changes the Map or Set around it has structuredClone's effect", () => {
-  const make = () => {
-    const map = new Map<unknown, unknown>();
-    const set = new Set<unknown>();
-    const trap = {
-      get a() {
-        map.set("new", 1);
-        set.clear();
-        return 1;
-      },
-    };
-    map.set("trap", trap).set("after", set);
-    set.add(trap).add("after");
-    return [map, set];
+// Not compared with structuredClone, because Bun's departs from the standard here.
+Deno.test("a getter that changes the Map or Set around it does not change what is sent of them", () => {
+  const map = new Map<unknown, unknown>();
+  const set = new Set<unknown>();
+  const trap = {
+    get a() {
+      map.set("new", 1);
+      set.clear();
+      return 1;
+    },
   };
-  assert.deepStrictEqual(roundTrip(make()), structuredClone(make()));
+  map.set("trap", trap).set("after", 2);
+  set.add(trap).add("after");
+  const sent = roundTrip({ set, map });
+  assert.deepStrictEqual(sent, {
+    set: new Set<unknown>([{ a: 1 }, "after"]),
+    map: new Map<unknown, unknown>([["trap", { a: 1 }], ["after", 2], ["new", 1]]),
+  });
+  map.clear();
+  map.set("trap", trap).set("after", 2);
+  const expected = new Map<unknown, unknown>([["trap", { a: 1 }], ["after", 2]]);
+  assert.deepStrictEqual(roundTrip(map), expected);
 });
 
 class Reference {
@@ -713,23 +742,24 @@ function seeded(seed: number): (below: number) => number {
   };
 }
 
-Deno.test("20,000 damaged messages give a value or a CodecError, and leave Object.prototype alone", () => {
+Deno.test("20,000 damaged messages give a CodecError or a value that travels, and touch no prototype", () => {
   const random = seeded(42);
   const corpus = CORPUS.map((value) => encode(value)).filter((message) => message.length < 2000);
-  const mixed = encode(CORPUS.slice(0, 70));
+  const mixed = encode(VECTORS.map(([, value]) => value));
   const prototype = Reflect.ownKeys(Object.prototype).join();
   let values = 0;
   for (let i = 0; i < 20_000; i++) {
     const message = (i % 2 ? mixed : corpus[random(corpus.length)]!).slice();
     for (let n = random(4) + 1; n > 0; n--) message[random(message.length)] = random(256);
+    let value: unknown;
     try {
-      encode(decode(message));
-      values++;
+      value = decode(message);
     } catch (error) {
-      const isRight = error instanceof CodecError ||
-        error instanceof DOMException && /nested/.test(error.message);
-      assert.ok(isRight, `${hex(message)} gave ${error}`);
+      if (!(error instanceof CodecError)) assert.fail(`${hex(message)} gave ${error}`);
+      continue;
     }
+    assertSame(roundTrip(value), value);
+    values++;
   }
   assert.ok(values > 1000 && values < 19_000, `${values} were values`);
   assert.equal(Reflect.ownKeys(Object.prototype).join(), prototype);

@@ -1,0 +1,33 @@
+import { Channel } from "@channelts/channel";
+import { compare, report } from "./compare.ts";
+
+/** Puts and gets within one isolate, beside the least that could do it. */
+export async function benchMemory(): Promise<void> {
+  const ch = new Channel<{ id: number; name: string }>({ connection: "memory:" });
+  const value = { id: 1, name: "foo" };
+  const queue: unknown[] = [];
+  report(
+    "in memory: put and get of a small object, both awaited",
+    await compare([
+      {
+        label: "array of structuredClone'd values",
+        run: async (n) => {
+          for (let i = 0; i < n; i++) {
+            await queue.push(structuredClone(value));
+            await queue.shift();
+          }
+        },
+      },
+      {
+        label: "channel",
+        run: async (n) => {
+          for (let i = 0; i < n; i++) {
+            await ch.put(value);
+            await ch.get();
+          }
+        },
+      },
+    ], { count: 50_000 }),
+  );
+  await ch.delete();
+}

@@ -1,0 +1,57 @@
+// deno-lint-ignore-file no-console
+//
+// The library in one screen:
+//
+//   deno run examples/quickstart.ts                      tasks of one process, nothing installed
+//   deno run --allow-net=HOST:PORT examples/quickstart.ts amqp://HOST:PORT      over RabbitMQ
+
+import { Channel, ChannelClosedError, ChannelTimeoutError } from "@channelts/channel";
+import process from "node:process";
+
+const connection = process.argv[2] ?? "memory:";
+
+// An anonymous channel: nobody else knows its name, and it is deleted at the end of its scope.
+await using ch = new Channel<string>({ connection });
+await ch.put("foo");
+console.log("got", await ch.get());
+
+// It is empty now. A get that times out takes nothing with it.
+await ch.get({ timeout: 100 }).catch((error) => {
+  if (!(error instanceof ChannelTimeoutError)) throw error;
+  console.log("nothing arrived within 100 ms");
+});
+
+// Channels travel inside any value: whoever gets the job answers on the channel that came with it.
+interface Job {
+  readonly n: number;
+  readonly replyTo: Channel<number>;
+}
+
+// By name it is the same channel for every process on this connection. A name may be any text.
+const name = `quickstart ${crypto.randomUUID()}`;
+await using jobs = new Channel<Job>({ name, connection });
+
+/** A worker: here a task, but nothing would change in another process or on another host. */
+async function work(): Promise<void> {
+  const jobs = new Channel<Job>({ name, connection });
+  for await (const { n, replyTo } of jobs) await replyTo.put(n * n);
+  console.log("the worker's loop has ended: the channel is closed for everyone");
+}
+
+const worker = work();
+await using squares = new Channel<number>({ connection });
+for (const n of [2, 3, 4]) {
+  await jobs.put({ n, replyTo: squares });
+  console.log(`${n} × ${n} =`, await squares.get());
+}
+
+// Ends every producer and consumer of the channel, on every host.
+await jobs.closeAll();
+await worker;
+await jobs.put({ n: 5, replyTo: squares }).catch((error) => {
+  if (!(error instanceof ChannelClosedError)) throw error;
+  console.log("no more jobs:", error.reason);
+});
+
+// A named channel lasts until it is deleted; a handle made after closeAll works.
+await new Channel({ name, connection }).delete();
