@@ -1,6 +1,6 @@
-// The worker of demo.ts: a task of its process, or a process of its own. The work is the same.
+// The worker of demo.ts: a task of the demo's process, or a process of its own.
 //
-//   deno run --allow-net examples/worker.ts URI HELLO
+//   CHANNELTS_URI=amqp://HOST deno run --allow-env=CHANNELTS_URI --allow-net examples/worker.ts HELLO
 
 import { Channel } from "@channelts/channel";
 import process from "node:process";
@@ -28,19 +28,14 @@ export interface Briefing {
 /** A channel that carries channels: each worker sends its own mailbox through it. */
 export type Hello = Channel<Channel<Briefing>>;
 
-/** Says hello, is told what to do, and does it until somebody closes the jobs for everyone. */
-export async function work(hello: Hello, giveUp?: AbortSignal): Promise<void> {
-  const { name, jobs } = await enlist(hello);
-  if (giveUp !== undefined) return void await jobs.get({ signal: giveUp });
+/** Says hello, is told its name and the jobs, and does them until they are closed for everyone. */
+export async function work(hello: Hello): Promise<void> {
+  await using mailbox = hello.clone<Briefing>(); // a new channel on the same connection
+  await hello.put(mailbox);
+  const { name, jobs } = await mailbox.get();
   for await (const { piece, text, replyTo } of jobs) {
     await replyTo.put({ piece, worker: name, words: countWords(text) });
   }
-}
-
-async function enlist(hello: Hello): Promise<Briefing> {
-  await using mailbox = hello.clone<Briefing>(); // a new channel on the same connection
-  await hello.put(mailbox);
-  return await mailbox.get();
 }
 
 /** How often each word occurs. */
@@ -53,9 +48,8 @@ export function countWords(text: string): Map<string, number> {
 }
 
 if (import.meta.main) {
-  const [connection = "memory:", name = "hello"] = process.argv.slice(2);
-  // No worker outlives a demo that was killed: nobody would close its channels.
+  // No worker outlives a demo that was killed: nobody would close the jobs.
   Deno.unrefTimer(setTimeout(() => Deno.exit(1), 60_000));
-  await work(new Channel({ name, connection }));
-  // Nothing to close: the process ends, for it waits for nothing.
+  await work(new Channel({ name: process.argv[2] ?? "hello" }));
+  // There is nothing to close: the process waits for nothing now, and so it ends.
 }

@@ -86,6 +86,7 @@ export class Source {
     this.#working ??= this.#work().then((failure) => {
       this.#working = undefined;
       if (failure !== undefined) this.#onFailure(failure.error);
+      else if (this.#nextStep() !== undefined) this.resume(); // it came up as the work ended
     });
   }
 
@@ -99,27 +100,31 @@ export class Source {
 
   async #work(): Promise<{ error: unknown } | undefined> {
     try {
-      while (!this.#closed) {
-        if (this.#retireSoon) await this.#retire();
-        else if (this.#consumer === undefined && this.#claims.size > 0) await this.#start();
-        else if (this.#consumer !== undefined && this.#wanted > this.#pace.window) {
-          await this.#consume(this.#wanted);
-        } else break;
-      }
+      for (let step; (step = this.#nextStep()) !== undefined;) await step.call(this);
     } catch (error) {
       this.#lose();
       return { error };
-    } finally {
-      this.#idle();
     }
+    this.#idle();
+  }
+
+  #nextStep(): (() => Promise<void>) | undefined {
+    if (this.#closed) return undefined;
+    if (this.#retireSoon) return this.#retire;
+    if (this.#consumer === undefined) return this.#claims.size > 0 ? this.#start : undefined;
+    return this.#wanted > this.#pace.window ? this.#widen : undefined;
   }
 
   async #start(): Promise<void> {
-    if (this.#wanted > 0) return await this.#consume(this.#wanted);
+    if (this.#wanted > 0) return await this.#widen();
     const lane = this.#lane ??= await this.#session.lanes.lendForReceiving();
     const message = await lane.channel.basicGet(this.#queue, { noAck: false });
     if (message !== null) this.#arrived(message, lane);
     else if (this.#claims.size > 0) await this.#consume(1);
+  }
+
+  async #widen(): Promise<void> {
+    await this.#consume(this.#wanted);
   }
 
   /** Starts a consumer with this window, then ends the one before: a consumer's window is fixed. */

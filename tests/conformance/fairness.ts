@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { type Channel, ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
+import { getAll, numbers, rejection, soon, type Suite, until } from "./scene.ts";
+
+/** Competing getters: taking turns, and holding nothing that others wait for. */
+export function fairnessTests({ test, shared }: Suite): void {
+  test("three handles that wait are served in turn", async (scene) => {
+    const ch = scene.channel<number>();
+    const getters = numbers(3).map(() => scene.channel<number>(ch.name));
+    for (const getter of getters) await getter.depth();
+    const got = await takingTurns(ch, getters, 9);
+    assert.deepEqual(got, [[0, 3, 6], [1, 4, 7], [2, 5, 8]]);
+  });
+
+  test("a greedy handle gets no more than its turn", async (scene) => {
+    const greedy = scene.channel<number>();
+    const modest = scene.channel<number>(greedy.name);
+    await Promise.all([greedy.depth(), modest.depth()]);
+    const gets = [greedy.get(), greedy.get(), modest.get(), greedy.get(), modest.get()];
+    for (const n of numbers(5)) await greedy.put(n);
+    assert.deepEqual(await soon(Promise.all(gets)), numbers(5));
+  });
+
+  shared("three connections with one get each get one value each", async (scene) => {
+    const ch = scene.channel<number>();
+    const getters = numbers(3, 1).map((i) => scene.channel<number>(ch.name, i));
+    for (let round = 0; round < 10; round++) {
+      const gets = getters.map((getter) => getter.get());
+      await Promise.all(numbers(3).map((n) => ch.put(n)));
+      assert.deepEqual((await soon(Promise.all(gets))).sort(), numbers(3));
+    }
+  });
+
+  shared("three connections that wait are served in turn", async (scene) => {
+    const ch = scene.channel<number>();
+    const getters = numbers(3, 1).map((i) => scene.channel<number>(ch.name, i));
+    for (const getter of getters) await getter.depth();
+    const got = await takingTurns(ch, getters, 60);
+    for (const values of got) {
+      assert.ok(values.length >= 15, `shares: ${got.map((values) => values.length)}`);
+    }
+    assert.deepEqual(got.flat().sort((a, b) => a - b), numbers(60));
+  });
+
+  shared("a burst is shared by connections that all get as fast as they can", async (scene) => {
+    const ch = scene.channel<number>();
+    const getters = numbers(3, 1).map((i) => scene.channel<number>(ch.name, i));
+    for (const getter of getters) await getter.depth();
+    const shares = getters.map(() => [] as number[]);
+    const loops = getters.map(async (getter, i) => {
+      for await (const n of getter) shares[i]!.push(n);
+    });
+    await Promise.all(numbers(3000).map((n) => ch.put(n)));
+    await until(() => shares.flat().length >= 3000);
+    await ch.closeAll();
+    await soon(Promise.all(loops));
+    assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(3000));
+    for (const share of shares) {
+      assert.ok(share.length >= 300, `shares: ${shares.map((values) => values.length)}`);
+      assert.deepEqual(share, share.toSorted((a, b) => a - b), "a connection's are in order");
+    }
+  });
+
+  shared("a connection that has stopped getting gives back what it holds, in order", async (scene) => {
+    const a = scene.channel<number>();
+    const b = scene.channel<number>(a.name, 1);
+    await b.depth();
+    await Promise.all(numbers(600).map((n) => a.put(n)));
+    assert.deepEqual(await getAll(a, 200), numbers(200));
+    const start = performance.now();
+    assert.deepEqual(await getAll(b, 400), numbers(400, 200));
+    assert.ok(performance.now() - start < 1000, `it took ${performance.now() - start} ms`);
+  });
+
+  shared("a connection that has stopped getting keeps nobody waiting who already waits", async (scene) => {
+    const a = scene.channel<number>();
+    const b = scene.channel<number>(a.name, 1);
+    for (let round = 0; round < 5; round++) {
+      await Promise.all(numbers(300).map((n) => a.put(n)));
+      const values = await getAll(a, 100);
+      const waiting = numbers(200).map(() => b.get());
+      values.push(...await soon(Promise.all(waiting), 1000));
+      assert.deepEqual(values.sort((x, y) => x - y), numbers(300));
+    }
+  });
+
+  shared("what a connection has not got is counted again soon after it has stopped", async (scene) => {
+    const a = scene.channel<number>();
+    const b = scene.channel<number>(a.name, 1);
+    await Promise.all(numbers(600).map((n) => a.put(n)));
+    await getAll(a, 200);
+    await until(async () => await b.depth() === 400, 1000);
+    assert.deepEqual(await getAll(a, 400), numbers(400, 200));
+  });
+
+  shared("a handle that is closed gives back at once what its connection holds", async (scene) => {
+    const a = scene.channel<number>();
+    const b = scene.channel<number>(a.name, 1);
+    for (let round = 0; round < 5; round++) {
+      const c = scene.channel<number>(a.name, 2);
+      await Promise.all(numbers(300).map((n) => a.put(n)));
+      assert.deepEqual(await getAll(c, 100), numbers(100));
+      await c.close();
+      assert.deepEqual(await getAll(b, 200, 1000), numbers(200, 100));
+    }
+  });
+
+  shared("a get that was given up leaves no consumer", async (scene) => {
+    const before = await scene.setup.state!();
+    if (before === undefined) return;
+    const ch = scene.channel<number>();
+    await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
+    await ch.put(1);
+    await ch.put(2);
+    await getAll(ch, 2);
+    const resting = scene.channel(); // its bulletin's consumer is the connection's
+    await resting.depth();
+    await until(async () => (await scene.setup.state!())!.consumers <= before.consumers + 1, 1000);
+  });
+}
+
+/** Puts values one by one, each when the one before was got; what each getter got. */
+async function takingTurns(
+  ch: Channel<number>,
+  getters: Channel<number>[],
+  count: number,
+): Promise<number[][]> {
+  const got = getters.map(() => [] as number[]);
+  let received = 0;
+  const loops = getters.map(async (getter, i) => {
+    try {
+      for (;;) {
+        got[i]!.push(await getter.get());
+        received++;
+      }
+    } catch (error) {
+      assert.ok(error instanceof ChannelClosedError, String(error));
+    }
+  });
+  for (const n of numbers(count)) {
+    await ch.put(n);
+    await until(() => received === n + 1, 5000, 0);
+  }
+  await ch.closeAll();
+  await soon(Promise.all(loops));
+  return got;
+}

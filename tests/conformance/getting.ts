@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import { ChannelConfigError, ChannelTimeoutError } from "../../mod.ts";
+import { getAll, numbers, pause, rejection, soon, type Suite, until } from "./scene.ts";
+
+/** get: order, waiting, timeouts and aborts. Those that race deliveries are in races.ts. */
+export function gettingTests({ test, shared }: Suite): void {
+  test("values are got in the order of the puts", async (scene) => {
+    const ch = scene.channel<number>();
+    for (const n of numbers(20)) await ch.put(n);
+    assert.deepEqual(await getAll(ch, 20), numbers(20));
+  });
+
+  test("a get waits for a value that is put later", async (scene) => {
+    const ch = scene.channel<string>();
+    const got = ch.get();
+    await pause(50);
+    await ch.put("late");
+    assert.equal(await soon(got), "late");
+  });
+
+  test("what one handle puts another gets", async (scene) => {
+    const a = scene.channel<string>();
+    const b = scene.channel<string>(a.name);
+    const got = b.get();
+    await a.put("foo");
+    assert.equal(await soon(got), "foo");
+  });
+
+  shared("what one connection puts another gets", async (scene) => {
+    const a = scene.channel<string>();
+    const b = scene.channel<string>(a.name, 1);
+    const got = b.get();
+    await a.put("foo");
+    assert.equal(await soon(got), "foo");
+    await b.put("bar");
+    assert.equal(await a.get({ timeout: 0 }), "bar");
+  });
+
+  test("a get with timeout 0 takes a value that is there, on a handle's first use too", async (scene) => {
+    const a = scene.channel<number>();
+    for (const n of numbers(6)) await a.put(n);
+    assert.equal(await a.get({ timeout: 0 }), 0);
+    const b = scene.channel<number>(a.name);
+    for (const n of numbers(5, 1)) assert.equal(await b.get({ timeout: 0 }), n);
+  });
+
+  test("a get with timeout 0 rejects at once where nothing is there", async (scene) => {
+    const ch = scene.channel<string>();
+    const start = performance.now();
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+    for (let i = 0; i < 20; i++) await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+    assert.ok(performance.now() - start < 2000);
+    await ch.put("still works");
+    assert.equal(await ch.get({ timeout: 0 }), "still works");
+  });
+
+  test("a get with timeout 0 takes nothing that an older get waits for", async (scene) => {
+    const ch = scene.channel<string>();
+    const waiting = ch.get();
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+    await ch.put("first");
+    assert.equal(await soon(waiting), "first");
+  });
+
+  test("gets with timeout 0 find every value after a burst of other gets", async (scene) => {
+    const ch = scene.channel<number>();
+    await Promise.all(numbers(300).map((n) => ch.put(n)));
+    assert.deepEqual(await getAll(ch, 100), numbers(100)); // a transport may hold more by now
+    for (const n of numbers(200, 100)) assert.equal(await ch.get({ timeout: 0 }), n);
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+  });
+
+  test("a get with a timeout rejects when it is over, and not before", async (scene) => {
+    const ch = scene.channel();
+    await ch.depth();
+    for (const timeout of [1, 30, 100.5]) {
+      const start = performance.now();
+      const error = await rejection(ch.get({ timeout }), ChannelTimeoutError);
+      const took = performance.now() - start;
+      assert.ok(took > timeout - 2 && took < timeout + 1000, `${timeout} ms took ${took}`);
+      assert.match(error.message, /^get: .*[^.]$/);
+      assert.ok(error.message.includes(ch.name));
+    }
+  });
+
+  test("a get with a timeout gets what comes in time", async (scene) => {
+    const ch = scene.channel<number>();
+    const gets = [Infinity, 5000, 2 ** 31, Number.MAX_VALUE, undefined].map((timeout) =>
+      ch.get(timeout === undefined ? {} : { timeout })
+    );
+    await pause(30);
+    for (const n of numbers(5)) await ch.put(n);
+    assert.deepEqual(await soon(Promise.all(gets)), numbers(5));
+  });
+
+  test("an option that is none is refused before anything is done", async (scene) => {
+    const ch = scene.channel<unknown>();
+    await ch.put("kept");
+    const bad: unknown[] = [
+      ...[-1, -0.001, NaN, -Infinity, "10", null, true, 1n, {}].map((timeout) => ({ timeout })),
+      ...["now", {}, null, 1].map((signal) => ({ signal })),
+    ];
+    for (const options of bad as { timeout?: number }[]) {
+      await rejection(ch.get(options), ChannelConfigError);
+      const error = await rejection(ch.put("x", options), ChannelConfigError);
+      assert.equal(error.value, "x");
+      for (const action of ["depth", "closeAll", "delete"] as const) {
+        await rejection(ch[action](options) as Promise<unknown>, ChannelConfigError);
+      }
+    }
+    assert.equal(await ch.depth(), 1);
+    assert.equal(await ch.get({ timeout: 0 }), "kept");
+  });
+
+  test("gets that have timed out eat nothing", async (scene) => {
+    const ch = scene.channel<number>();
+    const gets = numbers(100).map((n) => ch.get({ timeout: 1 + n % 7 }));
+    for (const get of gets) await rejection(get, ChannelTimeoutError);
+    for (const n of numbers(50)) await ch.put(n);
+    assert.deepEqual(await getAll(ch, 50), numbers(50));
+  });
+
+  test("a get whose signal is aborted before takes nothing and rejects with the reason", async (scene) => {
+    const ch = scene.channel<string>();
+    const reason = { any: "reason" };
+    await assert.rejects(ch.get({ signal: AbortSignal.abort(reason) }), (e) => e === reason);
+    await ch.put("kept");
+    for (const reason of [new Error("mine"), "text", null]) {
+      const got = ch.get({ signal: AbortSignal.abort(reason) });
+      await assert.rejects(got, (error) => error === reason);
+    }
+    await assert.rejects(ch.get({ signal: AbortSignal.abort() }), { name: "AbortError" });
+    await assert.rejects(ch.get({ signal: AbortSignal.abort(1), timeout: 0 }), (e) => e === 1);
+    assert.equal(await ch.get({ timeout: 0 }), "kept");
+  });
+
+  test("a get that is aborted while it waits rejects at once with the reason", async (scene) => {
+    const ch = scene.channel<string>();
+    const first = new AbortController();
+    const got = ch.get({ signal: first.signal }); // before the handle is attached
+    first.abort("changed my mind");
+    await assert.rejects(soon(got, 1000), (e) => e === "changed my mind");
+    await ch.depth();
+    const second = new AbortController();
+    const other = ch.get({ signal: second.signal, timeout: 10_000 });
+    await pause(30);
+    second.abort("again");
+    await assert.rejects(soon(other, 1000), (e) => e === "again");
+    await ch.put("kept");
+    assert.equal(await ch.get({ timeout: 0 }), "kept");
+  });
+
+  test("a get works with the signal of AbortSignal.timeout", async (scene) => {
+    const ch = scene.channel();
+    await assert.rejects(soon(ch.get({ signal: AbortSignal.timeout(20) })), {
+      name: "TimeoutError",
+    });
+  });
+
+  test("what a waiting get gives up goes to the next that waits", async (scene) => {
+    const a = scene.channel<string>();
+    const b = scene.channel<string>(a.name);
+    const control = new AbortController();
+    const aborted = a.get({ signal: control.signal });
+    const late = a.get({ timeout: 30 });
+    const waiting = b.get();
+    control.abort();
+    await assert.rejects(aborted, { name: "AbortError" });
+    await rejection(late, ChannelTimeoutError);
+    await a.put("for b");
+    assert.equal(await soon(waiting), "for b");
+  });
+
+  shared("what a waiting get gives up goes to another connection", async (scene) => {
+    const a = scene.channel<string>();
+    const b = scene.channel<string>(a.name, 1);
+    await rejection(a.get({ timeout: 50 }), ChannelTimeoutError);
+    await a.put("for b"); // a's connection may still have a consumer
+    assert.equal(await b.get({ timeout: 1000 }), "for b");
+  });
+
+  test("operations that are over leave nothing on their signal", async (scene) => {
+    const ch = scene.channel<number>();
+    const { signal } = new AbortController();
+    let listeners = 0;
+    const { addEventListener, removeEventListener } = signal;
+    Object.assign(signal, {
+      addEventListener(...args: Parameters<AbortSignal["addEventListener"]>) {
+        listeners++;
+        addEventListener.apply(signal, args);
+      },
+      removeEventListener(...args: Parameters<AbortSignal["removeEventListener"]>) {
+        listeners--;
+        removeEventListener.apply(signal, args);
+      },
+    });
+    for (const n of numbers(10)) await ch.put(n, { signal });
+    for (const n of numbers(10)) assert.equal(await ch.get({ signal, timeout: 5000 }), n);
+    await rejection(ch.get({ signal, timeout: 5 }), ChannelTimeoutError);
+    await rejection(ch.get({ signal, timeout: 0 }), ChannelTimeoutError);
+    await ch.depth({ signal });
+    const waiting = ch.get({ signal });
+    assert.equal(listeners, 1);
+    await ch.close();
+    await waiting.catch(() => {});
+    assert.equal(listeners, 0);
+  });
+
+  test("many gets that wait are each served once, in the order of the calls", async (scene) => {
+    const ch = scene.channel<number>();
+    const order: number[] = [];
+    const gets = numbers(500).map((i) =>
+      ch.get().then((value) => {
+        order.push(i);
+        return value;
+      })
+    );
+    await Promise.all(numbers(500).map((n) => ch.put(n)));
+    assert.deepEqual(await soon(Promise.all(gets)), numbers(500));
+    assert.deepEqual(order, numbers(500));
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+  });
+
+  test("depth counts the values that wait", async (scene) => {
+    const a = scene.channel<number>();
+    const b = scene.channel<number>(a.name);
+    assert.equal(await a.depth(), 0);
+    await Promise.all(numbers(5).map((n) => a.put(n)));
+    assert.equal(await a.depth(), 5);
+    assert.equal(await b.depth({ timeout: 5000 }), 5);
+    await b.get();
+    await until(async () => await a.depth() === 4, 1000);
+    await assert.rejects(a.depth({ signal: AbortSignal.abort("no") }), (e) => e === "no");
+  });
+}

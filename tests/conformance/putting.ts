@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import { ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
+import { getAll, numbers, rejection, soon, type Suite } from "./scene.ts";
+
+/** put: encoding, order, refusal. */
+export function puttingTests({ test, shared }: Suite): void {
+  test("a value is encoded at the call, so later changes do not travel", async (scene) => {
+    const ch = scene.channel<{ n: number; list: number[]; bytes: Uint8Array }>();
+    for (let i = 0; i < 2; i++) { // the first put is the one that attaches the handle
+      const value = { n: 1, list: [1, 2], bytes: new Uint8Array([1, 2]) };
+      const put = ch.put(value);
+      value.n = 2;
+      value.list.push(3);
+      value.bytes.fill(9);
+      await put;
+      assert.deepEqual(await ch.get(), { n: 1, list: [1, 2], bytes: new Uint8Array([1, 2]) });
+    }
+  });
+
+  test("a put has resolved when the value is there for others", async (scene) => {
+    const a = scene.channel<number>();
+    const b = scene.channel<number>(a.name);
+    for (const n of numbers(20)) {
+      await a.put(n);
+      assert.equal(await b.depth(), 1);
+      assert.equal(await b.get({ timeout: 0 }), n);
+    }
+  });
+
+  shared("a put has resolved when the value is there for other connections", async (scene) => {
+    const a = scene.channel<number>();
+    const b = scene.channel<number>(a.name, 1);
+    for (const n of numbers(20)) {
+      await a.put(n);
+      assert.equal(await b.get({ timeout: 0 }), n);
+    }
+  });
+
+  test("values arrive as structuredClone copies them", async (scene) => {
+    const ch = scene.channel();
+    const shared = { s: 1 };
+    const value: Record<string, unknown> = {
+      things: [undefined, null, -0, NaN, 2n ** 70n, "\u{1f600}", new Date(5), /x/gi],
+      map: new Map<unknown, unknown>([[shared, new Set([1, "1"])]]),
+      bytes: [new Uint8Array([1, 2, 3]), new Float64Array([0.5]), new ArrayBuffer(2)],
+      error: new RangeError("far", { cause: "near" }),
+      shared,
+    };
+    value["self"] = value;
+    await ch.put(value);
+    const got = await ch.get() as typeof value;
+    assert.deepEqual(got, structuredClone(value));
+    assert.equal(got["self"], got);
+    assert.equal([...(got["map"] as Map<unknown, unknown>).keys()][0], got["shared"]);
+  });
+
+  test("empty values arrive", async (scene) => {
+    const ch = scene.channel();
+    const values = [undefined, null, "", 0, false, [], {}, new Map(), new Uint8Array(), [undefined]];
+    for (const value of values) await ch.put(value);
+    assert.deepEqual(await getAll(ch, values.length), values);
+  });
+
+  test("a value that cannot be cloned is refused with a DataCloneError, and the channel goes on", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const bad = [
+      () => {},
+      Symbol("s"),
+      Promise.resolve(),
+      new WeakMap(),
+      { deep: [new Map([["f", function f() {}]])] },
+    ];
+    for (const value of bad) {
+      const error = await rejection(ch.put(value), DOMException as never) as DOMException;
+      assert.equal(error.name, "DataCloneError");
+      assert.equal((error as { value?: unknown }).value, value);
+    }
+    const thrown = new Error("mine");
+    const getter = {
+      get x() {
+        throw thrown;
+      },
+    };
+    await assert.rejects(ch.put(getter), (error) => error === thrown);
+    await ch.put("good");
+    assert.equal(await ch.get({ timeout: 0 }), "good");
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+  });
+
+  test("a put whose signal is aborted before puts nothing", async (scene) => {
+    const ch = scene.channel<string>();
+    await assert.rejects(ch.put("no", { signal: AbortSignal.abort("r") }), (e) => e === "r");
+    const control = new AbortController();
+    const fresh = ch.put("no", { signal: control.signal }); // waits until the handle is attached
+    control.abort("s");
+    await assert.rejects(fresh, (e) => e === "s");
+    await ch.put("yes", { signal: new AbortController().signal, timeout: 5000 });
+    assert.equal(await ch.get({ timeout: 0 }), "yes");
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+  });
+
+  test("a rejected put carries the value, which logs do not show", async (scene) => {
+    const ch = scene.channel<object>();
+    await ch.close();
+    const value = { secret: 1 };
+    const error = await rejection(ch.put(value), ChannelClosedError);
+    assert.equal(error.value, value);
+    assert.ok(!Object.keys(error).includes("value"));
+  });
+
+  test("puts of a fresh handle keep their order", async (scene) => {
+    for (let round = 0; round < 5; round++) {
+      const ch = scene.channel<number>();
+      const puts = numbers(100).map((n) => ch.put(n));
+      await puts[0];
+      puts.push(...numbers(100, 100).map((n) => ch.put(n)));
+      await soon(Promise.all(puts));
+      assert.deepEqual(await getAll(ch, 200), numbers(200));
+    }
+  });
+
+  test("puts keep their order where one carries a channel that has to be made first", async (scene) => {
+    const ch = scene.channel<unknown>();
+    await ch.depth();
+    for (let round = 0; round < 5; round++) {
+      const puts: Promise<void>[] = [];
+      for (const n of numbers(10)) {
+        puts.push(ch.put({ n, ch: scene.anonymous() }), ch.put({ n }), ch.put({ n }));
+        if (n % 3 === 0) await Promise.resolve();
+      }
+      await soon(Promise.all(puts));
+      const got = await getAll(ch, 30) as { n: number; ch?: never }[];
+      assert.deepEqual(got.map(({ n }) => n), numbers(10).flatMap((n) => [n, n, n]));
+      got.forEach(({ ch }, i) => assert.equal(ch !== undefined, i % 3 === 0));
+      for (const { ch } of got) if (ch) scene.own(ch);
+    }
+  });
+
+  test("a put that is refused or aborted holds up none that follow it", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const control = new AbortController();
+    const puts = [
+      ch.put(0),
+      ch.put(() => {}).catch(() => {}),
+      ch.put("aborted", { signal: control.signal }).catch(() => {}),
+      ch.put(1),
+      ch.put(scene.anonymous(), { signal: control.signal }).catch(() => {}),
+      ch.put(2),
+    ];
+    control.abort();
+    await soon(Promise.all(puts));
+    assert.deepEqual(await getAll(ch, 3), numbers(3));
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+  });
+
+  for (const connections of [1, 2]) {
+    const declare = connections === 1 ? test : shared;
+    declare(`of two producers on ${connections} connection(s) each keeps its order`, async (scene) => {
+      const ch = scene.channel<[number, number]>();
+      const producers = [0, 1].map((i) =>
+        scene.channel<[number, number]>(ch.name, i * (connections - 1))
+      );
+      const puts = numbers(200).flatMap((n) => producers.map((p, i) => p.put([i, n])));
+      const got = getAll(ch, 400);
+      await soon(Promise.all(puts));
+      const values = await got;
+      for (const i of [0, 1]) {
+        assert.deepEqual(values.filter(([who]) => who === i).map(([, n]) => n), numbers(200));
+      }
+    });
+  }
+}

@@ -1,0 +1,195 @@
+// Invariant: when a test is over, nothing of it is left: no channel, no handle, no connection at the
+// broker, no unhandled rejection.
+
+import assert from "node:assert/strict";
+import process from "node:process";
+import { Channel, type ChannelOptions, type ConnectionOption, type Features } from "../../mod.ts";
+import type { Message } from "../../mod.ts";
+
+/** What a transport offers to be tested by. */
+export interface Setup {
+  readonly features: Features;
+  /** How channels are reached over the connection `n` of this process; 0 is the usual one. */
+  connection(n: number): ConnectionOption;
+  /** The channel of this name without the library in between, created if it is missing. */
+  raw(name: string): Promise<Raw>;
+  /** Whether a channel of this name exists. */
+  exists(name: string): Promise<boolean>;
+  /** What a broker holds; undefined where that cannot be asked. */
+  state?(): Promise<State | undefined>;
+}
+
+/** A channel without the library. */
+export interface Raw extends AsyncDisposable {
+  put(message: Message): Promise<void>;
+  /** The oldest message, taken. */
+  get(): Promise<Message | undefined>;
+}
+
+/** What a broker holds. */
+export interface State {
+  readonly connections: number;
+  readonly channels: number;
+  readonly consumers: number;
+  readonly queues: string[];
+  readonly exchanges: string[];
+}
+
+/** Declares tests; `shared` ones only for a transport that several connections share. */
+export interface Suite {
+  test(title: string, body: (scene: Scene) => Promise<void>): void;
+  shared(title: string, body: (scene: Scene) => Promise<void>): void;
+}
+
+export function suite(label: string, setup: Setup): Suite {
+  const declare = (title: string, ignore: boolean, body: (scene: Scene) => Promise<void>) => {
+    Deno.test({ name: `${label}: ${title}`, ignore, fn: () => run(setup, body) });
+  };
+  return {
+    test: (title, body) => declare(title, false, body),
+    shared: (title, body) => declare(title, !setup.features.shared, body),
+  };
+}
+
+async function run(setup: Setup, body: (scene: Scene) => Promise<void>): Promise<void> {
+  const unhandled: unknown[] = [];
+  const onUnhandled = (reason: unknown) => void unhandled.push(reason);
+  process.on("unhandledRejection", onUnhandled);
+  const before = await setup.state?.();
+  const scene = new Scene(setup);
+  try {
+    await soon(body(scene), 20_000);
+  } finally {
+    await scene.clear();
+    process.off("unhandledRejection", onUnhandled);
+  }
+  assert.deepEqual(unhandled, [], "a promise was rejected that nobody handles");
+  if (before !== undefined) await noMoreThan(before, setup);
+}
+
+async function noMoreThan(before: State, setup: Setup): Promise<void> {
+  let now: State | undefined;
+  await until(async () => {
+    now = (await setup.state!())!;
+    return now.connections <= before.connections && now.channels <= before.channels &&
+      now.consumers <= before.consumers;
+  }, 5000).catch(() => assert.fail(`left at the broker: ${JSON.stringify(now)}`));
+  const left = (kind: "queues" | "exchanges") =>
+    now![kind].filter((name) => !before[kind].includes(name));
+  assert.deepEqual([left("queues"), left("exchanges")], [[], []], "left at the broker");
+}
+
+/** What one test works with. */
+export class Scene {
+  readonly setup: Setup;
+  readonly #names = new Set<string>();
+  readonly #handles = new Set<Channel>();
+  readonly #run = Math.random().toString(36).slice(2, 8);
+
+  constructor(setup: Setup) {
+    this.setup = setup;
+  }
+
+  /** A name that no other test has; its channel is deleted at the end. */
+  name(): string {
+    const name = `conformance ${this.#run} ${this.#names.size}`;
+    this.#names.add(name);
+    return name;
+  }
+
+  /** A handle on the connection `n`, by default on a new named channel. */
+  channel<T>(name: string = this.name(), n = 0, options: ChannelOptions = {}): Channel<T> {
+    return this.own(new Channel<T>({ ...options, name, connection: this.setup.connection(n) }));
+  }
+
+  /** A handle on a new channel without a name. */
+  anonymous<T>(n = 0, options: ChannelOptions = {}): Channel<T> {
+    return this.own(new Channel<T>({ ...options, connection: this.setup.connection(n) }));
+  }
+
+  /** Has a handle disposed of at the end, such as one that arrived. */
+  own<T extends Channel<never>>(channel: T): T {
+    this.#handles.add(channel as unknown as Channel);
+    return channel;
+  }
+
+  async clear(): Promise<void> {
+    await soon(Promise.all([...this.#handles].map((handle) => handle[Symbol.asyncDispose]())));
+    const names = [...this.#names].map(async (name) => {
+      if (!await this.setup.exists(name)) return;
+      await using channel = new Channel({ name, connection: this.setup.connection(0) });
+      await channel.delete({ timeout: 5000 });
+    });
+    await soon(Promise.all(names));
+  }
+}
+
+/** The outcome of `promise`, or a failure after `ms` milliseconds. */
+export async function soon<T>(promise: Promise<T>, ms = 10_000): Promise<T> {
+  const here = new Error(`it took more than ${ms} ms`);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => timer = setTimeout(() => reject(here), ms));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits until `condition` holds, and fails after `ms` milliseconds. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  ms = 5000,
+  every = 5,
+): Promise<void> {
+  const here = new Error(`it did not come true within ${ms} ms: ${condition}`);
+  const deadline = performance.now() + ms;
+  while (!await condition()) {
+    if (performance.now() > deadline) throw here;
+    await pause(every);
+  }
+}
+
+/** Lets time pass; not for waiting until something is so. */
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** What `promise` rejects with, which is a `Class`. */
+export async function rejection<E extends Error>(
+  promise: Promise<unknown>,
+  // deno-lint-ignore no-explicit-any -- any class of errors
+  Class: new (...args: any[]) => E,
+  fields: Partial<E> = {},
+): Promise<E> {
+  let error: unknown;
+  try {
+    const value = await soon(promise);
+    assert.fail(`it resolved, with ${String(value)}`);
+  } catch (reason) {
+    error = reason;
+  }
+  if (!(error instanceof Class)) throw error;
+  assert.equal(error.name, Class === DOMException as unknown ? error.name : Class.name);
+  for (const [key, value] of Object.entries(fields)) {
+    assert.deepEqual(error[key as keyof E], value, `${key} of ${error}`);
+  }
+  return error;
+}
+
+/** Gets `count` values one after the other, each within `ms` milliseconds. */
+export async function getAll<T>(channel: Channel<T>, count: number, ms = 5000): Promise<T[]> {
+  const values: T[] = [];
+  while (values.length < count) values.push(await channel.get({ timeout: ms }));
+  return values;
+}
+
+/** 0, 1, 2 … */
+export function numbers(count: number, first = 0): number[] {
+  return Array.from({ length: count }, (_, i) => first + i);
+}
+
+/** A number from 0 up to below `limit`. */
+export function random(limit: number): number {
+  return Math.floor(Math.random() * limit);
+}

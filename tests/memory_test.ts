@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { Channel } from "../mod.ts";
+import { MemoryTransport } from "../src/transports/memory.ts";
+import { testTransport } from "./conformance.ts";
+
+const transport = new MemoryTransport("memory:conformance");
+const options = { retryTimeout: 0, observer: { announced() {}, gone() {} } };
+
+testTransport("memory", {
+  features: transport.features,
+  connection: () => transport,
+  async raw(name) {
+    const link = await transport.open(name, { ...options, create: true });
+    return {
+      put: (message) => link.put(message),
+      async get() {
+        const delivery = await link.tryTake();
+        delivery?.accept();
+        return delivery?.message;
+      },
+      [Symbol.asyncDispose]: () => link.close(),
+    };
+  },
+  async exists(name) {
+    const link = await transport.open(name, { ...options, create: false }).catch(() => undefined);
+    await link?.close();
+    return link !== undefined;
+  },
+});
+
+Deno.test("memory: is what channels use where nothing is configured", async () => {
+  const before = ["CHANNELTS_URI", "CHANNELTS_CONFIG", "HOME"]
+    .map((name) => [name, process.env[name]] as const);
+  for (const [name] of before) delete process.env[name];
+  try {
+    await using a = new Channel({ name: "unconfigured" });
+    await using b = new Channel({ name: "unconfigured", connection: "memory:" });
+    await using c = new Channel({ name: "unconfigured", connection: "memory:elsewhere" });
+    await a.put("here");
+    await assert.rejects(c.get({ timeout: 0 }), { name: "ChannelTimeoutError" });
+    assert.equal(await b.get({ timeout: 0 }), "here");
+    await a.delete();
+    await c.delete();
+  } finally {
+    for (const [name, value] of before) if (value !== undefined) process.env[name] = value;
+  }
+});
