@@ -10,7 +10,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { printTable, Progress, quantile } from "./demo_output.ts";
-import { type Answer, countWords, type Hello, type Job, work } from "./worker.ts";
+import { type Answer, type Briefing, countWords, type Hello, type Job, work } from "./worker.ts";
 
 const HELP = `Counts the words of this project's own source, in 1,000 jobs that workers share.
 
@@ -125,7 +125,7 @@ async function loseProcess(
   job: Job,
 ): Promise<void> {
   const { child: dee, ended } = spawn(connection, hello);
-  await brief(hello, jobs, ["dee"]);
+  const [mailbox] = await brief(hello, jobs, ["dee"]);
   for (;;) {
     dee.kill("SIGSTOP");
     await jobs.put(job);
@@ -137,6 +137,7 @@ async function loseProcess(
   const silence = await job.replyTo.get({ timeout: 200 }).catch((error) => error);
   dee.kill("SIGKILL");
   await ended;
+  await mailbox!.delete(); // which dee cannot do any more
   claim("dee was killed in the middle of its get", silence instanceof ChannelTimeoutError);
   console.log("   dee is killed, and the broker takes the job back\n");
 }
@@ -174,11 +175,18 @@ function inOrder(task: Promise<void>): Promise<boolean> {
 }
 
 /** Tells each worker that says hello its name and its work. */
-async function brief(hello: Hello, jobs: Channel<Job>, names: string[]): Promise<void> {
+async function brief(
+  hello: Hello,
+  jobs: Channel<Job>,
+  names: string[],
+): Promise<Channel<Briefing>[]> {
+  const mailboxes: Channel<Briefing>[] = [];
   for (const name of names) {
     const mailbox = await hello.get({ timeout: PATIENCE });
     await mailbox.put({ name, jobs });
+    mailboxes.push(mailbox);
   }
+  return mailboxes;
 }
 
 /** Puts jobs and gets their answers, of which it waits for a few at a time. */

@@ -22,6 +22,8 @@ export class Attachment implements LinkObserver {
   /** Resolves when the link is closed; undefined until it is being closed. Never rejects. */
   closing: Promise<void> | undefined;
   readonly #handles = new Set<Attached>();
+  /** How many handles wait for the link to open. */
+  #awaited = 0;
   readonly #onClosed: () => void;
 
   constructor(open: (observer: LinkObserver) => Promise<Link>, onClosed: () => void) {
@@ -37,6 +39,18 @@ export class Attachment implements LinkObserver {
 
   get isShared(): boolean {
     return this.#handles.size > 0;
+  }
+
+  /** Resolves when the link is open; rejects where that fails, or `signal` is aborted. */
+  async awaited(signal: AbortSignal): Promise<void> {
+    this.#awaited++;
+    try {
+      await unlessAborted(this.opened, signal);
+    } finally {
+      this.#awaited--;
+      // Nobody wants it any more: a broker that cannot be reached is not tried for nothing.
+      if (signal.aborted && this.#awaited === 0 && !this.isShared) this.#close();
+    }
   }
 
   add(handle: Attached): void {
@@ -68,6 +82,20 @@ export class Attachment implements LinkObserver {
   #close(): void {
     this.closing ??= within(closeTimeout, this.opened.then(() => this.link.close(), () => {}))
       .then(this.#onClosed);
+  }
+}
+
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  let stop: () => void;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop);
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop!);
   }
 }
 

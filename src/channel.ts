@@ -1,4 +1,4 @@
-import { type ConnectionOption, connectionFor } from "./connections.ts";
+import { connectionFor, type ConnectionOption } from "./connections.ts";
 import { ChannelClosedError } from "./errors.ts";
 import { brand, Handle, type HandleOptions, setHandle } from "./handle.ts";
 import { unpack } from "./message.ts";

@@ -66,11 +66,12 @@ export class Connection {
     return this.#transport?.trouble;
   }
 
-  /** The open attachment to the channel of this name, with `handle` on it. */
+  /** The open attachment to the channel of this name, with `handle` on it; `signal` gives it up. */
   async attach(
     handle: Attached,
     name: string,
     options: Omit<LinkOptions, "observer">,
+    signal: AbortSignal,
   ): Promise<Attachment> {
     clearTimeout(this.#resting);
     for (;;) {
@@ -80,7 +81,7 @@ export class Connection {
         continue;
       }
       attachment ??= this.#open(name, options);
-      await attachment.opened;
+      await attachment.awaited(signal);
       // Events of the past, such as a closeAll before this handle was made, are not for it.
       if (attachment.isShared) await attachment.link.catchUp();
       if (attachment.closing !== undefined) continue;

@@ -3,7 +3,7 @@ import type { Connection } from "./connections.ts";
 import {
   ChannelClosedError,
   ChannelConnectionError,
-  ChannelError,
+  type ChannelError,
   ChannelReferenceError,
   ChannelTimeoutError,
   type CloseReason,
@@ -42,6 +42,8 @@ export class Handle implements Attached {
   readonly #options: HandleOptions;
   #attachment: Attachment | undefined;
   #attaching: Promise<Attachment> | undefined;
+  /** Aborted where the handle is closed before it is attached. */
+  #givenUp: AbortController | undefined;
   /** Whether the channel has been attached to, and so has existed. */
   #existed = false;
   #closed: CloseReason | undefined;
@@ -150,8 +152,7 @@ export class Handle implements Attached {
     this.#withLink(get, atOnce ? 0 : undefined, (link) => {
       if (atOnce) {
         link.tryTake().then(
-          (delivery) =>
-            delivery ? claim.deliver(delivery) : get.reject(this.#late("get", options)),
+          (delivery) => delivery ? claim.deliver(delivery) : get.reject(this.#late("get", options)),
           (error) => get.reject(error),
         );
       } else {
@@ -215,8 +216,10 @@ export class Handle implements Attached {
   async #close(): Promise<void> {
     this.#closed ??= "close";
     for (const get of this.#gets) get.giveUp(this.#closedError("get"));
+    if (this.#puts.size === 0) this.#givenUp?.abort(this.#closedError("attach"));
     await within(closeTimeout, this.#detach());
     for (const put of this.#puts) put.giveUp(this.#closedError("put"));
+    this.#givenUp?.abort(this.#closedError("attach"));
   }
 
   async #detach(): Promise<void> {
@@ -275,11 +278,12 @@ export class Handle implements Attached {
     const { create, lease } = this.#options;
     const connection = await this.connection;
     retryTimeout ??= this.#options.retryTimeout ?? connection.retryTimeout ?? defaultRetryTimeout;
+    this.#givenUp ??= new AbortController();
     const attachment = await connection.attach(this, this.name, {
       create,
       retryTimeout,
       ...(lease === undefined ? {} : { lease }),
-    });
+    }, this.#givenUp.signal);
     this.#existed = true;
     if (this.#closed !== undefined && this.#puts.size === 0) {
       attachment.remove(this);

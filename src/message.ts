@@ -52,8 +52,7 @@ function configured(handle: Handle): Connection {
 async function packLater(value: unknown, carrier: Handle): Promise<Parcel> {
   const channels: object[] = [];
   const copy = encode(value, {
-    extension: (object) =>
-      handleOf(object) && [referenceType, channels.push(object) - 1],
+    extension: (object) => handleOf(object) && [referenceType, channels.push(object) - 1],
   });
   await Promise.all([carrier, ...channels.map(handleOf)].map((handle) => handle?.connection));
   const thaw = (_type: string, [place]: readonly unknown[]) => channels[place as number];

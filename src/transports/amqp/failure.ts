@@ -1,4 +1,4 @@
-import { ChannelConnectionError, ChannelError } from "../../errors.ts";
+import { ChannelConnectionError, type ChannelError } from "../../errors.ts";
 import type { AmqpUri } from "./uri.ts";
 
 /** Why a connection could not be made, in words that say what to try. */
@@ -12,7 +12,11 @@ export function connectFailure(error: unknown, uri: AmqpUri): ChannelConnectionE
 }
 
 /** What an operation rejects with whose connection was lost. */
-export function lostConnection(action: string, address: string, cause: unknown): ChannelConnectionError {
+export function lostConnection(
+  action: string,
+  address: string,
+  cause: unknown,
+): ChannelConnectionError {
   return new ChannelConnectionError(
     `${action}: the connection to ${address} was lost: ${messageOf(cause)}`,
     { address, cause: plain(cause) },
@@ -57,6 +61,9 @@ function explain(reason: string, uri: AmqpUri): [advice: string | undefined, tra
   }
   if (/ENOTFOUND|EAI_AGAIN|getaddrinfo|failed to lookup|dns/i.test(reason)) {
     return [`the host name ${uri.host} is not known`, true];
+  }
+  if (/no answer|Connection ended|Socket closed|ECONNRESET/.test(reason)) {
+    return [`${here} does not answer as an AMQP broker does; is it one, and ready?`, true];
   }
   if (/EHOSTUNREACH|ENETUNREACH|unreachable/i.test(reason)) {
     return [`there is no route to ${here}`, true];

@@ -1,5 +1,5 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
-import { ChannelConnectionError } from "../../errors.ts";
+import type { ChannelConnectionError } from "../../errors.ts";
 import { Bulletin } from "./bulletin.ts";
 import { connectFailure, lostConnection } from "./failure.ts";
 import { type Lane, Lanes } from "./lanes.ts";
@@ -35,22 +35,26 @@ export class Session {
     };
   }
 
-  /** Rejects with a ChannelConnectionError, after `attemptTimeout` at the latest. */
-  static async connect(uri: AmqpUri): Promise<Session> {
+  /** Rejects with a ChannelConnectionError, after `attemptTimeout` at the latest, or on `signal`. */
+  static async connect(uri: AmqpUri, signal: AbortSignal): Promise<Session> {
     const wire = new Wire(uri);
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const error = new Error(`no answer within ${attemptTimeout} ms`);
-      timer = setTimeout(() => reject(error), attemptTimeout);
-    });
+    let giveUp: (error: Error) => void;
+    const givenUp = new Promise<never>((_, reject) => giveUp = reject);
+    const timer = setTimeout(
+      () => giveUp(new Error(`no answer within ${attemptTimeout} ms`)),
+      attemptTimeout,
+    );
+    const onAbort = () => giveUp(signal.reason);
+    signal.addEventListener("abort", onAbort);
     wire.hold();
     try {
-      return await Promise.race([Session.#open(uri, wire), late]);
+      return await Promise.race([Session.#open(uri, wire), givenUp]);
     } catch (error) {
       wire.destroy();
       throw connectFailure(error, uri);
     } finally {
       clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
       wire.unhold();
     }
   }

@@ -1,5 +1,5 @@
 import type { AMQPConsumer, AMQPMessage } from "@cloudamqp/amqp-client";
-import { clearTimeout, setTimeout } from "node:timers";
+import { type clearTimeout, setTimeout } from "node:timers";
 import { Fifo } from "../../fifo.ts";
 import type { Claim, Delivery, Message } from "../../transport.ts";
 import type { Lane } from "./lanes.ts";
@@ -49,6 +49,7 @@ export class Source {
   take(claim: Claim): void {
     const loan = this.#unbuffer();
     if (loan !== undefined) return this.#serve(claim, loan);
+    this.#retireSoon = false;
     this.#claims.push(claim);
     this.#hold();
     this.resume();

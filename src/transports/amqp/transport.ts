@@ -1,5 +1,7 @@
-import { ChannelConnectionError } from "../../errors.ts";
+import { setTimeout as pause } from "node:timers/promises";
+import type { ChannelConnectionError } from "../../errors.ts";
 import type { Features, Link, LinkOptions, Reach, Transport } from "../../transport.ts";
+import { connectFailure } from "./failure.ts";
 import { AmqpLink } from "./link.ts";
 import { Session } from "./session.ts";
 import { type AmqpUri, parseAmqpUri } from "./uri.ts";
@@ -16,6 +18,8 @@ export class AmqpTransport implements Transport {
   #session: Session | undefined;
   #connecting: Promise<Session> | undefined;
   #trouble: Error | undefined;
+  /** Aborted when nothing needs a connection any more. */
+  #atRest = new AbortController();
 
   /** @throws {ChannelConfigError} for a URI that is none */
   constructor(uri: string) {
@@ -32,6 +36,8 @@ export class AmqpTransport implements Transport {
   }
 
   async rest(): Promise<void> {
+    this.#atRest.abort(new Error("nothing is attached"));
+    this.#atRest = new AbortController();
     const session = this.#session;
     this.#session = undefined;
     await session?.close();
@@ -40,22 +46,23 @@ export class AmqpTransport implements Transport {
   /** The live connection, made anew as often as it takes within `retryTimeout` ms. */
   async #connect(retryTimeout: number): Promise<Session> {
     const deadline = performance.now() + retryTimeout;
+    const { signal } = this.#atRest;
     for (let attempt = 0;; attempt++) {
       if (this.#session !== undefined && !this.#session.isLost) return this.#session;
       try {
-        return await this.#before(deadline, this.#connecting ??= this.#connectOnce());
+        return await this.#before(deadline, this.#connecting ??= this.#connectOnce(signal));
       } catch (error) {
-        const pause = Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2);
-        const isOver = performance.now() + pause > deadline;
+        const wait = Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2);
+        const isOver = performance.now() + wait > deadline || signal.aborted;
         if (isOver || !(error as ChannelConnectionError).transient) throw error;
-        await new Promise((resolve) => setTimeout(resolve, pause));
+        await pause(wait);
       }
     }
   }
 
-  async #connectOnce(): Promise<Session> {
+  async #connectOnce(signal: AbortSignal): Promise<Session> {
     try {
-      this.#session = await Session.connect(this.#uri);
+      this.#session = await Session.connect(this.#uri, signal);
       this.#trouble = undefined;
       return this.#session;
     } catch (error) {
@@ -68,20 +75,19 @@ export class AmqpTransport implements Transport {
 
   /** An attempt may outlast a caller's patience; others may share it. */
   async #before(deadline: number, attempt: Promise<Session>): Promise<Session> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const over = new Promise<never>((_, reject) => {
-      const wait = Math.max(deadline - performance.now(), 1000);
-      timer = setTimeout(() =>
-        reject(
-          new ChannelConnectionError(`cannot connect to ${this.address}: no answer yet`, {
-            address: this.address,
-          }),
-        ), Math.min(wait, 2 ** 31 - 1));
+    const stop = new AbortController();
+    const wait = Math.min(Math.max(deadline - performance.now(), leastAttempt), 2 ** 31 - 1);
+    const over = pause(wait, undefined, { signal: stop.signal }).then(() => {
+      throw connectFailure(new Error(`no answer within ${Math.round(wait)} ms`), this.#uri);
     });
     try {
       return await Promise.race([attempt, over]);
     } finally {
-      clearTimeout(timer);
+      over.catch(() => {});
+      stop.abort();
     }
   }
 }
+
+/** Milliseconds that an attempt is given even where `retryTimeout` is 0, as for a get that does not wait. */
+const leastAttempt = 1000;

@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { Channel, ChannelClosedError } from "../../mod.ts";
+import { getAll, numbers, pause, rejection, soon, type Suite } from "./scene.ts";
+
+/** close: it ends one handle and nothing else. */
+export function closingTests({ test, shared }: Suite): void {
+  test("close rejects the handle's gets that wait", async (scene) => {
+    const ch = scene.channel();
+    await ch.depth();
+    const gets = [ch.get(), ch.get({ timeout: 10_000 }), ch.get()];
+    const refused = gets.map((get) => rejection(get, ChannelClosedError, { reason: "close" }));
+    assert.equal(ch.closed, false);
+    const closing = ch.close();
+    assert.equal(ch.closed, true);
+    await soon(Promise.all([closing, ...refused]));
+    const errors = await Promise.all(refused);
+    assert.equal(new Set(errors).size, 3, "each get has an error of its own");
+    assert.ok(errors[0]!.message.includes(ch.name));
+  });
+
+  test("close rejects a get that has not been attached yet", async (scene) => {
+    const ch = scene.channel();
+    const refused = rejection(ch.get(), ChannelClosedError, { reason: "close" });
+    await soon(Promise.all([ch.close(), refused]), 2000);
+    const other = scene.channel();
+    const at0 = rejection(other.get({ timeout: 0 }), ChannelClosedError, { reason: "close" });
+    await soon(Promise.all([other.close(), at0]), 2000);
+  });
+
+  test("close sends first what was put before, and the puts resolve", async (scene) => {
+    const reader = scene.channel<number>();
+    for (const attached of [false, true]) {
+      const ch = scene.channel<number>(reader.name);
+      if (attached) await ch.depth();
+      const puts = numbers(100).map((n) => ch.put(n));
+      await soon(ch.close());
+      await soon(Promise.all(puts));
+      assert.deepEqual(await getAll(reader, 100, 1000), numbers(100));
+    }
+  });
+
+  test("close sends first a channel that was put but not made yet", async (scene) => {
+    const reader = scene.channel<Channel<string>>();
+    const ch = scene.channel<Channel<string>>(reader.name);
+    const inner = scene.anonymous<string>();
+    const put = ch.put(inner);
+    await soon(Promise.all([ch.close(), put]));
+    const got = scene.own(await reader.get({ timeout: 1000 }));
+    await inner.put("x");
+    assert.equal(await got.get({ timeout: 1000 }), "x");
+  });
+
+  test("close is idempotent, and works on a handle that was never used", async (scene) => {
+    const ch = scene.channel();
+    await soon(ch.close(), 1000);
+    await soon(Promise.all([ch.close(), ch.close()]), 1000);
+    await soon(ch[Symbol.asyncDispose](), 1000);
+    assert.equal(await scene.setup.exists(ch.name), false, "closing has made the channel");
+    const used = scene.channel();
+    await used.put(1);
+    await soon(Promise.all([used.close(), used.close(), used[Symbol.asyncDispose]()]));
+    await soon(used.close(), 1000);
+  });
+
+  test("operations after close are rejected", async (scene) => {
+    const ch = scene.channel<string>();
+    await ch.put("kept");
+    const closing = ch.close();
+    for (let i = 0; i < 2; i++) { // while it closes, and afterwards
+      const closed = { reason: "close" } as const;
+      await rejection(ch.get(), ChannelClosedError, closed);
+      await rejection(ch.get({ timeout: 0 }), ChannelClosedError, closed);
+      await rejection(ch.depth(), ChannelClosedError, closed);
+      await rejection(ch.closeAll(), ChannelClosedError, closed);
+      await rejection(ch.delete(), ChannelClosedError, closed);
+      const error = await rejection(ch.put("late"), ChannelClosedError, closed);
+      assert.equal(error.value, "late");
+      await closing;
+    }
+    assert.equal(await scene.channel<string>(ch.name).get({ timeout: 0 }), "kept");
+  });
+
+  test("an aborted signal or a bad option is told before that the handle is closed", async (scene) => {
+    const ch = scene.channel();
+    await ch.close();
+    await assert.rejects(ch.get({ signal: AbortSignal.abort("mine") }), (e) => e === "mine");
+  });
+
+  test("close of one handle leaves the others alone", async (scene) => {
+    const a = scene.channel<string>();
+    const b = scene.channel<string>(a.name);
+    await a.put("1");
+    assert.equal(await b.get(), "1");
+    const ofA = rejection(a.get(), ChannelClosedError);
+    const ofB = b.get();
+    await a.close();
+    await ofA;
+    await b.put("2");
+    assert.equal(await soon(ofB), "2");
+    assert.equal(b.closed, false);
+    await scene.channel<string>(a.name).put("3");
+    assert.equal(await b.get({ timeout: 1000 }), "3");
+  });
+
+  test("a name can be opened as its last handle closes", async (scene) => {
+    const name = scene.name();
+    let handle = scene.channel<number>(name);
+    await handle.put(0);
+    for (const n of numbers(20, 1)) {
+      const next = scene.channel<number>(name);
+      const closing = handle.close();
+      if (n % 2 === 0) await pause(0);
+      const got = next.get({ timeout: 5000 });
+      const put = next.put(n);
+      assert.equal(await soon(got), n - 1);
+      await Promise.all([closing, put]);
+      handle = next;
+    }
+  });
+
+  test("a handle can be closed in the moment that its get resolves", async (scene) => {
+    const name = scene.name();
+    const source = scene.channel<number>(name);
+    for (const n of numbers(20)) {
+      await using ch = scene.channel<number>(name);
+      const got = ch.get().then(async (value) => {
+        await ch.close();
+        return value;
+      });
+      await source.put(n);
+      assert.equal(await soon(got), n);
+    }
+    assert.equal(await source.depth(), 0);
+  });
+
+  shared("a value whose get has resolved does not come again after close", async (scene) => {
+    const a = scene.channel<number>();
+    const b = scene.channel<number>(a.name, 1);
+    await Promise.all(numbers(100).map((n) => a.put(n)));
+    for (const n of numbers(100)) {
+      const ch = n % 10 === 0 ? scene.channel<number>(a.name, 2) : undefined;
+      assert.equal(await (ch ?? b).get({ timeout: 1000 }), n);
+      await ch?.close();
+      if (n % 10 === 9) await pause(30); // so that b holds nothing
+    }
+    assert.equal(await a.depth(), 0);
+  });
+
+  test("a channel's disposal by `await using` closes the handle", async (scene) => {
+    const reader = scene.channel<string>();
+    let outside: Channel<string>;
+    {
+      await using ch = new Channel<string>({
+        name: reader.name,
+        connection: scene.setup.connection(0),
+      });
+      await ch.put("kept");
+      outside = ch;
+    }
+    assert.ok(outside.closed);
+    assert.equal(await reader.get({ timeout: 0 }), "kept");
+  });
+}

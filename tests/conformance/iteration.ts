@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import type { Channel } from "../../mod.ts";
+import { getAll, numbers, pause, soon, type Suite, until } from "./scene.ts";
+
+/** `for await`: order, ends, leaving. */
+export function iterationTests({ test, shared }: Suite): void {
+  test("an iteration yields the values in order, those there and those to come", async (scene) => {
+    const ch = scene.channel<number>();
+    for (const n of numbers(5)) await ch.put(n);
+    const got: number[] = [];
+    const iteration = collect(ch, got);
+    await until(() => got.length === 5);
+    for (const n of numbers(5, 5)) await ch.put(n);
+    await until(() => got.length === 10);
+    await ch.closeAll();
+    await soon(iteration);
+    assert.deepEqual(got, numbers(10));
+  });
+
+  const ends: [string, (ch: Channel<number>, other: Channel<number>) => Promise<void>][] = [
+    ["closeAll", (ch) => ch.closeAll()],
+    ["another handle's closeAll", (_, other) => other.closeAll()],
+    ["delete", (ch) => ch.delete()],
+    ["another handle's delete", (_, other) => other.delete()],
+    ["the handle's close", (ch) => ch.close()],
+    ["the handle's disposal", (ch) => ch[Symbol.asyncDispose]()],
+  ];
+  for (const connections of [1, 2]) {
+    for (const [title, end] of ends) {
+      if (connections === 2 && !title.startsWith("another")) continue;
+      const declare = connections === 1 ? test : shared;
+      const where = connections === 1 ? "" : " on another connection";
+      declare(`an iteration that waits ends by ${title}${where}`, async (scene) => {
+        const ch = scene.channel<number>();
+        const other = scene.channel<number>(ch.name, connections - 1);
+        await other.put(1);
+        const got: number[] = [];
+        const iteration = collect(ch, got);
+        await until(() => got.length === 1);
+        await pause(5);
+        await end(ch, other);
+        await soon(iteration);
+        assert.deepEqual(got, [1]);
+        assert.ok(ch.closed);
+        await soon(collect(ch, got)); // an iteration of a closed channel ends at once
+        assert.deepEqual(got, [1]);
+      });
+    }
+  }
+
+  test("leaving an iteration leaves nothing behind", async (scene) => {
+    const ch = scene.channel<number>();
+    const other = scene.channel<number>(ch.name);
+    for (const n of numbers(10)) await ch.put(n);
+    for await (const n of ch) if (n === 3) break;
+    assert.deepEqual(await getAll(other, 3), [4, 5, 6]);
+    await assert.rejects(
+      (async () => {
+        for await (const n of ch) throw new Error(`at ${n}`);
+      })(),
+      { message: "at 7" },
+    );
+    assert.deepEqual(await getAll(other, 2), [8, 9]);
+    const got = other.get();
+    await ch.put(10);
+    assert.equal(await soon(got), 10);
+    assert.equal(ch.closed, false);
+  });
+
+  shared("leaving an iteration leaves the next value to another connection", async (scene) => {
+    const ch = scene.channel<number>();
+    const other = scene.channel<number>(ch.name, 1);
+    await Promise.all(numbers(400).map((n) => ch.put(n)));
+    for await (const n of ch) if (n === 199) break;
+    assert.deepEqual(await getAll(other, 200, 1000), numbers(200, 200));
+    await ch.put(400);
+    assert.equal(await other.get({ timeout: 1000 }), 400);
+  });
+
+  test("concurrent iterations share the values, each value once", async (scene) => {
+    const ch = scene.channel<number>();
+    const shares = numbers(3).map(() => [] as number[]);
+    const iterations = shares.map((share) => collect(ch, share));
+    await Promise.all(numbers(300).map((n) => ch.put(n)));
+    await until(() => shares.flat().length >= 300);
+    await ch.closeAll();
+    await soon(Promise.all(iterations));
+    assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(300));
+    for (const share of shares) {
+      assert.ok(share.length > 0);
+      assert.deepEqual(share, share.toSorted((a, b) => a - b));
+    }
+  });
+
+  test("an iterator can be used by hand, and stays at its end", async (scene) => {
+    const ch = scene.channel<number>();
+    const iterator = ch[Symbol.asyncIterator]();
+    assert.equal(iterator[Symbol.asyncIterator](), iterator);
+    const next = [iterator.next(), iterator.next()];
+    await ch.put(1);
+    await ch.put(2);
+    assert.deepEqual(await soon(Promise.all(next)), [
+      { value: 1, done: false },
+      { value: 2, done: false },
+    ]);
+    const last = iterator.next();
+    await ch.close();
+    for (const next of [last, iterator.next(), iterator.next()]) {
+      assert.deepEqual(await soon(next), { value: undefined, done: true });
+    }
+  });
+
+  test("an iterator that was left yields nothing more", async (scene) => {
+    const ch = scene.channel<number>();
+    await ch.put(1);
+    await ch.put(2);
+    const iterator = ch[Symbol.asyncIterator]();
+    assert.deepEqual(await iterator.next(), { value: 1, done: false });
+    assert.deepEqual(await iterator.return!(), { value: undefined, done: true });
+    assert.deepEqual(await soon(iterator.next()), { value: undefined, done: true });
+    assert.equal(await ch.get({ timeout: 0 }), 2);
+  });
+}
+
+async function collect<T>(ch: Channel<T>, got: T[]): Promise<void> {
+  for await (const value of ch) got.push(value);
+}

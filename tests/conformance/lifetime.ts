@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { Channel, ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
+import { getAll, numbers, pause, rejection, soon, type Suite, until } from "./scene.ts";
+
+/** Anonymous and named channels, second handles, disposal. */
+export function lifetimeTests({ test, shared }: Suite): void {
+  test("a channel without a name has one of 32 hexadecimal digits", (scene) => {
+    const names = numbers(100).map(() => scene.anonymous().name);
+    for (const name of names) assert.match(name, /^[0-9a-f]{32}$/);
+    assert.equal(new Set(names).size, 100);
+    return Promise.resolve();
+  });
+
+  test("making a handle makes no channel", async (scene) => {
+    const ch = scene.channel();
+    await pause(20);
+    assert.equal(await scene.setup.exists(ch.name), false);
+  });
+
+  for (const connections of [1, 2]) {
+    const declare = connections === 1 ? test : shared;
+    const where = connections === 1 ? "" : " on another connection";
+    declare(`disposal deletes an anonymous channel under a second handle${where}`, async (scene) => {
+      const ch = scene.anonymous<number>();
+      await ch.put(1);
+      const second = scene.channel<number>(ch.name, connections - 1);
+      assert.equal(await second.get(), 1);
+      await second.put(2);
+      const refused = rejection(second.get().then(() => second.get()), ChannelClosedError);
+      await soon(ch[Symbol.asyncDispose]());
+      await soon(refused);
+      assert.ok(ch.closed);
+      await rejection(second.put(3), ChannelClosedError);
+      assert.equal(await scene.setup.exists(ch.name), false);
+    });
+  }
+
+  test("`await using` deletes an anonymous channel, and not a named one", async (scene) => {
+    const named = scene.channel<string>();
+    let name: string;
+    {
+      await using anonymous = new Channel({ connection: scene.setup.connection(0) });
+      await using handle = scene.channel<string>(named.name);
+      await anonymous.put(1);
+      await handle.put("kept");
+      name = anonymous.name;
+      assert.equal(await scene.setup.exists(name), true);
+    }
+    assert.equal(await scene.setup.exists(name), false);
+    assert.equal(await named.get({ timeout: 0 }), "kept");
+  });
+
+  const before: [string, (ch: Channel<number>) => Promise<unknown>, boolean][] = [
+    ["close", (ch) => ch.close(), true],
+    ["closeAll", (ch) => ch.closeAll(), true],
+    ["delete", (ch) => ch.delete(), false],
+    ["another disposal", (ch) => ch[Symbol.asyncDispose](), false],
+  ];
+  for (const [title, act, exists] of before) {
+    test(`disposal after ${title} leaves no anonymous channel`, async (scene) => {
+      const ch = scene.anonymous<number>();
+      await ch.put(1);
+      await act(ch);
+      assert.equal(await scene.setup.exists(ch.name), exists);
+      await soon(Promise.all([ch[Symbol.asyncDispose](), ch[Symbol.asyncDispose]()]));
+      await soon(ch[Symbol.asyncDispose]());
+      assert.equal(await scene.setup.exists(ch.name), false);
+    });
+  }
+
+  test("disposal as the first operation is under way leaves no anonymous channel", async (scene) => {
+    for (let round = 0; round < 10; round++) {
+      const ch = scene.anonymous<number>();
+      const put = ch.put(1).catch((error) => assert.ok(error instanceof ChannelClosedError));
+      const get = ch.get().catch((error) => assert.ok(error instanceof ChannelClosedError));
+      if (round % 2 === 0) await pause(round / 2);
+      await soon(ch[Symbol.asyncDispose]());
+      await soon(Promise.all([put, get]));
+      assert.equal(await scene.setup.exists(ch.name), false);
+    }
+  });
+
+  test("disposal of an anonymous channel that was never used is instant and makes none", async (scene) => {
+    const ch = scene.anonymous();
+    await soon(ch[Symbol.asyncDispose](), 1000);
+    assert.ok(ch.closed);
+    assert.equal(await scene.setup.exists(ch.name), false);
+    await rejection(ch.put(1), ChannelClosedError);
+  });
+
+  test("a dup is a handle on the same channel with a life of its own", async (scene) => {
+    for (const original of [scene.channel<number>(), scene.anonymous<number>()]) {
+      const dup = scene.own(original.dup());
+      assert.notEqual(dup, original);
+      assert.ok(dup instanceof Channel);
+      assert.equal(dup.name, original.name);
+      await dup.put(1);
+      assert.equal(await original.get(), 1);
+      await dup[Symbol.asyncDispose]();
+      assert.equal(original.closed, false);
+      await original.put(2);
+      assert.equal(await original.get(), 2);
+      const other = scene.own(original.dup());
+      await original.close();
+      await other.put(3);
+      assert.equal(await other.get(), 3);
+    }
+  });
+
+  test("a clone is a new anonymous channel on the same connection", async (scene) => {
+    for (const original of [scene.channel<number>(), scene.anonymous<number>()]) {
+      const clone = scene.own(original.clone<string>());
+      assert.match(clone.name, /^[0-9a-f]{32}$/);
+      assert.notEqual(clone.name, original.name);
+      await original.put(1);
+      await rejection(clone.get({ timeout: 0 }), ChannelTimeoutError);
+      await clone.put("x");
+      assert.equal(await scene.channel<string>(clone.name).get({ timeout: 0 }), "x");
+      await clone[Symbol.asyncDispose]();
+      assert.equal(await scene.setup.exists(clone.name), false);
+      assert.equal(await original.get({ timeout: 0 }), 1);
+    }
+  });
+
+  test("a handle by the name of an anonymous channel deletes nothing on disposal", async (scene) => {
+    const ch = scene.anonymous<number>();
+    await ch.put(1);
+    const second = scene.channel<number>(ch.name);
+    assert.equal(await second.depth(), 1);
+    await second[Symbol.asyncDispose]();
+    assert.equal(await ch.get({ timeout: 1000 }), 1);
+  });
+
+  test("a leased channel vanishes when it has not been used for that long, and not before", async (scene) => {
+    const expires = 300;
+    const ch = scene.channel<number>(undefined, 0, { expires });
+    await ch.put(1);
+    await pause(expires * 3); // attached, so in use
+    assert.equal(await ch.get({ timeout: 0 }), 1);
+    await ch.put(2);
+    await ch.close();
+    const again = scene.channel<number>(ch.name, 0, { expires });
+    assert.equal(await again.get({ timeout: 0 }), 2);
+    await again.close();
+    // Asking counts as use.
+    await until(async () => !await scene.setup.exists(ch.name), 5000, expires * 2);
+  });
+
+  test("1,000 anonymous channels that were used and disposed of leave nothing", async (scene) => {
+    const before = await scene.setup.state?.();
+    const worker = async (share: number[]) => {
+      for (const n of share) {
+        const ch = new Channel<number>({ connection: scene.setup.connection(0) });
+        await ch.put(n);
+        assert.equal(await ch.get({ timeout: n % 2 === 0 ? 5000 : 0 }), n);
+        await ch[Symbol.asyncDispose]();
+      }
+    };
+    const share = numbers(100);
+    await soon(Promise.all(numbers(10).map((i) => worker(share.map((n) => n + i)))), 20_000);
+    if (before === undefined) return;
+    let now = before;
+    await until(async () => {
+      now = (await scene.setup.state!())!;
+      return now.queues.length <= before.queues.length &&
+        now.exchanges.length <= before.exchanges.length &&
+        now.consumers <= before.consumers && now.channels <= before.channels &&
+        now.connections <= before.connections;
+    }).catch(() => assert.deepEqual(now, before));
+  });
+
+  test("many channels of one process are used at the same time", async (scene) => {
+    const channels = numbers(150).map(() => scene.channel<number>());
+    const gets = channels.map((ch) => ch.get());
+    await soon(Promise.all(channels.map((ch, i) => ch.put(i))));
+    assert.deepEqual(await soon(Promise.all(gets)), numbers(150));
+    await Promise.all(channels.map((ch) => ch.put(1)));
+    for (const values of await soon(Promise.all(channels.map((ch) => getAll(ch, 1))))) {
+      assert.deepEqual(values, [1]);
+    }
+    await soon(Promise.all(channels.map((ch) => ch.close())));
+  });
+}

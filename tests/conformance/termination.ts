@@ -1,0 +1,149 @@
+import assert from "node:assert/strict";
+import { type Channel, ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
+import { getAll, numbers, rejection, soon, type Suite, until } from "./scene.ts";
+
+/** closeAll: it ends the channel for everyone who is attached, and keeps the values. */
+export function terminationTests({ test, shared }: Suite): void {
+  for (const connections of [1, 2]) {
+    const declare = connections === 1 ? test : shared;
+    const where = connections === 1 ? "" : ", on every connection";
+
+    declare(`closeAll rejects what is pending and what comes later, on every handle${where}`, async (scene) => {
+      const name = scene.name();
+      const handles = numbers(3).map((i) => scene.channel<number>(name, i % connections));
+      const idle = scene.channel<number>(name, connections - 1);
+      await Promise.all([...handles, idle].map((handle) => handle.depth()));
+      const closed = { reason: "closeAll" } as const;
+      const gets = handles.flatMap((handle) => [handle.get(), handle.get({ timeout: 10_000 })]);
+      const refused = gets.map((get) => rejection(get, ChannelClosedError, closed));
+      await soon(handles[0]!.closeAll());
+      await soon(Promise.all(refused));
+      await until(() => idle.closed, 2000);
+      for (const handle of [...handles, idle]) {
+        assert.ok(handle.closed);
+        await rejection(handle.get(), ChannelClosedError, closed);
+        await rejection(handle.get({ timeout: 0 }), ChannelClosedError, closed);
+        const error = await rejection(handle.put(7), ChannelClosedError, closed);
+        assert.equal(error.value, 7);
+        await rejection(handle.depth(), ChannelClosedError, closed);
+        await rejection(handle.delete(), ChannelClosedError, closed);
+        await soon(handle.closeAll());
+        await soon(handle.close());
+      }
+    });
+
+    declare(`a handle made right after closeAll works and keeps working${where}`, async (scene) => {
+      const name = scene.name();
+      let listener = scene.channel<number>(name, connections - 1);
+      let closer = scene.channel<number>(name);
+      await Promise.all([listener.put(0), closer.depth()]);
+      for (const n of numbers(30)) {
+        await closer.closeAll();
+        const next = scene.channel<number>(name, connections - 1);
+        assert.equal(await next.get({ timeout: 2000 }), n);
+        await next.put(n + 1);
+        await rejection(next.get({ timeout: 0 }).then(() => next.get({ timeout: 1 })), ChannelTimeoutError);
+        await next.put(n + 1);
+        await until(() => listener.closed, 2000);
+        assert.equal(next.closed, false);
+        listener = next;
+        closer = scene.channel<number>(name);
+        await closer.depth();
+      }
+    });
+
+    declare(`two that closeAll at once both succeed${where}`, async (scene) => {
+      const name = scene.name();
+      for (let round = 0; round < 20; round++) {
+        const a = scene.channel<number>(name);
+        const b = scene.channel<number>(name, connections - 1);
+        if (round % 3 > 0) await Promise.all([a.depth(), b.depth()]);
+        const waiting = round % 3 > 1 ? [a.get(), b.get()] : [];
+        const refused = waiting.map((get) => rejection(get, ChannelClosedError));
+        await soon(Promise.all([a.closeAll(), b.closeAll(), a.closeAll()]));
+        await soon(Promise.all(refused));
+        assert.ok(a.closed && b.closed);
+      }
+      const ch = scene.channel<number>(name);
+      await ch.put(1);
+      assert.equal(await ch.get({ timeout: 0 }), 1);
+    });
+  }
+
+  test("values stay after closeAll for whoever opens the name anew", async (scene) => {
+    const a = scene.channel<number>();
+    for (const n of numbers(5)) await a.put(n);
+    await a.closeAll();
+    const b = scene.channel<number>(a.name);
+    assert.equal(await b.depth(), 5);
+    assert.deepEqual(await getAll(b, 5), numbers(5));
+    await b.put(5);
+    assert.equal(await b.get(), 5);
+  });
+
+  test("closeAll keeps what was put before it on the same handle, or says that it did not", async (scene) => {
+    const name = scene.name();
+    for (let round = 0; round < 10; round++) {
+      const ch = scene.channel<number>(name);
+      if (round % 2 === 0) await ch.depth();
+      const kept: number[] = [];
+      const puts = numbers(50).map((n) =>
+        ch.put(n).then(() => void kept.push(n), (error) => {
+          assert.ok(error instanceof ChannelClosedError);
+          assert.equal(error.value, n);
+        })
+      );
+      await soon(ch.closeAll());
+      await soon(Promise.all(puts));
+      const next = scene.channel<number>(name);
+      const got: number[] = [];
+      while (!kept.every((n) => got.includes(n))) got.push(await next.get({ timeout: 1000 }));
+      await next.delete();
+    }
+  });
+
+  test("closeAll by a handle that was never used reaches the others", async (scene) => {
+    const a = scene.channel();
+    const refused = rejection(a.get(), ChannelClosedError, { reason: "closeAll" });
+    await a.depth();
+    await soon(scene.channel(a.name).closeAll());
+    await soon(refused);
+  });
+
+  test("closeAll reaches no channel of another name", async (scene) => {
+    const [a, b] = [scene.channel<string>(), scene.channel<string>()];
+    await Promise.all([a.depth(), b.depth()]);
+    const got = b.get();
+    await a.closeAll();
+    await b.put("on");
+    assert.equal(await soon(got), "on");
+  });
+
+  test("closeAll while others attach leaves every operation settled", async (scene) => {
+    const name = scene.name();
+    for (let round = 0; round < 20; round++) {
+      const closer = scene.channel<number>(name);
+      if (round % 2 === 0) await closer.depth();
+      const joining: Channel<number>[] = numbers(3).map(() => scene.channel<number>(name));
+      const work = joining.map((ch) => ch.get({ timeout: 20 }).catch((error) => error));
+      await soon(closer.closeAll());
+      for (const outcome of await soon(Promise.all(work))) {
+        assert.ok(
+          outcome instanceof ChannelClosedError || outcome instanceof ChannelTimeoutError,
+          String(outcome),
+        );
+      }
+      await Promise.all(joining.map((ch) => ch.close()));
+    }
+  });
+
+  test("a handler of the rejection can open the name anew at once", async (scene) => {
+    const a = scene.channel<number>();
+    await a.put(1);
+    await a.get();
+    const again = a.get().catch(() => scene.channel<number>(a.name).get({ timeout: 5000 }));
+    await a.closeAll();
+    await scene.channel<number>(a.name).put(2);
+    assert.equal(await soon(again), 2);
+  });
+}

@@ -1,0 +1,8 @@
+// Gets numbers until the channel is closed for everyone, and tells of each.
+import { Channel } from "@channelts/channel";
+import process from "node:process";
+import { send } from "../support/child_side.ts";
+
+const [connection, name] = process.argv.slice(2) as [string, string];
+const channel = new Channel<number>({ name, connection });
+for await (const value of channel) send(value);

@@ -1,0 +1,16 @@
+// Answers jobs on the channels that come with them.
+import { Channel } from "@channelts/channel";
+import process from "node:process";
+import { send } from "../support/child_side.ts";
+
+interface Job {
+  n: number;
+  replyTo: Channel<{ square: number; more: Channel<string> }>;
+}
+const [connection, name] = process.argv.slice(2) as [string, string];
+const more = new Channel<string>({ connection });
+for await (const { n, replyTo } of new Channel<Job>({ name, connection })) {
+  await replyTo.put({ square: n * n, more });
+  send(await more.get());
+}
+await more.delete();
