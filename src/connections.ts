@@ -107,9 +107,11 @@ export class Connection {
 
   /** Not at once: a program that makes one short-lived channel after the other keeps its socket. */
   #restSoon(): void {
+    const transport = this.#transport;
+    if (transport?.rest === undefined) return;
     clearTimeout(this.#resting);
     this.#resting = setTimeout(() => {
-      if (this.#attachments.size === 0) this.#transport?.rest();
+      if (this.#attachments.size === 0) transport.rest?.();
     }, 20);
   }
 }

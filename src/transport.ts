@@ -106,6 +106,9 @@ export interface Transport {
   readonly trouble: Error | undefined;
   /** Attaches to the channel of this name. */
   open(name: string, options: LinkOptions): Promise<Link>;
-  /** Gives back what costs while nothing is attached, such as sockets. A later `open` works again. */
-  rest(): Promise<void>;
+  /**
+   * Gives back what costs while nothing is attached, such as sockets; a later `open` works again.
+   * Absent where nothing does. Never rejects.
+   */
+  rest?(): Promise<void>;
 }

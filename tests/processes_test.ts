@@ -1,10 +1,10 @@
-import { Channel, type ChannelTimeoutError } from "@channelts/channel";
+import { Channel, ChannelTimeoutError } from "@channelts/channel";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { type Child, type ChildExit, type ChildOptions, startChild } from "./support/child.ts";
 import { waitForConsumers } from "./support/consumers.ts";
-import type { freePorts, waitUntil } from "./support/net.ts";
+import { freePorts, waitUntil } from "./support/net.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -87,7 +87,7 @@ Deno.test("two producers and three consumers move 3,000 values, each once, and o
     const values = shares.flat().sort((a, b) => a - b);
     assert.deepEqual(values, Array.from({ length: 2 * count }, (_, i) => i));
     const sizes = shares.map((share) => share.length);
-    console.log(sizes);
+    console.error(sizes);
   });
 });
 
@@ -103,3 +103,144 @@ class Children implements AsyncDisposable {
     for (const child of this.all) await child[Symbol.asyncDispose]();
   }
 }
+
+Deno.test("a process answers on a channel that it got in a message, whatever it calls the broker", async () => {
+  const known = addresses();
+  if (known === undefined) return; // the given broker may have one address only
+  const { byName, byNumber } = known;
+  await withChannel<unknown>(async (jobs, name) => {
+    await using replier = run("replier", [byNumber, name]);
+    await using replies = new Channel<{ square: number; more: Channel<string> }>({
+      connection: byName,
+    });
+    for (const n of [6, 7]) {
+      await jobs.put({ n, replyTo: replies });
+      const { square, more } = await replies.get({ timeout: 10_000 });
+      assert.equal(square, n * n);
+      // The way back is relative, too: a channel of the replier's, reached through this one's address.
+      await more.put(`thanks for ${square}`);
+      assert.equal(await replier.next(), `thanks for ${square}`);
+    }
+    await jobs.closeAll();
+    await endsInOrder(replier);
+  }, byName);
+});
+
+Deno.test("a value that was sent to a process killed in its get goes to another", async () => {
+  await withChannel<string>(async (channel, name) => {
+    await using frozen = run("getter", [broker, name]);
+    await waitForConsumers(broker, name, 1);
+    frozen.kill("SIGSTOP");
+    await channel.put("for whoever lives");
+    // The broker has sent it: it is in the queue no more, and nobody has it.
+    assert.ok(await waitUntil(async () => await channel.depth() === 0, 5000));
+    await assert.rejects(channel.get({ timeout: 200 }), ChannelTimeoutError);
+
+    await using other = run("getter", [broker, name]);
+    await waitForConsumers(broker, name, 2);
+    frozen.kill("SIGKILL");
+    assert.equal(await other.next(), "for whoever lives");
+    await endsInOrder(other);
+    assert.deepEqual(await frozen.exited, { code: null, signal: "SIGKILL" });
+    await assert.rejects(frozen.next(), /ended with SIGKILL; last heard: nothing/);
+    assert.equal(await channel.depth(), 0);
+  });
+});
+
+Deno.test("a put into a reply channel resolves although the answer's receiver deletes it at once", async () => {
+  await withChannel<Channel<number>>(async (jobs, name) => {
+    await using answerer = run("answerer", [broker, name]);
+    for (let i = 0; i < 100; i++) {
+      await using reply = new Channel<number>({ connection: broker });
+      await jobs.put(reply);
+      assert.equal(await reply.get({ timeout: 10_000 }), 42);
+    }
+    await jobs.closeAll();
+    assert.deepEqual(await answerer.next(), { answered: 100, rejected: [] });
+    await endsInOrder(answerer);
+  });
+});
+
+/** Milliseconds within which a process ends after its last operation. */
+const soon = 1500;
+
+/** Runs last.ts; its process must end soon after what it did. Resolves with what it told. */
+async function last(act: string, connection: string, name: string): Promise<unknown[]> {
+  await using child = run("last", [act, connection, name]);
+  const told: unknown[] = [];
+  for (;;) {
+    const message = await child.next();
+    told.push(message);
+    if (typeof message === "object") break;
+  }
+  await endsInOrder(child, soon);
+  return told;
+}
+
+for (
+  const [act, told] of Object.entries({
+    "put": {},
+    "get of its own put": { result: "to itself" },
+    "timed-out get": { result: "ChannelTimeoutError" },
+    "get at once": { result: "ChannelTimeoutError" },
+    "aborted get": { result: "TimeoutError" },
+    "iteration": {},
+    "attach": { result: 0 },
+  })
+) {
+  Deno.test(`on memory a process ends by itself after its last operation: ${act}`, async () => {
+    assert.deepEqual(await last(act, "memory:", "a channel"), [told]);
+  });
+  Deno.test(`on a broker a process ends by itself after its last operation: ${act}`, async () => {
+    await withChannel<string>(async (_, name) => {
+      assert.deepEqual(await last(act, broker, name), [told]);
+    });
+  });
+}
+
+Deno.test("what a process put last is there when it has ended", async () => {
+  for (const act of ["put", "put without await"]) {
+    await withChannel<string>(async (channel, name) => {
+      await last(act, broker, name);
+      assert.equal(await channel.get({ timeout: 5000 }), "the last put", act);
+    });
+  }
+});
+
+Deno.test("what a process got last is not delivered again when it has ended", async () => {
+  await withChannel<string>(async (channel, name) => {
+    await channel.put("the only one");
+    assert.deepEqual(await last("get", broker, name), [{ result: "the only one" }]);
+    await assert.rejects(channel.get({ timeout: 500 }), ChannelTimeoutError);
+
+    // The process waits this time, so the value comes by a consumer of its own.
+    await using child = run("last", ["get", broker, name]);
+    await waitForConsumers(broker, name, 1);
+    await channel.put("the next one");
+    assert.deepEqual(await child.next(), { result: "the next one" });
+    await endsInOrder(child, soon);
+    await assert.rejects(channel.get({ timeout: 500 }), ChannelTimeoutError);
+  });
+});
+
+Deno.test("a process ends by itself when closeAll elsewhere has ended its iteration", async () => {
+  await withChannel<string>(async (channel, name) => {
+    await using child = run("consumer", [broker, name]);
+    await waitForConsumers(broker, name, 1);
+    await channel.put("one");
+    assert.equal(await child.next(), "one");
+    await channel.closeAll();
+    await endsInOrder(child, soon);
+  });
+});
+
+Deno.test("a process ends soon after a get that timed out on an unreachable broker", async () => {
+  const [port] = await freePorts(1);
+  const told = await last("late get of an unreachable broker", `amqp://127.0.0.1:${port}`, "any");
+  assert.deepEqual(told, [{ result: "ChannelConnectionError" }]);
+});
+
+Deno.test("a process ends soon after close() although its broker is unreachable", async () => {
+  const [port] = await freePorts(1);
+  assert.deepEqual(await last("close while connecting", `amqp://127.0.0.1:${port}`, "any"), [{}]);
+});

@@ -36,8 +36,6 @@ export class MemoryTransport implements Transport {
     }
     return new MemoryLink(channel, options);
   }
-
-  async rest(): Promise<void> {}
 }
 
 /**
@@ -54,6 +52,7 @@ class MemoryChannel {
   readonly #lease: number | undefined;
   readonly #forget: () => void;
   #expiry: ReturnType<typeof setTimeout> | undefined;
+  #isDeleted = false;
   #puts = 0;
 
   constructor(name: string, lease: number | undefined, forget: () => void) {
@@ -77,7 +76,7 @@ class MemoryChannel {
 
   detach(link: MemoryLink): void {
     this.#links.delete(link);
-    if (this.#links.size > 0 || this.#lease === undefined) return;
+    if (this.#links.size > 0 || this.#lease === undefined || this.#isDeleted) return;
     this.#expiry = setTimeout(this.#forget, this.#lease);
     unref(this.#expiry);
   }
@@ -102,6 +101,7 @@ class MemoryChannel {
   }
 
   delete(): void {
+    this.#isDeleted = true;
     this.#forget();
     while (this.take() !== undefined);
   }

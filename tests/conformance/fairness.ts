@@ -61,37 +61,46 @@ export function fairnessTests({ test, shared }: Suite): void {
     }
   });
 
-  shared("a connection that has stopped getting gives back what it holds, in order", async (scene) => {
-    const a = scene.channel<number>();
-    const b = scene.channel<number>(a.name, 1);
-    await b.depth();
-    await Promise.all(numbers(600).map((n) => a.put(n)));
-    assert.deepEqual(await getAll(a, 200), numbers(200));
-    const start = performance.now();
-    assert.deepEqual(await getAll(b, 400), numbers(400, 200));
-    assert.ok(performance.now() - start < 1000, `it took ${performance.now() - start} ms`);
-  });
+  shared(
+    "a connection that has stopped getting gives back what it holds, in order",
+    async (scene) => {
+      const a = scene.channel<number>();
+      const b = scene.channel<number>(a.name, 1);
+      await b.depth();
+      await Promise.all(numbers(600).map((n) => a.put(n)));
+      assert.deepEqual(await getAll(a, 200), numbers(200));
+      const start = performance.now();
+      assert.deepEqual(await getAll(b, 400), numbers(400, 200));
+      assert.ok(performance.now() - start < 1000, `it took ${performance.now() - start} ms`);
+    },
+  );
 
-  shared("a connection that has stopped getting keeps nobody waiting who already waits", async (scene) => {
-    const a = scene.channel<number>();
-    const b = scene.channel<number>(a.name, 1);
-    for (let round = 0; round < 5; round++) {
-      await Promise.all(numbers(300).map((n) => a.put(n)));
-      const values = await getAll(a, 100);
-      const waiting = numbers(200).map(() => b.get());
-      values.push(...await soon(Promise.all(waiting), 1000));
-      assert.deepEqual(values.sort((x, y) => x - y), numbers(300));
-    }
-  });
+  shared(
+    "a connection that has stopped getting keeps nobody waiting who already waits",
+    async (scene) => {
+      const a = scene.channel<number>();
+      const b = scene.channel<number>(a.name, 1);
+      for (let round = 0; round < 5; round++) {
+        await Promise.all(numbers(300).map((n) => a.put(n)));
+        const values = await getAll(a, 100);
+        const waiting = numbers(200).map(() => b.get());
+        values.push(...await soon(Promise.all(waiting), 1000));
+        assert.deepEqual(values.sort((x, y) => x - y), numbers(300));
+      }
+    },
+  );
 
-  shared("what a connection has not got is counted again soon after it has stopped", async (scene) => {
-    const a = scene.channel<number>();
-    const b = scene.channel<number>(a.name, 1);
-    await Promise.all(numbers(600).map((n) => a.put(n)));
-    await getAll(a, 200);
-    await until(async () => await b.depth() === 400, 1000);
-    assert.deepEqual(await getAll(a, 400), numbers(400, 200));
-  });
+  shared(
+    "what a connection has not got is counted again soon after it has stopped",
+    async (scene) => {
+      const a = scene.channel<number>();
+      const b = scene.channel<number>(a.name, 1);
+      await Promise.all(numbers(600).map((n) => a.put(n)));
+      await getAll(a, 200);
+      await until(async () => await b.depth() === 400, 1000);
+      assert.deepEqual(await getAll(a, 400), numbers(400, 200));
+    },
+  );
 
   shared("a handle that is closed gives back at once what its connection holds", async (scene) => {
     const a = scene.channel<number>();

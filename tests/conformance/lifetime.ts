@@ -20,19 +20,22 @@ export function lifetimeTests({ test, shared }: Suite): void {
   for (const connections of [1, 2]) {
     const declare = connections === 1 ? test : shared;
     const where = connections === 1 ? "" : " on another connection";
-    declare(`disposal deletes an anonymous channel under a second handle${where}`, async (scene) => {
-      const ch = scene.anonymous<number>();
-      await ch.put(1);
-      const second = scene.channel<number>(ch.name, connections - 1);
-      assert.equal(await second.get(), 1);
-      await second.put(2);
-      const refused = rejection(second.get().then(() => second.get()), ChannelClosedError);
-      await soon(ch[Symbol.asyncDispose]());
-      await soon(refused);
-      assert.ok(ch.closed);
-      await rejection(second.put(3), ChannelClosedError);
-      assert.equal(await scene.setup.exists(ch.name), false);
-    });
+    declare(
+      `disposal deletes an anonymous channel under a second handle${where}`,
+      async (scene) => {
+        const ch = scene.anonymous<number>();
+        await ch.put(1);
+        const second = scene.channel<number>(ch.name, connections - 1);
+        assert.equal(await second.get(), 1);
+        await second.put(2);
+        const refused = rejection(second.get().then(() => second.get()), ChannelClosedError);
+        await soon(ch[Symbol.asyncDispose]());
+        await soon(refused);
+        assert.ok(ch.closed);
+        await rejection(second.put(3), ChannelClosedError);
+        assert.equal(await scene.setup.exists(ch.name), false);
+      },
+    );
   }
 
   test("`await using` deletes an anonymous channel, and not a named one", async (scene) => {

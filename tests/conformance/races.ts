@@ -34,9 +34,7 @@ export function racesTests({ test, shared }: Suite): void {
       await b.depth();
       const gets = numbers(4).map(() => tally.count(b.get()));
       const puts = numbers(4).map(() => a.put(n++));
-      const closing = new Promise<void>((resolve) =>
-        later(round, () => resolve(b.close()))
-      );
+      const closing = new Promise<void>((resolve) => later(round, () => resolve(b.close())));
       await soon(Promise.all([...gets, ...puts, closing]));
     }
     for (const error of tally.errors) assert.ok(error instanceof ChannelClosedError);
@@ -52,34 +50,35 @@ export function racesTests({ test, shared }: Suite): void {
       await b.depth();
       const gets = numbers(4).map(() => tally.count(b.get()));
       const puts = numbers(4).map(() => a.put(n++));
-      const closing = new Promise<void>((resolve) =>
-        later(round, () => resolve(b.close()))
-      );
+      const closing = new Promise<void>((resolve) => later(round, () => resolve(b.close())));
       await soon(Promise.all([...gets, ...puts, closing]));
     }
     await tally.drain(a, n);
   });
 
-  shared("getters of three connections that time out again and again get each value once", async (scene) => {
-    const source = scene.channel<number>();
-    const tally = new Tally();
-    const count = 1000;
-    let done = false;
-    const getters = numbers(3).map(async (i) => {
-      const ch = scene.channel<number>(source.name, i + 1);
-      for (let k = 0; !done; k++) await tally.count(ch.get({ timeout: k % 5 }));
-    });
-    for (let n = 0; n < count; n += 10) {
-      await Promise.all(numbers(10, n).map((n) => source.put(n)));
-      if (n % 100 === 0) await pause(random(20));
-    }
-    const over = performance.now() + 10_000;
-    while (tally.values.length < count && performance.now() < over) await pause(5);
-    done = true;
-    await soon(Promise.all(getters));
-    for (const error of tally.errors) assert.ok(error instanceof ChannelTimeoutError);
-    assert.deepEqual(tally.values.sort((a, b) => a - b), numbers(count));
-  });
+  shared(
+    "getters of three connections that time out again and again get each value once",
+    async (scene) => {
+      const source = scene.channel<number>();
+      const tally = new Tally();
+      const count = 1000;
+      let done = false;
+      const getters = numbers(3).map(async (i) => {
+        const ch = scene.channel<number>(source.name, i + 1);
+        for (let k = 0; !done; k++) await tally.count(ch.get({ timeout: k % 5 }));
+      });
+      for (let n = 0; n < count; n += 10) {
+        await Promise.all(numbers(10, n).map((n) => source.put(n)));
+        if (n % 100 === 0) await pause(random(20));
+      }
+      const over = performance.now() + 10_000;
+      while (tally.values.length < count && performance.now() < over) await pause(5);
+      done = true;
+      await soon(Promise.all(getters));
+      for (const error of tally.errors) assert.ok(error instanceof ChannelTimeoutError);
+      assert.deepEqual(tally.values.sort((a, b) => a - b), numbers(count));
+    },
+  );
 
   test("closeAll as values arrive loses none", async (scene) => {
     const name = scene.name();

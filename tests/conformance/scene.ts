@@ -61,11 +61,15 @@ async function run(setup: Setup, body: (scene: Scene) => Promise<void>): Promise
     await soon(body(scene), 20_000);
   } finally {
     await scene.clear();
+    await pause(restSoon);
     process.off("unhandledRejection", onUnhandled);
   }
   assert.deepEqual(unhandled, [], "a promise was rejected that nobody handles");
   if (before !== undefined) await noMoreThan(before, setup);
 }
+
+/** Milliseconds for which a connection stays after its last use, and a little. */
+const restSoon = 35;
 
 async function noMoreThan(before: State, setup: Setup): Promise<void> {
   let now: State | undefined;
@@ -83,7 +87,7 @@ async function noMoreThan(before: State, setup: Setup): Promise<void> {
 export class Scene {
   readonly setup: Setup;
   readonly #names = new Set<string>();
-  readonly #handles = new Set<Channel>();
+  readonly #handles = new Set<AsyncDisposable>();
   readonly #run = Math.random().toString(36).slice(2, 8);
 
   constructor(setup: Setup) {
@@ -108,8 +112,8 @@ export class Scene {
   }
 
   /** Has a handle disposed of at the end, such as one that arrived. */
-  own<T extends Channel<never>>(channel: T): T {
-    this.#handles.add(channel as unknown as Channel);
+  own<C extends AsyncDisposable>(channel: C): C {
+    this.#handles.add(channel);
     return channel;
   }
 

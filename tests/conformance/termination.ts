@@ -8,29 +8,32 @@ export function terminationTests({ test, shared }: Suite): void {
     const declare = connections === 1 ? test : shared;
     const where = connections === 1 ? "" : ", on every connection";
 
-    declare(`closeAll rejects what is pending and what comes later, on every handle${where}`, async (scene) => {
-      const name = scene.name();
-      const handles = numbers(3).map((i) => scene.channel<number>(name, i % connections));
-      const idle = scene.channel<number>(name, connections - 1);
-      await Promise.all([...handles, idle].map((handle) => handle.depth()));
-      const closed = { reason: "closeAll" } as const;
-      const gets = handles.flatMap((handle) => [handle.get(), handle.get({ timeout: 10_000 })]);
-      const refused = gets.map((get) => rejection(get, ChannelClosedError, closed));
-      await soon(handles[0]!.closeAll());
-      await soon(Promise.all(refused));
-      await until(() => idle.closed, 2000);
-      for (const handle of [...handles, idle]) {
-        assert.ok(handle.closed);
-        await rejection(handle.get(), ChannelClosedError, closed);
-        await rejection(handle.get({ timeout: 0 }), ChannelClosedError, closed);
-        const error = await rejection(handle.put(7), ChannelClosedError, closed);
-        assert.equal(error.value, 7);
-        await rejection(handle.depth(), ChannelClosedError, closed);
-        await rejection(handle.delete(), ChannelClosedError, closed);
-        await soon(handle.closeAll());
-        await soon(handle.close());
-      }
-    });
+    declare(
+      `closeAll rejects what is pending and what comes later, on every handle${where}`,
+      async (scene) => {
+        const name = scene.name();
+        const handles = numbers(3).map((i) => scene.channel<number>(name, i % connections));
+        const idle = scene.channel<number>(name, connections - 1);
+        await Promise.all([...handles, idle].map((handle) => handle.depth()));
+        const closed = { reason: "closeAll" } as const;
+        const gets = handles.flatMap((handle) => [handle.get(), handle.get({ timeout: 10_000 })]);
+        const refused = gets.map((get) => rejection(get, ChannelClosedError, closed));
+        await soon(handles[0]!.closeAll());
+        await soon(Promise.all(refused));
+        await until(() => idle.closed, 2000);
+        for (const handle of [...handles, idle]) {
+          assert.ok(handle.closed);
+          await rejection(handle.get(), ChannelClosedError, closed);
+          await rejection(handle.get({ timeout: 0 }), ChannelClosedError, closed);
+          const error = await rejection(handle.put(7), ChannelClosedError, closed);
+          assert.equal(error.value, 7);
+          await rejection(handle.depth(), ChannelClosedError, closed);
+          await rejection(handle.delete(), ChannelClosedError, closed);
+          await soon(handle.closeAll());
+          await soon(handle.close());
+        }
+      },
+    );
 
     declare(`a handle made right after closeAll works and keeps working${where}`, async (scene) => {
       const name = scene.name();
@@ -42,7 +45,10 @@ export function terminationTests({ test, shared }: Suite): void {
         const next = scene.channel<number>(name, connections - 1);
         assert.equal(await next.get({ timeout: 2000 }), n);
         await next.put(n + 1);
-        await rejection(next.get({ timeout: 0 }).then(() => next.get({ timeout: 1 })), ChannelTimeoutError);
+        await rejection(
+          next.get({ timeout: 0 }).then(() => next.get({ timeout: 1 })),
+          ChannelTimeoutError,
+        );
         await next.put(n + 1);
         await until(() => listener.closed, 2000);
         assert.equal(next.closed, false);

@@ -29,15 +29,18 @@ export function volumeTests({ test, shared }: Suite): void {
 
   for (const connections of [1, 2]) {
     const declare = connections === 1 ? test : shared;
-    declare(`10,000 small values arrive in order over ${connections} connection(s)`, async (scene) => {
-      const a = scene.channel<number>();
-      const b = scene.channel<number>(a.name, connections - 1);
-      const got = getAll(b, 10_000);
-      for (let n = 0; n < 10_000; n += 500) {
-        await Promise.all(numbers(500, n).map((n) => a.put(n)));
-      }
-      assert.deepEqual(await soon(got, 15_000), numbers(10_000));
-      assert.equal(await a.depth(), 0);
-    });
+    declare(
+      `10,000 small values arrive in order over ${connections} connection(s)`,
+      async (scene) => {
+        const a = scene.channel<number>();
+        const b = scene.channel<number>(a.name, connections - 1);
+        const got = getAll(b, 10_000);
+        for (let n = 0; n < 10_000; n += 500) {
+          await Promise.all(numbers(500, n).map((n) => a.put(n)));
+        }
+        assert.deepEqual(await soon(got, 15_000), numbers(10_000));
+        assert.equal(await a.depth(), 0);
+      },
+    );
   }
 }

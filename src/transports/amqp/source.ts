@@ -1,5 +1,5 @@
 import type { AMQPConsumer, AMQPMessage } from "@cloudamqp/amqp-client";
-import { type clearTimeout, setTimeout } from "node:timers";
+import { setTimeout } from "node:timers";
 import { Fifo } from "../../fifo.ts";
 import type { Claim, Delivery, Message } from "../../transport.ts";
 import type { Lane } from "./lanes.ts";
