@@ -95,12 +95,9 @@ export function unreadableTests({ test }: Suite): void {
       ["x", undefined, "surplus"],
     ];
     for (const args of hostile) {
-      const body = encode({ deep: [{}] }, {
-        extension: (object) => Object.keys(object).length === 0 ? ["Channel", ...args] : undefined,
-      });
+      const body = reference(...args);
       await raw.put({ body, contentType: cbor });
       await ch.put("next");
-      console.log(args);
       const error = await rejection(ch.get(), ChannelReferenceError);
       assert.deepEqual(error.bytes, body, JSON.stringify(args));
       assert.equal(await ch.get({ timeout: 1000 }), "next");
@@ -115,10 +112,17 @@ export function unreadableTests({ test }: Suite): void {
     const ch = scene.channel<string>();
     await using raw = await scene.setup.raw(ch.name);
     for (const address of ["memory:", "memory:apart", "memory:conformance"]) {
-      const body = encode({}, { extension: () => ["Channel", "secret", address] });
-      await raw.put({ body, contentType: cbor });
+      await raw.put({ body: reference("secret", address), contentType: cbor });
       await rejection(ch.get(), ChannelReferenceError);
     }
+  });
+}
+
+/** A value with a reference of these parts inside. */
+function reference(...parts: unknown[]): Uint8Array {
+  class Anything {}
+  return encode({ deep: [new Anything()] }, {
+    extension: (object) => object instanceof Anything ? ["Channel", ...parts] : undefined,
   });
 }
 

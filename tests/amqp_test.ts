@@ -1,0 +1,297 @@
+import { AMQPClient } from "@cloudamqp/amqp-client";
+import assert from "node:assert/strict";
+import process from "node:process";
+import { inspect } from "node:util";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelConnectionError,
+  ChannelError,
+  ChannelReferenceError,
+} from "../mod.ts";
+import { testTransport } from "./conformance.ts";
+import { getAll, numbers, rejection, type Setup, soon, suite, until } from "./conformance/scene.ts";
+import { brokerState } from "./support/broker_state.ts";
+import { freePorts } from "./support/broker.ts";
+
+const broker = process.env.BROKER;
+if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
+
+/** The URI with some parts changed, and its default user named. */
+function uri(change: (url: URL) => void = () => {}): string {
+  const url = new URL(broker!);
+  url.username ||= "guest";
+  url.password ||= "guest";
+  change(url);
+  return url.href;
+}
+
+/** The broker without the library. */
+async function client<T>(use: (client: AMQPClient) => Promise<T>): Promise<T> {
+  const raw = new AMQPClient(uri());
+  const connecting = raw.connect();
+  (raw as unknown as { socket: { setNoDelay(on: boolean): void } }).socket.setNoDelay(true);
+  await connecting;
+  try {
+    return await use(raw);
+  } finally {
+    await raw.close();
+  }
+}
+
+const setup: Setup = {
+  features: { shared: true },
+  connection: (n) => uri((url) => url.searchParams.set("name", `conformance ${n}`)),
+  async raw(name) {
+    await client(async (raw) => {
+      await (await raw.channel()).queueDeclare(name, { durable: true });
+    });
+    return {
+      put: ({ body, contentType }) =>
+        client(async (raw) => {
+          const channel = await raw.channel();
+          await channel.confirmSelect();
+          await channel.basicPublish("", name, body, contentType === "" ? {} : { contentType });
+        }),
+      get: () =>
+        client(async (raw) => {
+          const message = await (await raw.channel()).basicGet(name, { noAck: true });
+          if (message === null) return undefined;
+          return { body: message.body!, contentType: message.properties.contentType ?? "" };
+        }),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  },
+  exists: (name) =>
+    client(async (raw) => {
+      const channel = await raw.channel();
+      channel.onerror = () => {};
+      return await channel.queueDeclare(name, { passive: true }).then(() => true, (error) => {
+        if (/404/.test(String(error))) return false;
+        throw error;
+      });
+    }),
+  state: () => brokerState(),
+};
+
+testTransport("amqp", setup);
+
+const { test } = suite("amqp", setup);
+
+test("a queue that is deleted behind our back rejects what is pending and later", async (scene) => {
+  for (const round of numbers(3)) {
+    const [a, b] = [scene.channel<string>(), scene.channel<string>()];
+    await Promise.all([a.depth(), b.depth()]);
+    const refused = rejection(a.get(), ChannelClosedError, { reason: "delete" });
+    if (round > 0) await a.put("x").then(() => a.put("y"));
+    if (round > 0) await refused.catch(() => {}); // it got x
+    const again = rejection(a.get().then(() => a.get()), ChannelClosedError, { reason: "delete" });
+    if (round === 0) await until(async () => (await setup.state!())?.consumers !== 1);
+    await client(async (raw) => {
+      const channel = await raw.channel();
+      await channel.queueDelete(a.name);
+      await channel.queueDelete(b.name);
+    });
+    await soon(again, 3000);
+    const error = await rejection(b.put("unsent"), ChannelClosedError, { reason: "delete" });
+    assert.equal(error.value, "unsent");
+    await rejection(a.put("unsent"), ChannelClosedError);
+    assert.equal(await setup.exists(a.name), false);
+    await rejection(b.get(), ChannelClosedError);
+  }
+});
+
+for (const action of ["get", "get at once", "depth", "closeAll", "delete"] as const) {
+  test(`${action} on a queue that was deleted behind our back`, async (scene) => {
+    const ch = scene.channel<string>();
+    await ch.depth();
+    await client(async (raw) => {
+      const channel = await raw.channel();
+      await channel.queueDelete(ch.name);
+      await channel.exchangeDelete(ch.name);
+    });
+    if (action === "delete") return await soon(ch.delete());
+    const refused = action === "get"
+      ? ch.get()
+      : action === "get at once"
+      ? ch.get({ timeout: 0 })
+      : ch[action]();
+    await rejection(refused, ChannelClosedError, { reason: "delete" });
+    await rejection(ch.put("x"), ChannelClosedError, { reason: "delete" });
+    assert.equal(await setup.exists(ch.name), false);
+  });
+}
+
+test("a queue that others declared with other arguments is used as it is", async (scene) => {
+  const name = scene.name();
+  await client(async (raw) => {
+    const channel = await raw.channel();
+    await channel.queueDeclare(name, { durable: true }, { "x-max-length": 100 });
+    await channel.exchangeDeclare(name, "fanout", { durable: false });
+  });
+  const [a, b] = [scene.channel<number>(name), scene.channel<number>(name, 1)];
+  await a.put(1);
+  assert.equal(await b.get(), 1);
+  await a.closeAll();
+  await until(() => b.closed);
+});
+
+test("values survive in the broker without any handle, persistent and durable", async (scene) => {
+  const ch = scene.channel<string>();
+  await ch.put("kept");
+  await ch.close();
+  const message = await client(async (raw) => {
+    return await (await raw.channel()).basicGet(ch.name, { noAck: true });
+  });
+  assert.equal(message?.properties.deliveryMode, 2);
+});
+
+test("a value whose receiver's connection is cut before its get goes to others", async (scene) => {
+  const ch = scene.channel<number>();
+  await ch.put(1);
+  await client(async (raw) => {
+    const message = await (await raw.channel()).basicGet(ch.name, { noAck: false });
+    assert.ok(message);
+  });
+  assert.equal(await ch.get({ timeout: 1000 }), 1);
+});
+
+test("references are relative, and work on whichever address their receiver uses", async (scene) => {
+  const { hostname } = new URL(broker);
+  if (hostname !== "localhost" && hostname !== "127.0.0.1") return;
+  const [here, there] = ["localhost", "127.0.0.1"].map((hostname) =>
+    uri((url) => url.hostname = hostname)
+  ) as [string, string];
+  const name = scene.name();
+  const a = scene.own(new Channel<Channel<string>>({ name, connection: here }));
+  const b = scene.own(new Channel<Channel<string>>({ name, connection: there }));
+  const inner = scene.own(new Channel<string>({ connection: here }));
+  await using raw = await setup.raw(name);
+  await a.put(inner);
+  const { body, contentType } = (await raw.get())!;
+  assert.doesNotMatch(String.fromCharCode(...body), /localhost|127\.0\.0\.1|guest|amqp/);
+  await raw.put({ body, contentType });
+  const got = scene.own(await b.get());
+  await got.put("through another address");
+  assert.equal(await inner.get({ timeout: 1000 }), "through another address");
+  await a.close();
+  await inner.put("still");
+  assert.equal(await got.get({ timeout: 1000 }), "still");
+
+  // A channel on another address is named with it, without user and password.
+  const named = scene.own(new Channel<string>({ name: scene.name(), connection: there }));
+  const c = scene.own(new Channel<Channel<string>>({ name, connection: here }));
+  await c.put(named);
+  const absolute = (await raw.get())!;
+  const text = String.fromCharCode(...absolute.body);
+  assert.match(text, /amqp:\/\/127\.0\.0\.1/);
+  assert.doesNotMatch(text, /guest|@/);
+  await raw.put(absolute);
+  const arrived = scene.own(await c.get());
+  await arrived.put("x");
+  assert.equal(await named.get({ timeout: 1000 }), "x");
+});
+
+test("an amqp channel travels through memory, and works there", async (scene) => {
+  const carrier = scene.own(new Channel<Channel<string>>({ connection: "memory:carrier" }));
+  for (const inner of [scene.channel<string>(), scene.anonymous<string>()]) {
+    await carrier.put(inner);
+    const got = scene.own(await carrier.get());
+    assert.equal(got.name, inner.name);
+    await got.put("x");
+    assert.equal(await inner.get({ timeout: 1000 }), "x");
+  }
+});
+
+test("a memory channel is refused by amqp, also deep inside a value", async (scene) => {
+  const ch = scene.channel<unknown>();
+  const inner = scene.own(new Channel({ connection: "memory:" }));
+  for (const value of [inner, [inner], new Map([[inner, 1]]), { a: new Set([inner]) }]) {
+    const error = await rejection(ch.put(value), ChannelReferenceError);
+    assert.equal(error.value, value);
+    assert.match(error.message, /memory:.*[^.]$/);
+  }
+  assert.equal(await ch.depth(), 0);
+});
+
+test("a broker that cannot be reached is never told as a timeout, nor with a password", async (scene) => {
+  const [port] = await freePorts(1);
+  const connection = `amqp://user:hunter2@127.0.0.1:${port}`;
+  const unreachable = (retryTimeout: number) =>
+    scene.own(new Channel<string>({ name: "x", connection, retryTimeout }));
+  const check = (error: ChannelConnectionError) => {
+    assert.ok(error instanceof ChannelError);
+    assert.ok(error.cause instanceof Error, "it has a cause");
+    assert.ok(error.message.includes(`127.0.0.1:${port}`), error.message);
+    assert.match(error.message, /[^.]$/);
+    assert.equal(error.address, `amqp://127.0.0.1:${port}/%2F`);
+    const shown = inspect(error, { depth: 20, showHidden: true }) + JSON.stringify(error);
+    assert.doesNotMatch(shown, /hunter2/);
+  };
+  const timeLimit = (ms: number) => {
+    const start = performance.now();
+    return () => assert.ok(performance.now() - start < ms, `took ${performance.now() - start} ms`);
+  };
+
+  const withinLimit = timeLimit(3000);
+  check(await rejection(unreachable(0).get(), ChannelConnectionError));
+  check(await rejection(unreachable(200).get(), ChannelConnectionError));
+  check(await rejection(unreachable(10_000).get({ timeout: 0 }), ChannelConnectionError));
+  check(await rejection(unreachable(10_000).get({ timeout: 100 }), ChannelConnectionError));
+  check(await rejection(unreachable(10_000).depth({ timeout: 100 }), ChannelConnectionError));
+  const error = await rejection(
+    unreachable(10_000).put("unsent", { timeout: 100 }),
+    ChannelConnectionError,
+  );
+  check(error);
+  assert.equal(error.value, "unsent");
+  const refused = unreachable(0);
+  const puts = ["a", "b", "c"].map((v) => rejection(refused.put(v), ChannelConnectionError));
+  assert.deepEqual((await Promise.all(puts)).map((error) => error.value), ["a", "b", "c"]);
+  await assert.rejects(
+    unreachable(10_000).get({ signal: AbortSignal.timeout(50) }),
+    { name: "TimeoutError" },
+  );
+  withinLimit();
+});
+
+test("closing needs no reachable broker, and is bounded", async () => {
+  const [port] = await freePorts(1);
+  const connection = `amqp://user:hunter2@127.0.0.1:${port}`;
+  const start = performance.now();
+  const handles = numbers(4).map(() => new Channel<string>({ connection }));
+  const work = [
+    handles[0]!.get(),
+    handles[1]!.put("x"),
+    handles[2]!.depth(),
+  ].map((work) => work.then(() => assert.fail("it resolved"), (error) => error));
+  await Promise.all([
+    handles[0]!.close(),
+    handles[1]!.close(),
+    handles[2]!.close(),
+    handles[3]!.close(),
+    handles[0]![Symbol.asyncDispose](),
+  ]);
+  for (const error of await soon(Promise.all(work), 3000)) {
+    assert.ok(error instanceof ChannelError, String(error));
+  }
+  assert.ok(performance.now() - start < 3000, `it took ${performance.now() - start} ms`);
+});
+
+test("a wrong password is told at once, and not shown", async (scene) => {
+  const connection = uri((url) => url.password = "hunter2");
+  const ch = scene.own(new Channel({ connection }));
+  const start = performance.now();
+  const error = await rejection(ch.get(), ChannelConnectionError, { transient: false });
+  assert.ok(performance.now() - start < 5000);
+  assert.match(error.message, /password/);
+  assert.doesNotMatch(inspect(error, { depth: 20, showHidden: true }), /hunter2/);
+});
+
+test("a burst of puts and gets over one connection and many channels stays in order", async (scene) => {
+  const channels = numbers(10).map(() => scene.channel<number>());
+  const puts = numbers(100).flatMap((n) => channels.map((ch) => ch.put(n)));
+  const got = await soon(Promise.all(channels.map((ch) => getAll(ch, 100))));
+  await Promise.all(puts);
+  for (const values of got) assert.deepEqual(values, numbers(100));
+});
