@@ -26,13 +26,24 @@ export class Attachment implements LinkObserver {
   #awaited = 0;
   readonly #onClosed: () => void;
 
-  constructor(open: (observer: LinkObserver) => Promise<Link>, onClosed: () => void) {
+  readonly #unwanted = new AbortController();
+
+  /**
+   * @param open opens the link; told when nobody wants it any more
+   * @param onClosed called once, when the link is closed or could not be opened
+   */
+  constructor(
+    open: (observer: LinkObserver, signal: AbortSignal) => Promise<Link>,
+    onClosed: () => void,
+  ) {
     this.#onClosed = onClosed;
-    this.opened = open(this).then((link) => {
+    this.opened = open(this, this.#unwanted.signal).then((link) => {
       this.link = link;
     }, (error) => {
-      this.closing = Promise.resolve();
-      onClosed();
+      if (this.closing === undefined) {
+        this.closing = Promise.resolve();
+        onClosed();
+      }
       throw error;
     });
   }
@@ -49,7 +60,10 @@ export class Attachment implements LinkObserver {
     } finally {
       this.#awaited--;
       // Nobody wants it any more: a broker that cannot be reached is not tried for nothing.
-      if (signal.aborted && this.#awaited === 0 && !this.isShared) this.#close();
+      if (signal.aborted && this.#awaited === 0 && !this.isShared) {
+        this.#unwanted.abort(signal.reason);
+        this.#close();
+      }
     }
   }
 

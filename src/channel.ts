@@ -152,13 +152,20 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<T> {
+    const end: IteratorResult<T> = { value: undefined, done: true };
+    let isLeft = false;
     const iterator: AsyncIterableIterator<T> = {
       next: () =>
-        this.get().then((value) => ({ value, done: false }), (error) => {
-          if (error instanceof ChannelClosedError) return { value: undefined, done: true };
-          throw error;
-        }),
-      return: () => Promise.resolve({ value: undefined, done: true }),
+        isLeft
+          ? Promise.resolve(end)
+          : this.get().then((value) => ({ value, done: false }), (error) => {
+            if (error instanceof ChannelClosedError) return end;
+            throw error;
+          }),
+      return: () => {
+        isLeft = true;
+        return Promise.resolve(end);
+      },
       [Symbol.asyncIterator]: () => iterator,
     };
     return iterator;
@@ -174,10 +181,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
 
   /** A second handle on the same channel, with a life of its own; disposing it deletes nothing. */
   dup(): Channel<T> {
-    const { name, connection, retryTimeout, lease } = this.#handle.options;
-    return adopt(
-      new Handle({ name, connection, retryTimeout, lease, create: true, anonymous: false }),
-    );
+    return adopt(new Handle({ ...this.#handle.options, owned: false }));
   }
 
   /** A new anonymous channel on the same connection. */
@@ -191,6 +195,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
         lease: defaultLease,
         create: true,
         anonymous: true,
+        owned: true,
       }),
     );
   }
@@ -250,7 +255,7 @@ function fromReference({ name, connection }: Reference, met: Map<string, Channel
   if (channel === undefined) {
     // Whoever sent the name of an anonymous channel has made it: where it is gone, it stays gone.
     const anonymous = isAnonymous(name);
-    channel = adopt(new Handle({ name, connection, create: !anonymous, anonymous }));
+    channel = adopt(new Handle({ name, connection, create: !anonymous, anonymous, owned: false }));
     met.set(key, channel);
   }
   return channel;
@@ -268,5 +273,6 @@ function handleOptions(options: ChannelOptions): HandleOptions {
     lease: expires ?? (name === undefined ? defaultLease : undefined),
     create: true,
     anonymous: name === undefined,
+    owned: name === undefined,
   };
 }

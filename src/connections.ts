@@ -48,7 +48,6 @@ export class Connection {
   #loading: Promise<Transport> | undefined;
   #transport: Transport | undefined;
   readonly #attachments = new Map<string, Attachment>();
-  #resting: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     about: { readonly address: string; readonly reach: Reach },
@@ -63,17 +62,17 @@ export class Connection {
 
   /** Why the broker cannot be reached at the moment, if it cannot. */
   get trouble(): Error | undefined {
-    return this.#transport?.trouble;
+    if (this.#transport !== undefined) return this.#transport.trouble;
+    return this.reach === "network" ? new Error("there has been no answer yet") : undefined;
   }
 
   /** The open attachment to the channel of this name, with `handle` on it; `signal` gives it up. */
   async attach(
     handle: Attached,
     name: string,
-    options: Omit<LinkOptions, "observer">,
+    options: Omit<LinkOptions, "observer" | "signal">,
     signal: AbortSignal,
   ): Promise<Attachment> {
-    clearTimeout(this.#resting);
     for (;;) {
       let attachment = this.#attachments.get(name);
       if (attachment?.closing !== undefined) {
@@ -90,29 +89,19 @@ export class Connection {
     }
   }
 
-  #open(name: string, options: Omit<LinkOptions, "observer">): Attachment {
+  #open(name: string, options: Omit<LinkOptions, "observer" | "signal">): Attachment {
     const attachment: Attachment = new Attachment(
-      async (observer) => {
+      async (observer, signal) => {
         this.#transport ??= await (this.#loading ??= this.#load());
-        return await this.#transport.open(name, { ...options, observer });
+        return await this.#transport.open(name, { ...options, observer, signal });
       },
       () => {
         if (this.#attachments.get(name) === attachment) this.#attachments.delete(name);
-        if (this.#attachments.size === 0) this.#restSoon();
+        if (this.#attachments.size === 0) this.#transport?.rest?.();
       },
     );
     this.#attachments.set(name, attachment);
     return attachment;
-  }
-
-  /** Not at once: a program that makes one short-lived channel after the other keeps its socket. */
-  #restSoon(): void {
-    const transport = this.#transport;
-    if (transport?.rest === undefined) return;
-    clearTimeout(this.#resting);
-    this.#resting = setTimeout(() => {
-      if (this.#attachments.size === 0) transport.rest?.();
-    }, 20);
   }
 }
 

@@ -25,8 +25,10 @@ export interface HandleOptions {
   readonly lease?: number | undefined;
   /** Whether to create the channel where it is missing. */
   readonly create: boolean;
-  /** Whether nobody can know the channel before a reference brings them its name. */
+  /** Whether nobody else can know the channel before a reference brings them its name. */
   readonly anonymous: boolean;
+  /** Whether disposing the handle deletes the channel. */
+  readonly owned: boolean;
 }
 
 /**
@@ -42,8 +44,10 @@ export class Handle implements Attached {
   readonly #options: HandleOptions;
   #attachment: Attachment | undefined;
   #attaching: Promise<Attachment> | undefined;
-  /** Aborted where the handle is closed before it is attached. */
-  #givenUp: AbortController | undefined;
+  /** Aborted where nobody waits for the attachment any more. */
+  #unwanted: AbortController | undefined;
+  /** The operations that wait for the attachment. */
+  readonly #wanting = new Set<Operation<unknown>>();
   /** Whether the channel has been attached to, and so has existed. */
   #existed = false;
   #closed: CloseReason | undefined;
@@ -102,10 +106,10 @@ export class Handle implements Attached {
     previous: Promise<void> | undefined,
   ): Promise<void> {
     try {
-      const attaching = this.#attach();
+      const attaching = this.#attachFor(put);
       attaching.catch(() => {}); // awaited below, unless the next line throws
       const { message, carried } = await parcel;
-      await Promise.all(carried.map((handle) => handle.#makeKnown()));
+      await Promise.all(carried.map((handle) => handle.#makeKnown(put)));
       const { link } = await attaching;
       await previous;
       this.#send(link, message, put);
@@ -125,9 +129,9 @@ export class Handle implements Attached {
     return !this.#options.anonymous || !this.#options.create || this.#existed;
   }
 
-  /** Creates an anonymous channel before its name travels; a receiver only attaches. */
-  async #makeKnown(): Promise<void> {
-    if (!this.#isKnown) await this.#attach();
+  /** Creates an anonymous channel before its name travels, for a receiver only attaches. */
+  async #makeKnown(carrying: Put): Promise<void> {
+    if (!this.#isKnown) await this.#attachFor(carrying);
   }
 
   /** @param unpack makes the value of a message; its error is the get's, and the message is taken */
@@ -144,7 +148,7 @@ export class Handle implements Attached {
     const atOnce = options.timeout === 0;
     const get = new Operation<T>(
       this.#gets,
-      atOnce ? { ...options, timeout: Infinity } : options,
+      atOnce ? { ...options, timeout: this.#attaching ? reachTimeout : Infinity } : options,
       () => this.#late("get", options),
       owner,
     );
@@ -163,7 +167,6 @@ export class Handle implements Attached {
     return get.promise;
   }
 
-  /** Rejects unless it may start. */
   depth(owner: object, options: OperationOptions): Promise<number> {
     return this.#control("depth", owner, options, ({ link }) => link.depth());
   }
@@ -201,7 +204,7 @@ export class Handle implements Attached {
       () => this.#late(action, options),
       owner,
     );
-    this.#attach().then(act).then(
+    this.#attachFor(control).then(act).then(
       (result) => control.resolve(result),
       (error) => control.reject(errorAnew(error)),
     );
@@ -216,23 +219,21 @@ export class Handle implements Attached {
   async #close(): Promise<void> {
     this.#closed ??= "close";
     for (const get of this.#gets) get.giveUp(this.#closedError("get"));
-    if (this.#puts.size === 0) this.#givenUp?.abort(this.#closedError("attach"));
+    for (const other of this.#others) other.giveUp(this.#closedError("close"));
     await within(closeTimeout, this.#detach());
     for (const put of this.#puts) put.giveUp(this.#closedError("put"));
-    this.#givenUp?.abort(this.#closedError("attach"));
   }
 
   async #detach(): Promise<void> {
     await Promise.allSettled([...this.#puts].map((put) => put.promise));
-    const attachment = await this.#attaching?.catch(() => undefined);
+    const attachment = this.#attachment ?? await this.#attaching?.catch(() => undefined);
     await attachment?.remove(this);
   }
 
   /** Closes the handle, and deletes the channel if this handle made it without a name. Never rejects. */
   async dispose(owner: object): Promise<void> {
-    const { anonymous, create } = this.#options;
-    const isMine = anonymous && create && (this.#existed || this.#attaching !== undefined);
-    if (isMine && this.#closed !== "delete") {
+    const mayExist = this.#existed || this.#attaching !== undefined;
+    if (this.#options.owned && mayExist && this.#closed !== "delete") {
       const handle = this.closed ? new Handle(this.#options) : this;
       // Where the broker cannot be reached now, the channel's lease ends it.
       await handle.delete(owner, { timeout: closeTimeout }).catch(() => {});
@@ -261,29 +262,50 @@ export class Handle implements Attached {
     use: (link: Link) => void,
   ): void {
     if (this.#attachment !== undefined) return use(this.#attachment.link);
-    this.#attach(retryTimeout).then(
+    this.#attachFor(operation, retryTimeout).then(
       ({ link }) => operation.settled || use(link),
       (error) => operation.reject(errorAnew(error)),
     );
   }
 
-  #attach(retryTimeout?: number): Promise<Attachment> {
-    return this.#attaching ??= this.#attachNow(retryTimeout).catch((error) => {
-      this.#attaching = undefined;
-      throw error;
-    });
+  /** Attaches, for as long as some operation wants it: nothing is tried that nobody waits for. */
+  #attachFor<T>(operation: Operation<T>, retryTimeout?: number): Promise<Attachment> {
+    this.#attaching ??= this.#startAttaching(retryTimeout);
+    if (this.#attachment === undefined && !operation.settled) {
+      const wanted = operation as Operation<unknown>;
+      this.#wanting.add(wanted);
+      const settled = () => {
+        this.#wanting.delete(wanted);
+        if (this.#wanting.size === 0 && this.#attachment === undefined) this.#stopAttaching();
+      };
+      operation.promise.then(settled, settled);
+    }
+    return this.#attaching;
   }
 
-  async #attachNow(retryTimeout: number | undefined): Promise<Attachment> {
+  #startAttaching(retryTimeout: number | undefined): Promise<Attachment> {
+    this.#unwanted = new AbortController();
+    const attaching = this.#attach(retryTimeout, this.#unwanted.signal);
+    attaching.catch(() => {
+      if (this.#attaching === attaching) this.#attaching = undefined;
+    });
+    return attaching;
+  }
+
+  #stopAttaching(): void {
+    this.#unwanted?.abort(new Error("nobody waits for it any more"));
+    this.#attaching = undefined;
+  }
+
+  async #attach(retryTimeout: number | undefined, signal: AbortSignal): Promise<Attachment> {
     const { create, lease } = this.#options;
     const connection = await this.connection;
     retryTimeout ??= this.#options.retryTimeout ?? connection.retryTimeout ?? defaultRetryTimeout;
-    this.#givenUp ??= new AbortController();
     const attachment = await connection.attach(this, this.name, {
       create,
       retryTimeout,
       ...(lease === undefined ? {} : { lease }),
-    }, this.#givenUp.signal);
+    }, signal);
     this.#existed = true;
     if (this.#closed !== undefined && this.#puts.size === 0) {
       attachment.remove(this);
@@ -308,7 +330,7 @@ export class Handle implements Attached {
   #late(action: string, { timeout }: OperationOptions): ChannelError {
     const { connection } = this;
     const broker = connection instanceof Promise ? undefined : connection;
-    if (this.#attachment === undefined || broker?.trouble !== undefined) {
+    if (broker === undefined || broker.trouble !== undefined) {
       const address = broker?.address ?? "";
       return new ChannelConnectionError(
         `${action}: channel ${this.#title} could not be reached within ${timeout} ms`,
@@ -324,6 +346,9 @@ export class Handle implements Attached {
 
 /** Milliseconds for which a broker that cannot be reached is tried again. */
 const defaultRetryTimeout = 10_000;
+
+/** Milliseconds that a get which does not wait for a value gives a broker that others try to reach. */
+const reachTimeout = 1000;
 
 const outcomes: Readonly<Record<CloseReason, string>> = {
   close: "is closed in this process",

@@ -106,7 +106,7 @@ const longestTimer = 2 ** 31 - 1;
 export function checkOptions(options: OperationOptions): void {
   const { timeout, signal } = options;
   if (timeout !== undefined) checkMilliseconds("timeout", timeout);
-  if (signal !== undefined && typeof signal.addEventListener !== "function") {
+  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
     throw new ChannelConfigError("the option signal takes an AbortSignal");
   }
 }

@@ -54,6 +54,8 @@ export interface LinkOptions {
   readonly lease?: number;
   /** Milliseconds for which a broker that cannot be reached is tried again. */
   readonly retryTimeout: number;
+  /** Aborted when nobody wants the link any more; `open` rejects then, if it is not done. */
+  readonly signal: AbortSignal;
   readonly observer: LinkObserver;
 }
 
@@ -107,8 +109,8 @@ export interface Transport {
   /** Attaches to the channel of this name. */
   open(name: string, options: LinkOptions): Promise<Link>;
   /**
-   * Gives back what costs while nothing is attached, such as sockets; a later `open` works again.
-   * Absent where nothing does. Never rejects.
+   * Called when nothing is attached any more, to give back what costs, such as sockets; a later `open`
+   * works again. Absent where nothing costs. Never rejects.
    */
-  rest?(): Promise<void>;
+  rest?(): void;
 }

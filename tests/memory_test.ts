@@ -6,7 +6,11 @@ import { testTransport } from "./conformance.ts";
 import { pause } from "./conformance/scene.ts";
 
 const transport = new MemoryTransport("memory:conformance");
-const options = { retryTimeout: 0, observer: { announced() {}, gone() {} } };
+const options = {
+  retryTimeout: 0,
+  signal: new AbortController().signal,
+  observer: { announced() {}, gone() {} },
+};
 
 testTransport("memory", {
   features: transport.features,

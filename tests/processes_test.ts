@@ -2,6 +2,7 @@ import { Channel, ChannelTimeoutError } from "@channelts/channel";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Child, type ChildExit, type ChildOptions, startChild } from "./support/child.ts";
 import { waitForConsumers } from "./support/consumers.ts";
 import { freePorts, waitUntil } from "./support/net.ts";
@@ -22,14 +23,19 @@ async function withChannel<T>(
   connection: string = broker,
 ): Promise<void> {
   const name = `test ${randomUUID()}`;
-  await using channel = new Channel<T>({ name, connection, expires });
+  const channel = new Channel<T>({ name, connection, expires });
   try {
     await channel.depth();
     await use(channel, name);
   } finally {
+    await channel.close();
     await new Channel({ name, connection, expires }).delete();
+    await sleep(restSoon);
   }
 }
+
+/** Milliseconds for which a connection stays after its last use, and a little. */
+const restSoon = 100;
 
 /** How a child ends by itself. */
 async function ending(child: Child, timeout: number): Promise<ChildExit> {
@@ -63,14 +69,16 @@ function addresses(): { byName: string; byNumber: string } | undefined {
 Deno.test("two producers and three consumers move 3,000 values, each once, and one closeAll ends all five", async () => {
   await withChannel<number>(async (channel, name) => {
     const count = 1500;
+    await using go = new Channel<true>({ connection: broker });
+    await go.depth();
     await using producers = new Children(
-      [0, 1].map((i) => run("producer", [broker, name, String(i * count), String(count)])),
+      [0, 1].map((i) => run("producer", [broker, name, go.name, String(i * count), String(count)])),
     );
     await using consumers = new Children([1, 2, 3].map(() => run("consumer", [broker, name])));
     for (const producer of producers.all) assert.equal(await producer.next(), "ready");
     await waitForConsumers(broker, name, 3);
 
-    for (const producer of producers.all) producer.send("go");
+    for (const _ of producers.all) await go.put(true);
     for (const producer of producers.all) assert.equal(await producer.next(), "done");
     const shares = consumers.all.map((): number[] => []);
     const collected = consumers.all.map(async (consumer, i) => {
@@ -86,8 +94,9 @@ Deno.test("two producers and three consumers move 3,000 values, each once, and o
 
     const values = shares.flat().sort((a, b) => a - b);
     assert.deepEqual(values, Array.from({ length: 2 * count }, (_, i) => i));
+    // In turn: each gets a third, give or take a fifth of it for a window that widens.
     const sizes = shares.map((share) => share.length);
-    console.error(sizes);
+    for (const size of sizes) assert.ok(size >= 800 && size <= 1200, `shares: ${sizes}`);
   });
 });
 
@@ -141,7 +150,7 @@ Deno.test("a value that was sent to a process killed in its get goes to another"
     frozen.kill("SIGKILL");
     assert.equal(await other.next(), "for whoever lives");
     await endsInOrder(other);
-    assert.deepEqual(await frozen.exited, { code: null, signal: "SIGKILL" });
+    assert.equal((await frozen.exited).signal, "SIGKILL");
     await assert.rejects(frozen.next(), /ended with SIGKILL; last heard: nothing/);
     assert.equal(await channel.depth(), 0);
   });

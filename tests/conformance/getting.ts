@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ChannelConfigError, ChannelTimeoutError } from "../../mod.ts";
+import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "../../mod.ts";
 import { getAll, numbers, pause, rejection, soon, type Suite, until } from "./scene.ts";
 
 /** get: order, waiting, timeouts and aborts. Those that race deliveries are in races.ts. */
@@ -33,7 +33,7 @@ export function gettingTests({ test, shared }: Suite): void {
     await a.put("foo");
     assert.equal(await soon(got), "foo");
     await b.put("bar");
-    assert.equal(await a.get({ timeout: 0 }), "bar");
+    assert.equal(await a.get({ timeout: 1000 }), "bar");
   });
 
   test("a get with timeout 0 takes a value that is there, on a handle's first use too", async (scene) => {
@@ -83,6 +83,14 @@ export function gettingTests({ test, shared }: Suite): void {
     }
   });
 
+  test("a timeout that ends as a fresh handle attaches is a timeout", async (scene) => {
+    const other = scene.channel(); // the broker is reachable, and connected to
+    await other.depth();
+    for (const timeout of [0.1, 1, 2]) {
+      await rejection(scene.channel().get({ timeout }), ChannelTimeoutError);
+    }
+  });
+
   test("a get with a timeout gets what comes in time", async (scene) => {
     const ch = scene.channel<number>();
     const gets = [Infinity, 5000, 2 ** 31, Number.MAX_VALUE, undefined].map((timeout) =>
@@ -114,6 +122,7 @@ export function gettingTests({ test, shared }: Suite): void {
 
   test("gets that have timed out eat nothing", async (scene) => {
     const ch = scene.channel<number>();
+    await ch.depth();
     const gets = numbers(100).map((n) =>
       rejection(ch.get({ timeout: 1 + n % 7 }), ChannelTimeoutError)
     );
@@ -201,10 +210,10 @@ export function gettingTests({ test, shared }: Suite): void {
     await rejection(ch.get({ signal, timeout: 5 }), ChannelTimeoutError);
     await rejection(ch.get({ signal, timeout: 0 }), ChannelTimeoutError);
     await ch.depth({ signal });
-    const waiting = ch.get({ signal });
+    const waiting = rejection(ch.get({ signal }), ChannelClosedError);
     assert.equal(listeners, 1);
     await ch.close();
-    await waiting.catch(() => {});
+    await waiting;
     assert.equal(listeners, 0);
   });
 

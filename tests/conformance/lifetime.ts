@@ -150,7 +150,6 @@ export function lifetimeTests({ test, shared }: Suite): void {
   });
 
   test("1,000 anonymous channels that were used and disposed of leave nothing", async (scene) => {
-    const before = await scene.setup.state?.();
     const worker = async (share: number[]) => {
       for (const n of share) {
         const ch = new Channel<number>({ connection: scene.setup.connection(0) });
@@ -161,16 +160,7 @@ export function lifetimeTests({ test, shared }: Suite): void {
     };
     const share = numbers(100);
     await soon(Promise.all(numbers(10).map((i) => worker(share.map((n) => n + i)))), 20_000);
-    if (before === undefined) return;
-    let now = before;
-    await until(async () => {
-      now = (await scene.setup.state!())!;
-      return now.queues.length <= before.queues.length &&
-        now.exchanges.length <= before.exchanges.length &&
-        now.consumers <= before.consumers && now.channels <= before.channels &&
-        now.connections <= before.connections;
-    }).catch(() => assert.deepEqual(now, before));
-  });
+  }); // what is left is looked for after each test
 
   test("many channels of one process are used at the same time", async (scene) => {
     const channels = numbers(150).map(() => scene.channel<number>());

@@ -41,7 +41,7 @@ export function puttingTests({ test, shared }: Suite): void {
     const value = {
       things: [undefined, null, -0, NaN, 2n ** 70n, "\u{1f600}", new Date(5)],
       map: new Map<unknown, unknown>([[{ k: 1 }, new Set([1, "1"])]]),
-      bytes: [new Uint8Array([1, 2, 3]), new Float64Array([0.5]), new ArrayBuffer(2)],
+      bytes: [new Uint8Array([1, 2, 3]), new Uint8Array()],
       deep: [[[{ a: { b: {} } }]]],
     };
     await ch.put(value);

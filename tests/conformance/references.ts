@@ -172,6 +172,20 @@ export function referenceTests({ test, shared }: Suite): void {
     );
   }
 
+  test("a dup of a reference to a disposed anonymous channel makes nothing anew", async (scene) => {
+    const ch = scene.channel<Channel<number>>();
+    const inner = scene.anonymous<number>();
+    await ch.put(inner);
+    const got = scene.own(await ch.get());
+    await inner[Symbol.asyncDispose]();
+    const dup = scene.own(got.dup());
+    const outcome = await soon(dup.put(1).then(() => undefined, (error) => error));
+    const isThere = await scene.setup.exists(inner.name);
+    if (isThere) await dup.delete();
+    assert.ok(outcome instanceof ChannelClosedError, String(outcome));
+    assert.equal(isThere, false);
+  });
+
   test("a channel that is closed here can still be sent", async (scene) => {
     const ch = scene.channel<Channel<number>>();
     const inner = scene.channel<number>();

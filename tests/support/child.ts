@@ -113,7 +113,12 @@ export class Child implements AsyncDisposable {
 
   /** Sends the child a signal; nothing if it has ended. */
   kill(signal: "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGSTOP" | "SIGCONT" = "SIGKILL"): void {
-    if (!this.#exit) this.#process.kill(signal);
+    // Not by the ChildProcess: Deno's sends one signal only, and so cannot kill what it has stopped.
+    try {
+      if (!this.#exit) process.kill(this.pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // it has just ended
+    }
   }
 
   /** Ends the child's stdin: a program of `child_side.ts` exits. */

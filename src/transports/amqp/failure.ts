@@ -38,6 +38,9 @@ export function replyCode(error: unknown): number | undefined {
   return code === undefined ? undefined : Number(code);
 }
 
+export const notFound = 404;
+export const preconditionFailed = 406;
+
 /** The client's errors hold the client, and so the password: only the words are passed on. */
 function plain(error: unknown): Error {
   return new Error(messageOf(error));

@@ -1,7 +1,7 @@
 import { clearInterval, setInterval } from "node:timers";
 import { ChannelClosedError, ChannelError } from "../../errors.ts";
 import type { Claim, Delivery, Link, LinkOptions, Message } from "../../transport.ts";
-import { refusedBy } from "./failure.ts";
+import { notFound, refusedBy, replyCode } from "./failure.ts";
 import { Unroutable } from "./publisher.ts";
 import type { Session } from "./session.ts";
 import { Source } from "./source.ts";
@@ -26,16 +26,12 @@ export class AmqpLink implements Link {
   #isGone = false;
   #isClosed = false;
   #failures = 0;
-  readonly #renewal: ReturnType<typeof setInterval> | undefined;
+  #renewal: ReturnType<typeof setInterval> | undefined;
 
   private constructor(name: string, options: LinkOptions, connect: () => Promise<Session>) {
     this.#name = name;
     this.#options = options;
     this.#connect = connect;
-    if (options.create && options.lease !== undefined) {
-      this.#renewal = setInterval(() => this.#renewLease(), options.lease / 3);
-      this.#renewal.unref();
-    }
   }
 
   /** @param connect the connection, or a ChannelConnectionError when the retry timeout is over */
@@ -45,11 +41,10 @@ export class AmqpLink implements Link {
     connect: () => Promise<Session>,
   ): Promise<AmqpLink> {
     const link = new AmqpLink(name, options, connect);
-    try {
-      await link.#attach();
-    } catch (error) {
-      clearInterval(link.#renewal);
-      throw error;
+    await link.#attach();
+    if (options.create && options.lease !== undefined) {
+      link.#renewal = setInterval(() => link.#renewLease(), options.lease / 3);
+      link.#renewal.unref();
     }
     return link;
   }
@@ -84,7 +79,12 @@ export class AmqpLink implements Link {
 
   async tryTake(): Promise<Delivery | undefined> {
     const { session, source } = await this.#attach();
-    return await this.#run("get", session, () => session.holding(source.tryTake()));
+    try {
+      return await session.holding(source.tryTake());
+    } catch (error) {
+      if (replyCode(error) === notFound) throw this.#gone("get");
+      throw this.#explain("get", session, error);
+    }
   }
 
   async announce(event: Uint8Array): Promise<void> {

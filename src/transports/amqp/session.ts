@@ -46,6 +46,7 @@ export class Session {
     );
     const onAbort = () => giveUp(signal.reason);
     signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
     wire.hold();
     try {
       return await Promise.race([Session.#open(uri, wire), givenUp]);

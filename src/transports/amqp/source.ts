@@ -1,5 +1,5 @@
 import type { AMQPConsumer, AMQPMessage } from "@cloudamqp/amqp-client";
-import { setTimeout } from "node:timers";
+import { clearTimeout, setTimeout } from "node:timers";
 import { Fifo } from "../../fifo.ts";
 import type { Claim, Delivery, Message } from "../../transport.ts";
 import type { Lane } from "./lanes.ts";
@@ -32,6 +32,8 @@ export class Source {
   /** The window that the pace asks for. */
   #wanted = 0;
   #working: Promise<void> | undefined;
+  #lending: Promise<Lane> | undefined;
+  #asks: Ask[] = [];
   #retireSoon = false;
   #isRetiring = false;
   #closed = false;
@@ -69,17 +71,14 @@ export class Source {
     return claims;
   }
 
-  async tryTake(): Promise<Delivery | undefined> {
-    const here = this.#unbuffer();
-    if (here !== undefined) return here;
-    const lane = await this.#session.lanes.lendForReceiving();
-    try {
-      const message = await lane.channel.basicGet(this.#queue, { noAck: false });
-      // A message on its way to a consumer here has come before the answer.
-      return message === null ? this.#unbuffer() : this.#loan(message, lane);
-    } finally {
-      this.#session.lanes.giveBack(lane);
-    }
+  /** Only where no claim waits, for a claim that came before would be due. */
+  tryTake(): Promise<Delivery | undefined> {
+    const loan = this.#unbuffer();
+    if (loan !== undefined || this.#claims.size > 0) return Promise.resolve(loan);
+    return new Promise((resolve, reject) => {
+      this.#asks.push({ resolve, reject });
+      this.resume();
+    });
   }
 
   /** Serves the claims, again after a failure. */
@@ -94,9 +93,11 @@ export class Source {
   /** Gives back what is here. */
   async close(): Promise<void> {
     this.#closed = true;
+    for (const { resolve } of this.#asks.splice(0)) resolve(undefined);
     await this.#working;
     await this.#retire().catch(() => {});
     this.#rest();
+    clearTimeout(this.#timer);
   }
 
   async #work(): Promise<{ error: unknown } | undefined> {
@@ -104,6 +105,7 @@ export class Source {
       for (let step; (step = this.#nextStep()) !== undefined;) await step.call(this);
     } catch (error) {
       this.#lose();
+      for (const { reject } of this.#asks.splice(0)) reject(error);
       return { error };
     }
     this.#idle();
@@ -112,25 +114,54 @@ export class Source {
   #nextStep(): (() => Promise<void>) | undefined {
     if (this.#closed) return undefined;
     if (this.#retireSoon) return this.#retire;
+    if (this.#asks.length > 0) return this.#answer;
     if (this.#consumer === undefined) return this.#claims.size > 0 ? this.#start : undefined;
     return this.#wanted > this.#pace.window ? this.#widen : undefined;
   }
 
   async #start(): Promise<void> {
     if (this.#wanted > 0) return await this.#widen();
-    const lane = this.#lane ??= await this.#session.lanes.lendForReceiving();
+    const lane = await this.#useLane();
+    lane.ledger.flush();
     const message = await lane.channel.basicGet(this.#queue, { noAck: false });
     if (message !== null) this.#arrived(message, lane);
     else if (this.#claims.size > 0) await this.#consume(1);
+  }
+
+  async #useLane(): Promise<Lane> {
+    if (this.#lane !== undefined) return this.#lane;
+    this.#lending ??= this.#session.lanes.lendForReceiving().finally(() => {
+      this.#lending = undefined;
+    });
+    return this.#lane = await this.#lending;
   }
 
   async #widen(): Promise<void> {
     await this.#consume(this.#wanted);
   }
 
+  /**
+   * Asks without a consumer: RabbitMQ's answer to basic.get may overtake messages that are on their
+   * way to a consumer of the same channel, its answer to basic.cancel does not.
+   */
+  async #answer(): Promise<void> {
+    await this.#endConsumer();
+    let loan = this.#unbuffer();
+    if (loan === undefined) {
+      const lane = await this.#useLane();
+      lane.ledger.flush();
+      const message = await lane.channel.basicGet(this.#queue, { noAck: false });
+      if (message !== null) loan = this.#loan(message, lane);
+    }
+    const ask = this.#asks.shift();
+    if (ask === undefined) loan?.release();
+    else ask.resolve(loan);
+    this.#lastNeeded = performance.now();
+  }
+
   /** Starts a consumer with this window, then ends the one before: a consumer's window is fixed. */
   async #consume(window: number): Promise<void> {
-    const lane = this.#lane ??= await this.#session.lanes.lendForReceiving();
+    const lane = await this.#useLane();
     const [, consumer] = await Promise.all([
       lane.channel.prefetch(window),
       lane.channel.basicConsume(
@@ -150,22 +181,27 @@ export class Source {
   async #retire(): Promise<void> {
     this.#retireSoon = false;
     this.#isRetiring = true;
-    const consumer = this.#consumer;
-    this.#consumer = undefined;
-    this.#pace.reset();
-    this.#wanted = 0;
-    // The ledger settles in a later turn of the event loop, so that the broker has read of the
-    // consumer's end before, and the messages go to others.
-    const cancelled = consumer?.cancel();
-    for (let loan; (loan = this.#unbuffer()) !== undefined;) loan.release();
     try {
-      await cancelled;
+      // The ledger settles in a later turn of the event loop, so that the broker has read of the
+      // consumer's end before, and the messages go to others.
+      const ended = this.#endConsumer();
+      for (let loan; (loan = this.#unbuffer()) !== undefined;) loan.release();
+      await ended;
     } finally {
       this.#isRetiring = false;
     }
     if (this.#lane === undefined) return;
     this.#session.lanes.giveBack(this.#lane);
     this.#lane = undefined;
+  }
+
+  /** Ends the consumer; what was on its way has arrived then. */
+  async #endConsumer(): Promise<void> {
+    const consumer = this.#consumer;
+    this.#consumer = undefined;
+    this.#pace.reset();
+    this.#wanted = 0;
+    await consumer?.cancel();
   }
 
   #arrived(message: AMQPMessage, lane: Lane): void {
@@ -261,6 +297,12 @@ export class Source {
     this.#retireSoon = true;
     this.resume();
   }
+}
+
+/** Someone who asks for a message that is there already. */
+interface Ask {
+  resolve(delivery: Delivery | undefined): void;
+  reject(error: unknown): void;
 }
 
 /** A message that this process has not settled yet. */

@@ -1,6 +1,6 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { isAnonymous } from "../../names.ts";
-import { replyCode } from "./failure.ts";
+import { notFound, preconditionFailed, replyCode } from "./failure.ts";
 import type { Session } from "./session.ts";
 
 /** How a queue is declared that does not exist yet. */
@@ -107,7 +107,3 @@ export async function announce(
     throw error;
   }
 }
-
-/** AMQP 0-9-1, section 1.2. */
-const notFound = 404;
-const preconditionFailed = 406;

@@ -17,9 +17,10 @@ export class AmqpTransport implements Transport {
   readonly #uri: AmqpUri;
   #session: Session | undefined;
   #connecting: Promise<Session> | undefined;
-  #trouble: Error | undefined;
+  #trouble: Error | undefined = new Error("there has been no answer yet");
   /** Aborted when nothing needs a connection any more. */
   #atRest = new AbortController();
+  #resting: ReturnType<typeof setTimeout> | undefined;
 
   /** @throws {ChannelConfigError} for a URI that is none */
   constructor(uri: string) {
@@ -28,42 +29,50 @@ export class AmqpTransport implements Transport {
   }
 
   get trouble(): Error | undefined {
-    return this.#trouble;
+    return this.#isConnected ? undefined : this.#trouble;
+  }
+
+  get #isConnected(): boolean {
+    return this.#session !== undefined && !this.#session.isLost;
   }
 
   open(name: string, options: LinkOptions): Promise<Link> {
-    return AmqpLink.open(name, options, () => this.#connect(options.retryTimeout));
+    clearTimeout(this.#resting);
+    return AmqpLink.open(name, options, () => this.#connect(options));
   }
 
-  async rest(): Promise<void> {
+  rest(): void {
     this.#atRest.abort(new Error("nothing is attached"));
     this.#atRest = new AbortController();
+    clearTimeout(this.#resting);
     const session = this.#session;
-    this.#session = undefined;
-    await session?.close();
+    if (session === undefined || session.isLost) return;
+    this.#resting = setTimeout(() => {
+      if (this.#session === session) this.#session = undefined;
+      session.close();
+    }, linger);
   }
 
   /** The live connection, made anew as often as it takes within `retryTimeout` ms. */
-  async #connect(retryTimeout: number): Promise<Session> {
+  async #connect({ retryTimeout, signal }: LinkOptions): Promise<Session> {
     const deadline = performance.now() + retryTimeout;
-    const { signal } = this.#atRest;
     for (let attempt = 0;; attempt++) {
-      if (this.#session !== undefined && !this.#session.isLost) return this.#session;
+      if (this.#isConnected) return this.#session!;
       try {
-        return await this.#before(deadline, this.#connecting ??= this.#connectOnce(signal));
+        return await this.#before(deadline, signal, this.#connecting ??= this.#connectOnce());
       } catch (error) {
         const wait = Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2);
         const isOver = performance.now() + wait > deadline || signal.aborted;
         if (isOver || !(error as ChannelConnectionError).transient) throw error;
-        await pause(wait);
+        await pause(wait, undefined, { signal });
       }
     }
   }
 
-  async #connectOnce(signal: AbortSignal): Promise<Session> {
+  async #connectOnce(): Promise<Session> {
     try {
-      this.#session = await Session.connect(this.#uri, signal);
-      this.#trouble = undefined;
+      this.#session = await Session.connect(this.#uri, this.#atRest.signal);
+      this.#trouble = new Error("the connection was lost");
       return this.#session;
     } catch (error) {
       this.#trouble = error as Error;
@@ -73,13 +82,18 @@ export class AmqpTransport implements Transport {
     }
   }
 
-  /** An attempt may outlast a caller's patience; others may share it. */
-  async #before(deadline: number, attempt: Promise<Session>): Promise<Session> {
+  /** The attempt's end, which others may share, or this caller's. */
+  async #before(
+    deadline: number,
+    signal: AbortSignal,
+    attempt: Promise<Session>,
+  ): Promise<Session> {
     const stop = new AbortController();
     const wait = Math.min(Math.max(deadline - performance.now(), leastAttempt), 2 ** 31 - 1);
-    const over = pause(wait, undefined, { signal: stop.signal }).then(() => {
-      throw connectFailure(new Error(`no answer within ${Math.round(wait)} ms`), this.#uri);
-    });
+    const over = pause(wait, undefined, { signal: AbortSignal.any([signal, stop.signal]) })
+      .then(() => {
+        throw connectFailure(new Error(`no answer within ${Math.round(wait)} ms`), this.#uri);
+      });
     try {
       return await Promise.race([attempt, over]);
     } finally {
@@ -89,5 +103,11 @@ export class AmqpTransport implements Transport {
   }
 }
 
-/** Milliseconds that an attempt is given even where `retryTimeout` is 0, as for a get that does not wait. */
+/** Milliseconds that an attempt is given at least. */
 const leastAttempt = 1000;
+
+/**
+ * Milliseconds for which a connection outlasts its last use, so that a program that makes one
+ * short-lived channel after the other keeps it.
+ */
+const linger = 20;

@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { brokerState } from "./support/broker_state.ts";
+import { waitUntil } from "./support/net.ts";
+
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+const { hostname, port } = new URL(broker);
+const host = `${hostname}:${port || 5672}`;
+
+const root = new URL("../", import.meta.url);
+const path = (file: string) => fileURLToPath(new URL(file, root));
+
+interface Output {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * Runs `deno run` with these arguments, in a shell's environment. Not by node:child_process, whose Deno half lets a
+ * Deno that it starts inherit this one's permissions.
+ */
+async function deno(...args: string[]): Promise<Output> {
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--frozen", ...args],
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    signal: AbortSignal.timeout(30_000), // kills it
+  });
+  const { code, stdout, stderr } = await command.output();
+  const text = new TextDecoder();
+  return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
+}
+
+/** The same on a terminal, where Deno would ask for what it has not been granted, and wait for the answer. */
+async function denoOnTerminal(...args: string[]): Promise<Output> {
+  const words = [Deno.execPath(), "run", "--frozen", ...args];
+  const command = words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+  const terminal = new Deno.Command("script", {
+    args: ["--quiet", "--return", "--command", command, "/dev/null"],
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    signal: AbortSignal.timeout(30_000),
+  });
+  const { code, stdout } = await terminal.output();
+  return { code, stdout: new TextDecoder().decode(stdout).replaceAll("\r", ""), stderr: "" };
+}
+
+const story = `got foo
+nothing arrived within 100 ms
+2 × 2 = 4
+3 × 3 = 9
+4 × 4 = 16
+the worker's loop has ended: the channel is closed for everyone
+no more jobs: closeAll
+`;
+
+const permissions = [
+  { label: "on memory the quickstart needs no permission", flags: [], args: [] },
+  {
+    label: "on a broker the quickstart needs --allow-net for its address, and nothing else",
+    flags: [`--allow-net=${host}`],
+    args: [broker],
+  },
+];
+const probe = path("tests/programs/permissions.ts");
+const hasTerminal = spawnSync("script", ["--version"]).status === 0;
+
+for (const { label, flags, args } of permissions) {
+  Deno.test(label, async () => {
+    const refused = await deno("--no-prompt", ...flags, probe, port);
+    assert.deepEqual(JSON.parse(refused.stdout), {
+      refused: ["read", "env", "run", "sys", "net"],
+    }, refused.stderr);
+
+    const output = await deno("--no-prompt", ...flags, path("examples/quickstart.ts"), ...args);
+    assert.deepEqual(output, { code: 0, stdout: story, stderr: "" });
+  });
+
+  Deno.test({
+    name: `${label}, and Deno asks for none on a terminal`,
+    ignore: !hasTerminal,
+    fn: async () => {
+      const asked = await denoOnTerminal(...flags, probe, port);
+      assert.match(asked.stdout, /requests read access/, "it would be seen here if Deno asked");
+
+      const output = await denoOnTerminal(...flags, path("examples/quickstart.ts"), ...args);
+      assert.deepEqual(output, { code: 0, stdout: story, stderr: "" });
+    },
+  });
+}
+
+Deno.test("the demo on memory has each of 1,000 jobs answered once", async () => {
+  assertProven(await deno("-A", path("examples/demo.ts")), 4);
+});
+
+Deno.test("the demo on a broker does so with processes, and leaves nothing there", async () => {
+  const before = await brokerState();
+  assertProven(await deno("-A", path("examples/demo.ts"), "--connection", broker), 5);
+  if (before === undefined) return; // a given broker cannot be asked
+  let now = before;
+  const isClean = async () => {
+    now = (await brokerState())!;
+    return now.queues.length === before.queues.length && now.connections <= before.connections;
+  };
+  await waitUntil(isClean, 5000);
+  assert.deepEqual(now.queues, before.queues);
+  assert.deepEqual(now.exchanges, before.exchanges);
+});
+
+function assertProven({ code, stdout, stderr }: Output, claims: number): void {
+  assert.equal(stderr, "");
+  assert.equal(code, 0, stdout);
+  assert.equal(stdout.match(/^✔ /gm)?.length, claims, stdout);
+  assert.match(stdout, /^✔ 1,000 jobs, each answered once$/m);
+  assert.doesNotMatch(stdout, /NOT SO|\r/);
+}
+
+Deno.test("the demo says what was wrong, and fails, where there is no broker", async () => {
+  const uri = "amqp://guest:hunter2@127.0.0.1:1";
+  const { code, stderr } = await deno("-A", path("examples/demo.ts"), "--connection", uri);
+  assert.equal(code, 1);
+  assert.match(stderr, /nothing listens on 127\.0\.0\.1:1; is the broker running\?/);
+  assert.doesNotMatch(stderr, /hunter2/);
+});
+
+Deno.test("the demo explains itself", async () => {
+  const { code, stdout } = await deno("-A", path("examples/demo.ts"), "--help");
+  assert.equal(code, 0);
+  assert.match(stdout, /deno task demo --connection amqp:/);
+});

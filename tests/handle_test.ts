@@ -1,0 +1,357 @@
+import assert from "node:assert/strict";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelConfigError,
+  ChannelConnectionError,
+  ChannelDecodeError,
+  ChannelError,
+  ChannelReferenceError,
+  ChannelTimeoutError,
+  type Claim,
+  type Link,
+  type LinkOptions,
+  type Message,
+  type Transport,
+} from "../mod.ts";
+import { numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
+
+/** A transport that does nothing by itself: the test settles what it is asked. */
+class Stage implements Transport {
+  readonly address = "stage:";
+  readonly reach = "network";
+  readonly features = { shared: false };
+  trouble: Error | undefined;
+  readonly opened: { name: string; options: LinkOptions; link: StageLink }[] = [];
+  rests = 0;
+  /** What `open` waits for. */
+  opening: Promise<void> = Promise.resolve();
+
+  async open(name: string, options: LinkOptions): Promise<Link> {
+    const link = new StageLink();
+    this.opened.push({ name, options, link });
+    await this.opening;
+    return link;
+  }
+
+  rest(): Promise<void> {
+    this.rests++;
+    return Promise.resolve();
+  }
+
+  channel<T>(name = "x"): Channel<T> {
+    return new Channel<T>({ name, connection: this });
+  }
+
+  get link(): StageLink {
+    return this.opened.at(-1)!.link;
+  }
+}
+
+class StageLink implements Link {
+  readonly puts: { message: Message; confirm: () => void; refuse: (e: Error) => void }[] = [];
+  readonly claims = new Set<Claim>();
+  closes = 0;
+  closing: Promise<void> = Promise.resolve();
+
+  put(message: Message): Promise<void> {
+    return new Promise((confirm, refuse) => this.puts.push({ message, confirm, refuse }));
+  }
+  take(claim: Claim): void {
+    this.claims.add(claim);
+  }
+  withdraw(claim: Claim): boolean {
+    return this.claims.delete(claim);
+  }
+  tryTake(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+  announce(): Promise<void> {
+    return Promise.resolve();
+  }
+  catchUp(): Promise<void> {
+    return Promise.resolve();
+  }
+  depth(): Promise<number> {
+    return Promise.resolve(7);
+  }
+  delete(): Promise<void> {
+    return Promise.resolve();
+  }
+  close(): Promise<void> {
+    this.closes++;
+    return this.closing;
+  }
+}
+
+/** A message on loan, and how it was settled. */
+function loan(message: Message) {
+  const delivery = {
+    message,
+    redelivered: false,
+    settled: [] as string[],
+    accept: () => void delivery.settled.push("accept"),
+    release: () => void delivery.settled.push("release"),
+  };
+  return delivery;
+}
+
+const never = new Promise<never>(() => {});
+
+Deno.test("a name that some transport could not carry is refused at once", () => {
+  const bad = ["", "amq.x", "a\0", "a\nb", "\x7f", "\ud800", "x".repeat(256), "é".repeat(128)];
+  for (const name of [...bad, 5, null, {}] as string[]) {
+    assert.throws(() => new Channel({ name }), ChannelConfigError);
+    if (typeof name === "string") assert.throws(() => new Channel(name), ChannelConfigError);
+  }
+  for (const name of ["x", "amqp", "a b/c?#%", "é".repeat(127), "\u{1f600}", "__proto__"]) {
+    assert.equal(new Channel(name).name, name);
+    assert.equal(new Channel({ name }).name, name);
+  }
+});
+
+Deno.test("an option that cannot be used is refused at once, without a password", () => {
+  const bad: Record<string, unknown>[] = [
+    ...[-1, NaN, "1", null].map((retryTimeout) => ({ retryTimeout })),
+    ...[0, -1, NaN, Infinity, 2 ** 31, "1", null].map((expires) => ({ expires })),
+    ...["", "nonsense", "ftp://u:hunter2@h", "amqp://u:hunter2@h:x", 5, null, {}].map(
+      (connection) => ({ connection }),
+    ),
+    { connection: "memory:a/b" },
+    { connection: "amqp://u:hunter2@h/a/b" },
+    { connection: new URL("http://u:hunter2@h") },
+  ];
+  for (const options of bad) {
+    try {
+      new Channel(options);
+    } catch (error) {
+      assert.ok(error instanceof ChannelConfigError, `${JSON.stringify(options)}: ${error}`);
+      assert.doesNotMatch(error.message, /hunter2|\.$/);
+      continue;
+    }
+    assert.fail(`accepted: ${JSON.stringify(options)}`);
+  }
+});
+
+Deno.test("every error class extends ChannelError and Error, and has its name and cause", () => {
+  const cause = new Error("why");
+  const bytes = new Uint8Array([1]);
+  const errors = [
+    new ChannelTimeoutError("m", { cause }),
+    new ChannelClosedError("m", { cause }),
+    new ChannelConfigError("m", { cause }),
+    new ChannelConnectionError("m", { cause, address: "a" }),
+    new ChannelDecodeError("m", { cause, bytes, contentType: "t" }),
+    new ChannelReferenceError("m", { cause, bytes }),
+  ];
+  for (const error of errors) {
+    assert.ok(error instanceof ChannelError && error instanceof Error);
+    assert.equal(error.name, error.constructor.name);
+    assert.equal(error.cause, cause);
+    assert.match(String(error.stack), new RegExp(`^${error.name}: m`));
+  }
+});
+
+Deno.test("making a handle opens nothing, and many handles share one link", async () => {
+  const stage = new Stage();
+  const handles = numbers(3).map(() => stage.channel());
+  await pause(5);
+  assert.equal(stage.opened.length, 0);
+  assert.deepEqual(await Promise.all(handles.map((ch) => ch.depth())), [7, 7, 7]);
+  assert.equal(stage.opened.length, 1);
+  assert.equal(stage.opened[0]!.name, "x");
+  for (const [i, ch] of handles.entries()) {
+    assert.equal(stage.link.closes, 0);
+    await ch.close();
+    assert.equal(stage.link.closes, i === 2 ? 1 : 0);
+  }
+  await until(() => stage.rests > 0);
+});
+
+Deno.test("an option reaches the transport, and an anonymous channel is leased", async () => {
+  const stage = new Stage();
+  const handles = [
+    new Channel({ name: "a", connection: stage, retryTimeout: 5, expires: 77 }),
+    new Channel({ name: "b", connection: stage }),
+    new Channel({ connection: stage }),
+  ];
+  for (const ch of handles) await ch.depth();
+  const seen = stage.opened.map(({ options: { create, lease, retryTimeout } }) => ({
+    create,
+    lease,
+    retryTimeout,
+  }));
+  assert.deepEqual(seen, [
+    { create: true, lease: 77, retryTimeout: 5 },
+    { create: true, lease: undefined, retryTimeout: 10_000 },
+    { create: true, lease: 1_800_000, retryTimeout: 10_000 },
+  ]);
+  await Promise.all(handles.map((ch) => ch.close()));
+  await until(() => stage.rests > 0);
+});
+
+Deno.test("a value is accepted as it is handed over, and released to who has given up", async () => {
+  const stage = new Stage();
+  const ch = stage.channel<number>();
+  const source = stage.channel<number>();
+  const put = source.put(5);
+  const got = ch.get();
+  await until(() => stage.opened.length > 0 && stage.link.claims.size === 1);
+  const { message, confirm } = stage.link.puts[0]!;
+  confirm();
+  await put;
+  const [claim] = stage.link.claims as unknown as [Claim];
+  const delivery = loan(message);
+  claim.deliver(delivery);
+  assert.deepEqual(delivery.settled, ["accept"]);
+  assert.equal(await got, 5);
+
+  const late = rejection(ch.get({ timeout: 5 }), ChannelTimeoutError);
+  const [, second] = [...stage.link.claims] as [Claim, Claim];
+  await late;
+  assert.ok(!stage.link.claims.has(second), "it was withdrawn");
+  const crossing = loan(message);
+  second.deliver(crossing); // it was on its way already
+  assert.deepEqual(crossing.settled, ["release"]);
+  await Promise.all([ch.close(), source.close()]);
+  await until(() => stage.rests > 0);
+});
+
+Deno.test("close waits for its puts for a second at most, and then rejects them", async () => {
+  const stage = new Stage();
+  const ch = stage.channel<string>();
+  await ch.depth();
+  const refused = rejection(ch.put("unsent"), ChannelClosedError);
+  const start = performance.now();
+  await ch.close();
+  const took = performance.now() - start;
+  assert.ok(took > 900 && took < 1900, `it took ${took} ms`);
+  assert.equal((await refused).value, "unsent");
+  await until(() => stage.link.closes === 1, 1000);
+  await until(() => stage.rests > 0);
+});
+
+Deno.test("close is bounded where opening or closing the link hangs", async () => {
+  for (const part of ["opening", "closing"] as const) {
+    const stage = new Stage();
+    const ch = stage.channel<string>();
+    if (part === "closing") {
+      await ch.depth();
+      stage.link.closing = never;
+    } else {
+      stage.opening = never;
+    }
+    const pending = part === "closing"
+      ? [ch.get()]
+      : [ch.get(), ch.put("x"), ch.depth(), ch.closeAll()];
+    const work = pending.map((each) => each.then(() => "resolved", (error) => error.name));
+    const start = performance.now();
+    await ch.close();
+    assert.ok(performance.now() - start < 2200, `${part}: ${performance.now() - start} ms`);
+    for (const name of await soon(Promise.all(work), 1000)) {
+      assert.equal(name, "ChannelClosedError", part);
+    }
+    await pause(1100); // whatever it has given up waiting for
+  }
+});
+
+Deno.test("where the link cannot be opened each operation has its own error, and the next tries again", async () => {
+  const stage = new Stage();
+  const failure = new ChannelConnectionError("no", { address: stage.address });
+  stage.opening = Promise.reject(failure);
+  stage.opening.catch(() => {});
+  const ch = stage.channel<string>();
+  const work = [ch.get(), ch.put("a"), ch.put("b"), ch.depth(), ch.get({ timeout: 0 })];
+  const errors = await Promise.all(work.map((each) => rejection(each, ChannelConnectionError)));
+  assert.equal(new Set(errors).size, 5);
+  assert.deepEqual(errors.map(({ value }) => value), [undefined, "a", "b", undefined, undefined]);
+  for (const error of errors) assert.equal(error.address, stage.address);
+  stage.opening = Promise.resolve();
+  assert.equal(await ch.depth(), 7);
+  await ch.close();
+  await until(() => stage.rests > 0);
+});
+
+Deno.test("puts are handed to the link in the order of the calls, however long each waits", async () => {
+  const stage = new Stage();
+  let open = () => {};
+  stage.opening = new Promise((resolve) => open = resolve);
+  const ch = stage.channel<unknown>("carrier");
+  const inner = new Channel({ connection: stage });
+  const puts = [ch.put(0), ch.put(inner), ch.put(2)];
+  await pause(2);
+  puts.push(ch.put(3), ch.put(inner));
+  open();
+  const link = () => stage.opened.find(({ name }) => name === "carrier")!.link;
+  await until(() => link().puts.length === 5);
+  puts.push(ch.put(5));
+  const sizes = link().puts.map(({ message }) => message.body.length);
+  assert.deepEqual(sizes.map((size) => size > 10), [false, true, false, false, true, false]);
+  assert.deepEqual([0, 2, 3, 5].map((i) => link().puts[i]!.message.body.at(-1)), [0, 2, 3, 5]);
+  for (const { confirm } of link().puts) confirm();
+  await soon(Promise.all(puts));
+  await Promise.all([ch.close(), inner.close()]);
+  await until(() => stage.rests > 0);
+});
+
+Deno.test("a channel that vanishes ends its handles, and a new handle opens a new link", async () => {
+  const stage = new Stage();
+  const ch = stage.channel();
+  await ch.depth();
+  const refused = rejection(ch.get(), ChannelClosedError, { reason: "delete" });
+  stage.opened[0]!.options.observer.gone();
+  await refused;
+  assert.ok(ch.closed);
+  const again = stage.channel();
+  await again.depth();
+  assert.equal(stage.opened.length, 2);
+  assert.equal(again.closed, false);
+  await again.close();
+  await until(() => stage.rests > 0);
+});
+
+Deno.test("a forgotten channel is collected and its link closed, but not under a get that waits", async () => {
+  const gc = await collector();
+  if (gc === undefined) return;
+  const stage = new Stage();
+  await (() => stage.channel("forgotten").depth())();
+  const got = (() => stage.channel<number>("waiting").get())();
+  await until(() => stage.opened.length === 2 && stage.link.claims.size === 1);
+  const [forgotten, waiting] = stage.opened.map(({ link }) => link) as [StageLink, StageLink];
+  await until(async () => {
+    await gc();
+    return forgotten.closes === 1;
+  });
+  for (let i = 0; i < 5; i++) await gc();
+  assert.equal(waiting.closes, 0);
+  const other = stage.channel<number>("waiting");
+  const put = other.put(1);
+  await until(() => waiting.puts.length === 1);
+  waiting.puts[0]!.confirm();
+  await put;
+  waiting.claims.forEach((claim) => claim.deliver(loan(waiting.puts[0]!.message)));
+  waiting.claims.clear();
+  assert.equal(await soon(got), 1);
+  await other.close();
+  await until(async () => {
+    await gc();
+    return waiting.closes === 1;
+  });
+  await until(() => stage.rests > 0);
+});
+
+/** What collects garbage; undefined where the runtime does not let us. */
+async function collector(): Promise<(() => Promise<void>) | undefined> {
+  try {
+    const [v8, vm] = await Promise.all([import("node:v8"), import("node:vm")]);
+    v8.setFlagsFromString("--expose-gc");
+    const gc = vm.runInNewContext("gc") as () => void;
+    return async () => {
+      await pause(1);
+      gc();
+      await pause(1);
+    };
+  } catch {
+    return undefined;
+  }
+}
