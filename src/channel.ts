@@ -111,7 +111,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   /**
    * Takes the next value; waits for it without limit unless told otherwise. A get that times out, is
    * aborted or closed never takes a value with it. With `timeout: 0` it takes a value that is there
-   * already.
+   * already; one that a process elsewhere has been sent and has not got yet (up to 20 ms) is not.
    *
    * @throws {ChannelTimeoutError} after `timeout` ms without a value
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
@@ -255,7 +255,9 @@ function fromReference({ name, connection }: Reference, met: Map<string, Channel
   if (channel === undefined) {
     // Whoever sent the name of an anonymous channel has made it: where it is gone, it stays gone.
     const anonymous = isAnonymous(name);
-    channel = adopt(new Handle({ name, connection, create: !anonymous, anonymous, owned: false }));
+    const lease = anonymous ? defaultLease : undefined;
+    const create = !anonymous;
+    channel = adopt(new Handle({ name, connection, lease, create, anonymous, owned: false }));
     met.set(key, channel);
   }
   return channel;

@@ -54,7 +54,8 @@ export class Handle implements Attached {
   #closing: Promise<void> | undefined;
   readonly #gets = new Set<Operation<unknown>>();
   readonly #puts = new Set<Operation<unknown>>();
-  readonly #others = new Set<Operation<unknown>>();
+  /** What ends the channel for all handles: it goes on where one of the others was faster. */
+  readonly #endings = new Set<Operation<unknown>>();
   /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
   #latePut: Promise<void> | undefined;
 
@@ -168,12 +169,18 @@ export class Handle implements Attached {
   }
 
   depth(owner: object, options: OperationOptions): Promise<number> {
-    return this.#control("depth", owner, options, ({ link }) => link.depth());
+    return this.#control(
+      "depth",
+      this.#gets,
+      owner,
+      options,
+      (attachment) => attachment.link.depth(),
+    );
   }
 
   async closeAll(owner: object, options: OperationOptions): Promise<void> {
     if (this.#closed === "closeAll" || this.#closed === "delete") return;
-    await this.#control("closeAll", owner, options, async (attachment) => {
+    await this.#control("closeAll", this.#endings, owner, options, async (attachment) => {
       await attachment.link.announce(closeAllEvent);
       attachment.terminate("closeAll");
     });
@@ -181,7 +188,7 @@ export class Handle implements Attached {
 
   async delete(owner: object, options: OperationOptions): Promise<void> {
     if (this.#closed === "delete") return;
-    await this.#control("delete", owner, options, async (attachment) => {
+    await this.#control("delete", this.#endings, owner, options, async (attachment) => {
       await attachment.link.delete();
       attachment.terminate("delete");
     });
@@ -189,6 +196,7 @@ export class Handle implements Attached {
 
   #control<T>(
     action: string,
+    pending: Set<Operation<unknown>>,
     owner: object,
     options: OperationOptions,
     act: (attachment: Attachment) => Promise<T>,
@@ -199,7 +207,7 @@ export class Handle implements Attached {
       return Promise.reject(error);
     }
     const control = new Operation<T>(
-      this.#others,
+      pending,
       options,
       () => this.#late(action, options),
       owner,
@@ -219,7 +227,7 @@ export class Handle implements Attached {
   async #close(): Promise<void> {
     this.#closed ??= "close";
     for (const get of this.#gets) get.giveUp(this.#closedError("get"));
-    for (const other of this.#others) other.giveUp(this.#closedError("close"));
+    for (const ending of this.#endings) ending.giveUp(this.#closedError("close"));
     await within(closeTimeout, this.#detach());
     for (const put of this.#puts) put.giveUp(this.#closedError("put"));
   }

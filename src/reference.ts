@@ -20,7 +20,7 @@ export const referenceType = "Channel";
 /** How `target` is written into a value that `carrier` carries. */
 export function writeReference(target: Reference, carrier: Connection): Extension {
   const { name, connection } = target;
-  if (connection.address === carrier.address) return [referenceType, name];
+  if (connection === carrier || isSameBroker(connection, carrier)) return [referenceType, name];
   if (distance[connection.reach] < distance[carrier.reach]) {
     throw new ChannelReferenceError(
       `channel ${name} on ${connection.address} reaches one ${connection.reach} only and cannot ` +
@@ -54,6 +54,11 @@ export function readReference(args: readonly unknown[], carrier: Connection): Re
     );
   }
   return { name, connection };
+}
+
+/** Connections of several users of one broker have one address; memories may be several all the same. */
+function isSameBroker(a: Connection, b: Connection): boolean {
+  return a.address === b.address && a.reach !== "isolate";
 }
 
 const distance: Readonly<Record<Reach, number>> = { isolate: 0, machine: 1, network: 2 };

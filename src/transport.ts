@@ -50,7 +50,10 @@ export interface LinkObserver {
 export interface LinkOptions {
   /** Whether to create a channel that is missing; otherwise `open` rejects with a ChannelClosedError. */
   readonly create: boolean;
-  /** Milliseconds for which a channel created now outlives its use. Absent: until it is deleted. */
+  /**
+   * Milliseconds for which a channel created now outlives its last link; the transport keeps it while
+   * links are open. Absent: until it is deleted.
+   */
   readonly lease?: number;
   /** Milliseconds for which a broker that cannot be reached is tried again. */
   readonly retryTimeout: number;

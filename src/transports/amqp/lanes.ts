@@ -63,6 +63,7 @@ export class Lanes {
   }
 
   giveBack(lane: Lane): void {
+    lane.ledger.flush();
     if (--lane.users > 0) return;
     this.#receiving.delete(lane);
     if (lane.channel.closed) this.#open--;
@@ -76,12 +77,12 @@ export class Lanes {
 
   /** Gives a lane back on which something went wrong; what it has on loan goes to others. */
   discard(lane: Lane): void {
+    lane.ledger.flush();
     if (lane.users === 1 && !lane.channel.closed) this.#close(lane);
     this.giveBack(lane);
   }
 
   #close(lane: Lane): void {
-    lane.ledger.flush();
     lane.channel.close().catch(() => {});
   }
 

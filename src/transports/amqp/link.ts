@@ -23,7 +23,10 @@ export class AmqpLink implements Link {
   readonly #connect: () => Promise<Session>;
   #attached: Attached | undefined;
   #attaching: Promise<Attached> | undefined;
+  /** Puts that wait for a connection, to be sent in their order before any other. */
+  readonly #latePuts: ((session: Session) => void)[] = [];
   #isGone = false;
+  #isDeletedHere = false;
   #isClosed = false;
   #failures = 0;
   #renewal: ReturnType<typeof setInterval> | undefined;
@@ -42,7 +45,7 @@ export class AmqpLink implements Link {
   ): Promise<AmqpLink> {
     const link = new AmqpLink(name, options, connect);
     await link.#attach();
-    if (options.create && options.lease !== undefined) {
+    if (options.lease !== undefined) {
       link.#renewal = setInterval(() => link.#renewLease(), options.lease / 3);
       link.#renewal.unref();
     }
@@ -50,10 +53,12 @@ export class AmqpLink implements Link {
   }
 
   put(message: Message): Promise<void> {
-    const session = this.#session;
-    return session === undefined
-      ? this.#attach().then(({ session }) => this.#publish(session, message))
-      : this.#publish(session, message);
+    if (this.#session !== undefined) return this.#publish(this.#session, message);
+    return new Promise((resolve, reject) => {
+      const late = (session: Session) => resolve(this.#publish(session, message));
+      this.#latePuts.push(late);
+      this.#attach().catch(reject);
+    });
   }
 
   async #publish(session: Session, message: Message): Promise<void> {
@@ -116,7 +121,7 @@ export class AmqpLink implements Link {
       await topology.announce(session, name, deletion, session.publisher.nextId());
       await topology.remove(session, name);
     });
-    this.#isGone = true;
+    this.#isGone = this.#isDeletedHere = true;
   }
 
   async close(): Promise<void> {
@@ -129,7 +134,7 @@ export class AmqpLink implements Link {
     session.offLost(this.#onLost);
     if (session.isLost) return;
     await session.holding(source.close());
-    if (!this.#isGone) await topology.detach(session, this.#name).catch(() => {});
+    if (!this.#isDeletedHere) await topology.detach(session, this.#name).catch(() => {});
   }
 
   /** The live connection that the link is attached on. */
@@ -140,7 +145,10 @@ export class AmqpLink implements Link {
 
   #attach(): Promise<Attached> {
     if (this.#session !== undefined) return Promise.resolve(this.#attached!);
-    return this.#attaching ??= this.#attachAnew().finally(() => this.#attaching = undefined);
+    return this.#attaching ??= this.#attachAnew().catch((error) => {
+      this.#latePuts.length = 0; // each rejects with this error
+      throw error;
+    }).finally(() => this.#attaching = undefined);
   }
 
   async #attachAnew(): Promise<Attached> {
@@ -154,7 +162,9 @@ export class AmqpLink implements Link {
     if (!exists) throw this.#gone("attach", "missing");
     session.onLost(this.#onLost);
     const source = new Source(session, this.#name, (error) => this.#onFailure(error));
-    return this.#attached = { session, source };
+    this.#attached = { session, source };
+    for (const put of this.#latePuts.splice(0)) put(session);
+    return this.#attached;
   }
 
   /** A field, so that it can be taken off the bulletin's listeners. */

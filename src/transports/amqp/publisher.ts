@@ -13,7 +13,7 @@ export class Publisher {
   readonly #channel: AMQPChannel;
   readonly #returned = new Set<string>();
   /** Puts that wait for the broker to take messages again. */
-  #blocked: (() => void)[] = [];
+  readonly #blocked: (() => void)[] = [];
   readonly #prefix: string;
   #count = 0;
   /** Called when the AMQP channel is closed by the broker, and with it all that was unconfirmed. */
@@ -35,10 +35,21 @@ export class Publisher {
   }
 
   /** Resolves when the broker has confirmed the message; rejects with Unroutable if no queue took it. */
-  async publish(exchange: string, routingKey: string, message: Message): Promise<void> {
-    if (this.#channel.connection.blocked !== undefined) {
-      await new Promise<void>((resolve) => this.#blocked.push(resolve));
+  publish(exchange: string, routingKey: string, message: Message): Promise<void> {
+    if (this.#channel.connection.blocked === undefined) {
+      return this.#publish(exchange, routingKey, message);
     }
+    return new Promise((resolve) => {
+      this.#blocked.push(() => resolve(this.#publish(exchange, routingKey, message)));
+    });
+  }
+
+  /** Sends what has waited, when the broker has lifted a block, or the connection has ended. */
+  unblock(): void {
+    for (const publish of this.#blocked.splice(0)) publish();
+  }
+
+  async #publish(exchange: string, routingKey: string, message: Message): Promise<void> {
     const messageId = this.nextId();
     const { contentType } = message;
     const properties = contentType === ""
@@ -48,13 +59,6 @@ export class Publisher {
     if (this.#returned.size > 0 && this.#returned.delete(messageId)) {
       throw new Unroutable(`no queue ${routingKey}`);
     }
-  }
-
-  /** Sends what has waited, when the broker has lifted a block, or the connection has ended. */
-  unblock(): void {
-    const blocked = this.#blocked;
-    this.#blocked = [];
-    for (const resume of blocked) resume();
   }
 
   /** An id that no other message has. */

@@ -1,4 +1,4 @@
-import type { AMQPChannel } from "@cloudamqp/amqp-client";
+import { setTimeout as pause } from "node:timers/promises";
 import { isAnonymous } from "../../names.ts";
 import { notFound, preconditionFailed, replyCode } from "./failure.ts";
 import type { Session } from "./session.ts";
@@ -26,13 +26,16 @@ export async function attach(
   { create, lease }: QueueOptions,
 ): Promise<boolean> {
   const passive = { queue: !create, exchange: false };
+  // Of a channel that vanishes by itself, the exchange goes with the last connection bound to it.
+  const vanishes = lease !== undefined || isAnonymous(name);
+  const exchange = { durable: !vanishes, autoDelete: vanishes };
   const queueArguments = lease === undefined ? {} : { "x-expires": lease };
   for (let attempt = 1;; attempt++) {
     try {
       await session.administer((channel) =>
         Promise.all([
           channel.queueDeclare(name, { durable: true, passive: passive.queue }, queueArguments),
-          declareExchange(channel, name, passive.exchange),
+          channel.exchangeDeclare(name, "fanout", { ...exchange, passive: passive.exchange }),
           channel.queueBind(session.bulletin.queue, name, ""),
         ])
       );
@@ -44,15 +47,12 @@ export async function attach(
       if (code === preconditionFailed) passive[part] = true;
       else if (code !== notFound) throw error;
       else if (part === "queue" && !create) return false;
-      else passive[part] = part === "queue" && !create; // deleted meanwhile: created again
+      else {
+        passive[part] = part === "queue" && !create;
+        await pause(attempt * 10 * Math.random()); // whoever deletes it has more to delete
+      }
     }
   }
-}
-
-/** An anonymous channel's exchange goes with the last connection on it, as its queue does by its lease. */
-function declareExchange(channel: AMQPChannel, name: string, passive: boolean): Promise<void> {
-  const own = isAnonymous(name);
-  return channel.exchangeDeclare(name, "fanout", { durable: !own, autoDelete: own, passive });
 }
 
 /** What the broker's refusal is about. */
@@ -62,7 +62,7 @@ function partOf(error: unknown): "queue" | "exchange" | undefined {
 }
 
 /** Others may create and delete the channel meanwhile, but hardly at each attempt. */
-const mostAttempts = 5;
+const mostAttempts = 10;
 
 /** Undoes the binding of `attach`. */
 export async function detach(session: Session, name: string): Promise<void> {
