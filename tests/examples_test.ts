@@ -47,6 +47,7 @@ async function denoOnTerminal(args: string[], until?: string): Promise<string> {
     env: { NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",
+    stderr: "null",
     signal: AbortSignal.timeout(30_000),
   }).spawn();
   let printed = "";
