@@ -1,6 +1,7 @@
 /** The far end of `latency.ts`: sends back what it gets, by channel or by the raw client. */
 import { Channel } from "@channelts/channel";
 import { AMQPClient } from "@cloudamqp/amqp-client";
+import { publish } from "./raw.ts";
 
 const [how, connection = "", there = "", back = ""] = Deno.args;
 if (how === "channel") {
@@ -15,7 +16,7 @@ if (how === "channel") {
   const consuming = await client.channel();
   await consuming.prefetch(1);
   const consumer = await consuming.basicConsume(there, { noAck: false }, (message) => {
-    publishing.basicPublish("", back, message.body, { deliveryMode: 2 }, true);
+    publish(publishing, back, message.body!);
     consuming.basicAck(message.deliveryTag);
   });
   await consumer.wait().catch(() => {}); // the queue is deleted

@@ -2,6 +2,7 @@
 import { Channel } from "@channelts/channel";
 import { AMQPClient, type AMQPMessage } from "@cloudamqp/amqp-client";
 import { quantile } from "./compare.ts";
+import { publish } from "./raw.ts";
 
 /** One way, in milliseconds: half of the way there and back, between two processes. */
 interface Trip {
@@ -84,7 +85,7 @@ async function rawTrip(uri: string): Promise<Trip> {
   const child = echo("raw", uri, `there-${id}`, `back-${id}`);
   const once = async () => {
     const back = new Promise<void>((resolve) => arrived = resolve);
-    publishing.basicPublish("", `there-${id}`, body, { deliveryMode: 2 }, true);
+    publish(publishing, `there-${id}`, body);
     await back;
   };
   await once();

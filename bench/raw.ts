@@ -1,8 +1,21 @@
 import { type AMQPChannel, AMQPClient } from "@cloudamqp/amqp-client";
 
 /**
- * The raw AMQP client with the guarantees of a channel: a durable queue, persistent messages,
- * confirmed puts, manual acks; and with TCP_NODELAY, without which each answer takes 40 ms.
+ * Publishes with a channel's guarantees: persistent, confirmed, mandatory, with the content type that
+ * tells a reader what the bytes are, and the id that tells which message the broker returned.
+ */
+export function publish(channel: AMQPChannel, queue: string, body: Uint8Array): Promise<number> {
+  const messageId = `${unique}${(count++).toString(36)}`;
+  const properties = { deliveryMode: 2, contentType: "application/cbor", messageId };
+  return channel.basicPublish("", queue, body, properties, true);
+}
+
+const unique = `${crypto.randomUUID().slice(0, 13)}-`;
+let count = 0;
+
+/**
+ * The raw AMQP client with the guarantees of a channel: a durable queue, `publish`, manual acks; and
+ * with TCP_NODELAY, without which each answer takes 40 ms.
  */
 export interface Raw {
   readonly channel: AMQPChannel;
@@ -23,7 +36,7 @@ export async function openRaw(uri: string, queue: string): Promise<Raw> {
   await channel.prefetch(500);
   return {
     channel,
-    put: (body) => publishing.basicPublish("", queue, body, { deliveryMode: 2 }, true),
+    put: (body) => publish(publishing, queue, body),
     consume: async (count) => {
       let got = 0;
       let done: () => void;

@@ -4,7 +4,8 @@ import { closeTimeout, within } from "./within.ts";
 
 /** What an attachment tells each of its handles, once: the channel is closed for everyone. */
 export interface Attached {
-  terminate(reason: CloseReason): void;
+  /** Resolves when what the handle has sent is settled; bounded in time, and never rejects. */
+  terminate(reason: CloseReason): Promise<void>;
 }
 
 /**
@@ -15,7 +16,7 @@ export interface Attached {
  * for `closing` and attaches anew.
  */
 export class Attachment implements LinkObserver {
-  /** Set when the link is open. */
+  /** The link; there when it is open. */
   link!: Link;
   /** Resolves when the link is open. */
   readonly opened: Promise<void>;
@@ -89,13 +90,18 @@ export class Attachment implements LinkObserver {
   terminate(reason: CloseReason): void {
     const handles = [...this.#handles];
     this.#handles.clear();
-    for (const handle of handles) handle.terminate(reason);
-    this.#close();
+    this.#close(Promise.all(handles.map((handle) => handle.terminate(reason))));
   }
 
-  #close(): void {
-    this.closing ??= within(closeTimeout, this.opened.then(() => this.link.close(), () => {}))
-      .then(this.#onClosed);
+  /** @param settled when the handles need the link no more */
+  async #closeAfter(settled: Promise<unknown>): Promise<void> {
+    await within(closeTimeout, this.opened.catch(() => {}));
+    await settled;
+    if (this.link !== undefined) await within(closeTimeout, this.link.close());
+  }
+
+  #close(settled: Promise<unknown> = Promise.resolve()): void {
+    this.closing ??= this.#closeAfter(settled).then(this.#onClosed);
   }
 }
 

@@ -53,7 +53,7 @@ export class Handle implements Attached {
   #closed: CloseReason | undefined;
   #closing: Promise<void> | undefined;
   readonly #gets = new Set<Operation<unknown>>();
-  readonly #puts = new Set<Operation<unknown>>();
+  readonly #puts = new Set<Put>();
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
   readonly #endings = new Set<Operation<unknown>>();
   /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
@@ -122,6 +122,7 @@ export class Handle implements Attached {
 
   #send(link: Link, message: Message, put: Put): void {
     if (put.settled) return;
+    put.isSent = true;
     link.put(message).then(() => put.resolve(), (error) => put.reject(error));
   }
 
@@ -229,11 +230,10 @@ export class Handle implements Attached {
     for (const get of this.#gets) get.giveUp(this.#closedError("get"));
     for (const ending of this.#endings) ending.giveUp(this.#closedError("close"));
     await within(closeTimeout, this.#detach());
-    for (const put of this.#puts) put.giveUp(this.#closedError("put"));
   }
 
   async #detach(): Promise<void> {
-    await Promise.allSettled([...this.#puts].map((put) => put.promise));
+    await this.#settlePuts();
     const attachment = this.#attachment ?? await this.#attaching?.catch(() => undefined);
     await attachment?.remove(this);
   }
@@ -250,10 +250,22 @@ export class Handle implements Attached {
     await this.close();
   }
 
-  terminate(reason: CloseReason): void {
+  /** What has been sent is settled by the transport's answer: it may have arrived all the same. */
+  async terminate(reason: CloseReason): Promise<void> {
     this.#closed ??= reason;
     this.#attachment = undefined;
     for (const get of this.#gets) get.giveUp(this.#closedError("get"));
+    for (const put of this.#puts) {
+      if (!put.isSent) put.giveUp(this.#closedError("put"));
+    }
+    await this.#settlePuts();
+  }
+
+  /** Gives the transport a moment to answer for what was put. */
+  async #settlePuts(): Promise<void> {
+    if (this.#puts.size === 0) return;
+    const settled = Promise.allSettled([...this.#puts].map((put) => put.promise));
+    await within(closeTimeout, settled);
     for (const put of this.#puts) put.giveUp(this.#closedError("put"));
   }
 
@@ -367,16 +379,18 @@ const outcomes: Readonly<Record<CloseReason, string>> = {
 
 /** A put: what it rejects with carries the value. */
 class Put extends Operation<void> {
+  /** Whether the transport has it, so that it may arrive. */
+  isSent = false;
   readonly #value: unknown;
 
   constructor(
-    pending: Set<Operation<unknown>>,
+    pending: Set<Put>,
     options: OperationOptions,
     timedOut: () => unknown,
     owner: object,
     value: unknown,
   ) {
-    super(pending, options, timedOut, owner);
+    super(pending as Set<Operation<unknown>>, options, timedOut, owner);
     this.#value = value;
   }
 

@@ -1,5 +1,6 @@
-import type { AMQPBaseClient, AMQPChannel } from "@cloudamqp/amqp-client";
+import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { Ledger } from "./ledger.ts";
+import type { Wire } from "./wire.ts";
 
 /** An AMQP channel for a while's use, with what it has on loan. (A Channel of ours is a queue.) */
 export class Lane {
@@ -8,9 +9,9 @@ export class Lane {
   users = 0;
   #confirming: Promise<void> | undefined;
 
-  constructor(channel: AMQPChannel) {
+  constructor(channel: AMQPChannel, wire: Wire) {
     this.channel = channel;
-    this.ledger = new Ledger(channel);
+    this.ledger = new Ledger(channel, (work) => wire.atEndOfTurn(work));
   }
 
   /** Lets the broker confirm what is published here; only once, for it starts the client's count anew. */
@@ -26,15 +27,15 @@ export class Lane {
  * allows no more of them do receivers share; a topology change, which errors often, waits instead.
  */
 export class Lanes {
-  readonly #client: AMQPBaseClient;
+  readonly #wire: Wire;
   readonly #idle: Lane[] = [];
   /** Lent for receiving, the longest-lent first. */
   readonly #receiving = new Set<Lane>();
   readonly #waiting: (() => void)[] = [];
   #open = 0;
 
-  constructor(client: AMQPBaseClient) {
-    this.#client = client;
+  constructor(wire: Wire) {
+    this.#wire = wire;
   }
 
   /** A lane for as long as messages are expected on it. */
@@ -95,9 +96,9 @@ export class Lanes {
     }
     this.#open++;
     try {
-      const channel = await this.#client.channel();
+      const channel = await this.#wire.channel();
       channel.onerror = () => {}; // whoever uses it hears of its end
-      return new Lane(channel);
+      return new Lane(channel, this.#wire);
     } catch (error) {
       this.#open--;
       throw error;
@@ -113,7 +114,7 @@ export class Lanes {
 
   /** RabbitMQ's default is 2,047 for each connection; 0 means no limit but the numbering's. */
   get #limit(): number {
-    return (this.#client.channelMax || 65_535) - ownChannels;
+    return (this.#wire.channelMax || 65_535) - ownChannels;
   }
 }
 

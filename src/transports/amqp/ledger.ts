@@ -1,5 +1,4 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
-import { setImmediate } from "node:timers";
 
 /**
  * The messages that one AMQP channel has on loan, by delivery tag; it settles them with few frames.
@@ -10,17 +9,20 @@ import { setImmediate } from "node:timers";
  */
 export class Ledger {
   readonly #channel: AMQPChannel;
+  readonly #atEndOfTurn: (work: () => void) => void;
   #oldest = 1;
   readonly #settled = new Set<number>();
   #accepted: number[] = [];
   #released: number[] = [];
   #scheduled = false;
 
-  constructor(channel: AMQPChannel) {
+  /** @param atEndOfTurn runs what is to be sent with all else of this turn of the event loop */
+  constructor(channel: AMQPChannel, atEndOfTurn: (work: () => void) => void) {
     this.#channel = channel;
+    this.#atEndOfTurn = atEndOfTurn;
   }
 
-  /** @param batch how many accepted messages are worth a frame at once; fewer go a moment later */
+  /** @param batch how many accepted messages are worth a frame at once; fewer go at the end of the turn */
   accept(tag: number, batch: number): void {
     this.#accepted.push(tag);
     if (this.#accepted.length >= batch) this.flush();
@@ -45,7 +47,7 @@ export class Ledger {
   #flushSoon(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    this.#atEndOfTurn(() => {
       this.#scheduled = false;
       this.flush();
     });

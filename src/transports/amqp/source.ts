@@ -182,7 +182,7 @@ export class Source {
     this.#retireSoon = false;
     this.#isRetiring = true;
     try {
-      // The ledger settles in a later turn of the event loop, so that the broker has read of the
+      // The ledger settles at the end of the turn, so that the broker has read of the
       // consumer's end before, and the messages go to others.
       const ended = this.#endConsumer();
       for (let loan; (loan = this.#unbuffer()) !== undefined;) loan.release();

@@ -16,7 +16,8 @@ type Socket = NonNullable<AMQPClient["socket"]>;
 export class Wire extends AMQPClient {
   #batch = new Uint8Array(batchSize);
   #batched = 0;
-  #flushing = false;
+  readonly #lastWork: (() => void)[] = [];
+  #turnEnds = false;
   #writing = 0;
   #holds = 0;
   #isReferenced = true;
@@ -86,22 +87,29 @@ export class Wire extends AMQPClient {
     } else {
       this.#batch.set(bytes, this.#batched);
       this.#batched += bytes.length;
-      this.#flushSoon();
+      this.#endTurn();
     }
     return sent;
   }
 
-  #flushSoon(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    // Two turns of the microtask queue: code that awaits what has just settled sends, too.
-    queueMicrotask(() =>
-      queueMicrotask(() => {
-        this.#flushing = false;
-        this.#flush();
-      })
-    );
+  /** Runs `work`, which may send, at the end of this turn: what it sends leaves with all the rest. */
+  atEndOfTurn(work: () => void): void {
+    this.#lastWork.push(work);
+    this.#endTurn();
   }
+
+  #endTurn(): void {
+    if (this.#turnEnds) return;
+    this.#turnEnds = true;
+    // When all microtasks are done: code that awaits what has just settled sends, too.
+    queueMicrotask(() => process.nextTick(this.#onEndOfTurn));
+  }
+
+  readonly #onEndOfTurn = (): void => {
+    for (const work of this.#lastWork.splice(0)) work();
+    this.#turnEnds = false;
+    this.#flush();
+  };
 
   #flush(): void {
     if (this.#batched === 0) return;
@@ -122,7 +130,7 @@ export class Wire extends AMQPClient {
 const sent: Promise<void> = Promise.resolve();
 
 /** Bytes that are copied together into one write. */
-const batchSize = 64 * 1024;
+const batchSize = 16 * 1024;
 
 /** Bytes; what AMQP clients may assume is 4,096, and this client's least is 8,192. */
 const sendFrameMax = 8192;
