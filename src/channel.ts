@@ -60,6 +60,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   }
 
   /**
+   * Makes a handle. Nothing is sent before its first operation.
+   *
    * @param options the channel's name, or its options; nothing for a new anonymous channel
    * @throws {ChannelConfigError} for a name, URI or option that cannot be used
    */
@@ -174,17 +176,52 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   /**
    * How many values wait in the channel; a snapshot. Values that a process has been sent and has not
    * got yet are not among them.
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel();
+   * await ch.put("a value");
+   * equal(await ch.depth(), 1);
+   * ```
    */
   depth(options: OperationOptions = {}): Promise<number> {
     return this.#handle.depth(this, options);
   }
 
-  /** A second handle on the same channel, with a life of its own; disposing it deletes nothing. */
+  /**
+   * A second handle on the same channel, with a life of its own; disposing it deletes nothing.
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<string>();
+   * const second = ch.dup();
+   * await second.put("foo");
+   * await second.close(); // ch is not
+   * equal(await ch.get(), "foo");
+   * ```
+   */
   dup(): Channel<T> {
     return adopt(new Handle({ ...this.#handle.options, owned: false }));
   }
 
-  /** A new anonymous channel on the same connection. */
+  /**
+   * A new anonymous channel on the same connection.
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   *
+   * await using ch = new Channel<Channel<string>>();
+   * await using reply = ch.clone<string>();
+   * await ch.put(reply);
+   * ```
+   */
   clone<U = T>(): Channel<U> {
     const { connection, retryTimeout } = this.#handle.options;
     return adopt(
@@ -203,6 +240,17 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   /**
    * Detaches this handle. Its gets reject with a ChannelClosedError; its puts are sent first, as far
    * as the broker takes them within 1,000 ms. Idempotent; never rejects; the channel stays.
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { ok } from "node:assert/strict";
+   *
+   * const ch = new Channel("log");
+   * await ch.put("a line");
+   * await ch.close();
+   * ok(ch.closed);
+   * ```
    */
   close(): Promise<void> {
     return this.#handle.close();
@@ -211,13 +259,43 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   /**
    * Closes the channel for everyone: pending and later operations of every handle that is attached
    * now, on every host, reject with a ChannelClosedError, and iterations end. Values stay for whoever
-   * opens the name anew.
+   * opens the name anew. A put that was sent before may still resolve: its value is there.
+   *
+   * @throws {ChannelClosedError} if this handle is closed
+   * @throws {ChannelConnectionError} if the broker cannot be reached
+   *
+   * @example
+   * ```ts
+   * import { Channel, ChannelClosedError } from "@channelts/channel";
+   * import { rejects } from "node:assert/strict";
+   *
+   * const ch = new Channel("orders");
+   * const elsewhere = rejects(new Channel("orders").get(), ChannelClosedError);
+   * await ch.closeAll();
+   * await elsewhere;
+   * ```
    */
   closeAll(options: OperationOptions = {}): Promise<void> {
     return this.#handle.closeAll(this, options);
   }
 
-  /** Deletes the channel and its values; operations of other handles reject with a ChannelClosedError. */
+  /**
+   * Deletes the channel and its values; operations of all handles reject with a ChannelClosedError.
+   *
+   * @throws {ChannelClosedError} if this handle is closed
+   * @throws {ChannelConnectionError} if the broker cannot be reached
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * const ch = new Channel("drafts");
+   * await ch.put("a value");
+   * await ch.delete();
+   * equal(await new Channel("drafts").depth(), 0);
+   * ```
+   */
   delete(options: OperationOptions = {}): Promise<void> {
     return this.#handle.delete(this, options);
   }

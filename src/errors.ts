@@ -21,18 +21,37 @@ export interface ChannelErrorOptions {
  * ```
  */
 export class ChannelError extends Error {
+  /** Its class, for who cannot use `instanceof`. */
   override readonly name: string = "ChannelError";
 
   /** The value of a rejected `put`, so that the caller can send it again. Not enumerable, so that logs do not print it. */
   declare readonly value?: unknown;
 
+  /**
+   * Makes an error; transports do, too.
+   *
+   * @param message what was tried, and what happened
+   * @param options what the error carries beside
+   */
   constructor(message: string, options: ChannelErrorOptions = {}) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
   }
 }
 
-/** An operation took longer than its `timeout`, and the broker was reachable all the while. */
+/**
+ * An operation took longer than its `timeout`, and the broker was reachable all the while.
+ *
+ * @example
+ * ```ts
+ * import { Channel, ChannelTimeoutError } from "@channelts/channel";
+ * import { rejects } from "node:assert/strict";
+ *
+ * await using ch = new Channel();
+ * await rejects(ch.get({ timeout: 10 }), ChannelTimeoutError);
+ * ```
+ */
 export class ChannelTimeoutError extends ChannelError {
+  /** Its class, for who cannot use `instanceof`. */
   override readonly name = "ChannelTimeoutError";
 }
 
@@ -42,12 +61,32 @@ export class ChannelTimeoutError extends ChannelError {
  */
 export type CloseReason = "close" | "closeAll" | "delete" | "missing";
 
-/** The handle, or the channel for everyone, is closed or deleted. */
+/**
+ * The handle, or the channel for everyone, is closed or deleted.
+ *
+ * @example
+ * ```ts
+ * import { Channel, ChannelClosedError } from "@channelts/channel";
+ * import { rejects } from "node:assert/strict";
+ *
+ * await using ch = new Channel();
+ * const waiting = rejects(ch.get(), ChannelClosedError);
+ * await ch.closeAll();
+ * await waiting;
+ * ```
+ */
 export class ChannelClosedError extends ChannelError {
+  /** Its class, for who cannot use `instanceof`. */
   override readonly name = "ChannelClosedError";
   /** What closed the channel. */
   readonly reason: CloseReason;
 
+  /**
+   * Makes an error; transports do, too.
+   *
+   * @param message what was tried, and what happened
+   * @param options what the error carries beside
+   */
   constructor(
     message: string,
     options: ChannelErrorOptions & { readonly reason?: CloseReason } = {},
@@ -57,14 +96,32 @@ export class ChannelClosedError extends ChannelError {
   }
 }
 
-/** The broker could not be reached, or refused, or the connection was lost in mid-operation. */
+/**
+ * The broker could not be reached, or refused, or the connection was lost in mid-operation.
+ *
+ * @example
+ * ```ts
+ * import { Channel, ChannelConnectionError } from "@channelts/channel";
+ * import { rejects } from "node:assert/strict";
+ *
+ * const ch = new Channel({ connection: "amqp://localhost:1", retryTimeout: 0 });
+ * await rejects(ch.put("a value"), ChannelConnectionError);
+ * ```
+ */
 export class ChannelConnectionError extends ChannelError {
+  /** Its class, for who cannot use `instanceof`. */
   override readonly name = "ChannelConnectionError";
   /** The broker's address, without credentials. */
   readonly address: string;
   /** Whether waiting may help: false for a wrong password, a missing vhost, or something that is no broker. */
   readonly transient: boolean;
 
+  /**
+   * Makes an error; transports do, too.
+   *
+   * @param message what was tried, and what happened
+   * @param options what the error carries beside
+   */
   constructor(
     message: string,
     options: ChannelErrorOptions & { readonly address: string; readonly transient?: boolean },
@@ -75,19 +132,51 @@ export class ChannelConnectionError extends ChannelError {
   }
 }
 
-/** The configuration, a URI, a channel name or an option cannot be used. */
+/**
+ * The configuration, a URI, a channel name or an option cannot be used.
+ *
+ * @example
+ * ```ts
+ * import { Channel, ChannelConfigError } from "@channelts/channel";
+ * import { throws } from "node:assert/strict";
+ *
+ * throws(() => new Channel({ connection: "carrier-pigeon://roof" }), ChannelConfigError);
+ * ```
+ */
 export class ChannelConfigError extends ChannelError {
+  /** Its class, for who cannot use `instanceof`. */
   override readonly name = "ChannelConfigError";
 }
 
-/** A message that was received cannot be decoded. It carries the bytes, so that nothing is lost. */
+/**
+ * A message that was received cannot be decoded. It carries the bytes, so that nothing is lost.
+ *
+ * @example
+ * ```ts
+ * import { Channel, ChannelDecodeError } from "@channelts/channel";
+ *
+ * await using ch = new Channel<string>();
+ * await ch.put("foo");
+ * const value = await ch.get().catch((error) => {
+ *   if (!(error instanceof ChannelDecodeError)) throw error;
+ *   return error.bytes; // what some other program has sent
+ * });
+ * ```
+ */
 export class ChannelDecodeError extends ChannelError {
+  /** Its class, for who cannot use `instanceof`. */
   override readonly name = "ChannelDecodeError";
   /** The message as it was received. */
   readonly bytes: Uint8Array;
   /** The message's MIME content type; empty if it had none. */
   readonly contentType: string;
 
+  /**
+   * Makes an error; transports do, too.
+   *
+   * @param message what was tried, and what happened
+   * @param options what the error carries beside
+   */
   constructor(
     message: string,
     options: ChannelErrorOptions & { readonly bytes: Uint8Array; readonly contentType: string },
@@ -101,12 +190,29 @@ export class ChannelDecodeError extends ChannelError {
 /**
  * A channel inside a value cannot travel this way: it would reach less far than the channel that
  * carries it, or it names a broker that the receiving process has not configured.
+ *
+ * @example
+ * ```ts
+ * import { Channel, ChannelReferenceError } from "@channelts/channel";
+ * import { rejects } from "node:assert/strict";
+ *
+ * const here = new Channel({ connection: "memory:" });
+ * const everywhere = new Channel({ connection: "amqp://localhost:1" });
+ * await rejects(everywhere.put(here), ChannelReferenceError);
+ * ```
  */
 export class ChannelReferenceError extends ChannelError {
+  /** Its class, for who cannot use `instanceof`. */
   override readonly name = "ChannelReferenceError";
   /** The received message, where the error is a receiver's. */
   readonly bytes?: Uint8Array;
 
+  /**
+   * Makes an error; transports do, too.
+   *
+   * @param message what was tried, and what happened
+   * @param options what the error carries beside
+   */
   constructor(
     message: string,
     options: ChannelErrorOptions & { readonly bytes?: Uint8Array } = {},

@@ -7,6 +7,7 @@
 
 /** A value on its way: opaque bytes to every transport. */
 export interface Message {
+  /** The encoded value. */
   readonly body: Uint8Array;
   /** MIME type of `body`; empty if its sender gave none. */
   readonly contentType: string;
@@ -18,6 +19,7 @@ export interface Message {
  * connection is lost or the process killed before, the message is delivered again, to anyone.
  */
 export interface Delivery {
+  /** What was put. */
   readonly message: Message;
   /** Whether the message may have been delivered before. */
   readonly redelivered: boolean;
@@ -59,6 +61,7 @@ export interface LinkOptions {
   readonly retryTimeout: number;
   /** Aborted when nobody wants the link any more; `open` rejects then, if it is not done. */
   readonly signal: AbortSignal;
+  /** Who is told what happens to the channel. */
   readonly observer: LinkObserver;
 }
 
@@ -105,7 +108,9 @@ export interface Features {
 export interface Transport {
   /** Canonical and without credentials: what references carry. */
   readonly address: string;
+  /** How far its channels reach. */
   readonly reach: Reach;
+  /** What the conformance suite may ask of it. */
   readonly features: Features;
   /** Why the broker cannot be reached at the moment; undefined while all is well. */
   readonly trouble: Error | undefined;
