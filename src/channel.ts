@@ -1,10 +1,11 @@
 import { connectionFor, type ConnectionOption } from "./connections.ts";
 import { ChannelClosedError } from "./errors.ts";
-import { brand, Handle, type HandleOptions, setHandle } from "./handle.ts";
+import { Handle, type HandleOptions } from "./handle.ts";
 import { unpack } from "./message.ts";
 import { anonymousName, checkName, isAnonymous } from "./names.ts";
 import { checkMilliseconds, type OperationOptions } from "./operation.ts";
 import type { Reference } from "./reference.ts";
+import { brand, setHandle } from "./registry.ts";
 import type { Message } from "./transport.ts";
 
 /** What a channel is made from; every part may be left out. */

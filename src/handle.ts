@@ -4,15 +4,21 @@ import {
   ChannelClosedError,
   ChannelConnectionError,
   type ChannelError,
-  ChannelReferenceError,
   ChannelTimeoutError,
   type CloseReason,
   errorAnew,
   withValue,
 } from "./errors.ts";
 import { pack, type Parcel } from "./message.ts";
-import { checkOptions, Operation, type OperationOptions } from "./operation.ts";
-import type { Claim, Delivery, Link, Message } from "./transport.ts";
+import {
+  type Call,
+  checkOptions,
+  Operation,
+  type OperationOptions,
+  type Pending,
+} from "./operation.ts";
+import { Get, Put } from "./transfers.ts";
+import type { Link, Message } from "./transport.ts";
 import { closeTimeout, within } from "./within.ts";
 
 /** What a handle is made from. */
@@ -47,15 +53,15 @@ export class Handle implements Attached {
   /** Aborted where nobody waits for the attachment any more. */
   #unwanted: AbortController | undefined;
   /** The operations that wait for the attachment. */
-  readonly #wanting = new Set<Operation<unknown>>();
+  readonly #wanting = new Set<Pending>();
   /** Whether the channel has been attached to, and so has existed. */
   #existed = false;
   #closed: CloseReason | undefined;
   #closing: Promise<void> | undefined;
-  readonly #gets = new Set<Operation<unknown>>();
+  readonly #gets = new Set<Pending>();
   readonly #puts = new Set<Put>();
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
-  readonly #endings = new Set<Operation<unknown>>();
+  readonly #endings = new Set<Pending>();
   /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
   #latePut: Promise<void> | undefined;
 
@@ -85,7 +91,7 @@ export class Handle implements Attached {
     } catch (error) {
       return Promise.reject(withValue(error, value));
     }
-    const put = new Put(this.#puts, options, () => this.#late("put", options), owner, value);
+    const put = new Put(this.#call("put", owner, this.#puts, options), options, value);
     const link = this.#attachment?.link;
     if (
       link !== undefined && this.#latePut === undefined && !(parcel instanceof Promise) &&
@@ -149,10 +155,8 @@ export class Handle implements Attached {
     }
     const atOnce = options.timeout === 0;
     const get = new Operation<T>(
-      this.#gets,
+      this.#call("get", owner, this.#gets, options),
       atOnce ? { ...options, timeout: this.#attaching ? reachTimeout : Infinity } : options,
-      () => this.#late("get", options),
-      owner,
     );
     const claim = new Get(get, unpack);
     this.#withLink(get, atOnce ? 0 : undefined, (link) => {
@@ -170,13 +174,7 @@ export class Handle implements Attached {
   }
 
   depth(owner: object, options: OperationOptions): Promise<number> {
-    return this.#control(
-      "depth",
-      this.#gets,
-      owner,
-      options,
-      (attachment) => attachment.link.depth(),
-    );
+    return this.#control("depth", this.#gets, owner, options, ({ link }) => link.depth());
   }
 
   async closeAll(owner: object, options: OperationOptions): Promise<void> {
@@ -197,7 +195,7 @@ export class Handle implements Attached {
 
   #control<T>(
     action: string,
-    pending: Set<Operation<unknown>>,
+    pending: Set<Pending>,
     owner: object,
     options: OperationOptions,
     act: (attachment: Attachment) => Promise<T>,
@@ -207,12 +205,7 @@ export class Handle implements Attached {
     } catch (error) {
       return Promise.reject(error);
     }
-    const control = new Operation<T>(
-      pending,
-      options,
-      () => this.#late(action, options),
-      owner,
-    );
+    const control = new Operation<T>(this.#call(action, owner, pending, options), options);
     this.#attachFor(control).then(act).then(
       (result) => control.resolve(result),
       (error) => control.reject(errorAnew(error)),
@@ -227,8 +220,8 @@ export class Handle implements Attached {
 
   async #close(): Promise<void> {
     this.#closed ??= "close";
-    for (const get of this.#gets) get.giveUp(this.#closedError("get"));
-    for (const ending of this.#endings) ending.giveUp(this.#closedError("close"));
+    this.#giveUp(this.#gets);
+    this.#giveUp(this.#endings);
     await within(closeTimeout, this.#detach());
   }
 
@@ -254,10 +247,8 @@ export class Handle implements Attached {
   async terminate(reason: CloseReason): Promise<void> {
     this.#closed ??= reason;
     this.#attachment = undefined;
-    for (const get of this.#gets) get.giveUp(this.#closedError("get"));
-    for (const put of this.#puts) {
-      if (!put.isSent) put.giveUp(this.#closedError("put"));
-    }
+    this.#giveUp(this.#gets);
+    this.#giveUp([...this.#puts].filter((put) => !put.isSent));
     await this.#settlePuts();
   }
 
@@ -266,7 +257,20 @@ export class Handle implements Attached {
     if (this.#puts.size === 0) return;
     const settled = Promise.allSettled([...this.#puts].map((put) => put.promise));
     await within(closeTimeout, settled);
-    for (const put of this.#puts) put.giveUp(this.#closedError("put"));
+    this.#giveUp(this.#puts);
+  }
+
+  #giveUp(operations: Iterable<Pending>): void {
+    for (const operation of operations) operation.giveUp(this.#closedError(operation.action));
+  }
+
+  #call(
+    action: string,
+    owner: object,
+    pending: Set<Pending>,
+    options: OperationOptions,
+  ): Call {
+    return { action, owner, pending, timedOut: () => this.#late(action, options) };
   }
 
   #check(action: string, options: OperationOptions): void {
@@ -289,13 +293,12 @@ export class Handle implements Attached {
   }
 
   /** Attaches, for as long as some operation wants it: nothing is tried that nobody waits for. */
-  #attachFor<T>(operation: Operation<T>, retryTimeout?: number): Promise<Attachment> {
+  #attachFor(operation: Pending, retryTimeout?: number): Promise<Attachment> {
     this.#attaching ??= this.#startAttaching(retryTimeout);
     if (this.#attachment === undefined && !operation.settled) {
-      const wanted = operation as Operation<unknown>;
-      this.#wanting.add(wanted);
+      this.#wanting.add(operation);
       const settled = () => {
-        this.#wanting.delete(wanted);
+        this.#wanting.delete(operation);
         if (this.#wanting.size === 0 && this.#attachment === undefined) this.#stopAttaching();
       };
       operation.promise.then(settled, settled);
@@ -376,71 +379,3 @@ const outcomes: Readonly<Record<CloseReason, string>> = {
   delete: "was deleted",
   missing: "does not exist",
 };
-
-/** A put: what it rejects with carries the value. */
-class Put extends Operation<void> {
-  /** Whether the transport has it, so that it may arrive. */
-  isSent = false;
-  readonly #value: unknown;
-
-  constructor(
-    pending: Set<Put>,
-    options: OperationOptions,
-    timedOut: () => unknown,
-    owner: object,
-    value: unknown,
-  ) {
-    super(pending as Set<Operation<unknown>>, options, timedOut, owner);
-    this.#value = value;
-  }
-
-  protected override dress(reason: unknown): unknown {
-    return withValue(reason, this.#value);
-  }
-}
-
-/** A get that waits: it accepts a message as it hands the value over, and not before. */
-class Get<T> implements Claim {
-  readonly #operation: Operation<T>;
-  readonly #unpack: (message: Message) => T;
-
-  constructor(operation: Operation<T>, unpack: (message: Message) => T) {
-    this.#operation = operation;
-    this.#unpack = unpack;
-  }
-
-  deliver(delivery: Delivery): void {
-    if (this.#operation.settled) return delivery.release();
-    try {
-      this.#operation.resolve(this.#unpack(delivery.message));
-    } catch (error) {
-      this.#operation.reject(error);
-    }
-    delivery.accept();
-  }
-
-  reject(error: Error): void {
-    this.#operation.reject(error);
-  }
-}
-
-const handles = new WeakMap<object, Handle>();
-
-/** Names a channel's handle, for when the channel is met inside a value. */
-export function setHandle(channel: object, handle: Handle): void {
-  handles.set(channel, handle);
-}
-
-/** The handle of a channel; undefined for anything else. */
-export function handleOf(object: object): Handle | undefined {
-  const handle = handles.get(object);
-  if (handle === undefined && brand in object) {
-    throw new ChannelReferenceError(
-      "a channel that another copy of this library has made cannot travel; load the library once",
-    );
-  }
-  return handle;
-}
-
-/** Tells channels of any copy of this library. */
-export const brand: symbol = Symbol.for("@channelts/channel");

@@ -1,8 +1,9 @@
 import { CodecError, decode, encode } from "./codec/mod.ts";
 import type { Connection } from "./connections.ts";
 import { ChannelDecodeError, ChannelReferenceError } from "./errors.ts";
-import { type Handle, handleOf } from "./handle.ts";
+import type { Handle } from "./handle.ts";
 import { readReference, type Reference, referenceType, writeReference } from "./reference.ts";
+import { handleOf } from "./registry.ts";
 import type { Message } from "./transport.ts";
 
 /** RFC 8949. */

@@ -10,16 +10,32 @@ export interface OperationOptions {
   readonly signal?: AbortSignal;
 }
 
+/** An operation, whatever it resolves with. */
+export type Pending = Pick<Operation<unknown>, "action" | "promise" | "settled" | "giveUp">;
+
+/** Whose call an operation is. */
+export interface Call {
+  /** What is done, for errors. */
+  readonly action: string;
+  /** What is not collected before the operation has settled. */
+  readonly owner: object;
+  /** Where the operation is listed while it waits. */
+  readonly pending: Set<Pending>;
+  /** Makes the error for a timeout. */
+  readonly timedOut: () => unknown;
+}
+
 /**
  * One call that may wait. It settles once: by its result, or by what comes first of its timeout, its
  * signal, and the closing of its handle. All timers and abort listeners of the library are here.
  */
 export class Operation<T> {
   readonly promise: Promise<T>;
+  readonly action: string;
   /** Called where the operation is given up, before it rejects: withdraws what it waits for. */
   onGiveUp: (() => void) | undefined;
   readonly owner: object;
-  readonly #pending: Set<Operation<unknown>>;
+  readonly #pending: Set<Pending>;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: (() => void) | undefined;
   #resolve!: (value: T) => void;
@@ -27,24 +43,15 @@ export class Operation<T> {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #settled = false;
 
-  /**
-   * @param pending where the operation is listed while it waits
-   * @param timedOut makes the error for a timeout
-   * @param owner what is not collected before the operation has settled
-   */
-  constructor(
-    pending: Set<Operation<unknown>>,
-    { timeout, signal }: OperationOptions,
-    timedOut: () => unknown,
-    owner: object,
-  ) {
+  constructor({ action, owner, pending, timedOut }: Call, { timeout, signal }: OperationOptions) {
+    this.action = action;
     this.owner = owner;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
     this.#pending = pending;
-    pending.add(this as Operation<unknown>);
+    pending.add(this);
     if (timeout !== undefined && timeout !== Infinity) {
       this.#startTimer(performance.now() + timeout, timedOut);
     }
@@ -84,7 +91,7 @@ export class Operation<T> {
   #settle(): boolean {
     if (this.#settled) return false;
     this.#settled = true;
-    this.#pending.delete(this as Operation<unknown>);
+    this.#pending.delete(this);
     if (this.#timer !== undefined) clearTimeout(this.#timer);
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
     return true;
