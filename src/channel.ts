@@ -30,6 +30,9 @@ export interface ChannelOptions {
   readonly expires?: number;
 }
 
+/** How Node and Bun, and Deno, ask an object what to print of it. */
+const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.customInspect")];
+
 /**
  * A handle on a channel: values that are put into it are got from it, wherever the other end is.
  *
@@ -58,6 +61,12 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
 
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
+    const inspect = function (this: Channel) {
+      return `Channel(${this.#handle.title}${this.closed ? ", closed" : ""})`;
+    };
+    for (const symbol of inspectors) {
+      Object.defineProperty(this.prototype, symbol, { value: inspect });
+    }
   }
 
   /**

@@ -1,5 +1,5 @@
 import { type Attached, Attachment } from "./attachment.ts";
-import { settings } from "./config.ts";
+import { type Settings, settings } from "./config.ts";
 import { withoutCredentials } from "./credentials.ts";
 import { ChannelConfigError } from "./errors.ts";
 import type { LinkOptions, Reach, Transport } from "./transport.ts";
@@ -131,8 +131,18 @@ export function connectionTo(address: string): Connection | undefined {
 
 function configured(): Connection | Promise<Connection> {
   const found = settings();
-  if (!(found instanceof Promise)) return fromUri(found.uri, found.retryTimeout);
-  return found.then(({ uri, retryTimeout }) => byDefault = fromUri(uri, retryTimeout));
+  return found instanceof Promise
+    ? found.then((settings) => byDefault = fromSettings(settings))
+    : fromSettings(found);
+}
+
+function fromSettings({ uri, retryTimeout, source }: Settings): Connection {
+  try {
+    return fromUri(uri, retryTimeout);
+  } catch (error) {
+    if (!(error instanceof ChannelConfigError)) throw error;
+    throw new ChannelConfigError(`${source}: ${error.message}`, { cause: error });
+  }
 }
 
 function fromUri(uri: string, retryTimeout?: number): Connection {

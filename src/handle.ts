@@ -337,14 +337,15 @@ export class Handle implements Attached {
     return this.#attachment = attachment;
   }
 
-  get #title(): string {
+  /** Name and address, for people. */
+  get title(): string {
     const { connection } = this;
     return connection instanceof Promise ? this.name : `${this.name} on ${connection.address}`;
   }
 
   #closedError(action: string): ChannelClosedError {
     const reason = this.#closed!;
-    return new ChannelClosedError(`${action}: channel ${this.#title} ${outcomes[reason]}`, {
+    return new ChannelClosedError(`${action}: channel ${this.title} ${outcomes[reason]}`, {
       reason,
     });
   }
@@ -356,13 +357,13 @@ export class Handle implements Attached {
     if (broker === undefined || broker.trouble !== undefined) {
       const address = broker?.address ?? "";
       return new ChannelConnectionError(
-        `${action}: channel ${this.#title} could not be reached within ${timeout} ms`,
+        `${action}: channel ${this.title} could not be reached within ${timeout} ms`,
         { address, cause: broker?.trouble },
       );
     }
     const outcome = action === "get" ? "nothing arrived" : "no confirmation came";
     return new ChannelTimeoutError(
-      `${action}: channel ${this.#title}: ${outcome} within ${timeout} ms`,
+      `${action}: channel ${this.title}: ${outcome} within ${timeout} ms`,
     );
   }
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { inspect } from "node:util";
 import {
   Channel,
   ChannelClosedError,
@@ -355,3 +356,9 @@ async function collector(): Promise<(() => Promise<void>) | undefined> {
     return undefined;
   }
 }
+
+Deno.test("a channel that is printed shows its name and where it is, and no credentials", () => {
+  const ch = new Channel({ name: "jobs", connection: "amqp://user:hunter2@localhost:1" });
+  assert.equal(inspect(ch), "Channel(jobs on amqp://localhost:1/%2F)");
+  assert.equal(inspect({ ch }).includes("hunter2"), false);
+});
