@@ -241,7 +241,6 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
         retryTimeout,
         lease: defaultLease,
         create: true,
-        anonymous: true,
         owned: true,
       }),
     );
@@ -345,7 +344,7 @@ function fromReference({ name, connection }: Reference, met: Map<string, Channel
     const anonymous = isAnonymous(name);
     const lease = anonymous ? defaultLease : undefined;
     const create = !anonymous;
-    channel = adopt(new Handle({ name, connection, lease, create, anonymous, owned: false }));
+    channel = adopt(new Handle({ name, connection, lease, create, owned: false }));
     met.set(key, channel);
   }
   return channel;
@@ -362,7 +361,6 @@ function handleOptions(options: ChannelOptions): HandleOptions {
     retryTimeout,
     lease: expires ?? (name === undefined ? defaultLease : undefined),
     create: true,
-    anonymous: name === undefined,
     owned: name === undefined,
   };
 }

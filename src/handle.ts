@@ -31,8 +31,6 @@ export interface HandleOptions {
   readonly lease?: number | undefined;
   /** Whether to create the channel where it is missing. */
   readonly create: boolean;
-  /** Whether nobody else can know the channel before a reference brings them its name. */
-  readonly anonymous: boolean;
   /** Whether disposing the handle deletes the channel. */
   readonly owned: boolean;
 }
@@ -132,12 +130,13 @@ export class Handle implements Attached {
     link.put(message).then(() => put.resolve(), (error) => put.reject(error));
   }
 
-  /** Whether a reference to the channel means something to its receiver. */
+  /** Whether a receiver of the channel's name finds it, or would create it as this handle does. */
   get #isKnown(): boolean {
-    return !this.#options.anonymous || !this.#options.create || this.#existed;
+    const { create, lease } = this.#options;
+    return this.#existed || !create || lease === undefined;
   }
 
-  /** Creates an anonymous channel before its name travels, for a receiver only attaches. */
+  /** Creates a channel before its name travels, for a receiver does not know how. */
   async #makeKnown(carrying: Put): Promise<void> {
     if (!this.#isKnown) await this.#attachFor(carrying);
   }

@@ -221,6 +221,23 @@ test("a memory channel is refused by amqp, also deep inside a value", async (sce
   assert.equal(await ch.depth(), 0);
 });
 
+test("a channel that expires exists as such before its name travels", async (scene) => {
+  const carrier = scene.channel<Channel>();
+  const leased = scene.own(
+    new Channel({ name: `${carrier.name} leased`, connection: broker!, expires: 60_000 }),
+  );
+  await carrier.put(leased);
+  assert.equal(await setup.exists(leased.name), true);
+  const received = await carrier.get();
+  await received.depth(); // what would create it without a lease
+  await client(async (raw) => {
+    const channel = await raw.channel(); // refused with 406, were it declared otherwise
+    await channel.queueDeclare(leased.name, { durable: true }, { "x-expires": 60_000 });
+  });
+  await received.close();
+  await leased.delete();
+});
+
 const closedPort = async () => `amqp://user:hunter2@127.0.0.1:${(await freePorts(1))[0]}`;
 
 const attempts: [string, number, (ch: Channel<string>) => Promise<unknown>][] = [
