@@ -95,9 +95,11 @@ export class Attachment implements LinkObserver {
 
   /** @param settled when the handles need the link no more */
   async #closeAfter(settled: Promise<unknown>): Promise<void> {
-    await within(closeTimeout, this.opened.catch(() => {}));
+    const opened = this.opened.catch(() => {});
+    await within(closeTimeout, opened);
     await settled;
     if (this.link !== undefined) await within(closeTimeout, this.link.close());
+    else opened.then(() => this.link?.close()); // too late for anyone to wait
   }
 
   #close(settled: Promise<unknown> = Promise.resolve()): void {

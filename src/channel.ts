@@ -24,8 +24,9 @@ export interface ChannelOptions {
   /** Milliseconds for which a broker that cannot be reached is tried again; 10,000 unless configured. */
   readonly retryTimeout?: number;
   /**
-   * Milliseconds for which the channel outlives its use. Default: 1,800,000 (30 minutes) for a
-   * channel without a name; a named channel lasts until it is deleted.
+   * Milliseconds, 100 or more, for which the channel outlives its use. Default: 1,800,000 (30 minutes)
+   * for a channel without a name; a named channel lasts until it is deleted. A handle on it counts as
+   * use; with less than the default, only one that was made with this option does, not a reference.
    */
   readonly expires?: number;
 }
@@ -354,12 +355,14 @@ function handleOptions(options: ChannelOptions): HandleOptions {
   const { name, connection, retryTimeout, expires } = options;
   if (name !== undefined) checkName(name);
   if (retryTimeout !== undefined) checkMilliseconds("retryTimeout", retryTimeout);
-  if (expires !== undefined) checkMilliseconds("expires", expires, 1, 2 ** 31 - 1);
+  if (expires !== undefined) checkMilliseconds("expires", expires, 100, 2 ** 31 - 1);
   return {
     name: name ?? anonymousName(),
     connection: connectionFor(connection),
     retryTimeout,
-    lease: expires ?? (name === undefined ? defaultLease : undefined),
+    lease: expires === undefined
+      ? name === undefined ? defaultLease : undefined
+      : Math.round(expires),
     create: true,
     owned: name === undefined,
   };

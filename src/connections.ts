@@ -1,7 +1,7 @@
 import { type Attached, Attachment } from "./attachment.ts";
 import { type Settings, settings } from "./config.ts";
 import { withoutCredentials } from "./credentials.ts";
-import { ChannelConfigError } from "./errors.ts";
+import { ChannelConfigError, ChannelConnectionError } from "./errors.ts";
 import type { LinkOptions, Reach, Transport } from "./transport.ts";
 import { parseAmqpUri } from "./transports/amqp/uri.ts";
 import { parseMemoryUri } from "./transports/memory_uri.ts";
@@ -73,14 +73,23 @@ export class Connection {
     options: Omit<LinkOptions, "observer" | "signal">,
     signal: AbortSignal,
   ): Promise<Attachment> {
+    const deadline = performance.now() + options.retryTimeout;
     for (;;) {
       let attachment = this.#attachments.get(name);
       if (attachment?.closing !== undefined) {
         await attachment.closing;
         continue;
       }
-      attachment ??= this.#open(name, options);
-      await attachment.awaited(signal);
+      const isJoining = attachment !== undefined;
+      const retryTimeout = Math.max(Math.ceil(deadline - performance.now()), 0);
+      attachment ??= this.#open(name, { ...options, retryTimeout });
+      try {
+        await attachment.awaited(signal);
+      } catch (error) {
+        // Who opened it may have been less patient.
+        if (isJoining && isTransient(error) && performance.now() < deadline) continue;
+        throw error;
+      }
       // Events of the past, such as a closeAll before this handle was made, are not for it.
       if (attachment.isShared) await attachment.link.catchUp();
       if (attachment.closing !== undefined) continue;
@@ -103,6 +112,10 @@ export class Connection {
     this.#attachments.set(name, attachment);
     return attachment;
   }
+}
+
+function isTransient(error: unknown): boolean {
+  return error instanceof ChannelConnectionError && error.transient;
 }
 
 /** Every connection that this process has configured, by what identifies it. */

@@ -155,10 +155,10 @@ export class Handle implements Attached {
     const atOnce = options.timeout === 0;
     const get = new Operation<T>(
       this.#call("get", owner, this.#gets, options),
-      atOnce ? { ...options, timeout: this.#attaching ? reachTimeout : Infinity } : options,
+      atOnce ? { ...options, timeout: reachTimeout } : options,
     );
     const claim = new Get(get, unpack);
-    this.#withLink(get, atOnce ? 0 : undefined, (link) => {
+    this.#withLink(get, (link) => {
       if (atOnce) {
         link.tryTake().then(
           (delivery) => delivery ? claim.deliver(delivery) : get.reject(this.#late("get", options)),
@@ -225,7 +225,7 @@ export class Handle implements Attached {
   }
 
   async #detach(): Promise<void> {
-    await this.#settlePuts();
+    await this.#settle();
     const attachment = this.#attachment ?? await this.#attaching?.catch(() => undefined);
     await attachment?.remove(this);
   }
@@ -248,14 +248,14 @@ export class Handle implements Attached {
     this.#attachment = undefined;
     this.#giveUp(this.#gets);
     this.#giveUp([...this.#puts].filter((put) => !put.isSent));
-    await this.#settlePuts();
+    await this.#settle();
   }
 
-  /** Gives the transport a moment to answer for what was put. */
-  async #settlePuts(): Promise<void> {
-    if (this.#puts.size === 0) return;
-    const settled = Promise.allSettled([...this.#puts].map((put) => put.promise));
-    await within(closeTimeout, settled);
+  /** Gives the transport a moment to answer for what it was told. */
+  async #settle(): Promise<void> {
+    const told: Pending[] = [...this.#puts, ...this.#endings];
+    if (told.length === 0) return;
+    await within(closeTimeout, Promise.allSettled(told.map(({ promise }) => promise)));
     this.#giveUp(this.#puts);
   }
 
@@ -279,21 +279,17 @@ export class Handle implements Attached {
   }
 
   /** Calls `use` with the link, at once where it is open; a failure to open it is the operation's. */
-  #withLink<T>(
-    operation: Operation<T>,
-    retryTimeout: number | undefined,
-    use: (link: Link) => void,
-  ): void {
+  #withLink<T>(operation: Operation<T>, use: (link: Link) => void): void {
     if (this.#attachment !== undefined) return use(this.#attachment.link);
-    this.#attachFor(operation, retryTimeout).then(
+    this.#attachFor(operation).then(
       ({ link }) => operation.settled || use(link),
       (error) => operation.reject(errorAnew(error)),
     );
   }
 
   /** Attaches, for as long as some operation wants it: nothing is tried that nobody waits for. */
-  #attachFor(operation: Pending, retryTimeout?: number): Promise<Attachment> {
-    this.#attaching ??= this.#startAttaching(retryTimeout);
+  #attachFor(operation: Pending): Promise<Attachment> {
+    this.#attaching ??= this.#startAttaching();
     if (this.#attachment === undefined && !operation.settled) {
       this.#wanting.add(operation);
       const settled = () => {
@@ -305,9 +301,9 @@ export class Handle implements Attached {
     return this.#attaching;
   }
 
-  #startAttaching(retryTimeout: number | undefined): Promise<Attachment> {
+  #startAttaching(): Promise<Attachment> {
     this.#unwanted = new AbortController();
-    const attaching = this.#attach(retryTimeout, this.#unwanted.signal);
+    const attaching = this.#attach(this.#unwanted.signal);
     attaching.catch(() => {
       if (this.#attaching === attaching) this.#attaching = undefined;
     });
@@ -319,10 +315,11 @@ export class Handle implements Attached {
     this.#attaching = undefined;
   }
 
-  async #attach(retryTimeout: number | undefined, signal: AbortSignal): Promise<Attachment> {
+  async #attach(signal: AbortSignal): Promise<Attachment> {
     const { create, lease } = this.#options;
     const connection = await this.connection;
-    retryTimeout ??= this.#options.retryTimeout ?? connection.retryTimeout ?? defaultRetryTimeout;
+    const retryTimeout = this.#options.retryTimeout ?? connection.retryTimeout ??
+      defaultRetryTimeout;
     const attachment = await connection.attach(this, this.name, {
       create,
       retryTimeout,
@@ -370,7 +367,7 @@ export class Handle implements Attached {
 /** Milliseconds for which a broker that cannot be reached is tried again. */
 const defaultRetryTimeout = 10_000;
 
-/** Milliseconds that a get which does not wait for a value gives a broker that others try to reach. */
+/** Milliseconds that a get which does not wait for a value waits for its broker. */
 const reachTimeout = 1000;
 
 const outcomes: Readonly<Record<CloseReason, string>> = {

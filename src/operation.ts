@@ -98,7 +98,7 @@ export class Operation<T> {
   }
 
   #startTimer(deadline: number, timedOut: () => unknown): void {
-    const wait = Math.min(deadline - performance.now(), longestTimer);
+    const wait = Math.min(Math.max(deadline - performance.now(), 0), longestTimer);
     this.#timer = setTimeout(() => {
       if (deadline - performance.now() >= 1) this.#startTimer(deadline, timedOut);
       else this.giveUp(timedOut());

@@ -8,6 +8,7 @@ import {
   ChannelConnectionError,
   ChannelError,
   ChannelReferenceError,
+  ChannelTimeoutError,
 } from "../mod.ts";
 import { testTransport } from "./conformance.ts";
 import { getAll, numbers, rejection, type Setup, soon, suite, until } from "./conformance/scene.ts";
@@ -236,6 +237,37 @@ test("a channel that expires exists as such before its name travels", async (sce
   });
   await received.close();
   await leased.delete();
+});
+
+for (const channelMax of [4, 20]) {
+  test(`fifty gets wait on a connection of ${channelMax} AMQP channels`, async (scene) => {
+    const connection = uri((url) => url.searchParams.set("channel_max", String(channelMax)));
+    const id = crypto.randomUUID();
+    const channels = numbers(50).map((n) =>
+      scene.own(new Channel<number>({ name: `${id} ${n}`, connection }))
+    );
+    const gets = channels.map((ch) => ch.get());
+    await Promise.all(channels.map((ch, n) => ch.put(n)));
+    assert.deepEqual(await soon(Promise.all(gets), 10_000), numbers(50));
+    await Promise.all(channels.map((ch) => ch.delete()));
+  });
+}
+
+test("a getter that gives up again and again gets all in order", async (scene) => {
+  const ch = scene.channel<number>();
+  const [count, got] = [400, [] as number[]];
+  assert.equal(await ch.depth(), 0); // attached: a timeout is one from here on
+  const putting = (async () => {
+    for (let n = 0; n < count; n++) await ch.put(n);
+  })();
+  while (got.length < count) {
+    await ch.get({ timeout: 0.1 + Math.random() * 4 }).then((n) => got.push(n), (error) => {
+      if (!(error instanceof ChannelTimeoutError)) throw error;
+    });
+    if (got.length % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 16));
+  }
+  await putting;
+  assert.deepEqual(got, numbers(count));
 });
 
 const closedPort = async () => `amqp://user:hunter2@127.0.0.1:${(await freePorts(1))[0]}`;

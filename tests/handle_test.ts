@@ -172,7 +172,7 @@ Deno.test("making a handle opens nothing, and many handles share one link", asyn
 Deno.test("an option reaches the transport, and an anonymous channel is leased", async () => {
   const stage = new Stage();
   const handles = [
-    new Channel({ name: "a", connection: stage, retryTimeout: 5, expires: 77 }),
+    new Channel({ name: "a", connection: stage, retryTimeout: 5, expires: 177 }),
     new Channel({ name: "b", connection: stage }),
     new Channel({ connection: stage }),
   ];
@@ -183,7 +183,7 @@ Deno.test("an option reaches the transport, and an anonymous channel is leased",
     retryTimeout,
   }));
   assert.deepEqual(seen, [
-    { create: true, lease: 77, retryTimeout: 5 },
+    { create: true, lease: 177, retryTimeout: 5 },
     { create: true, lease: undefined, retryTimeout: 10_000 },
     { create: true, lease: 1_800_000, retryTimeout: 10_000 },
   ]);

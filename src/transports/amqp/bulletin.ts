@@ -36,8 +36,9 @@ export class Bulletin {
     this.#listeners.set(exchange, listener);
   }
 
-  unlisten(exchange: string, listener: (event: Uint8Array) => void): void {
-    if (this.#listeners.get(exchange) === listener) this.#listeners.delete(exchange);
+  /** Whether `listener` was the one that listens. */
+  unlisten(exchange: string, listener: (event: Uint8Array) => void): boolean {
+    return this.#listeners.get(exchange) === listener && this.#listeners.delete(exchange);
   }
 
   /**

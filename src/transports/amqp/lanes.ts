@@ -7,11 +7,30 @@ export class Lane {
   readonly channel: AMQPChannel;
   readonly ledger: Ledger;
   users = 0;
+  /** Whether it is not to be used again. */
+  isBroken = false;
   #confirming: Promise<void> | undefined;
+  #lastRequest: Promise<unknown> = Promise.resolve();
 
   constructor(channel: AMQPChannel, wire: Wire) {
     this.channel = channel;
     this.ledger = new Ledger(channel, (work) => wire.atEndOfTurn(work));
+  }
+
+  /**
+   * Makes requests of this lane one after the other. The client takes answers in the order of its
+   * requests, yet RabbitMQ's to basic.consume and basic.cancel come from the queue, and others overtake.
+   */
+  request<T>(make: () => Promise<T>): Promise<T> {
+    const made = this.#lastRequest.then(make);
+    this.#lastRequest = made.catch(() => {});
+    return made;
+  }
+
+  /** Resolves when the broker has read all that was settled here. */
+  async settle(): Promise<void> {
+    this.ledger.flush();
+    await this.request(() => this.channel.prefetch(1));
   }
 
   /** Lets the broker confirm what is published here; only once, for it starts the client's count anew. */
@@ -25,13 +44,20 @@ export class Lane {
  *
  * A lane is lent to one user, as an error closes it with all that runs on it. Only where the broker
  * allows no more of them do receivers share; a topology change, which errors often, waits instead.
+ *
+ * Invariants: no more lanes are open, opening or closing than the broker allows; some of them are
+ * never lent for receiving, so that a topology change never waits for a message. Whoever waits is
+ * woken by every lane that can be shared, is given back, closed, or fails to open.
  */
 export class Lanes {
   readonly #wire: Wire;
   readonly #idle: Lane[] = [];
   /** Lent for receiving, the longest-lent first. */
   readonly #receiving = new Set<Lane>();
-  readonly #waiting: (() => void)[] = [];
+  /** How many are lent for receiving, or about to be. */
+  #receivers = 0;
+  #waiting: (() => void)[] = [];
+  /** How many are open, opening or closing. */
   #open = 0;
 
   constructor(wire: Wire) {
@@ -40,20 +66,23 @@ export class Lanes {
 
   /** A lane for as long as messages are expected on it. */
   async lendForReceiving(): Promise<Lane> {
-    const lane = this.#open < this.#limit - reserve || this.#idle.length > 0
-      ? await this.#take()
-      : this.#leastUsed() ?? await this.#take();
-    lane.users++;
-    this.#receiving.delete(lane);
-    this.#receiving.add(lane);
-    return lane;
+    for (;;) {
+      const lane = this.#receivers < this.#limit - this.#reserve
+        ? await this.#takeForReceiving()
+        : this.#leastUsed();
+      if (lane !== undefined) {
+        lane.users++;
+        this.#receiving.delete(lane);
+        this.#receiving.add(lane);
+        this.wake(); // those who would share it
+        return lane;
+      }
+      await this.#change();
+    }
   }
 
   /** Runs `use` with a lane that nobody else uses. */
   async with<T>(use: (channel: AMQPChannel, lane: Lane) => Promise<T>): Promise<T> {
-    while (this.#idle.length === 0 && this.#open >= this.#limit) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
     const lane = await this.#take();
     lane.users++;
     try {
@@ -66,34 +95,58 @@ export class Lanes {
   giveBack(lane: Lane): void {
     lane.ledger.flush();
     if (--lane.users > 0) return;
-    this.#receiving.delete(lane);
+    if (this.#receiving.delete(lane)) this.#receivers--;
     if (lane.channel.closed) this.#open--;
-    else if (this.#idle.length < keepIdle) this.#idle.push(lane);
-    else {
-      this.#close(lane);
-      this.#open--;
-    }
-    this.#waiting.shift()?.();
+    else if (lane.isBroken || this.#idle.length >= keepIdle) this.#close(lane);
+    else this.#idle.push(lane);
+    this.wake();
   }
 
   /** Gives a lane back on which something went wrong; what it has on loan goes to others. */
   discard(lane: Lane): void {
-    lane.ledger.flush();
-    if (lane.users === 1 && !lane.channel.closed) this.#close(lane);
+    lane.isBroken = true;
     this.giveBack(lane);
   }
 
+  /** Lets everyone who waits look again, as when the connection is lost. */
+  wake(): void {
+    for (const resume of this.#waiting.splice(0)) resume();
+  }
+
   #close(lane: Lane): void {
-    lane.channel.close().catch(() => {});
+    const closed = () => {
+      this.#open--;
+      this.wake();
+    };
+    lane.channel.close().then(closed, closed);
+  }
+
+  async #takeForReceiving(): Promise<Lane> {
+    this.#receivers++;
+    try {
+      return await this.#take();
+    } catch (error) {
+      this.#receivers--;
+      this.wake();
+      throw error;
+    }
   }
 
   async #take(): Promise<Lane> {
     for (;;) {
       const lane = this.#idle.pop();
-      if (lane === undefined) break;
-      if (!lane.channel.closed) return lane;
-      this.#open--;
+      if (lane !== undefined) {
+        if (!lane.channel.closed) return lane;
+        this.#open--;
+      } else if (this.#open < this.#limit) {
+        return await this.#openLane();
+      } else {
+        await this.#change();
+      }
     }
+  }
+
+  async #openLane(): Promise<Lane> {
     this.#open++;
     try {
       const channel = await this.#wire.channel();
@@ -101,6 +154,7 @@ export class Lanes {
       return new Lane(channel, this.#wire);
     } catch (error) {
       this.#open--;
+      this.wake();
       throw error;
     }
   }
@@ -108,20 +162,26 @@ export class Lanes {
   /** In turn, which comes to the least used, as lanes are given back in turn. */
   #leastUsed(): Lane | undefined {
     for (const lane of this.#receiving) {
-      if (!lane.channel.closed) return lane;
+      if (!lane.channel.closed && !lane.isBroken) return lane;
     }
+  }
+
+  async #change(): Promise<void> {
+    if (this.#wire.closed) throw new Error("the connection is closed");
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   /** RabbitMQ's default is 2,047 for each connection; 0 means no limit but the numbering's. */
   get #limit(): number {
-    return (this.#wire.channelMax || 65_535) - ownChannels;
+    return Math.max((this.#wire.channelMax || 65_535) - ownChannels, 2);
+  }
+
+  get #reserve(): number {
+    return Math.min(16, this.#limit >> 1);
   }
 }
 
 /** AMQP channels that the connection uses beside its lanes: for puts, and for announcements. */
 const ownChannels = 2;
-
-/** Lanes that are not for receiving, so that a topology change never waits for a message. */
-const reserve = 16;
 
 const keepIdle = 32;

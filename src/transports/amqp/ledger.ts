@@ -15,6 +15,8 @@ export class Ledger {
   #accepted: number[] = [];
   #released: number[] = [];
   #scheduled = false;
+  /** Whether anything was released since this was last asked. */
+  #hasReleased = false;
 
   /** @param atEndOfTurn runs what is to be sent with all else of this turn of the event loop */
   constructor(channel: AMQPChannel, atEndOfTurn: (work: () => void) => void) {
@@ -29,7 +31,15 @@ export class Ledger {
     else this.#flushSoon();
   }
 
+  /** Whether anything was released here since the last call. */
+  get hasReleased(): boolean {
+    const hasReleased = this.#hasReleased;
+    this.#hasReleased = false;
+    return hasReleased;
+  }
+
   release(tag: number): void {
+    this.#hasReleased = true;
     this.#released.push(tag);
     this.#flushSoon();
   }

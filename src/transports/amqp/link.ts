@@ -1,5 +1,6 @@
 import { clearInterval, setInterval } from "node:timers";
 import { ChannelClosedError, ChannelError } from "../../errors.ts";
+import { Fifo } from "../../fifo.ts";
 import type { Claim, Delivery, Link, LinkOptions, Message } from "../../transport.ts";
 import { notFound, refusedBy, replyCode } from "./failure.ts";
 import { Unroutable } from "./publisher.ts";
@@ -20,28 +21,38 @@ interface Attached {
 export class AmqpLink implements Link {
   readonly #name: string;
   readonly #options: LinkOptions;
-  readonly #connect: () => Promise<Session>;
+  readonly #connect: (signal: AbortSignal) => Promise<Session>;
+  /** Aborted when the link is closed, or wanted no more before it is open. */
+  readonly #ended = new AbortController();
   #attached: Attached | undefined;
   #attaching: Promise<Attached> | undefined;
   /** Puts that wait for a connection, to be sent in their order before any other. */
   readonly #latePuts: ((session: Session) => void)[] = [];
+  /** Claims that wait for a connection. */
+  readonly #lateClaims = new Fifo<Claim>();
   #isGone = false;
   #isDeletedHere = false;
   #isClosed = false;
-  #failures = 0;
   #renewal: ReturnType<typeof setInterval> | undefined;
 
-  private constructor(name: string, options: LinkOptions, connect: () => Promise<Session>) {
+  private constructor(
+    name: string,
+    options: LinkOptions,
+    connect: (signal: AbortSignal) => Promise<Session>,
+  ) {
     this.#name = name;
     this.#options = options;
     this.#connect = connect;
+    const { signal } = options;
+    signal.addEventListener("abort", () => this.#ended.abort(signal.reason), { once: true });
+    if (signal.aborted) this.#ended.abort(signal.reason);
   }
 
   /** @param connect the connection, or a ChannelConnectionError when the retry timeout is over */
   static async open(
     name: string,
     options: LinkOptions,
-    connect: () => Promise<Session>,
+    connect: (signal: AbortSignal) => Promise<Session>,
   ): Promise<AmqpLink> {
     const link = new AmqpLink(name, options, connect);
     await link.#attach();
@@ -75,11 +86,12 @@ export class AmqpLink implements Link {
 
   take(claim: Claim): void {
     if (this.#session !== undefined) return this.#attached!.source.take(claim);
-    this.#attach().then(({ source }) => source.take(claim), (error) => claim.reject(error));
+    this.#lateClaims.push(claim);
+    this.#attach().catch((error) => this.#lateClaims.remove(claim) && claim.reject(error));
   }
 
   withdraw(claim: Claim): boolean {
-    return this.#attached?.source.withdraw(claim) ?? false;
+    return this.#lateClaims.remove(claim) || (this.#attached?.source.withdraw(claim) ?? false);
   }
 
   async tryTake(): Promise<Delivery | undefined> {
@@ -117,24 +129,32 @@ export class AmqpLink implements Link {
   async delete(): Promise<void> {
     const { session } = await this.#attach();
     const name = this.#name;
-    await this.#run("delete", session, async () => {
+    this.#isGone = true; // that the queue goes is no news
+    try {
+      // The queue goes first: who hears of the end may begin anew at once, and put into it.
+      await topology.deleteQueue(session, name);
       await topology.announce(session, name, deletion, session.publisher.nextId());
-      await topology.remove(session, name);
-    });
-    this.#isGone = this.#isDeletedHere = true;
+      await topology.deleteExchange(session, name);
+    } catch (error) {
+      this.#isGone = false;
+      throw this.#explain("delete", session, error);
+    }
+    this.#isDeletedHere = true;
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#renewal);
-    const attached = this.#attached ?? await this.#attaching?.catch(() => undefined);
-    if (attached === undefined) return;
-    const { session, source } = attached;
-    session.bulletin.unlisten(this.#name, this.#hear);
+    this.#ended.abort(new Error("the link is closed"));
+    await this.#attaching?.catch(() => {});
+    if (this.#attached === undefined) return;
+    const { session, source } = this.#attached;
+    // A newer link on the same name uses the same binding.
+    const isBound = session.bulletin.unlisten(this.#name, this.#hear);
     session.offLost(this.#onLost);
     if (session.isLost) return;
     await session.holding(source.close());
-    if (!this.#isDeletedHere) await topology.detach(session, this.#name).catch(() => {});
+    if (isBound && !this.#isDeletedHere) await topology.detach(session, this.#name).catch(() => {});
   }
 
   /** The live connection that the link is attached on. */
@@ -152,18 +172,29 @@ export class AmqpLink implements Link {
   }
 
   async #attachAnew(): Promise<Attached> {
-    const session = await this.#connect();
+    const session = await this.#connect(this.#ended.signal);
     session.bulletin.listen(this.#name, this.#hear);
-    const exists = await this.#run(
-      "attach",
-      session,
-      () => topology.attach(session, this.#name, this.#options),
-    );
-    if (!exists) throw this.#gone("attach", "missing");
+    try {
+      const exists = await this.#run(
+        "attach",
+        session,
+        () => topology.attach(session, this.#name, this.#options),
+      );
+      if (!exists) throw this.#gone("attach", "missing");
+      if (session.isLost) throw session.lossError("attach");
+    } catch (error) {
+      session.bulletin.unlisten(this.#name, this.#hear);
+      throw error;
+    }
     session.onLost(this.#onLost);
-    const source = new Source(session, this.#name, (error) => this.#onFailure(error));
+    const source = new Source(
+      session,
+      this.#name,
+      (error, inARow) => this.#onFailure(error, inARow),
+    );
     this.#attached = { session, source };
     for (const put of this.#latePuts.splice(0)) put(session);
+    for (let claim; (claim = this.#lateClaims.shift()) !== undefined;) source.take(claim);
     return this.#attached;
   }
 
@@ -179,15 +210,14 @@ export class AmqpLink implements Link {
   };
 
   /** The source stopped: the queue was deleted, or the broker ended the consumer or its AMQP channel alone. */
-  async #onFailure(error: unknown): Promise<void> {
+  async #onFailure(error: unknown, inARow: number): Promise<void> {
     const { session, source } = this.#attached!;
     if (session.isLost || this.#isClosed) return;
     const exists = await topology.depth(session, this.#name).catch(() => 0) !== undefined;
     if (session.isLost || this.#isClosed) return;
     if (!exists) {
       this.#gone("get");
-    } else if (++this.#failures > mostFailures) {
-      this.#failures = 0;
+    } else if (inARow > mostFailures) {
       for (const claim of source.withdrawAll()) claim.reject(this.#explain("get", session, error));
     } else {
       source.resume();

@@ -10,43 +10,66 @@ export class Unroutable extends Error {}
  * back before its confirmation does (https://www.rabbitmq.com/docs/confirms).
  */
 export class Publisher {
-  readonly #channel: AMQPChannel;
+  readonly #open: () => Promise<AMQPChannel>;
+  readonly #prefix: string;
   readonly #returned = new Set<string>();
   /** Puts that wait for the broker to take messages again. */
-  readonly #blocked: (() => void)[] = [];
-  readonly #prefix: string;
+  readonly #waiting: (() => void)[] = [];
+  #channel!: AMQPChannel;
+  #isOpen = false;
   #count = 0;
-  /** Called when the AMQP channel is closed by the broker, and with it all that was unconfirmed. */
+  /** Called where nothing can be published any more, although the connection may be open. */
   onLost: (reason: string) => void = () => {};
 
-  private constructor(channel: AMQPChannel, prefix: string) {
-    this.#channel = channel;
+  private constructor(open: () => Promise<AMQPChannel>, prefix: string) {
+    this.#open = open;
     this.#prefix = prefix;
-    channel.onerror = (reason) => this.onLost(reason);
-    channel.onReturn = (message: AMQPMessage) => {
-      if (message.properties.messageId) this.#returned.add(message.properties.messageId);
-    };
   }
 
-  /** @param prefix what makes the ids of this publisher's messages unique */
-  static async open(channel: AMQPChannel, prefix: string): Promise<Publisher> {
+  /**
+   * @param open opens an AMQP channel
+   * @param prefix what makes the ids of this publisher's messages unique
+   */
+  static async open(open: () => Promise<AMQPChannel>, prefix: string): Promise<Publisher> {
+    const publisher = new Publisher(open, prefix);
+    await publisher.#begin();
+    return publisher;
+  }
+
+  async #begin(): Promise<void> {
+    const channel = await this.#open();
+    channel.onerror = () => this.#beginAgain();
+    channel.onReturn = ({ properties }: AMQPMessage) => {
+      if (properties.messageId) this.#returned.add(properties.messageId);
+    };
     await channel.confirmSelect();
-    return new Publisher(channel, prefix);
+    this.#channel = channel;
+    this.#isOpen = true;
+    this.unblock();
+  }
+
+  /** The broker has closed the AMQP channel, for one message that it refuses, and with it all unconfirmed. */
+  #beginAgain(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#returned.clear();
+    // Later, as the whole connection may be ending.
+    queueMicrotask(() => this.#begin().catch((error: Error) => this.onLost(error.message)));
   }
 
   /** Resolves when the broker has confirmed the message; rejects with Unroutable if no queue took it. */
   publish(exchange: string, routingKey: string, message: Message): Promise<void> {
-    if (this.#channel.connection.blocked === undefined) {
+    if (this.#isOpen && this.#channel.connection.blocked === undefined) {
       return this.#publish(exchange, routingKey, message);
     }
     return new Promise((resolve) => {
-      this.#blocked.push(() => resolve(this.#publish(exchange, routingKey, message)));
+      this.#waiting.push(() => resolve(this.#publish(exchange, routingKey, message)));
     });
   }
 
   /** Sends what has waited, when the broker has lifted a block, or the connection has ended. */
   unblock(): void {
-    for (const publish of this.#blocked.splice(0)) publish();
+    for (const publish of this.#waiting.splice(0)) publish();
   }
 
   async #publish(exchange: string, routingKey: string, message: Message): Promise<void> {

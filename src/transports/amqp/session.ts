@@ -66,7 +66,7 @@ export class Session {
     await wire.connect();
     const id = messagePrefix();
     const [publisher, bulletin] = await Promise.all([
-      wire.channel().then((channel) => Publisher.open(channel, id)),
+      Publisher.open(() => wire.channel(), id),
       wire.channel().then((channel) => Bulletin.open(channel, id)),
     ]);
     if (lost !== undefined) throw lost;
@@ -130,6 +130,7 @@ export class Session {
     for (const listener of [...this.#onLost]) listener();
     this.#onLost.clear();
     this.publisher.unblock();
+    this.lanes.wake();
   }
 }
 

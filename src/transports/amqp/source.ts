@@ -22,7 +22,10 @@ import type { Session } from "./session.ts";
 export class Source {
   readonly #session: Session;
   readonly #queue: string;
-  readonly #onFailure: (error: unknown) => void;
+  readonly #onFailure: (error: unknown, inARow: number) => void;
+  #failures = 0;
+  /** Why the broker has ended the consumer. */
+  #ended: Error | undefined;
   readonly #claims = new Fifo<Claim>();
   readonly #pace = new Pace();
   #buffer: Loan[] = [];
@@ -42,7 +45,11 @@ export class Source {
   #isHolding = false;
 
   /** @param onFailure told why claims are not served; the claims are still there then */
-  constructor(session: Session, queue: string, onFailure: (error: unknown) => void) {
+  constructor(
+    session: Session,
+    queue: string,
+    onFailure: (error: unknown, inARow: number) => void,
+  ) {
     this.#session = session;
     this.#queue = queue;
     this.#onFailure = onFailure;
@@ -85,7 +92,7 @@ export class Source {
   resume(): void {
     this.#working ??= this.#work().then((failure) => {
       this.#working = undefined;
-      if (failure !== undefined) this.#onFailure(failure.error);
+      if (failure !== undefined) this.#onFailure(failure.error, ++this.#failures);
       else if (this.#nextStep() !== undefined) this.resume(); // it came up as the work ended
     });
   }
@@ -102,7 +109,10 @@ export class Source {
 
   async #work(): Promise<{ error: unknown } | undefined> {
     try {
-      for (let step; (step = this.#nextStep()) !== undefined;) await step.call(this);
+      for (let step; (step = this.#nextStep()) !== undefined;) {
+        await step.call(this);
+        if (this.#ended !== undefined) throw this.#ended;
+      }
     } catch (error) {
       this.#lose();
       for (const { reject } of this.#asks.splice(0)) reject(error);
@@ -122,10 +132,14 @@ export class Source {
   async #start(): Promise<void> {
     if (this.#wanted > 0) return await this.#widen();
     const lane = await this.#useLane();
-    lane.ledger.flush();
-    const message = await lane.channel.basicGet(this.#queue, { noAck: false });
+    const message = await this.#ask(lane);
     if (message !== null) this.#arrived(message, lane);
     else if (this.#claims.size > 0) await this.#consume(1);
+  }
+
+  #ask(lane: Lane): Promise<AMQPMessage | null> {
+    lane.ledger.flush();
+    return lane.request(() => lane.channel.basicGet(this.#queue, { noAck: false }));
   }
 
   async #useLane(): Promise<Lane> {
@@ -149,8 +163,7 @@ export class Source {
     let loan = this.#unbuffer();
     if (loan === undefined) {
       const lane = await this.#useLane();
-      lane.ledger.flush();
-      const message = await lane.channel.basicGet(this.#queue, { noAck: false });
+      const message = await this.#ask(lane);
       if (message !== null) loan = this.#loan(message, lane);
     }
     const ask = this.#asks.shift();
@@ -162,19 +175,18 @@ export class Source {
   /** Starts a consumer with this window, then ends the one before: a consumer's window is fixed. */
   async #consume(window: number): Promise<void> {
     const lane = await this.#useLane();
-    const [, consumer] = await Promise.all([
-      lane.channel.prefetch(window),
-      lane.channel.basicConsume(
-        this.#queue,
-        { noAck: false },
-        (message) => this.#arrived(message, lane),
-      ),
-    ]);
+    const arrived = (message: AMQPMessage) => this.#arrived(message, lane);
+    const [, consumer] = await lane.request(() =>
+      Promise.all([
+        lane.channel.prefetch(window),
+        lane.channel.basicConsume(this.#queue, { noAck: false }, arrived),
+      ])
+    );
     consumer.wait().catch((error) => this.#lost(consumer, error));
     const previous = this.#consumer;
     this.#consumer = consumer;
     this.#pace.window = window;
-    await previous?.cancel();
+    if (previous !== undefined) await lane.request(() => previous.cancel());
   }
 
   /** Gives back messages, consumer and lane. */
@@ -182,17 +194,19 @@ export class Source {
     this.#retireSoon = false;
     this.#isRetiring = true;
     try {
-      // The ledger settles at the end of the turn, so that the broker has read of the
-      // consumer's end before, and the messages go to others.
+      // The ledger settles at the end of the turn, so that the broker has read of the consumer's end
+      // before, and the messages go to others.
       const ended = this.#endConsumer();
       for (let loan; (loan = this.#unbuffer()) !== undefined;) loan.release();
       await ended;
+      // The broker answers when it has read of what went back: whoever asks next, gets the oldest.
+      if (this.#lane?.ledger.hasReleased) await this.#lane.settle();
     } finally {
       this.#isRetiring = false;
+      const lane = this.#lane;
+      this.#lane = undefined;
+      if (lane !== undefined) this.#session.lanes.giveBack(lane);
     }
-    if (this.#lane === undefined) return;
-    this.#session.lanes.giveBack(this.#lane);
-    this.#lane = undefined;
   }
 
   /** Ends the consumer; what was on its way has arrived then. */
@@ -201,17 +215,16 @@ export class Source {
     this.#consumer = undefined;
     this.#pace.reset();
     this.#wanted = 0;
-    await consumer?.cancel();
+    if (consumer !== undefined) await this.#lane!.request(() => consumer.cancel());
   }
 
   #arrived(message: AMQPMessage, lane: Lane): void {
     const loan = this.#loan(message, lane);
+    if (this.#isRetiring) return loan.release(); // older ones are on their way back, and come first
     const claim = this.#claims.shift();
     if (claim !== undefined) {
       this.#serve(claim, loan);
       this.#rest();
-    } else if (this.#isRetiring) {
-      loan.release(); // it crossed the consumer's end
     } else {
       this.#buffer.push(loan);
       this.#startTimer(linger);
@@ -235,6 +248,7 @@ export class Source {
 
   #serve(claim: Claim, loan: Loan): void {
     claim.deliver(loan);
+    this.#failures = 0;
     this.#lastNeeded = performance.now();
     const wider = this.#pace.served(this.#lastNeeded);
     if (wider === undefined) return;
@@ -243,15 +257,17 @@ export class Source {
   }
 
   /** What the broker has ended: the messages here are others' again. */
-  #lost(consumer: AMQPConsumer, error: unknown): void {
+  #lost(consumer: AMQPConsumer, error: Error): void {
     if (this.#consumer !== consumer) return;
+    this.#ended = error;
+    if (this.#working !== undefined) return; // whose step fails, or is the last
     this.#lose();
-    if (this.#working === undefined) this.#onFailure(error);
+    this.#onFailure(error, ++this.#failures);
   }
 
   #lose(): void {
-    this.#buffer = [];
-    this.#oldest = 0;
+    for (let loan; (loan = this.#unbuffer()) !== undefined;) loan.release();
+    this.#ended = undefined;
     this.#consumer = undefined;
     this.#pace.reset();
     this.#wanted = 0;

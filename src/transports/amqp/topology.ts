@@ -69,11 +69,14 @@ export async function detach(session: Session, name: string): Promise<void> {
   await session.administer((channel) => channel.queueUnbind(session.bulletin.queue, name, ""));
 }
 
-/** Deletes a channel, whether it is there or not. */
-export async function remove(session: Session, name: string): Promise<void> {
-  await session.administer((channel) =>
-    Promise.all([channel.queueDelete(name), channel.exchangeDelete(name)])
-  );
+/** Deletes a queue, whether it is there or not. */
+export async function deleteQueue(session: Session, name: string): Promise<void> {
+  await session.administer((channel) => channel.queueDelete(name));
+}
+
+/** Deletes an exchange, whether it is there or not. */
+export async function deleteExchange(session: Session, name: string): Promise<void> {
+  await session.administer((channel) => channel.exchangeDelete(name));
 }
 
 /** How many messages are ready in a queue; undefined if there is no such queue. */

@@ -17,7 +17,7 @@ export class AmqpTransport implements Transport {
   readonly #uri: AmqpUri;
   #session: Session | undefined;
   #connecting: Promise<Session> | undefined;
-  #trouble: Error | undefined = new Error("there has been no answer yet");
+  #trouble: Error = noAnswer;
   /** Aborted when nothing needs a connection any more. */
   #atRest = new AbortController();
   #resting: ReturnType<typeof setTimeout> | undefined;
@@ -38,13 +38,14 @@ export class AmqpTransport implements Transport {
 
   open(name: string, options: LinkOptions): Promise<Link> {
     clearTimeout(this.#resting);
-    return AmqpLink.open(name, options, () => this.#connect(options));
+    return AmqpLink.open(name, options, (signal) => this.#connect(options.retryTimeout, signal));
   }
 
   rest(): void {
     this.#atRest.abort(new Error("nothing is attached"));
     this.#atRest = new AbortController();
     clearTimeout(this.#resting);
+    this.#trouble = noAnswer;
     const session = this.#session;
     if (session === undefined || session.isLost) return;
     this.#resting = setTimeout(() => {
@@ -54,7 +55,8 @@ export class AmqpTransport implements Transport {
   }
 
   /** The live connection, made anew as often as it takes within `retryTimeout` ms. */
-  async #connect({ retryTimeout, signal }: LinkOptions): Promise<Session> {
+  async #connect(retryTimeout: number, signal: AbortSignal): Promise<Session> {
+    signal.throwIfAborted();
     const deadline = performance.now() + retryTimeout;
     for (let attempt = 0;; attempt++) {
       if (this.#isConnected) return this.#session!;
@@ -102,6 +104,8 @@ export class AmqpTransport implements Transport {
     }
   }
 }
+
+const noAnswer = new Error("there has been no answer yet");
 
 /** Milliseconds that an attempt is given at least. */
 const leastAttempt = 1000;

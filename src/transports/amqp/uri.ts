@@ -36,6 +36,8 @@ const FRAME_MAX: Parameter = {
   // RabbitMQ 4 and the client refuse less; the client allocates as much, so more than this is a mistake.
   range: [8192, 2 ** 27],
 };
+/** One for puts, one for announcements, one for gets, one for all else. */
+const LEAST_CHANNELS = 4;
 const CHANNEL_MAX: Parameter = { key: "channelMax", range: [0, MAX_UINT16] };
 const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parameter>([
   ["heartbeat", { key: "heartbeat", range: [0, MAX_UINT16] }],
@@ -182,6 +184,9 @@ function parseQuery(query: string, fail: Fail): Query {
     const number = parseInteger(value, range);
     if (number === undefined) {
       fail(`found a bad ${name}, expected an integer from ${range[0]} to ${range[1]}`);
+    }
+    if (key === "channelMax" && number > 0 && number < LEAST_CHANNELS) {
+      fail(`found a bad ${name}, expected ${LEAST_CHANNELS} or more, or 0 for the broker's`);
     }
     found[key] = number;
   }

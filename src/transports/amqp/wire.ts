@@ -1,5 +1,5 @@
 import { type AMQPBaseClient, AMQPClient } from "@cloudamqp/amqp-client";
-import { setImmediate } from "node:timers";
+import { clearInterval, setImmediate, setInterval } from "node:timers";
 import process from "node:process";
 import type { AmqpUri } from "./uri.ts";
 
@@ -28,6 +28,14 @@ export class Wire extends AMQPClient {
     super(clientUrl(uri));
     // The client leaves the brackets of an IPv6 address in place.
     Object.assign(this, { host: uri.host });
+    // It takes an empty password for none.
+    Object.defineProperty(this, "password", { value: uri.password, enumerable: false });
+    const { bufferPool } = this as unknown as { bufferPool: DataView[] };
+    // It keeps every buffer that it sends from, also one that has grown to a large message's size.
+    bufferPool.push = (buffer) =>
+      buffer.byteLength > this.frameMax
+        ? bufferPool.length
+        : Array.prototype.push.call(bufferPool, buffer);
     this.onerror = () => {}; // every loss is told to ondisconnect, too
   }
 
@@ -40,9 +48,25 @@ export class Wire extends AMQPClient {
     this.#isConnected = true;
     // The buffers for sending are pooled at this size, one for each message on its way. Smaller
     // frames than negotiated may be sent, and large ones are received all the same.
-    this.frameMax = Math.min(this.frameMax, sendFrameMax);
+    this.frameMax = Math.min(this.frameMax || sendFrameMax, sendFrameMax);
+    this.#watch(socket);
     this.#release();
     return this;
+  }
+
+  /** Ends a connection that was silent for two heartbeats: the client only sees one without traffic. */
+  #watch(socket: Socket): void {
+    if (this.heartbeat === 0) return;
+    const interval = this.heartbeat * 1000;
+    let lastRead = performance.now();
+    socket.on("data", () => lastRead = performance.now());
+    const timer = setInterval(() => {
+      if (performance.now() - lastRead > 2 * interval) {
+        socket.destroy(new Error(`the broker was silent for ${2 * this.heartbeat} s`));
+      }
+    }, interval);
+    timer.unref();
+    socket.once("close", () => clearInterval(timer));
   }
 
   /** Keeps the process alive until as many calls of `unhold` have come. */

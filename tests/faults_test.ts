@@ -1,0 +1,53 @@
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
+import { Channel, ChannelConnectionError } from "../mod.ts";
+import { rejection, soon, until } from "./conformance/scene.ts";
+import { startPrivateBroker } from "./support/broker.ts";
+import { brokerState } from "./support/broker_state.ts";
+
+Deno.test("a process that keeps putting notices a broker that has fallen silent", async () => {
+  await using broker = await startPrivateBroker();
+  const connection = `${broker.uri}?heartbeat=1`;
+  const ch = new Channel<number>({ name: "beat", connection, retryTimeout: 500 });
+  await ch.put(0);
+  broker.freeze();
+  const puts: Promise<unknown>[] = [];
+  let failure: unknown;
+  for (const end = Date.now() + 15_000; failure === undefined && Date.now() < end;) {
+    puts.push(ch.put(1).catch((error) => failure ??= error));
+    await pause(100);
+  }
+  broker.thaw();
+  ok(failure instanceof ChannelConnectionError, String(failure));
+  await Promise.all(puts);
+  await soon(ch.close(), 3000);
+});
+
+Deno.test("a message that the broker refuses for its size disturbs nobody's get", async () => {
+  await using broker = await startPrivateBroker({ conf: ["max_message_size = 100000"] });
+  const connection = broker.uri;
+  const waiting = new Channel<string>({ name: "waiting", connection });
+  const large = new Channel<Uint8Array>({ name: "large", connection });
+  const got = waiting.get();
+  await large.put(new Uint8Array(10));
+  await rejection(large.put(new Uint8Array(200_000)), ChannelConnectionError, { transient: false });
+  await large.put(new Uint8Array(20));
+  await waiting.put("a value");
+  equal(await soon(got, 3000), "a value");
+  deepEqual([(await large.get()).length, (await large.get()).length], [10, 20]);
+  await Promise.all([waiting.close(), large.close()]);
+});
+
+Deno.test("a get that is given up while the broker is away waits no more when it is back", async () => {
+  await using broker = await startPrivateBroker();
+  const ch = new Channel<string>({ name: "away", connection: broker.uri });
+  equal(await ch.depth(), 0);
+  await broker.kill9();
+  await rejection(ch.get({ timeout: 200 }), ChannelConnectionError);
+  await broker.restart();
+  await ch.put("a value");
+  await until(async () => (await brokerState(broker.control))?.consumers === 1); // the announcements'
+  equal(await ch.depth(), 1);
+  equal(await ch.get(), "a value");
+  await ch.close();
+});
