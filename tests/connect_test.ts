@@ -316,7 +316,7 @@ Deno.test("closing is bounded while the broker is frozen, and loses nothing that
   await channel.close();
   const took = performance.now() - begin;
   assert.ok(took < 1300, `close took ${took} ms`);
-  assert.ok(await get instanceof ChannelClosedError);
+  assert.ok(await get instanceof ChannelClosedError, String(await get));
   await late;
   own.thaw();
   const again = new Channel<string>({ name: "test", connection: own.uri });

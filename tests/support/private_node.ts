@@ -3,7 +3,15 @@
 // - A node shares nothing with others: ports, epmd, cookie, home and data are its own, on 127.0.0.1 only.
 
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -173,6 +181,21 @@ class PrivateNode implements PrivateBroker {
 
   freeze(): void {
     this.#signal("SIGSTOP");
+    // The signal may take a moment to reach every thread, and one more answer must not slip out.
+    for (const end = Date.now() + 1000; Date.now() < end && !this.#isFrozen(););
+  }
+
+  /** Whether every thread of the node is stopped (proc(5)); true where that cannot be asked. */
+  #isFrozen(): boolean {
+    const tasks = `/proc/${this.#pid}/task`;
+    if (!existsSync(tasks)) return true;
+    return readdirSync(tasks).every((thread) =>
+      /\) [Tt] /.test(readFileSync(`${tasks}/${thread}/stat`, "utf8"))
+    );
+  }
+
+  get #pid(): number {
+    return Number(readFileSync(join(this.directory, "rabbit.pid"), "utf8"));
   }
 
   thaw(): void {
@@ -205,7 +228,7 @@ class PrivateNode implements PrivateBroker {
 
   #signal(signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): void {
     if (!this.#running) throw new Error(`the private RabbitMQ at ${this.uri} does not run`);
-    process.kill(Number(readFileSync(join(this.directory, "rabbit.pid"), "utf8")), signal);
+    process.kill(this.#pid, signal);
   }
 
   #ended(): void {
