@@ -2,7 +2,7 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel, ChannelConnectionError } from "../mod.ts";
 import { rejection, soon, until } from "./conformance/scene.ts";
-import { startPrivateBroker } from "./support/broker.ts";
+import { type PrivateBroker, startPrivateBroker } from "./support/broker.ts";
 import { brokerState } from "./support/broker_state.ts";
 
 Deno.test("a process that keeps putting notices a broker that has fallen silent", async () => {
@@ -21,6 +21,7 @@ Deno.test("a process that keeps putting notices a broker that has fallen silent"
   ok(failure instanceof ChannelConnectionError, String(failure));
   await Promise.all(puts);
   await soon(ch.close(), 3000);
+  await nobodyConnected(broker);
 });
 
 Deno.test("a message that the broker refuses for its size disturbs nobody's get", async () => {
@@ -36,6 +37,7 @@ Deno.test("a message that the broker refuses for its size disturbs nobody's get"
   equal(await soon(got, 3000), "a value");
   deepEqual([(await large.get()).length, (await large.get()).length], [10, 20]);
   await Promise.all([waiting.close(), large.close()]);
+  await nobodyConnected(broker);
 });
 
 Deno.test("a get that is given up while the broker is away waits no more when it is back", async () => {
@@ -50,4 +52,11 @@ Deno.test("a get that is given up while the broker is away waits no more when it
   equal(await ch.depth(), 1);
   equal(await ch.get(), "a value");
   await ch.close();
+  await nobodyConnected(broker);
 });
+
+/** So that nothing of the test is left when it ends: a connection rests a moment after its last use. */
+async function nobodyConnected(broker: PrivateBroker): Promise<void> {
+  await until(async () => (await brokerState(broker.control))?.connections === 0);
+  await pause(50);
+}

@@ -119,7 +119,10 @@ export class Session {
     if (this.isLost) return;
     this.#lose(new Error("it was closed here"));
     this.#wire.hold();
-    await within(closeTimeout, this.#wire.close().catch(() => {}));
+    const { socket } = this.#wire;
+    const closed = this.#wire.close().catch(() => {}); // pending for ever where the socket ends first
+    const ended = new Promise<void>((resolve) => socket?.once("close", () => resolve()));
+    await within(closeTimeout, Promise.race([closed, ended]));
     this.#wire.destroy();
     this.#wire.unhold();
   }
