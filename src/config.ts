@@ -3,8 +3,6 @@ import { env, home, join, type Reading, readText } from "./environment.ts";
 import { hasScheme, parseConfigFile } from "./config_file.ts";
 import { withoutCredentials } from "./credentials.ts";
 
-export { withoutCredentials } from "./credentials.ts";
-
 /** What a channel uses whose `connection` option is absent. */
 export interface Settings {
   /** The connection's URI, credentials included: not to be shown. */

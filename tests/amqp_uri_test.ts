@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { ChannelConfigError } from "../src/errors.ts";
-import { canonicalAddress, parseAmqpUri } from "../src/transports/amqp/uri.ts";
+import { parseAmqpUri } from "../src/transports/amqp/uri.ts";
+
+const canonicalAddress = (uri: string) => parseAmqpUri(uri).address;
 
 function rejection(uri: string): ChannelConfigError {
   try {

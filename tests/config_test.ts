@@ -6,7 +6,8 @@ import path from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
-import { type Settings, settings, withoutCredentials } from "../src/config.ts";
+import { type Settings, settings } from "../src/config.ts";
+import { withoutCredentials } from "../src/credentials.ts";
 import { ChannelConfigError } from "../src/errors.ts";
 
 const VARIABLES = ["CHANNELTS_URI", "CHANNELTS_CONFIG", "HOME", "USERPROFILE"];

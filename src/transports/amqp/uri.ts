@@ -84,11 +84,6 @@ export function parseAmqpUri(uri: string): AmqpUri {
   };
 }
 
-/** The `address` of an AMQP URI; throws as `parseAmqpUri` does. */
-export function canonicalAddress(uri: string): string {
-  return parseAmqpUri(uri).address;
-}
-
 type Parts = [
   scheme: string,
   userinfo: string | undefined,
