@@ -276,11 +276,26 @@ Deno.test("subclasses of Map, Set, Date, Array and Uint8Array come back as their
   assert.deepStrictEqual(roundTrip(values), expected);
 });
 
-Deno.test("an object that occurs twice is written twice", () => {
+Deno.test("an object that occurs twice is one object", () => {
   const shared = { a: 1 };
+  assert.equal(hex(encode([shared, shared])), "82d81ca1616101d81d00");
   const [one, two] = roundTrip([shared, shared]) as [object, object];
-  assert.deepStrictEqual([one, two], [{ a: 1 }, { a: 1 }]);
-  assert.notEqual(one, two);
+  assert.equal(one, two);
+});
+
+Deno.test("shared objects are numbered in the order of the message, whichever is met again first", () => {
+  const outer: Record<string, unknown> = { name: "outer" };
+  const inner = { outer };
+  const others = Array.from({ length: 40 }, (_, i) => ({ i }));
+  Object.assign(outer, { inner, again: inner, others, last: others[39], first: others[0] });
+  assert.deepStrictEqual(roundTrip(outer), outer);
+});
+
+Deno.test("references stand where large byte strings are put in afterwards", () => {
+  const large = Uint8Array.from({ length: 20_000 }, (_, i) => i);
+  const shared = { large };
+  const value = [large, shared, large, new Uint8Array(30_000).fill(7), shared, "end"];
+  assert.deepStrictEqual(roundTrip(value), value);
 });
 
 Deno.test("a view of a part of a buffer sends only its part", () => {
@@ -321,12 +336,29 @@ Deno.test("Map, Set, Date and Uint8Array of another realm are recognized", async
   });
 });
 
-Deno.test("the result of encode is exactly as large as it says and shared with no later message", () => {
-  const first = encode("first");
-  assert.equal(first.buffer.byteLength, first.byteLength);
-  const copy = first.slice();
-  encode("other message");
-  assert.deepStrictEqual(first, copy);
+Deno.test("no message is overwritten by a later one, whatever their sizes", () => {
+  const sizes = [1, 300, 5000, 1, 70_000, 15_000, 3, 2_000_000, 4000, 1];
+  const values = [...sizes, ...sizes, ...sizes].map((size) => ({
+    text: "x".repeat(size),
+    list: [size],
+  }));
+  const messages = values.map((value) => encode(value));
+  assert.deepStrictEqual(messages.map((message) => decode(message)), values);
+});
+
+Deno.test("a large byte string is a view of a message that is owned, and a copy of one that is not", () => {
+  const message = encode({
+    head: 1,
+    body: new Uint8Array(100_000).fill(5),
+    small: new Uint8Array(9),
+  });
+  const owned = decode(message, { owned: true }) as { body: Uint8Array; small: Uint8Array };
+  assert.equal(owned.body.buffer, message.buffer);
+  assert.notEqual(owned.small.buffer, message.buffer);
+  assert.deepStrictEqual(owned.body, new Uint8Array(100_000).fill(5));
+  const copied = decode(message) as { body: Uint8Array };
+  assert.notEqual(copied.body.buffer, message.buffer);
+  assert.equal(copied.body.buffer.byteLength, 100_000);
 });
 
 Deno.test("a message far larger than the slab does not disturb the next ones", () => {
@@ -347,51 +379,13 @@ Deno.test("texts of every length around the slab's end come back whole", () => {
 const REJECTED: [what: string, value: unknown, message: string][] = [
   ["a function", () => 1, "a function cannot be cloned"],
   ["a symbol", Symbol("s"), "a symbol cannot be cloned"],
-  ["a RegExp", /a/, "a RegExp object cannot be cloned"],
-  ["an Error", new TypeError("a"), "an Error object cannot be cloned"],
-  ["another typed array", new Float64Array(1), "a Float64Array object cannot be cloned"],
-  ["an Int8Array", new Int8Array(1), "an Int8Array object cannot be cloned"],
-  ["a DataView", new DataView(new ArrayBuffer(1)), "a DataView object cannot be cloned"],
-  ["an ArrayBuffer", new ArrayBuffer(1), "an ArrayBuffer object cannot be cloned"],
-  ["a boxed number", Object(1), "a Number object cannot be cloned"],
-  ["a boxed string", Object("a"), "a String object cannot be cloned"],
-  ["a boxed boolean", Object(true), "a Boolean object cannot be cloned"],
-  ["a boxed BigInt", Object(1n), "a BigInt object cannot be cloned"],
   ["a boxed symbol", Object(Symbol()), "a Symbol object cannot be cloned"],
-  // deno-lint-ignore no-sparse-arrays
-  ["an array with a hole", [1, , 2], "an array with holes cannot be cloned"],
-  ["a huge sparse array", new Array(4e9), "an array with holes cannot be cloned"],
-  ["a long array with a hole", new Array(1000).fill(0, 0, 999), "an array with holes"],
-  [
-    "an array with named properties",
-    Object.assign([1], { a: 1 }),
-    "an array with named properties cannot be cloned",
-  ],
   ["a WeakMap", new WeakMap(), "a WeakMap object cannot be cloned"],
   ["a WeakSet", new WeakSet(), "a WeakSet object cannot be cloned"],
   ["a WeakRef", new WeakRef({}), "a WeakRef object cannot be cloned"],
   ["a Promise", Promise.resolve(), "a Promise object cannot be cloned"],
   ["a generator", (function* () {})(), "a Generator object cannot be cloned"],
   ["a Blob", new Blob(["a"]), "a Blob object cannot be cloned: send its bytes instead"],
-  [
-    "an impostor of a Map",
-    new (class {
-      [Symbol.toStringTag] = "Map";
-    })(),
-    "an object that only claims to be a Map cannot be cloned",
-  ],
-  [
-    "an impostor of a Set",
-    Object.create(Set.prototype),
-    "an object that only claims to be a Set cannot be cloned",
-  ],
-  [
-    "an impostor of a Date",
-    new (class {
-      [Symbol.toStringTag] = "Date";
-    })(),
-    "an object that only claims to be a Date cannot be cloned",
-  ],
   ["a BigInt of over 64 KiB", 1n << 524_288n, "a BigInt of more than 65536 bytes cannot be cloned"],
 ];
 
@@ -418,7 +412,7 @@ Deno.test("a rejection names a path through odd keys, Maps and Sets", () => {
   assert.match(rejectionOf([{ "a b": f }]), / at \[0\]\["a b"\] cannot/);
   assert.match(rejectionOf({ m: new Map([["k", [f]]]) }), / at m\.get\("k"\)\[0\] cannot/);
   assert.match(rejectionOf({ m: new Map([[f, 1]]) }), / at m\.keys\(\) cannot/);
-  assert.match(rejectionOf({ s: new Set([f]) }), / at s\.\? cannot/);
+  assert.match(rejectionOf({ s: new Set([f]) }), / at s\.values\(\) cannot/);
 });
 
 Deno.test("a rejection calls no getter to find its path", () => {
@@ -436,25 +430,54 @@ Deno.test("a rejection calls no getter to find its path", () => {
 Deno.test("a detached Uint8Array is rejected", () => {
   const view = Uint8Array.of(1);
   structuredClone(view.buffer, { transfer: [view.buffer] });
-  assert.equal(rejectionOf({ view }), "a detached Uint8Array at view cannot be cloned");
+  assert.equal(
+    rejectionOf({ view }),
+    "a Uint8Array whose buffer is detached at view cannot be cloned",
+  );
 });
 
-Deno.test("a cycle is rejected and its place named, through every container", () => {
-  const object: Record<string, unknown> = { a: {} };
-  object.a = { b: object };
-  assert.equal(
-    rejectionOf(object),
-    "a cycle, an object inside itself, at a.b cannot be cloned",
-  );
-  const array: unknown[] = [];
-  array.push(array);
-  assert.match(rejectionOf(array), /^a cycle, .* at \[0\] cannot/);
-  const map = new Map<string, unknown>();
-  map.set("self", map);
-  assert.match(rejectionOf(map), /^a cycle, .* at get\("self"\) cannot/);
-  const set = new Set<unknown>();
-  set.add([set]);
-  assert.match(rejectionOf(set), /^a cycle/);
+Deno.test("an impostor of a class is the plain object that it is", () => {
+  for (
+    const name of ["Map", "Set", "Date", "Error", "RegExp", "ArrayBuffer", "Promise", "Number"]
+  ) {
+    const impostor = new (class {
+      readonly own = 1;
+      get [Symbol.toStringTag](): string {
+        return name;
+      }
+    })();
+    assert.deepStrictEqual(roundTrip(impostor), { own: 1 });
+  }
+  assert.equal(rejectionOf(Object.create(Set.prototype)), "a Set object cannot be cloned");
+});
+
+Deno.test("a cycle comes back through every container", () => {
+  const object: Record<string, unknown> = {};
+  const error = new Error("cyclic", { cause: object });
+  const sparse: unknown[] = [];
+  sparse[3] = object;
+  Object.assign(object, {
+    object,
+    array: [object],
+    map: new Map([[object, object]]),
+    set: new Set([object]),
+    error,
+    sparse,
+  });
+  const result = roundTrip(object) as Record<string, any>;
+  assert.equal(result.object, result);
+  assert.equal(result.array[0], result);
+  assert.equal(result.map.get(result), result);
+  assert.ok(result.set.has(result));
+  assert.equal(result.error.cause, result);
+  assert.equal(result.sparse[3], result);
+});
+
+Deno.test("errors leave their stack behind on demand, and then show no stack of the codec", () => {
+  const value = roundTrip(new TypeError("a")) as Error;
+  assert.match(value.stack!, /codec_test/);
+  const without = decode(encode(new TypeError("a"), { stacks: false })) as Error;
+  assert.equal(without.stack, "TypeError: a");
 });
 
 Deno.test("nesting of 1000 travels, and 1001 is rejected by both directions", () => {
@@ -637,13 +660,6 @@ Deno.test("an extension may decode and encode while a message is being decoded",
   assert.deepStrictEqual(result, [{ inner: ["a", LONG] }, { inner: ["b", LONG] }, 3]);
 });
 
-Deno.test("a cycle through an extension's arguments is rejected", () => {
-  const holder: unknown[] = [];
-  const reference = new Reference("a", holder);
-  holder.push(reference);
-  assert.throws(() => encode(reference, references.encode), { name: "DataCloneError" });
-});
-
 const HOSTILE: [what: string, digits: string, message: RegExp][] = [
   ["no bytes", "", /^truncated input at byte 0$/],
   ["trailing bytes", "0000", /^trailing bytes at byte 1$/],
@@ -688,7 +704,10 @@ const HOSTILE: [what: string, digits: string, message: RegExp][] = [
   ["an unknown tag", "da6368616e00", /unknown tag 1667785070/],
   ["an unknown simple value", "e0", /simple value/],
   ["an unknown simple value of two bytes", "f8ff", /simple value/],
-  ["a shared object, which is not carried yet", "d81c80", /unknown tag 28/],
+  ["a shared value around another", "d81cd81c80", /nothing but another one/],
+  ["a reference to nothing", "d81d00", /not there yet/],
+  ["a reference inside of what it refers to, too early", "d81cd81d00", /not there yet/],
+  ["a reference by a negative number", "82d81c80d81d20", /number of a shared value/],
   ["a BigInt that is a number", "c201", /byte string was expected/],
   ["a date that is text", "c16130", /number was expected/],
   ["a date that is a BigInt", "c11bffffffffffffffff", /number was expected/],
@@ -702,12 +721,12 @@ const HOSTILE: [what: string, digits: string, message: RegExp][] = [
     `c074${hex(new TextEncoder().encode("2013-13-21T20:04:00Z"))}`,
     /range/,
   ],
-  ["a generic date without a time", "d81b816444617465", /Date without a time/],
-  ["a generic date of text", "d81b8264446174656130", /Date without a time/],
-  ["a generic date of two times", "d81b8364446174650000", /Date without a time/],
+  ["a generic date without a time", "d81b816444617465", /item of a generic object is missing/],
+  ["a generic date of text", "d81b8264446174656130", /number was expected/],
+  ["a generic date of two times", "d81b8364446174650000", /surplus items/],
   ["a generic date out of range", "d81b8264446174651b001fffffffffffff", /out of range/],
-  ["an empty generic object", "d81b80", /without a type/],
-  ["a generic object whose type is a number", "d81b8101", /without a type/],
+  ["an empty generic object", "d81b80", /item of a generic object is missing/],
+  ["a generic object whose type is a number", "d81b8101", /text string was expected/],
   ["a generic object that is no array", "d81b00", /array was expected/],
   ["a Set that is no array", "d90102a0", /array was expected/],
   ["a Map that is no map", "d9010380", /map was expected/],

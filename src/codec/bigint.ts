@@ -15,7 +15,7 @@ export function writeBigInt(encoder: Encoder, value: bigint): void {
     encoder.reject(`a BigInt of more than ${MAX_BIGINT_BYTES} bytes`, value);
   }
   encoder.tag(value < 0n ? NEGATIVE_BIGINT : POSITIVE_BIGINT);
-  encoder.bytes(bytes, bytes.length);
+  encoder.bytes(bytes);
 }
 
 function smallToBytes(magnitude: bigint): Uint8Array {

@@ -1,32 +1,38 @@
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
-import { ARRAY, JS_MAP, MAP, SET } from "./format.ts";
+import { ARRAY, JS_MAP, MAP, MEMORY_OF_SLOT, SET } from "./format.ts";
+import { getterOf } from "./intrinsics.ts";
 
-const MEMORY_OF_COLLECTION = 256;
+const MEMORY_OF_COLLECTION = 320;
+const MEMORY_OF_ENTRY = 64;
 
+const sizeOfMap = getterOf<number>(Map.prototype, "size");
+const sizeOfSet = getterOf<number>(Set.prototype, "size");
 const forEachOfMap = Map.prototype.forEach;
 const forEachOfSet = Set.prototype.forEach;
 
+export function isMap(object: object): boolean {
+  return sizeOfMap(object) >= 0;
+}
+
+export function isSet(object: object): boolean {
+  return sizeOfSet(object) >= 0;
+}
+
 /** The entries are collected first: what a getter adds while they are written does not count. */
-export function writeMap(encoder: Encoder, object: object): void {
+export function writeMap(encoder: Encoder, map: object): void {
   const entries: unknown[] = [];
-  try {
-    forEachOfMap.call(object as Map<unknown, unknown>, (value, key) => entries.push(key, value));
-  } catch {
-    encoder.rejectHolder("an object that only claims to be a Map");
-  }
+  forEachOfMap.call(map as Map<unknown, unknown>, (value, key) => entries.push(key, value));
+  encoder.spend((MEMORY_OF_ENTRY + MEMORY_OF_SLOT) * entries.length);
   encoder.tag(JS_MAP);
   encoder.head(MAP, entries.length / 2);
   for (let i = 0; i < entries.length; i++) encoder.value(entries[i]);
 }
 
-export function writeSet(encoder: Encoder, object: object): void {
+export function writeSet(encoder: Encoder, set: object): void {
   const items: unknown[] = [];
-  try {
-    forEachOfSet.call(object as Set<unknown>, (item) => items.push(item));
-  } catch {
-    encoder.rejectHolder("an object that only claims to be a Set");
-  }
+  forEachOfSet.call(set as Set<unknown>, (item) => items.push(item));
+  encoder.spend((MEMORY_OF_ENTRY + MEMORY_OF_SLOT) * items.length);
   encoder.tag(SET);
   encoder.head(ARRAY, items.length);
   for (let i = 0; i < items.length; i++) encoder.value(items[i]);
@@ -35,13 +41,21 @@ export function writeSet(encoder: Encoder, object: object): void {
 export function readMap(decoder: Decoder): Map<unknown, unknown> {
   const map = new Map<unknown, unknown>();
   decoder.spend(MEMORY_OF_COLLECTION);
-  decoder.items(MAP, () => map.set(decoder.value(), decoder.value()));
+  decoder.made(map);
+  decoder.items(MAP, () => {
+    decoder.spend(MEMORY_OF_ENTRY);
+    map.set(decoder.value(), decoder.value());
+  });
   return map;
 }
 
 export function readSet(decoder: Decoder): Set<unknown> {
   const set = new Set<unknown>();
   decoder.spend(MEMORY_OF_COLLECTION);
-  decoder.items(ARRAY, () => set.add(decoder.value()));
+  decoder.made(set);
+  decoder.items(ARRAY, () => {
+    decoder.spend(MEMORY_OF_ENTRY);
+    set.add(decoder.value());
+  });
   return set;
 }

@@ -1,8 +1,10 @@
+import type { Arguments } from "./arguments.ts";
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
 import { DATE_SECONDS } from "./format.ts";
+import { methodOf } from "./intrinsics.ts";
 
-const MEMORY_OF_DATE = 96;
+const MEMORY_OF_DATE = 160;
 
 /** The first and the last millisecond of the years 1 to 9999, which every language can read. */
 const YEAR_1 = -62_135_596_800_000;
@@ -11,23 +13,20 @@ const END_OF_YEAR_9999 = 253_402_300_799_999;
 /** RFC 3339, section 5.6. */
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;
 
-const getTime = Date.prototype.getTime;
+const timeOf = methodOf<number>(Date.prototype, "getTime");
 
-export function writeDate(encoder: Encoder, object: object): void {
-  const ms = timeOf(encoder, object);
+export function isDate(object: object): boolean {
+  timeOf(object);
+  return true;
+}
+
+export function writeDate(encoder: Encoder, date: object): void {
+  const ms = timeOf(date);
   const seconds = ms / 1000;
   const isCommon = ms >= YEAR_1 && ms <= END_OF_YEAR_9999 && Math.round(seconds * 1000) === ms;
   if (isCommon) encoder.tag(DATE_SECONDS);
   else encoder.generic("Date", 1);
   encoder.number(isCommon ? seconds : ms);
-}
-
-function timeOf(encoder: Encoder, object: object): number {
-  try {
-    return getTime.call(object);
-  } catch {
-    encoder.rejectHolder("an object that only claims to be a Date");
-  }
 }
 
 export function readSecondsDate(decoder: Decoder): Date {
@@ -41,15 +40,14 @@ export function readTextDate(decoder: Decoder): Date {
 }
 
 /** The form for what tag 1 does not hold; the only one in which a Date may be invalid. */
-export function readGenericDate(decoder: Decoder, args: readonly unknown[]): Date {
-  const [ms] = args;
-  if (args.length !== 1 || typeof ms !== "number") decoder.fail("a Date without a time");
-  return Number.isNaN(ms) ? new Date(NaN) : validDate(decoder, ms);
+export function readGenericDate(args: Arguments): Date {
+  const ms = args.required.expectNumber();
+  return Number.isNaN(ms) ? new Date(NaN) : validDate(args.decoder, ms);
 }
 
 function validDate(decoder: Decoder, ms: number): Date {
   decoder.spend(MEMORY_OF_DATE);
   const date = new Date(ms);
-  if (Number.isNaN(getTime.call(date))) decoder.fail("a date out of range");
+  if (Number.isNaN(timeOf(date))) decoder.fail("a date out of range");
   return date;
 }

@@ -1,19 +1,29 @@
+import { Arguments } from "./arguments.ts";
 import { CodecError } from "./codec_error.ts";
 import {
   ARRAY,
   BYTES,
+  elementsFor,
   GENERIC_OBJECT,
   INDEFINITE,
+  isIndex,
   MAP,
   MAX_DEPTH,
+  MEMORY_OF_ARRAY,
+  MEMORY_OF_ELEMENT,
+  MEMORY_OF_OBJECT,
+  MEMORY_OF_SLOT,
   NEGATIVE,
+  REFERENCE,
   SELF_DESCRIBED,
+  SHARED,
   SIMPLE,
   TAG,
   TEXT,
   UNSIGNED,
   WTF8_TEXT,
 } from "./format.ts";
+import { setProperty } from "./property.ts";
 import { Reader } from "./reader.ts";
 import { genericReaders, tagReaders } from "./types.ts";
 
@@ -24,15 +34,20 @@ export interface DecodeOptions {
    * a type that it does not know either, which is an error. What it throws passes unchanged.
    */
   readonly extension?: (type: string, args: readonly unknown[]) => unknown;
+  /**
+   * Whether the bytes are handed over to the value: a byte string that makes up most of them is then
+   * a view of them, instead of a copy; default false.
+   */
+  readonly owned?: boolean;
 }
-
-const MEMORY_OF_ARRAY = 64;
-const MEMORY_OF_OBJECT = 96;
-const MEMORY_OF_SLOT = 16;
-const MEMORY_OF_ELEMENT = 8;
 
 /** V8 keeps properties named 0, 1, 2… in an array, whose gaps are smaller than this. */
 const LARGEST_GAP = 1024;
+
+const MEMORY_OF_GENERIC = 96;
+
+/** Stands for a shared object whose first bytes are not read yet. */
+const NOT_YET = Symbol("not yet");
 
 const NO_OPTIONS: DecodeOptions = {};
 
@@ -41,13 +56,14 @@ export class Decoder extends Reader {
   #options = NO_OPTIONS;
   #depth = 0;
   #extensionFailed = false;
+  /** The values of tag 28, by their number, and the number that the next object to be made has, or -1. */
+  #shared: unknown[] = [];
+  #number = -1;
 
   decode(bytes: Uint8Array, options: DecodeOptions): unknown {
     try {
-      this.load(bytes);
+      this.load(bytes, options.owned === true);
       this.#options = options;
-      this.#depth = 0;
-      this.#extensionFailed = false;
       const value = this.value();
       if (!this.atEnd) this.fail("trailing bytes");
       return value;
@@ -62,6 +78,10 @@ export class Decoder extends Reader {
   override clear(): void {
     super.clear();
     this.#options = NO_OPTIONS;
+    this.#depth = 0;
+    this.#extensionFailed = false;
+    if (this.#shared.length > 0) this.#shared = [];
+    this.#number = -1;
   }
 
   value(): unknown {
@@ -120,6 +140,30 @@ export class Decoder extends Reader {
     this.#depth--;
   }
 
+  /** Reads a map with text keys that is a part of an object, calling `read` where a key's value is next. */
+  entries(read: (key: string) => void): void {
+    const count = this.count(this.#expect(MAP, "a map"), 2);
+    for (let i = 0; i < count; i++) {
+      if (count === Infinity && this.takeBreak()) break;
+      read(this.#key());
+    }
+  }
+
+  /** Tells that the object that is being read exists, before its parts are read: they may refer to it. */
+  made(object: object, number: number = this.#number): void {
+    if (number >= 0) this.#shared[number] = object;
+    this.#number = -1;
+  }
+
+  /** Calls what throws for bad input. */
+  attempt<T>(problem: string, make: () => T): T {
+    try {
+      return make();
+    } catch {
+      return this.fail(problem);
+    }
+  }
+
   #expect(major: number, what: string): number {
     const first = this.byte();
     if (first >> 5 !== major) this.fail(`${what} was expected`);
@@ -172,6 +216,7 @@ export class Decoder extends Reader {
     this.spend(MEMORY_OF_ARRAY);
     const count = this.#enter(info, 1);
     const array: unknown[] = [];
+    if (this.#number >= 0) this.made(array);
     for (let i = 0; i < count; i++) {
       if (count === Infinity && this.takeBreak()) break;
       array.push(this.value());
@@ -184,29 +229,28 @@ export class Decoder extends Reader {
     this.spend(MEMORY_OF_OBJECT);
     const count = this.#enter(info, 2);
     const object: Record<string, unknown> = {};
+    if (this.#number >= 0) this.made(object);
+    this.#properties(object, count);
+    this.#depth--;
+    return object;
+  }
+
+  #properties(object: object, count: number): void {
     let elements = 0;
     for (let i = 0; i < count; i++) {
       if (count === Infinity && this.takeBreak()) break;
       const key = this.#key();
       if (isIndex(key)) elements = this.#spendElements(elements, Number(key));
-      const value = this.value();
-      // Assignment would set the prototype.
-      if (key === "__proto__") define(object, key, value);
-      else object[key] = value;
+      setProperty(object, key, this.value());
     }
-    this.#depth--;
-    return object;
   }
 
-  /**
-   * Accounts for the array that V8 keeps for properties named by numbers: 12 KB for `{"1000": 0}`,
-   * which is 7 bytes of input. Answers its new capacity.
-   */
-  #spendElements(capacity: number, index: number): number {
-    if (!(index >= capacity && index - capacity < LARGEST_GAP)) return capacity;
-    const grown = index + (index >> 1) + 16;
-    this.spend(MEMORY_OF_ELEMENT * (grown - capacity));
-    return grown;
+  /** Accounts for the array that keeps what is named by numbers. Answers its new length. */
+  #spendElements(length: number, index: number): number {
+    if (!(index >= length && index - length < LARGEST_GAP)) return length;
+    const longer = elementsFor(index);
+    this.spend(MEMORY_OF_ELEMENT * (longer - length));
+    return longer;
   }
 
   #key(): string {
@@ -220,11 +264,18 @@ export class Decoder extends Reader {
   }
 
   #tagged(tag: number): unknown {
+    switch (tag) {
+      case SHARED:
+        return this.#sharedValue();
+      case REFERENCE:
+        return this.#reference();
+      case GENERIC_OBJECT:
+        return this.#generic();
+      case SELF_DESCRIBED:
+        return this.#selfDescribed();
+    }
     const read = tagReaders.get(tag);
-    if (read !== undefined) return read(this);
-    if (tag === GENERIC_OBJECT) return this.#generic();
-    if (tag === SELF_DESCRIBED) return this.#selfDescribed();
-    return this.fail(`unknown tag ${tag}`);
+    return read === undefined ? this.fail(`unknown tag ${tag}`) : read(this);
   }
 
   #selfDescribed(): unknown {
@@ -234,13 +285,33 @@ export class Decoder extends Reader {
     return value;
   }
 
+  #sharedValue(): unknown {
+    if (this.#number >= 0) this.fail("a shared value that is nothing but another one");
+    const number = this.#shared.push(NOT_YET) - 1;
+    this.#number = number;
+    const value = this.value();
+    this.#number = -1;
+    if (this.#shared[number] === NOT_YET) this.#shared[number] = value;
+    return value;
+  }
+
+  #reference(): unknown {
+    const number = this.argument(this.#expect(UNSIGNED, "the number of a shared value"));
+    const value = number < this.#shared.length ? this.#shared[number] : NOT_YET;
+    return value === NOT_YET ? this.fail("a reference to a value that is not there yet") : value;
+  }
+
   #generic(): unknown {
-    const [type, ...args] = this.#array(this.#expect(ARRAY, "an array"));
-    if (typeof type !== "string") this.fail("a generic object without a type");
+    this.spend(MEMORY_OF_GENERIC);
+    const number = this.#number;
+    this.#number = -1;
+    const args = new Arguments(this, this.#enter(this.#expect(ARRAY, "an array"), 1), number);
+    const type = args.required.expectText();
     const read = genericReaders.get(type);
-    if (read !== undefined) return read(this, args);
-    const object = this.#extension(type, args);
+    const object = read === undefined ? this.#extension(type, args.rest()) : read(args, type);
     if (object === undefined) this.fail(`unknown type ${JSON.stringify(type.slice(0, 40))}`);
+    args.end();
+    this.#depth--;
     return object;
   }
 
@@ -275,21 +346,6 @@ export class Decoder extends Reader {
         return this.fail("an unknown simple value");
     }
   }
-}
-
-/** Whether a key may be an array index: the cases that matter, other than 0. */
-function isIndex(key: string): boolean {
-  const first = key.charCodeAt(0);
-  return first > 0x30 && first <= 0x39;
-}
-
-function define(object: object, key: string, value: unknown): void {
-  Object.defineProperty(object, key, {
-    value,
-    writable: true,
-    enumerable: true,
-    configurable: true,
-  });
 }
 
 /** The decoder for the next call. A call that comes while it is in use, from an extension, makes its own. */

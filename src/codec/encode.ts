@@ -1,7 +1,26 @@
-import { ARRAY, type Extension, GENERIC_OBJECT, MAP, MAX_DEPTH } from "./format.ts";
+import { decode } from "./decode.ts";
+import {
+  ARRAY,
+  elementsFor,
+  type Extension,
+  GENERIC_OBJECT,
+  isIndex,
+  MAP,
+  MAX_DEPTH,
+  MEMORY_OF_ELEMENT,
+  MEMORY_OF_OBJECT,
+  MEMORY_OF_SLOT,
+  memoryLimit,
+  REFERENCE,
+  SHARED,
+  TAG,
+  UNSIGNED,
+} from "./format.ts";
+import { Identity } from "./identity.ts";
 import { pathTo, rejection } from "./rejection.ts";
-import { writeBigInt, writers, writeView } from "./types.ts";
-import { Writer } from "./writer.ts";
+import { writeArray, writeBigInt, writerOf, writeView } from "./types.ts";
+import { SharedBuffers } from "./views.ts";
+import { headBytes, Writer } from "./writer.ts";
 
 /** What `encode` takes beside the value. */
 export interface EncodeOptions {
@@ -11,31 +30,53 @@ export interface EncodeOptions {
    * codec's own, such as `"Date"`.
    */
   readonly extension?: (value: object) => Extension | undefined;
+  /** Whether errors take their `stack` along, which names paths of this machine; default true. */
+  readonly stacks?: boolean;
 }
 
-/** Named properties are looked for in arrays up to this long only: there is no cheap test for longer ones. */
-const LONGEST_CHECKED_ARRAY = 64;
+/** No less memory than `decode` accounts for an object of a class, and for what else is in a byte. */
+const MEMORY_OF_SPECIAL = 2304;
+const MEMORY_OF_BYTE = 32;
 
 const NO_OPTIONS: EncodeOptions = {};
 const objectPrototype = Object.prototype;
 
+const SHARED_MARK = headBytes(TAG, SHARED);
+
 /** Walks through a value and writes it. The rows of the type table (types.ts) write with it, too. */
 export class Encoder extends Writer {
   #options = NO_OPTIONS;
-  /** The objects that the walk is inside of: they tell a cycle, the depth, and where an error is. */
-  #holders: object[] = [];
+  #root: unknown;
+  #depth = 0;
+  #memory = 0;
+  readonly #identity = new Identity();
+  /** Which buffers several views show. */
+  readonly buffers: SharedBuffers = new SharedBuffers();
+
+  get options(): EncodeOptions {
+    return this.#options;
+  }
 
   encode(value: unknown, options: EncodeOptions): Uint8Array<ArrayBuffer> {
     this.#options = options;
+    this.#root = value;
     this.value(value);
-    return this.take();
+    if (this.buffers.settle()) this.#again(value);
+    if (this.#identity.hasRepeats) this.#markShared();
+    const message = this.take();
+    this.#checkMemory(message);
+    return message;
   }
 
   /** Makes ready for another value, keeping nothing of the last one. */
   override clear(): void {
     super.clear();
     this.#options = NO_OPTIONS;
-    if (this.#holders.length > 0) this.#holders = [];
+    this.#root = undefined;
+    this.#depth = 0;
+    this.#memory = 0;
+    this.#identity.clear();
+    this.buffers.clear();
   }
 
   value(value: unknown): void {
@@ -64,38 +105,22 @@ export class Encoder extends Writer {
     this.text(type);
   }
 
-  /** Ends the walk: this value, in the object that the walk is inside of, cannot be cloned. */
-  reject(what: string, value: unknown, advice?: string): never {
-    throw rejection(what, pathTo(this.#holders, value), advice);
+  /** Accounts for memory that the value will take beyond what its bytes tell. */
+  spend(memory: number): void {
+    this.#memory += memory;
   }
 
-  #object(object: object): void {
-    this.#enter(object);
-    if (Array.isArray(object)) this.#array(object);
-    else {
-      const prototype = Object.getPrototypeOf(object);
-      if (prototype === objectPrototype || prototype === null) this.#properties(object);
-      else this.#special(object);
-    }
-    this.#holders.pop();
+  /** Ends the walk: this part of the value cannot be cloned. */
+  reject(what: string, culprit: unknown, advice?: string): never {
+    throw rejection(what, pathTo(this.#root, culprit), advice);
   }
 
-  #enter(object: object): void {
-    const holders = this.#holders;
-    for (let i = 0; i < holders.length; i++) {
-      if (holders[i] === object) this.reject("a cycle, an object inside itself,", object);
-    }
-    if (holders.length === MAX_DEPTH) {
-      throw rejection(`a value nested more than ${MAX_DEPTH} deep`, "");
-    }
-    holders.push(object);
-  }
-
-  /** A plain object, or a class instance without its class: the own enumerable properties. */
-  #properties(object: object): void {
+  /** The own enumerable properties of an object whose class does not matter. */
+  properties(object: object): void {
     const keys = Object.keys(object);
     const start = this.length;
     this.head(MAP, keys.length);
+    this.spend(MEMORY_OF_OBJECT + MEMORY_OF_SLOT * keys.length + memoryOfIndexes(keys));
     let written = 0;
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i]!;
@@ -106,32 +131,33 @@ export class Encoder extends Writer {
       this.value(value);
       written++;
     }
-    if (written < keys.length) this.rewriteHead(start, MAP, keys.length, written);
+    if (written < keys.length) this.lowerHead(start, keys.length, written);
   }
 
-  #array(array: readonly unknown[]): void {
-    const length = array.length;
-    if (length <= LONGEST_CHECKED_ARRAY && Object.keys(array).length > length) {
-      this.rejectHolder("an array with named properties");
+  #object(object: object): void {
+    const met = this.#identity.meet(object, this.length);
+    if (met >= 0) {
+      this.tag(REFERENCE);
+      return this.#identity.repeat(met, this.length);
     }
-    this.head(ARRAY, length);
-    for (let i = 0; i < length; i++) {
-      const item = array[i];
-      if (item === undefined && !Object.hasOwn(array, i)) this.rejectHolder("an array with holes");
-      this.value(item);
+    if (++this.#depth > MAX_DEPTH) {
+      throw rejection(`a value nested more than ${MAX_DEPTH} deep`, "");
     }
+    if (Array.isArray(object)) writeArray(this, object);
+    else {
+      const prototype = Object.getPrototypeOf(object);
+      if (prototype === objectPrototype || prototype === null) this.properties(object);
+      else this.#special(object);
+    }
+    this.#depth--;
   }
 
   #special(object: object): void {
+    this.spend(MEMORY_OF_SPECIAL);
     const extension = this.#options.extension?.(object);
-    if (extension !== undefined) return this.#extension(extension);
-    if (ArrayBuffer.isView(object)) return writeView(this, object);
-    // The one test of a class that holds for objects of another realm and costs an exception to none.
-    const brand = objectPrototype.toString.call(object).slice("[object ".length, -1);
-    if (brand === "Object" || brand === "Arguments") return this.#properties(object);
-    const write = writers.get(brand);
-    if (write === undefined) this.#rejectBrand(brand);
-    write(this, object);
+    if (extension !== undefined) this.#extension(extension);
+    else if (ArrayBuffer.isView(object)) writeView(this, object);
+    else writerOf(this, object)(this, object);
   }
 
   #extension([type, ...args]: Extension): void {
@@ -139,20 +165,40 @@ export class Encoder extends Writer {
     for (const argument of args) this.value(argument);
   }
 
-  #rejectBrand(brand: string): never {
-    const article = /^[AEIOU]/.test(brand) ? "an" : "a";
-    const isFile = brand === "Blob" || brand === "File";
-    this.rejectHolder(
-      `${article} ${brand} object`,
-      isFile ? ": send its bytes instead" : undefined,
-    );
+  /** Writes the value anew, now that it is known which buffers are shared. */
+  #again(value: unknown): void {
+    super.clear();
+    this.#memory = 0;
+    this.#identity.clear();
+    this.value(value);
   }
 
-  /** Ends the walk: the object that the walk is inside of cannot be cloned. */
-  rejectHolder(what: string, advice?: string): never {
-    const object = this.#holders.pop();
-    this.reject(what, object, advice);
+  /** Puts the tags around what was met again, and the numbers into the references to it. */
+  #markShared(): void {
+    const { positions, references } = this.#identity.shared();
+    // A reference's number comes before the mark of what follows it, where both are at one place.
+    for (const { at, index } of references) this.insert(headBytes(UNSIGNED, index), at);
+    for (const at of positions) this.insert(SHARED_MARK, at);
   }
+
+  /** What is sent must not be refused where it arrives: in doubt, it is tried. */
+  #checkMemory(message: Uint8Array): void {
+    const most = this.#memory + MEMORY_OF_BYTE * message.length;
+    if (most <= memoryLimit(message.length)) return;
+    try {
+      decode(message, { extension: () => null });
+    } catch (cause) {
+      const dense = "a value that takes far more memory than its encoded form";
+      throw rejection(dense, "", ": send it in parts", cause);
+    }
+  }
+}
+
+/** What the properties that are named by numbers take at most; they are the first, in ascending order. */
+function memoryOfIndexes(keys: readonly string[]): number {
+  let last = -1;
+  for (let i = 0; i < keys.length && isIndex(keys[i]!); i++) last = i;
+  return last < 0 ? 0 : MEMORY_OF_ELEMENT * elementsFor(Number(keys[last]));
 }
 
 /** The encoder for the next call. A call that comes while it is in use, from a getter, makes its own. */
@@ -161,11 +207,16 @@ let idle: Encoder | undefined;
 /**
  * Turns a value into bytes, as `structuredClone` would copy it: later changes of the value change
  * nothing. Carried are the primitive values except symbols, plain objects and class instances (their
- * own enumerable properties), dense arrays, Map, Set, Date and Uint8Array. An object that occurs
- * twice is written twice. The format is CBOR, RFC 8949.
+ * own enumerable properties), arrays, Map, Set, Date, RegExp, ArrayBuffer and its views, errors, the
+ * objects of primitive values, and which of these are the same object. A view of a part of a buffer
+ * takes that part along only, unless the value holds the whole buffer too. Named properties of arrays
+ * of more than 64 elements without holes are not looked for. The format is CBOR, RFC 8949.
  *
- * @throws {DOMException} named `DataCloneError`, for anything else, for a cycle, for a value nested
- * more than 1000 deep and for a BigInt of more than 64 KiB. What a getter throws passes unchanged.
+ * The bytes may be a part of a larger buffer that is shared with other messages: do not transfer it.
+ *
+ * @throws {DOMException} named `DataCloneError`, for anything else, for a value nested more than 1000
+ * deep, a BigInt of more than 64 KiB, and a value that takes far more memory than its bytes. What a
+ * getter throws passes unchanged.
  */
 export function encode(
   value: unknown,

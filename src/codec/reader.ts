@@ -1,14 +1,10 @@
 import { CodecError } from "./codec_error.ts";
-import { BREAK, INDEFINITE } from "./format.ts";
+import { BREAK, INDEFINITE, memoryLimit } from "./format.ts";
 
-/**
- * How much memory a message may take, by the estimates that `spend` is called with: so much, and
- * more for each byte. Without a limit 1 MB of empty byte strings becomes 450 MB of typed arrays.
- */
-const MEMORY = 128 * 1024 * 1024;
-const MEMORY_PER_BYTE = 32;
+/** Byte strings from here on may be views of the message. */
+const LARGE_BYTES = 65_536;
 
-const MEMORY_OF_BYTES = 448;
+const MEMORY_OF_BYTES = 512;
 const MEMORY_OF_TEXT = 32;
 
 /** Up to this many bytes a loop beats the decoders, on every runtime. */
@@ -46,16 +42,18 @@ export class Reader {
   #offset = 0;
   #end = 0;
   #memory = 0;
+  #owned = false;
 
-  /** Begins a message. */
-  load(bytes: Uint8Array): void {
+  /** Begins a message; if it is owned, the value may be made of its memory. */
+  load(bytes: Uint8Array, owned: boolean): void {
     // A view of the same bytes, so that no method of a subclass (such as Buffer.slice) is called.
     this.#bytes = Object.getPrototypeOf(bytes) === Uint8Array.prototype
       ? bytes
       : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#offset = 0;
     this.#end = bytes.length;
-    this.#memory = MEMORY + MEMORY_PER_BYTE * bytes.length;
+    this.#memory = memoryLimit(bytes.length);
+    this.#owned = owned;
   }
 
   /** Forgets the message. */
@@ -146,11 +144,16 @@ export class Reader {
     return scratchView.getFloat64(0);
   }
 
-  /** A copy of the next bytes. */
+  /** The next bytes, as a copy; or as a view of the message, if it has few others. */
   bytes(length: number): Uint8Array<ArrayBuffer> {
     this.#need(length);
+    const start = this.#offset;
+    this.#offset += length;
+    if (this.#owned && length >= LARGE_BYTES && 2 * length > this.#end) {
+      return this.#bytes.subarray(start, this.#offset) as Uint8Array<ArrayBuffer>;
+    }
     this.spend(MEMORY_OF_BYTES + length);
-    return copyOf.call(this.#bytes, this.#offset, this.#offset += length);
+    return copyOf.call(this.#bytes, start, this.#offset);
   }
 
   text(length: number): string {

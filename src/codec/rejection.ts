@@ -1,51 +1,63 @@
-/** The error for a value that cannot be cloned: it says what the value is and where it was found. */
-export function rejection(what: string, path: string, advice = ""): DOMException {
+/** The error for a value that cannot be cloned: it says what the culprit is and where in the value it was found. */
+export function rejection(what: string, path: string, advice = "", cause?: unknown): DOMException {
   const where = path === "" ? "" : ` at ${path}`;
-  return new DOMException(`${what}${where} cannot be cloned${advice}`, "DataCloneError");
+  const error = new DOMException(`${what}${where} cannot be cloned${advice}`, "DataCloneError");
+  if (cause !== undefined) Object.defineProperty(error, "cause", { value: cause });
+  return error;
 }
 
 /**
- * How to get from the first of these objects to a value in the last, each holding the next, such as
- * `job.callbacks[2]`. It is looked for only when an error needs it, so that encoding keeps no
- * record of keys; a step that cannot be found without calling a getter is written as `?`.
+ * How to get from a value to a part of it, such as `job.callbacks[2]`; "" if that is the value itself. It is looked
+ * for only when an error needs it, so that encoding keeps no record of keys. No getter is called: what is behind one
+ * is not found, and written as `?`.
  */
-export function pathTo(holders: readonly object[], value: unknown): string {
-  let path = "";
-  holders.forEach((holder, depth) => {
-    path += step(holder, depth + 1 < holders.length ? holders[depth + 1] : value);
-  });
-  return path.startsWith(".") ? path.slice(1) : path;
-}
-
-function step(holder: object, value: unknown): string {
+export function pathTo(root: unknown, part: unknown): string {
+  if (root === part) return "";
+  let path: string | undefined;
   try {
-    return arrayStep(holder, value) ?? mapStep(holder, value) ?? propertyStep(holder, value) ??
-      ".?";
+    path = search(root, part, new Set());
   } catch {
-    return ".?"; // a proxy, whose own error would hide the one that is being reported
+    // a proxy, whose own error would hide the one that is being reported
+  }
+  return path === undefined ? "?" : path.startsWith(".") ? path.slice(1) : path;
+}
+
+function search(holder: unknown, part: unknown, seen: Set<object>): string | undefined {
+  if (typeof holder !== "object" || holder === null || seen.has(holder)) return undefined;
+  seen.add(holder);
+  for (const [step, value] of partsOf(holder)) {
+    if (value === part) return step;
+    const rest = search(value, part, seen);
+    if (rest !== undefined) return step + rest;
   }
 }
 
-function arrayStep(holder: object, value: unknown): string | undefined {
-  if (!Array.isArray(holder)) return undefined;
-  const index = holder.indexOf(value);
-  return index < 0 ? undefined : `[${index}]`;
+function* partsOf(holder: object): Iterable<[step: string, value: unknown]> {
+  if (ArrayBuffer.isView(holder)) return;
+  if (holder instanceof Map) yield* entriesOf(holder);
+  else if (holder instanceof Set) { for (const item of holder) yield [".values()", item]; }
+  else yield* propertiesOf(holder);
 }
 
-function mapStep(holder: object, value: unknown): string | undefined {
-  if (!(holder instanceof Map)) return undefined;
-  for (const [key, item] of holder) {
-    if (key === value) return ".keys()";
-    if (item === value) return `.get(${printed(key)})`;
+function* entriesOf(map: Map<unknown, unknown>): Iterable<[step: string, value: unknown]> {
+  for (const [key, value] of map) {
+    yield [".keys()", key];
+    yield [`.get(${printed(key)})`, value];
   }
 }
 
-function propertyStep(holder: object, value: unknown): string | undefined {
-  for (const key of Object.keys(holder)) {
+function* propertiesOf(holder: object): Iterable<[step: string, value: unknown]> {
+  const keys = Object.keys(holder);
+  if (holder instanceof Error) keys.push("cause", "errors"); // which are not enumerable
+  for (const key of keys) {
     const property = Object.getOwnPropertyDescriptor(holder, key);
-    if (property === undefined || !("value" in property) || property.value !== value) continue;
-    return /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key) ? `.${key}` : `[${printed(key)}]`;
+    if (property !== undefined && "value" in property) yield [step(holder, key), property.value];
   }
+}
+
+function step(holder: object, key: string): string {
+  if (Array.isArray(holder) && /^\d+$/.test(key)) return `[${key}]`;
+  return /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key) ? `.${key}` : `[${printed(key)}]`;
 }
 
 function printed(key: unknown): string {

@@ -3,32 +3,111 @@
  * that reads it; adding a type is writing the two and naming them here.
  */
 
+import type { Arguments } from "./arguments.ts";
+import { readSparseArray, writeArray } from "./array.ts";
 import { readBigInt, writeBigInt } from "./bigint.ts";
-import { readBytes, writeView } from "./bytes.ts";
-import { readMap, readSet, writeMap, writeSet } from "./collections.ts";
-import { readGenericDate, readSecondsDate, readTextDate, writeDate } from "./date.ts";
+import { type BoxedType, isBoxed, readBoxed, writeBoxed } from "./boxed.ts";
+import { isMap, isSet, readMap, readSet, writeMap, writeSet } from "./collections.ts";
+import { isDate, readGenericDate, readSecondsDate, readTextDate, writeDate } from "./date.ts";
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
+import {
+  errorTypes,
+  isDOMException,
+  isError,
+  readDOMException,
+  readError,
+  writeDOMException,
+  writeError,
+} from "./error.ts";
 import {
   DATE_SECONDS,
   DATE_TEXT,
   JS_MAP,
   NEGATIVE_BIGINT,
   POSITIVE_BIGINT,
+  REGEXP,
   SET,
-  UINT8_ARRAY,
   WTF8_TEXT,
 } from "./format.ts";
+import { isRegExp, readRegExp, writeRegExp } from "./regexp.ts";
+import {
+  isBuffer,
+  readBuffer,
+  readView,
+  typedArrayReaders,
+  viewTypes,
+  writeBuffer,
+  writeView,
+} from "./views.ts";
 import { readWtf8 } from "./wtf8.ts";
 
-export { writeBigInt, writeView };
+export { writeArray, writeBigInt, writeView };
 
-/** What writes an object, by the class name that `Object.prototype.toString` gives. */
-export const writers: ReadonlyMap<string, (encoder: Encoder, object: object) => void> = new Map([
-  ["Date", writeDate],
-  ["Map", writeMap],
-  ["Set", writeSet],
+/** A class of objects that are written in a way of their own. */
+interface Writable {
+  /** Whether the object really is one; if not, it may also throw. */
+  readonly is: (object: object) => boolean;
+  readonly write: (encoder: Encoder, object: object) => void;
+}
+
+const boxedTypes: readonly BoxedType[] = ["Number", "String", "Boolean", "BigInt"];
+
+/** The classes by the name that `Object.prototype.toString` gives, the more special ones first. */
+const writables: ReadonlyMap<string, Writable> = new Map<string, Writable>([
+  ["Date", { is: isDate, write: writeDate }],
+  ["Map", { is: isMap, write: writeMap }],
+  ["Set", { is: isSet, write: writeSet }],
+  ["RegExp", { is: isRegExp, write: writeRegExp }],
+  ["ArrayBuffer", { is: isBuffer, write: writeBuffer }],
+  ["DOMException", { is: isDOMException, write: writeDOMException }],
+  ["Error", { is: isError, write: writeError }],
+  ...boxedTypes.map((type): [string, Writable] => [
+    type,
+    { is: isBoxed(type), write: writeBoxed(type) },
+  ]),
 ]);
+
+/** What writes an object that is neither plain, nor an array, nor a view. */
+export function writerOf(encoder: Encoder, object: object): Writable["write"] {
+  // The name holds for objects of another realm too, but an object may claim any.
+  const name = Object.prototype.toString.call(object).slice("[object ".length, -1);
+  const named = writables.get(name);
+  if (named !== undefined && isOne(named, object)) return named.write;
+  if (name === "Object" && !(Symbol.toStringTag in object)) return writeProperties;
+  for (const writable of writables.values()) if (isOne(writable, object)) return writable.write;
+  if (isPlatformObject(object)) rejectPlatformObject(encoder, object, name);
+  return writeProperties;
+}
+
+function isOne({ is }: Writable, object: object): boolean {
+  try {
+    return is(object);
+  } catch {
+    return false;
+  }
+}
+
+/** An instance of a user's class, whose class stays behind. */
+function writeProperties(encoder: Encoder, object: object): void {
+  encoder.properties(object);
+}
+
+/** Built-in classes have a name that is read-only, as ECMAScript and Web IDL want it; names by users are not. */
+function isPlatformObject(object: object): boolean {
+  for (let at: object | null = object; at !== null; at = Object.getPrototypeOf(at)) {
+    const name = Object.getOwnPropertyDescriptor(at, Symbol.toStringTag);
+    if (name !== undefined) return name.writable === false && !name.enumerable;
+  }
+  return false;
+}
+
+function rejectPlatformObject(encoder: Encoder, object: object, name: string): never {
+  const article = /^[AEIOU]/.test(name) ? "an" : "a";
+  const isFile = name === "Blob" || name === "File";
+  const advice = isFile ? ": send its bytes instead" : undefined;
+  encoder.reject(`${article} ${name} object`, object, advice);
+}
 
 /** What reads the content of a tag. */
 export const tagReaders: ReadonlyMap<number, (decoder: Decoder) => unknown> = new Map<
@@ -39,16 +118,21 @@ export const tagReaders: ReadonlyMap<number, (decoder: Decoder) => unknown> = ne
   [DATE_SECONDS, readSecondsDate],
   [POSITIVE_BIGINT, (decoder) => readBigInt(decoder)],
   [NEGATIVE_BIGINT, (decoder) => -1n - readBigInt(decoder)],
-  [UINT8_ARRAY, readBytes],
+  ...typedArrayReaders,
   [SET, readSet],
   [JS_MAP, readMap],
   [WTF8_TEXT, readWtf8],
+  [REGEXP, readRegExp],
 ]);
 
-/** What reads a generic object (tag 27), by its type name, from its arguments. */
-export const genericReaders: ReadonlyMap<
-  string,
-  (decoder: Decoder, args: readonly unknown[]) => unknown
-> = new Map([
-  ["Date", readGenericDate],
-]);
+/** What reads a generic object (tag 27), by its type. */
+export const genericReaders: ReadonlyMap<string, (args: Arguments, type: string) => unknown> =
+  new Map<string, (args: Arguments, type: string) => unknown>([
+    ["Array", readSparseArray],
+    ["ArrayBuffer", readBuffer],
+    ["DOMException", readDOMException],
+    ["Date", readGenericDate],
+    ...boxedTypes.map((type) => [type, readBoxed] as const),
+    ...errorTypes.map((type) => [type, readError] as const),
+    ...viewTypes.map((type) => [type, readView] as const),
+  ]);

@@ -1,57 +1,117 @@
 import { BYTES, NEGATIVE, TAG, TEXT, UNSIGNED, WTF8_TEXT } from "./format.ts";
 import { toWtf8 } from "./wtf8.ts";
 
+/** Short messages share slabs of this size, since allocating one by one costs more than writing them. */
 const SLAB_BYTES = 16_384;
-const LARGEST_KEPT_SLAB = 1_048_576;
+
+/** A message up to here that meets the end of its slab moves to a new one; a longer one goes where it has room. */
+const LONGEST_MOVED_MESSAGE = 4096;
+
+/** A message from where there is room is copied out of it, unless it is so long that the copy matters. */
+const LARGEST_COPIED_MESSAGE = 1_048_576;
+
+/** Byte strings from here on wait outside of the message until its size is known: one copy is all they take. */
+const LARGE_BYTES = 16_384;
+
 const HEAD_BYTES = 9;
 
 /** Below this many units a loop beats `encodeInto`, on every runtime. */
 const SHORT_TEXT = 32;
 
+const NO_BYTES = new Uint8Array(0);
 const utf8 = new TextEncoder();
 
 /** Where a number is laid out big-endian before it goes into a message. */
 const scratch = new Uint8Array(8);
 const scratchView = new DataView(scratch.buffer);
 
+/** Bytes that go into a message when it is put together, behind the first `at` ones that were written. */
+interface Insertion {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
 /**
- * Puts a message together out of CBOR items. It writes into a slab that it keeps from message to
- * message, because allocating costs more than a copy at the end; nothing it hands out shares it.
+ * Puts a message together out of CBOR items.
+ *
+ * Invariants: the message is `#slab` from `#start` to `#at`, save for the insertions. What lies before
+ * `#start` belongs to messages that were handed out, and is never written again. `#slab` is `#shared`,
+ * or for a message that did not fit there `#roomy`, where each begins at 0.
  */
 export class Writer {
-  #slab = new Uint8Array(SLAB_BYTES);
-  #length = 0;
+  #shared = new Uint8Array(SLAB_BYTES);
+  #roomy = NO_BYTES;
+  #slab = this.#shared;
+  #start = 0;
+  #at = 0;
+  #nextStart = 0;
+  #insertions: Insertion[] = [];
 
-  /** How many bytes the message has so far. */
+  /** How many bytes the message has so far, without the insertions. */
   get length(): number {
-    return this.#length;
+    return this.#at - this.#start;
   }
 
-  /** The message, in a buffer of exactly its size. */
+  /** Ends the message and hands it out. Its buffer may be larger, and be shared with other messages. */
   take(): Uint8Array<ArrayBuffer> {
-    return this.#slab.slice(0, this.#length);
+    if (this.#insertions.length > 0) return this.#assemble();
+    const message = this.#slab.subarray(this.#start, this.#at);
+    if (this.#slab === this.#shared) {
+      this.#start = this.#at;
+      return message;
+    }
+    return message.length > LARGEST_COPIED_MESSAGE ? message : message.slice();
   }
 
-  /** Forgets the message. */
+  /** Makes ready for the next message, keeping nothing of this one. */
   clear(): void {
-    this.#length = 0;
-    if (this.#slab.length > LARGEST_KEPT_SLAB) this.#slab = new Uint8Array(SLAB_BYTES);
+    if (this.#insertions.length > 0) this.#insertions = [];
+    if (this.#slab !== this.#shared) this.#return();
+    this.#at = this.#start;
+  }
+
+  #return(): void {
+    if (this.#roomy.length > LARGEST_COPIED_MESSAGE) this.#roomy = NO_BYTES;
+    this.#slab = this.#shared;
+    this.#start = this.#nextStart;
+  }
+
+  /** Adds bytes when the message is put together: at the end of what is written now, or at an earlier place. */
+  insert(bytes: Uint8Array, at: number = this.length): void {
+    this.#insertions.push({ at, bytes });
+  }
+
+  #assemble(): Uint8Array<ArrayBuffer> {
+    const insertions = this.#insertions.sort((a, b) => a.at - b.at); // stable
+    const size = insertions.reduce((sum, { bytes }) => sum + bytes.length, this.length);
+    const message = new Uint8Array(size);
+    let from = this.#start;
+    let to = 0;
+    for (const { at, bytes } of insertions) {
+      message.set(this.#slab.subarray(from, this.#start + at), to);
+      to += this.#start + at - from;
+      from = this.#start + at;
+      message.set(bytes, to);
+      to += bytes.length;
+    }
+    message.set(this.#slab.subarray(from, this.#at), to);
+    return message;
   }
 
   /** An item that is one byte. */
   byte(byte: number): void {
     this.#reserve(1);
-    this.#slab[this.#length++] = byte;
+    this.#slab[this.#at++] = byte;
   }
 
   /** The start of an item: its major type and its argument, which is a value, a length or a tag. */
   head(major: number, argument: number): void {
     this.#reserve(HEAD_BYTES);
     if (argument < 24) {
-      this.#slab[this.#length++] = major << 5 | argument;
+      this.#slab[this.#at++] = major << 5 | argument;
     } else if (argument < 0x100) {
-      this.#slab[this.#length++] = major << 5 | 24;
-      this.#slab[this.#length++] = argument;
+      this.#slab[this.#at++] = major << 5 | 24;
+      this.#slab[this.#at++] = argument;
     } else {
       this.#wideHead(major << 5, argument);
     }
@@ -75,10 +135,10 @@ export class Writer {
   #scalar(first: number, size: number): void {
     this.#reserve(HEAD_BYTES);
     const slab = this.#slab;
-    let at = this.#length;
+    let at = this.#at;
     slab[at++] = first;
     for (let i = 0; i < size; i++) slab[at++] = scratch[i]!;
-    this.#length = at;
+    this.#at = at;
   }
 
   tag(tag: number): void {
@@ -113,71 +173,86 @@ export class Writer {
     this.#scalar(0xf9, 2);
   }
 
-  /** A byte string; the length is asked for because a subclass may lie about its own. */
-  bytes(bytes: Uint8Array, length: number): void {
+  /** A byte string of a plain `Uint8Array`. */
+  bytes(bytes: Uint8Array): void {
+    const { length } = bytes;
     this.head(BYTES, length);
+    if (length >= LARGE_BYTES) return this.insert(bytes);
     this.#reserve(length);
-    this.#slab.set(bytes, this.#length);
-    this.#length += length;
+    this.#slab.set(bytes, this.#at);
+    this.#at += length;
   }
 
   text(text: string): void {
     const units = text.length;
     if (units >= SHORT_TEXT) return this.#anyText(text);
-    this.#reserve(units + 2);
+    this.#reserve(units + HEAD_BYTES);
     const slab = this.#slab;
-    let at = this.#length + headSize(units);
+    let at = this.#at + headSize(units);
     for (let i = 0; i < units; i++) {
       const unit = text.charCodeAt(i);
       if (unit > 0x7f) return this.#anyText(text);
       slab[at++] = unit;
     }
     this.head(TEXT, units);
-    this.#length = at;
+    this.#at = at;
   }
 
   #anyText(text: string): void {
     if (!text.isWellFormed()) {
-      const bytes = toWtf8(text);
       this.tag(WTF8_TEXT);
-      return this.bytes(bytes, bytes.length);
+      return this.bytes(toWtf8(text));
     }
     // The head's size depends on the length in bytes, which is known afterwards: mostly as guessed.
     const guess = headSize(text.length);
     const size = this.#utf8(text, guess, text.length) ?? this.#utf8(text, guess, 3 * text.length)!;
-    const start = this.#length;
+    const start = this.#at;
     if (headSize(size) !== guess) {
       this.#slab.copyWithin(start + headSize(size), start + guess, start + guess + size);
     }
     this.head(TEXT, size);
-    this.#length += size;
+    this.#at += size;
   }
 
   /** Writes UTF-8 after a gap and answers its size; undefined if it needs more than this much room. */
   #utf8(text: string, gap: number, room: number): number | undefined {
     this.#reserve(2 * HEAD_BYTES + room);
-    const target = this.#slab.subarray(this.#length + gap, this.#slab.length - HEAD_BYTES);
+    const target = this.#slab.subarray(this.#at + gap, this.#slab.length - HEAD_BYTES);
     const { read, written } = utf8.encodeInto(text, target);
     return read === text.length ? written : undefined;
   }
 
-  /** Changes the argument of a head that was written before. */
-  rewriteHead(at: number, major: number, written: number, argument: number): void {
-    const rest = this.#slab.slice(at + headSize(written), this.#length);
-    this.#length = at;
-    this.head(major, argument);
-    this.#slab.set(rest, this.#length);
-    this.#length += rest.length;
+  /** Lowers the argument of a head that was written before, which keeps its size: nothing moves. */
+  lowerHead(position: number, written: number, argument: number): void {
+    let at = this.#start + position + headSize(written) - 1;
+    if (written < 24) this.#slab[at]! -= written - argument;
+    else {for (
+        let rest = argument;
+        at > this.#start + position;
+        at--, rest = Math.floor(rest / 256)
+      ) this.#slab[at] = rest;}
   }
 
   #reserve(bytes: number): void {
-    if (this.#length + bytes > this.#slab.length) this.#grow(this.#length + bytes);
+    if (this.#at + bytes > this.#slab.length) this.#grow(bytes);
   }
 
-  #grow(least: number): void {
-    const larger = new Uint8Array(Math.max(least, 2 * this.#slab.length));
-    larger.set(this.#slab.subarray(0, this.#length));
-    this.#slab = larger;
+  /** Moves the message to where it has room: to a new slab, or if it is too long for sharing one, out of it. */
+  #grow(bytes: number): void {
+    const { length } = this;
+    const written = this.#slab.subarray(this.#start, this.#at);
+    if (this.#slab === this.#shared) this.#nextStart = this.#start;
+    if (length + bytes <= LONGEST_MOVED_MESSAGE) {
+      this.#slab = this.#shared = new Uint8Array(SLAB_BYTES);
+    } else {
+      if (length + bytes > this.#roomy.length) {
+        this.#roomy = new Uint8Array(Math.max(4 * SLAB_BYTES, 2 * length, length + bytes));
+      }
+      this.#slab = this.#roomy;
+    }
+    this.#slab.set(written);
+    this.#start = 0;
+    this.#at = length;
   }
 }
 
@@ -186,4 +261,13 @@ function headSize(argument: number): number {
   if (argument < 0x100) return 2;
   if (argument < 0x10000) return 3;
   return argument < 0x100000000 ? 5 : HEAD_BYTES;
+}
+
+/** The bytes of a head by itself. */
+export function headBytes(major: number, argument: number): Uint8Array {
+  const bytes = new Uint8Array(headSize(argument));
+  const width = bytes.length - 1;
+  bytes[0] = major << 5 | (width === 0 ? argument : 24 + Math.log2(width));
+  for (let i = width, rest = argument; i > 0; i--, rest = Math.floor(rest / 256)) bytes[i] = rest;
+  return bytes;
 }

@@ -1,0 +1,74 @@
+import type { Arguments } from "./arguments.ts";
+import type { Encoder } from "./encode.ts";
+import { ARRAY, MEMORY_OF_ARRAY, MEMORY_OF_ELEMENT, MEMORY_OF_SLOT } from "./format.ts";
+import { setProperty } from "./property.ts";
+
+/** Named properties are looked for in arrays up to this long only: there is no cheap test for longer ones. */
+const LONGEST_CHECKED_ARRAY = 64;
+
+/** Arrays from here on may be long by declaration only, and are not walked through before a few samples. */
+const LONG_ARRAY = 65_536;
+const SAMPLES = 64;
+
+/** V8 allocates the length that an array is given, unless it has once been so long that it keeps a table instead. */
+const LONGEST_ALLOCATED_ARRAY = 1024;
+
+const MAX_LENGTH = 2 ** 32 - 1;
+const MEMORY_OF_SPARSE_ELEMENT = 64;
+
+/** Dense arrays are arrays in CBOR; those with holes or named properties are generic objects. */
+export function writeArray(encoder: Encoder, array: readonly unknown[]): void {
+  const { length } = array;
+  if (!isDense(array)) return writeSparseArray(encoder, array);
+  encoder.spend(MEMORY_OF_ARRAY + MEMORY_OF_SLOT * length);
+  encoder.head(ARRAY, length);
+  for (let i = 0; i < length; i++) encoder.value(array[i]);
+}
+
+function isDense(array: readonly unknown[]): boolean {
+  const { length } = array;
+  if (length > LONGEST_CHECKED_ARRAY) return !hasHoles(array);
+  return Object.keys(array).length === length && !hasHoles(array);
+}
+
+function hasHoles(array: readonly unknown[]): boolean {
+  const { length } = array;
+  if (length > LONG_ARRAY) {
+    for (let i = 0; i < SAMPLES; i++) {
+      if (!Object.hasOwn(array, Math.floor(length * Math.random()))) return true;
+    }
+  }
+  if (!array.includes(undefined)) return false; // for which holes are undefined
+  for (let i = 0; i < length; i++) {
+    if (array[i] === undefined && !Object.hasOwn(array, i)) return true;
+  }
+  return false;
+}
+
+function writeSparseArray(encoder: Encoder, array: readonly unknown[]): void {
+  const { length } = array;
+  encoder.spend(MEMORY_OF_ELEMENT * Math.min(length, MAX_LENGTH));
+  encoder.generic("Array", 2);
+  encoder.number(length);
+  encoder.properties(array);
+}
+
+export function readSparseArray(args: Arguments): unknown[] {
+  const { decoder } = args;
+  const length = args.required.expectNumber();
+  if (!(Number.isInteger(length) && length >= 0 && length <= MAX_LENGTH)) {
+    decoder.fail("an array's length that is none");
+  }
+  const array: unknown[] = [];
+  args.made(array);
+  if (length > LONGEST_ALLOCATED_ARRAY) array.length = MAX_LENGTH;
+  else decoder.spend(MEMORY_OF_ELEMENT * length);
+  array.length = length;
+  args.required.entries((key) => {
+    if (key === "length") decoder.fail("an array with an element named length");
+    decoder.spend(MEMORY_OF_SPARSE_ELEMENT);
+    setProperty(array, key, decoder.value());
+  });
+  if (array.length !== length) decoder.fail("an array with an element behind its end");
+  return array;
+}

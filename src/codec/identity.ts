@@ -1,0 +1,78 @@
+/** This many objects are found by a linear scan, which costs less than a Map's first entry. */
+const SCANNED = 16;
+
+/** The list of positions is kept from value to value up to this size. */
+const LARGEST_KEPT_LIST = 4096;
+
+/** A place where an object is written that was met before. */
+interface Repeat {
+  readonly at: number;
+  readonly object: number;
+}
+
+/**
+ * The objects of a value, numbered in the order in which they are met, and where each is written. It tells
+ * what is shared or cyclic; where nothing is, it costs no more than a note for each object.
+ */
+export class Identity {
+  readonly #first: object[] = [];
+  #others: Map<object, number> | undefined;
+  #positions: number[] = [];
+  #repeats: Repeat[] = [];
+
+  /** How many objects were met. */
+  get count(): number {
+    return this.#positions.length;
+  }
+
+  /** Whether an object was met more than once. */
+  get hasRepeats(): boolean {
+    return this.#repeats.length > 0;
+  }
+
+  /** Answers the number of an object that was met before. Else notes that it is written at `at`, and answers -1. */
+  meet(object: object, at: number): number {
+    const number = this.#others === undefined ? this.#scan(object) : this.#lookUp(object);
+    if (number < 0) this.#positions.push(at);
+    return number;
+  }
+
+  #scan(object: object): number {
+    const first = this.#first;
+    for (let i = 0; i < first.length; i++) if (first[i] === object) return i;
+    if (first.length < SCANNED) first.push(object);
+    else this.#others = new Map([...first, object].map((object, number) => [object, number]));
+    return -1;
+  }
+
+  #lookUp(object: object): number {
+    const number = this.#others!.get(object);
+    if (number !== undefined) return number;
+    this.#others!.set(object, this.#positions.length);
+    return -1;
+  }
+
+  /** Notes that a reference to the object of this number ends at `at`. */
+  repeat(object: number, at: number): void {
+    this.#repeats.push({ at, object });
+  }
+
+  /** The places of the objects that were met more than once, in the order of the message. */
+  shared(): { readonly positions: number[]; readonly references: { at: number; index: number }[] } {
+    const objects = [...new Set(this.#repeats.map(({ object }) => object))].sort((a, b) => a - b);
+    const indexes = new Map(objects.map((object, index) => [object, index]));
+    return {
+      positions: objects.map((object) => this.#positions[object]!),
+      references: this.#repeats.map(({ at, object }) => ({ at, index: indexes.get(object)! })),
+    };
+  }
+
+  /** Forgets all. */
+  clear(): void {
+    this.#first.length = 0;
+    this.#others = undefined;
+    if (this.#positions.length > LARGEST_KEPT_LIST) this.#positions = [];
+    else this.#positions.length = 0;
+    if (this.#repeats.length > 0) this.#repeats = [];
+  }
+}
