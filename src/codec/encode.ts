@@ -49,6 +49,8 @@ export class Encoder extends Writer {
   #root: unknown;
   #depth = 0;
   #memory = 0;
+  /** Whether somebody has given all objects an enumerable property. */
+  #inherits = false;
   readonly #identity = new Identity();
   /** Which buffers several views show. */
   readonly buffers: SharedBuffers = new SharedBuffers();
@@ -60,6 +62,7 @@ export class Encoder extends Writer {
   encode(value: unknown, options: EncodeOptions): Uint8Array<ArrayBuffer> {
     this.#options = options;
     this.#root = value;
+    this.#inherits = hasEnumerable(objectPrototype);
     this.value(value);
     if (this.buffers.settle()) this.#again(value);
     if (this.#identity.hasRepeats) this.#markShared();
@@ -115,6 +118,29 @@ export class Encoder extends Writer {
     throw rejection(what, pathTo(this.#root, culprit), advice);
   }
 
+  /**
+   * An object that inherits no enumerable property. Walking through it twice costs less than a list of its keys.
+   * Those named by numbers, which come first, take memory that is accounted for elsewhere.
+   */
+  #plainObject(object: object): void {
+    let count = 0;
+    for (const key in object) {
+      if (count === 0 && isIndex(key) || this.#inherits) return this.properties(object);
+      count++;
+    }
+    this.spend(MEMORY_OF_OBJECT + MEMORY_OF_SLOT * count);
+    const start = this.length;
+    this.head(MAP, count);
+    let written = 0;
+    for (const key in object) {
+      if (written === count) break; // a getter has added a property
+      this.text(key);
+      this.value((object as Record<string, unknown>)[key]);
+      written++;
+    }
+    if (written < count) this.lowerHead(start, count, written); // or deleted one
+  }
+
   /** The own enumerable properties of an object whose class does not matter. */
   properties(object: object): void {
     const keys = Object.keys(object);
@@ -146,7 +172,7 @@ export class Encoder extends Writer {
     if (Array.isArray(object)) writeArray(this, object);
     else {
       const prototype = Object.getPrototypeOf(object);
-      if (prototype === objectPrototype || prototype === null) this.properties(object);
+      if (prototype === objectPrototype || prototype === null) this.#plainObject(object);
       else this.#special(object);
     }
     this.#depth--;
@@ -192,6 +218,11 @@ export class Encoder extends Writer {
       throw rejection(dense, "", ": send it in parts", cause);
     }
   }
+}
+
+function hasEnumerable(object: object): boolean {
+  for (const _ in object) return true;
+  return false;
 }
 
 /** What the properties that are named by numbers take at most; they are the first, in ascending order. */

@@ -4,6 +4,8 @@ const SCANNED = 16;
 /** The list of positions is kept from value to value up to this size. */
 const LARGEST_KEPT_LIST = 4096;
 
+const NONE = {};
+
 /** A place where an object is written that was met before. */
 interface Repeat {
   readonly at: number;
@@ -15,15 +17,14 @@ interface Repeat {
  * what is shared or cyclic; where nothing is, it costs no more than a note for each object.
  */
 export class Identity {
-  readonly #first: object[] = [];
-  #others: Map<object, number> | undefined;
+  /** How many objects were met. */
+  #count = 0;
+  /** The first of them; what lies behind belongs to no value. */
+  readonly #first: object[] = new Array(SCANNED).fill(NONE);
+  /** All of them, once they are more. */
+  #all: Map<object, number> | undefined;
   #positions: number[] = [];
   #repeats: Repeat[] = [];
-
-  /** How many objects were met. */
-  get count(): number {
-    return this.#positions.length;
-  }
 
   /** Whether an object was met more than once. */
   get hasRepeats(): boolean {
@@ -32,23 +33,22 @@ export class Identity {
 
   /** Answers the number of an object that was met before. Else notes that it is written at `at`, and answers -1. */
   meet(object: object, at: number): number {
-    const number = this.#others === undefined ? this.#scan(object) : this.#lookUp(object);
-    if (number < 0) this.#positions.push(at);
-    return number;
-  }
-
-  #scan(object: object): number {
+    const count = this.#count;
+    if (count > SCANNED) return this.#lookUp(object, at);
     const first = this.#first;
-    for (let i = 0; i < first.length; i++) if (first[i] === object) return i;
-    if (first.length < SCANNED) first.push(object);
-    else this.#others = new Map([...first, object].map((object, number) => [object, number]));
+    for (let i = 0; i < count; i++) if (first[i] === object) return i;
+    if (count < SCANNED) first[count] = object;
+    else this.#all = new Map([...first, object].map((object, number) => [object, number]));
+    this.#positions[count] = at;
+    this.#count = count + 1;
     return -1;
   }
 
-  #lookUp(object: object): number {
-    const number = this.#others!.get(object);
+  #lookUp(object: object, at: number): number {
+    const number = this.#all!.get(object);
     if (number !== undefined) return number;
-    this.#others!.set(object, this.#positions.length);
+    this.#all!.set(object, this.#count);
+    this.#positions[this.#count++] = at;
     return -1;
   }
 
@@ -69,10 +69,10 @@ export class Identity {
 
   /** Forgets all. */
   clear(): void {
-    this.#first.length = 0;
-    this.#others = undefined;
+    for (let i = Math.min(this.#count, SCANNED) - 1; i >= 0; i--) this.#first[i] = NONE;
+    this.#count = 0;
+    this.#all = undefined;
     if (this.#positions.length > LARGEST_KEPT_LIST) this.#positions = [];
-    else this.#positions.length = 0;
     if (this.#repeats.length > 0) this.#repeats = [];
   }
 }

@@ -118,17 +118,27 @@ export class Writer {
   }
 
   #wideHead(first: number, argument: number): void {
+    const slab = this.#slab;
+    let at = this.#at;
     if (argument < 0x10000) {
-      scratchView.setUint16(0, argument);
-      this.#scalar(first | 25, 2);
-    } else if (argument < 0x100000000) {
-      scratchView.setUint32(0, argument);
-      this.#scalar(first | 26, 4);
+      slab[at++] = first | 25;
     } else {
-      scratchView.setUint32(0, argument / 0x100000000);
-      scratchView.setUint32(4, argument);
-      this.#scalar(first | 27, 8);
+      if (argument < 0x100000000) {
+        slab[at++] = first | 26;
+      } else {
+        const high = Math.floor(argument / 0x100000000);
+        slab[at++] = first | 27;
+        slab[at++] = high >>> 24;
+        slab[at++] = high >>> 16;
+        slab[at++] = high >>> 8;
+        slab[at++] = high;
+      }
+      slab[at++] = argument >>> 24;
+      slab[at++] = argument >>> 16;
     }
+    slab[at++] = argument >>> 8;
+    slab[at++] = argument;
+    this.#at = at;
   }
 
   /** Writes a first byte and as many bytes of the scratch area. */
@@ -188,13 +198,18 @@ export class Writer {
     if (units >= SHORT_TEXT) return this.#anyText(text);
     this.#reserve(units + HEAD_BYTES);
     const slab = this.#slab;
-    let at = this.#at + headSize(units);
+    let at = this.#at;
+    if (units < 24) {
+      slab[at++] = TEXT << 5 | units;
+    } else {
+      slab[at++] = TEXT << 5 | 24;
+      slab[at++] = units;
+    }
     for (let i = 0; i < units; i++) {
       const unit = text.charCodeAt(i);
       if (unit > 0x7f) return this.#anyText(text);
       slab[at++] = unit;
     }
-    this.head(TEXT, units);
     this.#at = at;
   }
 
