@@ -13,6 +13,8 @@ const SAMPLES = 64;
 /** V8 allocates the length that an array is given, unless it has once been so long that it keeps a table instead. */
 const LONGEST_ALLOCATED_ARRAY = 1024;
 
+const { includes } = Array.prototype;
+
 const MAX_LENGTH = 2 ** 32 - 1;
 const MEMORY_OF_SPARSE_ELEMENT = 64;
 
@@ -38,7 +40,7 @@ function hasHoles(array: readonly unknown[]): boolean {
       if (!Object.hasOwn(array, Math.floor(length * Math.random()))) return true;
     }
   }
-  if (!array.includes(undefined)) return false; // for which holes are undefined
+  if (!includes.call(array, undefined)) return false; // for which holes are undefined
   for (let i = 0; i < length; i++) {
     if (array[i] === undefined && !Object.hasOwn(array, i)) return true;
   }

@@ -5,6 +5,8 @@ import { getterOf } from "./intrinsics.ts";
 
 const MEMORY_OF_ERROR = 2048;
 
+const AGGREGATE = "AggregateError";
+
 const CLASSES: ReadonlyMap<string, new () => Error> = new Map<string, new () => Error>([
   ["Error", Error],
   ["EvalError", EvalError],
@@ -40,16 +42,13 @@ export function isError(object: object): boolean {
 /** As `structuredClone` does: the name counts if it is that of a standard class, and of the properties the known ones. */
 export function writeError(encoder: Encoder, object: object): void {
   const error = object as AggregateError;
-  const name = String(error.name);
-  const type = CLASSES.has(name) ? name : "Error";
+  const type = typeOf(error);
   const properties = new Map<string, unknown>();
   if (encoder.options.stacks !== false && typeof error.stack === "string") {
     properties.set("stack", error.stack);
   }
   if (Object.hasOwn(error, "cause")) properties.set("cause", error.cause);
-  if (type === "AggregateError" && Object.hasOwn(error, "errors")) {
-    properties.set("errors", error.errors);
-  }
+  if (type === AGGREGATE) properties.set("errors", error.errors);
   const message = Object.getOwnPropertyDescriptor(error, "message")?.value;
   encoder.generic(type, 2);
   encoder.value(message === undefined ? undefined : String(message));
@@ -58,6 +57,12 @@ export function writeError(encoder: Encoder, object: object): void {
     encoder.text(key);
     encoder.value(value);
   }
+}
+
+function typeOf(error: Error): string {
+  const name = String(error.name);
+  const isKnown = name === AGGREGATE ? Object.hasOwn(error, "errors") : CLASSES.has(name);
+  return isKnown ? name : "Error";
 }
 
 export function readError(args: Arguments, type: string): Error {

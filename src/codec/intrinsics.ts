@@ -12,3 +12,12 @@ export function methodOf<T>(prototype: object, name: PropertyKey): (object: obje
   const method = Object.getOwnPropertyDescriptor(prototype, name)?.value as () => T;
   return (object) => method.call(object);
 }
+
+/** Whether a test that throws for what is not, as these do, says that an object is one. */
+export function isOne(test: (object: object) => boolean, object: object): boolean {
+  try {
+    return test(object);
+  } catch {
+    return false;
+  }
+}

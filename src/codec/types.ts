@@ -30,6 +30,7 @@ import {
   SET,
   WTF8_TEXT,
 } from "./format.ts";
+import { isOne } from "./intrinsics.ts";
 import { isRegExp, readRegExp, writeRegExp } from "./regexp.ts";
 import {
   isBuffer,
@@ -73,19 +74,11 @@ export function writerOf(encoder: Encoder, object: object): Writable["write"] {
   // The name holds for objects of another realm too, but an object may claim any.
   const name = Object.prototype.toString.call(object).slice("[object ".length, -1);
   const named = writables.get(name);
-  if (named !== undefined && isOne(named, object)) return named.write;
+  if (named !== undefined && isOne(named.is, object)) return named.write;
   if (name === "Object" && !(Symbol.toStringTag in object)) return writeProperties;
-  for (const writable of writables.values()) if (isOne(writable, object)) return writable.write;
-  if (isPlatformObject(object)) rejectPlatformObject(encoder, object, name);
+  for (const writable of writables.values()) if (isOne(writable.is, object)) return writable.write;
+  if (named === undefined && isPlatformObject(object)) rejectPlatformObject(encoder, object, name);
   return writeProperties;
-}
-
-function isOne({ is }: Writable, object: object): boolean {
-  try {
-    return is(object);
-  } catch {
-    return false;
-  }
 }
 
 /** An instance of a user's class, whose class stays behind. */

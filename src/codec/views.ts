@@ -1,7 +1,7 @@
 import type { Arguments } from "./arguments.ts";
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
-import { getterOf } from "./intrinsics.ts";
+import { getterOf, isOne } from "./intrinsics.ts";
 
 const MEMORY_OF_VIEW = 224;
 
@@ -68,6 +68,10 @@ interface ViewGetters {
 
 const ofTypedArray = viewGetters(typedArrayPrototype);
 const ofDataView = viewGetters(DataView.prototype);
+
+function gettersOf(type: string): ViewGetters {
+  return type === "DataView" ? ofDataView : ofTypedArray;
+}
 
 function viewGetters(prototype: object): ViewGetters {
   return {
@@ -146,11 +150,11 @@ function bytesOf(encoder: Encoder, buffer: ArrayBuffer): Uint8Array {
 
 export function writeView(encoder: Encoder, view: ArrayBufferView): void {
   const type = typeOf(view) ?? "DataView";
-  const { buffer, offset, size } = rangeOf(encoder, view, type);
-  const isWhole = offset === 0 && size === ofBuffer.byteLength(buffer);
+  const range = rangeOf(encoder, view, type);
+  const { buffer, offset, size, isWhole } = range;
   const isResizable = ofBuffer.resizable(buffer) === true;
-  if (isResizable || encoder.buffers.has(buffer)) {
-    const isTracking = isResizable && isLengthTracking(view, type, buffer);
+  const isTracking = isResizable && isLengthTracking(view, type, range);
+  if (isResizable && isWhole || isTracking || encoder.buffers.has(buffer)) {
     encoder.generic(type, isTracking ? 2 : 3);
     encoder.value(buffer);
     encoder.number(offset);
@@ -173,28 +177,32 @@ function writeDataView(encoder: Encoder, bytes: Uint8Array): void {
   encoder.number(bytes.length);
 }
 
+/** What a view shows, in bytes. */
 interface Range {
   readonly buffer: ArrayBuffer;
   readonly offset: number;
   readonly size: number;
+  readonly isWhole: boolean;
 }
 
 function rangeOf(encoder: Encoder, view: ArrayBufferView, type: string): Range {
-  const { buffer, byteOffset, byteLength } = type === "DataView" ? ofDataView : ofTypedArray;
-  try {
-    ofBuffer.byteLength(buffer(view));
-  } catch {
+  const of = gettersOf(type);
+  const buffer = of.buffer(view);
+  if (!isOne(isBuffer, buffer)) {
     encoder.reject(`a ${type} of a SharedArrayBuffer`, view, ": send a copy of its bytes");
   }
   if (isOutOfBounds(view, type)) encoder.reject(`a ${type} whose buffer is detached`, view);
-  return { buffer: buffer(view), offset: byteOffset(view), size: byteLength(view) };
+  const offset = of.byteOffset(view);
+  const size = of.byteLength(view);
+  return { buffer, offset, size, isWhole: offset === 0 && size === ofBuffer.byteLength(buffer) };
 }
 
 /** Whether a view has lost what it showed, for which a typed array tells the same sizes as if it were empty. */
 function isOutOfBounds(view: ArrayBufferView, type: string): boolean {
   try {
-    if (type === "DataView") ofDataView.byteLength(view);
-    else if (ofTypedArray.byteLength(view) === 0) lookForNothing.call(view as Uint8Array, 0);
+    if (gettersOf(type).byteLength(view) === 0 && type !== "DataView") {
+      lookForNothing.call(view as Uint8Array, 0);
+    }
     return false;
   } catch {
     return true;
@@ -205,27 +213,25 @@ function isOutOfBounds(view: ArrayBufferView, type: string): boolean {
  * Whether a view always ends where its buffer ends. JavaScript does not tell, so the buffer is made one byte shorter
  * than the view for a moment: if the view follows, it is one, and if not, it is out of bounds.
  */
-function isLengthTracking(view: ArrayBufferView, type: string, buffer: ArrayBuffer): boolean {
-  const { byteOffset, byteLength } = type === "DataView" ? ofDataView : ofTypedArray;
-  const size = ofBuffer.byteLength(buffer);
-  const end = byteOffset(view) + byteLength(view);
-  if (size - end >= elementSize(type)) return false;
-  if (end === byteOffset(view)) return growsWith(view, type, buffer);
-  const cut = new Uint8Array(buffer, end - 1).slice();
-  resize.call(buffer, end - 1);
+function isLengthTracking(view: ArrayBufferView, type: string, range: Range): boolean {
+  const { buffer, offset, size } = range;
+  const total = ofBuffer.byteLength(buffer);
+  if (total - offset - size >= elementSize(type)) return false;
+  if (size === 0) return growsWith(view, type, buffer);
+  const end = offset + size - 1;
+  const cut = new Uint8Array(buffer, end).slice();
+  resize.call(buffer, end);
   const isTracking = !isOutOfBounds(view, type);
-  resize.call(buffer, size);
-  new Uint8Array(buffer, end - 1).set(cut);
+  resize.call(buffer, total);
+  new Uint8Array(buffer, end).set(cut);
   return isTracking;
 }
 
 /** The same for an empty view. If its buffer cannot grow, it makes no difference. */
 function growsWith(view: ArrayBufferView, type: string, buffer: ArrayBuffer): boolean {
-  const { byteLength } = type === "DataView" ? ofDataView : ofTypedArray;
   const size = ofBuffer.byteLength(buffer);
-  const larger = Math.min(size + elementSize(type), ofBuffer.maxByteLength(buffer));
-  resize.call(buffer, larger);
-  const grows = byteLength(view) > 0;
+  resize.call(buffer, Math.min(size + elementSize(type), ofBuffer.maxByteLength(buffer)));
+  const grows = gettersOf(type).byteLength(view) > 0;
   resize.call(buffer, size);
   return grows;
 }
