@@ -121,8 +121,8 @@ async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<
   }
 }
 
-/** The event of `closeAll`, as ChannelPy announces it. */
-export const closeAllEvent: Uint8Array = new TextEncoder().encode("close");
+/** The event of `closeAll`, in JSON as ChannelPy announces it. */
+export const closeAllEvent: Uint8Array = new TextEncoder().encode(`"close"`);
 
 function isCloseAll(event: Uint8Array): boolean {
   return event.length === closeAllEvent.length &&

@@ -1,4 +1,5 @@
 import { connectionFor, type ConnectionOption } from "./connections.ts";
+import { checkEncoding, defaultEncoding } from "./encoding.ts";
 import { ChannelClosedError } from "./errors.ts";
 import { Handle, type HandleOptions } from "./handle.ts";
 import { unpack } from "./message.ts";
@@ -21,6 +22,29 @@ export interface ChannelOptions {
    * `CHANNELTS_CONFIG` names or `~/.channelts.yml`, else `~/.channelpy.yml`, else `memory:`.
    */
   readonly connection?: ConnectionOption;
+  /**
+   * How this handle writes values; it reads both, and its other users may choose otherwise.
+   *
+   * `"cbor"`, the default (RFC 8949, `application/cbor`), carries whatever a channel can.
+   *
+   * `"json"` (RFC 8259, `application/json`) is for ChannelPy and whoever else reads JSON. It carries
+   * null, booleans, finite numbers, strings, arrays, plain objects and class instances (their own
+   * enumerable properties), and channels, as ChannelPy writes them: an object with
+   * `"__channel__": true`, which is why no other object may have that key. An object with a method
+   * `toJSON` travels as what that returns, and one that occurs twice is written twice. What JSON
+   * cannot say is refused, where `JSON.stringify` would change it or leave it out: `undefined`, also
+   * as a property, bigints, NaN, infinities, -0, Date, Map, Set, binary data, functions and cycles.
+   *
+   * A channel that is received inside a JSON message writes JSON, since whoever sent it may read
+   * nothing else. Integers beyond 2^53 that others send lose precision. A channel that ChannelPy is
+   * to attach to needs a name, and no `expires`.
+   */
+  readonly encoding?: "cbor" | "json";
+  /**
+   * Whether errors inside values take their `stack` along, as with `structuredClone`: default true. It
+   * names files of this machine, and what the receiver should not know may be better left out.
+   */
+  readonly stacks?: boolean;
   /** Milliseconds for which a broker that cannot be reached is tried again; 10,000 unless configured. */
   readonly retryTimeout?: number;
   /**
@@ -103,7 +127,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * connection, may still have happened. What it rejects with, where it is a ChannelError, carries
    * the value as `error.value`.
    *
-   * @throws {DOMException} a `DataCloneError` for a value that cannot be copied
+   * @throws {DOMException} a `DataCloneError`, which says where, for what the encoding cannot carry
    * @throws {ChannelReferenceError} for a channel inside the value that reaches less far than this one
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
    * @throws {ChannelTimeoutError} after `timeout` ms
@@ -222,7 +246,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   }
 
   /**
-   * A new anonymous channel on the same connection.
+   * A new anonymous channel on the same connection, with the same encoding.
    *
    * @example
    * ```ts
@@ -234,11 +258,13 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   clone<U = T>(): Channel<U> {
-    const { connection, retryTimeout } = this.#handle.options;
+    const { connection, encoding, stacks, retryTimeout } = this.#handle.options;
     return adopt(
       new Handle({
         name: anonymousName(),
         connection,
+        encoding,
+        stacks,
         retryTimeout,
         lease: defaultLease,
         create: true,
@@ -337,28 +363,32 @@ function adopt<T>(handle: Handle): Channel<T> {
 }
 
 /** The channel of a reference: the same object for the same channel of one message. */
-function fromReference({ name, connection }: Reference, met: Map<string, Channel>): Channel {
-  const key = `${connection.address} ${name}`;
+function fromReference(reference: Reference, met: Map<string, Channel>): Channel {
+  const { name, connection, encoding } = reference;
+  const key = `${connection.address} ${encoding} ${name}`;
   let channel = met.get(key);
   if (channel === undefined) {
     // Whoever sent the name of an anonymous channel has made it: where it is gone, it stays gone.
     const anonymous = isAnonymous(name);
     const lease = anonymous ? defaultLease : undefined;
     const create = !anonymous;
-    channel = adopt(new Handle({ name, connection, lease, create, owned: false }));
+    channel = adopt(new Handle({ ...reference, stacks: true, lease, create, owned: false }));
     met.set(key, channel);
   }
   return channel;
 }
 
 function handleOptions(options: ChannelOptions): HandleOptions {
-  const { name, connection, retryTimeout, expires } = options;
+  const { name, connection, encoding = defaultEncoding, stacks, retryTimeout, expires } = options;
   if (name !== undefined) checkName(name);
+  checkEncoding(encoding);
   if (retryTimeout !== undefined) checkMilliseconds("retryTimeout", retryTimeout);
   if (expires !== undefined) checkMilliseconds("expires", expires, 100, 2 ** 31 - 1);
   return {
     name: name ?? anonymousName(),
     connection: connectionFor(connection),
+    encoding,
+    stacks: stacks ?? true,
     retryTimeout,
     lease: expires === undefined
       ? name === undefined ? defaultLease : undefined

@@ -158,9 +158,22 @@ function fromSettings({ uri, retryTimeout, source }: Settings): Connection {
   }
 }
 
-function fromUri(uri: string, retryTimeout?: number): Connection {
+/** The address of a URI, whatever its credentials and parameters; undefined for what is none here. */
+export function addressOf(uri: string): string | undefined {
+  try {
+    return schemeOf(uri)?.parse(uri.replace(/[?#].*$/s, "")).address;
+  } catch {
+    return undefined;
+  }
+}
+
+function schemeOf(uri: string): Scheme | undefined {
   const name = /^[a-z][a-z0-9+.-]*:/i.exec(uri)?.[0].toLowerCase() ?? "";
-  const scheme = Object.hasOwn(schemes, name) ? schemes[name] : undefined;
+  return Object.hasOwn(schemes, name) ? schemes[name] : undefined;
+}
+
+function fromUri(uri: string, retryTimeout?: number): Connection {
+  const scheme = schemeOf(uri);
   if (scheme === undefined) {
     throw new ChannelConfigError(
       `no transport for ${withoutCredentials(uri)}: a connection begins with one of ` +

@@ -1,5 +1,6 @@
 import { type Attached, type Attachment, closeAllEvent } from "./attachment.ts";
 import type { Connection } from "./connections.ts";
+import type { Encoding } from "./encoding.ts";
 import {
   ChannelClosedError,
   ChannelConnectionError,
@@ -25,6 +26,10 @@ import { closeTimeout, within } from "./within.ts";
 export interface HandleOptions {
   readonly name: string;
   readonly connection: Connection | Promise<Connection>;
+  /** How values are written. */
+  readonly encoding: Encoding;
+  /** Whether errors are sent with their stack. */
+  readonly stacks: boolean;
   /** Milliseconds; absent: as the connection's configuration says. */
   readonly retryTimeout?: number | undefined;
   /** Milliseconds; absent: the channel lasts until it is deleted. */
@@ -70,6 +75,10 @@ export class Handle implements Attached {
     if (options.connection instanceof Promise) {
       options.connection.then((connection) => this.connection = connection, () => {});
     }
+  }
+
+  get encoding(): Encoding {
+    return this.#options.encoding;
   }
 
   get options(): HandleOptions {

@@ -1,19 +1,82 @@
-import { CodecError, decode, encode } from "./codec/mod.ts";
+import * as cbor from "./codec/mod.ts";
 import type { Connection } from "./connections.ts";
+import type { Encoding } from "./encoding.ts";
 import { ChannelDecodeError, ChannelReferenceError } from "./errors.ts";
 import type { Handle } from "./handle.ts";
-import { readReference, type Reference, referenceType, writeReference } from "./reference.ts";
+import * as json from "./json/mod.ts";
+import {
+  readJsonReference,
+  readReference,
+  type Reference,
+  referenceMarker,
+  referenceType,
+  writeJsonReference,
+  writeReference,
+} from "./reference.ts";
 import { handleOf } from "./registry.ts";
 import type { Message } from "./transport.ts";
-
-/** RFC 8949. */
-const cbor = "application/cbor";
 
 /** A value ready for its way, and the handles of the channels inside it. */
 export interface Parcel {
   readonly message: Message;
   readonly carried: readonly Handle[];
 }
+
+/** An encoding at work; `W` is how a channel is written in it. */
+interface Format<W> {
+  readonly contentType: string;
+  /** @param refer what is written for a channel; undefined for any other object */
+  encode(
+    value: unknown,
+    refer: (object: object) => W | undefined,
+    options: { readonly stacks: boolean },
+  ): Uint8Array;
+  /** @param open makes a channel of what was written for it */
+  decode(bytes: Uint8Array, open: (written: W) => unknown): unknown;
+  write(target: Reference, carrier: Connection): W;
+  read(written: W, carrier: Connection): Reference;
+  /** What stands for the channel of this number in a copy that does not travel. */
+  mark(place: number): W;
+  placeOf(mark: W): number;
+}
+
+/** RFC 8949. */
+const cborFormat: Format<readonly unknown[]> = {
+  contentType: "application/cbor",
+  encode: (value, refer, { stacks }) =>
+    cbor.encode(value, {
+      stacks,
+      extension: (object) => {
+        const written = refer(object);
+        return written && [referenceType, ...written];
+      },
+    }),
+  decode: (bytes, open) =>
+    cbor.decode(bytes, {
+      extension: (type, args) => type === referenceType ? open(args) : undefined,
+      owned: true,
+    }),
+  write: writeReference,
+  read: readReference,
+  mark: (place) => [place],
+  placeOf: ([place]) => place as number,
+};
+
+/** RFC 8259, with references as ChannelPy writes them. */
+const jsonFormat: Format<json.Members> = {
+  contentType: "application/json",
+  encode: (value, refer) => json.encode(value, { marker: referenceMarker, extension: refer }),
+  decode: (bytes, open) => json.decode(bytes, { marker: referenceMarker, extension: open }),
+  write: writeJsonReference,
+  read: readJsonReference,
+  mark: (place) => ({ place }),
+  placeOf: ({ place }) => place as number,
+};
+
+const formats: Readonly<Record<Encoding, Format<unknown>>> = {
+  cbor: cborFormat,
+  json: jsonFormat,
+};
 
 /**
  * Encodes a value as it is now. Pending only while a configuration file is being read, without which
@@ -33,15 +96,15 @@ const unconfigured = Symbol("a connection is not known yet");
 function packNow(value: unknown, carrier: Handle): Parcel {
   const carried: Handle[] = [];
   const via = configured(carrier);
-  const body = encode(value, {
-    extension: (object) => {
-      const handle = handleOf(object);
-      if (handle === undefined) return undefined;
-      carried.push(handle);
-      return writeReference({ name: handle.name, connection: configured(handle) }, via);
-    },
-  });
-  return { message: { body, contentType: cbor }, carried };
+  const format = formats[carrier.encoding];
+  const body = format.encode(value, (object) => {
+    const handle = handleOf(object);
+    if (handle === undefined) return undefined;
+    carried.push(handle);
+    const { name, encoding } = handle;
+    return format.write({ name, connection: configured(handle), encoding }, via);
+  }, carrier.options);
+  return { message: { body, contentType: format.contentType }, carried };
 }
 
 function configured(handle: Handle): Connection {
@@ -52,16 +115,19 @@ function configured(handle: Handle): Connection {
 /** Packs a copy of the value, in which the channels are the same objects. */
 async function packLater(value: unknown, carrier: Handle): Promise<Parcel> {
   const channels: object[] = [];
-  const copy = encode(value, {
-    extension: (object) => handleOf(object) && [referenceType, channels.push(object) - 1],
-  });
+  const format = formats[carrier.encoding];
+  const copy = format.encode(
+    value,
+    (object) => handleOf(object) && format.mark(channels.push(object) - 1),
+    carrier.options,
+  );
   await Promise.all([carrier, ...channels.map(handleOf)].map((handle) => handle?.connection));
-  const thaw = (_type: string, [place]: readonly unknown[]) => channels[place as number];
-  return packNow(decode(copy, { extension: thaw }), carrier);
+  const thawed = format.decode(copy, (mark) => channels[format.placeOf(mark)]);
+  return packNow(thawed, carrier);
 }
 
 /**
- * The value of a message that `via` brought.
+ * The value of a message that `via` brought, whose bytes become the value's.
  *
  * @param open makes a channel of a reference
  */
@@ -71,24 +137,36 @@ export function unpack(
   open: (reference: Reference) => object,
 ): unknown {
   const { body: bytes, contentType } = message;
-  if (contentType !== cbor) {
-    const found = contentType === "" ? "no content type" : `content type ${contentType}`;
-    throw new ChannelDecodeError(`a message has ${found}, and ${cbor} is expected`, {
-      bytes,
-      contentType,
-    });
+  const format = formatOf(contentType);
+  if (format === undefined) {
+    const read = `${cborFormat.contentType} and ${jsonFormat.contentType}, in UTF-8, are read`;
+    throw new ChannelDecodeError(
+      `a message has content type ${contentType}, and only ${read}`,
+      { bytes, contentType },
+    );
   }
   try {
-    return decode(bytes, {
-      extension: (type, args) =>
-        type === referenceType ? open(readReference(args, via)) : undefined,
-    });
+    return format.decode(bytes, (written) => open(format.read(written, via)));
   } catch (cause) {
     if (cause instanceof ChannelReferenceError) {
       throw new ChannelReferenceError(cause.message, { cause: cause.cause, bytes });
     }
-    if (!(cause instanceof CodecError)) throw cause;
+    if (!(cause instanceof cbor.CodecError || cause instanceof json.JsonError)) throw cause;
     const message = `a message cannot be decoded: ${cause.message}`;
     throw new ChannelDecodeError(message, { cause, bytes, contentType });
   }
+}
+
+/** What reads a content type (RFC 9110, section 8.3); a message without one is ChannelPy's, and JSON. */
+function formatOf(contentType: string): Format<unknown> | undefined {
+  if (contentType === cborFormat.contentType) return cborFormat; // as this library writes it
+  const [type, ...parameters] = contentType.toLowerCase().split(";").map((part) => part.trim());
+  if (parameters.some(isOtherCharset)) return undefined;
+  if (type === "") return jsonFormat;
+  return Object.values(formats).find((format) => format.contentType === type);
+}
+
+function isOtherCharset(parameter: string): boolean {
+  const charset = /^charset\s*=\s*"?([^"]*)"?$/.exec(parameter)?.[1];
+  return charset !== undefined && charset !== "utf-8" && charset !== "utf8";
 }

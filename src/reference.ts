@@ -1,6 +1,7 @@
-import type { Extension } from "./codec/mod.ts";
-import { type Connection, connectionTo } from "./connections.ts";
+import { addressOf, type Connection, connectionTo } from "./connections.ts";
+import { defaultEncoding, type Encoding, isEncoding } from "./encoding.ts";
 import { ChannelReferenceError } from "./errors.ts";
+import type { Members } from "./json/mod.ts";
 import { checkName } from "./names.ts";
 import type { Reach } from "./transport.ts";
 
@@ -12,34 +13,32 @@ import type { Reach } from "./transport.ts";
 export interface Reference {
   readonly name: string;
   readonly connection: Connection;
+  /** What is written into the channel, so that its readers can read it. */
+  readonly encoding: Encoding;
 }
 
 /** The type of a reference on the wire, as the first item of a CBOR generic object (tag 27). */
 export const referenceType = "Channel";
 
-/** How `target` is written into a value that `carrier` carries. */
-export function writeReference(target: Reference, carrier: Connection): Extension {
-  const { name, connection } = target;
-  if (connection === carrier || isSameBroker(connection, carrier)) return [referenceType, name];
-  if (distance[connection.reach] < distance[carrier.reach]) {
-    throw new ChannelReferenceError(
-      `channel ${name} on ${connection.address} reaches one ${connection.reach} only and cannot ` +
-        `travel through ${carrier.address}; give it a connection that reaches as far`,
-    );
-  }
-  return [referenceType, name, connection.address];
+/** How `target` is written into a CBOR value that `carrier` carries: the items after the type. */
+export function writeReference(target: Reference, carrier: Connection): readonly unknown[] {
+  const { name, connection, encoding } = target;
+  const address = isSameBroker(connection, carrier) ? undefined : connection.address;
+  checkSent(target, carrier);
+  if (encoding !== defaultEncoding) return [name, address, encoding];
+  return address === undefined ? [name] : [name, address];
 }
 
 /** What a reference that `carrier` brought means here. The message is untrusted: it adds no connection. */
 export function readReference(args: readonly unknown[], carrier: Connection): Reference {
-  const [name, address] = args;
-  if (args.length > 2) throw new ChannelReferenceError("a channel reference has surplus items");
-  try {
-    checkName(name);
-  } catch (cause) {
-    throw new ChannelReferenceError("a channel reference has no valid name", { cause });
+  const [name, address, encoding = defaultEncoding] = args;
+  if (args.length > 3 || !isEncoding(encoding)) {
+    throw new ChannelReferenceError("a channel reference has surplus items");
   }
-  if (address === undefined || address === carrier.address) return { name, connection: carrier };
+  checkReceivedName(name);
+  if (address === undefined || address === carrier.address) {
+    return { name, connection: carrier, encoding };
+  }
   const connection = typeof address === "string" ? connectionTo(address) : undefined;
   if (connection === undefined) {
     throw new ChannelReferenceError(
@@ -47,18 +46,98 @@ export function readReference(args: readonly unknown[], carrier: Connection): Re
         `${JSON.stringify(address)?.slice(0, 200)}; make a channel on it first to allow it`,
     );
   }
-  if (distance[connection.reach] < distance[carrier.reach]) {
+  const reference: Reference = { name, connection, encoding };
+  checkReceived(reference, carrier);
+  return reference;
+}
+
+/** The key that marks a reference in JSON, as ChannelPy has it. */
+export const referenceMarker = "__channel__";
+
+/** The class of ChannelPy's that connects to RabbitMQ, the only one it has. */
+const rabbitConnection = "RabbitConnection";
+
+/**
+ * How `target` is written into a JSON value that `carrier` carries: as ChannelPy does, which needs
+ * every member and always a URI. How long to try is left to the receiver.
+ */
+export function writeJsonReference(target: Reference, carrier: Connection): Members {
+  checkSent(target, carrier);
+  return {
+    name: target.name,
+    connection_type: rabbitConnection,
+    retry_timeout: null,
+    connection_args: { uri: target.connection.address },
+  };
+}
+
+/**
+ * What a JSON reference that `carrier` brought means here. Its URI is how its sender reaches the
+ * broker, mostly the one that carried it: it counts only where this process has configured it, too.
+ * Whoever writes references in JSON reads JSON.
+ */
+export function readJsonReference(members: Members, carrier: Connection): Reference {
+  const { name, connection_type: type, connection_args: args } = members;
+  checkReceivedName(name);
+  if (type !== rabbitConnection && type !== undefined && type !== null) {
     throw new ChannelReferenceError(
-      `a reference to channel ${name} came through ${carrier.address}, yet names ${address}, ` +
-        `which reaches one ${connection.reach} only`,
+      `a reference to channel ${name} has a connection_type other than "${rabbitConnection}"`,
     );
   }
-  return { name, connection };
+  const reference: Reference = {
+    name,
+    connection: ofUri(uriIn(args, name), carrier),
+    encoding: "json",
+  };
+  checkReceived(reference, carrier);
+  return reference;
+}
+
+function uriIn(args: unknown, name: string): string | undefined {
+  if (args === undefined || args === null) return undefined;
+  const { uri } = args as { readonly uri?: unknown };
+  if (typeof args === "object" && !Array.isArray(args)) {
+    if (typeof uri === "string") return uri;
+    if (uri === undefined || uri === null) return undefined;
+  }
+  throw new ChannelReferenceError(
+    `a reference to channel ${name} has connection_args that are not {"uri": "..."}`,
+  );
+}
+
+function ofUri(uri: string | undefined, carrier: Connection): Connection {
+  if (uri === undefined) return carrier;
+  const address = addressOf(uri) ?? uri;
+  return address === carrier.address ? carrier : connectionTo(address) ?? carrier;
+}
+
+function checkReceivedName(name: unknown): asserts name is string {
+  try {
+    checkName(name);
+  } catch (cause) {
+    throw new ChannelReferenceError("a channel reference has no valid name", { cause });
+  }
+}
+
+function checkSent({ name, connection }: Reference, carrier: Connection): void {
+  if (distance[connection.reach] >= distance[carrier.reach]) return;
+  throw new ChannelReferenceError(
+    `channel ${name} on ${connection.address} reaches one ${connection.reach} only and cannot ` +
+      `travel through ${carrier.address}; give it a connection that reaches as far`,
+  );
+}
+
+function checkReceived({ name, connection }: Reference, carrier: Connection): void {
+  if (distance[connection.reach] >= distance[carrier.reach]) return;
+  throw new ChannelReferenceError(
+    `a reference to channel ${name} came through ${carrier.address}, yet names ` +
+      `${connection.address}, which reaches one ${connection.reach} only`,
+  );
 }
 
 /** Connections of several users of one broker have one address; memories may be several all the same. */
 function isSameBroker(a: Connection, b: Connection): boolean {
-  return a.address === b.address && a.reach !== "isolate";
+  return a === b || a.address === b.address && a.reach !== "isolate";
 }
 
 const distance: Readonly<Record<Reach, number>> = { isolate: 0, machine: 1, network: 2 };

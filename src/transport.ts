@@ -23,7 +23,7 @@ export interface Delivery {
   readonly message: Message;
   /** Whether the message may have been delivered before. */
   readonly redelivered: boolean;
-  /** Takes the message for good. */
+  /** Takes the message for good, and its bytes with it: the value may be made of them. */
   accept(): void;
   /** Gives the message back, to its old place in the queue where the transport can. */
   release(): void;

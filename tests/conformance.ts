@@ -5,6 +5,7 @@
  */
 import { closingTests } from "./conformance/closing.ts";
 import { deletingTests } from "./conformance/deleting.ts";
+import { encodingTests } from "./conformance/encoding.ts";
 import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
 import { iterationTests } from "./conformance/iteration.ts";
@@ -32,6 +33,7 @@ export function testTransport(label: string, setup: Setup): void {
       deletingTests,
       lifetimeTests,
       referenceTests,
+      encodingTests,
       unreadableTests,
       volumeTests,
     ]

@@ -124,6 +124,35 @@ export function referenceTests({ test, shared }: Suite): void {
     }
   });
 
+  test("channels travel in cycles, causes of errors, sparse arrays and objects with a toJSON", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const inner = scene.anonymous<string>();
+    class Job {
+      readonly replyTo = inner;
+      toJSON(): string {
+        return "JSON has no part in this";
+      }
+    }
+    const sparse: unknown[] = [];
+    sparse[5] = inner;
+    const cycle: Record<string, unknown> = { job: new Job(), sparse, set: new Set([[inner]]) };
+    cycle.self = cycle;
+    cycle.error = new Error("failed", { cause: { replyTo: inner, cycle } });
+    await ch.put(cycle);
+    // deno-lint-ignore no-explicit-any
+    const got = await ch.get() as any;
+    const arrived = scene.own(got.job.replyTo as Channel<string>);
+    assert.equal(got.self, got);
+    assert.equal(got.error.cause.cycle, got);
+    assert.ok(got.error instanceof Error);
+    assert.equal(got.error.cause.replyTo, arrived);
+    assert.equal(got.sparse.length, 6);
+    assert.equal(got.sparse[5], arrived);
+    assert.equal([...got.set][0][0], arrived);
+    await arrived.put("alive");
+    assert.equal(await inner.get(), "alive");
+  });
+
   test("a channel outlives the handles of those who sent and carried it", async (scene) => {
     const outer = scene.anonymous<Channel<string>>();
     const receiver = scene.channel<Channel<string>>(outer.name);

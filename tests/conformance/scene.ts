@@ -56,16 +56,23 @@ async function run(setup: Setup, body: (scene: Scene) => Promise<void>): Promise
   const onUnhandled = (reason: unknown) => void unhandled.push(reason);
   process.on("unhandledRejection", onUnhandled);
   const before = await setup.state?.();
+  const sockets = openSockets();
   const scene = new Scene(setup);
   try {
     await soon(body(scene), 20_000);
   } finally {
     await scene.clear();
     await pause(restSoon);
+    await until(() => openSockets() <= sockets).catch(() => {}); // on a busy machine
     process.off("unhandledRejection", onUnhandled);
   }
   assert.deepEqual(unhandled, [], "a promise was rejected that nobody handles");
   if (before !== undefined) await noMoreThan(before, scene);
+}
+
+/** As far as the runtime tells: Deno, which has a test fail for each that is left, tells of all. */
+function openSockets(): number {
+  return process.getActiveResourcesInfo().filter((type) => type === "TCPSocketWrap").length;
 }
 
 /** Milliseconds for which a connection stays after its last use, and a little. */

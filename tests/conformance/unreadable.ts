@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
 import { encode } from "../../src/codec/mod.ts";
 import {
+  Channel,
   ChannelDecodeError,
   ChannelReferenceError,
   ChannelTimeoutError,
@@ -12,7 +13,7 @@ import { rejection, soon, type Suite } from "./scene.ts";
 
 /** Messages that this library did not write, or should not have. */
 export function unreadableTests({ test }: Suite): void {
-  const cbor = "application/cbor";
+  const [cbor, json] = ["application/cbor", "application/json"];
   const text = new TextEncoder();
   const unreadable: [string, Message][] = [
     ["garbage", { body: new Uint8Array([0xff, 0, 1, 2]), contentType: cbor }],
@@ -23,6 +24,16 @@ export function unreadableTests({ test }: Suite): void {
       body: new Uint8Array([0x9b, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff]),
       contentType: cbor,
     }],
+    ["JSON that is cut", { body: text.encode('{"a":[1'), contentType: json }],
+    ["JSON with a number too large", { body: text.encode("[1e400]"), contentType: json }],
+    ["JSON nested 100,000 deep", {
+      body: text.encode("[".repeat(1e5) + "]".repeat(1e5)),
+      contentType: "",
+    }],
+    ["JSON that is not UTF-8", { body: new Uint8Array([0x22, 0xff, 0x22]), contentType: "" }],
+    ["JSON in another charset", { body: text.encode("1"), contentType: `${json}; charset=latin1` }],
+    ["CBOR under the name of JSON", { body: encode([1]), contentType: json }],
+    ["JSON under the name of CBOR", { body: text.encode("[1]"), contentType: cbor }],
     ["an unknown content type", { body: encode(1), contentType: "application/x-unknown" }],
     ["no content type", { body: text.encode("{nonsense"), contentType: "" }],
   ];
@@ -49,6 +60,36 @@ export function unreadableTests({ test }: Suite): void {
       assert.equal(ch.closed, false);
     });
   }
+
+  test("an unknown content type is named, and those that are read", async (scene) => {
+    const ch = scene.channel<string>();
+    await using raw = await scene.setup.raw(ch.name);
+    for (const contentType of ["text/plain", "application/jsonx", `${cbor}; charset="UTF-16"`]) {
+      await raw.put({ body: text.encode("1"), contentType });
+      const { message } = await rejection(ch.get(), ChannelDecodeError, { contentType });
+      for (const part of [contentType, cbor, json]) assert.ok(message.includes(part), message);
+    }
+  });
+
+  test("content types are compared without regard to case and parameters", async (scene) => {
+    const ch = scene.channel<unknown>();
+    await using raw = await scene.setup.raw(ch.name);
+    const readable: [type: string, body: Uint8Array][] = [
+      [json, text.encode("[7]")],
+      ["", text.encode(" [7]\n")],
+      ["Application/JSON", text.encode("[7]")],
+      [`${json};charset=utf-8`, text.encode("[7]")],
+      [`${json} ; v="1;2" ; Charset = "UTF-8"`, text.encode("[7]")],
+      [`${json};`, text.encode("\ufeff[7]")],
+      [cbor, encode([7])],
+      ["APPLICATION/CBOR; charset=utf8", encode([7])],
+      [`${cbor}; version=2`, encode([7])],
+    ];
+    for (const [contentType, body] of readable) {
+      await raw.put({ body, contentType });
+      assert.deepEqual(await ch.get(), [7], contentType);
+    }
+  });
 
   test("an iteration throws the error of an unreadable message, and another goes on", async (scene) => {
     const ch = scene.channel<string>();
@@ -93,6 +134,8 @@ export function unreadableTests({ test }: Suite): void {
       ["x".repeat(256)],
       ["a\0b"],
       ["x", undefined, "surplus"],
+      ["x", undefined, "__proto__"],
+      ["x", undefined, "json", "surplus"],
     ];
     for (const args of hostile) {
       const body = reference(...args);
@@ -105,6 +148,65 @@ export function unreadableTests({ test }: Suite): void {
     assert.equal(trap.connections, 0);
   });
 
+  test("a malformed JSON reference rejects one get", async (scene) => {
+    const ch = scene.channel<string>();
+    await using raw = await scene.setup.raw(ch.name);
+    const malformed: Record<string, unknown>[] = [
+      {},
+      ...["", 5, null, "amq.direct", "x".repeat(256), "a\0b", "\ud800", ["x"], {}].map((name) => ({
+        name,
+      })),
+      { __proto__: { name: "x" } },
+      { name: "x", connection_type: "ZmqConnection" },
+      { name: "x", connection_type: 5 },
+      ...["amqp://localhost", 5, true, [], [{ uri: "amqp://localhost" }]].map((
+        connection_args,
+      ) => ({
+        name: "x",
+        connection_args,
+      })),
+      ...[5, true, [], {}].map((uri) => ({ name: "x", connection_args: { uri } })),
+    ];
+    for (const members of malformed) {
+      const value = { deep: [{ __channel__: true, ...members }] };
+      const body = text.encode(JSON.stringify(value));
+      await raw.put({ body, contentType: json });
+      await ch.put("next");
+      const error = await rejection(ch.get(), ChannelReferenceError);
+      assert.deepEqual(error.bytes, body, JSON.stringify(members));
+      assert.match(error.message, /^a (?:channel reference|reference to channel x) .*[^.]$/);
+      assert.equal(await ch.get({ timeout: 1000 }), "next");
+    }
+  });
+
+  test("a JSON reference to a broker that is not configured is relative, and leads nowhere", async (scene) => {
+    const ch = scene.channel<Channel<string>>();
+    await using raw = await scene.setup.raw(ch.name);
+    await using trap = await Trap.open();
+    const inner = scene.channel<string>();
+    const uris: unknown[] = [
+      `amqp://127.0.0.1:${trap.port}`,
+      `amqp://user:hunter2@127.0.0.1:${trap.port}/%2F`,
+      `amqps://127.0.0.1:${trap.port}/?heartbeat=5`,
+      `ws://127.0.0.1:${trap.port}/`,
+      "memory:never-configured",
+      "sqlite:/tmp/never-configured.db",
+      "amqp://[",
+      "nonsense",
+      "",
+      null,
+      undefined,
+    ];
+    for (const uri of uris) {
+      const value = { __channel__: true, name: inner.name, connection_args: { uri } };
+      await raw.put({ body: text.encode(JSON.stringify(value)), contentType: "" });
+      const got = scene.own(await ch.get());
+      await got.put("relative");
+      assert.equal(await inner.get({ timeout: 1000 }), "relative", String(uri));
+    }
+    assert.equal(trap.connections, 0);
+  });
+
   test("a reference to a memory channel is refused where it comes from farther", async (scene) => {
     if (!scene.setup.features.shared) return;
     const own = scene.channel("secret", 0);
@@ -113,6 +215,12 @@ export function unreadableTests({ test }: Suite): void {
     await using raw = await scene.setup.raw(ch.name);
     for (const address of ["memory:", "memory:apart", "memory:conformance"]) {
       await raw.put({ body: reference("secret", address), contentType: cbor });
+      await rejection(ch.get(), ChannelReferenceError);
+    }
+    scene.own(new Channel({ connection: "memory:apart" })); // configured from here on
+    for (const uri of ["memory:apart", "MEMORY:apart"]) {
+      const value = { __channel__: true, name: "secret", connection_args: { uri } };
+      await raw.put({ body: text.encode(JSON.stringify(value)), contentType: json });
       await rejection(ch.get(), ChannelReferenceError);
     }
   });

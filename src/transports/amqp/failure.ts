@@ -74,7 +74,7 @@ function explain(reason: string, uri: AmqpUri): [advice: string | undefined, tra
   if (/NotCapable|requires net access|permission/i.test(reason)) {
     return [`Deno needs --allow-net=${here}`, false];
   }
-  if (uri.tls && /wrong version|InvalidContentType|corrupt message|packet length/i.test(reason)) {
+  if (uri.tls && /wrong.version|InvalidContentType|corrupt message|packet length/i.test(reason)) {
     return [`${here} does not speak TLS; try amqp://`, false];
   }
   if (uri.tls && /certificate|issuer|self.signed|altname|hostname|CERT_/i.test(reason)) {

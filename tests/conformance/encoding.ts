@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelReferenceError,
+  ChannelTimeoutError,
+} from "../../mod.ts";
+import { rejection, soon, type Suite } from "./scene.ts";
+
+const json = { encoding: "json" } as const;
+const values = [null, 0, "é\ud800", [1.5, { a: [true] }], { ["__proto__"]: {}, n: 1e21 }];
+
+/** The option `encoding`. What cannot be read is in unreadable.ts, and what JSON is in json_test.ts. */
+export function encodingTests({ test, shared }: Suite): void {
+  test("what JSON can say travels as JSON, and both encodings are read by every handle", async (scene) => {
+    const writes = scene.channel(scene.name(), 0, json);
+    const reads = scene.channel(writes.name);
+    for (const value of values) {
+      await writes.put(value);
+      assert.deepEqual(await reads.get(), value);
+      await reads.put(value);
+      assert.deepEqual(await writes.get(), value);
+    }
+    await reads.put([new Date(5), undefined, 5n]);
+    assert.deepEqual(await writes.get(), [new Date(5), undefined, 5n]);
+  });
+
+  test("what structuredClone copies travels as CBOR", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const buffer = new ArrayBuffer(8, { maxByteLength: 16 });
+    const sparse: unknown[] = [1];
+    sparse[9] = 2;
+    const value = {
+      sparse,
+      regexp: /a/gi,
+      numbers: Float64Array.of(0.5, -0),
+      view: new DataView(buffer),
+      shorts: new Int16Array(buffer),
+      buffer,
+      boxed: [Object(1), Object("a"), Object(5n)],
+      nothing: [undefined, -0, NaN, new Date(NaN)],
+      error: new RangeError("far", { cause: new TypeError("near") }),
+    };
+    await ch.put(value);
+    const got = await ch.get() as typeof value;
+    assert.deepStrictEqual(Object.keys(got.sparse), ["0", "9"]);
+    assert.deepStrictEqual(got.numbers, value.numbers);
+    assert.equal(got.view.buffer, got.buffer);
+    assert.equal(got.shorts.buffer, got.buffer);
+    assert.equal(got.buffer.maxByteLength, 16);
+    assert.deepStrictEqual(got.boxed, value.boxed);
+    assert.equal(String(got.regexp), "/a/gi");
+    assert.ok(got.error instanceof RangeError && got.error.cause instanceof TypeError);
+    assert.equal(got.error.stack, value.error.stack);
+    assert.ok(Object.is(got.nothing[1], -0) && Number.isNaN((got.nothing[3] as Date).getTime()));
+  });
+
+  test("errors leave their stack behind where a channel says so", async (scene) => {
+    const ch = scene.channel<Error>(scene.name(), 0, { stacks: false });
+    await ch.put(new RangeError("far", { cause: new Error("near") }));
+    const got = await ch.get();
+    assert.equal(got.stack, "RangeError: far");
+    assert.equal((got.cause as Error).stack, "Error: near");
+  });
+
+  test("a megabyte of bytes travels, and is nobody else's", async (scene) => {
+    const ch = scene.channel<Uint8Array>();
+    const bytes = Uint8Array.from({ length: 1_000_000 }, (_, i) => i);
+    await ch.put(bytes);
+    bytes.fill(0);
+    const got = await ch.get();
+    assert.equal(got.length, 1_000_000);
+    assert.ok(got.every((byte, i) => byte === i % 256));
+  });
+
+  test("JSON is sent as JSON.stringify writes it, with its content type", async (scene) => {
+    const ch = scene.channel(scene.name(), 0, json);
+    await using raw = await scene.setup.raw(ch.name);
+    for (const value of values) {
+      await ch.put(value);
+      const { body, contentType } = (await raw.get())!;
+      assert.equal(contentType, "application/json");
+      assert.equal(new TextDecoder().decode(body), JSON.stringify(value));
+    }
+  });
+
+  for (const connections of [1, 2]) {
+    const declare = connections === 1 ? test : shared;
+    const where = connections === 1 ? "" : " to another connection";
+    declare(`a channel that travels as JSON${where} is live, and writes JSON`, async (scene) => {
+      const a = scene.channel<{ n: number; reply_to: Channel }>(scene.name(), 0, json);
+      const b = scene.channel<{ n: number; reply_to: Channel }>(a.name, connections - 1);
+      for (const inner of [scene.channel(), scene.anonymous(), scene.anonymous(0, json)]) {
+        await a.put({ n: 6, reply_to: inner });
+        const { n, reply_to } = await b.get({ timeout: 5000 });
+        scene.own(reply_to);
+        assert.equal(n, 6);
+        assert.ok(reply_to instanceof Channel);
+        assert.equal(reply_to.name, inner.name);
+        const answer = inner.get();
+        await reply_to.put({ n: 42 });
+        assert.deepEqual(await soon(answer), { n: 42 });
+        await inner.put("back");
+        assert.equal(await soon(reply_to.get()), "back");
+        await isJson(reply_to);
+        await isJson(scene.own(reply_to.dup()));
+      }
+    });
+  }
+
+  test("a channel that writes JSON still does where it arrives, through CBOR as well", async (scene) => {
+    const carrier = scene.channel<[Channel, Channel]>();
+    await carrier.put([scene.anonymous(0, json), scene.anonymous()]);
+    const [first, second] = await carrier.get();
+    await carrier.put([scene.own(first), scene.own(second)]); // and further on
+    const [inner, other] = await carrier.get();
+    await isJson(scene.own(inner));
+    await scene.own(other).put([undefined]);
+    assert.deepEqual(await other.get(), [undefined]);
+  });
+
+  test("handles that are made of one that writes JSON do so, too", async (scene) => {
+    const ch = scene.channel(scene.name(), 0, json);
+    await isJson(scene.own(ch.dup()));
+    await isJson(scene.own(ch.clone()));
+  });
+
+  test("the same channel twice in a JSON value is one object there too, at any depth", async (scene) => {
+    const ch = scene.channel<unknown>(scene.name(), 0, json);
+    const inner = scene.anonymous();
+    class Job {
+      readonly #to = inner;
+      toJSON() {
+        return { to: this.#to };
+      }
+    }
+    await ch.put([inner, { deep: [[inner]] }, new Job(), ch]);
+    const [a, { deep: [[b]] }, { to }, self] = await ch.get() as [
+      Channel,
+      { deep: [[Channel]] },
+      { to: Channel },
+      Channel,
+    ];
+    for (const each of [a, self]) scene.own(each);
+    assert.equal(a, b);
+    assert.equal(a, to);
+    assert.equal(a.name, inner.name);
+    assert.equal(self.name, ch.name);
+    await ch.put(inner);
+    assert.equal(scene.own(await ch.get() as Channel).name, inner.name);
+  });
+
+  test("a JSON reference to a disposed anonymous channel makes nothing anew", async (scene) => {
+    const ch = scene.channel<Channel>(scene.name(), 0, json);
+    const inner = scene.anonymous();
+    await ch.put(inner);
+    await inner[Symbol.asyncDispose]();
+    const late = scene.own(await ch.get());
+    await rejection(late.put(1), ChannelClosedError);
+    assert.equal(await scene.setup.exists(inner.name), false);
+  });
+
+  test("what JSON cannot say rejects before anything is sent", async (scene) => {
+    const ch = scene.channel<unknown>(scene.name(), 0, json);
+    const value = { job: { callbacks: [1, 2, new Date(0)] }, inner: scene.channel() };
+    const error = await rejection(ch.put(value), DOMException);
+    assert.equal(error.name, "DataCloneError");
+    assert.match(error.message, / at job\.callbacks\[2\] /);
+    assert.equal((error as { value?: unknown }).value, value);
+    await rejection(ch.put({ __channel__: true, name: ch.name }), DOMException);
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+    await ch.put("goes on");
+    assert.equal(await ch.get({ timeout: 0 }), "goes on");
+  });
+
+  test("a memory channel travels as JSON no further than it reaches", async (scene) => {
+    const inner = scene.own(new Channel<string>({ connection: "memory:apart" }));
+    const ch = scene.channel<{ inner: Channel<string> }>(scene.name(), 0, json);
+    const put = ch.put({ inner });
+    if (scene.setup.features.shared) {
+      await rejection(put, ChannelReferenceError);
+      return;
+    }
+    await put;
+    const got = scene.own((await ch.get()).inner);
+    await got.put("x");
+    assert.equal(await inner.get({ timeout: 0 }), "x");
+  });
+}
+
+/** Fails unless the handle writes JSON, which undefined is not. */
+async function isJson(channel: Channel): Promise<void> {
+  const error = await rejection(channel.put([undefined]), DOMException);
+  assert.match(error.message, /JSON/);
+}
