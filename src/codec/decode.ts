@@ -44,6 +44,9 @@ export interface DecodeOptions {
 /** V8 keeps properties named 0, 1, 2… in an array, whose gaps are smaller than this. */
 const LARGEST_GAP = 1024;
 
+/** Arrays up to this length are made so long: V8 makes one that grows 17 long at once. */
+const EXACT_ARRAY = 16;
+
 const MEMORY_OF_GENERIC = 96;
 
 /** Stands for a shared object whose first bytes are not read yet. */
@@ -191,8 +194,7 @@ export class Decoder extends Reader {
     if (info !== INDEFINITE) return this.bytes(this.argument(info));
     const chunks: Uint8Array[] = [];
     while (!this.takeBreak()) chunks.push(this.bytes(this.#chunkLength(BYTES)));
-    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    const bytes = new Uint8Array(length);
+    const bytes = this.emptyBytes(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
     let offset = 0;
     for (const chunk of chunks) {
       bytes.set(chunk, offset);
@@ -215,11 +217,11 @@ export class Decoder extends Reader {
   #array(info: number): unknown[] {
     this.spend(MEMORY_OF_ARRAY);
     const count = this.#enter(info, 1);
-    const array: unknown[] = [];
+    const array: unknown[] = count <= EXACT_ARRAY ? new Array(count) : [];
     if (this.#number >= 0) this.made(array);
     for (let i = 0; i < count; i++) {
       if (count === Infinity && this.takeBreak()) break;
-      array.push(this.value());
+      array[i] = this.value();
     }
     this.#depth--;
     return array;

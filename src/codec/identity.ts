@@ -21,8 +21,9 @@ export class Identity {
   #count = 0;
   /** The first of them; what lies behind belongs to no value. */
   readonly #first: object[] = new Array(SCANNED).fill(NONE);
-  /** All of them, once they are more. */
-  #all: Map<object, number> | undefined;
+  /** All of them, once they are more: in their order, which is all that a tree needs; and, once one is met again, numbered. */
+  #all: Set<object> | undefined;
+  #numbers: Map<object, number> | undefined;
   #positions: number[] = [];
   #repeats: Repeat[] = [];
 
@@ -34,22 +35,26 @@ export class Identity {
   /** Answers the number of an object that was met before. Else notes that it is written at `at`, and answers -1. */
   meet(object: object, at: number): number {
     const count = this.#count;
-    if (count > SCANNED) return this.#lookUp(object, at);
+    if (count >= SCANNED) return this.#meetAnother(object, at);
     const first = this.#first;
     for (let i = 0; i < count; i++) if (first[i] === object) return i;
-    if (count < SCANNED) first[count] = object;
-    else this.#all = new Map([...first, object].map((object, number) => [object, number]));
+    first[count] = object;
     this.#positions[count] = at;
     this.#count = count + 1;
     return -1;
   }
 
-  #lookUp(object: object, at: number): number {
-    const number = this.#all!.get(object);
-    if (number !== undefined) return number;
-    this.#all!.set(object, this.#count);
+  #meetAnother(object: object, at: number): number {
+    const all = this.#all ??= new Set(this.#first);
+    if (all.add(object).size === this.#count) return this.#numberOf(object, all);
+    this.#numbers?.set(object, this.#count);
     this.#positions[this.#count++] = at;
     return -1;
+  }
+
+  #numberOf(object: object, all: Set<object>): number {
+    this.#numbers ??= new Map([...all].map((object, number) => [object, number]));
+    return this.#numbers.get(object)!;
   }
 
   /** Notes that a reference to the object of this number ends at `at`. */
@@ -71,7 +76,7 @@ export class Identity {
   clear(): void {
     for (let i = Math.min(this.#count, SCANNED) - 1; i >= 0; i--) this.#first[i] = NONE;
     this.#count = 0;
-    this.#all = undefined;
+    if (this.#all !== undefined) this.#all = this.#numbers = undefined;
     if (this.#positions.length > LARGEST_KEPT_LIST) this.#positions = [];
     if (this.#repeats.length > 0) this.#repeats = [];
   }

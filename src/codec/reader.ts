@@ -156,6 +156,12 @@ export class Reader {
     return copyOf.call(this.#bytes, start, this.#offset);
   }
 
+  /** Room for bytes that are collected. */
+  emptyBytes(length: number): Uint8Array<ArrayBuffer> {
+    this.spend(MEMORY_OF_BYTES + length);
+    return new Uint8Array(length);
+  }
+
   text(length: number): string {
     this.#need(length);
     this.spend(MEMORY_OF_TEXT + 2 * length);
