@@ -1,7 +1,7 @@
-import type { Arguments } from "./arguments.ts";
 import type { Encoder } from "./encode.ts";
 import { ARRAY, MEMORY_OF_ARRAY, MEMORY_OF_ELEMENT, MEMORY_OF_SLOT } from "./format.ts";
-import { setProperty } from "./property.ts";
+import { isRecord, setProperty } from "./property.ts";
+import type { GenericReader } from "./types.ts";
 
 /** Named properties are looked for in arrays up to this long only: there is no cheap test for longer ones. */
 const LONGEST_CHECKED_ARRAY = 64;
@@ -48,29 +48,26 @@ function hasHoles(array: readonly unknown[]): boolean {
 }
 
 function writeSparseArray(encoder: Encoder, array: readonly unknown[]): void {
-  const { length } = array;
-  encoder.spend(MEMORY_OF_ELEMENT * Math.min(length, MAX_LENGTH));
+  encoder.spend(MEMORY_OF_ELEMENT * LONGEST_ALLOCATED_ARRAY);
   encoder.generic("Array", 2);
-  encoder.number(length);
-  encoder.properties(array);
+  encoder.number(array.length);
+  encoder.part(array);
 }
 
-export function readSparseArray(args: Arguments): unknown[] {
-  const { decoder } = args;
-  const length = args.required.expectNumber();
-  if (!(Number.isInteger(length) && length >= 0 && length <= MAX_LENGTH)) {
-    decoder.fail("an array's length that is none");
-  }
-  const array: unknown[] = [];
-  args.made(array);
-  if (length > LONGEST_ALLOCATED_ARRAY) array.length = MAX_LENGTH;
-  else decoder.spend(MEMORY_OF_ELEMENT * length);
-  array.length = length;
-  args.required.entries((key) => {
-    if (key === "length") decoder.fail("an array with an element named length");
-    decoder.spend(MEMORY_OF_SPARSE_ELEMENT);
-    setProperty(array, key, decoder.value());
-  });
-  if (array.length !== length) decoder.fail("an array with an element behind its end");
-  return array;
-}
+export const sparseArray: GenericReader = {
+  most: 2,
+  make: () => [],
+  read(decoder, [length, entries], _type, made) {
+    if (typeof length !== "number" || !isRecord(entries)) return undefined;
+    const array = made as unknown[];
+    if (length > LONGEST_ALLOCATED_ARRAY) array.length = MAX_LENGTH;
+    else decoder.spend(MEMORY_OF_ELEMENT * length);
+    array.length = length;
+    for (const [key, value] of Object.entries(entries)) {
+      decoder.spend(MEMORY_OF_SPARSE_ELEMENT);
+      if (key === "length") return undefined;
+      setProperty(array, key, value);
+    }
+    return array.length === length ? array : undefined;
+  },
+};

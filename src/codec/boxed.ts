@@ -1,39 +1,30 @@
-import type { Arguments } from "./arguments.ts";
 import type { Encoder } from "./encode.ts";
-import { methodOf } from "./intrinsics.ts";
-
-const MEMORY_OF_BOXED = 16;
+import type { GenericReader } from "./types.ts";
 
 /** The classes of primitive values; that of symbols is none, because symbols cannot be sent. */
 export type BoxedType = "Number" | "String" | "Boolean" | "BigInt";
 
 /** What their objects hold. */
-const VALUES: Readonly<Record<BoxedType, (object: object) => unknown>> = {
-  Number: methodOf(Number.prototype, "valueOf"),
-  String: methodOf(String.prototype, "valueOf"),
-  Boolean: methodOf(Boolean.prototype, "valueOf"),
-  BigInt: methodOf(BigInt.prototype, "valueOf"),
+const valueOf: Readonly<Record<BoxedType, (this: object) => unknown>> = {
+  Number: Number.prototype.valueOf,
+  String: String.prototype.valueOf,
+  Boolean: Boolean.prototype.valueOf,
+  BigInt: BigInt.prototype.valueOf,
 };
 
 export function isBoxed(type: BoxedType): (object: object) => boolean {
-  return (object) => {
-    VALUES[type](object);
-    return true;
-  };
+  return (object) => valueOf[type].call(object) !== undefined;
 }
 
 export function writeBoxed(type: BoxedType): (encoder: Encoder, object: object) => void {
   return (encoder, object) => {
     encoder.generic(type, 1);
-    encoder.value(VALUES[type](object));
+    encoder.value(valueOf[type].call(object));
   };
 }
 
-export function readBoxed(args: Arguments, type: string): object {
-  const { decoder } = args;
-  decoder.spend(MEMORY_OF_BOXED);
-  const value = args.required.value();
-  const found = typeof value as string;
-  if (found !== type.toLowerCase()) decoder.fail(`a ${type} object of another type`);
-  return Object(value);
-}
+export const boxed: GenericReader = {
+  most: 1,
+  read: (_, [value], type) =>
+    typeof value as string === type.toLowerCase() ? Object(value) : undefined,
+};

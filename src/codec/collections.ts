@@ -1,22 +1,20 @@
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
 import { ARRAY, JS_MAP, MAP, MEMORY_OF_SLOT, SET } from "./format.ts";
-import { getterOf } from "./intrinsics.ts";
+import { intrinsic } from "./intrinsics.ts";
 
 const MEMORY_OF_COLLECTION = 320;
 const MEMORY_OF_ENTRY = 64;
 
-const sizeOfMap = getterOf<number>(Map.prototype, "size");
-const sizeOfSet = getterOf<number>(Set.prototype, "size");
 const forEachOfMap = Map.prototype.forEach;
 const forEachOfSet = Set.prototype.forEach;
 
 export function isMap(object: object): boolean {
-  return sizeOfMap(object) >= 0;
+  return intrinsic<number>(Map.prototype, "size", object) >= 0;
 }
 
 export function isSet(object: object): boolean {
-  return sizeOfSet(object) >= 0;
+  return intrinsic<number>(Set.prototype, "size", object) >= 0;
 }
 
 /** The entries are collected first: what a getter adds while they are written does not count. */
@@ -38,10 +36,10 @@ export function writeSet(encoder: Encoder, set: object): void {
   for (let i = 0; i < items.length; i++) encoder.value(items[i]);
 }
 
-export function readMap(decoder: Decoder): Map<unknown, unknown> {
+export function readMap(decoder: Decoder, number: number): Map<unknown, unknown> {
   const map = new Map<unknown, unknown>();
   decoder.spend(MEMORY_OF_COLLECTION);
-  decoder.made(map);
+  decoder.made(map, number);
   decoder.items(MAP, () => {
     decoder.spend(MEMORY_OF_ENTRY);
     map.set(decoder.value(), decoder.value());
@@ -49,10 +47,10 @@ export function readMap(decoder: Decoder): Map<unknown, unknown> {
   return map;
 }
 
-export function readSet(decoder: Decoder): Set<unknown> {
+export function readSet(decoder: Decoder, number: number): Set<unknown> {
   const set = new Set<unknown>();
   decoder.spend(MEMORY_OF_COLLECTION);
-  decoder.made(set);
+  decoder.made(set, number);
   decoder.items(ARRAY, () => {
     decoder.spend(MEMORY_OF_ENTRY);
     set.add(decoder.value());

@@ -1,4 +1,3 @@
-import { Arguments } from "./arguments.ts";
 import { CodecError } from "./codec_error.ts";
 import {
   ARRAY,
@@ -25,7 +24,8 @@ import {
 } from "./format.ts";
 import { setProperty } from "./property.ts";
 import { Reader } from "./reader.ts";
-import { genericReaders, tagReaders } from "./types.ts";
+import { type GenericReader, genericReaders, tagReaders } from "./types.ts";
+import { readWtf8 } from "./wtf8.ts";
 
 /** What `decode` takes beside the bytes. */
 export interface DecodeOptions {
@@ -48,6 +48,10 @@ const LARGEST_GAP = 1024;
 const EXACT_ARRAY = 16;
 
 const MEMORY_OF_GENERIC = 96;
+
+/** The simple values, which begin at a number. */
+const SIMPLE_VALUES = [false, true, null, undefined];
+const FIRST_SIMPLE = 20;
 
 /** Stands for a shared object whose first bytes are not read yet. */
 const NOT_YET = Symbol("not yet");
@@ -110,26 +114,18 @@ export class Decoder extends Reader {
     }
   }
 
-  expectBytes(): Uint8Array<ArrayBuffer> {
-    return this.#byteString(this.#expect(BYTES, "a byte string"));
+  /** Reads a value that must be a number. */
+  expectNumber(): number {
+    const value = this.value();
+    return typeof value === "number" ? value : this.fail("a number was expected");
   }
 
   expectText(): string {
     return this.#textString(this.#expect(TEXT, "a text string"));
   }
 
-  expectNumber(): number {
-    const first = this.byte();
-    const info = first & 31;
-    const major = first >> 5;
-    const value = major === UNSIGNED
-      ? this.integer(info)
-      : major === NEGATIVE
-      ? this.#negative(info)
-      : major === SIMPLE
-      ? this.#simple(info)
-      : undefined;
-    return typeof value === "number" ? value : this.fail("a number was expected");
+  expectBytes(): Uint8Array<ArrayBuffer> {
+    return this.#byteString(this.#expect(BYTES, "a byte string"));
   }
 
   /** Reads the items of an array or the entries of a map, calling `read` for each. */
@@ -143,28 +139,9 @@ export class Decoder extends Reader {
     this.#depth--;
   }
 
-  /** Reads a map with text keys that is a part of an object, calling `read` where a key's value is next. */
-  entries(read: (key: string) => void): void {
-    const count = this.count(this.#expect(MAP, "a map"), 2);
-    for (let i = 0; i < count; i++) {
-      if (count === Infinity && this.takeBreak()) break;
-      read(this.#key());
-    }
-  }
-
   /** Tells that the object that is being read exists, before its parts are read: they may refer to it. */
-  made(object: object, number: number = this.#number): void {
+  made(object: object, number: number): void {
     if (number >= 0) this.#shared[number] = object;
-    this.#number = -1;
-  }
-
-  /** Calls what throws for bad input. */
-  attempt<T>(problem: string, make: () => T): T {
-    try {
-      return make();
-    } catch {
-      return this.fail(problem);
-    }
   }
 
   #expect(major: number, what: string): number {
@@ -192,33 +169,34 @@ export class Decoder extends Reader {
 
   #byteString(info: number): Uint8Array<ArrayBuffer> {
     if (info !== INDEFINITE) return this.bytes(this.argument(info));
-    const chunks: Uint8Array[] = [];
-    while (!this.takeBreak()) chunks.push(this.bytes(this.#chunkLength(BYTES)));
+    const chunks = this.#chunks(BYTES, (length) => this.bytes(length));
     const bytes = this.emptyBytes(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
-    let offset = 0;
+    let at = 0;
     for (const chunk of chunks) {
-      bytes.set(chunk, offset);
-      offset += chunk.length;
+      bytes.set(chunk, at);
+      at += chunk.length;
     }
     return bytes;
   }
 
   #textString(info: number): string {
     if (info !== INDEFINITE) return this.text(this.argument(info));
-    const chunks: string[] = [];
-    while (!this.takeBreak()) chunks.push(this.text(this.#chunkLength(TEXT)));
-    return chunks.join("");
+    return this.#chunks(TEXT, (length) => this.text(length)).join("");
   }
 
-  #chunkLength(major: number): number {
-    return this.argument(this.#expect(major, "a chunk of the same string"));
+  #chunks<T>(major: number, read: (length: number) => T): T[] {
+    const chunks: T[] = [];
+    while (!this.takeBreak()) {
+      chunks.push(read(this.argument(this.#expect(major, "a chunk of the same string"))));
+    }
+    return chunks;
   }
 
   #array(info: number): unknown[] {
     this.spend(MEMORY_OF_ARRAY);
     const count = this.#enter(info, 1);
     const array: unknown[] = count <= EXACT_ARRAY ? new Array(count) : [];
-    if (this.#number >= 0) this.made(array);
+    if (this.#number >= 0) this.made(array, this.#takeNumber());
     for (let i = 0; i < count; i++) {
       if (count === Infinity && this.takeBreak()) break;
       array[i] = this.value();
@@ -231,7 +209,7 @@ export class Decoder extends Reader {
     this.spend(MEMORY_OF_OBJECT);
     const count = this.#enter(info, 2);
     const object: Record<string, unknown> = {};
-    if (this.#number >= 0) this.made(object);
+    if (this.#number >= 0) this.made(object, this.#takeNumber());
     this.#properties(object, count);
     this.#depth--;
     return object;
@@ -260,7 +238,7 @@ export class Decoder extends Reader {
     const info = first & 31;
     if (first >> 5 === TEXT) return info < 24 ? this.shortKey(info) : this.#textString(info);
     if (first >> 5 === TAG && this.argument(info) === WTF8_TEXT) {
-      return tagReaders.get(WTF8_TEXT)!(this) as string;
+      return readWtf8(this);
     }
     return this.fail("an object's key that is not text");
   }
@@ -277,7 +255,14 @@ export class Decoder extends Reader {
         return this.#selfDescribed();
     }
     const read = tagReaders.get(tag);
-    return read === undefined ? this.fail(`unknown tag ${tag}`) : read(this);
+    return read === undefined ? this.fail(`unknown tag ${tag}`) : read(this, this.#takeNumber());
+  }
+
+  /** The number of what is to be read, if it is shared: nothing inside of it has this number. */
+  #takeNumber(): number {
+    const number = this.#number;
+    this.#number = -1;
+    return number;
   }
 
   #selfDescribed(): unknown {
@@ -303,18 +288,42 @@ export class Decoder extends Reader {
     return value === NOT_YET ? this.fail("a reference to a value that is not there yet") : value;
   }
 
+  /** Reads a generic object: `[type, arguments…]`. */
   #generic(): unknown {
     this.spend(MEMORY_OF_GENERIC);
-    const number = this.#number;
-    this.#number = -1;
-    const args = new Arguments(this, this.#enter(this.#expect(ARRAY, "an array"), 1), number);
-    const type = args.required.expectText();
-    const read = genericReaders.get(type);
-    const object = read === undefined ? this.#extension(type, args.rest()) : read(args, type);
-    if (object === undefined) this.fail(`unknown type ${JSON.stringify(type.slice(0, 40))}`);
-    args.end();
-    this.#depth--;
-    return object;
+    const number = this.#takeNumber();
+    let type: string | undefined;
+    let reader: GenericReader | undefined;
+    let object: object | undefined;
+    const args: unknown[] = [];
+    this.items(ARRAY, () => {
+      if (type !== undefined) return args.push(this.value());
+      type = this.expectText();
+      reader = genericReaders.get(type);
+      object = reader?.make?.(this, type);
+      if (object !== undefined) this.made(object, number);
+    });
+    if (type === undefined) this.fail("a generic object without a type");
+    const value = reader === undefined ? this.#extension(type, args) : this.attempt(
+      type,
+      () => args.length > reader!.most ? undefined : reader!.read(this, args, type!, object),
+    );
+    return value === undefined
+      ? this.fail(`unknown type ${JSON.stringify(type.slice(0, 40))}`)
+      : value;
+  }
+
+  /** Calls what throws, or answers undefined, for input that is none of this type. */
+  attempt<T>(type: string, make: () => T | undefined): T {
+    let problem: unknown;
+    try {
+      const value = make();
+      if (value !== undefined) return value;
+    } catch (error) {
+      problem = error;
+    }
+    if (problem instanceof CodecError) throw problem;
+    return this.fail(`an invalid ${type}`);
   }
 
   #extension(type: string, args: readonly unknown[]): unknown {
@@ -327,26 +336,12 @@ export class Decoder extends Reader {
   }
 
   #simple(info: number): unknown {
-    switch (info) {
-      case 20:
-        return false;
-      case 21:
-        return true;
-      case 22:
-        return null;
-      case 23:
-        return undefined;
-      case 25:
-        return this.half();
-      case 26:
-        return this.single();
-      case 27:
-        return this.double();
-      case INDEFINITE:
-        return this.fail("a break outside of an indefinite length");
-      default:
-        return this.fail("an unknown simple value");
-    }
+    if (info === 25) return this.half();
+    if (info === 26) return this.single();
+    if (info === 27) return this.double();
+    if (info === INDEFINITE) this.fail("a break outside of an indefinite length");
+    if (info < FIRST_SIMPLE || info > 23) this.fail("an unknown simple value");
+    return SIMPLE_VALUES[info - FIRST_SIMPLE];
   }
 }
 

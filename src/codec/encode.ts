@@ -20,7 +20,7 @@ import { Identity } from "./identity.ts";
 import { pathTo, rejection } from "./rejection.ts";
 import { writeArray, writeBigInt, writerOf, writeView } from "./types.ts";
 import { SharedBuffers } from "./views.ts";
-import { headBytes, Writer } from "./writer.ts";
+import { Writer } from "./writer.ts";
 
 /** What `encode` takes beside the value. */
 export interface EncodeOptions {
@@ -40,8 +40,6 @@ const MEMORY_OF_BYTE = 32;
 
 const NO_OPTIONS: EncodeOptions = {};
 const objectPrototype = Object.prototype;
-
-const SHARED_MARK = headBytes(TAG, SHARED);
 
 /** Walks through a value and writes it. The rows of the type table (types.ts) write with it, too. */
 export class Encoder extends Writer {
@@ -160,15 +158,26 @@ export class Encoder extends Writer {
     if (written < keys.length) this.lowerHead(start, keys.length, written);
   }
 
+  /** The same for what `decode` reads as an object in its own right. */
+  part(object: object): void {
+    this.#deeper();
+    this.properties(object);
+    this.#depth--;
+  }
+
+  #deeper(): void {
+    if (++this.#depth > MAX_DEPTH) {
+      throw rejection(`a value nested more than ${MAX_DEPTH} deep`, "");
+    }
+  }
+
   #object(object: object): void {
     const met = this.#identity.meet(object, this.length);
     if (met >= 0) {
       this.tag(REFERENCE);
       return this.#identity.repeat(met, this.length);
     }
-    if (++this.#depth > MAX_DEPTH) {
-      throw rejection(`a value nested more than ${MAX_DEPTH} deep`, "");
-    }
+    this.#deeper();
     if (Array.isArray(object)) writeArray(this, object);
     else {
       const prototype = Object.getPrototypeOf(object);
@@ -203,8 +212,8 @@ export class Encoder extends Writer {
   #markShared(): void {
     const { positions, references } = this.#identity.shared();
     // A reference's number comes before the mark of what follows it, where both are at one place.
-    for (const { at, index } of references) this.insert(headBytes(UNSIGNED, index), at);
-    for (const at of positions) this.insert(SHARED_MARK, at);
+    for (const { at, index } of references) this.insert(this.headBytes(UNSIGNED, index), at);
+    for (const at of positions) this.insert(this.headBytes(TAG, SHARED), at);
   }
 
   /** What is sent must not be refused where it arrives: in doubt, it is tried. */

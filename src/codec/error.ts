@@ -1,35 +1,22 @@
-import type { Arguments } from "./arguments.ts";
 import type { Encoder } from "./encode.ts";
-import { MAP } from "./format.ts";
-import { getterOf } from "./intrinsics.ts";
+import { isRecord } from "./property.ts";
+import type { GenericReader } from "./types.ts";
 
 const MEMORY_OF_ERROR = 2048;
 
 const AGGREGATE = "AggregateError";
 
-const CLASSES: ReadonlyMap<string, new () => Error> = new Map<string, new () => Error>([
-  ["Error", Error],
-  ["EvalError", EvalError],
-  ["RangeError", RangeError],
-  ["ReferenceError", ReferenceError],
-  ["SyntaxError", SyntaxError],
-  ["TypeError", TypeError],
-  ["URIError", URIError],
-  [
-    "AggregateError",
-    class {
-      constructor() {
-        return new AggregateError([]);
-      }
-    } as new () => Error,
-  ],
-]);
-
-/** The names of the error classes. */
-export const errorTypes: readonly string[] = [...CLASSES.keys()];
-
-const domExceptionMessage = getterOf<string>(DOMException.prototype, "message");
-const domExceptionName = getterOf<string>(DOMException.prototype, "name");
+/** The names of the standard classes of errors. */
+export const errorTypes: readonly string[] = [
+  "Error",
+  "EvalError",
+  "RangeError",
+  "ReferenceError",
+  "SyntaxError",
+  "TypeError",
+  "URIError",
+  AGGREGATE,
+];
 
 const { isError: isGenuine } = Error as { isError?: (value: unknown) => boolean };
 
@@ -43,69 +30,71 @@ export function isError(object: object): boolean {
 export function writeError(encoder: Encoder, object: object): void {
   const error = object as AggregateError;
   const type = typeOf(error);
-  const properties = new Map<string, unknown>();
-  if (encoder.options.stacks !== false && typeof error.stack === "string") {
-    properties.set("stack", error.stack);
-  }
-  if (Object.hasOwn(error, "cause")) properties.set("cause", error.cause);
-  if (type === AGGREGATE) properties.set("errors", error.errors);
   const message = Object.getOwnPropertyDescriptor(error, "message")?.value;
+  const properties: Record<string, unknown> = {};
+  const { stack } = error;
+  if (encoder.options.stacks !== false && typeof stack === "string") properties.stack = stack;
+  if (Object.hasOwn(error, "cause")) properties.cause = error.cause;
+  if (type === AGGREGATE) properties.errors = error.errors;
   encoder.generic(type, 2);
   encoder.value(message === undefined ? undefined : String(message));
-  encoder.head(MAP, properties.size);
-  for (const [key, value] of properties) {
-    encoder.text(key);
-    encoder.value(value);
-  }
+  encoder.part(properties);
 }
 
 function typeOf(error: Error): string {
   const name = String(error.name);
-  const isKnown = name === AGGREGATE ? Object.hasOwn(error, "errors") : CLASSES.has(name);
+  const isKnown = errorTypes.includes(name) &&
+    (name !== AGGREGATE || Object.hasOwn(error, "errors"));
   return isKnown ? name : "Error";
 }
 
-export function readError(args: Arguments, type: string): Error {
-  const { decoder } = args;
-  decoder.spend(MEMORY_OF_ERROR);
-  const error = withoutTrace(() => new (CLASSES.get(type)!)());
-  args.made(error);
-  const message = args.next() ? decoder.value() : undefined;
-  if (message !== undefined) {
-    if (typeof message !== "string") decoder.fail("an error's message that is not text");
-    define(error, "message", message);
-  }
-  // Without one it would be that of this function.
-  define(error, "stack", message === undefined ? type : `${type}: ${message}`);
-  if (args.next()) decoder.entries((key) => readProperty(args, error, key));
-  return error;
-}
-
-function readProperty({ decoder }: Arguments, error: Error, key: string): void {
-  const value = decoder.value();
-  if (key === "stack" && typeof value !== "string") {
-    decoder.fail("an error's stack that is not text");
-  }
-  if (key === "stack" || key === "cause" || key === "errors") define(error, key, value);
-  else decoder.fail("an error with an unknown property");
-}
+export const error: GenericReader = {
+  most: 2,
+  make: (decoder, type) => {
+    decoder.spend(MEMORY_OF_ERROR);
+    const classes = globalThis as unknown as Record<string, new (errors?: unknown[]) => Error>;
+    return withoutTrace(() => type === AGGREGATE ? new classes[type]!([]) : new classes[type]!());
+  },
+  read: (_decoder, [message, properties = {}], type, made) => {
+    if (!isRecord(properties)) return undefined;
+    // Without a stack it would be that of this function.
+    const stack = message === undefined ? type : `${type}: ${message}`;
+    const all = { ...message === undefined ? {} : { message }, stack, ...properties };
+    for (const [key, value] of Object.entries(all)) {
+      const isText = key === "message" || key === "stack";
+      if (isText ? typeof value !== "string" : key !== "cause" && key !== "errors") {
+        return undefined;
+      }
+      Object.defineProperty(made, key, {
+        value,
+        writable: true,
+        enumerable: false,
+        configurable: true,
+      });
+    }
+    return made;
+  },
+};
 
 export function isDOMException(object: object): boolean {
   return object instanceof DOMException;
 }
 
 export function writeDOMException(encoder: Encoder, object: object): void {
+  const { message, name } = object as DOMException;
   encoder.generic("DOMException", 2);
-  encoder.text(domExceptionMessage(object));
-  encoder.text(domExceptionName(object));
+  encoder.value(message);
+  encoder.value(name);
 }
 
-export function readDOMException(args: Arguments): DOMException {
-  args.decoder.spend(MEMORY_OF_ERROR);
-  const message = args.required.expectText();
-  const name = args.required.expectText();
-  return withoutTrace(() => new DOMException(message, name));
-}
+export const domException: GenericReader = {
+  most: 2,
+  read: (decoder, [message, name]) => {
+    decoder.spend(MEMORY_OF_ERROR);
+    if (typeof message !== "string" || typeof name !== "string") return undefined;
+    return withoutTrace(() => new DOMException(message, name));
+  },
+};
 
 /** Collecting a stack trace costs 2 µs, and tells of nothing but this codec. */
 function withoutTrace<T>(make: () => T): T {
@@ -117,13 +106,4 @@ function withoutTrace<T>(make: () => T): T {
   } finally {
     limited.stackTraceLimit = limit!;
   }
-}
-
-function define(error: Error, key: string, value: unknown): void {
-  Object.defineProperty(error, key, {
-    value,
-    writable: true,
-    enumerable: false,
-    configurable: true,
-  });
 }

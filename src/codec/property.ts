@@ -4,6 +4,12 @@ export function setProperty(object: object, key: string, value: unknown): void {
   else (object as Record<string, unknown>)[key] = value;
 }
 
+/** Whether a value that was decoded is of a map with text keys. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null &&
+    Object.getPrototypeOf(value) === Object.prototype;
+}
+
 function define(object: object, key: string, value: unknown): void {
   Object.defineProperty(object, key, {
     value,

@@ -1,3 +1,4 @@
+import { toBigInt } from "./bigint.ts";
 import { CodecError } from "./codec_error.ts";
 import { BREAK, INDEFINITE, memoryLimit } from "./format.ts";
 
@@ -94,26 +95,19 @@ export class Reader {
   /** The argument of a head, from its five lower bits on. Over 2^53 it is not exact. */
   argument(info: number): number {
     if (info < 24) return info;
-    switch (info) {
-      case 24:
-        return this.byte();
-      case 25:
-        return this.#uint16();
-      case 26:
-        return this.#uint32();
-      case 27:
-        return this.#uint32() * 0x100000000 + this.#uint32();
-      default:
-        return this.fail("a reserved length");
-    }
+    if (info > 27) this.fail("a reserved length");
+    const size = 1 << info - 24;
+    this.#need(size);
+    let value = 0;
+    for (let i = 0; i < size; i++) value = value * 256 + this.#bytes[this.#offset++]!;
+    return value;
   }
 
   /** The same, exact: a BigInt where a number is not. */
   integer(info: number): number | bigint {
     const value = this.argument(info);
     if (value <= Number.MAX_SAFE_INTEGER) return value;
-    this.#offset -= 8;
-    return BigInt(this.#uint32()) << 32n | BigInt(this.#uint32());
+    return toBigInt(this.#bytes.subarray(this.#offset - 8, this.#offset));
   }
 
   /** How many items follow, each of so many bytes at least; Infinity if a break ends them. */
@@ -125,7 +119,7 @@ export class Reader {
   }
 
   half(): number {
-    const bits = this.#uint16();
+    const bits = this.argument(25);
     const sign = bits & 0x8000 ? -1 : 1;
     const exponent = bits >> 10 & 0x1f;
     const fraction = bits & 0x3ff;
@@ -135,13 +129,11 @@ export class Reader {
   }
 
   single(): number {
-    this.#fillScratch(4);
-    return scratchView.getFloat32(0);
+    return this.#scratch(4).getFloat32(0);
   }
 
   double(): number {
-    this.#fillScratch(8);
-    return scratchView.getFloat64(0);
+    return this.#scratch(8).getFloat64(0);
   }
 
   /** The next bytes, as a copy; or as a view of the message, if it has few others. */
@@ -240,22 +232,11 @@ export class Reader {
     }
   }
 
-  #uint16(): number {
-    this.#need(2);
-    return this.#bytes[this.#offset++]! << 8 | this.#bytes[this.#offset++]!;
-  }
-
-  #uint32(): number {
-    this.#need(4);
-    const bytes = this.#bytes;
-    const at = this.#offset;
-    this.#offset += 4;
-    return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
-  }
-
-  #fillScratch(size: number): void {
+  /** The next bytes where they can be read as a number: a view of each message would cost more. */
+  #scratch(size: number): DataView {
     this.#need(size);
     for (let i = 0; i < size; i++) scratch[i] = this.#bytes[this.#offset++]!;
+    return scratchView;
   }
 
   #need(bytes: number): void {

@@ -12,47 +12,40 @@ export function rejection(what: string, path: string, advice = "", cause?: unkno
  * is not found, and written as `?`.
  */
 export function pathTo(root: unknown, part: unknown): string {
-  if (root === part) return "";
-  let path: string | undefined;
   try {
-    path = search(root, part, new Set());
+    return (search(root, part, new Set()) ?? "?").replace(/^\./, "");
   } catch {
-    // a proxy, whose own error would hide the one that is being reported
+    return "?"; // a proxy, whose own error would hide the one that is being reported
   }
-  return path === undefined ? "?" : path.startsWith(".") ? path.slice(1) : path;
 }
 
-function search(holder: unknown, part: unknown, seen: Set<object>): string | undefined {
-  if (typeof holder !== "object" || holder === null || seen.has(holder)) return undefined;
-  seen.add(holder);
-  for (const [step, value] of partsOf(holder)) {
-    if (value === part) return step;
-    const rest = search(value, part, seen);
+function search(value: unknown, part: unknown, seen: Set<unknown>): string | undefined {
+  if (value === part) return "";
+  if (typeof value !== "object" || value === null || seen.has(value)) return undefined;
+  seen.add(value);
+  for (const [step, inner] of partsOf(value)) {
+    const rest = search(inner, part, seen);
     if (rest !== undefined) return step + rest;
   }
 }
 
-function* partsOf(holder: object): Iterable<[step: string, value: unknown]> {
-  if (ArrayBuffer.isView(holder)) return;
-  if (holder instanceof Map) yield* entriesOf(holder);
-  else if (holder instanceof Set) { for (const item of holder) yield [".values()", item]; }
-  else yield* propertiesOf(holder);
-}
+type Part = readonly [step: string, value: unknown];
 
-function* entriesOf(map: Map<unknown, unknown>): Iterable<[step: string, value: unknown]> {
-  for (const [key, value] of map) {
-    yield [".keys()", key];
-    yield [`.get(${printed(key)})`, value];
+function partsOf(holder: object): Part[] {
+  if (ArrayBuffer.isView(holder)) return [];
+  if (holder instanceof Set) return [...holder].map((item) => [".values()", item]);
+  if (holder instanceof Map) {
+    return [...holder].flatMap(([key, value]): Part[] => [
+      [".keys()", key],
+      [`.get(${printed(key)})`, value],
+    ]);
   }
-}
-
-function* propertiesOf(holder: object): Iterable<[step: string, value: unknown]> {
   const keys = Object.keys(holder);
   if (holder instanceof Error) keys.push("cause", "errors"); // which are not enumerable
-  for (const key of keys) {
-    const property = Object.getOwnPropertyDescriptor(holder, key);
-    if (property !== undefined && "value" in property) yield [step(holder, key), property.value];
-  }
+  return keys.map((key) => [
+    step(holder, key),
+    Object.getOwnPropertyDescriptor(holder, key)?.value,
+  ]);
 }
 
 function step(holder: object, key: string): string {

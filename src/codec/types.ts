@@ -3,20 +3,19 @@
  * that reads it; adding a type is writing the two and naming them here.
  */
 
-import type { Arguments } from "./arguments.ts";
-import { readSparseArray, writeArray } from "./array.ts";
+import { sparseArray, writeArray } from "./array.ts";
 import { readBigInt, writeBigInt } from "./bigint.ts";
-import { type BoxedType, isBoxed, readBoxed, writeBoxed } from "./boxed.ts";
+import { boxed, type BoxedType, isBoxed, writeBoxed } from "./boxed.ts";
 import { isMap, isSet, readMap, readSet, writeMap, writeSet } from "./collections.ts";
-import { isDate, readGenericDate, readSecondsDate, readTextDate, writeDate } from "./date.ts";
+import { genericDate, isDate, readSecondsDate, readTextDate, writeDate } from "./date.ts";
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
 import {
+  domException,
+  error,
   errorTypes,
   isDOMException,
   isError,
-  readDOMException,
-  readError,
   writeDOMException,
   writeError,
 } from "./error.ts";
@@ -33,10 +32,10 @@ import {
 import { isOne } from "./intrinsics.ts";
 import { isRegExp, readRegExp, writeRegExp } from "./regexp.ts";
 import {
+  buffer,
   isBuffer,
-  readBuffer,
-  readView,
   typedArrayReaders,
+  view,
   viewTypes,
   writeBuffer,
   writeView,
@@ -102,30 +101,42 @@ function rejectPlatformObject(encoder: Encoder, object: object, name: string): n
   encoder.reject(`${article} ${name} object`, object, advice);
 }
 
-/** What reads the content of a tag. */
-export const tagReaders: ReadonlyMap<number, (decoder: Decoder) => unknown> = new Map<
-  number,
-  (decoder: Decoder) => unknown
->([
-  [DATE_TEXT, readTextDate],
-  [DATE_SECONDS, readSecondsDate],
-  [POSITIVE_BIGINT, (decoder) => readBigInt(decoder)],
-  [NEGATIVE_BIGINT, (decoder) => -1n - readBigInt(decoder)],
-  ...typedArrayReaders,
-  [SET, readSet],
-  [JS_MAP, readMap],
-  [WTF8_TEXT, readWtf8],
-  [REGEXP, readRegExp],
-]);
-
-/** What reads a generic object (tag 27), by its type. */
-export const genericReaders: ReadonlyMap<string, (args: Arguments, type: string) => unknown> =
-  new Map<string, (args: Arguments, type: string) => unknown>([
-    ["Array", readSparseArray],
-    ["ArrayBuffer", readBuffer],
-    ["DOMException", readDOMException],
-    ["Date", readGenericDate],
-    ...boxedTypes.map((type) => [type, readBoxed] as const),
-    ...errorTypes.map((type) => [type, readError] as const),
-    ...viewTypes.map((type) => [type, readView] as const),
+/** What reads the content of a tag; `number` is for `decoder.made`. */
+export const tagReaders: ReadonlyMap<number, (decoder: Decoder, number: number) => unknown> =
+  new Map<number, (decoder: Decoder, number: number) => unknown>([
+    [DATE_TEXT, readTextDate],
+    [DATE_SECONDS, readSecondsDate],
+    [POSITIVE_BIGINT, (decoder) => readBigInt(decoder)],
+    [NEGATIVE_BIGINT, (decoder) => -1n - readBigInt(decoder)],
+    ...typedArrayReaders,
+    [SET, readSet],
+    [JS_MAP, readMap],
+    [WTF8_TEXT, readWtf8],
+    [REGEXP, readRegExp],
   ]);
+
+/** What reads generic objects (tag 27) of a type. */
+export interface GenericReader {
+  /** How many arguments there are at most. */
+  readonly most: number;
+  /** Makes the object before its arguments are read, where these may refer to it. */
+  readonly make?: (decoder: Decoder, type: string) => object;
+  /** Makes it of its arguments, or completes it. It throws, or answers undefined, where they are none. */
+  readonly read: (
+    decoder: Decoder,
+    args: readonly unknown[],
+    type: string,
+    made: object | undefined,
+  ) => unknown;
+}
+
+/** What reads a generic object, by its type. */
+export const genericReaders: ReadonlyMap<string, GenericReader> = new Map([
+  ["Array", sparseArray],
+  ["ArrayBuffer", buffer],
+  ["DOMException", domException],
+  ["Date", genericDate],
+  ...boxedTypes.map((type): [string, GenericReader] => [type, boxed]),
+  ...errorTypes.map((type): [string, GenericReader] => [type, error]),
+  ...viewTypes.map((type): [string, GenericReader] => [type, view]),
+]);

@@ -1,7 +1,7 @@
-import type { Arguments } from "./arguments.ts";
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
-import { getterOf, isOne } from "./intrinsics.ts";
+import { intrinsic, isOne } from "./intrinsics.ts";
+import type { GenericReader } from "./types.ts";
 
 const MEMORY_OF_VIEW = 224;
 
@@ -11,37 +11,37 @@ interface ViewClass {
 }
 
 /** The tags of little-endian typed arrays (RFC 8746); a Uint8Array needs none. */
-const TAGS: readonly [tag: number, type: string][] = [
-  [64, "Uint8Array"],
-  [68, "Uint8ClampedArray"],
-  [69, "Uint16Array"],
-  [70, "Uint32Array"],
-  [71, "BigUint64Array"],
-  [72, "Int8Array"],
-  [77, "Int16Array"],
-  [78, "Int32Array"],
-  [79, "BigInt64Array"],
-  [84, "Float16Array"],
-  [85, "Float32Array"],
-  [86, "Float64Array"],
-];
-
-const tags: ReadonlyMap<string, number> = new Map(TAGS.map(([tag, type]) => [type, tag]));
+const TAGS: ReadonlyMap<string, number> = new Map([
+  ["Uint8Array", 64],
+  ["Uint8ClampedArray", 68],
+  ["Uint16Array", 69],
+  ["Uint32Array", 70],
+  ["BigUint64Array", 71],
+  ["Int8Array", 72],
+  ["Int16Array", 77],
+  ["Int32Array", 78],
+  ["BigInt64Array", 79],
+  ["Float16Array", 84],
+  ["Float32Array", 85],
+  ["Float64Array", 86],
+]);
 
 /** The names of the views' classes. */
-export const viewTypes: readonly string[] = [...tags.keys(), "DataView"];
+export const viewTypes: readonly string[] = [...TAGS.keys(), "DataView"];
 
 /** In the tag of an array whose elements have several bytes, this bit tells that the lowest byte is the first. */
 const LITTLE_ENDIAN = 4;
 
+type TagReader = [tag: number, read: (decoder: Decoder) => unknown];
+
 /** What reads the tags of typed arrays. */
-export const typedArrayReaders: readonly [tag: number, read: (decoder: Decoder) => unknown][] = TAGS
-  .flatMap(([tag, type]) => {
-    const littleEndian = (decoder: Decoder) => readTypedArray(decoder, type, false);
-    if (elementSize(type) === 1) return [[tag, littleEndian]];
-    const bigEndian = (decoder: Decoder) => readTypedArray(decoder, type, true);
-    return [[tag, littleEndian], [tag - LITTLE_ENDIAN, bigEndian]];
-  });
+export const typedArrayReaders: readonly TagReader[] = [...TAGS].flatMap(([type, tag]) => {
+  const readers: TagReader[] = [[tag, (decoder) => readTypedArray(decoder, type, false)]];
+  if (elementSize(type) > 1) {
+    readers.push([tag - LITTLE_ENDIAN, (decoder) => readTypedArray(decoder, type, true)]);
+  }
+  return readers;
+});
 
 /** The class of a view; undefined for one that is newer than the runtime. */
 function classOf(type: string): ViewClass | undefined {
@@ -54,38 +54,22 @@ function elementSize(type: string): number {
 
 const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype) as object;
 
+/** The name of a view's class, for any subclass and realm. */
+function typeOf(view: ArrayBufferView): string {
+  return intrinsic(typedArrayPrototype, Symbol.toStringTag, view) ?? "DataView";
+}
+
+/** A size of a view, or its buffer. */
+function of<K extends keyof ArrayBufferView>(view: ArrayBufferView, name: K): ArrayBufferView[K] {
+  const isDataView = typeOf(view) === "DataView";
+  return intrinsic(isDataView ? DataView.prototype : typedArrayPrototype, name, view);
+}
+
+function sizeOf(buffer: object): number {
+  return intrinsic(ArrayBuffer.prototype, "byteLength", buffer);
+}
+
 const lookForNothing = Uint8Array.prototype.indexOf;
-const { resize } = ArrayBuffer.prototype;
-
-/** The name of a typed array's class, for any subclass and realm; undefined for a DataView. */
-const typeOf = getterOf<string | undefined>(typedArrayPrototype, Symbol.toStringTag);
-
-interface ViewGetters {
-  readonly buffer: (view: object) => ArrayBuffer;
-  readonly byteOffset: (view: object) => number;
-  readonly byteLength: (view: object) => number;
-}
-
-const ofTypedArray = viewGetters(typedArrayPrototype);
-const ofDataView = viewGetters(DataView.prototype);
-
-function gettersOf(type: string): ViewGetters {
-  return type === "DataView" ? ofDataView : ofTypedArray;
-}
-
-function viewGetters(prototype: object): ViewGetters {
-  return {
-    buffer: getterOf(prototype, "buffer"),
-    byteOffset: getterOf(prototype, "byteOffset"),
-    byteLength: getterOf(prototype, "byteLength"),
-  };
-}
-
-const ofBuffer = {
-  byteLength: getterOf<number>(ArrayBuffer.prototype, "byteLength"),
-  maxByteLength: getterOf<number>(ArrayBuffer.prototype, "maxByteLength"),
-  resizable: getterOf<boolean | undefined>(ArrayBuffer.prototype, "resizable"),
-};
 
 /**
  * Which buffers several views of a value show. A view is written by itself, with the bytes that it shows, unless the
@@ -99,11 +83,10 @@ export class SharedBuffers {
   note(buffer: ArrayBuffer, whole: boolean): void {
     this.#uses ??= new Map();
     const use = this.#uses.get(buffer);
-    if (use === undefined) this.#uses.set(buffer, { count: 1, whole });
-    else {
-      use.count++;
-      use.whole ||= whole;
-    }
+    this.#uses.set(buffer, {
+      count: 1 + (use?.count ?? 0),
+      whole: whole || use?.whole === true,
+    });
   }
 
   has(buffer: ArrayBuffer): boolean {
@@ -119,42 +102,59 @@ export class SharedBuffers {
   }
 
   clear(): void {
-    this.#uses = this.#shared = undefined;
+    if (this.#uses !== undefined) this.#uses = this.#shared = undefined;
   }
 }
 
 export function isBuffer(object: object): boolean {
-  ofBuffer.byteLength(object);
-  return true;
+  return sizeOf(object) >= 0;
 }
 
 export function writeBuffer(encoder: Encoder, object: object): void {
   const buffer = object as ArrayBuffer;
-  const isResizable = ofBuffer.resizable(buffer) === true;
+  if (buffer.detached) encoder.reject("a detached ArrayBuffer", buffer);
   encoder.buffers.note(buffer, true);
-  encoder.generic("ArrayBuffer", isResizable ? 2 : 1);
-  encoder.bytes(bytesOf(encoder, buffer));
-  if (!isResizable) return;
-  const maxByteLength = ofBuffer.maxByteLength(buffer);
-  encoder.spend(maxByteLength);
-  encoder.number(maxByteLength);
+  encoder.generic("ArrayBuffer", buffer.resizable ? 2 : 1);
+  encoder.bytes(new Uint8Array(buffer));
+  if (!buffer.resizable) return;
+  encoder.spend(buffer.maxByteLength);
+  encoder.number(buffer.maxByteLength);
 }
 
-function bytesOf(encoder: Encoder, buffer: ArrayBuffer): Uint8Array {
-  try {
-    return new Uint8Array(buffer);
-  } catch {
-    encoder.reject("a detached ArrayBuffer", buffer);
-  }
+export const buffer: GenericReader = {
+  most: 2,
+  read: (decoder, [bytes, maxByteLength]) => {
+    if (!(bytes instanceof Uint8Array)) return undefined;
+    if (maxByteLength === undefined) return exact(bytes).buffer;
+    if (!isSize(maxByteLength)) return undefined;
+    decoder.spend(maxByteLength);
+    const buffer = new ArrayBuffer(bytes.length, { maxByteLength });
+    new Uint8Array(buffer).set(bytes);
+    return buffer;
+  },
+};
+
+function isSize(value: unknown): value is number {
+  return Number.isInteger(value);
+}
+
+/** Bytes in a buffer of their own. */
+function exact(bytes: Uint8Array): Uint8Array {
+  return bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice();
 }
 
 export function writeView(encoder: Encoder, view: ArrayBufferView): void {
-  const type = typeOf(view) ?? "DataView";
-  const range = rangeOf(encoder, view, type);
-  const { buffer, offset, size, isWhole } = range;
-  const isResizable = ofBuffer.resizable(buffer) === true;
-  const isTracking = isResizable && isLengthTracking(view, type, range);
-  if (isResizable && isWhole || isTracking || encoder.buffers.has(buffer)) {
+  const type = typeOf(view);
+  const buffer = of(view, "buffer") as ArrayBuffer;
+  if (!isOne(isBuffer, buffer)) {
+    encoder.reject(`a ${type} of a SharedArrayBuffer`, view, ": send a copy of its bytes");
+  }
+  if (isOutOfBounds(view, type)) encoder.reject(`a ${type} whose buffer is detached`, view);
+  const offset = of(view, "byteOffset");
+  const size = of(view, "byteLength");
+  const isWhole = offset === 0 && size === sizeOf(buffer);
+  const isTracking = buffer.resizable && isLengthTracking(view, type, buffer);
+  if (buffer.resizable && isWhole || isTracking || encoder.buffers.has(buffer)) {
     encoder.generic(type, isTracking ? 2 : 3);
     encoder.value(buffer);
     encoder.number(offset);
@@ -164,7 +164,7 @@ export function writeView(encoder: Encoder, view: ArrayBufferView): void {
   encoder.buffers.note(buffer, isWhole);
   const bytes = new Uint8Array(buffer, offset, size);
   if (type === "DataView") return writeDataView(encoder, bytes);
-  if (type !== "Uint8Array") encoder.tag(tags.get(type)!);
+  if (type !== "Uint8Array") encoder.tag(TAGS.get(type)!);
   encoder.bytes(bytes);
 }
 
@@ -177,30 +177,10 @@ function writeDataView(encoder: Encoder, bytes: Uint8Array): void {
   encoder.number(bytes.length);
 }
 
-/** What a view shows, in bytes. */
-interface Range {
-  readonly buffer: ArrayBuffer;
-  readonly offset: number;
-  readonly size: number;
-  readonly isWhole: boolean;
-}
-
-function rangeOf(encoder: Encoder, view: ArrayBufferView, type: string): Range {
-  const of = gettersOf(type);
-  const buffer = of.buffer(view);
-  if (!isOne(isBuffer, buffer)) {
-    encoder.reject(`a ${type} of a SharedArrayBuffer`, view, ": send a copy of its bytes");
-  }
-  if (isOutOfBounds(view, type)) encoder.reject(`a ${type} whose buffer is detached`, view);
-  const offset = of.byteOffset(view);
-  const size = of.byteLength(view);
-  return { buffer, offset, size, isWhole: offset === 0 && size === ofBuffer.byteLength(buffer) };
-}
-
 /** Whether a view has lost what it showed, for which a typed array tells the same sizes as if it were empty. */
 function isOutOfBounds(view: ArrayBufferView, type: string): boolean {
   try {
-    if (gettersOf(type).byteLength(view) === 0 && type !== "DataView") {
+    if (of(view, "byteLength") === 0 && type !== "DataView") {
       lookForNothing.call(view as Uint8Array, 0);
     }
     return false;
@@ -210,30 +190,23 @@ function isOutOfBounds(view: ArrayBufferView, type: string): boolean {
 }
 
 /**
- * Whether a view always ends where its buffer ends. JavaScript does not tell, so the buffer is made one byte shorter
- * than the view for a moment: if the view follows, it is one, and if not, it is out of bounds.
+ * Whether a view always ends where its buffer ends. JavaScript does not tell, so the buffer's size is changed for a
+ * moment: it is made one byte shorter than the view, and if that is not out of bounds then, it follows. An empty view
+ * follows if it grows; where the buffer cannot, it makes no difference.
  */
-function isLengthTracking(view: ArrayBufferView, type: string, range: Range): boolean {
-  const { buffer, offset, size } = range;
-  const total = ofBuffer.byteLength(buffer);
-  if (total - offset - size >= elementSize(type)) return false;
-  if (size === 0) return growsWith(view, type, buffer);
-  const end = offset + size - 1;
-  const cut = new Uint8Array(buffer, end).slice();
-  resize.call(buffer, end);
-  const isTracking = !isOutOfBounds(view, type);
-  resize.call(buffer, total);
-  new Uint8Array(buffer, end).set(cut);
+function isLengthTracking(view: ArrayBufferView, type: string, buffer: ArrayBuffer): boolean {
+  const size = buffer.byteLength;
+  const end = of(view, "byteOffset") + of(view, "byteLength");
+  const step = elementSize(type);
+  if (size - end >= step) return false;
+  const isEmpty = of(view, "byteLength") === 0;
+  const changed = isEmpty ? Math.min(size + step, buffer.maxByteLength) : end - 1;
+  const cut = isEmpty ? [] : new Uint8Array(buffer, changed).slice();
+  buffer.resize(changed);
+  const isTracking = isEmpty ? of(view, "byteLength") > 0 : !isOutOfBounds(view, type);
+  buffer.resize(size);
+  if (!isEmpty) new Uint8Array(buffer, changed).set(cut);
   return isTracking;
-}
-
-/** The same for an empty view. If its buffer cannot grow, it makes no difference. */
-function growsWith(view: ArrayBufferView, type: string, buffer: ArrayBuffer): boolean {
-  const size = ofBuffer.byteLength(buffer);
-  resize.call(buffer, Math.min(size + elementSize(type), ofBuffer.maxByteLength(buffer)));
-  const grows = gettersOf(type).byteLength(view) > 0;
-  resize.call(buffer, size);
-  return grows;
 }
 
 function readTypedArray(decoder: Decoder, type: string, isBigEndian: boolean): unknown {
@@ -241,52 +214,25 @@ function readTypedArray(decoder: Decoder, type: string, isBigEndian: boolean): u
   const bytes = decoder.expectBytes();
   if (type === "Uint8Array") return bytes;
   const size = elementSize(type);
-  if (bytes.length % size !== 0) decoder.fail(`a ${type} that ends inside of an element`);
   const aligned = bytes.byteOffset % size === 0 && !isBigEndian ? bytes : bytes.slice();
   if (isBigEndian) {
     for (let i = 0; i < bytes.length; i += size) aligned.subarray(i, i + size).reverse();
   }
-  return viewOf(decoder, type, aligned.buffer, aligned.byteOffset, bytes.length / size);
-}
-
-export function readView(args: Arguments, type: string): unknown {
-  const { decoder } = args;
-  decoder.spend(MEMORY_OF_VIEW);
-  const buffer = args.required.value() as ArrayBuffer;
-  if (!(buffer instanceof ArrayBuffer)) decoder.fail(`a ${type} without a buffer`);
-  const offset = args.required.expectNumber();
-  const length = args.next() ? decoder.expectNumber() : undefined;
-  return viewOf(decoder, type, buffer, offset, length);
-}
-
-function viewOf(
-  decoder: Decoder,
-  type: string,
-  buffer: ArrayBuffer,
-  offset: number,
-  length?: number,
-): ArrayBufferView {
-  const View = classOf(type);
-  if (View === undefined) decoder.fail(`a ${type}, which this runtime does not have`);
   return decoder.attempt(
-    `a ${type} that its buffer does not hold`,
-    () => new View(buffer, offset, length),
+    type,
+    () =>
+      bytes.length % size === 0
+        ? new (classOf(type)!)(aligned.buffer, aligned.byteOffset, bytes.length / size)
+        : undefined,
   );
 }
 
-export function readBuffer(args: Arguments): ArrayBuffer {
-  const { decoder } = args;
-  const bytes = args.required.expectBytes();
-  if (!args.next()) {
-    return bytes.length === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer;
-  }
-  const maxByteLength = decoder.expectNumber();
-  if (!(maxByteLength >= bytes.length)) decoder.fail("an ArrayBuffer longer than its maximum");
-  decoder.spend(maxByteLength);
-  const buffer = decoder.attempt(
-    "an ArrayBuffer with a maximum that is not valid",
-    () => new ArrayBuffer(bytes.length, { maxByteLength }),
-  );
-  new Uint8Array(buffer).set(bytes);
-  return buffer;
-}
+export const view: GenericReader = {
+  most: 3,
+  read: (decoder, [buffer, offset, length], type) => {
+    decoder.spend(MEMORY_OF_VIEW);
+    if (!(buffer instanceof ArrayBuffer) || !isSize(offset)) return undefined;
+    if (length !== undefined && !isSize(length)) return undefined;
+    return new (classOf(type)!)(buffer, offset, length);
+  },
+};

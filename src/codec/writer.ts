@@ -31,10 +31,6 @@ const MEDIUM_TEXT = 1024;
 const NO_BYTES = new Uint8Array(0);
 const utf8 = new TextEncoder();
 
-/** Where a number is laid out big-endian before it goes into a message. */
-const scratch = new Uint8Array(8);
-const scratchView = new DataView(scratch.buffer);
-
 /** Bytes that go into a message when it is put together, behind the first `at` ones that were written. */
 interface Insertion {
   readonly at: number;
@@ -52,6 +48,7 @@ export class Writer {
   #shared = new Uint8Array(SLAB_BYTES);
   #roomy = NO_BYTES;
   #slab = this.#shared;
+  #view = new DataView(this.#slab.buffer);
   #start = 0;
   #at = 0;
   #nextStart = 0;
@@ -82,7 +79,7 @@ export class Writer {
 
   #return(): void {
     if (this.#roomy.length > LARGEST_COPIED_MESSAGE) this.#roomy = NO_BYTES;
-    this.#slab = this.#shared;
+    this.#use(this.#shared);
     this.#start = this.#nextStart;
   }
 
@@ -117,48 +114,29 @@ export class Writer {
   /** The start of an item: its major type and its argument, which is a value, a length or a tag. */
   head(major: number, argument: number): void {
     this.#reserve(HEAD_BYTES);
+    const first = major << 5;
+    const at = this.#at;
     if (argument < 24) {
-      this.#slab[this.#at++] = major << 5 | argument;
+      this.#slab[at] = first | argument;
+      this.#at = at + 1;
     } else if (argument < 0x100) {
-      this.#slab[this.#at++] = major << 5 | 24;
-      this.#slab[this.#at++] = argument;
+      this.#slab[at] = first | 24;
+      this.#slab[at + 1] = argument;
+      this.#at = at + 2;
+    } else if (argument < 0x10000) {
+      this.#slab[at] = first | 25;
+      this.#view.setUint16(at + 1, argument);
+      this.#at = at + 3;
+    } else if (argument < 0x100000000) {
+      this.#slab[at] = first | 26;
+      this.#view.setUint32(at + 1, argument);
+      this.#at = at + 5;
     } else {
-      this.#wideHead(major << 5, argument);
+      this.#slab[at] = first | 27;
+      this.#view.setUint32(at + 1, argument / 0x100000000);
+      this.#view.setUint32(at + 5, argument);
+      this.#at = at + 9;
     }
-  }
-
-  #wideHead(first: number, argument: number): void {
-    const slab = this.#slab;
-    let at = this.#at;
-    if (argument < 0x10000) {
-      slab[at++] = first | 25;
-    } else {
-      if (argument < 0x100000000) {
-        slab[at++] = first | 26;
-      } else {
-        const high = Math.floor(argument / 0x100000000);
-        slab[at++] = first | 27;
-        slab[at++] = high >>> 24;
-        slab[at++] = high >>> 16;
-        slab[at++] = high >>> 8;
-        slab[at++] = high;
-      }
-      slab[at++] = argument >>> 24;
-      slab[at++] = argument >>> 16;
-    }
-    slab[at++] = argument >>> 8;
-    slab[at++] = argument;
-    this.#at = at;
-  }
-
-  /** Writes a first byte and as many bytes of the scratch area. */
-  #scalar(first: number, size: number): void {
-    this.#reserve(HEAD_BYTES);
-    const slab = this.#slab;
-    let at = this.#at;
-    slab[at++] = first;
-    for (let i = 0; i < size; i++) slab[at++] = scratch[i]!;
-    this.#at = at;
   }
 
   tag(tag: number): void {
@@ -174,23 +152,32 @@ export class Writer {
     }
   }
 
+  /** In the shortest form that is exact, of which the half floats are for four values only. */
   #float(value: number): void {
-    if (value === 0) this.#half(0x8000);
-    else if (value !== value) this.#half(0x7e00);
-    else if (value === Infinity) this.#half(0x7c00);
-    else if (value === -Infinity) this.#half(0xfc00);
-    else if (Math.fround(value) === value) {
-      scratchView.setFloat32(0, value);
-      this.#scalar(0xfa, 4);
+    this.#reserve(HEAD_BYTES);
+    const at = this.#at;
+    const half = value === 0
+      ? 0x8000
+      : value !== value
+      ? 0x7e00
+      : value === Infinity
+      ? 0x7c00
+      : value === -Infinity
+      ? 0xfc00
+      : 0;
+    if (half !== 0) {
+      this.#slab[at] = 0xf9;
+      this.#view.setUint16(at + 1, half);
+      this.#at = at + 3;
+    } else if (Math.fround(value) === value) {
+      this.#slab[at] = 0xfa;
+      this.#view.setFloat32(at + 1, value);
+      this.#at = at + 5;
     } else {
-      scratchView.setFloat64(0, value);
-      this.#scalar(0xfb, 8);
+      this.#slab[at] = 0xfb;
+      this.#view.setFloat64(at + 1, value);
+      this.#at = at + 9;
     }
-  }
-
-  #half(bits: number): void {
-    scratchView.setUint16(0, bits);
-    this.#scalar(0xf9, 2);
   }
 
   /** A byte string of a plain `Uint8Array`. */
@@ -254,19 +241,29 @@ export class Writer {
     return read === text.length ? written : undefined;
   }
 
-  /** Lowers the argument of a head that was written before, which keeps its size: nothing moves. */
+  /** The bytes of a head by itself. */
+  headBytes(major: number, argument: number): Uint8Array {
+    const at = this.#at;
+    this.head(major, argument);
+    const bytes = this.#slab.slice(at, this.#at);
+    this.#at = at;
+    return bytes;
+  }
+
+  /** Lowers the argument of a head that was written before. It keeps its size, so that nothing moves. */
   lowerHead(position: number, written: number, argument: number): void {
     let at = this.#start + position + headSize(written) - 1;
     if (written < 24) this.#slab[at]! -= written - argument;
-    else {for (
-        let rest = argument;
-        at > this.#start + position;
-        at--, rest = Math.floor(rest / 256)
-      ) this.#slab[at] = rest;}
+    else for (; written >= 1; written /= 256, argument /= 256) this.#slab[at--] = argument;
   }
 
   #reserve(bytes: number): void {
     if (this.#at + bytes > this.#slab.length) this.#grow(bytes);
+  }
+
+  #use(slab: Uint8Array<ArrayBuffer>): void {
+    this.#slab = slab;
+    this.#view = new DataView(slab.buffer);
   }
 
   /** Moves the message to where it has room: to a new slab, or if it is too long for sharing one, out of it. */
@@ -275,12 +272,12 @@ export class Writer {
     const written = this.#slab.subarray(this.#start, this.#at);
     if (this.#slab === this.#shared) this.#nextStart = this.#start;
     if (length + bytes <= LONGEST_MOVED_MESSAGE) {
-      this.#slab = this.#shared = new Uint8Array(SLAB_BYTES);
+      this.#use(this.#shared = new Uint8Array(SLAB_BYTES));
     } else {
       if (length + bytes > this.#roomy.length) {
         this.#roomy = new Uint8Array(Math.max(4 * SLAB_BYTES, 2 * length, length + bytes));
       }
-      this.#slab = this.#roomy;
+      this.#use(this.#roomy);
     }
     this.#slab.set(written);
     this.#start = 0;
@@ -293,13 +290,4 @@ function headSize(argument: number): number {
   if (argument < 0x100) return 2;
   if (argument < 0x10000) return 3;
   return argument < 0x100000000 ? 5 : HEAD_BYTES;
-}
-
-/** The bytes of a head by itself. */
-export function headBytes(major: number, argument: number): Uint8Array {
-  const bytes = new Uint8Array(headSize(argument));
-  const width = bytes.length - 1;
-  bytes[0] = major << 5 | (width === 0 ? argument : 24 + Math.log2(width));
-  for (let i = width, rest = argument; i > 0; i--, rest = Math.floor(rest / 256)) bytes[i] = rest;
-  return bytes;
 }
