@@ -1,0 +1,11 @@
+import { decode, encode } from "../../src/codec/mod.ts";
+import { CORPUS } from "./corpus.ts";
+import { assertEquivalent } from "./equivalent.ts";
+import { nativeClone } from "./oracle.ts";
+
+for (const [what, make] of CORPUS) {
+  Deno.test(`${what} arrives as it was, and as from structuredClone`, () => {
+    assertEquivalent(decode(encode(make())), make());
+    assertEquivalent(decode(encode(make())), nativeClone(make()));
+  });
+}

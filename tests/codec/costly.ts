@@ -1,0 +1,86 @@
+import { bytes, concat, generic, head, text } from "./hex.ts";
+
+/** What takes the most memory for its bytes: how a message of about so many bytes is made of it. */
+export const COSTLY: ReadonlyMap<string, (size: number) => Uint8Array> = new Map([
+  ["nulls", list("f6")],
+  ["empty byte strings", list("40")],
+  ["byte strings of 1", list("4100")],
+  ["byte strings of no chunks", list("5fff")],
+  ["one byte string of empty chunks", open("5f", () => "40")],
+  ["empty arrays", list("80")],
+  ["arrays of 1", list("8100")],
+  ["arrays of 2", list("820000")],
+  ["arrays in arrays", list("8180")],
+  ["empty maps", list("a0")],
+  ["maps with three-letter keys, all different", each((i) => `a1${text(name(i, 3))}00`)],
+  ...["9", "999", "1000"].map((key) =>
+    [`maps with the key ${key}`, list(`a1${text(key)}00`)] as const
+  ),
+  ["empty Sets", list("d9010280")],
+  ["empty Maps", list("d90103a0")],
+  ["Maps of 5", list("d90103a500000100020003000400")],
+  ["one Map of arrays", open("d90103bf", () => "80f6")],
+  ["Dates", list("c100")],
+  ["RegExps, all different", each((i) => `d9524a82${text(name(i, 3))}60`)],
+  ["Errors", list(`${generic("Error", 2)}60a0`)],
+  ["DOMExceptions", list(`${generic("DOMException", 2)}6060`)],
+  ["empty Int8Arrays", list("d84840")],
+  ["big-endian Int16Arrays of 1", list("d849420000")],
+  ["resizable ArrayBuffers of 64 KiB at most", list(`${generic("ArrayBuffer", 2)}401a00010000`)],
+  [
+    "DataViews with their own buffers",
+    list(`${generic("DataView", 3)}${generic("ArrayBuffer", 1)}400000`),
+  ],
+  ["sparse arrays of length 1024", list(`${generic("Array", 2)}190400a0`)],
+  ["sparse arrays with a large gap", list(`${generic("Array", 2)}1903e9a1${text("1000")}00`)],
+  ["BigInts", list("c24101")],
+]);
+
+type Make = (size: number) => Uint8Array;
+
+/** The i-th item; a text is hex digits. */
+type Item = (i: number) => string | Uint8Array;
+
+/** Items that are the same, in an array. */
+function list(item: string): Make {
+  const once = bytes(item);
+  return each(() => once);
+}
+
+/** Items in an array. */
+function each(item: Item): Make {
+  return (size) => {
+    const [items, count] = fill(size, item);
+    return concat(head(4, count), items);
+  };
+}
+
+/** One item of open length, of parts. */
+function open(start: string, part: Item): Make {
+  return (size) => concat(start, fill(size, part)[0], "ff");
+}
+
+function fill(size: number, item: Item): [items: Uint8Array, count: number] {
+  const items = new Uint8Array(size);
+  let at = 0;
+  let count = 0;
+  for (;; count++) {
+    const made = item(count);
+    const next = typeof made === "string" ? bytes(made) : made;
+    if (at + next.length > size) return [items.subarray(0, at), count];
+    items.set(next, at);
+    at += next.length;
+  }
+}
+
+const LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+/** The i-th name of so many letters. */
+function name(i: number, letters: number): string {
+  let result = "";
+  for (; letters > 0; letters--) {
+    result += LETTERS[i % LETTERS.length];
+    i = Math.floor(i / LETTERS.length);
+  }
+  return result;
+}

@@ -1,0 +1,49 @@
+import { Buffer } from "node:buffer";
+
+/** Bytes from hex digits; spaces are for the reader. */
+export function bytes(digits: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(Buffer.from(digits.replaceAll(" ", ""), "hex"));
+}
+
+export function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
+
+/** One after the other; texts are hex digits. */
+export function concat(...parts: (string | Uint8Array)[]): Uint8Array<ArrayBuffer> {
+  const all = parts.map((part) => typeof part === "string" ? bytes(part) : part);
+  const result = new Uint8Array(all.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of all) {
+    result.set(part, at);
+    at += part.length;
+  }
+  return result;
+}
+
+/** A text as CBOR has it. */
+export function text(string: string): string {
+  const digits = hex(new TextEncoder().encode(string));
+  return head(3, digits.length / 2) + digits;
+}
+
+/** The start of an item: its major type and its length, or what else its argument means. */
+export function head(major: number, argument: number): string {
+  const size = argument < 24
+    ? 0
+    : argument < 256
+    ? 1
+    : argument < 65_536
+    ? 2
+    : argument < 2 ** 32
+    ? 4
+    : 8;
+  if (size === 0) return hex(Uint8Array.of(major << 5 | argument));
+  const info = [24, 25, 0, 26, 0, 0, 0, 27][size - 1]!;
+  return hex(Uint8Array.of(major << 5 | info)) + argument.toString(16).padStart(2 * size, "0");
+}
+
+/** A generic object, tag 27, of a type; its arguments follow, `args` of them. */
+export function generic(type: string, args: number): string {
+  return "d81b" + head(4, 1 + args) + text(type);
+}

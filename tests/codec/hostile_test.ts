@@ -1,0 +1,149 @@
+import assert from "node:assert/strict";
+import { decode } from "../../src/codec/mod.ts";
+import { bytes, concat, generic, head, text } from "./hex.ts";
+import { assertUnpolluted, attempt, refuse } from "./hostile.ts";
+
+const DEEP = 100_000;
+
+/** What may be around something else, as often as one likes. */
+const WRAPPERS: [what: string, before: string, after: string][] = [
+  ["arrays", "81", ""],
+  ["arrays of open length", "9f", "ff"],
+  ["maps", "a160", ""],
+  ["maps of open length", "bf60", "ff"],
+  ["generic objects", `${generic("Array", 2)} 01 a1 6130`, ""],
+  ["unknown generic objects", generic("Nothing", 1), ""],
+  ["errors' causes", `${generic("Error", 2)} f7 a1 ${text("cause")}`, ""],
+  ["boxed numbers", generic("Number", 1), ""],
+  ["views", generic("Uint8Array", 3), ""],
+  ["tag 28", "d81c", ""],
+  ["tag 29", "d81d", ""],
+  ["Sets", "d9010281", ""],
+  ["Maps, by their keys", "d90103a1", "00"],
+  ["Maps, by their values", "d90103a100", ""],
+  ["self-described CBOR", "d9d9f7", ""],
+  ["dates", "c1", ""],
+  ["BigInts", "c2", ""],
+  ["WTF-8", "d90111", ""],
+  ["regular expressions", "d9524a81", ""],
+  ["shared arrays", "d81c81", ""],
+];
+
+for (const [what, before, after] of WRAPPERS) {
+  Deno.test(`${DEEP} ${what} in each other are refused`, () => {
+    refuse(concat(before.repeat(DEEP), "00", after.repeat(DEEP)));
+    refuse(bytes(before.repeat(DEEP)));
+  });
+}
+
+/** What has a length, and says so in the lower five bits of its last byte. */
+const LENGTHS: [what: string, before: string, major: number][] = [
+  ["a byte string", "", 2],
+  ["a text", "", 3],
+  ["an array", "", 4],
+  ["a map", "", 5],
+  ["a chunk of bytes", "5f", 2],
+  ["a chunk of text", "7f", 3],
+  ["a key", "a1", 3],
+  ["a BigInt", "c2", 2],
+  ["a Set", "d90102", 4],
+  ["a Map", "d90103", 5],
+  ["a generic object", "d81b", 4],
+  ["a generic object's type", "d81b82", 3],
+  ["a text of WTF-8", "d90111", 2],
+  ["a Float64Array", "d856", 2],
+  ["a big-endian one", "d852", 2],
+  ["a RegExp", "d9524a", 4],
+  ["a RegExp's source", "d9524a82", 3],
+  ["a sparse array's elements", `${generic("Array", 2)}00`, 5],
+  ["an ArrayBuffer", generic("ArrayBuffer", 1), 2],
+  ["an error's properties", `${generic("Error", 2)}60`, 5],
+];
+
+for (const [what, before, major] of LENGTHS) {
+  Deno.test(`${what} of a length that is not there is refused`, () => {
+    for (
+      const length of [1, 2 ** 16, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1, 2 ** 53]
+    ) {
+      refuse(concat(before, head(major, length)), /truncated input|surplus|too much memory/);
+    }
+    refuse(
+      concat(before, Uint8Array.of(major << 5 | 27), "ff".repeat(8)),
+    );
+    for (const info of [28, 29, 30]) refuse(concat(before, Uint8Array.of(major << 5 | info), "00"));
+  });
+}
+
+Deno.test("references that lead nowhere are refused", () => {
+  for (
+    const digits of [
+      "d81d00",
+      "82 d81c80 d81d01",
+      "82 d81c80 d81d1bffffffffffffffff",
+      "82 d81c80 d81d1b001fffffffffffff",
+      "82 d81d00 d81c80", // before its object
+      "d81c d81d00", // itself
+      "d81c d81c 80",
+      "d81c c1 d81d00", // a Date in its own time
+      "d81c c2 d81d00",
+      `d81c ${generic("Number", 1)} d81d00`,
+      `d81c ${generic("ArrayBuffer", 1)} d81d00`,
+      `d81c ${generic("DataView", 3)} d81d00 00 00`,
+      `d81c ${generic("Nothing", 1)} d81d00`,
+      "82 d81c80 d81d20", // not by a number
+      "82 d81c80 d81d 6130",
+      "82 d81c80 d81d f90000",
+      "82 d81c80 d81d d81d00",
+    ]
+  ) {
+    refuse(bytes(digits));
+  }
+});
+
+Deno.test("a billion laughs are a few objects, read in no time, and all the same one", () => {
+  const levels = 500;
+  // Each level is an array of ten times the level below, which is its first item.
+  const inner = (level: number): string =>
+    level === 0
+      ? "d81c80"
+      : `d81c8a${inner(level - 1)}${`d81d${head(0, levels - level + 1)}`.repeat(9)}`;
+  const value = decode(concat(inner(levels))) as unknown[][];
+  assert.equal(value[0], value[9]);
+  attempt(concat(inner(levels)));
+});
+
+Deno.test("keys that mean something to a prototype are properties like any other", () => {
+  const polluter = `a1 ${text("polluted")} 01`;
+  for (
+    const key of [
+      "__proto__",
+      "constructor",
+      "prototype",
+      "toString",
+      "valueOf",
+      "then",
+      "__defineGetter__",
+    ]
+  ) {
+    for (
+      const message of [
+        `a1 ${text(key)} ${polluter}`,
+        `a2 ${text(key)} ${polluter} ${text(key)} ${polluter}`,
+        `a1 7f ${text(key)} ff ${polluter}`,
+        `a1 d90111 ${head(2, key.length)}${text(key).slice(2)} ${polluter}`,
+        `${generic("Array", 2)} 01 a1 ${text(key)} ${polluter}`,
+        `82 d81c a1 ${text(key)} d81d00 ${polluter}`,
+        `a1 ${text(key)} a1 ${text("prototype")} ${polluter}`,
+      ]
+    ) {
+      assert.equal(attempt(bytes(message)), undefined, message);
+      assertUnpolluted();
+    }
+    refuse(bytes(`${generic("Error", 2)} 60 a1 ${text(key)} ${polluter}`));
+    refuse(bytes(`${generic(key, 1)} ${polluter}`));
+    refuse(bytes(`${generic(key, 0)}`));
+  }
+  const object = decode(bytes(`a1 ${text("__proto__")} ${polluter}`)) as object;
+  assert.deepEqual(Object.getOwnPropertyNames(object), ["__proto__"]);
+  assert.equal(Object.getPrototypeOf(object), Object.prototype);
+});
