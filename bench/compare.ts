@@ -14,19 +14,24 @@ export interface Figure {
   readonly rate: number;
   /** Its rate divided by the first contender's, round by round: median, least, most. */
   readonly ratio: readonly [median: number, least: number, most: number];
+  /** Half of the rounds' ratios are between these. */
+  readonly half: readonly [lower: number, upper: number];
 }
 
 /**
  * Lets contenders do the same job in turn, round after round: a machine whose speed drifts does so
- * for all of them, and the ratio of one round is what can be trusted. A round before does not count.
+ * for all of them, and the ratio of one round is what can be trusted. A round before does not count. Every other
+ * round is in reverse: one that follows a litterer pays for the litter.
  */
 export async function compare(
   contenders: readonly Contender[],
   { count, rounds = 7 }: { readonly count: number; readonly rounds?: number },
 ): Promise<Figure[]> {
   const rates: number[][] = contenders.map(() => []);
+  const order = [...contenders.entries()];
   for (let round = 0; round <= rounds; round++) {
-    for (const [i, { prepare, run }] of contenders.entries()) {
+    order.reverse();
+    for (const [i, { prepare, run }] of order) {
       await prepare?.(count);
       const start = performance.now();
       await run(count);
@@ -39,6 +44,7 @@ export async function compare(
       label,
       rate: median(rates[i]!),
       ratio: [median(ratios), Math.min(...ratios), Math.max(...ratios)],
+      half: [quantile(ratios, 0.25), quantile(ratios, 0.75)],
     };
   });
 }

@@ -4,7 +4,7 @@ import {
   ChannelConfigError,
   ChannelConnectionError,
   ChannelTimeoutError,
-} from "@channelts/channel";
+} from "../mod.ts";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { createServer, type Socket } from "node:net";

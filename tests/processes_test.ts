@@ -1,4 +1,4 @@
-import { Channel, ChannelTimeoutError } from "@channelts/channel";
+import { Channel, ChannelTimeoutError } from "../mod.ts";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
@@ -6,6 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Child, type ChildExit, type ChildOptions, startChild } from "./support/child.ts";
 import { waitForConsumers } from "./support/consumers.ts";
 import { freePorts, waitUntil } from "./support/net.ts";
+
+const isNode = !process.versions.deno && !process.versions.bun;
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -197,8 +199,13 @@ for (
     "attach": { result: 0 },
   })
 ) {
-  Deno.test(`on memory a process ends by itself after its last operation: ${act}`, async () => {
-    assert.deepEqual(await last(act, "memory:", "a channel"), [told]);
+  Deno.test({
+    name: `on memory a process ends by itself after its last operation: ${act}`,
+    // Node's AbortSignal.timeout keeps no process alive, nor does a get on memory: it would end before.
+    ignore: act === "aborted get" && isNode,
+    fn: async () => {
+      assert.deepEqual(await last(act, "memory:", "a channel"), [told]);
+    },
   });
   Deno.test(`on a broker a process ends by itself after its last operation: ${act}`, async () => {
     await withChannel<string>(async (_, name) => {

@@ -18,8 +18,9 @@ Deno.test("amqps:// carries values where the broker's certificate is trusted, an
   const program = new URL("programs/round_trip.ts", import.meta.url);
   const uri = `amqps://guest:guest@localhost:${port}`;
 
-  const trusting = ["-A", "--cert", file("ca.pem")];
-  await using good = startChild(program, { args: [uri], runtimeArgs: trusting });
+  const ca = file("ca.pem");
+  const trusting = { DENO_CERT: ca, NODE_EXTRA_CA_CERTS: ca }; // Bun reads Node's
+  await using good = startChild(program, { args: [uri], env: trusting });
   deepEqual(await good.next(), { got: "a value over TLS" });
   deepEqual(await good.exited, { code: 0, signal: null });
 
@@ -29,7 +30,7 @@ Deno.test("amqps:// carries values where the broker's certificate is trusted, an
   deepEqual(error.includes("guest:guest"), false);
 
   const plain = uri.replace("amqps", "amqp");
-  await using mistaken = startChild(program, { args: [plain], runtimeArgs: trusting });
+  await using mistaken = startChild(program, { args: [plain], env: trusting });
   const answer = await mistaken.next() as { error: string };
   match(answer.error, /^ChannelConnectionError: .*try amqps:/);
 });

@@ -1,5 +1,5 @@
 // Puts an answer into each channel that it gets.
-import { Channel } from "@channelts/channel";
+import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
 

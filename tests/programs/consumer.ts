@@ -1,5 +1,5 @@
 // Gets numbers until the channel is closed for everyone, and tells of each.
-import { Channel } from "@channelts/channel";
+import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
 

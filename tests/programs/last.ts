@@ -1,5 +1,5 @@
 // Does one thing, says so, and closes nothing.
-import { Channel, ChannelConnectionError, ChannelTimeoutError } from "@channelts/channel";
+import { Channel, ChannelConnectionError, ChannelTimeoutError } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
 
@@ -17,11 +17,13 @@ const acts: Record<string, () => Promise<unknown>> = {
     await channel.put("to itself");
     return await channel.get();
   },
-  "timed-out get": () =>
-    channel.get({ timeout: 100 }).catch((error) => {
+  "timed-out get": async () => {
+    await channel.depth(); // attached: to connect may take longer than this get
+    return await channel.get({ timeout: 100 }).catch((error) => {
       if (!(error instanceof ChannelTimeoutError)) throw error;
       return error.name;
-    }),
+    });
+  },
   "get at once": () =>
     channel.get({ timeout: 0 }).catch((error) => {
       if (!(error instanceof ChannelTimeoutError)) throw error;

@@ -1,5 +1,5 @@
 // Waits in a get until it rejects, and says why.
-import { Channel } from "@channelts/channel";
+import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
 

@@ -1,6 +1,6 @@
 // Told to go, puts COUNT numbers from FIRST on, one after the other; then waits until the channel is closed for everyone. It is told by
 // a channel, because a program that listens to stdin does not end by itself.
-import { Channel, ChannelClosedError } from "@channelts/channel";
+import { Channel, ChannelClosedError } from "../../mod.ts";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { send } from "../support/child_side.ts";

@@ -1,5 +1,5 @@
 // Answers jobs on the channels that come with them.
-import { Channel } from "@channelts/channel";
+import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
 

@@ -1,4 +1,4 @@
-import { Channel } from "@channelts/channel";
+import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
 

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import type { Runtime } from "./runtimes.ts";
 
 /** How {@linkcode startChild} runs its program. */
 export interface ChildOptions {
@@ -11,6 +12,8 @@ export interface ChildOptions {
   env?: Record<string, string | undefined>;
   /** Flags of the runtime: on Deno instead of `-A`, e.g. single permissions. */
   runtimeArgs?: string[];
+  /** Another runtime than this process's. */
+  runtime?: Runtime;
 }
 
 /** How a child ended. */
@@ -20,7 +23,7 @@ export interface ChildExit {
 }
 
 /**
- * Runs a TypeScript program as a process of its own, on the runtime that this one runs on. The two exchange lines
+ * Runs a TypeScript program as a process of its own, by default on the runtime of this one. The two exchange lines
  * of JSON; `child_side.ts` is the program's end. Disposing kills the child and waits for it.
  *
  * @param program a URL, usually `new URL("program.ts", import.meta.url)`
@@ -44,15 +47,16 @@ export class Child implements AsyncDisposable {
 
   constructor(program: URL, options: ChildOptions) {
     const file = fileURLToPath(program);
-    const flags = process.versions.deno
-      ? ["run", ...options.runtimeArgs ?? ["-A"]]
-      : options.runtimeArgs ?? [];
+    const own = process.versions.deno
+      ? [process.execPath, "run", ...options.runtimeArgs ?? ["-A"]]
+      : [process.execPath, ...options.runtimeArgs ?? []];
+    const [executable, ...flags] = options.runtime?.command ?? own;
     const env: Record<string, string> = {};
     for (const [name, value] of Object.entries({ ...process.env, ...options.env })) {
       if (value !== undefined) env[name] = value;
     }
     this.#name = file.split("/").at(-1)!;
-    this.#process = spawn(process.execPath, [...flags, file, ...options.args ?? []], {
+    this.#process = spawn(executable!, [...flags, file, ...options.args ?? []], {
       env,
       stdio: "pipe",
     });

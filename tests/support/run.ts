@@ -1,14 +1,16 @@
-// The way in for `deno task test`: run.ts COMMAND ARGS… runs `deno COMMAND ARGS…` with a broker in `BROKER`, and
-// ends a `test` with a plain line "N passed, N failed". Whatever happens, nothing that it started stays.
+// The way in for `deno task test`: run.ts COMMAND ARGS… runs `deno COMMAND ARGS…` with a broker in `BROKER`.
+// run.ts test [--on=deno,bun,node] ARGS… runs the tests, on these runtimes, and ends with a plain line
+// "N passed, N failed" over all of them. Whatever happens, nothing that it started stays.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { type Broker, findBroker } from "./broker.ts";
 import { say } from "./keeper.ts";
-import { readReport } from "./report.ts";
+import type { Result } from "./suites.ts";
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -30,16 +32,12 @@ async function main(args: string[]): Promise<number> {
   try {
     broker = await findBroker({ signal: stop.signal });
     folder = mkdtempSync(join(tmpdir(), "channelts-run-")); // last, for the guard is not there yet
-    const report = join(folder, "report.xml");
+    const results = join(folder, "results.json");
     const test = args[0] === "test";
-    const command = test ? testCommand(args.slice(1), report) : args;
+    const command = test ? suites(results, args.slice(1)) : args;
     const code = await runDeno(command, broker, folder, stop.signal);
     if (stop.signal.aborted) return stoppedBy(stop.signal.reason);
-    if (!test) return code;
-    const { passed, failed } = readReport(report, code);
-    if (passed + failed === 0) process.stdout.write("there was no test to run\n");
-    process.stdout.write(`${passed} passed, ${failed} failed\n`);
-    return code || (passed + failed === 0 || failed > 0 ? 1 : 0);
+    return test ? summary(results, code) : code;
   } catch (error) {
     if (stop.signal.aborted) return stoppedBy(stop.signal.reason);
     say(`error: ${(error as Error).message}`);
@@ -55,10 +53,40 @@ function stoppedBy(name: keyof typeof SIGNALS): number {
   return SIGNALS[name];
 }
 
-/** `deno test` as this project runs it; `args` of the caller come last. */
-function testCommand(args: string[], report: string): string[] {
-  const frozen = args.some((arg) => arg.startsWith("--frozen")) ? [] : ["--frozen"];
-  return ["test", "-A", "--doc", ...frozen, `--junit-path=${report}`, ...args];
+/** Deno's arguments to run the tests on the runtimes that `--on` names. */
+function suites(results: string, args: string[]): string[] {
+  const [on] = args.filter((arg) => arg.startsWith("--on="));
+  const program = fileURLToPath(new URL("suites.ts", import.meta.url));
+  const names = on?.slice("--on=".length) ?? "deno";
+  return ["run", "-A", "--frozen", program, results, names, ...args.filter((arg) => arg !== on)];
+}
+
+/** Says what came of the tests on each runtime and, in the last line, on all. */
+function summary(file: string, code: number): number {
+  let results: Result[] = [];
+  try {
+    results = JSON.parse(readFileSync(file, "utf8"));
+  } catch {
+    // there is none: they ended before the first runtime's end
+  }
+  let [passed, failed] = [0, 0];
+  const lines = [""];
+  const parts: string[] = [];
+  for (const { title, seconds, ...report } of results) {
+    passed += report.passed;
+    failed += report.failed.length;
+    for (const what of report.failed) lines.push(`FAILED on ${title}: ${what}`);
+    const failures = report.failed.length > 0 ? ` and ${report.failed.length} failures` : "";
+    parts.push(`${title}: ${report.passed}${failures} in ${Math.round(seconds)} s`);
+  }
+  if (code !== 0) {
+    failed++;
+    lines.push(`FAILED: the tests did not come to their end, with code ${code}`);
+  }
+  if (passed + failed === 0) failed++;
+  lines.push(parts.join(", "), `${passed} passed, ${failed} failed\n`);
+  process.stdout.write(lines.join("\n"));
+  return failed > 0 ? 1 : 0;
 }
 
 async function runDeno(
