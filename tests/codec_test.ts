@@ -466,6 +466,7 @@ Deno.test("a cycle comes back through every container", () => {
     error,
     sparse,
   });
+  // deno-lint-ignore no-explicit-any
   const result = roundTrip(object) as Record<string, any>;
   assert.equal(result.object, result);
   assert.equal(result.array[0], result);

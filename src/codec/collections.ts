@@ -4,7 +4,7 @@ import { ARRAY, JS_MAP, MAP, MEMORY_OF_SLOT, SET } from "./format.ts";
 import { intrinsic } from "./intrinsics.ts";
 
 const MEMORY_OF_COLLECTION = 320;
-const MEMORY_OF_ENTRY = 64;
+const MEMORY_OF_ENTRY = 96;
 
 const forEachOfMap = Map.prototype.forEach;
 const forEachOfSet = Set.prototype.forEach;

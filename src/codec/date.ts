@@ -38,7 +38,9 @@ export function readTextDate(decoder: Decoder): Date {
 
 function dateOf(decoder: Decoder, ms: number): Date {
   decoder.spend(MEMORY_OF_DATE);
-  return decoder.attempt("Date", () => new Date(new Date(ms).toISOString()));
+  const date = new Date(ms);
+  if (Number.isNaN(getTime.call(date))) decoder.fail("an invalid Date");
+  return date;
 }
 
 /** The form for what tag 1 does not hold; the only one in which a Date may be invalid. */

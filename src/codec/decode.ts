@@ -16,7 +16,6 @@ import {
   REFERENCE,
   SELF_DESCRIBED,
   SHARED,
-  SIMPLE,
   TAG,
   TEXT,
   UNSIGNED,

@@ -13,6 +13,7 @@ const LARGEST_COPIED_MESSAGE = 1_048_576;
 /** Byte strings from here on wait outside of the message until its size is known: one copy is all they take. */
 const LARGE_BYTES = 16_384;
 
+const ALIGNMENT = 16;
 const HEAD_BYTES = 9;
 
 /** Buffer's own encoder, where it is a native one: it needs no view of the slab, at half the price of `encodeInto`. */
@@ -91,7 +92,10 @@ export class Writer {
   #assemble(): Uint8Array<ArrayBuffer> {
     const insertions = this.#insertions.sort((a, b) => a.at - b.at); // stable
     const size = insertions.reduce((sum, { bytes }) => sum + bytes.length, this.length);
-    const message = new Uint8Array(size);
+    // Engines copy up to ten times faster between places that are alike modulo 16.
+    const [first] = insertions;
+    const shift = first!.bytes.byteOffset - first!.at & ALIGNMENT - 1;
+    const message = new Uint8Array(size + shift).subarray(shift);
     let from = this.#start;
     let to = 0;
     for (const { at, bytes } of insertions) {

@@ -1,5 +1,6 @@
 #!/bin/sh
-# install_debian.sh: installs Debian's rabbitmq-server (as root) without letting the package start its service.
+# install_debian.sh: installs Debian's rabbitmq-server (as root) without letting the package start its service; and
+# python3-cbor2, by which a test has Python read what the codec writes.
 # SIGTERM stops it where that is safe: at once while apt-get downloads, after the work while dpkg is busy.
 set -u
 policy=/usr/sbin/policy-rc.d
@@ -37,3 +38,4 @@ run apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 install ra
   cat "$log"
   exit "$code"
 }
+run apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 install python3-cbor2 || true
