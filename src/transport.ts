@@ -7,7 +7,7 @@
 
 /** A value on its way: opaque bytes to every transport. */
 export interface Message {
-  /** The encoded value. */
+  /** The encoded value. It may be a part of a larger buffer: copy it before you transfer it to a thread. */
   readonly body: Uint8Array;
   /** MIME type of `body`; empty if its sender gave none. */
   readonly contentType: string;

@@ -346,6 +346,14 @@ Deno.test("no message is overwritten by a later one, whatever their sizes", () =
   assert.deepStrictEqual(messages.map((message) => decode(message)), values);
 });
 
+Deno.test("whoever transfers a message takes the slab along, and the next message has another", () => {
+  const message = encode("first");
+  structuredClone(message.buffer, { transfer: [message.buffer] });
+  for (const value of [1, { text: "x".repeat(50) }, "y".repeat(50_000), [2]]) {
+    assert.deepStrictEqual(roundTrip(value), value);
+  }
+});
+
 Deno.test("a large byte string is a view of a message that is owned, and a copy of one that is not", () => {
   const message = encode({
     head: 1,

@@ -58,6 +58,7 @@ export class Encoder extends Writer {
   }
 
   encode(value: unknown, options: EncodeOptions): Uint8Array<ArrayBuffer> {
+    this.begin();
     this.#options = options;
     this.#root = value;
     this.#inherits = hasEnumerable(objectPrototype);
@@ -252,7 +253,8 @@ let idle: Encoder | undefined;
  * takes that part along only, unless the value holds the whole buffer too. Named properties of arrays
  * of more than 64 elements without holes are not looked for. The format is CBOR, RFC 8949.
  *
- * The bytes may be a part of a larger buffer that is shared with other messages: do not transfer it.
+ * The bytes may be a part of a larger buffer that is shared with other messages: copy them before you
+ * transfer them.
  *
  * @throws {DOMException} named `DataCloneError`, for anything else, for a value nested more than 1000
  * deep, a BigInt of more than 64 KiB, and a value that takes far more memory than its bytes. What a

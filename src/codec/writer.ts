@@ -60,6 +60,14 @@ export class Writer {
     return this.#at - this.#start;
   }
 
+  /** Begins a message. */
+  begin(): void {
+    if (this.#shared.length > 0) return;
+    // Somebody has transferred a message, and with it the slab.
+    this.#use(this.#shared = new Uint8Array(SLAB_BYTES));
+    this.#start = this.#at = 0;
+  }
+
   /** Ends the message and hands it out. Its buffer may be larger, and be shared with other messages. */
   take(): Uint8Array<ArrayBuffer> {
     if (this.#insertions.length > 0) return this.#assemble();
