@@ -884,6 +884,50 @@ Deno.test("a small message cannot take much memory", () => {
   }
 });
 
+Deno.test("what encode accepts decode accepts, however much memory it takes", () => {
+  const kinds: (() => unknown)[] = [
+    () => 0n,
+    () => "\ud800",
+    () => "",
+    () => ({}),
+    () => [],
+    () => [1],
+    () => ({ 900: 0 }),
+    () => ({ "\ud800": 0 }),
+    () => new Date(0),
+    () => new Map([[1, 1]]),
+    () => new Set([1, 2, 3, 4, 5]),
+    () => Object(1),
+    () => new Uint8Array(1),
+    () => new Float64Array(1),
+    () => new DataView(new ArrayBuffer(1)),
+    () => /a/,
+    () => new Error(),
+    () => new DOMException(),
+    // deno-lint-ignore no-sparse-arrays
+    () => [, 1],
+  ];
+  let refused = 0;
+  for (const [i, make] of kinds.entries()) {
+    const value = Array.from({ length: 120_000 }, make);
+    let message: Uint8Array;
+    try {
+      message = encode(value, { stacks: false });
+    } catch (error) {
+      assert.match((error as Error).message, /far more memory/);
+      refused++;
+      continue;
+    }
+    assert.equal((decode(message) as unknown[]).length, value.length, `kind ${i}`);
+  }
+  assert.ok(refused > 3 && refused < kinds.length - 3, `${refused} were refused`);
+});
+
+Deno.test("a regular expression may hold a lone surrogate", () => {
+  const source = new RegExp("[\ud800]");
+  assert.equal((roundTrip(source) as RegExp).source, source.source);
+});
+
 Deno.test("a large message of ordinary records is within the memory limit", () => {
   const records = Array.from({ length: 200_000 }, (_, id) => ({ id, 7: "a", 2024: [] }));
   const result = roundTrip(records) as unknown[];

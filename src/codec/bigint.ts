@@ -1,6 +1,6 @@
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
-import { MAX_BIGINT_BYTES, NEGATIVE_BIGINT, POSITIVE_BIGINT } from "./format.ts";
+import { MAX_BIGINT_BYTES, MEMORY_OF_BYTES, NEGATIVE_BIGINT, POSITIVE_BIGINT } from "./format.ts";
 
 /** So many bytes make a number that is exact. */
 const BYTES_OF_NUMBER = 6;
@@ -12,6 +12,7 @@ export function writeBigInt(encoder: Encoder, value: bigint): void {
   if (length > MAX_BIGINT_BYTES) {
     encoder.reject(`a BigInt of more than ${MAX_BIGINT_BYTES} bytes`, value);
   }
+  encoder.spend(MEMORY_OF_BYTES);
   const pairs = digits.padStart(2 * length, "0");
   encoder.tag(value < 0n ? NEGATIVE_BIGINT : POSITIVE_BIGINT);
   encoder.bytes(Uint8Array.from({ length }, (_, i) => parseInt(pairs.slice(2 * i, 2 * i + 2), 16)));

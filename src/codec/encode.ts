@@ -46,7 +46,6 @@ export class Encoder extends Writer {
   #options = NO_OPTIONS;
   #root: unknown;
   #depth = 0;
-  #memory = 0;
   /** Whether somebody has given all objects an enumerable property. */
   #inherits = false;
   readonly #identity = new Identity();
@@ -76,7 +75,6 @@ export class Encoder extends Writer {
     this.#options = NO_OPTIONS;
     this.#root = undefined;
     this.#depth = 0;
-    this.#memory = 0;
     this.#identity.clear();
     this.buffers.clear();
   }
@@ -105,11 +103,6 @@ export class Encoder extends Writer {
     this.tag(GENERIC_OBJECT);
     this.head(ARRAY, 1 + args);
     this.text(type);
-  }
-
-  /** Accounts for memory that the value will take beyond what its bytes tell. */
-  spend(memory: number): void {
-    this.#memory += memory;
   }
 
   /** Ends the walk: this part of the value cannot be cloned. */
@@ -204,7 +197,6 @@ export class Encoder extends Writer {
   /** Writes the value anew, now that it is known which buffers are shared. */
   #again(value: unknown): void {
     super.clear();
-    this.#memory = 0;
     this.#identity.clear();
     this.value(value);
   }
@@ -219,7 +211,7 @@ export class Encoder extends Writer {
 
   /** What is sent must not be refused where it arrives: in doubt, it is tried. */
   #checkMemory(message: Uint8Array): void {
-    const most = this.#memory + MEMORY_OF_BYTE * message.length;
+    const most = this.memory + MEMORY_OF_BYTE * message.length;
     if (most <= memoryLimit(message.length)) return;
     try {
       decode(message, { extension: () => null });

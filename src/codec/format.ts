@@ -46,10 +46,11 @@ export function memoryLimit(bytes: number): number {
   return 12_582_912 + 50 * bytes;
 }
 
-/** What `decode` accounts for arrays and plain objects, in bytes. */
+/** What `decode` accounts for arrays, plain objects, their items, and byte strings, in bytes of memory. */
 export const MEMORY_OF_ARRAY = 64;
 export const MEMORY_OF_OBJECT = 96;
 export const MEMORY_OF_SLOT = 16;
+export const MEMORY_OF_BYTES = 512;
 export const MEMORY_OF_ELEMENT = 8;
 
 /**

@@ -1,11 +1,10 @@
 import { toBigInt } from "./bigint.ts";
 import { CodecError } from "./codec_error.ts";
-import { BREAK, INDEFINITE, memoryLimit } from "./format.ts";
+import { BREAK, INDEFINITE, MEMORY_OF_BYTES, memoryLimit } from "./format.ts";
 
 /** Byte strings from here on may be views of the message. */
 const LARGE_BYTES = 65_536;
 
-const MEMORY_OF_BYTES = 512;
 const MEMORY_OF_TEXT = 32;
 
 /** Up to this many bytes a loop beats the decoders. JavaScriptCore, which Bun has, makes strings at a price. */

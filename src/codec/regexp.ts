@@ -17,10 +17,11 @@ export function writeRegExp(encoder: Encoder, regexp: object): void {
 
 export function readRegExp(decoder: Decoder): RegExp {
   decoder.spend(MEMORY_OF_REGEXP);
-  const parts: string[] = [];
-  decoder.items(ARRAY, () => parts.push(decoder.expectText()));
+  const parts: unknown[] = [];
+  decoder.items(ARRAY, () => parts.push(decoder.value()));
   return decoder.attempt("RegExp", () => {
-    const [source, flags] = parts;
-    return source === undefined || parts.length > 2 ? undefined : new RegExp(source, flags);
+    const [source, flags = ""] = parts;
+    const isText = typeof source === "string" && typeof flags === "string" && parts.length < 3;
+    return isText ? new RegExp(source, flags) : undefined;
   });
 }

@@ -1,4 +1,4 @@
-import { BYTES, NEGATIVE, TAG, TEXT, UNSIGNED, WTF8_TEXT } from "./format.ts";
+import { BYTES, MEMORY_OF_BYTES, NEGATIVE, TAG, TEXT, UNSIGNED, WTF8_TEXT } from "./format.ts";
 import { toWtf8 } from "./wtf8.ts";
 
 /** Short messages share slabs of this size, since allocating one by one costs more than writing them. */
@@ -54,6 +54,8 @@ export class Writer {
   #at = 0;
   #nextStart = 0;
   #insertions: Insertion[] = [];
+  /** Bytes of memory that the value takes where it arrives, beyond what the message's bytes tell. */
+  memory = 0;
 
   /** How many bytes the message has so far, without the insertions. */
   get length(): number {
@@ -66,6 +68,11 @@ export class Writer {
     // Somebody has transferred a message, and with it the slab.
     this.#use(this.#shared = new Uint8Array(SLAB_BYTES));
     this.#start = this.#at = 0;
+  }
+
+  /** Accounts for memory. */
+  spend(memory: number): void {
+    this.memory += memory;
   }
 
   /** Ends the message and hands it out. Its buffer may be larger, and be shared with other messages. */
@@ -81,6 +88,7 @@ export class Writer {
 
   /** Makes ready for the next message, keeping nothing of this one. */
   clear(): void {
+    this.memory = 0;
     if (this.#insertions.length > 0) this.#insertions = [];
     if (this.#slab !== this.#shared) this.#return();
     this.#at = this.#start;
@@ -225,6 +233,7 @@ export class Writer {
   #anyText(text: string): void {
     if (!text.isWellFormed()) {
       this.tag(WTF8_TEXT);
+      this.spend(MEMORY_OF_BYTES);
       return this.bytes(toWtf8(text));
     }
     // The head's size depends on the length in bytes, which is known afterwards: mostly as guessed.
