@@ -26,12 +26,23 @@ export function runCtl(control: BrokerControl, args: string[]): Promise<string> 
 /** Evaluates an Erlang expression that yields a string of base64, by the fastest tool there is. */
 export async function evaluate(control: BrokerControl, expression: string): Promise<string> {
   const printed = control.erlCall
-    ? await run(control.erlCall, ["-e"], control, expression)
+    ? await call(control, control.erlCall, expression)
     : await run(control.ctl, ["eval", expression], control);
   // {ok, "…"} or "…", which rabbitmqctl breaks into several strings, one a line.
   const encoded = [...printed.matchAll(/"([A-Za-z0-9+/=]*)"/g)].map((match) => match[1]).join("");
   if (encoded === "") throw new Error(`the broker answered ${printed.trim()}`);
   return new TextDecoder().decode(Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0)));
+}
+
+/** Once in thousands of calls erl_call fails to connect to a broker that is well, so it is called again. */
+async function call(control: BrokerControl, erlCall: readonly string[], expression: string) {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await run(erlCall, ["-e"], control, expression);
+    } catch (error) {
+      if (attempt === 3 || !/failed to connect to node/.test(String(error))) throw error;
+    }
+  }
 }
 
 function run(
