@@ -1,21 +1,7 @@
 import assert from "node:assert/strict";
+import { bytes, concat, hex } from "./codec/hex.ts";
+import { rejectionOf } from "./codec/rejection_of.ts";
 import { CodecError, decode, encode, type Extension } from "../src/codec/mod.ts";
-
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Bytes from hex digits; spaces are for the reader. */
-function bytes(digits: string): Uint8Array {
-  const pairs = digits.replaceAll(" ", "").match(/../g) ?? [];
-  return Uint8Array.from(pairs, (pair) => parseInt(pair, 16));
-}
-
-function concat(...parts: (string | Uint8Array)[]): Uint8Array {
-  return Uint8Array.from(
-    parts.flatMap((part) => Array.from(typeof part === "string" ? bytes(part) : part)),
-  );
-}
 
 function roundTrip(value: unknown): unknown {
   return decode(encode(value));
@@ -43,18 +29,6 @@ function nested(depth: number): unknown[] {
   let value: unknown[] = [];
   for (let i = 1; i < depth; i++) value = [value];
   return value;
-}
-
-/** The message of the DataCloneError that encoding a value must throw. */
-function rejectionOf(value: unknown): string {
-  try {
-    encode(value);
-  } catch (error) {
-    assert.ok(error instanceof DOMException, String(error));
-    assert.equal(error.name, "DataCloneError");
-    return error.message;
-  }
-  assert.fail("encode accepted a value that cannot be cloned");
 }
 
 function assertCodecError(input: Uint8Array, message: RegExp): void {

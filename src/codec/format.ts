@@ -11,7 +11,6 @@ export const TEXT = 3;
 export const ARRAY = 4;
 export const MAP = 5;
 export const TAG = 6;
-export const SIMPLE = 7;
 
 /** The five lower bits that stand for an indefinite length, and the byte that ends one. */
 export const INDEFINITE = 31;

@@ -43,14 +43,15 @@ function partsOf(holder: object): Part[] {
   const keys = Object.keys(holder);
   if (holder instanceof Error) keys.push("cause", "errors"); // which are not enumerable
   return keys.map((key) => [
-    step(holder, key),
+    step(Array.isArray(holder) && /^\d+$/.test(key) ? Number(key) : key),
     Object.getOwnPropertyDescriptor(holder, key)?.value,
   ]);
 }
 
-function step(holder: object, key: string): string {
-  if (Array.isArray(holder) && /^\d+$/.test(key)) return `[${key}]`;
-  return /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key) ? `.${key}` : `[${printed(key)}]`;
+/** How a part is reached by its key, or by its index. */
+export function step(key: string | number): string {
+  const isName = typeof key === "string" && /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key);
+  return isName ? `.${key}` : `[${printed(key)}]`;
 }
 
 function printed(key: unknown): string {

@@ -1,4 +1,4 @@
-import { rejection } from "../codec/rejection.ts";
+import { rejection, step } from "../codec/rejection.ts";
 import { maxDepth, type Members } from "./format.ts";
 
 /** What `encode` takes beside the value. */
@@ -175,9 +175,7 @@ function pathOf(keys: readonly (string | number | undefined)[]): string {
   let path = "";
   for (const key of keys) {
     if (key === undefined) break;
-    const isName = typeof key === "string" && /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key);
-    const shown = typeof key === "string" ? JSON.stringify(key.slice(0, 40)) : key;
-    path += isName ? `.${key}` : `[${shown}]`;
+    path += step(key);
   }
   return path.startsWith(".") ? path.slice(1) : path;
 }

@@ -1,17 +1,6 @@
 import assert from "node:assert/strict";
 import { encode } from "../../src/codec/mod.ts";
-
-/** The message of the DataCloneError that encoding a value must throw. */
-function rejectionOf(value: unknown): string {
-  try {
-    encode(value);
-  } catch (error) {
-    assert.ok(error instanceof DOMException, String(error));
-    assert.equal(error.name, "DataCloneError");
-    return error.message;
-  }
-  assert.fail("encode accepted it");
-}
+import { rejectionOf } from "./rejection_of.ts";
 
 function detached(): ArrayBuffer {
   const buffer = new ArrayBuffer(8);
