@@ -24,16 +24,19 @@ export {
   ChannelTimeoutError,
   type CloseReason,
 } from "./src/errors.ts";
+export type { Delivery, ReleaseOptions } from "./src/delivery.ts";
 export type { OperationOptions } from "./src/operation.ts";
 export type { ConnectionOption } from "./src/connections.ts";
 export type {
   Claim,
-  Delivery,
   Features,
   Link,
   LinkObserver,
   LinkOptions,
+  Loan,
   Message,
+  Offer,
   Reach,
+  Stats,
   Transport,
 } from "./src/transport.ts";

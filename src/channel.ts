@@ -1,9 +1,10 @@
 import { connectionFor, type ConnectionOption } from "./connections.ts";
+import type { Delivery } from "./delivery.ts";
 import { checkEncoding, defaultEncoding } from "./encoding.ts";
-import { ChannelClosedError } from "./errors.ts";
+import { ChannelClosedError, ChannelConfigError } from "./errors.ts";
 import { Handle, type HandleOptions } from "./handle.ts";
 import { unpack } from "./message.ts";
-import { anonymousName, checkName, isAnonymous } from "./names.ts";
+import { anonymousName, checkName, deadLettersName, isAnonymous } from "./names.ts";
 import { checkMilliseconds, type OperationOptions } from "./operation.ts";
 import type { Reference } from "./reference.ts";
 import { brand, setHandle } from "./registry.ts";
@@ -45,8 +46,23 @@ export interface ChannelOptions {
    * names files of this machine, and what the receiver should not know may be better left out.
    */
   readonly stacks?: boolean;
-  /** Milliseconds for which a broker that cannot be reached is tried again; 10,000 unless configured. */
+  /**
+   * Milliseconds for which an operation goes on while the broker cannot be reached; 10,000 unless
+   * configured. `Infinity` waits for the broker as long as it takes.
+   */
   readonly retryTimeout?: number;
+  /**
+   * How often a value that was received with {@linkcode Channel.receive} is tried: 1 or more. What was
+   * released, or held by a process that died, so many times goes to {@linkcode Channel.deadLetters}.
+   * Default: without limit.
+   */
+  readonly maxAttempts?: number;
+  /**
+   * How RabbitMQ keeps a channel that is created now: `"classic"`, the default, on one node;
+   * `"quorum"` on the majority of a cluster's nodes, so that it survives the loss of any one of three
+   * (https://www.rabbitmq.com/docs/quorum-queues). One that exists stays as it is.
+   */
+  readonly durability?: "classic" | "quorum";
   /**
    * Milliseconds, 100 or more, for which the channel outlives its use. Default: 1,800,000 (30 minutes)
    * for a channel without a name; a named channel lasts until it is deleted. A handle on it counts as
@@ -83,6 +99,7 @@ const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.c
  */
 export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   readonly #handle: Handle;
+  #deadLetters: Channel<T> | undefined;
 
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
@@ -168,7 +185,59 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   get(options: OperationOptions = {}): Promise<T> {
-    return this.#handle.get(this, (message) => this.#unpack(message), options);
+    return this.#handle.get(this, (message) => this.#unpack(message, true), options);
+  }
+
+  /**
+   * Takes the next value on loan, for work that must not be lost: others get it only if it is released,
+   * or if this process dies before it has accepted it. So a value is processed at least once, and may
+   * be twice: where the connection is lost, it is delivered anew, with `redelivered` set. On RabbitMQ a
+   * loan lasts 30 minutes at most (the broker's `consumer_timeout`). Closing the handle releases it.
+   *
+   * @throws whatever `get` does
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   *
+   * await using jobs = new Channel<number>({ maxAttempts: 3 });
+   * await jobs.put(7);
+   *
+   * const delivery = await jobs.receive();
+   * try {
+   *   console.log(delivery.value * 6); // the work
+   *   delivery.accept();
+   * } catch {
+   *   delivery.release({ delay: 1000 }); // and after three attempts it is in jobs.deadLetters
+   * }
+   * ```
+   */
+  receive(options: OperationOptions = {}): Promise<Delivery<T>> {
+    return this.#handle.receive(this, (message) => this.#unpack(message, false), options);
+  }
+
+  /**
+   * The channel of the values that were received `maxAttempts` times and never accepted: one like any
+   * other, named like this one with `.dead-letters` behind. Its deliveries carry the `reason`.
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using jobs = new Channel<string>({ maxAttempts: 1 });
+   * await jobs.put("poison");
+   * (await jobs.receive()).release();
+   *
+   * const dead = await jobs.deadLetters.receive();
+   * equal(dead.value, "poison");
+   * console.log(dead.reason); // "maxAttempts: received 1 times and never accepted"
+   * dead.accept();
+   * await jobs.deadLetters.delete();
+   * ```
+   */
+  get deadLetters(): Channel<T> {
+    return this.#deadLetters ??= adopt(this.#handle.deadLetters());
   }
 
   /**
@@ -344,11 +413,11 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
     return this.#handle.dispose(this);
   }
 
-  #unpack(message: Message): T {
+  #unpack(message: Message, owned: boolean): T {
     // A handle that has attached knows its connection.
     const via = this.#handle.connection as Parameters<typeof unpack>[1];
     const met = new Map<string, Channel>();
-    return unpack(message, via, (reference) => fromReference(reference, met)) as T;
+    return unpack(message, via, (reference) => fromReference(reference, met), owned) as T;
   }
 }
 
@@ -380,7 +449,15 @@ function fromReference(reference: Reference, met: Map<string, Channel>): Channel
 
 function handleOptions(options: ChannelOptions): HandleOptions {
   const { name, connection, encoding = defaultEncoding, stacks, retryTimeout, expires } = options;
+  const { maxAttempts, durability = "classic" } = options;
   if (name !== undefined) checkName(name);
+  if (maxAttempts !== undefined) {
+    checkMaxAttempts(maxAttempts);
+    if (name !== undefined) deadLettersName(name); // throws where it is too long
+  }
+  if (durability !== "classic" && durability !== "quorum") {
+    throw new ChannelConfigError(`the option durability takes "classic" or "quorum"`);
+  }
   checkEncoding(encoding);
   if (retryTimeout !== undefined) checkMilliseconds("retryTimeout", retryTimeout);
   if (expires !== undefined) checkMilliseconds("expires", expires, 100, 2 ** 31 - 1);
@@ -393,7 +470,16 @@ function handleOptions(options: ChannelOptions): HandleOptions {
     lease: expires === undefined
       ? name === undefined ? defaultLease : undefined
       : Math.round(expires),
+    quorum: durability === "quorum",
+    maxAttempts,
     create: true,
     owned: name === undefined,
   };
+}
+
+function checkMaxAttempts(value: unknown): void {
+  if (Number.isSafeInteger(value) && (value as number) > 0) return;
+  throw new ChannelConfigError(
+    `the option maxAttempts takes an integer, 1 or more, and got ${String(value)}`,
+  );
 }

@@ -81,8 +81,7 @@ export class Connection {
         continue;
       }
       const isJoining = attachment !== undefined;
-      const retryTimeout = Math.max(Math.ceil(deadline - performance.now()), 0);
-      attachment ??= this.#open(name, { ...options, retryTimeout });
+      attachment ??= this.#open(name, options);
       try {
         await attachment.awaited(signal);
       } catch (error) {

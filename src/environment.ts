@@ -13,7 +13,7 @@ type Process = typeof nodeProcess;
 type Permission =
   | { readonly name: "env"; readonly variable?: string }
   | { readonly name: "read"; readonly path: string }
-  | { readonly name: "sys"; readonly kind: "homedir" };
+  | { readonly name: "sys"; readonly kind: "homedir" | "hostname" };
 
 /** Far above any configuration, far below what would hurt to parse. */
 const MAX_BYTES = 65_536;
@@ -39,6 +39,12 @@ export function home(): string | undefined {
   } catch {
     return undefined; // a user id without a passwd entry
   }
+}
+
+/** This machine's name; undefined if that is not granted. */
+export function hostname(): string | undefined {
+  if (!granted({ name: "sys", kind: "hostname" })) return undefined;
+  return builtin("node:os")?.hostname() || undefined;
 }
 
 /**

@@ -28,6 +28,12 @@ export class ChannelError extends Error {
   declare readonly value?: unknown;
 
   /**
+   * The id of the message of a rejected `put` whose outcome is unknown: it may have arrived, under
+   * this id. Absent where the value has surely not arrived.
+   */
+  declare readonly messageId?: string;
+
+  /**
    * Makes an error; transports do, too.
    *
    * @param message what was tried, and what happened
@@ -36,6 +42,14 @@ export class ChannelError extends Error {
   constructor(message: string, options: ChannelErrorOptions = {}) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
   }
+}
+
+/** Says that a put's outcome is unknown. */
+export function withMessageId(error: unknown, messageId: string): unknown {
+  if (error instanceof ChannelError) {
+    Object.defineProperty(error, "messageId", { value: messageId, configurable: true });
+  }
+  return error;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type Attached, type Attachment, closeAllEvent } from "./attachment.ts";
 import type { Connection } from "./connections.ts";
+import { Delivery } from "./delivery.ts";
 import type { Encoding } from "./encoding.ts";
 import {
   ChannelClosedError,
@@ -11,6 +12,7 @@ import {
   withValue,
 } from "./errors.ts";
 import { pack, type Parcel } from "./message.ts";
+import { deadLettersName } from "./names.ts";
 import {
   type Call,
   checkOptions,
@@ -18,8 +20,8 @@ import {
   type OperationOptions,
   type Pending,
 } from "./operation.ts";
-import { Get, Put } from "./transfers.ts";
-import type { Link, Message } from "./transport.ts";
+import { Get, Put, Receive } from "./transfers.ts";
+import type { Claim, Link, Loan, Message } from "./transport.ts";
 import { closeTimeout, within } from "./within.ts";
 
 /** What a handle is made from. */
@@ -34,6 +36,10 @@ export interface HandleOptions {
   readonly retryTimeout?: number | undefined;
   /** Milliseconds; absent: the channel lasts until it is deleted. */
   readonly lease?: number | undefined;
+  /** Whether the channel is created for a cluster. */
+  readonly quorum?: boolean;
+  /** How often a value is received before it is a dead letter; absent: without limit. */
+  readonly maxAttempts?: number | undefined;
   /** Whether to create the channel where it is missing. */
   readonly create: boolean;
   /** Whether disposing the handle deletes the channel. */
@@ -63,6 +69,10 @@ export class Handle implements Attached {
   #closing: Promise<void> | undefined;
   readonly #gets = new Set<Pending>();
   readonly #puts = new Set<Put>();
+  /** What was received here and is not settled. */
+  readonly #kept = new Set<Delivery>();
+  /** Where values go that were received too often; made when the first does. */
+  #dead: Handle | undefined;
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
   readonly #endings = new Set<Pending>();
   /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
@@ -98,13 +108,13 @@ export class Handle implements Attached {
     } catch (error) {
       return Promise.reject(withValue(error, value));
     }
-    const put = new Put(this.#call("put", owner, this.#puts, options), options, value);
+    const put = this.#newPut(owner, options, value);
     const link = this.#attachment?.link;
     if (
       link !== undefined && this.#latePut === undefined && !(parcel instanceof Promise) &&
       parcel.carried.every((handle) => handle.#isKnown)
     ) {
-      this.#send(link, parcel.message, put);
+      put.send(link, parcel.message);
     } else {
       const late = this.#putLate(parcel, put, this.#latePut).then(() => {
         if (this.#latePut === late) this.#latePut = undefined;
@@ -126,17 +136,21 @@ export class Handle implements Attached {
       await Promise.all(carried.map((handle) => handle.#makeKnown(put)));
       const { link } = await attaching;
       await previous;
-      this.#send(link, message, put);
+      put.send(link, message);
     } catch (error) {
       put.reject(errorAnew(error));
       await previous;
     }
   }
 
-  #send(link: Link, message: Message, put: Put): void {
-    if (put.settled) return;
-    put.isSent = true;
-    link.put(message).then(() => put.resolve(), (error) => put.reject(error));
+  #newPut(owner: object, options: OperationOptions, value?: unknown): Put {
+    const timedOut = () => this.#late("put", options, put.recall());
+    const put: Put = new Put(
+      { action: "put", owner, pending: this.#puts, timedOut },
+      options,
+      value,
+    );
+    return put;
   }
 
   /** Whether a receiver of the channel's name finds it, or would create it as this handle does. */
@@ -161,24 +175,119 @@ export class Handle implements Attached {
     } catch (error) {
       return Promise.reject(error);
     }
-    const atOnce = options.timeout === 0;
-    const get = new Operation<T>(
-      this.#call("get", owner, this.#gets, options),
-      atOnce ? { ...options, timeout: reachTimeout } : options,
+    const get = this.#newClaimant<T>("get", owner, options);
+    this.#claim(get, new Get(get, unpack), options);
+    return get.promise;
+  }
+
+  /** @param unpack makes the value of a message, whose bytes stay what they are; its error is the receive's */
+  receive<T>(
+    owner: object,
+    unpack: (message: Message) => T,
+    options: OperationOptions,
+  ): Promise<Delivery<T>> {
+    try {
+      this.#check("receive", options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const receive = this.#newClaimant<Delivery<T>>("receive", owner, options);
+    const claim = new Receive<Delivery<T>>(
+      receive,
+      this.#options.maxAttempts !== undefined,
+      (loan) => this.#hand(loan, unpack),
+      (again) => this.#claim(receive, again, options),
     );
-    const claim = new Get(get, unpack);
-    this.#withLink(get, (link) => {
-      if (atOnce) {
-        link.tryTake().then(
-          (delivery) => delivery ? claim.deliver(delivery) : get.reject(this.#late("get", options)),
-          (error) => get.reject(error),
+    this.#claim(receive, claim, options);
+    return receive.promise;
+  }
+
+  #newClaimant<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
+    return new Operation<T>(
+      this.#call(action, owner, this.#gets, options),
+      options.timeout === 0 ? { ...options, timeout: reachTimeout } : options,
+    );
+  }
+
+  /** Claims a message: one that is there, where the timeout is 0. */
+  #claim<T>(operation: Operation<T>, claim: Claim, options: OperationOptions): void {
+    this.#withLink(operation, (link) => {
+      if (options.timeout === 0) {
+        link.tryTake(claim.counted).then(
+          (loan) => {
+            if (loan !== undefined) claim.deliver(loan);
+            else operation.reject(this.#late(operation.action, options));
+          },
+          (error) => operation.reject(error),
         );
       } else {
-        get.onGiveUp = () => link.withdraw(claim);
+        operation.onGiveUp = () => link.withdraw(claim);
         link.take(claim);
       }
     });
-    return get.promise;
+  }
+
+  /** The delivery of a loan; undefined where it is a dead letter now. */
+  #hand<T>(loan: Loan, unpack: (message: Message) => T): Delivery<T> | undefined {
+    if (this.#isSpent(loan.attempts - 1)) {
+      this.#bury(loan, `maxAttempts: received ${loan.attempts - 1} times and never accepted`);
+      return undefined;
+    }
+    let value: T;
+    try {
+      value = unpack(loan.message);
+    } catch (error) {
+      if (this.#options.maxAttempts === undefined) loan.accept();
+      else this.#bury(loan, (error as Error).message);
+      throw error;
+    }
+    const delivery = new Delivery(value, loan, {
+      takeBack: (loan) => this.#takeBack(loan),
+      settled: () => this.#kept.delete(delivery),
+    });
+    this.#kept.add(delivery);
+    return delivery;
+  }
+
+  #takeBack(loan: Loan): void {
+    const { attempts } = loan;
+    if (!this.#isSpent(attempts)) return loan.release(true);
+    this.#bury(loan, `maxAttempts: received ${attempts} times and never accepted`);
+  }
+
+  /** Whether a message may not be tried again after so many attempts. */
+  #isSpent(attempts: number): boolean {
+    return attempts >= (this.#options.maxAttempts ?? Infinity);
+  }
+
+  /** Puts a message among the dead letters, and only then takes it out of the channel. */
+  async #bury(loan: Loan, reason: string): Promise<void> {
+    const { body, contentType, id } = loan.message;
+    try {
+      this.#dead ??= this.deadLetters();
+      await this.#dead.forward({ body, contentType, reason, ...id === undefined ? {} : { id } });
+      loan.accept();
+    } catch {
+      loan.release(true); // it is tried once more, rather than lost
+    }
+  }
+
+  /** A handle for the values that were received too often. */
+  deadLetters(): Handle {
+    const { maxAttempts: _, ...options } = this.#options;
+    return new Handle({
+      ...options,
+      name: deadLettersName(this.name),
+      create: true,
+      owned: false,
+    });
+  }
+
+  /** Puts a message as it is. */
+  forward(message: Message): Promise<void> {
+    const put = this.#newPut(this, {});
+    this.#withLink(put, (link) => put.send(link, message));
+    return put.promise;
   }
 
   depth(owner: object, options: OperationOptions): Promise<number> {
@@ -230,7 +339,13 @@ export class Handle implements Attached {
     this.#closed ??= "close";
     this.#giveUp(this.#gets);
     this.#giveUp(this.#endings);
+    this.#endKept();
     await within(closeTimeout, this.#detach());
+    await this.#dead?.close();
+  }
+
+  #endKept(): void {
+    for (const delivery of [...this.#kept]) Delivery.end(delivery);
   }
 
   async #detach(): Promise<void> {
@@ -256,7 +371,8 @@ export class Handle implements Attached {
     this.#closed ??= reason;
     this.#attachment = undefined;
     this.#giveUp(this.#gets);
-    this.#giveUp([...this.#puts].filter((put) => !put.isSent));
+    this.#giveUp([...this.#puts].filter((put) => put.recall()));
+    this.#endKept();
     await this.#settle();
   }
 
@@ -325,7 +441,7 @@ export class Handle implements Attached {
   }
 
   async #attach(signal: AbortSignal): Promise<Attachment> {
-    const { create, lease } = this.#options;
+    const { create, lease, quorum } = this.#options;
     const connection = await this.connection;
     const retryTimeout = this.#options.retryTimeout ?? connection.retryTimeout ??
       defaultRetryTimeout;
@@ -333,6 +449,7 @@ export class Handle implements Attached {
       create,
       retryTimeout,
       ...(lease === undefined ? {} : { lease }),
+      ...(quorum ? { quorum } : {}),
     }, signal);
     this.#existed = true;
     if (this.#closed !== undefined && this.#puts.size === 0) {
@@ -356,19 +473,22 @@ export class Handle implements Attached {
   }
 
   /** The error for a timeout: who cannot reach the broker is not told that the channel is empty. */
-  #late(action: string, { timeout }: OperationOptions): ChannelError {
+  #late(action: string, { timeout }: OperationOptions, isUnsent = true): ChannelError {
     const { connection } = this;
+    const unknown = isUnsent ? "" : "; unknown outcome: it may have arrived";
     const broker = connection instanceof Promise ? undefined : connection;
     if (broker === undefined || broker.trouble !== undefined) {
       const address = broker?.address ?? "";
       return new ChannelConnectionError(
-        `${action}: channel ${this.title} could not be reached within ${timeout} ms`,
+        `${action}: channel ${this.title} could not be reached within ${timeout} ms${unknown}`,
         { address, cause: broker?.trouble },
       );
     }
-    const outcome = action === "get" ? "nothing arrived" : "no confirmation came";
+    const outcome = action === "get" || action === "receive"
+      ? "nothing arrived"
+      : "no confirmation came";
     return new ChannelTimeoutError(
-      `${action}: channel ${this.title}: ${outcome} within ${timeout} ms`,
+      `${action}: channel ${this.title}: ${outcome} within ${timeout} ms${unknown}`,
     );
   }
 }

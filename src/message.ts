@@ -4,6 +4,7 @@ import type { Encoding } from "./encoding.ts";
 import { ChannelDecodeError, ChannelReferenceError } from "./errors.ts";
 import type { Handle } from "./handle.ts";
 import * as json from "./json/mod.ts";
+import { nextMessageId } from "./message_id.ts";
 import {
   readJsonReference,
   readReference,
@@ -31,8 +32,11 @@ interface Format<W> {
     refer: (object: object) => W | undefined,
     options: { readonly stacks: boolean },
   ): Uint8Array;
-  /** @param open makes a channel of what was written for it */
-  decode(bytes: Uint8Array, open: (written: W) => unknown): unknown;
+  /**
+   * @param open makes a channel of what was written for it
+   * @param owned whether the value may be made of the bytes
+   */
+  decode(bytes: Uint8Array, open: (written: W) => unknown, owned: boolean): unknown;
   write(target: Reference, carrier: Connection): W;
   read(written: W, carrier: Connection): Reference;
   /** What stands for the channel of this number in a copy that does not travel. */
@@ -51,10 +55,10 @@ const cborFormat: Format<readonly unknown[]> = {
         return written && [referenceType, ...written];
       },
     }),
-  decode: (bytes, open) =>
+  decode: (bytes, open, owned) =>
     cbor.decode(bytes, {
       extension: (type, args) => type === referenceType ? open(args) : undefined,
-      owned: true,
+      owned,
     }),
   write: writeReference,
   read: readReference,
@@ -104,7 +108,7 @@ function packNow(value: unknown, carrier: Handle): Parcel {
     const { name, encoding } = handle;
     return format.write({ name, connection: configured(handle), encoding }, via);
   }, carrier.options);
-  return { message: { body, contentType: format.contentType }, carried };
+  return { message: { body, contentType: format.contentType, id: nextMessageId() }, carried };
 }
 
 function configured(handle: Handle): Connection {
@@ -122,19 +126,21 @@ async function packLater(value: unknown, carrier: Handle): Promise<Parcel> {
     carrier.options,
   );
   await Promise.all([carrier, ...channels.map(handleOf)].map((handle) => handle?.connection));
-  const thawed = format.decode(copy, (mark) => channels[format.placeOf(mark)]);
+  const thawed = format.decode(copy, (mark) => channels[format.placeOf(mark)], true);
   return packNow(thawed, carrier);
 }
 
 /**
- * The value of a message that `via` brought, whose bytes become the value's.
+ * The value of a message that `via` brought.
  *
  * @param open makes a channel of a reference
+ * @param owned whether the message's bytes may become the value's
  */
 export function unpack(
   message: Message,
   via: Connection,
   open: (reference: Reference) => object,
+  owned: boolean,
 ): unknown {
   const { body: bytes, contentType } = message;
   const format = formatOf(contentType);
@@ -146,7 +152,7 @@ export function unpack(
     );
   }
   try {
-    return format.decode(bytes, (written) => open(format.read(written, via)));
+    return format.decode(bytes, (written) => open(format.read(written, via)), owned);
   } catch (cause) {
     if (cause instanceof ChannelReferenceError) {
       throw new ChannelReferenceError(cause.message, { cause: cause.cause, bytes });

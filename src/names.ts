@@ -35,3 +35,10 @@ function nameProblem(name: unknown): string | undefined {
   if (!name.isWellFormed()) return "be well-formed Unicode, without lone surrogates";
   if (encoder.encode(name).length > 255) return "be at most 255 bytes of UTF-8";
 }
+
+/** The name of the channel for what was received too often from the channel of this name. */
+export function deadLettersName(name: string): string {
+  const dead = `${name}.dead-letters`;
+  checkName(dead);
+  return dead;
+}

@@ -5,37 +5,71 @@
  * @module
  */
 
-/** A value on its way: opaque bytes to every transport. */
+/** A value on its way: opaque bytes to every transport, with what it must carry beside them. */
 export interface Message {
   /** The encoded value. It may be a part of a larger buffer: copy it before you transfer it to a thread. */
   readonly body: Uint8Array;
   /** MIME type of `body`; empty if its sender gave none. */
   readonly contentType: string;
+  /** Unique among all messages of ChannelTS; absent where some other program has put it. */
+  readonly id?: string;
+  /** How often it was tried in vain before it was put here; absent: never. */
+  readonly attempts?: number;
+  /** Why it is a dead letter; absent where it is none. */
+  readonly reason?: string;
+}
+
+/**
+ * Someone who wants a message put. Timeouts, aborts and closing are the core's: it withdraws the
+ * offer, which succeeds until the message is on its way.
+ */
+export interface Offer {
+  readonly message: Message;
+  /** Whether nobody waits for the outcome any more: what may not have arrived is not sent again. */
+  readonly settled: boolean;
+  /** Called at most once: the transport has taken responsibility for the message. */
+  taken(): void;
+  /** Called at most once, instead of `taken`. */
+  reject(error: Error): void;
 }
 
 /**
  * A message on loan. It is settled once, by `accept` or by `release`; later calls do nothing. Both
  * take effect without being awaited: a transport may batch them for a moment, and where the
- * connection is lost or the process killed before, the message is delivered again, to anyone.
+ * connection is lost or the process killed before, the message is lent again, to anyone.
  */
-export interface Delivery {
+export interface Loan {
   /** What was put. */
   readonly message: Message;
-  /** Whether the message may have been delivered before. */
+  /** Whether the message may have been lent before. */
   readonly redelivered: boolean;
+  /**
+   * How often it has been tried, this time included: 1, 2 …. A try ends by a `release` that counts, or
+   * by the death of the process; a transport that cannot tell the latter says 2 at least.
+   */
+  readonly attempts: number;
   /** Takes the message for good, and its bytes with it: the value may be made of them. */
   accept(): void;
-  /** Gives the message back, to its old place in the queue where the transport can. */
-  release(): void;
+  /**
+   * Gives the message back, to its old place in the queue where the transport can.
+   *
+   * @param counted whether it was tried, and the next loan's `attempts` is to say so
+   */
+  release(counted?: boolean): void;
 }
 
 /**
  * Someone who waits for one message. Timeouts, aborts and closing are the core's: it withdraws the
- * claim, and a delivery that crosses the withdrawal is released, so nothing is lost.
+ * claim, and a loan that crosses the withdrawal is released, so nothing is lost.
  */
 export interface Claim {
+  /**
+   * Whether `attempts` must tell the deaths of processes apart and count them, also where that costs
+   * speed or a message its place.
+   */
+  readonly counted: boolean;
   /** Called at most once, possibly within `take`; never after `reject` or a `withdraw` that returned true. */
-  deliver(delivery: Delivery): void;
+  deliver(loan: Loan): void;
   /** Called at most once, instead of `deliver`. */
   reject(error: Error): void;
 }
@@ -57,7 +91,9 @@ export interface LinkOptions {
    * links are open. Absent: until it is deleted.
    */
   readonly lease?: number;
-  /** Milliseconds for which a broker that cannot be reached is tried again. */
+  /** Whether a channel created now is to be kept by a majority of a cluster's nodes, where there are such. */
+  readonly quorum?: boolean;
+  /** Milliseconds for which an operation outlasts that the broker cannot be reached. */
   readonly retryTimeout: number;
   /** Aborted when nobody wants the link any more; `open` rejects then, if it is not done. */
   readonly signal: AbortSignal;
@@ -66,20 +102,25 @@ export interface LinkOptions {
 }
 
 /**
- * One process's attachment to one channel; the core opens at most one per name and transport.
+ * One process's attachment to one channel; the core opens at most one per name and transport. It
+ * outlasts its connection: what is pending goes on when the broker is back.
  *
  * Every method rejects with a ChannelClosedError where the channel is gone, and with a
- * ChannelConnectionError where the broker cannot be reached.
+ * ChannelConnectionError where the broker cannot be reached for `retryTimeout` ms.
  */
 export interface Link {
-  /** Resolves when the transport has taken responsibility. Messages are queued in the order of the calls. */
-  put(message: Message): Promise<void>;
+  /** Queues a message, in the order of the calls. */
+  put(offer: Offer): void;
   /** Queues a claim on the next message. Claims are served in the order of the calls. */
   take(claim: Claim): void;
-  /** Whether the claim was still waiting, and is no longer. */
-  withdraw(claim: Claim): boolean;
-  /** A message that is there already, or undefined. */
-  tryTake(): Promise<Delivery | undefined>;
+  /** Whether the offer had not been sent, or the claim not been served, and never will be. */
+  withdraw(one: Offer | Claim): boolean;
+  /**
+   * A message that is there already, or undefined.
+   *
+   * @param counted as a claim's
+   */
+  tryTake(counted: boolean): Promise<Loan | undefined>;
   /** Tells every other link on this channel of `event`. */
   announce(event: Uint8Array): Promise<void>;
   /** Resolves when every event that was announced before the call has been observed. */
@@ -90,7 +131,7 @@ export interface Link {
   delete(): Promise<void>;
   /**
    * Detaches: gives back what nobody claimed, and sends what was accepted. The core has withdrawn
-   * every claim and waited for its puts before. Never rejects.
+   * every claim and offer, released every loan, and waited for what was sent before. Never rejects.
    */
   close(): Promise<void>;
 }
@@ -104,6 +145,22 @@ export interface Features {
   readonly shared: boolean;
 }
 
+/** What a transport has done since it was made; it counts on. */
+export interface Stats {
+  /** Values that were put. */
+  puts: number;
+  /** Puts that have been confirmed. */
+  confirms: number;
+  /** Values that were got, or received and accepted. */
+  gets: number;
+  /** Values handed out that may have been handed out before. */
+  redeliveries: number;
+  /** Connections made after one was lost. */
+  reconnects: number;
+  /** Puts that are not settled now. */
+  outstanding: number;
+}
+
 /** What carries channels: memory, a file, a broker. */
 export interface Transport {
   /** Canonical and without credentials: what references carry. */
@@ -114,6 +171,8 @@ export interface Transport {
   readonly features: Features;
   /** Why the broker cannot be reached at the moment; undefined while all is well. */
   readonly trouble: Error | undefined;
+  /** What it counts, if it counts. */
+  readonly stats?: Readonly<Stats>;
   /** Attaches to the channel of this name. */
   open(name: string, options: LinkOptions): Promise<Link>;
   /**

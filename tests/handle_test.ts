@@ -13,6 +13,7 @@ import {
   type Link,
   type LinkOptions,
   type Message,
+  type Offer,
   type Transport,
 } from "../mod.ts";
 import { numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
@@ -55,14 +56,18 @@ class StageLink implements Link {
   closes = 0;
   closing: Promise<void> = Promise.resolve();
 
-  put(message: Message): Promise<void> {
-    return new Promise((confirm, refuse) => this.puts.push({ message, confirm, refuse }));
+  put(offer: Offer): void {
+    this.puts.push({
+      message: offer.message,
+      confirm: () => offer.taken(),
+      refuse: (error) => offer.reject(error),
+    });
   }
   take(claim: Claim): void {
     this.claims.add(claim);
   }
-  withdraw(claim: Claim): boolean {
-    return this.claims.delete(claim);
+  withdraw(one: Offer | Claim): boolean {
+    return this.claims.delete(one as Claim); // an offer is sent at once
   }
   tryTake(): Promise<undefined> {
     return Promise.resolve(undefined);
@@ -90,6 +95,7 @@ function loan(message: Message) {
   const delivery = {
     message,
     redelivered: false,
+    attempts: 1,
     settled: [] as string[],
     accept: () => void delivery.settled.push("accept"),
     release: () => void delivery.settled.push("release"),

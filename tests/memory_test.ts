@@ -18,9 +18,12 @@ testTransport("memory", {
   async raw(name) {
     const link = await transport.open(name, { ...options, create: true });
     return {
-      put: (message) => link.put(message),
+      put: (message) =>
+        new Promise((resolve, reject) => {
+          link.put({ message, settled: false, taken: resolve, reject });
+        }),
       async get() {
-        const delivery = await link.tryTake();
+        const delivery = await link.tryTake(false);
         delivery?.accept();
         return delivery?.message;
       },

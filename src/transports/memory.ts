@@ -3,12 +3,14 @@ import { Fifo } from "../fifo.ts";
 import { unref } from "../timers.ts";
 import type {
   Claim,
-  Delivery,
   Features,
   Link,
   LinkOptions,
+  Loan,
   Message,
+  Offer,
   Reach,
+  Stats,
   Transport,
 } from "../transport.ts";
 
@@ -18,6 +20,14 @@ export class MemoryTransport implements Transport {
   readonly reach: Reach = "isolate";
   readonly features: Features = { shared: false };
   readonly trouble = undefined;
+  readonly stats: Stats = {
+    puts: 0,
+    confirms: 0,
+    gets: 0,
+    redeliveries: 0,
+    reconnects: 0,
+    outstanding: 0,
+  };
   readonly #channels = new Map<string, MemoryChannel>();
 
   constructor(address = "memory:") {
@@ -29,7 +39,7 @@ export class MemoryTransport implements Transport {
     let channel = this.#channels.get(name);
     if (channel === undefined) {
       if (!options.create) throw missing(name);
-      const created = new MemoryChannel(name, options.lease, () => {
+      const created = new MemoryChannel(name, options.lease, this.stats, () => {
         if (this.#channels.get(name) === created) this.#channels.delete(name);
       });
       this.#channels.set(name, channel = created);
@@ -45,18 +55,20 @@ export class MemoryTransport implements Transport {
 class MemoryChannel {
   readonly name: string;
   readonly claims: Fifo<Claim> = new Fifo();
-  readonly #messages = new Fifo<Loan>();
+  readonly #messages = new Fifo<MemoryLoan>();
   /** Oldest first. */
-  readonly #released: Loan[] = [];
+  readonly #released: MemoryLoan[] = [];
   readonly #links = new Set<MemoryLink>();
   readonly #lease: number | undefined;
+  readonly stats: Stats;
   readonly #forget: () => void;
   #expiry: ReturnType<typeof setTimeout> | undefined;
   #isDeleted = false;
   #puts = 0;
 
-  constructor(name: string, lease: number | undefined, forget: () => void) {
+  constructor(name: string, lease: number | undefined, stats: Stats, forget: () => void) {
     this.name = name;
+    this.stats = stats;
     this.#lease = lease;
     this.#forget = forget;
   }
@@ -82,20 +94,27 @@ class MemoryChannel {
   }
 
   put(message: Message): void {
-    const loan = new Loan(this, message, this.#puts++, false);
+    this.stats.puts++;
+    this.stats.confirms++;
+    const loan = new MemoryLoan(this, message, this.#puts++, (message.attempts ?? 0) + 1, false);
     const claim = this.claims.shift();
     if (claim === undefined) this.#messages.push(loan);
     else claim.deliver(loan);
   }
 
-  take(): Loan | undefined {
-    return this.#released.shift() ?? this.#messages.shift();
+  take(): MemoryLoan | undefined {
+    const loan = this.#released.shift() ?? this.#messages.shift();
+    if (loan?.redelivered) this.stats.redeliveries++;
+    return loan;
   }
 
-  takeBack(loan: Loan): void {
-    const again = new Loan(this, loan.message, loan.position, true);
+  takeBack(loan: MemoryLoan, attempts: number): void {
+    const again = new MemoryLoan(this, loan.message, loan.position, attempts, true);
     const claim = this.claims.shift();
-    if (claim !== undefined) return claim.deliver(again);
+    if (claim !== undefined) {
+      this.stats.redeliveries++;
+      return claim.deliver(again);
+    }
     const later = this.#released.findIndex((other) => other.position > loan.position);
     this.#released.splice(later === -1 ? this.#released.length : later, 0, again);
   }
@@ -107,28 +126,38 @@ class MemoryChannel {
   }
 }
 
-class Loan implements Delivery {
+class MemoryLoan implements Loan {
   readonly message: Message;
   readonly position: number;
+  readonly attempts: number;
   readonly redelivered: boolean;
   readonly #channel: MemoryChannel;
   #settled = false;
 
-  constructor(channel: MemoryChannel, message: Message, position: number, redelivered: boolean) {
+  constructor(
+    channel: MemoryChannel,
+    message: Message,
+    position: number,
+    attempts: number,
+    redelivered: boolean,
+  ) {
     this.#channel = channel;
     this.message = message;
     this.position = position;
+    this.attempts = attempts;
     this.redelivered = redelivered;
   }
 
   accept(): void {
-    this.#settled = true;
-  }
-
-  release(): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#channel.takeBack(this);
+    this.#channel.stats.gets++;
+  }
+
+  release(counted = false): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#channel.takeBack(this, this.attempts + (counted ? 1 : 0));
   }
 }
 
@@ -143,10 +172,10 @@ class MemoryLink implements Link {
     channel.attach(this);
   }
 
-  put(message: Message): Promise<void> {
-    if (this.#gone) return Promise.reject(missing(this.#channel.name));
-    this.#channel.put(message);
-    return done;
+  put(offer: Offer): void {
+    if (this.#gone) return offer.reject(missing(this.#channel.name));
+    this.#channel.put(offer.message);
+    offer.taken();
   }
 
   take(claim: Claim): void {
@@ -156,11 +185,11 @@ class MemoryLink implements Link {
     else claim.deliver(loan);
   }
 
-  withdraw(claim: Claim): boolean {
-    return this.#channel.claims.remove(claim);
+  withdraw(one: Offer | Claim): boolean {
+    return this.#channel.claims.remove(one as Claim); // an offer never waits
   }
 
-  tryTake(): Promise<Delivery | undefined> {
+  tryTake(): Promise<Loan | undefined> {
     return Promise.resolve(this.#channel.take());
   }
 

@@ -1,14 +1,24 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
 
 /**
+ * Where anonymous channels announce, by their names as routing keys: an exchange for each would cost more
+ * than all the rest of a channel that is used once. Every broker has it (AMQP 0-9-1, section 3.1.3.1).
+ */
+export const sharedExchange = "amq.direct";
+
+/**
  * The one queue through which a connection hears the announcements of all its channels: exclusive,
- * so it goes with the connection, and bound to the fanout exchange of each channel attached here.
+ * so it goes with the connection, and bound to the exchange of each channel attached here.
  */
 export class Bulletin {
   readonly queue: string;
   readonly #channel: AMQPChannel;
   readonly #listeners = new Map<string, (event: Uint8Array) => void>();
   readonly #own: string;
+  /** Where somebody stopped listening of late, and which leave that was. */
+  readonly #left = new Map<string, number>();
+  #leaves = 0;
+  #isSweeping = false;
   /** Called when nothing will be heard any more, although the connection may be open. */
   onLost: (reason: string) => void = () => {};
 
@@ -36,21 +46,54 @@ export class Bulletin {
     this.#listeners.set(exchange, listener);
   }
 
+  /**
+   * Resolves when nothing will be heard any more that was announced to an earlier listener on the same
+   * exchange, and was on its way when that left.
+   */
+  async clear(exchange: string): Promise<void> {
+    if (!this.#left.has(exchange)) return;
+    const until = this.#leaves;
+    await this.catchUp();
+    this.#forget(exchange, until);
+  }
+
   /** Whether `listener` was the one that listens. */
   unlisten(exchange: string, listener: (event: Uint8Array) => void): boolean {
-    return this.#listeners.get(exchange) === listener && this.#listeners.delete(exchange);
+    if (this.#listeners.get(exchange) !== listener) return false;
+    this.#listeners.delete(exchange);
+    this.#left.set(exchange, ++this.#leaves);
+    if (this.#left.size > mostLeft && !this.#isSweeping) this.#sweep();
+    return true;
+  }
+
+  async #sweep(): Promise<void> {
+    this.#isSweeping = true;
+    const until = this.#leaves;
+    await this.catchUp().catch(() => {}); // the connection is lost, and with it all that was on its way
+    for (const exchange of [...this.#left.keys()]) this.#forget(exchange, until);
+    this.#isSweeping = false;
+  }
+
+  #forget(exchange: string, until: number): void {
+    if (this.#left.get(exchange)! <= until) this.#left.delete(exchange);
   }
 
   /**
-   * Resolves when all that the broker had sent here before has been heard: its answer to any request
-   * on this AMQP channel comes after.
+   * Resolves when all that had been announced before has been heard. The broker's answer to a passive
+   * declaration comes from the queue, behind what the queue had sent to the AMQP channel; that to the
+   * next request comes from the AMQP channel, behind what this had sent here.
    */
   async catchUp(): Promise<void> {
+    await this.#channel.queueDeclare(this.queue, { passive: true, exclusive: true });
     await this.#channel.prefetch(0);
   }
 
   #hear(message: AMQPMessage): void {
     if (message.properties.messageId?.startsWith(this.#own)) return;
-    this.#listeners.get(message.exchange)?.(message.body ?? new Uint8Array());
+    const place = message.exchange === sharedExchange ? message.routingKey : message.exchange;
+    this.#listeners.get(place)?.(message.body ?? new Uint8Array());
   }
 }
+
+/** So many names are remembered of whom something may be on its way, before the broker is asked. */
+const mostLeft = 1000;

@@ -1,8 +1,12 @@
-import { ChannelConnectionError, type ChannelError } from "../../errors.ts";
-import type { AmqpUri } from "./uri.ts";
+import { ChannelConnectionError, type ChannelError, withMessageId } from "../../errors.ts";
+import type { AmqpUri, Endpoint } from "./uri.ts";
 
 /** Why a connection could not be made, in words that say what to try. */
-export function connectFailure(error: unknown, uri: AmqpUri): ChannelConnectionError {
+export function connectFailure(
+  error: unknown,
+  uri: AmqpUri,
+  endpoint: Endpoint,
+): ChannelConnectionError {
   const reason = error instanceof Error ? error.message : String(error);
   const [advice, transient] = explain(reason, uri);
   return new ChannelConnectionError(
@@ -23,19 +27,52 @@ export function lostConnection(
   );
 }
 
-/** What an operation rejects with that the broker refused for good. */
-export function refusedBy(action: string, address: string, cause: unknown): ChannelError {
+/** What an operation rejects with that the broker refused. */
+export function refusedBy(
+  action: string,
+  address: string,
+  cause: unknown,
+  transient = false,
+): ChannelError {
   return new ChannelConnectionError(`${action}: ${address} refused: ${messageOf(cause)}`, {
     address,
-    transient: false,
+    transient,
     cause: plain(cause),
   });
+}
+
+/** What an operation rejects with that has waited too long for a connection. */
+export function outage(
+  action: string,
+  { address, trouble }: { readonly address: string; readonly trouble: Error | undefined },
+): ChannelConnectionError {
+  const reason = trouble?.message ?? "the channel cannot be attached to now";
+  return new ChannelConnectionError(`${action}: ${reason}`, { address, cause: trouble });
+}
+
+/** The same for a put that had been sent. */
+export function unknownOutcome(
+  error: ChannelConnectionError,
+  id: string | undefined,
+): ChannelConnectionError {
+  const { message, address, cause } = error;
+  const unknown = new ChannelConnectionError(
+    `${message}; unknown outcome: the value may have arrived`,
+    { address, cause },
+  );
+  if (id !== undefined) withMessageId(unknown, id);
+  return unknown;
 }
 
 /** An AMQP reply code (AMQP 0-9-1, section 1.2) that an error's message ends with, as the client writes it. */
 export function replyCode(error: unknown): number | undefined {
   const code = /\((\d{3})\)$/.exec(messageOf(error))?.[1];
   return code === undefined ? undefined : Number(code);
+}
+
+/** Whether an error says that a queue or exchange does not exist, and not that its node is down. */
+export function isMissing(error: unknown): boolean {
+  return replyCode(error) === notFound && /\bno (queue|exchange) /.test(messageOf(error));
 }
 
 export const notFound = 404;

@@ -1,12 +1,16 @@
-import { clearInterval, setInterval } from "node:timers";
-import { ChannelClosedError, ChannelError } from "../../errors.ts";
-import { Fifo } from "../../fifo.ts";
-import type { Claim, Delivery, Link, LinkOptions, Message } from "../../transport.ts";
-import { notFound, refusedBy, replyCode } from "./failure.ts";
-import { Unroutable } from "./publisher.ts";
+import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
+import { ChannelClosedError, ChannelError, errorAnew } from "../../errors.ts";
+import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
+import type { Connector, Seeker } from "./connector.ts";
+import { isMissing, outage, refusedBy, unknownOutcome } from "./failure.ts";
+import { Route } from "./frames.ts";
+import type { AmqpLoan } from "./loan.ts";
+import { Outbox } from "./outbox.ts";
+import { Receipts } from "./receipts.ts";
 import type { Session } from "./session.ts";
 import { Source } from "./source.ts";
 import * as topology from "./topology.ts";
+import { Patience } from "./patience.ts";
 
 /** An attachment as it is on one connection; after a loss there is another. */
 interface Attached {
@@ -14,48 +18,82 @@ interface Attached {
   readonly source: Source;
 }
 
+/** Something that is done at the broker as soon as the link is attached. */
+interface Request {
+  readonly action: string;
+  go(attached: Attached): void;
+  reject(error: ChannelError): void;
+}
+
 /**
- * This process's attachment to one queue and its exchange. Where the connection is lost, what is
- * pending rejects, and the next operation attaches anew.
+ * This process's attachment to one queue and its exchange, over all connections: where one is lost, the
+ * link attaches again on the next, sends what was not confirmed once more, and claims for whoever waits.
+ * What has waited for `retryTimeout` rejects.
+ *
+ * Invariants: while the link is not attached, it seeks a connection or is being attached, unless it is
+ * ended or was refused; whoever waits is in the outbox, among `#claims` or `#requests`. The process is
+ * held alive for each of them.
  */
-export class AmqpLink implements Link {
+export class AmqpLink implements Link, Seeker {
   readonly #name: string;
   readonly #options: LinkOptions;
-  readonly #connect: (signal: AbortSignal) => Promise<Session>;
-  /** Aborted when the link is closed, or wanted no more before it is open. */
-  readonly #ended = new AbortController();
+  readonly #connector: Connector;
+  readonly #stats: Stats;
+  readonly #outbox: Outbox;
+  readonly #receipts = new Receipts<AmqpLoan>();
+  readonly #claims: Patience<Claim>;
+  readonly #requests: Patience<Request>;
   #attached: Attached | undefined;
-  #attaching: Promise<Attached> | undefined;
-  /** Puts that wait for a connection, to be sent in their order before any other. */
-  readonly #latePuts: ((session: Session) => void)[] = [];
-  /** Claims that wait for a connection. */
-  readonly #lateClaims = new Fifo<Claim>();
+  #wasAttached = false;
+  #isSeeking = false;
+  #attaching: Promise<void> | undefined;
+  #again: ReturnType<typeof setTimeout> | undefined;
+  #attempts = 0;
+  #isEnded = false;
   #isGone = false;
   #isDeletedHere = false;
-  #isClosed = false;
   #renewal: ReturnType<typeof setInterval> | undefined;
 
-  private constructor(
-    name: string,
-    options: LinkOptions,
-    connect: (signal: AbortSignal) => Promise<Session>,
-  ) {
+  private constructor(name: string, options: LinkOptions, connector: Connector, stats: Stats) {
     this.#name = name;
     this.#options = options;
-    this.#connect = connect;
-    const { signal } = options;
-    signal.addEventListener("abort", () => this.#ended.abort(signal.reason), { once: true });
-    if (signal.aborted) this.#ended.abort(signal.reason);
+    this.#connector = connector;
+    this.#stats = stats;
+    const { lifeline } = connector;
+    const { retryTimeout } = options;
+    const because = (action: string) => outage(`${action} on channel ${name}`, connector);
+    this.#claims = new Patience(retryTimeout, lifeline, (claim) => claim.reject(because("get")));
+    this.#requests = new Patience(
+      retryTimeout,
+      lifeline,
+      ({ action, reject }) => reject(because(action)),
+    );
+    this.#outbox = new Outbox(new Route(name), stats, lifeline, retryTimeout, {
+      outage: (wasSent, id) => wasSent ? unknownOutcome(because("put"), id) : because("put"),
+      returned: (resend) => this.#onReturned(resend),
+      refusal: (error) => this.#explain("put", error),
+    });
   }
 
-  /** @param connect the connection, or a ChannelConnectionError when the retry timeout is over */
   static async open(
     name: string,
     options: LinkOptions,
-    connect: (signal: AbortSignal) => Promise<Session>,
+    connector: Connector,
+    stats: Stats,
   ): Promise<AmqpLink> {
-    const link = new AmqpLink(name, options, connect);
-    await link.#attach();
+    const link = new AmqpLink(name, options, connector, stats);
+    const { signal } = options;
+    const unwanted = () => link.#end(signal.reason);
+    signal.addEventListener("abort", unwanted, { once: true });
+    try {
+      if (signal.aborted) throw signal.reason;
+      await link.#request("attach", () => Promise.resolve());
+    } catch (error) {
+      link.#end(error as Error);
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", unwanted);
+    }
     if (options.lease !== undefined) {
       link.#renewal = setInterval(() => link.#renewLease(), options.lease / 3);
       link.#renewal.unref();
@@ -63,98 +101,97 @@ export class AmqpLink implements Link {
     return link;
   }
 
-  put(message: Message): Promise<void> {
-    if (this.#session !== undefined) return this.#publish(this.#session, message);
-    return new Promise((resolve, reject) => {
-      const late = (session: Session) => resolve(this.#publish(session, message));
-      this.#latePuts.push(late);
-      this.#attach().catch(reject);
-    });
-  }
-
-  async #publish(session: Session, message: Message): Promise<void> {
-    session.hold();
-    try {
-      await session.publisher.publish("", this.#name, message);
-    } catch (error) {
-      if (error instanceof Unroutable) throw this.#gone("put");
-      throw this.#explain("put", session, error);
-    } finally {
-      session.unhold();
-    }
+  put(offer: Offer): void {
+    this.#stats.puts++;
+    this.#outbox.put(offer);
+    if (this.#session === undefined) this.#start();
   }
 
   take(claim: Claim): void {
     if (this.#session !== undefined) return this.#attached!.source.take(claim);
-    this.#lateClaims.push(claim);
-    this.#attach().catch((error) => this.#lateClaims.remove(claim) && claim.reject(error));
+    this.#claims.add(claim);
+    this.#start();
   }
 
-  withdraw(claim: Claim): boolean {
-    return this.#lateClaims.remove(claim) || (this.#attached?.source.withdraw(claim) ?? false);
+  withdraw(one: Offer | Claim): boolean {
+    return "taken" in one
+      ? this.#outbox.withdraw(one)
+      : this.#claims.delete(one) || (this.#attached?.source.withdraw(one) ?? false);
   }
 
-  async tryTake(): Promise<Delivery | undefined> {
-    const { session, source } = await this.#attach();
-    try {
-      return await session.holding(source.tryTake());
-    } catch (error) {
-      if (replyCode(error) === notFound) throw this.#gone("get");
-      throw this.#explain("get", session, error);
-    }
+  async tryTake(counted: boolean): Promise<Loan | undefined> {
+    return await this.#request("get", ({ source }) => source.tryTake(counted));
   }
 
   async announce(event: Uint8Array): Promise<void> {
-    const { session } = await this.#attach();
-    const reached = await this.#run(
+    const reached = await this.#request(
       "announce",
-      session,
-      () => topology.announce(session, this.#name, event, session.publisher.nextId()),
+      ({ session }) => topology.announce(session, this.#name, event),
     );
     if (!reached) throw this.#gone("announce");
   }
 
   async catchUp(): Promise<void> {
-    const { session } = await this.#attach();
-    await this.#run("attach", session, () => session.holding(session.bulletin.catchUp()));
+    await this.#request("attach", ({ session }) => session.bulletin.catchUp());
   }
 
   async depth(): Promise<number> {
-    const { session } = await this.#attach();
-    const depth = await this.#run("depth", session, () => topology.depth(session, this.#name));
+    const depth = await this.#request(
+      "depth",
+      ({ session }) => topology.depth(session, this.#name),
+    );
     if (depth === undefined) throw this.#gone("depth");
     return depth;
   }
 
   async delete(): Promise<void> {
-    const { session } = await this.#attach();
-    const name = this.#name;
+    const wasGone = this.#isGone;
     this.#isGone = true; // that the queue goes is no news
     try {
-      // The queue goes first: who hears of the end may begin anew at once, and put into it.
-      await topology.deleteQueue(session, name);
-      await topology.announce(session, name, deletion, session.publisher.nextId());
-      await topology.deleteExchange(session, name);
+      await this.#request(
+        "delete",
+        ({ session }) => topology.remove(session, this.#name, deletion),
+      );
     } catch (error) {
-      this.#isGone = false;
-      throw this.#explain("delete", session, error);
+      this.#isGone = wasGone;
+      throw error;
     }
     this.#isDeletedHere = true;
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
-    clearInterval(this.#renewal);
-    this.#ended.abort(new Error("the link is closed"));
-    await this.#attaching?.catch(() => {});
-    if (this.#attached === undefined) return;
-    const { session, source } = this.#attached;
+    this.#end(new Error("the link is closed"));
+    await this.#attaching;
+    const attached = this.#attached;
+    if (attached === undefined) return;
+    this.#attached = undefined;
+    const { session, source } = attached;
+    session.offLost(this.#onLost);
     // A newer link on the same name uses the same binding.
     const isBound = session.bulletin.unlisten(this.#name, this.#hear);
-    session.offLost(this.#onLost);
     if (session.isLost) return;
-    await session.holding(source.close());
-    if (isBound && !this.#isDeletedHere) await topology.detach(session, this.#name).catch(() => {});
+    const { lifeline } = this.#connector;
+    await lifeline.holding(source.close());
+    if (!isBound || this.#isDeletedHere) return;
+    await lifeline.holding(topology.detach(session, this.#name)).catch(() => {});
+  }
+
+  /** There is a connection. */
+  connected(session: Session): void {
+    this.#isSeeking = false;
+    this.#attaching = this.#attach(session).finally(() => this.#attaching = undefined);
+  }
+
+  /** There is none yet. */
+  failed(error: ChannelError, pause: number): void {
+    if (pause === Infinity) {
+      this.#isSeeking = false;
+      this.#rejectAll(() => errorAnew(error) as ChannelError);
+    } else {
+      this.#outbox.expire(pause);
+      this.#claims.expire(pause);
+      this.#requests.expire(pause);
+    }
   }
 
   /** The live connection that the link is attached on. */
@@ -163,39 +200,71 @@ export class AmqpLink implements Link {
     return session === undefined || session.isLost ? undefined : session;
   }
 
-  #attach(): Promise<Attached> {
-    if (this.#session !== undefined) return Promise.resolve(this.#attached!);
-    return this.#attaching ??= this.#attachAnew().catch((error) => {
-      this.#latePuts.length = 0; // each rejects with this error
-      throw error;
-    }).finally(() => this.#attaching = undefined);
+  /** Attaches, where that is not under way. */
+  #start(): void {
+    if (this.#isEnded || this.#session !== undefined || this.#attaching !== undefined) return;
+    if (this.#again !== undefined) return;
+    if (this.#isSeeking) return this.#connector.hurry();
+    this.#isSeeking = true;
+    this.#connector.seek(this);
   }
 
-  async #attachAnew(): Promise<Attached> {
-    const session = await this.#connect(this.#ended.signal);
-    session.bulletin.listen(this.#name, this.#hear);
+  async #attach(session: Session): Promise<void> {
+    const { bulletin } = session;
+    const { lifeline } = this.#connector;
     try {
-      const exists = await this.#run(
-        "attach",
-        session,
-        () => topology.attach(session, this.#name, this.#options),
-      );
-      if (!exists) throw this.#gone("attach", "missing");
-      if (session.isLost) throw session.lossError("attach");
+      await bulletin.clear(this.#name);
+      bulletin.listen(this.#name, this.#hear);
+      // What exists and is gone while the connection was lost is made again, as for a new broker.
+      const attaching = topology.attach(session, this.#name, this.#options);
+      const exists = await (this.#isAwaited ? lifeline.holding(attaching) : attaching);
+      if (session.isLost) throw session.loss;
+      if (!exists) throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
     } catch (error) {
-      session.bulletin.unlisten(this.#name, this.#hear);
-      throw error;
+      bulletin.unlisten(this.#name, this.#hear);
+      this.#onRefused(session, error);
+      return;
     }
-    session.onLost(this.#onLost);
-    const source = new Source(
+    this.#attempts = 0;
+    this.#wasAttached = true;
+    const source = new Source({
       session,
-      this.#name,
-      (error, inARow) => this.#onFailure(error, inARow),
-    );
-    this.#attached = { session, source };
-    for (const put of this.#latePuts.splice(0)) put(session);
-    for (let claim; (claim = this.#lateClaims.shift()) !== undefined;) source.take(claim);
-    return this.#attached;
+      queue: this.#name,
+      receipts: this.#receipts,
+      outbox: this.#outbox,
+      stats: this.#stats,
+      onFailure: (error, inARow) => this.#onFailure(error, inARow),
+    });
+    const attached = this.#attached = { session, source };
+    session.onLost(this.#onLost);
+    if (this.#isEnded) return; // whoever closes it waits for this
+    this.#outbox.open(session.publisher);
+    for (const claim of this.#claims.takeAll()) source.take(claim);
+    for (const request of this.#requests.takeAll()) request.go(attached);
+  }
+
+  get #isAwaited(): boolean {
+    return this.#claims.size > 0 || this.#requests.size > 0 || this.#outbox.size > 0;
+  }
+
+  /** Attaching has failed. */
+  #onRefused(session: Session, error: unknown): void {
+    if (this.#isEnded) return;
+    if (session.isLost) {
+      this.#isSeeking = true;
+      return this.#connector.seek(this);
+    }
+    if (!topology.isTransient(error)) {
+      const refusal = this.#explain("attach", error);
+      return this.#rejectAll(() => errorAnew(refusal) as ChannelError);
+    }
+    const pause = Math.min(50 * 2 ** this.#attempts++, 1000) * (0.5 + Math.random() / 2);
+    this.failed(this.#explain("attach", error), pause);
+    this.#again = setTimeout(() => {
+      this.#again = undefined;
+      this.#start();
+    }, pause);
+    if (!this.#connector.lifeline.isHeld) this.#again.unref();
   }
 
   /** A field, so that it can be taken off the bulletin's listeners. */
@@ -205,23 +274,45 @@ export class AmqpLink implements Link {
   };
 
   readonly #onLost = (): void => {
-    const { session, source } = this.#attached!;
-    for (const claim of source.withdrawAll()) claim.reject(session.lossError("get"));
+    const { source } = this.#attached!;
+    this.#attached = undefined;
+    this.#outbox.close();
+    for (const claim of source.withdrawAll()) this.#claims.add(claim);
+    source.lose();
+    this.#start();
   };
 
   /** The source stopped: the queue was deleted, or the broker ended the consumer or its AMQP channel alone. */
   async #onFailure(error: unknown, inARow: number): Promise<void> {
-    const { session, source } = this.#attached!;
-    if (session.isLost || this.#isClosed) return;
-    const exists = await topology.depth(session, this.#name).catch(() => 0) !== undefined;
-    if (session.isLost || this.#isClosed) return;
-    if (!exists) {
+    const attached = this.#attached;
+    if (attached === undefined || attached.session.isLost || this.#isEnded) return;
+    const { session, source } = attached;
+    let exists: boolean | undefined;
+    try {
+      exists = await topology.depth(session, this.#name) !== undefined;
+    } catch { /* it is not known, as where the queue's node is down */ }
+    if (session.isLost || this.#isEnded || this.#attached !== attached) return;
+    if (exists === false) {
       this.#gone("get");
-    } else if (inARow > mostFailures) {
-      for (const claim of source.withdrawAll()) claim.reject(this.#explain("get", session, error));
-    } else {
+    } else if (exists && inARow > mostFailures) {
+      for (const claim of source.withdrawAll()) claim.reject(this.#explain("get", error));
+    } else if (exists && inARow === 1) {
       source.resume();
+    } else {
+      const pause = Math.min(25 * 2 ** inARow, 1000) * (0.5 + Math.random() / 2);
+      setTimeout(() => this.#attached === attached && source.resume(), pause).unref();
     }
+  }
+
+  /** A message came back: the queue is gone, or its node is. */
+  async #onReturned(resend: () => void): Promise<ChannelError | undefined> {
+    const session = this.#session;
+    if (session === undefined) return undefined; // it is sent again with all others
+    try {
+      if (await topology.depth(session, this.#name) === undefined) return this.#gone("put");
+    } catch { /* it is not known, as where the queue's node is down */ }
+    setTimeout(resend, 100 * (0.5 + Math.random()));
+    return undefined;
   }
 
   #gone(action: string, reason: "delete" | "missing" = "delete"): ChannelClosedError {
@@ -233,18 +324,53 @@ export class AmqpLink implements Link {
     return new ChannelClosedError(`${action}: channel ${this.#name} ${outcome}`, { reason });
   }
 
-  async #run<T>(action: string, session: Session, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      throw this.#explain(action, session, error);
-    }
+  /** Does `work` on the live connection, and again on the next one where it is lost meanwhile. */
+  #request<T>(action: string, work: (attached: Attached) => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const again = () => {
+        if (this.#isEnded) {
+          const { address } = this.#connector;
+          return reject(refusedBy(action, address, new Error("the link is closed"), true));
+        }
+        if (this.#session !== undefined) return go(this.#attached!);
+        this.#requests.add({ action, go, reject });
+        this.#start();
+      };
+      const go = (attached: Attached) => {
+        const { lifeline } = this.#connector;
+        lifeline.holding(work(attached)).then(resolve, (error) => {
+          if (attached.session.isLost) again();
+          else if (isMissing(error)) reject(this.#gone(action));
+          else reject(this.#explain(action, error));
+        });
+      };
+      again();
+    });
   }
 
-  #explain(action: string, session: Session, error: unknown): ChannelError {
+  #explain(action: string, error: unknown): ChannelError {
     if (error instanceof ChannelError) return error;
-    if (session.isLost) return session.lossError(action);
-    return refusedBy(`${action} on channel ${this.#name}`, session.address, error);
+    return refusedBy(
+      `${action} on channel ${this.#name}`,
+      this.#connector.address,
+      error,
+      topology.isTransient(error),
+    );
+  }
+
+  #end(reason: Error): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    clearInterval(this.#renewal);
+    clearTimeout(this.#again);
+    this.#connector.leave(this);
+    this.#rejectAll((action) => refusedBy(action, this.#connector.address, reason, true));
+  }
+
+  #rejectAll(make: (action: string) => ChannelError): void {
+    this.#outbox.rejectAll(() => make("put"));
+    for (const claim of this.#claims.takeAll()) claim.reject(make("get"));
+    for (const { action, reject } of this.#requests.takeAll()) reject(make(action));
   }
 
   /** Any declaration counts as use of a queue (https://www.rabbitmq.com/docs/ttl#queue-ttl). */
@@ -259,7 +385,7 @@ export class AmqpLink implements Link {
 }
 
 /** How often in a row the broker may end a consumer of a queue that exists. */
-const mostFailures = 3;
+const mostFailures = 8;
 
 /** What every other link hears when a channel is deleted. */
 const deletion = new TextEncoder().encode("delete");

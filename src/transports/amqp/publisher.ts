@@ -1,93 +1,154 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
+import { Fifo } from "../../fifo.ts";
 import type { Message } from "../../transport.ts";
+import { replyCode } from "./failure.ts";
+import { type Route, writePublication } from "./frames.ts";
+import type { Wire } from "./wire.ts";
 
-/** A message was published where no queue is. */
-export class Unroutable extends Error {}
+/** A message on its way to a queue, and who is told of its outcome. */
+export interface Letter {
+  readonly route: Route;
+  readonly message: Message;
+  /** Whether it was sent once, and may have arrived. */
+  wasSent: boolean;
+  /** The broker has taken responsibility. */
+  confirmed(): void;
+  /** No queue took it. */
+  returned(): void;
+  /** The broker could not take it now (basic.nack). */
+  nacked(): void;
+  /** The broker does not take it. */
+  refused(error: Error): void;
+}
 
 /**
  * Publishes with confirms on one AMQP channel, for all queues of a connection: persistent, and
  * mandatory, because the broker confirms also what it could deliver nowhere. Such a message comes
  * back before its confirmation does (https://www.rabbitmq.com/docs/confirms).
+ *
+ * The broker closes the AMQP channel for one message that it refuses, without saying which, and all that
+ * were unconfirmed may have arrived or not. They become suspects, and are sent again one by one: the one
+ * after which it closes the channel again is refused.
+ *
+ * Invariants: letters leave in the order of `publish`, suspects first. What is unconfirmed is limited in
+ * number and bytes, or is one letter. A letter is in one of waiting, suspects and unconfirmed, until it
+ * is settled; when the connection is lost, its owner has it still.
  */
 export class Publisher {
-  readonly #open: () => Promise<AMQPChannel>;
-  readonly #prefix: string;
+  readonly #wire: Wire;
+  readonly #waiting = new Fifo<Letter>();
+  #suspects = new Fifo<Letter>();
+  /** By delivery tag, in order. */
+  #unconfirmed = new Map<number, Letter>();
+  #bytes = 0;
+  #tag = 0;
   readonly #returned = new Set<string>();
-  /** Puts that wait for the broker to take messages again. */
-  readonly #waiting: (() => void)[] = [];
   #channel!: AMQPChannel;
   #isOpen = false;
-  #count = 0;
   /** Called where nothing can be published any more, although the connection may be open. */
   onLost: (reason: string) => void = () => {};
 
-  private constructor(open: () => Promise<AMQPChannel>, prefix: string) {
-    this.#open = open;
-    this.#prefix = prefix;
+  private constructor(wire: Wire) {
+    this.#wire = wire;
   }
 
-  /**
-   * @param open opens an AMQP channel
-   * @param prefix what makes the ids of this publisher's messages unique
-   */
-  static async open(open: () => Promise<AMQPChannel>, prefix: string): Promise<Publisher> {
-    const publisher = new Publisher(open, prefix);
+  static async open(wire: Wire): Promise<Publisher> {
+    const publisher = new Publisher(wire);
     await publisher.#begin();
     return publisher;
   }
 
   async #begin(): Promise<void> {
-    const channel = await this.#open();
-    channel.onerror = () => this.#beginAgain();
+    const channel = await this.#wire.channel();
+    channel.onerror = (reason) => this.#beginAgain(reason);
     channel.onReturn = ({ properties }: AMQPMessage) => {
       if (properties.messageId) this.#returned.add(properties.messageId);
     };
+    channel.publishConfirmed = (tag, multiple, nack) => this.#onConfirm(tag, multiple, nack);
     await channel.confirmSelect();
     this.#channel = channel;
+    this.#tag = 0;
     this.#isOpen = true;
-    this.unblock();
+    this.resume();
   }
 
-  /** The broker has closed the AMQP channel, for one message that it refuses, and with it all unconfirmed. */
-  #beginAgain(): void {
+  #beginAgain(reason: string): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#returned.clear();
+    const suspects = new Fifo<Letter>();
+    const [culprit] = this.#unconfirmed.values();
+    if (this.#unconfirmed.size === 1 && isRefusal(reason)) culprit!.refused(new Error(reason));
+    else for (const letter of this.#unconfirmed.values()) suspects.push(letter);
+    for (let letter; (letter = this.#suspects.shift()) !== undefined;) suspects.push(letter);
+    this.#suspects = suspects;
+    this.#unconfirmed = new Map();
+    this.#bytes = 0;
     // Later, as the whole connection may be ending.
     queueMicrotask(() => this.#begin().catch((error: Error) => this.onLost(error.message)));
   }
 
-  /** Resolves when the broker has confirmed the message; rejects with Unroutable if no queue took it. */
-  publish(exchange: string, routingKey: string, message: Message): Promise<void> {
-    if (this.#isOpen && this.#channel.connection.blocked === undefined) {
-      return this.#publish(exchange, routingKey, message);
-    }
-    return new Promise((resolve) => {
-      this.#waiting.push(() => resolve(this.#publish(exchange, routingKey, message)));
-    });
+  publish(letter: Letter): void {
+    if (this.#isReady && this.#waiting.size === 0 && this.#suspects.size === 0) this.#send(letter);
+    else this.#waiting.push(letter);
   }
 
-  /** Sends what has waited, when the broker has lifted a block, or the connection has ended. */
-  unblock(): void {
-    for (const publish of this.#waiting.splice(0)) publish();
+  /** Whether the letter had not been sent on this connection, and will not be. */
+  withdraw(letter: Letter): boolean {
+    return this.#waiting.remove(letter) || this.#suspects.remove(letter);
   }
 
-  async #publish(exchange: string, routingKey: string, message: Message): Promise<void> {
-    const messageId = this.nextId();
-    const { contentType } = message;
-    const properties = contentType === ""
-      ? { deliveryMode: persistent, messageId }
-      : { deliveryMode: persistent, messageId, contentType };
-    await this.#channel.basicPublish(exchange, routingKey, message.body, properties, true);
-    if (this.#returned.size > 0 && this.#returned.delete(messageId)) {
-      throw new Unroutable(`no queue ${routingKey}`);
+  /** Sends what waits, as far as that is possible now. */
+  resume(): void {
+    while (this.#isReady && (this.#suspects.size === 0 || this.#unconfirmed.size === 0)) {
+      const letter = this.#suspects.shift() ?? this.#waiting.shift();
+      if (letter === undefined) return;
+      this.#send(letter);
     }
   }
 
-  /** An id that no other message has. */
-  nextId(): string {
-    return this.#prefix + (this.#count++).toString(36);
+  get #isReady(): boolean {
+    return this.#isOpen && this.#unconfirmed.size < mostUnconfirmed &&
+      this.#bytes < mostUnconfirmedBytes && this.#wire.blocked === undefined;
+  }
+
+  #send(letter: Letter): void {
+    const { route, message, wasSent } = letter;
+    letter.wasSent = true;
+    this.#bytes += message.body.length;
+    this.#unconfirmed.set(++this.#tag, letter);
+    writePublication(this.#wire, this.#channel.id, route, message, wasSent);
+  }
+
+  #onConfirm(tag: number, multiple: boolean, nack: boolean): void {
+    if (!multiple) {
+      const letter = this.#unconfirmed.get(tag);
+      if (letter !== undefined) this.#settle(tag, letter, nack);
+    } else {
+      for (const [each, letter] of this.#unconfirmed) {
+        if (each > tag) break;
+        this.#settle(each, letter, nack);
+      }
+    }
+    if (this.#waiting.size > 0 || this.#suspects.size > 0) this.resume();
+  }
+
+  #settle(tag: number, letter: Letter, nack: boolean): void {
+    this.#unconfirmed.delete(tag);
+    this.#bytes -= letter.message.body.length;
+    if (nack) letter.nacked();
+    else if (this.#returned.size > 0 && this.#returned.delete(letter.message.id!)) {
+      letter.returned();
+    } else letter.confirmed();
   }
 }
 
-const persistent = 2;
+/** Whether the broker closed an AMQP channel for what was published on it. */
+function isRefusal(reason: string): boolean {
+  const code = replyCode(new Error(reason)) ?? 0;
+  return code >= 300 && code < 500;
+}
+
+/** Letters on their way, enough for a round-trip of tens of ms at full speed. */
+const mostUnconfirmed = 2048;
+const mostUnconfirmedBytes = 8 * 1024 * 1024;

@@ -1,12 +1,22 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import type { ChannelConnectionError } from "../../errors.ts";
+import { closeTimeout, within } from "../../within.ts";
 import { Bulletin } from "./bulletin.ts";
 import { connectFailure, lostConnection } from "./failure.ts";
 import { type Lane, Lanes } from "./lanes.ts";
+import type { Lifeline } from "./lifeline.ts";
 import { Publisher } from "./publisher.ts";
-import { closeTimeout, within } from "../../within.ts";
-import type { AmqpUri } from "./uri.ts";
-import { Wire } from "./wire.ts";
+import type { AmqpUri, Endpoint } from "./uri.ts";
+import { type TlsOptions, Wire } from "./wire.ts";
+
+/** What a connection is made of. */
+export interface SessionOptions {
+  readonly uri: AmqpUri;
+  readonly tls?: TlsOptions;
+  readonly lifeline: Lifeline;
+  /** What begins the ids of this process's announcements. */
+  readonly own: string;
+}
 
 /**
  * One live connection to a broker, from its opening to its loss; it never comes back, another session
@@ -14,67 +24,99 @@ import { Wire } from "./wire.ts";
  */
 export class Session {
   readonly address: string;
+  readonly lifeline: Lifeline;
   readonly publisher: Publisher;
   readonly bulletin: Bulletin;
   readonly lanes: Lanes;
   readonly #wire: Wire;
+  readonly #own: string;
+  #ids = 0;
   readonly #onLost = new Set<() => void>();
   #loss: Error | undefined;
 
-  private constructor(address: string, wire: Wire, publisher: Publisher, bulletin: Bulletin) {
-    this.address = address;
+  private constructor(
+    { uri, lifeline, own }: SessionOptions,
+    wire: Wire,
+    publisher: Publisher,
+    bulletin: Bulletin,
+  ) {
+    this.address = uri.address;
+    this.lifeline = lifeline;
     this.#wire = wire;
+    this.#own = own;
     this.publisher = publisher;
     this.bulletin = bulletin;
     this.lanes = new Lanes(wire);
     wire.ondisconnect = (error) => this.#lose(error ?? new Error("the broker closed it"));
-    wire.onunblocked = () => publisher.unblock();
+    wire.onunblocked = () => publisher.resume();
     publisher.onLost = bulletin.onLost = (reason) => {
       this.#lose(new Error(reason));
       wire.destroy();
     };
   }
 
-  /** Rejects with a ChannelConnectionError, after `attemptTimeout` at the latest, or on `signal`. */
-  static async connect(uri: AmqpUri, signal: AbortSignal): Promise<Session> {
-    const wire = new Wire(uri);
+  /**
+   * Rejects with a ChannelConnectionError, after `timeout` ms at the latest, or on `signal`.
+   */
+  static async connect(
+    options: SessionOptions,
+    endpoint: Endpoint,
+    timeout: number,
+    signal: AbortSignal,
+  ): Promise<Session> {
+    const wire = new Wire(options.uri, endpoint, options.tls);
     let giveUp: (error: Error) => void;
     const givenUp = new Promise<never>((_, reject) => giveUp = reject);
-    const timer = setTimeout(
-      () => giveUp(new Error(`no answer within ${attemptTimeout} ms`)),
-      attemptTimeout,
-    );
+    const timer = setTimeout(() => giveUp(new Error(`no answer within ${timeout} ms`)), timeout);
     const onAbort = () => giveUp(signal.reason);
     signal.addEventListener("abort", onAbort);
     if (signal.aborted) onAbort();
-    wire.hold();
+    options.lifeline.tie(wire);
     try {
-      return await Promise.race([Session.#open(uri, wire), givenUp]);
+      return await Promise.race([Session.#open(options, wire), givenUp]);
     } catch (error) {
       wire.destroy();
-      throw connectFailure(error, uri);
+      throw connectFailure(error, options.uri, endpoint);
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", onAbort);
-      wire.unhold();
     }
   }
 
-  static async #open(uri: AmqpUri, wire: Wire): Promise<Session> {
+  static async #open(options: SessionOptions, wire: Wire): Promise<Session> {
     let lost: Error | undefined;
     wire.ondisconnect = (error) => lost = error ?? new Error("the broker closed the connection");
     await wire.connect();
-    const id = messagePrefix();
     const [publisher, bulletin] = await Promise.all([
-      Publisher.open(() => wire.channel(), id),
-      wire.channel().then((channel) => Bulletin.open(channel, id)),
+      Publisher.open(wire),
+      wire.channel().then((channel) => Bulletin.open(channel, options.own)),
     ]);
     if (lost !== undefined) throw lost;
-    return new Session(uri.address, wire, publisher, bulletin);
+    return new Session(options, wire, publisher, bulletin);
   }
 
   get isLost(): boolean {
     return this.#loss !== undefined;
+  }
+
+  /** Why the connection was lost. */
+  get loss(): Error | undefined {
+    return this.#loss;
+  }
+
+  /** Whether the broker takes no messages at the moment, as when its memory is short. */
+  get blocked(): string | undefined {
+    return this.#wire.blocked;
+  }
+
+  /** The version that the broker gives, such as `3.10.8`. */
+  get version(): string | undefined {
+    return this.#wire.version;
+  }
+
+  /** An id for an announcement of this process. */
+  nextId(): string {
+    return this.#own + (this.#ids++).toString(36);
   }
 
   /** Calls `listener` once, when the connection is lost. */
@@ -91,40 +133,21 @@ export class Session {
     return lostConnection(action, this.address, this.#loss);
   }
 
-  /** Keeps the process alive while `work` is pending. */
-  async holding<T>(work: Promise<T>): Promise<T> {
-    this.#wire.hold();
-    try {
-      return await work;
-    } finally {
-      this.#wire.unhold();
-    }
-  }
-
-  hold(): void {
-    this.#wire.hold();
-  }
-
-  unhold(): void {
-    this.#wire.unhold();
-  }
-
   /** Runs `use` on an AMQP channel that nobody else uses. */
   administer<T>(use: (channel: AMQPChannel, lane: Lane) => Promise<T>): Promise<T> {
-    return this.holding(this.lanes.with(use));
+    return this.lanes.with(use);
   }
 
   /** Closes the connection, politely for a second at most. Never rejects. */
   async close(): Promise<void> {
     if (this.isLost) return;
     this.#lose(new Error("it was closed here"));
-    this.#wire.hold();
+    this.#wire.ref();
     const { socket } = this.#wire;
     const closed = this.#wire.close().catch(() => {}); // pending for ever where the socket ends first
     const ended = new Promise<void>((resolve) => socket?.once("close", () => resolve()));
     await within(closeTimeout, Promise.race([closed, ended]));
     this.#wire.destroy();
-    this.#wire.unhold();
   }
 
   #lose(error: Error): void {
@@ -132,16 +155,6 @@ export class Session {
     this.#loss = error;
     for (const listener of [...this.#onLost]) listener();
     this.#onLost.clear();
-    this.publisher.unblock();
     this.lanes.wake();
   }
-}
-
-/** Milliseconds for TCP, TLS and AMQP to open a connection. */
-const attemptTimeout = 10_000;
-
-/** 64 random bits and a separator. */
-function messagePrefix(): string {
-  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
-  return `${high!.toString(36)}${low!.toString(36)}-`;
 }

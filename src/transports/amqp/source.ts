@@ -1,10 +1,25 @@
 import type { AMQPConsumer, AMQPMessage } from "@cloudamqp/amqp-client";
 import { clearTimeout, setTimeout } from "node:timers";
 import { Fifo } from "../../fifo.ts";
-import type { Claim, Delivery, Message } from "../../transport.ts";
+import type { Claim, Loan, Stats } from "../../transport.ts";
 import type { Lane } from "./lanes.ts";
+import { AmqpLoan, type LoanKeeper } from "./loan.ts";
+import type { Outbox } from "./outbox.ts";
 import { linger, Pace } from "./pace.ts";
+import type { Receipts } from "./receipts.ts";
 import type { Session } from "./session.ts";
+
+/** What a source works with. */
+export interface SourceOptions {
+  readonly session: Session;
+  readonly queue: string;
+  readonly receipts: Receipts<AmqpLoan>;
+  /** How a message is put again whose attempts are counted. */
+  readonly outbox: Outbox;
+  readonly stats: Stats;
+  /** Told why claims are not served; the claims are still there then. */
+  onFailure(error: unknown, inARow: number): void;
+}
 
 /**
  * Gets messages of one queue for the claims of this process: fairly, as each message that lies here
@@ -15,6 +30,10 @@ import type { Session } from "./session.ts";
  * they are claimed. What nobody has claimed or needed for `linger` ms goes back: the messages, the
  * consumer, and the lane.
  *
+ * A loan that its claimant keeps takes its place in the consumer's window until it is settled, so claims
+ * that wait behind a full window start anew, by asking. A claim that counts attempts reads nothing ahead:
+ * what is given back unseen looks like what a dead process had.
+ *
  * Invariants: claims or messages wait here, never both. The idle timer runs while anything is here
  * and no claim waits. Lane and consumer change only within `#work`, which runs once at a time, or
  * where they are lost. The process is held alive while claims wait.
@@ -22,18 +41,26 @@ import type { Session } from "./session.ts";
 export class Source {
   readonly #session: Session;
   readonly #queue: string;
+  readonly #receipts: Receipts<AmqpLoan>;
+  readonly #outbox: Outbox;
+  readonly #stats: Stats;
   readonly #onFailure: (error: unknown, inARow: number) => void;
   #failures = 0;
   /** Why the broker has ended the consumer. */
   #ended: Error | undefined;
   readonly #claims = new Fifo<Claim>();
   readonly #pace = new Pace();
-  #buffer: Loan[] = [];
+  #buffer: AmqpLoan[] = [];
   #oldest = 0;
   #lane: Lane | undefined;
   #consumer: AMQPConsumer | undefined;
+  /** Stands for the consumer in the loans that it has brought. */
+  #token: object | undefined;
+  /** How many loans of the consumer are kept by their claimants. */
+  #kept = 0;
   /** The window that the pace asks for. */
   #wanted = 0;
+  #endSoon = false;
   #working: Promise<void> | undefined;
   #lending: Promise<Lane> | undefined;
   #asks: Ask[] = [];
@@ -44,19 +71,17 @@ export class Source {
   #lastNeeded = 0;
   #isHolding = false;
 
-  /** @param onFailure told why claims are not served; the claims are still there then */
-  constructor(
-    session: Session,
-    queue: string,
-    onFailure: (error: unknown, inARow: number) => void,
-  ) {
+  constructor({ session, queue, receipts, outbox, stats, onFailure }: SourceOptions) {
     this.#session = session;
     this.#queue = queue;
+    this.#receipts = receipts;
+    this.#outbox = outbox;
+    this.#stats = stats;
     this.#onFailure = onFailure;
   }
 
   take(claim: Claim): void {
-    const loan = this.#unbuffer();
+    const loan = this.#unbuffer(claim.counted);
     if (loan !== undefined) return this.#serve(claim, loan);
     this.#retireSoon = false;
     this.#claims.push(claim);
@@ -79,11 +104,13 @@ export class Source {
   }
 
   /** Only where no claim waits, for a claim that came before would be due. */
-  tryTake(): Promise<Delivery | undefined> {
-    const loan = this.#unbuffer();
-    if (loan !== undefined || this.#claims.size > 0) return Promise.resolve(loan);
+  tryTake(counted: boolean): Promise<Loan | undefined> {
+    const loan = this.#unbuffer(counted);
+    if (loan !== undefined || this.#claims.size > 0) {
+      return Promise.resolve(loan && this.#lend(loan));
+    }
     return new Promise((resolve, reject) => {
-      this.#asks.push({ resolve, reject });
+      this.#asks.push({ counted, resolve, reject });
       this.resume();
     });
   }
@@ -95,6 +122,13 @@ export class Source {
       if (failure !== undefined) this.#onFailure(failure.error, ++this.#failures);
       else if (this.#nextStep() !== undefined) this.resume(); // it came up as the work ended
     });
+  }
+
+  /** The connection is lost, and all that was here. */
+  lose(): void {
+    this.#closed = true;
+    for (const { reject } of this.#asks.splice(0)) reject(this.#session.loss);
+    clearTimeout(this.#timer);
   }
 
   /** Gives back what is here. */
@@ -126,6 +160,9 @@ export class Source {
     if (this.#retireSoon) return this.#retire;
     if (this.#asks.length > 0) return this.#answer;
     if (this.#consumer === undefined) return this.#claims.size > 0 ? this.#start : undefined;
+    if (this.#endSoon || (this.#claims.size > 0 && this.#kept >= this.#pace.window)) {
+      return this.#endConsumer;
+    }
     return this.#wanted > this.#pace.window ? this.#widen : undefined;
   }
 
@@ -133,7 +170,7 @@ export class Source {
     if (this.#wanted > 0) return await this.#widen();
     const lane = await this.#useLane();
     const message = await this.#ask(lane);
-    if (message !== null) this.#arrived(message, lane);
+    if (message !== null) this.#arrived(message, lane, undefined);
     else if (this.#claims.size > 0) await this.#consume(1);
   }
 
@@ -160,22 +197,26 @@ export class Source {
    */
   async #answer(): Promise<void> {
     await this.#endConsumer();
-    let loan = this.#unbuffer();
-    if (loan === undefined) {
+    const { counted } = this.#asks[0] ?? { counted: false };
+    let loan = this.#unbuffer(counted);
+    while (loan === undefined) {
       const lane = await this.#useLane();
       const message = await this.#ask(lane);
-      if (message !== null) loan = this.#loan(message, lane);
+      if (message === null) break;
+      loan = this.#loan(message, lane, undefined);
+      if (this.#isDealtWith(loan, counted)) loan = undefined;
     }
     const ask = this.#asks.shift();
     if (ask === undefined) loan?.release();
-    else ask.resolve(loan);
+    else ask.resolve(loan && this.#lend(loan));
     this.#lastNeeded = performance.now();
   }
 
   /** Starts a consumer with this window, then ends the one before: a consumer's window is fixed. */
   async #consume(window: number): Promise<void> {
     const lane = await this.#useLane();
-    const arrived = (message: AMQPMessage) => this.#arrived(message, lane);
+    const token = {};
+    const arrived = (message: AMQPMessage) => this.#arrived(message, lane, token);
     const [, consumer] = await lane.request(() =>
       Promise.all([
         lane.channel.prefetch(window),
@@ -185,6 +226,8 @@ export class Source {
     consumer.wait().catch((error) => this.#lost(consumer, error));
     const previous = this.#consumer;
     this.#consumer = consumer;
+    this.#token = token;
+    this.#kept = 0;
     this.#pace.window = window;
     if (previous !== undefined) await lane.request(() => previous.cancel());
   }
@@ -197,7 +240,7 @@ export class Source {
       // The ledger settles at the end of the turn, so that the broker has read of the consumer's end
       // before, and the messages go to others.
       const ended = this.#endConsumer();
-      for (let loan; (loan = this.#unbuffer()) !== undefined;) loan.release();
+      this.#releaseBuffer();
       await ended;
       // The broker answers when it has read of what went back: whoever asks next, gets the oldest.
       if (this.#lane?.ledger.hasReleased) await this.#lane.settle();
@@ -213,48 +256,101 @@ export class Source {
   async #endConsumer(): Promise<void> {
     const consumer = this.#consumer;
     this.#consumer = undefined;
+    this.#token = undefined;
+    this.#endSoon = false;
     this.#pace.reset();
     this.#wanted = 0;
     if (consumer !== undefined) await this.#lane!.request(() => consumer.cancel());
   }
 
-  #arrived(message: AMQPMessage, lane: Lane): void {
-    const loan = this.#loan(message, lane);
+  /** @param token of the consumer that brought the message */
+  #arrived(message: AMQPMessage, lane: Lane, token: object | undefined): void {
+    const loan = this.#loan(message, lane, token);
     if (this.#isRetiring) return loan.release(); // older ones are on their way back, and come first
-    const claim = this.#claims.shift();
-    if (claim !== undefined) {
-      this.#serve(claim, loan);
-      this.#rest();
-    } else {
+    if (this.#claims.size === 0) {
       this.#buffer.push(loan);
-      this.#startTimer(linger);
+      return this.#startTimer(linger);
+    }
+    const claim = this.#claims.shift()!;
+    if (this.#isDealtWith(loan, claim.counted)) return this.#claims.push(claim);
+    this.#serve(claim, loan);
+    this.#rest();
+  }
+
+  #loan(message: AMQPMessage, lane: Lane, token: object | undefined): AmqpLoan {
+    return new AmqpLoan(message, lane, this.#pace.window >> 2, token, this.#keeper);
+  }
+
+  /** The oldest message that waits here, for who counts attempts or not. */
+  #unbuffer(counted: boolean): AmqpLoan | undefined {
+    for (;;) {
+      const loan = this.#buffer[this.#oldest];
+      if (loan === undefined) return undefined;
+      this.#oldest++;
+      if (this.#oldest === this.#buffer.length) {
+        this.#buffer = [];
+        this.#oldest = 0;
+      }
+      if (!this.#isDealtWith(loan, counted)) return loan;
     }
   }
 
-  #loan(message: AMQPMessage, lane: Lane): Loan {
-    return new Loan(message, lane, this.#pace.window >> 2);
+  /** Whether a message is none for a claim: a copy of what this process has, or one to be counted first. */
+  #isDealtWith(loan: AmqpLoan, counted: boolean): boolean {
+    if (loan.redelivered) {
+      const known = this.#receipts.find(loan.message.id);
+      if (known !== undefined) {
+        if (known === "taken" || !known.isStale) {
+          loan.drop();
+        } else {
+          known.renew(loan);
+          if (known.token === this.#token && this.#token !== undefined) this.#kept++;
+        }
+        return true;
+      }
+    }
+    return counted && loan.recount(this.#outbox);
   }
 
-  #unbuffer(): Loan | undefined {
-    const loan = this.#buffer[this.#oldest];
-    if (loan === undefined) return undefined;
-    this.#oldest++;
-    if (this.#oldest === this.#buffer.length) {
-      this.#buffer = [];
-      this.#oldest = 0;
+  #serve(claim: Claim, loan: AmqpLoan): void {
+    loan.counted = claim.counted;
+    claim.deliver(this.#lend(loan));
+    if (!loan.isSettled) this.#keep(loan);
+    this.#failures = 0;
+    this.#lastNeeded = performance.now();
+    if (claim.counted) {
+      this.#endSoon = this.#consumer !== undefined;
+      return this.#endSoon ? this.resume() : undefined;
     }
+    const wider = this.#pace.served(this.#lastNeeded);
+    if (wider !== undefined) this.#wanted = wider;
+    if (wider !== undefined || (this.#claims.size > 0 && this.#kept > 0)) this.resume();
+  }
+
+  #lend(loan: AmqpLoan): AmqpLoan {
+    if (loan.redelivered) this.#stats.redeliveries++;
     return loan;
   }
 
-  #serve(claim: Claim, loan: Loan): void {
-    claim.deliver(loan);
-    this.#failures = 0;
-    this.#lastNeeded = performance.now();
-    const wider = this.#pace.served(this.#lastNeeded);
-    if (wider === undefined) return;
-    this.#wanted = wider;
-    this.resume();
+  /** Its claimant has not settled the loan yet, and its lane must stay open until then. */
+  #keep(loan: AmqpLoan): void {
+    loan.keep(this.#session.lanes);
+    this.#receipts.hold(loan.message.id, loan);
+    if (loan.token === this.#token && this.#token !== undefined) this.#kept++;
   }
+
+  readonly #keeper: LoanKeeper = {
+    accepted: (loan) => {
+      this.#stats.gets++;
+      this.#receipts.take(loan.message.id);
+    },
+    unkept: (loan) => {
+      this.#receipts.unhold(loan.message.id, loan);
+    },
+    left: (loan) => {
+      if (loan.token === this.#token && this.#token !== undefined) this.#kept--;
+    },
+  };
 
   /** What the broker has ended: the messages here are others' again. */
   #lost(consumer: AMQPConsumer, error: Error): void {
@@ -265,10 +361,18 @@ export class Source {
     this.#onFailure(error, ++this.#failures);
   }
 
+  #releaseBuffer(): void {
+    for (const loan of this.#buffer.slice(this.#oldest)) loan.release();
+    this.#buffer = [];
+    this.#oldest = 0;
+  }
+
   #lose(): void {
-    for (let loan; (loan = this.#unbuffer()) !== undefined;) loan.release();
+    this.#releaseBuffer();
     this.#ended = undefined;
     this.#consumer = undefined;
+    this.#token = undefined;
+    this.#endSoon = false;
     this.#pace.reset();
     this.#wanted = 0;
     const lane = this.#lane;
@@ -279,7 +383,7 @@ export class Source {
   #hold(): void {
     if (this.#isHolding) return;
     this.#isHolding = true;
-    this.#session.hold();
+    this.#session.lifeline.hold();
   }
 
   /** After a claim has left: lets the process exit if it was the last. */
@@ -289,7 +393,7 @@ export class Source {
     this.#idle();
     if (!this.#isHolding) return;
     this.#isHolding = false;
-    this.#session.unhold();
+    this.#session.lifeline.unhold();
   }
 
   #idle(): void {
@@ -317,40 +421,7 @@ export class Source {
 
 /** Someone who asks for a message that is there already. */
 interface Ask {
-  resolve(delivery: Delivery | undefined): void;
+  readonly counted: boolean;
+  resolve(loan: Loan | undefined): void;
   reject(error: unknown): void;
-}
-
-/** A message that this process has not settled yet. */
-class Loan implements Delivery {
-  readonly message: Message;
-  readonly redelivered: boolean;
-  readonly arrived: number = performance.now();
-  readonly #lane: Lane;
-  readonly #tag: number;
-  readonly #batch: number;
-  #settled = false;
-
-  constructor(message: AMQPMessage, lane: Lane, batch: number) {
-    this.message = {
-      body: message.body ?? new Uint8Array(),
-      contentType: message.properties.contentType ?? "",
-    };
-    this.redelivered = message.redelivered;
-    this.#lane = lane;
-    this.#tag = message.deliveryTag;
-    this.#batch = batch;
-  }
-
-  accept(): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    this.#lane.ledger.accept(this.#tag, this.#batch);
-  }
-
-  release(): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    this.#lane.ledger.release(this.#tag);
-  }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { isAnonymous } from "../../names.ts";
-import { notFound, preconditionFailed, replyCode } from "./failure.ts";
+import { sharedExchange } from "./bulletin.ts";
+import { isMissing, notFound, preconditionFailed, replyCode } from "./failure.ts";
 import type { Session } from "./session.ts";
 
 /** How a queue is declared that does not exist yet. */
@@ -8,12 +9,13 @@ export interface QueueOptions {
   readonly create: boolean;
   /** Milliseconds. */
   readonly lease?: number;
+  readonly quorum?: boolean;
 }
 
 /**
  * A channel is a durable queue on the default exchange, and a fanout exchange of the same name for
- * announcements; ChannelPy's is the same, so both can share it. Declares what is missing and binds
- * this connection's bulletin, in one round-trip.
+ * announcements; ChannelPy's is the same, so both can share it. (An anonymous one has no exchange of its
+ * own.) Declares what is missing and binds this connection's bulletin, in one round-trip.
  *
  * What exists with other arguments is used as it is, for a reference's receiver cannot know them: the
  * refusal (406) closes the AMQP channel, and the next try only asks whether it is there (passive).
@@ -23,20 +25,24 @@ export interface QueueOptions {
 export async function attach(
   session: Session,
   name: string,
-  { create, lease }: QueueOptions,
+  { create, lease, quorum }: QueueOptions,
 ): Promise<boolean> {
   const passive = { queue: !create, exchange: false };
   // Of a channel that vanishes by itself, the exchange goes with the last connection bound to it.
-  const vanishes = lease !== undefined || isAnonymous(name);
-  const exchange = { durable: !vanishes, autoDelete: vanishes };
-  const queueArguments = lease === undefined ? {} : { "x-expires": lease };
+  const exchange = { durable: lease === undefined, autoDelete: lease !== undefined };
+  const queueArguments = {
+    ...lease === undefined ? {} : { "x-expires": lease },
+    ...quorum ? quorumArguments(session.version) : {},
+  };
   for (let attempt = 1;; attempt++) {
     try {
       await session.administer((channel) =>
         Promise.all([
           channel.queueDeclare(name, { durable: true, passive: passive.queue }, queueArguments),
-          channel.exchangeDeclare(name, "fanout", { ...exchange, passive: passive.exchange }),
-          channel.queueBind(session.bulletin.queue, name, ""),
+          isAnonymous(name)
+            ? undefined
+            : channel.exchangeDeclare(name, "fanout", { ...exchange, passive: passive.exchange }),
+          channel.queueBind(session.bulletin.queue, ...place(name)),
         ])
       );
       return true;
@@ -55,6 +61,20 @@ export async function attach(
   }
 }
 
+/**
+ * Since version 4 RabbitMQ drops what was given back 20 times, unless told otherwise; earlier ones do not
+ * know how to be told.
+ */
+function quorumArguments(version: string | undefined): Record<string, string | number> {
+  const limit = Number.parseInt(version ?? "") >= 4 ? { "x-delivery-limit": -1 } : {};
+  return { "x-queue-type": "quorum", ...limit };
+}
+
+/** Where a channel's announcements go: exchange and routing key. */
+function place(name: string): [exchange: string, routingKey: string] {
+  return isAnonymous(name) ? [sharedExchange, name] : [name, ""];
+}
+
 /** What the broker's refusal is about. */
 function partOf(error: unknown): "queue" | "exchange" | undefined {
   const part = /(?:inequivalent arg '[^']*' for|no) (queue|exchange) /.exec(String(error))?.[1];
@@ -64,19 +84,43 @@ function partOf(error: unknown): "queue" | "exchange" | undefined {
 /** Others may create and delete the channel meanwhile, but hardly at each attempt. */
 const mostAttempts = 10;
 
+/**
+ * Whether waiting may help: the queue exists, and cannot be used now, as where the node that has it is
+ * down, or its replicas have no leader.
+ */
+export function isTransient(error: unknown): boolean {
+  return /down or inaccessible|not available|no leader|timeout|timed out|INTERNAL_ERROR/i.test(
+    String(error),
+  );
+}
+
 /** Undoes the binding of `attach`. */
 export async function detach(session: Session, name: string): Promise<void> {
-  await session.administer((channel) => channel.queueUnbind(session.bulletin.queue, name, ""));
+  const { bulletin } = session;
+  await session.administer((channel) => channel.queueUnbind(bulletin.queue, ...place(name)));
 }
 
-/** Deletes a queue, whether it is there or not. */
-export async function deleteQueue(session: Session, name: string): Promise<void> {
-  await session.administer((channel) => channel.queueDelete(name));
-}
-
-/** Deletes an exchange, whether it is there or not. */
-export async function deleteExchange(session: Session, name: string): Promise<void> {
-  await session.administer((channel) => channel.exchangeDelete(name));
+/**
+ * Deletes a channel, whether it is there or not, announcing `event`. The queue goes first: who hears of
+ * the end may begin anew at once, and put into it.
+ */
+export async function remove(session: Session, name: string, event: Uint8Array): Promise<void> {
+  const messageId = session.nextId();
+  const [exchange, routingKey] = place(name);
+  try {
+    await session.administer(async (channel, lane) => {
+      await lane.confirm();
+      await Promise.all([
+        channel.queueDelete(name),
+        channel.basicPublish(exchange, routingKey, event, { messageId }),
+        exchange === sharedExchange
+          ? channel.queueUnbind(session.bulletin.queue, exchange, routingKey)
+          : channel.exchangeDelete(name),
+      ]);
+    });
+  } catch (error) {
+    if (!isMissing(error)) throw error; // else it is the exchange, and the queue was deleted before
+  }
 }
 
 /** How many messages are ready in a queue; undefined if there is no such queue. */
@@ -87,7 +131,7 @@ export async function depth(session: Session, name: string): Promise<number | un
     );
     return queue.messageCount;
   } catch (error) {
-    if (replyCode(error) === notFound) return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }
@@ -97,16 +141,16 @@ export async function announce(
   session: Session,
   name: string,
   event: Uint8Array,
-  messageId: string,
 ): Promise<boolean> {
+  const messageId = session.nextId();
   try {
     await session.administer(async (channel, lane) => {
       await lane.confirm();
-      await channel.basicPublish(name, "", event, { messageId });
+      await channel.basicPublish(...place(name), event, { messageId });
     });
     return true;
   } catch (error) {
-    if (replyCode(error) === notFound) return false;
+    if (isMissing(error)) return false;
     throw error;
   }
 }

@@ -1,10 +1,17 @@
-import { setTimeout as pause } from "node:timers/promises";
 import type { ChannelConnectionError } from "../../errors.ts";
-import type { Features, Link, LinkOptions, Reach, Transport } from "../../transport.ts";
-import { connectFailure } from "./failure.ts";
+import { nextMessageId } from "../../message_id.ts";
+import type { Features, Link, LinkOptions, Reach, Stats, Transport } from "../../transport.ts";
+import { Connector, type Watcher } from "./connector.ts";
 import { AmqpLink } from "./link.ts";
-import { Session } from "./session.ts";
 import { type AmqpUri, parseAmqpUri } from "./uri.ts";
+import type { TlsOptions } from "./wire.ts";
+
+/** What a connection may have beside its URI. */
+export interface AmqpOptions {
+  readonly tls?: TlsOptions;
+  /** Who is told what happens to the connection. */
+  readonly watcher?: Watcher;
+}
 
 /**
  * Channels on RabbitMQ, or any AMQP 0-9-1 broker with its extensions (confirms, basic.nack, consumer
@@ -14,104 +21,40 @@ export class AmqpTransport implements Transport {
   readonly address: string;
   readonly reach: Reach = "network";
   readonly features: Features = { shared: true };
-  readonly #uri: AmqpUri;
-  #session: Session | undefined;
-  #connecting: Promise<Session> | undefined;
-  #trouble: Error = noAnswer;
-  /** Aborted when nothing needs a connection any more. */
-  #atRest = new AbortController();
-  #resting: ReturnType<typeof setTimeout> | undefined;
+  readonly stats: Stats = {
+    puts: 0,
+    confirms: 0,
+    gets: 0,
+    redeliveries: 0,
+    reconnects: 0,
+    outstanding: 0,
+  };
+  readonly #connector: Connector;
 
   /** @throws {ChannelConfigError} for a URI that is none */
-  constructor(uri: string) {
-    this.#uri = parseAmqpUri(uri);
-    this.address = this.#uri.address;
+  constructor(uri: string | AmqpUri, { tls, watcher }: AmqpOptions = {}) {
+    const parsed = typeof uri === "string" ? parseAmqpUri(uri) : uri;
+    this.address = parsed.address;
+    const own = nextMessageId() + ".";
+    this.#connector = new Connector({ uri: parsed, own, ...tls === undefined ? {} : { tls } }, {
+      connected: (session, isAgain) => {
+        if (isAgain) this.stats.reconnects++;
+        watcher?.connected(session, isAgain);
+      },
+      disconnected: (error: ChannelConnectionError) => watcher?.disconnected(error),
+      failed: (error: ChannelConnectionError, pause) => watcher?.failed(error, pause),
+    });
   }
 
   get trouble(): Error | undefined {
-    return this.#isConnected ? undefined : this.#trouble;
-  }
-
-  get #isConnected(): boolean {
-    return this.#session !== undefined && !this.#session.isLost;
+    return this.#connector.trouble;
   }
 
   open(name: string, options: LinkOptions): Promise<Link> {
-    clearTimeout(this.#resting);
-    return AmqpLink.open(name, options, (signal) => this.#connect(options.retryTimeout, signal));
+    return AmqpLink.open(name, options, this.#connector, this.stats);
   }
 
   rest(): void {
-    this.#atRest.abort(new Error("nothing is attached"));
-    this.#atRest = new AbortController();
-    clearTimeout(this.#resting);
-    this.#trouble = noAnswer;
-    const session = this.#session;
-    if (session === undefined || session.isLost) return;
-    this.#resting = setTimeout(() => {
-      if (this.#session === session) this.#session = undefined;
-      session.close();
-    }, linger);
-  }
-
-  /** The live connection, made anew as often as it takes within `retryTimeout` ms. */
-  async #connect(retryTimeout: number, signal: AbortSignal): Promise<Session> {
-    signal.throwIfAborted();
-    const deadline = performance.now() + retryTimeout;
-    for (let attempt = 0;; attempt++) {
-      if (this.#isConnected) return this.#session!;
-      try {
-        return await this.#before(deadline, signal, this.#connecting ??= this.#connectOnce());
-      } catch (error) {
-        const wait = Math.min(50 * 2 ** attempt, 1000) * (0.5 + Math.random() / 2);
-        const isOver = performance.now() + wait > deadline || signal.aborted;
-        if (isOver || !(error as ChannelConnectionError).transient) throw error;
-        await pause(wait, undefined, { signal });
-      }
-    }
-  }
-
-  async #connectOnce(): Promise<Session> {
-    try {
-      this.#session = await Session.connect(this.#uri, this.#atRest.signal);
-      this.#trouble = new Error("the connection was lost");
-      return this.#session;
-    } catch (error) {
-      this.#trouble = error as Error;
-      throw error;
-    } finally {
-      this.#connecting = undefined;
-    }
-  }
-
-  /** The attempt's end, which others may share, or this caller's. */
-  async #before(
-    deadline: number,
-    signal: AbortSignal,
-    attempt: Promise<Session>,
-  ): Promise<Session> {
-    const stop = new AbortController();
-    const wait = Math.min(Math.max(deadline - performance.now(), leastAttempt), 2 ** 31 - 1);
-    const over = pause(wait, undefined, { signal: AbortSignal.any([signal, stop.signal]) })
-      .then(() => {
-        throw connectFailure(new Error(`no answer within ${Math.round(wait)} ms`), this.#uri);
-      });
-    try {
-      return await Promise.race([attempt, over]);
-    } finally {
-      over.catch(() => {});
-      stop.abort();
-    }
+    this.#connector.rest();
   }
 }
-
-const noAnswer = new Error("there has been no answer yet");
-
-/** Milliseconds that an attempt is given at least. */
-const leastAttempt = 1000;
-
-/**
- * Milliseconds for which a connection outlasts its last use, so that a program that makes one
- * short-lived channel after the other keeps it.
- */
-const linger = 20;

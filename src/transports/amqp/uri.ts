@@ -1,9 +1,17 @@
 import { ChannelConfigError } from "../../errors.ts";
 import { withoutCredentials } from "../../credentials.ts";
 
+/** Where a broker listens. */
+export interface Endpoint {
+  /** A name or an IP address; an IPv6 address without its brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
 /** What an AMQP URI says, decoded, defaults filled in. */
 export interface AmqpUri {
   readonly tls: boolean;
+  readonly endpoints: readonly Endpoint[];
   /** A name or an IP address; an IPv6 address without its brackets. */
   readonly host: string;
   readonly port: number;
@@ -74,6 +82,7 @@ export function parseAmqpUri(uri: string): AmqpUri {
   const shownHost = host.includes(":") ? `[${host}]` : host;
   return {
     tls,
+    endpoints: [{ host, port }],
     host,
     port,
     vhost,

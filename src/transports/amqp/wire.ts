@@ -1,7 +1,18 @@
 import { type AMQPBaseClient, AMQPClient } from "@cloudamqp/amqp-client";
 import { clearInterval, setImmediate, setInterval } from "node:timers";
 import process from "node:process";
-import type { AmqpUri } from "./uri.ts";
+import { hostname } from "../../environment.ts";
+import type { Outlet } from "./frames.ts";
+import type { Tether } from "./lifeline.ts";
+import type { AmqpUri, Endpoint } from "./uri.ts";
+
+/** What TLS uses beside its defaults, in PEM; as node:tls has it. */
+export interface TlsOptions {
+  readonly ca?: string | string[];
+  readonly cert?: string;
+  readonly key?: string;
+  readonly servername?: string;
+}
 
 type Socket = NonNullable<AMQPClient["socket"]>;
 
@@ -13,21 +24,28 @@ type Socket = NonNullable<AMQPClient["socket"]>;
  * - the process may exit while nobody holds the connection, yet not before all is written;
  * - bytes that are no AMQP end the connection instead of the process.
  */
-export class Wire extends AMQPClient {
+export class Wire extends AMQPClient implements Outlet, Tether {
+  /** Bytes; a frame may be as large. */
+  largestFrame: number = sendFrameMax;
   #batch = new Uint8Array(batchSize);
   #batched = 0;
   readonly #lastWork: (() => void)[] = [];
   #turnEnds = false;
   #writing = 0;
-  #holds = 0;
+  /** More than a batch, and not written yet: whoever asked for the room is filling it. */
+  #large: Uint8Array | undefined;
+  #isWanted = true;
   #isReferenced = true;
   #isReleasing = false;
   #isConnected = false;
+  #version: string | undefined;
 
-  constructor(uri: AmqpUri) {
-    super(clientUrl(uri));
+  /** @param tls used with `amqps:` only */
+  constructor(uri: AmqpUri, endpoint: Endpoint, tls: TlsOptions = {}) {
+    super(clientUrl(uri, endpoint), tls);
     // The client leaves the brackets of an IPv6 address in place.
-    Object.assign(this, { host: uri.host });
+    Object.assign(this, { host: endpoint.host });
+    Object.defineProperty(this, "tlsOptions", { enumerable: false }); // there is a key among them
     // It takes an empty password for none.
     Object.defineProperty(this, "password", { value: uri.password, enumerable: false });
     const { bufferPool } = this as unknown as { bufferPool: DataView[] };
@@ -42,11 +60,14 @@ export class Wire extends AMQPClient {
   override async connect(): Promise<AMQPBaseClient> {
     const connecting = super.connect();
     const socket = this.socket!;
-    guard(socket);
+    guard(socket, (chunk) => this.#version = versionIn(chunk));
     socket.setNoDelay(true);
+    this.#isReferenced = true;
+    this.#release();
     await connecting;
     this.#isConnected = true;
-    // The buffers for sending are pooled at this size, one for each message on its way. Smaller
+    this.largestFrame = this.frameMax || receiveFrameMax;
+    // The client's buffers for sending are pooled at this size, and what it sends is small. Smaller
     // frames than negotiated may be sent, and large ones are received all the same.
     this.frameMax = Math.min(this.frameMax || sendFrameMax, sendFrameMax);
     this.#watch(socket);
@@ -69,17 +90,22 @@ export class Wire extends AMQPClient {
     socket.once("close", () => clearInterval(timer));
   }
 
-  /** Keeps the process alive until as many calls of `unhold` have come. */
-  hold(): void {
-    this.#holds++;
-    if (!this.#isReferenced) {
-      this.#isReferenced = true;
-      this.socket?.ref();
-    }
+  /** The broker's version, as it says. */
+  get version(): string | undefined {
+    return this.#version;
   }
 
-  unhold(): void {
-    this.#holds--;
+  /** Keeps the process alive. */
+  ref(): void {
+    this.#isWanted = true;
+    if (this.#isReferenced) return;
+    this.#isReferenced = true;
+    this.socket?.ref();
+  }
+
+  /** Lets the process exit, when all is written. */
+  unref(): void {
+    this.#isWanted = false;
     this.#release();
   }
 
@@ -90,11 +116,11 @@ export class Wire extends AMQPClient {
 
   /** Later, for operations follow each other closely. */
   #release(): void {
-    if (this.#holds > 0 || this.#writing > 0 || !this.#isReferenced || this.#isReleasing) return;
+    if (this.#isWanted || this.#writing > 0 || !this.#isReferenced || this.#isReleasing) return;
     this.#isReleasing = true;
     setImmediate(() => {
       this.#isReleasing = false;
-      if (this.#holds > 0 || this.#writing > 0 || this.#batched > 0 || !this.#isReferenced) return;
+      if (this.#isWanted || this.#writing > 0 || this.#turnEnds || !this.#isReferenced) return;
       this.#isReferenced = false;
       this.socket?.unref();
     });
@@ -105,15 +131,19 @@ export class Wire extends AMQPClient {
       // The client does not expect this before it is connected, and hears of the end otherwise.
       return this.#isConnected ? Promise.reject(new Error("the connection is closed")) : sent;
     }
-    if (this.#batched + bytes.length > batchSize) this.#flush();
-    if (bytes.length > batchSize) {
-      this.#write(bytes);
-    } else {
-      this.#batch.set(bytes, this.#batched);
-      this.#batched += bytes.length;
-      this.#endTurn();
-    }
+    const room = this.reserve(bytes.length);
+    room.bytes.set(bytes, room.at);
     return sent;
+  }
+
+  /** Room for so many bytes, to be filled at once; they leave at the end of this turn. */
+  reserve(size: number): { readonly bytes: Uint8Array; readonly at: number } {
+    if (this.#large !== undefined || this.#batched + size > batchSize) this.#flush();
+    this.#endTurn();
+    if (size > batchSize) return { bytes: this.#large = new Uint8Array(size), at: 0 };
+    const at = this.#batched;
+    this.#batched += size;
+    return { bytes: this.#batch, at };
   }
 
   /** Runs `work`, which may send, at the end of this turn: what it sends leaves with all the rest. */
@@ -136,6 +166,10 @@ export class Wire extends AMQPClient {
   };
 
   #flush(): void {
+    if (this.#large !== undefined) {
+      this.#write(this.#large);
+      this.#large = undefined;
+    }
     if (this.#batched === 0) return;
     const bytes = this.#batch.slice(0, this.#batched);
     this.#batched = 0;
@@ -161,27 +195,33 @@ const sendFrameMax = 8192;
 
 const receiveFrameMax = 128 * 1024;
 
-function clientUrl(uri: AmqpUri): string {
+function clientUrl(uri: AmqpUri, { host, port }: Endpoint): string {
   const url = new URL(`${uri.tls ? "amqps" : "amqp"}://host`);
-  url.host = uri.host.includes(":") ? `[${uri.host}]:${uri.port}` : `${uri.host}:${uri.port}`;
+  url.host = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   url.username = encodeURIComponent(uri.username);
   url.password = encodeURIComponent(uri.password);
   url.pathname = encodeURIComponent(uri.vhost);
   url.searchParams.set("frameMax", String(uri.frameMax ?? receiveFrameMax));
   url.searchParams.set("heartbeat", String(uri.heartbeat ?? 30));
   url.searchParams.set("channelMax", String(uri.channelMax ?? 0));
-  url.searchParams.set("name", uri.name ?? `ChannelTS ${process.pid}`);
+  url.searchParams.set(
+    "name",
+    uri.name ?? ["ChannelTS", hostname(), process.pid].filter(Boolean).join(" "),
+  );
   return url.href;
 }
 
 /** Lets the client read only what may be AMQP, and turns what it throws into the connection's end. */
-function guard(socket: Socket): void {
+function guard(socket: Socket, onFirst: (chunk: Uint8Array) => void): void {
   const [read] = socket.listeners("data") as [(chunk: Uint8Array) => void];
   let begun = false;
   socket.off("data", read);
   socket.on("data", (chunk: Uint8Array) => {
     try {
-      if (!begun) expectAmqp(chunk);
+      if (!begun) {
+        expectAmqp(chunk);
+        onFirst(chunk);
+      }
       begun = true;
       read(chunk);
     } catch (error) {
@@ -200,4 +240,12 @@ function expectAmqp(chunk: Uint8Array): void {
     ? "it speaks another version of AMQP"
     : `it answered ${JSON.stringify(text)}`;
   throw new Error(`not AMQP 0-9-1: ${answer}`);
+}
+
+/** The version in the broker's first frame, connection.start, whose table the client does not pass on. */
+function versionIn(chunk: Uint8Array): string | undefined {
+  return /\x07versionS\0\0\0[\s\S](\d+(?:\.\d+)*)/.exec(
+    String.fromCharCode(...chunk.subarray(0, 4096)),
+  )
+    ?.[1];
 }

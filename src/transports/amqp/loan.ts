@@ -1,0 +1,155 @@
+import type { AMQPMessage } from "@cloudamqp/amqp-client";
+import type { Loan, Message } from "../../transport.ts";
+import { header } from "./frames.ts";
+import type { Lane, Lanes } from "./lanes.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Held } from "./receipts.ts";
+
+/** Who is told what becomes of a loan. */
+export interface LoanKeeper {
+  /** It was taken for good. */
+  accepted(loan: AmqpLoan): void;
+  /** It was kept by its claimant, who has settled it. */
+  unkept(loan: AmqpLoan): void;
+  /** It takes no place in its consumer's window any more. */
+  left(loan: AmqpLoan): void;
+}
+
+/** A message that this process has not settled yet. */
+export class AmqpLoan implements Loan, Held {
+  readonly message: Message;
+  readonly redelivered: boolean;
+  readonly attempts: number;
+  readonly arrived: number = performance.now();
+  /** Stands for the consumer that brought it. */
+  token: object | undefined;
+  /** Whether attempts are counted, so that a release is to be. */
+  counted = false;
+  /** Whether the broker has lent it before. */
+  readonly #wasLent: boolean;
+  #keeper: LoanKeeper;
+  readonly #batch: number;
+  #lane: Lane;
+  #tag: number;
+  #keptIn: Lanes | undefined;
+  /** By which it is put again; there once it was served to who counts. */
+  #outbox: Outbox | undefined;
+  #settled = false;
+
+  /** @param batch how many accepted messages are worth a frame */
+  constructor(
+    message: AMQPMessage,
+    lane: Lane,
+    batch: number,
+    token: object | undefined,
+    keeper: LoanKeeper,
+  ) {
+    const { properties: { contentType = "", messageId, headers }, redelivered } = message;
+    const tried = headers?.[header.attempts];
+    const reason = headers?.[header.reason];
+    const attempts = Number.isSafeInteger(tried) && tried as number > 0 ? tried as number : 0;
+    this.message = {
+      body: message.body ?? new Uint8Array(),
+      contentType,
+      ...messageId === undefined ? {} : { id: messageId },
+      ...attempts === 0 ? {} : { attempts },
+      ...typeof reason === "string" ? { reason } : {},
+    };
+    this.#wasLent = redelivered;
+    this.attempts = attempts + (redelivered ? 2 : 1);
+    this.redelivered = this.attempts > 1 || headers?.[header.republished] === true;
+    this.#lane = lane;
+    this.#tag = message.deliveryTag;
+    this.#batch = batch;
+    this.token = token;
+    this.#keeper = keeper;
+  }
+
+  get isSettled(): boolean {
+    return this.#settled;
+  }
+
+  /** Whether the AMQP channel that brought it is gone: the broker lends the message anew. */
+  get isStale(): boolean {
+    return this.#lane.channel.closed;
+  }
+
+  accept(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#lane.ledger.accept(this.#tag, this.#keptIn === undefined ? this.#batch : Infinity);
+    this.#keeper.accepted(this);
+    if (this.#keptIn !== undefined) this.#keeper.unkept(this);
+    this.#leave();
+  }
+
+  release(counted = false): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    if (this.#keptIn !== undefined) this.#keeper.unkept(this);
+    if (!counted || !this.counted) this.#giveBack();
+    else this.#putAgain(this.#outbox!, this.attempts);
+  }
+
+  /** Takes it as the copy of another message. */
+  drop(): void {
+    this.#settled = true;
+    this.#lane.ledger.accept(this.#tag, this.#batch);
+  }
+
+  /** Its claimant keeps it: its lane stays open until it is settled. */
+  keep(lanes: Lanes): void {
+    this.#keptIn = lanes;
+    this.#lane.users++;
+  }
+
+  /** The broker has lent the message anew, here: this loan goes on with that. */
+  renew(again: AmqpLoan): void {
+    const lanes = this.#keptIn!;
+    const stale = this.#lane;
+    this.#lane = again.#lane;
+    this.#tag = again.#tag;
+    this.#keeper = again.#keeper;
+    this.token = again.token;
+    again.#settled = true;
+    this.keep(lanes);
+    lanes.giveBack(stale);
+  }
+
+  /**
+   * Whether the message was lent to a process that died, as far as the broker tells, and that attempt
+   * was not counted: then it is, by putting the message again. RabbitMQ itself cannot count.
+   */
+  recount(outbox: Outbox): boolean {
+    this.#outbox = outbox;
+    if (!this.#wasLent) return false;
+    this.#settled = true;
+    this.#putAgain(outbox, this.attempts - 1);
+    return true;
+  }
+
+  /** At the end of the queue, with so many attempts behind it; this copy goes when that one is safe. */
+  #putAgain(outbox: Outbox, attempts: number): void {
+    outbox.put({
+      message: { ...this.message, attempts },
+      settled: false,
+      taken: () => {
+        this.#lane.ledger.accept(this.#tag, 0);
+        this.#leave();
+      },
+      reject: () => this.#giveBack(),
+    });
+  }
+
+  #giveBack(): void {
+    this.#lane.ledger.release(this.#tag);
+    this.#leave();
+  }
+
+  #leave(): void {
+    if (this.#keptIn === undefined) return;
+    this.#keeper.left(this);
+    this.#keptIn.giveBack(this.#lane);
+    this.#keptIn = undefined;
+  }
+}

@@ -1,0 +1,195 @@
+import { setTimeout } from "node:timers";
+import type { ChannelError } from "../../errors.ts";
+import type { Message, Offer, Stats } from "../../transport.ts";
+import type { Route } from "./frames.ts";
+import type { Lifeline } from "./lifeline.ts";
+import { Patience } from "./patience.ts";
+import type { Letter, Publisher } from "./publisher.ts";
+
+/** What the outbox does not decide by itself. */
+export interface OutboxOwner {
+  /** The error for a put that has waited too long for a connection. */
+  outage(wasSent: boolean, id: string | undefined): ChannelError;
+  /** The broker returned a message: resolves with the put's error, or with nothing where it is resent. */
+  returned(resend: () => void): Promise<ChannelError | undefined>;
+  /** The error for a message that the broker does not take. */
+  refusal(error: Error): ChannelError;
+}
+
+/**
+ * The puts of one channel that the broker has not confirmed, over all connections.
+ *
+ * Invariants: in the order of the puts, and so they are sent, on each connection anew; what was sent on
+ * an earlier one may arrive twice, and says so. While there is no connection, each loses patience in
+ * time. The process is held alive for each.
+ */
+export class Outbox {
+  readonly #route: Route;
+  readonly #stats: Stats;
+  readonly #lifeline: Lifeline;
+  readonly #retryTimeout: number;
+  readonly #owner: OutboxOwner;
+  readonly #letters = new Map<Offer, OutboxLetter>();
+  readonly #waiting: Patience<OutboxLetter>;
+  #publisher: Publisher | undefined;
+
+  constructor(
+    route: Route,
+    stats: Stats,
+    lifeline: Lifeline,
+    retryTimeout: number,
+    owner: OutboxOwner,
+  ) {
+    this.#route = route;
+    this.#stats = stats;
+    this.#lifeline = lifeline;
+    this.#retryTimeout = retryTimeout;
+    this.#owner = owner;
+    this.#waiting = new Patience(retryTimeout, lifeline, (letter) => {
+      this.#reject(letter, owner.outage(letter.wasSent, letter.message.id));
+    });
+  }
+
+  get size(): number {
+    return this.#letters.size;
+  }
+
+  put(offer: Offer): void {
+    const letter = new OutboxLetter(this.#route, offer, this.#events);
+    this.#letters.set(offer, letter);
+    this.#stats.outstanding++;
+    this.#lifeline.hold();
+    if (this.#publisher === undefined) this.#waiting.add(letter);
+    else this.#send(letter, this.#publisher);
+  }
+
+  /** Whether the message was never sent, and will not be. */
+  withdraw(offer: Offer): boolean {
+    const letter = this.#letters.get(offer);
+    if (letter === undefined || letter.wasSent) return false;
+    this.#publisher?.withdraw(letter);
+    this.#waiting.delete(letter);
+    this.#remove(letter);
+    return true;
+  }
+
+  /** There is a connection: sends all, in order. */
+  open(publisher: Publisher): void {
+    this.#publisher = publisher;
+    this.#waiting.takeAll();
+    for (const letter of [...this.#letters.values()]) {
+      // Its put was given up, and has told that it may have arrived.
+      if (letter.offer.settled) this.#remove(letter);
+      else this.#send(letter, publisher);
+    }
+  }
+
+  /** The connection is lost. */
+  close(): void {
+    this.#publisher = undefined;
+    for (const letter of this.#letters.values()) this.#waiting.add(letter);
+  }
+
+  /** An attempt to connect has failed, and the next is `pause` ms away: too late for some. */
+  expire(pause: number): void {
+    this.#waiting.expire(pause);
+  }
+
+  rejectAll(make: () => ChannelError): void {
+    for (const letter of [...this.#letters.values()]) this.#reject(letter, make());
+  }
+
+  readonly #events: LetterEvents = {
+    confirmed: (letter) => {
+      this.#remove(letter);
+      this.#stats.confirms++;
+      letter.offer.taken();
+    },
+    returned: async (letter) => {
+      letter.publisher = undefined;
+      const error = await this.#owner.returned(() => this.#resend(letter));
+      if (error !== undefined) this.#reject(letter, error);
+    },
+    nacked: (letter) => {
+      letter.publisher = undefined;
+      letter.nackedSince ??= performance.now();
+      if (performance.now() - letter.nackedSince > this.#retryTimeout) {
+        this.#reject(letter, this.#owner.refusal(new Error("it cannot store the message now")));
+      } else {
+        setTimeout(() => this.#resend(letter), nackPause * (0.5 + Math.random()));
+      }
+    },
+    refused: (letter, error) => this.#reject(letter, this.#owner.refusal(error)),
+  };
+
+  #send(letter: OutboxLetter, publisher: Publisher): void {
+    letter.publisher = publisher;
+    publisher.publish(letter);
+  }
+
+  /** Sends a message again, unless that was done on a new connection meanwhile. */
+  #resend(letter: OutboxLetter): void {
+    if (!this.#letters.has(letter.offer) || this.#publisher === undefined) return;
+    if (letter.publisher === this.#publisher) return;
+    if (letter.offer.settled) this.#remove(letter);
+    else this.#send(letter, this.#publisher);
+  }
+
+  #reject(letter: OutboxLetter, error: ChannelError): void {
+    if (!this.#remove(letter)) return;
+    this.#waiting.delete(letter);
+    this.#publisher?.withdraw(letter);
+    letter.offer.reject(error);
+  }
+
+  #remove(letter: OutboxLetter): boolean {
+    if (!this.#letters.delete(letter.offer)) return false;
+    this.#stats.outstanding--;
+    this.#lifeline.unhold();
+    return true;
+  }
+}
+
+interface LetterEvents {
+  confirmed(letter: OutboxLetter): void;
+  returned(letter: OutboxLetter): void;
+  nacked(letter: OutboxLetter): void;
+  refused(letter: OutboxLetter, error: Error): void;
+}
+
+class OutboxLetter implements Letter {
+  readonly route: Route;
+  readonly message: Message;
+  readonly offer: Offer;
+  wasSent = false;
+  /** Who has it to send or to settle. */
+  publisher: Publisher | undefined;
+  nackedSince: number | undefined;
+  readonly #events: LetterEvents;
+
+  constructor(route: Route, offer: Offer, events: LetterEvents) {
+    this.route = route;
+    this.message = offer.message;
+    this.offer = offer;
+    this.#events = events;
+  }
+
+  confirmed(): void {
+    this.#events.confirmed(this);
+  }
+
+  returned(): void {
+    this.#events.returned(this);
+  }
+
+  nacked(): void {
+    this.#events.nacked(this);
+  }
+
+  refused(error: Error): void {
+    this.#events.refused(this, error);
+  }
+}
+
+/** Milliseconds after which a message is sent again that the broker could not store. */
+const nackPause = 100;
