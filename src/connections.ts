@@ -1,8 +1,9 @@
 import { type Attached, Attachment } from "./attachment.ts";
 import { type Settings, settings } from "./config.ts";
+import type { Connection } from "./connection.ts";
 import { withoutCredentials } from "./credentials.ts";
 import { ChannelConfigError, ChannelConnectionError } from "./errors.ts";
-import type { LinkOptions, Reach, Transport } from "./transport.ts";
+import type { ConnectionWatcher, LinkOptions, Reach, Stats, Transport } from "./transport.ts";
 import { parseAmqpUri } from "./transports/amqp/uri.ts";
 import { parseMemoryUri } from "./transports/memory_uri.ts";
 
@@ -11,13 +12,32 @@ interface Scheme {
   readonly reach: Reach;
   /** Throws a ChannelConfigError; two URIs that parse alike share a connection. */
   parse(uri: string): { readonly address: string };
-  load(uri: string): Promise<Transport>;
+  /** Which custom options it takes. */
+  readonly options: readonly string[];
+  load(uri: string, custom?: Custom, watcher?: ConnectionWatcher): Promise<Transport>;
 }
+
+/** What a connection object adds to its URI. */
+export interface Custom {
+  readonly username?: string;
+  readonly password?: string;
+  readonly name?: string;
+  readonly ca?: string | readonly string[];
+  readonly cert?: string;
+  readonly key?: string;
+  readonly servername?: string;
+}
+
+const tlsOptions = ["ca", "cert", "key", "servername"] as const;
 
 const amqp: Scheme = {
   reach: "network",
   parse: parseAmqpUri,
-  load: async (uri) => new (await import("./transports/amqp/transport.ts")).AmqpTransport(uri),
+  options: ["username", "password", "name"],
+  load: async (uri, custom = {}, watcher) => {
+    const { AmqpTransport } = await import("./transports/amqp/transport.ts");
+    return new AmqpTransport(uri, custom, watcher);
+  },
 };
 
 /** Every URI scheme. A new transport is one file or folder, and one line here. */
@@ -25,21 +45,22 @@ const schemes: Readonly<Record<string, Scheme>> = {
   "memory:": {
     reach: "isolate",
     parse: parseMemoryUri,
+    options: [],
     load: async (uri) =>
       new (await import("./transports/memory.ts")).MemoryTransport(parseMemoryUri(uri).address),
   },
   "amqp:": amqp,
-  "amqps:": amqp,
+  "amqps:": { ...amqp, options: [...amqp.options, ...tlsOptions] },
 };
 
-/** How a channel's connection is named: by URI, or by a transport made elsewhere. */
-export type ConnectionOption = string | URL | Transport;
+/** How a channel's connection is named: by URI, by an object of one's own, or by a transport. */
+export type ConnectionOption = string | URL | Connection | Transport;
 
 /**
  * One process's connection to one broker, which all its channels there share. It stays known when
  * nothing uses it, for references may name it; what it costs is given back then.
  */
-export class Connection {
+export class SharedConnection {
   readonly address: string;
   readonly reach: Reach;
   /** Milliseconds; from the configuration file. */
@@ -64,6 +85,11 @@ export class Connection {
   get trouble(): Error | undefined {
     if (this.#transport !== undefined) return this.#transport.trouble;
     return this.reach === "network" ? new Error("there has been no answer yet") : undefined;
+  }
+
+  /** What its transport counts. */
+  get stats(): Readonly<Stats> {
+    return this.#transport?.stats ?? noStats;
   }
 
   /** The open attachment to the channel of this name, with `handle` on it; `signal` gives it up. */
@@ -113,42 +139,98 @@ export class Connection {
   }
 }
 
+const noStats: Readonly<Stats> = {
+  puts: 0,
+  confirms: 0,
+  gets: 0,
+  redeliveries: 0,
+  reconnects: 0,
+  outstanding: 0,
+};
+
 function isTransient(error: unknown): boolean {
   return error instanceof ChannelConnectionError && error.transient;
 }
 
-/** Every connection that this process has configured, by what identifies it. */
-const known = new Map<string | Transport, Connection>();
-let byDefault: Connection | Promise<Connection> | undefined;
+/** What a connection object stands for. */
+const sharedOf = new WeakMap<object, SharedConnection>();
+
+export function setShared(connection: object, shared: SharedConnection): void {
+  sharedOf.set(connection, shared);
+}
+
+/** Every connection object that there is; it goes with the last who uses it. */
+const customs = new Set<WeakRef<SharedConnection>>();
+const collected = new FinalizationRegistry<WeakRef<SharedConnection>>((ref) => customs.delete(ref));
+
+/** Every other connection that this process has configured, by what identifies it. */
+const known = new Map<string | Transport, SharedConnection>();
+let byDefault: SharedConnection | Promise<SharedConnection> | undefined;
 
 /** The connection of this option, or the configured one. Pending only while a configuration file is read. */
 export function connectionFor(
   option: ConnectionOption | undefined,
-): Connection | Promise<Connection> {
+): SharedConnection | Promise<SharedConnection> {
   if (option === undefined) return byDefault ??= configured();
   if (typeof option === "string") return fromUri(option);
   if (option instanceof URL) return fromUri(option.href);
-  if (typeof option?.open === "function") {
-    return remember(option, () => new Connection(option, () => Promise.resolve(option)));
+  const shared = sharedOf.get(option as object);
+  if (shared !== undefined) return shared;
+  if (isTransport(option)) {
+    return remember(option, () => new SharedConnection(option, () => Promise.resolve(option)));
   }
-  throw new ChannelConfigError("the option connection takes a URI, a URL or a transport");
+  throw new ChannelConfigError(
+    "the option connection takes a URI, a URL, a Connection or a transport",
+  );
+}
+
+function isTransport(option: unknown): option is Transport {
+  return typeof (option as Transport | null)?.open === "function";
+}
+
+/** A connection that only those share who are given it. */
+export function customConnection(
+  uri: string,
+  custom: Custom,
+  watcher: ConnectionWatcher,
+  retryTimeout: number | undefined,
+): SharedConnection {
+  const { scheme, parsed } = parse(uri);
+  for (const [name, value] of Object.entries(custom)) {
+    if (value === undefined || scheme.options.includes(name)) continue;
+    const use = (tlsOptions as readonly string[]).includes(name) ? "amqps:" : "amqp: and amqps:";
+    throw new ChannelConfigError(`the option ${name} is for ${use}, not for ${parsed.address}`);
+  }
+  const shared = new SharedConnection(
+    { ...parsed, reach: scheme.reach },
+    () => scheme.load(uri, custom, watcher),
+    retryTimeout,
+  );
+  const ref = new WeakRef(shared);
+  customs.add(ref);
+  collected.register(shared, ref);
+  return shared;
 }
 
 /** The connection that this process has configured for an address, if it has. */
-export function connectionTo(address: string): Connection | undefined {
+export function connectionTo(address: string): SharedConnection | undefined {
   for (const connection of known.values()) {
     if (connection.address === address) return connection;
   }
+  for (const ref of customs) {
+    const connection = ref.deref();
+    if (connection?.address === address) return connection;
+  }
 }
 
-function configured(): Connection | Promise<Connection> {
+function configured(): SharedConnection | Promise<SharedConnection> {
   const found = settings();
   return found instanceof Promise
     ? found.then((settings) => byDefault = fromSettings(settings))
     : fromSettings(found);
 }
 
-function fromSettings({ uri, retryTimeout, source }: Settings): Connection {
+function fromSettings({ uri, retryTimeout, source }: Settings): SharedConnection {
   try {
     return fromUri(uri, retryTimeout);
   } catch (error) {
@@ -171,22 +253,29 @@ function schemeOf(uri: string): Scheme | undefined {
   return Object.hasOwn(schemes, name) ? schemes[name] : undefined;
 }
 
-function fromUri(uri: string, retryTimeout?: number): Connection {
-  const scheme = schemeOf(uri);
-  if (scheme === undefined) {
-    throw new ChannelConfigError(
-      `no transport for ${withoutCredentials(uri)}: a connection begins with one of ` +
-        Object.keys(schemes).join(" "),
-    );
-  }
-  const parsed = scheme.parse(uri);
+function fromUri(uri: string, retryTimeout?: number): SharedConnection {
+  const { scheme, parsed } = parse(uri);
   return remember(
     JSON.stringify(parsed),
-    () => new Connection({ ...parsed, reach: scheme.reach }, () => scheme.load(uri), retryTimeout),
+    () =>
+      new SharedConnection(
+        { ...parsed, reach: scheme.reach },
+        () => scheme.load(uri),
+        retryTimeout,
+      ),
   );
 }
 
-function remember(identity: string | Transport, make: () => Connection): Connection {
+function parse(uri: string): { scheme: Scheme; parsed: { readonly address: string } } {
+  const scheme = schemeOf(uri);
+  if (scheme !== undefined) return { scheme, parsed: scheme.parse(uri) };
+  throw new ChannelConfigError(
+    `no transport for ${withoutCredentials(uri)}: a connection begins with one of ` +
+      Object.keys(schemes).join(" "),
+  );
+}
+
+function remember(identity: string | Transport, make: () => SharedConnection): SharedConnection {
   let connection = known.get(identity);
   if (connection === undefined) known.set(identity, connection = make());
   return connection;

@@ -1,5 +1,5 @@
 import { type Attached, type Attachment, closeAllEvent } from "./attachment.ts";
-import type { Connection } from "./connections.ts";
+import type { SharedConnection } from "./connections.ts";
 import { Delivery } from "./delivery.ts";
 import type { Encoding } from "./encoding.ts";
 import {
@@ -27,7 +27,7 @@ import { closeTimeout, within } from "./within.ts";
 /** What a handle is made from. */
 export interface HandleOptions {
   readonly name: string;
-  readonly connection: Connection | Promise<Connection>;
+  readonly connection: SharedConnection | Promise<SharedConnection>;
   /** How values are written. */
   readonly encoding: Encoding;
   /** Whether errors are sent with their stack. */
@@ -55,7 +55,7 @@ export interface HandleOptions {
  */
 export class Handle implements Attached {
   readonly name: string;
-  connection: Connection | Promise<Connection>;
+  connection: SharedConnection | Promise<SharedConnection>;
   readonly #options: HandleOptions;
   #attachment: Attachment | undefined;
   #attaching: Promise<Attachment> | undefined;

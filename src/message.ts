@@ -1,5 +1,5 @@
 import * as cbor from "./codec/mod.ts";
-import type { Connection } from "./connections.ts";
+import type { SharedConnection } from "./connections.ts";
 import type { Encoding } from "./encoding.ts";
 import { ChannelDecodeError, ChannelReferenceError } from "./errors.ts";
 import type { Handle } from "./handle.ts";
@@ -37,8 +37,8 @@ interface Format<W> {
    * @param owned whether the value may be made of the bytes
    */
   decode(bytes: Uint8Array, open: (written: W) => unknown, owned: boolean): unknown;
-  write(target: Reference, carrier: Connection): W;
-  read(written: W, carrier: Connection): Reference;
+  write(target: Reference, carrier: SharedConnection): W;
+  read(written: W, carrier: SharedConnection): Reference;
   /** What stands for the channel of this number in a copy that does not travel. */
   mark(place: number): W;
   placeOf(mark: W): number;
@@ -111,7 +111,7 @@ function packNow(value: unknown, carrier: Handle): Parcel {
   return { message: { body, contentType: format.contentType, id: nextMessageId() }, carried };
 }
 
-function configured(handle: Handle): Connection {
+function configured(handle: Handle): SharedConnection {
   if (handle.connection instanceof Promise) throw unconfigured;
   return handle.connection;
 }
@@ -138,7 +138,7 @@ async function packLater(value: unknown, carrier: Handle): Promise<Parcel> {
  */
 export function unpack(
   message: Message,
-  via: Connection,
+  via: SharedConnection,
   open: (reference: Reference) => object,
   owned: boolean,
 ): unknown {

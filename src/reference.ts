@@ -1,4 +1,4 @@
-import { addressOf, type Connection, connectionTo } from "./connections.ts";
+import { addressOf, connectionTo, type SharedConnection } from "./connections.ts";
 import { defaultEncoding, type Encoding, isEncoding } from "./encoding.ts";
 import { ChannelReferenceError } from "./errors.ts";
 import type { Members } from "./json/mod.ts";
@@ -12,7 +12,7 @@ import type { Reach } from "./transport.ts";
  */
 export interface Reference {
   readonly name: string;
-  readonly connection: Connection;
+  readonly connection: SharedConnection;
   /** What is written into the channel, so that its readers can read it. */
   readonly encoding: Encoding;
 }
@@ -21,7 +21,7 @@ export interface Reference {
 export const referenceType = "Channel";
 
 /** How `target` is written into a CBOR value that `carrier` carries: the items after the type. */
-export function writeReference(target: Reference, carrier: Connection): readonly unknown[] {
+export function writeReference(target: Reference, carrier: SharedConnection): readonly unknown[] {
   const { name, connection, encoding } = target;
   const address = isSameBroker(connection, carrier) ? undefined : connection.address;
   checkSent(target, carrier);
@@ -30,7 +30,7 @@ export function writeReference(target: Reference, carrier: Connection): readonly
 }
 
 /** What a reference that `carrier` brought means here. The message is untrusted: it adds no connection. */
-export function readReference(args: readonly unknown[], carrier: Connection): Reference {
+export function readReference(args: readonly unknown[], carrier: SharedConnection): Reference {
   const [name, address, encoding = defaultEncoding] = args;
   if (args.length > 3 || !isEncoding(encoding)) {
     throw new ChannelReferenceError("a channel reference has surplus items");
@@ -61,7 +61,7 @@ const rabbitConnection = "RabbitConnection";
  * How `target` is written into a JSON value that `carrier` carries: as ChannelPy does, which needs
  * every member and always a URI. How long to try is left to the receiver.
  */
-export function writeJsonReference(target: Reference, carrier: Connection): Members {
+export function writeJsonReference(target: Reference, carrier: SharedConnection): Members {
   checkSent(target, carrier);
   return {
     name: target.name,
@@ -76,7 +76,7 @@ export function writeJsonReference(target: Reference, carrier: Connection): Memb
  * broker, mostly the one that carried it: it counts only where this process has configured it, too.
  * Whoever writes references in JSON reads JSON.
  */
-export function readJsonReference(members: Members, carrier: Connection): Reference {
+export function readJsonReference(members: Members, carrier: SharedConnection): Reference {
   const { name, connection_type: type, connection_args: args } = members;
   checkReceivedName(name);
   if (type !== rabbitConnection && type !== undefined && type !== null) {
@@ -105,7 +105,7 @@ function uriIn(args: unknown, name: string): string | undefined {
   );
 }
 
-function ofUri(uri: string | undefined, carrier: Connection): Connection {
+function ofUri(uri: string | undefined, carrier: SharedConnection): SharedConnection {
   if (uri === undefined) return carrier;
   const address = addressOf(uri) ?? uri;
   return address === carrier.address ? carrier : connectionTo(address) ?? carrier;
@@ -119,7 +119,7 @@ function checkReceivedName(name: unknown): asserts name is string {
   }
 }
 
-function checkSent({ name, connection }: Reference, carrier: Connection): void {
+function checkSent({ name, connection }: Reference, carrier: SharedConnection): void {
   if (distance[connection.reach] >= distance[carrier.reach]) return;
   throw new ChannelReferenceError(
     `channel ${name} on ${connection.address} reaches one ${connection.reach} only and cannot ` +
@@ -127,7 +127,7 @@ function checkSent({ name, connection }: Reference, carrier: Connection): void {
   );
 }
 
-function checkReceived({ name, connection }: Reference, carrier: Connection): void {
+function checkReceived({ name, connection }: Reference, carrier: SharedConnection): void {
   if (distance[connection.reach] >= distance[carrier.reach]) return;
   throw new ChannelReferenceError(
     `a reference to channel ${name} came through ${carrier.address}, yet names ` +
@@ -136,7 +136,7 @@ function checkReceived({ name, connection }: Reference, carrier: Connection): vo
 }
 
 /** Connections of several users of one broker have one address; memories may be several all the same. */
-function isSameBroker(a: Connection, b: Connection): boolean {
+function isSameBroker(a: SharedConnection, b: SharedConnection): boolean {
   return a === b || a.address === b.address && a.reach !== "isolate";
 }
 

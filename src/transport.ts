@@ -161,6 +161,18 @@ export interface Stats {
   outstanding: number;
 }
 
+/** Who is told what happens to a transport's connection. */
+export interface ConnectionWatcher {
+  /** It is there, for the first time or after a loss. */
+  connected(isAgain: boolean): void;
+  /** It is lost, and being made again. */
+  disconnected(error: Error): void;
+  /** An attempt has failed; the next is `pause` ms away, or there is none (`Infinity`). */
+  failed(error: Error, pause: number): void;
+  /** The broker takes no messages for this reason, or takes them again. */
+  blocked(reason: string | undefined): void;
+}
+
 /** What carries channels: memory, a file, a broker. */
 export interface Transport {
   /** Canonical and without credentials: what references carry. */

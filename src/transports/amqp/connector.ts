@@ -1,5 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { ChannelConnectionError } from "../../errors.ts";
+import type { ConnectionWatcher } from "../../transport.ts";
 import { Lifeline } from "./lifeline.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
@@ -14,13 +15,6 @@ export interface Seeker {
   failed(error: ChannelConnectionError, pause: number): void;
 }
 
-/** Who is told what happens to the connection. */
-export interface Watcher {
-  connected(session: Session, isAgain: boolean): void;
-  disconnected(error: ChannelConnectionError): void;
-  failed(error: ChannelConnectionError, pause: number): void;
-}
-
 /**
  * Keeps the one connection to a broker, and makes it anew as long as somebody wants one: from endpoint
  * to endpoint in turn, and after each round with a pause, which grows and varies, so that a thousand
@@ -32,7 +26,7 @@ export interface Watcher {
 export class Connector {
   readonly lifeline: Lifeline = new Lifeline();
   readonly #options: SessionOptions;
-  readonly #watcher: Watcher;
+  readonly #watcher: ConnectionWatcher;
   readonly #seekers = new Set<Seeker>();
   #session: Session | undefined;
   #wasConnected = false;
@@ -46,7 +40,7 @@ export class Connector {
   #atRest = new AbortController();
   #resting: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: Omit<SessionOptions, "lifeline">, watcher: Watcher) {
+  constructor(options: Omit<SessionOptions, "lifeline">, watcher: ConnectionWatcher) {
     this.#options = { ...options, lifeline: this.lifeline };
     this.#watcher = watcher;
   }
@@ -160,7 +154,8 @@ export class Connector {
       this.#next = (this.#next + 1) % this.#options.uri.endpoints.length;
       this.#watcher.disconnected(session.lossError("connection"));
     });
-    this.#watcher.connected(session, isAgain);
+    session.onBlocked = (reason) => this.#watcher.blocked(reason);
+    this.#watcher.connected(isAgain);
     const seekers = [...this.#seekers];
     this.#seekers.clear();
     for (const seeker of seekers) seeker.connected(session);

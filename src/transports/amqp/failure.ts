@@ -46,7 +46,9 @@ export function outage(
   action: string,
   { address, trouble }: { readonly address: string; readonly trouble: Error | undefined },
 ): ChannelConnectionError {
-  const reason = trouble?.message ?? "the channel cannot be attached to now";
+  const reason = trouble instanceof ChannelConnectionError
+    ? trouble.message
+    : `cannot connect to ${address}: ${trouble?.message ?? "the channel is not available now"}`;
   return new ChannelConnectionError(`${action}: ${reason}`, { address, cause: trouble });
 }
 

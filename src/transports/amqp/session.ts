@@ -33,6 +33,8 @@ export class Session {
   #ids = 0;
   readonly #onLost = new Set<() => void>();
   #loss: Error | undefined;
+  /** Told why the broker takes no messages, or that it does again. */
+  onBlocked: (reason: string | undefined) => void = () => {};
 
   private constructor(
     { uri, lifeline, own }: SessionOptions,
@@ -48,7 +50,11 @@ export class Session {
     this.bulletin = bulletin;
     this.lanes = new Lanes(wire);
     wire.ondisconnect = (error) => this.#lose(error ?? new Error("the broker closed it"));
-    wire.onunblocked = () => publisher.resume();
+    wire.onblocked = (reason) => this.onBlocked(reason);
+    wire.onunblocked = () => {
+      this.onBlocked(undefined);
+      publisher.resume();
+    };
     publisher.onLost = bulletin.onLost = (reason) => {
       this.#lose(new Error(reason));
       wire.destroy();
@@ -102,11 +108,6 @@ export class Session {
   /** Why the connection was lost. */
   get loss(): Error | undefined {
     return this.#loss;
-  }
-
-  /** Whether the broker takes no messages at the moment, as when its memory is short. */
-  get blocked(): string | undefined {
-    return this.#wire.blocked;
   }
 
   /** The version that the broker gives, such as `3.10.8`. */

@@ -1,16 +1,23 @@
-import type { ChannelConnectionError } from "../../errors.ts";
 import { nextMessageId } from "../../message_id.ts";
-import type { Features, Link, LinkOptions, Reach, Stats, Transport } from "../../transport.ts";
-import { Connector, type Watcher } from "./connector.ts";
+import type {
+  ConnectionWatcher,
+  Features,
+  Link,
+  LinkOptions,
+  Reach,
+  Stats,
+  Transport,
+} from "../../transport.ts";
+import { Connector } from "./connector.ts";
 import { AmqpLink } from "./link.ts";
-import { type AmqpUri, parseAmqpUri } from "./uri.ts";
+import { parseAmqpUri } from "./uri.ts";
 import type { TlsOptions } from "./wire.ts";
 
 /** What a connection may have beside its URI. */
-export interface AmqpOptions {
-  readonly tls?: TlsOptions;
-  /** Who is told what happens to the connection. */
-  readonly watcher?: Watcher;
+export interface AmqpOptions extends TlsOptions {
+  readonly username?: string;
+  readonly password?: string;
+  readonly name?: string;
 }
 
 /**
@@ -32,17 +39,25 @@ export class AmqpTransport implements Transport {
   readonly #connector: Connector;
 
   /** @throws {ChannelConfigError} for a URI that is none */
-  constructor(uri: string | AmqpUri, { tls, watcher }: AmqpOptions = {}) {
-    const parsed = typeof uri === "string" ? parseAmqpUri(uri) : uri;
+  constructor(uri: string, custom: AmqpOptions = {}, watcher?: ConnectionWatcher) {
+    const parsed = parseAmqpUri(uri);
+    const { username = parsed.username, password = parsed.password, name = parsed.name } = custom;
+    const { ca, cert, key, servername } = custom;
     this.address = parsed.address;
-    const own = nextMessageId() + ".";
-    this.#connector = new Connector({ uri: parsed, own, ...tls === undefined ? {} : { tls } }, {
-      connected: (session, isAgain) => {
+    this.#connector = new Connector({
+      uri: { ...parsed, username, password, ...name === undefined ? {} : { name } },
+      tls: Object.fromEntries(
+        Object.entries({ ca, cert, key, servername }).filter(([, value]) => value !== undefined),
+      ),
+      own: nextMessageId() + ".",
+    }, {
+      connected: (isAgain) => {
         if (isAgain) this.stats.reconnects++;
-        watcher?.connected(session, isAgain);
+        watcher?.connected(isAgain);
       },
-      disconnected: (error: ChannelConnectionError) => watcher?.disconnected(error),
-      failed: (error: ChannelConnectionError, pause) => watcher?.failed(error, pause),
+      disconnected: (error) => watcher?.disconnected(error),
+      failed: (error, pause) => watcher?.failed(error, pause),
+      blocked: (reason) => watcher?.blocked(reason),
     });
   }
 

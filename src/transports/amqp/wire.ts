@@ -8,7 +8,7 @@ import type { AmqpUri, Endpoint } from "./uri.ts";
 
 /** What TLS uses beside its defaults, in PEM; as node:tls has it. */
 export interface TlsOptions {
-  readonly ca?: string | string[];
+  readonly ca?: string | readonly string[];
   readonly cert?: string;
   readonly key?: string;
   readonly servername?: string;
@@ -42,7 +42,7 @@ export class Wire extends AMQPClient implements Outlet, Tether {
 
   /** @param tls used with `amqps:` only */
   constructor(uri: AmqpUri, endpoint: Endpoint, tls: TlsOptions = {}) {
-    super(clientUrl(uri, endpoint), tls);
+    super(clientUrl(uri, endpoint), tls as ConstructorParameters<typeof AMQPClient>[1]);
     // The client leaves the brackets of an IPv6 address in place.
     Object.assign(this, { host: endpoint.host });
     Object.defineProperty(this, "tlsOptions", { enumerable: false }); // there is a key among them
@@ -244,8 +244,6 @@ function expectAmqp(chunk: Uint8Array): void {
 
 /** The version in the broker's first frame, connection.start, whose table the client does not pass on. */
 function versionIn(chunk: Uint8Array): string | undefined {
-  return /\x07versionS\0\0\0[\s\S](\d+(?:\.\d+)*)/.exec(
-    String.fromCharCode(...chunk.subarray(0, 4096)),
-  )
-    ?.[1];
+  const text = String.fromCharCode(...chunk.subarray(0, 4096));
+  return /versionS[^]{4}(\d+(?:\.\d+)*)/.exec(text)?.[1]; // name, type of value, length, value
 }
