@@ -87,7 +87,8 @@ export class AmqpLoan implements Loan, Held {
     if (this.#settled) return;
     this.#settled = true;
     if (this.#keptIn !== undefined) this.#keeper.unkept(this);
-    if (!counted || !this.counted) this.#giveBack();
+    // What is stale, the broker has given back itself.
+    if (!counted || !this.counted || this.isStale) this.#giveBack();
     else this.#putAgain(this.#outbox!, this.attempts);
   }
 
@@ -130,9 +131,12 @@ export class AmqpLoan implements Loan, Held {
 
   /** At the end of the queue, with so many attempts behind it; this copy goes when that one is safe. */
   #putAgain(outbox: Outbox, attempts: number): void {
+    const isStale = () => this.isStale;
     outbox.put({
       message: { ...this.message, attempts },
-      settled: false,
+      get settled() {
+        return isStale(); // then the broker lends this copy anew, and it is counted again
+      },
       taken: () => {
         this.#lane.ledger.accept(this.#tag, 0);
         this.#leave();

@@ -45,5 +45,5 @@ export class Receipts<L extends Held> {
   }
 }
 
-/** At least so many are remembered: more than one connection has on its way. */
-const generation = 8192;
+/** At least so many are remembered, and twice as many at most: as many as a publisher has on its way. */
+const generation = 2048;

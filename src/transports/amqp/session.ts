@@ -1,4 +1,5 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
+import { clearTimeout, setTimeout } from "node:timers";
 import type { ChannelConnectionError } from "../../errors.ts";
 import { closeTimeout, within } from "../../within.ts";
 import { Bulletin } from "./bulletin.ts";
@@ -74,6 +75,7 @@ export class Session {
     let giveUp: (error: Error) => void;
     const givenUp = new Promise<never>((_, reject) => giveUp = reject);
     const timer = setTimeout(() => giveUp(new Error(`no answer within ${timeout} ms`)), timeout);
+    timer.unref(); // the socket keeps the process alive, where somebody waits for it
     const onAbort = () => giveUp(signal.reason);
     signal.addEventListener("abort", onAbort);
     if (signal.aborted) onAbort();

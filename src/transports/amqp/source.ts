@@ -107,7 +107,7 @@ export class Source {
   tryTake(counted: boolean): Promise<Loan | undefined> {
     const loan = this.#unbuffer(counted);
     if (loan !== undefined || this.#claims.size > 0) {
-      return Promise.resolve(loan && this.#lend(loan));
+      return Promise.resolve(loan && this.#lendKept(loan, counted));
     }
     return new Promise((resolve, reject) => {
       this.#asks.push({ counted, resolve, reject });
@@ -208,7 +208,7 @@ export class Source {
     }
     const ask = this.#asks.shift();
     if (ask === undefined) loan?.release();
-    else ask.resolve(loan && this.#lend(loan));
+    else ask.resolve(loan && this.#lendKept(loan, ask.counted));
     this.#lastNeeded = performance.now();
   }
 
@@ -330,6 +330,13 @@ export class Source {
   #lend(loan: AmqpLoan): AmqpLoan {
     if (loan.redelivered) this.#stats.redeliveries++;
     return loan;
+  }
+
+  /** To who may settle it later than at once. */
+  #lendKept(loan: AmqpLoan, counted: boolean): AmqpLoan {
+    loan.counted = counted;
+    this.#keep(loan);
+    return this.#lend(loan);
   }
 
   /** Its claimant has not settled the loan yet, and its lane must stay open until then. */
