@@ -25,13 +25,16 @@ export function withoutCredentials(uri: string): string {
   if (encodedAt >= 0) return hideSecrets(`${prefix}***${rest.slice(encodedAt)}`);
 
   const colon = authority.indexOf(":");
-  if (prefix !== "" && colon >= 0 && !authority.startsWith("[")) {
-    const port = authority.slice(colon + 1);
-    if (!/^\d*$/.test(port) || Number(port) > 65535) {
-      return `${prefix}${authority.slice(0, colon)}:***`;
-    }
+  if (prefix !== "" && colon >= 0 && !authority.split(",").every(isHostAndPort)) {
+    return `${prefix}${authority.slice(0, colon)}:***`;
   }
   return hideSecrets(uri);
+}
+
+function isHostAndPort(text: string): boolean {
+  const colon = text.startsWith("[") ? -1 : text.indexOf(":");
+  const port = text.slice(colon + 1);
+  return colon < 0 || (/^\d*$/.test(port) && Number(port) <= 65535);
 }
 
 function hideSecrets(uri: string): string {

@@ -67,7 +67,8 @@ export function writeJsonReference(target: Reference, carrier: SharedConnection)
     name: target.name,
     connection_type: rabbitConnection,
     retry_timeout: null,
-    connection_args: { uri: target.connection.address },
+    // ChannelPy knows no lists of nodes.
+    connection_args: { uri: target.connection.address.replace(/,[^/]*/, "") },
   };
 }
 

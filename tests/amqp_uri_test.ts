@@ -3,16 +3,23 @@ import { inspect } from "node:util";
 import { ChannelConfigError } from "../src/errors.ts";
 import { parseAmqpUri } from "../src/transports/amqp/uri.ts";
 
-const canonicalAddress = (uri: string) => parseAmqpUri(uri).address;
+const canonicalAddress = (uri: string) => single(uri).address;
 
 function rejection(uri: string): ChannelConfigError {
   try {
-    parseAmqpUri(uri);
+    single(uri);
   } catch (error) {
     assert.ok(error instanceof ChannelConfigError, inspect(error));
     return error;
   }
   assert.fail(`${uri} was accepted`);
+}
+
+/** A URI of one host. */
+function single(uri: string) {
+  const { endpoints: [endpoint, ...others], ...rest } = parseAmqpUri(uri);
+  assert.equal(others.length, 0);
+  return { ...rest, ...endpoint! };
 }
 
 const GUEST = { tls: false, username: "guest", password: "guest", vhost: "/", port: 5672 };
@@ -22,18 +29,18 @@ Deno.test("an AMQP URI of a host alone gets every default", () => {
   for (
     const uri of ["amqp://host", "amqp://host/", "AMQP://HOST", "amqp://host:", "amqp://host?"]
   ) {
-    assert.deepEqual(parseAmqpUri(uri), expected, uri);
+    assert.deepEqual(single(uri), expected, uri);
   }
 });
 
 Deno.test("amqps means TLS and port 5671", () => {
-  const { tls, port, address } = parseAmqpUri("amqps://host");
+  const { tls, port, address } = single("amqps://host");
   assert.deepEqual({ tls, port, address }, {
     tls: true,
     port: 5671,
     address: "amqps://host:5671/%2F",
   });
-  assert.equal(parseAmqpUri("amqps://host:5672").port, 5672);
+  assert.equal(single("amqps://host:5672").port, 5672);
 });
 
 // The list of the specification's appendix A, without those that name no host.
@@ -48,7 +55,7 @@ for (
   ] as const
 ) {
   Deno.test(`the specification's ${uri} is parsed as the specification says`, () => {
-    const parsed = parseAmqpUri(uri);
+    const parsed = single(uri);
     assert.deepEqual(
       [parsed.username, parsed.password, parsed.host, parsed.port, parsed.vhost],
       [username, password, host, port, vhost],
@@ -57,19 +64,19 @@ for (
 }
 
 Deno.test("a user name without a password has the password guest, and an empty one stays empty", () => {
-  assert.equal(parseAmqpUri("amqp://bob@host").username, "bob");
-  assert.equal(parseAmqpUri("amqp://bob@host").password, "guest");
-  assert.equal(parseAmqpUri("amqp://bob:@host").password, "");
-  assert.equal(parseAmqpUri("amqp://:@host").username, "");
+  assert.equal(single("amqp://bob@host").username, "bob");
+  assert.equal(single("amqp://bob@host").password, "guest");
+  assert.equal(single("amqp://bob:@host").password, "");
+  assert.equal(single("amqp://:@host").username, "");
 });
 
 Deno.test("only the first colon parts the user name from the password", () => {
-  const { username, password } = parseAmqpUri("amqp://a%3Ab:c:d%40%2F%3F%23é@host");
+  const { username, password } = single("amqp://a%3Ab:c:d%40%2F%3F%23é@host");
   assert.deepEqual([username, password], ["a:b", "c:d@/?#é"]);
 });
 
 Deno.test("an IPv6 address loses its brackets in the host and keeps them in the address", () => {
-  const { host, port, address } = parseAmqpUri("amqp://[2001:DB8:0:0:0:0:0:1]:5673/v");
+  const { host, port, address } = single("amqp://[2001:DB8:0:0:0:0:0:1]:5673/v");
   assert.deepEqual([host, port, address], [
     "2001:db8::1",
     5673,
@@ -79,18 +86,18 @@ Deno.test("an IPv6 address loses its brackets in the host and keeps them in the 
 
 Deno.test("names that URL would take for numbers, and names with underscores, stay as they are", () => {
   for (const host of ["rabbit.1", "0x7f.1", "my_rabbit-1", "192.168.35.10", "rabbit."]) {
-    assert.equal(parseAmqpUri(`amqp://${host}`).host, host);
+    assert.equal(single(`amqp://${host}`).host, host);
   }
 });
 
 Deno.test("a host of other letters becomes what a resolver understands", () => {
-  assert.equal(parseAmqpUri("amqp://Größe.example").host, "xn--gre-6ka8i.example");
-  assert.equal(parseAmqpUri("amqp://Gr%C3%B6%C3%9Fe.example").host, "xn--gre-6ka8i.example");
+  assert.equal(single("amqp://Größe.example").host, "xn--gre-6ka8i.example");
+  assert.equal(single("amqp://Gr%C3%B6%C3%9Fe.example").host, "xn--gre-6ka8i.example");
 });
 
 Deno.test("a virtual host is decoded, and never taken for a path", () => {
   for (const [path, vhost] of [["a%20b", "a b"], ["+", "+"], ["..", ".."], ["%C3%A9", "é"]]) {
-    assert.equal(parseAmqpUri(`amqp://host/${path}`).vhost, vhost);
+    assert.equal(single(`amqp://host/${path}`).vhost, vhost);
   }
 });
 
@@ -115,12 +122,12 @@ Deno.test("an address is its own address", () => {
 Deno.test("the query sets the heartbeat, the limits and the connection's name", () => {
   const expected = { heartbeat: 30, frameMax: 131072, channelMax: 2047, name: "my app+é" };
   for (const [frame, channel] of [["frame_max", "channel_max"], ["frameMax", "channelMax"]]) {
-    const { heartbeat, frameMax, channelMax, name } = parseAmqpUri(
+    const { heartbeat, frameMax, channelMax, name } = single(
       `amqp://host?heartbeat=30&${frame}=131072&${channel}=2047&name=my+app%2B%C3%A9`,
     );
     assert.deepEqual({ heartbeat, frameMax, channelMax, name }, expected);
   }
-  assert.equal(parseAmqpUri("amqp://host?heartbeat=0").heartbeat, 0);
+  assert.equal(single("amqp://host?heartbeat=0").heartbeat, 0);
 });
 
 for (
@@ -148,7 +155,6 @@ for (
     ["amqp://ho%2Fst", /bad host/],
     ["amqp://ho%40st", /bad host/],
     ["amqp://ho\\st", /bad host/],
-    ["amqp://a,b", /bad host/],
     ["amqp://ho st", /space.* expected it percent-encoded/],
     ["amqp://host\n", /space.* expected it percent-encoded/],
     ["amqp://host/\u0000", /space.* expected it percent-encoded/],
@@ -226,4 +232,37 @@ Deno.test("a refusal shows the rest of the URI", () => {
     rejection("amqp://u:p@host:x/v").message,
     /^Cannot use the URI amqp:\/\/\*\*\*@host:x\/v: /,
   );
+});
+
+Deno.test("several hosts are a list, in their order, each once, with ports of their own", () => {
+  const { endpoints, address, username, password, vhost } = parseAmqpUri(
+    "amqp://u,1:p,2@A,b:5673,[::1]:5674,a:5672,[fe80::1]/v,w?heartbeat=3",
+  );
+  assert.deepEqual(endpoints, [
+    { host: "a", port: 5672 },
+    { host: "b", port: 5673 },
+    { host: "::1", port: 5674 },
+    { host: "fe80::1", port: 5672 },
+  ]);
+  assert.equal(address, "amqp://a:5672,b:5673,[::1]:5674,[fe80::1]:5672/v%2Cw");
+  assert.deepEqual([username, password, vhost], ["u,1", "p,2", "v,w"]);
+  assert.deepEqual(parseAmqpUri(address).endpoints, endpoints);
+  assert.equal(parseAmqpUri("amqps://a,b").address, "amqps://a:5671,b:5671/%2F");
+});
+
+Deno.test("a bad member of a list is refused, and no password shown", () => {
+  for (
+    const hosts of ["a,", ",a", "a,,b", ",", "a,b:x", "a,b:0", "a:1:2,b", "a,[::1", "a, b", "a,:5"]
+  ) {
+    for (const uri of [`amqp://${hosts}`, `amqp://user:hunter2@${hosts}/v`]) {
+      assert.throws(() => parseAmqpUri(uri), (error) => {
+        assert.ok(error instanceof ChannelConfigError, `${uri}: ${error}`);
+        assert.ok(!inspect(error).includes("hunter2"), inspect(error));
+        return true;
+      }, uri);
+    }
+  }
+  for (const uri of ["amqp://user:hunter2,b", "amqp://a,user:hunter2", "amqp://a:1,hunter2:x:y"]) {
+    assert.throws(() => parseAmqpUri(uri), (error) => !String(error).includes(":hunter2"));
+  }
 });

@@ -1,5 +1,5 @@
 import { ChannelConnectionError, type ChannelError, withMessageId } from "../../errors.ts";
-import type { AmqpUri, Endpoint } from "./uri.ts";
+import { type AmqpUri, type Endpoint, shown } from "./uri.ts";
 
 /** Why a connection could not be made, in words that say what to try. */
 export function connectFailure(
@@ -8,7 +8,7 @@ export function connectFailure(
   endpoint: Endpoint,
 ): ChannelConnectionError {
   const reason = error instanceof Error ? error.message : String(error);
-  const [advice, transient] = explain(reason, uri);
+  const [advice, transient] = explain(reason, uri, endpoint);
   return new ChannelConnectionError(
     `cannot connect to ${uri.address}: ${advice === undefined ? reason : `${advice} (${reason})`}`,
     { address: uri.address, transient, cause: plain(error) },
@@ -90,8 +90,12 @@ function messageOf(error: unknown): string {
 }
 
 /** What to try, and whether waiting is among it. */
-function explain(reason: string, uri: AmqpUri): [advice: string | undefined, transient: boolean] {
-  const here = `${uri.host}:${uri.port}`;
+function explain(
+  reason: string,
+  uri: AmqpUri,
+  endpoint: Endpoint,
+): [advice: string | undefined, transient: boolean] {
+  const here = shown(endpoint);
   if (/\(403\)/.test(reason)) {
     return [`the broker refused user ${uri.username}; check user name and password`, false];
   }
@@ -102,7 +106,7 @@ function explain(reason: string, uri: AmqpUri): [advice: string | undefined, tra
     return [`nothing listens on ${here}; is the broker running?`, true];
   }
   if (/ENOTFOUND|EAI_AGAIN|getaddrinfo|failed to lookup|dns/i.test(reason)) {
-    return [`the host name ${uri.host} is not known`, true];
+    return [`the host name ${endpoint.host} is not known`, true];
   }
   if (/no answer|Connection ended|Socket closed|ECONNRESET/.test(reason)) {
     return [`${here} does not answer as an AMQP broker does; is it one, and ready?`, true];
@@ -117,7 +121,7 @@ function explain(reason: string, uri: AmqpUri): [advice: string | undefined, tra
     return [`${here} does not speak TLS; try amqp://`, false];
   }
   if (uri.tls && /certificate|issuer|self.signed|altname|hostname|CERT_/i.test(reason)) {
-    return [`the broker's certificate is not trusted for ${uri.host}`, false];
+    return [`the broker's certificate is not trusted for ${endpoint.host}`, false];
   }
   if (/^not AMQP/.test(reason)) return [`${here} is no AMQP 0-9-1 broker`, false];
   return [undefined, true];

@@ -11,10 +11,8 @@ export interface Endpoint {
 /** What an AMQP URI says, decoded, defaults filled in. */
 export interface AmqpUri {
   readonly tls: boolean;
+  /** One at least, each once: the nodes of a cluster, in the order in which they are tried. */
   readonly endpoints: readonly Endpoint[];
-  /** A name or an IP address; an IPv6 address without its brackets. */
-  readonly host: string;
-  readonly port: number;
   readonly vhost: string;
   readonly username: string;
   readonly password: string;
@@ -26,7 +24,7 @@ export interface AmqpUri {
   readonly channelMax?: number;
   /** The connection's name, as the broker's management shows it. */
   readonly name?: string;
-  /** Canonical and without credentials: `amqp://host:5672/%2F`. */
+  /** Canonical and without credentials: `amqp://host:5672/%2F`, `amqp://a:5672,b:5672/%2F`. */
   readonly address: string;
 }
 
@@ -64,7 +62,8 @@ type Fail = (problem: string) => never;
 
 /**
  * Parses an AMQP URI as https://www.rabbitmq.com/docs/uri-spec has it; unlike there, an empty path is
- * the virtual host `/`. The parameters are `heartbeat`, `frame_max`, `channel_max` and `name`.
+ * the virtual host `/`, and several hosts may be listed, `amqp://a,b:5673,[::1]/vhost`, each with a port
+ * of its own or the default. The parameters are `heartbeat`, `frame_max`, `channel_max` and `name`.
  *
  * @throws ChannelConfigError that says what is wrong and what is expected, without credentials
  */
@@ -72,31 +71,33 @@ export function parseAmqpUri(uri: string): AmqpUri {
   const fail: Fail = (problem) => {
     throw new ChannelConfigError(`Cannot use the URI ${withoutCredentials(uri)}: ${problem}`);
   };
-  const [scheme, userinfo, hostAndPort, path, query] = split(uri, fail);
+  const [scheme, userinfo, hosts, path, query] = split(uri, fail);
   const tls = scheme.toLowerCase() === "amqps";
-  const { host, port = tls ? 5671 : 5672 } = parseHost(hostAndPort, fail);
+  const endpoints = parseHosts(hosts, tls ? 5671 : 5672, fail);
   const vhost = parseVhost(path, fail);
   const colon = userinfo?.indexOf(":") ?? -1;
   const username = colon < 0 ? userinfo : userinfo?.slice(0, colon);
   const password = colon < 0 ? undefined : userinfo?.slice(colon + 1);
-  const shownHost = host.includes(":") ? `[${host}]` : host;
   return {
     tls,
-    endpoints: [{ host, port }],
-    host,
-    port,
+    endpoints,
     vhost,
     username: decode(username ?? "guest", "user name", fail),
     password: decode(password ?? "guest", "password", fail),
     ...parseQuery(query ?? "", fail),
-    address: `${tls ? "amqps" : "amqp"}://${shownHost}:${port}/${encodeURIComponent(vhost)}`,
+    address: `${tls ? "amqps" : "amqp"}://${endpoints.map(shown)}/${encodeURIComponent(vhost)}`,
   };
+}
+
+/** As a URI has it: `host:5672`. */
+export function shown({ host, port }: Endpoint): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 type Parts = [
   scheme: string,
   userinfo: string | undefined,
-  hostAndPort: string,
+  hosts: string,
   path: string,
   query: string | undefined,
 ];
@@ -118,6 +119,17 @@ function split(uri: string, fail: Fail): Parts {
   }
   if (uri.includes("#")) fail("found a fragment, expected none; write # as %23");
   return PARTS.exec(uri)!.slice(1) as Parts;
+}
+
+function parseHosts(text: string, defaultPort: number, fail: Fail): Endpoint[] {
+  const endpoints = new Map<string, Endpoint>();
+  for (const member of text.split(",")) {
+    if (member === "" && text !== "") fail("found an empty host in a list, expected amqp://a,b,c");
+    const { host, port = defaultPort } = parseHost(member, fail);
+    const endpoint = { host, port };
+    endpoints.set(shown(endpoint), endpoint);
+  }
+  return [...endpoints.values()];
 }
 
 function parseHost(text: string, fail: Fail): { readonly host: string; readonly port?: number } {

@@ -4,7 +4,7 @@ import process from "node:process";
 import { hostname } from "../../environment.ts";
 import type { Outlet } from "./frames.ts";
 import type { Tether } from "./lifeline.ts";
-import type { AmqpUri, Endpoint } from "./uri.ts";
+import { type AmqpUri, type Endpoint, shown } from "./uri.ts";
 
 /** What TLS uses beside its defaults, in PEM; as node:tls has it. */
 export interface TlsOptions {
@@ -195,9 +195,9 @@ const sendFrameMax = 8192;
 
 const receiveFrameMax = 128 * 1024;
 
-function clientUrl(uri: AmqpUri, { host, port }: Endpoint): string {
+function clientUrl(uri: AmqpUri, endpoint: Endpoint): string {
   const url = new URL(`${uri.tls ? "amqps" : "amqp"}://host`);
-  url.host = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  url.host = shown(endpoint);
   url.username = encodeURIComponent(uri.username);
   url.password = encodeURIComponent(uri.password);
   url.pathname = encodeURIComponent(uri.vhost);
