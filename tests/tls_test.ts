@@ -1,9 +1,15 @@
-import { deepEqual, match } from "node:assert/strict";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
+import { Channel, ChannelConnectionError, Connection, type ConnectionOptions } from "../mod.ts";
+import { rejection, soon } from "./conformance/scene.ts";
 import { freePorts, startPrivateBroker } from "./support/broker.ts";
 import { startChild } from "./support/child.ts";
 
 const file = (name: string) => fileURLToPath(new URL(`support/tls/${name}`, import.meta.url));
+
+const text = (name: string) => readFileSync(file(name), "utf8");
 
 Deno.test("amqps:// carries values where the broker's certificate is trusted, and refuses it elsewhere", async () => {
   const [port] = await freePorts(1);
@@ -26,11 +32,72 @@ Deno.test("amqps:// carries values where the broker's certificate is trusted, an
 
   await using bad = startChild(program, { args: [uri] });
   const { error } = await bad.next() as { error: string };
-  match(error, /^ChannelConnectionError: .*certificate is not trusted for localhost/);
+  match(error, /^ChannelConnectionError: .*certificate of localhost:\d+ is not trusted/);
   deepEqual(error.includes("guest:guest"), false);
 
   const plain = uri.replace("amqps", "amqp");
   await using mistaken = startChild(program, { args: [plain], env: trusting });
   const answer = await mistaken.next() as { error: string };
   match(answer.error, /^ChannelConnectionError: .*try amqps:/);
+});
+
+Deno.test("certificates and names are checked as the options say, and a refusal is told at once", async (t) => {
+  const [port] = await freePorts(1);
+  await using _broker = await startPrivateBroker({
+    conf: [
+      `listeners.ssl.1 = 127.0.0.1:${port}`,
+      `ssl_options.cacertfile = ${file("ca.pem")}`,
+      `ssl_options.certfile = ${file("server.pem")}`,
+      `ssl_options.keyfile = ${file("server.key")}`,
+      "ssl_options.verify = verify_peer",
+      "ssl_options.fail_if_no_peer_cert = true",
+    ],
+  });
+  const good = { ca: text("ca.pem"), cert: text("client.pem"), key: text("client.key") };
+  const stranger = { cert: text("stranger.pem"), key: text("stranger.key") };
+  const channel = (host: string, options: ConnectionOptions) =>
+    new Channel<string>({
+      connection: new Connection(`amqps://${host}:${port}`, options),
+      retryTimeout: 20_000,
+    });
+
+  const accepted: [string, string, ConnectionOptions][] = [
+    ["the CA and a client certificate", "localhost", good],
+    ["one CA of several", "localhost", { ...good, ca: [text("other-ca.pem"), good.ca] }],
+    ["another name for the host", "127.0.0.1", { ...good, servername: "localhost" }],
+  ];
+  for (const [title, host, options] of accepted) {
+    await t.step(`accepted: ${title}`, async () => {
+      await using ch = channel(host, options);
+      await ch.put("a value");
+      equal(await ch.get(), "a value");
+    });
+  }
+
+  const untrusted = /certificate of \S+ is not trusted: see the options ca and servername/;
+  const unwelcome = /refuses this client's certificate, or asks for one/;
+  const unusable = /the option ca, cert or key is no PEM that can be used/;
+  const refused: [string, string, ConnectionOptions, RegExp][] = [
+    ["another CA", "localhost", { ...good, ca: text("other-ca.pem") }, untrusted],
+    ["the system's CAs", "localhost", { cert: good.cert, key: good.key }, untrusted],
+    ["another host name", "127.0.0.1", good, untrusted],
+    ["another servername", "localhost", { ...good, servername: "broker.example" }, untrusted],
+    ["no client certificate", "localhost", { ca: good.ca }, unwelcome],
+    ["a client certificate of another CA", "localhost", { ca: good.ca, ...stranger }, unwelcome],
+    ["a key that is not the certificate's", "localhost", { ...good, key: stranger.key }, unusable],
+    ["a certificate that is none", "localhost", { ...good, cert: "nonsense" }, unusable],
+  ];
+  for (const [title, host, options, says] of refused) {
+    await t.step(`refused: ${title}`, async () => {
+      const ch = channel(host, options);
+      const error = await soon(
+        rejection(ch.put("a value"), ChannelConnectionError, { transient: false }),
+        3000,
+      );
+      match(error.message, says);
+      const shown = inspect(error, { depth: 9 });
+      ok(!/PRIVATE|guest:/.test(shown) && !shown.includes(good.key.split("\n")[1]!), shown);
+      await ch.close();
+    });
+  }
 });

@@ -102,6 +102,10 @@ function explain(
   if (/\(530\)/.test(reason)) {
     return [`vhost ${uri.vhost} does not exist or user ${uri.username} may not use it`, false];
   }
+  if (uri.tls) {
+    const advice = explainTls(reason, here);
+    if (advice !== undefined) return [advice, false];
+  }
   if (/ECONNREFUSED|refused/i.test(reason)) {
     return [`nothing listens on ${here}; is the broker running?`, true];
   }
@@ -117,12 +121,22 @@ function explain(
   if (/NotCapable|requires net access|permission/i.test(reason)) {
     return [`Deno needs --allow-net=${here}`, false];
   }
-  if (uri.tls && /wrong.version|InvalidContentType|corrupt message|packet length/i.test(reason)) {
-    return [`${here} does not speak TLS; try amqp://`, false];
-  }
-  if (uri.tls && /certificate|issuer|self.signed|altname|hostname|CERT_/i.test(reason)) {
-    return [`the broker's certificate is not trusted for ${endpoint.host}`, false];
-  }
   if (/^not AMQP/.test(reason)) return [`${here} is no AMQP 0-9-1 broker`, false];
   return [undefined, true];
+}
+
+/** Three TLS libraries, each with words of its own; waiting helps against none of this. */
+function explainTls(reason: string, here: string): string | undefined {
+  if (/wrong.version|InvalidContentType|corrupt message|packet length/i.test(reason)) {
+    return `${here} does not speak TLS; try amqp://`;
+  }
+  if (/\balert\b/i.test(reason.replaceAll("_", " "))) {
+    return `${here} refuses this client's certificate, or asks for one: see the options cert and key`;
+  }
+  if (/key.values.mismatch|PEM|no.start.line|unsupported protocol|Invalid CA/i.test(reason)) {
+    return "the option ca, cert or key is no PEM that can be used, or the key is not the certificate's";
+  }
+  if (/certificate|issuer|self.signed|altname|hostname|CERT_/i.test(reason)) {
+    return `the certificate of ${here} is not trusted: see the options ca and servername`;
+  }
 }
