@@ -140,9 +140,10 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * RabbitMQ, when the broker has confirmed it, persistent in a durable queue. The value is encoded
    * at the call, so later changes to it do not travel.
    *
-   * A put that is given up while the broker's confirmation is awaited, by timeout, abort or a lost
-   * connection, may still have happened. What it rejects with, where it is a ChannelError, carries
-   * the value as `error.value`.
+   * A connection that is lost meanwhile is made again, and the value sent again. A put that is given up
+   * after it was sent may still have happened, and one that was sent twice may arrive twice. What it
+   * rejects with, where it is a ChannelError, carries the value as `error.value`, and where the outcome
+   * is unknown the message's id as `error.messageId`.
    *
    * @throws {DOMException} a `DataCloneError`, which says where, for what the encoding cannot carry
    * @throws {ChannelReferenceError} for a channel inside the value that reaches less far than this one
@@ -169,7 +170,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    *
    * @throws {ChannelTimeoutError} after `timeout` ms without a value
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
-   * @throws {ChannelConnectionError} if the broker cannot be reached, or is lost while this waits
+   * @throws {ChannelConnectionError} if the broker cannot be reached within `retryTimeout`
    * @throws {ChannelDecodeError} for a message that cannot be decoded; it carries the bytes
    * @throws {ChannelReferenceError} for a message with a reference to a broker that this process has
    * not configured; it carries the bytes

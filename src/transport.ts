@@ -24,6 +24,7 @@ export interface Message {
  * offer, which succeeds until the message is on its way.
  */
 export interface Offer {
+  /** What is to be put. */
   readonly message: Message;
   /** Whether nobody waits for the outcome any more: what may not have arrived is not sent again. */
   readonly settled: boolean;

@@ -21,7 +21,7 @@ function blocks(language: string): { line: number; text: string }[] {
 function checked(text: string): string {
   const modTs = new URL("../mod.ts", import.meta.url).href;
   const assertions = text.replaceAll(
-    /^( *)(await .*); \/\/ ("[^"]*"|\d+)$/gm,
+    /^( *)(await .*|[\w.]+); \/\/ ("[^"]*"|\d+)$/gm,
     "$1(await import('node:assert/strict')).deepEqual($2, $3);",
   );
   return assertions.replaceAll(`"@channelts/channel"`, JSON.stringify(modTs));
