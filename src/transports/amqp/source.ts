@@ -215,7 +215,9 @@ export class Source {
   /** Starts a consumer with this window, then ends the one before: a consumer's window is fixed. */
   async #consume(window: number): Promise<void> {
     const lane = await this.#useLane();
-    const token = {};
+    // Its first messages may come before the answer.
+    const token = this.#token = {};
+    this.#kept = 0;
     const arrived = (message: AMQPMessage) => this.#arrived(message, lane, token);
     const [, consumer] = await lane.request(() =>
       Promise.all([
@@ -226,8 +228,6 @@ export class Source {
     consumer.wait().catch((error) => this.#lost(consumer, error));
     const previous = this.#consumer;
     this.#consumer = consumer;
-    this.#token = token;
-    this.#kept = 0;
     this.#pace.window = window;
     if (previous !== undefined) await lane.request(() => previous.cancel());
   }
