@@ -17,18 +17,24 @@ export async function benchHandles(connection: string, count: number): Promise<v
   heading("many handles on one connection");
   const id = crypto.randomUUID();
   const raw = await openRaw(connection);
+  const idleNone = await idle();
+  const lanes = await raw.openChannels(AT_ONCE);
+  await raw.declare(`bench-raw-${id}`); // the one that all exchanges are bound to, as ours are
   const reference = await inTurn("raw declarations", REFERENCE, async (i) => {
     const name = `bench-raw-${id}-${i}`;
+    const lane = lanes[i % AT_ONCE]!;
     await Promise.all([
-      raw.channel.queueDeclare(name, { durable: true }),
-      raw.channel.exchangeDeclare(name, "fanout", { durable: true }),
-      raw.channel.queueBind(name, name, ""),
+      lane.queueDeclare(name, { durable: true }),
+      lane.exchangeDeclare(name, "fanout", { durable: true }),
+      lane.queueBind(`bench-raw-${id}`, name, ""),
     ]);
   });
-  await inTurn("raw deletions", REFERENCE, async (i) => {
+  const undone = await inTurn("raw deletions", REFERENCE, async (i) => {
     const name = `bench-raw-${id}-${i}`;
-    await Promise.all([raw.delete(name), raw.channel.exchangeDelete(name)]);
+    const lane = lanes[i % AT_ONCE]!;
+    await Promise.all([lane.queueDelete(name), lane.exchangeDelete(name)]);
   });
+  await raw.delete(`bench-raw-${id}`);
   await raw.close();
 
   const named = (i: number) => new Channel<number>({ name: `bench-${id}-${i}`, connection });
@@ -84,7 +90,8 @@ export async function benchHandles(connection: string, count: number): Promise<v
     rate("raw: queue, exchange, binding", reference),
     rate("handles on channels of their own: attach", attached, (attached / reference).toFixed(2)),
     rate("handles on one channel: depth() of each", duplicated),
-    rate("delete", deleted),
+    rate("raw: delete queue and exchange", undone),
+    rate("delete()", deleted, (deleted / undone).toFixed(2)),
   ]);
   table("memory of a handle", [
     ["", "RSS", "heap"],
@@ -93,9 +100,10 @@ export async function benchHandles(connection: string, count: number): Promise<v
     each("left when all are gone", before, after),
   ]);
   const cpu = (ms: number) => `${ms.toFixed(2)} ms/s`;
-  const label = `CPU of ${thousands(idleHandles.length)} idle handles, and of one`;
-  tell(title, label, `${cpu(idleAll)}, ${cpu(idleOne)}`);
-  note(`${label}: ${cpu(idleAll)}, ${cpu(idleOne)} (over ${IDLE_SECONDS} s)`);
+  const label = `CPU of ${thousands(idleHandles.length)} idle handles, of one, and of none`;
+  const text = [idleAll, idleOne, idleNone].map(cpu).join(", ");
+  tell(title, label, text);
+  note(`${label}: ${text} (over ${IDLE_SECONDS} s)`);
 }
 
 /** Does work so many times; returns how often in a second. */

@@ -55,12 +55,13 @@ export function tell(title: string, label: string, text: string): void {
   if (file) appendFileSync(file, JSON.stringify(result) + "\n");
 }
 
-/** Prints a table that has a column for each runtime; nothing where there is one runtime only. */
+/** Prints a table that has a column for each runtime; nothing of what one runtime did alone. */
 export function summarize(results: readonly Result[]): void {
   const runtimes = [...new Set(results.map(({ runtime }) => runtime))];
-  if (runtimes.length < 2) return;
+  if (runtimes.length > 1) console.log("\nAll runtimes");
   for (const title of new Set(results.map(({ title }) => title))) {
     const mine = results.filter((result) => result.title === title);
+    if (mine.every(({ runtime }) => runtime === mine[0]!.runtime)) continue;
     const labels = [...new Set(mine.map(({ label }) => label))];
     table(title, [
       ["", ...runtimes],

@@ -87,7 +87,7 @@ async function runAll(
         }
       }
     }
-    summarize(results(file));
+    summarize(results(file)); // of several runtimes
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -12,8 +12,8 @@ export interface Traffic {
   unaccounted: number;
   acked: number;
   released: number;
-  /** Pieces of data that left the client: the system calls, about. */
-  writes: number;
+  /** Pieces in which data arrived from the client: no more than it wrote. */
+  chunks: number;
   bytes: number;
 }
 
@@ -72,7 +72,7 @@ export class Tap {
     const outgoing = new Frames(8, (frame) => this.#sent(frame, loans, confirms, published));
     const incoming = new Frames(0, (frame) => this.#received(frame, loans, confirms));
     client.on("data", (chunk: Uint8Array) => {
-      this.traffic.writes++;
+      this.traffic.chunks++;
       this.traffic.bytes += chunk.length;
       outgoing.read(chunk);
       broker.write(chunk);
@@ -206,7 +206,7 @@ function nothing(): Traffic {
     unaccounted: 0,
     acked: 0,
     released: 0,
-    writes: 0,
+    chunks: 0,
     bytes: 0,
   };
 }

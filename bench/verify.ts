@@ -51,15 +51,15 @@ export async function checkClients(uri: string): Promise<void> {
     rows.push([
       client.label,
       (put.bytes / COUNT).toFixed(0),
-      (put.writes / COUNT).toFixed(3),
+      (put.chunks / COUNT).toFixed(3),
       (loop.bytes / COUNT).toFixed(0),
-      (loop.writes / COUNT).toFixed(3),
+      (loop.chunks / COUNT).toFixed(3),
     ]);
   }
   await inspector.close();
   await tap.close();
   table("all do the same, as seen on the wire; what each sends for a value:", [
-    ["", "put: bytes", "writes", "get: bytes", "writes"],
+    ["", "put: bytes", "chunks", "get: bytes", "chunks"],
     ...rows,
   ]);
 }

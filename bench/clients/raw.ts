@@ -5,6 +5,8 @@ import { type Client, kept, properties } from "./client.ts";
 export interface RawClient extends Client {
   /** An AMQP channel that nothing is published on. */
   readonly channel: AMQPChannel;
+  /** More of them: RabbitMQ does what it is asked on one channel one after the other. */
+  openChannels(count: number): Promise<AMQPChannel[]>;
   /** How many messages are ready in a queue. */
   depth(queue: string): Promise<number>;
   delete(queue: string): Promise<unknown>;
@@ -29,6 +31,7 @@ export async function openRaw(uri: string): Promise<RawClient> {
   return {
     label: "@cloudamqp/amqp-client",
     channel,
+    openChannels: (count) => Promise.all(Array.from({ length: count }, () => client.channel())),
     declare: (queue) => channel.queueDeclare(queue, { durable: true }),
     put: (queue, body) =>
       publishing.basicPublish("", queue, body, { deliveryMode: 2, ...properties() }, true),
