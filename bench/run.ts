@@ -53,7 +53,7 @@ async function main(args: string[]): Promise<void> {
   } else if (!process.env.BROKER && names.some((name) => benches[name]!.needsBroker)) {
     const deno = await findRuntime("deno");
     const [, ...flags] = deno.command;
-    await run([
+    await runToEnd([
       ...deno.command,
       pathOf("../tests/support/run.ts"),
       ...flags,
@@ -71,23 +71,23 @@ async function runAll(
   options: readonly string[],
 ): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "channelts-bench-"));
-  const file = join(folder, "results");
+  const resultsFile = join(folder, "results");
   try {
     for (const name of names) {
       for (const runtime of on ?? benches[name]!.on) {
-        try {
-          const { command: [program, ...flags] } = await findRuntime(runtime);
-          const gc = runtime === "deno"
-            ? [flags[0]!, gcFlag.deno, ...flags.slice(1)]
-            : [gcFlag[runtime], ...flags];
-          await run([program, ...gc, pathOf(`${name}.ts`), ...options], { BENCH_RESULTS: file });
-        } catch (error) {
-          console.error(`${name} not on ${runtime}: ${(error as Error).message}`);
+        const found = await findRuntime(runtime).catch((error: Error) => {
+          console.error(`${name} not on ${runtime}: ${error.message}`);
           process.exitCode = 1;
-        }
+        });
+        if (!found) continue;
+        const [program, ...flags] = found.command;
+        const [run, rest] = runtime === "deno" ? [["run"], flags.slice(1)] : [[], flags];
+        const file = pathOf(`${name}.ts`);
+        const command = [program, ...run, gcFlag[runtime], ...rest, file, ...options];
+        await runToEnd(command, { BENCH_RESULTS: resultsFile });
       }
     }
-    summarize(results(file)); // of several runtimes
+    summarize(results(resultsFile)); // of several runtimes
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -107,7 +107,7 @@ function pathOf(file: string): string {
 }
 
 /** Runs a program to its end, which a signal to this one brings about. */
-function run(
+function runToEnd(
   [program, ...args]: readonly string[],
   env: Record<string, string> = {},
 ): Promise<void> {
@@ -126,4 +126,7 @@ function run(
   });
 }
 
-await main(process.argv.slice(2));
+await main(process.argv.slice(2)).catch((error: Error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});

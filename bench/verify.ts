@@ -36,7 +36,11 @@ export async function checkClients(uri: string): Promise<void> {
     assert.equal(await inspector.depth(queue), COUNT, what);
 
     tap.reset();
-    await consumeSome(client, queue, 500, COUNT);
+    const late = AbortSignal.timeout(10_000);
+    await Promise.race([
+      consumeSome(client, queue, 500, COUNT),
+      rejectedBy(late, `${client.label} does not get ${COUNT} values that are there`),
+    ]);
     const loop = { ...tap.traffic };
     await client.close();
     const { delivered, unaccounted, acked, released } = tap.traffic;
@@ -62,4 +66,11 @@ export async function checkClients(uri: string): Promise<void> {
     ["", "put: bytes", "chunks", "get: bytes", "chunks"],
     ...rows,
   ]);
+}
+
+/** Rejects when the signal is aborted. */
+function rejectedBy(signal: AbortSignal, message: string): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(new Error(message)));
+  });
 }
