@@ -48,7 +48,8 @@ async function main(args: string[]): Promise<void> {
   const unknown = names.find((name) => !Object.hasOwn(benches, name)) ??
     on?.find((name) => !Object.hasOwn(gcFlag, name));
   if (unknown !== undefined) {
-    console.error(`no benchmark or runtime ${unknown}; there are ${Object.keys(benches)}`);
+    const all = [...Object.keys(benches), ...everywhere].join(", ");
+    console.error(`no benchmark or runtime ${unknown}; there are ${all}`);
     process.exitCode = 2;
   } else if (!process.env.BROKER && names.some((name) => benches[name]!.needsBroker)) {
     const deno = await findRuntime("deno");
