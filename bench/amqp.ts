@@ -1,92 +1,99 @@
-import { Channel } from "@channelts/channel";
-import { compare, report } from "./compare.ts";
-import { openRaw } from "./raw.ts";
+/** Puts and gets over RabbitMQ, beside other clients: each on a connection of its own in this process. */
+import assert from "node:assert/strict";
+import process from "node:process";
+import { openChannelTS } from "./clients/channelts.ts";
+import { consumeSome, putMany } from "./clients/client.ts";
+import { clients } from "./clients/mod.ts";
+import { openRaw } from "./clients/raw.ts";
+import { compare, type Contender } from "./compare.ts";
+import { heading, report } from "./output.ts";
+import { checkClients } from "./verify.ts";
 
-/** Puts and gets over RabbitMQ, beside the raw client on a connection of its own in the same process. */
+const body = new Uint8Array(64).fill(65);
+
 export async function benchAmqp(uri: string): Promise<void> {
-  const id = crypto.randomUUID();
-  const raw = await openRaw(uri, `bench-raw-${id}`);
-  const ch = new Channel<Uint8Array>({ name: `bench-${id}`, connection: uri });
-  const body = new Uint8Array(64).fill(65);
+  heading("RabbitMQ, 64 bytes");
+  await checkClients(uri);
+  const inspector = await openRaw(uri);
+  const ours = await openChannelTS(uri);
+  const others = [];
+  for (const [name, open] of Object.entries(clients)) {
+    if (name !== "channel") others.push(await open(uri));
+  }
+  const all = [...others, ours].map((client) => ({
+    client,
+    queue: `bench-${client.label.replace(/[^a-z]/gi, "-")}-${crypto.randomUUID()}`,
+  }));
+  for (const { client, queue } of all) await client.declare(queue);
 
-  const pipelined = async (count: number, put: () => Promise<unknown>) => {
-    for (let done = 0; done < count; done += 500) {
-      await Promise.all(Array.from({ length: 500 }, put));
-    }
+  const holds = async (queue: string, count: number) => {
+    assert.equal(await inspector.depth(queue), count, `values in ${queue}`);
   };
-  const putRaw = () => raw.put(body);
-  const putChannel = () => ch.put(body);
-  const emptyRaw = async () => void await raw.channel.queuePurge(`bench-raw-${id}`);
-  const emptyChannel = async () => {
-    while (await ch.depth() > 0) await raw.channel.queuePurge(`bench-${id}`);
+  const empty = async (queue: string) => {
+    do await inspector.purge(queue); while (await inspector.depth(queue) > 0);
   };
 
+  const putting = (run: (count: number, put: () => Promise<unknown>) => Promise<void>) =>
+    all.map(({ client, queue }): Contender => ({
+      label: client.label,
+      prepare: () => empty(queue),
+      run: (count) => run(count, () => client.put(queue, body)),
+      check: (count) => holds(queue, count), // all confirmed, and all there
+    }));
+  let title = "put, 500 at a time";
+  report(title, await compare(putting(putMany), { title, count: 5000, rounds: 9 }));
+
+  title = "put, each awaited";
+  const oneByOne = (count: number, put: () => Promise<unknown>) => putMany(count, put, 1);
+  report(title, await compare(putting(oneByOne), { title, count: 500, rounds: 9 }));
+
+  const getting = (
+    { client, queue }: typeof all[number],
+    how: string,
+    run: (count: number) => Promise<void>,
+  ): Contender => ({
+    label: `${client.label}, ${how}`,
+    prepare: async (count) => {
+      await empty(queue);
+      await putMany(count, () => client.put(queue, body));
+      // A consumer of before may have had some of it, and given them back.
+      while (await inspector.depth(queue) < count);
+    },
+    run,
+    check: () => holds(queue, 0),
+  });
+  const channel = all.at(-1)!;
+  const ch = ours.channel(channel.queue);
+  title = "get from a full queue, each accepted";
   report(
-    "pipelined put, 500 at a time, 64 bytes, confirmed, persistent",
+    title,
     await compare([
-      { label: "raw client", prepare: emptyRaw, run: (n) => pipelined(n, putRaw) },
-      { label: "channel", prepare: emptyChannel, run: (n) => pipelined(n, putChannel) },
-    ], { count: 10_000 }),
+      ...all.slice(0, -1).flatMap((other, i) =>
+        (i === 0 ? [500, 256] : [500]).map((window) =>
+          getting(
+            other,
+            `prefetch ${window}`,
+            (count) => consumeSome(other.client, other.queue, window, count),
+          )
+        )
+      ),
+      getting(channel, "get()", async (count) => {
+        for (let i = 0; i < count; i++) await ch.get();
+      }),
+      getting(channel, "for await", async (count) => {
+        let got = 0;
+        for await (const _ of ch) if (++got === count) break;
+      }),
+    ], { title, count: 10_000, rounds: 5 }),
   );
 
-  const sequential = async (count: number, put: () => Promise<unknown>) => {
-    for (let i = 0; i < count; i++) await put();
-  };
-  report(
-    "sequential put, each awaited",
-    await compare([
-      { label: "raw client", prepare: emptyRaw, run: (n) => sequential(n, putRaw) },
-      { label: "channel", prepare: emptyChannel, run: (n) => sequential(n, putChannel) },
-    ], { count: 1000 }),
-  );
-
-  await emptyRaw();
-  await emptyChannel();
-  report(
-    "get loop on a full queue, each accepted",
-    await compare([
-      {
-        label: "raw consumer, prefetch 500, ack each",
-        prepare: (n) => pipelined(n, putRaw),
-        run: (n) => raw.consume(n),
-      },
-      {
-        label: "for (;;) await ch.get()",
-        prepare: (n) => pipelined(n, putChannel),
-        run: async (n) => {
-          for (let i = 0; i < n; i++) await ch.get();
-        },
-      },
-      {
-        label: "for await (const value of ch)",
-        prepare: (n) => pipelined(n, putChannel),
-        run: async (n) => {
-          let got = 0;
-          for await (const _ of ch) if (++got === n) break;
-        },
-      },
-    ], { count: 10_000 }),
-  );
-
-  report(
-    "anonymous channel made, used once, disposed; 20 at a time",
-    await compare([
-      {
-        label: "channel",
-        run: async (n) => {
-          for (let done = 0; done < n; done += 20) {
-            await Promise.all(Array.from({ length: 20 }, async () => {
-              const reply = ch.clone<number>();
-              await reply.put(1);
-              await reply.get();
-              await reply[Symbol.asyncDispose]();
-            }));
-          }
-        },
-      },
-    ], { count: 200, rounds: 3 }),
-  );
-
-  await raw.close();
-  await ch.delete();
+  for (const { client, queue } of all) {
+    await client.close();
+    await holds(queue, 0); // what was not acked would be back
+    await inspector.delete(queue);
+  }
+  await inspector.channel.exchangeDelete(channel.queue);
+  await inspector.close();
 }
+
+if (import.meta.main) await benchAmqp(process.env.BROKER!);

@@ -15,6 +15,7 @@ import { Encoder } from "cbor-x/index-no-eval";
 import { Packr } from "msgpackr/index-no-eval";
 import { decode, encode } from "../src/codec/mod.ts";
 import { compare, type Figure } from "./compare.ts";
+import { runtime } from "./output.ts";
 import { type Payload, payloads } from "./payloads.ts";
 
 /** A way to turn values into bytes and back. */
@@ -167,12 +168,6 @@ async function otherCodec(file: string | undefined): Promise<Codec | undefined> 
   if (file === undefined) return undefined;
   const { encode, decode } = await import(pathToFileURL(resolve(file)).href);
   return { label: "the other", encode, decode: (bytes) => decode(bytes, owned) };
-}
-
-function runtime(): string {
-  const { versions } = process as { versions: Record<string, string | undefined> };
-  if (versions.bun) return `Bun ${versions.bun}`;
-  return versions.deno ? `Deno ${versions.deno}` : `Node ${versions.node}`;
 }
 
 /** How often a job can be done in so many milliseconds, once it is warm. */

@@ -1,10 +1,13 @@
-// deno-lint-ignore-file no-console
+import { progress } from "./output.ts";
+
 /** One way to do a job: does it `count` times. */
 export interface Contender {
   readonly label: string;
   /** Runs before the clock does. */
   readonly prepare?: (count: number) => Promise<void>;
   readonly run: (count: number) => Promise<void>;
+  /** Runs after the clock does: rejects where the job was not done. */
+  readonly check?: (count: number) => Promise<void>;
 }
 
 /** What one contender reached, over all rounds. */
@@ -18,6 +21,15 @@ export interface Figure {
   readonly half: readonly [lower: number, upper: number];
 }
 
+/** How often each contender does the job. */
+export interface Course {
+  /** In each round. */
+  readonly count: number;
+  readonly rounds?: number;
+  /** For whoever waits. */
+  readonly title?: string;
+}
+
 /**
  * Lets contenders do the same job in turn, round after round: a machine whose speed drifts does so
  * for all of them, and the ratio of one round is what can be trusted. A round before does not count. Every other
@@ -25,19 +37,23 @@ export interface Figure {
  */
 export async function compare(
   contenders: readonly Contender[],
-  { count, rounds = 7 }: { readonly count: number; readonly rounds?: number },
+  { count, rounds = 7, title = "" }: Course,
 ): Promise<Figure[]> {
   const rates: number[][] = contenders.map(() => []);
   const order = [...contenders.entries()];
   for (let round = 0; round <= rounds; round++) {
     order.reverse();
-    for (const [i, { prepare, run }] of order) {
+    for (const [i, { label, prepare, run, check }] of order) {
+      if (title) progress(`${title}: round ${round} of ${rounds}, ${label}`);
       await prepare?.(count);
       const start = performance.now();
       await run(count);
-      if (round > 0) rates[i]!.push(count / (performance.now() - start) * 1000);
+      const took = performance.now() - start;
+      await check?.(count);
+      if (round > 0) rates[i]!.push(count / took * 1000);
     }
   }
+  progress();
   return contenders.map(({ label }, i) => {
     const ratios = rates[i]!.map((rate, round) => rate / rates[0]![round]!);
     return {
@@ -58,16 +74,4 @@ export function median(numbers: readonly number[]): number {
 export function quantile(numbers: readonly number[], q: number): number {
   const sorted = [...numbers].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? NaN;
-}
-
-/** Prints figures as a table. */
-export function report(title: string, figures: readonly Figure[]): void {
-  console.log(`\n${title}`);
-  for (const { label, rate, ratio: [middle, least, most] } of figures) {
-    const range = `${least.toFixed(2)}–${most.toFixed(2)}`;
-    console.log(
-      `  ${label.padEnd(44)}${Math.round(rate).toLocaleString("en").padStart(11)} /s` +
-        `${middle.toFixed(2).padStart(8)} × (${range})`,
-    );
-  }
 }

@@ -1,99 +1,101 @@
-// deno-lint-ignore-file no-console
-import { Channel } from "@channelts/channel";
-import { AMQPClient, type AMQPMessage } from "@cloudamqp/amqp-client";
+/** Latency from put to get across two processes, each with an echo process of its own kind. */
+import process from "node:process";
+import { startChild } from "../tests/support/child.ts";
+import { openChannelTS } from "./clients/channelts.ts";
+import { type ClientName, clients } from "./clients/mod.ts";
+import { openRaw, type RawClient } from "./clients/raw.ts";
 import { quantile } from "./compare.ts";
-import { publish } from "./raw.ts";
+import { heading, progress, table, tell } from "./output.ts";
 
-/** One way, in milliseconds: half of the way there and back, between two processes. */
+const ROUNDS = 20;
+const TRIPS = 100;
+const WARM_UP = 500;
+
+/** There and back. */
 interface Trip {
   readonly label: string;
-  readonly once: () => Promise<void>;
-  readonly times: number[];
+  readonly once: () => Promise<unknown>;
+  /** One way, in milliseconds: half of there and back; for each round. */
+  readonly times: number[][];
   readonly close: () => Promise<unknown>;
 }
 
-/** Latency from put to get across two processes, by channel and by the raw client, in turn. */
 export async function benchLatency(uri: string): Promise<void> {
-  const trips = [await rawTrip(uri), await channelTrip(uri)];
-  for (let i = 0; i < 300; i++) {
-    for (const { once } of trips) await once();
+  heading("two processes");
+  const inspector = await openRaw(uri);
+  const trips: Trip[] = [];
+  for (const name of Object.keys(clients) as ClientName[]) {
+    trips.push(await openTrip(name, uri, inspector));
   }
-  for (let round = 0; round < 20; round++) {
+  for (const { label, once } of trips) {
+    progress(`latency: ${label} warms up`);
+    for (let i = 0; i < WARM_UP; i++) await once();
+  }
+  for (let round = 0; round < ROUNDS; round++) {
+    progress(`latency: round ${round + 1} of ${ROUNDS}`);
     for (const { once, times } of trips) {
-      for (let i = 0; i < 100; i++) {
+      const mine: number[] = [];
+      for (let i = 0; i < TRIPS; i++) {
         const start = performance.now();
         await once();
-        times.push((performance.now() - start) / 2);
+        mine.push((performance.now() - start) / 2);
       }
+      times.push(mine);
     }
   }
-  console.log("\none-way latency put → get between two processes, 64 bytes, in ms");
-  const reference = quantile(trips[0]!.times, 0.5);
-  for (const { label, times } of trips) {
-    const [p50, p99] = [quantile(times, 0.5), quantile(times, 0.99)];
-    console.log(
-      `  ${label.padEnd(44)} median ${p50.toFixed(3)}   p99 ${p99.toFixed(3)}` +
-        `${(p50 / reference).toFixed(2).padStart(8)} ×`,
-    );
-  }
   for (const { close } of trips) await close();
+  await inspector.close();
+
+  const title = "one way from put to get, 64 bytes, in ms";
+  const rows = trips.map(({ label, times }, i) => {
+    const ratios = times.map((mine, round) =>
+      quantile(mine, 0.5) / quantile(trips[0]!.times[round]!, 0.5)
+    );
+    const all = times.flat();
+    const [median, p99] = [quantile(all, 0.5).toFixed(3), quantile(all, 0.99).toFixed(3)];
+    const ratio = quantile(ratios, 0.5).toFixed(2);
+    tell(title, label, `${median}, p99 ${p99}${i === 0 ? "" : ` (${ratio})`}`);
+    const range = `${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)}`;
+    return [label, median, p99, ...i === 0 ? [] : [ratio, range]];
+  });
+  table(title, [["", "median", "p99", `× ${trips[0]!.label}`, "least–most"], ...rows]);
 }
 
 const body = new Uint8Array(64).fill(65);
 
-function echo(how: string, uri: string, there: string, back: string): Deno.ChildProcess {
-  const program = new URL("echo.ts", import.meta.url).pathname;
-  return new Deno.Command(Deno.execPath(), { args: ["run", "-A", program, how, uri, there, back] })
-    .spawn();
-}
-
-async function channelTrip(connection: string): Promise<Trip> {
+async function openTrip(name: ClientName, uri: string, inspector: RawClient): Promise<Trip> {
   const id = crypto.randomUUID();
-  const there = new Channel<Uint8Array>({ name: `there-${id}`, connection });
-  const back = new Channel<Uint8Array>({ name: `back-${id}`, connection });
-  const child = echo("channel", connection, there.name, back.name);
-  const once = async () => {
-    there.put(body);
-    await back.get();
-  };
-  await once();
+  const [there, back] = [`bench-there-${id}`, `bench-back-${id}`];
+  const ours = name === "channel" ? await openChannelTS(uri) : undefined;
+  const client = ours ?? await clients[name](uri);
+  for (const queue of [there, back]) await client.declare(queue);
+  const child = startChild(new URL("echo.ts", import.meta.url), { args: [name, uri, there, back] });
+  await child.next();
+  let once: Trip["once"];
+  if (ours) {
+    const replies = ours.channel(back);
+    once = () => {
+      client.put(there, body);
+      return replies.get();
+    };
+  } else {
+    let arrived: () => void;
+    await client.consume(back, 1, () => arrived());
+    once = () => {
+      const answer = new Promise<void>((resolve) => arrived = resolve);
+      client.put(there, body);
+      return answer;
+    };
+  }
   const close = async () => {
-    await there.closeAll();
-    await child.status;
-    await new Channel({ name: there.name, connection }).delete();
-    await back.delete();
-  };
-  return { label: "channel", once, times: [], close };
-}
-
-async function rawTrip(uri: string): Promise<Trip> {
-  const id = crypto.randomUUID();
-  const client = new AMQPClient(uri);
-  await client.connect();
-  client.socket!.setNoDelay(true);
-  const publishing = await client.channel();
-  await publishing.confirmSelect();
-  await publishing.queueDeclare(`there-${id}`, { durable: true });
-  await publishing.queueDeclare(`back-${id}`, { durable: true });
-  const consuming = await client.channel();
-  await consuming.prefetch(1);
-  let arrived: () => void = () => {};
-  await consuming.basicConsume(`back-${id}`, { noAck: false }, (message: AMQPMessage) => {
-    consuming.basicAck(message.deliveryTag);
-    arrived();
-  });
-  const child = echo("raw", uri, `there-${id}`, `back-${id}`);
-  const once = async () => {
-    const back = new Promise<void>((resolve) => arrived = resolve);
-    publish(publishing, `there-${id}`, body);
-    await back;
-  };
-  await once();
-  const close = async () => {
-    await publishing.queueDelete(`there-${id}`);
-    await publishing.queueDelete(`back-${id}`);
-    await child.status;
+    await child[Symbol.asyncDispose]();
     await client.close();
+    for (const queue of [there, back]) {
+      await inspector.delete(queue);
+      if (name === "channel") await inspector.channel.exchangeDelete(queue);
+    }
   };
-  return { label: "raw client, consumers waiting", once, times: [], close };
+  return { label: client.label, once, times: [], close };
 }
+
+if (import.meta.main) await benchLatency(process.env.BROKER!);

@@ -1,13 +1,16 @@
-import { Channel } from "@channelts/channel";
-import { compare, report } from "./compare.ts";
+import { Channel } from "../mod.ts";
+import { compare } from "./compare.ts";
+import { heading, report } from "./output.ts";
 
 /** Puts and gets within one isolate, beside the least that could do it. */
 export async function benchMemory(): Promise<void> {
+  heading("memory:");
+  const title = "put and get of a small object, both awaited";
   const ch = new Channel<{ id: number; name: string }>({ connection: "memory:" });
   const value = { id: 1, name: "foo" };
   const queue: unknown[] = [];
   report(
-    "in memory: put and get of a small object, both awaited",
+    title,
     await compare([
       {
         label: "array of structuredClone'd values",
@@ -27,7 +30,9 @@ export async function benchMemory(): Promise<void> {
           }
         },
       },
-    ], { count: 50_000 }),
+    ], { title, count: 50_000 }),
   );
   await ch.delete();
 }
+
+if (import.meta.main) await benchMemory();

@@ -1,53 +1,105 @@
 // deno-lint-ignore-file no-console
 /**
- * `deno task bench [memory|latency|amqp|codec …]`: every benchmark, or the named ones. What follows a first `codec`
- * is for that one. Those that need a broker take the one in `BROKER`, or start one.
+ * `deno task bench [NAME …] [--on=deno,bun,node] [OPTIONS]`: every benchmark, or the named ones; each is a program of
+ * its own, which gets the options. What follows a first `codec` is for that one. Those that need a broker take the
+ * one in `BROKER`, or one is started.
  */
 import { spawn } from "node:child_process";
-import { cpus } from "node:os";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { findRuntime, type RuntimeName } from "../tests/support/runtimes.ts";
-import { benchAmqp } from "./amqp.ts";
-import { benchLatency } from "./latency.ts";
-import { benchMemory } from "./memory.ts";
+import { type Result, summarize } from "./output.ts";
 
-const uri = process.env.BROKER ?? "";
-const benches: Record<string, () => Promise<void>> = {
-  memory: benchMemory,
-  latency: () => benchLatency(uri),
-  amqp: () => benchAmqp(uri),
-  codec: () => benchCodecEverywhere([]),
+interface Bench {
+  /** Where it runs unless told otherwise. */
+  readonly on: readonly RuntimeName[];
+  readonly needsBroker: boolean;
+}
+
+const everywhere = ["deno", "bun", "node"] as const;
+const benches: Record<string, Bench> = {
+  memory: { on: ["deno"], needsBroker: false },
+  amqp: { on: everywhere, needsBroker: true },
+  latency: { on: everywhere, needsBroker: true },
+  anonymous: { on: everywhere, needsBroker: true },
+  hoarding: { on: everywhere, needsBroker: true },
+  handles: { on: ["deno"], needsBroker: true },
+  flatness: { on: ["deno"], needsBroker: true },
+  codec: { on: everywhere, needsBroker: false },
 };
-const NEED_BROKER = ["latency", "amqp"];
+
+/** How a runtime is told to offer `gc()`, without which memory cannot be measured. */
+const gcFlag: Record<RuntimeName, string> = {
+  deno: "--v8-flags=--expose-gc",
+  bun: "--expose-gc",
+  node: "--expose-gc",
+};
 
 async function main(args: string[]): Promise<void> {
-  if (args[0] === "codec") return await benchCodecEverywhere(args.slice(1));
-  const names = args.length > 0 ? args : Object.keys(benches);
-  const unknown = names.find((name) => !Object.hasOwn(benches, name));
+  const isCodec = args[0] === "codec";
+  const on = args.find((arg) => arg.startsWith("--on="))?.slice("--on=".length).split(",");
+  const rest = args.filter((arg) => !arg.startsWith("--on="));
+  const options = isCodec ? rest.slice(1) : rest.filter((arg) => arg.startsWith("--"));
+  const named = isCodec ? ["codec"] : rest.filter((arg) => !arg.startsWith("--"));
+  const names = named.length > 0 ? named : Object.keys(benches);
+  const unknown = names.find((name) => !Object.hasOwn(benches, name)) ??
+    on?.find((name) => !Object.hasOwn(gcFlag, name));
   if (unknown !== undefined) {
-    console.error(`no benchmark ${unknown}; there are ${Object.keys(benches).join(", ")}`);
+    const all = [...Object.keys(benches), ...everywhere].join(", ");
+    console.error(`no benchmark or runtime ${unknown}; there are ${all}`);
     process.exitCode = 2;
-  } else if (uri === "" && names.some((name) => NEED_BROKER.includes(name))) {
+  } else if (!process.env.BROKER && names.some((name) => benches[name]!.needsBroker)) {
     const deno = await findRuntime("deno");
     const [, ...flags] = deno.command;
-    const self = [...flags, pathOf("run.ts"), ...names];
-    await run([...deno.command, pathOf("../tests/support/run.ts"), ...self]);
+    await runToEnd([
+      ...deno.command,
+      pathOf("../tests/support/run.ts"),
+      ...flags,
+      pathOf("run.ts"),
+      ...args,
+    ]);
   } else {
-    console.log(`${(await findRuntime("deno")).title}, ${cpus().length} × ${cpus()[0]?.model}`);
-    for (const name of names) await benches[name]!();
+    await runAll(names, on as RuntimeName[] | undefined, options);
   }
 }
 
-/** The codec's benchmark is a program of its own, for each runtime. */
-async function benchCodecEverywhere(args: string[]): Promise<void> {
-  for (const name of ["deno", "bun", "node"] satisfies RuntimeName[]) {
-    try {
-      await run([...(await findRuntime(name)).command, pathOf("codec.ts"), ...args]);
-    } catch (error) {
-      console.error(`not on ${name}: ${(error as Error).message}`);
-      process.exitCode = 1;
+async function runAll(
+  names: readonly string[],
+  on: readonly RuntimeName[] | undefined,
+  options: readonly string[],
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "channelts-bench-"));
+  const resultsFile = join(folder, "results");
+  try {
+    for (const name of names) {
+      for (const runtime of on ?? benches[name]!.on) {
+        const found = await findRuntime(runtime).catch((error: Error) => {
+          console.error(`${name} not on ${runtime}: ${error.message}`);
+          process.exitCode = 1;
+        });
+        if (!found) continue;
+        const [program, ...flags] = found.command;
+        const [run, rest] = runtime === "deno" ? [["run"], flags.slice(1)] : [[], flags];
+        const file = pathOf(`${name}.ts`);
+        const command = [program, ...run, gcFlag[runtime], ...rest, file, ...options];
+        await runToEnd(command, { BENCH_RESULTS: resultsFile });
+      }
     }
+    summarize(results(resultsFile)); // of several runtimes
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function results(file: string): Result[] {
+  try {
+    return readFileSync(file, "utf8").trim().split("\n").map((line) => JSON.parse(line));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return []; // nothing was measured
+    throw error;
   }
 }
 
@@ -56,9 +108,12 @@ function pathOf(file: string): string {
 }
 
 /** Runs a program to its end, which a signal to this one brings about. */
-function run([program, ...args]: readonly string[]): Promise<void> {
+function runToEnd(
+  [program, ...args]: readonly string[],
+  env: Record<string, string> = {},
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program!, args, { stdio: "inherit" });
+    const child = spawn(program!, args, { stdio: "inherit", env: { ...process.env, ...env } });
     const stop = (signal: NodeJS.Signals) => child.kill(signal);
     const signals = ["SIGHUP", "SIGINT", "SIGTERM"] as const;
     for (const signal of signals) process.on(signal, stop);
@@ -72,4 +127,7 @@ function run([program, ...args]: readonly string[]): Promise<void> {
   });
 }
 
-await main(process.argv.slice(2));
+await main(process.argv.slice(2)).catch((error: Error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});

@@ -1,0 +1,82 @@
+/** Anonymous channels, as for replies: made, used once, disposed. */
+import assert from "node:assert/strict";
+import process from "node:process";
+import type { AMQPChannel } from "@cloudamqp/amqp-client";
+import { Channel } from "../mod.ts";
+import { brokerState } from "../tests/support/broker_state.ts";
+import { openRaw } from "./clients/raw.ts";
+import { compare } from "./compare.ts";
+import { heading, report } from "./output.ts";
+
+export async function benchAnonymous(connection: string): Promise<void> {
+  heading("anonymous channels");
+  const raw = await openRaw(connection);
+  await using ch = new Channel({ connection });
+  await ch.depth(); // it is attached
+  const lanes = await raw.openChannels(20);
+  const inTwenties = (once: (lane: AMQPChannel) => Promise<unknown>) => async (count: number) => {
+    for (let done = 0; done < count; done += lanes.length) await Promise.all(lanes.map(once));
+  };
+  const bound = `bench-bound-${crypto.randomUUID()}`;
+  await raw.declare(bound);
+  const before = await namesAtBroker();
+  const check = async () => assert.deepEqual(await namesAtBroker(), before, "left at the broker");
+  const declare = (lane: AMQPChannel, queue: string) =>
+    lane.queueDeclare(queue, { durable: true }, { "x-expires": 1_800_000 });
+  const use = async (lane: AMQPChannel, queue: string) => {
+    await raw.put(queue, new Uint8Array([1]));
+    const message = await lane.basicGet(queue, { noAck: false });
+    if (message === null) throw new Error("the value is not there");
+    lane.basicAck(message.deliveryTag);
+  };
+  const title = "made, a value put and got, disposed; 20 at a time";
+  report(
+    title,
+    await compare([
+      {
+        label: "raw client: queue, exchange, binding",
+        check,
+        run: inTwenties(async (lane) => {
+          const name = crypto.randomUUID();
+          await Promise.all([
+            declare(lane, name),
+            lane.exchangeDeclare(name, "fanout", { durable: false, autoDelete: true }),
+            lane.queueBind(bound, name, ""),
+          ]);
+          await use(lane, name);
+          // The exchange goes with its last binding.
+          await Promise.all([lane.queueUnbind(bound, name, ""), lane.queueDelete(name)]);
+        }),
+      },
+      {
+        label: "raw client: a queue alone",
+        check,
+        run: inTwenties(async (lane) => {
+          const name = crypto.randomUUID();
+          await declare(lane, name);
+          await use(lane, name);
+          await lane.queueDelete(name);
+        }),
+      },
+      {
+        label: "ChannelTS",
+        check,
+        run: inTwenties(async () => {
+          await using reply = ch.clone<number>();
+          await reply.put(1);
+          if (await reply.get() !== 1) throw new Error("another value");
+        }),
+      },
+    ], { title, count: 200, rounds: 7 }),
+  );
+  await raw.delete(bound);
+  await raw.close();
+}
+
+/** What exists at the broker, where it can be asked. */
+async function namesAtBroker(): Promise<unknown> {
+  const state = await brokerState();
+  return [state?.queues, state?.exchanges];
+}
+
+if (import.meta.main) await benchAnonymous(process.env.BROKER!);
