@@ -1,0 +1,52 @@
+// What becomes of a process whose broker is away: nothing keeps it alive but what is pending.
+import { deepEqual, ok } from "node:assert/strict";
+import { soon } from "./conformance/scene.ts";
+import { startPrivateBroker } from "./support/broker.ts";
+import { type Child, startChild } from "./support/child.ts";
+import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
+
+const RUNTIMES: RuntimeName[] = ["deno", "bun", "node"];
+
+/** One child on each runtime. */
+async function children(program: string, args: string[]): Promise<Child[]> {
+  const url = new URL(`programs/${program}`, import.meta.url);
+  const runtimes = await Promise.all(RUNTIMES.map(findRuntime));
+  return runtimes.map((runtime) => startChild(url, { args, runtime }));
+}
+
+for (const fault of ["is killed", "falls silent"]) {
+  Deno.test(`an idle handle keeps no process alive whose broker ${fault}`, async () => {
+    await using broker = await startPrivateBroker();
+    const idle = await children("idle.ts", [`${broker.uri}?heartbeat=1`, "3500"]);
+    try {
+      for (const child of idle) deepEqual(await child.next(), "attached");
+      if (fault === "is killed") await broker.kill9();
+      else broker.freeze();
+      for (const child of idle) {
+        deepEqual(await child.next(), "nothing to do");
+        deepEqual(await soon(child.exited, 1500), { code: 0, signal: null });
+      }
+    } finally {
+      for (const child of idle) await child[Symbol.asyncDispose]();
+    }
+  });
+}
+
+Deno.test("a service that closes its channels on SIGTERM ends soon, also while the broker is away", async () => {
+  await using broker = await startPrivateBroker();
+  const services = await children("terminated.ts", [broker.uri]);
+  try {
+    for (const child of services) deepEqual(await child.next(), "putting");
+    await broker.kill9();
+    for (const child of services) child.kill("SIGTERM");
+    await Promise.all(services.map(async (child) => {
+      const told: Record<string, unknown> = {};
+      while (!("closed" in told)) Object.assign(told, await child.next(3000));
+      ok((told.closed as number) < 1500, `closing took ${told.closed} ms`);
+      deepEqual([told.put, told.get], ["ChannelClosedError", "ChannelClosedError"]);
+      deepEqual(await soon(child.exited, 1500), { code: 0, signal: null });
+    }));
+  } finally {
+    for (const child of services) await child[Symbol.asyncDispose]();
+  }
+});

@@ -1,0 +1,10 @@
+import { Channel } from "../../mod.ts";
+import process from "node:process";
+import { send } from "../support/child_side.ts";
+
+/** Attaches a handle, and leaves it idle; ends as soon as nothing keeps it alive, after so many ms at least. */
+const [connection, ms] = process.argv.slice(2) as [string, string];
+const ch = new Channel({ name: "idle", connection });
+await ch.depth();
+send("attached");
+setTimeout(() => send("nothing to do"), Number(ms));
