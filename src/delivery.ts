@@ -13,6 +13,8 @@ export interface ReleaseOptions {
 
 /** What a delivery needs of its handle. */
 export interface Custodian {
+  /** Whether a value outlives this process. */
+  readonly outlasting: boolean;
   /** Gives a loan back whose value was not accepted. */
   takeBack(loan: Loan): void;
   /** The delivery is settled. */
@@ -85,7 +87,7 @@ export class Delivery<T = unknown> implements AsyncDisposable {
     this.#settled = true;
     if (delay === 0) return this.#giveBack();
     this.#delay = setTimeout(() => this.#giveBack(), delay);
-    unref(this.#delay);
+    if (this.#custodian.outlasting) unref(this.#delay);
   }
 
   /** Gives the value back unless it was accepted, or released already. */

@@ -241,7 +241,9 @@ export class Handle implements Attached {
       else this.#bury(loan, (error as Error).message);
       throw error;
     }
+    const { reach } = this.connection as SharedConnection; // known, since it is attached
     const delivery = new Delivery(value, loan, {
+      outlasting: reach !== "isolate",
       takeBack: (loan) => this.#takeBack(loan),
       settled: () => this.#kept.delete(delivery),
     });

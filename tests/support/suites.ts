@@ -2,7 +2,15 @@
 // suites.ts RESULTS RUNTIME,… [FILE…] [--filter TEXT] [flags of `deno test`]
 
 import { spawn } from "node:child_process";
-import { globSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  globSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -28,6 +36,13 @@ const DENO_ONLY: Record<string, string> = {
   "runtimes_test.ts": "starts the other runtimes itself",
 };
 
+/** Those that mostly wait, for brokers of their own: they run beside all others. */
+const BESIDE = [
+  "connect_test.ts",
+  "exit_test.ts",
+  "faults_test.ts",
+];
+
 const TESTS = fileURLToPath(new URL("..", import.meta.url));
 const ROOT = resolve(TESTS, "..");
 
@@ -45,19 +60,52 @@ async function main(results: string, names: RuntimeName[], args: string[]): Prom
     await run([deno, "install", "--quiet", "--frozen"]);
   }
   const all: Result[] = [];
+  // When all is to run: the files that wait run beside the others.
+  const deno = found.find((runtime) => runtime.name === "deno" && !("error" in runtime));
+  const beside = deno !== undefined && args.length === 0
+    ? startBeside(deno as Runtime, `${results}.beside`)
+    : undefined;
   for (const runtime of found) {
     say(`the tests on ${runtime.title}`);
     const start = performance.now();
     const report = "error" in runtime
       ? { passed: 0, failed: [runtime.error.message] }
       : runtime.name === "deno"
-      ? await denoTest(runtime, args, `${results}.xml`)
+      ? await denoTest(
+        runtime,
+        beside ? [`--ignore=${BESIDE.map(pathOf)}`] : args,
+        `${results}.xml`,
+      )
       : await portableTests(runtime, args, `${results}.lines`);
     if (report.passed + report.failed.length === 0) report.failed.push("there was no test to run");
     const seconds = (performance.now() - start) / 1000;
     all.push({ title: runtime.title, ...report, seconds });
     writeFileSync(results, JSON.stringify(all));
   }
+  if (beside === undefined) return;
+  say("waiting for the tests that run beside");
+  all.push(await beside);
+  writeFileSync(results, JSON.stringify(all));
+}
+
+/** Runs the files of {@linkcode BESIDE}; what they print comes at the end. */
+async function startBeside(runtime: Runtime, file: string): Promise<Result> {
+  const start = performance.now();
+  const output = openSync(`${file}.out`, "w");
+  const [deno] = runtime.command;
+  const { code } = await run(
+    [deno, "test", "-A", "--frozen", `--junit-path=${file}.xml`, ...BESIDE.map(pathOf)],
+    { output },
+  );
+  closeSync(output);
+  const seconds = (performance.now() - start) / 1000;
+  say("the tests that ran beside");
+  process.stdout.write(readFileSync(`${file}.out`));
+  return { title: `${runtime.title}, beside`, ...readReport(`${file}.xml`, code ?? 1), seconds };
+}
+
+function pathOf(name: string): string {
+  return join(TESTS, name);
 }
 
 /** `deno test` as this project runs it; `args` of the caller come last. */
@@ -112,13 +160,17 @@ function selection(args: string[]): { files: string[]; filter: string } {
  * Runs a program to its end.
  *
  * @param options.progress a file that it writes as it goes on: it is killed when it has not done so for too long
+ * @param options.output a file's descriptor, for what it prints
  */
 function run(
   [program, ...args]: string[],
-  { cwd = ROOT, progress }: { cwd?: string; progress?: string } = {},
+  { cwd = ROOT, progress, output }: { cwd?: string; progress?: string; output?: number } = {},
 ): Promise<{ code: number | null; ending: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program!, args, { cwd, stdio: ["ignore", "inherit", "inherit"] });
+    const child = spawn(program!, args, {
+      cwd,
+      stdio: ["ignore", output ?? "inherit", output ?? "inherit"],
+    });
     let silent = false;
     const start = Date.now();
     const watch = progress && setInterval(() => {
