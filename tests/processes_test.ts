@@ -130,6 +130,7 @@ Deno.test("a process answers on a channel that it got in a message, whatever it 
       assert.equal(square, n * n);
       // The way back is relative, too: a channel of the replier's, reached through this one's address.
       await more.put(`thanks for ${square}`);
+      await more.close();
       assert.equal(await replier.next(), `thanks for ${square}`);
     }
     await jobs.closeAll();

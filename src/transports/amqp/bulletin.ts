@@ -1,21 +1,22 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
 
 /**
- * Where anonymous channels announce, by their names as routing keys: an exchange for each would cost more
- * than all the rest of a channel that is used once. Every broker has it (AMQP 0-9-1, section 3.1.3.1).
+ * Where anonymous channels announce, all to every connection: an exchange or a binding for each would
+ * cost more than all the rest of a channel that is used once. Every broker has the exchange (AMQP 0-9-1,
+ * section 3.1.3.1); the correlation id names the channel.
  */
-export const sharedExchange = "amq.direct";
+export const sharedPlace = { exchange: "amq.direct", routingKey: "channelts.anonymous" } as const;
 
 /**
  * The one queue through which a connection hears the announcements of all its channels: exclusive,
- * so it goes with the connection, and bound to the exchange of each channel attached here.
+ * so it goes with the connection, and bound to the exchange of each channel attached here that has one.
  */
 export class Bulletin {
   readonly queue: string;
   readonly #channel: AMQPChannel;
   readonly #listeners = new Map<string, (event: Uint8Array) => void>();
   readonly #own: string;
-  /** Where somebody stopped listening of late, and which leave that was. */
+  /** Of which channels somebody stopped hearing of late, and which leave that was. */
   readonly #left = new Map<string, number>();
   #leaves = 0;
   #isSweeping = false;
@@ -35,6 +36,7 @@ export class Bulletin {
       durable: false,
       autoDelete: false,
     });
+    await channel.queueBind(name, sharedPlace.exchange, sharedPlace.routingKey);
     const bulletin = new Bulletin(channel, name, own);
     const hear = (message: AMQPMessage) => bulletin.#hear(message);
     const consumer = await channel.basicConsume(name, { noAck: true }, hear);
@@ -42,26 +44,27 @@ export class Bulletin {
     return bulletin;
   }
 
-  listen(exchange: string, listener: (event: Uint8Array) => void): void {
-    this.#listeners.set(exchange, listener);
+  /** @param name of a channel; so below */
+  listen(name: string, listener: (event: Uint8Array) => void): void {
+    this.#listeners.set(name, listener);
   }
 
   /**
-   * Resolves when nothing will be heard any more that was announced to an earlier listener on the same
-   * exchange, and was on its way when that left.
+   * Resolves when nothing will be heard any more that was announced to an earlier listener of the same
+   * channel, and was on its way when that left.
    */
-  async clear(exchange: string): Promise<void> {
-    if (!this.#left.has(exchange)) return;
+  async clear(name: string): Promise<void> {
+    if (!this.#left.has(name)) return;
     const until = this.#leaves;
     await this.catchUp();
-    this.#forget(exchange, until);
+    this.#forget(name, until);
   }
 
   /** Whether `listener` was the one that listens. */
-  unlisten(exchange: string, listener: (event: Uint8Array) => void): boolean {
-    if (this.#listeners.get(exchange) !== listener) return false;
-    this.#listeners.delete(exchange);
-    this.#left.set(exchange, ++this.#leaves);
+  unlisten(name: string, listener: (event: Uint8Array) => void): boolean {
+    if (this.#listeners.get(name) !== listener) return false;
+    this.#listeners.delete(name);
+    this.#left.set(name, ++this.#leaves);
     if (this.#left.size > mostLeft && !this.#isSweeping) this.#sweep();
     return true;
   }
@@ -70,12 +73,12 @@ export class Bulletin {
     this.#isSweeping = true;
     const until = this.#leaves;
     await this.catchUp().catch(() => {}); // the connection is lost, and with it all that was on its way
-    for (const exchange of [...this.#left.keys()]) this.#forget(exchange, until);
+    for (const name of [...this.#left.keys()]) this.#forget(name, until);
     this.#isSweeping = false;
   }
 
-  #forget(exchange: string, until: number): void {
-    if (this.#left.get(exchange)! <= until) this.#left.delete(exchange);
+  #forget(name: string, until: number): void {
+    if (this.#left.get(name)! <= until) this.#left.delete(name);
   }
 
   /**
@@ -89,9 +92,10 @@ export class Bulletin {
   }
 
   #hear(message: AMQPMessage): void {
-    if (message.properties.messageId?.startsWith(this.#own)) return;
-    const place = message.exchange === sharedExchange ? message.routingKey : message.exchange;
-    this.#listeners.get(place)?.(message.body ?? new Uint8Array());
+    const { messageId, correlationId = "" } = message.properties;
+    if (messageId?.startsWith(this.#own)) return;
+    const name = message.exchange === sharedPlace.exchange ? correlationId : message.exchange;
+    this.#listeners.get(name)?.(message.body ?? new Uint8Array());
   }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { isAnonymous } from "../../names.ts";
-import { sharedExchange } from "./bulletin.ts";
+import { sharedPlace } from "./bulletin.ts";
 import { isMissing, notFound, preconditionFailed, replyCode } from "./failure.ts";
 import type { Session } from "./session.ts";
 
@@ -39,10 +39,10 @@ export async function attach(
       await session.administer((channel) =>
         Promise.all([
           channel.queueDeclare(name, { durable: true, passive: passive.queue }, queueArguments),
-          isAnonymous(name)
-            ? undefined
-            : channel.exchangeDeclare(name, "fanout", { ...exchange, passive: passive.exchange }),
-          channel.queueBind(session.bulletin.queue, ...place(name)),
+          ...isAnonymous(name) ? [] : [
+            channel.exchangeDeclare(name, "fanout", { ...exchange, passive: passive.exchange }),
+            channel.queueBind(session.bulletin.queue, name, ""),
+          ],
         ])
       );
       return true;
@@ -70,11 +70,6 @@ function quorumArguments(version: string | undefined): Record<string, string | n
   return { "x-queue-type": "quorum", ...limit };
 }
 
-/** Where a channel's announcements go: exchange and routing key. */
-function place(name: string): [exchange: string, routingKey: string] {
-  return isAnonymous(name) ? [sharedExchange, name] : [name, ""];
-}
-
 /** What the broker's refusal is about. */
 function partOf(error: unknown): "queue" | "exchange" | undefined {
   const part = /(?:inequivalent arg '[^']*' for|no) (queue|exchange) /.exec(String(error))?.[1];
@@ -96,26 +91,28 @@ export function isTransient(error: unknown): boolean {
 
 /** Undoes the binding of `attach`. */
 export async function detach(session: Session, name: string): Promise<void> {
-  const { bulletin } = session;
-  await session.administer((channel) => channel.queueUnbind(bulletin.queue, ...place(name)));
+  if (isAnonymous(name)) return;
+  await session.administer((channel) => channel.queueUnbind(session.bulletin.queue, name, ""));
 }
 
 /**
  * Deletes a channel, whether it is there or not, announcing `event`. The queue goes first: who hears of
- * the end may begin anew at once, and put into it.
+ * the end may begin anew at once, and put into it. That an anonymous one is gone is not announced: who
+ * waits for its messages is told by the broker, and who does not finds out with the next operation.
  */
 export async function remove(session: Session, name: string, event: Uint8Array): Promise<void> {
+  if (isAnonymous(name)) {
+    await session.administer((channel) => channel.queueDelete(name));
+    return;
+  }
   const messageId = session.nextId();
-  const [exchange, routingKey] = place(name);
   try {
     await session.administer(async (channel, lane) => {
       await lane.confirm();
       await Promise.all([
         channel.queueDelete(name),
-        channel.basicPublish(exchange, routingKey, event, { messageId }),
-        exchange === sharedExchange
-          ? channel.queueUnbind(session.bulletin.queue, exchange, routingKey)
-          : channel.exchangeDelete(name),
+        channel.basicPublish(name, "", event, { messageId }),
+        channel.exchangeDelete(name),
       ]);
     });
   } catch (error) {
@@ -143,10 +140,14 @@ export async function announce(
   event: Uint8Array,
 ): Promise<boolean> {
   const messageId = session.nextId();
+  const [exchange, routingKey] = isAnonymous(name)
+    ? [sharedPlace.exchange, sharedPlace.routingKey]
+    : [name, ""];
+  const properties = isAnonymous(name) ? { messageId, correlationId: name } : { messageId };
   try {
     await session.administer(async (channel, lane) => {
       await lane.confirm();
-      await channel.basicPublish(...place(name), event, { messageId });
+      await channel.basicPublish(exchange, routingKey, event, properties);
     });
     return true;
   } catch (error) {
