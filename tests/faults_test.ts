@@ -2,31 +2,56 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel, ChannelConnectionError } from "../mod.ts";
 import { rejection, soon, until } from "./conformance/scene.ts";
+import { faults } from "./faults/faults.ts";
+import { Failure, strike } from "./faults/strike.ts";
+import { Table } from "./faults/table.ts";
 import { type PrivateBroker, startPrivateBroker } from "./support/broker.ts";
 import { brokerState } from "./support/broker_state.ts";
 
+// Each fault strikes each state, all states at the same time: FAULT_TABLE=1 has the outcomes printed. One broker serves
+// all faults, which end with it as it was.
+const table = new Table();
+let shared: PrivateBroker;
+Deno.test.beforeAll(async () => {
+  shared = await startPrivateBroker({ conf: ["max_message_size = 100000"] });
+});
+Deno.test.afterAll(async () => {
+  await shared[Symbol.asyncDispose]();
+  table.print();
+});
+
+for (const fault of faults) {
+  Deno.test(`when ${fault.title}, all goes on that can`, async (t) => {
+    for (const [state, outcome] of await strike(fault, shared)) {
+      const isFailure = outcome instanceof Failure;
+      table.add(fault.title, state, isFailure ? `FAILED: ${outcome.reason}` : outcome);
+      await t.step(state, () => {
+        if (isFailure) throw outcome.reason;
+      });
+    }
+  });
+}
+
 Deno.test("a process that keeps putting notices a broker that has fallen silent", async () => {
-  await using broker = await startPrivateBroker();
-  const connection = `${broker.uri}?heartbeat=1`;
+  const connection = `${shared.uri}?heartbeat=1`;
   const ch = new Channel<number>({ name: "beat", connection, retryTimeout: 500 });
   await ch.put(0);
-  broker.freeze();
+  shared.freeze();
   const puts: Promise<unknown>[] = [];
   let failure: unknown;
   for (const end = Date.now() + 15_000; failure === undefined && Date.now() < end;) {
     puts.push(ch.put(1).catch((error) => failure ??= error));
     await pause(100);
   }
-  broker.thaw();
+  shared.thaw();
   ok(failure instanceof ChannelConnectionError, String(failure));
   await Promise.all(puts);
   await soon(ch.close(), 3000);
-  await nobodyConnected(broker);
+  await nobodyConnected();
 });
 
 Deno.test("a message that the broker refuses for its size disturbs nobody's get", async () => {
-  await using broker = await startPrivateBroker({ conf: ["max_message_size = 100000"] });
-  const connection = broker.uri;
+  const connection = shared.uri;
   const waiting = new Channel<string>({ name: "waiting", connection });
   const large = new Channel<Uint8Array>({ name: "large", connection });
   const got = waiting.get();
@@ -37,26 +62,25 @@ Deno.test("a message that the broker refuses for its size disturbs nobody's get"
   equal(await soon(got, 3000), "a value");
   deepEqual([(await large.get()).length, (await large.get()).length], [10, 20]);
   await Promise.all([waiting.close(), large.close()]);
-  await nobodyConnected(broker);
+  await nobodyConnected();
 });
 
 Deno.test("a get that is given up while the broker is away waits no more when it is back", async () => {
-  await using broker = await startPrivateBroker();
-  const ch = new Channel<string>({ name: "away", connection: broker.uri });
+  const ch = new Channel<string>({ name: "away", connection: shared.uri });
   equal(await ch.depth(), 0);
-  await broker.kill9();
+  await shared.kill9();
   await rejection(ch.get({ timeout: 200 }), ChannelConnectionError);
-  await broker.restart();
+  await shared.restart();
   await ch.put("a value");
-  await until(async () => (await brokerState(broker.control))?.consumers === 1); // the announcements'
+  await until(async () => (await brokerState(shared.control))?.consumers === 1); // the announcements'
   equal(await ch.depth(), 1);
   equal(await ch.get(), "a value");
   await ch.close();
-  await nobodyConnected(broker);
+  await nobodyConnected();
 });
 
 /** So that nothing of the test is left when it ends: a connection rests a moment after its last use. */
-async function nobodyConnected(broker: PrivateBroker): Promise<void> {
-  await until(async () => (await brokerState(broker.control))?.connections === 0);
+async function nobodyConnected(): Promise<void> {
+  await until(async () => (await brokerState(shared.control))?.connections === 0);
   await pause(50);
 }

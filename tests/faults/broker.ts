@@ -1,0 +1,73 @@
+import type { PrivateBroker } from "../support/broker.ts";
+import { ask, tell } from "../support/erlang.ts";
+
+/** The names that connections gave themselves. */
+export async function connectionNames({ control }: PrivateBroker): Promise<string[]> {
+  return await ask(
+    control,
+    `[N || P <- rabbit_networking:connections(),
+      {client_properties, T} <- try rabbit_networking:connection_info(P, [client_properties])
+                                catch _:_ -> [] end,
+      is_list(T), % it has opened
+      {<<"connection_name">>, longstr, N} <- T]`,
+  );
+}
+
+/** Closes every connection, as `rabbitmqctl close_all_connections` does. */
+export async function closeConnections({ control }: PrivateBroker): Promise<void> {
+  await tell(
+    control,
+    `rabbit_networking:close_connections(rabbit_networking:connections(), "an operator did it")`,
+  );
+}
+
+/**
+ * Closes every AMQP channel one by one, and no connection: the broker is given an ack of what was never delivered,
+ * as if the client had sent it.
+ */
+export async function closeAmqpChannels({ control }: PrivateBroker): Promise<void> {
+  await tell(
+    control,
+    `Wait = fun Wait(_, 0) -> exit(it_goes_on);
+                Wait(C, N) -> case is_process_alive(C) of
+                  true -> timer:sleep(5), Wait(C, N - 1);
+                  false -> ok
+                end
+            end,
+     [begin rabbit_channel:do(C, {'basic.ack', 1 bsl 40, false}), Wait(C, 1000) end
+       || C <- rabbit_channel:list()]`,
+  );
+}
+
+/** Has the broker take no publication, or take them again: its alarm of scarce memory. */
+export async function setMemoryAlarm({ control }: PrivateBroker, on: boolean): Promise<void> {
+  await tell(
+    control,
+    `vm_memory_monitor:set_vm_memory_high_watermark(${on ? "0.000001" : "0.4"})`,
+  );
+}
+
+/** Sets for how long (ms) AMQP channels that are opened from now on may hold a delivery; the default is 30 minutes. */
+export async function setAckTimeout(
+  { control }: PrivateBroker,
+  timeout: number,
+  checked: number,
+): Promise<void> {
+  await tell(
+    control,
+    `application:set_env(rabbit, consumer_timeout, ${timeout}),
+     application:set_env(rabbit, channel_tick_interval, ${checked})`,
+  );
+}
+
+export const defaultAckTimeout = [1_800_000, 60_000] as const;
+
+/** How many deliveries of a queue are neither accepted nor given back. */
+export async function unaccepted({ control }: PrivateBroker, queue: string): Promise<number> {
+  return await ask(
+    control,
+    `begin {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${queue}">>)),
+     proplists:get_value(messages_unacknowledged,
+       rabbit_amqqueue:info(Q, [messages_unacknowledged])) end`,
+  );
+}

@@ -1,0 +1,113 @@
+import { Channel, type ChannelOptions } from "../../mod.ts";
+import { soon, until } from "../conformance/scene.ts";
+import type { PrivateBroker } from "../support/broker.ts";
+import { type Proxy, startProxy } from "../support/proxy.ts";
+
+/** What the fault means for what is pending when it strikes; where nothing is said, all goes on. */
+export interface Meaning {
+  /** The broker is away for longer than `retryTimeout`: what waits for it rejects. */
+  readonly isOutage?: boolean;
+  /** The queues are deleted: handles end. */
+  readonly isDeletion?: boolean;
+}
+
+/** One state that meets one fault: a channel and a connection of its own. */
+export class Cell implements AsyncDisposable {
+  readonly title: string;
+  readonly broker: PrivateBroker;
+  readonly meaning: Meaning;
+  readonly name: string;
+  /** What the state's handles connect to. */
+  readonly uri: string;
+  /** Milliseconds. */
+  readonly retryTimeout: number;
+  /** The cable to the broker, where the fault needs one. */
+  readonly proxy: Proxy | undefined;
+  readonly #handles = new Set<Channel<number>>();
+  readonly #names = new Set<string>();
+
+  private constructor(title: string, options: CellOptions, proxy: Proxy | undefined) {
+    this.title = title;
+    this.broker = options.broker;
+    this.meaning = options.meaning;
+    this.retryTimeout = options.retryTimeout ?? 30_000;
+    this.name = `${options.fault}: ${title}`;
+    this.proxy = proxy;
+    const connection = new URL(`amqp://127.0.0.1:${proxy?.port ?? options.broker.port}`);
+    connection.searchParams.set("heartbeat", "1");
+    connection.searchParams.set("name", options.isShared ? options.fault : this.name);
+    this.uri = connection.href;
+  }
+
+  static async open(title: string, options: CellOptions): Promise<Cell> {
+    const proxy = options.hasProxy ? await startProxy(options.broker.port) : undefined;
+    return new Cell(title, options, proxy);
+  }
+
+  /** A handle on the cell's channel, by the connection that the fault strikes. It writes JSON, to be read without the library. */
+  channel(options: ChannelOptions = {}): Channel<number> {
+    const { name, uri, retryTimeout } = this;
+    const defaults = { name, connection: uri, retryTimeout, encoding: "json" } as const;
+    const channel = new Channel<number>({ ...defaults, ...options });
+    this.#handles.add(channel);
+    this.#names.add(channel.name);
+    return channel;
+  }
+
+  /** The names of the channels that this cell has used. */
+  get names(): string[] {
+    return [...this.#names];
+  }
+
+  /** Puts values by another connection, as another process would. */
+  async feed(values: number[]): Promise<void> {
+    const feeding = this.channel({ connection: this.broker.uri });
+    await Promise.all(values.map((value) => feeding.put(value)));
+    await feeding.close();
+  }
+
+  /** Whether a value goes through a handle, the one that met the fault or another. */
+  async works(channel: Channel<number>): Promise<void> {
+    await soon(channel.put(-1), bound);
+    while (await soon(channel.get(), bound) !== -1);
+  }
+
+  /** The same for the channel where the fault's meaning is that the handle has ended. */
+  async worksAnew(): Promise<void> {
+    const anew = this.channel();
+    await this.works(anew);
+    await anew.close();
+  }
+
+  /** Removes all, also the channels at the broker. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closing = [...this.#handles].map((handle) => soon(handle.close(), 3000));
+    const outcomes = await Promise.allSettled(closing);
+    for (const name of this.#names) {
+      const last = new Channel({ name, connection: this.uri });
+      await last.delete({ timeout: bound });
+      await last.close();
+    }
+    await this.proxy?.[Symbol.asyncDispose]();
+    for (const each of outcomes) if (each.status === "rejected") throw each.reason;
+  }
+}
+
+/** What makes a {@linkcode Cell}. */
+export interface CellOptions {
+  readonly broker: PrivateBroker;
+  readonly fault: string;
+  readonly meaning: Meaning;
+  readonly retryTimeout: number | undefined;
+  readonly hasProxy: boolean;
+  /** Whether all states share one connection. */
+  readonly isShared: boolean;
+}
+
+/** Milliseconds within which all goes on when a fault is over. */
+export const bound = 10_000;
+
+/** Waits for a condition that the fault may delay. */
+export function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
+  return until(condition, bound, 10);
+}

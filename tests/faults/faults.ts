@@ -1,0 +1,151 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { until } from "../conformance/scene.ts";
+import type { PrivateBroker } from "../support/broker.ts";
+import type { Proxy } from "../support/proxy.ts";
+import { withRaw } from "../support/raw.ts";
+import * as at from "./broker.ts";
+import type { Cell, Meaning } from "./cell.ts";
+
+/** Something that goes wrong. */
+export interface Fault {
+  readonly title: string;
+  readonly meaning?: Meaning;
+  /** Milliseconds, where it is not longer than the fault by far. */
+  readonly retryTimeout?: number;
+  /** Whether connections go by a cable that can be cut. */
+  readonly hasProxy?: boolean;
+  /** Whether all that it strikes are on one connection. */
+  readonly isShared?: boolean;
+  /** Before anything is connected. */
+  prepare?(broker: PrivateBroker): Promise<void>;
+  /** Resolves when the broker is well again. */
+  strike(broker: PrivateBroker, cells: readonly Cell[]): Promise<void>;
+  /** Undoes `prepare`. */
+  tidy?(broker: PrivateBroker): Promise<void>;
+}
+
+export const faults: readonly Fault[] = [
+  {
+    title: "the broker is restarted in order",
+    strike: (broker) => broker.restart(),
+  },
+  {
+    title: "the broker is killed, and started again",
+    strike: async (broker) => {
+      await broker.kill9();
+      await broker.restart();
+    },
+  },
+  {
+    title: "the broker is away for longer than retryTimeout",
+    meaning: { isOutage: true },
+    retryTimeout: 1000,
+    strike: async (broker) => {
+      await broker.kill9();
+      await pause(2500);
+      await broker.restart();
+    },
+  },
+  {
+    title: "the broker is frozen for longer than two heartbeats",
+    strike: async (broker) => {
+      broker.freeze();
+      await pause(4500);
+      broker.thaw();
+    },
+  },
+  {
+    title: "the connection is cut in the middle of a frame to the broker",
+    hasProxy: true,
+    strike: (_, cells) =>
+      each(cells, async (proxy) => {
+        for (const n of [1, 2, 5]) await cutInFrame(proxy, "to", n);
+      }),
+  },
+  {
+    title: "the connection is cut in the middle of a frame from the broker",
+    hasProxy: true,
+    strike: (_, cells) =>
+      each(cells, async (proxy) => {
+        for (const n of [1, 2, 5]) await cutInFrame(proxy, "from", n);
+      }),
+  },
+  {
+    title: "the connection is cut, and again at each step of coming back",
+    hasProxy: true,
+    strike: (_, cells) =>
+      each(cells, async (proxy) => {
+        for (const n of [2, 4, 6, 8, 10, 12]) {
+          proxy.cutEachIn("from", n);
+          proxy.cut();
+          const { opened } = proxy;
+          await until(() => proxy.opened > opened && proxy.connections === 0, 15_000);
+        }
+        proxy.cutEachIn("from", undefined);
+      }),
+  },
+  {
+    title: "the network swallows everything",
+    hasProxy: true,
+    strike: (_, cells) =>
+      each(cells, async (proxy) => {
+        proxy.swallow();
+        await until(() => proxy.abandoned > 0, 4500); // after two heartbeats
+        proxy.recover();
+      }),
+  },
+  {
+    title: "an operator closes the connections",
+    strike: (broker) => at.closeConnections(broker),
+  },
+  {
+    title: "an operator closes the connection that all share",
+    isShared: true,
+    strike: (broker) => at.closeConnections(broker),
+  },
+  {
+    title: "the broker closes each AMQP channel alone",
+    strike: (broker) => at.closeAmqpChannels(broker),
+  },
+  {
+    title: "the broker closes each AMQP channel of a connection that all share",
+    isShared: true,
+    strike: (broker) => at.closeAmqpChannels(broker),
+  },
+  {
+    title: "somebody else deletes the queue",
+    meaning: { isDeletion: true },
+    strike: (broker, cells) =>
+      withRaw(broker.uri, async (channel) => {
+        for (const name of cells.flatMap(({ names }) => names)) await channel.queueDelete(name);
+      }),
+  },
+  {
+    title: "the broker blocks puts for longer than retryTimeout, for its memory is short",
+    retryTimeout: 1000,
+    strike: async (broker) => {
+      await at.setMemoryAlarm(broker, true);
+      await pause(2500);
+      await at.setMemoryAlarm(broker, false);
+    },
+  },
+  {
+    title: "a delivery is held for longer than the broker's ack timeout",
+    prepare: (broker) => at.setAckTimeout(broker, 500, 250),
+    strike: async (broker, cells) => {
+      const { name } = cells.find(({ title }) => title === "holding")!;
+      await until(async () => await at.unaccepted(broker, name) === 0, 5000, 50);
+    },
+    tidy: (broker) => at.setAckTimeout(broker, ...at.defaultAckTimeout),
+  },
+];
+
+async function each(cells: readonly Cell[], strike: (proxy: Proxy) => Promise<void>) {
+  await Promise.all(cells.map(({ proxy }) => strike(proxy!)));
+}
+
+/** Cuts what is open as soon as something is. */
+async function cutInFrame(proxy: Proxy, direction: "to" | "from", n: number): Promise<void> {
+  await until(() => proxy.connections > 0, 10_000);
+  await proxy.cutInFrame(direction, n);
+}

@@ -1,0 +1,298 @@
+import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
+import {
+  type Channel,
+  ChannelClosedError,
+  ChannelConnectionError,
+  ChannelTimeoutError,
+} from "../../mod.ts";
+import { numbers, rejection, soon } from "../conformance/scene.ts";
+import { rawPut } from "../support/raw.ts";
+import { connectionNames } from "./broker.ts";
+import { bound, type Cell, eventually } from "./cell.ts";
+import { Ledger } from "./ledger.ts";
+
+/** Something that a fault strikes in the middle. */
+export interface Station {
+  /** The fault is over: checks all that was pending, and that all works. Says what came of it. */
+  end(): Promise<string>;
+}
+
+/** What a program may be at when a fault strikes; each resolves when it is. */
+export const states: Record<string, (cell: Cell) => Promise<Station>> = {
+  idle,
+  putting,
+  waiting,
+  iterating,
+  holding,
+  asking,
+  closing,
+};
+
+/** Attached, and at nothing. */
+async function idle(cell: Cell): Promise<Station> {
+  const ch = cell.channel();
+  const listening = cell.channel({ name: `${cell.name} too` });
+  assert.equal(await listening.depth(), 0);
+  await cell.works(ch);
+  return {
+    end: async () => {
+      if (cell.meaning.isDeletion) return await endedByDeletion(cell, ch);
+      // It comes back although nobody asks it to, and hears what the others announce.
+      const name = new URL(cell.uri).searchParams.get("name")!;
+      await eventually(async () => (await connectionNames(cell.broker)).includes(name));
+      await eventually(async () => {
+        const other = cell.channel({ name: listening.name, connection: cell.broker.uri });
+        await other.closeAll();
+        return listening.closed;
+      });
+      await allWorks(cell, ch);
+      return "came back by itself";
+    },
+  };
+}
+
+/** Puts are on their way all the time. */
+async function putting(cell: Cell): Promise<Station> {
+  const ch = cell.channel();
+  const ledger = new Ledger(cell);
+  let isOver = false;
+  const writer = async () => {
+    while (!isOver && !ch.closed) {
+      const resolved = await Promise.all(numbers(8).map(() => ledger.put(ch)));
+      await pause(resolved.every(Boolean) ? 3 : 50);
+    }
+  };
+  const writers = Promise.all([writer(), writer(), writer()]);
+  writers.catch(() => {}); // told by end()
+  await eventually(() => ledger.hasResolved(100));
+  return {
+    end: async () => {
+      const first = ledger.next;
+      const { isDeletion } = cell.meaning;
+      const goesOn = eventually(() => isDeletion ? ch.closed : ledger.hasResolved(first));
+      await Promise.race([goesOn, writers]); // the writers end before by their failure only
+      isOver = true;
+      await soon(writers, bound);
+      assert.equal(ledger.pending, 0);
+      if (isDeletion) await endedByDeletion(cell, ch);
+      const outcome = await ledger.settle();
+      if (!isDeletion) await allWorks(cell, ch);
+      return outcome;
+    },
+  };
+}
+
+/** A get, a receive and an iteration wait for values. */
+async function waiting(cell: Cell): Promise<Station> {
+  const ch = cell.channel();
+  assert.equal(await ch.depth(), 0);
+  const start = performance.now();
+  const get = ch.get();
+  const receive = ch.receive().then((delivery) => {
+    delivery.accept();
+    return delivery.value;
+  });
+  const next = ch[Symbol.asyncIterator]().next().then(({ value, done }) => done ? -1 : value);
+  const waiters = [get, receive, next];
+  for (const waiter of waiters) waiter.catch(() => {}); // told by end()
+  return {
+    end: async () => {
+      const { isOutage, isDeletion } = cell.meaning;
+      if (isDeletion) {
+        for (const each of [get, receive]) {
+          await rejection(each, ChannelClosedError, { reason: "delete" });
+        }
+        assert.equal(await soon(next), -1);
+        return await endedByDeletion(cell, ch);
+      }
+      if (isOutage) {
+        for (const waiter of waiters) await rejection(waiter, ChannelConnectionError);
+        const took = performance.now() - start;
+        await allWorks(cell, ch);
+        return `rejected (ChannelConnectionError) within ${Math.round(took)} ms`;
+      }
+      await rawPut(cell.broker.uri, cell.name, [1, 2, 3]);
+      const got = await soon(Promise.all(waiters), bound);
+      assert.deepEqual(got.sort(), [1, 2, 3]);
+      assert.equal(await ch.depth(), 0);
+      await allWorks(cell, ch);
+      return "went on, and got";
+    },
+  };
+}
+
+/** An iteration whose body takes its time. */
+async function iterating(cell: Cell): Promise<Station> {
+  const [early, late] = [numbers(60), numbers(20, 60)];
+  const ch = cell.channel();
+  await cell.feed(early);
+  const got: number[] = [];
+  const end = early.length + late.length;
+  const iterate = async () => {
+    for (;;) {
+      try {
+        for await (const value of ch) {
+          got.push(value);
+          await pause(40);
+          if (got.length === end) return;
+        }
+        return;
+      } catch (error) {
+        assert.ok(cell.meaning.isOutage && error instanceof ChannelConnectionError, String(error));
+        rejected++;
+      }
+    }
+  };
+  let rejected = 0;
+  const iteration = iterate();
+  iteration.catch(() => {}); // told by end()
+  await eventually(() => got.length >= 3);
+  return {
+    end: async () => {
+      if (cell.meaning.isDeletion) {
+        await soon(iteration);
+        await endedByDeletion(cell, ch);
+        return `ended after ${got.length} values`;
+      }
+      await cell.feed(late);
+      await soon(iteration, 40 * end + bound);
+      assert.deepEqual([...got].sort((a, b) => a - b), [...early, ...late]);
+      const isOrdered = got.every((value, i) => value === i);
+      assert.equal(await ch.depth(), 0);
+      await allWorks(cell, ch);
+      const ending = rejected > 0 ? `, after ${rejected} rejections` : "";
+      return `${end} values, each once, ${isOrdered ? "in order" : "out of order"}${ending}`;
+    },
+  };
+}
+
+/** Deliveries have been received, and not accepted yet. */
+async function holding(cell: Cell): Promise<Station> {
+  const ch = cell.channel();
+  await cell.feed([1, 2, 3]);
+  const first = await ch.receive();
+  const second = await ch.receive();
+  assert.deepEqual([first.value, second.value], [1, 2]);
+  return {
+    end: async () => {
+      first.accept();
+      second.release();
+      if (cell.meaning.isDeletion) return await endedByDeletion(cell, ch);
+      const rest: string[] = [];
+      let again = 0;
+      while (rest.length < 2) {
+        const delivery = await ch.receive({ timeout: bound });
+        delivery.accept();
+        if (delivery.value !== 1) rest.push(String(delivery.value));
+        else assert.ok(delivery.redelivered, "it came twice, and is not marked");
+        if (delivery.value === 1) again++;
+        if (delivery.value === 2) assert.ok(delivery.redelivered, "it was released");
+      }
+      assert.deepEqual(rest.sort(), ["2", "3"]);
+      assert.equal(again, 0, "what was accepted came again");
+      await eventually(async () => await ch.depth() === 0);
+      await allWorks(cell, ch);
+      return "the accepted one is gone, the released one came again";
+    },
+  };
+}
+
+/** Operations that take a round-trip, one after the other. */
+async function asking(cell: Cell): Promise<Station> {
+  const ch = cell.channel();
+  const outcomes = new Map<string, number>();
+  let isOver = false;
+  const ask = async (title: string, limit: number, question: () => Promise<unknown>) => {
+    const start = performance.now();
+    const outcome = await question().then((answer) => String(answer), (error) => error.name);
+    const took = performance.now() - start;
+    assert.ok(took < limit, `${title} took ${Math.round(took)} ms: ${outcome}`);
+    const key = `${title}: ${outcome}`;
+    outcomes.set(key, (outcomes.get(key) ?? 0) + 1);
+    return outcome;
+  };
+  const { isOutage, isDeletion } = cell.meaning;
+  const asker = async () => {
+    while (!isOver && !ch.closed) {
+      const depth = await ask("depth", cell.retryTimeout + 3000, () => ch.depth());
+      const allowed = ["0"];
+      if (isOutage) allowed.push("ChannelConnectionError");
+      if (isDeletion) allowed.push("ChannelClosedError");
+      assert.ok(allowed.includes(depth), `depth: ${depth}`);
+      for (const timeout of [0, 30]) {
+        const get = await ask(`get of ${timeout}`, 2000, () => ch.get({ timeout }));
+        const allowed = ["ChannelTimeoutError", "ChannelConnectionError"];
+        if (isDeletion) allowed.push("ChannelClosedError");
+        assert.ok(allowed.includes(get), `get: ${get}`);
+      }
+    }
+  };
+  const asking = asker();
+  asking.catch(() => {}); // told by end()
+  await eventually(() => (outcomes.get("depth: 0") ?? 0) > 2);
+  return {
+    end: async () => {
+      isOver = true;
+      await soon(asking, bound);
+      if (isDeletion) return await endedByDeletion(cell, ch);
+      await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+      await allWorks(cell, ch);
+      return [...outcomes].map(([outcome, count]) => `${count} × ${outcome}`).join(", ");
+    },
+  };
+}
+
+/** Handles are made, put, get and are closed, one after the other. */
+async function closing(cell: Cell): Promise<Station> {
+  const ledger = new Ledger(cell, true);
+  const empty = `${cell.name}, empty`;
+  let [isOver, count, longest] = [false, 0, 0];
+  const closer = async () => {
+    while (!isOver) {
+      const [ch, other] = [cell.channel(), cell.channel({ name: empty })];
+      const puts = Promise.all(numbers(3).map(() => ledger.put(ch)));
+      const get = other.get().then(() => assert.fail("a get of nothing"), (error) => error);
+      if (count % 2 === 0) await pause(Math.random() * 20); // else it may not be attached yet
+      const start = performance.now();
+      await soon(Promise.all([ch.close(), other.close()]), 5000);
+      longest = Math.max(longest, performance.now() - start);
+      await soon(puts, 500);
+      const reason = await soon(get, 500);
+      const isExpected = reason instanceof ChannelClosedError ||
+        reason instanceof ChannelConnectionError && cell.meaning.isOutage;
+      assert.ok(isExpected, `the get of a handle that is closed: ${reason}`);
+      count++;
+    }
+  };
+  const closing = closer();
+  closing.catch(() => {}); // told by end()
+  await eventually(() => count > 3);
+  return {
+    end: async () => {
+      isOver = true;
+      await soon(closing, bound);
+      assert.ok(longest < closeBound, `close took ${Math.round(longest)} ms`);
+      const outcome = await ledger.settle();
+      await cell.worksAnew();
+      return `${count} closed within ${Math.round(longest)} ms each; ${outcome}`;
+    },
+  };
+}
+
+/** Milliseconds that a close may take: one second, and what a busy machine adds. */
+const closeBound = 1500;
+
+async function allWorks(cell: Cell, ch: Channel<number>): Promise<void> {
+  assert.equal(ch.closed, false);
+  await cell.works(ch);
+  await cell.worksAnew();
+}
+
+async function endedByDeletion(cell: Cell, ch: Channel<number>): Promise<string> {
+  const error = await rejection(ch.put(0), ChannelClosedError, { reason: "delete" });
+  assert.equal(error.value, 0);
+  await rejection(ch.get(), ChannelClosedError, { reason: "delete" });
+  await cell.worksAnew();
+  return "rejected (ChannelClosedError, delete)";
+}

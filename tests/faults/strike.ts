@@ -1,0 +1,75 @@
+import { deepEqual } from "node:assert/strict";
+import process from "node:process";
+import { setTimeout as pause } from "node:timers/promises";
+import { until } from "../conformance/scene.ts";
+import type { PrivateBroker } from "../support/broker.ts";
+import { type BrokerState, brokerState } from "../support/broker_state.ts";
+import { Cell } from "./cell.ts";
+import type { Fault } from "./faults.ts";
+import { states } from "./states.ts";
+
+/** Why a state did not get through a fault. */
+export class Failure {
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    this.reason = reason;
+  }
+}
+
+/** Has a fault strike every state at the same time; resolves with what came of each. */
+export async function strike(
+  fault: Fault,
+  broker: PrivateBroker,
+): Promise<Map<string, string | Failure>> {
+  const outcomes = new Map<string, string | Failure>();
+  const unhandled: unknown[] = [];
+  const onUnhandled = (reason: unknown) => void unhandled.push(reason);
+  process.on("unhandledRejection", onUnhandled);
+  const before = (await brokerState(broker.control))!;
+  await fault.prepare?.(broker);
+  const options = {
+    broker,
+    fault: fault.title,
+    meaning: fault.meaning ?? {},
+    retryTimeout: fault.retryTimeout,
+    hasProxy: fault.hasProxy ?? false,
+    isShared: fault.isShared ?? false,
+  };
+  const cells = await Promise.all(Object.keys(states).map((title) => Cell.open(title, options)));
+  try {
+    const stations = cells.map((cell) => states[cell.title]!(cell));
+    await Promise.allSettled(stations);
+    await fault.strike(broker, cells);
+    await Promise.all(cells.map(async ({ title }, i) => {
+      const end = async () => (await stations[i]!).end();
+      outcomes.set(title, await end().catch((error) => new Failure(error)));
+    }));
+  } finally {
+    await Promise.all(cells.map(async (cell) => {
+      const failure = await cell[Symbol.asyncDispose]().then(() => {}, (e) => new Failure(e));
+      if (failure && !(outcomes.get(cell.title) instanceof Failure)) {
+        outcomes.set(cell.title, failure);
+      }
+    }));
+    await fault.tidy?.(broker);
+    process.off("unhandledRejection", onUnhandled);
+  }
+  outcomes.set(
+    "afterwards",
+    await nothingLeft(broker, before).then(() => "nothing is left", (e) => new Failure(e)),
+  );
+  if (unhandled.length > 0) outcomes.set("unhandled rejections", new Failure(unhandled[0]));
+  return outcomes;
+}
+
+/** Waits until the broker holds what it did before. */
+async function nothingLeft({ control }: PrivateBroker, before: BrokerState): Promise<void> {
+  let now: BrokerState | undefined;
+  const isClean = async () => {
+    now = await brokerState(control);
+    return JSON.stringify(now) === JSON.stringify(before);
+  };
+  await until(isClean, 5000, 50).catch(() => deepEqual(now, before));
+  await pause(50);
+}
