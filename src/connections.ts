@@ -212,14 +212,14 @@ export function customConnection(
   return shared;
 }
 
-/** The connection that this process has configured for an address, if it has. */
-export function connectionTo(address: string): SharedConnection | undefined {
+/** The first connection that this process has configured whose address is wanted, if it has one. */
+export function connectionTo(isWanted: (address: string) => boolean): SharedConnection | undefined {
   for (const connection of known.values()) {
-    if (connection.address === address) return connection;
+    if (isWanted(connection.address)) return connection;
   }
   for (const ref of customs) {
     const connection = ref.deref();
-    if (connection?.address === address) return connection;
+    if (connection !== undefined && isWanted(connection.address)) return connection;
   }
 }
 

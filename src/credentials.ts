@@ -32,9 +32,8 @@ export function withoutCredentials(uri: string): string {
 }
 
 function isHostAndPort(text: string): boolean {
-  const colon = text.startsWith("[") ? -1 : text.indexOf(":");
-  const port = text.slice(colon + 1);
-  return colon < 0 || (/^\d*$/.test(port) && Number(port) <= 65535);
+  const port = /^(?:\[[\da-f:.]*\]|[^:[]*)(?::(\d*))?$/i.exec(text);
+  return port !== null && Number(port[1] ?? 0) <= 65535;
 }
 
 function hideSecrets(uri: string): string {

@@ -39,7 +39,9 @@ export function readReference(args: readonly unknown[], carrier: SharedConnectio
   if (address === undefined || address === carrier.address) {
     return { name, connection: carrier, encoding };
   }
-  const connection = typeof address === "string" ? connectionTo(address) : undefined;
+  const connection = typeof address === "string"
+    ? connectionTo((one) => one === address)
+    : undefined;
   if (connection === undefined) {
     throw new ChannelReferenceError(
       `a reference to channel ${name} names a broker that this process has not configured: ` +
@@ -68,7 +70,7 @@ export function writeJsonReference(target: Reference, carrier: SharedConnection)
     connection_type: rabbitConnection,
     retry_timeout: null,
     // ChannelPy knows no lists of nodes.
-    connection_args: { uri: target.connection.address.replace(/,[^/]*/, "") },
+    connection_args: { uri: nodesOf(target.connection.address)[0]! },
   };
 }
 
@@ -109,7 +111,16 @@ function uriIn(args: unknown, name: string): string | undefined {
 function ofUri(uri: string | undefined, carrier: SharedConnection): SharedConnection {
   if (uri === undefined) return carrier;
   const address = addressOf(uri) ?? uri;
-  return address === carrier.address ? carrier : connectionTo(address) ?? carrier;
+  const isThere = (other: string) => other === address || nodesOf(other).includes(address);
+  return isThere(carrier.address) ? carrier : connectionTo(isThere) ?? carrier;
+}
+
+/** An address for each node that an address lists: `amqp://a:1,b:2/v` is `amqp://a:1/v`, `amqp://b:2/v`. */
+function nodesOf(address: string): string[] {
+  const [, scheme, hosts, rest] = /^([^/]*\/\/)([^/]*)(.*)$/s.exec(address) ?? [];
+  return hosts === undefined
+    ? [address]
+    : hosts.split(",").map((host) => `${scheme}${host}${rest}`);
 }
 
 function checkReceivedName(name: unknown): asserts name is string {

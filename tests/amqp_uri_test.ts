@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { inspect } from "node:util";
 import { ChannelConfigError } from "../src/errors.ts";
 import { parseAmqpUri } from "../src/transports/amqp/uri.ts";
@@ -265,4 +266,106 @@ Deno.test("a bad member of a list is refused, and no password shown", () => {
   for (const uri of ["amqp://user:hunter2,b", "amqp://a,user:hunter2", "amqp://a:1,hunter2:x:y"]) {
     assert.throws(() => parseAmqpUri(uri), (error) => !String(error).includes(":hunter2"));
   }
+});
+
+/** What a host of a list may look like, and how it is understood. */
+const members = fc.tuple(
+  fc.constantFrom(
+    ["a", "a"],
+    ["B.example", "b.example"],
+    ["10.0.0.1", "10.0.0.1"],
+    ["[::1]", "::1"],
+    ["[2001:DB8:0::1]", "2001:db8::1"],
+    ["my_host-1", "my_host-1"],
+    ["gr%C3%B6", "xn--gr-gka"],
+  ),
+  fc.option(fc.integer({ min: 1, max: 65_535 }), { nil: undefined }),
+);
+
+/** Text with what parts a URI, of one letter so that no percent-escape arises by chance. */
+const secrets = fc.array(fc.constantFrom(..."z,:@/?#[]%& =+ü"), { minLength: 1 }).map((letters) =>
+  letters.join("")
+);
+
+Deno.test("any list is parsed to its endpoints, and its address to the same again", () => {
+  fc.assert(
+    fc.property(
+      fc.array(members, { minLength: 1, maxLength: 6 }),
+      secrets,
+      secrets,
+      fc.boolean(),
+      (list, username, password, tls) => {
+        const scheme = tls ? "amqps" : "amqp";
+        const endpoints = new Map(list.map(([[, host], given]) => {
+          const port = given ?? (tls ? 5671 : 5672);
+          return [`${host} ${port}`, { host, port }];
+        }));
+        const hosts = list.map(([[text], port]) => port === undefined ? text : `${text}:${port}`);
+        const user = `${encodeURIComponent(username)}:${encodeURIComponent(password)}`;
+        const parsed = parseAmqpUri(`${scheme}://${user}@${hosts}/v`);
+        assert.deepEqual(parsed.endpoints, [...endpoints.values()]);
+        assert.deepEqual([parsed.username, parsed.password], [username, password]);
+        const { username: _, password: __, ...again } = parseAmqpUri(parsed.address);
+        const { username: _u, password: _p, ...first } = parsed;
+        assert.deepEqual(again, first);
+      },
+    ),
+  );
+});
+
+/** A password that was not percent-encoded may end where a URI's part does: all of it stays hidden. */
+Deno.test("no mistake in a list shows a password, and only a ChannelConfigError comes of it", () => {
+  const pieces = fc.constantFrom(
+    ...[
+      "a",
+      "b:1",
+      "[::1]",
+      "[",
+      "]",
+      ",",
+      ",,",
+      ":",
+      ":0",
+      ":99999",
+      "/",
+      "//",
+      "?",
+      "#",
+      "%",
+      " ",
+    ],
+    ...["%2C", "%zz", "é", "\ud800", "=", "&", "\n", "name=", "amqp://"],
+  );
+  const text = fc.array(pieces, { maxLength: 8 }).map((some) => some.join(""));
+  fc.assert(
+    fc.property(text, text, text, (before, within, after) => {
+      const uri = `amqp://${before}u:hunter2${within}@${after}`;
+      try {
+        const { address, endpoints } = parseAmqpUri(uri);
+        assert.ok(endpoints.length > 0);
+        assert.ok(!address.includes("hunter2"), address);
+      } catch (error) {
+        assert.ok(error instanceof ChannelConfigError, `${uri}: ${inspect(error)}`);
+        assert.ok(!inspect(error).includes("hunter2"), inspect(error));
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+Deno.test("a comma in a user name or password parts no hosts, encoded or not", () => {
+  for (const uri of ["amqp://a:1,b:2@c/v", "amqp://a:1%2Cb%3A2@c/v"]) {
+    const { endpoints, username, password } = parseAmqpUri(uri);
+    assert.deepEqual([username, password], ["a", "1,b:2"]);
+    assert.deepEqual(endpoints, [{ host: "c", port: 5672 }]);
+  }
+});
+
+Deno.test("a long list is parsed in time that grows with its length", () => {
+  const hosts = Array.from({ length: 20_000 }, (_, i) => `host${i}:${i + 1}`);
+  const begin = performance.now();
+  assert.equal(parseAmqpUri(`amqp://${hosts}`).endpoints.length, hosts.length);
+  assert.throws(() => parseAmqpUri(`amqp://${hosts},`), /empty host/);
+  assert.throws(() => parseAmqpUri(`amqp://${",".repeat(100_000)}`), /empty host/);
+  assert.ok(performance.now() - begin < 2000);
 });

@@ -407,6 +407,14 @@ Deno.test("withoutCredentials hides user and password, and shows the rest", () =
       ["amqp://user:pass", "amqp://user:***"],
       ["amqp://user:pa/ss", "amqp://user:***"],
       ["amqp://user:99999", "amqp://user:***"],
+      ["amqp://a,user:pass,b/v", "amqp://a,user:***"],
+      ["amqp://user:pa,ss@a,b:1,[::1]/v", "amqp://***@a,b:1,[::1]/v"],
+      ["amqp://a,user:pass@b,c", "amqp://***@b,c"],
+      ["amqp://u:pass@a,u:pass@b", "amqp://***@b"],
+      ["amqp://[::1]:pass", "amqp://[:***"],
+      ["amqp://a,[user:pass", "amqp://a,[user:***"],
+      ["amqp://a,[user:pass]", "amqp://a,[user:***"],
+      ["amqp://a:1,[::1],[fe80::1]:2/v", "amqp://a:1,[::1],[fe80::1]:2/v"],
       ["amqp:user:pass@host", "***@host"],
       ["amqp:/user:pass@host", "***@host"],
       ["user:pass@host", "***@host"],
@@ -428,7 +436,9 @@ Deno.test("withoutCredentials hides user and password, and shows the rest", () =
 
 Deno.test("withoutCredentials is fast on long text", () => {
   const start = performance.now();
-  for (const part of ["?", "?pass", "@", ":", "amqp://", "&a=", "%40", " "]) {
+  for (
+    const part of ["?", "?pass", "@", ":", "amqp://", "&a=", "%40", " ", "a,", "amqp://[", "[:,"]
+  ) {
     withoutCredentials(part.repeat(100_000));
   }
   assert.ok(performance.now() - start < 2_000);
