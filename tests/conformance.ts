@@ -4,6 +4,7 @@
  * @module
  */
 import { closingTests } from "./conformance/closing.ts";
+import { deadLettersTests } from "./conformance/dead_letters.ts";
 import { deletingTests } from "./conformance/deleting.ts";
 import { encodingTests } from "./conformance/encoding.ts";
 import { fairnessTests } from "./conformance/fairness.ts";
@@ -12,6 +13,7 @@ import { iterationTests } from "./conformance/iteration.ts";
 import { lifetimeTests } from "./conformance/lifetime.ts";
 import { puttingTests } from "./conformance/putting.ts";
 import { racesTests } from "./conformance/races.ts";
+import { receivingTests } from "./conformance/receiving.ts";
 import { referenceTests } from "./conformance/references.ts";
 import { type Setup, suite } from "./conformance/scene.ts";
 import { terminationTests } from "./conformance/termination.ts";
@@ -27,6 +29,8 @@ export function testTransport(label: string, setup: Setup): void {
       racesTests,
       puttingTests,
       fairnessTests,
+      receivingTests,
+      deadLettersTests,
       iterationTests,
       closingTests,
       terminationTests,

@@ -1,0 +1,270 @@
+import assert from "node:assert/strict";
+import {
+  type Channel,
+  ChannelConfigError,
+  ChannelDecodeError,
+  ChannelTimeoutError,
+} from "../../mod.ts";
+import { type Child, startChild } from "../support/child.ts";
+import { isGone, maker } from "./receiving.ts";
+import { numbers, rejection, type Scene, soon, type Suite } from "./scene.ts";
+
+/** maxAttempts: how often a value is tried, and where it goes then. */
+export function deadLettersTests({ test, shared }: Suite): void {
+  test("a maxAttempts that cannot be used is refused", (scene) => {
+    for (const maxAttempts of [0, -1, 1.5, NaN, Infinity, "1", null] as number[]) {
+      assert.throws(() => scene.channel(scene.name(), 0, { maxAttempts }), ChannelConfigError);
+    }
+    const long = "x".repeat(250); // no room for .dead-letters
+    assert.throws(() => scene.channel(long, 0, { maxAttempts: 1 }), ChannelConfigError);
+    return Promise.resolve();
+  });
+
+  for (const maxAttempts of [1, 2, 3]) {
+    test(`a value that is released ${maxAttempts} times is a dead letter, and others keep their order`, async (scene) => {
+      const ch = maker(scene, { maxAttempts })<string>(scene.name());
+      const values = ["a", "poison", "b", "c"];
+      await Promise.all(values.map((value) => ch.put(value)));
+      const [accepted, attempts] = [[] as string[], [] as number[]];
+      while (accepted.length < 3 || attempts.length < maxAttempts) {
+        const delivery = await ch.receive({ timeout: 1000 });
+        if (delivery.value === "poison") {
+          attempts.push(delivery.attempts);
+          assert.equal(delivery.redelivered, attempts.length > 1);
+          delivery.release();
+        } else {
+          assert.equal(delivery.attempts, 1);
+          accepted.push(delivery.value);
+          delivery.accept();
+        }
+      }
+      assert.deepEqual(accepted, ["a", "b", "c"]);
+      assert.deepEqual(attempts, numbers(maxAttempts, 1));
+      const dead = scene.own(ch.deadLetters);
+      assert.equal(dead, ch.deadLetters);
+      assert.equal(dead.name, `${ch.name}.dead-letters`);
+      const letter = await dead.receive({ timeout: 1000 });
+      assert.equal(letter.value, "poison");
+      assert.match(letter.reason!, /^maxAttempts\b.*\b\d\b.*[^.]$/);
+      assert.ok(letter.reason!.includes(` ${maxAttempts} `), letter.reason);
+      assert.deepEqual([letter.attempts, letter.redelivered], [1, false]);
+      letter.accept();
+      await isGone(dead);
+      await isGone(ch);
+    });
+  }
+
+  test("a dead letter that is released is one still, with its reason, and without limit", async (scene) => {
+    const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
+    await ch.put(7);
+    (await ch.receive()).release();
+    const dead = scene.own(ch.deadLetters);
+    for (const attempt of numbers(4, 1)) {
+      const letter = await dead.receive({ timeout: 1000 });
+      assert.equal(letter.value, 7);
+      assert.match(letter.reason!, /maxAttempts/);
+      assert.equal(letter.redelivered, attempt > 1);
+      letter.release();
+    }
+    assert.equal(await dead.get({ timeout: 1000 }), 7);
+  });
+
+  test("what its holder did to a value is not among the dead letters", async (scene) => {
+    const ch = maker(scene, { maxAttempts: 1 })<{ list: number[]; bytes: Uint8Array }>(
+      scene.name(),
+    );
+    const value = { list: [1], bytes: new Uint8Array([1, 2]) };
+    await ch.put(value);
+    const delivery = await ch.receive();
+    delivery.value.list.push(2);
+    delivery.value.bytes.fill(9);
+    delivery.release();
+    assert.deepEqual(await scene.own(ch.deadLetters).get({ timeout: 1000 }), value);
+  });
+
+  test("the end of a scope, a delay, and close count as attempts", async (scene) => {
+    const make = maker(scene, { maxAttempts: 3 });
+    const ch = make<string>(scene.name());
+    await ch.put("poison");
+    {
+      await using delivery = await ch.receive();
+      assert.equal(delivery.attempts, 1);
+    }
+    const second = await ch.receive({ timeout: 1000 });
+    assert.equal(second.attempts, 2);
+    second.release({ delay: 20 });
+    const third = await ch.receive({ timeout: 1000 });
+    assert.equal(third.attempts, 3);
+    await ch.close();
+    const dead = scene.own(ch.deadLetters);
+    assert.equal(await dead.get({ timeout: 1000 }), "poison");
+    await isGone(dead);
+    await isGone(scene.channel(ch.name));
+  });
+
+  test("a get counts no attempt, and buries nothing", async (scene) => {
+    const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
+    await ch.put(1);
+    await ch.put(2);
+    assert.equal(await ch.get(), 1);
+    (await ch.receive()).release();
+    assert.equal(await scene.own(ch.deadLetters).get({ timeout: 1000 }), 2);
+    await isGone(ch);
+  });
+
+  test("what was tried too often before maxAttempts was said is buried when it is received", async (scene) => {
+    const ch = scene.channel<string>();
+    await ch.put("poison");
+    await ch.put("good");
+    (await ch.receive()).release();
+    const strict = maker(scene, { maxAttempts: 1 })<string>(ch.name);
+    const good = await strict.receive({ timeout: 1000 });
+    assert.equal(good.value, "good");
+    good.accept();
+    await rejection(strict.receive({ timeout: 100 }), ChannelTimeoutError);
+    assert.equal(await scene.own(strict.deadLetters).get({ timeout: 1000 }), "poison");
+    await isGone(ch);
+  });
+
+  for (const connections of [1, 3]) {
+    const declare = connections === 1 ? test : shared;
+    declare(`attempts count over handles on ${connections} connection(s)`, async (scene) => {
+      const make = maker(scene, { maxAttempts: 3 });
+      const name = scene.name();
+      const handles = numbers(3).map((n) => make<string>(name, n % connections));
+      await handles[0]!.put("poison");
+      for (const [i, handle] of handles.entries()) {
+        const delivery = await handle.receive({ timeout: 1000 });
+        assert.equal(delivery.attempts, i + 1);
+        delivery.release();
+      }
+      assert.equal(await scene.own(handles[0]!.deadLetters).get({ timeout: 1000 }), "poison");
+      for (const handle of handles) {
+        await rejection(handle.receive({ timeout: 30 }), ChannelTimeoutError);
+      }
+    });
+  }
+
+  const garbage = { body: new Uint8Array([0xff, 0, 1]), contentType: "application/cbor" };
+
+  test("with maxAttempts, what cannot be decoded is a dead letter, and without it is taken", async (scene) => {
+    const ch = maker(scene, { maxAttempts: 3 })<string>(scene.name());
+    const plain = scene.channel<string>(ch.name);
+    await using raw = await scene.setup.raw(ch.name);
+    await raw.put(garbage);
+    await ch.put("next");
+    const error = await rejection(ch.receive(), ChannelDecodeError);
+    assert.deepEqual([...error.bytes], [...garbage.body]);
+    const next = await ch.receive({ timeout: 1000 });
+    assert.deepEqual([next.value, next.attempts], ["next", 1]);
+    next.accept();
+    await raw.put(garbage);
+    await rejection(plain.receive(), ChannelDecodeError);
+    await rejection(plain.receive({ timeout: 0 }), ChannelTimeoutError);
+    await isGone(ch);
+    const dead = scene.own(ch.deadLetters as Channel);
+    await dead.depth();
+    await using buried = await scene.setup.raw(dead.name);
+    const message = await buried.get();
+    assert.deepEqual([...message!.body], [...garbage.body]);
+    assert.equal(message!.contentType, garbage.contentType);
+    assert.equal(await buried.get(), undefined);
+  });
+
+  test("a value of deadLetters can be put into the channel again", async (scene) => {
+    const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
+    const dead = scene.own(ch.deadLetters);
+    await ch.put(1);
+    for (const _ of numbers(3)) {
+      (await ch.receive({ timeout: 1000 })).release();
+      await ch.put(await dead.get({ timeout: 1000 }));
+    }
+    const delivery = await ch.receive({ timeout: 1000 });
+    assert.deepEqual([delivery.value, delivery.attempts, delivery.reason], [1, 1, undefined]);
+    delivery.accept();
+  });
+
+  shared("what a killed process held comes back, with an attempt more", async (scene) => {
+    const ch = scene.channel<string>();
+    await ch.put("a value");
+    await using holder = hold(scene, ch.name);
+    assert.deepEqual(await holder.next(), { value: "a value", attempts: 1, redelivered: false });
+    await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
+    const waiting = ch.receive();
+    holder.kill();
+    const again = await soon(waiting);
+    assert.deepEqual([again.value, again.attempts, again.redelivered], ["a value", 2, true]);
+    again.accept();
+    await isGone(ch);
+  });
+
+  shared(
+    "what has killed as many processes as maxAttempts says is a dead letter",
+    async (scene) => {
+      const ch = maker(scene, { maxAttempts: 2 })<string>(scene.name());
+      await ch.put("poison");
+      for (const attempts of [1, 2]) {
+        await using victim = hold(scene, ch.name, 2);
+        const redelivered = attempts > 1;
+        assert.deepEqual(await victim.next(), { value: "poison", attempts, redelivered });
+        victim.kill();
+        assert.equal((await victim.exited).signal, "SIGKILL");
+      }
+      const waiting = ch.receive();
+      const letter = await scene.own(ch.deadLetters).receive({ timeout: 5000 });
+      assert.equal(letter.value, "poison");
+      assert.match(letter.reason!, /maxAttempts/);
+      letter.accept();
+      await ch.put("good");
+      const next = await soon(waiting);
+      assert.deepEqual([next.value, next.attempts], ["good", 1]);
+      next.accept();
+      await isGone(ch.deadLetters);
+    },
+  );
+
+  shared(
+    "what kills each process in the moment of its receipt is a dead letter, once",
+    async (scene) => {
+      const maxAttempts = 3;
+      const ch = maker(scene, { maxAttempts })<string>(scene.name());
+      await ch.put("poison");
+      const dead = scene.own(ch.deadLetters);
+      const ends: (string | null)[] = [];
+      for (let i = 0; i < maxAttempts + 2 && await dead.depth() === 0; i++) {
+        const args = [String(scene.setup.connection(1)), ch.name, String(maxAttempts)];
+        await using victim = startChild(new URL("../programs/victim.ts", import.meta.url), {
+          args,
+        });
+        ends.push((await victim.exited).signal);
+      }
+      assert.deepEqual(ends, [...numbers(maxAttempts).map(() => "SIGKILL"), null]);
+      assert.equal(await dead.depth(), 1);
+      assert.equal(await ch.depth(), 0);
+    },
+  );
+
+  shared("a release and a death are counted alike", async (scene) => {
+    const ch = maker(scene, { maxAttempts: 9 })<string>(scene.name());
+    await ch.put("poison");
+    (await ch.receive()).release();
+    {
+      await using victim = hold(scene, ch.name, 9);
+      const told = await victim.next();
+      assert.deepEqual(told, { value: "poison", attempts: 2, redelivered: true });
+    }
+    const third = await ch.receive({ timeout: 5000 });
+    assert.equal(third.attempts, 3);
+    third.release();
+    const fourth = await ch.receive({ timeout: 5000 });
+    assert.equal(fourth.attempts, 4);
+    fourth.accept();
+  });
+}
+
+/** A process that receives a value of the channel and keeps it. */
+function hold(scene: Scene, name: string, maxAttempts?: number): Child {
+  const counting = maxAttempts === undefined ? [] : [String(maxAttempts)];
+  const args = [String(scene.setup.connection(1)), name, ...counting];
+  return startChild(new URL("../programs/holder.ts", import.meta.url), { args });
+}
