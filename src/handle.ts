@@ -73,6 +73,8 @@ export class Handle implements Attached {
   readonly #kept = new Set<Delivery>();
   /** Where values go that were received too often; made when the first does. */
   #dead: Handle | undefined;
+  /** Those on their way there. */
+  readonly #burials = new Set<Promise<void>>();
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
   readonly #endings = new Set<Pending>();
   /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
@@ -263,7 +265,12 @@ export class Handle implements Attached {
   }
 
   /** Puts a message among the dead letters, and only then takes it out of the channel. */
-  async #bury(loan: Loan, reason: string): Promise<void> {
+  #bury(loan: Loan, reason: string): void {
+    const burial = this.#inter(loan, reason).finally(() => this.#burials.delete(burial));
+    this.#burials.add(burial);
+  }
+
+  async #inter(loan: Loan, reason: string): Promise<void> {
     const { body, contentType, id } = loan.message;
     try {
       this.#dead ??= this.deadLetters();
@@ -351,7 +358,7 @@ export class Handle implements Attached {
   }
 
   async #detach(): Promise<void> {
-    await this.#settle();
+    await Promise.all([this.#settle(), ...this.#burials]);
     const attachment = this.#attachment ?? await this.#attaching?.catch(() => undefined);
     await attachment?.remove(this);
   }
@@ -375,7 +382,7 @@ export class Handle implements Attached {
     this.#giveUp(this.#gets);
     this.#giveUp([...this.#puts].filter((put) => put.recall()));
     this.#endKept();
-    await this.#settle();
+    await Promise.all([this.#settle(), within(closeTimeout, Promise.all(this.#burials))]);
   }
 
   /** Gives the transport a moment to answer for what it was told. */

@@ -6,6 +6,7 @@ import { isMissing, outage, refusedBy, unknownOutcome } from "./failure.ts";
 import { Route } from "./frames.ts";
 import type { AmqpLoan } from "./loan.ts";
 import { Outbox } from "./outbox.ts";
+import { closeTimeout, within } from "../../within.ts";
 import { Receipts } from "./receipts.ts";
 import type { Session } from "./session.ts";
 import { Source } from "./source.ts";
@@ -160,6 +161,8 @@ export class AmqpLink implements Link, Seeker {
   }
 
   async close(): Promise<void> {
+    // What was released, and is put again to be counted.
+    if (this.#session !== undefined) await within(closeTimeout / 2, this.#outbox.emptied());
     this.#end(new Error("the link is closed"));
     await this.#attaching;
     const attached = this.#attached;

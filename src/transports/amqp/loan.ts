@@ -89,7 +89,7 @@ export class AmqpLoan implements Loan, Held {
     if (this.#keptIn !== undefined) this.#keeper.unkept(this);
     // What is stale, the broker has given back itself.
     if (!counted || !this.counted || this.isStale) this.#giveBack();
-    else this.#putAgain(this.#outbox!, this.attempts);
+    else this.#putAgain(this.attempts);
   }
 
   /** Takes it as the copy of another message. */
@@ -117,32 +117,42 @@ export class AmqpLoan implements Loan, Held {
     lanes.giveBack(stale);
   }
 
-  /**
-   * Whether the message was lent to a process that died, as far as the broker tells, and that attempt
-   * was not counted: then it is, by putting the message again. RabbitMQ itself cannot count.
-   */
-  recount(outbox: Outbox): boolean {
+  /** Whether it was lent to a process that died, as far as the broker tells, and that was not counted. */
+  get isUncounted(): boolean {
+    return this.#wasLent;
+  }
+
+  /** Its attempts are counted, by putting it again: RabbitMQ itself cannot count. */
+  countIn(outbox: Outbox): void {
     this.#outbox = outbox;
-    if (!this.#wasLent) return false;
+  }
+
+  /** Counts the attempt of who died. Resolves when this copy is taken, or given back. */
+  recount(): Promise<void> {
     this.#settled = true;
-    this.#putAgain(outbox, this.attempts - 1);
-    return true;
+    return this.#putAgain(this.attempts - 1);
   }
 
   /** At the end of the queue, with so many attempts behind it; this copy goes when that one is safe. */
-  #putAgain(outbox: Outbox, attempts: number): void {
+  #putAgain(attempts: number): Promise<void> {
     const isStale = () => this.isStale;
-    outbox.put({
-      message: { ...this.message, attempts },
-      get settled() {
-        return isStale(); // then the broker lends this copy anew, and it is counted again
-      },
-      taken: () => {
-        this.#lane.ledger.accept(this.#tag, 0);
-        this.#leave();
-      },
-      reject: () => this.#giveBack(),
-    });
+    return new Promise((resolve) =>
+      this.#outbox!.put({
+        message: { ...this.message, attempts },
+        get settled() {
+          return isStale(); // then the broker lends this copy anew, and it is counted again
+        },
+        taken: () => {
+          this.#lane.ledger.accept(this.#tag, 0);
+          this.#leave();
+          resolve();
+        },
+        reject: () => {
+          this.#giveBack();
+          resolve();
+        },
+      })
+    );
   }
 
   #giveBack(): void {

@@ -32,6 +32,7 @@ export class Outbox {
   readonly #letters = new Map<Offer, OutboxLetter>();
   readonly #waiting: Patience<OutboxLetter>;
   #publisher: Publisher | undefined;
+  readonly #onEmpty: (() => void)[] = [];
 
   constructor(
     route: Route,
@@ -71,6 +72,12 @@ export class Outbox {
     this.#waiting.delete(letter);
     this.#remove(letter);
     return true;
+  }
+
+  /** Resolves when nothing is here. */
+  emptied(): Promise<void> {
+    if (this.#letters.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onEmpty.push(resolve));
   }
 
   /** There is a connection: sends all, in order. */
@@ -146,6 +153,7 @@ export class Outbox {
     if (!this.#letters.delete(letter.offer)) return false;
     this.#stats.outstanding--;
     this.#lifeline.unhold();
+    if (this.#letters.size === 0) { for (const resolve of this.#onEmpty.splice(0)) resolve(); }
     return true;
   }
 }

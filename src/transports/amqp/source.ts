@@ -64,6 +64,8 @@ export class Source {
   #working: Promise<void> | undefined;
   #lending: Promise<Lane> | undefined;
   #asks: Ask[] = [];
+  /** Messages that were lent to who died, and whose attempts are to be counted. */
+  #uncounted: AmqpLoan[] = [];
   #retireSoon = false;
   #isRetiring = false;
   #closed = false;
@@ -158,6 +160,7 @@ export class Source {
   #nextStep(): (() => Promise<void>) | undefined {
     if (this.#closed) return undefined;
     if (this.#retireSoon) return this.#retire;
+    if (this.#uncounted.length > 0) return this.#recount;
     if (this.#asks.length > 0) return this.#answer;
     if (this.#consumer === undefined) return this.#claims.size > 0 ? this.#start : undefined;
     if (this.#endSoon || (this.#claims.size > 0 && this.#kept >= this.#pace.window)) {
@@ -204,7 +207,10 @@ export class Source {
       const message = await this.#ask(lane);
       if (message === null) break;
       loan = this.#loan(message, lane, undefined);
-      if (this.#isDealtWith(loan, counted)) loan = undefined;
+      if (this.#isDealtWith(loan, counted)) {
+        loan = undefined;
+        if (this.#uncounted.length > 0) await this.#recount();
+      }
     }
     const ask = this.#asks.shift();
     if (ask === undefined) loan?.release();
@@ -309,7 +315,22 @@ export class Source {
         return true;
       }
     }
-    return counted && loan.recount(this.#outbox);
+    if (!counted) return false;
+    loan.countIn(this.#outbox);
+    if (!loan.isUncounted) return false;
+    this.#uncounted.push(loan);
+    this.resume();
+    return true;
+  }
+
+  /**
+   * Counts the attempts that others left behind when they died. The copy that says so must not arrive
+   * here before the broker has read that this one is taken, or a death in this moment would leave both:
+   * so there is no consumer, and what is asked next is read after.
+   */
+  async #recount(): Promise<void> {
+    await this.#endConsumer();
+    await Promise.all(this.#uncounted.splice(0).map((loan) => loan.recount()));
   }
 
   #serve(claim: Claim, loan: AmqpLoan): void {
@@ -370,6 +391,7 @@ export class Source {
 
   #releaseBuffer(): void {
     for (const loan of this.#buffer.slice(this.#oldest)) loan.release();
+    for (const loan of this.#uncounted.splice(0)) loan.release();
     this.#buffer = [];
     this.#oldest = 0;
   }
