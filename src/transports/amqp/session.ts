@@ -51,6 +51,7 @@ export class Session {
     this.bulletin = bulletin;
     this.lanes = new Lanes(wire);
     wire.ondisconnect = (error) => this.#lose(error ?? new Error("the broker closed it"));
+    wire.onDead = () => this.#lose(new Error("the connection is closed"));
     wire.onblocked = (reason) => this.onBlocked(reason);
     wire.onunblocked = () => {
       this.onBlocked(undefined);

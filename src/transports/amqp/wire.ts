@@ -39,6 +39,8 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   #isReleasing = false;
   #isConnected = false;
   #version: string | undefined;
+  /** Called where something was to be sent and the socket is gone; `ondisconnect` comes later. */
+  onDead: () => void = () => {};
 
   /** @param tls used with `amqps:` only */
   constructor(uri: AmqpUri, endpoint: Endpoint, tls: TlsOptions = {}) {
@@ -129,7 +131,9 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   override send(bytes: Uint8Array): Promise<void> {
     if (this.socket === undefined || this.socket.destroyed) {
       // The client does not expect this before it is connected, and hears of the end otherwise.
-      return this.#isConnected ? Promise.reject(new Error("the connection is closed")) : sent;
+      if (!this.#isConnected) return sent;
+      queueMicrotask(() => this.onDead()); // before whoever sent this hears of it
+      return Promise.reject(new Error("the connection is closed"));
     }
     const room = this.reserve(bytes.length);
     room.bytes.set(bytes, room.at);
