@@ -8,6 +8,7 @@ export class Put extends Operation<void> implements Offer {
   message!: Message;
   readonly #value: unknown;
   #link: Link | undefined;
+  #isRecalled = false;
   #isUnknown = false;
 
   constructor(call: Call, options: OperationOptions, value: unknown) {
@@ -28,7 +29,7 @@ export class Put extends Operation<void> implements Offer {
 
   /** Takes the message back; whether it will surely not arrive. */
   recall(): boolean {
-    return this.#link?.withdraw(this) ?? true;
+    return this.#isRecalled ||= this.#link?.withdraw(this) ?? true;
   }
 
   override giveUp(reason: unknown): void {

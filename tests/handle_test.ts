@@ -347,6 +347,20 @@ Deno.test("a forgotten channel is collected and its link closed, but not under a
   await until(() => stage.rests > 0);
 });
 
+Deno.test("a forgotten channel is not closed while a delivery of its is held", async () => {
+  const gc = await collector();
+  if (gc === undefined) return;
+  const connection = "memory:forgotten";
+  const other = new Channel<number>({ name: "jobs", connection });
+  await other.put(1);
+  const delivery = await (() => new Channel<number>({ name: "jobs", connection }).receive())();
+  for (let i = 0; i < 10; i++) await gc();
+  await rejection(other.get({ timeout: 0 }), ChannelTimeoutError);
+  delivery.release();
+  assert.equal(await other.get({ timeout: 0 }), 1);
+  await other.delete();
+});
+
 /** What collects garbage; undefined where the runtime does not let us. */
 async function collector(): Promise<(() => Promise<void>) | undefined> {
   try {

@@ -1,0 +1,309 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelConnectionError,
+  type ChannelError,
+  type ChannelOptions,
+  ChannelTimeoutError,
+  Connection,
+} from "../mod.ts";
+import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
+import { startPrivateBroker } from "./support/broker.ts";
+import { startChild } from "./support/child.ts";
+import { type Gateway, startGateway } from "./support/gateway.ts";
+
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+
+/**
+ * A channel by way of a gateway, and a second handle on it that goes to the broker directly. `lost` resolves
+ * when the channel's connection is.
+ */
+async function withGateway<T>(
+  options: ChannelOptions,
+  use: (ch: Channel<T>, gateway: Gateway, direct: Channel<T>, lost: Promise<void>) => Promise<void>,
+): Promise<void> {
+  const name = `test ${randomUUID()}`;
+  await using gateway = await startGateway(broker);
+  const direct = new Channel<T>({ name, connection: broker, expires: 60_000 });
+  const connection = new Connection(gateway.uri);
+  const lost = new Promise<void>((resolve) => connection.ondisconnect = () => resolve());
+  const ch = new Channel<T>({ ...options, name, connection });
+  try {
+    await direct.depth();
+    await ch.depth();
+    await use(ch, gateway, direct, lost);
+  } finally {
+    await Promise.all([ch.close(), direct.delete()]);
+    await direct.close();
+    await pause(60); // the connections rest a moment later
+  }
+}
+
+/** Waits until nothing was published for a moment. */
+async function quiet(gateway: Gateway): Promise<void> {
+  for (let before = -1; before !== gateway.bytes;) {
+    before = gateway.bytes;
+    await pause(100);
+  }
+}
+
+/** What a promise rejects with, where that may be anything. */
+function outcome(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(() => "it resolved", (reason) => reason);
+}
+
+/** That the error says of its put whether it may have arrived. */
+function assertOutcome(error: ChannelError, value: unknown, isKnown: boolean): void {
+  assert.deepEqual(error.value, value);
+  assert.match(error.message, /[^.]$/);
+  if (isKnown) {
+    assert.equal(error.messageId, undefined);
+    assert.doesNotMatch(error.message, /unknown outcome/);
+  } else {
+    assert.match(error.messageId!, /^cts\.[!-~]+$/);
+    assert.match(error.message, /unknown outcome/);
+    assert.ok(!Object.keys(error).includes("messageId"));
+  }
+}
+
+Deno.test("outbox: unconfirmed puts are limited in number, and all arrive in order", async () => {
+  await withGateway<number>({}, async (ch, gateway, direct) => {
+    gateway.hold("toClient");
+    const count = 10_000;
+    const puts = numbers(count).map((n) => ch.put(n));
+    await until(() => gateway.published > 0);
+    await quiet(gateway);
+    assert.ok(gateway.published <= 4096, `${gateway.published} messages were sent unconfirmed`);
+    assert.ok(gateway.published >= 256, `only ${gateway.published} messages were sent`);
+    gateway.release();
+    await soon(Promise.all(puts));
+    assert.equal(gateway.published, count);
+    assert.deepEqual(await getAll(direct, count), numbers(count));
+  });
+});
+
+Deno.test("outbox: unconfirmed puts are limited in bytes, and one of any size is sent", async () => {
+  await withGateway<Uint8Array>({}, async (ch, gateway, direct) => {
+    const mega = 2 ** 20;
+    gateway.hold("toClient");
+    const puts = numbers(40).map((n) => ch.put(new Uint8Array(mega).fill(n)));
+    await until(() => gateway.bytes > mega);
+    await quiet(gateway);
+    assert.ok(gateway.bytes < 17 * mega, `${gateway.bytes} bytes were sent unconfirmed`);
+    gateway.release();
+    await soon(Promise.all(puts));
+    const first = (await getAll(direct, 40)).map((value) => value[0]);
+    assert.deepEqual(first, numbers(40));
+    await ch.put(new Uint8Array(20 * mega));
+    assert.equal((await direct.get()).length, 20 * mega);
+  });
+});
+
+Deno.test("outbox: a put that is given up while it waits for its turn is never sent", async () => {
+  await withGateway<number | string>({}, async (ch, gateway, direct) => {
+    gateway.hold("toClient");
+    const count = 5000;
+    const puts = numbers(count).map((n) => ch.put(n));
+    const control = new AbortController();
+    const aborted = outcome(ch.put("aborted", { signal: control.signal }));
+    const late = await rejection(ch.put("late", { timeout: 50 }), ChannelTimeoutError);
+    assertOutcome(late, "late", true);
+    control.abort("r");
+    assert.equal(await aborted, "r");
+    puts.push(ch.put(count));
+    await quiet(gateway);
+    gateway.release();
+    await soon(Promise.all(puts));
+    assert.equal(gateway.published, count + 1);
+    assert.deepEqual(await getAll(direct, count + 1), numbers(count + 1));
+    await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
+  });
+});
+
+Deno.test("outbox: a put that is given up after it was sent has an unknown outcome, and may arrive", async () => {
+  await withGateway<string>({}, async (ch, gateway, direct) => {
+    gateway.hold("toClient");
+    const late = await rejection(ch.put("late", { timeout: 100 }), ChannelTimeoutError);
+    assertOutcome(late, "late", false);
+    const other = await rejection(ch.put("later", { timeout: 100 }), ChannelTimeoutError);
+    assertOutcome(other, "later", false);
+    assert.notEqual(other.messageId, late.messageId);
+    assert.deepEqual(await getAll(direct, 2), ["late", "later"]); // both did
+    gateway.release();
+    await ch.put("next");
+    assert.equal(await direct.get({ timeout: 1000 }), "next");
+    await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
+  });
+});
+
+Deno.test("outbox: a put that was given up is not sent again on the next connection", async () => {
+  await withGateway<string>({ retryTimeout: 20_000 }, async (ch, gateway, direct, lost) => {
+    gateway.hold("toBroker", "toClient"); // what is sent now is lost
+    const late = await rejection(ch.put("late", { timeout: 100 }), ChannelTimeoutError);
+    assertOutcome(late, "late", false);
+    const control = new AbortController();
+    const aborted = outcome(ch.put("aborted", { signal: control.signal }));
+    const kept = ch.put("kept");
+    await quiet(gateway);
+    control.abort("r");
+    assert.equal(await aborted, "r");
+    gateway.cut();
+    await soon(lost);
+    const unsent = await rejection(ch.put("unsent", { timeout: 100 }), ChannelConnectionError);
+    assertOutcome(unsent, "unsent", true);
+    gateway.open();
+    await soon(kept);
+    await ch.put("next");
+    assert.deepEqual(await getAll(direct, 2), ["kept", "next"]);
+    await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
+  });
+});
+
+Deno.test("outbox: of puts that outlive retryTimeout, those that were sent have an unknown outcome", async () => {
+  await withGateway<string>({ retryTimeout: 300 }, async (ch, gateway, direct, lost) => {
+    gateway.hold("toClient");
+    const sent = rejection(ch.put("sent"), ChannelConnectionError);
+    assert.equal(await direct.get({ timeout: 5000 }), "sent");
+    gateway.cut();
+    await soon(lost);
+    const unsent = rejection(ch.put("unsent"), ChannelConnectionError);
+    assertOutcome(await sent, "sent", false);
+    assertOutcome(await unsent, "unsent", true);
+    gateway.open();
+    await ch.put("next");
+    assert.equal(await direct.get({ timeout: 1000 }), "next");
+    await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
+  });
+});
+
+Deno.test("outbox: of puts that close gives up, those that were sent have an unknown outcome", async () => {
+  await withGateway<number>({}, async (ch, gateway, direct) => {
+    gateway.hold("toBroker", "toClient");
+    const count = 5000;
+    const puts = numbers(count).map((n) => rejection(ch.put(n), ChannelClosedError));
+    await until(() => gateway.published > 0);
+    await quiet(gateway);
+    const sent = gateway.published;
+    assert.ok(sent < count);
+    await soon(ch.close(), 3000);
+    for (const [n, error] of (await Promise.all(puts)).entries()) {
+      assert.equal(error.value, n);
+      assert.equal(error.messageId === undefined, n >= sent);
+    }
+    gateway.cut();
+    await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
+    await pause(2100); // whatever close has given up waiting for
+  });
+});
+
+Deno.test("outbox: what cannot be sent at all has a known outcome", async () => {
+  await using gateway = await startGateway(broker);
+  gateway.cut();
+  const connection = gateway.uri;
+  const ch = new Channel<string>({ name: "nowhere", connection, retryTimeout: 100 });
+  assertOutcome(await rejection(ch.put("a"), ChannelConnectionError), "a", true);
+  assertOutcome(await rejection(ch.put("b", { timeout: 20 }), ChannelConnectionError), "b", true);
+  await ch.close();
+  assertOutcome(await rejection(ch.put("c"), ChannelClosedError), "c", true);
+});
+
+Deno.test("outbox: a broker in memory alarm holds puts up, and those given up meanwhile are never sent", async () => {
+  await using node = await startPrivateBroker();
+  const lines: string[] = [];
+  const logger = {
+    info: (line: string) => lines.push(line),
+    warn: (line: string) => lines.push(line),
+  };
+  const ch = new Channel<string>({
+    name: "alarmed",
+    connection: new Connection(node.uri, { logger }),
+  });
+  const has = (part: string) => lines.some((line) => line.includes(part));
+  try {
+    await ch.depth();
+    await node.ctl("set_vm_memory_high_watermark", "0.000001");
+    const first = ch.put("first"); // the broker says only then that it is blocked
+    await until(() => has("takes no messages"));
+    const blocked = await rejection(ch.put("unsent", { timeout: 100 }), ChannelTimeoutError);
+    assertOutcome(blocked, "unsent", true);
+    const control = new AbortController();
+    const aborted = outcome(ch.put("aborted", { signal: control.signal }));
+    const second = ch.put("second");
+    control.abort("r");
+    assert.equal(await aborted, "r");
+    assert.ok(!has("takes messages again"));
+    await node.ctl("set_vm_memory_high_watermark", "0.6");
+    await soon(Promise.all([first, second]));
+    assert.ok(has("takes messages again"));
+    assert.deepEqual(await getAll(ch, await ch.depth()), ["first", "second"]);
+  } finally {
+    await ch.close();
+    await pause(60);
+  }
+});
+
+interface Memory {
+  readonly heap: number;
+  readonly rss: number;
+}
+
+/** Runs flood.ts; what it tells of its memory after each tenth of its puts. */
+async function flood(
+  args: string[],
+  onReady: () => void | Promise<void> = () => {},
+): Promise<Memory[]> {
+  await using child = startChild(new URL("programs/flood.ts", import.meta.url), { args });
+  assert.equal(await child.next(), "ready");
+  await onReady();
+  child.send("go");
+  const told: Memory[] = [];
+  while (told.length < 10) told.push(await child.next(60_000) as Memory);
+  return told;
+}
+
+function assertFlat(told: Memory[], most: number): void {
+  const mega = ({ heap, rss }: Memory) => [heap, rss].map((bytes) => Math.round(bytes / 2 ** 20));
+  const shown = JSON.stringify(told.map(mega));
+  // What the first puts need, the later ones use again.
+  const [early, late] = [told.slice(1, 4), told.slice(7)];
+  for (const kind of ["heap", "rss"] as const) {
+    const least = (some: Memory[]) => Math.min(...some.map((each) => each[kind]));
+    const grown = (least(late) - least(early)) / 2 ** 20;
+    assert.ok(grown < most, `the ${kind} grew by ${Math.round(grown)} MiB: ${shown}`);
+  }
+}
+
+Deno.test("outbox: memory stays flat while 200,000 values are put in batches", async () => {
+  const ch = new Channel<string>({ name: `test ${randomUUID()}`, connection: broker });
+  let isOver = false;
+  let count = 0;
+  const draining = (async () => {
+    for await (const _ of ch) count++;
+  })();
+  try {
+    // 200 MB in all.
+    assertFlat(await flood([broker, ch.name, "200000", "1000", "1000"]), 40);
+    isOver = await until(() => count === 200_000, 20_000).then(() => true);
+  } finally {
+    await ch.delete();
+    await soon(draining);
+    await pause(60);
+  }
+  assert.ok(isOver);
+});
+
+Deno.test("outbox: memory stays flat while the broker is away and puts are given up", async () => {
+  await withGateway<string>({}, async (ch, gateway) => {
+    // 200 MB in all.
+    const told = await flood(
+      [gateway.uri, ch.name, "50000", "500", "4000", "20"],
+      () => gateway.cut(),
+    );
+    assertFlat(told, 60);
+    gateway.open();
+  });
+});
