@@ -1,0 +1,28 @@
+// Takes numbers until the channel is closed for everyone, by "get" or "receive", and tells of each before it is
+// accepted, where it can: what nobody was told of is then not lost if this process is killed.
+import { Channel, ChannelClosedError } from "../../mod.ts";
+import process from "node:process";
+import { send } from "../support/child_side.ts";
+
+const [connection, name, how] = process.argv.slice(2) as [string, string, "get" | "receive"];
+const channel = new Channel<number>({ name, connection, retryTimeout: 60_000 });
+
+/** Resolves when it is told. */
+function tell(got: number, isRedelivered?: boolean): Promise<void> {
+  const line = JSON.stringify({ got, isRedelivered }) + "\n";
+  return new Promise((resolve) => process.stdout.write(line, () => resolve()));
+}
+
+async function take(): Promise<void> {
+  if (how === "get") return await tell(await channel.get());
+  const delivery = await channel.receive();
+  tell(delivery.value, delivery.redelivered).then(() => delivery.accept());
+}
+
+await channel.depth(); // attached, it hears of closeAll
+send("ready");
+try {
+  for (;;) await take();
+} catch (error) {
+  if (!(error instanceof ChannelClosedError) || error.reason !== "closeAll") throw error;
+}

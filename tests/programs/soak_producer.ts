@@ -1,0 +1,45 @@
+// Puts numbers from FIRST on, some at a time, until it is told to stop; tells which puts have resolved.
+import { Channel } from "../../mod.ts";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { messages, send } from "../support/child_side.ts";
+
+const [connection, name, first] = process.argv.slice(2) as [string, string, string];
+const channel = new Channel<number>({ name, connection, retryTimeout: 60_000 });
+let next = Number(first);
+let isOver = false;
+let resolved: number[] = [];
+
+/** Puts the next number, and notes what came of it. */
+async function put(): Promise<void> {
+  const n = next++;
+  try {
+    await channel.put(n);
+    resolved.push(n);
+  } catch (error) {
+    send({ rejected: n, why: String(error) });
+  }
+}
+
+async function write(): Promise<void> {
+  while (!isOver) {
+    await Promise.all([put(), put(), put(), put(), put()]);
+    await sleep(10);
+  }
+}
+
+function tell(): void {
+  if (resolved.length > 0) send({ resolved });
+  resolved = [];
+}
+
+(async () => {
+  for await (const _ of messages()) isOver = true;
+})();
+const telling = setInterval(tell, 20);
+await Promise.all([write(), write()]);
+clearInterval(telling);
+tell();
+await channel.close();
+send("done");
+process.exit(0); // stdin keeps it alive

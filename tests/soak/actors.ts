@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { type Child, startChild } from "../support/child.ts";
+import { type Proxy, startProxy } from "../support/proxy.ts";
+
+/** A process of a soak, and its cable to the broker. */
+export interface Actor {
+  readonly title: string;
+  readonly child: Child;
+  readonly proxy: Proxy;
+}
+
+/** How often a consumer was handed a number. */
+export interface Receipt {
+  readonly consumer: string;
+  /** Undefined for a get, which does not tell. */
+  readonly isRedelivered: boolean | undefined;
+}
+
+/** The producers and consumers of one channel, and what they have told. */
+export class Troupe implements AsyncDisposable {
+  readonly #port: number;
+  readonly #name: string;
+  readonly #proxies: Proxy[] = [];
+  readonly producers: Actor[] = [];
+  readonly consumers: Actor[] = [];
+  /** Numbers whose puts have resolved, by producer. */
+  readonly resolved: Map<string, Set<number>> = new Map();
+  readonly rejected: string[] = [];
+  readonly received: Map<number, Receipt[]> = new Map();
+  /** What an actor's process has complained of, or how it ended where it should not. */
+  readonly troubles: string[] = [];
+  readonly #ending = new Set<Child>();
+  readonly #heard: Promise<void>[] = [];
+  #started = 0;
+
+  constructor(port: number, name: string) {
+    this.#port = port;
+    this.#name = name;
+  }
+
+  async addProducer(): Promise<void> {
+    const n = this.producers.length + 1;
+    const actor = await this.#start("producer", `producer ${n}`, String(n * 10_000_000));
+    this.producers.push(actor);
+    const resolved = new Set<number>();
+    this.resolved.set(actor.title, resolved);
+    this.#listen(actor, (message) => {
+      if (message === "done") return void this.#ending.add(actor.child);
+      const told = message as { resolved?: number[]; rejected?: number; why?: string };
+      for (const n of told.resolved ?? []) resolved.add(n);
+      if (told.rejected !== undefined) this.rejected.push(`${told.rejected}: ${told.why}`);
+    });
+  }
+
+  async addConsumer(how: "get" | "receive"): Promise<void> {
+    const actor = await this.#start("consumer", `consumer ${++this.#started} (${how})`, how);
+    assert.equal(await actor.child.next(), "ready");
+    this.consumers.push(actor);
+    this.#listen(actor, (message) => {
+      const { got, isRedelivered } = message as { got: number; isRedelivered?: boolean };
+      const receipts = this.received.get(got);
+      const receipt = { consumer: actor.title, isRedelivered };
+      if (receipts === undefined) this.received.set(got, [receipt]);
+      else receipts.push(receipt);
+    });
+  }
+
+  /** Kills a process; what it was told of, it may have told before. */
+  async kill(actor: Actor): Promise<void> {
+    this.#ending.add(actor.child);
+    actor.child.kill("SIGKILL");
+    await actor.child.exited;
+    this.consumers.splice(this.consumers.indexOf(actor), 1);
+  }
+
+  /** Has the producers stop; resolves when all their puts are settled. */
+  async stopProducers(): Promise<void> {
+    for (const { child } of this.producers) child.send("stop");
+    await Promise.all(this.producers.map(({ child }) => child.exited));
+  }
+
+  /** Resolves when the consumers, whose channel is closed, have ended. */
+  async consumersEnd(): Promise<void> {
+    for (const { child } of this.consumers) this.#ending.add(child);
+    await Promise.all(this.consumers.map(({ child }) => child.exited));
+    await Promise.all(this.#heard);
+  }
+
+  /** Numbers whose put has resolved, and that nobody has been handed. */
+  missing(): number[] {
+    const all = [...this.resolved.values()].flatMap((numbers) => [...numbers]);
+    return all.filter((n) => !this.received.has(n));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const actors = [...this.producers, ...this.consumers];
+    for (const { child } of actors) this.#ending.add(child);
+    await Promise.all(actors.map(({ child }) => child[Symbol.asyncDispose]()));
+    await Promise.all(this.#heard);
+    await Promise.all(this.#proxies.map((proxy) => proxy[Symbol.asyncDispose]()));
+  }
+
+  async #start(program: string, title: string, arg: string): Promise<Actor> {
+    const proxy = await startProxy(this.#port);
+    this.#proxies.push(proxy);
+    const name = encodeURIComponent(title);
+    const connection = `amqp://127.0.0.1:${proxy.port}?heartbeat=1&name=${name}`;
+    const child = startChild(new URL(`../programs/soak_${program}.ts`, import.meta.url), {
+      args: [connection, this.#name, arg],
+    });
+    child.exited.then(({ code, signal }) => {
+      if (!this.#ending.has(child)) this.troubles.push(`${title} ended with ${signal ?? code}`);
+      if (child.stderr) this.troubles.push(`${title}: ${child.stderr}`);
+    });
+    return { title, child, proxy };
+  }
+
+  #listen({ child }: Actor, onMessage: (message: unknown) => void): void {
+    const hear = async () => {
+      for await (const message of child.lines) onMessage(message);
+    };
+    this.#heard.push(hear());
+  }
+}

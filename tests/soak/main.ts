@@ -1,0 +1,34 @@
+// deno task soak [MISHAPS] [SEED]: a long soak on a private broker, with a table of what came of it.
+
+import process from "node:process";
+import { startPrivateBroker } from "../support/broker.ts";
+import { say } from "../support/keeper.ts";
+import { soak } from "./soak.ts";
+
+const [count = "20", seed = String(Math.floor(Math.random() * 2 ** 31))] = process.argv.slice(2);
+say(`soak: ${count} mishaps, seed ${seed}`);
+await using broker = await startPrivateBroker();
+const start = performance.now();
+const result = await soak(broker, Number(seed), Number(count), say);
+const { resolved, rejected, lost, duplicates, marked, unmarked, withinProcess, troubles } = result;
+const rows: [string, number][] = [
+  ["puts that resolved", resolved],
+  ["puts that rejected", rejected.length],
+  ["values lost", lost.length],
+  ["values handed out more than once", duplicates],
+  ["… of their receipts marked as redelivered", marked],
+  ["… unmarked more than once", unmarked.length],
+  ["… by one process", withinProcess.length],
+];
+const seconds = Math.round((performance.now() - start) / 1000);
+process.stdout.write(
+  [
+    `| ${result.mishaps.length} mishaps in ${seconds} s, seed ${seed} | |`,
+    "| --- | --- |",
+    ...rows.map(([title, count]) => `| ${title} | ${count} |`),
+    ...[...rejected, ...troubles],
+    "",
+  ].join("\n"),
+);
+const failed = [rejected, lost, unmarked, withinProcess, troubles].some(({ length }) => length > 0);
+process.exitCode = failed ? 1 : 0;

@@ -1,0 +1,82 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { until } from "../conformance/scene.ts";
+import * as at from "../faults/broker.ts";
+import type { PrivateBroker } from "../support/broker.ts";
+import type { Actor, Troupe } from "./actors.ts";
+
+/** Numbers from 0 up to below 1, the same for the same seed (mulberry32). */
+export function random(seed: number): () => number {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** What a mishap happens to. */
+export interface Stage {
+  readonly broker: PrivateBroker;
+  readonly troupe: Troupe;
+  readonly random: () => number;
+}
+
+/** What may happen in a soak; each resolves when it is over. */
+export const mishaps: Record<string, (stage: Stage) => Promise<void>> = {
+  "the broker is restarted": ({ broker }) => broker.restart(),
+  "the broker is killed": async ({ broker }) => {
+    await broker.kill9();
+    await broker.restart();
+  },
+  "the broker is frozen": async ({ broker }) => {
+    broker.freeze();
+    await pause(3500);
+    broker.thaw();
+  },
+  "the broker is frozen for a moment": async ({ broker }) => {
+    broker.freeze();
+    await pause(700);
+    broker.thaw();
+  },
+  "an operator closes all connections": ({ broker }) => at.closeConnections(broker),
+  "the broker closes all AMQP channels": ({ broker }) => at.closeAmqpChannels(broker),
+  "the broker's memory is short": async ({ broker }) => {
+    await at.setMemoryAlarm(broker, true);
+    await pause(1500);
+    await at.setMemoryAlarm(broker, false);
+  },
+  "producers are cut in the middle of frames": ({ troupe, random }) =>
+    all(troupe.producers, ({ proxy }) => proxy.cutInFrame("to", 1 + Math.floor(random() * 40))),
+  "consumers are cut in the middle of frames": ({ troupe, random }) =>
+    all(troupe.consumers, ({ proxy }) => proxy.cutInFrame("from", 1 + Math.floor(random() * 40))),
+  "answers to producers are cut": ({ troupe, random }) =>
+    all(troupe.producers, ({ proxy }) => proxy.cutInFrame("from", 1 + Math.floor(random() * 10))),
+  "acks of consumers are cut": ({ troupe, random }) =>
+    all(troupe.consumers, ({ proxy }) => proxy.cutInFrame("to", 1 + Math.floor(random() * 10))),
+  "the network swallows everything": ({ troupe }) =>
+    all([...troupe.producers, ...troupe.consumers], async ({ proxy }) => {
+      const { abandoned } = proxy;
+      proxy.swallow();
+      await until(() => proxy.abandoned > abandoned, 4500);
+      proxy.recover();
+    }),
+  "everyone is cut again and again": ({ troupe, random }) =>
+    all([...troupe.producers, ...troupe.consumers], async ({ proxy }) => {
+      for (let i = 0; i < 3; i++) {
+        const { opened } = proxy;
+        proxy.cutEachIn("from", 1 + Math.floor(random() * 15));
+        proxy.cut();
+        await until(() => proxy.opened > opened && proxy.connections === 0, 15_000);
+      }
+      proxy.cutEachIn("from", undefined);
+    }),
+  "a consumer is killed": async ({ troupe, random }) => {
+    const receiving = troupe.consumers.filter(({ title }) => title.includes("receive"));
+    await troupe.kill(receiving[Math.floor(random() * receiving.length)]!);
+    await troupe.addConsumer("receive");
+  },
+};
+
+async function all(actors: readonly Actor[], strike: (actor: Actor) => Promise<void>) {
+  await Promise.all(actors.map(strike));
+}

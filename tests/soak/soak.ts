@@ -1,0 +1,117 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { Channel } from "../../mod.ts";
+import { soon, until } from "../conformance/scene.ts";
+import type { PrivateBroker } from "../support/broker.ts";
+import { Troupe } from "./actors.ts";
+import { mishaps, random } from "./mishaps.ts";
+
+/** What came of a soak. */
+export interface SoakResult {
+  readonly seed: number;
+  /** What happened, for how long, and how long after its end every producer had a put resolve: in ms. */
+  readonly mishaps: { readonly title: string; readonly took: number; readonly recovery: number }[];
+  readonly resolved: number;
+  /** Puts that rejected, with the reason. */
+  readonly rejected: string[];
+  /** Numbers whose put had resolved, and that nobody was handed. */
+  readonly lost: number[];
+  /** Numbers that were handed out more than once. */
+  readonly duplicates: number;
+  /** Of their second and later receipts by `receive`, those that were marked as redelivered. */
+  readonly marked: number;
+  /** Numbers that were handed out unmarked more than once. */
+  readonly unmarked: number[];
+  /** Numbers that one process was handed twice. */
+  readonly withinProcess: number[];
+  /** Processes that ended, or complained. */
+  readonly troubles: string[];
+}
+
+/**
+ * Has three processes put and three take, while one mishap follows the other: which ones, the seed decides.
+ *
+ * @param count of mishaps
+ */
+export async function soak(
+  broker: PrivateBroker,
+  seed: number,
+  count: number,
+  say: (line: string) => void = () => {},
+): Promise<SoakResult> {
+  const name = `soak ${seed}`;
+  const next = random(seed);
+  await using troupe = new Troupe(broker.port, name);
+  for (const how of ["get", "receive", "receive"] as const) await troupe.addConsumer(how);
+  for (let i = 0; i < 3; i++) await troupe.addProducer();
+  await progress(troupe);
+
+  const happened: { title: string; took: number; recovery: number }[] = [];
+  let titles: string[] = [];
+  while (happened.length < count) {
+    if (titles.length === 0) titles = shuffled(Object.keys(mishaps), next);
+    const title = titles.pop()!;
+    await pause(300 + next() * 700);
+    const start = performance.now();
+    await mishaps[title]!({ broker, troupe, random: next });
+    const took = Math.round(performance.now() - start);
+    const recovery = await progress(troupe);
+    happened.push({ title, took, recovery });
+    say(`${happened.length}. ${title}: ${took} ms, and all went on after ${recovery} ms more`);
+  }
+
+  await soon(troupe.stopProducers(), 20_000);
+  await until(() => troupe.missing().length === 0, 15_000, 50).catch(() => {}); // told by `lost`
+  const channel = new Channel({ name, connection: broker.uri });
+  const left = await channel.depth();
+  await channel.closeAll();
+  await soon(troupe.consumersEnd());
+  await new Channel({ name, connection: broker.uri }).delete();
+  if (left > 0) troupe.troubles.push(`${left} values were left in the queue`);
+  return result(seed, happened, troupe);
+}
+
+/** Waits until every producer has had a put resolve, and numbers arrive: milliseconds. */
+async function progress(troupe: Troupe): Promise<number> {
+  const start = performance.now();
+  const counts = [...troupe.resolved.values()].map((numbers) => [numbers, numbers.size] as const);
+  const { size } = troupe.received;
+  await until(
+    () => troupe.received.size > size && counts.every(([numbers, before]) => numbers.size > before),
+    20_000,
+    10,
+  );
+  return Math.round(performance.now() - start);
+}
+
+function result(seed: number, happened: SoakResult["mishaps"], troupe: Troupe): SoakResult {
+  const twice = [...troupe.received].filter(([, receipts]) => receipts.length > 1);
+  const unmarkedOnes = (receipts: { isRedelivered: boolean | undefined }[]) =>
+    receipts.filter(({ isRedelivered }) => isRedelivered === false).length;
+  return {
+    seed,
+    mishaps: happened,
+    resolved: [...troupe.resolved.values()].reduce((sum, { size }) => sum + size, 0),
+    rejected: troupe.rejected,
+    lost: troupe.missing(),
+    duplicates: twice.length,
+    marked: twice.reduce(
+      (sum, [, receipts]) =>
+        sum + receipts.filter(({ isRedelivered }) => isRedelivered === true).length,
+      0,
+    ),
+    unmarked: twice.filter(([, receipts]) => unmarkedOnes(receipts) > 1).map(([n]) => n),
+    withinProcess: twice.filter(([, receipts]) =>
+      new Set(receipts.map(({ consumer }) => consumer)).size < receipts.length
+    ).map(([n]) => n),
+    troubles: troupe.troubles,
+  };
+}
+
+function shuffled<T>(items: T[], next: () => number): T[] {
+  const all = [...items];
+  for (let i = all.length - 1; i > 0; i--) {
+    const j = Math.floor(next() * (i + 1));
+    [all[i], all[j]] = [all[j]!, all[i]!];
+  }
+  return all;
+}
