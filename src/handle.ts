@@ -1,6 +1,7 @@
 import { type Attached, type Attachment, closeAllEvent } from "./attachment.ts";
 import type { SharedConnection } from "./connections.ts";
-import { Delivery } from "./delivery.ts";
+import { Custody } from "./custody.ts";
+import type { Delivery } from "./delivery.ts";
 import type { Encoding } from "./encoding.ts";
 import {
   ChannelClosedError,
@@ -21,7 +22,7 @@ import {
   type Pending,
 } from "./operation.ts";
 import { Get, Put, Receive } from "./transfers.ts";
-import type { Claim, Link, Loan, Message } from "./transport.ts";
+import type { Claim, Link, Message } from "./transport.ts";
 import { closeTimeout, within } from "./within.ts";
 
 /** What a handle is made from. */
@@ -70,11 +71,7 @@ export class Handle implements Attached {
   readonly #gets = new Set<Pending>();
   readonly #puts = new Set<Put>();
   /** What was received here and is not settled. */
-  readonly #kept = new Set<Delivery>();
-  /** Where values go that were received too often; made when the first does. */
-  #dead: Handle | undefined;
-  /** Those on their way there. */
-  readonly #burials = new Set<Promise<void>>();
+  readonly #custody: Custody;
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
   readonly #endings = new Set<Pending>();
   /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
@@ -84,6 +81,10 @@ export class Handle implements Attached {
     this.#options = options;
     this.name = options.name;
     this.connection = options.connection;
+    this.#custody = new Custody(options.maxAttempts, {
+      outlasting: () => (this.connection as SharedConnection).reach !== "isolate",
+      deadLetters: () => this.deadLetters(),
+    });
     if (options.connection instanceof Promise) {
       options.connection.then((connection) => this.connection = connection, () => {});
     }
@@ -197,7 +198,7 @@ export class Handle implements Attached {
     const claim = new Receive<Delivery<T>>(
       receive,
       this.#options.maxAttempts !== undefined,
-      (loan) => this.#hand(loan, unpack),
+      (loan) => this.#custody.hand(loan, unpack),
       (again) => this.#claim(receive, again, options),
     );
     this.#claim(receive, claim, options);
@@ -227,58 +228,6 @@ export class Handle implements Attached {
         link.take(claim);
       }
     });
-  }
-
-  /** The delivery of a loan; undefined where it is a dead letter now. */
-  #hand<T>(loan: Loan, unpack: (message: Message) => T): Delivery<T> | undefined {
-    if (this.#isSpent(loan.attempts - 1)) {
-      this.#bury(loan, `maxAttempts: received ${loan.attempts - 1} times and never accepted`);
-      return undefined;
-    }
-    let value: T;
-    try {
-      value = unpack(loan.message);
-    } catch (error) {
-      if (this.#options.maxAttempts === undefined) loan.accept();
-      else this.#bury(loan, (error as Error).message);
-      throw error;
-    }
-    const { reach } = this.connection as SharedConnection; // known, since it is attached
-    const delivery = new Delivery(value, loan, {
-      outlasting: reach !== "isolate",
-      takeBack: (loan) => this.#takeBack(loan),
-      settled: () => this.#kept.delete(delivery),
-    });
-    this.#kept.add(delivery);
-    return delivery;
-  }
-
-  #takeBack(loan: Loan): void {
-    const { attempts } = loan;
-    if (!this.#isSpent(attempts)) return loan.release(true);
-    this.#bury(loan, `maxAttempts: received ${attempts} times and never accepted`);
-  }
-
-  /** Whether a message may not be tried again after so many attempts. */
-  #isSpent(attempts: number): boolean {
-    return attempts >= (this.#options.maxAttempts ?? Infinity);
-  }
-
-  /** Puts a message among the dead letters, and only then takes it out of the channel. */
-  #bury(loan: Loan, reason: string): void {
-    const burial = this.#inter(loan, reason).finally(() => this.#burials.delete(burial));
-    this.#burials.add(burial);
-  }
-
-  async #inter(loan: Loan, reason: string): Promise<void> {
-    const { body, contentType, id } = loan.message;
-    try {
-      this.#dead ??= this.deadLetters();
-      await this.#dead.forward({ body, contentType, reason, ...id === undefined ? {} : { id } });
-      loan.accept();
-    } catch {
-      loan.release(true); // it is tried once more, rather than lost
-    }
   }
 
   /** A handle for the values that were received too often. */
@@ -348,17 +297,13 @@ export class Handle implements Attached {
     this.#closed ??= "close";
     this.#giveUp(this.#gets);
     this.#giveUp(this.#endings);
-    this.#endKept();
+    this.#custody.end();
     await within(closeTimeout, this.#detach());
-    await this.#dead?.close();
-  }
-
-  #endKept(): void {
-    for (const delivery of [...this.#kept]) Delivery.end(delivery);
+    await this.#custody.close();
   }
 
   async #detach(): Promise<void> {
-    await Promise.all([this.#settle(), ...this.#burials]);
+    await Promise.all([this.#settle(), this.#custody.settled()]);
     const attachment = this.#attachment ?? await this.#attaching?.catch(() => undefined);
     await attachment?.remove(this);
   }
@@ -381,8 +326,8 @@ export class Handle implements Attached {
     this.#attachment = undefined;
     this.#giveUp(this.#gets);
     this.#giveUp([...this.#puts].filter((put) => put.recall()));
-    this.#endKept();
-    await Promise.all([this.#settle(), within(closeTimeout, Promise.all(this.#burials))]);
+    this.#custody.end();
+    await Promise.all([this.#settle(), within(closeTimeout, this.#custody.settled())]);
   }
 
   /** Gives the transport a moment to answer for what it was told. */
