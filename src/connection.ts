@@ -74,6 +74,9 @@ export class Connection {
     const { retryTimeout, logger, ondisconnect, onreconnect, ...custom } = options;
     if (retryTimeout !== undefined) checkMilliseconds("retryTimeout", retryTimeout);
     for (const [name, value] of Object.entries(custom)) checkText(name, value);
+    checkKind("logger", logger, "an object such as console");
+    checkKind("ondisconnect", ondisconnect, "a function");
+    checkKind("onreconnect", onreconnect, "a function");
     this.ondisconnect = ondisconnect;
     this.onreconnect = onreconnect;
     const shared = customConnection(String(uri), custom, this.#watcher(logger), retryTimeout);
@@ -122,6 +125,12 @@ function checkText(name: string, value: unknown): void {
   if (name === "ca" && Array.isArray(value) && value.every(isText)) return;
   const expected = name === "ca" ? "PEM text, or an array of such" : "a string";
   throw new ChannelConfigError(`the option ${name} takes ${expected}`); // not what it got: a secret
+}
+
+function checkKind(name: string, value: unknown, expected: string): void {
+  const kind = expected === "a function" ? "function" : "object";
+  if (value === undefined || (typeof value === kind && value !== null)) return;
+  throw new ChannelConfigError(`the option ${name} takes ${expected}`);
 }
 
 /** An error of the program's own code must not end ours; it is reported like one of a timer's. */

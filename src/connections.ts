@@ -201,6 +201,8 @@ export function customConnection(
     const use = (tlsOptions as readonly string[]).includes(name) ? "amqps:" : "amqp: and amqps:";
     throw new ChannelConfigError(`the option ${name} is for ${use}, not for ${parsed.address}`);
   }
+  // Nothing tells two of them apart, and an address is to mean one place.
+  if (scheme.reach === "isolate") return fromUri(uri, retryTimeout);
   const shared = new SharedConnection(
     { ...parsed, reach: scheme.reach },
     () => scheme.load(uri, custom, watcher),

@@ -36,9 +36,14 @@ export class Custody {
   /**
    * The delivery of a loan; undefined where it has been tried too often, and is a dead letter now.
    *
+   * @param owner what must not be collected while the delivery is there
    * @param unpack makes the value of a message; what it throws is thrown
    */
-  hand<T>(loan: Loan, unpack: (message: Message) => T): Delivery<T> | undefined {
+  hand<T>(
+    owner: object,
+    loan: Loan,
+    unpack: (message: Message) => T,
+  ): Delivery<T> | undefined {
     if (loan.attempts > this.#maxAttempts) {
       this.#buryTried(loan, loan.attempts - 1);
       return undefined;
@@ -52,6 +57,7 @@ export class Custody {
       throw error;
     }
     const delivery = new Delivery(value, loan, {
+      owner,
       outlasting: this.#owner.outlasting(),
       takeBack: (loan) => this.#takeBack(loan),
       settled: () => this.#kept.delete(delivery),

@@ -13,6 +13,8 @@ export interface ReleaseOptions {
 
 /** What a delivery needs of its handle. */
 export interface Custodian {
+  /** What must not be collected while the delivery is there. */
+  readonly owner: object;
   /** Whether a value outlives this process. */
   readonly outlasting: boolean;
   /** Gives a loan back whose value was not accepted. */

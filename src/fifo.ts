@@ -26,6 +26,11 @@ export class Fifo<T extends object> {
     return next.value;
   }
 
+  /** The element that is next, in linear time at worst: for rare cases. */
+  peek(): T | undefined {
+    for (const element of this.#elements) return element;
+  }
+
   /** Whether `element` was in the queue, and is no longer. */
   remove(element: T): boolean {
     return this.#elements.delete(element);

@@ -198,7 +198,7 @@ export class Handle implements Attached {
     const claim = new Receive<Delivery<T>>(
       receive,
       this.#options.maxAttempts !== undefined,
-      (loan) => this.#custody.hand(loan, unpack),
+      (loan) => this.#custody.hand(owner, loan, unpack),
       (again) => this.#claim(receive, again, options),
     );
     this.#claim(receive, claim, options);
@@ -339,7 +339,10 @@ export class Handle implements Attached {
   }
 
   #giveUp(operations: Iterable<Pending>): void {
-    for (const operation of operations) operation.giveUp(this.#closedError(operation.action));
+    for (const operation of operations) {
+      const isUnknown = operation instanceof Put && !operation.recall();
+      operation.giveUp(this.#closedError(operation.action, isUnknown));
+    }
   }
 
   #call(
@@ -419,22 +422,21 @@ export class Handle implements Attached {
     return connection instanceof Promise ? this.name : `${this.name} on ${connection.address}`;
   }
 
-  #closedError(action: string): ChannelClosedError {
+  #closedError(action: string, isUnknown = false): ChannelClosedError {
     const reason = this.#closed!;
-    return new ChannelClosedError(`${action}: channel ${this.title} ${outcomes[reason]}`, {
-      reason,
-    });
+    const outcome = `${outcomes[reason]}${isUnknown ? unknown : ""}`;
+    return new ChannelClosedError(`${action}: channel ${this.title} ${outcome}`, { reason });
   }
 
   /** The error for a timeout: who cannot reach the broker is not told that the channel is empty. */
   #late(action: string, { timeout }: OperationOptions, isUnsent = true): ChannelError {
     const { connection } = this;
-    const unknown = isUnsent ? "" : "; unknown outcome: it may have arrived";
+    const sent = isUnsent ? "" : unknown;
     const broker = connection instanceof Promise ? undefined : connection;
     if (broker === undefined || broker.trouble !== undefined) {
       const address = broker?.address ?? "";
       return new ChannelConnectionError(
-        `${action}: channel ${this.title} could not be reached within ${timeout} ms${unknown}`,
+        `${action}: channel ${this.title} could not be reached within ${timeout} ms${sent}`,
         { address, cause: broker?.trouble },
       );
     }
@@ -442,7 +444,7 @@ export class Handle implements Attached {
       ? "nothing arrived"
       : "no confirmation came";
     return new ChannelTimeoutError(
-      `${action}: channel ${this.title}: ${outcome} within ${timeout} ms${unknown}`,
+      `${action}: channel ${this.title}: ${outcome} within ${timeout} ms${sent}`,
     );
   }
 }
@@ -452,6 +454,9 @@ const defaultRetryTimeout = 10_000;
 
 /** Milliseconds that a get which does not wait for a value waits for its broker. */
 const reachTimeout = 1000;
+
+/** What the error of a put says that was sent and is not confirmed. */
+const unknown = "; unknown outcome: the value may have arrived";
 
 const outcomes: Readonly<Record<CloseReason, string>> = {
   close: "is closed in this process",

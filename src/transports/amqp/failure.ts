@@ -53,14 +53,12 @@ export function outage(
 }
 
 /** The same for a put that had been sent. */
-export function unknownOutcome(
-  error: ChannelConnectionError,
-  id: string | undefined,
-): ChannelConnectionError {
-  const { message, address, cause } = error;
+export function unknownOutcome(error: ChannelError, id: string | undefined): ChannelError {
+  if (!(error instanceof ChannelConnectionError)) return error;
+  const { message, address, transient, cause } = error;
   const unknown = new ChannelConnectionError(
     `${message}; unknown outcome: the value may have arrived`,
-    { address, cause },
+    { address, transient, cause },
   );
   if (id !== undefined) withMessageId(unknown, id);
   return unknown;

@@ -103,7 +103,6 @@ export class AmqpLink implements Link, Seeker {
   }
 
   put(offer: Offer): void {
-    this.#stats.puts++;
     this.#outbox.put(offer);
     if (this.#session === undefined) this.#start();
   }
@@ -162,7 +161,7 @@ export class AmqpLink implements Link, Seeker {
 
   async close(): Promise<void> {
     // What was released, and is put again to be counted.
-    if (this.#session !== undefined) await within(closeTimeout / 2, this.#outbox.emptied());
+    if (this.#session !== undefined) await within(closeTimeout / 2, this.#outbox.allPutAgain());
     this.#end(new Error("the link is closed"));
     await this.#attaching;
     const attached = this.#attached;
@@ -371,7 +370,9 @@ export class AmqpLink implements Link, Seeker {
   }
 
   #rejectAll(make: (action: string) => ChannelError): void {
-    this.#outbox.rejectAll(() => make("put"));
+    this.#outbox.rejectAll((wasSent, id) =>
+      wasSent ? unknownOutcome(make("put"), id) : make("put")
+    );
     for (const claim of this.#claims.takeAll()) claim.reject(make("get"));
     for (const { action, reject } of this.#requests.takeAll()) reject(make(action));
   }

@@ -23,8 +23,6 @@ export class AmqpLoan implements Loan, Held {
   readonly arrived: number = performance.now();
   /** Stands for the consumer that brought it. */
   token: object | undefined;
-  /** Whether attempts are counted, so that a release is to be. */
-  counted = false;
   /** Whether the broker has lent it before. */
   readonly #wasLent: boolean;
   #keeper: LoanKeeper;
@@ -32,7 +30,7 @@ export class AmqpLoan implements Loan, Held {
   #lane: Lane;
   #tag: number;
   #keptIn: Lanes | undefined;
-  /** By which it is put again; there once it was served to who counts. */
+  /** By which it is put again; there where it was lent to who counts. */
   #outbox: Outbox | undefined;
   #settled = false;
 
@@ -88,8 +86,8 @@ export class AmqpLoan implements Loan, Held {
     this.#settled = true;
     if (this.#keptIn !== undefined) this.#keeper.unkept(this);
     // What is stale, the broker has given back itself.
-    if (!counted || !this.counted || this.isStale) this.#giveBack();
-    else this.#putAgain(this.attempts);
+    if (!counted || this.#outbox === undefined || this.isStale) this.#giveBack();
+    else this.#putAgain(this.#outbox, this.attempts);
   }
 
   /** Takes it as the copy of another message. */
@@ -122,22 +120,22 @@ export class AmqpLoan implements Loan, Held {
     return this.#wasLent;
   }
 
-  /** Its attempts are counted, by putting it again: RabbitMQ itself cannot count. */
+  /** A release of it is counted, by putting it again: RabbitMQ itself cannot count. */
   countIn(outbox: Outbox): void {
     this.#outbox = outbox;
   }
 
   /** Counts the attempt of who died. Resolves when this copy is taken, or given back. */
-  recount(): Promise<void> {
+  recount(outbox: Outbox): Promise<void> {
     this.#settled = true;
-    return this.#putAgain(this.attempts - 1);
+    return this.#putAgain(outbox, this.attempts - 1);
   }
 
   /** At the end of the queue, with so many attempts behind it; this copy goes when that one is safe. */
-  #putAgain(attempts: number): Promise<void> {
+  #putAgain(outbox: Outbox, attempts: number): Promise<void> {
     const isStale = () => this.isStale;
     return new Promise((resolve) =>
-      this.#outbox!.put({
+      outbox.putAgain({
         message: { ...this.message, attempts },
         get settled() {
           return isStale(); // then the broker lends this copy anew, and it is counted again

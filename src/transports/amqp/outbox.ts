@@ -32,7 +32,9 @@ export class Outbox {
   readonly #letters = new Map<Offer, OutboxLetter>();
   readonly #waiting: Patience<OutboxLetter>;
   #publisher: Publisher | undefined;
-  readonly #onEmpty: (() => void)[] = [];
+  /** How many letters were put again. */
+  #again = 0;
+  readonly #onAllPutAgain: (() => void)[] = [];
 
   constructor(
     route: Route,
@@ -56,8 +58,18 @@ export class Outbox {
   }
 
   put(offer: Offer): void {
-    const letter = new OutboxLetter(this.#route, offer, this.#events);
-    this.#letters.set(offer, letter);
+    this.#stats.puts++;
+    this.#add(new OutboxLetter(this.#route, offer, false, this.#events));
+  }
+
+  /** Puts a message that was lent by this channel, and counts as no put. */
+  putAgain(offer: Offer): void {
+    this.#again++;
+    this.#add(new OutboxLetter(this.#route, offer, true, this.#events));
+  }
+
+  #add(letter: OutboxLetter): void {
+    this.#letters.set(letter.offer, letter);
     this.#stats.outstanding++;
     this.#lifeline.hold();
     if (this.#publisher === undefined) this.#waiting.add(letter);
@@ -74,10 +86,10 @@ export class Outbox {
     return true;
   }
 
-  /** Resolves when nothing is here. */
-  emptied(): Promise<void> {
-    if (this.#letters.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#onEmpty.push(resolve));
+  /** Resolves when every message that was lent by this channel, and put again, is settled. */
+  allPutAgain(): Promise<void> {
+    if (this.#again === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onAllPutAgain.push(resolve));
   }
 
   /** There is a connection: sends all, in order. */
@@ -102,14 +114,17 @@ export class Outbox {
     this.#waiting.expire(pause);
   }
 
-  rejectAll(make: () => ChannelError): void {
-    for (const letter of [...this.#letters.values()]) this.#reject(letter, make());
+  /** @param make an error for each; whether the message was sent, and its id */
+  rejectAll(make: (wasSent: boolean, id: string | undefined) => ChannelError): void {
+    for (const letter of [...this.#letters.values()]) {
+      this.#reject(letter, make(letter.wasSent, letter.message.id));
+    }
   }
 
   readonly #events: LetterEvents = {
     confirmed: (letter) => {
       this.#remove(letter);
-      this.#stats.confirms++;
+      if (!letter.isAgain) this.#stats.confirms++;
       letter.offer.taken();
     },
     returned: async (letter) => {
@@ -153,7 +168,9 @@ export class Outbox {
     if (!this.#letters.delete(letter.offer)) return false;
     this.#stats.outstanding--;
     this.#lifeline.unhold();
-    if (this.#letters.size === 0) { for (const resolve of this.#onEmpty.splice(0)) resolve(); }
+    if (letter.isAgain && --this.#again === 0) {
+      for (const resolve of this.#onAllPutAgain.splice(0)) resolve();
+    }
     return true;
   }
 }
@@ -169,16 +186,19 @@ class OutboxLetter implements Letter {
   readonly route: Route;
   readonly message: Message;
   readonly offer: Offer;
+  /** Whether the message was lent by this channel before. */
+  readonly isAgain: boolean;
   wasSent = false;
   /** Who has it to send or to settle. */
   publisher: Publisher | undefined;
   nackedSince: number | undefined;
   readonly #events: LetterEvents;
 
-  constructor(route: Route, offer: Offer, events: LetterEvents) {
+  constructor(route: Route, offer: Offer, isAgain: boolean, events: LetterEvents) {
     this.route = route;
     this.message = offer.message;
     this.offer = offer;
+    this.isAgain = isAgain;
     this.#events = events;
   }
 

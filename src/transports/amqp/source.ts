@@ -277,9 +277,8 @@ export class Source {
       this.#buffer.push(loan);
       return this.#startTimer(linger);
     }
-    const claim = this.#claims.shift()!;
-    if (this.#isDealtWith(loan, claim.counted)) return this.#claims.push(claim);
-    this.#serve(claim, loan);
+    if (loan.redelivered && this.#isDealtWith(loan, this.#claims.peek()!.counted)) return;
+    this.#serve(this.#claims.shift()!, loan);
     this.#rest();
   }
 
@@ -316,7 +315,6 @@ export class Source {
       }
     }
     if (!counted) return false;
-    loan.countIn(this.#outbox);
     if (!loan.isUncounted) return false;
     this.#uncounted.push(loan);
     this.resume();
@@ -330,11 +328,11 @@ export class Source {
    */
   async #recount(): Promise<void> {
     await this.#endConsumer();
-    await Promise.all(this.#uncounted.splice(0).map((loan) => loan.recount()));
+    await Promise.all(this.#uncounted.splice(0).map((loan) => loan.recount(this.#outbox)));
   }
 
   #serve(claim: Claim, loan: AmqpLoan): void {
-    loan.counted = claim.counted;
+    if (claim.counted) loan.countIn(this.#outbox);
     claim.deliver(this.#lend(loan));
     if (!loan.isSettled) this.#keep(loan);
     this.#failures = 0;
@@ -355,7 +353,7 @@ export class Source {
 
   /** To who may settle it later than at once. */
   #lendKept(loan: AmqpLoan, counted: boolean): AmqpLoan {
-    loan.counted = counted;
+    if (counted) loan.countIn(this.#outbox);
     this.#keep(loan);
     return this.#lend(loan);
   }
