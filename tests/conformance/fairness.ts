@@ -50,11 +50,11 @@ export function fairnessTests({ test, shared }: Suite): void {
     const loops = getters.map(async (getter, i) => {
       for await (const n of getter) shares[i]!.push(n);
     });
-    await Promise.all(numbers(3000).map((n) => ch.put(n)));
-    await until(() => shares.flat().length >= 3000);
+    await Promise.all(numbers(9000).map((n) => ch.put(n)));
+    await until(() => shares.flat().length === 9000);
     await ch.closeAll();
     await soon(Promise.all(loops));
-    assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(3000));
+    assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(9000));
     for (const share of shares) {
       assert.ok(share.length >= 300, `shares: ${shares.map((values) => values.length)}`);
       assert.deepEqual(share, share.toSorted((a, b) => a - b), "a connection's are in order");
