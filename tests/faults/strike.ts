@@ -1,9 +1,7 @@
-import { deepEqual } from "node:assert/strict";
 import process from "node:process";
-import { setTimeout as pause } from "node:timers/promises";
-import { until } from "../conformance/scene.ts";
 import type { PrivateBroker } from "../support/broker.ts";
-import { type BrokerState, brokerState } from "../support/broker_state.ts";
+import { brokerState } from "../support/broker_state.ts";
+import { untilAsBefore } from "../support/leftovers.ts";
 import { Cell } from "./cell.ts";
 import type { Fault } from "./faults.ts";
 import { states } from "./states.ts";
@@ -57,19 +55,11 @@ export async function strike(
   }
   outcomes.set(
     "afterwards",
-    await nothingLeft(broker, before).then(() => "nothing is left", (e) => new Failure(e)),
+    await untilAsBefore(broker.control, before).then(
+      () => "nothing is left",
+      (e) => new Failure(e),
+    ),
   );
   if (unhandled.length > 0) outcomes.set("unhandled rejections", new Failure(unhandled[0]));
   return outcomes;
-}
-
-/** Waits until the broker holds what it did before. */
-async function nothingLeft({ control }: PrivateBroker, before: BrokerState): Promise<void> {
-  let now: BrokerState | undefined;
-  const isClean = async () => {
-    now = await brokerState(control);
-    return JSON.stringify(now) === JSON.stringify(before);
-  };
-  await until(isClean, 5000, 50).catch(() => deepEqual(now, before));
-  await pause(50);
 }

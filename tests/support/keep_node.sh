@@ -12,9 +12,13 @@ dir=$1 server=$2 epmd=$3
 state=$dir/keeper.state
 echo idle > "$state"
 
-# The owner's own epmd: the machine's, and other runs', are left alone.
-"$epmd" -address 127.0.0.1 -port "$ERL_EPMD_PORT" > "$dir/epmd.out" 2>&1 < /dev/null &
-epmd_pid=$!
+# The owner's own epmd: the machine's, and other runs', are left alone. A node of a cluster is told of no EPMD, for
+# another keeper runs it.
+epmd_pid=''
+if [ -n "$epmd" ]; then
+  "$epmd" -address 127.0.0.1 -port "$ERL_EPMD_PORT" > "$dir/epmd.out" 2>&1 < /dev/null &
+  epmd_pid=$!
+fi
 
 start() {
   echo starting > "$state"

@@ -1,6 +1,7 @@
 // Invariants:
 // - Every process and file of a node belongs to its Keeper: closing that (or dying) removes all of them.
-// - A node shares nothing with others: ports, epmd, cookie, home and data are its own, on 127.0.0.1 only.
+// - A node shares nothing with others: ports, epmd, cookie, home and data are its own, on 127.0.0.1 only. The nodes of
+//   a cluster share the first one's epmd, and its cookie.
 
 import { randomBytes } from "node:crypto";
 import {
@@ -27,6 +28,10 @@ export interface PrivateBrokerOptions {
   conf?: string[];
   /** Plugins to enable, e.g. `rabbitmq_management`. */
   plugins?: string[];
+  /**
+   * A node to whose cluster this one is added. It must be disposed of last, for the two share its epmd and cookie.
+   */
+  peer?: PrivateBroker;
   /** Gives up starting, and removes what there is. */
   signal?: AbortSignal;
 }
@@ -67,6 +72,7 @@ export async function startPrivateBroker(
     const node = new PrivateNode(installation, options, await freePorts(3));
     try {
       await node.start(options.signal);
+      if (options.peer) await node.join(options.peer);
       return node;
     } catch (error) {
       const output = node.output();
@@ -91,12 +97,18 @@ class PrivateNode implements PrivateBroker {
   #exited: Promise<void> = Promise.resolve();
 
   constructor(installation: Installation, options: PrivateBrokerOptions, ports: number[]) {
-    const [port, distPort, epmdPort] = ports as [number, number, number];
+    const [port, distPort, ownEpmdPort] = ports as [number, number, number];
+    const { peer } = options;
+    const epmdPort = Number(peer?.control.env.ERL_EPMD_PORT ?? ownEpmdPort);
     const directory = mkdtempSync(join(tmpdir(), "channelts-broker-"));
     const name = `channelts-${port}@localhost`;
     const path = (file: string) => join(directory, file);
     for (const folder of ["home", "conf.d"]) mkdirSync(path(folder));
-    writeFileSync(path("home/.erlang.cookie"), randomBytes(24).toString("hex"), { mode: 0o400 });
+    const cookie = "home/.erlang.cookie";
+    const secret = peer
+      ? readFileSync(join(peer.directory, cookie))
+      : randomBytes(24).toString("hex");
+    writeFileSync(path(cookie), secret, { mode: 0o400 });
     writeFileSync(path("enabled_plugins"), `[${(options.plugins ?? []).join(",")}].\n`);
     const conf = [`listeners.tcp.channelts = 127.0.0.1:${port}`, ...CONF, ...options.conf ?? []];
     writeFileSync(path("rabbitmq.conf"), conf.join("\n") + "\n");
@@ -121,7 +133,7 @@ class PrivateNode implements PrivateBroker {
     };
     this.#keeper = new Keeper(
       "keep_node.sh",
-      [directory, installation.server, installation.epmd],
+      [directory, installation.server, peer ? "" : installation.epmd],
       cleanEnv({
         ...env,
         RABBITMQ_MNESIA_BASE: path("data"),
@@ -160,6 +172,13 @@ class PrivateNode implements PrivateBroker {
     if (!await waitUntil(answers, 90_000, signal)) {
       throw new Error("the private RabbitMQ did not answer within 90 s");
     }
+  }
+
+  /** Gives up what it has, and becomes one of the peer's cluster. */
+  async join(peer: PrivateBroker): Promise<void> {
+    await this.ctl("stop_app");
+    await this.ctl("join_cluster", peer.control.env.RABBITMQ_NODENAME!);
+    await this.ctl("start_app");
   }
 
   ctl(...args: string[]): Promise<string> {

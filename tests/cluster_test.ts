@@ -1,0 +1,152 @@
+import { deepEqual, equal, notEqual, ok } from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
+import { Channel, ChannelConnectionError } from "../mod.ts";
+import { rejection, soon, until } from "./conformance/scene.ts";
+import type { PrivateBroker } from "./support/broker.ts";
+import { type Cluster, startCluster } from "./support/cluster.ts";
+import { freePorts } from "./support/net.ts";
+
+let cluster: Cluster;
+Deno.test.beforeAll(async () => {
+  cluster = await startCluster(3);
+});
+Deno.test.afterAll(async () => {
+  await cluster[Symbol.asyncDispose]();
+});
+
+Deno.test("the nodes that a URI names are tried in turn", async () => {
+  const [closed] = await freePorts(1);
+  const [host] = [`127.0.0.1:${closed}`];
+  const names = cluster.uri(1, 2).slice("amqp://".length);
+  await using ch = new Channel<string>({ connection: `amqp://${host},${names}` });
+  await ch.put("a value");
+  equal(await ch.get(), "a value");
+
+  const nobody = new Channel({ connection: `amqp://${host}`, retryTimeout: 100 });
+  await rejection(nobody.put("a value"), ChannelConnectionError);
+  await nobody.close();
+});
+
+Deno.test("a quorum channel outlasts its nodes, one at a time, and loses nothing", async (t) => {
+  const name = "outlasting";
+  const options = { name, durability: "quorum", retryTimeout: 60_000 } as const;
+  const uri = (order: number[], title: string) =>
+    `${cluster.uri(...order)}?heartbeat=2&name=${title}`;
+
+  // Its leader is the node that it is declared at.
+  const declaring = new Channel({ ...options, connection: cluster.uri(2) });
+  await declaring.depth();
+  await declaring.close();
+  equal(await cluster.leader(name), cluster.nodes[2]);
+
+  const producer = new Channel<number>({ ...options, connection: uri([0, 1, 2], "producer") });
+  const consumer = new Channel<number>({ ...options, connection: uri([1, 0, 2], "consumer") });
+  const traffic = new Traffic(producer, consumer);
+  // RabbitMQ 3.10.8 itself loses messages where a node dies in the first 3 s of a quorum queue.
+  await pause(6500);
+
+  const rounds: [string, () => Promise<PrivateBroker>][] = [
+    ["the node that puts go to is killed", async () => (await cluster.connectedTo("producer"))!],
+    [
+      "the node that gets come from is killed",
+      async () => (await cluster.connectedTo("consumer"))!,
+    ],
+    ["the leader is killed", () => cluster.leader(name)],
+  ];
+  for (const [title, victim] of rounds) {
+    await t.step(title, async () => {
+      const node = await victim();
+      await node.kill9();
+      await traffic.goesOn();
+      notEqual(await cluster.connectedTo("producer"), node);
+      await node.restart();
+      await until(async () => await cluster.membersOf(name) === 3, 30_000, 100);
+      await traffic.goesOn();
+    });
+  }
+
+  await traffic.end();
+  await producer.delete();
+  await Promise.all([producer.close(), consumer.close()]);
+});
+
+Deno.test("a channel whose only node is killed waits for it on the others", async () => {
+  const name = "at home";
+  const declaring = new Channel({ name, connection: cluster.uri(2) });
+  await declaring.depth();
+  await declaring.close();
+
+  const connection = cluster.uri(0, 1, 2);
+  const ch = new Channel<number>({ name, connection, retryTimeout: 60_000 });
+  await ch.put(1);
+  equal(await ch.get(), 1);
+  const got = ch.get();
+  await ch.depth();
+  await cluster.nodes[2]!.kill9();
+  const put = ch.put(2);
+  await pause(1000);
+  await cluster.nodes[2]!.restart();
+  await soon(put, 15_000);
+  equal(await soon(got, 15_000), 2);
+  equal(await ch.depth(), 0);
+  await ch.delete();
+  await ch.close();
+  await pause(50);
+});
+
+/** Puts and gets, all the time. */
+class Traffic {
+  readonly #producer: Channel<number>;
+  readonly #consumer: Channel<number>;
+  readonly #resolved = new Set<number>();
+  readonly #received: number[] = [];
+  #next = 0;
+  #isOver = false;
+  readonly #writing: Promise<unknown>;
+  readonly #reading: Promise<void>;
+
+  constructor(producer: Channel<number>, consumer: Channel<number>) {
+    this.#producer = producer;
+    this.#consumer = consumer;
+    this.#writing = Promise.all([this.#write(), this.#write()]);
+    this.#reading = this.#read();
+    for (const work of [this.#writing, this.#reading]) work.catch(() => {}); // told by end()
+  }
+
+  /** Waits until a put that begins now has resolved, and its value has arrived. */
+  async goesOn(): Promise<void> {
+    const first = this.#next;
+    const isFresh = (n: number) => n >= first && this.#resolved.has(n);
+    const failed = Promise.all([this.#writing, this.#reading]);
+    await Promise.race([until(() => this.#received.slice(-50).some(isFresh), 20_000, 10), failed]);
+  }
+
+  /** Has the puts stop, and compares. */
+  async end(): Promise<void> {
+    this.#isOver = true;
+    await soon(this.#writing, 20_000);
+    const received = () => new Set(this.#received);
+    const missing = () => [...this.#resolved].filter((n) => !received().has(n));
+    await until(() => missing().length === 0, 10_000, 50).catch(() => {}); // told below
+    deepEqual(missing(), [], "puts resolved for values that are lost");
+    equal(received().size, this.#received.length, "values came twice to one process");
+    ok(this.#received.length > 500, `${this.#received.length} values`);
+    await this.#consumer.closeAll();
+    await soon(this.#reading);
+  }
+
+  async #write(): Promise<void> {
+    while (!this.#isOver) {
+      const ids = [0, 1, 2, 3].map(() => this.#next++);
+      await Promise.all(ids.map(async (id) => {
+        await this.#producer.put(id);
+        this.#resolved.add(id);
+      }));
+      await pause(10);
+    }
+  }
+
+  async #read(): Promise<void> {
+    for await (const value of this.#consumer) this.#received.push(value);
+  }
+}

@@ -1,0 +1,101 @@
+import { type PrivateBroker, startPrivateBroker } from "./private_node.ts";
+import { ask } from "./erlang.ts";
+
+/** Private nodes that form a cluster. */
+export interface Cluster extends AsyncDisposable {
+  readonly nodes: readonly PrivateBroker[];
+  /** An AMQP URI that names the nodes in this order: by their numbers from 0 on. */
+  uri(...order: number[]): string;
+  /** The node that leads a quorum queue, as a node that runs sees it. */
+  leader(queue: string): Promise<PrivateBroker>;
+  /** The node to which the connection of this name goes; undefined where there is none. */
+  connectedTo(name: string): Promise<PrivateBroker | undefined>;
+  /** How many members of a quorum queue run. */
+  membersOf(queue: string): Promise<number>;
+}
+
+/** Starts private nodes and has them form a cluster, in about 20 s for three. Disposing removes all of them. */
+export async function startCluster(count: number): Promise<Cluster> {
+  const first = await startPrivateBroker();
+  const nodes = [first];
+  try {
+    // One after the other: two that join at once may refuse each other.
+    while (nodes.length < count) nodes.push(await startPrivateBroker({ peer: first }));
+  } catch (error) {
+    await dispose(nodes);
+    throw error;
+  }
+  return new PrivateCluster(nodes);
+}
+
+class PrivateCluster implements Cluster {
+  readonly nodes: readonly PrivateBroker[];
+
+  constructor(nodes: readonly PrivateBroker[]) {
+    this.nodes = nodes;
+  }
+
+  uri(...order: number[]): string {
+    return `amqp://${order.map((i) => `127.0.0.1:${this.nodes[i]!.port}`).join(",")}`;
+  }
+
+  async leader(queue: string): Promise<PrivateBroker> {
+    const node = await this.#ask<string>(
+      `begin {ok, Q} = ${lookup(queue)},
+       {ok, _, {_, N}} = ra:members(amqqueue:get_pid(Q)),
+       atom_to_binary(N) end`,
+    );
+    return this.#byName(node)!;
+  }
+
+  async connectedTo(name: string): Promise<PrivateBroker | undefined> {
+    const nodes = await this.#ask<string[]>(
+      `[atom_to_binary(node(P)) || P <- rabbit_networking:connections(),
+        {client_properties, T} <- try rabbit_networking:connection_info(P, [client_properties])
+                                  catch _:_ -> [] end,
+        is_list(T), % it has opened
+        {<<"connection_name">>, longstr, N} <- T, N =:= <<"${name}">>]`,
+    );
+    return this.#byName(nodes[0]);
+  }
+
+  async membersOf(queue: string): Promise<number> {
+    return await this.#ask<number>(
+      `begin {ok, Q} = ${lookup(queue)},
+       {Name, _} = amqqueue:get_pid(Q),
+       #{nodes := Ns} = amqqueue:get_type_state(Q),
+       length([N || N <- Ns, is_pid(rpc:call(N, erlang, whereis, [Name]))]) end`,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await dispose(this.nodes);
+  }
+
+  /** Asks a node that answers. */
+  async #ask<T>(expression: string): Promise<T> {
+    const errors: unknown[] = [];
+    for (const { control } of this.nodes) {
+      try {
+        return await ask<T>(control, expression);
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    throw new AggregateError(errors, "no node of the cluster answers");
+  }
+
+  #byName(name: string | undefined): PrivateBroker | undefined {
+    return this.nodes.find(({ control }) => control.env.RABBITMQ_NODENAME === name);
+  }
+}
+
+/** The first one last, as its epmd serves all. */
+async function dispose([first, ...others]: readonly PrivateBroker[]): Promise<void> {
+  await Promise.all(others.map((node) => node[Symbol.asyncDispose]()));
+  await first![Symbol.asyncDispose]();
+}
+
+function lookup(queue: string): string {
+  return `rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${queue}">>))`;
+}

@@ -1,0 +1,16 @@
+import { deepEqual } from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
+import { until } from "../conformance/scene.ts";
+import { type BrokerState, brokerState } from "./broker_state.ts";
+import type { BrokerControl } from "./control.ts";
+
+/** Waits until a broker holds what it did before: a connection rests a moment after its last use. */
+export async function untilAsBefore(control: BrokerControl, before: BrokerState): Promise<void> {
+  let now: BrokerState | undefined;
+  const isClean = async () => {
+    now = await brokerState(control);
+    return JSON.stringify(now) === JSON.stringify(before);
+  };
+  await until(isClean, 5000, 50).catch(() => deepEqual(now, before));
+  await pause(50);
+}
