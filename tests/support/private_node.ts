@@ -28,9 +28,7 @@ export interface PrivateBrokerOptions {
   conf?: string[];
   /** Plugins to enable, e.g. `rabbitmq_management`. */
   plugins?: string[];
-  /**
-   * A node to whose cluster this one is added. It must be disposed of last, for the two share its epmd and cookie.
-   */
+  /** A node whose cluster this one is to join: they share its epmd and cookie, so it must be disposed of last. */
   peer?: PrivateBroker;
   /** Gives up starting, and removes what there is. */
   signal?: AbortSignal;
@@ -72,7 +70,6 @@ export async function startPrivateBroker(
     const node = new PrivateNode(installation, options, await freePorts(3));
     try {
       await node.start(options.signal);
-      if (options.peer) await node.join(options.peer);
       return node;
     } catch (error) {
       const output = node.output();
@@ -172,13 +169,6 @@ class PrivateNode implements PrivateBroker {
     if (!await waitUntil(answers, 90_000, signal)) {
       throw new Error("the private RabbitMQ did not answer within 90 s");
     }
-  }
-
-  /** Gives up what it has, and becomes one of the peer's cluster. */
-  async join(peer: PrivateBroker): Promise<void> {
-    await this.ctl("stop_app");
-    await this.ctl("join_cluster", peer.control.env.RABBITMQ_NODENAME!);
-    await this.ctl("start_app");
   }
 
   ctl(...args: string[]): Promise<string> {
