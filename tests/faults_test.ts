@@ -8,7 +8,7 @@ import { Table } from "./faults/table.ts";
 import { type PrivateBroker, startPrivateBroker } from "./support/broker.ts";
 import { brokerState } from "./support/broker_state.ts";
 
-// Each fault strikes each state, all states at the same time: FAULT_TABLE=1 has the outcomes printed. One broker serves
+// Each fault strikes each state, all states at the same time: FAULT_TABLE=FILE has the outcomes written. One broker serves
 // all faults, which end with it as it was.
 const table = new Table();
 let shared: PrivateBroker;
@@ -17,7 +17,7 @@ Deno.test.beforeAll(async () => {
 });
 Deno.test.afterAll(async () => {
   await shared[Symbol.asyncDispose]();
-  table.print();
+  table.write();
 });
 
 for (const fault of faults) {

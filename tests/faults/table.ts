@@ -1,6 +1,7 @@
+import { writeFileSync } from "node:fs";
 import process from "node:process";
 
-/** What came of each fault in each state: printed at the end where FAULT_TABLE is set. */
+/** What came of each fault in each state: written at the end into the file that FAULT_TABLE names. */
 export class Table {
   readonly #rows: { fault: string; state: string; outcome: string }[] = [];
 
@@ -8,12 +9,13 @@ export class Table {
     this.#rows.push({ fault, state, outcome });
   }
 
-  print(): void {
-    if (!process.env.FAULT_TABLE) return;
+  write(): void {
+    const file = process.env.FAULT_TABLE;
+    if (!file) return;
     const lines = ["", "| fault | state | outcome |", "| --- | --- | --- |"];
     for (const { fault, state, outcome } of this.#rows) {
       lines.push(`| ${fault} | ${state} | ${outcome.replaceAll("|", "\\|").split("\n")[0]} |`);
     }
-    process.stdout.write(lines.join("\n") + "\n");
+    writeFileSync(file, lines.join("\n").trimStart() + "\n");
   }
 }

@@ -40,9 +40,11 @@ const DENO_ONLY: Record<string, string> = {
 
 /** Those that mostly wait, for brokers of their own: they run beside all others. */
 const BESIDE = [
+  "cluster_test.ts",
   "connect_test.ts",
   "exit_test.ts",
   "faults_test.ts",
+  "soak_test.ts",
 ];
 
 const TESTS = fileURLToPath(new URL("..", import.meta.url));

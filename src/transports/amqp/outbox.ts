@@ -138,6 +138,7 @@ export class Outbox {
       if (performance.now() - letter.nackedSince > this.#retryTimeout) {
         this.#reject(letter, this.#owner.refusal(new Error("it cannot store the message now")));
       } else {
+        if (performance.now() - letter.nackedSince > nacksEnough) this.#publisher?.renew();
         setTimeout(() => this.#resend(letter), nackPause * (0.5 + Math.random()));
       }
     },
@@ -221,3 +222,5 @@ class OutboxLetter implements Letter {
 
 /** Milliseconds after which a message is sent again that the broker could not store. */
 const nackPause = 100;
+/** Milliseconds of such refusals after which another AMQP channel is tried. */
+const nacksEnough = 500;

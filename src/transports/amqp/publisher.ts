@@ -26,18 +26,21 @@ export interface Letter {
  * mandatory, because the broker confirms also what it could deliver nowhere. Such a message comes
  * back before its confirmation does (https://www.rabbitmq.com/docs/confirms).
  *
- * The broker closes the AMQP channel for one message that it refuses, without saying which, and all that
- * were unconfirmed may have arrived or not. They become suspects, and are sent again one by one: the one
- * after which it closes the channel again is refused.
+ * When the AMQP channel ends, all that were unconfirmed may have arrived or not, and are sent again on the
+ * next. The broker ends it for one message that it refuses, without saying which: they are suspects
+ * then, and are sent one by one; the one after which it ends the channel again is refused.
  *
- * Invariants: letters leave in the order of `publish`, suspects first. What is unconfirmed is limited in
- * number and bytes, or is one letter. A letter is in one of waiting, suspects and unconfirmed, until it
- * is settled; when the connection is lost, its owner has it still.
+ * Invariants: letters leave in the order of `publish`, those to be sent again first. What is unconfirmed
+ * is limited in number and bytes, or is one letter. A letter is in one of waiting, again and
+ * unconfirmed, until it is settled; when the connection is lost, its owner has it still.
  */
 export class Publisher {
   readonly #wire: Wire;
   readonly #waiting = new Fifo<Letter>();
-  #suspects = new Fifo<Letter>();
+  /** Those that were sent on an AMQP channel that has ended. */
+  #again = new Fifo<Letter>();
+  /** Whether one of them may be what ended it. */
+  #isSuspicious = false;
   /** By delivery tag, in order. */
   #unconfirmed = new Map<number, Letter>();
   #bytes = 0;
@@ -45,6 +48,7 @@ export class Publisher {
   readonly #returned = new Set<string>();
   #channel!: AMQPChannel;
   #isOpen = false;
+  #begun = 0;
   /** Called where nothing can be published any more, although the connection may be open. */
   onLost: (reason: string) => void = () => {};
 
@@ -68,6 +72,7 @@ export class Publisher {
     await channel.confirmSelect();
     this.#channel = channel;
     this.#tag = 0;
+    this.#begun = performance.now();
     this.#isOpen = true;
     this.resume();
   }
@@ -76,32 +81,47 @@ export class Publisher {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#returned.clear();
-    const suspects = new Fifo<Letter>();
+    this.#isSuspicious = isRefusal(reason);
+    const again = new Fifo<Letter>();
     const [culprit] = this.#unconfirmed.values();
-    if (this.#unconfirmed.size === 1 && isRefusal(reason)) culprit!.refused(new Error(reason));
-    else for (const letter of this.#unconfirmed.values()) suspects.push(letter);
-    for (let letter; (letter = this.#suspects.shift()) !== undefined;) suspects.push(letter);
-    this.#suspects = suspects;
+    if (this.#isSuspicious && this.#unconfirmed.size === 1) culprit!.refused(new Error(reason));
+    else for (const letter of this.#unconfirmed.values()) again.push(letter);
+    for (let letter; (letter = this.#again.shift()) !== undefined;) again.push(letter);
+    this.#again = again;
     this.#unconfirmed = new Map();
     this.#bytes = 0;
     // Later, as the whole connection may be ending.
     queueMicrotask(() => this.#begin().catch((error: Error) => this.onLost(error.message)));
   }
 
+  /**
+   * Goes on with another AMQP channel, once a second at most: on one that met a quorum queue without a
+   * leader, RabbitMQ 3.10 refuses messages (basic.nack) for ever.
+   */
+  renew(): void {
+    if (!this.#isOpen || performance.now() - this.#begun < 1000) return;
+    const channel = this.#channel;
+    channel.publishConfirmed = () => {};
+    channel.onerror = () => {};
+    this.#beginAgain("it was replaced");
+    channel.close().catch(() => {}); // the connection is lost, then
+  }
+
   publish(letter: Letter): void {
-    if (this.#isReady && this.#waiting.size === 0 && this.#suspects.size === 0) this.#send(letter);
+    if (this.#isReady && this.#waiting.size === 0 && this.#again.size === 0) this.#send(letter);
     else this.#waiting.push(letter);
   }
 
   /** Whether the letter had not been sent on this connection, and will not be. */
   withdraw(letter: Letter): boolean {
-    return this.#waiting.remove(letter) || this.#suspects.remove(letter);
+    return this.#waiting.remove(letter) || this.#again.remove(letter);
   }
 
   /** Sends what waits, as far as that is possible now. */
   resume(): void {
-    while (this.#isReady && (this.#suspects.size === 0 || this.#unconfirmed.size === 0)) {
-      const letter = this.#suspects.shift() ?? this.#waiting.shift();
+    while (this.#isReady) {
+      if (this.#isSuspicious && this.#again.size > 0 && this.#unconfirmed.size > 0) return;
+      const letter = this.#again.shift() ?? this.#waiting.shift();
       if (letter === undefined) return;
       this.#send(letter);
     }
@@ -130,7 +150,7 @@ export class Publisher {
         this.#settle(each, letter, nack);
       }
     }
-    if (this.#waiting.size > 0 || this.#suspects.size > 0) this.resume();
+    if (this.#waiting.size > 0 || this.#again.size > 0) this.resume();
   }
 
   #settle(tag: number, letter: Letter, nack: boolean): void {
