@@ -1,0 +1,179 @@
+// What AMQP, RabbitMQ and its client lay in wait with, where no other test would fall into it.
+
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import { Channel, ChannelTimeoutError, Connection } from "../mod.ts";
+import { getAll, numbers, rejection, soon } from "./conformance/scene.ts";
+import { startProxy } from "./support/proxy.ts";
+import { rawDrain, withRaw } from "./support/raw.ts";
+import { brokerState } from "./support/broker_state.ts";
+import { controlFromEnv } from "./support/control.ts";
+import { untilAsBefore } from "./support/leftovers.ts";
+import { waitForConsumers } from "./support/consumers.ts";
+
+const broker = process.env.BROKER!;
+ok(broker, "BROKER names no broker: run with `deno task test`");
+
+/** A test with a connection and a name of its own, which leaves nothing at the broker. */
+function test(title: string, body: (connection: Connection, name: string) => Promise<void>): void {
+  Deno.test(title, async () => {
+    const control = controlFromEnv();
+    const before = await brokerState(control);
+    const connection = new Connection(broker, { name: title });
+    const name = `traps ${randomUUID()}`;
+    try {
+      await body(connection, name);
+    } finally {
+      const last = new Channel({ name, connection });
+      await last.delete();
+      await last.close();
+    }
+    if (control !== undefined) await untilAsBefore(control, before!);
+  });
+}
+
+/** Milliseconds: half of a delayed acknowledgement of TCP, and a hundred times what a broker takes. */
+const quick = 20;
+
+for (const isCut of [false, true]) {
+  // Without TCP_NODELAY, each would wait for an acknowledgement that is delayed by 40 ms.
+  test(
+    `small values do not wait for full packets${isCut ? " after a loss either" : ""}`,
+    async (_, name) => {
+      const url = new URL(broker);
+      if (url.protocol !== "amqp:" || !/^(127\.0\.0\.1|localhost)$/.test(url.hostname)) return;
+      await using proxy = await startProxy(Number(url.port || 5672));
+      url.host = `127.0.0.1:${proxy.port}`;
+      const ch = new Channel<number>({ name, connection: url.href });
+      await ch.put(0);
+      if (isCut) proxy.cut();
+      equal(await ch.get(), 0);
+      const times: number[] = [];
+      for (const n of numbers(21)) {
+        const start = performance.now();
+        await ch.put(n);
+        equal(await ch.get(), n);
+        times.push(performance.now() - start);
+      }
+      const median = times.sort((a, b) => a - b)[10]!;
+      ok(median < quick, `a put and a get took ${median} ms`);
+      await ch.close();
+    },
+  );
+}
+
+test(
+  "what the broker refuses on one AMQP channel disturbs nothing else on the connection",
+  async (connection, name) => {
+    const waiting = new Channel<number>({ name, connection });
+    const got = waiting.get();
+    await waiting.depth();
+    const other = `${name} of others`;
+    await withRaw(broker, async (channel) => {
+      await channel.queueDeclare(other, { durable: true }, { "x-max-priority": 3 });
+      await channel.exchangeDeclare(other, "fanout", { durable: false });
+    });
+    // 406, twice, for its declarations; then 404, for it has gone.
+    const refused = new Channel<number>({ name: other, connection });
+    await refused.put(1);
+    equal(await refused.get(), 1);
+    await withRaw(broker, (channel) => channel.queueDelete(other));
+    await refused.depth().catch(() => {});
+    await waiting.put(2);
+    equal(await soon(got), 2);
+    equal(connection.stats.reconnects, 0);
+    await Promise.all([waiting.close(), refused.close()]);
+    await new Channel({ name: other, connection }).delete();
+  },
+);
+
+test("a get that was given up leaves an anonymous channel in place", async (connection) => {
+  const ch = new Channel<number>({ connection });
+  await rejection(ch.get({ timeout: 60 }), ChannelTimeoutError);
+  await new Promise((resolve) => setTimeout(resolve, 60)); // the consumer has gone
+  await ch.put(1);
+  equal(await ch.get(), 1);
+  await ch[Symbol.asyncDispose]();
+});
+
+test("a put that finds its queue full waits for room", async (connection, name) => {
+  const full = { "x-max-length": 2, "x-overflow": "reject-publish" };
+  await withRaw(broker, (channel) => channel.queueDeclare(name, { durable: true }, full));
+  const ch = new Channel<number>({ name, connection });
+  await Promise.all([ch.put(1), ch.put(2)]);
+  const late = ch.put(3);
+  await rejection(ch.put(4, { timeout: 300 }), ChannelTimeoutError);
+  equal(await ch.get(), 1);
+  await soon(late, 2000);
+  deepEqual(await getAll(ch, 2), [2, 3]);
+  await ch.close();
+});
+
+test(
+  "each getter of a connection has one value at a time while its body is busy",
+  async (connection, name) => {
+    // A prefetch counts for the consumers that are opened after it, and is no limit of the AMQP channel's.
+    const [slow, other] = [
+      new Channel<number>({ name, connection }),
+      new Channel<number>({ name }),
+    ];
+    const elsewhere = new Channel<number>({ name, connection: `${broker}?name=elsewhere` });
+    const first = slow.get();
+    await waitForConsumers(broker, name, 1);
+    await slow.put(0);
+    equal(await first, 0);
+    await Promise.all(numbers(10).map((n) => slow.put(n)));
+    deepEqual(await getAll(elsewhere, 10, 1000), numbers(10));
+    await Promise.all([slow.close(), other.close(), elsewhere.close()]);
+  },
+);
+
+test("a quorum channel: in order, found at once, and wide windows", async (connection, name) => {
+  const ch = new Channel<number>({ name, connection, durability: "quorum" });
+  for (const n of numbers(30)) {
+    await ch.put(n);
+    equal(await ch.get({ timeout: 0 }), n); // its count may say 0 for a while
+  }
+  // It refuses a global prefetch, and so would a widened window if it were one.
+  await Promise.all(numbers(2000).map((n) => ch.put(n)));
+  const got: number[] = [];
+  for await (const n of ch) if (got.push(n) === 2000) break;
+  deepEqual(got, numbers(2000));
+  await ch.close();
+});
+
+test("announcements are heard after a loss, by each channel of the connection", async (_, name) => {
+  const url = new URL(broker);
+  if (url.protocol !== "amqp:" || !/^(127\.0\.0\.1|localhost)$/.test(url.hostname)) return;
+  await using proxy = await startProxy(Number(url.port || 5672));
+  url.host = `127.0.0.1:${proxy.port}`;
+  const names = [name, ...[1, 2, 3, 4].map((n) => `${name} ${n}`)];
+  const handles = names.map((name) => new Channel({ name, connection: url.href }));
+  await Promise.all(handles.map((handle) => handle.depth()));
+  proxy.cut();
+  await Promise.all(handles.map((handle) => handle.depth())); // they are attached again
+  const gets = handles.map((handle) => handle.get().catch((error) => error.reason));
+  await Promise.all(names.map(async (name) => {
+    const other = new Channel({ name, connection: broker });
+    await other.closeAll();
+    await other.close();
+  }));
+  deepEqual(await soon(Promise.all(gets)), names.map(() => "closeAll"));
+  for (const name of names) {
+    const other = new Channel({ name, connection: broker });
+    await other.delete();
+    await other.close();
+  }
+});
+
+test(
+  "a message is persistent, and marked with an id, on each connection",
+  async (connection, name) => {
+    const ch = new Channel<number>({ name, connection, encoding: "json" });
+    await Promise.all([ch.put(1), ch.put(2)]);
+    const [one, two] = await rawDrain(broker, name);
+    ok(one!.messageId && two!.messageId && one!.messageId !== two!.messageId);
+    await ch.close();
+  },
+);
