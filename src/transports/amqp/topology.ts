@@ -62,12 +62,13 @@ export async function attach(
 }
 
 /**
- * Since version 4 RabbitMQ drops what was given back 20 times, unless told otherwise; earlier ones do not
- * know how to be told.
+ * Since version 4 RabbitMQ drops what was given back 20 times, unless told otherwise. Earlier ones have
+ * no word for "never", and put what is given back at the end of a queue without a limit, but in its old
+ * place where there is one.
  */
 function quorumArguments(version: string | undefined): Record<string, string | number> {
-  const limit = Number.parseInt(version ?? "") >= 4 ? { "x-delivery-limit": -1 } : {};
-  return { "x-queue-type": "quorum", ...limit };
+  const limit = Number.parseInt(version ?? "") >= 4 ? -1 : 2 ** 31 - 1;
+  return { "x-queue-type": "quorum", "x-delivery-limit": limit };
 }
 
 /** What the broker's refusal is about. */

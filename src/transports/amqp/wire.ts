@@ -128,6 +128,17 @@ export class Wire extends AMQPClient implements Outlet, Tether {
     });
   }
 
+  /**
+   * RabbitMQ's basic.nack has the bit `requeue` (2) set beside `multiple` (1), and the client reads
+   * "multiple" only where it is alone: all but the last of what is refused together would never be
+   * settled.
+   */
+  protected override parseFrames(view: Parameters<AMQPBaseClient["parseFrames"]>[0]): void {
+    const isNack = view.getUint8(0) === 1 && view.getUint16(7) === 60 && view.getUint16(9) === 120;
+    if (isNack) view.setUint8(19, view.getUint8(19) & 1);
+    super.parseFrames(view);
+  }
+
   override send(bytes: Uint8Array): Promise<void> {
     if (this.socket === undefined || this.socket.destroyed) {
       // The client does not expect this before it is connected, and hears of the end otherwise.
