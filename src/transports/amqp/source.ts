@@ -53,10 +53,11 @@ export class Source {
   #buffer: AmqpLoan[] = [];
   #oldest = 0;
   #lane: Lane | undefined;
-  #consumer: AMQPConsumer | undefined;
-  /** Stands for the consumer in the loans that it has brought. */
+  /** Each has a part of the window. */
+  #consumers: AMQPConsumer[] = [];
+  /** Stands for these consumers in the loans that they have brought. */
   #token: object | undefined;
-  /** How many loans of the consumer are kept by their claimants. */
+  /** How many loans of theirs are kept by their claimants. */
   #kept = 0;
   /** The window that the pace asks for. */
   #wanted = 0;
@@ -162,9 +163,9 @@ export class Source {
     if (this.#retireSoon) return this.#retire;
     if (this.#uncounted.length > 0) return this.#recount;
     if (this.#asks.length > 0) return this.#answer;
-    if (this.#consumer === undefined) return this.#claims.size > 0 ? this.#start : undefined;
+    if (this.#consumers.length === 0) return this.#claims.size > 0 ? this.#start : undefined;
     if (this.#endSoon || (this.#claims.size > 0 && this.#kept >= this.#pace.window)) {
-      return this.#endConsumer;
+      return this.#endConsumers;
     }
     return this.#wanted > this.#pace.window ? this.#widen : undefined;
   }
@@ -199,7 +200,7 @@ export class Source {
    * way to a consumer of the same channel, its answer to basic.cancel does not.
    */
   async #answer(): Promise<void> {
-    await this.#endConsumer();
+    await this.#endConsumers();
     const { counted } = this.#asks[0] ?? { counted: false };
     let loan = this.#unbuffer(counted);
     while (loan === undefined) {
@@ -218,24 +219,24 @@ export class Source {
     this.#lastNeeded = performance.now();
   }
 
-  /** Starts a consumer with this window, then ends the one before: a consumer's window is fixed. */
+  /**
+   * Widens the window to so many messages, by one more consumer: a consumer's prefetch is fixed, and ending
+   * the one before would have a quorum queue take back what is on its way to it.
+   */
   async #consume(window: number): Promise<void> {
     const lane = await this.#useLane();
     // Its first messages may come before the answer.
-    const token = this.#token = {};
-    this.#kept = 0;
+    const token = this.#token ??= {};
     const arrived = (message: AMQPMessage) => this.#arrived(message, lane, token);
     const [, consumer] = await lane.request(() =>
       Promise.all([
-        lane.channel.prefetch(window),
+        lane.channel.prefetch(window - this.#pace.window),
         lane.channel.basicConsume(this.#queue, { noAck: false }, arrived),
       ])
     );
     consumer.wait().catch((error) => this.#lost(consumer, error));
-    const previous = this.#consumer;
-    this.#consumer = consumer;
+    this.#consumers.push(consumer);
     this.#pace.window = window;
-    if (previous !== undefined) await lane.request(() => previous.cancel());
   }
 
   /** Gives back messages, consumer and lane. */
@@ -245,7 +246,7 @@ export class Source {
     try {
       // The ledger settles at the end of the turn, so that the broker has read of the consumer's end
       // before, and the messages go to others.
-      const ended = this.#endConsumer();
+      const ended = this.#endConsumers();
       this.#releaseBuffer();
       await ended;
       // The broker answers when it has read of what went back: whoever asks next, gets the oldest.
@@ -258,15 +259,22 @@ export class Source {
     }
   }
 
-  /** Ends the consumer; what was on its way has arrived then. */
-  async #endConsumer(): Promise<void> {
-    const consumer = this.#consumer;
-    this.#consumer = undefined;
+  /** Ends the consumers; what was on its way has arrived then, or is back in the queue. */
+  async #endConsumers(): Promise<void> {
+    const consumers = this.#consumers;
+    this.#forgetConsumers();
+    if (consumers.length === 0) return;
+    const lane = this.#lane!;
+    await lane.request(() => Promise.all(consumers.map((consumer) => consumer.cancel())));
+  }
+
+  #forgetConsumers(): void {
+    this.#consumers = [];
     this.#token = undefined;
+    this.#kept = 0;
     this.#endSoon = false;
     this.#pace.reset();
     this.#wanted = 0;
-    if (consumer !== undefined) await this.#lane!.request(() => consumer.cancel());
   }
 
   /** @param token of the consumer that brought the message */
@@ -327,7 +335,7 @@ export class Source {
    * so there is no consumer, and what is asked next is read after.
    */
   async #recount(): Promise<void> {
-    await this.#endConsumer();
+    await this.#endConsumers();
     await Promise.all(this.#uncounted.splice(0).map((loan) => loan.recount(this.#outbox)));
   }
 
@@ -338,7 +346,7 @@ export class Source {
     this.#failures = 0;
     this.#lastNeeded = performance.now();
     if (claim.counted) {
-      this.#endSoon = this.#consumer !== undefined;
+      this.#endSoon = this.#consumers.length > 0;
       return this.#endSoon ? this.resume() : undefined;
     }
     const wider = this.#pace.served(this.#lastNeeded);
@@ -380,7 +388,7 @@ export class Source {
 
   /** What the broker has ended: the messages here are others' again. */
   #lost(consumer: AMQPConsumer, error: Error): void {
-    if (this.#consumer !== consumer) return;
+    if (!this.#consumers.includes(consumer)) return;
     this.#ended = error;
     if (this.#working !== undefined) return; // whose step fails, or is the last
     this.#lose();
@@ -397,11 +405,7 @@ export class Source {
   #lose(): void {
     this.#releaseBuffer();
     this.#ended = undefined;
-    this.#consumer = undefined;
-    this.#token = undefined;
-    this.#endSoon = false;
-    this.#pace.reset();
-    this.#wanted = 0;
+    this.#forgetConsumers();
     const lane = this.#lane;
     this.#lane = undefined;
     if (lane !== undefined) this.#session.lanes.discard(lane);
