@@ -112,7 +112,7 @@ export async function remove(session: Session, name: string, event: Uint8Array):
       await lane.confirm();
       await Promise.all([
         channel.queueDelete(name),
-        channel.basicPublish(name, "", event, { messageId }),
+        channel.basicPublish(name, "", event, { messageId }).catch(unlessNacked),
         channel.exchangeDelete(name),
       ]);
     });
@@ -148,11 +148,19 @@ export async function announce(
   try {
     await session.administer(async (channel, lane) => {
       await lane.confirm();
-      await channel.basicPublish(exchange, routingKey, event, properties);
+      await channel.basicPublish(exchange, routingKey, event, properties).catch(unlessNacked);
     });
     return true;
   } catch (error) {
     if (isMissing(error)) return false;
     throw error;
   }
+}
+
+/**
+ * The broker confirms an announcement when it is in each bulletin, and refuses it (basic.nack) where one
+ * has gone meanwhile, with its connection: whoever is still there has it.
+ */
+function unlessNacked(error: unknown): void {
+  if (!(error instanceof Error) || error.message !== "Message rejected") throw error;
 }
