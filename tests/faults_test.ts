@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { Channel, ChannelConnectionError } from "../mod.ts";
+import { Channel, ChannelConnectionError, Connection } from "../mod.ts";
 import { rejection, soon, until } from "./conformance/scene.ts";
 import { faults } from "./faults/faults.ts";
 import { Failure, strike } from "./faults/strike.ts";
@@ -47,6 +47,21 @@ Deno.test("a process that keeps putting notices a broker that has fallen silent"
   ok(failure instanceof ChannelConnectionError, String(failure));
   await Promise.all(puts);
   await soon(ch.close(), 3000);
+  await nobodyConnected();
+});
+
+Deno.test("a broker that is silent for a heartbeat and a half keeps its connection", async () => {
+  const connection = new Connection(`${shared.uri}?heartbeat=2`);
+  const ch = new Channel<number>({ name: "silent", connection });
+  await ch.depth();
+  await pause(1000); // the broker's heartbeats are under way
+  shared.freeze();
+  await pause(3000);
+  shared.thaw();
+  await pause(500);
+  equal(await ch.depth(), 0);
+  equal(connection.stats.reconnects, 0);
+  await ch.close();
   await nobodyConnected();
 });
 

@@ -6,7 +6,7 @@ import process from "node:process";
 import { Channel, ChannelTimeoutError, Connection } from "../mod.ts";
 import { getAll, numbers, rejection, soon } from "./conformance/scene.ts";
 import { startProxy } from "./support/proxy.ts";
-import { rawDrain, withRaw } from "./support/raw.ts";
+import { withRaw } from "./support/raw.ts";
 import { brokerState } from "./support/broker_state.ts";
 import { controlFromEnv } from "./support/control.ts";
 import { untilAsBefore } from "./support/leftovers.ts";
@@ -90,6 +90,7 @@ test(
 
 test("a get that was given up leaves an anonymous channel in place", async (connection) => {
   const ch = new Channel<number>({ connection });
+  await ch.depth();
   await rejection(ch.get({ timeout: 60 }), ChannelTimeoutError);
   await new Promise((resolve) => setTimeout(resolve, 60)); // the consumer has gone
   await ch.put(1);
@@ -102,6 +103,7 @@ test("a put that finds its queue full waits for room", async (connection, name) 
   await withRaw(broker, (channel) => channel.queueDeclare(name, { durable: true }, full));
   const ch = new Channel<number>({ name, connection });
   await Promise.all([ch.put(1), ch.put(2)]);
+  // The broker refuses both in one frame, whose bits the client misreads: the first would never be settled.
   const late = ch.put(3);
   await rejection(ch.put(4, { timeout: 300 }), ChannelTimeoutError);
   equal(await ch.get(), 1);
@@ -110,25 +112,19 @@ test("a put that finds its queue full waits for room", async (connection, name) 
   await ch.close();
 });
 
-test(
-  "each getter of a connection has one value at a time while its body is busy",
-  async (connection, name) => {
-    // A prefetch counts for the consumers that are opened after it, and is no limit of the AMQP channel's.
-    const [slow, other] = [
-      new Channel<number>({ name, connection }),
-      new Channel<number>({ name }),
-    ];
-    const elsewhere = new Channel<number>({ name, connection: `${broker}?name=elsewhere` });
-    const first = slow.get();
-    await waitForConsumers(broker, name, 1);
-    await slow.put(0);
-    equal(await first, 0);
-    await Promise.all(numbers(10).map((n) => slow.put(n)));
-    // The one comes back to its place, which others have passed meanwhile.
-    deepEqual((await getAll(elsewhere, 10, 1000)).sort((a, b) => a - b), numbers(10));
-    await Promise.all([slow.close(), other.close(), elsewhere.close()]);
-  },
-);
+test("what a getter was sent, and does not get, goes to others", async (connection, name) => {
+  // A prefetch counts for the consumers that are opened after it, and is no limit of the AMQP channel's.
+  const slow = new Channel<number>({ name, connection });
+  const elsewhere = new Channel<number>({ name, connection: `${broker}?name=elsewhere` });
+  const first = slow.get();
+  await waitForConsumers(broker, name, 1);
+  await slow.put(0);
+  equal(await first, 0);
+  await Promise.all(numbers(10).map((n) => slow.put(n)));
+  const got = await getAll(elsewhere, 10, 1000);
+  deepEqual(got.sort((a, b) => a - b), numbers(10));
+  await Promise.all([slow.close(), elsewhere.close()]);
+});
 
 test("a quorum channel: in order, found at once, and wide windows", async (connection, name) => {
   const ch = new Channel<number>({ name, connection, durability: "quorum" });
@@ -136,7 +132,7 @@ test("a quorum channel: in order, found at once, and wide windows", async (conne
     await ch.put(n);
     equal(await ch.get({ timeout: 0 }), n); // its count may say 0 for a while
   }
-  // It refuses a global prefetch, and so would a widened window if it were one.
+  // It refuses a global prefetch, and takes back what is on its way to a consumer that is cancelled.
   await Promise.all(numbers(2000).map((n) => ch.put(n)));
   const got: number[] = [];
   for await (const n of ch) if (got.push(n) === 2000) break;
@@ -167,14 +163,3 @@ test("announcements are heard after a loss, by each channel of the connection", 
     await other.close();
   }
 });
-
-test(
-  "a message is persistent, and marked with an id, on each connection",
-  async (connection, name) => {
-    const ch = new Channel<number>({ name, connection, encoding: "json" });
-    await Promise.all([ch.put(1), ch.put(2)]);
-    const [one, two] = await rawDrain(broker, name);
-    ok(one!.messageId && two!.messageId && one!.messageId !== two!.messageId);
-    await ch.close();
-  },
-);

@@ -77,8 +77,9 @@ export class Wire extends AMQPClient implements Outlet, Tether {
     return this;
   }
 
-  /** Ends a connection that was silent for two heartbeats: the client only sees one without traffic. */
+  /** Ends a connection on which nothing was read for two heartbeats. */
   #watch(socket: Socket): void {
+    socket.setTimeout(0); // the client's own, which is over after one heartbeat without a byte
     if (this.heartbeat === 0) return;
     const interval = this.heartbeat * 1000;
     let lastRead = performance.now();
