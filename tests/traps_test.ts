@@ -116,6 +116,7 @@ test("what a getter was sent, and does not get, goes to others", async (connecti
   // A prefetch counts for the consumers that are opened after it, and is no limit of the AMQP channel's.
   const slow = new Channel<number>({ name, connection });
   const elsewhere = new Channel<number>({ name, connection: `${broker}?name=elsewhere` });
+  await slow.depth(); // there is a queue to ask
   const first = slow.get();
   await waitForConsumers(broker, name, 1);
   await slow.put(0);
