@@ -1,8 +1,9 @@
 import { type Attached, Attachment } from "./attachment.ts";
 import { type Settings, settings } from "./config.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, ConnectionOptions } from "./connection.ts";
 import { withoutCredentials } from "./credentials.ts";
 import { ChannelConfigError, ChannelConnectionError } from "./errors.ts";
+import { newStats } from "./stats.ts";
 import type { ConnectionWatcher, LinkOptions, Reach, Stats, Transport } from "./transport.ts";
 import { parseAmqpUri } from "./transports/amqp/uri.ts";
 import { parseMemoryUri } from "./transports/memory_uri.ts";
@@ -17,16 +18,11 @@ interface Scheme {
   load(uri: string, custom?: Custom, watcher?: ConnectionWatcher): Promise<Transport>;
 }
 
-/** What a connection object adds to its URI. */
-export interface Custom {
-  readonly username?: string;
-  readonly password?: string;
-  readonly name?: string;
-  readonly ca?: string | readonly string[];
-  readonly cert?: string;
-  readonly key?: string;
-  readonly servername?: string;
-}
+/** What a connection object adds to its URI, for the transport. */
+export type Custom = Omit<
+  ConnectionOptions,
+  "retryTimeout" | "logger" | "ondisconnect" | "onreconnect"
+>;
 
 const tlsOptions = ["ca", "cert", "key", "servername"] as const;
 
@@ -139,14 +135,7 @@ export class SharedConnection {
   }
 }
 
-const noStats: Readonly<Stats> = {
-  puts: 0,
-  confirms: 0,
-  gets: 0,
-  redeliveries: 0,
-  reconnects: 0,
-  outstanding: 0,
-};
+const noStats: Readonly<Stats> = newStats();
 
 function isTransient(error: unknown): boolean {
   return error instanceof ChannelConnectionError && error.transient;

@@ -246,6 +246,9 @@ export function errorAnew(error: unknown): unknown {
   return new Same(error.message, { ...error, cause: error.cause ?? error });
 }
 
+/** What the error of a put says that was sent and is not confirmed. */
+export const unknownOutcomeText = "; unknown outcome: the value may have arrived";
+
 /** Lets a put's error carry the value that was not sent, without showing it in logs. */
 export function withValue(error: unknown, value: unknown): unknown {
   if (error instanceof ChannelError || isCloneError(error)) {

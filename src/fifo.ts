@@ -31,6 +31,12 @@ export class Fifo<T extends object> {
     for (const element of this.#elements) return element;
   }
 
+  takeAll(): T[] {
+    const all = [...this.#elements];
+    this.#elements.clear();
+    return all;
+  }
+
   /** Whether `element` was in the queue, and is no longer. */
   remove(element: T): boolean {
     return this.#elements.delete(element);

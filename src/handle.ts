@@ -10,6 +10,7 @@ import {
   ChannelTimeoutError,
   type CloseReason,
   errorAnew,
+  unknownOutcomeText,
   withValue,
 } from "./errors.ts";
 import { pack, type Parcel } from "./message.ts";
@@ -148,11 +149,8 @@ export class Handle implements Attached {
 
   #newPut(owner: object, options: OperationOptions, value?: unknown): Put {
     const timedOut = () => this.#late("put", options, put.recall());
-    const put: Put = new Put(
-      { action: "put", owner, pending: this.#puts, timedOut },
-      options,
-      value,
-    );
+    const call: Call = { action: "put", owner, pending: this.#puts, timedOut };
+    const put: Put = new Put(call, options, value);
     return put;
   }
 
@@ -424,14 +422,14 @@ export class Handle implements Attached {
 
   #closedError(action: string, isUnknown = false): ChannelClosedError {
     const reason = this.#closed!;
-    const outcome = `${outcomes[reason]}${isUnknown ? unknown : ""}`;
+    const outcome = `${outcomes[reason]}${isUnknown ? unknownOutcomeText : ""}`;
     return new ChannelClosedError(`${action}: channel ${this.title} ${outcome}`, { reason });
   }
 
   /** The error for a timeout: who cannot reach the broker is not told that the channel is empty. */
   #late(action: string, { timeout }: OperationOptions, isUnsent = true): ChannelError {
     const { connection } = this;
-    const sent = isUnsent ? "" : unknown;
+    const sent = isUnsent ? "" : unknownOutcomeText;
     const broker = connection instanceof Promise ? undefined : connection;
     if (broker === undefined || broker.trouble !== undefined) {
       const address = broker?.address ?? "";
@@ -454,9 +452,6 @@ const defaultRetryTimeout = 10_000;
 
 /** Milliseconds that a get which does not wait for a value waits for its broker. */
 const reachTimeout = 1000;
-
-/** What the error of a put says that was sent and is not confirmed. */
-const unknown = "; unknown outcome: the value may have arrived";
 
 const outcomes: Readonly<Record<CloseReason, string>> = {
   close: "is closed in this process",

@@ -17,6 +17,7 @@ import {
   type Transport,
 } from "../mod.ts";
 import { numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
+import { collector } from "./support/garbage.ts";
 
 /** A transport that does nothing by itself: the test settles what it is asked. */
 class Stage implements Transport {
@@ -360,22 +361,6 @@ Deno.test("a forgotten channel is not closed while a delivery of its is held", a
   assert.equal(await other.get({ timeout: 0 }), 1);
   await other.delete();
 });
-
-/** What collects garbage; undefined where the runtime does not let us. */
-async function collector(): Promise<(() => Promise<void>) | undefined> {
-  try {
-    const [v8, vm] = await Promise.all([import("node:v8"), import("node:vm")]);
-    v8.setFlagsFromString("--expose-gc");
-    const gc = vm.runInNewContext("gc") as () => void;
-    return async () => {
-      await pause(1);
-      gc();
-      await pause(1);
-    };
-  } catch {
-    return undefined;
-  }
-}
 
 Deno.test("a channel that is printed shows its name and where it is, and no credentials", () => {
   const ch = new Channel({ name: "jobs", connection: "amqp://user:hunter2@localhost:1" });

@@ -10,7 +10,15 @@ import {
   ChannelTimeoutError,
   Connection,
 } from "../mod.ts";
-import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
+import {
+  connectionsRest,
+  getAll,
+  numbers,
+  pause,
+  rejection,
+  soon,
+  until,
+} from "./conformance/scene.ts";
 import { startPrivateBroker } from "./support/broker.ts";
 import { startChild } from "./support/child.ts";
 import { type Gateway, startGateway } from "./support/gateway.ts";
@@ -39,7 +47,7 @@ async function withGateway<T>(
   } finally {
     await Promise.all([ch.close(), direct.delete()]);
     await direct.close();
-    await pause(60); // the connections rest a moment later
+    await connectionsRest();
   }
 }
 
@@ -242,7 +250,7 @@ Deno.test("outbox: a broker in memory alarm holds puts up, and those given up me
     assert.deepEqual(await getAll(ch, await ch.depth()), ["first", "second"]);
   } finally {
     await ch.close();
-    await pause(60);
+    await connectionsRest();
   }
 });
 
@@ -291,7 +299,7 @@ Deno.test("outbox: memory stays flat while 200,000 values are put in batches", a
   } finally {
     await ch.delete();
     await soon(draining);
-    await pause(60);
+    await connectionsRest();
   }
   assert.ok(isOver);
 });

@@ -1,8 +1,8 @@
 import { Channel, ChannelTimeoutError } from "../mod.ts";
+import { connectionsRest } from "./conformance/scene.ts";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
 import { type Child, type ChildExit, type ChildOptions, startChild } from "./support/child.ts";
 import { waitForConsumers } from "./support/consumers.ts";
 import { freePorts, waitUntil } from "./support/net.ts";
@@ -32,12 +32,9 @@ async function withChannel<T>(
   } finally {
     await channel.close();
     await new Channel({ name, connection, expires }).delete();
-    await sleep(restSoon);
+    await connectionsRest();
   }
 }
-
-/** Milliseconds for which a connection stays after its last use, and a little. */
-const restSoon = 100;
 
 /** How a child ends by itself. */
 async function ending(child: Child, timeout: number): Promise<ChildExit> {

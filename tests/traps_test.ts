@@ -4,7 +4,7 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, ChannelTimeoutError, Connection } from "../mod.ts";
-import { getAll, numbers, rejection, soon } from "./conformance/scene.ts";
+import { connectionsRest, getAll, numbers, rejection, soon } from "./conformance/scene.ts";
 import { startProxy } from "./support/proxy.ts";
 import { withRaw } from "./support/raw.ts";
 import { brokerState } from "./support/broker_state.ts";
@@ -29,6 +29,7 @@ function test(title: string, body: (connection: Connection, name: string) => Pro
       await last.delete();
       await last.close();
     }
+    await connectionsRest();
     if (control !== undefined) await untilAsBefore(control, before!);
   });
 }

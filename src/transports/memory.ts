@@ -1,5 +1,6 @@
 import { ChannelClosedError } from "../errors.ts";
 import { Fifo } from "../fifo.ts";
+import { newStats } from "../stats.ts";
 import { unref } from "../timers.ts";
 import type {
   Claim,
@@ -20,14 +21,7 @@ export class MemoryTransport implements Transport {
   readonly reach: Reach = "isolate";
   readonly features: Features = { shared: false };
   readonly trouble = undefined;
-  readonly stats: Stats = {
-    puts: 0,
-    confirms: 0,
-    gets: 0,
-    redeliveries: 0,
-    reconnects: 0,
-    outstanding: 0,
-  };
+  readonly stats: Stats = newStats();
   readonly #channels = new Map<string, MemoryChannel>();
 
   constructor(address = "memory:") {

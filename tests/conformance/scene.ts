@@ -62,8 +62,7 @@ async function run(setup: Setup, body: (scene: Scene) => Promise<void>): Promise
     await soon(body(scene), 20_000);
   } finally {
     await scene.clear();
-    await pause(restSoon);
-    await until(() => openSockets() <= sockets).catch(() => {}); // on a busy machine
+    await connectionsRest(sockets).catch(() => {}); // on a busy machine
     process.off("unhandledRejection", onUnhandled);
   }
   assert.deepEqual(unhandled, [], "a promise was rejected that nobody handles");
@@ -75,8 +74,11 @@ function openSockets(): number {
   return process.getActiveResourcesInfo().filter((type) => type === "TCPSocketWrap").length;
 }
 
-/** Milliseconds for which a connection stays after its last use, and a little. */
-const restSoon = 35;
+/** Resolves when no more connections are open than these: each stays a moment after its last use. */
+export async function connectionsRest(sockets = 0): Promise<void> {
+  await until(() => openSockets() <= sockets);
+  await pause(1);
+}
 
 async function noMoreThan(before: State, scene: Scene): Promise<void> {
   let left = {};

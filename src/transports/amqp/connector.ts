@@ -1,5 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { ChannelConnectionError } from "../../errors.ts";
+import { backOff } from "../../pauses.ts";
 import type { ConnectionWatcher } from "../../transport.ts";
 import { Lifeline } from "./lifeline.ts";
 import { Session, type SessionOptions } from "./session.ts";
@@ -164,7 +165,7 @@ export class Connector {
   /** Milliseconds: shorter where an operation waits. */
   #pause(round: number): number {
     const most = this.lifeline.isHeld ? longestPause : longestIdlePause;
-    return Math.min(shortestPause * 2 ** Math.min(round, 20), most) * (0.5 + Math.random() / 2);
+    return backOff(round, shortestPause, most);
   }
 
   #sleep(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,9 @@
-import { ChannelConnectionError, type ChannelError, withMessageId } from "../../errors.ts";
+import {
+  ChannelConnectionError,
+  type ChannelError,
+  unknownOutcomeText,
+  withMessageId,
+} from "../../errors.ts";
 import { type AmqpUri, type Endpoint, shown } from "./uri.ts";
 
 /** Why a connection could not be made, in words that say what to try. */
@@ -57,7 +62,7 @@ export function unknownOutcome(error: ChannelError, id: string | undefined): Cha
   if (!(error instanceof ChannelConnectionError)) return error;
   const { message, address, transient, cause } = error;
   const unknown = new ChannelConnectionError(
-    `${message}; unknown outcome: the value may have arrived`,
+    message + unknownOutcomeText,
     { address, transient, cause },
   );
   if (id !== undefined) withMessageId(unknown, id);

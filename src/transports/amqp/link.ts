@@ -1,17 +1,18 @@
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { ChannelClosedError, ChannelError, errorAnew } from "../../errors.ts";
+import { backOff, varied } from "../../pauses.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
+import { closeTimeout, within } from "../../within.ts";
 import type { Connector, Seeker } from "./connector.ts";
 import { isMissing, outage, refusedBy, unknownOutcome } from "./failure.ts";
 import { Route } from "./frames.ts";
 import type { AmqpLoan } from "./loan.ts";
 import { Outbox } from "./outbox.ts";
-import { closeTimeout, within } from "../../within.ts";
+import { Patience } from "./patience.ts";
 import { Receipts } from "./receipts.ts";
 import type { Session } from "./session.ts";
 import { Source } from "./source.ts";
 import * as topology from "./topology.ts";
-import { Patience } from "./patience.ts";
 
 /** An attachment as it is on one connection; after a loss there is another. */
 interface Attached {
@@ -260,7 +261,7 @@ export class AmqpLink implements Link, Seeker {
       const refusal = this.#explain("attach", error);
       return this.#rejectAll(() => errorAnew(refusal) as ChannelError);
     }
-    const pause = Math.min(50 * 2 ** this.#attempts++, 1000) * (0.5 + Math.random() / 2);
+    const pause = backOff(this.#attempts++, 50, 1000);
     this.failed(this.#explain("attach", error), pause);
     this.#again = setTimeout(() => {
       this.#again = undefined;
@@ -301,7 +302,7 @@ export class AmqpLink implements Link, Seeker {
     } else if (exists && inARow === 1) {
       source.resume();
     } else {
-      const pause = Math.min(25 * 2 ** inARow, 1000) * (0.5 + Math.random() / 2);
+      const pause = backOff(inARow, 25, 1000);
       setTimeout(() => this.#attached === attached && source.resume(), pause).unref();
     }
   }
@@ -313,7 +314,7 @@ export class AmqpLink implements Link, Seeker {
     try {
       if (await topology.depth(session, this.#name) === undefined) return this.#gone("put");
     } catch { /* it is not known, as where the queue's node is down */ }
-    setTimeout(resend, 100 * (0.5 + Math.random()));
+    setTimeout(resend, varied(150));
     return undefined;
   }
 

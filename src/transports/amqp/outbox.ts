@@ -1,10 +1,12 @@
 import { setTimeout } from "node:timers";
 import type { ChannelError } from "../../errors.ts";
-import type { Message, Offer, Stats } from "../../transport.ts";
+import { varied } from "../../pauses.ts";
+import type { Offer, Stats } from "../../transport.ts";
 import type { Route } from "./frames.ts";
+import { Letter, type Sender } from "./letter.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { Patience } from "./patience.ts";
-import type { Letter, Publisher } from "./publisher.ts";
+import type { Publisher } from "./publisher.ts";
 
 /** What the outbox does not decide by itself. */
 export interface OutboxOwner {
@@ -23,14 +25,14 @@ export interface OutboxOwner {
  * an earlier one may arrive twice, and says so. While there is no connection, each loses patience in
  * time. The process is held alive for each.
  */
-export class Outbox {
+export class Outbox implements Sender {
   readonly #route: Route;
   readonly #stats: Stats;
   readonly #lifeline: Lifeline;
   readonly #retryTimeout: number;
   readonly #owner: OutboxOwner;
-  readonly #letters = new Map<Offer, OutboxLetter>();
-  readonly #waiting: Patience<OutboxLetter>;
+  readonly #letters = new Map<Offer, Letter>();
+  readonly #waiting: Patience<Letter>;
   #publisher: Publisher | undefined;
   /** How many letters were put again. */
   #again = 0;
@@ -59,16 +61,16 @@ export class Outbox {
 
   put(offer: Offer): void {
     this.#stats.puts++;
-    this.#add(new OutboxLetter(this.#route, offer, false, this.#events));
+    this.#add(new Letter(this, this.#route, offer, false));
   }
 
   /** Puts a message that was lent by this channel, and counts as no put. */
   putAgain(offer: Offer): void {
     this.#again++;
-    this.#add(new OutboxLetter(this.#route, offer, true, this.#events));
+    this.#add(new Letter(this, this.#route, offer, true));
   }
 
-  #add(letter: OutboxLetter): void {
+  #add(letter: Letter): void {
     this.#letters.set(letter.offer, letter);
     this.#stats.outstanding++;
     this.#lifeline.hold();
@@ -121,51 +123,57 @@ export class Outbox {
     }
   }
 
-  readonly #events: LetterEvents = {
-    confirmed: (letter) => {
-      this.#remove(letter);
-      if (!letter.isAgain) this.#stats.confirms++;
-      letter.offer.taken();
-    },
-    returned: async (letter) => {
-      letter.publisher = undefined;
-      const error = await this.#owner.returned(() => this.#resend(letter));
-      if (error !== undefined) this.#reject(letter, error);
-    },
-    nacked: (letter) => {
-      letter.publisher = undefined;
-      letter.nackedSince ??= performance.now();
-      if (performance.now() - letter.nackedSince > this.#retryTimeout) {
-        this.#reject(letter, this.#owner.refusal(new Error("it cannot store the message now")));
-      } else {
-        if (performance.now() - letter.nackedSince > nacksEnough) this.#publisher?.renew();
-        setTimeout(() => this.#resend(letter), nackPause * (0.5 + Math.random()));
-      }
-    },
-    refused: (letter, error) => this.#reject(letter, this.#owner.refusal(error)),
-  };
+  confirmed(letter: Letter): void {
+    if (!this.#remove(letter)) return; // it was given up meanwhile
+    if (!letter.isAgain) this.#stats.confirms++;
+    letter.offer.taken();
+  }
 
-  #send(letter: OutboxLetter, publisher: Publisher): void {
+  async returned(letter: Letter): Promise<void> {
+    letter.publisher = undefined;
+    const error = await this.#owner.returned(() => this.#resend(letter));
+    if (error !== undefined) this.#reject(letter, error);
+  }
+
+  nacked(letter: Letter): void {
+    letter.publisher = undefined;
+    const since = letter.nackedSince ??= performance.now();
+    const waited = performance.now() - since;
+    if (waited > this.#retryTimeout) {
+      return this.#reject(
+        letter,
+        this.#owner.refusal(new Error("it cannot store the message now")),
+      );
+    }
+    if (waited > nacksEnough) this.#publisher?.renew();
+    setTimeout(() => this.#resend(letter), varied(nackPause));
+  }
+
+  refused(letter: Letter, error: Error): void {
+    this.#reject(letter, this.#owner.refusal(error));
+  }
+
+  #send(letter: Letter, publisher: Publisher): void {
     letter.publisher = publisher;
     publisher.publish(letter);
   }
 
   /** Sends a message again, unless that was done on a new connection meanwhile. */
-  #resend(letter: OutboxLetter): void {
+  #resend(letter: Letter): void {
     if (!this.#letters.has(letter.offer) || this.#publisher === undefined) return;
     if (letter.publisher === this.#publisher) return;
     if (letter.offer.settled) this.#remove(letter);
     else this.#send(letter, this.#publisher);
   }
 
-  #reject(letter: OutboxLetter, error: ChannelError): void {
+  #reject(letter: Letter, error: ChannelError): void {
     if (!this.#remove(letter)) return;
     this.#waiting.delete(letter);
     this.#publisher?.withdraw(letter);
     letter.offer.reject(error);
   }
 
-  #remove(letter: OutboxLetter): boolean {
+  #remove(letter: Letter): boolean {
     if (!this.#letters.delete(letter.offer)) return false;
     this.#stats.outstanding--;
     this.#lifeline.unhold();
@@ -176,51 +184,7 @@ export class Outbox {
   }
 }
 
-interface LetterEvents {
-  confirmed(letter: OutboxLetter): void;
-  returned(letter: OutboxLetter): void;
-  nacked(letter: OutboxLetter): void;
-  refused(letter: OutboxLetter, error: Error): void;
-}
-
-class OutboxLetter implements Letter {
-  readonly route: Route;
-  readonly message: Message;
-  readonly offer: Offer;
-  /** Whether the message was lent by this channel before. */
-  readonly isAgain: boolean;
-  wasSent = false;
-  /** Who has it to send or to settle. */
-  publisher: Publisher | undefined;
-  nackedSince: number | undefined;
-  readonly #events: LetterEvents;
-
-  constructor(route: Route, offer: Offer, isAgain: boolean, events: LetterEvents) {
-    this.route = route;
-    this.message = offer.message;
-    this.offer = offer;
-    this.isAgain = isAgain;
-    this.#events = events;
-  }
-
-  confirmed(): void {
-    this.#events.confirmed(this);
-  }
-
-  returned(): void {
-    this.#events.returned(this);
-  }
-
-  nacked(): void {
-    this.#events.nacked(this);
-  }
-
-  refused(error: Error): void {
-    this.#events.refused(this, error);
-  }
-}
-
 /** Milliseconds after which a message is sent again that the broker could not store. */
-const nackPause = 100;
+const nackPause = 150;
 /** Milliseconds of such refusals after which another AMQP channel is tried. */
 const nacksEnough = 500;

@@ -1,25 +1,9 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
 import { Fifo } from "../../fifo.ts";
-import type { Message } from "../../transport.ts";
 import { replyCode } from "./failure.ts";
-import { type Route, writePublication } from "./frames.ts";
+import { writePublication } from "./frames.ts";
+import type { Letter } from "./letter.ts";
 import type { Wire } from "./wire.ts";
-
-/** A message on its way to a queue, and who is told of its outcome. */
-export interface Letter {
-  readonly route: Route;
-  readonly message: Message;
-  /** Whether it was sent once, and may have arrived. */
-  wasSent: boolean;
-  /** The broker has taken responsibility. */
-  confirmed(): void;
-  /** No queue took it. */
-  returned(): void;
-  /** The broker could not take it now (basic.nack). */
-  nacked(): void;
-  /** The broker does not take it. */
-  refused(error: Error): void;
-}
 
 /**
  * Publishes with confirms on one AMQP channel, for all queues of a connection: persistent, and
@@ -38,7 +22,7 @@ export class Publisher {
   readonly #wire: Wire;
   readonly #waiting = new Fifo<Letter>();
   /** Those that were sent on an AMQP channel that has ended. */
-  #again = new Fifo<Letter>();
+  readonly #again = new Fifo<Letter>();
   /** Whether one of them may be what ended it. */
   #isSuspicious = false;
   /** By delivery tag, in order. */
@@ -82,12 +66,13 @@ export class Publisher {
     this.#isOpen = false;
     this.#returned.clear();
     this.#isSuspicious = isRefusal(reason);
-    const again = new Fifo<Letter>();
     const [culprit] = this.#unconfirmed.values();
-    if (this.#isSuspicious && this.#unconfirmed.size === 1) culprit!.refused(new Error(reason));
-    else for (const letter of this.#unconfirmed.values()) again.push(letter);
-    for (let letter; (letter = this.#again.shift()) !== undefined;) again.push(letter);
-    this.#again = again;
+    const isFound = this.#isSuspicious && this.#unconfirmed.size === 1;
+    if (isFound) this.#unconfirmed.clear();
+    const later = this.#again.takeAll();
+    for (const letter of this.#unconfirmed.values()) this.#again.push(letter);
+    for (const letter of later) this.#again.push(letter);
+    if (isFound) culprit!.sender.refused(culprit!, new Error(reason));
     this.#unconfirmed = new Map();
     this.#bytes = 0;
     // Later, as the whole connection may be ending.
@@ -156,16 +141,16 @@ export class Publisher {
   #settle(tag: number, letter: Letter, nack: boolean): void {
     this.#unconfirmed.delete(tag);
     this.#bytes -= letter.message.body.length;
-    if (nack) letter.nacked();
+    if (nack) letter.sender.nacked(letter);
     else if (this.#returned.size > 0 && this.#returned.delete(letter.message.id!)) {
-      letter.returned();
-    } else letter.confirmed();
+      letter.sender.returned(letter);
+    } else letter.sender.confirmed(letter);
   }
 }
 
 /** Whether the broker closed an AMQP channel for what was published on it. */
 function isRefusal(reason: string): boolean {
-  const code = replyCode(new Error(reason)) ?? 0;
+  const code = replyCode(reason) ?? 0;
   return code >= 300 && code < 500;
 }
 

@@ -50,8 +50,8 @@ export class Source {
   #ended: Error | undefined;
   readonly #claims = new Fifo<Claim>();
   readonly #pace = new Pace();
-  #buffer: AmqpLoan[] = [];
-  #oldest = 0;
+  /** What has been read ahead. */
+  readonly #buffer = new Fifo<AmqpLoan>();
   #lane: Lane | undefined;
   /** Each has a part of the window. */
   #consumers: AMQPConsumer[] = [];
@@ -100,8 +100,7 @@ export class Source {
 
   /** Takes every claim out, for who rejects or moves them. */
   withdrawAll(): Claim[] {
-    const claims: Claim[] = [];
-    for (let claim; (claim = this.#claims.shift()) !== undefined;) claims.push(claim);
+    const claims = this.#claims.takeAll();
     this.#rest();
     return claims;
   }
@@ -296,14 +295,7 @@ export class Source {
 
   /** The oldest message that waits here, for who counts attempts or not. */
   #unbuffer(counted: boolean): AmqpLoan | undefined {
-    for (;;) {
-      const loan = this.#buffer[this.#oldest];
-      if (loan === undefined) return undefined;
-      this.#oldest++;
-      if (this.#oldest === this.#buffer.length) {
-        this.#buffer = [];
-        this.#oldest = 0;
-      }
+    for (let loan; (loan = this.#buffer.shift()) !== undefined;) {
       if (!this.#isDealtWith(loan, counted)) return loan;
     }
   }
@@ -322,8 +314,7 @@ export class Source {
         return true;
       }
     }
-    if (!counted) return false;
-    if (!loan.isUncounted) return false;
+    if (!counted || !loan.isUncounted) return false;
     this.#uncounted.push(loan);
     this.resume();
     return true;
@@ -396,10 +387,8 @@ export class Source {
   }
 
   #releaseBuffer(): void {
-    for (const loan of this.#buffer.slice(this.#oldest)) loan.release();
+    for (const loan of this.#buffer.takeAll()) loan.release();
     for (const loan of this.#uncounted.splice(0)) loan.release();
-    this.#buffer = [];
-    this.#oldest = 0;
   }
 
   #lose(): void {
@@ -442,7 +431,7 @@ export class Source {
 
   #retireIfIdle(): void {
     if (this.#lane === undefined || this.#claims.size > 0) return;
-    const since = this.#buffer[this.#oldest]?.arrived ?? this.#lastNeeded;
+    const since = this.#buffer.peek()?.arrived ?? this.#lastNeeded;
     const rest = since + linger - performance.now();
     if (rest > 0) return this.#startTimer(rest);
     this.#retireSoon = true;

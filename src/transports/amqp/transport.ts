@@ -1,4 +1,5 @@
 import { nextMessageId } from "../../message_id.ts";
+import { newStats } from "../../stats.ts";
 import type {
   ConnectionWatcher,
   Features,
@@ -28,14 +29,7 @@ export class AmqpTransport implements Transport {
   readonly address: string;
   readonly reach: Reach = "network";
   readonly features: Features = { shared: true };
-  readonly stats: Stats = {
-    puts: 0,
-    confirms: 0,
-    gets: 0,
-    redeliveries: 0,
-    reconnects: 0,
-    outstanding: 0,
-  };
+  readonly stats: Stats = newStats();
   readonly #connector: Connector;
 
   /** @throws {ChannelConfigError} for a URI that is none */

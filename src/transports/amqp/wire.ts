@@ -38,7 +38,8 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   #isReferenced = true;
   #isReleasing = false;
   #isConnected = false;
-  #version: string | undefined;
+  /** As the broker says it. */
+  version: string | undefined;
   /** Called where something was to be sent and the socket is gone; `ondisconnect` comes later. */
   onDead: () => void = () => {};
 
@@ -62,7 +63,7 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   override async connect(): Promise<AMQPBaseClient> {
     const connecting = super.connect();
     const socket = this.socket!;
-    guard(socket, (chunk) => this.#version = versionIn(chunk));
+    guard(socket, (chunk) => this.version = versionIn(chunk));
     socket.setNoDelay(true);
     this.#isReferenced = true;
     this.#release();
@@ -91,11 +92,6 @@ export class Wire extends AMQPClient implements Outlet, Tether {
     }, interval);
     timer.unref();
     socket.once("close", () => clearInterval(timer));
-  }
-
-  /** The broker's version, as it says. */
-  get version(): string | undefined {
-    return this.#version;
   }
 
   /** Keeps the process alive. */

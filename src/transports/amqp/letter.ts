@@ -1,0 +1,40 @@
+import type { Message, Offer } from "../../transport.ts";
+import type { Route } from "./frames.ts";
+import type { Publisher } from "./publisher.ts";
+
+/** Who is told what becomes of a letter. */
+export interface Sender {
+  /** The broker has taken responsibility. */
+  confirmed(letter: Letter): void;
+  /** No queue took it. */
+  returned(letter: Letter): void;
+  /** The broker could not take it now (basic.nack). */
+  nacked(letter: Letter): void;
+  /** The broker does not take it. */
+  refused(letter: Letter, error: Error): void;
+}
+
+/** A message on its way to a queue, over as many connections as that takes. */
+export class Letter {
+  readonly sender: Sender;
+  readonly route: Route;
+  readonly offer: Offer;
+  /** Whether the message was lent by this channel before. */
+  readonly isAgain: boolean;
+  /** Whether it was sent once, and may have arrived. */
+  wasSent = false;
+  /** Who has it to send or to settle. */
+  publisher: Publisher | undefined;
+  nackedSince: number | undefined;
+
+  constructor(sender: Sender, route: Route, offer: Offer, isAgain: boolean) {
+    this.sender = sender;
+    this.route = route;
+    this.offer = offer;
+    this.isAgain = isAgain;
+  }
+
+  get message(): Message {
+    return this.offer.message;
+  }
+}
