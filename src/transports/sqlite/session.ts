@@ -1,0 +1,289 @@
+import { rmSync } from "node:fs";
+import process from "node:process";
+import { unref } from "../../timers.ts";
+import { Bell, Ringer } from "./bell.ts";
+import { type DatabaseOptions, loadSqlite, openDatabase, type Sqlite } from "./database.ts";
+import { isBusy } from "./failure.ts";
+import type { SqliteLink } from "./link.ts";
+import { isPresent, Presence } from "./presence.ts";
+import { type Peer, type Row, Store } from "./store.ts";
+import { Writer } from "./writer.ts";
+
+/** Milliseconds from one round to the next: who was killed is found within two. */
+const round = 500;
+/** The same where the system does not tell of bells: until a message is noticed. */
+const deafRound = 20;
+/** How many others are looked for in a round; of more, each is looked for by several. */
+const mostProbed = 8;
+/** Milliseconds after a bell at which nothing was found: some systems tell of a change too early. */
+const again = [2, 8];
+
+/**
+ * What a process has of a file, from its first link until a while after its last: a row in the file that
+ * says who has what; a lock that shows that it lives; a bell.
+ *
+ * Invariants: the lock is held from before the row is there until it is gone. What others have written
+ * for this session is seen after their bell, and at the latest in the next round.
+ */
+export class Session {
+  readonly path: string;
+  readonly store: Store;
+  readonly writer: Writer;
+  readonly #sqlite: Sqlite;
+  readonly #presence: Presence;
+  readonly #bell: Bell;
+  readonly #ringer = new Ringer();
+  readonly #tokens = new Map<number, string>();
+  readonly #links = new Map<number, SqliteLink>();
+  /** The messages that others have given, and that the file still shows as such. */
+  readonly #collected = new Set<number>();
+  /** Links that have received something within a transaction. */
+  readonly #receivers = new Set<SqliteLink>();
+  /** How many links are among their channel's waiters. */
+  #waiting = 0;
+  #id = 0;
+  #lastLetter = 0;
+  #lastProbed = 0;
+  #rounds: ReturnType<typeof setInterval> | undefined;
+  readonly #looks = new Set<ReturnType<typeof setTimeout>>();
+  #holds = 0;
+  #lifeline: ReturnType<typeof setInterval> | undefined;
+  #isOver = false;
+
+  /** Opens the file, and cleans up after sessions that were killed. */
+  static async open(options: DatabaseOptions, patience: number): Promise<Session> {
+    const sqlite = await loadSqlite();
+    const store = new Store(await openDatabase(sqlite, options, patience));
+    const session = new Session(options.path, sqlite, store);
+    try {
+      await session.#enter(patience);
+      return session;
+    } catch (error) {
+      session.#end();
+      throw error;
+    }
+  }
+
+  private constructor(path: string, sqlite: Sqlite, store: Store) {
+    this.path = path;
+    this.#sqlite = sqlite;
+    this.store = store;
+    this.writer = new Writer(store, {
+      begun: () => {
+        if (this.#waiting > 0) { for (const link of this.collect()) this.#receivers.add(link); }
+      },
+      committed: (woken) => this.#wake(woken),
+      done: () => {
+        const receivers = [...this.#receivers];
+        this.#receivers.clear();
+        for (const link of receivers) link.received();
+      },
+    });
+    const token = newToken();
+    this.#tokens.set(0, token);
+    this.#presence = new Presence(sqlite, this.#file(token, "lock"));
+    this.#bell = new Bell(this.#file(token, "bell"), () => this.#heard());
+  }
+
+  async #enter(patience: number): Promise<void> {
+    const token = this.#tokens.get(0)!;
+    this.#id = await this.writer.do(patience, () => this.store.enter(token));
+    await Promise.all(this.store.peers().map((peer) => this.#probe(peer)));
+    if (this.store.isUntidy(Date.now())) await this.#sweep();
+    this.#rounds = setInterval(() => this.#round(), this.#bell.isDeaf ? deafRound : round);
+    unref(this.#rounds);
+    process.setMaxListeners(process.getMaxListeners() + 1); // many files are no leak
+    process.on("exit", this.#leaveNow);
+  }
+
+  attach(link: SqliteLink): void {
+    this.#links.set(link.channel, link);
+  }
+
+  detach(link: SqliteLink): void {
+    if (this.#links.get(link.channel) === link) this.#links.delete(link.channel);
+  }
+
+  get isIdle(): boolean {
+    return this.#links.size === 0;
+  }
+
+  /** Keeps the process alive while the sum of all `by` is positive. */
+  hold(by: 1 | -1): void {
+    this.#holds += by;
+    if (this.#holds > 0) this.#lifeline ??= setInterval(() => {}, 2 ** 30);
+    else {
+      clearInterval(this.#lifeline);
+      this.#lifeline = undefined;
+    }
+  }
+
+  /** A link has joined its channel's waiters, or left them. */
+  wait(by: 1 | -1): void {
+    this.#waiting += by;
+  }
+
+  /** Has links receive what others have given this session. */
+  collect(): Set<SqliteLink> {
+    const links = new Set<SqliteLink>();
+    for (const row of this.given()) {
+      const link = this.#links.get(row.channel);
+      if (link === undefined) continue; // a round will give it back
+      this.note(row);
+      link.receive(row);
+      links.add(link);
+    }
+    return links;
+  }
+
+  /**
+   * What has been given to this session, and no link has received.
+   *
+   * @param back what links had received and have given back in this transaction
+   */
+  given(back: ReadonlySet<number> = new Set()): Row[] {
+    return this.store.given().filter(({ id }) => !this.#collected.has(id) || back.has(id));
+  }
+
+  /** A link receives this. */
+  note({ id }: Row): void {
+    this.#collected.add(id);
+  }
+
+  /** The file no longer shows these as given and not collected. */
+  forget(loans: Iterable<{ readonly id: number }>): void {
+    for (const { id } of loans) this.#collected.delete(id);
+  }
+
+  /** Sees what others have written for this session; false where the file is locked. */
+  look(): boolean {
+    if (this.#isOver) return true;
+    try {
+      for (const link of this.collect()) link.received();
+      for (const { id, channel, event } of this.store.mail(this.#lastLetter)) {
+        this.#lastLetter = id;
+        const link = this.#links.get(channel);
+        if (event === null) link?.vanish();
+        else link?.announced(event);
+      }
+      return true;
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      return false;
+    }
+  }
+
+  /** Takes this session out of the file. */
+  async leave(): Promise<void> {
+    await this.writer.do(1000, () => this.store.leave(this.#id)).catch(() => {}); // others will find it dead
+    this.#end();
+  }
+
+  /** The process ends: nothing but this is run any more. */
+  readonly #leaveNow = (): void => {
+    const deadline = performance.now() + 200;
+    const done = this.writer.do(0, () => this.store.leave(this.#id));
+    done.catch(() => {});
+    while (!this.writer.flush() && performance.now() < deadline);
+    this.#end();
+  };
+
+  #end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#rounds !== undefined) {
+      process.setMaxListeners(process.getMaxListeners() - 1);
+      process.off("exit", this.#leaveNow);
+    }
+    clearInterval(this.#rounds);
+    clearInterval(this.#lifeline);
+    for (const timer of this.#looks) clearTimeout(timer);
+    this.#presence.end();
+    this.#bell.end();
+    this.#ringer.end();
+    this.store.close();
+  }
+
+  #file(token: string, kind: "lock" | "bell"): string {
+    return `${this.path}-${token}.${kind}`;
+  }
+
+  #wake(sessions: ReadonlySet<number>): void {
+    for (const id of sessions) {
+      if (id === this.#id) {
+        this.#lookIn(0);
+        continue;
+      }
+      let token = this.#tokens.get(id);
+      if (token === undefined) {
+        token = this.store.tokenOf(id);
+        if (token === undefined) continue;
+        this.#tokens.set(id, token);
+      }
+      this.#ringer.ring(this.#file(token, "bell"));
+    }
+  }
+
+  #heard(): void {
+    this.look();
+    for (const ms of again) this.#lookIn(ms);
+  }
+
+  #lookIn(ms: number): void {
+    const timer = setTimeout(() => {
+      this.#looks.delete(timer);
+      if (!this.look()) this.#lookIn(1);
+    }, ms);
+    this.#looks.add(timer);
+  }
+
+  #round(): void {
+    this.#bell.unref();
+    this.look();
+    try {
+      const peers = this.store.peers();
+      const isNext = ({ id }: Peer) => id > this.#lastProbed;
+      const inTurn = [...peers.filter(isNext), ...peers.filter((peer) => !isNext(peer))];
+      for (const peer of inTurn.slice(0, mostProbed)) {
+        this.#lastProbed = peer.id;
+        this.#probe(peer);
+      }
+      if (this.store.isUntidy(Date.now())) this.#sweep();
+      this.#returnStrays();
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+    }
+  }
+
+  /** Takes a session that was killed out of the file. */
+  async #probe({ id, token }: Peer): Promise<void> {
+    if (isPresent(this.#sqlite, this.#file(token, "lock"))) return;
+    await this.writer.do(round, () => this.store.leave(id)).catch(() => {});
+    this.#tokens.delete(id);
+    this.#ringer.forget(this.#file(token, "bell"));
+    for (const kind of ["lock", "bell"] as const) rmSync(this.#file(token, kind), { force: true });
+  }
+
+  /** Gives back what came for links that could not be closed in order, as the file was locked. */
+  #returnStrays(): void {
+    const isStray = ({ channel }: Row) => !this.#links.has(channel);
+    if (!this.given().some(isStray)) return;
+    this.writer.do(round, () => {
+      for (const { channel, id, attempts } of this.given().filter(isStray)) {
+        this.store.detach(channel);
+        this.store.release(channel, id, attempts, false);
+        this.store.serve(channel);
+      }
+    }).catch(() => {});
+  }
+
+  async #sweep(): Promise<void> {
+    const isMore = await this.writer.do(round, () => this.store.sweep(Date.now()))
+      .catch(() => false);
+    if (isMore && !this.#isOver) await this.#sweep();
+  }
+}
+
+function newToken(): string {
+  return crypto.randomUUID().slice(-12);
+}
