@@ -40,7 +40,6 @@ export class Writer {
   #isDue = false;
   /** When the file was first found locked; undefined where it was not. */
   #lockedSince: number | undefined;
-  #tries = 0;
 
   constructor(store: Store, watch: WriterObserver) {
     this.#store = store;
@@ -86,7 +85,6 @@ export class Writer {
       return this.#fail(error, current);
     }
     this.trouble = this.#lockedSince = undefined;
-    this.#tries = 0;
     this.#tasks.clear();
     this.#watch.committed(new Set(this.#store.woken));
     for (const task of tasks) task.written();
@@ -113,8 +111,8 @@ export class Writer {
       this.#lockedSince = undefined;
     } else if (!this.#isDue) {
       this.#isDue = true;
-      // A transaction takes a tenth of a millisecond; who finds the file locked again waits in turn.
-      if (this.#tries++ < 3) setImmediate(this.#run);
+      // A transaction mostly takes a tenth of a millisecond, and a timer one at least.
+      if (waited < 1) setImmediate(this.#run);
       else setTimeout(this.#run, Math.random() * 3);
     }
     return false;
