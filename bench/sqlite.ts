@@ -50,9 +50,11 @@ const measures: Record<string, (uri: string, rounds: number) => Promise<string>>
     const rates: number[] = [];
     for (let round = 0; round < rounds; round++) {
       await withChannel(uri, async (channel) => {
-        rates.push(await rate(3000, async () => {
-          for (let n = 0; n < 3000; n++) await channel.put(n);
-        }));
+        rates.push(
+          await rate(3000, async () => {
+            for (let n = 0; n < 3000; n++) await channel.put(n);
+          }),
+        );
       });
     }
     return perSecond(rates);

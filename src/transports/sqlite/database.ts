@@ -1,11 +1,11 @@
-import { closeSync, linkSync, mkdirSync, openSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, linkSync, mkdirSync, openSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { isGranted } from "../../environment.ts";
 import { ChannelConfigError } from "../../errors.ts";
-import { nextMessageId } from "../../message_id.ts";
 import { failure, isBusy } from "./failure.ts";
 import { applicationId, migrations } from "./schema.ts";
+import { newToken } from "./token.ts";
 
 export type Sqlite = typeof import("node:sqlite");
 
@@ -94,7 +94,7 @@ function makeFile({ path, isDefault }: DatabaseOptions): void {
     throw new ChannelConfigError(`connect: ${path}: there is no directory ${directory}`);
   }
   // Under another name first: to close a file that another thread has locked already would unlock it.
-  const fresh = `${path}-${nextMessageId()}`;
+  const fresh = `${path}-${newToken()}`;
   closeSync(openSync(fresh, "wx", 0o600));
   try {
     linkSync(fresh, path);
@@ -107,26 +107,44 @@ function makeFile({ path, isDefault }: DatabaseOptions): void {
 
 /** Throws for a file that is not ours; it is opened so that nothing about it changes. */
 function inspect(sqlite: Sqlite, path: string, newest: number): void {
+  const log = `${path}-wal`;
+  const hasLog = existsSync(log);
   const db = new sqlite.DatabaseSync(path, { readOnly: true });
   try {
     db.exec("PRAGMA busy_timeout = 0");
-    const id = pragma(db, "application_id");
-    const version = pragma(db, "user_version");
-    const isEmpty = db.prepare("SELECT 1 FROM sqlite_master").get() === undefined;
-    if (id !== applicationId && !(isEmpty && id === 0 && version === 0)) {
-      throw new ChannelConfigError(
-        `connect: ${path} is a database of another program; it has been left as it is`,
-      );
-    }
-    if (version as number > newest) {
-      throw new ChannelConfigError(
-        `connect: ${path} was made by a newer ChannelTS: it has schema version ${version}, and ` +
-          `this one reads up to ${newest}; update ChannelTS, or use another file`,
-      );
-    }
+    checkOwner(db, path, newest);
+  } catch (error) {
+    db.close();
+    // Who only reads makes a log where there is none, and cannot remove it.
+    if (!isBusy(error) && !hasLog && existsSync(log)) removeLog(sqlite, path);
+    throw error;
+  }
+  db.close();
+}
+
+function removeLog(sqlite: Sqlite, path: string): void {
+  const db = new sqlite.DatabaseSync(path);
+  try {
+    db.prepare("SELECT 1 FROM sqlite_master").get();
   } finally {
     db.close();
   }
+}
+
+function checkOwner(db: DatabaseSync, path: string, newest: number): void {
+  const id = pragma(db, "application_id");
+  const version = pragma(db, "user_version") as number;
+  const isEmpty = db.prepare("SELECT 1 FROM sqlite_master").get() === undefined;
+  if (id !== applicationId && !(isEmpty && id === 0 && version === 0)) {
+    throw new ChannelConfigError(
+      `connect: ${path} is a database of another program; it has been left as it is`,
+    );
+  }
+  if (version <= newest) return;
+  throw new ChannelConfigError(
+    `connect: ${path} was made by a newer ChannelTS: it has schema version ${version}, and ` +
+      `this one reads up to ${newest}; update ChannelTS, or use another file`,
+  );
 }
 
 function pragma(db: DatabaseSync, name: string): unknown {

@@ -20,7 +20,7 @@ export class Presence {
     this.#file = file;
     closeSync(openSync(file, "wx", 0o600));
     this.#lock = new sqlite.DatabaseSync(file);
-    this.#lock.exec("BEGIN EXCLUSIVE");
+    this.#lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
   }
 
   end(): void {

@@ -7,6 +7,7 @@ import { isBusy } from "./failure.ts";
 import type { SqliteLink } from "./link.ts";
 import { isPresent, Presence } from "./presence.ts";
 import { type Peer, type Row, Store } from "./store.ts";
+import { newToken } from "./token.ts";
 import { Writer } from "./writer.ts";
 
 /** Milliseconds from one round to the next: who was killed is found within two. */
@@ -282,8 +283,4 @@ export class Session {
       .catch(() => false);
     if (isMore && !this.#isOver) await this.#sweep();
   }
-}
-
-function newToken(): string {
-  return crypto.randomUUID().slice(-12);
 }

@@ -70,6 +70,7 @@ export class SqliteTransport implements Transport {
 
   rest(): void {
     clearTimeout(this.#rest);
+    if (this.#opened === undefined) return;
     this.#rest = setTimeout(() => {
       const session = this.#opened;
       if (this.#opening > 0 || !session?.isIdle) return;
