@@ -59,7 +59,7 @@ Deno.test(`${rounds} processes that are killed lose nothing that was put, and do
       running[i] = start(i % 2 === 0);
     }
     for (const i of [0, 2]) running[i]!.kill();
-    await using channel = new Channel<number>({ name, connection });
+    const channel = new Channel<number>({ name, connection });
     await until(async () => await channel.depth() === 0, 20_000);
     for (const i of [1, 3]) running[i]!.kill();
     for (const child of running) await child.exited;
@@ -76,8 +76,10 @@ Deno.test(`${rounds} processes that are killed lose nothing that was put, and do
     await channel.depth(); // and so all is written
     assert.equal(count(path, "messages"), 0);
     checkFile(path);
+    await channel.close();
   } finally {
     for (const child of running) await child[Symbol.asyncDispose]();
+    await pause(60); // the connection rests
   }
   const lost = [...confirmed].filter((n) => !delivered.has(n));
   assert.deepEqual(lost, [], "values were lost");

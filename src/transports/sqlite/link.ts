@@ -16,6 +16,11 @@ const mostBytes = 4 << 20;
 /** SQLite's own limit is 1,000,000,000 bytes for a whole row. */
 const largest = 999_000_000;
 
+/** Milliseconds for which an operation waits while others keep the file locked, which at work all do. */
+export function patienceOf({ retryTimeout }: LinkOptions): number {
+  return Math.max(retryTimeout, 1000);
+}
+
 /** Someone who takes a message that is there, and does not wait. */
 interface Ask {
   readonly counted: boolean;
@@ -90,8 +95,7 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   get patience(): number {
-    const { retryTimeout } = this.#options;
-    return this.#closing === undefined ? retryTimeout : Math.min(retryTimeout, closeTimeout);
+    return this.#closing === undefined ? patienceOf(this.#options) : closeTimeout;
   }
 
   put(offer: Offer): void {
@@ -298,7 +302,11 @@ export class SqliteLink implements Link, Task, Lender {
     this.#plan = undefined;
     this.#rejectAll(failure("use", this.#session.path, error));
     if (this.#closing !== undefined) this.#finish();
-    // What was settled stays so: it is written with whatever is written next.
+  }
+
+  /** Writes what was settled while that failed. */
+  resume(): void {
+    if (this.#accepted.length + this.#released.length > 0) this.#schedule();
   }
 
   /** What was accepted and released. */
@@ -389,7 +397,7 @@ export class SqliteLink implements Link, Task, Lender {
       if (plan.given.length > 0) plan.isWaiting = false;
     }
     const lacking = wanted - this.#ready.length - plan.given.length - plan.rows.length;
-    const need = Math.min(lacking, most);
+    const need = Math.min(lacking, most, this.#pace.fitting(mostBytes));
     let taken = 0;
     if (need > 0) {
       const ahead = isTry ? 0 : this.#pace.next();

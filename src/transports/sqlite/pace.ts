@@ -13,27 +13,31 @@ const mostBytes = 4 << 20;
 export class Pace {
   #served = 0;
   #since = 0;
-  #bytes = 0;
+  /** Bytes of a message, as a moving average. */
+  #size = 0;
 
   /** A message was handed over. */
   count(bytes: number): void {
     this.#served++;
-    this.#bytes += bytes;
+    this.#size += (bytes - this.#size) / 8;
+  }
+
+  /** How many messages have so many bytes, about; one at least. */
+  fitting(bytes: number): number {
+    return Math.max(1, Math.floor(bytes / (this.#size + 1)));
   }
 
   /** How many to read ahead now. */
   next(): number {
     const now = performance.now();
     const elapsed = now - this.#since;
-    const size = this.#bytes / (this.#served || 1);
-    const count = elapsed > patience * 2 ? 0 : Math.min(
-      2 * this.#served,
-      this.#served * ahead / elapsed,
-      mostMessages,
-      mostBytes / (size || 1),
-    );
+    const served = this.#served;
     this.#since = now;
-    this.#served = this.#bytes = 0;
-    return Math.floor(count);
+    this.#served = 0;
+    if (served === 0 || elapsed > patience * 2) return 0;
+    const rate = served / Math.max(elapsed, 0.01);
+    return Math.floor(
+      Math.min(2 * served, rate * ahead, mostMessages, mostBytes / (this.#size + 1)),
+    );
   }
 }

@@ -16,8 +16,8 @@ const round = 500;
 const deafRound = 20;
 /** How many others are looked for in a round; of more, each is looked for by several. */
 const mostProbed = 8;
-/** Milliseconds after a bell at which nothing was found: some systems tell of a change too early. */
-const again = [2, 8];
+/** Milliseconds from one look to the next after a bell: on a busy machine the next bell may be late. */
+const pauses = [2, 6, 12, 30];
 
 /**
  * What a process has of a file, from its first link until a while after its last: a row in the file that
@@ -47,6 +47,9 @@ export class Session {
   #lastProbed = 0;
   #rounds: ReturnType<typeof setInterval> | undefined;
   readonly #looks = new Set<ReturnType<typeof setTimeout>>();
+  #again: ReturnType<typeof setTimeout> | undefined;
+  /** How many pauses there were since the last bell. */
+  #paused = 0;
   #holds = 0;
   #lifeline: ReturnType<typeof setInterval> | undefined;
   #isOver = false;
@@ -55,12 +58,14 @@ export class Session {
   static async open(options: DatabaseOptions, patience: number): Promise<Session> {
     const sqlite = await loadSqlite();
     const store = new Store(await openDatabase(sqlite, options, patience));
-    const session = new Session(options.path, sqlite, store);
+    let session: Session | undefined;
     try {
+      session = new Session(options.path, sqlite, store);
       await session.#enter(patience);
       return session;
     } catch (error) {
-      session.#end();
+      if (session === undefined) store.close();
+      else session.#end();
       throw error;
     }
   }
@@ -169,9 +174,15 @@ export class Session {
       }
       return true;
     } catch (error) {
-      if (!isBusy(error)) throw error;
-      return false;
+      return !this.#isBusy(error);
     }
+  }
+
+  /** Whether an error is a matter of moments; any other is told by what is done next. */
+  #isBusy(error: unknown): boolean {
+    if (isBusy(error)) return true;
+    this.writer.trouble = error;
+    return false;
   }
 
   /** Takes this session out of the file. */
@@ -182,6 +193,7 @@ export class Session {
 
   /** The process ends: nothing but this is run any more. */
   readonly #leaveNow = (): void => {
+    for (const link of this.#links.values()) link.resume();
     const deadline = performance.now() + 200;
     const done = this.writer.do(0, () => this.store.leave(this.#id));
     done.catch(() => {});
@@ -199,6 +211,7 @@ export class Session {
     clearInterval(this.#rounds);
     clearInterval(this.#lifeline);
     for (const timer of this.#looks) clearTimeout(timer);
+    clearTimeout(this.#again);
     this.#presence.end();
     this.#bell.end();
     this.#ringer.end();
@@ -227,7 +240,18 @@ export class Session {
 
   #heard(): void {
     this.look();
-    for (const ms of again) this.#lookIn(ms);
+    this.#paused = 0;
+    this.#lookAgain();
+  }
+
+  #lookAgain(): void {
+    if (this.#again !== undefined || this.#paused === pauses.length) return;
+    this.#again = setTimeout(() => {
+      this.#again = undefined;
+      this.look();
+      this.#lookAgain();
+    }, pauses[this.#paused++]);
+    unref(this.#again);
   }
 
   #lookIn(ms: number): void {
@@ -241,6 +265,7 @@ export class Session {
   #round(): void {
     this.#bell.unref();
     this.look();
+    for (const link of this.#links.values()) link.resume();
     try {
       const peers = this.store.peers();
       const isNext = ({ id }: Peer) => id > this.#lastProbed;
@@ -252,7 +277,7 @@ export class Session {
       if (this.store.isUntidy(Date.now())) this.#sweep();
       this.#returnStrays();
     } catch (error) {
-      if (!isBusy(error)) throw error;
+      this.#isBusy(error);
     }
   }
 
@@ -262,7 +287,13 @@ export class Session {
     await this.writer.do(round, () => this.store.leave(id)).catch(() => {});
     this.#tokens.delete(id);
     this.#ringer.forget(this.#file(token, "bell"));
-    for (const kind of ["lock", "bell"] as const) rmSync(this.#file(token, kind), { force: true });
+    for (const kind of ["lock", "bell"] as const) {
+      try {
+        rmSync(this.#file(token, kind), { force: true });
+      } catch {
+        // another user's, or another process was faster
+      }
+    }
   }
 
   /** Gives back what came for links that could not be closed in order, as the file was locked. */

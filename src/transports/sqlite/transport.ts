@@ -10,7 +10,7 @@ import type {
   Transport,
 } from "../../transport.ts";
 import { failure } from "./failure.ts";
-import { SqliteLink } from "./link.ts";
+import { patienceOf, SqliteLink } from "./link.ts";
 import { Session } from "./session.ts";
 import { parseSqliteUri, type SqliteUri } from "./uri.ts";
 
@@ -59,7 +59,7 @@ export class SqliteTransport implements Transport {
   async open(name: string, options: LinkOptions): Promise<Link> {
     this.#opening++;
     try {
-      const session = await this.#use(options.retryTimeout);
+      const session = await this.#use(patienceOf(options));
       return await this.#attach(session, name, options);
     } catch (error) {
       throw failure("connect", this.#uri.path, error);
@@ -98,7 +98,7 @@ export class SqliteTransport implements Transport {
 
   async #attach(session: Session, name: string, options: LinkOptions): Promise<Link> {
     const { store } = session;
-    const link = await session.writer.do(options.retryTimeout, () => {
+    const link = await session.writer.do(patienceOf(options), () => {
       options.signal.throwIfAborted();
       let channel = store.find(name, Date.now());
       if (channel === undefined) {
