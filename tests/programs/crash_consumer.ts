@@ -1,16 +1,14 @@
-// Receives numbers until it is killed or all is closed; tells of each before it accepts it.
-import { Channel, ChannelClosedError } from "../../mod.ts";
+// Receives numbers until it is killed; writes each to a file before it accepts it, with a ! where it may have been
+// delivered before.
+import { Channel } from "../../mod.ts";
+import { openSync, writeSync } from "node:fs";
 import process from "node:process";
-import { send } from "../support/child_side.ts";
 
-const [connection, name] = process.argv.slice(2) as [string, string];
+const [connection, name, log] = process.argv.slice(2) as [string, string, string];
 const channel = new Channel<number>({ name, connection });
-try {
-  for (;;) {
-    const delivery = await channel.receive();
-    send([delivery.value, delivery.redelivered]);
-    delivery.accept();
-  }
-} catch (error) {
-  if (!(error instanceof ChannelClosedError)) throw error;
+const file = openSync(log, "a");
+for (;;) {
+  const delivery = await channel.receive();
+  writeSync(file, `${delivery.value}${delivery.redelivered ? "!" : ""}\n`);
+  delivery.accept();
 }
