@@ -1,33 +1,23 @@
 import { ChannelClosedError } from "../../errors.ts";
-import { Fifo } from "../../fifo.ts";
-import { unref } from "../../timers.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
+import { closeTimeout } from "../../within.ts";
+import { type Ask, Claimants } from "./claimants.ts";
 import { failure } from "./failure.ts";
 import { type Lender, SqliteLoan } from "./loan.ts";
-import { Pace, patience as restTime } from "./pace.ts";
+import { excess, Outbox } from "./outbox.ts";
+import { Pace } from "./pace.ts";
 import type { Session } from "./session.ts";
+import { Shelf } from "./shelf.ts";
 import type { Row } from "./store.ts";
 import type { Task } from "./writer.ts";
-import { closeTimeout } from "../../within.ts";
 
-/** How many messages are put, or taken, in one transaction; and about how many bytes. */
+/** How many messages are taken in one transaction; and about how many bytes. */
 const most = 500;
 const mostBytes = 4 << 20;
-/** SQLite's own limit is 1,000,000,000 bytes for a whole row. */
-const largest = 999_000_000;
 
 /** Milliseconds for which an operation waits while others keep the file locked, which at work all do. */
 export function patienceOf({ retryTimeout }: LinkOptions): number {
   return Math.max(retryTimeout, 1000);
-}
-
-/** Someone who takes a message that is there, and does not wait. */
-interface Ask {
-  readonly counted: boolean;
-  /** Whether something was put here since, which is not for it. */
-  isEarly: boolean;
-  resolve(loan: Loan | undefined): void;
-  reject(error: unknown): void;
 }
 
 /** What one transaction did, to be applied when it is committed. */
@@ -49,8 +39,8 @@ interface Plan {
 /**
  * A session's attachment to one channel: what it wants, as long as it is not in the file.
  *
- * Invariants: claims or `#ready` messages are left, never both, but while a claim wants its attempts
- * counted and the file does not say so yet. `#ready` is in the channel's order. The session is among the
+ * Invariants: claimants or messages on the shelf are left, never both, but while a claim wants its attempts
+ * counted and the file does not say so yet. The session is among the
  * channel's waiters only while `#isWaiting`, which `Session.collect` ends.
  */
 export class SqliteLink implements Link, Task, Lender {
@@ -59,19 +49,14 @@ export class SqliteLink implements Link, Task, Lender {
   readonly #options: LinkOptions;
   readonly #session: Session;
   readonly #stats: Stats;
-  readonly #offers = new Set<Offer>();
-  readonly #claims = new Fifo<Claim>();
-  readonly #asks = new Set<Ask>();
-  /** How many of those who wait want their attempts counted. */
-  #counting = 0;
-  /** Here, and nobody's. */
-  #ready: SqliteLoan[] = [];
+  readonly #outbox: Outbox;
+  readonly #claimants = new Claimants();
+  readonly #shelf = new Shelf(() => this.#schedule());
   /** Lent, and the file does not know it. */
   readonly #lent = new Set<SqliteLoan>();
   #accepted: SqliteLoan[] = [];
   #released: SqliteLoan[] = [];
   readonly #pace = new Pace();
-  #rest: ReturnType<typeof setTimeout> | undefined;
   #isWaiting = false;
   #holds = false;
   #isGone = false;
@@ -92,6 +77,7 @@ export class SqliteLink implements Link, Task, Lender {
     this.#options = options;
     this.#session = session;
     this.#stats = stats;
+    this.#outbox = new Outbox(stats);
   }
 
   get patience(): number {
@@ -100,33 +86,23 @@ export class SqliteLink implements Link, Task, Lender {
 
   put(offer: Offer): void {
     if (this.#isGone) return offer.reject(this.#closedError());
-    const { byteLength } = offer.message.body;
-    if (byteLength > largest) {
-      const cause = new RangeError(`${byteLength} bytes are more than SQLite takes`);
-      return offer.reject(failure("put", this.#session.path, cause));
-    }
-    this.#stats.puts++;
-    this.#stats.outstanding++;
-    this.#offers.add(offer);
-    for (const ask of this.#asks) ask.isEarly = true;
+    const cause = excess(offer.message);
+    if (cause !== undefined) return offer.reject(failure("put", this.#session.path, cause));
+    this.#outbox.add(offer);
+    this.#claimants.setEarly();
     this.#schedule();
   }
 
   take(claim: Claim): void {
     if (this.#isGone) return claim.reject(this.#closedError());
-    this.#claims.push(claim);
-    if (claim.counted) this.#counting++;
+    this.#claimants.claim(claim);
     this.#serve();
-    if (this.#claims.size > 0) this.#schedule();
+    if (this.#claimants.waiting > 0) this.#schedule();
   }
 
   withdraw(one: Offer | Claim): boolean {
-    if (this.#offers.delete(one as Offer)) {
-      this.#stats.outstanding--;
-      return true;
-    }
-    if (!this.#claims.remove(one as Claim)) return false;
-    if ((one as Claim).counted) this.#counting--;
+    if (this.#outbox.remove(one as Offer)) return true;
+    if (!this.#claimants.withdraw(one as Claim)) return false;
     this.#hold();
     if (this.#isWaiting && !this.#isGone) this.#schedule();
     return true;
@@ -134,12 +110,10 @@ export class SqliteLink implements Link, Task, Lender {
 
   tryTake(counted: boolean): Promise<Loan | undefined> {
     if (this.#isGone) return Promise.reject(this.#closedError());
-    return new Promise((resolve, reject) => {
-      this.#asks.add({ counted, isEarly: false, resolve, reject });
-      if (counted) this.#counting++;
-      this.#serve();
-      if (this.#asks.size > 0) this.#schedule();
-    });
+    const asking = this.#claimants.ask(counted);
+    this.#serve();
+    if (this.#claimants.asking > 0) this.#schedule();
+    return asking;
   }
 
   announce(event: Uint8Array): Promise<void> {
@@ -192,20 +166,13 @@ export class SqliteLink implements Link, Task, Lender {
   /** A message that another session has given to this one. */
   receive(row: Row): void {
     this.#wait(false);
-    this.#insert(new SqliteLoan(row, this, false));
-  }
-
-  /** To its place in the channel's order, mostly the end. */
-  #insert(loan: SqliteLoan): void {
-    let i = this.#ready.length;
-    while (i > 0 && this.#ready[i - 1]!.id > loan.id) i--;
-    this.#ready.splice(i, 0, loan);
+    this.#shelf.add(new SqliteLoan(row, this, false));
   }
 
   /** Hands over what has been received. */
   received(): void {
     this.#serve();
-    if (this.#claims.size > 0 && !this.#isWaiting) this.#schedule();
+    if (this.#claimants.waiting > 0 && !this.#isWaiting) this.#schedule();
   }
 
   announced(event: Uint8Array): void {
@@ -250,9 +217,10 @@ export class SqliteLink implements Link, Task, Lender {
       return;
     }
     if (this.#closing !== undefined) return this.#giveAllBack();
-    if (this.#isWaiting && this.#claims.size === 0) this.#waitNoMore(plan);
+    if (this.#isWaiting && this.#claimants.waiting === 0) this.#waitNoMore(plan);
     this.#keepLent(plan);
-    this.#return(plan);
+    if (this.#claimants.size === 0) plan.returned = this.#shelf.overdue;
+    for (const loan of plan.returned) this.#giveBack(loan, false);
     if (this.#released.length > 0 || plan.returned.length > 0) store.serve(this.channel);
     this.#fillEarly(plan);
     this.#putOffers(plan);
@@ -276,26 +244,18 @@ export class SqliteLink implements Link, Task, Lender {
       loan.isKept = true;
       this.#lent.delete(loan);
     }
-    if (plan.returned.length > 0) {
-      const returned = new Set(plan.returned);
-      this.#ready = this.#ready.filter((loan) => !returned.has(loan));
-    }
-    const isKept = this.#counting > 0;
-    this.#refuse(plan.refused);
-    for (const row of plan.rows) this.#insert(new SqliteLoan(row, this, isKept));
+    this.#shelf.remove(plan.returned);
+    const isKept = this.#claimants.isCounting;
+    this.#claimants.refuse(plan.refused);
+    for (const row of plan.rows) this.#shelf.add(new SqliteLoan(row, this, isKept));
     for (const row of plan.given) {
       this.#session.note(row);
-      this.#insert(new SqliteLoan(row, this, false));
+      this.#shelf.add(new SqliteLoan(row, this, false));
     }
-    for (const offer of plan.offers) {
-      this.#offers.delete(offer);
-      this.#stats.outstanding--;
-      this.#stats.confirms++;
-      offer.taken();
-    }
+    this.#outbox.taken(plan.offers);
     this.#serve();
-    if (!plan.isMore) this.#refuse(this.#asks);
-    if (plan.isMore || this.#offers.size > 0) this.#schedule();
+    if (!plan.isMore) this.#claimants.refuse();
+    if (plan.isMore || this.#outbox.size > 0) this.#schedule();
   }
 
   failed(error: unknown): void {
@@ -304,9 +264,10 @@ export class SqliteLink implements Link, Task, Lender {
     if (this.#closing !== undefined) this.#finish();
   }
 
-  /** Writes what was settled while that failed. */
+  /** Writes what could not be written when it was due. */
   resume(): void {
-    if (this.#accepted.length + this.#released.length > 0) this.#schedule();
+    const isSettled = this.#accepted.length + this.#released.length > 0;
+    if (isSettled || this.#isWaiting && this.#claimants.waiting === 0) this.#schedule();
   }
 
   /** What was accepted and released. */
@@ -323,7 +284,7 @@ export class SqliteLink implements Link, Task, Lender {
   /** The last that is written of this link. */
   #giveAllBack(): void {
     const { store } = this.#session;
-    for (const loan of this.#ready) this.#giveBack(loan, false);
+    for (const loan of this.#shelf) this.#giveBack(loan, false);
     for (const loan of this.#lent) this.#giveBack(loan, true);
     for (const row of this.#session.given()) {
       if (row.channel === this.channel) store.release(this.channel, row.id, row.attempts, false);
@@ -345,72 +306,62 @@ export class SqliteLink implements Link, Task, Lender {
     }
   }
 
-  /** Gives back what nobody has got in time. */
-  #return(plan: Plan): void {
-    if (this.#claims.size + this.#asks.size > 0) return;
-    const limit = performance.now() - restTime;
-    for (const loan of this.#ready) {
-      if (loan.since > limit) continue;
-      this.#giveBack(loan, false);
-      plan.returned.push(loan);
-    }
-  }
-
   /** Serves who asked before something was put. */
   #fillEarly(plan: Plan): void {
-    const early = [...this.#asks].filter(({ isEarly }) => isEarly);
-    if (early.length === 0) return;
-    const need = this.#claims.size + early.length - this.#ready.length;
-    if (need <= 0) return;
-    plan.rows = this.#session.store.take(this.channel, need, this.#counting > 0);
+    const { early, waiting, isCounting } = this.#claimants;
+    const need = waiting + early.length - this.#shelf.size;
+    if (early.length === 0 || need <= 0) return;
+    plan.rows = this.#session.store.take(this.channel, need, isCounting);
     const lacking = Math.min(need - plan.rows.length, early.length);
     plan.refused = early.slice(early.length - lacking);
   }
 
   #putOffers(plan: Plan): void {
-    let bytes = 0;
-    for (const offer of this.#offers) {
-      if (plan.offers.length === most || bytes > mostBytes) break;
-      plan.offers.push(offer);
-      bytes += offer.message.body.byteLength;
-    }
+    plan.offers = this.#outbox.batch();
     if (plan.offers.length === 0) return;
     this.#session.store.put(this.channel, plan.offers.map(({ message }) => message));
   }
 
-  /** Takes messages for those who wait, and joins the waiters where there are too few. */
+  /** Takes messages for those who want some, and joins the waiters where there are too few. */
   #fill(plan: Plan): void {
     const { store } = this.#session;
-    const asks = this.#asks.size - plan.refused.length;
-    const wanted = this.#claims.size + asks;
-    const isTry = this.#counting > 0;
-    if (isTry) {
-      for (const loan of this.#ready.slice(0, wanted)) {
-        if (loan.isKept) continue;
-        store.keep(loan.id, loan.lend(true).attempts);
-        plan.kept.push(loan);
-      }
-    }
-    if (plan.isWaiting && store.isWoken) { // what precedes all that waits
-      const back = new Set([...this.#released, ...plan.returned].map(({ id }) => id));
-      plan.given = this.#session.given(back).filter(({ channel }) => channel === this.channel);
-      if (plan.given.length > 0) plan.isWaiting = false;
-    }
-    const lacking = wanted - this.#ready.length - plan.given.length - plan.rows.length;
+    const { waiting, isCounting } = this.#claimants;
+    const asking = this.#claimants.asking - plan.refused.length;
+    if (isCounting) this.#keepReady(plan, waiting + asking);
+    this.#noteGiven(plan);
+    const here = this.#shelf.size + plan.given.length + plan.rows.length;
+    const lacking = waiting + asking - here;
     const need = Math.min(lacking, most, this.#pace.fitting(mostBytes));
     let taken = 0;
     if (need > 0) {
-      const ahead = isTry ? 0 : this.#pace.next();
-      const rows = store.take(this.channel, need + ahead, isTry);
+      const ahead = isCounting ? 0 : this.#pace.next();
+      const rows = store.take(this.channel, need + ahead, isCounting);
       taken = rows.length;
       plan.rows.push(...rows);
       plan.isMore = taken >= need && lacking > need;
     }
-    const mustWait = taken < need && taken < lacking - asks;
+    const mustWait = taken < need && taken < lacking - asking;
     if (mustWait === plan.isWaiting) return;
     if (!mustWait) return this.#waitNoMore(plan);
     store.wait(this.channel);
     plan.isWaiting = true;
+  }
+
+  /** Says in the file that the first on the shelf are about to be tried. */
+  #keepReady(plan: Plan, count: number): void {
+    for (const loan of [...this.#shelf].slice(0, count)) {
+      if (loan.isKept) continue;
+      this.#session.store.keep(loan.id, loan.lend(true).attempts);
+      plan.kept.push(loan);
+    }
+  }
+
+  /** What this session has been given in this transaction precedes all that waits. */
+  #noteGiven(plan: Plan): void {
+    if (!plan.isWaiting || !this.#session.store.isWoken) return;
+    const back = new Set([...this.#released, ...plan.returned].map(({ id }) => id));
+    plan.given = this.#session.given(back).filter(({ channel }) => channel === this.channel);
+    if (plan.given.length > 0) plan.isWaiting = false;
   }
 
   #waitNoMore(plan: Plan): void {
@@ -419,57 +370,28 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   #serve(): void {
-    while (this.#ready.length > 0 && this.#claims.size + this.#asks.size > 0) {
-      if (this.#counting > 0 && !this.#ready[0]!.isKept) {
+    for (let loan = this.#shelf.first; loan !== undefined; loan = this.#shelf.first) {
+      if (this.#claimants.size === 0) break;
+      if (this.#claimants.isCounting && !loan.isKept) {
         this.#schedule();
         break;
       }
-      this.#hand(this.#ready.shift()!);
+      this.#hand(this.#shelf.shift()!);
     }
-    if (this.#ready.length > 0) this.#restSoon();
+    this.#shelf.watch();
     this.#hold();
   }
 
   #hand(loan: SqliteLoan): void {
-    const claim = this.#claims.shift();
-    const ask = claim === undefined ? this.#asks.values().next().value! : undefined;
-    const { counted } = claim ?? ask!;
-    if (claim?.counted) this.#counting--;
-    if (ask !== undefined) this.#forgetAsk(ask);
+    const claimant = this.#claimants.next()!;
     this.#pace.count(loan.message.body.byteLength);
     if (loan.redelivered) this.#stats.redeliveries++;
-    loan.lend(counted);
+    loan.lend(claimant.counted);
     if (!loan.isKept) {
       this.#lent.add(loan);
       this.#schedule();
     }
-    if (claim !== undefined) claim.deliver(loan);
-    else ask!.resolve(loan);
-  }
-
-  #refuse(asks: Iterable<Ask>): void {
-    for (const ask of asks) {
-      this.#forgetAsk(ask);
-      ask.resolve(undefined);
-    }
-  }
-
-  #forgetAsk(ask: Ask): void {
-    this.#asks.delete(ask);
-    if (ask.counted) this.#counting--;
-  }
-
-  /** Has what nobody gets go back in time. */
-  #restSoon(): void {
-    if (this.#rest !== undefined) return;
-    const due = this.#ready[0]!.since + restTime - performance.now();
-    this.#rest = setTimeout(() => {
-      this.#rest = undefined;
-      if (this.#isGone || this.#ready.length === 0) return;
-      this.#schedule();
-      this.#restSoon();
-    }, Math.max(due, 1));
-    unref(this.#rest);
+    claimant.deliver(loan);
   }
 
   #wait(isWaiting: boolean): void {
@@ -480,7 +402,7 @@ export class SqliteLink implements Link, Task, Lender {
 
   /** Keeps the process alive while someone waits. */
   #hold(): void {
-    const isHeld = this.#claims.size > 0 && !this.#isGone;
+    const isHeld = this.#claimants.waiting > 0 && !this.#isGone;
     if (isHeld === this.#holds) return;
     this.#holds = isHeld;
     this.#session.hold(isHeld ? 1 : -1);
@@ -494,10 +416,10 @@ export class SqliteLink implements Link, Task, Lender {
   #end(): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    clearTimeout(this.#rest);
-    for (const loans of [this.#accepted, this.#released, this.#ready, this.#lent]) {
+    for (const loans of [this.#accepted, this.#released, this.#shelf, this.#lent]) {
       this.#session.forget(loans);
     }
+    this.#shelf.clear();
     this.#wait(false);
     this.#hold();
     this.#session.detach(this);
@@ -505,18 +427,8 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   #rejectAll(error: Error): void {
-    const offers = [...this.#offers];
-    this.#offers.clear();
-    this.#stats.outstanding -= offers.length;
-    for (const offer of offers) offer.reject(error);
-    for (let claim = this.#claims.shift(); claim !== undefined; claim = this.#claims.shift()) {
-      if (claim.counted) this.#counting--;
-      claim.reject(error);
-    }
-    for (const ask of this.#asks) {
-      this.#forgetAsk(ask);
-      ask.reject(error);
-    }
+    this.#outbox.reject(error);
+    this.#claimants.reject(error);
     this.#hold();
   }
 
