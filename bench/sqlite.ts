@@ -1,5 +1,5 @@
 /**
- * The embedded transport between two processes of this runtime; with `BROKER`, RabbitMQ beside it. Each round
+ * The embedded transport between two processes of this runtime, and RabbitMQ beside it. Each round
  * has a channel of its own. `--rounds=N`, by default 3.
  */
 import { mkdtempSync, rmSync } from "node:fs";

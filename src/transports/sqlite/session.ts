@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { realpathSync, rmSync, statSync } from "node:fs";
 import process from "node:process";
 import { unref } from "../../timers.ts";
 import { Bell, Ringer } from "./bell.ts";
@@ -53,6 +53,9 @@ export class Session {
   #holds = 0;
   #lifeline: ReturnType<typeof setInterval> | undefined;
   #isOver = false;
+  #isLost = false;
+  /** Which file it is, whatever its name. */
+  readonly #identity: string | undefined;
 
   /** Opens the file, and cleans up after sessions that were killed. */
   static async open(options: DatabaseOptions, patience: number): Promise<Session> {
@@ -60,7 +63,8 @@ export class Session {
     const store = new Store(await openDatabase(sqlite, options, patience));
     let session: Session | undefined;
     try {
-      session = new Session(options.path, sqlite, store);
+      // All must look for the locks and bells of others under the same names.
+      session = new Session(realpathSync(options.path), sqlite, store);
       await session.#enter(patience);
       return session;
     } catch (error) {
@@ -72,6 +76,7 @@ export class Session {
 
   private constructor(path: string, sqlite: Sqlite, store: Store) {
     this.path = path;
+    this.#identity = identityOf(path);
     this.#sqlite = sqlite;
     this.store = store;
     this.writer = new Writer(store, {
@@ -108,6 +113,11 @@ export class Session {
 
   detach(link: SqliteLink): void {
     if (this.#links.get(link.channel) === link) this.#links.delete(link.channel);
+  }
+
+  /** Whether someone has removed the file, and its channels with it. */
+  get isLost(): boolean {
+    return this.#isLost;
   }
 
   get isIdle(): boolean {
@@ -264,6 +274,11 @@ export class Session {
 
   #round(): void {
     this.#bell.unref();
+    if (identityOf(this.path) !== this.#identity) {
+      this.#isLost = true;
+      for (const link of [...this.#links.values()]) link.vanish();
+      return;
+    }
     this.look();
     for (const link of this.#links.values()) link.resume();
     try {
@@ -314,4 +329,9 @@ export class Session {
       .catch(() => false);
     if (isMore && !this.#isOver) await this.#sweep();
   }
+}
+
+function identityOf(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found && `${found.dev} ${found.ino}`;
 }

@@ -42,9 +42,10 @@ export class Shelf implements Iterable<SqliteLoan> {
     this.#loans = this.#loans.filter((loan) => !gone.has(loan));
   }
 
+  /** All, where one has been here for too long: the younger must not be got before it. */
   get overdue(): SqliteLoan[] {
     const limit = performance.now() - patience;
-    return this.#loans.filter(({ since }) => since <= limit);
+    return this.#loans.some(({ since }) => since <= limit) ? [...this.#loans] : [];
   }
 
   /** Sees to it that what stays is told of in time. */

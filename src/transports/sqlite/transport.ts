@@ -73,14 +73,18 @@ export class SqliteTransport implements Transport {
     if (this.#opened === undefined) return;
     this.#rest = setTimeout(() => {
       const session = this.#opened;
-      if (this.#opening > 0 || !session?.isIdle) return;
-      this.#session = this.#opened = undefined;
-      this.#leaving = session.leave();
+      if (this.#opening === 0 && session?.isIdle) this.#leave(session);
     }, restTime);
     unref(this.#rest);
   }
 
+  #leave(session: Session): void {
+    this.#session = this.#opened = undefined;
+    this.#leaving = session.leave();
+  }
+
   async #use(patience: number): Promise<Session> {
+    if (this.#opened?.isLost) this.#leave(this.#opened);
     await this.#leaving;
     const opening = this.#session ??= Session.open(this.#uri, patience);
     try {
