@@ -443,6 +443,20 @@ test("what the tables say agrees after anything that may happen", async (scene) 
   assert.equal(await handles[0]!.depth(), count(path, "messages"));
 });
 
+test("what is released comes before what was read ahead", async (scene) => {
+  const ch = scene.channel<number>();
+  await Promise.all(numbers(400).map((n) => ch.put(n)));
+  for (const n of numbers(200)) {
+    const delivery = await ch.receive();
+    assert.equal(delivery.value, n);
+    if (n % 10 === 0) {
+      delivery.release();
+      assert.equal(await (n % 20 === 0 ? ch.get() : ch.get({ timeout: 0 })), n);
+    } else delivery.accept();
+  }
+  assert.deepEqual(await getAll(ch, 200), numbers(200, 200));
+});
+
 test("a file channel travels through memory, and not through a broker", async (scene) => {
   const inner = scene.channel<string>();
   const carrier = scene.own(new Channel<Channel<string>>({ connection: "memory:carrier" }));

@@ -30,7 +30,10 @@ interface Plan {
   /** For whom nothing was there. */
   refused: Ask[];
   kept: SqliteLoan[];
+  /** All on the shelf, or none. */
   returned: SqliteLoan[];
+  /** How many stay there. */
+  shelved: number;
   isWaiting: boolean;
   isGone: boolean;
   isMore: boolean;
@@ -39,9 +42,10 @@ interface Plan {
 /**
  * A session's attachment to one channel: what it wants, as long as it is not in the file.
  *
- * Invariants: claimants or messages on the shelf are left, never both, but while a claim wants its attempts
- * counted and the file does not say so yet. The session is among the
- * channel's waiters only while `#isWaiting`, which `Session.collect` ends.
+ * Invariants: claimants or messages on the shelf are left, never both, but until the next transaction,
+ * which comes: while a claim wants its attempts counted and the file does not say so, or what was
+ * released is older than what is on the shelf. The session is among the channel's waiters only while
+ * `#isWaiting`, which a message that it is given ends.
  */
 export class SqliteLink implements Link, Task, Lender {
   readonly channel: number;
@@ -206,6 +210,7 @@ export class SqliteLink implements Link, Task, Lender {
       refused: [],
       kept: [],
       returned: [],
+      shelved: 0,
       isWaiting: this.#isWaiting,
       isGone: false,
       isMore: false,
@@ -219,8 +224,7 @@ export class SqliteLink implements Link, Task, Lender {
     if (this.#closing !== undefined) return this.#giveAllBack();
     if (this.#isWaiting && this.#claimants.waiting === 0) this.#waitNoMore(plan);
     this.#keepLent(plan);
-    if (this.#claimants.size === 0) plan.returned = this.#shelf.overdue;
-    for (const loan of plan.returned) this.#giveBack(loan, false);
+    this.#return(plan);
     if (this.#released.length > 0 || plan.returned.length > 0) store.serve(this.channel);
     this.#fillEarly(plan);
     this.#putOffers(plan);
@@ -306,10 +310,18 @@ export class SqliteLink implements Link, Task, Lender {
     }
   }
 
+  /** Gives back what nobody has got in time, or what must not be got before what was released. */
+  #return(plan: Plan): void {
+    if (this.#released.length > 0) plan.returned = [...this.#shelf];
+    else if (this.#claimants.size === 0) plan.returned = this.#shelf.overdue;
+    for (const loan of plan.returned) this.#giveBack(loan, false);
+    if (plan.returned.length === 0) plan.shelved = this.#shelf.size;
+  }
+
   /** Serves who asked before something was put. */
   #fillEarly(plan: Plan): void {
     const { early, waiting, isCounting } = this.#claimants;
-    const need = waiting + early.length - this.#shelf.size;
+    const need = waiting + early.length - plan.shelved;
     if (early.length === 0 || need <= 0) return;
     plan.rows = this.#session.store.take(this.channel, need, isCounting);
     const lacking = Math.min(need - plan.rows.length, early.length);
@@ -327,9 +339,9 @@ export class SqliteLink implements Link, Task, Lender {
     const { store } = this.#session;
     const { waiting, isCounting } = this.#claimants;
     const asking = this.#claimants.asking - plan.refused.length;
-    if (isCounting) this.#keepReady(plan, waiting + asking);
+    if (isCounting && plan.shelved > 0) this.#keepReady(plan, waiting + asking);
     this.#noteGiven(plan);
-    const here = this.#shelf.size + plan.given.length + plan.rows.length;
+    const here = plan.shelved + plan.given.length + plan.rows.length;
     const lacking = waiting + asking - here;
     const need = Math.min(lacking, most, this.#pace.fitting(mostBytes));
     let taken = 0;
@@ -372,7 +384,7 @@ export class SqliteLink implements Link, Task, Lender {
   #serve(): void {
     for (let loan = this.#shelf.first; loan !== undefined; loan = this.#shelf.first) {
       if (this.#claimants.size === 0) break;
-      if (this.#claimants.isCounting && !loan.isKept) {
+      if (this.#released.length > 0 || this.#claimants.isCounting && !loan.isKept) {
         this.#schedule();
         break;
       }
