@@ -22,6 +22,7 @@ import {
   Connection,
 } from "../mod.ts";
 import { loadSqlite, openDatabase } from "../src/transports/sqlite/database.ts";
+import { isPresent, Presence } from "../src/transports/sqlite/presence.ts";
 import { migrations } from "../src/transports/sqlite/schema.ts";
 import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
 import { parseSqliteUri } from "../src/transports/sqlite/uri.ts";
@@ -371,6 +372,20 @@ Deno.test("sqlite: a channel whose lease is over goes although nobody asks for i
     assert.equal(count(file, "channels"), 2);
     await until(() => count(file, "channels") === 1 && count(file, "messages") === 0, 3000);
   });
+});
+
+Deno.test("sqlite: a session is dead only where its lock is free, or gone", async () => {
+  const sqlite = await loadSqlite();
+  const file = join(directory, "a.lock");
+  assert.equal(isPresent(sqlite, file), false);
+  const presence = new Presence(sqlite, file);
+  assert.equal(isPresent(sqlite, file), true);
+  assert.equal(isPresent(sqlite, file), true); // looking has not unlocked it
+  presence.end();
+  assert.equal(isPresent(sqlite, file), false);
+  writeFileSync(file, "");
+  assert.equal(isPresent(sqlite, file), false);
+  assert.equal(isPresent(sqlite, directory), true); // nobody can tell
 });
 
 Deno.test("sqlite: who removes the file deletes its channels, and the next handle makes it anew", async () => {

@@ -1,7 +1,6 @@
-import { closeSync, openSync, rmSync } from "node:fs";
+import { closeSync, existsSync, openSync, rmSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import type { Sqlite } from "./database.ts";
-import { isBusy } from "./failure.ts";
 
 /**
  * Shows that a session lives, by a lock on a file of its own. The system releases it in the moment in
@@ -29,7 +28,7 @@ export class Presence {
   }
 }
 
-/** Whether the session whose file this is lives. */
+/** Whether the session whose file this is may live: where that cannot be told, it does. */
 export function isPresent(sqlite: Sqlite, file: string): boolean {
   let probe: DatabaseSync | undefined;
   try {
@@ -37,8 +36,8 @@ export function isPresent(sqlite: Sqlite, file: string): boolean {
     probe.exec("PRAGMA busy_timeout = 0");
     probe.prepare("SELECT 1 FROM sqlite_master").get();
     return false;
-  } catch (error) {
-    return isBusy(error);
+  } catch {
+    return existsSync(file); // locked; or this process has no descriptor left, and cannot tell
   } finally {
     probe?.close();
   }
