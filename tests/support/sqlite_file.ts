@@ -8,7 +8,9 @@ import { DatabaseSync } from "node:sqlite";
 /** A directory for this process's files of channels, which goes with it. */
 export function sqliteDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), "channelts-sqlite-"));
-  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  if (process.versions.deno) globalThis.addEventListener("unload", remove); // tests there have no exit event
+  else process.once("exit", remove);
   return directory;
 }
 
