@@ -20,7 +20,7 @@ export interface WriterObserver {
   begun(): void;
   /** It is in the file; these sessions must be woken. */
   committed(woken: ReadonlySet<number>): void;
-  /** Its tasks know. */
+  /** It is over, done or failed, and its tasks know. */
   done(): void;
 }
 
@@ -73,7 +73,8 @@ export class Writer {
     try {
       this.#store.begin();
     } catch (error) {
-      return this.#defer(error);
+      this.#defer(error);
+      return false;
     }
     try {
       this.#watch.begun();
@@ -82,7 +83,9 @@ export class Writer {
       this.#store.commit();
     } catch (error) {
       this.#store.rollback();
-      return this.#fail(error, current);
+      this.#fail(error, current);
+      this.#watch.done();
+      return false;
     }
     this.trouble = this.#lockedSince = undefined;
     this.#tasks.clear();
@@ -98,7 +101,7 @@ export class Writer {
   };
 
   /** Tries again later; gives up what has waited for too long. */
-  #defer(error: unknown): boolean {
+  #defer(error: unknown): void {
     if (!isBusy(error)) return this.#fail(error);
     const now = performance.now();
     const waited = now - (this.#lockedSince ??= now);
@@ -115,17 +118,15 @@ export class Writer {
       if (waited < 1) setImmediate(this.#run);
       else setTimeout(this.#run, Math.random() * 3);
     }
-    return false;
   }
 
   /** @param culprit whose `write` threw; undefined where it is everyone's matter */
-  #fail(error: unknown, culprit?: Task): boolean {
+  #fail(error: unknown, culprit?: Task): void {
     const failed = culprit === undefined ? [...this.#tasks] : [culprit];
     if (culprit === undefined) this.trouble = error;
     for (const task of failed) this.#tasks.delete(task);
     for (const task of failed) task.failed(error);
     for (const task of this.#tasks) this.schedule(task); // the others once more
-    return false;
   }
 }
 
