@@ -14,6 +14,8 @@ import { Writer } from "./writer.ts";
 const round = 500;
 /** The same where the system does not tell of bells: until a message is noticed. */
 const deafRound = 20;
+/** Milliseconds for which the end of the process waits for a locked file. */
+const exitTime = 200;
 /** How many others are looked for in a round; of more, each is looked for by several. */
 const mostProbed = 8;
 /** Milliseconds from one look to the next after a bell: on a busy machine the next bell may be late. */
@@ -34,6 +36,8 @@ export class Session {
   readonly #presence: Presence;
   readonly #bell: Bell;
   readonly #ringer = new Ringer();
+  readonly #token = newToken();
+  /** Those of others. */
   readonly #tokens = new Map<number, string>();
   readonly #links = new Map<number, SqliteLink>();
   /** The messages that others have given, and that the file still shows as such. */
@@ -90,15 +94,17 @@ export class Session {
         for (const link of receivers) link.received();
       },
     });
-    const token = newToken();
-    this.#tokens.set(0, token);
-    this.#presence = new Presence(sqlite, this.#file(token, "lock"));
-    this.#bell = new Bell(this.#file(token, "bell"), () => this.#heard());
+    this.#presence = new Presence(sqlite, this.#file(this.#token, "lock"));
+    try {
+      this.#bell = new Bell(this.#file(this.#token, "bell"), () => this.#heard());
+    } catch (error) {
+      this.#presence.end();
+      throw error;
+    }
   }
 
   async #enter(patience: number): Promise<void> {
-    const token = this.#tokens.get(0)!;
-    this.#id = await this.writer.do(patience, () => this.store.enter(token));
+    this.#id = await this.writer.do(patience, () => this.store.enter(this.#token));
     await Promise.all(this.store.peers().map((peer) => this.#probe(peer)));
     if (this.store.isUntidy(Date.now())) await this.#sweep();
     this.#rounds = setInterval(() => this.#round(), this.#bell.isDeaf ? deafRound : round);
@@ -176,16 +182,22 @@ export class Session {
     if (this.#isOver) return true;
     try {
       for (const link of this.collect()) link.received();
-      for (const { id, channel, event } of this.store.mail(this.#lastLetter)) {
+      const letters = this.store.mail(this.#lastLetter);
+      for (const { id, channel, event } of letters) {
         this.#lastLetter = id;
         const link = this.#links.get(channel);
         if (event === null) link?.vanish();
         else link?.announced(event);
       }
+      if (letters.length > 0) this.#discard();
       return true;
     } catch (error) {
       return !this.#isBusy(error);
     }
+  }
+
+  #discard(): void {
+    this.writer.do(round, () => this.store.discard(this.#lastLetter)).catch(() => {}); // the next will
   }
 
   /** Whether an error is a matter of moments; any other is told by what is done next. */
@@ -204,9 +216,8 @@ export class Session {
   /** The process ends: nothing but this is run any more. */
   readonly #leaveNow = (): void => {
     for (const link of this.#links.values()) link.resume();
-    const deadline = performance.now() + 200;
-    const done = this.writer.do(0, () => this.store.leave(this.#id));
-    done.catch(() => {});
+    const deadline = performance.now() + exitTime;
+    this.writer.do(exitTime, () => this.store.leave(this.#id)).catch(() => {});
     while (!this.writer.flush() && performance.now() < deadline);
     this.#end();
   };
@@ -234,17 +245,29 @@ export class Session {
 
   #wake(sessions: ReadonlySet<number>): void {
     for (const id of sessions) {
-      if (id === this.#id) {
-        this.#lookIn(0);
-        continue;
-      }
-      let token = this.#tokens.get(id);
-      if (token === undefined) {
-        token = this.store.tokenOf(id);
-        if (token === undefined) continue;
-        this.#tokens.set(id, token);
-      }
+      if (id === this.#id) this.#lookIn(0);
+      else this.#ring(id);
+    }
+  }
+
+  #ring(id: number): void {
+    try {
+      const token = this.#tokens.get(id) ?? this.store.tokenOf(id);
+      if (token === undefined) return;
+      this.#tokens.set(id, token);
       this.#ringer.ring(this.#file(token, "bell"));
+    } catch (error) {
+      this.#isBusy(error); // its next round will do
+    }
+  }
+
+  /** Who has left, or was taken out by others, is rung for no more. */
+  #forgetAllBut(peers: readonly Peer[]): void {
+    const present = new Set(peers.map(({ id }) => id));
+    for (const [id, token] of this.#tokens) {
+      if (present.has(id)) continue;
+      this.#tokens.delete(id);
+      this.#ringer.forget(this.#file(token, "bell"));
     }
   }
 
@@ -274,15 +297,12 @@ export class Session {
 
   #round(): void {
     this.#bell.unref();
-    if (identityOf(this.path) !== this.#identity) {
-      this.#isLost = true;
-      for (const link of [...this.#links.values()]) link.vanish();
-      return;
-    }
-    this.look();
-    for (const link of this.#links.values()) link.resume();
     try {
+      if (identityOf(this.path) !== this.#identity || !this.store.isEntered) return this.#lose();
+      this.look();
+      for (const link of this.#links.values()) link.resume();
       const peers = this.store.peers();
+      this.#forgetAllBut(peers);
       const isNext = ({ id }: Peer) => id > this.#lastProbed;
       const inTurn = [...peers.filter(isNext), ...peers.filter((peer) => !isNext(peer))];
       for (const peer of inTurn.slice(0, mostProbed)) {
@@ -296,12 +316,16 @@ export class Session {
     }
   }
 
+  /** The file is another one, or others believe this session to be dead, as its lock was removed. */
+  #lose(): void {
+    this.#isLost = true;
+    for (const link of [...this.#links.values()]) link.vanish();
+  }
+
   /** Takes a session that was killed out of the file. */
   async #probe({ id, token }: Peer): Promise<void> {
     if (isPresent(this.#sqlite, this.#file(token, "lock"))) return;
     await this.writer.do(round, () => this.store.leave(id)).catch(() => {});
-    this.#tokens.delete(id);
-    this.#ringer.forget(this.#file(token, "bell"));
     for (const kind of ["lock", "bell"] as const) {
       try {
         rmSync(this.#file(token, kind), { force: true });
@@ -311,16 +335,12 @@ export class Session {
     }
   }
 
-  /** Gives back what came for links that could not be closed in order, as the file was locked. */
+  /** Gives back what belongs to links that could not be closed in order, as the file was locked. */
   #returnStrays(): void {
-    const isStray = ({ channel }: Row) => !this.#links.has(channel);
-    if (!this.given().some(isStray)) return;
+    const strays = () => this.store.held().filter((channel) => !this.#links.has(channel));
+    if (strays().length === 0) return;
     this.writer.do(round, () => {
-      for (const { channel, id, attempts } of this.given().filter(isStray)) {
-        this.store.detach(channel);
-        this.store.release(channel, id, attempts, false);
-        this.store.serve(channel);
-      }
+      for (const channel of strays()) this.store.releaseAll(channel);
     }).catch(() => {});
   }
 

@@ -91,21 +91,8 @@ export class Store {
 
   /** Takes a session and all that it has out of the file; its messages are as they were before. */
   leave(session: number): void {
-    const held = this.#all<{ id: number; channel: number }>(
-      "SELECT id, channel FROM messages WHERE holder = ?1 UNION ALL " +
-        "SELECT id, channel FROM messages WHERE holder = -?1",
-      session,
-    );
     this.#run("DELETE FROM waiters WHERE session = ?", session);
-    const counts = new Map<number, number>();
-    for (const { id, channel } of held) {
-      this.#run("UPDATE messages SET holder = 0, redelivered = 1 WHERE id = ?", id);
-      counts.set(channel, (counts.get(channel) ?? 0) + 1);
-    }
-    for (const [channel, count] of counts) {
-      this.#deepen(channel, count);
-      this.serve(channel);
-    }
+    for (const channel of this.held(session)) this.releaseAll(channel, session);
     const links = this.#all<{ channel: number }>(
       "SELECT channel FROM links WHERE session = ?",
       session,
@@ -113,6 +100,30 @@ export class Store {
     for (const { channel } of links) this.detach(channel, session);
     this.#run("DELETE FROM mail WHERE session = ?", session);
     this.#run("DELETE FROM sessions WHERE id = ?", session);
+  }
+
+  /** Whether nobody has taken this session for dead. */
+  get isEntered(): boolean {
+    return this.tokenOf(this.#session) !== undefined;
+  }
+
+  /** The channels that a session has messages of. */
+  held(session: number = this.#session): number[] {
+    return this.#all<{ channel: number }>(
+      "SELECT DISTINCT channel FROM messages WHERE holder IN (?1, -?1)",
+      session,
+    ).map(({ channel }) => channel);
+  }
+
+  /** Gives back all that a session has of a channel. */
+  releaseAll(channel: number, session: number = this.#session): void {
+    const { changes } = this.#run(
+      "UPDATE messages SET holder = 0, redelivered = 1 WHERE holder IN (?1, -?1) AND channel = ?2",
+      session,
+      channel,
+    );
+    this.#deepen(channel, Number(changes));
+    this.serve(channel);
   }
 
   // Channels
@@ -165,10 +176,11 @@ export class Store {
     this.#run("DELETE FROM channels WHERE id = ?", channel);
     this.#run("DELETE FROM links WHERE channel = ?", channel);
     this.#run("DELETE FROM waiters WHERE channel = ?", channel);
-    for (const { id } of this.#all<{ id: number }>("SELECT id FROM sessions")) {
-      this.#run("DELETE FROM messages WHERE holder = ? AND channel = ?", id, channel);
-      this.#run("DELETE FROM messages WHERE holder = ? AND channel = ?", -id, channel);
-    }
+    this.#run(
+      "DELETE FROM messages WHERE channel = ? AND holder IN " +
+        "(SELECT id FROM sessions UNION ALL SELECT -id FROM sessions)",
+      channel,
+    );
     if (this.#deleteSlice(channel)) this.#run("INSERT INTO trash VALUES (?)", channel);
   }
 

@@ -111,6 +111,7 @@ export class SqliteTransport implements Transport {
         }
         channel = store.create(name, options.lease);
       }
+      store.releaseAll(channel); // of a link that could not be closed in order
       store.attach(channel);
       return new SqliteLink(channel, name, options, session, this.stats);
     });
