@@ -213,6 +213,23 @@ Deno.test("sqlite: a session whose lock is removed ends, and what it held is the
   });
 });
 
+Deno.test("sqlite: what a link held that could not be closed, as the file was locked, is there again", async () => {
+  await withFile(async (channel, path, uri) => {
+    await channel.depth(); // its session stays
+    const closing = new Channel({ name: "y", connection: uri, retryTimeout: 1000 });
+    await closing.put("held");
+    await closing.receive();
+    await until(() => count(path, "messages WHERE holder > 0") === 1);
+    await using locker = run("crash_locker", path, "1500");
+    assert.equal(await locker.next(), "locked");
+    await closing.close();
+    assert.equal(await locker.next(), "unlocked");
+    const other = new Channel({ name: "y", connection: new Connection(uri) });
+    assert.equal(await other.get({ timeout: 2000 }), "held");
+    await other.close();
+  });
+});
+
 /** Makes a file system of two megabytes; whether this process may. */
 function mountSmall(place: string): boolean {
   mkdirSync(place);
