@@ -1,11 +1,13 @@
 import { ChannelClosedError } from "../../errors.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout } from "../../within.ts";
-import { type Ask, Claimants } from "./claimants.ts";
+import { Claimants } from "./claimants.ts";
 import { failure } from "./failure.ts";
+import { Ledger } from "./ledger.ts";
 import { type Lender, SqliteLoan } from "./loan.ts";
 import { excess, Outbox } from "./outbox.ts";
 import { Pace } from "./pace.ts";
+import { Plan } from "./plan.ts";
 import type { Session } from "./session.ts";
 import { Shelf } from "./shelf.ts";
 import type { Row } from "./store.ts";
@@ -18,25 +20,6 @@ const mostBytes = 4 << 20;
 /** Milliseconds for which an operation waits while others keep the file locked, which at work all do. */
 export function patienceOf({ retryTimeout }: LinkOptions): number {
   return Math.max(retryTimeout, 1000);
-}
-
-/** What one transaction did, to be applied when it is committed. */
-interface Plan {
-  offers: Offer[];
-  /** Taken by this session itself. */
-  rows: Row[];
-  /** Given to it in this same transaction. */
-  given: Row[];
-  /** For whom nothing was there. */
-  refused: Ask[];
-  kept: SqliteLoan[];
-  /** All on the shelf, or none. */
-  returned: SqliteLoan[];
-  /** How many stay there. */
-  shelved: number;
-  isWaiting: boolean;
-  isGone: boolean;
-  isMore: boolean;
 }
 
 /**
@@ -56,10 +39,7 @@ export class SqliteLink implements Link, Task, Lender {
   readonly #outbox: Outbox;
   readonly #claimants = new Claimants();
   readonly #shelf = new Shelf(() => this.#schedule());
-  /** Lent, and the file does not know it. */
-  readonly #lent = new Set<SqliteLoan>();
-  #accepted: SqliteLoan[] = [];
-  #released: SqliteLoan[] = [];
+  readonly #ledger = new Ledger();
   readonly #pace = new Pace();
   #isWaiting = false;
   #holds = false;
@@ -135,14 +115,9 @@ export class SqliteLink implements Link, Task, Lender {
 
   async delete(): Promise<void> {
     if (this.#isGone) return;
-    await this.#session.writer.do(
-      this.patience,
-      () => {
-        const { store } = this.#session;
-        if (store.has(this.channel)) store.delete(this.channel);
-      },
-    ).catch((error) => {
-      throw failure("delete", this.#session.path, error);
+    const { store, writer, path } = this.#session;
+    await writer.do(this.patience, () => store.delete(this.channel)).catch((error) => {
+      throw failure("delete", path, error);
     });
     this.#end();
     this.#rejectAll(this.#closedError());
@@ -192,10 +167,9 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   settled(loan: SqliteLoan): void {
-    this.#lent.delete(loan);
     if (loan.outcome === "accepted") this.#stats.gets++;
     if (this.#isGone) return;
-    (loan.outcome === "accepted" ? this.#accepted : this.#released).push(loan);
+    this.#ledger.settle(loan);
     this.#schedule();
   }
 
@@ -203,20 +177,9 @@ export class SqliteLink implements Link, Task, Lender {
 
   write(): void {
     const { store } = this.#session;
-    const plan: Plan = this.#plan = {
-      offers: [],
-      rows: [],
-      given: [],
-      refused: [],
-      kept: [],
-      returned: [],
-      shelved: 0,
-      isWaiting: this.#isWaiting,
-      isGone: false,
-      isMore: false,
-    };
+    const plan = this.#plan = new Plan(this.#isWaiting);
     if (this.#isGone) return;
-    this.#settle();
+    this.#ledger.write(store, this.channel);
     if (!store.has(this.channel)) {
       plan.isGone = true;
       return;
@@ -225,7 +188,7 @@ export class SqliteLink implements Link, Task, Lender {
     if (this.#isWaiting && this.#claimants.waiting === 0) this.#waitNoMore(plan);
     this.#keepLent(plan);
     this.#return(plan);
-    if (this.#released.length > 0 || plan.returned.length > 0) store.serve(this.channel);
+    if (this.#ledger.hasReleased || plan.returned.length > 0) store.serve(this.channel);
     this.#fillEarly(plan);
     this.#putOffers(plan);
     this.#fill(plan);
@@ -235,18 +198,13 @@ export class SqliteLink implements Link, Task, Lender {
     const plan = this.#plan;
     if (plan === undefined || this.#isGone) return;
     this.#plan = undefined;
-    this.#session.forget(this.#accepted);
-    this.#session.forget(this.#released);
-    this.#session.forget(plan.kept);
-    this.#session.forget(plan.returned);
-    this.#accepted = [];
-    this.#released = [];
+    this.#session.forget([...this.#ledger.written(), ...plan.kept, ...plan.returned]);
     if (plan.isGone) return this.vanish();
     if (this.#closing !== undefined) return this.#finish();
     this.#wait(plan.isWaiting);
     for (const loan of plan.kept) {
       loan.isKept = true;
-      this.#lent.delete(loan);
+      this.#ledger.lent.delete(loan);
     }
     this.#shelf.remove(plan.returned);
     const isKept = this.#claimants.isCounting;
@@ -270,15 +228,9 @@ export class SqliteLink implements Link, Task, Lender {
 
   /** Writes what could not be written when it was due. */
   resume(): void {
-    const isSettled = this.#accepted.length + this.#released.length > 0;
-    if (isSettled || this.#isWaiting && this.#claimants.waiting === 0) this.#schedule();
-  }
-
-  /** What was accepted and released. */
-  #settle(): void {
-    const { store } = this.#session;
-    if (this.#accepted.length > 0) store.accept(this.#accepted.map(({ id }) => id));
-    for (const loan of this.#released) this.#giveBack(loan, true);
+    if (this.#ledger.isSettled || this.#isWaiting && this.#claimants.waiting === 0) {
+      this.#schedule();
+    }
   }
 
   #giveBack(loan: SqliteLoan, redelivered: boolean): void {
@@ -289,7 +241,7 @@ export class SqliteLink implements Link, Task, Lender {
   #giveAllBack(): void {
     const { store } = this.#session;
     for (const loan of this.#shelf) this.#giveBack(loan, false);
-    for (const loan of this.#lent) this.#giveBack(loan, true);
+    for (const loan of this.#ledger.lent) this.#giveBack(loan, true);
     for (const row of this.#session.given()) {
       if (row.channel === this.channel) store.release(this.channel, row.id, row.attempts, false);
     }
@@ -304,7 +256,7 @@ export class SqliteLink implements Link, Task, Lender {
 
   /** Says in the file what is being tried. */
   #keepLent(plan: Plan): void {
-    for (const loan of this.#lent) {
+    for (const loan of this.#ledger.lent) {
       this.#session.store.keep(loan.id, loan.attempts);
       plan.kept.push(loan);
     }
@@ -312,7 +264,7 @@ export class SqliteLink implements Link, Task, Lender {
 
   /** Gives back what nobody has got in time, or what must not be got before what was released. */
   #return(plan: Plan): void {
-    if (this.#released.length > 0) plan.returned = [...this.#shelf];
+    if (this.#ledger.hasReleased) plan.returned = [...this.#shelf];
     else if (this.#claimants.size === 0) plan.returned = this.#shelf.overdue;
     for (const loan of plan.returned) this.#giveBack(loan, false);
     if (plan.returned.length === 0) plan.shelved = this.#shelf.size;
@@ -371,7 +323,7 @@ export class SqliteLink implements Link, Task, Lender {
   /** What this session has been given in this transaction precedes all that waits. */
   #noteGiven(plan: Plan): void {
     if (!plan.isWaiting || !this.#session.store.isWoken) return;
-    const back = new Set([...this.#released, ...plan.returned].map(({ id }) => id));
+    const back = new Set([...this.#ledger.released, ...plan.returned].map(({ id }) => id));
     plan.given = this.#session.given(back).filter(({ channel }) => channel === this.channel);
     if (plan.given.length > 0) plan.isWaiting = false;
   }
@@ -384,7 +336,7 @@ export class SqliteLink implements Link, Task, Lender {
   #serve(): void {
     for (let loan = this.#shelf.first; loan !== undefined; loan = this.#shelf.first) {
       if (this.#claimants.size === 0) break;
-      if (this.#released.length > 0 || this.#claimants.isCounting && !loan.isKept) {
+      if (this.#ledger.hasReleased || this.#claimants.isCounting && !loan.isKept) {
         this.#schedule();
         break;
       }
@@ -400,7 +352,7 @@ export class SqliteLink implements Link, Task, Lender {
     if (loan.redelivered) this.#stats.redeliveries++;
     loan.lend(claimant.counted);
     if (!loan.isKept) {
-      this.#lent.add(loan);
+      this.#ledger.lent.add(loan);
       this.#schedule();
     }
     claimant.deliver(loan);
@@ -428,9 +380,7 @@ export class SqliteLink implements Link, Task, Lender {
   #end(): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    for (const loans of [this.#accepted, this.#released, this.#shelf, this.#lent]) {
-      this.#session.forget(loans);
-    }
+    this.#session.forget([...this.#ledger.written(), ...this.#ledger.lent, ...this.#shelf]);
     this.#shelf.clear();
     this.#wait(false);
     this.#hold();

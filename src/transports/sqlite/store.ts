@@ -170,7 +170,7 @@ export class Store {
     );
   }
 
-  /** Deletes a channel, and tells every other session on it; many messages go by and by. */
+  /** Deletes a channel if it is there, and tells every other session on it; many messages go by and by. */
   delete(channel: number): void {
     this.#post(channel, null);
     this.#run("DELETE FROM channels WHERE id = ?", channel);
@@ -181,7 +181,7 @@ export class Store {
         "(SELECT id FROM sessions UNION ALL SELECT -id FROM sessions)",
       channel,
     );
-    if (this.#deleteSlice(channel)) this.#run("INSERT INTO trash VALUES (?)", channel);
+    if (this.#deleteSlice(channel)) this.#run("INSERT OR IGNORE INTO trash VALUES (?)", channel);
   }
 
   /** Whether there is something to `sweep`. */
