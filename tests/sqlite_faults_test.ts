@@ -1,7 +1,16 @@
 // What may befall a file of channels, and who uses it.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readlinkSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import {
@@ -11,6 +20,8 @@ import {
   ChannelTimeoutError,
   Connection,
 } from "../mod.ts";
+import { loadSqlite } from "../src/transports/sqlite/database.ts";
+import { Presence } from "../src/transports/sqlite/presence.ts";
 import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
 import type { Loan } from "../src/transport.ts";
 import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
@@ -227,6 +238,30 @@ Deno.test("sqlite: what a link held that could not be closed, as the file was lo
     const other = new Channel({ name: "y", connection: new Connection(uri) });
     assert.equal(await other.get({ timeout: 2000 }), "held");
     await other.close();
+  });
+});
+
+Deno.test("sqlite: the files of processes that were killed as they began are removed, and no others", async () => {
+  await withFile(async (_, path, uri) => {
+    const token = (n: number) => String(n).repeat(12);
+    const alive = new Presence(await loadSqlite(), `${path}-${token(1)}.lock`);
+    const left = [`${token(2)}.lock`, `${token(2)}.bell`, token(3)];
+    const others = [`${token(1)}.bell`, `${token(4)}.copy`, "backup"];
+    for (const name of [...left, ...others]) writeFileSync(`${path}-${name}`, "");
+    const begun = `${token(5)}.lock`;
+    const long = Date.now() / 1000 - 60;
+    for (const name of [...left, ...others, `${token(1)}.lock`]) {
+      utimesSync(`${path}-${name}`, long, long);
+    }
+    writeFileSync(`${path}-${begun}`, "");
+    const channel = new Channel({ name: "y", connection: new Connection(uri) });
+    await channel.depth();
+    for (const name of left) assert.equal(existsSync(`${path}-${name}`), false, name);
+    for (const name of [...others, begun, `${token(1)}.lock`]) {
+      assert.ok(existsSync(`${path}-${name}`), name);
+    }
+    alive.end();
+    await channel.close();
   });
 });
 

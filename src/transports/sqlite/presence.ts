@@ -1,4 +1,5 @@
-import { closeSync, existsSync, openSync, rmSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import type { Sqlite } from "./database.ts";
 
@@ -40,5 +41,26 @@ export function isPresent(sqlite: Sqlite, file: string): boolean {
     return existsSync(file); // locked; or this process has no descriptor left, and cannot tell
   } finally {
     probe?.close();
+  }
+}
+
+/** Milliseconds for which a process may be about to lock the file that it has made. */
+const beginning = 10_000;
+
+/**
+ * Removes what processes left beside the file at `path` that were killed as they began or ended.
+ *
+ * @param tokens of the sessions that the file knows
+ */
+export function removeAbandoned(sqlite: Sqlite, path: string, tokens: ReadonlySet<string>): void {
+  const start = `${basename(path)}-`;
+  for (const name of readdirSync(dirname(path))) {
+    if (!name.startsWith(start)) continue;
+    const [, token] = /^([\da-f]{12})(?:\.lock|\.bell)?$/.exec(name.slice(start.length)) ?? [];
+    if (token === undefined || tokens.has(token)) continue;
+    const file = join(dirname(path), name);
+    const found = statSync(file, { throwIfNoEntry: false });
+    if (found === undefined || Date.now() - found.mtimeMs < beginning) continue;
+    if (!isPresent(sqlite, `${path}-${token}.lock`)) rmSync(file, { force: true });
   }
 }

@@ -5,7 +5,7 @@ import { Bell, Ringer } from "./bell.ts";
 import { type DatabaseOptions, loadSqlite, openDatabase, type Sqlite } from "./database.ts";
 import { isBusy } from "./failure.ts";
 import type { SqliteLink } from "./link.ts";
-import { isPresent, Presence } from "./presence.ts";
+import { isPresent, Presence, removeAbandoned } from "./presence.ts";
 import { type Peer, type Row, Store } from "./store.ts";
 import { newToken } from "./token.ts";
 import { Writer } from "./writer.ts";
@@ -107,6 +107,7 @@ export class Session {
     this.#id = await this.writer.do(patience, () => this.store.enter(this.#token));
     await Promise.all(this.store.peers().map((peer) => this.#probe(peer)));
     if (this.store.isUntidy(Date.now())) await this.#sweep();
+    this.#tidyFiles();
     this.#rounds = setInterval(() => this.#round(), this.#bell.isDeaf ? deafRound : round);
     unref(this.#rounds);
     process.setMaxListeners(process.getMaxListeners() + 1); // many files are no leak
@@ -332,6 +333,15 @@ export class Session {
       } catch {
         // another user's, or another process was faster
       }
+    }
+  }
+
+  #tidyFiles(): void {
+    try {
+      const tokens = this.store.peers().map(({ token }) => token);
+      removeAbandoned(this.#sqlite, this.path, new Set([this.#token, ...tokens]));
+    } catch {
+      // another process was faster, or the files are another user's
     }
   }
 
