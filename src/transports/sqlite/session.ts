@@ -16,7 +16,7 @@ const round = 500;
 const deafRound = 20;
 /** Milliseconds for which the end of the process waits for a locked file. */
 const exitTime = 200;
-/** How many others are looked for in a round; of more, each is looked for by several. */
+/** How many others are found alive in a round; where there are more, each is looked for by several. */
 const mostProbed = 8;
 /** Milliseconds from one look to the next after a bell: on a busy machine the next bell may be late. */
 const pauses = [2, 6, 12, 30];
@@ -105,7 +105,9 @@ export class Session {
 
   async #enter(patience: number): Promise<void> {
     this.#id = await this.writer.do(patience, () => this.store.enter(this.#token));
-    await Promise.all(this.store.peers().map((peer) => this.#probe(peer)));
+    this.#lastProbed = this.#id; // so that each begins with others
+    const dead = this.store.peers().filter((peer) => !this.#isAlive(peer));
+    await Promise.all(dead.map((peer) => this.#bury(peer)));
     if (this.store.isUntidy(Date.now())) await this.#sweep();
     this.#tidyFiles();
     this.#rounds = setInterval(() => this.#round(), this.#bell.isDeaf ? deafRound : round);
@@ -306,9 +308,12 @@ export class Session {
       this.#forgetAllBut(peers);
       const isNext = ({ id }: Peer) => id > this.#lastProbed;
       const inTurn = [...peers.filter(isNext), ...peers.filter((peer) => !isNext(peer))];
-      for (const peer of inTurn.slice(0, mostProbed)) {
+      let alive = 0;
+      for (const peer of inTurn) {
+        if (alive === mostProbed) break;
         this.#lastProbed = peer.id;
-        this.#probe(peer);
+        if (this.#isAlive(peer)) alive++;
+        else this.#bury(peer);
       }
       if (this.store.isUntidy(Date.now())) this.#sweep();
       this.#returnStrays();
@@ -323,9 +328,12 @@ export class Session {
     for (const link of [...this.#links.values()]) link.vanish();
   }
 
+  #isAlive({ token }: Peer): boolean {
+    return isPresent(this.#sqlite, this.#file(token, "lock"));
+  }
+
   /** Takes a session that was killed out of the file. */
-  async #probe({ id, token }: Peer): Promise<void> {
-    if (isPresent(this.#sqlite, this.#file(token, "lock"))) return;
+  async #bury({ id, token }: Peer): Promise<void> {
     await this.writer.do(round, () => this.store.leave(id)).catch(() => {});
     for (const kind of ["lock", "bell"] as const) {
       try {
