@@ -1,6 +1,7 @@
 // What may befall a file of channels, and who uses it.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { DatabaseSync } from "node:sqlite";
 import {
   existsSync,
   mkdirSync,
@@ -21,34 +22,17 @@ import {
   Connection,
 } from "../mod.ts";
 import { loadSqlite } from "../src/transports/sqlite/database.ts";
-import { Presence } from "../src/transports/sqlite/presence.ts";
+import { isPresent, Presence } from "../src/transports/sqlite/presence.ts";
 import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
 import type { Loan } from "../src/transport.ts";
 import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
 import { type Child, startChild } from "./support/child.ts";
-import { checkFile, count, query, sqliteDirectory } from "./support/sqlite_file.ts";
+import { checkFile, count, query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
 
 const directory = sqliteDirectory();
 
 function run(program: string, ...args: string[]): Child {
   return startChild(new URL(`programs/${program}.ts`, import.meta.url), { args });
-}
-
-/** Uses one channel in a file of its own. */
-async function withFile(
-  use: (channel: Channel<unknown>, path: string, uri: string) => Promise<void>,
-  place: string = directory,
-): Promise<void> {
-  const path = join(place, `${crypto.randomUUID()}.db`);
-  const connection = `sqlite:${path}`;
-  const channel = new Channel({ name: "x", connection, retryTimeout: 1000 });
-  try {
-    await use(channel, path, connection);
-    checkFile(path);
-  } finally {
-    await channel.close();
-    await pause(60); // it rests
-  }
 }
 
 /** For how many milliseconds the event loop stood still at most. */
@@ -64,7 +48,7 @@ async function latenessDuring(act: () => Promise<unknown>): Promise<number> {
 }
 
 Deno.test("sqlite: while another process keeps the file locked the event loop goes on, and all is done then", async () => {
-  await withFile(async (channel, path) => {
+  await withFile(directory, async (channel, path) => {
     await channel.put("warm");
     await channel.get();
     const times: number[] = [];
@@ -85,8 +69,57 @@ Deno.test("sqlite: while another process keeps the file locked the event loop go
   });
 });
 
+Deno.test("sqlite: a file that stays locked is told, and nothing is lost when it is free again", async () => {
+  await withFile(directory, async (channel, file) => {
+    await channel.put("before");
+    const other = new DatabaseSync(file);
+    other.exec("BEGIN IMMEDIATE");
+    const late = rejection(channel.get({ timeout: 400 }), ChannelConnectionError);
+    const error = await rejection(channel.put("unsent"), ChannelConnectionError);
+    assert.match(error.message, /locked/);
+    assert.equal(error.value, "unsent");
+    assert.ok(error.transient);
+    await late;
+    other.exec("COMMIT");
+    other.close();
+    assert.equal(await channel.get({ timeout: 1000 }), "before");
+    await channel.put("after");
+    assert.equal(await channel.get(), "after");
+  });
+});
+
+Deno.test("sqlite: a session is dead only where its lock is free, or gone", async () => {
+  const sqlite = await loadSqlite();
+  const file = join(directory, "a.lock");
+  assert.equal(isPresent(sqlite, file), false);
+  const presence = new Presence(sqlite, file);
+  assert.equal(isPresent(sqlite, file), true);
+  assert.equal(isPresent(sqlite, file), true); // looking has not unlocked it
+  presence.end();
+  assert.equal(isPresent(sqlite, file), false);
+  writeFileSync(file, "");
+  assert.equal(isPresent(sqlite, file), false);
+  assert.equal(isPresent(sqlite, directory), true); // nobody can tell
+});
+
+Deno.test("sqlite: who removes the file deletes its channels, and the next handle makes it anew", async () => {
+  await withFile(directory, async (channel, file, connection) => {
+    await channel.put("gone");
+    const other = new Channel({ name: "y", connection });
+    const refused = rejection(other.get(), ChannelClosedError, { reason: "delete" });
+    await other.depth();
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(file + suffix);
+    await soon(refused, 2000);
+    assert.ok(channel.closed);
+    const again = new Channel({ name: "x", connection });
+    await again.put("new");
+    assert.equal(await again.get(), "new");
+    await again.close();
+  });
+});
+
 Deno.test("sqlite: a process that is killed in a transaction has written nothing, and keeps nothing locked", async () => {
-  await withFile(async (channel, path) => {
+  await withFile(directory, async (channel, path) => {
     await Promise.all(numbers(200).map((n) => channel.put(n)));
     await using locker = run("crash_locker", path);
     assert.equal(await locker.next(), "locked");
@@ -100,7 +133,7 @@ Deno.test("sqlite: a process that is killed in a transaction has written nothing
 });
 
 Deno.test("sqlite: a process that is stopped for seconds keeps what it holds, and goes on", async () => {
-  await withFile(async (channel, _, connection) => {
+  await withFile(directory, async (channel, _, connection) => {
     await channel.put(7);
     await using child = run("leaver", connection, "x", "accept", "100");
     assert.deepEqual(await child.next(), [7, 1]);
@@ -165,7 +198,7 @@ Deno.test("sqlite: a transaction that fails keeps nobody from what was given mea
 });
 
 Deno.test("sqlite: the news that channels are gone do not stay in the file", async () => {
-  await withFile(async (channel, path, uri) => {
+  await withFile(directory, async (channel, path, uri) => {
     await channel.depth();
     for (const n of numbers(3)) {
       const name = `gone ${n}`;
@@ -183,7 +216,7 @@ Deno.test({
   name: "sqlite: who rings for many that come and go keeps none of their files open",
   ignore: process.platform !== "linux",
   fn: async () => {
-    await withFile(async (channel, path, uri) => {
+    await withFile(directory, async (channel, path, uri) => {
       await channel.depth();
       for (const n of numbers(5)) {
         const guest = new Channel({ name: "x", connection: new Connection(uri) });
@@ -207,7 +240,7 @@ Deno.test({
 });
 
 Deno.test("sqlite: a session whose lock is removed ends, and what it held is there for others", async () => {
-  await withFile(async (channel, path, uri) => {
+  await withFile(directory, async (channel, path, uri) => {
     await channel.put("held");
     const victim = new Channel({ name: "x", connection: new Connection(uri) });
     const held = await victim.receive();
@@ -225,7 +258,7 @@ Deno.test("sqlite: a session whose lock is removed ends, and what it held is the
 });
 
 Deno.test("sqlite: what a link held that could not be closed, as the file was locked, is there again", async () => {
-  await withFile(async (channel, path, uri) => {
+  await withFile(directory, async (channel, path, uri) => {
     await channel.depth(); // its session stays
     const closing = new Channel({ name: "y", connection: uri, retryTimeout: 1000 });
     await closing.put("held");
@@ -242,7 +275,7 @@ Deno.test("sqlite: what a link held that could not be closed, as the file was lo
 });
 
 Deno.test("sqlite: the files of processes that were killed as they began are removed, and no others", async () => {
-  await withFile(async (_, path, uri) => {
+  await withFile(directory, async (_, path, uri) => {
     const token = (n: number) => String(n).repeat(12);
     const alive = new Presence(await loadSqlite(), `${path}-${token(1)}.lock`);
     const left = [`${token(2)}.lock`, `${token(2)}.bell`, token(3)];
@@ -278,7 +311,7 @@ Deno.test({
     const place = join(directory, "small");
     if (!mountSmall(place)) return; // root of a container, mostly
     try {
-      await withFile(async (channel) => {
+      await withFile(place, async (channel) => {
         const body = "x".repeat(50_000);
         let put = 0;
         let error: unknown;
@@ -292,7 +325,7 @@ Deno.test({
         await channel.put(body);
         assert.equal((await getAll(channel, put + 1)).length, put + 1);
         assert.equal(await channel.depth(), 0);
-      }, place);
+      });
     } finally {
       spawnSync("umount", ["-l", place]);
     }
@@ -301,7 +334,7 @@ Deno.test({
 
 Deno.test("sqlite: after a great burst the file is used again, and its log stays small", async () => {
   const total = Number(process.env.BURST ?? 40_000);
-  await withFile(async (channel, path) => {
+  await withFile(directory, async (channel, path) => {
     const sizes: number[] = [];
     let log = 0;
     const watch = setInterval(() => {

@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
+import { Channel } from "../../mod.ts";
+import { pause } from "../conformance/scene.ts";
 
 /** A directory for this process's files of channels, which goes with it. */
 export function sqliteDirectory(): string {
@@ -12,6 +14,23 @@ export function sqliteDirectory(): string {
   if (process.versions.deno) globalThis.addEventListener("unload", remove); // tests there have no exit event
   else process.once("exit", remove);
   return directory;
+}
+
+/** Uses one channel in a file of its own, in a directory that is there. */
+export async function withFile(
+  directory: string,
+  use: (channel: Channel<unknown>, path: string, uri: string) => Promise<void>,
+): Promise<void> {
+  const path = join(directory, `${crypto.randomUUID()}.db`);
+  const uri = `sqlite:${path}`;
+  const channel = new Channel({ name: "x", connection: uri, retryTimeout: 1000 });
+  try {
+    await use(channel, path, uri);
+    checkFile(path);
+  } finally {
+    await channel.close();
+    await pause(60); // its connection rests
+  }
 }
 
 /** Reads a file without the library. */
