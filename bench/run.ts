@@ -28,6 +28,7 @@ const benches: Record<string, Bench> = {
   hoarding: { on: everywhere, needsBroker: true },
   handles: { on: ["deno"], needsBroker: true },
   flatness: { on: ["deno"], needsBroker: true },
+  sqlite: { on: everywhere, needsBroker: true },
   codec: { on: everywhere, needsBroker: false },
 };
 

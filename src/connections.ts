@@ -7,6 +7,7 @@ import { newStats } from "./stats.ts";
 import type { ConnectionWatcher, LinkOptions, Reach, Stats, Transport } from "./transport.ts";
 import { parseAmqpUri } from "./transports/amqp/uri.ts";
 import { parseMemoryUri } from "./transports/memory_uri.ts";
+import { parseSqliteUri } from "./transports/sqlite/uri.ts";
 
 /** What is known of a transport before its code is loaded, which happens when it is first used. */
 interface Scheme {
@@ -44,6 +45,13 @@ const schemes: Readonly<Record<string, Scheme>> = {
     options: [],
     load: async (uri) =>
       new (await import("./transports/memory.ts")).MemoryTransport(parseMemoryUri(uri).address),
+  },
+  "sqlite:": {
+    reach: "machine",
+    parse: parseSqliteUri,
+    options: [],
+    load: async (uri, _, watcher) =>
+      new (await import("./transports/sqlite/transport.ts")).SqliteTransport(uri, watcher),
   },
   "amqp:": amqp,
   "amqps:": { ...amqp, options: [...amqp.options, ...tlsOptions] },

@@ -12,7 +12,7 @@ import type nodeProcess from "node:process";
 type Process = typeof nodeProcess;
 type Permission =
   | { readonly name: "env"; readonly variable?: string }
-  | { readonly name: "read"; readonly path: string }
+  | { readonly name: "read" | "write"; readonly path: string }
   | { readonly name: "sys"; readonly kind: "homedir" | "hostname" };
 
 /** Far above any configuration, far below what would hurt to parse. */
@@ -25,7 +25,7 @@ export type Reading =
 
 /** An environment variable; undefined if it is unset, empty, or not granted. */
 export function env(name: string): string | undefined {
-  if (!granted({ name: "env", variable: name })) return undefined;
+  if (!isGranted({ name: "env", variable: name })) return undefined;
   return host()?.env?.[name] || undefined;
 }
 
@@ -33,7 +33,7 @@ export function env(name: string): string | undefined {
 export function home(): string | undefined {
   const configured = env("HOME") ?? env("USERPROFILE");
   if (configured !== undefined) return configured;
-  if (!granted({ name: "sys", kind: "homedir" })) return undefined;
+  if (!isGranted({ name: "sys", kind: "homedir" })) return undefined;
   try {
     return builtin("node:os")?.homedir() || undefined;
   } catch {
@@ -43,7 +43,7 @@ export function home(): string | undefined {
 
 /** This machine's name; undefined if that is not granted. */
 export function hostname(): string | undefined {
-  if (!granted({ name: "sys", kind: "hostname" })) return undefined;
+  if (!isGranted({ name: "sys", kind: "hostname" })) return undefined;
   return builtin("node:os")?.hostname() || undefined;
 }
 
@@ -56,7 +56,7 @@ export function hostname(): string | undefined {
  */
 export function readText(path: string): Reading {
   const notGranted = { absent: `reading it is not granted: allow it with --allow-read=${path}` };
-  if (!granted({ name: "read", path })) return notGranted;
+  if (!isGranted({ name: "read", path })) return notGranted;
   const fs = builtin("node:fs");
   if (fs === undefined) return { absent: "this runtime has no files" };
   try {
@@ -93,7 +93,7 @@ export function readText(path: string): Reading {
  */
 export function withEmptyEnv<Result>(body: () => Result): Result {
   const process = host();
-  if (process === undefined || granted({ name: "env" })) return body();
+  if (process === undefined || isGranted({ name: "env" })) return body();
   const { env } = process;
   process.env = {};
   try {
@@ -108,7 +108,18 @@ export function join(directory: string, name: string): string {
   return builtin("node:path")?.join(directory, name) ?? `${directory}/${name}`;
 }
 
-function granted(permission: Permission): boolean {
+/** The absolute form of a path, without `.` and `..`; undefined where there are no files. */
+export function absolute(path: string): string | undefined {
+  return builtin("node:path")?.resolve(path);
+}
+
+/** "linux", "darwin", "win32" …; undefined in a browser. */
+export function platform(): string | undefined {
+  return host()?.platform;
+}
+
+/** Whether Deno would not have to ask; true on other runtimes. */
+export function isGranted(permission: Permission): boolean {
   const { Deno } = globalThis as {
     Deno?: { permissions?: { querySync(permission: Permission): { readonly state: string } } };
   };

@@ -1,0 +1,42 @@
+import type { SqliteLoan } from "./loan.ts";
+import type { Store } from "./store.ts";
+
+/** What became of a link's messages, as long as the file does not know it. */
+export class Ledger {
+  /** Being tried. */
+  readonly lent: Set<SqliteLoan> = new Set();
+  #accepted: SqliteLoan[] = [];
+  #released: SqliteLoan[] = [];
+
+  get isSettled(): boolean {
+    return this.#accepted.length + this.#released.length > 0;
+  }
+
+  /** Waits to be given back. */
+  get released(): readonly SqliteLoan[] {
+    return this.#released;
+  }
+
+  get hasReleased(): boolean {
+    return this.#released.length > 0;
+  }
+
+  settle(loan: SqliteLoan): void {
+    this.lent.delete(loan);
+    (loan.outcome === "accepted" ? this.#accepted : this.#released).push(loan);
+  }
+
+  /** Writes what was settled; `written` must follow. */
+  write(store: Store, channel: number): void {
+    if (this.#accepted.length > 0) store.accept(this.#accepted.map(({ id }) => id));
+    for (const { id, tried } of this.#released) store.release(channel, id, tried, true);
+  }
+
+  /** The file knows of what was settled, which this returns. */
+  written(): SqliteLoan[] {
+    const settled = [...this.#accepted, ...this.#released];
+    this.#accepted = [];
+    this.#released = [];
+    return settled;
+  }
+}

@@ -1,0 +1,400 @@
+import { ChannelClosedError } from "../../errors.ts";
+import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
+import { closeTimeout } from "../../within.ts";
+import { Claimants } from "./claimants.ts";
+import { failure } from "./failure.ts";
+import { Ledger } from "./ledger.ts";
+import { type Lender, SqliteLoan } from "./loan.ts";
+import { excess, Outbox } from "./outbox.ts";
+import { Pace } from "./pace.ts";
+import { Plan } from "./plan.ts";
+import type { Session } from "./session.ts";
+import { Shelf } from "./shelf.ts";
+import type { Row } from "./store.ts";
+import type { Task } from "./writer.ts";
+
+/** How many messages are taken in one transaction; and about how many bytes. */
+const most = 500;
+const mostBytes = 4 << 20;
+
+/** Milliseconds for which an operation waits while others keep the file locked, which at work all do. */
+export function patienceOf({ retryTimeout }: LinkOptions): number {
+  return Math.max(retryTimeout, 1000);
+}
+
+/**
+ * A session's attachment to one channel: what it wants, as long as it is not in the file.
+ *
+ * Invariants: claimants or messages on the shelf are left, never both, but until the next transaction,
+ * which comes: while a claim wants its attempts counted and the file does not say so, or what was
+ * released is older than what is on the shelf. The session is among the channel's waiters only while
+ * `#isWaiting`, which a message that it is given ends.
+ */
+export class SqliteLink implements Link, Task, Lender {
+  readonly channel: number;
+  readonly #name: string;
+  readonly #options: LinkOptions;
+  readonly #session: Session;
+  readonly #stats: Stats;
+  readonly #outbox: Outbox;
+  readonly #claimants = new Claimants();
+  readonly #shelf = new Shelf(() => this.#schedule());
+  readonly #ledger = new Ledger();
+  readonly #pace = new Pace();
+  #isWaiting = false;
+  #holds = false;
+  #isGone = false;
+  #closing: Promise<void> | undefined;
+  /** Resolves `#closing`. */
+  #closed: (() => void) | undefined;
+  #plan: Plan | undefined;
+
+  constructor(
+    channel: number,
+    name: string,
+    options: LinkOptions,
+    session: Session,
+    stats: Stats,
+  ) {
+    this.channel = channel;
+    this.#name = name;
+    this.#options = options;
+    this.#session = session;
+    this.#stats = stats;
+    this.#outbox = new Outbox(stats);
+  }
+
+  get patience(): number {
+    return this.#closing === undefined ? patienceOf(this.#options) : closeTimeout;
+  }
+
+  put(offer: Offer): void {
+    if (this.#isGone) return offer.reject(this.#closedError());
+    const cause = excess(offer.message);
+    if (cause !== undefined) return offer.reject(failure("put", this.#session.path, cause));
+    this.#outbox.add(offer);
+    this.#claimants.setEarly();
+    this.#schedule();
+  }
+
+  take(claim: Claim): void {
+    if (this.#isGone) return claim.reject(this.#closedError());
+    this.#claimants.claim(claim);
+    this.#serve();
+    if (this.#claimants.waiting > 0) this.#schedule();
+  }
+
+  withdraw(one: Offer | Claim): boolean {
+    if (this.#outbox.remove(one as Offer)) return true;
+    if (!this.#claimants.withdraw(one as Claim)) return false;
+    this.#hold();
+    if (this.#isWaiting && !this.#isGone) this.#schedule();
+    return true;
+  }
+
+  tryTake(counted: boolean): Promise<Loan | undefined> {
+    if (this.#isGone) return Promise.reject(this.#closedError());
+    const asking = this.#claimants.ask(counted);
+    this.#serve();
+    if (this.#claimants.asking > 0) this.#schedule();
+    return asking;
+  }
+
+  announce(event: Uint8Array): Promise<void> {
+    return this.#do("closeAll", () => this.#session.store.announce(this.channel, event));
+  }
+
+  catchUp(): Promise<void> {
+    if (!this.#session.look()) return this.#do("connect", () => {}).then(() => this.catchUp());
+    return Promise.resolve();
+  }
+
+  depth(): Promise<number> {
+    return this.#do("depth", () => this.#session.store.depth(this.channel)!);
+  }
+
+  async delete(): Promise<void> {
+    if (this.#isGone) return;
+    const { store, writer, path } = this.#session;
+    await writer.do(this.patience, () => store.delete(this.channel)).catch((error) => {
+      throw failure("delete", path, error);
+    });
+    this.#end();
+    this.#rejectAll(this.#closedError());
+  }
+
+  close(): Promise<void> {
+    return this.#closing ??= new Promise((resolve) => {
+      if (this.#isGone) return resolve();
+      this.#closed = resolve;
+      this.#schedule();
+    });
+  }
+
+  /** Does something with a channel that is there. */
+  #do<T>(action: string, act: () => T): Promise<T> {
+    if (this.#isGone) return Promise.reject(this.#closedError());
+    return this.#session.writer.do(this.patience, () => {
+      if (!this.#session.store.has(this.channel)) throw this.#closedError();
+      return act();
+    }).catch((error) => {
+      throw failure(action, this.#session.path, error);
+    });
+  }
+
+  /** A message that another session has given to this one. */
+  receive(row: Row): void {
+    this.#wait(false);
+    this.#shelf.add(new SqliteLoan(row, this, false));
+  }
+
+  /** Hands over what has been received. */
+  received(): void {
+    this.#serve();
+    if (this.#claimants.waiting > 0 && !this.#isWaiting) this.#schedule();
+  }
+
+  announced(event: Uint8Array): void {
+    this.#options.observer.announced(event);
+  }
+
+  /** The channel is no longer there. */
+  vanish(): void {
+    if (this.#isGone) return;
+    this.#end();
+    this.#options.observer.gone();
+    this.#rejectAll(this.#closedError());
+  }
+
+  settled(loan: SqliteLoan): void {
+    if (loan.outcome === "accepted") this.#stats.gets++;
+    if (this.#isGone) return;
+    this.#ledger.settle(loan);
+    this.#schedule();
+  }
+
+  // Task
+
+  write(): void {
+    const { store } = this.#session;
+    const plan = this.#plan = new Plan(this.#isWaiting);
+    if (this.#isGone) return;
+    this.#ledger.write(store, this.channel);
+    if (!store.has(this.channel)) {
+      plan.isGone = true;
+      return;
+    }
+    if (this.#closing !== undefined) return this.#giveAllBack();
+    if (this.#isWaiting && this.#claimants.waiting === 0) this.#waitNoMore(plan);
+    this.#keepLent(plan);
+    this.#return(plan);
+    if (this.#ledger.hasReleased || plan.returned.length > 0) store.serve(this.channel);
+    this.#fillEarly(plan);
+    this.#putOffers(plan);
+    this.#fill(plan);
+  }
+
+  written(): void {
+    const plan = this.#plan;
+    if (plan === undefined || this.#isGone) return;
+    this.#plan = undefined;
+    this.#session.forget([...this.#ledger.written(), ...plan.kept, ...plan.returned]);
+    if (plan.isGone) return this.vanish();
+    if (this.#closing !== undefined) return this.#finish();
+    this.#wait(plan.isWaiting);
+    for (const loan of plan.kept) {
+      loan.isKept = true;
+      this.#ledger.lent.delete(loan);
+    }
+    this.#shelf.remove(plan.returned);
+    const isKept = this.#claimants.isCounting;
+    this.#claimants.refuse(plan.refused);
+    for (const row of plan.rows) this.#shelf.add(new SqliteLoan(row, this, isKept));
+    for (const row of plan.given) {
+      this.#session.note(row);
+      this.#shelf.add(new SqliteLoan(row, this, false));
+    }
+    this.#outbox.taken(plan.offers);
+    this.#serve();
+    if (!plan.isMore) this.#claimants.refuse();
+    if (plan.isMore || this.#outbox.size > 0) this.#schedule();
+  }
+
+  failed(error: unknown): void {
+    this.#plan = undefined;
+    this.#rejectAll(failure("use", this.#session.path, error));
+    if (this.#closing !== undefined) this.#finish();
+  }
+
+  /** Writes what could not be written when it was due. */
+  resume(): void {
+    if (this.#ledger.isSettled || this.#isWaiting && this.#claimants.waiting === 0) {
+      this.#schedule();
+    }
+  }
+
+  #giveBack(loan: SqliteLoan, redelivered: boolean): void {
+    this.#session.store.release(this.channel, loan.id, loan.tried, redelivered);
+  }
+
+  /** The last that is written of this link. */
+  #giveAllBack(): void {
+    const { store } = this.#session;
+    for (const loan of this.#shelf) this.#giveBack(loan, false);
+    for (const loan of this.#ledger.lent) this.#giveBack(loan, true);
+    for (const row of this.#session.given()) {
+      if (row.channel === this.channel) store.release(this.channel, row.id, row.attempts, false);
+    }
+    store.detach(this.channel);
+    store.serve(this.channel);
+  }
+
+  #finish(): void {
+    this.#end();
+    this.#rejectAll(this.#closedError());
+  }
+
+  /** Says in the file what is being tried. */
+  #keepLent(plan: Plan): void {
+    for (const loan of this.#ledger.lent) {
+      this.#session.store.keep(loan.id, loan.attempts);
+      plan.kept.push(loan);
+    }
+  }
+
+  /** Gives back what nobody has got in time, or what must not be got before what was released. */
+  #return(plan: Plan): void {
+    if (this.#ledger.hasReleased) plan.returned = [...this.#shelf];
+    else if (this.#claimants.size === 0) plan.returned = this.#shelf.overdue;
+    for (const loan of plan.returned) this.#giveBack(loan, false);
+    if (plan.returned.length === 0) plan.shelved = this.#shelf.size;
+  }
+
+  /** Serves who asked before something was put. */
+  #fillEarly(plan: Plan): void {
+    const { early, waiting, isCounting } = this.#claimants;
+    const need = waiting + early.length - plan.shelved;
+    if (early.length === 0 || need <= 0) return;
+    plan.rows = this.#session.store.take(this.channel, need, isCounting);
+    const lacking = Math.min(need - plan.rows.length, early.length);
+    plan.refused = early.slice(early.length - lacking);
+  }
+
+  #putOffers(plan: Plan): void {
+    plan.offers = this.#outbox.batch();
+    if (plan.offers.length === 0) return;
+    this.#session.store.put(this.channel, plan.offers.map(({ message }) => message));
+  }
+
+  /** Takes messages for those who want some, and joins the waiters where there are too few. */
+  #fill(plan: Plan): void {
+    const { store } = this.#session;
+    const { waiting, isCounting } = this.#claimants;
+    const asking = this.#claimants.asking - plan.refused.length;
+    if (isCounting && plan.shelved > 0) this.#keepReady(plan, waiting + asking);
+    this.#noteGiven(plan);
+    const here = plan.shelved + plan.given.length + plan.rows.length;
+    const lacking = waiting + asking - here;
+    const need = Math.min(lacking, most, this.#pace.fitting(mostBytes));
+    let taken = 0;
+    if (need > 0) {
+      const ahead = isCounting ? 0 : this.#pace.next();
+      const rows = store.take(this.channel, need + ahead, isCounting);
+      taken = rows.length;
+      plan.rows.push(...rows);
+      plan.isMore = taken >= need && lacking > need;
+    }
+    const mustWait = taken < need && taken < lacking - asking;
+    if (mustWait === plan.isWaiting) return;
+    if (!mustWait) return this.#waitNoMore(plan);
+    store.wait(this.channel);
+    plan.isWaiting = true;
+  }
+
+  /** Says in the file that the first on the shelf are about to be tried. */
+  #keepReady(plan: Plan, count: number): void {
+    for (const loan of [...this.#shelf].slice(0, count)) {
+      if (loan.isKept) continue;
+      this.#session.store.keep(loan.id, loan.lend(true).attempts);
+      plan.kept.push(loan);
+    }
+  }
+
+  /** What this session has been given in this transaction precedes all that waits. */
+  #noteGiven(plan: Plan): void {
+    if (!plan.isWaiting || !this.#session.store.isWoken) return;
+    const back = new Set([...this.#ledger.released, ...plan.returned].map(({ id }) => id));
+    plan.given = this.#session.given(back).filter(({ channel }) => channel === this.channel);
+    if (plan.given.length > 0) plan.isWaiting = false;
+  }
+
+  #waitNoMore(plan: Plan): void {
+    this.#session.store.waitNoMore(this.channel);
+    plan.isWaiting = false;
+  }
+
+  #serve(): void {
+    for (let loan = this.#shelf.first; loan !== undefined; loan = this.#shelf.first) {
+      if (this.#claimants.size === 0) break;
+      if (this.#ledger.hasReleased || this.#claimants.isCounting && !loan.isKept) {
+        this.#schedule();
+        break;
+      }
+      this.#hand(this.#shelf.shift()!);
+    }
+    this.#shelf.watch();
+    this.#hold();
+  }
+
+  #hand(loan: SqliteLoan): void {
+    const claimant = this.#claimants.next()!;
+    this.#pace.count(loan.message.body.byteLength);
+    if (loan.redelivered) this.#stats.redeliveries++;
+    loan.lend(claimant.counted);
+    if (!loan.isKept) {
+      this.#ledger.lent.add(loan);
+      this.#schedule();
+    }
+    claimant.deliver(loan);
+  }
+
+  #wait(isWaiting: boolean): void {
+    if (isWaiting === this.#isWaiting) return;
+    this.#isWaiting = isWaiting;
+    this.#session.wait(isWaiting ? 1 : -1);
+  }
+
+  /** Keeps the process alive while someone waits. */
+  #hold(): void {
+    const isHeld = this.#claimants.waiting > 0 && !this.#isGone;
+    if (isHeld === this.#holds) return;
+    this.#holds = isHeld;
+    this.#session.hold(isHeld ? 1 : -1);
+  }
+
+  #schedule(): void {
+    this.#session.writer.schedule(this);
+  }
+
+  /** Nothing is written of this link any more. */
+  #end(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#session.forget([...this.#ledger.written(), ...this.#ledger.lent, ...this.#shelf]);
+    this.#shelf.clear();
+    this.#wait(false);
+    this.#hold();
+    this.#session.detach(this);
+    this.#closed?.();
+  }
+
+  #rejectAll(error: Error): void {
+    this.#outbox.reject(error);
+    this.#claimants.reject(error);
+    this.#hold();
+  }
+
+  #closedError(): ChannelClosedError {
+    return new ChannelClosedError(`channel ${this.#name} was deleted`, { reason: "delete" });
+  }
+}

@@ -1,0 +1,68 @@
+import type { Message, Offer, Stats } from "../../transport.ts";
+
+/** How many messages are put in one transaction; and about how many bytes. */
+const most = 500;
+const mostBytes = 4 << 20;
+
+/** The puts of a link that are not in the file. */
+export class Outbox {
+  readonly #offers = new Set<Offer>();
+  readonly #stats: Stats;
+
+  constructor(stats: Stats) {
+    this.#stats = stats;
+  }
+
+  get size(): number {
+    return this.#offers.size;
+  }
+
+  add(offer: Offer): void {
+    this.#stats.puts++;
+    this.#stats.outstanding++;
+    this.#offers.add(offer);
+  }
+
+  /** Whether the offer was here, and is no longer. */
+  remove(offer: Offer): boolean {
+    if (!this.#offers.delete(offer)) return false;
+    this.#stats.outstanding--;
+    return true;
+  }
+
+  /** The oldest, as many as one transaction takes. */
+  batch(): Offer[] {
+    const batch: Offer[] = [];
+    let bytes = 0;
+    for (const offer of this.#offers) {
+      if (batch.length === most || bytes > mostBytes) break;
+      batch.push(offer);
+      bytes += offer.message.body.byteLength;
+    }
+    return batch;
+  }
+
+  taken(offers: readonly Offer[]): void {
+    for (const offer of offers) {
+      this.remove(offer);
+      this.#stats.confirms++;
+      offer.taken();
+    }
+  }
+
+  reject(error: Error): void {
+    for (const offer of this.#offers) {
+      this.remove(offer);
+      offer.reject(error);
+    }
+  }
+}
+
+/** SQLite's own limit is 1,000,000,000 bytes for a whole row. */
+const largest = 999_000_000;
+
+/** Why no row holds this message; undefined where one does. */
+export function excess({ body }: Message): Error | undefined {
+  if (body.byteLength <= largest) return undefined;
+  return new RangeError(`${body.byteLength} bytes are more than SQLite takes`);
+}

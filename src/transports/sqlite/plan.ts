@@ -1,0 +1,27 @@
+import type { Offer } from "../../transport.ts";
+import type { Ask } from "./claimants.ts";
+import type { SqliteLoan } from "./loan.ts";
+import type { Row } from "./store.ts";
+
+/** What one transaction did for a link, to be applied when it is committed. */
+export class Plan {
+  offers: Offer[] = [];
+  /** Taken by this session itself. */
+  rows: Row[] = [];
+  /** Given to it in this same transaction. */
+  given: Row[] = [];
+  /** For whom nothing was there. */
+  refused: Ask[] = [];
+  kept: SqliteLoan[] = [];
+  /** All on the shelf, or none. */
+  returned: SqliteLoan[] = [];
+  /** How many stay there. */
+  shelved = 0;
+  isWaiting: boolean;
+  isGone = false;
+  isMore = false;
+
+  constructor(isWaiting: boolean) {
+    this.isWaiting = isWaiting;
+  }
+}

@@ -1,0 +1,67 @@
+/** Says in the file's header whose it is: "ChTS". */
+export const applicationId = 0x43685453;
+
+/**
+ * What makes a file of version n + 1 of one of version n, as SQL. A version that has been released is
+ * never changed: what is new comes as one more.
+ *
+ * Invariants of the tables:
+ * - A message's `holder` is 0 while it waits; then the session that has it; minus that session where
+ *   another has given it and the session need not know yet.
+ * - `attempts` counts the tries that were begun, one that goes on included, from the moment in which
+ *   that is known here.
+ * - A channel's `depth` is the number of its messages that wait; while some do, no session is among
+ *   its waiters.
+ * - `expires` is set while a channel with a lease has no link.
+ * - A session's rows go when it ends; where it was killed, another finds out and removes them.
+ * - A message whose channel is no longer there is in nobody's way; `trash` says whose are still to go.
+ */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE channels (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    lease INTEGER,
+    expires INTEGER,
+    depth INTEGER NOT NULL DEFAULT 0
+  );
+  CREATE INDEX channels_by_expiry ON channels (expires) WHERE expires IS NOT NULL;
+  CREATE TABLE messages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel INTEGER NOT NULL,
+    holder INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    redelivered INTEGER NOT NULL DEFAULT 0,
+    message_id TEXT,
+    content_type TEXT NOT NULL,
+    reason TEXT,
+    body BLOB NOT NULL
+  );
+  CREATE INDEX messages_by_holder ON messages (holder, channel, id);
+  CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    token TEXT NOT NULL UNIQUE
+  );
+  CREATE TABLE links (
+    channel INTEGER NOT NULL,
+    session INTEGER NOT NULL,
+    PRIMARY KEY (channel, session)
+  ) WITHOUT ROWID;
+  CREATE INDEX links_by_session ON links (session);
+  CREATE TABLE waiters (
+    id INTEGER PRIMARY KEY,
+    channel INTEGER NOT NULL,
+    session INTEGER NOT NULL
+  );
+  CREATE INDEX waiters_by_channel ON waiters (channel, id);
+  CREATE INDEX waiters_by_session ON waiters (session);
+  CREATE TABLE mail (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    session INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    event BLOB
+  );
+  CREATE INDEX mail_by_session ON mail (session, id);
+  CREATE TABLE trash (channel INTEGER PRIMARY KEY);
+  `,
+];

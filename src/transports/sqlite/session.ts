@@ -1,0 +1,375 @@
+import { realpathSync, rmSync, statSync } from "node:fs";
+import process from "node:process";
+import { unref } from "../../timers.ts";
+import { Bell, Ringer } from "./bell.ts";
+import { type DatabaseOptions, loadSqlite, openDatabase, type Sqlite } from "./database.ts";
+import { isBusy } from "./failure.ts";
+import type { SqliteLink } from "./link.ts";
+import { isPresent, Presence, removeAbandoned } from "./presence.ts";
+import { type Peer, type Row, Store } from "./store.ts";
+import { newToken } from "./token.ts";
+import { Writer } from "./writer.ts";
+
+/** Milliseconds from one round to the next: who was killed is found within two. */
+const round = 500;
+/** The same where the system does not tell of bells: until a message is noticed. */
+const deafRound = 20;
+/** Milliseconds for which the end of the process waits for a locked file. */
+const exitTime = 200;
+/** How many others are found alive in a round; where there are more, each is looked for by several. */
+const mostProbed = 8;
+/** Milliseconds from one look to the next after a bell: on a busy machine the next bell may be late. */
+const pauses = [2, 6, 12, 30];
+
+/**
+ * What a process has of a file, from its first link until a while after its last: a row in the file that
+ * says who has what; a lock that shows that it lives; a bell.
+ *
+ * Invariants: the lock is held from before the row is there until it is gone. What others have written
+ * for this session is seen after their bell, and at the latest in the next round.
+ */
+export class Session {
+  readonly path: string;
+  readonly store: Store;
+  readonly writer: Writer;
+  readonly #sqlite: Sqlite;
+  readonly #presence: Presence;
+  readonly #bell: Bell;
+  readonly #ringer = new Ringer();
+  readonly #token = newToken();
+  /** Those of others. */
+  readonly #tokens = new Map<number, string>();
+  readonly #links = new Map<number, SqliteLink>();
+  /** The messages that others have given, and that the file still shows as such. */
+  readonly #collected = new Set<number>();
+  /** Links that have received something within a transaction. */
+  readonly #receivers = new Set<SqliteLink>();
+  /** How many links are among their channel's waiters. */
+  #waiting = 0;
+  #id = 0;
+  #lastLetter = 0;
+  #lastProbed = 0;
+  #rounds: ReturnType<typeof setInterval> | undefined;
+  readonly #looks = new Set<ReturnType<typeof setTimeout>>();
+  #again: ReturnType<typeof setTimeout> | undefined;
+  /** How many pauses there were since the last bell. */
+  #paused = 0;
+  #holds = 0;
+  #lifeline: ReturnType<typeof setInterval> | undefined;
+  #isOver = false;
+  #isLost = false;
+  /** Which file it is, whatever its name. */
+  readonly #identity: string | undefined;
+
+  /** Opens the file, and cleans up after sessions that were killed. */
+  static async open(options: DatabaseOptions, patience: number): Promise<Session> {
+    const sqlite = await loadSqlite();
+    const store = new Store(await openDatabase(sqlite, options, patience));
+    let session: Session | undefined;
+    try {
+      // All must look for the locks and bells of others under the same names.
+      session = new Session(realpathSync(options.path), sqlite, store);
+      await session.#enter(patience);
+      return session;
+    } catch (error) {
+      if (session === undefined) store.close();
+      else session.#end();
+      throw error;
+    }
+  }
+
+  private constructor(path: string, sqlite: Sqlite, store: Store) {
+    this.path = path;
+    this.#identity = identityOf(path);
+    this.#sqlite = sqlite;
+    this.store = store;
+    this.writer = new Writer(store, {
+      begun: () => {
+        if (this.#waiting > 0) { for (const link of this.collect()) this.#receivers.add(link); }
+      },
+      committed: (woken) => this.#wake(woken),
+      done: () => {
+        const receivers = [...this.#receivers];
+        this.#receivers.clear();
+        for (const link of receivers) link.received();
+      },
+    });
+    this.#presence = new Presence(sqlite, this.#file(this.#token, "lock"));
+    try {
+      this.#bell = new Bell(this.#file(this.#token, "bell"), () => this.#heard());
+    } catch (error) {
+      this.#presence.end();
+      throw error;
+    }
+  }
+
+  async #enter(patience: number): Promise<void> {
+    this.#id = await this.writer.do(patience, () => this.store.enter(this.#token));
+    this.#lastProbed = this.#id; // so that each begins with others
+    const dead = this.store.peers().filter((peer) => !this.#isAlive(peer));
+    await Promise.all(dead.map((peer) => this.#bury(peer)));
+    if (this.store.isUntidy(Date.now())) await this.#sweep();
+    this.#tidyFiles();
+    this.#rounds = setInterval(() => this.#round(), this.#bell.isDeaf ? deafRound : round);
+    unref(this.#rounds);
+    process.setMaxListeners(process.getMaxListeners() + 1); // many files are no leak
+    process.on("exit", this.#leaveNow);
+  }
+
+  attach(link: SqliteLink): void {
+    this.#links.set(link.channel, link);
+  }
+
+  detach(link: SqliteLink): void {
+    if (this.#links.get(link.channel) === link) this.#links.delete(link.channel);
+  }
+
+  /** Whether someone has removed the file, and its channels with it. */
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  get isIdle(): boolean {
+    return this.#links.size === 0;
+  }
+
+  /** Keeps the process alive while the sum of all `by` is positive. */
+  hold(by: 1 | -1): void {
+    this.#holds += by;
+    if (this.#holds > 0) this.#lifeline ??= setInterval(() => {}, 2 ** 30);
+    else {
+      clearInterval(this.#lifeline);
+      this.#lifeline = undefined;
+    }
+  }
+
+  /** A link has joined its channel's waiters, or left them. */
+  wait(by: 1 | -1): void {
+    this.#waiting += by;
+  }
+
+  /** Has links receive what others have given this session. */
+  collect(): Set<SqliteLink> {
+    const links = new Set<SqliteLink>();
+    for (const row of this.given()) {
+      const link = this.#links.get(row.channel);
+      if (link === undefined) continue; // a round will give it back
+      this.note(row);
+      link.receive(row);
+      links.add(link);
+    }
+    return links;
+  }
+
+  /**
+   * What has been given to this session, and no link has received.
+   *
+   * @param back what links had received and have given back in this transaction
+   */
+  given(back: ReadonlySet<number> = new Set()): Row[] {
+    return this.store.given().filter(({ id }) => !this.#collected.has(id) || back.has(id));
+  }
+
+  /** A link receives this. */
+  note({ id }: Row): void {
+    this.#collected.add(id);
+  }
+
+  /** The file no longer shows these as given and not collected. */
+  forget(loans: Iterable<{ readonly id: number }>): void {
+    for (const { id } of loans) this.#collected.delete(id);
+  }
+
+  /** Sees what others have written for this session; false where the file is locked. */
+  look(): boolean {
+    if (this.#isOver) return true;
+    try {
+      for (const link of this.collect()) link.received();
+      const letters = this.store.mail(this.#lastLetter);
+      for (const { id, channel, event } of letters) {
+        this.#lastLetter = id;
+        const link = this.#links.get(channel);
+        if (event === null) link?.vanish();
+        else link?.announced(event);
+      }
+      if (letters.length > 0) this.#discard();
+      return true;
+    } catch (error) {
+      return !this.#isBusy(error);
+    }
+  }
+
+  #discard(): void {
+    this.writer.do(round, () => this.store.discard(this.#lastLetter)).catch(() => {}); // the next will
+  }
+
+  /** Whether an error is a matter of moments; any other is told by what is done next. */
+  #isBusy(error: unknown): boolean {
+    if (isBusy(error)) return true;
+    this.writer.trouble = error;
+    return false;
+  }
+
+  /** Takes this session out of the file. */
+  async leave(): Promise<void> {
+    await this.writer.do(1000, () => this.store.leave(this.#id)).catch(() => {}); // others will find it dead
+    this.#end();
+  }
+
+  /** The process ends: nothing but this is run any more. */
+  readonly #leaveNow = (): void => {
+    for (const link of this.#links.values()) link.resume();
+    const deadline = performance.now() + exitTime;
+    this.writer.do(exitTime, () => this.store.leave(this.#id)).catch(() => {});
+    while (!this.writer.flush() && performance.now() < deadline);
+    this.#end();
+  };
+
+  #end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#rounds !== undefined) {
+      process.setMaxListeners(process.getMaxListeners() - 1);
+      process.off("exit", this.#leaveNow);
+    }
+    clearInterval(this.#rounds);
+    clearInterval(this.#lifeline);
+    for (const timer of this.#looks) clearTimeout(timer);
+    clearTimeout(this.#again);
+    this.#presence.end();
+    this.#bell.end();
+    this.#ringer.end();
+    this.store.close();
+  }
+
+  #file(token: string, kind: "lock" | "bell"): string {
+    return `${this.path}-${token}.${kind}`;
+  }
+
+  #wake(sessions: ReadonlySet<number>): void {
+    for (const id of sessions) {
+      if (id === this.#id) this.#lookIn(0);
+      else this.#ring(id);
+    }
+  }
+
+  #ring(id: number): void {
+    try {
+      const token = this.#tokens.get(id) ?? this.store.tokenOf(id);
+      if (token === undefined) return;
+      this.#tokens.set(id, token);
+      this.#ringer.ring(this.#file(token, "bell"));
+    } catch (error) {
+      this.#isBusy(error); // its next round will do
+    }
+  }
+
+  /** Who has left, or was taken out by others, is rung for no more. */
+  #forgetAllBut(peers: readonly Peer[]): void {
+    const present = new Set(peers.map(({ id }) => id));
+    for (const [id, token] of this.#tokens) {
+      if (present.has(id)) continue;
+      this.#tokens.delete(id);
+      this.#ringer.forget(this.#file(token, "bell"));
+    }
+  }
+
+  #heard(): void {
+    this.look();
+    this.#paused = 0;
+    this.#lookAgain();
+  }
+
+  #lookAgain(): void {
+    if (this.#again !== undefined || this.#paused === pauses.length) return;
+    this.#again = setTimeout(() => {
+      this.#again = undefined;
+      this.look();
+      this.#lookAgain();
+    }, pauses[this.#paused++]);
+    unref(this.#again);
+  }
+
+  #lookIn(ms: number): void {
+    const timer = setTimeout(() => {
+      this.#looks.delete(timer);
+      if (!this.look()) this.#lookIn(1);
+    }, ms);
+    this.#looks.add(timer);
+  }
+
+  #round(): void {
+    this.#bell.unref();
+    try {
+      if (identityOf(this.path) !== this.#identity || !this.store.isEntered) return this.#lose();
+      this.look();
+      for (const link of this.#links.values()) link.resume();
+      const peers = this.store.peers();
+      this.#forgetAllBut(peers);
+      const isNext = ({ id }: Peer) => id > this.#lastProbed;
+      const inTurn = [...peers.filter(isNext), ...peers.filter((peer) => !isNext(peer))];
+      let alive = 0;
+      for (const peer of inTurn) {
+        if (alive === mostProbed) break;
+        this.#lastProbed = peer.id;
+        if (this.#isAlive(peer)) alive++;
+        else this.#bury(peer);
+      }
+      if (this.store.isUntidy(Date.now())) this.#sweep();
+      this.#returnStrays();
+    } catch (error) {
+      this.#isBusy(error);
+    }
+  }
+
+  /** The file is another one, or others believe this session to be dead, as its lock was removed. */
+  #lose(): void {
+    this.#isLost = true;
+    for (const link of [...this.#links.values()]) link.vanish();
+  }
+
+  #isAlive({ token }: Peer): boolean {
+    return isPresent(this.#sqlite, this.#file(token, "lock"));
+  }
+
+  /** Takes a session that was killed out of the file. */
+  async #bury({ id, token }: Peer): Promise<void> {
+    await this.writer.do(round, () => this.store.leave(id)).catch(() => {});
+    for (const kind of ["lock", "bell"] as const) {
+      try {
+        rmSync(this.#file(token, kind), { force: true });
+      } catch {
+        // another user's, or another process was faster
+      }
+    }
+  }
+
+  #tidyFiles(): void {
+    try {
+      const tokens = this.store.peers().map(({ token }) => token);
+      removeAbandoned(this.#sqlite, this.path, new Set([this.#token, ...tokens]));
+    } catch {
+      // another process was faster, or the files are another user's
+    }
+  }
+
+  /** Gives back what belongs to links that could not be closed in order, as the file was locked. */
+  #returnStrays(): void {
+    const strays = () => this.store.held().filter((channel) => !this.#links.has(channel));
+    if (strays().length === 0) return;
+    this.writer.do(round, () => {
+      for (const channel of strays()) this.store.releaseAll(channel);
+    }).catch(() => {});
+  }
+
+  async #sweep(): Promise<void> {
+    const isMore = await this.writer.do(round, () => this.store.sweep(Date.now()))
+      .catch(() => false);
+    if (isMore && !this.#isOver) await this.#sweep();
+  }
+}
+
+function identityOf(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found && `${found.dev} ${found.ino}`;
+}

@@ -1,0 +1,397 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { Message } from "../../transport.ts";
+
+/** A message as the file has it. */
+export interface Row {
+  readonly id: number;
+  readonly channel: number;
+  readonly attempts: number;
+  readonly redelivered: number;
+  readonly message_id: string | null;
+  readonly content_type: string;
+  readonly reason: string | null;
+  readonly body: Uint8Array;
+}
+
+/** An announcement for a session; without an event, the channel is gone. */
+export interface Letter {
+  readonly id: number;
+  readonly channel: number;
+  readonly event: Uint8Array | null;
+}
+
+/** Who is, or was, attached to the file. */
+export interface Peer {
+  readonly id: number;
+  readonly token: string;
+}
+
+const columns = "id, channel, attempts, redelivered, message_id, content_type, reason, body";
+
+/** How many messages are deleted in one transaction, so that none takes long. */
+const slice = 1000;
+
+/**
+ * The file's tables, as one session sees them; `schema.ts` has their invariants. What changes something
+ * is called within a transaction.
+ */
+export class Store {
+  /** Sessions for which something was written that they must be woken for; the writer does so afterwards. */
+  readonly woken: Set<number> = new Set();
+  readonly #db: DatabaseSync;
+  readonly #prepared = new Map<string, StatementSync>();
+  #session = 0;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+  }
+
+  begin(): void {
+    this.woken.clear();
+    this.#run("BEGIN IMMEDIATE");
+  }
+
+  commit(): void {
+    this.#run("COMMIT");
+  }
+
+  rollback(): void {
+    this.woken.clear();
+    try {
+      this.#run("ROLLBACK");
+    } catch {
+      // SQLite has done so itself, as after some errors
+    }
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  // Sessions
+
+  /** Whether something was written for this session itself. */
+  get isWoken(): boolean {
+    return this.woken.has(this.#session);
+  }
+
+  /** Makes this a new session. */
+  enter(token: string): number {
+    this.#run("INSERT INTO sessions (token) VALUES (?)", token);
+    return this.#session = this.#lastId();
+  }
+
+  peers(): Peer[] {
+    return this.#all<Peer>("SELECT id, token FROM sessions WHERE id <> ?", this.#session);
+  }
+
+  tokenOf(session: number): string | undefined {
+    return this.#get<Peer>("SELECT token FROM sessions WHERE id = ?", session)?.token;
+  }
+
+  /** Takes a session and all that it has out of the file; its messages are as they were before. */
+  leave(session: number): void {
+    this.#run("DELETE FROM waiters WHERE session = ?", session);
+    for (const channel of this.held(session)) this.releaseAll(channel, session);
+    const links = this.#all<{ channel: number }>(
+      "SELECT channel FROM links WHERE session = ?",
+      session,
+    );
+    for (const { channel } of links) this.detach(channel, session);
+    this.#run("DELETE FROM mail WHERE session = ?", session);
+    this.#run("DELETE FROM sessions WHERE id = ?", session);
+  }
+
+  /** Whether nobody has taken this session for dead. */
+  get isEntered(): boolean {
+    return this.tokenOf(this.#session) !== undefined;
+  }
+
+  /** The channels that a session has messages of. */
+  held(session: number = this.#session): number[] {
+    return this.#all<{ channel: number }>(
+      "SELECT DISTINCT channel FROM messages WHERE holder IN (?1, -?1)",
+      session,
+    ).map(({ channel }) => channel);
+  }
+
+  /** Gives back all that a session has of a channel. */
+  releaseAll(channel: number, session: number = this.#session): void {
+    const { changes } = this.#run(
+      "UPDATE messages SET holder = 0, redelivered = 1 WHERE holder IN (?1, -?1) AND channel = ?2",
+      session,
+      channel,
+    );
+    this.#deepen(channel, Number(changes));
+    this.serve(channel);
+  }
+
+  // Channels
+
+  /** The channel of this name, unless its lease is over. */
+  find(name: string, now: number): number | undefined {
+    const found = this.#get<{ id: number; expires: number | null }>(
+      "SELECT id, expires FROM channels WHERE name = ?",
+      name,
+    );
+    if (found === undefined || found.expires === null || found.expires > now) return found?.id;
+    this.delete(found.id);
+    return undefined;
+  }
+
+  create(name: string, lease: number | undefined): number {
+    this.#run("INSERT INTO channels (name, lease) VALUES (?, ?)", name, lease ?? null);
+    return this.#lastId();
+  }
+
+  has(channel: number): boolean {
+    return this.depth(channel) !== undefined;
+  }
+
+  /** How many messages wait; undefined where the channel is gone. */
+  depth(channel: number): number | undefined {
+    return this.#get<{ depth: number }>("SELECT depth FROM channels WHERE id = ?", channel)?.depth;
+  }
+
+  attach(channel: number): void {
+    this.#run("INSERT OR IGNORE INTO links VALUES (?, ?)", channel, this.#session);
+    this.#run("UPDATE channels SET expires = NULL WHERE id = ? AND expires NOT NULL", channel);
+  }
+
+  detach(channel: number, session: number = this.#session): void {
+    this.#run("DELETE FROM links WHERE channel = ? AND session = ?", channel, session);
+    this.#run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, session);
+    this.#run("DELETE FROM mail WHERE session = ? AND channel = ?", session, channel);
+    this.#run(
+      "UPDATE channels SET expires = ?1 + lease WHERE id = ?2 AND lease NOT NULL " +
+        "AND NOT EXISTS (SELECT 1 FROM links WHERE channel = ?2)",
+      Date.now(),
+      channel,
+    );
+  }
+
+  /** Deletes a channel if it is there, and tells every other session on it; many messages go by and by. */
+  delete(channel: number): void {
+    this.#post(channel, null);
+    this.#run("DELETE FROM channels WHERE id = ?", channel);
+    this.#run("DELETE FROM links WHERE channel = ?", channel);
+    this.#run("DELETE FROM waiters WHERE channel = ?", channel);
+    this.#run(
+      "DELETE FROM messages WHERE channel = ? AND holder IN " +
+        "(SELECT id FROM sessions UNION ALL SELECT -id FROM sessions)",
+      channel,
+    );
+    if (this.#deleteSlice(channel)) this.#run("INSERT OR IGNORE INTO trash VALUES (?)", channel);
+  }
+
+  /** Whether there is something to `sweep`. */
+  isUntidy(now: number): boolean {
+    return this.#get(
+      "SELECT 1 FROM channels WHERE expires <= ? UNION ALL SELECT 1 FROM trash LIMIT 1",
+      now,
+    ) !== undefined;
+  }
+
+  /** Deletes channels whose lease is over, and some of what deleted channels had; whether there is more. */
+  sweep(now: number): boolean {
+    const over = this.#get<{ id: number }>("SELECT id FROM channels WHERE expires <= ?", now);
+    if (over !== undefined) this.delete(over.id);
+    const trash = this.#get<{ channel: number }>("SELECT channel FROM trash LIMIT 1");
+    if (trash !== undefined && !this.#deleteSlice(trash.channel)) {
+      this.#run("DELETE FROM trash WHERE channel = ?", trash.channel);
+    }
+    return this.isUntidy(now);
+  }
+
+  /** Whether there may be more. */
+  #deleteSlice(channel: number): boolean {
+    const { changes } = this.#run(
+      "DELETE FROM messages WHERE id IN " +
+        "(SELECT id FROM messages WHERE holder = 0 AND channel = ? LIMIT ?)",
+      channel,
+      slice,
+    );
+    return changes === slice;
+  }
+
+  // Messages
+
+  /** Puts messages at the end, the first ones into the hands of who waits. */
+  put(channel: number, messages: readonly Message[]): void {
+    let free = 0;
+    let waits = true;
+    for (const { body, contentType, id, attempts, reason } of messages) {
+      const session: number | undefined = waits ? this.#nextWaiter(channel) : undefined;
+      waits = session !== undefined;
+      if (session === undefined) free++;
+      else this.woken.add(session);
+      this.#run(
+        "INSERT INTO messages (channel, holder, attempts, message_id, content_type, reason, body) " +
+          "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        channel,
+        session === undefined ? 0 : -session,
+        attempts ?? 0,
+        id ?? null,
+        contentType,
+        reason ?? null,
+        body,
+      );
+    }
+    this.#deepen(channel, free);
+  }
+
+  /** Takes the oldest messages that wait, in their order. */
+  take(channel: number, limit: number, isTry: boolean): Row[] {
+    const rows = this.#all<Row>(
+      "UPDATE messages SET holder = ?, attempts = attempts + ? WHERE id IN " +
+        `(SELECT id FROM messages WHERE holder = 0 AND channel = ? ORDER BY id LIMIT ?) RETURNING ${columns}`,
+      this.#session,
+      isTry ? 1 : 0,
+      channel,
+      limit,
+    );
+    this.#deepen(channel, -rows.length);
+    return rows.sort((a, b) => a.id - b.id);
+  }
+
+  /** What others have given this session, in its order. */
+  given(): Row[] {
+    return this.#all<Row>(
+      `SELECT ${columns} FROM messages WHERE holder = ? ORDER BY channel, id`,
+      -this.#session,
+    );
+  }
+
+  /** Says that a message is being tried. */
+  keep(id: number, attempts: number): void {
+    this.#run(
+      "UPDATE messages SET holder = abs(holder), attempts = ? WHERE id = ? AND abs(holder) = ?",
+      attempts,
+      id,
+      this.#session,
+    );
+  }
+
+  accept(ids: readonly number[]): void {
+    if (ids.length === 1) {
+      this.#run("DELETE FROM messages WHERE id = ? AND abs(holder) = ?", ids[0]!, this.#session);
+    } else {
+      this.#run(
+        "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?)) AND abs(holder) = ?",
+        JSON.stringify(ids),
+        this.#session,
+      );
+    }
+  }
+
+  /** Gives a message back to its old place; `serve` must follow. */
+  release(channel: number, id: number, attempts: number, redelivered: boolean): void {
+    const { changes } = this.#run(
+      "UPDATE messages SET holder = 0, attempts = ?, redelivered = redelivered | ? " +
+        "WHERE id = ? AND abs(holder) = ?",
+      attempts,
+      redelivered ? 1 : 0,
+      id,
+      this.#session,
+    );
+    if (changes !== 0) this.#deepen(channel, 1);
+  }
+
+  // Waiters
+
+  wait(channel: number): void {
+    this.#run("INSERT INTO waiters (channel, session) VALUES (?, ?)", channel, this.#session);
+  }
+
+  waitNoMore(channel: number): void {
+    this.#run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, this.#session);
+  }
+
+  /** Gives the messages that wait to the sessions that do, one each, first come, first served. */
+  serve(channel: number): void {
+    for (;;) {
+      const next = this.#get<{ id: number }>(
+        "SELECT id FROM messages WHERE holder = 0 AND channel = ? ORDER BY id LIMIT 1",
+        channel,
+      );
+      const session = next && this.#nextWaiter(channel);
+      if (session === undefined) return;
+      this.#run("UPDATE messages SET holder = ? WHERE id = ?", -session, next!.id);
+      this.#deepen(channel, -1);
+      this.woken.add(session);
+    }
+  }
+
+  #nextWaiter(channel: number): number | undefined {
+    return this.#get<{ session: number }>(
+      "DELETE FROM waiters WHERE id = " +
+        "(SELECT id FROM waiters WHERE channel = ? ORDER BY id LIMIT 1) RETURNING session",
+      channel,
+    )?.session;
+  }
+
+  #deepen(channel: number, by: number): void {
+    if (by !== 0) this.#run("UPDATE channels SET depth = depth + ? WHERE id = ?", by, channel);
+  }
+
+  // Announcements
+
+  announce(channel: number, event: Uint8Array): void {
+    this.#post(channel, event);
+  }
+
+  #post(channel: number, event: Uint8Array | null): void {
+    const others = this.#all<{ session: number }>(
+      "SELECT session FROM links WHERE channel = ? AND session <> ?",
+      channel,
+      this.#session,
+    );
+    for (const { session } of others) {
+      this.#run(
+        "INSERT INTO mail (session, channel, event) VALUES (?, ?, ?)",
+        session,
+        channel,
+        event,
+      );
+      this.woken.add(session);
+    }
+  }
+
+  mail(after: number): Letter[] {
+    return this.#all<Letter>(
+      "SELECT id, channel, event FROM mail WHERE session = ? AND id > ? ORDER BY id",
+      this.#session,
+      after,
+    );
+  }
+
+  discard(upTo: number): void {
+    this.#run("DELETE FROM mail WHERE session = ? AND id <= ?", this.#session, upTo);
+  }
+
+  // Statements
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#prepared.get(sql);
+    if (statement === undefined) this.#prepared.set(sql, statement = this.#db.prepare(sql));
+    return statement;
+  }
+
+  #run(sql: string, ...values: Value[]): { readonly changes: number | bigint } {
+    return this.#statement(sql).run(...values);
+  }
+
+  #get<T>(sql: string, ...values: Value[]): T | undefined {
+    return this.#statement(sql).get(...values) as T | undefined;
+  }
+
+  #all<T>(sql: string, ...values: Value[]): T[] {
+    return this.#statement(sql).all(...values) as T[];
+  }
+
+  #lastId(): number {
+    return this.#get<{ id: number }>("SELECT last_insert_rowid() AS id")!.id;
+  }
+}
+
+type Value = string | number | Uint8Array | null;

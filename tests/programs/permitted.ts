@@ -1,0 +1,15 @@
+// Puts and gets on the connection of its argument, and says what became of it.
+import { Channel } from "../../mod.ts";
+import process from "node:process";
+import { send } from "../support/child_side.ts";
+
+const connection = process.argv[2]!;
+try {
+  const channel = new Channel<string>({ name: "permitted", connection });
+  const waiting = channel.get();
+  await new Channel<string>({ name: "permitted", connection }).put("a value");
+  send({ got: await waiting });
+  await channel.delete();
+} catch (error) {
+  send({ error: (error as Error).name, message: (error as Error).message });
+}

@@ -1,0 +1,355 @@
+// What may befall a file of channels, and who uses it.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { DatabaseSync } from "node:sqlite";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelConnectionError,
+  ChannelTimeoutError,
+  Connection,
+} from "../mod.ts";
+import { loadSqlite } from "../src/transports/sqlite/database.ts";
+import { isPresent, Presence } from "../src/transports/sqlite/presence.ts";
+import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
+import type { Loan } from "../src/transport.ts";
+import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
+import { type Child, startChild } from "./support/child.ts";
+import { checkFile, count, query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
+
+const directory = sqliteDirectory();
+
+function run(program: string, ...args: string[]): Child {
+  return startChild(new URL(`programs/${program}.ts`, import.meta.url), { args });
+}
+
+/** For how many milliseconds the event loop stood still at most. */
+async function latenessDuring(act: () => Promise<unknown>): Promise<number> {
+  let [late, last] = [0, performance.now()];
+  const watch = setInterval(() => {
+    late = Math.max(late, performance.now() - last - 1);
+    last = performance.now();
+  }, 1);
+  await act();
+  clearInterval(watch);
+  return late;
+}
+
+Deno.test("sqlite: while another process keeps the file locked the event loop goes on, and all is done then", async () => {
+  await withFile(directory, async (channel, path) => {
+    await channel.put("warm");
+    await channel.get();
+    const times: number[] = [];
+    // A lock that blocks does so each time; a busy machine does not.
+    for (let i = 0; i < 4 && !times.some((ms) => ms < 50); i++) {
+      await using locker = run("crash_locker", path, "500");
+      assert.equal(await locker.next(), "locked");
+      times.push(
+        await latenessDuring(async () => {
+          const got = getAll(channel, 50);
+          await Promise.all(numbers(50).map((n) => channel.put(n)));
+          assert.deepEqual(await got, numbers(50));
+        }),
+      );
+      assert.equal(await locker.next(), "unlocked");
+    }
+    assert.ok(Math.min(...times) < 50, `it stood still for ${times} ms`);
+  });
+});
+
+Deno.test("sqlite: a file that stays locked is told, and nothing is lost when it is free again", async () => {
+  await withFile(directory, async (channel, file) => {
+    await channel.put("before");
+    const other = new DatabaseSync(file);
+    other.exec("BEGIN IMMEDIATE");
+    const late = rejection(channel.get({ timeout: 400 }), ChannelConnectionError);
+    const error = await rejection(channel.put("unsent"), ChannelConnectionError);
+    assert.match(error.message, /locked/);
+    assert.equal(error.value, "unsent");
+    assert.ok(error.transient);
+    await late;
+    other.exec("COMMIT");
+    other.close();
+    assert.equal(await channel.get({ timeout: 1000 }), "before");
+    await channel.put("after");
+    assert.equal(await channel.get(), "after");
+  });
+});
+
+Deno.test("sqlite: a session is dead only where its lock is free, or gone", async () => {
+  const sqlite = await loadSqlite();
+  const file = join(directory, "a.lock");
+  assert.equal(isPresent(sqlite, file), false);
+  const presence = new Presence(sqlite, file);
+  assert.equal(isPresent(sqlite, file), true);
+  assert.equal(isPresent(sqlite, file), true); // looking has not unlocked it
+  presence.end();
+  assert.equal(isPresent(sqlite, file), false);
+  writeFileSync(file, "");
+  assert.equal(isPresent(sqlite, file), false);
+  assert.equal(isPresent(sqlite, directory), true); // nobody can tell
+});
+
+Deno.test("sqlite: who removes the file deletes its channels, and the next handle makes it anew", async () => {
+  await withFile(directory, async (channel, file, connection) => {
+    await channel.put("gone");
+    const other = new Channel({ name: "y", connection });
+    const refused = rejection(other.get(), ChannelClosedError, { reason: "delete" });
+    await other.depth();
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(file + suffix);
+    await soon(refused, 2000);
+    assert.ok(channel.closed);
+    const again = new Channel({ name: "x", connection });
+    await again.put("new");
+    assert.equal(await again.get(), "new");
+    await again.close();
+  });
+});
+
+Deno.test("sqlite: a process that is killed in a transaction has written nothing, and keeps nothing locked", async () => {
+  await withFile(directory, async (channel, path) => {
+    await Promise.all(numbers(200).map((n) => channel.put(n)));
+    await using locker = run("crash_locker", path);
+    assert.equal(await locker.next(), "locked");
+    const put = channel.put(200);
+    await pause(50);
+    locker.kill();
+    await soon(put, 1000);
+    checkFile(path);
+    assert.deepEqual(await getAll(channel, 201), numbers(201));
+  });
+});
+
+Deno.test("sqlite: a process that is stopped for seconds keeps what it holds, and goes on", async () => {
+  await withFile(directory, async (channel, _, connection) => {
+    await channel.put(7);
+    await using child = run("leaver", connection, "x", "accept", "100");
+    assert.deepEqual(await child.next(), [7, 1]);
+    child.kill("SIGSTOP");
+    await rejection(channel.get({ timeout: 2500 }), ChannelTimeoutError);
+    child.kill("SIGCONT");
+    assert.equal(await child.next(), "accepted");
+    assert.equal((await child.exited).code, 0, child.stderr);
+    assert.equal(await channel.depth(), 0);
+  });
+});
+
+Deno.test("sqlite: many processes may make one file at the same moment", async () => {
+  const path = join(directory, "at once.db");
+  const channel = new Channel<number>({ name: "x", connection: `sqlite:${path}` });
+  const children = numbers(12).map((n) =>
+    run("crash_producer", `sqlite:${path}`, "x", join(directory, `log ${n}`), String(n * 1e6))
+  );
+  try {
+    const seen = new Set<number>();
+    const deadline = performance.now() + 30_000;
+    while (seen.size < children.length && performance.now() < deadline) {
+      seen.add(Math.floor(await channel.get({ timeout: 20_000 }) / 1e6));
+    }
+    assert.equal(seen.size, children.length, children.map(({ stderr }) => stderr).join("\n"));
+    assert.equal(count(path, "sessions"), children.length + 1);
+  } finally {
+    for (const child of children) await child[Symbol.asyncDispose]();
+  }
+  await until(() => count(path, "sessions") === 1, 2000); // all were killed at once
+  checkFile(path);
+  await channel.delete();
+  await pause(60);
+});
+
+Deno.test("sqlite: a transaction that fails keeps nobody from what was given meanwhile", async () => {
+  const uri = `sqlite:${join(directory, "fails.db")}`;
+  const [mine, other] = [new SqliteTransport(uri), new SqliteTransport(uri)];
+  const options = {
+    retryTimeout: 1000,
+    signal: new AbortController().signal,
+    observer: { announced() {}, gone() {} },
+  };
+  const getting = await mine.open("x", { ...options, create: true });
+  const putting = await other.open("x", { ...options, create: true });
+  for (const _ of numbers(30)) {
+    const got = new Promise<Loan>((resolve, reject) => {
+      getting.take({ counted: false, deliver: resolve, reject });
+    });
+    await getting.depth(); // it is among the waiters
+    await new Promise<void>((resolve, reject) => {
+      const message = { body: new Uint8Array(1), contentType: "" };
+      putting.put({ message, settled: false, taken: resolve, reject });
+    });
+    await assert.rejects(mine.open("none", { ...options, create: false }), ChannelClosedError);
+    (await soon(got, 1000)).accept();
+  }
+  await Promise.all([getting.close(), putting.close()]);
+  mine.rest();
+  other.rest();
+  await pause(60);
+});
+
+Deno.test("sqlite: the news that channels are gone do not stay in the file", async () => {
+  await withFile(directory, async (channel, path, uri) => {
+    await channel.depth();
+    for (const n of numbers(3)) {
+      const name = `gone ${n}`;
+      const told = new Channel({ name, connection: uri });
+      const refused = rejection(told.get(), ChannelClosedError);
+      await told.depth();
+      await new Channel({ name, connection: new Connection(uri) }).delete();
+      await refused;
+    }
+    await until(() => count(path, "mail") === 0, 1000);
+  });
+});
+
+Deno.test({
+  name: "sqlite: who rings for many that come and go keeps none of their files open",
+  ignore: process.platform !== "linux",
+  fn: async () => {
+    await withFile(directory, async (channel, path, uri) => {
+      await channel.depth();
+      for (const n of numbers(5)) {
+        const guest = new Channel({ name: "x", connection: new Connection(uri) });
+        const got = guest.get();
+        await until(() => count(path, "waiters") === 1);
+        await channel.put(n);
+        assert.equal(await got, n);
+        await guest.close();
+      }
+      const open = () =>
+        readdirSync("/proc/self/fd").map((fd) => {
+          try {
+            return readlinkSync(`/proc/self/fd/${fd}`);
+          } catch {
+            return ""; // the one of the directory
+          }
+        }).filter((file) => file.startsWith(path) && file.includes(".bell")).length;
+      await until(() => open() <= 1, 3000); // its own, where the runtime watches by one
+    });
+  },
+});
+
+Deno.test("sqlite: a session whose lock is removed ends, and what it held is there for others", async () => {
+  await withFile(directory, async (channel, path, uri) => {
+    await channel.put("held");
+    const victim = new Channel({ name: "x", connection: new Connection(uri) });
+    const held = await victim.receive();
+    const ids = () => query<{ token: string }>(path, "SELECT token FROM sessions ORDER BY id");
+    const [, { token }] = ids() as [{ token: string }, { token: string }];
+    rmSync(`${path}-${token}.lock`);
+    assert.equal(await channel.get({ timeout: 3000 }), "held");
+    await rejection(soon(victim.get({ timeout: 3000 }), 4000), ChannelClosedError);
+    held.accept();
+    const again = new Channel({ name: "x", connection: uri });
+    await again.put("new");
+    assert.equal(await again.get(), "new");
+    await again.close();
+  });
+});
+
+Deno.test("sqlite: what a link held that could not be closed, as the file was locked, is there again", async () => {
+  await withFile(directory, async (channel, path, uri) => {
+    await channel.depth(); // its session stays
+    const closing = new Channel({ name: "y", connection: uri, retryTimeout: 1000 });
+    await closing.put("held");
+    await closing.receive();
+    await until(() => count(path, "messages WHERE holder > 0") === 1);
+    await using locker = run("crash_locker", path, "1500");
+    assert.equal(await locker.next(), "locked");
+    await closing.close();
+    assert.equal(await locker.next(), "unlocked");
+    const other = new Channel({ name: "y", connection: new Connection(uri) });
+    assert.equal(await other.get({ timeout: 2000 }), "held");
+    await other.close();
+  });
+});
+
+Deno.test("sqlite: the files of processes that were killed as they began are removed, and no others", async () => {
+  await withFile(directory, async (_, path, uri) => {
+    const token = (n: number) => String(n).repeat(12);
+    const alive = new Presence(await loadSqlite(), `${path}-${token(1)}.lock`);
+    const left = [`${token(2)}.lock`, `${token(2)}.bell`, token(3)];
+    const others = [`${token(1)}.bell`, `${token(4)}.copy`, "backup"];
+    for (const name of [...left, ...others]) writeFileSync(`${path}-${name}`, "");
+    const begun = `${token(5)}.lock`;
+    const long = Date.now() / 1000 - 60;
+    for (const name of [...left, ...others, `${token(1)}.lock`]) {
+      utimesSync(`${path}-${name}`, long, long);
+    }
+    writeFileSync(`${path}-${begun}`, "");
+    const channel = new Channel({ name: "y", connection: new Connection(uri) });
+    await channel.depth();
+    for (const name of left) assert.equal(existsSync(`${path}-${name}`), false, name);
+    for (const name of [...others, begun, `${token(1)}.lock`]) {
+      assert.ok(existsSync(`${path}-${name}`), name);
+    }
+    alive.end();
+    await channel.close();
+  });
+});
+
+/** Makes a file system of two megabytes; whether this process may. */
+function mountSmall(place: string): boolean {
+  mkdirSync(place);
+  return spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", place]).status === 0;
+}
+
+Deno.test({
+  name: "sqlite: a full disk refuses values and loses none, and goes on when there is space",
+  ignore: process.platform !== "linux" || process.getuid?.() !== 0,
+  fn: async () => {
+    const place = join(directory, "small");
+    if (!mountSmall(place)) return; // root of a container, mostly
+    try {
+      await withFile(place, async (channel) => {
+        const body = "x".repeat(50_000);
+        let put = 0;
+        let error: unknown;
+        while (error === undefined) {
+          await channel.put(body).then(() => put++, (cause) => error = cause);
+        }
+        assert.ok(error instanceof ChannelConnectionError, String(error));
+        assert.match(error.message, /full|disk I\/O/);
+        assert.ok(put > 5, `only ${put}`);
+        spawnSync("mount", ["-o", "remount,size=20m", place]);
+        await channel.put(body);
+        assert.equal((await getAll(channel, put + 1)).length, put + 1);
+        assert.equal(await channel.depth(), 0);
+      });
+    } finally {
+      spawnSync("umount", ["-l", place]);
+    }
+  },
+});
+
+Deno.test("sqlite: after a great burst the file is used again, and its log stays small", async () => {
+  const total = Number(process.env.BURST ?? 40_000);
+  await withFile(directory, async (channel, path) => {
+    const sizes: number[] = [];
+    let log = 0;
+    const watch = setInterval(() => {
+      log = Math.max(log, statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0);
+    }, 20);
+    for (const _ of numbers(3)) {
+      for (let n = 0; n < total; n += 1000) {
+        await Promise.all(numbers(1000).map((i) => channel.put(n + i)));
+      }
+      for (let n = 0; n < total; n += 1000) await getAll(channel, 1000, 10_000);
+      sizes.push(statSync(path).size);
+    }
+    clearInterval(watch);
+    assert.ok(sizes[2]! <= sizes[0]! * 1.2, `${sizes} bytes`);
+    assert.ok(log < 16_000_000, `a log of ${log} bytes`);
+    if (process.env.BURST) process.stdout.write(`files of ${sizes} bytes, a log of ${log}\n`);
+  });
+});

@@ -1,0 +1,201 @@
+// The file: where it is, who may read it, what it is not.
+import assert from "node:assert/strict";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { DatabaseSync } from "node:sqlite";
+import { Channel, ChannelConfigError } from "../mod.ts";
+import { loadSqlite, openDatabase } from "../src/transports/sqlite/database.ts";
+import { migrations } from "../src/transports/sqlite/schema.ts";
+import { parseSqliteUri } from "../src/transports/sqlite/uri.ts";
+import { numbers, pause, rejection } from "./conformance/scene.ts";
+import { sqliteDirectory, withFile } from "./support/sqlite_file.ts";
+
+const directory = sqliteDirectory();
+
+Deno.test("sqlite: a URI names an absolute or relative path, and what may be in one", () => {
+  const cases: [string, string, string?][] = [
+    ["sqlite:/tmp/a.db", "/tmp/a.db"],
+    ["SQLite:///tmp/a.db", "/tmp/a.db"],
+    ["sqlite:/tmp/x/../a.db", "/tmp/a.db"],
+    ["sqlite:a.db", join(process.cwd(), "a.db")],
+    ["sqlite:./a.db", join(process.cwd(), "a.db")],
+    ["sqlite:~/a.db", join(homedir(), "a.db")],
+    ["sqlite:/tmp/a%20b%25.db", "/tmp/a b%.db", "sqlite:/tmp/a%20b%25.db"],
+    ["sqlite:/tmp/a b.db", "/tmp/a b.db", "sqlite:/tmp/a%20b.db"],
+    ["sqlite:/tmp/a.db?synchronous=FULL", "/tmp/a.db", "sqlite:/tmp/a.db"],
+  ];
+  for (const [uri, path, address = `sqlite:${path}`] of cases) {
+    const parsed = parseSqliteUri(uri);
+    assert.deepEqual([parsed.path, parsed.address], [path, address]);
+    assert.equal(parsed.isFull, uri.includes("FULL"));
+    assert.equal(parseSqliteUri(parsed.address).path, path);
+  }
+  for (
+    const uri of [
+      "sqlite::memory:",
+      "sqlite://host/a.db",
+      "sqlite:/tmp/",
+      "sqlite:/tmp/%zz",
+      "sqlite:/tmp/%00",
+      "sqlite:/tmp/a.db#x",
+      "sqlite:/tmp/a.db?sync=full",
+      "sqlite:/tmp/a.db?synchronous=off",
+    ]
+  ) {
+    assert.throws(() => new Channel({ connection: uri }), (error) => {
+      assert.ok(error instanceof ChannelConfigError, String(error));
+      return error.message.includes(uri) && /[^.]$/.test(error.message);
+    });
+  }
+});
+
+Deno.test("sqlite: alone it is a place of the user's, whose directory is made", async () => {
+  const before = process.env.XDG_STATE_HOME;
+  try {
+    process.env.XDG_STATE_HOME = join(directory, "state");
+    const { path, isDefault, address } = parseSqliteUri("sqlite:");
+    assert.ok(isDefault);
+    if (process.platform === "linux") {
+      assert.equal(path, join(directory, "state", "channelts", "channels.db"));
+    }
+    const channel = new Channel<string>({ name: "x", connection: "sqlite:" });
+    await channel.put("kept");
+    assert.equal(statSync(join(path, "..")).mode & 0o777, 0o700);
+    const same = new Channel<string>({ name: "x", connection: address });
+    assert.equal(await same.get(), "kept");
+    await channel.delete();
+    await same.close();
+    await pause(40);
+  } finally {
+    if (before === undefined) delete process.env.XDG_STATE_HOME;
+    else process.env.XDG_STATE_HOME = before;
+  }
+});
+
+Deno.test("sqlite: nobody else may read the files, and those of one process go with it", async () => {
+  await withFile(directory, async (channel, file) => {
+    await channel.put("secret");
+    const mine = readdirSync(directory).filter((name) => join(directory, name).startsWith(file));
+    assert.equal(mine.length, 5, mine.join(" ")); // the database, -wal, -shm, a lock, a bell
+    for (const name of mine) assert.equal(statSync(join(directory, name)).mode & 0o777, 0o600);
+    await channel.close();
+    await pause(50);
+    const left = readdirSync(directory).filter((name) => join(directory, name).startsWith(file));
+    assert.deepEqual(left, [file.slice(directory.length + 1)]);
+  });
+});
+
+Deno.test("sqlite: a missing directory is told, and not made", async () => {
+  const missing = join(directory, "missing");
+  const channel = new Channel({ connection: `sqlite:${missing}/a.db` });
+  const error = await rejection(channel.put(1), ChannelConfigError);
+  assert.ok(error.message.includes(missing));
+  assert.equal(existsSync(missing), false);
+});
+
+const others: [string, (file: string) => void, RegExp][] = [
+  ["a text", (file) => writeFileSync(file, "no database at all\n".repeat(500)), /corrupt, or no/],
+  ["a database of another program", (file) => {
+    const db = new DatabaseSync(file);
+    db.exec("CREATE TABLE recipes (name TEXT); INSERT INTO recipes VALUES ('soup')");
+    db.close();
+  }, /another program/],
+  ["a database of another program in WAL mode", (file) => {
+    const db = new DatabaseSync(file);
+    db.exec("PRAGMA journal_mode = WAL; CREATE TABLE recipes (name TEXT)");
+    db.close();
+  }, /another program/],
+  ["a newer file", (file) => {
+    const db = new DatabaseSync(file);
+    db.exec(`PRAGMA application_id = ${0x43685453}; PRAGMA user_version = 99; CREATE TABLE t (a)`);
+    db.close();
+  }, /newer ChannelTS.* 99,.*update/],
+  ["a file that was cut", (file) => {
+    const db = new DatabaseSync(file);
+    for (const step of migrations) db.exec(step);
+    db.exec(`PRAGMA application_id = ${0x43685453}; PRAGMA user_version = ${migrations.length}`);
+    db.close();
+    writeFileSync(file, readFileSync(file).subarray(0, 6000));
+  }, /corrupt/],
+  ["a file with noise in its head", (file) => {
+    const db = new DatabaseSync(file);
+    db.exec("CREATE TABLE t (a)");
+    db.close();
+    writeFileSync(file, readFileSync(file).map((byte, i) => i < 100 ? byte : (i * 31) & 255));
+  }, /corrupt/],
+];
+for (const [title, make, expected] of others) {
+  Deno.test(`sqlite: ${title} is refused with a clear error, and left as it is`, async () => {
+    const file = join(directory, `${crypto.randomUUID()}.db`);
+    make(file);
+    chmodSync(file, 0o644);
+    const before = readFileSync(file);
+    const channel = new Channel({ connection: `sqlite:${file}` });
+    for (const action of [() => channel.put(1), () => channel.get()]) {
+      const error = await rejection(action(), ChannelConfigError);
+      assert.match(error.message, expected);
+      assert.ok(error.message.includes(file), error.message);
+    }
+    await channel.close();
+    assert.ok(before.equals(readFileSync(file)), "it was changed");
+    assert.equal(statSync(file).mode & 0o777, 0o644);
+    const beside = readdirSync(directory).filter((name) => join(directory, name).startsWith(file));
+    assert.equal(beside.length, 1, beside.join(" "));
+  });
+}
+
+Deno.test("sqlite: an empty file is used", async () => {
+  await withFile(directory, async (channel, file) => {
+    writeFileSync(file, "");
+    await channel.put(1);
+    assert.equal(await channel.get(), 1);
+  });
+});
+
+Deno.test("sqlite: a file of an older schema is brought to the newer one, and keeps its values", async () => {
+  await withFile(directory, async (channel, file) => {
+    await channel.put("kept");
+    await channel.close();
+    await pause(40);
+    const steps = [...migrations, "ALTER TABLE messages ADD COLUMN colour TEXT DEFAULT 'red'"];
+    const options = { path: file, isDefault: false, isFull: false };
+    const db = await openDatabase(await loadSqlite(), options, 1000, steps);
+    assert.equal(db.prepare("SELECT colour FROM messages").get()!.colour, "red");
+    db.close();
+    const channelAgain = new Channel({ connection: `sqlite:${file}`, name: "x" });
+    await rejection(channelAgain.get(), ChannelConfigError); // it is newer now
+  });
+});
+
+Deno.test("sqlite: synchronous=full is what the file is written with", async () => {
+  const file = join(directory, "full.db");
+  for (const [isFull, level] of [[true, 2], [false, 1]] as const) {
+    const db = await openDatabase(
+      await loadSqlite(),
+      { path: file, isDefault: false, isFull },
+      1000,
+    );
+    assert.equal(db.prepare("PRAGMA synchronous").get()!.synchronous, level);
+    assert.equal(db.prepare("PRAGMA journal_mode").get()!.journal_mode, "wal");
+    db.close();
+  }
+});
+
+Deno.test("sqlite: the space of a burst is used again", async () => {
+  await withFile(directory, async (channel, file) => {
+    const burst = async () => {
+      const body = "x".repeat(10_000);
+      for (let i = 0; i < 4; i++) {
+        await Promise.all(numbers(150).map(() => channel.put(body)));
+      }
+      for (let i = 0; i < 600; i++) await channel.get();
+    };
+    const size = () => statSync(file).size + statSync(`${file}-wal`).size;
+    await burst();
+    const first = size();
+    for (let i = 0; i < 3; i++) await burst();
+    assert.ok(size() < first * 1.5 + 5_000_000, `${first} bytes, then ${size()}`);
+  });
+});

@@ -1,0 +1,208 @@
+// One file, several processes, on several runtimes.
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { Channel } from "../mod.ts";
+import { numbers, pause, soon, until } from "./conformance/scene.ts";
+import { type Child, type ChildOptions, startChild } from "./support/child.ts";
+import { findRuntime } from "./support/runtimes.ts";
+import { checkFile, count, sqliteDirectory } from "./support/sqlite_file.ts";
+
+const directory = sqliteDirectory();
+const path = join(directory, "channels.db");
+const connection = `sqlite:${path}`;
+
+function run(program: string, args: string[], options: ChildOptions = {}): Child {
+  return startChild(new URL(`programs/${program}.ts`, import.meta.url), { args, ...options });
+}
+
+async function withChannel<T>(use: (channel: Channel<T>, name: string) => Promise<void>) {
+  const name = crypto.randomUUID();
+  const channel = new Channel<T>({ name, connection });
+  try {
+    await channel.depth();
+    await use(channel, name);
+    checkFile(path);
+  } finally {
+    await channel.close();
+    await new Channel({ name, connection }).delete();
+    await pause(60); // it rests
+  }
+}
+
+async function endsInOrder(child: Child): Promise<void> {
+  const exit = await soon(child.exited, 3000);
+  assert.deepEqual(exit, { code: 0, signal: null }, child.stderr);
+  assert.doesNotMatch(child.stderr, /error/i);
+}
+
+Deno.test("sqlite: a producer and consumers on three runtimes share a file, and one closeAll ends them", async () => {
+  const runtimes = await Promise.all((["deno", "bun", "node"] as const).map(findRuntime));
+  await withChannel<number>(async (channel, name) => {
+    const each = 600;
+    await using go = new Channel<true>({ connection });
+    await go.depth();
+    const producers = runtimes.map((runtime, i) =>
+      run("producer", [connection, name, go.name, String(i * each), String(each)], { runtime })
+    );
+    const consumers = runtimes.map((runtime) => run("consumer", [connection, name], { runtime }));
+    try {
+      for (const producer of producers) assert.equal(await producer.next(), "ready");
+      await until(() => count(path, "waiters") >= 3, 10_000);
+      for (const _ of producers) await go.put(true);
+      const shares = consumers.map((): number[] => []);
+      const collected = consumers.map(async (consumer, i) => {
+        for await (const value of consumer.lines) shares[i]!.push(value as number);
+      });
+      await until(() => shares.flat().length >= 3 * each, 20_000);
+      for (const producer of producers) assert.equal(await producer.next(), "done");
+      await channel.closeAll();
+      for (const producer of producers) {
+        assert.deepEqual(await producer.next(), { reason: "closeAll" });
+      }
+      for (const child of [...producers, ...consumers]) await endsInOrder(child);
+      await Promise.all(collected);
+      assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(3 * each));
+      for (const share of shares) {
+        for (const i of numbers(3)) { // each producer's are in order
+          const mine = share.filter((n) => Math.floor(n / each) === i);
+          assert.deepEqual(mine, mine.toSorted((a, b) => a - b));
+        }
+      }
+    } finally {
+      for (const child of [...producers, ...consumers]) await child[Symbol.asyncDispose]();
+    }
+  });
+});
+
+const ways: [way: string, within: number][] = [["exit", 150], ["throw", 1500], ["kill", 1500]];
+for (const [way, within] of ways) {
+  Deno.test(`sqlite: what a process held that ends by ${way} is there within ${within} ms`, async () => {
+    await withChannel<number>(async (channel, name) => {
+      await using child = run("leaver", [connection, name, way]);
+      await until(() => count(path, "waiters") === 1, 10_000);
+      await channel.put(7);
+      const waiting = channel.receive();
+      assert.deepEqual(await child.next(), [7, 1]);
+      const exited = child.exited.then(() => performance.now());
+      const delivery = await soon(waiting, 5000);
+      const took = performance.now() - await exited;
+      assert.ok(took < within, `it took ${took} ms`);
+      assert.deepEqual([delivery.value, delivery.redelivered], [7, true]);
+      assert.ok(delivery.attempts === 2, `attempts: ${delivery.attempts}`);
+      delivery.accept();
+      await until(() => count(path, "sessions") === 1);
+    });
+  });
+}
+
+Deno.test("sqlite: a process that computes for seconds keeps what it holds", async () => {
+  await withChannel<number>(async (channel, name) => {
+    await channel.put(7);
+    await using child = run("leaver", [connection, name, "accept", "3000"]);
+    assert.deepEqual(await child.next(), [7, 1]);
+    await assert.rejects(channel.get({ timeout: 2500 }), { name: "ChannelTimeoutError" });
+    assert.equal(await child.next(), "accepted");
+    await endsInOrder(child);
+    assert.equal(count(path, "messages"), 0);
+  });
+});
+
+Deno.test("sqlite: a value that was given to a waiting process as it was killed goes to another", async () => {
+  await withChannel<string>(async (channel, name) => {
+    await using frozen = run("getter", [connection, name]);
+    await until(() => count(path, "waiters") === 1, 10_000);
+    frozen.kill("SIGSTOP");
+    await channel.put("for whoever lives");
+    frozen.kill("SIGKILL");
+    const start = performance.now();
+    assert.equal(await channel.get({ timeout: 5000 }), "for whoever lives");
+    assert.ok(performance.now() - start < 2000);
+  });
+});
+
+Deno.test("sqlite: values survive that nobody is attached, and who is opens the file of killed ones", async () => {
+  await withChannel<number>(async (channel, name) => {
+    await channel.put(7);
+    {
+      await using child = run("holder", [connection, name]);
+      assert.deepEqual(await child.next(), { value: 7, attempts: 1, redelivered: false });
+      await channel.close();
+      await pause(60);
+    }
+    const again = new Channel<number>({ name, connection });
+    assert.equal(await again.get({ timeout: 0 }), 7);
+    await again.close();
+  });
+});
+
+for (
+  const [act, told] of Object.entries({
+    "put": {},
+    "put without await": {},
+    "get of its own put": { result: "to itself" },
+    "timed-out get": { result: "ChannelTimeoutError" },
+    "get at once": { result: "ChannelTimeoutError" },
+    "iteration": {},
+    "attach": { result: 0 },
+  })
+) {
+  Deno.test(`sqlite: a process ends by itself after its last operation: ${act}`, async () => {
+    await withChannel<string>(async (channel, name) => {
+      await using child = run("last", [act, connection, name]);
+      assert.deepEqual(await child.next(), told);
+      await endsInOrder(child);
+      if (act.startsWith("put")) assert.equal(await channel.get({ timeout: 0 }), "the last put");
+      await until(() => count(path, "messages") === 0);
+      assert.equal(count(path, "sessions"), 1);
+    });
+  });
+}
+
+Deno.test("sqlite: an idle handle that is woken by others keeps no process alive", async () => {
+  await withChannel<string>(async (_, name) => {
+    await using child = run("idle", [connection, "300"]);
+    assert.equal(await child.next(), "attached");
+    const idle = new Channel({ name: "idle", connection });
+    await idle.closeAll();
+    assert.equal(await child.next(), "nothing to do");
+    await endsInOrder(child);
+    await new Channel({ name: "idle", connection }).delete();
+    assert.ok(name);
+  });
+});
+
+Deno.test("sqlite: a killed process leaves no file behind for long", async () => {
+  await withChannel<string>(async (_, name) => {
+    await using child = run("getter", [connection, name]);
+    await until(() => count(path, "waiters") === 1, 10_000);
+    const files = readdirSync(directory).length;
+    child.kill();
+    await until(() => readdirSync(directory).length === files - 2, 2000);
+  });
+});
+
+Deno.test({
+  name: "sqlite: on Deno it needs to read and write its directory, nothing else, and never prompts",
+  ignore: !process.versions.deno,
+  fn: async () => {
+    const inside = `sqlite:${join(directory, "permitted.db")}`;
+    const granted = [`--allow-read=${directory}`, `--allow-write=${directory}`];
+    const attempt = async (runtimeArgs: string[], uri = inside) => {
+      await using child = run("permitted", [uri], { runtimeArgs });
+      const told = await child.next();
+      await child.exited;
+      assert.equal(child.stderr, "");
+      return told as { got?: string; error?: string; message?: string };
+    };
+    assert.deepEqual(await attempt(granted), { got: "a value" });
+    for (const one of granted) {
+      const { error, message } = await attempt([one]);
+      assert.equal(error, "ChannelConfigError");
+      for (const flag of granted) assert.ok(message!.includes(flag), message);
+    }
+    const { error } = await attempt(granted, "sqlite:");
+    assert.equal(error, "ChannelConfigError");
+  },
+});

@@ -1,0 +1,220 @@
+import assert from "node:assert/strict";
+import { existsSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { Channel, ChannelReferenceError, Connection } from "../mod.ts";
+import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
+import { testTransport } from "./conformance.ts";
+import {
+  getAll,
+  numbers,
+  pause,
+  random,
+  rejection,
+  type Setup,
+  soon,
+  type State,
+  suite,
+  until,
+} from "./conformance/scene.ts";
+import { checkFile, count, query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
+
+const directory = sqliteDirectory();
+const path = join(directory, "channels.db");
+const uri = `sqlite:${path}`;
+
+/** Connections of their own on one file; children are told of it by its URI. */
+const connections = [0, 1, 2, 3].map(() =>
+  Object.assign(new Connection(uri), { toString: () => uri })
+);
+
+const options = {
+  retryTimeout: 1000,
+  signal: new AbortController().signal,
+  observer: { announced() {}, gone() {} },
+};
+
+const setup: Setup = {
+  features: { shared: true },
+  connection: (n) => connections[n]!,
+  async raw(name) {
+    const transport = new SqliteTransport(uri);
+    const link = await transport.open(name, { ...options, create: true });
+    return {
+      put: (message) =>
+        new Promise((resolve, reject) => {
+          link.put({ message, settled: false, taken: resolve, reject });
+        }),
+      async get() {
+        const loan = await link.tryTake(false);
+        loan?.accept();
+        return loan?.message;
+      },
+      async [Symbol.asyncDispose]() {
+        await link.close();
+        transport.rest();
+        await pause(35);
+      },
+    };
+  },
+  exists: (name) => Promise.resolve(names().includes(name)),
+  state: () => Promise.resolve(tables()),
+};
+
+/** The channels that there are; one whose lease is over is none. */
+function names(): string[] {
+  if (!existsSync(path)) return [];
+  const sql = `SELECT name FROM channels WHERE expires IS NULL OR expires > ${Date.now()}`;
+  return query<{ name: string }>(path, sql).map(({ name }) => name);
+}
+
+/** What the file holds. */
+function tables(): State {
+  const none = { connections: 0, channels: 0, consumers: 0, queues: [], exchanges: [] };
+  if (!existsSync(path)) return none;
+  checkFile(path);
+  return {
+    connections: count(path, "sessions"),
+    channels: count(path, "links"),
+    consumers: count(path, "waiters"),
+    queues: names(),
+    exchanges: numbers(count(path, "mail") + count(path, "trash")).map(String),
+  };
+}
+
+testTransport("sqlite", setup);
+
+const { test } = suite("sqlite", setup);
+
+Deno.test("sqlite: a channel with many values is deleted at once, its values by and by", async () => {
+  await withFile(directory, async (channel, file, connection) => {
+    const keeper = new Channel({ name: "other", connection });
+    await keeper.depth();
+    await Promise.all(numbers(5000).map((n) => channel.put(n)));
+    await channel.delete();
+    const again = new Channel({ name: "x", connection });
+    assert.equal(await again.depth(), 0);
+    await until(() => count(file, "messages") === 0 && count(file, "trash") === 0);
+    await again.close();
+    await keeper.close();
+  });
+});
+
+Deno.test("sqlite: a channel whose lease is over goes although nobody asks for it", async () => {
+  await withFile(directory, async (channel, file, connection) => {
+    await channel.depth(); // a session that tidies
+    const leased = new Channel({ name: "leased", connection, expires: 100 });
+    await leased.put("forgotten");
+    await leased.close();
+    assert.equal(count(file, "channels"), 2);
+    await until(() => count(file, "channels") === 1 && count(file, "messages") === 0, 3000);
+  });
+});
+
+Deno.test("sqlite: an iteration reads ahead, and accepts what it got", async () => {
+  await withFile(directory, async (channel, file, connection) => {
+    const total = 3000;
+    await Promise.all(numbers(total).map((n) => channel.put(n)));
+    let got = 0;
+    for await (const n of channel) {
+      assert.equal(n, got++);
+      if (n % 100 === 0) await pause(0);
+      if (got === total / 2) break;
+    }
+    const other = new Channel<unknown>({ name: "x", connection: new Connection(connection) });
+    await until(async () => await other.depth() === total / 2, 200);
+    assert.deepEqual(await getAll(other, total / 2), numbers(total / 2, total / 2));
+    await other.depth();
+    assert.equal(count(file, "messages"), 0);
+    await other.close();
+  });
+});
+
+test("what the tables say agrees after anything that may happen", async (scene) => {
+  const name = scene.name();
+  const handles = numbers(3).map((n) => scene.channel<number>(name, n, { maxAttempts: 50 }));
+  const deadline = performance.now() + 1500;
+  const busy = handles.map(async (handle) => {
+    while (performance.now() < deadline) {
+      const timeout = random(3);
+      const nothing = () => undefined;
+      switch (random(5)) {
+        case 0:
+        case 1:
+          await Promise.all(numbers(random(4)).map((n) => handle.put(n)));
+          break;
+        case 2:
+          await handle.get({ timeout }).catch(nothing);
+          break;
+        case 3: {
+          const delivery = await handle.receive({ timeout }).catch(nothing);
+          if (random(2) === 0) delivery?.release();
+          else delivery?.accept();
+          break;
+        }
+        case 4:
+          await Promise.all(numbers(random(4)).map(() => handle.get({ timeout }).catch(nothing)));
+      }
+    }
+  });
+  const watch = setInterval(() => checkFile(path), 50);
+  await Promise.all(busy);
+  clearInterval(watch);
+  await pause(40);
+  checkFile(path);
+  assert.equal(await handles[0]!.depth(), count(path, "messages"));
+});
+
+test("what is released comes before what was read ahead", async (scene) => {
+  const ch = scene.channel<number>();
+  await Promise.all(numbers(400).map((n) => ch.put(n)));
+  for (const n of numbers(200)) {
+    const delivery = await ch.receive();
+    assert.equal(delivery.value, n);
+    if (n % 10 === 0) {
+      delivery.release();
+      assert.equal(await (n % 20 === 0 ? ch.get() : ch.get({ timeout: 0 })), n);
+    } else delivery.accept();
+  }
+  assert.deepEqual(await getAll(ch, 200), numbers(200, 200));
+});
+
+test("a file channel travels through memory, and not through a broker", async (scene) => {
+  const inner = scene.channel<string>();
+  const carrier = scene.own(new Channel<Channel<string>>({ connection: "memory:carrier" }));
+  await carrier.put(inner);
+  const got = scene.own(await carrier.get());
+  await got.put("x");
+  assert.equal(await inner.get({ timeout: 1000 }), "x");
+  const far = scene.own(new Channel<unknown>({ connection: "amqp://127.0.0.1:1" }));
+  const error = await rejection(far.put([inner]), ChannelReferenceError);
+  assert.match(error.message, /one machine only/);
+});
+
+test("a file by another name is the same file, and nobody there takes us for dead", async (scene) => {
+  const link = join(directory, "by another name.db");
+  if (!existsSync(link)) symlinkSync(path, link);
+  const a = scene.channel<string>();
+  const b = scene.own(new Channel<string>({ name: a.name, connection: `sqlite:${link}` }));
+  await Promise.all([a.depth(), b.depth()]);
+  await pause(700); // each has looked for the other
+  assert.equal(count(path, "sessions"), 2);
+  const waiting = b.get();
+  await a.put("x");
+  assert.equal(await soon(waiting, 1000), "x");
+});
+
+test("a value that no row holds is refused", async (scene) => {
+  const transport = new SqliteTransport(uri);
+  const link = await transport.open(scene.name(), { ...options, create: true });
+  const body = { byteLength: 1e9 } as Uint8Array;
+  const message = { body, contentType: "" };
+  await assert.rejects(
+    new Promise<void>((resolve, reject) => {
+      link.put({ message, settled: false, taken: resolve, reject });
+    }),
+    /1000000000 bytes/,
+  );
+  await link.close();
+  transport.rest();
+  await pause(40);
+});

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { DatabaseSync } from "node:sqlite";
+import { Channel } from "../../mod.ts";
+import { pause } from "../conformance/scene.ts";
+
+/** A directory for this process's files of channels, which goes with it. */
+export function sqliteDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "channelts-sqlite-"));
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  if (process.versions.deno) globalThis.addEventListener("unload", remove); // tests there have no exit event
+  else process.once("exit", remove);
+  return directory;
+}
+
+/** Uses one channel in a file of its own, in a directory that is there. */
+export async function withFile(
+  directory: string,
+  use: (channel: Channel<unknown>, path: string, uri: string) => Promise<void>,
+): Promise<void> {
+  const path = join(directory, `${crypto.randomUUID()}.db`);
+  const uri = `sqlite:${path}`;
+  const channel = new Channel({ name: "x", connection: uri, retryTimeout: 1000 });
+  try {
+    await use(channel, path, uri);
+    checkFile(path);
+  } finally {
+    await channel.close();
+    await pause(60); // its connection rests
+  }
+}
+
+/** Reads a file without the library. */
+export function query<T>(path: string, sql: string): T[] {
+  const db = new DatabaseSync(path, { readOnly: true });
+  try {
+    db.exec("PRAGMA busy_timeout = 1000");
+    return db.prepare(sql).all() as T[];
+  } finally {
+    db.close();
+  }
+}
+
+export function count(path: string, table: string): number {
+  return query<{ n: number }>(path, `SELECT count(*) AS n FROM ${table}`)[0]!.n;
+}
+
+/** Asserts what must hold of a file at any time; `schema.ts` says it. */
+export function checkFile(path: string): void {
+  if (!existsSync(path)) return;
+  const [{ integrity_check }] = query<{ integrity_check: string }>(
+    path,
+    "PRAGMA integrity_check",
+  ) as [{ integrity_check: string }];
+  assert.equal(integrity_check, "ok");
+  const wrong = query(
+    path,
+    `SELECT id, depth, (SELECT count(*) FROM messages WHERE holder = 0 AND channel = channels.id) AS n
+       FROM channels WHERE depth <> n
+     UNION ALL SELECT id, depth, -1 FROM channels
+       WHERE depth > 0 AND EXISTS (SELECT 1 FROM waiters WHERE channel = channels.id)
+     UNION ALL SELECT id, holder, -2 FROM messages
+       WHERE holder <> 0 AND abs(holder) NOT IN (SELECT id FROM sessions)
+     UNION ALL SELECT id, session, -3 FROM waiters WHERE NOT EXISTS
+       (SELECT 1 FROM links WHERE channel = waiters.channel AND session = waiters.session)`,
+  );
+  assert.deepEqual(wrong, [], "the tables contradict each other");
+}
