@@ -10,11 +10,11 @@ import { randomUUID } from "node:crypto";
 import { createServer, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
 import { startPrivateBroker } from "./support/broker.ts";
 import { startChild } from "./support/child.ts";
 import { freePorts, waitUntil } from "./support/net.ts";
+import { untilAtRest } from "./support/leftovers.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -80,12 +80,9 @@ async function failures(connection: string): Promise<ChannelConnectionError> {
     first ??= error;
     assert.equal(error.message, first.message, operation);
   }
-  await sleep(restSoon);
+  await untilAtRest();
   return first!;
 }
-
-/** Milliseconds for which a connection stays after its last use, and a little. */
-const restSoon = 100;
 
 Deno.test("a port where nothing listens is told, with what to try", async () => {
   const [port] = await freePorts(1);
@@ -106,7 +103,7 @@ Deno.test("a wrong password is told at once", async () => {
   assert.match(error.message, /refused user guest; check user name and password/);
   assert.equal(error.transient, false);
   await channel.close();
-  await sleep(restSoon);
+  await untilAtRest();
 });
 
 Deno.test("a vhost that does not exist is told at once", async () => {
@@ -115,7 +112,7 @@ Deno.test("a vhost that does not exist is told at once", async () => {
   const error = await failure(new Channel({ connection: url.href }).get());
   assert.match(error.message, /vhost no-such-vhost does not exist or user guest may not use it/);
   assert.equal(error.transient, false);
-  await sleep(restSoon);
+  await untilAtRest();
 });
 
 Deno.test("a host name that nobody knows is told", async () => {
@@ -227,7 +224,7 @@ Deno.test("a get with a timeout tells an unreachable broker from an empty channe
       assert.ok(error.message.includes(connection), error.message);
     }
   }
-  await sleep(restSoon);
+  await untilAtRest();
 });
 
 Deno.test("many operations on an unreachable broker each get an error of their own", async () => {
@@ -240,7 +237,7 @@ Deno.test("many operations on an unreachable broker each get an error of their o
   const errors = await Promise.all(puts);
   assert.deepEqual(errors.map(({ value }) => value), [0, 1, 2]);
   await channel.close();
-  await sleep(restSoon);
+  await untilAtRest();
 });
 
 Deno.test("a broker that dies ends what is pending, and serves the same handles when it is back", async () => {
@@ -285,7 +282,7 @@ Deno.test("a broker that dies ends what is pending, and serves the same handles 
   await channel.put("after");
   assert.equal(await channel.get({ timeout: 10_000 }), "after");
   await Promise.all([channel.delete(), other.delete()]);
-  await sleep(restSoon);
+  await untilAtRest();
 });
 
 /** A put of a handle that is closed before it is sent: it is not sent, and says so. */
@@ -322,5 +319,5 @@ Deno.test("closing is bounded while the broker is frozen, and loses nothing that
   const again = new Channel<string>({ name: "test", connection: own.uri });
   assert.equal(await again.get({ timeout: 10_000 }), "confirmed");
   await again.delete();
-  await sleep(restSoon);
+  await untilAtRest();
 });

@@ -16,6 +16,7 @@ import { startChild } from "./support/child.ts";
 import { controlFromEnv } from "./support/control.ts";
 import { ask } from "./support/erlang.ts";
 import { type Gateway, startGateway } from "./support/gateway.ts";
+import { untilAtRest } from "./support/leftovers.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -34,7 +35,7 @@ async function withChannel<T>(
   } finally {
     await ch.close();
     await new Channel({ name, connection: broker, expires: 60_000 }).delete();
-    await pause(60); // the connections rest a moment later
+    await untilAtRest();
   }
 }
 
@@ -230,7 +231,7 @@ Deno.test("connection: hooks and a logger that throw break nothing", async () =>
   child.end();
   assert.equal((await child.exited).code, 0);
   await owner.delete();
-  await pause(60);
+  await untilAtRest();
 });
 
 Deno.test("connection: what it logs of a refused password is not the password", async () => {
@@ -244,7 +245,7 @@ Deno.test("connection: what it logs of a refused password is not the password", 
   assert.ok(lines.some((line) => /password.*not tried again/.test(line)), lines.join("\n"));
   assert.doesNotMatch(lines.join("\n"), /hunter2/);
   await ch.close();
-  await pause(60);
+  await untilAtRest();
 });
 
 Deno.test("connection: the broker sees its name, and takes the credentials of its options", async () => {
@@ -298,7 +299,7 @@ Deno.test("connection: two on one broker are two there, and each closes with its
   await until(async () => await count() === before + 2);
   await Promise.all([again, ...handles].map((ch) => ch[Symbol.asyncDispose]()));
   await until(async () => await count() === before);
-  await pause(60);
+  await untilAtRest();
 });
 
 Deno.test("connection: a channel that arrives over it is on it, also where others go to the same broker", async () => {
@@ -342,7 +343,7 @@ Deno.test("connection: one that was dropped is collected, and not under a channe
     await ch.delete();
     return ref;
   })();
-  await pause(60);
+  await untilAtRest();
   await until(async () => {
     await gc();
     return dropped.deref() === undefined;
@@ -381,6 +382,6 @@ Deno.test("connection: hooks are called once where the broker ends it, or is res
   assert.deepEqual(calls, ["lost", "back", "lost", "back"]);
   assert.equal(connection.stats.reconnects, 2);
   await ch.close();
-  await pause(60);
+  await untilAtRest();
   assert.equal(calls.length, 4);
 });

@@ -1,16 +1,14 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
 import { Channel, ChannelConnectionError, Connection } from "../mod.ts";
 import { connectionFor, type SharedConnection } from "../src/connections.ts";
 import { readJsonReference, type Reference, writeJsonReference } from "../src/reference.ts";
 import { rejection } from "./conformance/scene.ts";
 import { freePorts } from "./support/broker.ts";
+import { untilAtRest } from "./support/leftovers.ts";
 
 const broker = new URL(process.env.BROKER!);
-/** Milliseconds for which a connection stays after its last use, and a little. */
-const restSoon = 100;
 const name = () => `test ${randomUUID()}`;
 const shared = (uri: string) => connectionFor(uri) as SharedConnection;
 
@@ -24,7 +22,7 @@ Deno.test("of a list the first host that answers is used, whichever it is", asyn
     assert.equal(await ch.get(), "a value", hosts);
     await ch.delete();
   }
-  await sleep(restSoon);
+  await untilAtRest();
 });
 
 Deno.test("a list of which no host answers is told, each host with its reason", async () => {

@@ -14,6 +14,7 @@ import { getAll, numbers, pause, rejection, soon, until } from "./conformance/sc
 import { startPrivateBroker } from "./support/broker.ts";
 import { startChild } from "./support/child.ts";
 import { type Gateway, startGateway } from "./support/gateway.ts";
+import { untilAtRest } from "./support/leftovers.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -39,7 +40,7 @@ async function withGateway<T>(
   } finally {
     await Promise.all([ch.close(), direct.delete()]);
     await direct.close();
-    await pause(60); // the connections rest a moment later
+    await untilAtRest();
   }
 }
 
@@ -242,7 +243,7 @@ Deno.test("outbox: a broker in memory alarm holds puts up, and those given up me
     assert.deepEqual(await getAll(ch, await ch.depth()), ["first", "second"]);
   } finally {
     await ch.close();
-    await pause(60);
+    await untilAtRest();
   }
 });
 
@@ -291,19 +292,19 @@ Deno.test("outbox: memory stays flat while 200,000 values are put in batches", a
   } finally {
     await ch.delete();
     await soon(draining);
-    await pause(60);
+    await untilAtRest();
   }
   assert.ok(isOver);
 });
 
 Deno.test("outbox: memory stays flat while the broker is away and puts are given up", async () => {
   await withGateway<string>({}, async (ch, gateway) => {
-    // 200 MB in all.
+    // 320 MB in all.
     const told = await flood(
-      [gateway.uri, ch.name, "50000", "500", "4000", "20"],
+      [gateway.uri, ch.name, "80000", "500", "4000", "20"],
       () => gateway.cut(),
     );
-    assertFlat(told, 60);
+    assertFlat(told, 100);
     gateway.open();
   });
 });

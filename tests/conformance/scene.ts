@@ -71,7 +71,7 @@ async function run(setup: Setup, body: (scene: Scene) => Promise<void>): Promise
 }
 
 /** As far as the runtime tells: Deno, which has a test fail for each that is left, tells of all. */
-function openSockets(): number {
+export function openSockets(): number {
   return process.getActiveResourcesInfo().filter((type) => type === "TCPSocketWrap").length;
 }
 

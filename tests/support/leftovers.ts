@@ -1,6 +1,6 @@
 import { deepEqual } from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { until } from "../conformance/scene.ts";
+import { openSockets, until } from "../conformance/scene.ts";
 import { type BrokerState, brokerState } from "./broker_state.ts";
 import type { BrokerControl } from "./control.ts";
 
@@ -13,4 +13,10 @@ export async function untilAsBefore(control: BrokerControl, before: BrokerState)
   };
   await until(isClean, 5000, 50).catch(() => deepEqual(now, before));
   await pause(50);
+}
+
+/** Waits until the connections of this process have ended: they rest a moment after their last use. */
+export async function untilAtRest(): Promise<void> {
+  await pause(60);
+  await until(() => openSockets() === 0, 1000).catch(() => {}); // told by Deno
 }
