@@ -111,7 +111,7 @@ async function runDeno(
   const child = spawn("/bin/sh", ["-c", GUARD, folder, process.execPath, ...command], {
     detached: true,
     stdio: ["pipe", "inherit", "inherit"],
-    env: { ...process.env, ...lanes[0], TEST_BROKERS: JSON.stringify(lanes) },
+    env: { ...process.env, ...lanes[0], TEST_BROKERS: JSON.stringify(lanes), TEST_FOLDER: folder },
   });
   const killSession = (name: "SIGINT" | "SIGKILL") => {
     try {
