@@ -12,7 +12,7 @@ import process from "node:process";
 import { inspect } from "node:util";
 import { Channel, ChannelClosedError, ChannelTimeoutError } from "../mod.ts";
 import { parseAmqpUri } from "../src/transports/amqp/uri.ts";
-import { pause, rejection, soon } from "./conformance/scene.ts";
+import { connectionsRest, pause, rejection, soon } from "./conformance/scene.ts";
 
 const broker = process.env.BROKER;
 if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
@@ -94,7 +94,7 @@ class Peer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const name of this.#queues) await this.delete(name);
     await this.#client.close();
-    await pause(100); // the library's connections rest a moment later
+    await connectionsRest();
   }
 }
 

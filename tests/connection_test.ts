@@ -366,6 +366,7 @@ Deno.test("connection: hooks are called once where the broker ends it, or is res
   assert.deepEqual(calls, ["lost", "back", "lost", "back"]);
   assert.equal(connection.stats.reconnects, 2);
   await ch.close();
+  await connectionsRest();
   await pause(60);
   assert.equal(calls.length, 4);
 });

@@ -306,12 +306,12 @@ Deno.test("outbox: memory stays flat while 200,000 values are put in batches", a
 
 Deno.test("outbox: memory stays flat while the broker is away and puts are given up", async () => {
   await withGateway<string>({}, async (ch, gateway) => {
-    // 200 MB in all.
+    // 320 MB in all.
     const told = await flood(
-      [gateway.uri, ch.name, "50000", "500", "4000", "20"],
+      [gateway.uri, ch.name, "80000", "500", "4000", "20"],
       () => gateway.cut(),
     );
-    assertFlat(told, 60);
+    assertFlat(told, 100);
     gateway.open();
   });
 });

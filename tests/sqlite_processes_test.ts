@@ -76,7 +76,7 @@ Deno.test("sqlite: a producer and consumers on three runtimes share a file, and 
   });
 });
 
-const ways: [way: string, within: number][] = [["exit", 150], ["throw", 1500], ["kill", 1500]];
+const ways: [way: string, within: number][] = [["exit", 400], ["throw", 1500], ["kill", 1500]];
 for (const [way, within] of ways) {
   Deno.test(`sqlite: what a process held that ends by ${way} is there within ${within} ms`, async () => {
     await withChannel<number>(async (channel, name) => {
@@ -155,7 +155,8 @@ for (
       await endsInOrder(child);
       if (act.startsWith("put")) assert.equal(await channel.get({ timeout: 0 }), "the last put");
       await until(() => count(path, "messages") === 0);
-      assert.equal(count(path, "sessions"), 1);
+      if (act === "iteration") await until(() => count(path, "sessions") === 0); // ours goes, too
+      else assert.equal(count(path, "sessions"), 1);
     });
   });
 }

@@ -231,14 +231,17 @@ export function deadLettersTests({ test, shared }: Suite): void {
       await ch.put("poison");
       const dead = scene.own(ch.deadLetters);
       const ends: (string | null)[] = [];
-      for (let i = 0; i < maxAttempts + 2 && await dead.depth() === 0; i++) {
+      for (let i = 0; i < maxAttempts + 4 && await dead.depth() === 0; i++) {
         const args = [String(scene.setup.connection(1)), ch.name, String(maxAttempts)];
         await using victim = startChild(new URL("../programs/victim.ts", import.meta.url), {
           args,
         });
         ends.push((await victim.exited).signal);
       }
-      assert.deepEqual(ends, [...numbers(maxAttempts).map(() => "SIGKILL"), null]);
+      assert.equal(ends.at(-1), null);
+      // On a busy machine another may have ended without it: a victim waits for a second.
+      const deaths = ends.filter((end) => end !== null);
+      assert.deepEqual(deaths, numbers(maxAttempts).map(() => "SIGKILL"));
       assert.equal(await dead.depth(), 1);
       assert.equal(await ch.depth(), 0);
     },

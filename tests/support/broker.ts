@@ -24,24 +24,36 @@ export interface Broker extends AsyncDisposable {
 }
 
 /**
- * Finds a broker: the one in `BROKER`; else a private node of the installed RabbitMQ; else a container, where a
- * Docker engine runs; else, as root on Debian, it installs the package and starts a private node.
+ * Finds brokers: the one in `BROKER`, for all of them; else private nodes of the installed RabbitMQ; else containers,
+ * where a Docker engine runs; else, as root on Debian, it installs the package and starts private nodes.
  *
  * @param options.signal gives up, removing what was started
  * @throws where a given broker does not answer, a start fails, or there is no way at all
  */
-export async function findBroker(options: { signal?: AbortSignal } = {}): Promise<Broker> {
+export async function findBrokers(
+  count: number,
+  options: { signal?: AbortSignal } = {},
+): Promise<Broker[]> {
   const { signal } = options;
   const given = process.env.BROKER;
-  if (given) return await givenBroker(given);
-  if (findInstallation()) return await startSharedNode(signal);
-  if (await dockerRuns()) return await startContainer(signal);
+  if (given) return Array(count).fill(await givenBroker(given));
+  const start = await starter(signal);
+  const starting = Array.from({ length: count }, () => start(signal));
+  const started = await Promise.allSettled(starting);
+  const brokers = started.flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
+  const failed = started.find((each) => each.status === "rejected");
+  if (failed === undefined) return brokers;
+  await Promise.all(brokers.map((broker) => broker[Symbol.asyncDispose]()));
+  throw failed.reason;
+}
+
+async function starter(signal?: AbortSignal): Promise<(signal?: AbortSignal) => Promise<Broker>> {
+  if (findInstallation()) return startSharedNode;
+  if (await dockerRuns()) return startContainer;
   signal?.throwIfAborted();
-  if (mayInstall()) {
-    await installServer(signal);
-    return await startSharedNode(signal);
-  }
-  throw new Error(NO_WAY);
+  if (!mayInstall()) throw new Error(NO_WAY);
+  await installServer(signal);
+  return startSharedNode;
 }
 
 const NO_WAY = `no RabbitMQ to test against. Any one of these will do:

@@ -22,24 +22,25 @@ export const TEST_TIMEOUT = 120_000;
 /**
  * Counts the tests in a JUnit report that `deno test` wrote. Steps count with their test, as in Deno's own summary.
  *
- * @param code what `deno test` exited with: if no test failed, its failure (a file that does not compile, an error
- * outside of tests) counts as one
+ * @param exit how `deno test` ended: undefined for exit code 0. If no test failed, its failure (a file that does not
+ * compile, an error outside of tests) counts as one
  */
-export function readReport(file: string, code: number): Report {
+export function readReport(file: string, exit: string | undefined): Report {
   const report: Report = { passed: 0, failed: [] };
+  let count = 0;
   for (const suite of suitesOf(file)) {
     const names = new Set<string>();
     for (const [, name = "", body = ""] of suite.matchAll(TEST_CASE)) {
       if (isStep(name, names)) continue;
       names.add(name);
+      count++;
       if (body.includes("<skipped")) continue; // ignored, or not what --filter asked for
       if (/<(failure|error)\b/.test(body)) report.failed.push(unescaped(name));
       else report.passed++;
     }
   }
-  if (code !== 0 && report.failed.length === 0) {
-    report.failed.push(`no test, but deno test ended with code ${code}`);
-  }
+  if (exit !== undefined && report.failed.length === 0) report.failed.push(`no test, but ${exit}`);
+  else if (count === 0) report.failed.push("there was no test to run");
   return report;
 }
 

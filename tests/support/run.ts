@@ -1,6 +1,7 @@
 // The way in for `deno task test`: run.ts COMMAND ARGS… runs `deno COMMAND ARGS…` with a broker in `BROKER`.
 // run.ts test [--on=deno,bun,node] ARGS… runs the tests, on these runtimes, and ends with a plain line
-// "N passed, N failed" over all of them. Whatever happens, nothing that it started stays.
+// "N passed, N failed" over all of them; without ARGS in several lanes, each with a broker of its own unless `BROKER`
+// names one. Whatever happens, nothing that it started stays.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -8,11 +9,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { type Broker, findBroker } from "./broker.ts";
+import { type Broker, findBrokers } from "./broker.ts";
 import { say } from "./keeper.ts";
 import type { Result } from "./suites.ts";
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+/** How many files of tests run at a time: most of them wait most of their time. */
+const LANES = Number(process.env.TEST_LANES || 3);
 
 // Runs "$@" as the leader ($$) of its own session, which programs that tests start are in too. When stdin ends, it
 // kills the session. If the leader is still there then, this runner is gone, and the folder $0 is nobody's.
@@ -27,23 +31,25 @@ async function main(args: string[]): Promise<number> {
   for (const name of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]) {
     process.on(name, () => stop.abort(name)); // a second one changes nothing: stopping is bounded
   }
-  let broker: Broker | undefined;
+  const start = performance.now();
+  let brokers: Broker[] = [];
   let folder: string | undefined;
   try {
-    broker = await findBroker({ signal: stop.signal });
+    const test = args[0] === "test";
+    const all = test && args.slice(1).every((arg) => arg.startsWith("--on="));
+    brokers = await findBrokers(all ? LANES : 1, { signal: stop.signal });
     folder = mkdtempSync(join(tmpdir(), "channelts-run-")); // last, for the guard is not there yet
     const results = join(folder, "results.json");
-    const test = args[0] === "test";
     const command = test ? suites(results, args.slice(1)) : args;
-    const code = await runDeno(command, broker, folder, stop.signal);
+    const code = await runDeno(command, brokers, folder, stop.signal);
     if (stop.signal.aborted) return stoppedBy(stop.signal.reason);
-    return test ? summary(results, code) : code;
+    return test ? summary(results, code, (performance.now() - start) / 1000) : code;
   } catch (error) {
     if (stop.signal.aborted) return stoppedBy(stop.signal.reason);
     say(`error: ${(error as Error).message}`);
     return 1;
   } finally {
-    await broker?.[Symbol.asyncDispose]();
+    await Promise.all(brokers.map((broker) => broker[Symbol.asyncDispose]()));
     if (folder) rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -62,7 +68,7 @@ function suites(results: string, args: string[]): string[] {
 }
 
 /** Says what came of the tests on each runtime and, in the last line, on all. */
-function summary(file: string, code: number): number {
+function summary(file: string, code: number, seconds: number): number {
   let results: Result[] = [];
   try {
     results = JSON.parse(readFileSync(file, "utf8"));
@@ -72,37 +78,40 @@ function summary(file: string, code: number): number {
   let [passed, failed] = [0, 0];
   const lines = [""];
   const parts: string[] = [];
-  for (const { title, seconds, ...report } of results) {
+  for (const { title, ...report } of results) {
     passed += report.passed;
     failed += report.failed.length;
     for (const what of report.failed) lines.push(`FAILED on ${title}: ${what}`);
     const failures = report.failed.length > 0 ? ` and ${report.failed.length} failures` : "";
-    parts.push(`${title}: ${report.passed}${failures} in ${Math.round(seconds)} s`);
+    parts.push(`${title}: ${report.passed}${failures}`);
   }
   if (code !== 0) {
     failed++;
     lines.push(`FAILED: the tests did not come to their end, with code ${code}`);
   }
   if (passed + failed === 0) failed++;
-  lines.push(parts.join(", "), `${passed} passed, ${failed} failed\n`);
+  lines.push(
+    `${parts.join(", ")}, in ${Math.round(seconds)} s`,
+    `${passed} passed, ${failed} failed\n`,
+  );
   process.stdout.write(lines.join("\n"));
   return failed > 0 ? 1 : 0;
 }
 
 async function runDeno(
   command: string[],
-  broker: Broker,
+  brokers: Broker[],
   folder: string,
   signal: AbortSignal,
 ): Promise<number> {
+  const lanes = brokers.map(({ uri, control }) => ({
+    BROKER: uri,
+    BROKER_CTL: control ? JSON.stringify(control) : "",
+  }));
   const child = spawn("/bin/sh", ["-c", GUARD, folder, process.execPath, ...command], {
     detached: true,
     stdio: ["pipe", "inherit", "inherit"],
-    env: {
-      ...process.env,
-      BROKER: broker.uri,
-      BROKER_CTL: broker.control ? JSON.stringify(broker.control) : "",
-    },
+    env: { ...process.env, ...lanes[0], TEST_BROKERS: JSON.stringify(lanes), TEST_FOLDER: folder },
   });
   const killSession = (name: "SIGINT" | "SIGKILL") => {
     try {

@@ -7,9 +7,9 @@ import { DatabaseSync } from "node:sqlite";
 import { Channel } from "../../mod.ts";
 import { pause } from "../conformance/scene.ts";
 
-/** A directory for this process's files of channels, which goes with it. */
+/** A directory for this process's files of channels, which goes with it; where it is killed, with the runner's. */
 export function sqliteDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "channelts-sqlite-"));
+  const directory = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-sqlite-"));
   const remove = () => rmSync(directory, { recursive: true, force: true });
   if (process.versions.deno) globalThis.addEventListener("unload", remove); // tests there have no exit event
   else process.once("exit", remove);
@@ -50,7 +50,8 @@ export function count(path: string, table: string): number {
 
 /** Asserts what must hold of a file at any time; `schema.ts` says it. */
 export function checkFile(path: string): void {
-  if (!existsSync(path)) return;
+  // Who began to make it may have been killed.
+  if (!existsSync(path) || query(path, "SELECT 1 FROM sqlite_master LIMIT 1").length === 0) return;
   const [{ integrity_check }] = query<{ integrity_check: string }>(
     path,
     "PRAGMA integrity_check",

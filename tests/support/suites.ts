@@ -1,5 +1,8 @@
-// Runs the tests on runtimes, one after the other, and writes what came of them to a file, for run.ts:
+// Runs the tests on runtimes and writes what came of them to a file, for run.ts:
 // suites.ts RESULTS RUNTIME,… [FILE…] [--filter TEXT] [flags of `deno test`]
+//
+// All tests run side by side, in lanes: a lane runs a file at a time, and has its broker to itself, because tests look
+// at what is left there and have it raise alarms. What is asked for by arguments runs in one lane, and prints at once.
 
 import { spawn } from "node:child_process";
 import {
@@ -22,7 +25,6 @@ import { findRuntime, type Runtime, type RuntimeName } from "./runtimes.ts";
 export interface Result extends Report {
   /** The runtime's name and version. */
   title: string;
-  seconds: number;
 }
 
 /** Files of tests that Bun and Node do not run unless they are asked to, and why. */
@@ -38,17 +40,52 @@ const DENO_ONLY: Record<string, string> = {
   "runtimes_test.ts": "starts the other runtimes itself",
 };
 
-/** Those that mostly wait, for brokers of their own: they run beside all others. */
-const BESIDE = [
-  "cluster_test.ts",
-  "connect_test.ts",
-  "exit_test.ts",
+/** Those that mostly wait, for brokers of their own: never two at a time, unless nothing else is left. */
+const WAITING = [
   "faults_test.ts",
+  "connect_test.ts",
+  "cluster_test.ts",
   "soak_test.ts",
+  "exit_test.ts",
+];
+
+/** Those that take longest: they begin first, so that none of them is the last. */
+const LONG = [
+  "amqp_test.ts",
+  "outbox_test.ts",
+  "codec_test.ts",
+  "examples_test.ts",
+  "sqlite_test.ts",
+  "memory_test.ts",
+  "connection_test.ts",
+  "tls_test.ts",
+  "sqlite_processes_test.ts",
+  "processes_test.ts",
 ];
 
 const TESTS = fileURLToPath(new URL("..", import.meta.url));
 const ROOT = resolve(TESTS, "..");
+
+/** Variables that name a lane's broker. */
+type Lane = Record<string, string>;
+
+/** What runs in a process of its own. */
+interface Part {
+  runtime: Runtime;
+  /** What it runs, for people. */
+  label: string;
+  run(report: string, how: How): Promise<Report>;
+}
+
+/** How {@linkcode run} runs a program. */
+interface How {
+  cwd?: string;
+  env?: Lane;
+  /** A file that is to take what it prints. */
+  output?: string;
+  /** A file that it writes as it goes on: it is killed when it has not done so for too long. */
+  progress?: string;
+}
 
 async function main(results: string, names: RuntimeName[], args: string[]): Promise<void> {
   // All are found before the first runs: one may have to be fetched, or be missing.
@@ -63,63 +100,114 @@ async function main(results: string, names: RuntimeName[], args: string[]): Prom
     const [deno] = (await findRuntime("deno")).command;
     await run([deno, "install", "--quiet", "--frozen"]);
   }
-  const all: Result[] = [];
-  // When all is to run: the files that wait run beside the others.
-  const deno = found.find((runtime) => runtime.name === "deno" && !("error" in runtime));
-  const beside = deno !== undefined && args.length === 0
-    ? startBeside(deno as Runtime, `${results}.beside`)
-    : undefined;
+  const all = new Map<string, Result>();
+  const add = ({ title }: { title: string }, { passed, failed }: Report) => {
+    const result = all.get(title) ?? { title, passed: 0, failed: [] };
+    result.passed += passed;
+    result.failed.push(...failed);
+    all.set(title, result);
+    writeFileSync(results, JSON.stringify([...all.values()]));
+  };
+  const runtimes: Runtime[] = [];
   for (const runtime of found) {
+    if ("error" in runtime) add(runtime, { passed: 0, failed: [runtime.error.message] });
+    else runtimes.push(runtime);
+  }
+  if (args.length === 0) return await runLanes(runtimes, results, add);
+  for (const runtime of runtimes) {
     say(`the tests on ${runtime.title}`);
-    const start = performance.now();
-    const report = "error" in runtime
-      ? { passed: 0, failed: [runtime.error.message] }
-      : runtime.name === "deno"
-      ? await denoTest(
-        runtime,
-        beside ? [`--ignore=${BESIDE.map(pathOf)}`] : args,
-        `${results}.xml`,
-      )
+    const report = runtime.name === "deno"
+      ? await denoTest(runtime, args, `${results}.xml`)
       : await portableTests(runtime, args, `${results}.lines`);
     if (report.passed + report.failed.length === 0) report.failed.push("there was no test to run");
-    const seconds = (performance.now() - start) / 1000;
-    all.push({ title: runtime.title, ...report, seconds });
-    writeFileSync(results, JSON.stringify(all));
+    add(runtime, report);
   }
-  if (beside === undefined) return;
-  say("waiting for the tests that run beside");
-  all.push(await beside);
-  writeFileSync(results, JSON.stringify(all));
 }
 
-/** Runs the files of {@linkcode BESIDE}; what they print comes at the end. */
-async function startBeside(runtime: Runtime, file: string): Promise<Result> {
-  const start = performance.now();
-  const output = openSync(`${file}.out`, "w");
-  const [deno] = runtime.command;
-  const { code } = await run(
-    [deno, "test", "-A", "--frozen", `--junit-path=${file}.xml`, ...BESIDE.map(pathOf)],
-    { output },
-  );
-  closeSync(output);
-  const seconds = (performance.now() - start) / 1000;
-  say("the tests that ran beside");
-  process.stdout.write(readFileSync(`${file}.out`));
-  return { title: `${runtime.title}, beside`, ...readReport(`${file}.xml`, code ?? 1), seconds };
+/** Runs all tests, as many parts at a time as there are lanes; each prints when it has ended. */
+async function runLanes(
+  runtimes: Runtime[],
+  results: string,
+  add: (runtime: Runtime, report: Report) => void,
+): Promise<void> {
+  const lanes = JSON.parse(process.env.TEST_BROKERS!) as Lane[];
+  const parts = runtimes.flatMap(partsOf);
+  const isWaiting = ({ label }: Part) => WAITING.includes(basename(label));
+  const total = parts.length;
+  process.once("SIGINT", () => parts.length = 0); // which ends those that run: they still print
+  let ended = 0;
+  say(`${total} parts in ${lanes.length} lanes: each prints when it has ended`);
+  await Promise.all(lanes.map(async (env, i) => {
+    for (;;) {
+      // The first lane has those that wait, one after the other.
+      const next = Math.max(parts.findIndex((part) => isWaiting(part) === (i === 0)), 0);
+      const [part] = parts.splice(next, 1);
+      if (part === undefined) return;
+      const { runtime, label } = part;
+      const [file, output] = [`${results}.${i}.report`, `${results}.${i}.out`];
+      for (const each of [file, output]) rmSync(each, { force: true });
+      const start = performance.now();
+      const report = await part.run(file, { env, output });
+      const seconds = Math.round((performance.now() - start) / 1000);
+      add(runtime, report);
+      const title = `${label} on ${runtime.title}, ${seconds} s (${++ended} of ${total})`;
+      process.stdout.write(`\n--- ${title}\n${readFileSync(output, "utf8").trim()}\n`);
+    }
+  }));
 }
 
-function pathOf(name: string): string {
-  return join(TESTS, name);
+/** All tests of a runtime, those first that take longest. */
+function partsOf(runtime: Runtime): Part[] {
+  const rank = (file: string) => {
+    const rank = [...WAITING, ...LONG].indexOf(basename(file));
+    return rank < 0 ? Infinity : rank;
+  };
+  const files = testFiles().toSorted((a, b) => rank(a) - rank(b) || 0);
+  const label = (file: string) => relative(ROOT, file);
+  if (runtime.name !== "deno") {
+    return files.filter((file) => !(basename(file) in DENO_ONLY)).map((file) => ({
+      runtime,
+      label: label(file),
+      run: (report, how) => portableTest(runtime, file, "", report, how),
+    }));
+  }
+  const deno = async (label: string, args: string[], report: string, how: How) => {
+    const { passed, failed } = await denoTest(runtime, args, report, how);
+    return { passed, failed: failed.map((what) => `${label}: ${what}`) };
+  };
+  return [
+    // Types are checked once, for all files together: else it were most of what each of them costs.
+    {
+      runtime,
+      label: "types, and code in documentation",
+      async run(report, how) {
+        const check = ["test", "--doc", "--frozen", "--no-run"];
+        const { code } = await run([runtime.command[0], ...check], how);
+        if (code !== 0) return { passed: 0, failed: ["the types of tests are wrong"] };
+        return await deno(this.label, ["--no-check", `--ignore=${TESTS}`], report, how);
+      },
+    },
+    ...files.map((file): Part => ({
+      runtime,
+      label: label(file),
+      run: (report, how) => deno(label(file), ["--no-check", file], report, how),
+    })),
+  ];
 }
 
 /** `deno test` as this project runs it; `args` of the caller come last. */
-async function denoTest(runtime: Runtime, args: string[], report: string): Promise<Report> {
+async function denoTest(
+  runtime: Runtime,
+  args: string[],
+  report: string,
+  how: How = {},
+): Promise<Report> {
   const frozen = args.some((arg) => arg.startsWith("--frozen")) ? [] : ["--frozen"];
-  const { code } = await run(
+  const { code, ending } = await run(
     [runtime.command[0], "test", "-A", "--doc", ...frozen, `--junit-path=${report}`, ...args],
-    { cwd: process.cwd() },
+    { cwd: process.cwd(), ...how, ...how.output && { progress: how.output } },
   );
-  return readReport(report, code ?? 1);
+  return readReport(report, code === 0 ? undefined : ending);
 }
 
 /** The tests on a runtime that has no `Deno.test`: each file in a process of its own. */
@@ -127,20 +215,30 @@ async function portableTests(runtime: Runtime, args: string[], report: string): 
   const { files, filter } = selection(args);
   const total: Report = { passed: 0, failed: [] };
   for (const file of files) {
-    const label = relative(ROOT, file);
-    process.stdout.write(`\nrunning ${label} on ${runtime.title}\n`);
+    process.stdout.write(`\nrunning ${relative(ROOT, file)} on ${runtime.title}\n`);
     rmSync(report, { force: true });
-    const program = fileURLToPath(new URL("run_file.ts", import.meta.url));
-    const { code, ending } = await run([...runtime.command, program, file, report, filter], {
-      progress: report,
-    });
-    const { passed, failed } = readEvents(report, label, code === 0 ? undefined : ending);
+    const { passed, failed } = await portableTest(runtime, file, filter, report);
     if (filter === "" || passed + failed.length > 0) {
       total.passed += passed;
       total.failed.push(...failed);
     }
   }
   return total;
+}
+
+async function portableTest(
+  runtime: Runtime,
+  file: string,
+  filter: string,
+  report: string,
+  how: How = {},
+): Promise<Report> {
+  const program = fileURLToPath(new URL("run_file.ts", import.meta.url));
+  const { code, ending } = await run([...runtime.command, program, file, report, filter], {
+    ...how,
+    progress: report,
+  });
+  return readEvents(report, relative(ROOT, file), code === 0 ? undefined : ending);
 }
 
 /** The files that were asked for, or all; and what the tests' names must contain. */
@@ -154,27 +252,27 @@ function selection(args: string[]): { files: string[]; filter: string } {
     else if (!arg.startsWith("-")) asked.push(resolve(arg));
     else throw new Error(`${arg} is not known here; known are --filter TEXT, and files`);
   }
-  const files = globSync("**/*_test.ts", { cwd: TESTS })
-    .map((file) => join(TESTS, file)).sort()
-    .filter((file) => !(basename(file) in DENO_ONLY));
+  const files = testFiles().filter((file) => !(basename(file) in DENO_ONLY));
   return { files: asked.length > 0 ? asked : files, filter };
 }
 
-/**
- * Runs a program to its end.
- *
- * @param options.progress a file that it writes as it goes on: it is killed when it has not done so for too long
- * @param options.output a file's descriptor, for what it prints
- */
+function testFiles(): string[] {
+  return globSync("**/*_test.ts", { cwd: TESTS }).map((file) => join(TESTS, file)).sort();
+}
+
+/** Runs a program to its end. */
 function run(
   [program, ...args]: string[],
-  { cwd = ROOT, progress, output }: { cwd?: string; progress?: string; output?: number } = {},
+  { cwd = ROOT, env, output, progress }: How = {},
 ): Promise<{ code: number | null; ending: string }> {
   return new Promise((resolve, reject) => {
+    const prints = output === undefined ? "inherit" : openSync(output, "a");
     const child = spawn(program!, args, {
       cwd,
-      stdio: ["ignore", output ?? "inherit", output ?? "inherit"],
+      env: { ...process.env, ...env },
+      stdio: ["ignore", prints, prints],
     });
+    if (prints !== "inherit") closeSync(prints);
     let silent = false;
     const start = Date.now();
     const watch = progress && setInterval(() => {
