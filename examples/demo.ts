@@ -1,39 +1,40 @@
 // deno-lint-ignore-file no-console
 //
-// The main job: requesters put jobs into one channel, workers share them and answer each on the
-// channel that came with it, and one closeAll ends them all.
+// The main job: processes and Workers, in whatever runtimes are here, share work by channels. One of
+// them is killed in the middle of a job, another does that job, and one closeAll ends them all.
 
-import { Channel, ChannelTimeoutError } from "@channelts/channel";
-import { readdirSync, readFileSync } from "node:fs";
+import { Channel } from "../mod.ts";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
-import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { printTable, Progress, quantile } from "./demo_output.ts";
-import { type Answer, type Briefing, countWords, type Hello, type Job, work } from "./worker.ts";
+import { type Answer, type Briefing, countWords, type Hello, type Job } from "./worker.ts";
+import { find, startProcess, startThread, type Worker } from "./demo_workers.ts";
 
-const HELP = `Counts the words of this project's own source, in 1,000 jobs that workers share.
+const HELP =
+  `Squares 20,000 numbers and counts the words of this project's own source, in 1,000 jobs that
+processes and Workers share: in Deno, and in Bun and Node where they are installed.
 
-  deno task demo                                   the workers are tasks of this process
-  deno task demo --connection amqp://HOST:PORT     the workers are processes, RabbitMQ is between
+  deno task demo                                   by a file in the temporary directory; nothing to install
+  deno task demo --connection amqp://HOST:PORT     by RabbitMQ: the same story
 
 Options:
-  --connection URI   memory: (the default) or amqp://user:password@host:port/vhost
+  --connection URI   sqlite:PATH, or amqp://user:password@host:port/vhost
   --help             this text
 
-The exit code is 0 if every job was answered once and all else came out as told, and 1 if not.`;
+The exit code is 0 if all came out as told, and 1 if not.`;
 
+const NUMBERS = 20_000;
 const JOBS = 1000;
-const WORKERS = ["ada", "bob", "cyd"];
 const REQUESTERS = ["rex", "sue"];
 /** How many answers a requester waits for at a time. */
 const WINDOW = 8;
 /** Milliseconds after which something must have gone wrong. */
 const PATIENCE = 10_000;
-/** Milliseconds for which the jobs outlast a demo that was killed. */
+/** Milliseconds for which the channels outlast a demo that was killed. */
 const LEASE = 60_000;
-
-type Piece = Omit<Job, "replyTo">;
 
 /** A job's answer, and the milliseconds from the put of the job to the get of the answer. */
 interface Result extends Answer {
@@ -42,174 +43,153 @@ interface Result extends Answer {
 
 /** What should have come out, and whether it has. */
 const proof: [claim: string, holds: boolean][] = [];
-/** Worker processes that may still run. */
-const processes = new Set<Deno.ChildProcess>();
+const workers = new Map<string, Worker>();
 
 async function demo(connection: string): Promise<void> {
-  const local = connection === "memory:";
-  // To make a handle costs nothing: it attaches with its first operation.
-  await using hello: Hello = new Channel({ connection });
-  const name = `demo ${crypto.randomUUID()}`;
-  const jobs = new Channel<Job>({ name, connection, expires: LEASE });
-  const text = source();
+  const run = crypto.randomUUID();
+  /** To make a handle costs nothing: it attaches with its first operation. */
+  const named = <T>(what: string) =>
+    new Channel<T>({ name: `demo ${what} ${run}`, connection, expires: LEASE });
+  const hello = named<Hello>("hello");
+  const jobs = named<Job>("jobs");
+  const numbers = named<number>("numbers");
+  const squares = named<[string, number]>("squares");
 
-  console.log(
-    local ? "Channels in memory: the workers are tasks.\n" : "The workers are processes.\n",
-  );
+  console.log("1  Roll call: each worker is told one channel's name, and sends back a channel");
+  await startWorkers(connection, hello.name);
+  for (const _ of workers) {
+    const { mailbox } = await hello.get({ timeout: PATIENCE });
+    await mailbox.put({ jobs, numbers, squares } satisfies Briefing);
+  }
+  for (const [name, { title }] of workers) console.log(`   ${name}   ${title}`);
 
-  console.log("1  A worker that is lost while it waits takes no job with it");
-  await using reply = jobs.clone<Answer>(); // a new anonymous channel on the same connection
-  const spare: Job = { piece: -1, text, replyTo: reply };
-  await (local ? loseTask(jobs, spare) : loseProcess(connection, hello, jobs, spare));
-
-  console.log("2  Roll call: channels travel inside values");
-  const ends = WORKERS.map(() => local ? inOrder(work(hello)) : spawn(connection, hello).ended);
-  await brief(hello, jobs, WORKERS);
-  console.log(`   ${WORKERS.join(", ")} each sent a mailbox, and found the jobs channel in it`);
-  const rescued = await reply.get({ timeout: PATIENCE });
-  console.log(`   ${rescued.worker} has answered the job that dee was waiting for\n`);
+  console.log(`\n2  A pipeline: ${figure(NUMBERS)} numbers in, and their squares out`);
+  const pipeline = await square(numbers, squares);
+  console.log(`   ${figure(NUMBERS / pipeline.seconds)} numbers per second\n`);
 
   console.log(`3  ${figure(JOBS)} jobs, each with the channel for its answer in it`);
-  const pieces = cut(text, JOBS);
+  const text = source();
   const progress = new Progress(JOBS);
+  const replies = REQUESTERS.map(() => jobs.clone<Answer>()); // new anonymous channels
+  const pieces = cut(text, JOBS);
   const start = performance.now();
-  const replies = REQUESTERS.map(() => jobs.clone<Answer>());
-  const results = await Promise.all(replies.map((replyTo, mine) => {
-    const share = pieces.filter(({ piece }) => piece % REQUESTERS.length === mine);
-    return request(jobs, share, replyTo, progress);
-  }));
+  const [rescue, ...results] = await Promise.all([
+    progress.reached(JOBS / 4).then(() => loseOne(jobs)),
+    ...replies.map((replyTo, mine) => {
+      const share = pieces.filter(({ piece }) => piece % REQUESTERS.length === mine);
+      return request(jobs, share, replyTo, progress);
+    }),
+  ]);
   const seconds = (performance.now() - start) / 1000;
   progress.end();
-  console.log(`   answered after ${seconds.toFixed(2)} s\n`);
+  console.log(`   ${rescue.victim} was killed in the middle of one, and ${rescue.by} did it`);
+  console.log(`   all were answered after ${seconds.toFixed(2)} s\n`);
 
-  console.log("4  One closeAll ends every worker");
-  await jobs.closeAll();
-  const endings = (await Promise.all(ends)).filter(Boolean).length;
-  console.log(`   ${endings} of ${ends.length} ended by themselves\n`);
+  console.log("4  One closeAll for each channel ends every worker");
+  await Promise.all([jobs.closeAll(), numbers.closeAll()]);
+  workers.delete(rescue.victim);
+  const ends = await Promise.all([...workers].map(async ([name, { ended }]) => {
+    const isInOrder = await ended;
+    workers.delete(name);
+    return isInOrder;
+  }));
+  console.log(`   ${ends.filter(Boolean).length} of ${ends.length} ended by themselves\n`);
 
   // A channel with a name stays, for whoever opens it anew.
-  const again = new Channel<Job>({ name, connection, expires: LEASE });
-  const left = await Promise.all([again, ...replies].map((channel) => channel.depth()));
-  await Promise.all([again, ...replies].map((channel) => channel.delete()));
+  const [jobsLeft] = await Promise.all([
+    named("jobs").depth(),
+    ...["hello", "numbers", "squares"].map((what) => named(what).delete()),
+    ...replies.map((reply) => reply.delete()),
+  ]);
+  await named("jobs").delete();
 
-  printResults(results, seconds);
+  printResults(results, pipeline, seconds, rescue.victim);
   const answers = results.flat();
   const answered = new Set(answers.map(({ piece }) => piece)).size;
-  claim(
-    `${figure(JOBS)} jobs, each answered once`,
-    answered === JOBS && answers.length === JOBS && sum(left) === 0,
-  );
+  claim(`${figure(NUMBERS)} numbers, each squared once`, pipeline.isExact);
+  claim(`${figure(JOBS)} jobs, all answered`, answered === JOBS && jobsLeft === 0);
   const words = merge(answers.map(({ words }) => words));
-  claim(
-    `${figure(sum([...words.values()]))} words, as one loop counts them`,
-    equal(words, countWords(text)),
-  );
-  claim(`the job that dee left was answered`, equal(rescued.words, countWords(text)));
-  claim("every worker ended by itself", endings === WORKERS.length);
+  claim(`${figure(sum([...words.values()]))} words, as one loop counts them`, equal(words, text));
+  claim("what a killed worker had begun was done by another", rescue.isDone);
+  claim("every other worker ended by itself", ends.every(Boolean));
 }
 
-/** A task waits for a job and gives up, just before there is one. */
-async function loseTask(jobs: Channel<Job>, job: Job): Promise<void> {
-  const patience = new AbortController();
-  const dee = jobs.get({ signal: patience.signal }).catch((reason) => reason);
-  patience.abort("dee has given up");
-  await jobs.put(job);
-  console.log(`   ${await dee}, and ${await jobs.depth()} job waits for another\n`);
+/** A process in each runtime that is here, and two Workers. */
+async function startWorkers(connection: string, hello: string): Promise<void> {
+  const runtimes = await find(connection);
+  for (const [i, name] of ["ada", "bob", "cyd"].entries()) {
+    const runtime = runtimes[i % runtimes.length]!;
+    workers.set(name, startProcess(runtime, { name, connection, hello }));
+  }
+  for (const name of ["dee", "eve"]) workers.set(name, startThread({ name, connection, hello }));
 }
 
-/** A process is killed in the middle of a get, when the broker has sent it a job already. */
-async function loseProcess(
-  connection: string,
-  hello: Hello,
+/** What came out of the pipeline, and who did how much. */
+interface Squared {
+  readonly seconds: number;
+  readonly isExact: boolean;
+  readonly counts: Map<string, number>;
+}
+
+async function square(
+  numbers: Channel<number>,
+  squares: Channel<[string, number]>,
+): Promise<Squared> {
+  const progress = new Progress(NUMBERS);
+  const counts = new Map<string, number>();
+  const seen = new Set<number>();
+  const start = performance.now();
+  const puts: Promise<void>[] = [];
+  for (let n = 1; n <= NUMBERS; n++) puts.push(numbers.put(n)); // many on their way at a time
+  for (let i = 0; i < NUMBERS; i++) {
+    const [worker, square] = await squares.get({ timeout: PATIENCE });
+    counts.set(worker, (counts.get(worker) ?? 0) + 1);
+    seen.add(Math.sqrt(square));
+    progress.step();
+  }
+  await Promise.all(puts);
+  progress.end();
+  const isExact = seen.size === NUMBERS && [...seen].every((n) => n >= 1 && n <= NUMBERS);
+  return { seconds: (performance.now() - start) / 1000, isExact, counts };
+}
+
+/** Puts a slow job, and kills who begins with it. */
+async function loseOne(
   jobs: Channel<Job>,
-  job: Job,
-): Promise<void> {
-  const { child: dee, ended } = spawn(connection, hello);
-  const [mailbox] = await brief(hello, jobs, ["dee"]);
-  for (;;) {
-    dee.kill("SIGSTOP");
-    await jobs.put(job);
-    if (await drained(jobs)) break;
-    dee.kill("SIGCONT"); // it had not come to its get: now it does the job
-    await job.replyTo.get({ timeout: PATIENCE });
-  }
-  console.log("   dee waits, and is frozen; the broker has sent it the next job");
-  const silence = await job.replyTo.get({ timeout: 200 }).catch((error) => error);
-  dee.kill("SIGKILL");
-  await ended;
-  await mailbox!.delete(); // which dee cannot do any more
-  claim("dee was killed in the middle of its get", silence instanceof ChannelTimeoutError);
-  console.log("   dee is killed, and the broker takes the job back\n");
-}
-
-/** Whether all that was put is soon on its way to somebody. */
-async function drained(jobs: Channel<Job>): Promise<boolean> {
-  for (const deadline = Date.now() + 500; Date.now() < deadline; await delay(10)) {
-    if (await jobs.depth() === 0) return true;
-  }
-  return false;
-}
-
-/** Starts a worker process; it knows the broker by its environment, and one channel's name. */
-function spawn(connection: string, hello: Hello): {
-  readonly child: Deno.ChildProcess;
-  readonly ended: Promise<boolean>;
-} {
-  const worker = fileURLToPath(new URL("worker.ts", import.meta.url));
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-env=CHANNELTS_URI", "--allow-net", worker, hello.name],
-    env: { CHANNELTS_URI: connection },
-    stdin: "null",
-  }).spawn();
-  processes.add(child);
-  child.status.then(() => processes.delete(child));
-  return { child, ended: child.status.then(({ success }) => success) };
-}
-
-/** Whether a worker task ended without an error. */
-function inOrder(task: Promise<void>): Promise<boolean> {
-  return task.then(() => true, (error) => {
-    console.error(error);
-    return false;
-  });
-}
-
-/** Tells each worker that says hello its name and its work. */
-async function brief(
-  hello: Hello,
-  jobs: Channel<Job>,
-  names: string[],
-): Promise<Channel<Briefing>[]> {
-  const mailboxes: Channel<Briefing>[] = [];
-  for (const name of names) {
-    const mailbox = await hello.get({ timeout: PATIENCE });
-    await mailbox.put({ name, jobs });
-    mailboxes.push(mailbox);
-  }
-  return mailboxes;
+): Promise<{ victim: string; by: string; isDone: boolean }> {
+  await using begun = jobs.clone<string>();
+  await using replyTo = jobs.clone<Answer>();
+  const text = "a slow job is a slow job";
+  await jobs.put({ piece: -1, text, replyTo, begun });
+  const victim = await begun.get({ timeout: PATIENCE });
+  workers.get(victim)!.kill();
+  const { worker: by, redelivered, words } = await replyTo.get({ timeout: PATIENCE });
+  return { victim, by, isDone: by !== victim && redelivered && equal(words, text) };
 }
 
 /** Puts jobs and gets their answers, of which it waits for a few at a time. */
 async function request(
   jobs: Channel<Job>,
-  pieces: Piece[],
+  pieces: Pick<Job, "piece" | "text">[],
   replyTo: Channel<Answer>,
   progress: Progress,
 ): Promise<Result[]> {
   const asked = new Map<number, number>();
-  const results: Result[] = [];
+  const results = new Map<number, Result>();
   const collect = async () => {
     const answer = await replyTo.get({ timeout: PATIENCE });
-    results.push({ ...answer, latency: performance.now() - asked.get(answer.piece)! });
+    // Who is killed between its answer and its accept has its job done again.
+    if (results.has(answer.piece)) return;
+    results.set(answer.piece, { ...answer, latency: performance.now() - asked.get(answer.piece)! });
     progress.step();
   };
   for (const piece of pieces) {
-    if (asked.size - results.length >= WINDOW) await collect();
+    while (asked.size - results.size >= WINDOW) await collect();
     asked.set(piece.piece, performance.now());
     await jobs.put({ ...piece, replyTo });
   }
-  while (results.length < asked.size) await collect();
-  return results;
+  while (results.size < asked.size) await collect();
+  return [...results.values()];
 }
 
 /** The text of this project's source. */
@@ -221,7 +201,7 @@ function source(): string {
 }
 
 /** Cuts a text between words into pieces. */
-function cut(text: string, count: number): Piece[] {
+function cut(text: string, count: number): Pick<Job, "piece" | "text">[] {
   const parts = text.split(/\s+/);
   const cuts = (i: number) => Math.floor(i * parts.length / count);
   return Array.from({ length: count }, (_, piece) => ({
@@ -242,8 +222,10 @@ function sum(numbers: number[]): number {
   return numbers.reduce((a, b) => a + b, 0);
 }
 
-function equal(a: Map<string, number>, b: Map<string, number>): boolean {
-  return a.size === b.size && [...a].every(([word, n]) => b.get(word) === n);
+/** Whether these are the words of a text. */
+function equal(words: Map<string, number>, text: string): boolean {
+  const expected = countWords(text);
+  return words.size === expected.size && [...words].every(([word, n]) => expected.get(word) === n);
 }
 
 function claim(what: string, holds: boolean): void {
@@ -254,20 +236,26 @@ function figure(n: number): string {
   return n.toLocaleString("en", { maximumFractionDigits: n < 10 ? 2 : 0 });
 }
 
-function printResults(results: Result[][], seconds: number): void {
+function printResults(
+  results: Result[][],
+  { counts, seconds: pipelineSeconds }: Squared,
+  seconds: number,
+  victim: string,
+): void {
   const answers = results.flat();
+  const names = [...new Set([...counts.keys(), ...answers.map(({ worker }) => worker)])].sort();
   printTable(
-    ["worker", "jobs", "share", "words", "jobs/s"],
-    WORKERS.map((worker) => {
-      const own = answers.filter((answer) => answer.worker === worker);
-      const words = merge(own.map(({ words }) => words));
-      const share = `${figure(100 * own.length / answers.length)} %`;
+    ["worker", "squares", "squares/s", "jobs", "share", "jobs/s"],
+    names.map((name) => {
+      const jobs = answers.filter(({ worker }) => worker === name).length;
+      const squares = counts.get(name) ?? 0;
       return [
-        worker,
-        figure(own.length),
-        share,
-        figure(sum([...words.values()])),
-        figure(own.length / seconds),
+        name === victim ? `${name} †` : name,
+        figure(squares),
+        figure(squares / pipelineSeconds),
+        figure(jobs),
+        `${figure(100 * jobs / answers.length)} %`,
+        figure(jobs / seconds),
       ];
     }),
   );
@@ -282,34 +270,44 @@ function printResults(results: Result[][], seconds: number): void {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      connection: { type: "string", default: "memory:" },
-      help: { type: "boolean", short: "h" },
-    },
+  const { values: { connection, help } } = parseArgs({
+    options: { connection: { type: "string" }, help: { type: "boolean", short: "h" } },
   });
-  if (values.help) {
+  if (help) {
     console.log(HELP);
     return 0;
   }
+  if (connection?.startsWith("memory:")) {
+    throw new Error("memory: stays in one thread, and this demo has several: try sqlite:PATH");
+  }
   const start = performance.now();
-  await demo(values.connection);
+  const directory = connection === undefined ? mkdtempSync(join(tmpdir(), "demo-")) : undefined;
+  if (directory !== undefined) cleanUp = () => rmSync(directory, { recursive: true, force: true });
+  await demo(connection ?? `sqlite:${join(directory!, "channels.db")}`);
   for (const [what, holds] of proof) console.log(`${holds ? "✔" : "✘ NOT SO:"} ${what}`);
   console.log(`\n${figure((performance.now() - start) / 1000)} s in all`);
   return proof.every(([, holds]) => holds) ? 0 : 1;
 }
 
+let cleanUp = () => {};
 /** Milliseconds for the whole demo, which takes a few seconds. */
 const LIMIT = 30_000;
 const watchdog = setTimeout(() => end(new Error(`no end within ${LIMIT / 1000} s`)), LIMIT);
-Deno.unrefTimer(watchdog);
 
-/** Leaves no process behind. */
+/** Leaves no process and no file behind. */
 function end(error: unknown): never {
+  for (const { kill } of workers.values()) kill();
+  cleanUp();
   console.error(`\nerror: ${error instanceof Error ? error.message : error}`);
-  for (const child of processes) child.kill("SIGKILL");
   process.exit(1);
 }
 
-// There is nothing to close: the process ends when it waits for nothing more.
-await main().then((code) => process.exitCode = code, end);
+process.on("SIGINT", () => end("stopped"));
+process.on("SIGTERM", () => end("stopped"));
+try {
+  process.exitCode = await main();
+} catch (error) {
+  end(error);
+}
+clearTimeout(watchdog);
+cleanUp();

@@ -6,6 +6,7 @@ export class Progress {
   readonly #total: number;
   #done = 0;
   #shown = 0;
+  readonly #awaited = new Map<number, () => void>();
 
   constructor(total: number) {
     this.#total = total;
@@ -14,11 +15,17 @@ export class Progress {
   /** Counts one more piece of work. */
   step(): void {
     this.#done++;
+    this.#awaited.get(this.#done)?.();
     const tenth = Math.floor(40 * this.#done / this.#total);
     if (!process.stdout.isTTY || tenth === this.#shown) return;
     this.#shown = tenth;
     const bar = "█".repeat(tenth).padEnd(40, "░");
     process.stdout.write(`\r   ${bar} ${this.#done.toLocaleString("en")}`);
+  }
+
+  /** Resolves when so many pieces of work are done. */
+  reached(count: number): Promise<void> {
+    return new Promise((resolve) => this.#awaited.set(count, resolve));
   }
 
   /** Takes the line away. */

@@ -1,15 +1,20 @@
-// The worker of demo.ts: a task of the demo's process, or a process of its own.
+// The worker of demo.ts: a process (Deno, Bun or Node) or a Worker, which does not matter to it.
 //
-//   CHANNELTS_URI=amqp://HOST deno run --allow-env=CHANNELTS_URI --allow-net examples/worker.ts HELLO
+//   deno run --allow-net examples/worker.ts NAME CONNECTION HELLO
+//
+// Elsewhere the import below reads "@channelts/channel"; Bun and Node find the file without any setup.
 
-import { Channel } from "@channelts/channel";
+import { Channel, ChannelClosedError } from "../mod.ts";
 import process from "node:process";
+import { isMainThread, workerData } from "node:worker_threads";
 
 /** A piece of text whose words are to be counted, and where the counts go. */
 export interface Job {
   readonly piece: number;
   readonly text: string;
   readonly replyTo: Channel<Answer>;
+  /** Of a slow job: where the worker tells that it has begun. */
+  readonly begun?: Channel<string>;
 }
 
 /** The counts of one piece: a Map travels as a Map. */
@@ -17,24 +22,61 @@ export interface Answer {
   readonly piece: number;
   readonly worker: string;
   readonly words: Map<string, number>;
+  /** Whether somebody may have had the job before. */
+  readonly redelivered: boolean;
 }
 
 /** What a worker is told when it has said hello. */
 export interface Briefing {
-  readonly name: string;
   readonly jobs: Channel<Job>;
+  readonly numbers: Channel<number>;
+  readonly squares: Channel<[worker: string, square: number]>;
 }
 
-/** A channel that carries channels: each worker sends its own mailbox through it. */
-export type Hello = Channel<Channel<Briefing>>;
+/** What a worker says first: a channel inside a value, which only it reads. */
+export interface Hello {
+  readonly worker: string;
+  readonly mailbox: Channel<Briefing>;
+}
 
-/** Says hello, is told its name and the jobs, and does them until they are closed for everyone. */
-export async function work(hello: Hello): Promise<void> {
+/** Milliseconds that a slow job takes. */
+const SLOW = 300;
+
+/** Says hello, is told where the work is, and does it until it is closed for everyone. */
+export async function work(worker: string, hello: Channel<Hello>): Promise<void> {
   await using mailbox = hello.clone<Briefing>(); // a new channel on the same connection
-  await hello.put(mailbox);
-  const { name, jobs } = await mailbox.get();
-  for await (const { piece, text, replyTo } of jobs) {
-    await replyTo.put({ piece, worker: name, words: countWords(text) });
+  await hello.put({ worker, mailbox });
+  const { jobs, numbers, squares } = await mailbox.get();
+  await Promise.all([squareAll(worker, numbers, squares), countAll(worker, jobs)]);
+}
+
+/** A stage of a pipeline: nothing is awaited but the next value. */
+async function squareAll(
+  worker: string,
+  numbers: Channel<number>,
+  squares: Briefing["squares"],
+): Promise<void> {
+  const puts: Promise<void>[] = [];
+  for await (const n of numbers) puts.push(squares.put([worker, n * n]));
+  await Promise.all(puts);
+}
+
+/** Answers each job, and only then accepts it: if this worker dies before, another does the job. */
+async function countAll(worker: string, jobs: Channel<Job>): Promise<void> {
+  try {
+    for (;;) {
+      await using job = await jobs.receive();
+      const { piece, text, replyTo, begun } = job.value;
+      if (begun !== undefined) {
+        await begun.put(worker);
+        await new Promise((resolve) => setTimeout(resolve, SLOW));
+      }
+      const words = countWords(text);
+      await replyTo.put({ piece, worker, words, redelivered: job.redelivered });
+      job.accept();
+    }
+  } catch (error) {
+    if (!(error instanceof ChannelClosedError && error.reason === "closeAll")) throw error;
   }
 }
 
@@ -47,9 +89,25 @@ export function countWords(text: string): Map<string, number> {
   return words;
 }
 
-if (import.meta.main) {
+/** What a worker is started with, and all that crosses to it: names. */
+export interface Start {
+  readonly name: string;
+  readonly connection: string;
+  /** The name of a channel of {@linkcode Hello}. */
+  readonly hello: string;
+}
+
+async function start({ name, connection, hello }: Start): Promise<void> {
   // No worker outlives a demo that was killed: nobody would close the jobs.
-  Deno.unrefTimer(setTimeout(() => Deno.exit(1), 60_000));
-  await work(new Channel({ name: process.argv[2] ?? "hello" }));
-  // There is nothing to close: the process waits for nothing now, and so it ends.
+  const limit = setTimeout(() => process.exit(1), 60_000);
+  await work(name, new Channel({ name: hello, connection }));
+  clearTimeout(limit);
+  // There is nothing to close: the worker waits for nothing now, and so it ends.
+}
+
+if (!isMainThread) {
+  await start(workerData);
+} else if (import.meta.main) {
+  const [name, connection, hello] = process.argv.slice(2) as [string, string, string];
+  await start({ name, connection, hello });
 }

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { brokerState } from "./support/broker_state.ts";
@@ -24,9 +27,14 @@ interface Output {
  * Deno that it starts inherit this one's permissions.
  */
 async function deno(...args: string[]): Promise<Output> {
+  return await denoWith({}, ...args);
+}
+
+/** The same with these variables. */
+async function denoWith(env: Record<string, string>, ...args: string[]): Promise<Output> {
   const command = new Deno.Command(Deno.execPath(), {
     args: ["run", "--frozen", ...args],
-    env: { NO_COLOR: "1" },
+    env: { ...env, NO_COLOR: "1" },
     stdin: "null",
     signal: AbortSignal.timeout(30_000), // kills it
   });
@@ -103,13 +111,19 @@ for (const { label, flags, args } of permissions) {
   });
 }
 
-Deno.test("the demo on memory has each of 1,000 jobs answered once", async () => {
-  assertProven(await deno("-A", path("examples/demo.ts")), 4);
+Deno.test("the demo has all jobs done, although a worker is killed, and leaves no file", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "channelts-demo-test-"));
+  try {
+    assertProven(await denoWith({ TMPDIR: directory }, "-A", path("examples/demo.ts")));
+    assert.deepEqual(readdirSync(directory), []);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
-Deno.test("the demo on a broker does so with processes, and leaves nothing there", async () => {
+Deno.test("the demo on a broker tells the same story, and leaves nothing there", async () => {
   const before = await brokerState();
-  assertProven(await deno("-A", path("examples/demo.ts"), "--connection", broker), 5);
+  assertProven(await deno("-A", path("examples/demo.ts"), "--connection", broker));
   if (before === undefined) return; // a given broker cannot be asked
   let now = before;
   const isClean = async () => {
@@ -121,11 +135,12 @@ Deno.test("the demo on a broker does so with processes, and leaves nothing there
   assert.deepEqual(now.exchanges, before.exchanges);
 });
 
-function assertProven({ code, stdout, stderr }: Output, claims: number): void {
+function assertProven({ code, stdout, stderr }: Output): void {
   assert.equal(stderr, "");
   assert.equal(code, 0, stdout);
-  assert.equal(stdout.match(/^✔ /gm)?.length, claims, stdout);
-  assert.match(stdout, /^✔ 1,000 jobs, each answered once$/m);
+  assert.equal(stdout.match(/^✔ /gm)?.length, 5, stdout);
+  assert.match(stdout, /^✔ 1,000 jobs, all answered$/m);
+  assert.match(stdout, /^✔ what a killed worker had begun was done by another$/m);
   assert.doesNotMatch(stdout, /NOT SO|\r/);
 }
 
@@ -135,6 +150,12 @@ Deno.test("the demo says what was wrong, and fails, where there is no broker", a
   assert.equal(code, 1);
   assert.match(stderr, /nothing listens on 127\.0\.0\.1:1; is the broker running\?/);
   assert.doesNotMatch(stderr, /hunter2/);
+});
+
+Deno.test("the demo refuses a connection that does not leave its thread", async () => {
+  const { code, stderr } = await deno("-A", path("examples/demo.ts"), "--connection", "memory:");
+  assert.equal(code, 1);
+  assert.match(stderr, /memory: stays in one thread/);
 });
 
 Deno.test("the demo explains itself", async () => {
