@@ -57,9 +57,11 @@ async function demo(connection: string): Promise<void> {
 
   console.log("1  Roll call: each worker is told one channel's name, and sends back a channel");
   await startWorkers(connection, hello.name);
+  const mailboxes = new Map<string, Channel<Briefing>>();
   for (const _ of workers) {
-    const { mailbox } = await hello.get({ timeout: PATIENCE });
-    await mailbox.put({ jobs, numbers, squares } satisfies Briefing);
+    const { worker, mailbox } = await hello.get({ timeout: PATIENCE });
+    mailboxes.set(worker, mailbox);
+    await mailbox.put({ jobs, numbers, squares });
   }
   for (const [name, { title }] of workers) console.log(`   ${name}   ${title}`);
 
@@ -100,6 +102,7 @@ async function demo(connection: string): Promise<void> {
     named("jobs").depth(),
     ...["hello", "numbers", "squares"].map((what) => named(what).delete()),
     ...replies.map((reply) => reply.delete()),
+    mailboxes.get(rescue.victim)!.delete(), // which the victim cannot do any more
   ]);
   await named("jobs").delete();
 

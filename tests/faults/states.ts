@@ -236,6 +236,7 @@ async function asking(cell: Cell): Promise<Station> {
       isOver = true;
       await soon(asking, bound);
       if (isDeletion) return await endedByDeletion(cell, ch);
+      await soon(ch.depth(), bound); // the connection is back
       await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
       await allWorks(cell, ch);
       return [...outcomes].map(([outcome, count]) => `${count} × ${outcome}`).join(", ");
