@@ -69,13 +69,14 @@ async function run(setup: Setup, body: (scene: Scene) => Promise<void>): Promise
   if (before !== undefined) await noMoreThan(before, scene);
 }
 
-/** As far as the runtime tells: Deno, which has a test fail for each that is left, tells of all. */
 function openSockets(): number {
   return process.getActiveResourcesInfo().filter((type) => type === "TCPSocketWrap").length;
 }
 
 /** Resolves when no more connections are open than these: each stays a moment after its last use. */
 export async function connectionsRest(sockets = 0): Promise<void> {
+  // Only Deno tells of sockets that keep no process alive.
+  if (process.versions.deno === undefined) return await pause(60);
   await until(() => openSockets() <= sockets);
   await pause(1);
 }
