@@ -1,0 +1,188 @@
+// deno-lint-ignore-file no-console
+//
+// Splits work over threads: Web Workers on Deno and Bun, node:worker_threads on Node.
+//
+//   deno run --allow-read=.,/tmp --allow-write=/tmp --allow-env=TMPDIR,TMP,TEMP examples/workers.ts
+//   bun examples/workers.ts
+//   node examples/workers.ts
+//
+// A thread is an isolate of its own, into which `memory:` does not reach; the file of a `sqlite:`
+// connection does. All that is handed to a thread is the URI and the name of one channel; the channel
+// for the answers comes with each job. So the threads may as well be processes, or on other hosts:
+//
+//   deno run --allow-read=. --allow-net=HOST:PORT examples/workers.ts --connection amqp://HOST:PORT
+
+import { Channel, ChannelClosedError } from "../mod.ts"; // elsewhere: "@channelts/channel"
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { parentPort, Worker as NodeWorker } from "node:worker_threads";
+
+const THREADS = ["ada", "bob", "cyd", "dee"];
+const LIMIT = 3_000_000;
+const STEP = 50_000;
+/** Milliseconds after which something must have gone wrong. */
+const PATIENCE = 10_000;
+
+/** Numbers among which to count the primes, and where the count goes. */
+interface Job {
+  readonly from: number;
+  readonly to: number;
+  /** Whether who tries it first gets stuck. */
+  readonly sticks?: boolean;
+  readonly replyTo: Channel<Answer>;
+}
+
+interface Answer {
+  readonly thread: string;
+  readonly from: number;
+  /** An error travels as an error. */
+  readonly result: number | "stuck" | Error;
+  /** Whether another thread had begun with the job. */
+  readonly again: boolean;
+}
+
+/** What crosses over to a thread. */
+interface Orders {
+  readonly thread: string;
+  readonly connection: string;
+  readonly jobs: string;
+}
+
+/** Counts primes by trial division, so that there is something to do. */
+function countPrimes({ from, to }: { from: number; to: number }): number {
+  if (from > to) throw new RangeError(`from ${from} to ${to} is no range`);
+  let count = 0;
+  for (let n = Math.max(from, 2); n < to; n++) {
+    let divisor = 2;
+    while (divisor * divisor <= n && n % divisor !== 0) divisor++;
+    if (divisor * divisor > n) count++;
+  }
+  return count;
+}
+
+/** A thread: does jobs until they are closed for everyone. */
+async function work({ thread, connection, jobs: name }: Orders): Promise<void> {
+  await using jobs = new Channel<Job>({ name, connection });
+  for (;;) {
+    // On loan: if this thread ends before it accepts the job, another one gets it.
+    const delivery = await jobs.receive().catch((error) => {
+      if (!(error instanceof ChannelClosedError)) throw error;
+    });
+    if (delivery === undefined) return;
+    const { from, sticks } = delivery.value;
+    await using replyTo = delivery.value.replyTo;
+    const answer = (result: Answer["result"]) =>
+      replyTo.put({ thread, from, result, again: delivery.redelivered });
+    if (sticks && !delivery.redelivered) {
+      await answer("stuck");
+      await delay(60_000);
+    }
+    try {
+      await answer(countPrimes(delivery.value));
+    } catch (error) {
+      await answer(error as Error);
+    }
+    delivery.accept();
+  }
+}
+
+/** Starts a thread of this file. */
+function startThread(orders: Orders): { terminate(): unknown } {
+  const url = new URL(import.meta.url);
+  const thread = globalThis.Worker ? new Worker(url, { type: "module" }) : new NodeWorker(url);
+  thread.postMessage(orders);
+  return thread;
+}
+
+async function main(): Promise<boolean> {
+  const { values } = parseArgs({ options: { connection: { type: "string" } } });
+  const connection = values.connection ?? temporaryFile();
+
+  const ranges = Array.from({ length: LIMIT / STEP }, (_, i) => {
+    return { from: i * STEP, to: (i + 1) * STEP };
+  });
+  let start = performance.now();
+  const expected = ranges.map(countPrimes).reduce((a, b) => a + b);
+  console.log(`one thread: ${figure(expected)} primes in ${since(start)}`);
+
+  await using jobs = new Channel<Job>({ connection });
+  await using answers = jobs.clone<Answer>();
+  start = performance.now();
+  const todo = [{ from: 2, to: 1 }, ...ranges];
+  await Promise.all(todo.map((range, i) => {
+    return jobs.put({ ...range, sticks: i === 1, replyTo: answers });
+  }));
+  const threads = new Map(
+    THREADS.map((thread) => [thread, startThread({ thread, connection, jobs: jobs.name })]),
+  );
+
+  // By job: one that was given to a second thread may have been done by the first.
+  const done = new Map<number, Answer>();
+  let failure: unknown;
+  let stuck: Answer | undefined;
+  while (done.size < ranges.length || failure === undefined) {
+    const answer = await answers.get({ timeout: PATIENCE });
+    if (answer.result === "stuck") {
+      stuck = answer;
+      threads.get(answer.thread)!.terminate();
+    } else if (answer.result instanceof Error) {
+      failure = answer.result;
+      console.log(`${answer.thread} has failed: ${failure}`);
+    } else done.set(answer.from, answer);
+  }
+  console.log(`${THREADS.length} threads: the same in ${since(start)}\n`);
+  await jobs.closeAll(); // ends the threads, and with them this process
+
+  console.log("thread   jobs   primes");
+  for (const thread of THREADS) {
+    const own = [...done.values()].filter((answer) => answer.thread === thread);
+    const row = [thread.padEnd(6), String(own.length).padStart(4), figure(sum(own)).padStart(8)];
+    console.log(row.join("   ") + (stuck?.thread === thread ? "   got stuck, was terminated" : ""));
+  }
+  const total = sum([...done.values()]);
+  console.log(`\n${figure(total)} primes: ${total === expected ? "the same" : "NOT THE SAME"}`);
+
+  const rescued = stuck && done.get(stuck.from);
+  const isRescued = rescued !== undefined && rescued.again && rescued.thread !== stuck?.thread;
+  console.log(`${stuck?.thread}'s job was ${isRescued ? `done by ${rescued.thread}` : "NOT DONE"}`);
+  return total === expected && failure instanceof RangeError && isRescued;
+}
+
+/** The URI of a file that goes with this process. */
+function temporaryFile(): string {
+  const directory = mkdtempSync(join(tmpdir(), "channelts-workers-"));
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+  return `sqlite:${join(directory, "channels.db")}`;
+}
+
+function sum(answers: Answer[]): number {
+  return answers.reduce((sum, { result }) => sum + (result as number), 0);
+}
+
+function figure(n: number): string {
+  return n.toLocaleString("en");
+}
+
+function since(start: number): string {
+  return `${((performance.now() - start) / 1000).toFixed(2)} s`;
+}
+
+/** Where a thread hears from who started it: on Node a port, elsewhere its global object. */
+const port = parentPort ?? ("WorkerGlobalScope" in globalThis ? globalThis : undefined);
+
+if (port === undefined) {
+  process.exitCode = await main().then((isRight) => isRight ? 0 : 1, (error) => {
+    console.error(error);
+    process.exit(1); // and with it the threads
+  });
+} else {
+  const { data } = await new Promise<MessageEvent<Orders>>((resolve) => {
+    port.addEventListener("message", resolve as EventListener, { once: true });
+  });
+  await work(data);
+  if (port === globalThis) globalThis.close(); // on Node a thread that waits for nothing ends
+}

@@ -1,0 +1,318 @@
+// One file, several threads: Web Workers on Deno and Bun, node:worker_threads on Node.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { Worker as NodeWorker } from "node:worker_threads";
+import { Channel } from "../mod.ts";
+import { numbers, pause, soon, until } from "./conformance/scene.ts";
+import type { Orders, Question } from "./programs/worker_thread.ts";
+import { findRuntime } from "./support/runtimes.ts";
+import { checkFile, count, query, sqliteDirectory } from "./support/sqlite_file.ts";
+
+const directory = sqliteDirectory();
+const path = join(directory, "channels.db");
+const connection = `sqlite:${path}`;
+/** What is beside the file while nobody but this thread is there: its own lock and bell. */
+const alone = ["bell", "db", "db-shm", "db-wal", "lock"];
+
+/** Milliseconds in which a Worker has started: Deno checks its types first, which may take a while. */
+const starting = 40_000;
+
+/** Milliseconds in which what one had is back that ends by itself: in Deno's Workers there is no exit event. */
+const leaving = process.versions.deno ? 2000 : 150;
+
+/** A Worker with one task; disposing terminates it. */
+class Thread implements AsyncDisposable {
+  readonly #worker: Worker | NodeWorker;
+  readonly #messages: unknown[] = [];
+  #error: unknown;
+
+  constructor(name: string, task: Orders["task"]) {
+    const program = new URL("programs/worker_thread.ts", import.meta.url);
+    if (globalThis.Worker) {
+      this.#worker = new Worker(program, { type: "module" });
+      this.#worker.onmessage = ({ data }) => this.#messages.push(data);
+      this.#worker.onerror = (event) => {
+        event.preventDefault();
+        this.#error = event.message;
+      };
+    } else {
+      this.#worker = new NodeWorker(program);
+      this.#worker.on("message", (data) => this.#messages.push(data));
+      this.#worker.on("error", (error) => this.#error = error);
+    }
+    this.#worker.postMessage({ connection, name, task } satisfies Orders);
+  }
+
+  /** What it has told, and is not yet asked for. */
+  get messages(): unknown[] {
+    if (this.#error !== undefined) throw new Error(`the Worker failed: ${this.#error}`);
+    return this.#messages;
+  }
+
+  async next(): Promise<unknown> {
+    await until(() => this.messages.length > 0, starting, 1);
+    return this.#messages.shift();
+  }
+
+  /** Ends it wherever it is; nobody waits until it has. */
+  terminate(): void {
+    this.#worker.terminate();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
+
+/** Gives a channel, and checks that nothing but this thread's own is left of what came to it. */
+async function withChannel<T>(use: (channel: Channel<T>, name: string) => Promise<void>) {
+  const name = crypto.randomUUID();
+  const channel = new Channel<T>({ name, connection });
+  const witness = new Channel({ connection }); // what a thread leaves, who is there finds
+  try {
+    await witness.depth();
+    await channel.depth();
+    await use(channel, name);
+    await untilAlone();
+    checkFile(path);
+  } finally {
+    await channel.close();
+    await new Channel({ name, connection }).delete();
+    await witness.delete();
+    await pause(60); // it rests
+  }
+}
+
+/** Waits until nothing of any Worker is left, in the file or beside it. */
+async function untilAlone(): Promise<void> {
+  const isAlone = () => count(path, "sessions") === 1 && String(kinds()) === String(alone);
+  await until(isAlone, 2000).catch(() => assert.deepEqual(kinds(), alone));
+  assert.equal(count(path, "sessions"), 1);
+}
+
+/** A session's files go a moment after it. */
+async function untilAlone(): Promise<void> {
+  await until(() => `${kinds()}` === `${alone}`, 2000).catch(() => {});
+  assert.deepEqual(kinds(), alone);
+}
+
+function kinds(): string[] {
+  return readdirSync(directory).filter((file) => file.startsWith("channels.db"))
+    .map((file) => file.split(".").at(-1)!).sort();
+}
+
+/** How many of the directory's files this process has open, which Linux tells. */
+function openFiles(): number {
+  if (!existsSync("/proc/self/fd")) return 0;
+  return readdirSync("/proc/self/fd").filter((descriptor) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${descriptor}`).startsWith(directory);
+    } catch {
+      return false; // that by which they were listed
+    }
+  }).length;
+}
+
+Deno.test("workers: three share a channel, each value comes once, and one closeAll ends their loops", async () => {
+  await withChannel<number>(async (channel, name) => {
+    const total = 300;
+    await using a = new Thread(name, "consume");
+    await using b = new Thread(name, "consume");
+    await using c = new Thread(name, "consume");
+    const threads = [a, b, c];
+    await until(() => count(path, "waiters") === 3, starting);
+    for (const n of numbers(total)) await channel.put(n);
+    await until(() => threads.flatMap(({ messages }) => messages).length >= total, 10_000);
+    await channel.closeAll();
+    const shares: number[][] = [];
+    for (const { messages } of threads) {
+      await until(() => messages.at(-1) === "the loop has ended");
+      const share = messages.slice(0, -1) as number[];
+      assert.deepEqual(share, share.toSorted((a, b) => a - b));
+      assert.ok(share.length > 0, "one got nothing");
+      shares.push(share);
+    }
+    assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(total));
+    await untilAlone();
+  });
+});
+
+Deno.test("workers: a channel that arrives in a value works there", async () => {
+  await withChannel<Question>(async (channel, name) => {
+    await using replyTo = channel.clone<number>();
+    await channel.put({ n: 12, replyTo });
+    await using _thread = new Thread(name, "answer");
+    assert.equal(await replyTo.get({ timeout: starting }), 144);
+    await untilAlone();
+  });
+});
+
+Deno.test("workers: what one held that is terminated is another's within 2 s, and no one else's", async () => {
+  await withChannel<string>(async (channel, name) => {
+    await channel.put("mine");
+    const mine = await channel.receive();
+    await channel.put("theirs");
+    await using first = new Thread(name, "hold");
+    assert.deepEqual(await first.next(), ["theirs", false]);
+    await using second = new Thread(name, "hold");
+    await until(() => count(path, "waiters") === 1, starting);
+
+    const start = performance.now();
+    first.terminate();
+    assert.deepEqual(await second.next(), ["theirs", true]);
+    const took = performance.now() - start;
+    assert.ok(took < 2000, `it took ${took} ms`);
+
+    second.terminate();
+    const again = await channel.receive({ timeout: 5000 });
+    assert.deepEqual([again.value, again.redelivered], ["theirs", true]);
+    again.accept();
+    mine.accept();
+    await until(() => count(path, "messages") === 0);
+  });
+});
+
+Deno.test("workers: what one held that ends by itself is there soon, in its order", async () => {
+  await withChannel<number>(async (channel, name) => {
+    for (const n of numbers(3)) await channel.put(n);
+    await using thread = new Thread(name, "leave");
+    assert.deepEqual(await thread.next(), [0, false]);
+    assert.deepEqual(await thread.next(), [1, false]);
+    const start = performance.now();
+    const back = () =>
+      query<{ n: number }>(path, "SELECT count(*) n FROM messages WHERE holder = 0");
+    await until(() => back()[0]!.n === 3, 2000, 1);
+    const took = performance.now() - start;
+    assert.ok(took < leaving, `it took ${took} ms`);
+    for (const n of numbers(3)) {
+      const delivery = await channel.receive({ timeout: 0 });
+      assert.equal(delivery.value, n);
+      assert.ok(delivery.redelivered || n === 2);
+      delivery.accept();
+    }
+  });
+});
+
+/** Bun 1.4.5 does not close what a Worker had open that it terminates, and so keeps what it had locked. */
+const ignore = process.versions.bun !== undefined;
+
+Deno.test("workers: one that is terminated while it puts leaves the file to others", {
+  ignore,
+}, async () => {
+  await withChannel<number>(async (channel, name) => {
+    const other = new Channel<string>({ connection });
+    for (let round = 0; round < 5; round++) {
+      await using thread = new Thread(name, "flood");
+      assert.equal(await thread.next(), "it floods");
+      await pause(round * 3);
+      thread.terminate();
+      await soon(other.put("a value"), 2000);
+      assert.equal(await other.get({ timeout: 1000 }), "a value");
+    }
+    assert.ok(await channel.depth() > 0);
+    await other.delete();
+  });
+});
+
+Deno.test("workers: twenty that are terminated in turn leave no file behind, open or not", {
+  ignore,
+}, async () => {
+  await withChannel<number>(async (channel, name) => {
+    await channel.put(7);
+    const before = openFiles();
+    for (let round = 1; round <= 20; round++) {
+      await using thread = new Thread(name, "hold");
+      assert.deepEqual(await thread.next(), [7, round > 1]);
+      thread.terminate();
+      await untilAlone();
+    }
+    await until(() => openFiles() < before + 10, 2000); // SQLite keeps some to use again
+    assert.equal(await channel.get({ timeout: 5000 }), 7);
+  });
+});
+
+const example = fileURLToPath(new URL("../examples/workers.ts", import.meta.url));
+
+interface Output {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command at the project's root, with its temporary files in `TMPDIR`. */
+async function run([program, ...args]: readonly string[], TMPDIR: string): Promise<Output> {
+  const options = { cwd: fileURLToPath(new URL("..", import.meta.url)) };
+  const env = { NO_COLOR: "1", TMPDIR };
+  if (process.versions.deno) { // not by node:child_process, which hands on this process's permissions
+    const { code, stdout, stderr } = await new Deno.Command(program!, {
+      ...options,
+      args,
+      env,
+      stdin: "null",
+      signal: AbortSignal.timeout(30_000),
+    }).output();
+    const text = new TextDecoder();
+    return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
+  }
+  const child = spawn(program!, args, {
+    ...options,
+    env: { ...process.env, ...env },
+    timeout: 30_000,
+  });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.on("data", (data) => stdout += data);
+  child.stderr.on("data", (data) => stderr += data);
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  return { code, stdout, stderr };
+}
+
+/** The story of examples/workers.ts, whoever did what. */
+function assertTold({ code, stdout, stderr }: Output): void {
+  assert.equal(stderr, "");
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /^one thread: 216,816 primes in /m);
+  assert.match(stdout, /^\w+ has failed: RangeError: /m);
+  const rows = [...stdout.matchAll(/^(\w{3}) +(\d+) +([\d,]+)( +got stuck, was terminated)?$/gm)];
+  assert.equal(rows.length, 4, stdout);
+  const total = (column: number) =>
+    rows.map((row) => Number(row[column]!.replace(",", ""))).reduce((a, b) => a + b);
+  assert.deepEqual([total(2), total(3)], [60, 216_816]);
+  const [stuck, ...others] = rows.filter((row) => row[4] !== undefined);
+  assert.deepEqual(others, []);
+  assert.match(stdout, /^216,816 primes: the same$/m);
+  assert.match(stdout, new RegExp(`^${stuck![1]}'s job was done by (?!${stuck![1]})`, "m"));
+}
+
+Deno.test("workers: the example splits its work over threads, ends by itself and leaves no file", async () => {
+  const name = process.versions.deno ? "deno" : process.versions.bun ? "bun" : "node";
+  const temporary = mkdtempSync(join(directory, "example-"));
+  assertTold(await run([...(await findRuntime(name)).command, example], temporary));
+  assert.deepEqual(readdirSync(temporary), []);
+});
+
+Deno.test({
+  name: "workers: on Deno the example needs the permissions that it names, and no other",
+  ignore: !process.versions.deno,
+  fn: async () => {
+    const line = /deno run (--.*) examples\/workers\.ts$/m.exec(readFileSync(example, "utf8"))![1]!;
+    const flags = line.replaceAll("/tmp", tmpdir()).split(" ");
+    const attempt = (flags: string[]) => {
+      const command = [process.execPath, "run", "--frozen", "--no-prompt", ...flags, example];
+      return run(command, mkdtempSync(join(directory, "permitted-")));
+    };
+    assertTold(await attempt(flags));
+    for (const flag of flags) {
+      const { code, stderr } = await attempt(flags.filter((each) => each !== flag));
+      assert.notEqual(code, 0, `it works without ${flag}`);
+      assert.match(stderr, new RegExp(flag.split("=")[0]!));
+    }
+  },
+});
