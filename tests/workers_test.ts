@@ -95,12 +95,6 @@ async function untilAlone(): Promise<void> {
   assert.equal(count(path, "sessions"), 1);
 }
 
-/** A session's files go a moment after it. */
-async function untilAlone(): Promise<void> {
-  await until(() => `${kinds()}` === `${alone}`, 2000).catch(() => {});
-  assert.deepEqual(kinds(), alone);
-}
-
 function kinds(): string[] {
   return readdirSync(directory).filter((file) => file.startsWith("channels.db"))
     .map((file) => file.split(".").at(-1)!).sort();
