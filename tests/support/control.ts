@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import process from "node:process";
+import { setTimeout as pause } from "node:timers/promises";
 import { cleanEnv } from "./keeper.ts";
 
 /** How to run a broker's command line tools. Plain data: the runner hands it to the tests as JSON. */
@@ -34,13 +35,14 @@ export async function evaluate(control: BrokerControl, expression: string): Prom
   return new TextDecoder().decode(Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0)));
 }
 
-/** Once in thousands of calls erl_call fails to connect to a broker that is well, so it is called again. */
+/** On a busy machine erl_call fails to connect to a broker that is well, so it is called again for two seconds. */
 async function call(control: BrokerControl, erlCall: readonly string[], expression: string) {
   for (let attempt = 1;; attempt++) {
     try {
       return await run(erlCall, ["-e"], control, expression);
     } catch (error) {
-      if (attempt === 3 || !/failed to connect to node/.test(String(error))) throw error;
+      if (attempt === 10 || !/failed to connect to node/.test(String(error))) throw error;
+      await pause(200);
     }
   }
 }
