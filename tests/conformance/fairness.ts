@@ -124,6 +124,7 @@ export function fairnessTests({ test, shared }: Suite): void {
     const before = await scene.setup.state!();
     if (before === undefined) return;
     const ch = scene.channel<number>();
+    await ch.depth(); // it is attached
     await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
     await ch.put(1);
     await ch.put(2);
