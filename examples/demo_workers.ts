@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { Worker as Thread } from "node:worker_threads";
+import { Connection } from "../mod.ts";
 import type { Start } from "./worker.ts";
 
 /** A worker as the demo sees it. */
@@ -54,10 +55,12 @@ function compare([major = 0, minor = 0]: number[], [sinceMajor = 0, sinceMinor =
 
 /** Deno with no permission but those that the connection needs. */
 function denoFor(connection: string): string[] {
-  const directory = dirname(connection.replace(/^sqlite:/, ""));
-  const permissions = connection.startsWith("sqlite:")
-    ? [`--allow-read=${directory}`, `--allow-write=${directory}`]
-    : ["--allow-net"];
+  let permissions = ["--allow-net"];
+  if (connection.startsWith("sqlite:")) {
+    const { address } = new Connection(connection); // with the whole path
+    const directory = dirname(decodeURIComponent(address.slice("sqlite:".length)));
+    permissions = [`--allow-read=${directory}`, `--allow-write=${directory}`];
+  }
   return [Deno.execPath(), "run", "--no-prompt", "--quiet", ...permissions];
 }
 

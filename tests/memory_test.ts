@@ -4,34 +4,19 @@ import { Channel } from "../mod.ts";
 import { MemoryTransport } from "../src/transports/memory.ts";
 import { testTransport } from "./conformance.ts";
 import { pause } from "./conformance/scene.ts";
+import { linkOptions, rawOn } from "./support/link.ts";
 
 const transport = new MemoryTransport("memory:conformance");
-const options = {
-  retryTimeout: 0,
-  signal: new AbortController().signal,
-  observer: { announced() {}, gone() {} },
-};
 
 testTransport("memory", {
   features: transport.features,
   connection: () => transport,
   async raw(name) {
-    const link = await transport.open(name, { ...options, create: true });
-    return {
-      put: (message) =>
-        new Promise((resolve, reject) => {
-          link.put({ message, settled: false, taken: resolve, reject });
-        }),
-      async get() {
-        const delivery = await link.tryTake(false);
-        delivery?.accept();
-        return delivery?.message;
-      },
-      [Symbol.asyncDispose]: () => link.close(),
-    };
+    return rawOn(await transport.open(name, linkOptions));
   },
   async exists(name) {
-    const link = await transport.open(name, { ...options, create: false }).catch(() => undefined);
+    const link = await transport.open(name, { ...linkOptions, create: false })
+      .catch(() => undefined);
     await link?.close();
     return link !== undefined;
   },

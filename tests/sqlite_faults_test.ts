@@ -27,6 +27,7 @@ import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
 import type { Loan } from "../src/transport.ts";
 import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
 import { type Child, startChild } from "./support/child.ts";
+import { linkOptions, putOn } from "./support/link.ts";
 import { checkFile, count, query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
 
 const directory = sqliteDirectory();
@@ -172,23 +173,15 @@ Deno.test("sqlite: many processes may make one file at the same moment", async (
 Deno.test("sqlite: a transaction that fails keeps nobody from what was given meanwhile", async () => {
   const uri = `sqlite:${join(directory, "fails.db")}`;
   const [mine, other] = [new SqliteTransport(uri), new SqliteTransport(uri)];
-  const options = {
-    retryTimeout: 1000,
-    signal: new AbortController().signal,
-    observer: { announced() {}, gone() {} },
-  };
-  const getting = await mine.open("x", { ...options, create: true });
-  const putting = await other.open("x", { ...options, create: true });
+  const getting = await mine.open("x", linkOptions);
+  const putting = await other.open("x", linkOptions);
   for (const _ of numbers(30)) {
     const got = new Promise<Loan>((resolve, reject) => {
       getting.take({ counted: false, deliver: resolve, reject });
     });
     await getting.depth(); // it is among the waiters
-    await new Promise<void>((resolve, reject) => {
-      const message = { body: new Uint8Array(1), contentType: "" };
-      putting.put({ message, settled: false, taken: resolve, reject });
-    });
-    await assert.rejects(mine.open("none", { ...options, create: false }), ChannelClosedError);
+    await putOn(putting, { body: new Uint8Array(1), contentType: "" });
+    await assert.rejects(mine.open("none", { ...linkOptions, create: false }), ChannelClosedError);
     (await soon(got, 1000)).accept();
   }
   await Promise.all([getting.close(), putting.close()]);
@@ -298,20 +291,29 @@ Deno.test("sqlite: the files of processes that were killed as they began are rem
   });
 });
 
+const small = join(directory, "small");
+
 /** Makes a file system of two megabytes; whether this process may. */
-function mountSmall(place: string): boolean {
-  mkdirSync(place);
-  return spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", place]).status === 0;
+function mountSmall(): boolean {
+  mkdirSync(small, { recursive: true });
+  return spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", small]).status === 0;
 }
+
+function unmountSmall(): void {
+  spawnSync("umount", ["-l", small]);
+}
+
+/** Not even root of a container, mostly. */
+const mayMount = process.platform === "linux" && process.getuid?.() === 0 && mountSmall();
+if (mayMount) unmountSmall();
 
 Deno.test({
   name: "sqlite: a full disk refuses values and loses none, and goes on when there is space",
-  ignore: process.platform !== "linux" || process.getuid?.() !== 0,
+  ignore: !mayMount,
   fn: async () => {
-    const place = join(directory, "small");
-    if (!mountSmall(place)) return; // root of a container, mostly
+    assert.ok(mountSmall());
     try {
-      await withFile(place, async (channel) => {
+      await withFile(small, async (channel) => {
         const body = "x".repeat(50_000);
         let put = 0;
         let error: unknown;
@@ -321,13 +323,13 @@ Deno.test({
         assert.ok(error instanceof ChannelConnectionError, String(error));
         assert.match(error.message, /full|disk I\/O/);
         assert.ok(put > 5, `only ${put}`);
-        spawnSync("mount", ["-o", "remount,size=20m", place]);
+        spawnSync("mount", ["-o", "remount,size=20m", small]);
         await channel.put(body);
         assert.equal((await getAll(channel, put + 1)).length, put + 1);
         assert.equal(await channel.depth(), 0);
       });
     } finally {
-      spawnSync("umount", ["-l", place]);
+      unmountSmall();
     }
   },
 });

@@ -16,6 +16,7 @@ import {
   suite,
   until,
 } from "./conformance/scene.ts";
+import { linkOptions, putOn, rawOn } from "./support/link.ts";
 import { checkFile, count, query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
 
 const directory = sqliteDirectory();
@@ -27,34 +28,17 @@ const connections = [0, 1, 2, 3].map(() =>
   Object.assign(new Connection(uri), { toString: () => uri })
 );
 
-const options = {
-  retryTimeout: 1000,
-  signal: new AbortController().signal,
-  observer: { announced() {}, gone() {} },
-};
-
 const setup: Setup = {
   features: { shared: true },
   connection: (n) => connections[n]!,
   async raw(name) {
     const transport = new SqliteTransport(uri);
-    const link = await transport.open(name, { ...options, create: true });
-    return {
-      put: (message) =>
-        new Promise((resolve, reject) => {
-          link.put({ message, settled: false, taken: resolve, reject });
-        }),
-      async get() {
-        const loan = await link.tryTake(false);
-        loan?.accept();
-        return loan?.message;
-      },
-      async [Symbol.asyncDispose]() {
-        await link.close();
-        transport.rest();
-        await pause(35);
-      },
-    };
+    const link = await transport.open(name, linkOptions);
+    return rawOn(link, async () => {
+      await link.close();
+      transport.rest();
+      await pause(35);
+    });
   },
   exists: (name) => Promise.resolve(names().includes(name)),
   state: () => Promise.resolve(tables()),
@@ -205,15 +189,9 @@ test("a file by another name is the same file, and nobody there takes us for dea
 
 test("a value that no row holds is refused", async (scene) => {
   const transport = new SqliteTransport(uri);
-  const link = await transport.open(scene.name(), { ...options, create: true });
+  const link = await transport.open(scene.name(), linkOptions);
   const body = { byteLength: 1e9 } as Uint8Array;
-  const message = { body, contentType: "" };
-  await assert.rejects(
-    new Promise<void>((resolve, reject) => {
-      link.put({ message, settled: false, taken: resolve, reject });
-    }),
-    /1000000000 bytes/,
-  );
+  await assert.rejects(putOn(link, { body, contentType: "" }), /1000000000 bytes/);
   await link.close();
   transport.rest();
   await pause(40);

@@ -11,11 +11,7 @@ import { Plan } from "./plan.ts";
 import type { Session } from "./session.ts";
 import { Shelf } from "./shelf.ts";
 import type { Row } from "./store.ts";
-import type { Task } from "./writer.ts";
-
-/** How many messages are taken in one transaction; and about how many bytes. */
-const most = 500;
-const mostBytes = 4 << 20;
+import { mostBytes, mostMessages, type Task } from "./writer.ts";
 
 /** Milliseconds for which an operation waits while others keep the file locked, which at work all do. */
 export function patienceOf({ retryTimeout }: LinkOptions): number {
@@ -295,7 +291,7 @@ export class SqliteLink implements Link, Task, Lender {
     this.#noteGiven(plan);
     const here = plan.shelved + plan.given.length + plan.rows.length;
     const lacking = waiting + asking - here;
-    const need = Math.min(lacking, most, this.#pace.fitting(mostBytes));
+    const need = Math.min(lacking, mostMessages, this.#pace.fitting(mostBytes));
     let taken = 0;
     if (need > 0) {
       const ahead = isCounting ? 0 : this.#pace.next();

@@ -1,8 +1,5 @@
 import type { Message, Offer, Stats } from "../../transport.ts";
-
-/** How many messages are put in one transaction; and about how many bytes. */
-const most = 500;
-const mostBytes = 4 << 20;
+import { mostBytes, mostMessages } from "./writer.ts";
 
 /** The puts of a link that are not in the file. */
 export class Outbox {
@@ -35,7 +32,7 @@ export class Outbox {
     const batch: Offer[] = [];
     let bytes = 0;
     for (const offer of this.#offers) {
-      if (batch.length === most || bytes > mostBytes) break;
+      if (batch.length === mostMessages || bytes > mostBytes) break;
       batch.push(offer);
       bytes += offer.message.body.byteLength;
     }

@@ -1,10 +1,10 @@
+import { mostBytes, mostMessages } from "./writer.ts";
+
 /** Milliseconds for which a message may lie here that nobody got; with what giving it back takes, less than 20. */
 export const patience = 15;
 
 /** Milliseconds of getting that are read ahead. */
 const ahead = 10;
-const mostMessages = 500;
-const mostBytes = 4 << 20;
 
 /**
  * How many messages are read ahead: as many as this process gets within 10 ms, so that few lie here when

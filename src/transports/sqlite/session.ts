@@ -50,7 +50,7 @@ export class Session {
   #lastLetter = 0;
   #lastProbed = 0;
   #rounds: ReturnType<typeof setInterval> | undefined;
-  readonly #looks = new Set<ReturnType<typeof setTimeout>>();
+  #soon: ReturnType<typeof setTimeout> | undefined;
   #again: ReturnType<typeof setTimeout> | undefined;
   /** How many pauses there were since the last bell. */
   #paused = 0;
@@ -85,7 +85,8 @@ export class Session {
     this.store = store;
     this.writer = new Writer(store, {
       begun: () => {
-        if (this.#waiting > 0) { for (const link of this.collect()) this.#receivers.add(link); }
+        if (this.#waiting === 0) return;
+        for (const link of this.collect()) this.#receivers.add(link);
       },
       committed: (woken) => this.#wake(woken),
       done: () => {
@@ -195,7 +196,8 @@ export class Session {
       if (letters.length > 0) this.#discard();
       return true;
     } catch (error) {
-      return !this.#isBusy(error);
+      this.#note(error);
+      return !isBusy(error);
     }
   }
 
@@ -203,11 +205,9 @@ export class Session {
     this.writer.do(round, () => this.store.discard(this.#lastLetter)).catch(() => {}); // the next will
   }
 
-  /** Whether an error is a matter of moments; any other is told by what is done next. */
-  #isBusy(error: unknown): boolean {
-    if (isBusy(error)) return true;
-    this.writer.trouble = error;
-    return false;
+  /** Has an error told by what is done next, unless it is a matter of moments. */
+  #note(error: unknown): void {
+    if (!isBusy(error)) this.writer.trouble = error;
   }
 
   /** Takes this session out of the file. */
@@ -234,7 +234,7 @@ export class Session {
     }
     clearInterval(this.#rounds);
     clearInterval(this.#lifeline);
-    for (const timer of this.#looks) clearTimeout(timer);
+    clearTimeout(this.#soon);
     clearTimeout(this.#again);
     this.#presence.end();
     this.#bell.end();
@@ -248,7 +248,7 @@ export class Session {
 
   #wake(sessions: ReadonlySet<number>): void {
     for (const id of sessions) {
-      if (id === this.#id) this.#lookIn(0);
+      if (id === this.#id) this.#lookSoon(0);
       else this.#ring(id);
     }
   }
@@ -260,7 +260,7 @@ export class Session {
       this.#tokens.set(id, token);
       this.#ringer.ring(this.#file(token, "bell"));
     } catch (error) {
-      this.#isBusy(error); // its next round will do
+      this.#note(error); // its next round will do
     }
   }
 
@@ -290,12 +290,11 @@ export class Session {
     unref(this.#again);
   }
 
-  #lookIn(ms: number): void {
-    const timer = setTimeout(() => {
-      this.#looks.delete(timer);
-      if (!this.look()) this.#lookIn(1);
+  #lookSoon(ms: number): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      if (!this.look()) this.#lookSoon(1);
     }, ms);
-    this.#looks.add(timer);
   }
 
   #round(): void {
@@ -318,7 +317,7 @@ export class Session {
       if (this.store.isUntidy(Date.now())) this.#sweep();
       this.#returnStrays();
     } catch (error) {
-      this.#isBusy(error);
+      this.#note(error);
     }
   }
 

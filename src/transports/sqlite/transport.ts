@@ -1,4 +1,5 @@
 import { ChannelClosedError } from "../../errors.ts";
+import { newStats } from "../../stats.ts";
 import { unref } from "../../timers.ts";
 import type {
   ConnectionWatcher,
@@ -27,14 +28,7 @@ export class SqliteTransport implements Transport {
   readonly address: string;
   readonly reach: Reach = "machine";
   readonly features: Features = { shared: true };
-  readonly stats: Stats = {
-    puts: 0,
-    confirms: 0,
-    gets: 0,
-    redeliveries: 0,
-    reconnects: 0,
-    outstanding: 0,
-  };
+  readonly stats: Stats = newStats();
   readonly #uri: SqliteUri;
   readonly #watcher: ConnectionWatcher | undefined;
   #session: Promise<Session> | undefined;

@@ -2,6 +2,10 @@ import { setImmediate } from "node:timers";
 import { isBusy } from "./failure.ts";
 import type { Store } from "./store.ts";
 
+/** About how much is put, or taken, in one transaction: no other writes meanwhile. */
+export const mostMessages = 500;
+export const mostBytes: number = 4 << 20;
+
 /** What is done in one transaction with whatever else waits to be written. */
 export interface Task {
   /** Milliseconds for which it waits while the file is locked. */

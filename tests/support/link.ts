@@ -1,0 +1,30 @@
+import type { Link, LinkOptions, Message } from "../../src/transport.ts";
+import type { Raw } from "../conformance/scene.ts";
+
+/** How a test opens a link by itself. */
+export const linkOptions: LinkOptions = {
+  create: true,
+  retryTimeout: 1000,
+  signal: new AbortController().signal,
+  observer: { announced() {}, gone() {} },
+};
+
+/** Puts a message by a link alone. */
+export function putOn(link: Link, message: Message): Promise<void> {
+  return new Promise((resolve, reject) => {
+    link.put({ message, settled: false, taken: resolve, reject });
+  });
+}
+
+/** A channel by its link alone. */
+export function rawOn(link: Link, close: () => Promise<void> = () => link.close()): Raw {
+  return {
+    put: (message) => putOn(link, message),
+    async get() {
+      const loan = await link.tryTake(false);
+      loan?.accept();
+      return loan?.message;
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
