@@ -171,6 +171,7 @@ export function gettingTests({ test, shared }: Suite): void {
   test("what a waiting get gives up goes to the next that waits", async (scene) => {
     const a = scene.channel<string>();
     const b = scene.channel<string>(a.name);
+    await a.depth(); // it is attached
     const control = new AbortController();
     const aborted = a.get({ signal: control.signal });
     const late = a.get({ timeout: 30 });
@@ -185,6 +186,7 @@ export function gettingTests({ test, shared }: Suite): void {
   shared("what a waiting get gives up goes to another connection", async (scene) => {
     const a = scene.channel<string>();
     const b = scene.channel<string>(a.name, 1);
+    await a.depth(); // it is attached
     await rejection(a.get({ timeout: 50 }), ChannelTimeoutError);
     await a.put("for b"); // a's connection may still have a consumer
     assert.equal(await b.get({ timeout: 1000 }), "for b");

@@ -62,6 +62,14 @@ export async function setAckTimeout(
 
 export const defaultAckTimeout = [1_800_000, 60_000] as const;
 
+/** How many connections hear what is announced to a channel. */
+export async function listeners({ control }: PrivateBroker, name: string): Promise<number> {
+  return await ask(
+    control,
+    `length(rabbit_binding:list_for_source(rabbit_misc:r(<<"/">>, exchange, <<"${name}">>)))`,
+  );
+}
+
 /** How many deliveries of a queue are neither accepted nor given back. */
 export async function unaccepted({ control }: PrivateBroker, queue: string): Promise<number> {
   return await ask(

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel } from "../../mod.ts";
 import { soon, until } from "../conformance/scene.ts";
+import { listeners } from "../faults/broker.ts";
 import type { PrivateBroker } from "../support/broker.ts";
 import { Troupe } from "./actors.ts";
 import { mishaps, random } from "./mishaps.ts";
@@ -61,6 +62,9 @@ export async function soak(
 
   await soon(troupe.stopProducers(), 20_000);
   await until(() => troupe.missing().length === 0, 15_000, 50).catch(() => {}); // told by `lost`
+  // Who has not come back yet would miss the closeAll.
+  const { length } = troupe.consumers;
+  await until(async () => await listeners(broker, name) === length, 10_000, 50);
   const channel = new Channel({ name, connection: broker.uri });
   const left = await channel.depth();
   await channel.closeAll();
