@@ -25,7 +25,7 @@ const pauses = [2, 6, 12, 30];
  * What a process has of a file, from its first link until a while after its last: a row in the file that
  * says who has what; a lock that shows that it lives; a bell.
  *
- * Invariants: the lock is held from before the row is there until it is gone. What others have written
+ * Invariants: the lock is held from before the row is there until it has nothing any more. What others have written
  * for this session is seen after their bell, and at the latest in the next round.
  */
 export class Session {
@@ -210,9 +210,14 @@ export class Session {
     if (!isBusy(error)) this.writer.trouble = error;
   }
 
-  /** Takes this session out of the file. */
+  /**
+   * Takes this session out of the file. Its row goes last: where this is cut short, others find it
+   * without a lock, and tidy up.
+   */
   async leave(): Promise<void> {
-    await this.writer.do(1000, () => this.store.leave(this.#id)).catch(() => {}); // others will find it dead
+    await this.writer.do(1000, () => this.store.giveUp(this.#id)).catch(() => {}); // others will
+    this.#stop();
+    await this.writer.do(1000, () => this.store.leave(this.#id)).catch(() => {});
     this.#end();
   }
 
@@ -220,12 +225,25 @@ export class Session {
   readonly #leaveNow = (): void => {
     for (const link of this.#links.values()) link.resume();
     const deadline = performance.now() + exitTime;
-    this.writer.do(exitTime, () => this.store.leave(this.#id)).catch(() => {});
-    while (!this.writer.flush() && performance.now() < deadline);
+    this.#writeBy(deadline, () => this.store.giveUp(this.#id));
+    this.#stop();
+    this.#writeBy(deadline, () => this.store.leave(this.#id));
     this.#end();
   };
 
+  #writeBy(deadline: number, write: () => void): void {
+    this.writer.do(exitTime, write).catch(() => {});
+    while (!this.writer.flush() && performance.now() < deadline);
+  }
+
   #end(): void {
+    this.#stop();
+    this.#ringer.end();
+    this.store.close();
+  }
+
+  /** From here on it counts as dead. */
+  #stop(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     if (this.#rounds !== undefined) {
@@ -238,8 +256,6 @@ export class Session {
     clearTimeout(this.#again);
     this.#presence.end();
     this.#bell.end();
-    this.#ringer.end();
-    this.store.close();
   }
 
   #file(token: string, kind: "lock" | "bell"): string {
@@ -333,7 +349,10 @@ export class Session {
 
   /** Takes a session that was killed out of the file. */
   async #bury({ id, token }: Peer): Promise<void> {
-    await this.writer.do(round, () => this.store.leave(id)).catch(() => {});
+    await this.writer.do(round, () => {
+      this.store.giveUp(id);
+      this.store.leave(id);
+    }).catch(() => {});
     for (const kind of ["lock", "bell"] as const) {
       try {
         rmSync(this.#file(token, kind), { force: true });

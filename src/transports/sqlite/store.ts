@@ -89,8 +89,8 @@ export class Store {
     return this.#get<Peer>("SELECT token FROM sessions WHERE id = ?", session)?.token;
   }
 
-  /** Takes a session and all that it has out of the file; its messages are as they were before. */
-  leave(session: number): void {
+  /** Gives back all that a session has; its messages are as they were before. `leave` must follow. */
+  giveUp(session: number): void {
     this.#run("DELETE FROM waiters WHERE session = ?", session);
     for (const channel of this.held(session)) this.releaseAll(channel, session);
     const links = this.#all<{ channel: number }>(
@@ -99,6 +99,10 @@ export class Store {
     );
     for (const { channel } of links) this.detach(channel, session);
     this.#run("DELETE FROM mail WHERE session = ?", session);
+  }
+
+  /** Takes a session out of the file that has nothing. */
+  leave(session: number): void {
     this.#run("DELETE FROM sessions WHERE id = ?", session);
   }
 
