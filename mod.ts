@@ -12,6 +12,7 @@
  *
  * @module
  */
+export type { Broadcasts, BroadcastsOptions } from "./src/broadcasts.ts";
 export { Channel, type ChannelOptions } from "./src/channel.ts";
 export {
   ChannelClosedError,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { broadcastsTests } from "./conformance/broadcasts.ts";
 import { closingTests } from "./conformance/closing.ts";
 import { deadLettersTests } from "./conformance/dead_letters.ts";
 import { deletingTests } from "./conformance/deleting.ts";
@@ -40,6 +41,7 @@ export function testTransport(label: string, setup: Setup): void {
       encodingTests,
       unreadableTests,
       volumeTests,
+      broadcastsTests,
     ]
   ) declare(tests);
 }
