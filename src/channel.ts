@@ -7,6 +7,7 @@ import { Handle, type HandleOptions } from "./handle.ts";
 import { unpack } from "./message.ts";
 import { anonymousName, checkName, deadLettersName, isAnonymous } from "./names.ts";
 import { checkMilliseconds, type OperationOptions } from "./operation.ts";
+import type { PutOptions } from "./put_options.ts";
 import type { Reference } from "./reference.ts";
 import { brand, setHandle } from "./registry.ts";
 import type { Message } from "./transport.ts";
@@ -151,6 +152,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
    * @throws {ChannelTimeoutError} after `timeout` ms
    * @throws {ChannelConnectionError} if the broker cannot be reached within `retryTimeout`
+   * @throws {ChannelConfigError} for a `delay`, `expires` or `priority` that is out of range, or that the
+   * transport cannot do
    *
    * @example
    * ```ts
@@ -159,8 +162,20 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * await using ch = new Channel();
    * await ch.put({ any: ["value", new Map([["k", 1n]])] }, { timeout: 5000 });
    * ```
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<string>();
+   * await ch.put("later", { delay: 50 });
+   * await ch.put("soon", { expires: 60_000 });
+   * await ch.put("first", { priority: 1 });
+   * for (const expected of ["first", "soon", "later"]) equal(await ch.get(), expected);
+   * ```
    */
-  put(value: T, options: OperationOptions = {}): Promise<void> {
+  put(value: T, options: PutOptions = {}): Promise<void> {
     return this.#handle.put(this, value, options);
   }
 

@@ -24,6 +24,7 @@ import {
   type OperationOptions,
   type Pending,
 } from "./operation.ts";
+import { checkTerms, type PutOptions, type Terms, termsOf } from "./put_options.ts";
 import { Get, Put, Receive } from "./transfers.ts";
 import type { Claim, Link, Message } from "./transport.ts";
 import { closeTimeout, within } from "./within.ts";
@@ -108,10 +109,12 @@ export class Handle implements Attached {
   }
 
   /** @param owner what must not be collected while the operation is pending; so below */
-  put(owner: object, value: unknown, options: OperationOptions): Promise<void> {
+  put(owner: object, value: unknown, options: PutOptions): Promise<void> {
     let parcel: Parcel | Promise<Parcel>;
+    let terms: Terms | undefined;
     try {
       this.#check("put", options);
+      terms = termsOf(options);
       parcel = pack(value, this);
     } catch (error) {
       return Promise.reject(withValue(error, value));
@@ -119,12 +122,13 @@ export class Handle implements Attached {
     const put = this.#newPut(owner, options, value);
     const link = this.#attachment?.link;
     if (
-      link !== undefined && this.#latePut === undefined && !(parcel instanceof Promise) &&
+      link !== undefined && this.#latePut === undefined && terms === undefined &&
+      !(parcel instanceof Promise) &&
       parcel.carried.every((handle) => handle.#isKnown)
     ) {
       put.send(link, parcel.message);
     } else {
-      const late = this.#putLate(parcel, put, this.#latePut).then(() => {
+      const late = this.#putLate(parcel, put, this.#latePut, terms).then(() => {
         if (this.#latePut === late) this.#latePut = undefined;
       });
       this.#latePut = late;
@@ -136,6 +140,7 @@ export class Handle implements Attached {
     parcel: Parcel | Promise<Parcel>,
     put: Put,
     previous: Promise<void> | undefined,
+    terms: Terms | undefined,
   ): Promise<void> {
     try {
       const attaching = this.#attachFor(put);
@@ -143,8 +148,10 @@ export class Handle implements Attached {
       const { message, carried } = await parcel;
       await Promise.all(carried.map((handle) => handle.#makeKnown(put)));
       const { link } = await attaching;
+      // Only a handle that has attached knows what its transport can do.
+      if (terms !== undefined) checkTerms(terms, this.connection as SharedConnection);
       await previous;
-      put.send(link, message);
+      put.send(link, terms === undefined ? message : { ...message, ...terms });
     } catch (error) {
       put.reject(errorAnew(error));
       await previous;
