@@ -12,6 +12,7 @@ import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
 import { iterationTests } from "./conformance/iteration.ts";
 import { lifetimeTests } from "./conformance/lifetime.ts";
+import { putOptionsTests } from "./conformance/put_options.ts";
 import { puttingTests } from "./conformance/putting.ts";
 import { racesTests } from "./conformance/races.ts";
 import { receivingTests } from "./conformance/receiving.ts";
@@ -29,6 +30,7 @@ export function testTransport(label: string, setup: Setup): void {
       gettingTests,
       racesTests,
       puttingTests,
+      putOptionsTests,
       fairnessTests,
       receivingTests,
       deadLettersTests,
