@@ -269,6 +269,7 @@ export class Handle implements Attached {
     } catch (error) {
       throw withValue(error, value);
     }
+    if (parcel instanceof Promise) parcel.catch(() => {}); // awaited below, unless attaching fails
     await this.#control("broadcast", this.#gets, owner, options, async (attachment, control) => {
       const { message, carried } = parcel instanceof Promise ? await parcel : parcel;
       for (const handle of carried) await handle.#makeKnown(control);

@@ -114,6 +114,7 @@ class MemoryChannel {
   }
 
   #level(priority: number): { readonly messages: Fifo<MemoryLoan> } {
+    if (this.#levels[0]?.priority === priority) return this.#levels[0]; // nearly always
     const at = this.#levels.findIndex((level) => level.priority <= priority);
     const found = this.#levels[at];
     if (found?.priority === priority) return found;
@@ -131,7 +132,8 @@ class MemoryChannel {
 
   #first(): MemoryLoan | undefined {
     const [released] = this.#released;
-    const level = this.#levels.find(({ messages }) => messages.size > 0);
+    let level = this.#levels[0];
+    if (level?.messages.size === 0) level = this.#levels.find(({ messages }) => messages.size > 0);
     const isNext = released !== undefined &&
       (level === undefined || released.priority >= level.priority);
     return isNext ? this.#released.shift() : level?.messages.shift();
