@@ -12,6 +12,7 @@
  *
  * @module
  */
+export type { Broadcasts, BroadcastsOptions } from "./src/broadcasts.ts";
 export { Channel, type ChannelOptions } from "./src/channel.ts";
 export {
   ChannelClosedError,
@@ -27,6 +28,7 @@ export {
 export { Connection, type ConnectionOptions, type Logger } from "./src/connection.ts";
 export type { Delivery, ReleaseOptions } from "./src/delivery.ts";
 export type { OperationOptions } from "./src/operation.ts";
+export type { PutOptions } from "./src/put_options.ts";
 export type { ConnectionOption } from "./src/connections.ts";
 export type {
   Claim,
@@ -37,6 +39,7 @@ export type {
   Loan,
   Message,
   Offer,
+  PutTerm,
   Reach,
   Stats,
   Transport,

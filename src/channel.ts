@@ -1,3 +1,4 @@
+import type { Broadcasts, BroadcastsOptions } from "./broadcasts.ts";
 import { connectionFor, type ConnectionOption } from "./connections.ts";
 import type { Delivery } from "./delivery.ts";
 import { checkEncoding, defaultEncoding } from "./encoding.ts";
@@ -6,6 +7,7 @@ import { Handle, type HandleOptions } from "./handle.ts";
 import { unpack } from "./message.ts";
 import { anonymousName, checkName, deadLettersName, isAnonymous } from "./names.ts";
 import { checkMilliseconds, type OperationOptions } from "./operation.ts";
+import type { PutOptions } from "./put_options.ts";
 import type { Reference } from "./reference.ts";
 import { brand, setHandle } from "./registry.ts";
 import type { Message } from "./transport.ts";
@@ -150,6 +152,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
    * @throws {ChannelTimeoutError} after `timeout` ms
    * @throws {ChannelConnectionError} if the broker cannot be reached within `retryTimeout`
+   * @throws {ChannelConfigError} for a `delay`, `expires` or `priority` that is out of range, or that the
+   * transport cannot do
    *
    * @example
    * ```ts
@@ -158,8 +162,20 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * await using ch = new Channel();
    * await ch.put({ any: ["value", new Map([["k", 1n]])] }, { timeout: 5000 });
    * ```
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<string>();
+   * await ch.put("later", { delay: 50 });
+   * await ch.put("soon", { expires: 60_000 });
+   * await ch.put("first", { priority: 1 });
+   * for (const expected of ["first", "soon", "later"]) equal(await ch.get(), expected);
+   * ```
    */
-  put(value: T, options: OperationOptions = {}): Promise<void> {
+  put(value: T, options: PutOptions = {}): Promise<void> {
     return this.#handle.put(this, value, options);
   }
 
@@ -272,6 +288,76 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
       return: () => {
         isLeft = true;
         return Promise.resolve(end);
+      },
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+
+  /**
+   * Tells a value to everyone who listens now, by {@linkcode Channel.broadcasts} on any handle of the
+   * channel, on every host, this one included. Nothing of it is kept: who does not listen misses it, and
+   * so does a host whose connection is lost at the moment. Resolves when it is on its way to all of
+   * them; broadcasts of one process arrive in the order of the calls. One that was sent as the connection
+   * was lost is sent again, and may be heard twice.
+   *
+   * ChannelPy closes its channel at any event: use a channel of your own beside one that Python shares.
+   *
+   * @throws whatever `put` does
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using news = new Channel<string>("news");
+   * const heard = news.broadcasts();
+   * await heard.ready;
+   * await news.broadcast("it is noon");
+   * equal((await heard.next()).value, "it is noon");
+   * ```
+   */
+  broadcast(value: T, options: OperationOptions = {}): Promise<void> {
+    return this.#handle.broadcast(this, value, options);
+  }
+
+  /**
+   * Listens, from the call on, to what is broadcast on the channel: as soon as `ready` has resolved, or
+   * any other operation of this handle, none is missed. Closing the handle, closeAll and delete end the
+   * iteration normally, after what was heard before; leaving the loop ends the listening.
+   *
+   * A listener that is slower than the broadcasts keeps the last 1,000 (`buffer`), and counts in `missed`
+   * what it has dropped. Waiting for the next one keeps the process alive.
+   *
+   * @throws {ChannelConfigError} for an option that cannot be used
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   *
+   * await using news = new Channel<string>("news");
+   * const heard = news.broadcasts({ signal: AbortSignal.timeout(5000) });
+   * await heard.ready;
+   * await news.broadcast("reload");
+   * for await (const what of heard) {
+   *   if (what === "reload") break; // and listens no more
+   * }
+   * ```
+   */
+  broadcasts(options: BroadcastsOptions = {}): Broadcasts<T> {
+    const { listener, ready } = this.#handle.listen(
+      (message) => this.#unpack(message, false),
+      options,
+    );
+    const iterator: Broadcasts<T> = {
+      ready,
+      get missed() {
+        return listener.missed;
+      },
+      next: () => listener.next(this),
+      return: () => {
+        listener.leave();
+        return Promise.resolve({ value: undefined, done: true });
       },
       [Symbol.asyncIterator]: () => iterator,
     };

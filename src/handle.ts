@@ -1,4 +1,5 @@
 import { type Attached, type Attachment, closeAllEvent } from "./attachment.ts";
+import { type BroadcastsOptions, eventOf, Listener } from "./broadcasts.ts";
 import type { SharedConnection } from "./connections.ts";
 import { Custody } from "./custody.ts";
 import type { Delivery } from "./delivery.ts";
@@ -17,11 +18,13 @@ import { pack, type Parcel } from "./message.ts";
 import { deadLettersName } from "./names.ts";
 import {
   type Call,
+  checkInteger,
   checkOptions,
   Operation,
   type OperationOptions,
   type Pending,
 } from "./operation.ts";
+import { checkTerms, type PutOptions, type Terms, termsOf } from "./put_options.ts";
 import { Get, Put, Receive } from "./transfers.ts";
 import type { Claim, Link, Message } from "./transport.ts";
 import { closeTimeout, within } from "./within.ts";
@@ -75,6 +78,8 @@ export class Handle implements Attached {
   readonly #custody: Custody;
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
   readonly #endings = new Set<Pending>();
+  /** They hear what is broadcast. */
+  readonly #listeners = new Set<Pick<Listener<unknown>, "hear">>();
   /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
   #latePut: Promise<void> | undefined;
 
@@ -104,10 +109,12 @@ export class Handle implements Attached {
   }
 
   /** @param owner what must not be collected while the operation is pending; so below */
-  put(owner: object, value: unknown, options: OperationOptions): Promise<void> {
+  put(owner: object, value: unknown, options: PutOptions): Promise<void> {
     let parcel: Parcel | Promise<Parcel>;
+    let terms: Terms | undefined;
     try {
       this.#check("put", options);
+      terms = termsOf(options);
       parcel = pack(value, this);
     } catch (error) {
       return Promise.reject(withValue(error, value));
@@ -115,12 +122,13 @@ export class Handle implements Attached {
     const put = this.#newPut(owner, options, value);
     const link = this.#attachment?.link;
     if (
-      link !== undefined && this.#latePut === undefined && !(parcel instanceof Promise) &&
+      link !== undefined && this.#latePut === undefined && terms === undefined &&
+      !(parcel instanceof Promise) &&
       parcel.carried.every((handle) => handle.#isKnown)
     ) {
       put.send(link, parcel.message);
     } else {
-      const late = this.#putLate(parcel, put, this.#latePut).then(() => {
+      const late = this.#putLate(parcel, put, this.#latePut, terms).then(() => {
         if (this.#latePut === late) this.#latePut = undefined;
       });
       this.#latePut = late;
@@ -132,6 +140,7 @@ export class Handle implements Attached {
     parcel: Parcel | Promise<Parcel>,
     put: Put,
     previous: Promise<void> | undefined,
+    terms: Terms | undefined,
   ): Promise<void> {
     try {
       const attaching = this.#attachFor(put);
@@ -139,8 +148,10 @@ export class Handle implements Attached {
       const { message, carried } = await parcel;
       await Promise.all(carried.map((handle) => handle.#makeKnown(put)));
       const { link } = await attaching;
+      // Only a handle that has attached knows what its transport can do.
+      if (terms !== undefined) checkTerms(terms, this.connection as SharedConnection);
       await previous;
-      put.send(link, message);
+      put.send(link, terms === undefined ? message : { ...message, ...terms });
     } catch (error) {
       put.reject(errorAnew(error));
       await previous;
@@ -161,7 +172,7 @@ export class Handle implements Attached {
   }
 
   /** Creates a channel before its name travels, for a receiver does not know how. */
-  async #makeKnown(carrying: Put): Promise<void> {
+  async #makeKnown(carrying: Pending): Promise<void> {
     if (!this.#isKnown) await this.#attachFor(carrying);
   }
 
@@ -250,6 +261,60 @@ export class Handle implements Attached {
     return this.#control("depth", this.#gets, owner, options, ({ link }) => link.depth());
   }
 
+  async broadcast(owner: object, value: unknown, options: OperationOptions): Promise<void> {
+    let parcel: Parcel | Promise<Parcel>;
+    try {
+      this.#check("broadcast", options);
+      parcel = pack(value, this);
+    } catch (error) {
+      throw withValue(error, value);
+    }
+    if (parcel instanceof Promise) parcel.catch(() => {}); // awaited below, unless attaching fails
+    await this.#control("broadcast", this.#gets, owner, options, async (attachment, control) => {
+      const { message, carried } = parcel instanceof Promise ? await parcel : parcel;
+      for (const handle of carried) await handle.#makeKnown(control);
+      const event = eventOf(message);
+      await attachment.link.announce(event);
+      attachment.heard(event); // the link tells others only
+    });
+  }
+
+  /** @param unpack makes the value of a message, whose bytes stay what they are */
+  listen<T>(
+    unpack: (message: Message) => T,
+    { signal, buffer = 1000 }: BroadcastsOptions,
+  ): { readonly listener: Listener<T>; readonly ready: Promise<void> } {
+    const options = signal === undefined ? {} : { signal };
+    checkOptions(options);
+    checkInteger("buffer", buffer, 1);
+    // Lasts as long as the listener does: ended by what ends a get.
+    const life = new Operation<void>(this.#call("broadcasts", {}, this.#gets, options), options);
+    const listener = new Listener<T>({
+      unpack,
+      buffer,
+      outside: () => (this.connection as SharedConnection).reach !== "isolate",
+      left: () => {
+        this.#listeners.delete(listener);
+        life.resolve();
+      },
+    });
+    if (this.#closed !== undefined) life.reject(this.#closedError("broadcasts"));
+    if (!life.settled) this.#listeners.add(listener);
+    const listening = life.settled ? life.promise : this.#attachFor(life).then(() => {});
+    listening.catch((error) => life.reject(errorAnew(error)));
+    const ready = Promise.race([life.promise, listening]);
+    ready.catch(() => {}); // a caller who does not ask hears of it by the next `next`
+    life.promise.catch((error) => {
+      if (error instanceof ChannelClosedError) listener.end();
+      else listener.fail(error);
+    });
+    return { listener, ready };
+  }
+
+  heard(event: Uint8Array): void {
+    for (const listener of [...this.#listeners]) listener.hear(event);
+  }
+
   async closeAll(owner: object, options: OperationOptions): Promise<void> {
     if (this.#closed === "closeAll" || this.#closed === "delete") return;
     await this.#control("closeAll", this.#endings, owner, options, async (attachment) => {
@@ -271,7 +336,7 @@ export class Handle implements Attached {
     pending: Set<Pending>,
     owner: object,
     options: OperationOptions,
-    act: (attachment: Attachment) => Promise<T>,
+    act: (attachment: Attachment, control: Pending) => Promise<T>,
   ): Promise<T> {
     try {
       this.#check(action, options);
@@ -279,7 +344,7 @@ export class Handle implements Attached {
       return Promise.reject(error);
     }
     const control = new Operation<T>(this.#call(action, owner, pending, options), options);
-    this.#attachFor(control).then(act).then(
+    this.#attachFor(control).then((attachment) => act(attachment, control)).then(
       (result) => control.resolve(result),
       (error) => control.reject(errorAnew(error)),
     );

@@ -131,3 +131,11 @@ export function checkMilliseconds(
     `the option ${option} takes milliseconds, ${range}, and got ${String(value)}`,
   );
 }
+
+/** Refuses what is not an integer of at least `least`. */
+export function checkInteger(option: string, value: unknown, least: number): void {
+  if (Number.isSafeInteger(value) && (value as number) >= least) return;
+  throw new ChannelConfigError(
+    `the option ${option} takes an integer, ${least} or more, and got ${String(value)}`,
+  );
+}

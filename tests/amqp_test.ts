@@ -41,7 +41,7 @@ async function client<T>(use: (client: AMQPClient) => Promise<T>): Promise<T> {
 }
 
 const setup: Setup = {
-  features: { shared: true },
+  features: { shared: true, terms: ["expires"] },
   connection: (n) => uri((url) => url.searchParams.set("name", `conformance ${n}`)),
   async raw(name) {
     await client(async (raw) => {

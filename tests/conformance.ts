@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { broadcastsTests } from "./conformance/broadcasts.ts";
 import { closingTests } from "./conformance/closing.ts";
 import { deadLettersTests } from "./conformance/dead_letters.ts";
 import { deletingTests } from "./conformance/deleting.ts";
@@ -11,6 +12,7 @@ import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
 import { iterationTests } from "./conformance/iteration.ts";
 import { lifetimeTests } from "./conformance/lifetime.ts";
+import { putOptionsTests } from "./conformance/put_options.ts";
 import { puttingTests } from "./conformance/putting.ts";
 import { racesTests } from "./conformance/races.ts";
 import { receivingTests } from "./conformance/receiving.ts";
@@ -28,6 +30,7 @@ export function testTransport(label: string, setup: Setup): void {
       gettingTests,
       racesTests,
       puttingTests,
+      putOptionsTests,
       fairnessTests,
       receivingTests,
       deadLettersTests,
@@ -40,6 +43,7 @@ export function testTransport(label: string, setup: Setup): void {
       encodingTests,
       unreadableTests,
       volumeTests,
+      broadcastsTests,
     ]
   ) declare(tests);
 }

@@ -34,7 +34,7 @@ const options = {
 };
 
 const setup: Setup = {
-  features: { shared: true },
+  features: { shared: true, terms: ["delay", "expires", "priority"] },
   connection: (n) => connections[n]!,
   async raw(name) {
     const transport = new SqliteTransport(uri);

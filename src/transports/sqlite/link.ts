@@ -101,7 +101,7 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   announce(event: Uint8Array): Promise<void> {
-    return this.#do("closeAll", () => this.#session.store.announce(this.channel, event));
+    return this.#do("announce", () => this.#session.store.announce(this.channel, event));
   }
 
   catchUp(): Promise<void> {

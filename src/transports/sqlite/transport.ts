@@ -26,7 +26,7 @@ const restTime = 25;
 export class SqliteTransport implements Transport {
   readonly address: string;
   readonly reach: Reach = "machine";
-  readonly features: Features = { shared: true };
+  readonly features: Features = { shared: true, terms: ["delay", "expires", "priority"] };
   readonly stats: Stats = {
     puts: 0,
     confirms: 0,
