@@ -12,7 +12,8 @@
  *
  * @module
  */
-export { Channel, type ChannelOptions } from "./src/channel.ts";
+export type { ReceiveCase, Receiver, SendCase } from "./src/cases.ts";
+export { Channel, type ChannelOptions, type TryGetResult } from "./src/channel.ts";
 export {
   ChannelClosedError,
   ChannelConfigError,
@@ -28,6 +29,16 @@ export { Connection, type ConnectionOptions, type Logger } from "./src/connectio
 export type { Delivery, ReleaseOptions } from "./src/delivery.ts";
 export type { OperationOptions } from "./src/operation.ts";
 export type { ConnectionOption } from "./src/connections.ts";
+export {
+  type Cases,
+  type CaseValue,
+  type Happened,
+  type Index,
+  select,
+  type Selected,
+  trySelect,
+} from "./src/select.ts";
+export { after, every, type Ticks } from "./src/time.ts";
 export type {
   Claim,
   Features,
