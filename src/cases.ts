@@ -76,17 +76,12 @@ export abstract class Case {
 
 /** A case in one select. */
 export interface Part {
-  /**
-   * Whether the case can happen now; undefined where that is known only by asking a broker. What has
-   * said true is taken or left next.
-   */
-  glance(): boolean | undefined;
-  /** Has it happen, where `glance` has said that it can: chooses it, or returns false after all. */
-  take(): boolean;
-  /** Asks the broker, and chooses the case if it can happen now. Resolves when that is known. */
-  ask(): Promise<void>;
-  /** Waits, and chooses the case as soon as it can happen; at once, where it can. */
+  /** Whether the case can happen, after it has said so. */
+  readonly isReady: boolean;
+  /** Wants to happen: tells whether it can, now or when it is known, and whenever that changes. */
   wait(): void;
+  /** Has the case happen, which is chosen. */
+  take(): void;
   /** Wants nothing any more, and gives back what it has. */
   leave(): void;
   /** The error for a timeout, where the case has something to say. */
@@ -97,8 +92,12 @@ export interface Part {
 
 /** A select, as its parts see it. */
 export interface Choice {
-  /** Whether this part's case is the one that happens. Others have left then. */
-  choose(part: Part): boolean;
+  /** Whether it waits until a case can happen. */
+  readonly isWaiting: boolean;
+  /** The case can happen: it is taken or left soon, or at once. */
+  ready(part: Part): void;
+  /** The case cannot happen now. */
+  waiting(part: Part): void;
   /** The chosen case has happened. */
   done(part: Part, value: unknown): void;
   /** The case failed: that its channel is closed for everyone is how a case may happen, too. */

@@ -23,7 +23,7 @@ import {
   type Pending,
 } from "./operation.ts";
 import { Get, Put, Receive } from "./transfers.ts";
-import type { Claim, Link, Message, Reach } from "./transport.ts";
+import type { Claim, Link, Message } from "./transport.ts";
 import { closeTimeout, within } from "./within.ts";
 
 /** What a handle is made from. */
@@ -101,11 +101,6 @@ export class Handle implements Attached {
 
   get closed(): boolean {
     return this.#closed !== undefined;
-  }
-
-  /** How far the channel reaches, once that is known. */
-  get reach(): Reach | undefined {
-    return this.connection instanceof Promise ? undefined : this.connection.reach;
   }
 
   /** The link, once it is attached. */

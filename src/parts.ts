@@ -1,10 +1,10 @@
 import { Case, type Choice, type Part, type ReceiveCase, type SendCase } from "./cases.ts";
-import { ChannelConnectionError } from "./errors.ts";
+import { ChannelConnectionError, errorAnew } from "./errors.ts";
 import type { Handle } from "./handle.ts";
 import { pack, type Parcel } from "./message.ts";
 import type { Operation, OperationOptions } from "./operation.ts";
 import type { Put } from "./transfers.ts";
-import type { Claim, Loan, Message } from "./transport.ts";
+import type { Claim, Link, Loan, Message } from "./transport.ts";
 
 /** A case of {@linkcode Channel.recv}. */
 export class ChannelReceive<T> extends Case implements ReceiveCase<T> {
@@ -61,123 +61,92 @@ abstract class ChannelPart implements Part {
     this.choice = choice;
   }
 
-  abstract glance(): boolean | undefined;
-  abstract ask(): Promise<void>;
-  abstract wait(): void;
-  /** Has the case happen on a handle that is open. */
-  protected abstract act(): boolean;
+  abstract readonly isReady: boolean;
+  abstract take(): void;
+  /** @param interest ends when the part leaves, and by what ends it otherwise the case fails */
+  protected abstract want(interest: Operation<void>): void;
 
-  take(): boolean {
+  wait(): void {
     const closure = this.handle.closure("select");
-    if (closure === undefined) return this.act();
-    this.choice.fail(this, closure);
-    return true;
+    if (closure !== undefined) return this.choice.fail(this, closure);
+    const interest = this.#interest = this.handle.newPart(this.owner);
+    interest.promise.catch((error) => {
+      if (this.#interest === interest) this.choice.fail(this, error);
+    });
+    this.want(interest);
   }
 
   leave(): void {
-    this.#interest?.giveUp(undefined);
+    const interest = this.#interest;
     this.#interest = undefined;
+    interest?.giveUp(undefined);
   }
 
   late(options: OperationOptions): Error | undefined {
     const error = this.handle.late("select", options);
     return error instanceof ChannelConnectionError ? error : undefined;
   }
-
-  /** Whatever ends it before the part has left, is the case's failure. Undefined where that is now. */
-  protected interest(): Operation<void> | undefined {
-    const closure = this.handle.closure("select");
-    if (closure !== undefined) {
-      this.choice.fail(this, closure);
-      return undefined;
-    }
-    const interest = this.#interest = this.handle.newPart(this.owner);
-    interest.promise.catch((error) => {
-      if (this.#interest === interest) this.choice.fail(this, error);
-    });
-    return interest;
-  }
 }
 
-/** A receive in one select: whatever reaches it too late goes back. */
+/** A receive in one select: whatever reaches it in vain goes back. */
 class ReceivePart<T> extends ChannelPart implements Claim {
   readonly counted = false;
   readonly #unpack: (message: Message) => T;
-  /** Set while it is only looked whether there is a message. */
-  #isGlancing = false;
-  /** What was found then. */
-  #held: Loan | undefined;
+  #loan: Loan | undefined;
 
   constructor(handle: Handle, owner: object, choice: Choice, unpack: (message: Message) => T) {
     super(handle, owner, choice);
     this.#unpack = unpack;
   }
 
-  glance(): boolean | undefined {
-    if (this.handle.closed) return true;
-    const { link, reach } = this.handle;
-    if (link === undefined || reach !== "isolate") return undefined;
-    this.#isGlancing = true;
-    link.take(this);
-    this.#isGlancing = false;
-    if (this.#held !== undefined) return true;
-    return link.withdraw(this) ? false : undefined;
+  get isReady(): boolean {
+    return this.#loan !== undefined;
   }
 
-  protected act(): boolean {
-    const loan = this.#held;
-    if (loan === undefined) return false;
-    this.#held = undefined;
-    this.#receive(loan);
-    return true;
-  }
-
-  async ask(): Promise<void> {
-    const interest = this.interest();
-    if (interest === undefined) return;
-    await new Promise<void>((resolve) => {
-      interest.promise.catch(() => {}).finally(resolve);
-      this.handle.withLink(interest, (link) => {
-        link.tryTake(this.counted).then((loan) => {
-          if (loan !== undefined) this.#receive(loan);
-          resolve();
-        }, (error) => interest.reject(error));
-      });
-    });
-  }
-
-  wait(): void {
-    const interest = this.interest();
-    if (interest === undefined) return;
+  protected want(interest: Operation<void>): void {
     this.handle.withLink(interest, (link) => {
+      if (!this.choice.isWaiting) return this.#ask(link, interest);
       interest.onGiveUp = () => link.withdraw(this);
       link.take(this);
     });
   }
 
-  override leave(): void {
-    super.leave();
-    this.#held?.release();
-    this.#held = undefined;
+  #ask(link: Link, interest: Operation<void>): void {
+    link.tryTake(this.counted).then(
+      (loan) => loan === undefined ? this.waits() : this.deliver(loan),
+      (error) => interest.reject(error),
+    );
   }
 
-  deliver(loan: Loan): void {
-    if (this.#isGlancing) this.#held = loan;
-    else this.#receive(loan);
-  }
-
-  reject(error: Error): void {
-    this.choice.fail(this, error);
-  }
-
-  #receive(loan: Loan): void {
-    if (!this.choice.choose(this)) return loan.release();
+  take(): void {
+    const loan = this.#loan!;
+    this.#loan = undefined;
+    this.leave();
     try {
       this.choice.done(this, this.#unpack(loan.message));
     } catch (error) {
       this.choice.fail(this, error);
     }
     loan.accept();
+  }
+
+  override leave(): void {
+    super.leave();
+    this.#loan?.release();
+    this.#loan = undefined;
+  }
+
+  deliver(loan: Loan): void {
+    this.#loan = loan;
+    this.choice.ready(this);
+  }
+
+  waits(): void {
+    this.choice.waiting(this);
+  }
+
+  reject(error: Error): void {
+    this.choice.fail(this, error);
   }
 }
 
@@ -186,6 +155,7 @@ class ReceivePart<T> extends ChannelPart implements Claim {
  * nothing to take back where it is not.
  */
 class SendPart extends ChannelPart {
+  readonly isReady = true;
   readonly #value: unknown;
   #parcel: Parcel | Promise<Parcel>;
   /** There when the case is chosen. */
@@ -195,46 +165,28 @@ class SendPart extends ChannelPart {
     super(handle, owner, choice);
     this.#value = value;
     this.#parcel = pack(value, handle);
-    if (!(this.#parcel instanceof Promise)) return;
-    this.#parcel.then((parcel) => this.#parcel = parcel, () => {}); // who waits hears of it
+    if (this.#parcel instanceof Promise) this.#parcel.catch(() => {}); // who waits hears of it
   }
 
-  /** A channel always has room. One that is full is to say false here, and to be waited for below. */
-  glance(): boolean | undefined {
-    return this.handle.closed || this.handle.isReady(this.#parcel) || undefined;
+  /** A channel always has room. One that is full is to say that it waits, until it has. */
+  protected want(interest: Operation<void>): void {
+    if (this.handle.isReady(this.#parcel)) return this.choice.ready(this);
+    this.handle.ready(this.#parcel, interest).then((parcel) => {
+      this.#parcel = parcel;
+      if (!interest.settled) this.choice.ready(this);
+    }, (error) => interest.reject(errorAnew(error)));
   }
 
-  protected act(): boolean {
-    return this.#send(this.#parcel as Parcel);
-  }
-
-  async ask(): Promise<void> {
-    const interest = this.interest();
-    if (interest === undefined) return;
-    try {
-      const parcel = await this.handle.ready(this.#parcel, interest);
-      if (!interest.settled) this.#send(parcel);
-    } catch (error) {
-      interest.reject(error);
-      await interest.promise.catch(() => {});
-    }
-  }
-
-  wait(): void {
-    if (this.handle.isReady(this.#parcel)) this.act();
-    else void this.ask();
-  }
-
-  #send({ message }: Parcel): boolean {
-    const { link } = this.handle;
-    if (link === undefined || !this.choice.choose(this)) return false;
+  take(): void {
+    this.leave();
+    const closure = this.handle.closure("select");
+    if (closure !== undefined) return this.choice.fail(this, closure);
     const put = this.#put = this.handle.newPut("select", this.owner, {}, this.#value);
     put.promise.then(
       () => this.choice.done(this, undefined),
       (error) => this.choice.fail(this, error),
     );
-    put.send(link, message);
-    return true;
+    put.send(this.handle.link!, (this.#parcel as Parcel).message);
   }
 
   giveUp(reason: unknown): void {

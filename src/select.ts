@@ -8,7 +8,7 @@ import {
 } from "./cases.ts";
 import { ChannelClosedError, ChannelTimeoutError } from "./errors.ts";
 import { checkOptions, Operation, type OperationOptions, type Pending } from "./operation.ts";
-import { within } from "./within.ts";
+import { Alarm } from "./timers.ts";
 
 /**
  * What {@linkcode select} chooses from, by keys or as an array. A case may be in several selects, and one
@@ -118,17 +118,22 @@ interface Outcome {
 }
 
 /**
- * One select.
+ * One select. Its parts are in an order that chance decides, and the first whose case can happen is
+ * chosen: so chance is fair. One that can happen waits while it is not known of an earlier one,
+ * `patience` ms at most; as brokers are asked all at once, that is known soon.
  *
- * Invariants: a case is chosen at most once, and from then on no other part wants anything. What a part
- * has that is not chosen goes back in the same turn of the event loop.
+ * Invariants: a case is chosen at most once, and from then on no other part wants anything. Every part
+ * before `#first` has said that it waits; no part that is ready comes before or at it.
  */
 class Selection implements Choice {
-  readonly #parts: Part[] = [];
-  readonly #keys = new Map<Part, string | number>();
+  readonly isWaiting: boolean;
+  readonly #parts: Part[];
+  readonly #places = new Map<Part, { readonly key: string | number; place: number }>();
   readonly #operation: Operation<Outcome | undefined>;
+  readonly #states: ("unknown" | "waiting" | "ready")[];
+  #first = 0;
   #chosen: Part | undefined;
-  #onDecided: (() => void) | undefined;
+  #patience: Alarm | undefined;
 
   /** @param isWaiting whether to wait until a case can happen; otherwise resolves with undefined */
   static async start(
@@ -139,20 +144,21 @@ class Selection implements Choice {
     checkOptions(options);
     options.signal?.throwIfAborted();
     const timeout = isWaiting ? options.timeout : options.timeout || reachTimeout;
-    const patience = timeout === undefined ? options : { ...options, timeout };
-    const selection = new Selection(cases, patience);
-    selection.#decide(isWaiting).catch((error) => selection.#reject(error));
-    return await selection.#operation.promise;
+    const bounded = timeout === undefined ? options : { ...options, timeout };
+    return await new Selection(cases, bounded, isWaiting).#run();
   }
 
-  private constructor(cases: Cases, options: OperationOptions) {
+  private constructor(cases: Cases, options: OperationOptions, isWaiting: boolean) {
     const isArray = Array.isArray(cases);
-    for (const [key, named] of Object.entries(cases)) {
+    for (const [name, named] of Object.entries(cases)) {
       if (named === undefined) continue;
-      const part = caseOf(key, named).part(this);
-      this.#parts.push(part);
-      this.#keys.set(part, isArray ? Number(key) : key);
+      const key = isArray ? Number(name) : name;
+      this.#places.set(caseOf(name, named).part(this), { key, place: 0 });
     }
+    this.#parts = shuffle([...this.#places.keys()]);
+    this.#parts.forEach((part, place) => this.#places.get(part)!.place = place);
+    this.#states = this.#parts.map(() => "unknown");
+    this.isWaiting = isWaiting;
     const timedOut = () => this.#late(options);
     const call = { action: "select", owner: cases, pending: new Set<Pending>(), timedOut };
     this.#operation = new Operation(call, options);
@@ -162,68 +168,82 @@ class Selection implements Choice {
     };
   }
 
-  choose(part: Part): boolean {
-    if (this.#isDecided) return false;
-    this.#chosen = part;
-    this.#leave();
-    return true;
+  ready(part: Part): void {
+    if (this.#isDecided) return part.leave();
+    const { place } = this.#places.get(part)!;
+    if (place <= this.#first) return this.#take(part);
+    this.#states[place] = "ready";
+    this.#patience ??= new Alarm(performance.now() + patience, () => this.#takeAny());
+  }
+
+  waiting(part: Part): void {
+    if (this.#isDecided) return;
+    this.#states[this.#places.get(part)!.place] = "waiting";
+    while (this.#states[this.#first] === "waiting") this.#first++;
+    if (this.#states[this.#first] === "ready") this.#take(this.#parts[this.#first]!);
+    else this.#checkNone();
   }
 
   done(part: Part, value: unknown): void {
-    this.#operation.resolve({ key: this.#keys.get(part)!, value, closed: false });
+    const { key } = this.#places.get(part)!;
+    this.#operation.resolve({ key, value, closed: false });
   }
 
   fail(part: Part, error: unknown): void {
     if (this.#chosen !== part && this.#isDecided) return;
-    if (!isEnd(error)) return this.#reject(error);
-    if (this.#chosen !== part) this.choose(part);
-    this.#operation.resolve({ key: this.#keys.get(part)!, value: undefined, closed: true });
+    this.#choose(part);
+    part.leave();
+    if (!isEnd(error)) return this.#operation.reject(error);
+    const { key } = this.#places.get(part)!;
+    this.#operation.resolve({ key, value: undefined, closed: true });
   }
 
   get #isDecided(): boolean {
     return this.#chosen !== undefined || this.#operation.settled;
   }
 
-  async #decide(isWaiting: boolean): Promise<void> {
-    const parts = shuffle(this.#parts);
-    // In this order, the first case that can happen is to: so chance is fair. Brokers must be asked
-    // only for those before the first that is known to be ready.
-    const unknown: Part[] = [];
-    let ready: Part | undefined;
-    for (const part of parts) {
-      const isReady = part.glance();
-      if (isReady) ready = part;
-      else if (isReady === undefined) unknown.push(part);
-      if (isReady) break;
+  #run(): Promise<Outcome | undefined> {
+    for (const part of this.#parts) {
+      if (!this.#isDecided) part.wait();
     }
-    if (unknown.length > 0 && (ready !== undefined || !isWaiting)) {
-      await this.#ask(unknown, isWaiting);
-      if (this.#isDecided) return;
-    }
-    if (ready?.take()) return;
-    if (!isWaiting) return this.#operation.resolve(undefined);
-    for (const part of parts) part.leave();
-    for (const part of parts) {
-      part.wait();
-      if (this.#isDecided) return;
-    }
+    this.#checkNone();
+    return this.#operation.promise;
   }
 
-  /** Has parts ask, all at once; where another case is ready, no longer than a broker takes that is well. */
-  async #ask(parts: Part[], isBounded: boolean): Promise<void> {
-    const decided = new Promise<void>((resolve) => this.#onDecided = resolve);
-    const told = Promise.race([decided, Promise.all(parts.map((part) => part.ask()))]);
-    await (isBounded ? within(reachTimeout, told) : told);
-  }
-
-  #leave(): void {
-    for (const part of this.#parts) part.leave();
-    this.#onDecided?.();
-  }
-
-  #reject(error: unknown): void {
-    this.#operation.reject(error);
+  /** Ends a select that does not wait, when no case can happen. */
+  #checkNone(): void {
+    if (this.isWaiting || this.#isDecided || this.#first < this.#parts.length) return;
     this.#leave();
+    this.#operation.resolve(undefined);
+  }
+
+  #take(part: Part): void {
+    if (!part.isReady) { // a tick that another select has taken
+      this.waiting(part);
+      return part.wait();
+    }
+    this.#choose(part);
+    part.take();
+  }
+
+  /** Takes the first that is ready, although it is not known of all those before. */
+  #takeAny(): void {
+    this.#patience = undefined;
+    const place = this.#states.indexOf("ready");
+    if (place >= 0) this.#take(this.#parts[place]!);
+  }
+
+  #choose(part: Part): void {
+    this.#chosen = part;
+    this.#leave();
+  }
+
+  /** All parts leave, but the one that is chosen. */
+  #leave(): void {
+    this.#patience?.stop();
+    for (const part of this.#parts) {
+      if (part !== this.#chosen) part.leave();
+    }
   }
 
   /** Who cannot reach a broker is not told that nothing is there; nor who has sent something. */
@@ -235,6 +255,12 @@ class Selection implements Choice {
     return new ChannelTimeoutError(`select: nothing happened within ${options.timeout} ms`);
   }
 }
+
+/**
+ * Milliseconds for which a case that can happen waits for what is not known of others: with the way
+ * back, a value that is given back then is others' within the 20 ms that a channel promises.
+ */
+const patience = 10;
 
 /** Milliseconds that whoever does not wait for a value waits for a broker. */
 const reachTimeout = 1000;

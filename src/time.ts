@@ -141,24 +141,19 @@ class TickPart implements Part {
     this.#choice = choice;
   }
 
-  glance(): boolean {
+  get isReady(): boolean {
     return this.#clock.isDue;
   }
 
-  take(): boolean {
-    if (!this.#clock.isDue) return false; // another select was faster
-    if (this.#choice.choose(this)) this.#choice.done(this, this.#clock.take());
-    return true;
-  }
-
-  ask(): Promise<void> {
-    return Promise.resolve();
-  }
-
   wait(): void {
+    if (this.isReady) return this.#choice.ready(this);
     const { next } = this.#clock;
-    if (next === Infinity) return;
-    this.#alarm = new Alarm(next, () => this.take() || this.wait());
+    if (next !== Infinity) this.#alarm = new Alarm(next, () => this.wait());
+    this.#choice.waiting(this);
+  }
+
+  take(): void {
+    this.#choice.done(this, this.#clock.take());
   }
 
   leave(): void {

@@ -374,7 +374,7 @@ export function selectingTests({ test, shared }: Suite): void {
           const { got, ends } = await child.next() as { got: number; ends: string };
           assert.equal(ends, "closed");
           assert.ok(got > 0, "each takes part");
-          child.end();
+          assert.deepEqual(await soon(child.exited), { code: 0, signal: null }, child.stderr);
         }
         assert.equal(await trySelect(channels.slice(1)), undefined);
       } finally {

@@ -1,7 +1,7 @@
 // Selects from channels until one is closed for everyone, and puts what it got into the last, in batches.
 import { after, Channel, select } from "../../mod.ts";
 import process from "node:process";
-import { messages, send } from "../support/child_side.ts";
+import { send } from "../support/child_side.ts";
 
 const [connection, ...names] = process.argv.slice(2) as [string, ...string[]];
 const all = names.map((name) => new Channel<unknown>({ name, connection }));
@@ -25,4 +25,3 @@ for (;;) {
 }
 send({ got, ends: "closed" });
 await Promise.all([...channels, results].map((channel) => channel.close()));
-for await (const _ of messages());

@@ -72,6 +72,8 @@ export class Source {
   #closed = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastNeeded = 0;
+  #lastArrived = 0;
+  #dry: ReturnType<typeof setTimeout> | undefined;
   #isHolding = false;
 
   constructor({ session, queue, receipts, outbox, stats, onFailure }: SourceOptions) {
@@ -90,6 +92,24 @@ export class Source {
     this.#claims.push(claim);
     this.#hold();
     this.resume();
+    if (claim.waits !== undefined && this.#consumers.length > 0) this.#tellWhenDry();
+  }
+
+  /** Tells the claims that nothing is there, once the consumer has brought nothing for a while. */
+  #tellWhenDry(): void {
+    if (this.#isDry) {
+      for (const claim of this.#claims.all) claim.waits?.();
+    } else {
+      this.#dry ??= setTimeout(() => {
+        this.#dry = undefined;
+        if (this.#claims.size > 0 && this.#consumers.length > 0) this.#tellWhenDry();
+      }, dryness);
+    }
+  }
+
+  /** Whether none has come for a while to a consumer that would bring them. */
+  get #isDry(): boolean {
+    return this.#nextStep() === undefined && performance.now() - this.#lastArrived > dryness;
   }
 
   withdraw(claim: Claim): boolean {
@@ -131,6 +151,7 @@ export class Source {
     this.#closed = true;
     for (const { reject } of this.#asks.splice(0)) reject(this.#session.loss);
     clearTimeout(this.#timer);
+    clearTimeout(this.#dry);
   }
 
   /** Gives back what is here. */
@@ -141,6 +162,7 @@ export class Source {
     await this.#retire().catch(() => {});
     this.#rest();
     clearTimeout(this.#timer);
+    clearTimeout(this.#dry);
   }
 
   async #work(): Promise<{ error: unknown } | undefined> {
@@ -173,8 +195,9 @@ export class Source {
     if (this.#wanted > 0) return await this.#widen();
     const lane = await this.#useLane();
     const message = await this.#ask(lane);
-    if (message !== null) this.#arrived(message, lane, undefined);
-    else if (this.#claims.size > 0) await this.#consume(1);
+    if (message !== null) return this.#arrived(message, lane, undefined);
+    for (const claim of this.#claims.all) claim.waits?.();
+    if (this.#claims.size > 0) await this.#consume(1);
   }
 
   #ask(lane: Lane): Promise<AMQPMessage | null> {
@@ -279,6 +302,7 @@ export class Source {
   /** @param token of the consumer that brought the message */
   #arrived(message: AMQPMessage, lane: Lane, token: object | undefined): void {
     const loan = this.#loan(message, lane, token);
+    this.#lastArrived = loan.arrived;
     if (this.#isRetiring) return loan.release(); // older ones are on their way back, and come first
     if (this.#claims.size === 0) {
       this.#buffer.push(loan);
@@ -438,6 +462,9 @@ export class Source {
     this.resume();
   }
 }
+
+/** Milliseconds without a message after which a consumer has none on its way, as far as can be told. */
+const dryness = 2;
 
 /** Someone who asks for a message that is there already. */
 interface Ask {
