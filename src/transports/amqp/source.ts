@@ -72,7 +72,8 @@ export class Source {
   #closed = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastNeeded = 0;
-  #lastArrived = 0;
+  /** When a message last came, or made room for another. */
+  #lastFlow = 0;
   #dry: ReturnType<typeof setTimeout> | undefined;
   #isHolding = false;
 
@@ -109,7 +110,7 @@ export class Source {
 
   /** Whether none has come for a while to a consumer that would bring them. */
   get #isDry(): boolean {
-    return this.#nextStep() === undefined && performance.now() - this.#lastArrived > dryness;
+    return this.#nextStep() === undefined && performance.now() - this.#lastFlow > dryness;
   }
 
   withdraw(claim: Claim): boolean {
@@ -302,7 +303,7 @@ export class Source {
   /** @param token of the consumer that brought the message */
   #arrived(message: AMQPMessage, lane: Lane, token: object | undefined): void {
     const loan = this.#loan(message, lane, token);
-    this.#lastArrived = loan.arrived;
+    this.#lastFlow = loan.arrived;
     if (this.#isRetiring) return loan.release(); // older ones are on their way back, and come first
     if (this.#claims.size === 0) {
       this.#buffer.push(loan);
@@ -359,7 +360,7 @@ export class Source {
     claim.deliver(this.#lend(loan));
     if (!loan.isSettled) this.#keep(loan);
     this.#failures = 0;
-    this.#lastNeeded = performance.now();
+    this.#lastNeeded = this.#lastFlow = performance.now();
     if (claim.counted) {
       this.#endSoon = this.#consumers.length > 0;
       return this.#endSoon ? this.resume() : undefined;
@@ -397,7 +398,9 @@ export class Source {
       this.#receipts.unhold(loan.message.id, loan);
     },
     left: (loan) => {
-      if (loan.token === this.#token && this.#token !== undefined) this.#kept--;
+      if (loan.token !== this.#token || this.#token === undefined) return;
+      this.#kept--;
+      this.#lastFlow = performance.now();
     },
   };
 
