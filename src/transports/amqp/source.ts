@@ -93,19 +93,23 @@ export class Source {
     this.#claims.push(claim);
     this.#hold();
     this.resume();
-    if (claim.waits !== undefined && this.#consumers.length > 0) this.#tellWhenDry();
+    if (claim.waits === undefined || this.#consumers.length === 0) return;
+    if (this.#isDry) claim.waits();
+    else this.#tellWhenDry();
   }
 
   /** Tells the claims that nothing is there, once the consumer has brought nothing for a while. */
   #tellWhenDry(): void {
-    if (this.#isDry) {
-      for (const claim of this.#claims.all) claim.waits?.();
-    } else {
-      this.#dry ??= setTimeout(() => {
-        this.#dry = undefined;
-        if (this.#claims.size > 0 && this.#consumers.length > 0) this.#tellWhenDry();
-      }, dryness);
-    }
+    this.#dry ??= setTimeout(() => {
+      this.#dry = undefined;
+      if (this.#claims.size === 0 || this.#consumers.length === 0) return;
+      if (this.#isDry) this.#tell();
+      else this.#tellWhenDry();
+    }, dryness);
+  }
+
+  #tell(): void {
+    for (const claim of this.#claims.all) claim.waits?.();
   }
 
   /** Whether none has come for a while to a consumer that would bring them. */
@@ -197,7 +201,7 @@ export class Source {
     const lane = await this.#useLane();
     const message = await this.#ask(lane);
     if (message !== null) return this.#arrived(message, lane, undefined);
-    for (const claim of this.#claims.all) claim.waits?.();
+    this.#tell();
     if (this.#claims.size > 0) await this.#consume(1);
   }
 
