@@ -13,7 +13,8 @@
  * @module
  */
 export type { Broadcasts, BroadcastsOptions } from "./src/broadcasts.ts";
-export { Channel, type ChannelOptions } from "./src/channel.ts";
+export type { ReceiveCase, Receiver, SendCase } from "./src/cases.ts";
+export { Channel, type ChannelOptions, type TryGetResult } from "./src/channel.ts";
 export {
   ChannelClosedError,
   ChannelConfigError,
@@ -30,6 +31,16 @@ export type { Delivery, ReleaseOptions } from "./src/delivery.ts";
 export type { OperationOptions } from "./src/operation.ts";
 export type { PutOptions } from "./src/put_options.ts";
 export type { ConnectionOption } from "./src/connections.ts";
+export {
+  type Cases,
+  type CaseValue,
+  type Happened,
+  type Index,
+  select,
+  type Selected,
+  trySelect,
+} from "./src/select.ts";
+export { after, every, type Ticks } from "./src/time.ts";
 export type {
   Claim,
   Features,

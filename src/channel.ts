@@ -1,13 +1,15 @@
 import type { Broadcasts, BroadcastsOptions } from "./broadcasts.ts";
 import { connectionFor, type ConnectionOption } from "./connections.ts";
+import type { ReceiveCase, SendCase } from "./cases.ts";
 import type { Delivery } from "./delivery.ts";
 import { checkEncoding, defaultEncoding } from "./encoding.ts";
-import { ChannelClosedError, ChannelConfigError } from "./errors.ts";
+import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "./errors.ts";
 import { Handle, type HandleOptions } from "./handle.ts";
 import { unpack } from "./message.ts";
 import { anonymousName, checkName, deadLettersName, isAnonymous } from "./names.ts";
 import { checkMilliseconds, type OperationOptions } from "./operation.ts";
 import type { PutOptions } from "./put_options.ts";
+import { ChannelReceive, ChannelSend } from "./parts.ts";
 import type { Reference } from "./reference.ts";
 import { brand, setHandle } from "./registry.ts";
 import type { Message } from "./transport.ts";
@@ -72,6 +74,11 @@ export interface ChannelOptions {
    */
   readonly expires?: number;
 }
+
+/** What {@linkcode Channel.tryGet} finds. */
+export type TryGetResult<T> =
+  | { readonly status: "ok"; readonly value: T }
+  | { readonly status: "empty" | "closed" };
 
 /** How Node and Bun, and Deno, ask an object what to print of it. */
 const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.customInspect")];
@@ -203,6 +210,97 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    */
   get(options: OperationOptions = {}): Promise<T> {
     return this.#handle.get(this, (message) => this.#unpack(message, true), options);
+  }
+
+  /**
+   * Takes a value that can be had now, and tells where there is none, or the channel is closed.
+   *
+   * @throws whatever `get` does, but for ChannelTimeoutError and ChannelClosedError
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { deepEqual } from "node:assert/strict";
+   *
+   * await using ch = new Channel<string>();
+   * deepEqual(await ch.tryGet(), { status: "empty" });
+   * await ch.put("foo");
+   * deepEqual(await ch.tryGet(), { status: "ok", value: "foo" });
+   * ```
+   */
+  async tryGet(options: { readonly signal?: AbortSignal } = {}): Promise<TryGetResult<T>> {
+    try {
+      return { status: "ok", value: await this.get({ ...options, timeout: 0 }) };
+    } catch (error) {
+      if (error instanceof ChannelTimeoutError) return { status: "empty" };
+      if (error instanceof ChannelClosedError) return { status: "closed" };
+      throw error;
+    }
+  }
+
+  /**
+   * Puts a value if there is room for it now, and tells where there is none, or the channel is closed.
+   *
+   * @throws whatever `put` does, but for ChannelClosedError where the value has surely not arrived
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<string>();
+   * equal(await ch.tryPut("foo"), "ok");
+   * await ch.closeAll();
+   * equal(await ch.tryPut("bar"), "closed");
+   * ```
+   */
+  async tryPut(value: T, options: OperationOptions = {}): Promise<"ok" | "full" | "closed"> {
+    try {
+      await this.put(value, options);
+      return "ok";
+    } catch (error) {
+      const isClosed = error instanceof ChannelClosedError && error.messageId === undefined;
+      if (isClosed) return "closed";
+      throw error;
+    }
+  }
+
+  /**
+   * A case for {@linkcode select} that takes the next value. The channel itself does as well:
+   * `select({ jobs })` is `select({ jobs: jobs.recv() })`.
+   *
+   * @example
+   * ```ts
+   * import { Channel, select } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<string>();
+   * await ch.put("foo");
+   * const { value } = await select([ch.recv()]);
+   * equal(value, "foo");
+   * ```
+   */
+  recv(): ReceiveCase<T> {
+    return new ChannelReceive(this.#handle, this, (message) => this.#unpack(message, true));
+  }
+
+  /**
+   * A case for {@linkcode select} that puts a value, where it is chosen; otherwise nothing is sent. The
+   * value is encoded when the select begins.
+   *
+   * @example
+   * ```ts
+   * import { Channel, select } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using jobs = new Channel<number>();
+   * await using results = new Channel<number>();
+   * const { key } = await select({ jobs, results: results.send(42) });
+   * equal(key, "results"); // for there was no job
+   * ```
+   */
+  send(value: T): SendCase {
+    return new ChannelSend(this.#handle, this, value);
   }
 
   /**

@@ -108,6 +108,21 @@ export class Handle implements Attached {
     return this.#closed !== undefined;
   }
 
+  /** The link, once it is attached. */
+  get link(): Link | undefined {
+    return this.#attachment?.link;
+  }
+
+  /** What every operation rejects with that begins now. */
+  closure(action: string): ChannelClosedError | undefined {
+    return this.#closed === undefined ? undefined : this.#closedError(action);
+  }
+
+  /** A select's interest in this handle, which rejects where the handle is closed. */
+  newPart(owner: object): Operation<void> {
+    return new Operation(this.#call("select", owner, this.#gets, {}), {});
+  }
+
   /** @param owner what must not be collected while the operation is pending; so below */
   put(owner: object, value: unknown, options: PutOptions): Promise<void> {
     let parcel: Parcel | Promise<Parcel>;
@@ -119,14 +134,9 @@ export class Handle implements Attached {
     } catch (error) {
       return Promise.reject(withValue(error, value));
     }
-    const put = this.#newPut(owner, options, value);
-    const link = this.#attachment?.link;
-    if (
-      link !== undefined && this.#latePut === undefined && terms === undefined &&
-      !(parcel instanceof Promise) &&
-      parcel.carried.every((handle) => handle.#isKnown)
-    ) {
-      put.send(link, parcel.message);
+    const put = this.newPut("put", owner, options, value);
+    if (terms === undefined && this.isReady(parcel)) {
+      put.send(this.link!, parcel.message);
     } else {
       const late = this.#putLate(parcel, put, this.#latePut, terms).then(() => {
         if (this.#latePut === late) this.#latePut = undefined;
@@ -143,11 +153,7 @@ export class Handle implements Attached {
     terms: Terms | undefined,
   ): Promise<void> {
     try {
-      const attaching = this.#attachFor(put);
-      attaching.catch(() => {}); // awaited below, unless the next line throws
-      const { message, carried } = await parcel;
-      await Promise.all(carried.map((handle) => handle.#makeKnown(put)));
-      const { link } = await attaching;
+      const { link, message } = await this.#prepare(parcel, put);
       // Only a handle that has attached knows what its transport can do.
       if (terms !== undefined) checkTerms(terms, this.connection as SharedConnection);
       await previous;
@@ -158,9 +164,36 @@ export class Handle implements Attached {
     }
   }
 
-  #newPut(owner: object, options: OperationOptions, value?: unknown): Put {
-    const timedOut = () => this.#late("put", options, put.recall());
-    const call: Call = { action: "put", owner, pending: this.#puts, timedOut };
+  /** Attaches, and creates the channels that the parcel names. */
+  async #prepare(
+    parcel: Parcel | Promise<Parcel>,
+    operation: Pending,
+  ): Promise<{ link: Link; message: Message }> {
+    const attaching = this.#attachFor(operation);
+    attaching.catch(() => {}); // awaited below, unless the next line throws
+    const { message, carried } = await parcel;
+    await Promise.all(carried.map((handle) => handle.#makeKnown(operation)));
+    const { link } = await attaching;
+    return { link, message };
+  }
+
+  /** Whether a put of the parcel could be sent at once. */
+  isReady(parcel: Parcel | Promise<Parcel>): parcel is Parcel {
+    return this.link !== undefined && this.#latePut === undefined &&
+      !(parcel instanceof Promise) && parcel.carried.every((handle) => handle.#isKnown);
+  }
+
+  /** Resolves when the parcel could be sent, after all that was put before. */
+  async ready(parcel: Parcel | Promise<Parcel>, operation: Pending): Promise<Parcel> {
+    const previous = this.#latePut;
+    await this.#prepare(parcel, operation);
+    await previous;
+    return await parcel;
+  }
+
+  newPut(action: string, owner: object, options: OperationOptions, value?: unknown): Put {
+    const timedOut = () => this.late(action, options, put.recall());
+    const call: Call = { action, owner, pending: this.#puts, timedOut };
     const put: Put = new Put(call, options, value);
     return put;
   }
@@ -223,12 +256,12 @@ export class Handle implements Attached {
 
   /** Claims a message: one that is there, where the timeout is 0. */
   #claim<T>(operation: Operation<T>, claim: Claim, options: OperationOptions): void {
-    this.#withLink(operation, (link) => {
+    this.withLink(operation, (link) => {
       if (options.timeout === 0) {
         link.tryTake(claim.counted).then(
           (loan) => {
             if (loan !== undefined) claim.deliver(loan);
-            else operation.reject(this.#late(operation.action, options));
+            else operation.reject(this.late(operation.action, options));
           },
           (error) => operation.reject(error),
         );
@@ -252,8 +285,8 @@ export class Handle implements Attached {
 
   /** Puts a message as it is. */
   forward(message: Message): Promise<void> {
-    const put = this.#newPut(this, {});
-    this.#withLink(put, (link) => put.send(link, message));
+    const put = this.newPut("put", this, {});
+    this.withLink(put, (link) => put.send(link, message));
     return put.promise;
   }
 
@@ -414,7 +447,7 @@ export class Handle implements Attached {
     pending: Set<Pending>,
     options: OperationOptions,
   ): Call {
-    return { action, owner, pending, timedOut: () => this.#late(action, options) };
+    return { action, owner, pending, timedOut: () => this.late(action, options) };
   }
 
   #check(action: string, options: OperationOptions): void {
@@ -424,7 +457,7 @@ export class Handle implements Attached {
   }
 
   /** Calls `use` with the link, at once where it is open; a failure to open it is the operation's. */
-  #withLink<T>(operation: Operation<T>, use: (link: Link) => void): void {
+  withLink<T>(operation: Operation<T>, use: (link: Link) => void): void {
     if (this.#attachment !== undefined) return use(this.#attachment.link);
     this.#attachFor(operation).then(
       ({ link }) => operation.settled || use(link),
@@ -492,7 +525,7 @@ export class Handle implements Attached {
   }
 
   /** The error for a timeout: who cannot reach the broker is not told that the channel is empty. */
-  #late(action: string, { timeout }: OperationOptions, isUnsent = true): ChannelError {
+  late(action: string, { timeout }: OperationOptions, isUnsent = true): ChannelError {
     const { connection } = this;
     const sent = isUnsent ? "" : unknownOutcomeText;
     const broker = connection instanceof Promise ? undefined : connection;

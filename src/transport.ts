@@ -80,6 +80,11 @@ export interface Claim {
   readonly counted: boolean;
   /** Called at most once, possibly within `take`; never after `reject` or a `withdraw` that returned true. */
   deliver(loan: Loan): void;
+  /**
+   * Called where the claim is not served because no message is there, as far as the transport knows: within
+   * `take`, or when it has asked. What is withdrawn then takes nothing with it.
+   */
+  waits?(): void;
   /** Called at most once, instead of `deliver`. */
   reject(error: Error): void;
 }

@@ -18,6 +18,7 @@ import { racesTests } from "./conformance/races.ts";
 import { receivingTests } from "./conformance/receiving.ts";
 import { referenceTests } from "./conformance/references.ts";
 import { type Setup, suite } from "./conformance/scene.ts";
+import { selectingTests } from "./conformance/selecting.ts";
 import { terminationTests } from "./conformance/termination.ts";
 import { unreadableTests } from "./conformance/unreadable.ts";
 import { volumeTests } from "./conformance/volume.ts";
@@ -29,6 +30,7 @@ export function testTransport(label: string, setup: Setup): void {
     const declare of [
       gettingTests,
       racesTests,
+      selectingTests,
       puttingTests,
       putOptionsTests,
       fairnessTests,

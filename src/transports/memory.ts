@@ -285,8 +285,9 @@ class MemoryLink implements Link {
   take(claim: Claim): void {
     if (this.#gone) return claim.reject(missing(this.#channel.name));
     const loan = this.#channel.take();
-    if (loan === undefined) this.#channel.wait(claim);
-    else claim.deliver(loan);
+    if (loan !== undefined) return claim.deliver(loan);
+    this.#channel.wait(claim);
+    claim.waits?.();
   }
 
   withdraw(one: Offer | Claim): boolean {
