@@ -12,7 +12,9 @@
  *
  * @module
  */
-export { Channel, type ChannelOptions } from "./src/channel.ts";
+export type { Broadcasts, BroadcastsOptions } from "./src/broadcasts.ts";
+export type { ReceiveCase, Receiver, SendCase } from "./src/cases.ts";
+export { Channel, type ChannelOptions, type TryGetResult } from "./src/channel.ts";
 export {
   ChannelClosedError,
   ChannelConfigError,
@@ -27,7 +29,18 @@ export {
 export { Connection, type ConnectionOptions, type Logger } from "./src/connection.ts";
 export type { Delivery, ReleaseOptions } from "./src/delivery.ts";
 export type { OperationOptions } from "./src/operation.ts";
+export type { PutOptions } from "./src/put_options.ts";
 export type { ConnectionOption } from "./src/connections.ts";
+export {
+  type Cases,
+  type CaseValue,
+  type Happened,
+  type Index,
+  select,
+  type Selected,
+  trySelect,
+} from "./src/select.ts";
+export { after, every, type Ticks } from "./src/time.ts";
 export type {
   Claim,
   Features,
@@ -37,6 +50,7 @@ export type {
   Loan,
   Message,
   Offer,
+  PutTerm,
   Reach,
   Stats,
   Transport,

@@ -29,6 +29,7 @@ const benches: Record<string, Bench> = {
   handles: { on: ["deno"], needsBroker: true },
   flatness: { on: ["deno"], needsBroker: true },
   sqlite: { on: everywhere, needsBroker: true },
+  select: { on: ["deno"], needsBroker: true },
   codec: { on: everywhere, needsBroker: false },
 };
 

@@ -2,10 +2,15 @@ import type { CloseReason } from "./errors.ts";
 import type { Link, LinkObserver } from "./transport.ts";
 import { closeTimeout, within } from "./within.ts";
 
-/** What an attachment tells each of its handles, once: the channel is closed for everyone. */
+/** What an attachment tells each of its handles. */
 export interface Attached {
-  /** Resolves when what the handle has sent is settled; bounded in time, and never rejects. */
+  /**
+   * Once: the channel is closed for everyone. Resolves when what the handle has sent is settled; bounded
+   * in time, and never rejects.
+   */
   terminate(reason: CloseReason): Promise<void>;
+  /** Something was broadcast. */
+  heard(event: Uint8Array): void;
 }
 
 /**
@@ -80,6 +85,12 @@ export class Attachment implements LinkObserver {
 
   announced(event: Uint8Array): void {
     if (isCloseAll(event)) this.terminate("closeAll");
+    else this.heard(event);
+  }
+
+  /** Tells every handle of a broadcast. */
+  heard(event: Uint8Array): void {
+    for (const handle of [...this.#handles]) handle.heard(event);
   }
 
   gone(): void {

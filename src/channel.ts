@@ -1,11 +1,15 @@
+import type { Broadcasts, BroadcastsOptions } from "./broadcasts.ts";
 import { connectionFor, type ConnectionOption } from "./connections.ts";
+import type { ReceiveCase, SendCase } from "./cases.ts";
 import type { Delivery } from "./delivery.ts";
 import { checkEncoding, defaultEncoding } from "./encoding.ts";
-import { ChannelClosedError, ChannelConfigError } from "./errors.ts";
+import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "./errors.ts";
 import { Handle, type HandleOptions } from "./handle.ts";
 import { unpack } from "./message.ts";
 import { anonymousName, checkName, deadLettersName, isAnonymous } from "./names.ts";
 import { checkMilliseconds, type OperationOptions } from "./operation.ts";
+import type { PutOptions } from "./put_options.ts";
+import { ChannelReceive, ChannelSend } from "./parts.ts";
 import type { Reference } from "./reference.ts";
 import { brand, setHandle } from "./registry.ts";
 import type { Message } from "./transport.ts";
@@ -70,6 +74,11 @@ export interface ChannelOptions {
    */
   readonly expires?: number;
 }
+
+/** What {@linkcode Channel.tryGet} finds. */
+export type TryGetResult<T> =
+  | { readonly status: "ok"; readonly value: T }
+  | { readonly status: "empty" | "closed" };
 
 /** How Node and Bun, and Deno, ask an object what to print of it. */
 const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.customInspect")];
@@ -150,6 +159,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
    * @throws {ChannelTimeoutError} after `timeout` ms
    * @throws {ChannelConnectionError} if the broker cannot be reached within `retryTimeout`
+   * @throws {ChannelConfigError} for a `delay`, `expires` or `priority` that is out of range, or that the
+   * transport cannot do
    *
    * @example
    * ```ts
@@ -158,8 +169,20 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * await using ch = new Channel();
    * await ch.put({ any: ["value", new Map([["k", 1n]])] }, { timeout: 5000 });
    * ```
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<string>();
+   * await ch.put("later", { delay: 50 });
+   * await ch.put("soon", { expires: 60_000 });
+   * await ch.put("first", { priority: 1 });
+   * for (const expected of ["first", "soon", "later"]) equal(await ch.get(), expected);
+   * ```
    */
-  put(value: T, options: OperationOptions = {}): Promise<void> {
+  put(value: T, options: PutOptions = {}): Promise<void> {
     return this.#handle.put(this, value, options);
   }
 
@@ -187,6 +210,97 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    */
   get(options: OperationOptions = {}): Promise<T> {
     return this.#handle.get(this, (message) => this.#unpack(message, true), options);
+  }
+
+  /**
+   * Takes a value that can be had now, and tells where there is none, or the channel is closed.
+   *
+   * @throws whatever `get` does, but for ChannelTimeoutError and ChannelClosedError
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { deepEqual } from "node:assert/strict";
+   *
+   * await using ch = new Channel<string>();
+   * deepEqual(await ch.tryGet(), { status: "empty" });
+   * await ch.put("foo");
+   * deepEqual(await ch.tryGet(), { status: "ok", value: "foo" });
+   * ```
+   */
+  async tryGet(options: { readonly signal?: AbortSignal } = {}): Promise<TryGetResult<T>> {
+    try {
+      return { status: "ok", value: await this.get({ ...options, timeout: 0 }) };
+    } catch (error) {
+      if (error instanceof ChannelTimeoutError) return { status: "empty" };
+      if (error instanceof ChannelClosedError) return { status: "closed" };
+      throw error;
+    }
+  }
+
+  /**
+   * Puts a value if there is room for it now, and tells where there is none, or the channel is closed.
+   *
+   * @throws whatever `put` does, but for ChannelClosedError where the value has surely not arrived
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<string>();
+   * equal(await ch.tryPut("foo"), "ok");
+   * await ch.closeAll();
+   * equal(await ch.tryPut("bar"), "closed");
+   * ```
+   */
+  async tryPut(value: T, options: OperationOptions = {}): Promise<"ok" | "full" | "closed"> {
+    try {
+      await this.put(value, options);
+      return "ok";
+    } catch (error) {
+      const isClosed = error instanceof ChannelClosedError && error.messageId === undefined;
+      if (isClosed) return "closed";
+      throw error;
+    }
+  }
+
+  /**
+   * A case for {@linkcode select} that takes the next value. The channel itself does as well:
+   * `select({ jobs })` is `select({ jobs: jobs.recv() })`.
+   *
+   * @example
+   * ```ts
+   * import { Channel, select } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<string>();
+   * await ch.put("foo");
+   * const { value } = await select([ch.recv()]);
+   * equal(value, "foo");
+   * ```
+   */
+  recv(): ReceiveCase<T> {
+    return new ChannelReceive(this.#handle, this, (message) => this.#unpack(message, true));
+  }
+
+  /**
+   * A case for {@linkcode select} that puts a value, where it is chosen; otherwise nothing is sent. The
+   * value is encoded when the select begins.
+   *
+   * @example
+   * ```ts
+   * import { Channel, select } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using jobs = new Channel<number>();
+   * await using results = new Channel<number>();
+   * const { key } = await select({ jobs, results: results.send(42) });
+   * equal(key, "results"); // for there was no job
+   * ```
+   */
+  send(value: T): SendCase {
+    return new ChannelSend(this.#handle, this, value);
   }
 
   /**
@@ -272,6 +386,76 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
       return: () => {
         isLeft = true;
         return Promise.resolve(end);
+      },
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+
+  /**
+   * Tells a value to everyone who listens now, by {@linkcode Channel.broadcasts} on any handle of the
+   * channel, on every host, this one included. Nothing of it is kept: who does not listen misses it, and
+   * so does a host whose connection is lost at the moment. Resolves when it is on its way to all of
+   * them; broadcasts of one process arrive in the order of the calls. One that was sent as the connection
+   * was lost is sent again, and may be heard twice.
+   *
+   * ChannelPy closes its channel at any event: use a channel of your own beside one that Python shares.
+   *
+   * @throws whatever `put` does
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using news = new Channel<string>("news");
+   * const heard = news.broadcasts();
+   * await heard.ready;
+   * await news.broadcast("it is noon");
+   * equal((await heard.next()).value, "it is noon");
+   * ```
+   */
+  broadcast(value: T, options: OperationOptions = {}): Promise<void> {
+    return this.#handle.broadcast(this, value, options);
+  }
+
+  /**
+   * Listens, from the call on, to what is broadcast on the channel: as soon as `ready` has resolved, or
+   * any other operation of this handle, none is missed. Closing the handle, closeAll and delete end the
+   * iteration normally, after what was heard before; leaving the loop ends the listening.
+   *
+   * A listener that is slower than the broadcasts keeps the last 1,000 (`buffer`), and counts in `missed`
+   * what it has dropped. Waiting for the next one keeps the process alive.
+   *
+   * @throws {ChannelConfigError} for an option that cannot be used
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   *
+   * await using news = new Channel<string>("news");
+   * const heard = news.broadcasts({ signal: AbortSignal.timeout(5000) });
+   * await heard.ready;
+   * await news.broadcast("reload");
+   * for await (const what of heard) {
+   *   if (what === "reload") break; // and listens no more
+   * }
+   * ```
+   */
+  broadcasts(options: BroadcastsOptions = {}): Broadcasts<T> {
+    const { listener, ready } = this.#handle.listen(
+      (message) => this.#unpack(message, false),
+      options,
+    );
+    const iterator: Broadcasts<T> = {
+      ready,
+      get missed() {
+        return listener.missed;
+      },
+      next: () => listener.next(this),
+      return: () => {
+        listener.leave();
+        return Promise.resolve({ value: undefined, done: true });
       },
       [Symbol.asyncIterator]: () => iterator,
     };

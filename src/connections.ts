@@ -4,7 +4,14 @@ import type { Connection, ConnectionOptions } from "./connection.ts";
 import { withoutCredentials } from "./credentials.ts";
 import { ChannelConfigError, ChannelConnectionError } from "./errors.ts";
 import { newStats } from "./stats.ts";
-import type { ConnectionWatcher, LinkOptions, Reach, Stats, Transport } from "./transport.ts";
+import type {
+  ConnectionWatcher,
+  LinkOptions,
+  PutTerm,
+  Reach,
+  Stats,
+  Transport,
+} from "./transport.ts";
 import { parseAmqpUri } from "./transports/amqp/uri.ts";
 import { parseMemoryUri } from "./transports/memory_uri.ts";
 import { parseSqliteUri } from "./transports/sqlite/uri.ts";
@@ -89,6 +96,11 @@ export class SharedConnection {
   get trouble(): Error | undefined {
     if (this.#transport !== undefined) return this.#transport.trouble;
     return this.reach === "network" ? new Error("there has been no answer yet") : undefined;
+  }
+
+  /** What a message may ask of its transport, which is known when something is attached. */
+  get terms(): readonly PutTerm[] {
+    return this.#transport?.features.terms ?? [];
   }
 
   /** What its transport counts. */

@@ -31,6 +31,10 @@ export class Fifo<T extends object> {
     for (const element of this.#elements) return element;
   }
 
+  get all(): T[] {
+    return [...this.#elements];
+  }
+
   takeAll(): T[] {
     const all = [...this.#elements];
     this.#elements.clear();

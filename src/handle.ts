@@ -1,4 +1,5 @@
 import { type Attached, type Attachment, closeAllEvent } from "./attachment.ts";
+import { type BroadcastsOptions, eventOf, Listener } from "./broadcasts.ts";
 import type { SharedConnection } from "./connections.ts";
 import { Custody } from "./custody.ts";
 import type { Delivery } from "./delivery.ts";
@@ -17,11 +18,13 @@ import { pack, type Parcel } from "./message.ts";
 import { deadLettersName } from "./names.ts";
 import {
   type Call,
+  checkInteger,
   checkOptions,
   Operation,
   type OperationOptions,
   type Pending,
 } from "./operation.ts";
+import { checkTerms, type PutOptions, type Terms, termsOf } from "./put_options.ts";
 import { Get, Put, Receive } from "./transfers.ts";
 import type { Claim, Link, Message } from "./transport.ts";
 import { closeTimeout, within } from "./within.ts";
@@ -75,6 +78,8 @@ export class Handle implements Attached {
   readonly #custody: Custody;
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
   readonly #endings = new Set<Pending>();
+  /** They hear what is broadcast. */
+  readonly #listeners = new Set<Pick<Listener<unknown>, "hear">>();
   /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
   #latePut: Promise<void> | undefined;
 
@@ -103,24 +108,37 @@ export class Handle implements Attached {
     return this.#closed !== undefined;
   }
 
+  /** The link, once it is attached. */
+  get link(): Link | undefined {
+    return this.#attachment?.link;
+  }
+
+  /** What every operation rejects with that begins now. */
+  closure(action: string): ChannelClosedError | undefined {
+    return this.#closed === undefined ? undefined : this.#closedError(action);
+  }
+
+  /** A select's interest in this handle, which rejects where the handle is closed. */
+  newPart(owner: object): Operation<void> {
+    return new Operation(this.#call("select", owner, this.#gets, {}), {});
+  }
+
   /** @param owner what must not be collected while the operation is pending; so below */
-  put(owner: object, value: unknown, options: OperationOptions): Promise<void> {
+  put(owner: object, value: unknown, options: PutOptions): Promise<void> {
     let parcel: Parcel | Promise<Parcel>;
+    let terms: Terms | undefined;
     try {
       this.#check("put", options);
+      terms = termsOf(options);
       parcel = pack(value, this);
     } catch (error) {
       return Promise.reject(withValue(error, value));
     }
-    const put = this.#newPut(owner, options, value);
-    const link = this.#attachment?.link;
-    if (
-      link !== undefined && this.#latePut === undefined && !(parcel instanceof Promise) &&
-      parcel.carried.every((handle) => handle.#isKnown)
-    ) {
-      put.send(link, parcel.message);
+    const put = this.newPut("put", owner, options, value);
+    if (terms === undefined && this.isReady(parcel)) {
+      put.send(this.link!, parcel.message);
     } else {
-      const late = this.#putLate(parcel, put, this.#latePut).then(() => {
+      const late = this.#putLate(parcel, put, this.#latePut, terms).then(() => {
         if (this.#latePut === late) this.#latePut = undefined;
       });
       this.#latePut = late;
@@ -132,24 +150,50 @@ export class Handle implements Attached {
     parcel: Parcel | Promise<Parcel>,
     put: Put,
     previous: Promise<void> | undefined,
+    terms: Terms | undefined,
   ): Promise<void> {
     try {
-      const attaching = this.#attachFor(put);
-      attaching.catch(() => {}); // awaited below, unless the next line throws
-      const { message, carried } = await parcel;
-      await Promise.all(carried.map((handle) => handle.#makeKnown(put)));
-      const { link } = await attaching;
+      const { link, message } = await this.#prepare(parcel, put);
+      // Only a handle that has attached knows what its transport can do.
+      if (terms !== undefined) checkTerms(terms, this.connection as SharedConnection);
       await previous;
-      put.send(link, message);
+      put.send(link, terms === undefined ? message : { ...message, ...terms });
     } catch (error) {
       put.reject(errorAnew(error));
       await previous;
     }
   }
 
-  #newPut(owner: object, options: OperationOptions, value?: unknown): Put {
-    const timedOut = () => this.#late("put", options, put.recall());
-    const call: Call = { action: "put", owner, pending: this.#puts, timedOut };
+  /** Attaches, and creates the channels that the parcel names. */
+  async #prepare(
+    parcel: Parcel | Promise<Parcel>,
+    operation: Pending,
+  ): Promise<{ link: Link; message: Message }> {
+    const attaching = this.#attachFor(operation);
+    attaching.catch(() => {}); // awaited below, unless the next line throws
+    const { message, carried } = await parcel;
+    await Promise.all(carried.map((handle) => handle.#makeKnown(operation)));
+    const { link } = await attaching;
+    return { link, message };
+  }
+
+  /** Whether a put of the parcel could be sent at once. */
+  isReady(parcel: Parcel | Promise<Parcel>): parcel is Parcel {
+    return this.link !== undefined && this.#latePut === undefined &&
+      !(parcel instanceof Promise) && parcel.carried.every((handle) => handle.#isKnown);
+  }
+
+  /** Resolves when the parcel could be sent, after all that was put before. */
+  async ready(parcel: Parcel | Promise<Parcel>, operation: Pending): Promise<Parcel> {
+    const previous = this.#latePut;
+    await this.#prepare(parcel, operation);
+    await previous;
+    return await parcel;
+  }
+
+  newPut(action: string, owner: object, options: OperationOptions, value?: unknown): Put {
+    const timedOut = () => this.late(action, options, put.recall());
+    const call: Call = { action, owner, pending: this.#puts, timedOut };
     const put: Put = new Put(call, options, value);
     return put;
   }
@@ -161,7 +205,7 @@ export class Handle implements Attached {
   }
 
   /** Creates a channel before its name travels, for a receiver does not know how. */
-  async #makeKnown(carrying: Put): Promise<void> {
+  async #makeKnown(carrying: Pending): Promise<void> {
     if (!this.#isKnown) await this.#attachFor(carrying);
   }
 
@@ -212,12 +256,12 @@ export class Handle implements Attached {
 
   /** Claims a message: one that is there, where the timeout is 0. */
   #claim<T>(operation: Operation<T>, claim: Claim, options: OperationOptions): void {
-    this.#withLink(operation, (link) => {
+    this.withLink(operation, (link) => {
       if (options.timeout === 0) {
         link.tryTake(claim.counted).then(
           (loan) => {
             if (loan !== undefined) claim.deliver(loan);
-            else operation.reject(this.#late(operation.action, options));
+            else operation.reject(this.late(operation.action, options));
           },
           (error) => operation.reject(error),
         );
@@ -241,13 +285,67 @@ export class Handle implements Attached {
 
   /** Puts a message as it is. */
   forward(message: Message): Promise<void> {
-    const put = this.#newPut(this, {});
-    this.#withLink(put, (link) => put.send(link, message));
+    const put = this.newPut("put", this, {});
+    this.withLink(put, (link) => put.send(link, message));
     return put.promise;
   }
 
   depth(owner: object, options: OperationOptions): Promise<number> {
     return this.#control("depth", this.#gets, owner, options, ({ link }) => link.depth());
+  }
+
+  async broadcast(owner: object, value: unknown, options: OperationOptions): Promise<void> {
+    let parcel: Parcel | Promise<Parcel>;
+    try {
+      this.#check("broadcast", options);
+      parcel = pack(value, this);
+    } catch (error) {
+      throw withValue(error, value);
+    }
+    if (parcel instanceof Promise) parcel.catch(() => {}); // awaited below, unless attaching fails
+    await this.#control("broadcast", this.#gets, owner, options, async (attachment, control) => {
+      const { message, carried } = parcel instanceof Promise ? await parcel : parcel;
+      for (const handle of carried) await handle.#makeKnown(control);
+      const event = eventOf(message);
+      await attachment.link.announce(event);
+      attachment.heard(event); // the link tells others only
+    });
+  }
+
+  /** @param unpack makes the value of a message, whose bytes stay what they are */
+  listen<T>(
+    unpack: (message: Message) => T,
+    { signal, buffer = 1000 }: BroadcastsOptions,
+  ): { readonly listener: Listener<T>; readonly ready: Promise<void> } {
+    const options = signal === undefined ? {} : { signal };
+    checkOptions(options);
+    checkInteger("buffer", buffer, 1);
+    // Lasts as long as the listener does: ended by what ends a get.
+    const life = new Operation<void>(this.#call("broadcasts", {}, this.#gets, options), options);
+    const listener = new Listener<T>({
+      unpack,
+      buffer,
+      outside: () => (this.connection as SharedConnection).reach !== "isolate",
+      left: () => {
+        this.#listeners.delete(listener);
+        life.resolve();
+      },
+    });
+    if (this.#closed !== undefined) life.reject(this.#closedError("broadcasts"));
+    if (!life.settled) this.#listeners.add(listener);
+    const listening = life.settled ? life.promise : this.#attachFor(life).then(() => {});
+    listening.catch((error) => life.reject(errorAnew(error)));
+    const ready = Promise.race([life.promise, listening]);
+    ready.catch(() => {}); // a caller who does not ask hears of it by the next `next`
+    life.promise.catch((error) => {
+      if (error instanceof ChannelClosedError) listener.end();
+      else listener.fail(error);
+    });
+    return { listener, ready };
+  }
+
+  heard(event: Uint8Array): void {
+    for (const listener of [...this.#listeners]) listener.hear(event);
   }
 
   async closeAll(owner: object, options: OperationOptions): Promise<void> {
@@ -271,7 +369,7 @@ export class Handle implements Attached {
     pending: Set<Pending>,
     owner: object,
     options: OperationOptions,
-    act: (attachment: Attachment) => Promise<T>,
+    act: (attachment: Attachment, control: Pending) => Promise<T>,
   ): Promise<T> {
     try {
       this.#check(action, options);
@@ -279,7 +377,7 @@ export class Handle implements Attached {
       return Promise.reject(error);
     }
     const control = new Operation<T>(this.#call(action, owner, pending, options), options);
-    this.#attachFor(control).then(act).then(
+    this.#attachFor(control).then((attachment) => act(attachment, control)).then(
       (result) => control.resolve(result),
       (error) => control.reject(errorAnew(error)),
     );
@@ -349,7 +447,7 @@ export class Handle implements Attached {
     pending: Set<Pending>,
     options: OperationOptions,
   ): Call {
-    return { action, owner, pending, timedOut: () => this.#late(action, options) };
+    return { action, owner, pending, timedOut: () => this.late(action, options) };
   }
 
   #check(action: string, options: OperationOptions): void {
@@ -359,7 +457,7 @@ export class Handle implements Attached {
   }
 
   /** Calls `use` with the link, at once where it is open; a failure to open it is the operation's. */
-  #withLink<T>(operation: Operation<T>, use: (link: Link) => void): void {
+  withLink<T>(operation: Operation<T>, use: (link: Link) => void): void {
     if (this.#attachment !== undefined) return use(this.#attachment.link);
     this.#attachFor(operation).then(
       ({ link }) => operation.settled || use(link),
@@ -427,7 +525,7 @@ export class Handle implements Attached {
   }
 
   /** The error for a timeout: who cannot reach the broker is not told that the channel is empty. */
-  #late(action: string, { timeout }: OperationOptions, isUnsent = true): ChannelError {
+  late(action: string, { timeout }: OperationOptions, isUnsent = true): ChannelError {
     const { connection } = this;
     const sent = isUnsent ? "" : unknownOutcomeText;
     const broker = connection instanceof Promise ? undefined : connection;

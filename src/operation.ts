@@ -1,4 +1,5 @@
 import { ChannelConfigError } from "./errors.ts";
+import { Alarm } from "./timers.ts";
 
 /** What every operation that may wait takes. */
 export interface OperationOptions {
@@ -27,20 +28,20 @@ export interface Call {
 
 /**
  * One call that may wait. It settles once: by its result, or by what comes first of its timeout, its
- * signal, and the closing of its handle. All timers and abort listeners of the library are here.
+ * signal, and the closing of its handle. All timeouts and abort listeners of the library are here.
  */
 export class Operation<T> {
   readonly promise: Promise<T>;
   readonly action: string;
   /** Called where the operation is given up, before it rejects: withdraws what it waits for. */
-  onGiveUp: (() => void) | undefined;
+  onGiveUp: ((reason: unknown) => void) | undefined;
   readonly owner: object;
   readonly #pending: Set<Pending>;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: (() => void) | undefined;
   #resolve!: (value: T) => void;
   #reject!: (reason: unknown) => void;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #alarm: Alarm | undefined;
   #settled = false;
 
   constructor({ action, owner, pending, timedOut }: Call, { timeout, signal }: OperationOptions) {
@@ -53,7 +54,7 @@ export class Operation<T> {
     this.#pending = pending;
     pending.add(this);
     if (timeout !== undefined && timeout !== Infinity) {
-      this.#startTimer(performance.now() + timeout, timedOut);
+      this.#alarm = new Alarm(performance.now() + timeout, () => this.giveUp(timedOut()));
     }
     if (signal === undefined) return;
     this.#signal = signal;
@@ -79,7 +80,7 @@ export class Operation<T> {
 
   giveUp(reason: unknown): void {
     if (!this.#settle()) return;
-    this.onGiveUp?.();
+    this.onGiveUp?.(reason);
     this.#reject(this.dress(reason));
   }
 
@@ -92,22 +93,11 @@ export class Operation<T> {
     if (this.#settled) return false;
     this.#settled = true;
     this.#pending.delete(this);
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#alarm?.stop();
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
     return true;
   }
-
-  #startTimer(deadline: number, timedOut: () => unknown): void {
-    const wait = Math.min(Math.max(deadline - performance.now(), 0), longestTimer);
-    this.#timer = setTimeout(() => {
-      if (deadline - performance.now() >= 1) this.#startTimer(deadline, timedOut);
-      else this.giveUp(timedOut());
-    }, wait);
-  }
 }
-
-/** Longer timers fire at once, in every runtime. */
-const longestTimer = 2 ** 31 - 1;
 
 /** Refuses a timeout or signal that is none. */
 export function checkOptions(options: OperationOptions): void {
@@ -129,5 +119,13 @@ export function checkMilliseconds(
   const range = most === Infinity ? `${least} or more` : `${least} to ${most}`;
   throw new ChannelConfigError(
     `the option ${option} takes milliseconds, ${range}, and got ${String(value)}`,
+  );
+}
+
+/** Refuses what is not an integer of at least `least`. */
+export function checkInteger(option: string, value: unknown, least: number): void {
+  if (Number.isSafeInteger(value) && (value as number) >= least) return;
+  throw new ChannelConfigError(
+    `the option ${option} takes an integer, ${least} or more, and got ${String(value)}`,
   );
 }

@@ -17,7 +17,16 @@ export interface Message {
   readonly attempts?: number;
   /** Why it is a dead letter; absent where it is none. */
   readonly reason?: string;
+  /** Milliseconds after the put before which it is not lent; absent: none. */
+  readonly delay?: number;
+  /** Milliseconds after the put from which on it is dropped; absent: never. */
+  readonly expires?: number;
+  /** A message with a higher one is lent earlier; absent: 0. */
+  readonly priority?: number;
 }
+
+/** What a message may ask of a transport that offers it. */
+export type PutTerm = "delay" | "expires" | "priority";
 
 /**
  * Someone who wants a message put. Timeouts, aborts and closing are the core's: it withdraws the
@@ -71,6 +80,11 @@ export interface Claim {
   readonly counted: boolean;
   /** Called at most once, possibly within `take`; never after `reject` or a `withdraw` that returned true. */
   deliver(loan: Loan): void;
+  /**
+   * Called where the claim is not served because no message is there, as far as the transport knows: within
+   * `take`, or when it has asked. What is withdrawn then takes nothing with it.
+   */
+  waits?(): void;
   /** Called at most once, instead of `deliver`. */
   reject(error: Error): void;
 }
@@ -144,6 +158,8 @@ export type Reach = "isolate" | "machine" | "network";
 export interface Features {
   /** Whether several transports on one address, in any process, share its channels. */
   readonly shared: boolean;
+  /** What a message may ask for; what is not here is never sent. Absent: nothing. */
+  readonly terms?: readonly PutTerm[];
 }
 
 /** What a transport has done since it was made; it counts on. */

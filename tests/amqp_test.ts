@@ -9,11 +9,23 @@ import {
   ChannelError,
   ChannelReferenceError,
   ChannelTimeoutError,
+  select,
+  trySelect,
 } from "../mod.ts";
 import { testTransport } from "./conformance.ts";
-import { getAll, numbers, rejection, type Setup, soon, suite, until } from "./conformance/scene.ts";
+import {
+  connectionsRest,
+  getAll,
+  numbers,
+  rejection,
+  type Setup,
+  soon,
+  suite,
+  until,
+} from "./conformance/scene.ts";
 import { brokerState } from "./support/broker_state.ts";
 import { freePorts } from "./support/broker.ts";
+import { startDelay } from "./support/delay.ts";
 
 const broker = process.env.BROKER;
 if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
@@ -41,7 +53,7 @@ async function client<T>(use: (client: AMQPClient) => Promise<T>): Promise<T> {
 }
 
 const setup: Setup = {
-  features: { shared: true },
+  features: { shared: true, terms: ["expires"] },
   connection: (n) => uri((url) => url.searchParams.set("name", `conformance ${n}`)),
   async raw(name) {
     await client(async (raw) => {
@@ -353,4 +365,39 @@ test("a burst of puts and gets over one connection and many channels stays in or
   const got = await soon(Promise.all(channels.map((ch) => getAll(ch, 100))));
   await Promise.all(puts);
   for (const values of got) assert.deepEqual(values, numbers(100));
+});
+
+const local = /^(localhost|127\.0\.0\.1|\[::1\])$/.test(new URL(broker).hostname) &&
+  broker.startsWith("amqp:");
+
+Deno.test({
+  name: "amqp: a select of a hundred channels costs no more round-trips than one of two",
+  ignore: !local, // what is delayed is a port of this machine
+  async fn() {
+    const way = 25;
+    await using delay = await startDelay(Number(new URL(broker).port || 5672), way);
+    const connection = uri((url) => {
+      url.hostname = "127.0.0.1";
+      url.port = String(delay.port);
+    });
+    const trips = async (work: Promise<unknown>) => {
+      const start = performance.now();
+      await work;
+      return (performance.now() - start) / (2 * way);
+    };
+    for (const count of [2, 100]) {
+      const channels = numbers(count).map(() => new Channel<number>({ connection }));
+      await Promise.all(channels.map((channel) => channel.depth()));
+      await channels[1]!.put(1);
+      const first = await trips(select(channels));
+      assert.ok(first < 4, `the first of ${count}: ${first} round-trips`);
+      await channels[1]!.put(2);
+      const second = await trips(select(channels));
+      assert.ok(second < 3, `the second of ${count}: ${second} round-trips`);
+      const none = await trips(trySelect(channels));
+      assert.ok(none < 4, `one of ${count} in vain: ${none} round-trips`);
+      await Promise.all(channels.map((channel) => channel[Symbol.asyncDispose]()));
+    }
+    await connectionsRest();
+  },
 });

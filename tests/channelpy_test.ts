@@ -55,8 +55,8 @@ class Peer implements AsyncDisposable {
   /** The queue of what was announced since the last `declare`. */
   events = "";
 
-  /** What its close_all does. */
-  async announce(name: string, text: string): Promise<void> {
+  /** What its close_all and its events do. */
+  async announce(name: string, text: string | Uint8Array): Promise<void> {
     const channel = await this.#client.channel();
     await channel.basicPublish(name, "", text, {});
     await channel.close();
@@ -262,6 +262,38 @@ test("closeAll reaches Python, and Python's close_all reaches every handle", asy
   await third.closeAll();
   assert.equal(await peer.get(peer.events), '"close"', "its own");
   assert.equal(await peer.get(peer.events), '"close"', "what json.loads reads");
+});
+
+test("Python's events are heard as broadcasts, and what cannot be decoded is not", async (peer) => {
+  const name = await peer.declare(jobs());
+  await using ch = new Channel<unknown>({ name, connection: uri, encoding: "json" });
+  const events = ch.broadcasts();
+  await events.ready;
+  const hostile = [
+    "close",
+    "",
+    "\xff",
+    "{",
+    "[".repeat(100_000),
+    "\xd9\xd9\xf7",
+    "\xd9\xd9\xf7\x9f",
+    "\xd9\xd9\xf7\xbb\xff\xff\xff\xff\xff\xff\xff\xff",
+    reference("", uri),
+  ];
+  for (const text of hostile) {
+    await peer.announce(name, Uint8Array.from(text, (c) => c.charCodeAt(0)));
+  }
+  await peer.announce(name, `["reload", ${reference("inner", uri)}]`);
+  const { value } = await events.next();
+  assert.equal(value[0], "reload");
+  assert.equal(value[1].name, "inner");
+  assert.equal(events.missed, hostile.length);
+  await ch.broadcast("close");
+  assert.equal((await events.next()).value, "close");
+  for (const _ of [...hostile, 1]) await peer.get(peer.events).catch(() => {}); // some is no text
+  assert.equal(await peer.get(peer.events), ' "close"', "what json.loads reads, and no closeAll");
+  assert.equal(ch.closed, false);
+  await events.return();
 });
 
 test("a reference is written with all that ChannelPy needs, and no password", async (peer) => {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { broadcastsTests } from "./conformance/broadcasts.ts";
 import { closingTests } from "./conformance/closing.ts";
 import { deadLettersTests } from "./conformance/dead_letters.ts";
 import { deletingTests } from "./conformance/deleting.ts";
@@ -11,11 +12,13 @@ import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
 import { iterationTests } from "./conformance/iteration.ts";
 import { lifetimeTests } from "./conformance/lifetime.ts";
+import { putOptionsTests } from "./conformance/put_options.ts";
 import { puttingTests } from "./conformance/putting.ts";
 import { racesTests } from "./conformance/races.ts";
 import { receivingTests } from "./conformance/receiving.ts";
 import { referenceTests } from "./conformance/references.ts";
 import { type Setup, suite } from "./conformance/scene.ts";
+import { selectingTests } from "./conformance/selecting.ts";
 import { terminationTests } from "./conformance/termination.ts";
 import { unreadableTests } from "./conformance/unreadable.ts";
 import { volumeTests } from "./conformance/volume.ts";
@@ -27,7 +30,9 @@ export function testTransport(label: string, setup: Setup): void {
     const declare of [
       gettingTests,
       racesTests,
+      selectingTests,
       puttingTests,
+      putOptionsTests,
       fairnessTests,
       receivingTests,
       deadLettersTests,
@@ -40,6 +45,7 @@ export function testTransport(label: string, setup: Setup): void {
       encodingTests,
       unreadableTests,
       volumeTests,
+      broadcastsTests,
     ]
   ) declare(tests);
 }

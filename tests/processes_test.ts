@@ -258,3 +258,19 @@ Deno.test("a process ends soon after close() although its broker is unreachable"
   const [port] = await freePorts(1);
   assert.deepEqual(await last("close while connecting", `amqp://127.0.0.1:${port}`, "any"), [{}]);
 });
+
+Deno.test("a process that waits for broadcasts stays alive for them, and ends with the channel", async () => {
+  await withChannel<number>(async (channel, name) => {
+    await using listeners = new Children([1, 2].map(() => run("listener", [broker, name])));
+    for (const listener of listeners.all) assert.equal(await listener.next(), "listens");
+    for (const n of [1, 2]) {
+      await new Promise((resolve) => setTimeout(resolve, 300)); // longer than a connection rests
+      await channel.broadcast(n);
+    }
+    await channel.closeAll();
+    for (const listener of listeners.all) {
+      for (const told of [1, 2, "over"]) assert.equal(await listener.next(), told);
+      await endsInOrder(listener);
+    }
+  });
+});

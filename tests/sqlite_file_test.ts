@@ -9,7 +9,8 @@ import { Channel, ChannelConfigError } from "../mod.ts";
 import { loadSqlite, openDatabase } from "../src/transports/sqlite/database.ts";
 import { migrations } from "../src/transports/sqlite/schema.ts";
 import { parseSqliteUri } from "../src/transports/sqlite/uri.ts";
-import { numbers, pause, rejection } from "./conformance/scene.ts";
+import { getAll, numbers, pause, rejection } from "./conformance/scene.ts";
+import { startChild } from "./support/child.ts";
 import { sqliteDirectory, withFile } from "./support/sqlite_file.ts";
 
 const directory = sqliteDirectory();
@@ -197,5 +198,48 @@ Deno.test("sqlite: the space of a burst is used again", async () => {
     const first = size();
     for (let i = 0; i < 3; i++) await burst();
     assert.ok(size() < first * 1.5 + 5_000_000, `${first} bytes, then ${size()}`);
+  });
+});
+
+Deno.test("sqlite: a file of the first schema keeps its values and their order", async () => {
+  await withFile(directory, async (channel, file) => {
+    const db = new DatabaseSync(file);
+    db.exec("PRAGMA journal_mode = WAL");
+    db.exec(migrations[0]!);
+    db.exec(`PRAGMA application_id = ${0x43685453}; PRAGMA user_version = 1`);
+    db.exec("INSERT INTO channels (id, name, depth) VALUES (1, 'x', 3)");
+    for (const n of [1, 2, 3]) {
+      db.exec(
+        "INSERT INTO messages (channel, holder, attempts, content_type, body) " +
+          `VALUES (1, 0, 0, 'application/json', CAST('${n}' AS BLOB))`,
+      );
+    }
+    db.close();
+    await channel.put(0, { priority: 1 });
+    assert.deepEqual(await getAll(channel, 4), [0, 1, 2, 3]);
+  });
+});
+
+Deno.test("sqlite: a delayed value survives everyone, and wakes who waits then, in time", async () => {
+  await withFile(directory, async (channel, _, connection) => {
+    await channel.put("before", { delay: 1 });
+    await channel.put("after", { delay: 900 });
+    const due = performance.now() + 900;
+    await channel.close();
+    await pause(100); // the file is closed
+    const child = startChild(new URL("programs/getter.ts", import.meta.url), {
+      args: [connection, "x"],
+    });
+    try {
+      assert.equal(await child.next(), "before");
+      assert.deepEqual(await child.exited, { code: 0, signal: null });
+    } finally {
+      await child[Symbol.asyncDispose]();
+    }
+    const again = new Channel({ name: "x", connection });
+    assert.equal(await again.get({ timeout: 5000 }), "after");
+    const late = performance.now() - due;
+    assert.ok(late > -20 && late < 200, `${late} ms late`);
+    await again.close();
   });
 });

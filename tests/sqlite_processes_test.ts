@@ -207,3 +207,24 @@ Deno.test({
     assert.equal(error, "ChannelConfigError");
   },
 });
+
+Deno.test("sqlite: processes on three runtimes hear every broadcast, and end with the channel", async () => {
+  const runtimes = await Promise.all((["deno", "bun", "node"] as const).map(findRuntime));
+  await withChannel<number>(async (channel, name) => {
+    const listeners = runtimes.map((runtime) => run("listener", [connection, name], { runtime }));
+    try {
+      for (const listener of listeners) assert.equal(await listener.next(), "listens");
+      for (const n of [1, 2]) {
+        await pause(300); // longer than a file stays open that nobody uses
+        await channel.broadcast(n);
+      }
+      await channel.closeAll();
+      for (const listener of listeners) {
+        for (const told of [1, 2, "over"]) assert.equal(await listener.next(), told);
+        await endsInOrder(listener);
+      }
+    } finally {
+      for (const listener of listeners) await listener[Symbol.asyncDispose]();
+    }
+  });
+});

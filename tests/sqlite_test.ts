@@ -29,7 +29,7 @@ const connections = [0, 1, 2, 3].map(() =>
 );
 
 const setup: Setup = {
-  features: { shared: true },
+  features: { shared: true, terms: ["delay", "expires", "priority"] },
   connection: (n) => connections[n]!,
   async raw(name) {
     const transport = new SqliteTransport(uri);

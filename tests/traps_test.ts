@@ -165,3 +165,29 @@ test("announcements are heard after a loss, by each channel of the connection", 
     await other.close();
   }
 });
+
+test("broadcasts are heard and sent after a loss, in their order", async (_, name) => {
+  const url = new URL(broker);
+  if (url.protocol !== "amqp:" || !/^(127\.0\.0\.1|localhost)$/.test(url.hostname)) return;
+  await using proxy = await startProxy(Number(url.port || 5672));
+  url.host = `127.0.0.1:${proxy.port}`;
+  const listen = (connection: string) => {
+    const channel = new Channel<number>({ name, connection });
+    return { channel, events: channel.broadcasts() };
+  };
+  const [cut, steady] = [listen(url.href), listen(broker)];
+  await Promise.all([cut.events.ready, steady.events.ready]);
+  await cut.channel.broadcast(0);
+  proxy.cut();
+  const sent = numbers(20, 1).map((n) => cut.channel.broadcast(n));
+  await soon(Promise.all(sent));
+  await steady.channel.broadcast(21);
+  for (const { events } of [cut, steady]) {
+    const heard: number[] = [];
+    while (!heard.includes(21)) heard.push((await soon(events.next())).value!);
+    deepEqual([...new Set(heard)], numbers(22)); // what was sent as it was lost may come twice
+    await events.return();
+  }
+  await cut.channel.close();
+  await steady.channel.delete();
+});

@@ -37,6 +37,7 @@ export interface State {
 
 /** Declares tests; `shared` ones only for a transport that several connections share. */
 export interface Suite {
+  readonly features: Features;
   test(title: string, body: (scene: Scene) => Promise<void>): void;
   shared(title: string, body: (scene: Scene) => Promise<void>): void;
 }
@@ -46,6 +47,7 @@ export function suite(label: string, setup: Setup): Suite {
     Deno.test({ name: `${label}: ${title}`, ignore, fn: () => run(setup, body) });
   };
   return {
+    features: setup.features,
     test: (title, body) => declare(title, false, body),
     shared: (title, body) => declare(title, !setup.features.shared, body),
   };

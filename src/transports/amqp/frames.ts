@@ -45,9 +45,13 @@ class Properties {
   readonly contentType: Uint8Array;
   readonly id: string | Uint8Array;
   readonly headers: Uint8Array | undefined;
+  readonly expiration: Uint8Array | undefined;
   readonly size: number;
 
-  constructor({ contentType, id = "", attempts, reason }: Message, isRepublished: boolean) {
+  constructor(
+    { contentType, id = "", attempts, reason, expires }: Message,
+    isRepublished: boolean,
+  ) {
     this.contentType = shortString(contentType);
     this.id = isOwnId(id) ? id : encoder.encode(id).subarray(0, 255); // an own id is ASCII
     this.headers = attempts === undefined && reason === undefined && !isRepublished
@@ -57,13 +61,16 @@ class Properties {
         [header.reason]: reason,
         [header.republished]: isRepublished || undefined,
       });
-    this.size = 3 + (this.contentType.length > 1 ? this.contentType.length : 0) +
+    this.expiration = expires === undefined ? undefined : newShortString(String(expires));
+    this.size = 3 + (this.expiration?.length ?? 0) +
+      (this.contentType.length > 1 ? this.contentType.length : 0) +
       (this.id.length > 0 ? 1 + this.id.length : 0) + (this.headers?.length ?? 0);
   }
 
   write(bytes: Uint8Array, at: number): number {
-    const { contentType, id, headers } = this;
-    bytes[at++] = (contentType.length > 1 ? 0x80 : 0) | (headers === undefined ? 0 : 0x20) | 0x10;
+    const { contentType, id, headers, expiration } = this;
+    bytes[at++] = (contentType.length > 1 ? 0x80 : 0) | (headers === undefined ? 0 : 0x20) | 0x10 |
+      (expiration === undefined ? 0 : 0x01);
     bytes[at++] = id.length > 0 ? 0x80 : 0;
     if (contentType.length > 1) {
       bytes.set(contentType, at);
@@ -74,6 +81,10 @@ class Properties {
       at += headers.length;
     }
     bytes[at++] = PERSISTENT;
+    if (expiration !== undefined) {
+      bytes.set(expiration, at);
+      at += expiration.length;
+    }
     if (id.length > 0) {
       bytes[at++] = id.length;
       if (typeof id === "string") {
@@ -190,14 +201,20 @@ function uint32(value: number): number[] {
 const encoder = new TextEncoder();
 const shortStrings = new Map<string, Uint8Array>();
 
-/** A short string (section 4.2.5.3) with its length; there are few, and they are kept. */
+/** A short string (section 4.2.5.3) with its length. */
+function newShortString(text: string): Uint8Array {
+  const encoded = encoder.encode(text).subarray(0, 255);
+  const bytes = new Uint8Array(1 + encoded.length);
+  bytes[0] = encoded.length;
+  bytes.set(encoded, 1);
+  return bytes;
+}
+
+/** The same for one of the few that occur again and again, and are kept. */
 function shortString(text: string): Uint8Array {
   let bytes = shortStrings.get(text);
   if (bytes === undefined) {
-    const encoded = encoder.encode(text).subarray(0, 255);
-    bytes = new Uint8Array(1 + encoded.length);
-    bytes[0] = encoded.length;
-    bytes.set(encoded, 1);
+    bytes = newShortString(text);
     if (shortStrings.size < mostShortStrings) shortStrings.set(text, bytes);
   }
   return bytes;

@@ -45,6 +45,13 @@ export class AmqpLink implements Link, Seeker {
   readonly #receipts = new Receipts<AmqpLoan>();
   readonly #claims: Patience<Claim>;
   readonly #requests: Patience<Request>;
+  /** Announcements to be sent when the ones before have been. */
+  readonly #events: Uint8Array[] = [];
+  /** Whether anyone has announced anything, as far as this link knows. */
+  #hasAnnounced = false;
+  /** Their turn, while it has not begun. */
+  #announcing: Promise<void> | undefined;
+  #announced: Promise<void> = Promise.resolve();
   #attached: Attached | undefined;
   #wasAttached = false;
   #isSeeking = false;
@@ -125,11 +132,24 @@ export class AmqpLink implements Link, Seeker {
   }
 
   async announce(event: Uint8Array): Promise<void> {
-    const reached = await this.#request(
-      "announce",
-      ({ session }) => topology.announce(session, this.#name, event),
-    );
-    if (!reached) throw this.#gone("announce");
+    this.#events.push(event);
+    this.#hasAnnounced = true;
+    // One AMQP channel for all keeps their order; what comes meanwhile goes together in the next turn.
+    const turn = this.#announcing ??= this.#announceAll(this.#announced);
+    await turn;
+  }
+
+  #announceAll(previous: Promise<void>): Promise<void> {
+    const turn = previous.catch(() => {}).then(async () => {
+      this.#announcing = undefined;
+      const events = this.#events.splice(0);
+      const reached = await this.#request(
+        "announce",
+        ({ session }) => topology.announce(session, this.#name, events),
+      );
+      if (!reached) throw this.#gone("announce");
+    });
+    return this.#announced = turn;
   }
 
   async catchUp(): Promise<void> {
@@ -151,7 +171,7 @@ export class AmqpLink implements Link, Seeker {
     try {
       await this.#request(
         "delete",
-        ({ session }) => topology.remove(session, this.#name, deletion),
+        ({ session }) => topology.remove(session, this.#name, deletion, this.#hasAnnounced),
       );
     } catch (error) {
       this.#isGone = wasGone;
@@ -272,6 +292,7 @@ export class AmqpLink implements Link, Seeker {
 
   /** A field, so that it can be taken off the bulletin's listeners. */
   readonly #hear = (event: Uint8Array): void => {
+    this.#hasAnnounced = true;
     if (isDeletion(event)) this.#gone("announced");
     else this.#options.observer.announced(event);
   };

@@ -42,7 +42,9 @@ export class AmqpLoan implements Loan, Held {
     token: object | undefined,
     keeper: LoanKeeper,
   ) {
-    const { properties: { contentType = "", messageId, headers }, redelivered } = message;
+    const { properties, redelivered } = message;
+    const { contentType = "", messageId, headers, expiration } = properties;
+    const expires = Number(expiration);
     const tried = headers?.[header.attempts];
     const reason = headers?.[header.reason];
     const attempts = Number.isSafeInteger(tried) && tried as number > 0 ? tried as number : 0;
@@ -52,6 +54,7 @@ export class AmqpLoan implements Loan, Held {
       ...messageId === undefined ? {} : { id: messageId },
       ...attempts === 0 ? {} : { attempts },
       ...typeof reason === "string" ? { reason } : {},
+      ...Number.isSafeInteger(expires) && expires > 0 ? { expires } : {}, // for when it is put again
     };
     this.#wasLent = redelivered;
     this.attempts = attempts + (redelivered ? 2 : 1);

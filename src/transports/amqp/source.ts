@@ -72,6 +72,9 @@ export class Source {
   #closed = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastNeeded = 0;
+  /** When a message last came, or made room for another. */
+  #lastFlow = 0;
+  #dry: ReturnType<typeof setTimeout> | undefined;
   #isHolding = false;
 
   constructor({ session, queue, receipts, outbox, stats, onFailure }: SourceOptions) {
@@ -90,6 +93,28 @@ export class Source {
     this.#claims.push(claim);
     this.#hold();
     this.resume();
+    if (claim.waits === undefined || this.#consumers.length === 0) return;
+    if (this.#isDry) claim.waits();
+    else this.#tellWhenDry();
+  }
+
+  /** Tells the claims that nothing is there, once the consumer has brought nothing for a while. */
+  #tellWhenDry(): void {
+    this.#dry ??= setTimeout(() => {
+      this.#dry = undefined;
+      if (this.#claims.size === 0 || this.#consumers.length === 0) return;
+      if (this.#isDry) this.#tell();
+      else this.#tellWhenDry();
+    }, dryness);
+  }
+
+  #tell(): void {
+    for (const claim of this.#claims.all) claim.waits?.();
+  }
+
+  /** Whether none has come for a while to a consumer that would bring them. */
+  get #isDry(): boolean {
+    return this.#nextStep() === undefined && performance.now() - this.#lastFlow > dryness;
   }
 
   withdraw(claim: Claim): boolean {
@@ -131,6 +156,7 @@ export class Source {
     this.#closed = true;
     for (const { reject } of this.#asks.splice(0)) reject(this.#session.loss);
     clearTimeout(this.#timer);
+    clearTimeout(this.#dry);
   }
 
   /** Gives back what is here. */
@@ -141,6 +167,7 @@ export class Source {
     await this.#retire().catch(() => {});
     this.#rest();
     clearTimeout(this.#timer);
+    clearTimeout(this.#dry);
   }
 
   async #work(): Promise<{ error: unknown } | undefined> {
@@ -173,8 +200,9 @@ export class Source {
     if (this.#wanted > 0) return await this.#widen();
     const lane = await this.#useLane();
     const message = await this.#ask(lane);
-    if (message !== null) this.#arrived(message, lane, undefined);
-    else if (this.#claims.size > 0) await this.#consume(1);
+    if (message !== null) return this.#arrived(message, lane, undefined);
+    this.#tell();
+    if (this.#claims.size > 0) await this.#consume(1);
   }
 
   #ask(lane: Lane): Promise<AMQPMessage | null> {
@@ -279,6 +307,7 @@ export class Source {
   /** @param token of the consumer that brought the message */
   #arrived(message: AMQPMessage, lane: Lane, token: object | undefined): void {
     const loan = this.#loan(message, lane, token);
+    this.#lastFlow = loan.arrived;
     if (this.#isRetiring) return loan.release(); // older ones are on their way back, and come first
     if (this.#claims.size === 0) {
       this.#buffer.push(loan);
@@ -335,7 +364,7 @@ export class Source {
     claim.deliver(this.#lend(loan));
     if (!loan.isSettled) this.#keep(loan);
     this.#failures = 0;
-    this.#lastNeeded = performance.now();
+    this.#lastNeeded = this.#lastFlow = performance.now();
     if (claim.counted) {
       this.#endSoon = this.#consumers.length > 0;
       return this.#endSoon ? this.resume() : undefined;
@@ -373,7 +402,9 @@ export class Source {
       this.#receipts.unhold(loan.message.id, loan);
     },
     left: (loan) => {
-      if (loan.token === this.#token && this.#token !== undefined) this.#kept--;
+      if (loan.token !== this.#token || this.#token === undefined) return;
+      this.#kept--;
+      this.#lastFlow = performance.now();
     },
   };
 
@@ -438,6 +469,9 @@ export class Source {
     this.resume();
   }
 }
+
+/** Milliseconds without a message after which a consumer has none on its way, as far as can be told. */
+const dryness = 2;
 
 /** Someone who asks for a message that is there already. */
 interface Ask {

@@ -98,12 +98,19 @@ export async function detach(session: Session, name: string): Promise<void> {
 
 /**
  * Deletes a channel, whether it is there or not, announcing `event`. The queue goes first: who hears of
- * the end may begin anew at once, and put into it. That an anonymous one is gone is not announced: who
- * waits for its messages is told by the broker, and who does not finds out with the next operation.
+ * the end may begin anew at once, and put into it. That an anonymous one is gone is announced only where
+ * something has been announced on it before: all connections would hear of each. Who waits for its
+ * messages is told by the broker, and who does not finds out with the next operation.
  */
-export async function remove(session: Session, name: string, event: Uint8Array): Promise<void> {
+export async function remove(
+  session: Session,
+  name: string,
+  event: Uint8Array,
+  hasAnnounced: boolean,
+): Promise<void> {
   if (isAnonymous(name)) {
     await session.administer((channel) => channel.queueDelete(name));
+    if (hasAnnounced) await announce(session, name, [event]);
     return;
   }
   const messageId = session.nextId();
@@ -134,21 +141,25 @@ export async function depth(session: Session, name: string): Promise<number | un
   }
 }
 
-/** Publishes an announcement; one to an exchange that is missing closes the AMQP channel it is made on. */
+/**
+ * Publishes announcements, in their order; one to an exchange that is missing closes the AMQP channel it
+ * is made on.
+ */
 export async function announce(
   session: Session,
   name: string,
-  event: Uint8Array,
+  events: readonly Uint8Array[],
 ): Promise<boolean> {
-  const messageId = session.nextId();
-  const [exchange, routingKey] = isAnonymous(name)
-    ? [sharedPlace.exchange, sharedPlace.routingKey]
-    : [name, ""];
-  const properties = isAnonymous(name) ? { messageId, correlationId: name } : { messageId };
+  const isShared = isAnonymous(name);
+  const { exchange, routingKey } = isShared ? sharedPlace : { exchange: name, routingKey: "" };
   try {
     await session.administer(async (channel, lane) => {
       await lane.confirm();
-      await channel.basicPublish(exchange, routingKey, event, properties).catch(unlessNacked);
+      await Promise.all(events.map((event) => {
+        const messageId = session.nextId();
+        const properties = isShared ? { messageId, correlationId: name } : { messageId };
+        return channel.basicPublish(exchange, routingKey, event, properties).catch(unlessNacked);
+      }));
     });
     return true;
   } catch (error) {

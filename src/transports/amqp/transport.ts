@@ -28,7 +28,7 @@ export interface AmqpOptions extends TlsOptions {
 export class AmqpTransport implements Transport {
   readonly address: string;
   readonly reach: Reach = "network";
-  readonly features: Features = { shared: true };
+  readonly features: Features = { shared: true, terms: ["expires"] };
   readonly stats: Stats = newStats();
   readonly #connector: Connector;
 

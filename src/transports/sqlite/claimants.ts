@@ -39,6 +39,11 @@ export class Claimants {
     this.#count(claim, 1);
   }
 
+  /** Tells the claims that nothing is there. */
+  tell(): void {
+    for (const claim of this.#claims.all) claim.waits?.();
+  }
+
   /** Whether the claim was here, and is no longer. */
   withdraw(claim: Claim): boolean {
     if (!this.#claims.remove(claim)) return false;

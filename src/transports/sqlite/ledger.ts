@@ -7,6 +7,8 @@ export class Ledger {
   readonly lent: Set<SqliteLoan> = new Set();
   #accepted: SqliteLoan[] = [];
   #released: SqliteLoan[] = [];
+  /** How many of each are in the transaction: others may follow before it is over. */
+  #writing = { accepted: 0, released: 0 };
 
   get isSettled(): boolean {
     return this.#accepted.length + this.#released.length > 0;
@@ -30,13 +32,18 @@ export class Ledger {
   write(store: Store, channel: number): void {
     if (this.#accepted.length > 0) store.accept(this.#accepted.map(({ id }) => id));
     for (const { id, tried } of this.#released) store.release(channel, id, tried, true);
+    this.#writing = { accepted: this.#accepted.length, released: this.#released.length };
   }
 
-  /** The file knows of what was settled, which this returns. */
+  /** The file knows of what was settled before `write`, which this returns. */
   written(): SqliteLoan[] {
-    const settled = [...this.#accepted, ...this.#released];
-    this.#accepted = [];
-    this.#released = [];
-    return settled;
+    const { accepted, released } = this.#writing;
+    this.#writing = { accepted: 0, released: 0 };
+    return [...this.#accepted.splice(0, accepted), ...this.#released.splice(0, released)];
+  }
+
+  /** Forgets what was settled, which this returns. */
+  clear(): SqliteLoan[] {
+    return [...this.#accepted.splice(0), ...this.#released.splice(0)];
   }
 }

@@ -77,7 +77,9 @@ export class SqliteLink implements Link, Task, Lender {
     if (this.#isGone) return claim.reject(this.#closedError());
     this.#claimants.claim(claim);
     this.#serve();
-    if (this.#claimants.waiting > 0) this.#schedule();
+    if (this.#claimants.waiting === 0) return;
+    this.#schedule();
+    if (this.#isWaiting) claim.waits?.();
   }
 
   withdraw(one: Offer | Claim): boolean {
@@ -97,7 +99,7 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   announce(event: Uint8Array): Promise<void> {
-    return this.#do("closeAll", () => this.#session.store.announce(this.channel, event));
+    return this.#do("announce", () => this.#session.store.announce(this.channel, event));
   }
 
   catchUp(): Promise<void> {
@@ -212,8 +214,11 @@ export class SqliteLink implements Link, Task, Lender {
     }
     this.#outbox.taken(plan.offers);
     this.#serve();
+    if (this.#isWaiting) this.#claimants.tell();
     if (!plan.isMore) this.#claimants.refuse();
-    if (plan.isMore || this.#outbox.size > 0) this.#schedule();
+    // The claims may have been withdrawn, as another link has served their select.
+    const isLeft = this.#isWaiting && this.#claimants.waiting === 0;
+    if (plan.isMore || isLeft || this.#outbox.size > 0) this.#schedule();
   }
 
   failed(error: unknown): void {
@@ -376,7 +381,7 @@ export class SqliteLink implements Link, Task, Lender {
   #end(): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    this.#session.forget([...this.#ledger.written(), ...this.#ledger.lent, ...this.#shelf]);
+    this.#session.forget([...this.#ledger.clear(), ...this.#ledger.lent, ...this.#shelf]);
     this.#shelf.clear();
     this.#wait(false);
     this.#hold();

@@ -9,6 +9,7 @@ export interface Lender {
 /** A message of the file that this session has. */
 export class SqliteLoan implements Loan {
   readonly id: number;
+  readonly priority: number;
   readonly message: Message;
   redelivered: boolean;
   attempts = 0;
@@ -25,6 +26,7 @@ export class SqliteLoan implements Loan {
   /** @param isKept whether the row counts the try that is to come */
   constructor(row: Row, lender: Lender, isKept: boolean) {
     this.id = row.id;
+    this.priority = row.priority;
     const { body, content_type: contentType, message_id: id, reason } = row;
     this.message = {
       body,

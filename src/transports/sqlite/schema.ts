@@ -14,6 +14,8 @@ export const applicationId = 0x43685453;
  *   its waiters.
  * - `expires` is set while a channel with a lease has no link.
  * - A session's rows go when it ends; where it was killed, another finds out and removes them.
+ * - Times are milliseconds since 1970. What is due, or has expired, is dealt with as a transaction begins;
+ *   until then it is in `delayed`, or among the messages that wait.
  * - A message whose channel is no longer there is in nobody's way; `trash` says whose are still to go.
  */
 export const migrations: readonly string[] = [
@@ -63,5 +65,27 @@ export const migrations: readonly string[] = [
   );
   CREATE INDEX mail_by_session ON mail (session, id);
   CREATE TABLE trash (channel INTEGER PRIMARY KEY);
+  `,
+  // Put with a delay, an expiry or a priority.
+  `
+  ALTER TABLE messages ADD COLUMN expires INTEGER;
+  ALTER TABLE messages ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX messages_by_expiry ON messages (expires) WHERE expires IS NOT NULL;
+  DROP INDEX messages_by_holder;
+  CREATE INDEX messages_by_holder ON messages (holder, channel, priority DESC, id);
+  CREATE TABLE delayed (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    message_id TEXT,
+    content_type TEXT NOT NULL,
+    reason TEXT,
+    body BLOB NOT NULL,
+    expires INTEGER,
+    priority INTEGER NOT NULL
+  );
+  CREATE INDEX delayed_by_due ON delayed (due, id);
+  CREATE INDEX delayed_by_channel ON delayed (channel);
   `,
 ];

@@ -51,6 +51,8 @@ export class Session {
   #lastProbed = 0;
   #rounds: ReturnType<typeof setInterval> | undefined;
   #soon: ReturnType<typeof setTimeout> | undefined;
+  /** Rings when a delayed message is due. */
+  #alarm: ReturnType<typeof setTimeout> | undefined;
   #again: ReturnType<typeof setTimeout> | undefined;
   /** How many pauses there were since the last bell. */
   #paused = 0;
@@ -88,7 +90,10 @@ export class Session {
         if (this.#waiting === 0) return;
         for (const link of this.collect()) this.#receivers.add(link);
       },
-      committed: (woken) => this.#wake(woken),
+      committed: (woken) => {
+        if (store.hasDelayed) this.#setAlarm();
+        this.#wake(woken);
+      },
       done: () => {
         const receivers = [...this.#receivers];
         this.#receivers.clear();
@@ -110,6 +115,7 @@ export class Session {
     const dead = this.store.peers().filter((peer) => !this.#isAlive(peer));
     await Promise.all(dead.map((peer) => this.#bury(peer)));
     if (this.store.isUntidy(Date.now())) await this.#sweep();
+    this.#setAlarm();
     this.#tidyFiles();
     this.#rounds = setInterval(() => this.#round(), this.#bell.isDeaf ? deafRound : round);
     unref(this.#rounds);
@@ -254,6 +260,7 @@ export class Session {
     clearInterval(this.#lifeline);
     clearTimeout(this.#soon);
     clearTimeout(this.#again);
+    clearTimeout(this.#alarm);
     this.#presence.end();
     this.#bell.end();
   }
@@ -318,6 +325,7 @@ export class Session {
     try {
       if (identityOf(this.path) !== this.#identity || !this.store.isEntered) return this.#lose();
       this.look();
+      this.#setAlarm();
       for (const link of this.#links.values()) link.resume();
       const peers = this.store.peers();
       this.#forgetAllBut(peers);
@@ -341,6 +349,32 @@ export class Session {
   #lose(): void {
     this.#isLost = true;
     for (const link of [...this.#links.values()]) link.vanish();
+  }
+
+  /** Is there when the next delayed message is due, whoever has put it, for it may be waited for. */
+  #setAlarm(): void {
+    clearTimeout(this.#alarm);
+    if (this.#isOver) return;
+    try {
+      const due = this.store.nextDue();
+      if (due === undefined) return;
+      const wait = Math.min(Math.max(due - Date.now(), 1), longestTimer);
+      this.#alarm = setTimeout(() => this.#ripen(due), wait);
+      unref(this.#alarm); // who waits keeps the process alive
+    } catch (error) {
+      this.#note(error); // the next round will
+    }
+  }
+
+  async #ripen(due: number): Promise<void> {
+    // Every transaction begins with what is due; another session may have been faster.
+    const isDue = () => due <= Date.now() && (this.store.nextDue() ?? Infinity) <= due;
+    try {
+      if (isDue()) await this.writer.do(round, () => {});
+      this.#setAlarm();
+    } catch (error) {
+      this.#note(error); // the next round will
+    }
   }
 
   #isAlive({ token }: Peer): boolean {
@@ -386,6 +420,9 @@ export class Session {
     if (isMore && !this.#isOver) await this.#sweep();
   }
 }
+
+/** Longer timers fire at once, in every runtime. */
+const longestTimer = 2 ** 31 - 1;
 
 function identityOf(path: string): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false });

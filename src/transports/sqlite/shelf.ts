@@ -1,6 +1,7 @@
 import { unref } from "../../timers.ts";
 import type { SqliteLoan } from "./loan.ts";
 import { patience } from "./pace.ts";
+import { byTurn } from "./store.ts";
 
 /** Messages that are here and nobody's, in the channel's order; they must not lie here for long. */
 export class Shelf implements Iterable<SqliteLoan> {
@@ -28,7 +29,7 @@ export class Shelf implements Iterable<SqliteLoan> {
   /** Adds one at its place, mostly the end. */
   add(loan: SqliteLoan): void {
     let i = this.#loans.length;
-    while (i > 0 && this.#loans[i - 1]!.id > loan.id) i--;
+    while (i > 0 && byTurn(this.#loans[i - 1]!, loan) > 0) i--;
     this.#loans.splice(i, 0, loan);
   }
 

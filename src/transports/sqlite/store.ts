@@ -11,6 +11,7 @@ export interface Row {
   readonly content_type: string;
   readonly reason: string | null;
   readonly body: Uint8Array;
+  readonly priority: number;
 }
 
 /** An announcement for a session; without an event, the channel is gone. */
@@ -26,7 +27,16 @@ export interface Peer {
   readonly token: string;
 }
 
-const columns = "id, channel, attempts, redelivered, message_id, content_type, reason, body";
+/** The order in which messages leave. */
+export function byTurn(a: Turn, b: Turn): number {
+  return b.priority - a.priority || a.id - b.id;
+}
+
+/** What a message's place in its channel depends on. */
+type Turn = Pick<Row, "id" | "priority">;
+
+const columns =
+  "id, channel, attempts, redelivered, message_id, content_type, reason, body, priority";
 
 /** How many messages are deleted in one transaction, so that none takes long. */
 const slice = 1000;
@@ -38,6 +48,8 @@ const slice = 1000;
 export class Store {
   /** Sessions for which something was written that they must be woken for; the writer does so afterwards. */
   readonly woken: Set<number> = new Set();
+  /** Whether something was put with a delay in this transaction. */
+  hasDelayed = false;
   readonly #db: DatabaseSync;
   readonly #prepared = new Map<string, StatementSync>();
   #session = 0;
@@ -48,6 +60,7 @@ export class Store {
 
   begin(): void {
     this.woken.clear();
+    this.hasDelayed = false;
     this.#run("BEGIN IMMEDIATE");
   }
 
@@ -180,6 +193,7 @@ export class Store {
     this.#run("DELETE FROM channels WHERE id = ?", channel);
     this.#run("DELETE FROM links WHERE channel = ?", channel);
     this.#run("DELETE FROM waiters WHERE channel = ?", channel);
+    this.#run("DELETE FROM delayed WHERE channel = ?", channel);
     this.#run(
       "DELETE FROM messages WHERE channel = ? AND holder IN " +
         "(SELECT id FROM sessions UNION ALL SELECT -id FROM sessions)",
@@ -218,20 +232,96 @@ export class Store {
     return changes === slice;
   }
 
+  // What the time changes
+
+  /** Puts at the end what is due, and drops what has expired. */
+  ripen(now: number): void {
+    const isDue = this.nextDue();
+    if (isDue !== undefined && isDue <= now) this.#putDue(now);
+    this.#dropExpired(now);
+  }
+
+  /** When the next delayed message is due. */
+  nextDue(): number | undefined {
+    return this.#get<{ due: number }>("SELECT due FROM delayed ORDER BY due LIMIT 1")?.due;
+  }
+
+  #putDue(now: number): void {
+    const due = this.#all<{ id: number; channel: number }>(
+      "SELECT id, channel FROM delayed WHERE due <= ? ORDER BY due, id LIMIT ?",
+      now,
+      slice,
+    );
+    const channels = new Map<number, number>();
+    for (const { id, channel } of due) {
+      this.#run(
+        "INSERT INTO messages " +
+          "(channel, holder, attempts, message_id, content_type, reason, body, expires, priority) " +
+          "SELECT channel, 0, attempts, message_id, content_type, reason, body, expires, priority " +
+          "FROM delayed WHERE id = ?",
+        id,
+      );
+      this.#run("DELETE FROM delayed WHERE id = ?", id);
+      channels.set(channel, (channels.get(channel) ?? 0) + 1);
+    }
+    for (const [channel, count] of channels) {
+      this.#deepen(channel, count);
+      this.serve(channel);
+    }
+  }
+
+  #dropExpired(now: number): void {
+    const over = this.#all<{ id: number; channel: number }>(
+      "SELECT id, channel FROM messages INDEXED BY messages_by_expiry " +
+        "WHERE expires <= ? AND holder = 0",
+      now,
+    );
+    for (const { id, channel } of over) {
+      this.#run("DELETE FROM messages WHERE id = ?", id);
+      this.#deepen(channel, -1);
+    }
+  }
+
+  #delay(channel: number, delay: number, message: Message): void {
+    const { body, contentType, id, attempts, reason, expires, priority } = message;
+    const now = Date.now();
+    this.#run(
+      "INSERT INTO delayed " +
+        "(channel, due, attempts, message_id, content_type, reason, body, expires, priority) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      channel,
+      now + delay,
+      attempts ?? 0,
+      id ?? null,
+      contentType,
+      reason ?? null,
+      body,
+      expires === undefined ? null : now + expires,
+      priority ?? 0,
+    );
+    this.hasDelayed = true;
+  }
+
   // Messages
 
   /** Puts messages at the end, the first ones into the hands of who waits. */
   put(channel: number, messages: readonly Message[]): void {
     let free = 0;
     let waits = true;
-    for (const { body, contentType, id, attempts, reason } of messages) {
+    for (const message of messages) {
+      const { body, contentType, id, attempts, reason, delay, expires, priority } = message;
+      if (delay !== undefined) {
+        this.#delay(channel, delay, message);
+        continue;
+      }
       const session: number | undefined = waits ? this.#nextWaiter(channel) : undefined;
       waits = session !== undefined;
       if (session === undefined) free++;
       else this.woken.add(session);
       this.#run(
-        "INSERT INTO messages (channel, holder, attempts, message_id, content_type, reason, body) " +
-          "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO messages " +
+          "(channel, holder, attempts, message_id, content_type, reason, body, expires, priority) " +
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         channel,
         session === undefined ? 0 : -session,
         attempts ?? 0,
@@ -239,29 +329,32 @@ export class Store {
         contentType,
         reason ?? null,
         body,
+        expires === undefined ? null : Date.now() + expires,
+        priority ?? 0,
       );
     }
     this.#deepen(channel, free);
   }
 
-  /** Takes the oldest messages that wait, in their order. */
+  /** Takes the first messages that wait, in their order. */
   take(channel: number, limit: number, isTry: boolean): Row[] {
     const rows = this.#all<Row>(
       "UPDATE messages SET holder = ?, attempts = attempts + ? WHERE id IN " +
-        `(SELECT id FROM messages WHERE holder = 0 AND channel = ? ORDER BY id LIMIT ?) RETURNING ${columns}`,
+        "(SELECT id FROM messages WHERE holder = 0 AND channel = ? " +
+        `ORDER BY priority DESC, id LIMIT ?) RETURNING ${columns}`,
       this.#session,
       isTry ? 1 : 0,
       channel,
       limit,
     );
     this.#deepen(channel, -rows.length);
-    return rows.sort((a, b) => a.id - b.id);
+    return rows.sort(byTurn);
   }
 
   /** What others have given this session, in its order. */
   given(): Row[] {
     return this.#all<Row>(
-      `SELECT ${columns} FROM messages WHERE holder = ? ORDER BY channel, id`,
+      `SELECT ${columns} FROM messages WHERE holder = ? ORDER BY channel, priority DESC, id`,
       -this.#session,
     );
   }
@@ -313,9 +406,10 @@ export class Store {
 
   /** Gives the messages that wait to the sessions that do, one each, first come, first served. */
   serve(channel: number): void {
+    this.#dropExpired(Date.now()); // what was released may have been kept for long
     for (;;) {
       const next = this.#get<{ id: number }>(
-        "SELECT id FROM messages WHERE holder = 0 AND channel = ? ORDER BY id LIMIT 1",
+        "SELECT id FROM messages WHERE holder = 0 AND channel = ? ORDER BY priority DESC, id LIMIT 1",
         channel,
       );
       const session = next && this.#nextWaiter(channel);

@@ -27,7 +27,7 @@ const restTime = 25;
 export class SqliteTransport implements Transport {
   readonly address: string;
   readonly reach: Reach = "machine";
-  readonly features: Features = { shared: true };
+  readonly features: Features = { shared: true, terms: ["delay", "expires", "priority"] };
   readonly stats: Stats = newStats();
   readonly #uri: SqliteUri;
   readonly #watcher: ConnectionWatcher | undefined;

@@ -82,6 +82,7 @@ export class Writer {
     }
     try {
       this.#watch.begun();
+      this.#store.ripen(Date.now());
       for (current of tasks) current.write();
       current = undefined;
       this.#store.commit();

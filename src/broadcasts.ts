@@ -1,0 +1,181 @@
+import { ChannelDecodeError, ChannelReferenceError } from "./errors.ts";
+import { Fifo } from "./fifo.ts";
+import type { Message } from "./transport.ts";
+
+/** How {@linkcode Channel.broadcasts} listens. */
+export interface BroadcastsOptions {
+  /** Ends the listening; what waits then, or comes next, rejects once with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /**
+   * How many broadcasts wait for a slow listener, 1 or more; default 1,000. One more, and the oldest is
+   * dropped: broadcasts never slow their sender down.
+   */
+  readonly buffer?: number;
+}
+
+/** What {@linkcode Channel.broadcasts} returns: the broadcasts, from the call on. */
+export interface Broadcasts<T = unknown> extends AsyncIterableIterator<T> {
+  /**
+   * Resolves when it listens: every broadcast that is sent afterwards is heard. Rejects where that
+   * fails, as the next `next` does; it may be left alone.
+   */
+  readonly ready: Promise<void>;
+  /** How many broadcasts were dropped here, because the listener was slow or they could not be decoded. */
+  readonly missed: number;
+  /** Stops listening. */
+  return(): Promise<IteratorResult<T>>;
+}
+
+interface Waiting<T> {
+  /** What must not be collected meanwhile. */
+  readonly owner: object;
+  readonly resolve: (result: IteratorResult<T>) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** What a listener needs of its handle. */
+export interface ListenerOptions<T> {
+  /** Makes the value of a message, whose bytes stay what they are. */
+  unpack(message: Message): T;
+  /** Whether broadcasts come from outside of this process, which is kept alive for them. */
+  outside(): boolean;
+  /** The listener listens no more. */
+  left(): void;
+  /** How many broadcasts it keeps. */
+  readonly buffer: number;
+}
+
+/**
+ * One who listens to a channel's broadcasts.
+ *
+ * Invariants: broadcasts or calls of `next` wait, never both; no call waits once it is over. What
+ * waits is bounded. The process is held alive while a call waits, where it could be served from outside.
+ */
+export class Listener<T> {
+  missed = 0;
+  readonly #options: ListenerOptions<T>;
+  /** Decoded when they are wanted, as most of what a slow listener drops never is. */
+  readonly #events = new Fifo<Uint8Array>();
+  readonly #waiting = new Fifo<Waiting<T>>();
+  #failure: { readonly reason: unknown } | undefined;
+  #isOver = false;
+  #lifeline: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: ListenerOptions<T>) {
+    this.#options = options;
+  }
+
+  hear(event: Uint8Array): void {
+    if (this.#isOver) return;
+    const next = this.#waiting.peek();
+    if (next === undefined) {
+      this.#events.push(event);
+      if (this.#events.size <= this.#options.buffer) return;
+      this.#events.shift();
+      this.missed++;
+      return;
+    }
+    const found = this.#read(event);
+    if (found === undefined) return;
+    this.#waiting.shift();
+    this.#hold();
+    next.resolve(found);
+  }
+
+  next(owner: object): Promise<IteratorResult<T>> {
+    for (let event; (event = this.#events.shift()) !== undefined;) {
+      const found = this.#read(event);
+      if (found !== undefined) return Promise.resolve(found);
+    }
+    if (this.#failure !== undefined) {
+      const { reason } = this.#failure;
+      this.#failure = undefined;
+      return Promise.reject(reason);
+    }
+    if (this.#isOver) return Promise.resolve(over);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ owner, resolve, reject });
+      this.#hold();
+    });
+  }
+
+  /** No more will come; what is here stays. */
+  end(): void {
+    this.#end();
+  }
+
+  /** Ends with an error, for who waits or asks next. */
+  fail(reason: unknown): void {
+    if (this.#isOver) return;
+    this.#events.takeAll();
+    this.#failure = { reason };
+    this.#end();
+  }
+
+  /** Nobody wants what is here. */
+  leave(): void {
+    this.#events.takeAll();
+    this.#failure = undefined;
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#options.left();
+    for (const { resolve, reject } of this.#waiting.takeAll()) {
+      if (this.#failure === undefined) resolve(over);
+      else reject(this.#failure.reason);
+      this.#failure = undefined; // told once, as an iteration's error is
+    }
+    this.#hold();
+  }
+
+  /** Anyone may announce anything: what cannot be decoded is nothing that a loop could deal with. */
+  #read(event: Uint8Array): IteratorResult<T> | undefined {
+    try {
+      return { value: this.#options.unpack(messageOf(event)), done: false };
+    } catch (error) {
+      if (!(error instanceof ChannelDecodeError || error instanceof ChannelReferenceError)) {
+        throw error;
+      }
+      this.missed++;
+      return undefined;
+    }
+  }
+
+  #hold(): void {
+    if (this.#waiting.size > 0 && this.#options.outside()) {
+      this.#lifeline ??= setInterval(() => {}, 2 ** 30);
+    } else {
+      clearInterval(this.#lifeline);
+      this.#lifeline = undefined;
+    }
+  }
+}
+
+const over: IteratorReturnResult<undefined> = { value: undefined, done: true };
+
+/**
+ * A broadcast as it is announced, without a content type: CBOR behind the tag "self-described CBOR"
+ * (RFC 8949, section 3.4.6), which no text begins with; JSON behind a space, which no other
+ * announcement begins with, such as the `"close"` of closeAll.
+ */
+export function eventOf({ body, contentType }: Message): Uint8Array {
+  const mark = contentType === cborType ? selfDescribed : space;
+  const event = new Uint8Array(mark.length + body.length);
+  event.set(mark);
+  event.set(body, mark.length);
+  return event;
+}
+
+/** The message of an announcement; what is not CBOR is JSON, as ChannelPy announces. */
+function messageOf(event: Uint8Array): Message {
+  return selfDescribed.every((byte, i) => byte === event[i])
+    ? { body: event.subarray(selfDescribed.length), contentType: cborType }
+    : { body: event, contentType: "" };
+}
+
+const cborType = "application/cbor";
+const selfDescribed = Uint8Array.of(0xd9, 0xd9, 0xf7);
+const space = Uint8Array.of(0x20);

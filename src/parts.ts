@@ -1,0 +1,200 @@
+import { Case, type Choice, type Part, type ReceiveCase, type SendCase } from "./cases.ts";
+import { ChannelConnectionError, errorAnew } from "./errors.ts";
+import type { Handle } from "./handle.ts";
+import { pack, type Parcel } from "./message.ts";
+import type { Operation, OperationOptions } from "./operation.ts";
+import type { Put } from "./transfers.ts";
+import type { Claim, Link, Loan, Message } from "./transport.ts";
+
+/** A case of {@linkcode Channel.recv}. */
+export class ChannelReceive<T> extends Case implements ReceiveCase<T> {
+  readonly direction = "receive";
+  readonly #handle: Handle;
+  readonly #owner: object;
+  readonly #unpack: (message: Message) => T;
+
+  /** @param owner what must not be collected while a select waits */
+  constructor(handle: Handle, owner: object, unpack: (message: Message) => T) {
+    super();
+    this.#handle = handle;
+    this.#owner = owner;
+    this.#unpack = unpack;
+  }
+
+  part(choice: Choice): Part {
+    return new ReceivePart(this.#handle, this.#owner, choice, this.#unpack);
+  }
+}
+
+/** A case of {@linkcode Channel.send}. */
+export class ChannelSend extends Case implements SendCase {
+  readonly direction = "send";
+  readonly #handle: Handle;
+  readonly #owner: object;
+  readonly #value: unknown;
+
+  /** @param owner as a receive's */
+  constructor(handle: Handle, owner: object, value: unknown) {
+    super();
+    this.#handle = handle;
+    this.#owner = owner;
+    this.#value = value;
+  }
+
+  part(choice: Choice): Part {
+    return new SendPart(this.#handle, this.#owner, choice, this.#value);
+  }
+}
+
+/** What a receive and a send have in common: an interest in a handle, until the select is decided. */
+abstract class ChannelPart implements Part {
+  protected readonly handle: Handle;
+  protected readonly owner: object;
+  protected readonly choice: Choice;
+  #interest: Operation<void> | undefined;
+
+  constructor(handle: Handle, owner: object, choice: Choice) {
+    const closure = handle.closure("select");
+    if (closure?.reason === "close") throw closure;
+    this.handle = handle;
+    this.owner = owner;
+    this.choice = choice;
+  }
+
+  abstract readonly isReady: boolean;
+  abstract take(): void;
+  /** @param interest ends when the part leaves, and by what ends it otherwise the case fails */
+  protected abstract want(interest: Operation<void>): void;
+
+  wait(): void {
+    const closure = this.handle.closure("select");
+    if (closure !== undefined) return this.choice.fail(this, closure);
+    const interest = this.#interest = this.handle.newPart(this.owner);
+    interest.promise.catch((error) => {
+      if (this.#interest === interest) this.choice.fail(this, error);
+    });
+    this.want(interest);
+  }
+
+  leave(): void {
+    const interest = this.#interest;
+    this.#interest = undefined;
+    interest?.giveUp(undefined);
+  }
+
+  late(options: OperationOptions): Error | undefined {
+    const error = this.handle.late("select", options);
+    return error instanceof ChannelConnectionError ? error : undefined;
+  }
+}
+
+/** A receive in one select: whatever reaches it in vain goes back. */
+class ReceivePart<T> extends ChannelPart implements Claim {
+  readonly counted = false;
+  readonly #unpack: (message: Message) => T;
+  #loan: Loan | undefined;
+
+  constructor(handle: Handle, owner: object, choice: Choice, unpack: (message: Message) => T) {
+    super(handle, owner, choice);
+    this.#unpack = unpack;
+  }
+
+  get isReady(): boolean {
+    return this.#loan !== undefined;
+  }
+
+  protected want(interest: Operation<void>): void {
+    this.handle.withLink(interest, (link) => {
+      if (!this.choice.isWaiting) return this.#ask(link, interest);
+      interest.onGiveUp = () => link.withdraw(this);
+      link.take(this);
+    });
+  }
+
+  #ask(link: Link, interest: Operation<void>): void {
+    link.tryTake(this.counted).then(
+      (loan) => loan === undefined ? this.waits() : this.deliver(loan),
+      (error) => interest.reject(error),
+    );
+  }
+
+  take(): void {
+    const loan = this.#loan!;
+    this.#loan = undefined;
+    this.leave();
+    try {
+      this.choice.done(this, this.#unpack(loan.message));
+    } catch (error) {
+      this.choice.fail(this, error);
+    }
+    loan.accept();
+  }
+
+  override leave(): void {
+    super.leave();
+    this.#loan?.release();
+    this.#loan = undefined;
+  }
+
+  deliver(loan: Loan): void {
+    this.#loan = loan;
+    this.choice.ready(this);
+  }
+
+  waits(): void {
+    this.choice.waiting(this);
+  }
+
+  reject(error: Error): void {
+    this.choice.fail(this, error);
+  }
+}
+
+/**
+ * A send in one select. Nothing is handed to the transport before the case is chosen, so that there is
+ * nothing to take back where it is not.
+ */
+class SendPart extends ChannelPart {
+  readonly isReady = true;
+  readonly #value: unknown;
+  #parcel: Parcel | Promise<Parcel>;
+  /** There when the case is chosen. */
+  #put: Put | undefined;
+
+  constructor(handle: Handle, owner: object, choice: Choice, value: unknown) {
+    super(handle, owner, choice);
+    this.#value = value;
+    this.#parcel = pack(value, handle);
+    if (this.#parcel instanceof Promise) this.#parcel.catch(() => {}); // who waits hears of it
+  }
+
+  /** A channel always has room. One that is full is to say that it waits, until it has. */
+  protected want(interest: Operation<void>): void {
+    if (this.handle.isReady(this.#parcel)) return this.choice.ready(this);
+    this.handle.ready(this.#parcel, interest).then((parcel) => {
+      this.#parcel = parcel;
+      if (!interest.settled) this.choice.ready(this);
+    }, (error) => interest.reject(errorAnew(error)));
+  }
+
+  take(): void {
+    this.leave();
+    const closure = this.handle.closure("select");
+    if (closure !== undefined) return this.choice.fail(this, closure);
+    const put = this.#put = this.handle.newPut("select", this.owner, {}, this.#value);
+    put.promise.then(
+      () => this.choice.done(this, undefined),
+      (error) => this.choice.fail(this, error),
+    );
+    put.send(this.handle.link!, (this.#parcel as Parcel).message);
+  }
+
+  giveUp(reason: unknown): void {
+    this.#put?.giveUp(reason);
+  }
+
+  override late(options: OperationOptions): Error | undefined {
+    if (this.#put === undefined) return super.late(options);
+    return this.handle.late("select", options, this.#put.recall());
+  }
+}

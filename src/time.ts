@@ -1,0 +1,164 @@
+import { Case, type Choice, type Part, type ReceiveCase, type Receiver } from "./cases.ts";
+import { checkMilliseconds } from "./operation.ts";
+import { select } from "./select.ts";
+import { Alarm } from "./timers.ts";
+
+/**
+ * Times to receive, from {@linkcode after} and {@linkcode every}: in selects, or by iteration. One that
+ * nobody waits for costs nothing, and keeps no process alive.
+ *
+ * Disposing it ends its iterations; in selects it never happens again.
+ *
+ * @example
+ * ```ts
+ * import { every } from "@channelts/channel";
+ * import { ok } from "node:assert/strict";
+ *
+ * await using ticks = every(10);
+ * for await (const time of ticks) {
+ *   ok(time instanceof Date);
+ *   break;
+ * }
+ * ```
+ */
+export interface Ticks extends Receiver<Date>, AsyncIterable<Date>, AsyncDisposable {}
+
+/**
+ * The time in `ms` milliseconds, once: Go's `time.After`. It counts from this call on.
+ *
+ * @param ms milliseconds, 0 or more
+ * @throws {ChannelConfigError} for anything else
+ *
+ * @example
+ * ```ts
+ * import { after, Channel, select } from "@channelts/channel";
+ * import { equal } from "node:assert/strict";
+ *
+ * await using jobs = new Channel<string>();
+ * equal((await select({ jobs, late: after(10) })).key, "late");
+ * ```
+ */
+export function after(ms: number): Ticks {
+  checkMilliseconds("ms of after", ms);
+  return new Clock(performance.now() + ms, undefined);
+}
+
+/**
+ * The time every `ms` milliseconds: Go's `time.Tick`. Whoever is late receives one tick for all those
+ * that were missed; the others stay where they would have been.
+ *
+ * @param ms milliseconds, 1 or more
+ * @throws {ChannelConfigError} for anything else
+ *
+ * @example
+ * ```ts
+ * import { after, every, select } from "@channelts/channel";
+ *
+ * await using tick = every(10);
+ * const end = after(35);
+ * let ticks = 0;
+ * while ((await select({ tick, end })).key === "tick") ticks++;
+ * console.log(ticks); // 3
+ * ```
+ */
+export function every(ms: number): Ticks {
+  checkMilliseconds("ms of every", ms, 1);
+  return new Clock(performance.now() + ms, ms);
+}
+
+/** Invariant: `#next` is when the next tick is due, or was; nobody receives it twice. */
+class Clock implements Ticks {
+  readonly #interval: number | undefined;
+  #next: number;
+  readonly #ended = new AbortController();
+
+  /** @param interval undefined: there is one tick only */
+  constructor(next: number, interval: number | undefined) {
+    this.#next = next;
+    this.#interval = interval;
+  }
+
+  /** When the next tick is due, as `performance.now()` counts. */
+  get next(): number {
+    return this.#ended.signal.aborted ? Infinity : this.#next;
+  }
+
+  get isDue(): boolean {
+    return this.next <= performance.now();
+  }
+
+  /** Takes the tick that is due. */
+  take(): Date {
+    const late = performance.now() - this.#next;
+    if (this.#interval === undefined) this.#next = Infinity;
+    else this.#next += this.#interval * (Math.floor(late / this.#interval) + 1);
+    return new Date();
+  }
+
+  recv(): ReceiveCase<Date> {
+    return new Tick(this);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Date> {
+    const { signal } = this.#ended;
+    while (this.next !== Infinity) {
+      const tick = await select([this], { signal }).catch((error) => {
+        if (!signal.aborted) throw error;
+      });
+      if (tick === undefined || tick.closed) return;
+      yield tick.value;
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    return Promise.resolve();
+  }
+}
+
+/** The case of a clock. */
+class Tick extends Case implements ReceiveCase<Date> {
+  readonly direction = "receive";
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    super();
+    this.#clock = clock;
+  }
+
+  part(choice: Choice): Part {
+    return new TickPart(this.#clock, choice);
+  }
+}
+
+class TickPart implements Part {
+  readonly #clock: Clock;
+  readonly #choice: Choice;
+  #alarm: Alarm | undefined;
+
+  constructor(clock: Clock, choice: Choice) {
+    this.#clock = clock;
+    this.#choice = choice;
+  }
+
+  get isReady(): boolean {
+    return this.#clock.isDue;
+  }
+
+  wait(): void {
+    if (this.isReady) return this.#choice.ready(this);
+    const { next } = this.#clock;
+    if (next !== Infinity) this.#alarm = new Alarm(next, () => this.wait());
+    this.#choice.waiting(this);
+  }
+
+  take(): void {
+    this.#choice.done(this, this.#clock.take());
+  }
+
+  leave(): void {
+    this.#alarm?.stop();
+  }
+
+  late(): undefined {}
+}

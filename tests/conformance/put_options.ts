@@ -1,0 +1,227 @@
+import assert from "node:assert/strict";
+import {
+  type Channel,
+  ChannelConfigError,
+  ChannelTimeoutError,
+  type PutOptions,
+  type PutTerm,
+} from "../../mod.ts";
+import { getAll, numbers, pause, rejection, type Scene, soon, type Suite, until } from "./scene.ts";
+
+/** put with a delay, an expiry or a priority: what the transport offers works, the rest is refused. */
+export function putOptionsTests({ test, shared, features }: Suite): void {
+  const offered = features.terms ?? [];
+  const terms = (needed: PutTerm[]) => needed.every((term) => offered.includes(term));
+  const declare = (needed: PutTerm[], title: string, body: (scene: Scene) => Promise<void>) =>
+    terms(needed) && test(title, body);
+  const across = (needed: PutTerm[], title: string, body: (scene: Scene) => Promise<void>) =>
+    terms(needed) && shared(title, body);
+
+  for (const term of ["delay", "expires", "priority"] as const) {
+    if (offered.includes(term)) continue;
+    test(`a put with ${term} is refused, with its value and the transport's name`, async (scene) => {
+      const ch = scene.channel<string>();
+      for (const _ of [1, 2]) {
+        const error = await rejection(ch.put("unsent", { [term]: 5 }), ChannelConfigError);
+        assert.match(error.message, new RegExp(`\\b${term}\\b.* is not for [a-z]+:.* takes `));
+        assert.equal((error as { value?: unknown }).value, "unsent");
+      }
+      await ch.put("sent", { [term]: undefined });
+      assert.deepEqual(await getAll(ch, 1), ["sent"]);
+    });
+  }
+
+  test("what is out of range is refused at once", async (scene) => {
+    const ch = scene.channel<number>();
+    const bad: PutOptions[] = [
+      { delay: -1 },
+      { delay: NaN },
+      { delay: 2 ** 32 },
+      { delay: "1" as unknown as number },
+      { expires: 0 },
+      { expires: Infinity },
+      { expires: 10, delay: 10 },
+      { priority: 0.5 },
+      { priority: Infinity },
+    ];
+    for (const options of bad) {
+      const error = await rejection(ch.put(7, options), ChannelConfigError);
+      assert.equal((error as { value?: unknown }).value, 7);
+    }
+    assert.equal(await ch.depth(), 0);
+  });
+
+  declare(["delay"], "a delayed value is got when it is due, and not before", async (scene) => {
+    const ch = scene.channel<string>();
+    const start = performance.now();
+    await soon(ch.put("later", { delay: 300 }), 250);
+    await ch.put("now");
+    assert.equal(await ch.depth(), 1);
+    assert.equal(await ch.get(), "now");
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+    assert.equal(await ch.get({ timeout: 5000 }), "later");
+    const took = performance.now() - start;
+    assert.ok(took >= 299 && took < 450, `after ${took} ms`);
+  });
+
+  declare(["delay"], "delayed values come in the order in which they are due", async (scene) => {
+    const ch = scene.channel<number>();
+    const delays = [120, 40, 80, 40, 0, 120];
+    await Promise.all(delays.map((delay, i) => ch.put(i, { delay })));
+    assert.deepEqual(await getAll(ch, 6), [4, 1, 3, 2, 0, 5]);
+  });
+
+  declare(
+    ["delay"],
+    "a value that is due joins the end, and depth counts it then",
+    async (scene) => {
+      const ch = scene.channel<string>();
+      await ch.put("a");
+      await ch.put("c", { delay: 50 });
+      await ch.put("b");
+      assert.equal(await ch.depth(), 2);
+      await until(async () => await ch.depth() === 3, 1000);
+      await ch.put("d");
+      assert.deepEqual(await getAll(ch, 4), ["a", "b", "c", "d"]);
+    },
+  );
+
+  declare(["delay"], "getters that wait are served by delayed values, in turn", async (scene) => {
+    const ch = scene.channel<number>();
+    const gets = numbers(5).map(() => ch.get());
+    await Promise.all(numbers(5).map((n) => ch.put(n, { delay: 30 + 10 * n })));
+    assert.deepEqual(await soon(Promise.all(gets)), numbers(5));
+  });
+
+  declare(["delay"], "delete and closeAll have nothing due afterwards go astray", async (scene) => {
+    const ch = scene.channel<string>();
+    await ch.put("gone", { delay: 30 });
+    await ch.delete();
+    const again = scene.channel<string>(ch.name);
+    await rejection(again.get({ timeout: 80 }), ChannelTimeoutError);
+    await again.put("kept", { delay: 60 });
+    await again.closeAll();
+    assert.equal(await scene.channel<string>(ch.name).get({ timeout: 2000 }), "kept");
+  });
+
+  across(
+    ["delay"],
+    "a delayed value reaches who waits on another connection, in time",
+    async (scene) => {
+      const a = scene.channel<number>();
+      const b = scene.channel<number>(a.name, 1);
+      for (const isClosed of [false, true]) {
+        const got = b.get();
+        await b.depth();
+        const start = performance.now();
+        const sender = scene.channel<number>(a.name, 2);
+        await sender.put(1, { delay: 700 });
+        if (isClosed) await sender.close();
+        assert.equal(await soon(got), 1);
+        const took = performance.now() - start;
+        assert.ok(took >= 699 && took < 900, `after ${took} ms`);
+      }
+    },
+  );
+
+  declare(["expires"], "an expired value is not got", async (scene) => {
+    const ch = scene.channel<string>();
+    await ch.put("short", { expires: 60 });
+    await ch.put("long", { expires: 60_000 });
+    await ch.put("for ever");
+    assert.equal(await ch.depth(), 3);
+    await pause(100);
+    await until(async () => await ch.depth() === 2, 2000);
+    assert.deepEqual(await getAll(ch, 2), ["long", "for ever"]);
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+  });
+
+  declare(["expires"], "a value that has not expired is got as any other", async (scene) => {
+    const ch = scene.channel<number>();
+    await Promise.all(numbers(50).map((n) => ch.put(n, { expires: 30_000 })));
+    assert.deepEqual(await getAll(ch, 25), numbers(25));
+    const delivery = await ch.receive();
+    delivery.release();
+    const rest = await getAll(ch, 25); // where it is read ahead, what is released comes later
+    assert.deepEqual(rest.sort((a, b) => a - b), numbers(25, 25));
+    const waiting = ch.get();
+    await ch.put(50, { expires: 1 });
+    assert.equal(await soon(waiting), 50);
+  });
+
+  declare(
+    ["expires"],
+    "a value on loan stays, and is dropped if it is released too late",
+    async (scene) => {
+      const ch = scene.channel<string>();
+      for (const isAccepted of [true, false]) {
+        await ch.put("x", { expires: 100 });
+        const delivery = await ch.receive({ timeout: 1000 });
+        await pause(130);
+        assert.equal(delivery.value, "x");
+        if (isAccepted) delivery.accept();
+        else delivery.release();
+        await rejection(ch.get({ timeout: 60 }), ChannelTimeoutError);
+      }
+      assert.equal(await ch.depth(), 0);
+    },
+  );
+
+  declare(["delay", "expires"], "what is due later may expire, too", async (scene) => {
+    const ch = scene.channel<string>();
+    await ch.put("x", { delay: 20, expires: 60 });
+    await pause(120);
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+    await ch.put("y", { delay: 20, expires: 10_000 });
+    assert.equal(await ch.get({ timeout: 2000 }), "y");
+  });
+
+  declare(
+    ["priority"],
+    "the highest priority is next, and the oldest among equals",
+    async (scene) => {
+      const ch = scene.channel<number[]>();
+      const puts = numbers(60).map((n) => [[0, 5, -1, 2 ** 40, 0][n % 5]!, n]);
+      for (const [priority, n] of puts) await ch.put([priority!, n!], { priority: priority! });
+      const sorted = puts.toSorted((a, b) => b[0]! - a[0]! || a[1]! - b[1]!);
+      assert.deepEqual(await getAll(ch, 60), sorted);
+    },
+  );
+
+  declare(["priority"], "what is released keeps its place among its priority", async (scene) => {
+    const ch = scene.channel<string>();
+    const put = (value: string, priority: number) => ch.put(value, { priority });
+    await put("low 1", 0);
+    await put("high 1", 1);
+    await put("high 2", 1);
+    const [first, second] = [await ch.receive(), await ch.receive()];
+    await put("high 3", 1);
+    await put("top", 2);
+    second.release();
+    first.release();
+    await settled(ch, 5);
+    assert.deepEqual(await getAll(ch, 5), ["top", "high 1", "high 2", "high 3", "low 1"]);
+  });
+
+  declare(["priority"], "who waits gets what comes, whatever its priority", async (scene) => {
+    const ch = scene.channel<number>();
+    const gets = numbers(4).map(() => ch.get());
+    await ch.depth();
+    for (const n of numbers(4)) await ch.put(n, { priority: -n });
+    assert.deepEqual(await soon(Promise.all(gets)), numbers(4));
+  });
+
+  across(["delay", "priority"], "priorities and delays hold over connections", async (scene) => {
+    const a = scene.channel<string>();
+    const b = scene.channel<string>(a.name, 1);
+    await a.put("low");
+    await a.put("high", { priority: 3 });
+    await a.put("highest", { priority: 4, delay: 50 });
+    await until(async () => await b.depth() === 3, 2000);
+    assert.deepEqual(await getAll(b, 3), ["highest", "high", "low"]);
+  });
+}
+
+async function settled(ch: Channel<string>, depth: number): Promise<void> {
+  await until(async () => await ch.depth() === depth, 2000);
+}

@@ -1,0 +1,391 @@
+import assert from "node:assert/strict";
+import {
+  after,
+  Channel,
+  ChannelClosedError,
+  ChannelConfigError,
+  ChannelConnectionError,
+  ChannelDecodeError,
+  ChannelTimeoutError,
+  every,
+  select,
+  trySelect,
+} from "../../mod.ts";
+import { startChild } from "../support/child.ts";
+import { getAll, numbers, pause, random, rejection, soon, type Suite, until } from "./scene.ts";
+
+/** Exactly one case happens, and whatever it is, nothing else has. */
+export function selectingTests({ test, shared }: Suite): void {
+  test("select receives what is there", async (scene) => {
+    const [a, b] = [scene.channel<string>(), scene.channel<number>()];
+    await b.put(7);
+    assert.deepEqual(await soon(select({ a, b })), { key: "b", value: 7, closed: false });
+    await a.put("foo");
+    assert.deepEqual(await soon(select([a.recv(), b.recv()])), {
+      key: 0,
+      value: "foo",
+      closed: false,
+    });
+  });
+
+  test("select waits for what comes", async (scene) => {
+    const [a, b] = [scene.channel<string>(), scene.channel<string>()];
+    const chosen = select({ a, b });
+    await Promise.all([a.depth(), pause(30)]);
+    await b.put("foo");
+    assert.deepEqual(await soon(chosen), { key: "b", value: "foo", closed: false });
+    await a.put("bar"); // whose receive is withdrawn
+    assert.equal(await a.get({ timeout: 1000 }), "bar");
+  });
+
+  test("select sends where it cannot receive, and then only", async (scene) => {
+    const [a, b] = [scene.channel<string>(), scene.channel<string>()];
+    await Promise.all([a.depth(), b.depth()]);
+    assert.deepEqual(await soon(select({ a, out: b.send("foo") })), {
+      key: "out",
+      value: undefined,
+      closed: false,
+    });
+    assert.equal(await b.get({ timeout: 1000 }), "foo");
+    assert.equal(await a.depth() + await b.depth(), 0);
+  });
+
+  test("a send and a receive on one channel find each other, one by one", async (scene) => {
+    const ch = scene.channel<number>();
+    let sum = 0;
+    let sent = 0;
+    let received = 0;
+    while (sent < 30 || received < sent) {
+      const cases = sent < 30 ? [ch, ch.send(sent + 1)] : [ch];
+      const { key, value } = await soon(select(cases));
+      if (key === 1) sent++;
+      else {
+        received++;
+        sum += value as number;
+      }
+    }
+    assert.equal(sum, 30 * 31 / 2);
+    assert.equal(await ch.depth(), 0);
+  });
+
+  test("one channel in two cases is received from once", async (scene) => {
+    const ch = scene.channel<number>();
+    const counts = [0, 0];
+    for (let n = 0; n < 40; n++) {
+      const first = n % 2 === 0 ? ch.put(n) : undefined;
+      await first;
+      const chosen = select([ch, ch]);
+      if (first === undefined) await ch.put(n);
+      const { key, value } = await soon(chosen);
+      assert.equal(value, n);
+      counts[key]!++;
+    }
+    assert.ok(Math.min(...counts) > 3, `${counts}`);
+    assert.equal(await ch.depth(), 0);
+  });
+
+  test("chance is fair among receives that can happen", async (scene) => {
+    const channels = numbers(3).map(() => scene.channel<number>());
+    await Promise.all(channels.flatMap((ch) => numbers(150).map((n) => ch.put(n))));
+    const counts = [0, 0, 0];
+    for (let n = 0; n < 150; n++) counts[(await soon(select(channels))).key]!++;
+    assert.ok(chiSquare(counts) < 20, `${counts}`);
+    const left = await Promise.all(channels.map(async (ch, i) => {
+      const values = await getAll(ch, 150 - counts[i]!);
+      return values.length;
+    }));
+    assert.equal(left[0]! + left[1]! + left[2]!, 300);
+  });
+
+  test("chance is fair among sends, and among a send, a receive and a time", async (scene) => {
+    const [a, b] = [scene.channel<number>(), scene.channel<number>()];
+    await Promise.all(numbers(100).map((n) => a.put(n)));
+    await b.depth();
+    const sends = { a: 0, b: 0 };
+    for (let n = 0; n < 100; n++) {
+      sends[(await soon(select({ a: a.send(n), b: b.send(n) }))).key]++;
+    }
+    assert.ok(chiSquare(Object.values(sends)) < 20, JSON.stringify(sends));
+    const mixed = { a: 0, b: 0, time: 0 };
+    for (let n = 0; n < 90; n++) {
+      const time = after(0);
+      mixed[(await soon(select({ a, b: b.send(n), time }))).key]++;
+    }
+    assert.ok(chiSquare(Object.values(mixed)) < 20, JSON.stringify(mixed));
+    assert.equal(await b.depth(), sends.b + mixed.b);
+    await getAll(a, 100 + sends.a - mixed.a);
+    await assert.rejects(a.get({ timeout: 0 }), ChannelTimeoutError);
+  });
+
+  shared("what has reached a case that was not chosen is others' within 20 ms", async (scene) => {
+    const [a, b] = [scene.channel<number>(), scene.channel<number>()];
+    const [a1, b1] = [scene.channel<number>(a.name, 1), scene.channel<number>(b.name, 1)];
+    await Promise.all([a1.depth(), b1.depth()]);
+    const waits: number[] = [];
+    for (let n = 0; n < 20; n++) {
+      await Promise.all([a.put(n), b.put(n)]);
+      const { key } = await soon(select({ a, b }));
+      const start = performance.now();
+      assert.equal(await (key === "a" ? b1 : a1).get({ timeout: 5000 }), n);
+      waits.push(performance.now() - start);
+    }
+    waits.sort((x, y) => x - y);
+    assert.ok(waits[10]! < 40, `ms: ${waits.map(Math.round)}`); // and as long for the way
+  });
+
+  test("a channel that is closed for everyone is a case that happens", async (scene) => {
+    const [a, b] = [scene.channel<string>(), scene.channel<string>()];
+    const chosen = select({ a, b, c: b.send("x") });
+    await chosen;
+    await getAll(b, 1);
+    const waiting = select({ a, b });
+    await Promise.all([a.depth(), b.depth(), pause(20)]);
+    await b.closeAll();
+    assert.deepEqual(await soon(waiting), { key: "b", value: undefined, closed: true });
+    assert.deepEqual(await soon(select({ a, b })), { key: "b", value: undefined, closed: true });
+    assert.deepEqual(await soon(select({ a, b: b.send("x") })), {
+      key: "b",
+      value: undefined,
+      closed: true,
+    });
+    assert.equal((await trySelect({ a, b }))?.closed, true);
+    await a.delete();
+    assert.equal((await soon(select({ a }))).closed, true);
+  });
+
+  shared("a channel that is closed elsewhere is a case that happens", async (scene) => {
+    const [a, b] = [scene.channel<string>(), scene.channel<string>()];
+    const other = scene.channel<string>(b.name, 1);
+    for (const end of ["closeAll", "delete"] as const) {
+      const here = scene.channel<string>(b.name);
+      await Promise.all([a.depth(), here.depth()]);
+      const waiting = select({ a, here });
+      await pause(20);
+      const there = end === "closeAll" ? other : scene.channel<string>(b.name, 1);
+      await there[end]();
+      assert.deepEqual(await soon(waiting), { key: "here", value: undefined, closed: true });
+    }
+  });
+
+  test("a handle that is closed here is a mistake", async (scene) => {
+    const [a, b] = [scene.channel<string>(), scene.channel<string>()];
+    const waiting = rejection(select({ a, b }), ChannelClosedError, { reason: "close" });
+    await Promise.all([a.depth(), b.depth()]);
+    await b.close();
+    await waiting;
+    await rejection(select({ a, b }), ChannelClosedError, { reason: "close" });
+    await rejection(select({ a, b: b.send("") }), ChannelClosedError, { reason: "close" });
+    await a.put("foo"); // which nobody waits for any more
+    assert.equal(await a.get({ timeout: 1000 }), "foo");
+  });
+
+  test("a select that times out or is aborted wants nothing any more", async (scene) => {
+    const [a, b] = [scene.channel<number>(), scene.channel<number>()];
+    await rejection(select({ a, b }, { timeout: 20 }), ChannelTimeoutError);
+    await rejection(select({ a, b }, { timeout: 0 }), ChannelTimeoutError);
+    const control = new AbortController();
+    const reason = new Error("enough");
+    const waiting = select({ a, b, late: after(60_000) }, { signal: control.signal });
+    setTimeout(() => control.abort(reason), 20);
+    assert.equal(await rejection(waiting, Error), reason);
+    assert.equal(await rejection(select({ a }, { signal: control.signal }), Error), reason);
+    await Promise.all([a.put(1), b.put(2)]);
+    assert.deepEqual(await Promise.all([getAll(a, 1), getAll(b, 1)]), [[1], [2]]);
+  });
+
+  test("of 600 values whose selects are given up around their arrival each is got once", async (scene) => {
+    const channels = numbers(3).map(() => scene.channel<number>());
+    await Promise.all(channels.map((ch) => ch.depth()));
+    const got: number[] = [];
+    for (let round = 0; round < 60; round++) {
+      const puts = numbers(10, round * 10).map((n) => channels[random(3)]!.put(n));
+      const selects = numbers(10).map(async (i) => {
+        const options = i % 2 === 0
+          ? { timeout: random(4) }
+          : { signal: AbortSignal.timeout(random(4)) };
+        try {
+          got.push((await select([...channels, ...channels.slice(0, i % 3)], options)).value!);
+        } catch (error) {
+          assert.ok((error as Error).name.includes("Timeout"), String(error));
+        }
+      });
+      await soon(Promise.all([...puts, ...selects]));
+    }
+    assert.ok(got.length > 0);
+    await until(async () => {
+      const found = await trySelect(channels);
+      if (found?.closed === false) got.push(found.value);
+      return got.length === 600;
+    });
+    assert.deepEqual(got.sort((x, y) => x - y), numbers(600));
+  });
+
+  test("selects that send and receive on the same channels lose nothing", async (scene) => {
+    const channels = numbers(3).map(() => scene.channel<number>());
+    const got: number[] = [];
+    let next = 0;
+    const workers = numbers(4).map(async () => {
+      while (next < 200) {
+        const n = next++;
+        for (;;) {
+          const [from, to] = [channels[random(3)]!, channels[random(3)]!];
+          const { key, value } = await select({ from, to: to.send(n) });
+          if (key === "to") break;
+          got.push(value!);
+        }
+      }
+    });
+    await soon(Promise.all(workers), 15_000);
+    await until(async () => {
+      const found = await trySelect(channels);
+      if (found?.closed === false) got.push(found.value);
+      return got.length === 200;
+    });
+    assert.deepEqual(got.sort((x, y) => x - y), numbers(200));
+  });
+
+  test("trySelect, tryGet and tryPut answer at once", async (scene) => {
+    const [a, b] = [scene.channel<number>(), scene.channel<number>()];
+    assert.equal(await trySelect({ a, b }), undefined);
+    assert.equal(await trySelect({}), undefined);
+    assert.deepEqual(await a.tryGet(), { status: "empty" });
+    assert.equal(await a.tryPut(1), "ok");
+    assert.deepEqual(await trySelect({ a, b }), { key: "a", value: 1, closed: false });
+    assert.equal(await trySelect({ a, b }), undefined);
+    assert.deepEqual(await trySelect({ a, b: b.send(2) }), {
+      key: "b",
+      value: undefined,
+      closed: false,
+    });
+    assert.deepEqual(await b.tryGet(), { status: "ok", value: 2 });
+    await a.closeAll();
+    assert.deepEqual(await a.tryGet(), { status: "closed" });
+    assert.equal(await a.tryPut(1), "closed");
+    const fresh = scene.channel<number>();
+    assert.equal((await trySelect([fresh.send(3)]))?.key, 0);
+    await getAll(fresh, 1);
+  });
+
+  test("what cannot be sent or read rejects the select, and nothing else happens", async (scene) => {
+    const [a, b] = [scene.channel<unknown>(), scene.channel<unknown>()];
+    await a.put("foo");
+    const error = await rejection(select({ a, b: b.send(() => {}) }), DOMException);
+    assert.equal(error.name, "DataCloneError");
+    assert.equal(await a.get({ timeout: 1000 }), "foo");
+    await using raw = await scene.setup.raw(b.name);
+    await raw.put({ body: new Uint8Array([0xff]), contentType: "application/cbor" });
+    await rejection(select({ a, b }), ChannelDecodeError);
+    assert.equal(await b.depth(), 0);
+    for (const wrong of [7, null, {}, { recv: () => 1 }]) {
+      await rejection(select({ wrong } as unknown as { a: typeof a }), ChannelConfigError);
+    }
+    await rejection(select({ a }, { timeout: -1 }), ChannelConfigError);
+  });
+
+  test("a broker that cannot be reached rejects the select", async (scene) => {
+    const a = scene.channel<string>();
+    const connection = "amqp://127.0.0.1:1";
+    const far = scene.own(new Channel<string>({ connection, retryTimeout: 0 }));
+    await rejection(select({ a, far }), ChannelConnectionError);
+    await rejection(select({ a, far: far.send("x") }), ChannelConnectionError);
+    const patient = scene.own(new Channel<string>({ connection, retryTimeout: 60_000 }));
+    await rejection(select({ a, patient }, { timeout: 50 }), ChannelConnectionError);
+    await a.put("foo"); // whatever the others do
+    assert.equal((await soon(select({ a, patient }))).value, "foo");
+  });
+
+  test("transports are mixed in one select", async (scene) => {
+    const here = scene.own(new Channel<number>({ connection: "memory:select" }));
+    const there = scene.channel<number>();
+    await Promise.all(numbers(60).flatMap((n) => [here.put(n), there.put(n)]));
+    const counts = { here: 0, there: 0 };
+    for (let n = 0; n < 60; n++) counts[(await soon(select({ here, there }))).key]++;
+    assert.ok(chiSquare(Object.values(counts)) < 20, JSON.stringify(counts));
+    await getAll(here, 60 - counts.here);
+    await getAll(there, 60 - counts.there);
+    const waiting = select({ here, there });
+    await here.put(1);
+    assert.equal((await soon(waiting)).key, "here");
+    assert.equal(await here.depth() + await there.depth(), 0);
+  });
+
+  test("after and every are cases", async (scene) => {
+    const ch = scene.channel<number>();
+    await ch.depth();
+    const start = performance.now();
+    const late = after(30);
+    const { key, value } = await soon(select({ ch, late }));
+    assert.equal(key, "late");
+    assert.ok(value instanceof Date);
+    assert.ok(performance.now() - start >= 29);
+    assert.equal(await trySelect({ late, never: undefined }), undefined, "it happens once");
+    await using ticks = every(10);
+    let n = 0;
+    for await (const _ of ticks) if (++n === 3) break;
+    await pause(35);
+    assert.equal((await trySelect([ticks]))?.key, 0, "one for all that were missed");
+    assert.ok(performance.now() - start < 5000);
+    await ch.put(1);
+    const kinds = { ch: 0, ticks: 0 };
+    while (kinds.ch === 0) kinds[(await soon(select({ ch, ticks }))).key]++;
+  });
+
+  test("a hundred channels in one select", async (scene) => {
+    const channels = numbers(100).map(() => scene.channel<number>());
+    await Promise.all(channels.map((ch) => ch.depth()));
+    for (let n = 0; n < 5; n++) {
+      const i = random(100);
+      const chosen = select(channels);
+      await channels[i]!.put(n);
+      assert.deepEqual(await soon(chosen), { key: i, value: n, closed: false });
+    }
+    await channels[42]!.put(42);
+    assert.equal((await trySelect(channels))?.value, 42);
+  });
+
+  shared(
+    "five selecting processes move 10,000 values of three channels, each once",
+    async (scene) => {
+      const [count, processes] = [10_000, 5];
+      const channels = numbers(3).map(() => scene.channel<number>());
+      const results = scene.channel<number[]>();
+      await Promise.all([...channels, results].map((ch) => ch.depth()));
+      const names = [...channels, results].map(({ name }) => name);
+      const program = new URL("../programs/selector.ts", import.meta.url);
+      const children = numbers(processes).map(() =>
+        startChild(program, { args: [String(scene.setup.connection(0)), ...names] })
+      );
+      try {
+        for (const child of children) assert.equal(await child.next(), "ready");
+        const puts = numbers(count).map((n) => channels[random(3)]!.put(n));
+        const got: number[] = [];
+        const shares: number[] = [];
+        const collected = (async () => {
+          while (got.length < count) {
+            const share = await results.get({ timeout: 15_000 });
+            shares.push(share.length);
+            got.push(...share);
+          }
+        })();
+        await Promise.all([...puts, collected]);
+        assert.deepEqual(got.sort((a, b) => a - b), numbers(count));
+        await channels[0]!.closeAll();
+        for (const child of children) {
+          const { got, ends } = await child.next() as { got: number; ends: string };
+          assert.equal(ends, "closed");
+          assert.ok(got > 0, "each takes part");
+          assert.deepEqual(await soon(child.exited), { code: 0, signal: null }, child.stderr);
+        }
+        assert.equal(await trySelect(channels.slice(1)), undefined);
+      } finally {
+        await Promise.all(children.map((child) => child[Symbol.asyncDispose]()));
+      }
+    },
+  );
+}
+
+/** How far counts are from being all alike (Pearson): with 2 degrees of freedom, above 20 once in 22,000. */
+function chiSquare(counts: number[]): number {
+  const expected = counts.reduce((sum, count) => sum + count) / counts.length;
+  return counts.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);
+}

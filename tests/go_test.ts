@@ -1,0 +1,400 @@
+// What Go's own tests of channels are about, as far as it needs no select: networks of many tasks and
+// channels, which work only where no value is lost, doubled or overtaken. Ideas from Go's repository, folder
+// test/chan, and from McIlroy, "Squinting at Power Series" (1990).
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import process from "node:process";
+import { Channel, ChannelClosedError, ChannelTimeoutError } from "../mod.ts";
+import { connectionsRest, numbers, pause, rejection, soon } from "./conformance/scene.ts";
+import { sqliteDirectory } from "./support/sqlite_file.ts";
+
+const broker = process.env.BROKER;
+if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
+
+/** Where the networks are, and how large: what is a matter of microseconds in memory is one of milliseconds elsewhere. */
+const places = [
+  { label: "memory", connection: "memory:go", size: 10 },
+  { label: "sqlite", connection: `sqlite:${join(sqliteDirectory(), "go.db")}`, size: 5 },
+  { label: "amqp", connection: broker, size: 3 },
+] as const;
+
+/** The channels and tasks of one network. */
+class Network {
+  readonly size: number;
+  readonly #connection: string;
+  readonly #channels = new Set<Channel<never>>();
+  readonly #tasks: Promise<void>[] = [];
+
+  constructor(connection: string, size: number) {
+    this.#connection = connection;
+    this.size = size;
+  }
+
+  channel<T>(): Channel<T> {
+    return this.own(new Channel<T>({ connection: this.#connection }));
+  }
+
+  /** Has one that arrived disposed of in the end. */
+  own<T>(channel: Channel<T>): Channel<T> {
+    this.#channels.add(channel as unknown as Channel<never>);
+    return channel;
+  }
+
+  /** Runs a task, which ends by itself or with its channels. */
+  go(task: () => Promise<void>): void {
+    this.#tasks.push(
+      task().catch((error) => {
+        if (!(error instanceof ChannelClosedError)) throw error;
+      }),
+    );
+  }
+
+  /** Ends every task, and says what failed. */
+  async end(): Promise<void> {
+    await Promise.all([...this.#channels].map((channel) => channel[Symbol.asyncDispose]()));
+    await soon(Promise.all(this.#tasks));
+  }
+}
+
+function test(title: string, body: (network: Network) => Promise<void>): void {
+  for (const { label, connection, size } of places) {
+    Deno.test(`go: ${label}: ${title}`, async () => {
+      const network = new Network(connection, size);
+      try {
+        await soon(body(network), 30_000);
+      } finally {
+        await network.end();
+        await connectionsRest();
+        await pause(60);
+      }
+    });
+  }
+}
+
+test("a sieve of as many tasks as there are primes", async (network) => {
+  const count = 6 * network.size;
+  const naturals = network.channel<number>();
+  network.go(async () => {
+    for (let n = 2;; n++) await naturals.put(n);
+  });
+  const primes: number[] = [];
+  let numbersLeft = naturals;
+  while (primes.length < count) {
+    const prime = await numbersLeft.get();
+    primes.push(prime);
+    const [from, to] = [numbersLeft, network.channel<number>()];
+    network.go(async () => {
+      for await (const n of from) if (n % prime !== 0) await to.put(n);
+    });
+    numbersLeft = to;
+  }
+  const isPrime = (n: number) => n > 1 && numbers(n - 2, 2).every((d) => n % d !== 0);
+  assert.deepEqual(primes, numbers(primes.at(-1)! + 1).filter(isPrime));
+});
+
+test("a daisy chain adds one at each link, and keeps the order", async (network) => {
+  const first = network.channel<number>();
+  let last = first;
+  const length = 10 * network.size;
+  for (const _ of numbers(length)) {
+    const [from, to] = [last, network.channel<number>()];
+    network.go(async () => {
+      for await (const n of from) await to.put(n + 1);
+    });
+    last = to;
+  }
+  for (const n of numbers(5)) await first.put(n);
+  for (const n of numbers(5)) assert.equal(await last.get(), n + length);
+});
+
+test("tasks that hand on a token take turns", async (network) => {
+  // Each may write only when its predecessor has.
+  const written: number[] = [];
+  const count = 8 * network.size;
+  let turn = network.channel<true>();
+  await turn.put(true);
+  for (const n of numbers(count)) {
+    const [mine, next] = [turn, network.channel<true>()];
+    network.go(async () => {
+      await mine.get();
+      written.push(n);
+      await next.put(true);
+    });
+    turn = next;
+  }
+  await turn.get();
+  assert.deepEqual(written, numbers(count));
+});
+
+test("many producers, many workers: each value is worked on once", async (network) => {
+  const [jobs, results] = [network.channel<number>(), network.channel<[number, number]>()];
+  const [producers, workers, each] = [3, 4, 20 * network.size];
+  for (const p of numbers(producers)) {
+    network.go(async () => {
+      for (const n of numbers(each, p * each)) await jobs.put(n);
+    });
+  }
+  for (const w of numbers(workers)) {
+    const own = network.own(jobs.dup());
+    network.go(async () => {
+      for await (const n of own) await results.put([w, n]);
+    });
+  }
+  const got = [];
+  while (got.length < producers * each) got.push((await results.get())[1]);
+  assert.deepEqual(got.sort((a, b) => a - b), numbers(producers * each));
+  await rejection(results.get({ timeout: 0 }), ChannelTimeoutError);
+});
+
+test("one producer's values stay in order through one consumer each time", async (network) => {
+  const [up, down] = [network.channel<number>(), network.channel<number>()];
+  const count = 50 * network.size;
+  network.go(async () => {
+    await Promise.all(numbers(count).map((n) => up.put(n)));
+  });
+  network.go(async () => {
+    for (const _ of numbers(count)) await down.put(await up.get());
+  });
+  const got = [];
+  while (got.length < count) got.push(await down.get());
+  assert.deepEqual(got, numbers(count));
+});
+
+test("what takes only what is there never waits, and misses nothing", async (network) => {
+  const ch = network.channel<number>();
+  for (const n of numbers(5 * network.size)) {
+    await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
+    await ch.put(n);
+    assert.equal(await ch.get({ timeout: 0 }), n);
+  }
+  const total = 20 * network.size;
+  let got = 0;
+  const takers = numbers(3).map(async () => {
+    while (got < total) {
+      const value = await ch.get({ timeout: 0 }).catch((error) => {
+        if (!(error instanceof ChannelTimeoutError)) throw error;
+      });
+      if (value !== undefined) got++;
+      await pause(0);
+    }
+  });
+  for (const n of numbers(total)) await ch.put(n);
+  await Promise.all(takers);
+  assert.equal(got, total);
+});
+
+test("whoever gets from a channel that is closed is told, however many wait", async (network) => {
+  const ch = network.channel<number>();
+  const handles = numbers(3).map(() => network.own(ch.dup()));
+  const waiting = handles.flatMap((handle) => [handle.get(), handle.get()]);
+  const told = waiting.map((get) => rejection(get, ChannelClosedError, { reason: "closeAll" }));
+  await Promise.all(handles.map((handle) => handle.depth()));
+  await ch.closeAll();
+  await soon(Promise.all(told));
+});
+
+/** A fraction in lowest terms. */
+type Ratio = readonly [numerator: bigint, denominator: bigint];
+
+function ratio(n: bigint, d: bigint): Ratio {
+  const gcd = (a: bigint, b: bigint): bigint => b === 0n ? a : gcd(b, a % b);
+  const by = gcd(n < 0n ? -n : n, d);
+  return [n / by, d / by];
+}
+
+const plus = ([a, b]: Ratio, [c, d]: Ratio) => ratio(a * d + c * b, b * d);
+const times = ([a, b]: Ratio, [c, d]: Ratio) => ratio(a * c, b * d);
+
+/** A power series: each coefficient is computed when it is asked for. */
+interface Series {
+  readonly ask: Channel<null>;
+  readonly answer: Channel<Ratio>;
+}
+
+async function next({ ask, answer }: Series): Promise<Ratio> {
+  await ask.put(null);
+  return await answer.get();
+}
+
+class SeriesNetwork {
+  readonly #network: Network;
+
+  constructor(network: Network) {
+    this.#network = network;
+  }
+
+  /** A series whose coefficients `generate` computes, one for each that is asked for. */
+  #series(generate: () => AsyncGenerator<Ratio>): Series {
+    const series = this.#empty();
+    this.#serve(series, generate);
+    return series;
+  }
+
+  #empty(): Series {
+    return { ask: this.#network.channel(), answer: this.#network.channel() };
+  }
+
+  #serve({ ask, answer }: Series, generate: () => AsyncGenerator<Ratio>): void {
+    const coefficients = generate();
+    this.#network.go(async () => {
+      for await (const _ of ask) await answer.put((await coefficients.next()).value);
+    });
+  }
+
+  /** 1 + x + x² … */
+  ones(): Series {
+    return this.#series(async function* () {
+      for (;;) yield [1n, 1n];
+    });
+  }
+
+  add(a: Series, b: Series): Series {
+    return this.#series(async function* () {
+      for (;;) yield plus(...await Promise.all([next(a), next(b)]));
+    });
+  }
+
+  multiply(a: Series, b: Series): Series {
+    return this.#series(async function* () {
+      const [as, bs]: [Ratio[], Ratio[]] = [[], []];
+      for (;;) {
+        const [x, y] = await Promise.all([next(a), next(b)]);
+        as.push(x);
+        bs.unshift(y);
+        yield as.map((each, i) => times(each, bs[i]!)).reduce(plus);
+      }
+    });
+  }
+
+  /** The integral, with this constant. */
+  integrate(a: Series, constant: Ratio): Series {
+    return this.#series(() => this.#integral(a, constant));
+  }
+
+  async *#integral(a: Series, constant: Ratio): AsyncGenerator<Ratio> {
+    yield constant;
+    for (let n = 1n;; n++) yield times(await next(a), [1n, n]);
+  }
+
+  /** Two of one: each may be ahead of the other. */
+  split(a: Series): [Series, Series] {
+    const known: Ratio[] = [];
+    let asking: Promise<unknown> = Promise.resolve();
+    const read = async (n: number): Promise<Ratio> => {
+      while (known.length <= n) {
+        const turn = asking.then(async () => {
+          if (known.length <= n) known.push(await next(a));
+        });
+        asking = turn.catch(() => {});
+        await turn;
+      }
+      return known[n]!;
+    };
+    const one = () =>
+      this.#series(async function* () {
+        for (let n = 0;; n++) yield await read(n);
+      });
+    return [one(), one()];
+  }
+
+  /** The solution of y′ = y, y(0) = 1, which is fed by itself. */
+  exponential(): Series {
+    const series = this.#empty();
+    const [out, back] = this.split(series);
+    this.#serve(series, () => this.#integral(back, [1n, 1n]));
+    return out;
+  }
+}
+
+async function take(series: Series, count: number): Promise<string[]> {
+  const coefficients = [];
+  while (coefficients.length < count) coefficients.push((await next(series)).join("/"));
+  return coefficients;
+}
+
+test("power series are added, multiplied, integrated, and fed by themselves", async (network) => {
+  const series = new SeriesNetwork(network);
+  const count = 2 + network.size;
+  const integers = numbers(count, 1).map((n) => `${n}/1`);
+  assert.deepEqual(await take(series.multiply(series.ones(), series.ones()), count), integers);
+  const twos = series.add(series.ones(), series.ones());
+  assert.deepEqual(await take(twos, 3), ["2/1", "2/1", "2/1"]);
+  const logarithm = series.integrate(series.ones(), [0n, 1n]); // -log(1 - x)
+  assert.deepEqual(
+    await take(logarithm, count),
+    numbers(count).map((n) => n === 0 ? "0/1" : `1/${n}`),
+  );
+  let factorial = 1n;
+  const inverses = numbers(count).map((n) => `1/${factorial *= n === 0 ? 1n : BigInt(n)}`);
+  assert.deepEqual(await take(series.exponential(), count), inverses);
+  const [a, b] = series.split(series.exponential());
+  let power = 1n;
+  const squares = inverses.map((each, i) => {
+    if (i > 0) power *= 2n;
+    return ratio(power, BigInt(each.slice(2))).join("/");
+  });
+  assert.deepEqual(await take(series.multiply(a, b), count), squares); // exp(x)² = exp(2x)
+});
+
+/** A natural number: a channel in which its predecessor is; in zero's there is null. */
+type Peano = Channel<unknown>;
+
+class PeanoNetwork {
+  readonly #network: Network;
+
+  constructor(network: Network) {
+    this.#network = network;
+  }
+
+  async #make(predecessor: Peano | null): Promise<Peano> {
+    const number = this.#network.channel<unknown>();
+    await number.put(predecessor);
+    return number;
+  }
+
+  /** Looks into a number, which stays. */
+  async #predecessor(n: Peano): Promise<Peano | null> {
+    const delivery = await n.receive({ timeout: 10_000 });
+    const predecessor = delivery.value as Peano | null;
+    delivery.accept();
+    if (predecessor !== null) this.#network.own(predecessor);
+    await n.put(predecessor);
+    return predecessor;
+  }
+
+  async of(n: number): Promise<Peano> {
+    return await this.#make(n === 0 ? null : await this.of(n - 1));
+  }
+
+  async count(n: Peano): Promise<number> {
+    const predecessor = await this.#predecessor(n);
+    return predecessor === null ? 0 : 1 + await this.count(predecessor);
+  }
+
+  async add(a: Peano, b: Peano): Promise<Peano> {
+    const predecessor = await this.#predecessor(a);
+    return predecessor === null ? b : await this.#make(await this.add(predecessor, b));
+  }
+
+  async multiply(a: Peano, b: Peano): Promise<Peano> {
+    const predecessor = await this.#predecessor(a);
+    if (predecessor === null) return await this.of(0);
+    return await this.add(b, await this.multiply(predecessor, b));
+  }
+
+  async factorial(n: Peano): Promise<Peano> {
+    const predecessor = await this.#predecessor(n);
+    if (predecessor === null) return await this.of(1);
+    return await this.multiply(n, await this.factorial(predecessor));
+  }
+}
+
+test("numbers that are channels in channels are added and multiplied", async (network) => {
+  const peano = new PeanoNetwork(network);
+  const [two, three] = [await peano.of(2), await peano.of(3)];
+  assert.equal(await peano.count(await peano.add(two, three)), 5);
+  assert.equal(await peano.count(await peano.multiply(three, two)), 6);
+  const n = network.size > 5 ? 4 : 3;
+  const expected = network.size > 5 ? 24 : 6;
+  assert.equal(await peano.count(await peano.factorial(await peano.of(n))), expected);
+});

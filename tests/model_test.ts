@@ -1,0 +1,311 @@
+// Random commands, done by two processes on one channel, against a model of it that is a set. Whatever
+// happens, no value is lost, none comes twice unless it is marked as redelivered, and what one process
+// puts and one process gets without releasing anything comes in order. A failure prints fast-check's
+// seed and path; MODEL_SEED=… and MODEL_RUNS=… repeat it, and look for longer.
+import fc from "fast-check";
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import process from "node:process";
+import { Channel } from "../mod.ts";
+import { connectionsRest, numbers, pause, soon } from "./conformance/scene.ts";
+import { type Child, startChild } from "./support/child.ts";
+import { Actor, type Reply, type Request } from "./support/model_actor.ts";
+import { sqliteDirectory } from "./support/sqlite_file.ts";
+
+const broker = process.env.BROKER;
+if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
+
+/** One of the two, here or in a process of its own. */
+interface Peer {
+  do(request: Request): Promise<Reply>;
+  /** Starts one to be killed; undefined where it is in this process. */
+  restart: ((last?: Request) => Promise<void>) | undefined;
+}
+
+class LocalPeer implements Peer {
+  readonly restart = undefined;
+  readonly #actor = new Actor();
+
+  do(request: Request): Promise<Reply> {
+    return this.#actor.do(request);
+  }
+}
+
+class ChildPeer implements Peer, AsyncDisposable {
+  #child!: Child;
+
+  async start(): Promise<this> {
+    this.#child = startChild(new URL("programs/model_peer.ts", import.meta.url));
+    assert.equal(await this.#child.next(), "ready");
+    return this;
+  }
+
+  async do(request: Request): Promise<Reply> {
+    this.#child.send(request);
+    return await this.#child.next() as Reply;
+  }
+
+  /** @param last what it is killed in the middle of, or just before */
+  async restart(last?: Request): Promise<void> {
+    if (last !== undefined) {
+      this.#child.send(last);
+      await pause(Math.random() * 4);
+    }
+    await this[Symbol.asyncDispose]();
+    await this.start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child[Symbol.asyncDispose]();
+  }
+}
+
+/**
+ * What must be so. Invariant: each value that was put is in `waiting`, on loan, or taken. `unsure` may
+ * be there: the put of who was killed; `again` may come again: who was killed had taken it.
+ */
+class Model {
+  readonly waiting = new Set<number>();
+  readonly unsure = new Set<number>();
+  readonly again = new Set<number>();
+  /** Were handed to someone who gave them back, or died. */
+  readonly lentBefore = new Set<number>();
+  readonly loans: { peer: number; loan: number; value: number }[] = [];
+  readonly taken: number[][] = [[], []];
+  /** How many values each has tried to put. */
+  readonly puts: number[] = [0, 0];
+  /** The last of each producer's that was got, as long as only one gets and gives nothing back. */
+  readonly last = [-1, -1];
+  taker: number | undefined;
+  isDisturbed = false;
+
+  /** New values of a peer's. */
+  values(peer: number, count: number): number[] {
+    const first = peer * producer + this.puts[peer]!;
+    this.puts[peer]! += count;
+    return numbers(count, first);
+  }
+
+  /** A value was handed over. */
+  handed(peer: number, value: number): void {
+    const known = this.waiting.delete(value) || this.unsure.delete(value);
+    assert.ok(known || this.again.delete(value), `${value} was got twice, or never put`);
+    this.taker ??= peer;
+    if (this.taker !== peer) this.isDisturbed = true; // what one has read ahead comes later to the other
+    if (this.isDisturbed) return;
+    const from = Math.floor(value / producer);
+    assert.ok(value > this.last[from]!, `${value} came after ${this.last[from]}`);
+    this.last[from] = value;
+  }
+
+  /** All loans of a peer's come back. */
+  returnLoans(peer: number): void {
+    this.isDisturbed = true;
+    for (const each of this.loans.filter((loan) => loan.peer === peer)) this.giveBack(each);
+  }
+
+  giveBack(loan: Model["loans"][number]): void {
+    this.isDisturbed = true;
+    this.loans.splice(this.loans.indexOf(loan), 1);
+    this.lentBefore.add(loan.value);
+    this.waiting.add(loan.value);
+  }
+}
+
+/** Values of the first are smaller, those of the second begin here. */
+const producer = 1_000_000;
+
+interface Real {
+  readonly peers: readonly Peer[];
+  open(peer: number): Promise<void>;
+}
+
+type Command = fc.AsyncCommand<Model, Real>;
+
+async function ask(real: Real, peer: number, request: Request): Promise<Reply> {
+  const reply = await soon(real.peers[peer]!.do(request));
+  assert.equal(reply.error, undefined);
+  return reply;
+}
+
+const command = (
+  title: string,
+  run: (model: Model, real: Real) => Promise<void>,
+  check: (model: Model) => boolean = () => true,
+): Command => ({ check, run, toString: () => title });
+
+const who = fc.constantFrom(0, 1);
+const few = fc.integer({ min: 1, max: 4 });
+
+const put = fc.tuple(who, few).map(([peer, count]) =>
+  command(`${peer} puts ${count}`, async (model, real) => {
+    const values = model.values(peer, count);
+    await ask(real, peer, { op: "put", values });
+    for (const value of values) model.waiting.add(value);
+  })
+);
+
+const get = who.map((peer) =>
+  command(`${peer} gets`, async (model, real) => {
+    const { value } = await ask(real, peer, { op: "get" });
+    if (value === undefined) return; // empty, or the other has just read it ahead
+    model.handed(peer, value);
+    model.taken[peer]!.push(value);
+  })
+);
+
+const abort = fc.tuple(who, fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 3 })).map((
+  [peer, count, after],
+) =>
+  command(`${peer} gets, puts ${count} and aborts after ${after} ms`, async (model, real) => {
+    const values = model.values(peer, count);
+    for (const value of values) model.waiting.add(value);
+    const { value } = await ask(real, peer, { op: "abort", values, after });
+    if (value === undefined) model.isDisturbed = true; // what crossed the abort was given back
+    else {
+      model.handed(peer, value);
+      model.taken[peer]!.push(value);
+    }
+  })
+);
+
+const receive = who.map((peer) =>
+  command(`${peer} receives`, async (model, real) => {
+    const { value, redelivered, loan } = await ask(real, peer, { op: "receive" });
+    if (value === undefined) return;
+    const mustTell = model.lentBefore.has(value) || model.again.has(value);
+    assert.ok(redelivered || !mustTell, `${value} comes again, and is not marked`);
+    model.handed(peer, value);
+    model.loans.push({ peer, loan: loan!, value });
+  })
+);
+
+const settle = (op: "accept" | "release") =>
+  fc.nat(20).map((n) =>
+    command(`${op} of loan ${n}`, async (model, real) => {
+      const each = model.loans[n % model.loans.length]!;
+      await ask(real, each.peer, { op, loan: each.loan });
+      if (op === "release") return model.giveBack(each);
+      model.loans.splice(model.loans.indexOf(each), 1);
+      model.taken[each.peer]!.push(each.value);
+    }, (model) => model.loans.length > 0)
+  );
+
+const close = who.map((peer) =>
+  command(`${peer} closes its handle`, async (model, real) => {
+    await ask(real, peer, { op: "close" });
+    model.returnLoans(peer);
+    await real.open(peer);
+  })
+);
+
+const closeAll = who.map((peer) =>
+  command(`${peer} closes for everyone`, async (model, real) => {
+    await ask(real, peer, { op: "closeAll" });
+    for (const each of [0, 1]) model.returnLoans(each);
+    await ask(real, 1 - peer, { op: "awaitClosed" });
+    for (const each of [0, 1]) await real.open(each);
+  })
+);
+
+const kill = fc.integer({ min: 0, max: 3 }).map((count) =>
+  command(`1 puts ${count} and is killed`, async (model, real) => {
+    const { restart } = real.peers[1]!;
+    if (restart === undefined) return;
+    const values = model.values(1, count);
+    for (const value of values) model.unsure.add(value);
+    await restart.call(real.peers[1], count === 0 ? undefined : { op: "put", values });
+    model.returnLoans(1);
+    for (const value of model.taken[1]!) model.again.add(value);
+    await real.open(1);
+  })
+);
+
+const commands = [put, put, get, get, abort, receive, settle("accept"), settle("release")];
+
+/** Gets all that must be there still, and nothing else. */
+async function drain(model: Model, channel: Channel<number>, timeout: number): Promise<void> {
+  while (model.waiting.size > 0) {
+    const value = await channel.get({ timeout: 5000 }).catch((error) => {
+      throw new Error(`lost: ${[...model.waiting]}`, { cause: error });
+    });
+    model.handed(0, value);
+  }
+  for (;;) {
+    const rest = await channel.get({ timeout }).catch(() => undefined);
+    if (rest === undefined) break;
+    model.handed(0, rest); // fails unless that may be
+  }
+}
+
+async function check(
+  connection: string,
+  peers: readonly Peer[],
+  among: fc.Arbitrary<Command>[],
+  runs: number,
+): Promise<void> {
+  const seed = process.env.MODEL_SEED;
+  const property = fc.asyncProperty(
+    fc.commands(among, { maxCommands: 40, size: "max" }),
+    async (commands) => {
+      const name = `model ${crypto.randomUUID()}`;
+      const model = new Model();
+      const channel = new Channel<number>({ name, connection, expires: 60_000 });
+      const open = async (peer: number) => {
+        const { error } = await peers[peer]!.do({ op: "open", connection, name });
+        assert.equal(error, undefined);
+      };
+      try {
+        await fc.asyncModelRun(async () => {
+          await Promise.all([open(0), open(1)]);
+          return { model, real: { peers, open } };
+        }, commands);
+        for (const peer of [0, 1]) {
+          await peers[peer]!.do({ op: "close" });
+          model.returnLoans(peer);
+        }
+        await drain(model, channel, connection.startsWith("memory:") ? 0 : 40); // till what was read ahead is back
+      } finally {
+        for (const peer of peers) await peer.do({ op: "close" });
+        await channel.delete();
+      }
+    },
+  );
+  await fc.assert(property, {
+    numRuns: Number(process.env.MODEL_RUNS ?? runs),
+    ...seed === undefined ? {} : { seed: Number(seed) },
+    endOnFailure: true, // to do it all once more takes long, and may go otherwise
+    verbose: 1,
+  });
+}
+
+Deno.test("model: memory: two handles do what the model does", async () => {
+  await check("memory:model", [new LocalPeer(), new LocalPeer()], [
+    ...commands,
+    close,
+    closeAll,
+  ], 300);
+  await pause(60);
+});
+
+for (
+  const [label, connection, runs] of [
+    ["sqlite", `sqlite:${join(sqliteDirectory(), "model.db")}`, 50],
+    ["amqp", broker, 50],
+  ] as const
+) {
+  Deno.test(`model: ${label}: two processes do what the model does`, async () => {
+    await using child = await new ChildPeer().start();
+    await check(connection, [new LocalPeer(), child], [...commands, close, closeAll], runs);
+    await connectionsRest();
+    await pause(60);
+  });
+
+  Deno.test(`model: ${label}: two processes, of which one is killed, do what the model does`, async () => {
+    await using child = await new ChildPeer().start();
+    const among = [...commands, ...commands, close, closeAll, kill];
+    await check(connection, [new LocalPeer(), child], among, Math.ceil(runs / 2));
+    await connectionsRest();
+    await pause(60);
+  });
+}

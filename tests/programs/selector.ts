@@ -1,0 +1,27 @@
+// Selects from channels until one is closed for everyone, and puts what it got into the last, in batches.
+import { after, Channel, select } from "../../mod.ts";
+import process from "node:process";
+import { send } from "../support/child_side.ts";
+
+const [connection, ...names] = process.argv.slice(2) as [string, ...string[]];
+const all = names.map((name) => new Channel<unknown>({ name, connection }));
+const results = all.pop() as Channel<number[]>;
+const channels = all as Channel<number>[];
+await Promise.all([...channels, results].map((channel) => channel.depth()));
+send("ready");
+let got = 0;
+let batch: number[] = [];
+for (;;) {
+  const chosen = await select([...channels, batch.length > 0 ? after(20) : undefined]);
+  if (chosen.closed) break;
+  if (typeof chosen.value === "number") {
+    got++;
+    batch.push(chosen.value);
+  }
+  if (batch.length === 100 || typeof chosen.value !== "number") {
+    await results.put(batch);
+    batch = [];
+  }
+}
+send({ got, ends: "closed" });
+await Promise.all([...channels, results].map((channel) => channel.close()));

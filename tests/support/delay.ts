@@ -1,0 +1,33 @@
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+
+/** A way to a port of 127.0.0.1 that takes its time. */
+export interface Delay extends AsyncDisposable {
+  /** What to connect to on 127.0.0.1 instead. */
+  readonly port: number;
+}
+
+/** @param ms milliseconds that all takes, each way */
+export async function startDelay(target: number, ms: number): Promise<Delay> {
+  const sockets = new Set<Socket>();
+  const server = createServer({ noDelay: true }, (near) => {
+    const far = connect({ port: target, host: "127.0.0.1", noDelay: true });
+    const pairs: [Socket, Socket][] = [[near, far], [far, near]];
+    for (const [from, to] of pairs) {
+      sockets.add(from);
+      from.on("data", (data) => setTimeout(() => to.write(data), ms));
+      from.on("error", () => {});
+      from.on("close", () => {
+        sockets.delete(from);
+        to.destroy();
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}

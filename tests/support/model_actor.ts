@@ -1,0 +1,98 @@
+import { Channel, type Delivery } from "../../mod.ts";
+import { until } from "../conformance/scene.ts";
+
+/** What an actor is told to do; JSON, as it may be another process. */
+export type Request =
+  | { readonly op: "open"; readonly connection: string; readonly name: string }
+  | { readonly op: "put"; readonly values: readonly number[] }
+  | { readonly op: "abort"; readonly values: readonly number[]; readonly after: number }
+  | { readonly op: "accept" | "release"; readonly loan: number }
+  | { readonly op: "get" | "receive" | "close" | "closeAll" | "awaitClosed" };
+
+/** What came of it. */
+export interface Reply {
+  /** What was got. */
+  readonly value?: number;
+  readonly redelivered?: boolean;
+  /** Names the delivery for `accept` and `release`. */
+  readonly loan?: number;
+  /** What no test expects. */
+  readonly error?: string;
+}
+
+/** Does with a handle of its own what it is told, one thing at a time. */
+export class Actor {
+  #channel!: Channel<number>;
+  readonly #loans = new Map<number, Delivery<number>>();
+  #last = 0;
+
+  async do(request: Request): Promise<Reply> {
+    try {
+      return await this.#do(request);
+    } catch (error) {
+      return { error: error instanceof Error ? error.stack ?? error.message : String(error) };
+    }
+  }
+
+  async #do(request: Request): Promise<Reply> {
+    switch (request.op) {
+      case "open": {
+        const { name, connection } = request;
+        this.#loans.clear();
+        this.#channel = new Channel<number>({ name, connection, expires: 60_000 });
+        await this.#channel.depth();
+        return {};
+      }
+      case "put":
+        await Promise.all(request.values.map((value) => this.#channel.put(value)));
+        return {};
+      case "get":
+        return await or("ChannelTimeoutError", this.#channel.get({ timeout: 0 }));
+      case "abort": {
+        const stop = new AbortController();
+        const reason = new DOMException("enough", "AbortError");
+        const got = or("AbortError", this.#channel.get({ signal: stop.signal }));
+        const puts = request.values.map((value) => this.#channel.put(value));
+        setTimeout(() => stop.abort(reason), request.after);
+        await Promise.all(puts);
+        return await got;
+      }
+      case "receive": {
+        const { delivery } = await this.#channel.receive({ timeout: 0 }).then(
+          (delivery) => ({ delivery }),
+          (error) => {
+            if (error.name === "ChannelTimeoutError") return { delivery: undefined };
+            throw error;
+          },
+        );
+        if (delivery === undefined) return {};
+        const loan = ++this.#last;
+        this.#loans.set(loan, delivery);
+        return { value: delivery.value, redelivered: delivery.redelivered, loan };
+      }
+      case "accept":
+      case "release":
+        this.#loans.get(request.loan)![request.op]();
+        this.#loans.delete(request.loan);
+        return {};
+      case "close":
+        await this.#channel.close();
+        return {};
+      case "closeAll":
+        await this.#channel.closeAll();
+        return {};
+      case "awaitClosed":
+        // Not by a get, which may well be given a value before it hears of the end.
+        await until(() => this.#channel.closed);
+        return {};
+    }
+  }
+}
+
+/** What was got, or nothing where it is rejected in the expected way. */
+function or(name: string, got: Promise<number>): Promise<Reply> {
+  return got.then((value) => ({ value }), (error) => {
+    if (error.name === name) return {};
+    throw error;
+  });
+}
