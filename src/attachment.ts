@@ -6,6 +6,8 @@ import { closeTimeout, within } from "./within.ts";
 export interface Attached {
   /** Resolves when what the handle has sent is settled; bounded in time, and never rejects. */
   terminate(reason: CloseReason): Promise<void>;
+  /** Some other handle announced an event that closes nothing. */
+  announced(event: Uint8Array): void;
 }
 
 /**
@@ -78,8 +80,10 @@ export class Attachment implements LinkObserver {
     return this.#handles.size === 0 ? this.closing! : Promise.resolve();
   }
 
-  announced(event: Uint8Array): void {
-    if (isCloseAll(event)) this.terminate("closeAll");
+  /** @param by who announced it, if it is a handle here */
+  announced(event: Uint8Array, by?: Attached): void {
+    if (isCloseAll(event)) return this.terminate("closeAll");
+    for (const handle of [...this.#handles]) if (handle !== by) handle.announced(event);
   }
 
   gone(): void {

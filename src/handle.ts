@@ -73,6 +73,10 @@ export class Handle implements Attached {
   readonly #puts = new Set<Put>();
   /** What was received here and is not settled. */
   readonly #custody: Custody;
+  /** Called once, when the handle takes no more operations; closing waits for what they return. */
+  readonly onClosed: Set<() => Promise<void> | void> = new Set();
+  /** Called with each announcement that closes nothing. */
+  onAnnounced: ((event: Uint8Array) => void) | undefined;
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
   readonly #endings = new Set<Pending>();
   /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
@@ -203,6 +207,33 @@ export class Handle implements Attached {
     return receive.promise;
   }
 
+  /**
+   * An operation that waits for something else than this channel, until the handle is closed.
+   *
+   * @throws what the operation would reject with at once
+   */
+  waiting<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
+    this.#check(action, options);
+    return new Operation<T>(this.#call(action, owner, this.#gets, options), options);
+  }
+
+  /** Attaches, so that the handle hears announcements, and that the channel is closed. */
+  attach(owner: object): Promise<void> {
+    return this.#control("attach", this.#gets, owner, {}, () => Promise.resolve());
+  }
+
+  /** Tells every other handle on this channel of `event`. */
+  announce(owner: object, event: Uint8Array): Promise<void> {
+    return this.#control("announce", this.#gets, owner, {}, (attachment) => {
+      attachment.announced(event, this);
+      return attachment.link.announce(event);
+    });
+  }
+
+  announced(event: Uint8Array): void {
+    this.onAnnounced?.(event);
+  }
+
   #newClaimant<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
     return new Operation<T>(
       this.#call(action, owner, this.#gets, options),
@@ -296,8 +327,14 @@ export class Handle implements Attached {
     this.#giveUp(this.#gets);
     this.#giveUp(this.#endings);
     this.#custody.end();
-    await within(closeTimeout, this.#detach());
+    await within(closeTimeout, Promise.all([this.#end(), this.#detach()]));
     await this.#custody.close();
+  }
+
+  async #end(): Promise<void> {
+    const listeners = [...this.onClosed];
+    this.onClosed.clear();
+    await Promise.all(listeners.map((listener) => listener()));
   }
 
   async #detach(): Promise<void> {
@@ -325,6 +362,7 @@ export class Handle implements Attached {
     this.#giveUp(this.#gets);
     this.#giveUp([...this.#puts].filter((put) => put.recall()));
     this.#custody.end();
+    this.#end();
     await Promise.all([this.#settle(), within(closeTimeout, this.#custody.settled())]);
   }
 
@@ -438,9 +476,7 @@ export class Handle implements Attached {
         { address, cause: broker?.trouble },
       );
     }
-    const outcome = action === "get" || action === "receive"
-      ? "nothing arrived"
-      : "no confirmation came";
+    const outcome = outcomesOfWaiting[action] ?? "no confirmation came";
     return new ChannelTimeoutError(
       `${action}: channel ${this.title}: ${outcome} within ${timeout} ms${sent}`,
     );
@@ -452,6 +488,12 @@ const defaultRetryTimeout = 10_000;
 
 /** Milliseconds that a get which does not wait for a value waits for its broker. */
 const reachTimeout = 1000;
+
+const outcomesOfWaiting: Readonly<Record<string, string>> = {
+  get: "nothing arrived",
+  receive: "nothing arrived",
+  request: "no reply came",
+};
 
 const outcomes: Readonly<Record<CloseReason, string>> = {
   close: "is closed in this process",

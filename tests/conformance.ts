@@ -15,6 +15,7 @@ import { puttingTests } from "./conformance/putting.ts";
 import { racesTests } from "./conformance/races.ts";
 import { receivingTests } from "./conformance/receiving.ts";
 import { referenceTests } from "./conformance/references.ts";
+import { requestTests } from "./conformance/requests.ts";
 import { type Setup, suite } from "./conformance/scene.ts";
 import { terminationTests } from "./conformance/termination.ts";
 import { unreadableTests } from "./conformance/unreadable.ts";
@@ -37,6 +38,7 @@ export function testTransport(label: string, setup: Setup): void {
       deletingTests,
       lifetimeTests,
       referenceTests,
+      requestTests,
       encodingTests,
       unreadableTests,
       volumeTests,
