@@ -51,7 +51,8 @@ export class Requester {
     this.#handle.put(owner, { id, value, reply_to: channel }, { signal: gaveUp }).catch((error) =>
       request.reject(errorOfPut(error))
     );
-    replies.expect(id, request, gaveUp);
+    // Nothing is opened for what cannot be put.
+    queueMicrotask(() => request.settled || replies.expect(id, request, gaveUp));
   }
 
   #requestAlone(owner: object, value: unknown, request: Operation<unknown>, gaveUp: AbortSignal) {
@@ -61,10 +62,7 @@ export class Requester {
     this.#handle.put(owner, { value, reply_to: reply }, { signal: gaveUp }).catch((error) =>
       request.reject(errorOfPut(error))
     );
-    readable(reply, gaveUp).then(
-      (answer) => settle(request, readPlainReply(answer)),
-      (error) => request.reject(error),
-    );
+    queueMicrotask(() => request.settled || readReplyAlone(reply, request, gaveUp));
     const done = () => void dispose().finally(() => this.#single.delete(dispose));
     request.promise.then(done, done);
   }
@@ -155,6 +153,13 @@ async function readable(channel: Channel, signal: AbortSignal): Promise<unknown>
       if (!isUnreadable) throw error;
     }
   }
+}
+
+function readReplyAlone(reply: Channel, request: Operation<unknown>, gaveUp: AbortSignal): void {
+  readable(reply, gaveUp).then(
+    (answer) => settle(request, readPlainReply(answer)),
+    (error) => request.reject(error),
+  );
 }
 
 function settle(request: Operation<unknown>, outcome: Outcome): void {
