@@ -111,6 +111,8 @@ export interface Notice {
   readonly cancel?: number;
   /** A handler is at work on the request of this id: a requester that does not wait for it says so again. */
   readonly begun?: number;
+  /** The requester waits for nothing any more: not every transport tells that a channel is deleted. */
+  readonly gone?: true;
 }
 
 export function writeNotice(notice: Notice): Uint8Array {

@@ -23,7 +23,8 @@ class Outlet {
     this.#handle = handle;
     handle.onClosed.add(() => this.#cancel(() => true));
     handle.onAnnounced = (event) => {
-      const { cancel } = readNotice(event);
+      const { cancel, gone } = readNotice(event);
+      if (gone) return void handle.close();
       if (cancel !== undefined) this.#cancel((id) => id === cancel);
     };
     this.#attached = handle.attach(this);
@@ -43,7 +44,7 @@ class Outlet {
   begin(id: number | undefined, ended: () => void): Job {
     const controller = new AbortController();
     this.#jobs.set(controller, id);
-    const asking = id === undefined ? undefined : setTimeout(() => this.#ask(id), patience);
+    const asking = setTimeout(() => void this.#ask(id).catch(() => {}), patience);
     return {
       outlet: this,
       signal: controller.signal,
@@ -72,10 +73,14 @@ class Outlet {
   }
 
   /** That a reply is not waited for may have been announced before this was attached. */
-  #ask(id: number): void {
-    this.#attached
-      .then(() => this.#handle.announce(this, writeNotice({ begun: id })))
-      .catch(() => {}); // then nobody answers, either
+  async #ask(id: number | undefined): Promise<void> {
+    await this.#attached;
+    if (id !== undefined) await this.#handle.announce(this, writeNotice({ begun: id }));
+    try {
+      await this.#handle.depth(this, {});
+    } catch (error) {
+      if (error instanceof ChannelClosedError) await this.#handle.close();
+    }
   }
 
   #cancel(isMeant: (id: number | undefined) => boolean): void {

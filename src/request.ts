@@ -8,6 +8,7 @@ import { type Outcome, readNotice, readPlainReply, readReply, writeNotice } from
 import type { Handle } from "./handle.ts";
 import type { Operation, OperationOptions } from "./operation.ts";
 import { handleOf } from "./registry.ts";
+import { closeTimeout, within } from "./within.ts";
 
 /** Makes the requests of one handle. */
 export class Requester {
@@ -43,7 +44,7 @@ export class Requester {
 
   #requestById(owner: object, value: unknown, request: Operation<unknown>, gaveUp: AbortSignal) {
     if (this.#replies === undefined || this.#replies.channel.closed) {
-      this.#replies = new Replies(this.#open());
+      this.#replies = new Replies(this.#open(), this.#handle);
     }
     const replies = this.#replies;
     const id = ++this.#last;
@@ -57,7 +58,8 @@ export class Requester {
 
   #requestAlone(owner: object, value: unknown, request: Operation<unknown>, gaveUp: AbortSignal) {
     const reply = this.#open();
-    const dispose = () => reply[Symbol.asyncDispose]();
+    let dismissed: Promise<void> | undefined;
+    const dispose = () => dismissed ??= dismiss(reply, gaveUp.aborted);
     this.#single.add(dispose);
     this.#handle.put(owner, { value, reply_to: reply }, { signal: gaveUp }).catch((error) =>
       request.reject(errorOfPut(error))
@@ -69,7 +71,7 @@ export class Requester {
 
   async #close(): Promise<void> {
     await Promise.all([
-      this.#replies?.channel[Symbol.asyncDispose](),
+      this.#replies && dismiss(this.#replies.channel, this.#replies.isAwaited),
       ...[...this.#single].map((dispose) => dispose()),
     ]);
   }
@@ -78,12 +80,17 @@ export class Requester {
 /** The channel that the replies to a requester's requests share. */
 class Replies {
   readonly channel: Channel;
+  /** Whether a handler may be at work for a handle that is closed now. */
+  isAwaited = false;
+  readonly #requesting: Handle;
   readonly #handle: Handle;
   readonly #waiting = new Map<number, Operation<unknown>>();
   #reading: AbortController | undefined;
 
-  constructor(channel: Channel) {
+  /** @param requesting the handle that makes the requests */
+  constructor(channel: Channel, requesting: Handle) {
     this.channel = channel;
+    this.#requesting = requesting;
     this.#handle = handleOf(channel)!;
     this.#handle.onAnnounced = (event) => {
       const { begun } = readNotice(event);
@@ -95,7 +102,8 @@ class Replies {
     this.#waiting.set(id, request);
     gaveUp.addEventListener("abort", () => {
       this.#forget(id);
-      this.#cancel(id);
+      if (this.#requesting.closed) this.isAwaited = true; // told as the channel is dismissed
+      else this.#cancel(id);
     });
     request.promise.catch(() => this.#forget(id)); // its put has failed
     if (this.#reading === undefined) {
@@ -140,6 +148,15 @@ class Replies {
     this.#forget(reply!.id);
     settle(request, reply!.outcome);
   }
+}
+
+/** Deletes a channel for replies. Never rejects. */
+async function dismiss(channel: Channel, isAwaited: boolean): Promise<void> {
+  if (isAwaited && !channel.closed) {
+    const telling = handleOf(channel)!.announce(channel, writeNotice({ gone: true }));
+    await within(closeTimeout / 2, telling.catch(() => {}));
+  }
+  await channel[Symbol.asyncDispose]();
 }
 
 /** The next value that can be read: what cannot is nobody's reply. */
