@@ -10,6 +10,7 @@ import { checkMilliseconds, type OperationOptions } from "./operation.ts";
 import type { Reference } from "./reference.ts";
 import { brand, setHandle } from "./registry.ts";
 import { Requester } from "./request.ts";
+import { readableOf, type ReadableOptions, writableOf, type WritableOptions } from "./streams.ts";
 import type { Message } from "./transport.ts";
 
 /** What a channel is made from; every part may be left out. */
@@ -316,6 +317,56 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
       [Symbol.asyncIterator]: () => iterator,
     };
     return iterator;
+  }
+
+  /**
+   * The channel as a Web Stream (https://streams.spec.whatwg.org). It takes a value when a reader waits
+   * for one, and not before; cancelling it leaves nothing behind. It ends when the channel is closed or
+   * deleted by anyone; its own end closes nothing else. Several streams share the values.
+   *
+   * Piped to a {@linkcode Channel.writable}, of whatever transport, it loses nothing: a value is given
+   * back unless the other channel has taken it, so that it may arrive twice where the pipe fails. Piped
+   * elsewhere, a value is taken as it is handed to the stream, and may be lost with that.
+   *
+   * @throws what `get` does, through the stream
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using lines = new Channel<string>();
+   * for (const line of ["one", "two"]) await lines.put(line);
+   *
+   * const reader = lines.readable().pipeThrough(new TextEncoderStream()).getReader();
+   * equal((await reader.read()).value?.length, 3);
+   * await reader.cancel();
+   * ```
+   */
+  readable(options: ReadableOptions = {}): ReadableStream<T> {
+    return readableOf(this, options);
+  }
+
+  /**
+   * The channel as a Web Stream to write to. A write resolves when its put does; up to `highWaterMark`
+   * puts, 16 unless told otherwise, are on their way before the stream asks to wait. One that fails
+   * ends the stream with its error. Closing and aborting the stream wait for the puts that have begun,
+   * and close nothing but the stream.
+   *
+   * @throws {ChannelConfigError} for a `highWaterMark` that is none; what `put` does, through the stream
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<number>();
+   * await ReadableStream.from([1, 2, 3]).pipeTo(ch.writable());
+   * equal(await ch.depth(), 3);
+   * ```
+   */
+  writable(options: WritableOptions = {}): WritableStream<T> {
+    return writableOf(this, options);
   }
 
   /**

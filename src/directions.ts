@@ -2,6 +2,7 @@ import type { Channel } from "./channel.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Handle } from "./handle.ts";
 import type { OperationOptions } from "./operation.ts";
+import type { ReadableOptions, WritableOptions } from "./streams.ts";
 import { brand, directionOf, handleOf, setHandle } from "./registry.ts";
 
 /**
@@ -59,6 +60,11 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
     return this.#channel.request<R>(value, options);
   }
 
+  /** A Web Stream to write to, as {@linkcode Channel.writable}. */
+  writable(options: WritableOptions = {}): WritableStream<T> {
+    return this.#channel.writable(options);
+  }
+
   /** Closes the channel for everyone, as {@linkcode Channel.closeAll}: in Go, that is the sender's to do. */
   closeAll(options: OperationOptions = {}): Promise<void> {
     return this.#channel.closeAll(options);
@@ -100,8 +106,7 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
  * await using ch = new Channel<number>();
  * const summing = sum(ch.receiver);
  * for (const n of [1, 2, 3]) await ch.put(n);
- * while (await ch.depth() > 0);
- * await ch.closeAll();
+ * setTimeout(() => ch.closeAll(), 10);
  * await summing; // 6
  * ```
  */
@@ -137,6 +142,11 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
   /** Takes the next value on loan, as {@linkcode Channel.receive}. */
   receive(options: OperationOptions = {}): Promise<Delivery<T>> {
     return this.#channel.receive(options);
+  }
+
+  /** A Web Stream of the values, as {@linkcode Channel.readable}. */
+  readable(options: ReadableOptions = {}): ReadableStream<T> {
+    return this.#channel.readable(options);
   }
 
   /** Gets value after value, until the channel is closed or deleted by anyone. */

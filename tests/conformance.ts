@@ -17,6 +17,7 @@ import { receivingTests } from "./conformance/receiving.ts";
 import { referenceTests } from "./conformance/references.ts";
 import { requestTests } from "./conformance/requests.ts";
 import { type Setup, suite } from "./conformance/scene.ts";
+import { streamTests } from "./conformance/streams.ts";
 import { terminationTests } from "./conformance/termination.ts";
 import { unreadableTests } from "./conformance/unreadable.ts";
 import { volumeTests } from "./conformance/volume.ts";
@@ -39,6 +40,7 @@ export function testTransport(label: string, setup: Setup): void {
       lifetimeTests,
       referenceTests,
       requestTests,
+      streamTests,
       encodingTests,
       unreadableTests,
       volumeTests,
