@@ -6,6 +6,7 @@
 import { closingTests } from "./conformance/closing.ts";
 import { deadLettersTests } from "./conformance/dead_letters.ts";
 import { deletingTests } from "./conformance/deleting.ts";
+import { directionTests } from "./conformance/directions.ts";
 import { encodingTests } from "./conformance/encoding.ts";
 import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
@@ -39,6 +40,7 @@ export function testTransport(label: string, setup: Setup): void {
       deletingTests,
       lifetimeTests,
       referenceTests,
+      directionTests,
       requestTests,
       streamTests,
       encodingTests,
