@@ -4,7 +4,6 @@
 import type { Channel } from "./channel.ts";
 import type { Delivery } from "./delivery.ts";
 import { ChannelClosedError, ChannelConfigError } from "./errors.ts";
-import type { OperationOptions } from "./operation.ts";
 
 /** What `readable` takes. */
 export interface ReadableOptions {
