@@ -13,7 +13,6 @@ export async function benchRequest(connection: string): Promise<void> {
   const name = `bench-request-${crypto.randomUUID()}`;
   const asking = new Channel<number>({ name, connection });
   const answering = new Channel<number>({ name, connection });
-  const serving = serve(answering, (n) => n * 2, { concurrency: AT_A_TIME });
   const raw = await openRawCalls(connection);
   const ask = async (n: number) => {
     if (await asking.request(n) !== n * 2) throw new Error("another reply");
@@ -25,6 +24,8 @@ export async function benchRequest(connection: string): Promise<void> {
         while (next < count) await call(next++);
       }));
     };
+    const stop = new AbortController();
+    const serving = serve(answering, (n) => n * 2, { concurrency: width, signal: stop.signal });
     const course = { title: `request and reply, ${title}`, count: width === 1 ? 500 : 5000 };
     report(
       course.title,
@@ -33,9 +34,10 @@ export async function benchRequest(connection: string): Promise<void> {
         { label: "ChannelTS", run: all(ask) },
       ], course),
     );
+    stop.abort();
+    await serving;
   }
   await asking.delete();
-  await serving;
   await raw.close();
 }
 

@@ -69,6 +69,7 @@ export class Handle implements Attached {
   #existed = false;
   #closed: CloseReason | undefined;
   #closing: Promise<void> | undefined;
+  #ending: Promise<unknown> | undefined;
   readonly #gets = new Set<Pending>();
   readonly #puts = new Set<Put>();
   /** What was received here and is not settled. */
@@ -217,6 +218,11 @@ export class Handle implements Attached {
     return new Operation<T>(this.#call(action, owner, this.#gets, options), options);
   }
 
+  /** Whether the channel is attached to now. */
+  get isAttached(): boolean {
+    return this.#attachment !== undefined && !this.closed;
+  }
+
   /** Attaches, so that the handle hears announcements, and that the channel is closed. */
   attach(owner: object): Promise<void> {
     return this.#control("attach", this.#gets, owner, {}, () => Promise.resolve());
@@ -331,10 +337,8 @@ export class Handle implements Attached {
     await this.#custody.close();
   }
 
-  async #end(): Promise<void> {
-    const listeners = [...this.onClosed];
-    this.onClosed.clear();
-    await Promise.all(listeners.map((listener) => listener()));
+  #end(): Promise<unknown> {
+    return this.#ending ??= Promise.all([...this.onClosed].map((listener) => listener()));
   }
 
   async #detach(): Promise<void> {

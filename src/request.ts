@@ -52,8 +52,7 @@ export class Requester {
     this.#handle.put(owner, { id, value, reply_to: channel }, { signal: gaveUp }).catch((error) =>
       request.reject(errorOfPut(error))
     );
-    // Nothing is opened for what cannot be put.
-    queueMicrotask(() => request.settled || replies.expect(id, request, gaveUp));
+    replies.expect(id, request, gaveUp);
   }
 
   #requestAlone(owner: object, value: unknown, request: Operation<unknown>, gaveUp: AbortSignal) {
@@ -106,10 +105,12 @@ class Replies {
       else this.#cancel(id);
     });
     request.promise.catch(() => this.#forget(id)); // its put has failed
-    if (this.#reading === undefined) {
+    // Nothing is opened for what cannot be put, which is known by then.
+    queueMicrotask(() => {
+      if (request.settled || this.#reading !== undefined) return;
       this.#reading = new AbortController();
       this.#read(this.#reading.signal);
-    }
+    });
   }
 
   #forget(id: number): void {
@@ -124,7 +125,7 @@ class Replies {
 
   /** Tells whoever is at work on it, if anyone is. */
   #cancel(id: number): void {
-    if (!Number.isSafeInteger(id) || this.channel.closed) return;
+    if (!Number.isSafeInteger(id) || !this.#handle.isAttached) return;
     this.#handle.announce(this.channel, writeNotice({ cancel: id })).catch(() => {});
   }
 
@@ -152,8 +153,9 @@ class Replies {
 
 /** Deletes a channel for replies. Never rejects. */
 async function dismiss(channel: Channel, isAwaited: boolean): Promise<void> {
-  if (isAwaited && !channel.closed) {
-    const telling = handleOf(channel)!.announce(channel, writeNotice({ gone: true }));
+  const handle = handleOf(channel)!;
+  if (isAwaited && handle.isAttached) {
+    const telling = handle.announce(channel, writeNotice({ gone: true }));
     await within(closeTimeout / 2, telling.catch(() => {}));
   }
   await channel[Symbol.asyncDispose]();
