@@ -75,6 +75,8 @@ export async function serve<T, R>(
   }
   const server = new Server(channel, handler as Handler);
   const begun = new Set<Promise<void>>();
+  // A handler may wait for what keeps no process alive, such as its signal.
+  const alive = setInterval(() => {}, 2 ** 30);
   try {
     for (let delivery; (delivery = await next(channel, signal)) !== undefined;) {
       const work = server.serve(delivery).finally(() => begun.delete(work));
@@ -84,6 +86,7 @@ export async function serve<T, R>(
   } finally {
     await Promise.all(begun);
     await server.close();
+    clearInterval(alive);
   }
 }
 
