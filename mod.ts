@@ -28,6 +28,9 @@ export {
 } from "./src/errors.ts";
 export { Connection, type ConnectionOptions, type Logger } from "./src/connection.ts";
 export type { Delivery, ReleaseOptions } from "./src/delivery.ts";
+export { ReceiveChannel, SendChannel } from "./src/directions.ts";
+export { type RequestContext, serve, type ServeOptions } from "./src/serve.ts";
+export type { ReadableOptions, WritableOptions } from "./src/streams.ts";
 export type { OperationOptions } from "./src/operation.ts";
 export type { PutOptions } from "./src/put_options.ts";
 export type { ConnectionOption } from "./src/connections.ts";

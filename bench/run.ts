@@ -25,6 +25,7 @@ const benches: Record<string, Bench> = {
   amqp: { on: everywhere, needsBroker: true },
   latency: { on: everywhere, needsBroker: true },
   anonymous: { on: everywhere, needsBroker: true },
+  request: { on: everywhere, needsBroker: true },
   hoarding: { on: everywhere, needsBroker: true },
   handles: { on: ["deno"], needsBroker: true },
   flatness: { on: ["deno"], needsBroker: true },

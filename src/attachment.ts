@@ -9,8 +9,8 @@ export interface Attached {
    * in time, and never rejects.
    */
   terminate(reason: CloseReason): Promise<void>;
-  /** Something was broadcast. */
-  heard(event: Uint8Array): void;
+  /** An event was announced that closes nothing. */
+  announced(event: Uint8Array): void;
 }
 
 /**
@@ -83,14 +83,10 @@ export class Attachment implements LinkObserver {
     return this.#handles.size === 0 ? this.closing! : Promise.resolve();
   }
 
-  announced(event: Uint8Array): void {
-    if (isCloseAll(event)) this.terminate("closeAll");
-    else this.heard(event);
-  }
-
-  /** Tells every handle of a broadcast. */
-  heard(event: Uint8Array): void {
-    for (const handle of [...this.#handles]) handle.heard(event);
+  /** @param by a handle that is not told, having announced it */
+  announced(event: Uint8Array, by?: Attached): void {
+    if (isCloseAll(event)) return this.terminate("closeAll");
+    for (const handle of [...this.#handles]) if (handle !== by) handle.announced(event);
   }
 
   gone(): void {

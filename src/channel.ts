@@ -2,6 +2,7 @@ import type { Broadcasts, BroadcastsOptions } from "./broadcasts.ts";
 import { connectionFor, type ConnectionOption } from "./connections.ts";
 import type { ReceiveCase, SendCase } from "./cases.ts";
 import type { Delivery } from "./delivery.ts";
+import { ReceiveChannel, SendChannel } from "./directions.ts";
 import { checkEncoding, defaultEncoding } from "./encoding.ts";
 import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "./errors.ts";
 import { Handle, type HandleOptions } from "./handle.ts";
@@ -12,6 +13,8 @@ import type { PutOptions } from "./put_options.ts";
 import { ChannelReceive, ChannelSend } from "./parts.ts";
 import type { Reference } from "./reference.ts";
 import { brand, setHandle } from "./registry.ts";
+import { Requester } from "./request.ts";
+import { readableOf, type ReadableOptions, writableOf, type WritableOptions } from "./streams.ts";
 import type { Message } from "./transport.ts";
 
 /** What a channel is made from; every part may be left out. */
@@ -109,6 +112,9 @@ const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.c
 export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   readonly #handle: Handle;
   #deadLetters: Channel<T> | undefined;
+  #requester: Requester | undefined;
+  #sender: SendChannel<T> | undefined;
+  #receiver: ReceiveChannel<T> | undefined;
 
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
@@ -332,6 +338,41 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   }
 
   /**
+   * Puts a request, and resolves with what a {@linkcode serve} on this channel answers, in whatever
+   * process it runs. All requests of a handle share one anonymous channel for the replies, which is
+   * made with the first and goes with the handle. One that times out or is aborted aborts its
+   * handler's signal, wherever that runs; the reply is not sent then, or dropped.
+   *
+   * With `encoding: "json"` it is what ChannelPy's `put_sync` sends, `{ "value": …, "reply_to": … }`,
+   * which is answered with the plain value; each request has a channel for its reply then.
+   *
+   * @typeParam R what the reply is; it is not checked
+   * @throws {Error} what the handler threw: with its name and message, and as `cause` what arrived of it. It
+   * is no {@linkcode ChannelError}, even where the handler's was one, which is named `Error` then
+   * @throws {ChannelTimeoutError} after `timeout` ms without a reply
+   * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
+   * @throws what `put` does
+   *
+   * @example
+   * ```ts
+   * import { Channel, serve } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using squares = new Channel<number>();
+   * const serving = serve(squares, (n) => n * n); // here, or in any other process
+   *
+   * equal(await squares.request<number>(7, { timeout: 5000 }), 49);
+   * await squares.closeAll();
+   * await serving;
+   * ```
+   */
+  request<R = unknown>(value: T, options: OperationOptions = {}): Promise<R> {
+    const handle = this.#handle;
+    this.#requester ??= new Requester(handle, () => cloneOf(handle));
+    return this.#requester.request(this, value, options) as Promise<R>;
+  }
+
+  /**
    * The channel of the values that were received `maxAttempts` times and never accepted: one like any
    * other, named like this one with `.dead-letters` behind. Its deliveries carry the `reason`.
    *
@@ -463,6 +504,56 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   }
 
   /**
+   * The channel as a Web Stream (https://streams.spec.whatwg.org). It takes a value when a reader waits
+   * for one, and not before; cancelling it leaves nothing behind. It ends when the channel is closed or
+   * deleted by anyone; its own end closes nothing else. Several streams share the values.
+   *
+   * Piped to a {@linkcode Channel.writable}, of whatever transport, it loses nothing: a value is given
+   * back unless the other channel has taken it, so that it may arrive twice where the pipe fails. Piped
+   * elsewhere, a value is taken as it is handed to the stream, and may be lost with that.
+   *
+   * @throws what `get` does, through the stream
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using lines = new Channel<string>();
+   * for (const line of ["one", "two"]) await lines.put(line);
+   *
+   * const reader = lines.readable().pipeThrough(new TextEncoderStream()).getReader();
+   * equal((await reader.read()).value?.length, 3);
+   * await reader.cancel();
+   * ```
+   */
+  readable(options: ReadableOptions = {}): ReadableStream<T> {
+    return readableOf(this, options);
+  }
+
+  /**
+   * The channel as a Web Stream to write to. A write resolves when its put does; up to `highWaterMark`
+   * puts, 16 unless told otherwise, are on their way before the stream asks to wait. One that fails
+   * ends the stream with its error. Closing and aborting the stream wait for the puts that have begun,
+   * and close nothing but the stream.
+   *
+   * @throws {ChannelConfigError} for a `highWaterMark` that is none; what `put` does, through the stream
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<number>();
+   * await ReadableStream.from([1, 2, 3]).pipeTo(ch.writable());
+   * equal(await ch.depth(), 3);
+   * ```
+   */
+  writable(options: WritableOptions = {}): WritableStream<T> {
+    return writableOf(this, options);
+  }
+
+  /**
    * How many values wait in the channel; a snapshot. Values that a process has been sent and has not
    * got yet are not among them.
    *
@@ -478,6 +569,47 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    */
   depth(options: OperationOptions = {}): Promise<number> {
     return this.#handle.depth(this, options);
+  }
+
+  /**
+   * This handle to send with only: what Go writes `chan<- T`. It is so wherever it travels.
+   *
+   * @example
+   * ```ts
+   * import { Channel, type SendChannel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * async function produce(out: SendChannel<number>) {
+   *   for (const n of [1, 2, 3]) await out.put(n);
+   * }
+   *
+   * await using ch = new Channel<number>();
+   * await produce(ch.sender);
+   * equal(await ch.get(), 1);
+   * ```
+   */
+  get sender(): SendChannel<T> {
+    return this.#sender ??= new SendChannel(this);
+  }
+
+  /**
+   * This handle to receive with only: what Go writes `<-chan T`. It is so wherever it travels.
+   *
+   * @example
+   * ```ts
+   * import { Channel, type ReceiveChannel } from "@channelts/channel";
+   *
+   * await using ch = new Channel<number>();
+   * await using work = new Channel<ReceiveChannel<number>>();
+   * await work.put(ch.receiver);
+   * await ch.put(7);
+   *
+   * const numbers = await work.get(); // here, or in any other process
+   * await numbers.get(); // 7
+   * ```
+   */
+  get receiver(): ReceiveChannel<T> {
+    return this.#receiver ??= new ReceiveChannel(this);
   }
 
   /**
@@ -512,19 +644,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   clone<U = T>(): Channel<U> {
-    const { connection, encoding, stacks, retryTimeout } = this.#handle.options;
-    return adopt(
-      new Handle({
-        name: anonymousName(),
-        connection,
-        encoding,
-        stacks,
-        retryTimeout,
-        lease: defaultLease,
-        create: true,
-        owned: true,
-      }),
-    );
+    return cloneOf(this.#handle);
   }
 
   /**
@@ -616,9 +736,26 @@ function adopt<T>(handle: Handle): Channel<T> {
   return new Channel<T>(handle as unknown as ChannelOptions);
 }
 
+/** A new anonymous channel on the handle's connection. */
+function cloneOf<U>(handle: Handle): Channel<U> {
+  const { connection, encoding, stacks, retryTimeout } = handle.options;
+  return adopt(
+    new Handle({
+      name: anonymousName(),
+      connection,
+      encoding,
+      stacks,
+      retryTimeout,
+      lease: defaultLease,
+      create: true,
+      owned: true,
+    }),
+  );
+}
+
 /** The channel of a reference: the same object for the same channel of one message. */
-function fromReference(reference: Reference, met: Map<string, Channel>): Channel {
-  const { name, connection, encoding } = reference;
+function fromReference(reference: Reference, met: Map<string, Channel>): object {
+  const { name, connection, encoding, direction } = reference;
   const key = `${connection.address} ${encoding} ${name}`;
   let channel = met.get(key);
   if (channel === undefined) {
@@ -626,10 +763,12 @@ function fromReference(reference: Reference, met: Map<string, Channel>): Channel
     const anonymous = isAnonymous(name);
     const lease = anonymous ? defaultLease : undefined;
     const create = !anonymous;
-    channel = adopt(new Handle({ ...reference, stacks: true, lease, create, owned: false }));
+    const about = { name, connection, encoding };
+    channel = adopt(new Handle({ ...about, stacks: true, lease, create, owned: false }));
     met.set(key, channel);
   }
-  return channel;
+  if (direction === undefined) return channel;
+  return direction === "send" ? channel.sender : channel.receiver;
 }
 
 function handleOptions(options: ChannelOptions): HandleOptions {

@@ -72,14 +72,17 @@ export class Handle implements Attached {
   #existed = false;
   #closed: CloseReason | undefined;
   #closing: Promise<void> | undefined;
+  #ending: Promise<unknown> | undefined;
   readonly #gets = new Set<Pending>();
   readonly #puts = new Set<Put>();
   /** What was received here and is not settled. */
   readonly #custody: Custody;
+  /** Called once, when the handle takes no more operations; closing waits for what they return. */
+  readonly onClosed: Set<() => Promise<void> | void> = new Set();
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
   readonly #endings = new Set<Pending>();
-  /** They hear what is broadcast. */
-  readonly #listeners = new Set<Pick<Listener<unknown>, "hear">>();
+  /** They hear what is announced and closes nothing. */
+  readonly listeners: Set<Pick<Listener<unknown>, "hear">> = new Set();
   /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
   #latePut: Promise<void> | undefined;
 
@@ -247,6 +250,38 @@ export class Handle implements Attached {
     return receive.promise;
   }
 
+  /**
+   * An operation that waits for something else than this channel, until the handle is closed.
+   *
+   * @throws what the operation would reject with at once
+   */
+  waiting<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
+    this.#check(action, options);
+    return new Operation<T>(this.#call(action, owner, this.#gets, options), options);
+  }
+
+  /** Whether the channel is attached to now. */
+  get isAttached(): boolean {
+    return this.#attachment !== undefined && !this.closed;
+  }
+
+  /** Attaches, so that the handle hears announcements, and that the channel is closed. */
+  attach(owner: object): Promise<void> {
+    return this.#control("attach", this.#gets, owner, {}, () => Promise.resolve());
+  }
+
+  /** Tells every other handle on this channel of `event`. */
+  announce(owner: object, event: Uint8Array): Promise<void> {
+    return this.#control("announce", this.#gets, owner, {}, (attachment) => {
+      attachment.announced(event, this);
+      return attachment.link.announce(event);
+    });
+  }
+
+  announced(event: Uint8Array): void {
+    for (const listener of [...this.listeners]) listener.hear(event);
+  }
+
   #newClaimant<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
     return new Operation<T>(
       this.#call(action, owner, this.#gets, options),
@@ -308,7 +343,7 @@ export class Handle implements Attached {
       for (const handle of carried) await handle.#makeKnown(control);
       const event = eventOf(message);
       await attachment.link.announce(event);
-      attachment.heard(event); // the link tells others only
+      attachment.announced(event); // the link tells others only
     });
   }
 
@@ -327,12 +362,12 @@ export class Handle implements Attached {
       buffer,
       outside: () => (this.connection as SharedConnection).reach !== "isolate",
       left: () => {
-        this.#listeners.delete(listener);
+        this.listeners.delete(listener);
         life.resolve();
       },
     });
     if (this.#closed !== undefined) life.reject(this.#closedError("broadcasts"));
-    if (!life.settled) this.#listeners.add(listener);
+    if (!life.settled) this.listeners.add(listener);
     const listening = life.settled ? life.promise : this.#attachFor(life).then(() => {});
     listening.catch((error) => life.reject(errorAnew(error)));
     const ready = Promise.race([life.promise, listening]);
@@ -342,10 +377,6 @@ export class Handle implements Attached {
       else listener.fail(error);
     });
     return { listener, ready };
-  }
-
-  heard(event: Uint8Array): void {
-    for (const listener of [...this.#listeners]) listener.hear(event);
   }
 
   async closeAll(owner: object, options: OperationOptions): Promise<void> {
@@ -394,8 +425,12 @@ export class Handle implements Attached {
     this.#giveUp(this.#gets);
     this.#giveUp(this.#endings);
     this.#custody.end();
-    await within(closeTimeout, this.#detach());
+    await within(closeTimeout, Promise.all([this.#end(), this.#detach()]));
     await this.#custody.close();
+  }
+
+  #end(): Promise<unknown> {
+    return this.#ending ??= Promise.all([...this.onClosed].map((listener) => listener()));
   }
 
   async #detach(): Promise<void> {
@@ -423,6 +458,7 @@ export class Handle implements Attached {
     this.#giveUp(this.#gets);
     this.#giveUp([...this.#puts].filter((put) => put.recall()));
     this.#custody.end();
+    this.#end();
     await Promise.all([this.#settle(), within(closeTimeout, this.#custody.settled())]);
   }
 
@@ -536,9 +572,7 @@ export class Handle implements Attached {
         { address, cause: broker?.trouble },
       );
     }
-    const outcome = action === "get" || action === "receive"
-      ? "nothing arrived"
-      : "no confirmation came";
+    const outcome = outcomesOfWaiting[action] ?? "no confirmation came";
     return new ChannelTimeoutError(
       `${action}: channel ${this.title}: ${outcome} within ${timeout} ms${sent}`,
     );
@@ -550,6 +584,12 @@ const defaultRetryTimeout = 10_000;
 
 /** Milliseconds that a get which does not wait for a value waits for its broker. */
 const reachTimeout = 1000;
+
+const outcomesOfWaiting: Readonly<Record<string, string>> = {
+  get: "nothing arrived",
+  receive: "nothing arrived",
+  request: "no reply came",
+};
 
 const outcomes: Readonly<Record<CloseReason, string>> = {
   close: "is closed in this process",

@@ -14,7 +14,7 @@ import {
   writeJsonReference,
   writeReference,
 } from "./reference.ts";
-import { handleOf } from "./registry.ts";
+import { directionOf, handleOf } from "./registry.ts";
 import type { Message } from "./transport.ts";
 
 /** A value ready for its way, and the handles of the channels inside it. */
@@ -106,7 +106,8 @@ function packNow(value: unknown, carrier: Handle): Parcel {
     if (handle === undefined) return undefined;
     carried.push(handle);
     const { name, encoding } = handle;
-    return format.write({ name, connection: configured(handle), encoding }, via);
+    const direction = directionOf(object);
+    return format.write({ name, connection: configured(handle), encoding, direction }, via);
   }, carrier.options);
   return { message: { body, contentType: format.contentType, id: nextMessageId() }, carried };
 }

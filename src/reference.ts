@@ -3,6 +3,7 @@ import { defaultEncoding, type Encoding, isEncoding } from "./encoding.ts";
 import { ChannelReferenceError } from "./errors.ts";
 import type { Members } from "./json/mod.ts";
 import { checkName } from "./names.ts";
+import type { Direction } from "./registry.ts";
 import type { Reach } from "./transport.ts";
 
 /**
@@ -15,6 +16,8 @@ export interface Reference {
   readonly connection: SharedConnection;
   /** What is written into the channel, so that its readers can read it. */
   readonly encoding: Encoding;
+  /** The one way that it allows; absent: both. */
+  readonly direction?: Direction | undefined;
 }
 
 /** The type of a reference on the wire, as the first item of a CBOR generic object (tag 27). */
@@ -22,22 +25,29 @@ export const referenceType = "Channel";
 
 /** How `target` is written into a CBOR value that `carrier` carries: the items after the type. */
 export function writeReference(target: Reference, carrier: SharedConnection): readonly unknown[] {
-  const { name, connection, encoding } = target;
+  const { name, connection, encoding, direction } = target;
   const address = isSameBroker(connection, carrier) ? undefined : connection.address;
   checkSent(target, carrier);
+  if (direction !== undefined) return [name, address, encoding, direction];
   if (encoding !== defaultEncoding) return [name, address, encoding];
   return address === undefined ? [name] : [name, address];
 }
 
 /** What a reference that `carrier` brought means here. The message is untrusted: it adds no connection. */
 export function readReference(args: readonly unknown[], carrier: SharedConnection): Reference {
-  const [name, address, encoding = defaultEncoding] = args;
-  if (args.length > 3 || !isEncoding(encoding)) {
+  const [name, address, encoding = defaultEncoding, direction] = args;
+  if (args.length > 4 || !isEncoding(encoding)) {
     throw new ChannelReferenceError("a channel reference has surplus items");
   }
+  if (args.length === 4 && direction !== "send" && direction !== "receive") {
+    throw new ChannelReferenceError(
+      'a channel reference has a direction other than "send", "receive"',
+    );
+  }
   checkReceivedName(name);
+  const about = { name, encoding, direction: direction as Direction | undefined };
   if (address === undefined || address === carrier.address) {
-    return { name, connection: carrier, encoding };
+    return { ...about, connection: carrier };
   }
   const connection = typeof address === "string"
     ? connectionTo((one) => one === address)
@@ -48,7 +58,7 @@ export function readReference(args: readonly unknown[], carrier: SharedConnectio
         `${JSON.stringify(address)?.slice(0, 200)}; make a channel on it first to allow it`,
     );
   }
-  const reference: Reference = { name, connection, encoding };
+  const reference: Reference = { ...about, connection };
   checkReceived(reference, carrier);
   return reference;
 }
@@ -65,6 +75,12 @@ const rabbitConnection = "RabbitConnection";
  */
 export function writeJsonReference(target: Reference, carrier: SharedConnection): Members {
   checkSent(target, carrier);
+  if (target.direction !== undefined) {
+    throw new ChannelReferenceError(
+      `channel ${target.name} cannot travel in JSON as one to ${target.direction} only: ` +
+        `JSON's references have no direction; send the channel itself, or use encoding "cbor"`,
+    );
+  }
   return {
     name: target.name,
     connection_type: rabbitConnection,

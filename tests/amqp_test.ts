@@ -56,9 +56,11 @@ const setup: Setup = {
   features: { shared: true, terms: ["expires"] },
   connection: (n) => uri((url) => url.searchParams.set("name", `conformance ${n}`)),
   async raw(name) {
-    await client(async (raw) => {
-      await (await raw.channel()).queueDeclare(name, { durable: true });
-    });
+    if (!await setup.exists(name)) {
+      await client(async (raw) => {
+        await (await raw.channel()).queueDeclare(name, { durable: true });
+      });
+    }
     return {
       put: ({ body, contentType }) =>
         client(async (raw) => {

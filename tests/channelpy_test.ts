@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { inspect } from "node:util";
-import { Channel, ChannelClosedError, ChannelTimeoutError } from "../mod.ts";
+import { Channel, ChannelClosedError, ChannelTimeoutError, serve } from "../mod.ts";
 import { parseAmqpUri } from "../src/transports/amqp/uri.ts";
 import { connectionsRest, pause, rejection, soon } from "./conformance/scene.ts";
 
@@ -184,6 +184,53 @@ for (const [title, address] of addresses) {
     await peer.declare(reply);
   });
 }
+
+test("serve answers put_sync with the plain value, and an error as one", async (peer) => {
+  const name = await peer.declare(jobs());
+  await using ch = new Channel<number>({ name, connection: uri, encoding: "json" });
+  const stop = new AbortController();
+  const serving = serve(ch, (n) => {
+    if (n < 0) throw new RangeError("negative");
+    return n > 100 ? undefined : { root: Math.sqrt(n) };
+  }, { signal: stop.signal });
+  for (
+    const [value, answer] of [
+      [16, '{"root":4}'],
+      [400, "null"],
+      [-1, '{"__error__":{"name":"RangeError","message":"negative"}}'],
+    ]
+  ) {
+    const reply = await peer.declare();
+    await peer.put(name, `{"value": ${value}, "reply_to": ${reference(reply, uri)}}`);
+    assert.equal(await peer.get(reply), answer);
+    await peer.delete(reply);
+  }
+  const late = await peer.declare();
+  await peer.delete(late); // its put_sync has timed out
+  await peer.put(name, `{"value": 4, "reply_to": ${reference(late, uri)}}`);
+  const reply = await peer.declare();
+  await peer.put(name, `{"value": 4, "reply_to": ${reference(reply, uri)}}`);
+  assert.equal(await peer.get(reply), '{"root":2}');
+  stop.abort();
+  await serving;
+  assert.equal(await ch.depth(), 0);
+});
+
+test("request is put_sync, which a Python program answers with a plain value", async (peer) => {
+  const name = await peer.declare(jobs());
+  await using ch = new Channel<number>({ name, connection: uri, encoding: "json" });
+  const request = ch.request<{ root: number }>(16);
+  const text = await peer.get(name);
+  const { value, reply_to } = JSON.parse(text);
+  assert.equal(
+    text,
+    `{"value":16,"reply_to":{"__channel__":true,"name":"${reply_to.name}",` +
+      '"connection_type":"RabbitConnection","retry_timeout":null,' +
+      `"connection_args":{"uri":"${address}"}}}`,
+  );
+  await peer.put(reply_to.name, `{"root": ${Math.sqrt(value)}}`);
+  assert.deepEqual(await request, { root: 4 });
+});
 
 test("a reference to another broker that is configured is a handle there", async (peer) => {
   const name = await peer.declare(jobs());

@@ -7,6 +7,7 @@ import { broadcastsTests } from "./conformance/broadcasts.ts";
 import { closingTests } from "./conformance/closing.ts";
 import { deadLettersTests } from "./conformance/dead_letters.ts";
 import { deletingTests } from "./conformance/deleting.ts";
+import { directionTests } from "./conformance/directions.ts";
 import { encodingTests } from "./conformance/encoding.ts";
 import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
@@ -17,8 +18,10 @@ import { puttingTests } from "./conformance/putting.ts";
 import { racesTests } from "./conformance/races.ts";
 import { receivingTests } from "./conformance/receiving.ts";
 import { referenceTests } from "./conformance/references.ts";
+import { requestTests } from "./conformance/requests.ts";
 import { type Setup, suite } from "./conformance/scene.ts";
 import { selectingTests } from "./conformance/selecting.ts";
+import { streamTests } from "./conformance/streams.ts";
 import { terminationTests } from "./conformance/termination.ts";
 import { unreadableTests } from "./conformance/unreadable.ts";
 import { volumeTests } from "./conformance/volume.ts";
@@ -42,6 +45,9 @@ export function testTransport(label: string, setup: Setup): void {
       deletingTests,
       lifetimeTests,
       referenceTests,
+      directionTests,
+      requestTests,
+      streamTests,
       encodingTests,
       unreadableTests,
       volumeTests,

@@ -1,0 +1,213 @@
+import type { Broadcasts, BroadcastsOptions } from "./broadcasts.ts";
+import type { ReceiveCase, SendCase } from "./cases.ts";
+import type { Channel, TryGetResult } from "./channel.ts";
+import type { Delivery } from "./delivery.ts";
+import type { Handle } from "./handle.ts";
+import type { OperationOptions } from "./operation.ts";
+import type { PutOptions } from "./put_options.ts";
+import type { ReadableOptions, WritableOptions } from "./streams.ts";
+import { brand, directionOf, handleOf, setHandle } from "./registry.ts";
+
+/**
+ * A channel that values are only put into, from {@linkcode Channel.sender}: what Go writes `chan<- T`. It has
+ * its channel's handle, so that closing either closes both. Inside a value it travels like a channel,
+ * and arrives as a SendChannel; through a channel with `encoding: "json"` it does not travel.
+ *
+ * @typeParam T what the channel carries
+ *
+ * @example
+ * ```ts
+ * import { Channel, type SendChannel } from "@channelts/channel";
+ * import { equal } from "node:assert/strict";
+ *
+ * await using jobs = new Channel<{ n: number; replyTo: SendChannel<number> }>();
+ * await using reply = new Channel<number>();
+ * await jobs.put({ n: 6, replyTo: reply.sender });
+ *
+ * const { n, replyTo } = await jobs.get(); // whoever has it can answer, and nothing else
+ * await replyTo.put(n * 7);
+ * equal(await reply.get(), 42);
+ * ```
+ */
+export class SendChannel<T = unknown> implements AsyncDisposable {
+  /** Held, because the handle of a channel that is collected is closed. */
+  readonly #channel: Channel<T>;
+
+  static {
+    Object.defineProperty(this.prototype, brand, { value: true });
+  }
+
+  /** Directs a channel; the same as its `sender`. */
+  constructor(channel: Channel<T>) {
+    setHandle(this, handleOfBoth(channel), "send");
+    this.#channel = channel;
+  }
+
+  /** The channel's name. */
+  get name(): string {
+    return this.#channel.name;
+  }
+
+  /** Whether the handle takes no more operations, for whatever reason. */
+  get closed(): boolean {
+    return this.#channel.closed;
+  }
+
+  /** Puts a value into the channel, as {@linkcode Channel.put}. */
+  put(value: T, options: PutOptions = {}): Promise<void> {
+    return this.#channel.put(value, options);
+  }
+
+  /** Puts a value if the channel takes it now, as {@linkcode Channel.tryPut}. */
+  tryPut(value: T, options: OperationOptions = {}): Promise<"ok" | "full" | "closed"> {
+    return this.#channel.tryPut(value, options);
+  }
+
+  /** A case that sends, as {@linkcode Channel.send}. */
+  send(value: T): SendCase {
+    return this.#channel.send(value);
+  }
+
+  /** Tells a value to everyone who listens, as {@linkcode Channel.broadcast}. */
+  broadcast(value: T, options: OperationOptions = {}): Promise<void> {
+    return this.#channel.broadcast(value, options);
+  }
+
+  /** Puts a request and resolves with its reply, as {@linkcode Channel.request}. */
+  request<R = unknown>(value: T, options: OperationOptions = {}): Promise<R> {
+    return this.#channel.request<R>(value, options);
+  }
+
+  /** A Web Stream to write to, as {@linkcode Channel.writable}. */
+  writable(options: WritableOptions = {}): WritableStream<T> {
+    return this.#channel.writable(options);
+  }
+
+  /** Closes the channel for everyone, as {@linkcode Channel.closeAll}: in Go, that is the sender's to do. */
+  closeAll(options: OperationOptions = {}): Promise<void> {
+    return this.#channel.closeAll(options);
+  }
+
+  /** How many values wait in the channel, as {@linkcode Channel.depth}. */
+  depth(options: OperationOptions = {}): Promise<number> {
+    return this.#channel.depth(options);
+  }
+
+  /** Closes the handle, as {@linkcode Channel.close}. */
+  close(): Promise<void> {
+    return this.#channel.close();
+  }
+
+  /** Closes the handle, and deletes a channel that was made without a name. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#channel[Symbol.asyncDispose]();
+  }
+}
+
+/**
+ * A channel that values are only received from, from {@linkcode Channel.receiver}: what Go writes `<-chan T`. It
+ * has its channel's handle, so that closing either closes both. Inside a value it travels like a
+ * channel, and arrives as a ReceiveChannel; through a channel with `encoding: "json"` it does not travel.
+ *
+ * @typeParam T what the channel carries
+ *
+ * @example
+ * ```ts
+ * import { Channel, type ReceiveChannel } from "@channelts/channel";
+ *
+ * async function sum(numbers: ReceiveChannel<number>) {
+ *   let sum = 0;
+ *   for await (const n of numbers) sum += n; // and nothing here can put or end what it reads
+ *   return sum;
+ * }
+ *
+ * await using ch = new Channel<number>();
+ * const summing = sum(ch.receiver);
+ * for (const n of [1, 2, 3]) await ch.put(n);
+ * setTimeout(() => ch.closeAll(), 10);
+ * await summing; // 6
+ * ```
+ */
+export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
+  /** Held, because the handle of a channel that is collected is closed. */
+  readonly #channel: Channel<T>;
+
+  static {
+    Object.defineProperty(this.prototype, brand, { value: true });
+  }
+
+  /** Directs a channel; the same as its `receiver`. */
+  constructor(channel: Channel<T>) {
+    setHandle(this, handleOfBoth(channel), "receive");
+    this.#channel = channel;
+  }
+
+  /** The channel's name. */
+  get name(): string {
+    return this.#channel.name;
+  }
+
+  /** Whether the handle takes no more operations, for whatever reason. */
+  get closed(): boolean {
+    return this.#channel.closed;
+  }
+
+  /** Takes the next value, as {@linkcode Channel.get}. */
+  get(options: OperationOptions = {}): Promise<T> {
+    return this.#channel.get(options);
+  }
+
+  /** Takes a value if one is there, as {@linkcode Channel.tryGet}. */
+  tryGet(options: { readonly signal?: AbortSignal } = {}): Promise<TryGetResult<T>> {
+    return this.#channel.tryGet(options);
+  }
+
+  /** A case that receives, as {@linkcode Channel.recv}. */
+  recv(): ReceiveCase<T> {
+    return this.#channel.recv();
+  }
+
+  /** Listens to what is broadcast on the channel, as {@linkcode Channel.broadcasts}. */
+  broadcasts(options: BroadcastsOptions = {}): Broadcasts<T> {
+    return this.#channel.broadcasts(options);
+  }
+
+  /** Takes the next value on loan, as {@linkcode Channel.receive}. */
+  receive(options: OperationOptions = {}): Promise<Delivery<T>> {
+    return this.#channel.receive(options);
+  }
+
+  /** A Web Stream of the values, as {@linkcode Channel.readable}. */
+  readable(options: ReadableOptions = {}): ReadableStream<T> {
+    return this.#channel.readable(options);
+  }
+
+  /** Gets value after value, until the channel is closed or deleted by anyone. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<T> {
+    return this.#channel[Symbol.asyncIterator]();
+  }
+
+  /** How many values wait in the channel, as {@linkcode Channel.depth}. */
+  depth(options: OperationOptions = {}): Promise<number> {
+    return this.#channel.depth(options);
+  }
+
+  /** Closes the handle, as {@linkcode Channel.close}. */
+  close(): Promise<void> {
+    return this.#channel.close();
+  }
+
+  /** Closes the handle, and deletes a channel that was made without a name. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#channel[Symbol.asyncDispose]();
+  }
+}
+
+/** A directed channel is no way to one of the other direction. */
+function handleOfBoth(channel: object): Handle {
+  const handle = handleOf(channel);
+  if (handle === undefined || directionOf(channel) !== undefined) {
+    throw new TypeError("a directed channel is made of a channel that allows both directions");
+  }
+  return handle;
+}

@@ -1,0 +1,394 @@
+import assert from "node:assert/strict";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelError,
+  ChannelReferenceError,
+  ChannelTimeoutError,
+  serve,
+} from "../../mod.ts";
+import { numbers, pause, rejection, type Scene, soon, type Suite, until } from "./scene.ts";
+
+type Handler<T, R> = Parameters<typeof serve<T, R>>[1];
+
+/** Serves until the end of a block. */
+function served<T, R>(
+  channel: Channel<T>,
+  handler: Handler<T, R>,
+  concurrency = 1,
+): AsyncDisposable & { done: Promise<void> } {
+  const stop = new AbortController();
+  const done = serve(channel, handler, { concurrency, signal: stop.signal });
+  return {
+    done,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await soon(done);
+    },
+  };
+}
+
+/** Two handles on one channel, far apart where the transport can. */
+function pair<T>(scene: Scene, options: ConstructorParameters<typeof Channel>[0] = {}) {
+  const there = scene.setup.features.shared ? 1 : 0;
+  const ch = scene.channel<T>(undefined, 0, options as object);
+  return [ch, scene.channel<T>(ch.name, there, options as object)] as const;
+}
+
+/** A handler that waits for its signal. */
+function patient(): {
+  began: Promise<void>;
+  ended: Promise<unknown>;
+  handler: Handler<unknown, string>;
+} {
+  const began = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<unknown>();
+  return {
+    began: began.promise,
+    ended: ended.promise,
+    handler: async (_, { signal }) => {
+      began.resolve();
+      await new Promise<void>((resolve) => {
+        if (signal.aborted) resolve();
+        else signal.addEventListener("abort", () => resolve());
+      });
+      ended.resolve(signal.reason);
+      return "late";
+    },
+  };
+}
+
+/** Requests and replies. */
+export function requestTests({ test }: Suite): void {
+  for (const encoding of ["cbor", "json"] as const) {
+    const title = (text: string) => `${text} (${encoding})`;
+
+    test(title("requests are answered, each with its own reply"), async (scene) => {
+      const [ch, far] = pair<number>(scene, { encoding });
+      await using _server = served(far, async (n) => {
+        await pause(Math.random() * 5);
+        return { square: n * n };
+      }, 5);
+      assert.deepEqual(await soon(ch.request(3)), { square: 9 });
+      const answers = await soon(Promise.all(numbers(30).map((n) => ch.request(n))));
+      assert.deepEqual(answers, numbers(30).map((n) => ({ square: n * n })));
+      assert.equal(await ch.depth(), 0);
+    });
+
+    test(title("what a handler throws is the requester's error"), async (scene) => {
+      const [ch, far] = pair<string>(scene, { encoding });
+      class OutOfPaper extends Error {
+        override readonly name = "OutOfPaper";
+        tray = 2;
+      }
+      await using _server = served(far, (kind): never => {
+        if (kind === "own") throw new OutOfPaper("no more A4");
+        if (kind === "cause") throw new RangeError("too far", { cause: new TypeError("why") });
+        if (kind === "ours") throw new ChannelTimeoutError("of another channel");
+        if (kind === "text") throw "only text";
+        if (kind === "function") throw Object.assign(new Error("odd"), { cause: () => {} });
+        throw { toString: () => assert.fail("asked for its text") };
+      });
+      const own = await rejectionOf(ch.request("own", { timeout: 5000 }));
+      assert.equal(own.name, "OutOfPaper");
+      assert.equal(own.message, "no more A4");
+      const cause = await rejectionOf(ch.request("cause", { timeout: 5000 }));
+      assert.equal(cause.name, "RangeError");
+      const original = cause.cause as Error;
+      assert.equal(original.message, "too far");
+      if (encoding === "cbor") {
+        assert.ok(original instanceof RangeError && original.cause instanceof TypeError);
+      }
+      const ours = await rejectionOf(ch.request("ours", { timeout: 5000 }));
+      assert.equal(ours.name, "Error");
+      assert.equal(ours.message, "of another channel");
+      const text = await rejectionOf(ch.request("text", { timeout: 5000 }));
+      assert.equal(text.message, "only text");
+      if (encoding === "cbor") assert.equal(text.cause, "only text");
+      const odd = await rejectionOf(ch.request("function", { timeout: 5000 }));
+      assert.equal(odd.message, "odd");
+      const object = await rejectionOf(ch.request("object", { timeout: 5000 }));
+      assert.ok(!(object instanceof assert.AssertionError), object.message);
+    });
+
+    test(title("a reply that cannot travel is the requester's error"), async (scene) => {
+      const [ch, far] = pair<string>(scene, { encoding });
+      await using _server = served(far, () => () => {});
+      const error = await rejectionOf(ch.request("function", { timeout: 5000 }));
+      assert.equal(error.name, "TypeError");
+    });
+
+    for (const how of ["timeout", "signal", "close", "dispose"] as const) {
+      test(title(`a request that is given up tells its handler: ${how}`), async (scene) => {
+        const [ch, far] = pair<string>(scene, { encoding });
+        const { began, ended, handler } = patient();
+        await using _server = served(far, handler);
+        const stop = new AbortController();
+        const request = ch.request("work", {
+          signal: stop.signal,
+          ...how === "timeout" ? { timeout: 300 } : {},
+        });
+        const outcome = rejectionOf(request, true);
+        await soon(began);
+        if (how === "signal") stop.abort(new Error("changed my mind"));
+        if (how === "close") await ch.close();
+        if (how === "dispose") await ch[Symbol.asyncDispose]();
+        const error = await outcome;
+        if (how === "signal") assert.equal(error.message, "changed my mind");
+        else {assert.ok(
+            error instanceof (how === "timeout" ? ChannelTimeoutError : ChannelClosedError),
+          );}
+        assert.equal((await soon(ended) as Error).name, "AbortError");
+      });
+    }
+
+    test(
+      title("the handler of a request that was given up in the queue is told"),
+      async (scene) => {
+        const [ch, far] = pair<string>(scene, { encoding });
+        await rejection(ch.request("work", { timeout: 100 }), ChannelTimeoutError);
+        const { ended, handler } = patient();
+        await using _server = served(far, handler);
+        assert.equal((await soon(ended) as Error).name, "AbortError");
+      },
+    );
+
+    test(title("a late reply harms nobody, and is not there for the next"), async (scene) => {
+      const [ch, far] = pair<number>(scene, { encoding });
+      await using _server = served(far, async (n) => {
+        if (n === 1) await pause(200);
+        return n;
+      }, 2);
+      await rejection(ch.request(1, { timeout: 100 }), ChannelTimeoutError);
+      assert.equal(await soon(ch.request(2)), 2);
+      await pause(200);
+      assert.equal(await soon(ch.request(3)), 3);
+      assert.equal(await ch.depth(), 0);
+    });
+
+    test(
+      title("a request is given to another server when one goes in mid-request"),
+      async (scene) => {
+        const [ch, far] = pair<string>(scene, { encoding });
+        const dying = scene.channel<string>(ch.name, 0, { encoding });
+        const { began, handler } = patient();
+        const stop = new AbortController();
+        const ending = serve(dying, handler, { signal: stop.signal });
+        const request = ch.request("work");
+        await soon(began);
+        await dying.close(); // which gives back what it has received
+        await using _server = served(far, (what) => `${what} done`);
+        assert.equal(await soon(request), "work done");
+        // The first handler is not told, for its reply was waited for to the end; its end is the requester's.
+        await ch[Symbol.asyncDispose]();
+        await soon(ending);
+      },
+    );
+
+    test(title("serve ends when the channel is closed for everyone"), async (scene) => {
+      const [ch, far] = pair<number>(scene, { encoding });
+      const server = served(far, (n) => n);
+      assert.equal(await soon(ch.request(1)), 1);
+      await ch.closeAll();
+      await soon(server.done);
+      await rejection(ch.request(2), ChannelClosedError);
+    });
+  }
+
+  test("undefined, channels and whatever travels is asked and answered", async (scene) => {
+    const [ch, far] = pair<unknown>(scene);
+    await using _server = served(far, (value) => value);
+    assert.equal(await soon(ch.request(undefined)), undefined);
+    assert.deepEqual(
+      await soon(ch.request(new Map([[1n, new Date(5)]]))),
+      new Map([[1n, new Date(5)]]),
+    );
+    const inner = scene.anonymous<string>();
+    const back = scene.own(await soon(ch.request<Channel<string>>(inner)));
+    await back.put("found");
+    assert.equal(await soon(inner.get()), "found");
+  });
+
+  test("no more than so many are handled at a time, and none is read ahead", async (scene) => {
+    const [ch, far] = pair<number>(scene);
+    let [now, most] = [0, 0];
+    const gate = Promise.withResolvers<void>();
+    const server = served(far, async (n) => {
+      most = Math.max(most, ++now);
+      await gate.promise;
+      now--;
+      return n;
+    }, 3);
+    const requests = numbers(8).map((n) => ch.request(n));
+    await until(() => now === 3);
+    await until(async () => await ch.depth() === 5);
+    gate.resolve();
+    assert.deepEqual(await soon(Promise.all(requests)), numbers(8));
+    assert.equal(most, 3);
+    await server[Symbol.asyncDispose]();
+  });
+
+  test("a signal ends serve after what has begun", async (scene) => {
+    const [ch, far] = pair<string>(scene);
+    const stop = new AbortController();
+    const began = Promise.withResolvers<void>();
+    const serving = serve(far, async (what) => {
+      began.resolve();
+      await pause(50);
+      return what;
+    }, { signal: stop.signal });
+    const first = ch.request("first");
+    await soon(began.promise);
+    const second = ch.request("second");
+    stop.abort();
+    assert.equal(await soon(first), "first");
+    await soon(serving);
+    await until(async () => await ch.depth() === 1);
+    await using _server = served(far, (what) => `${what} later`);
+    assert.equal(await soon(second), "second later");
+    await soon(serve(far, () => {}, { signal: AbortSignal.abort() }));
+  });
+
+  test("waiting requests reject when the channel is closed or deleted", async (scene) => {
+    for (const how of ["close", "closeAll", "delete"] as const) {
+      const ch = scene.channel<string>();
+      const requests = numbers(3).map((n) => rejection(ch.request(String(n)), ChannelClosedError));
+      await ch.depth();
+      await ch[how]();
+      await Promise.all(requests);
+    }
+  });
+
+  test("a request that cannot be put rejects with the value, and waits for nothing", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const value = { f: () => {} };
+    const error = await rejection(ch.request(value), DOMException);
+    assert.equal((error as { value?: unknown }).value, value);
+    await rejection(ch.request(1, { signal: AbortSignal.abort(new RangeError("no")) }), RangeError);
+    assert.equal(await ch.depth(), 0);
+  });
+
+  test("hostile replies are dropped and harm nothing", async (scene) => {
+    const [ch, far] = pair<string>(scene);
+    const request = ch.request("help", { timeout: 5000 });
+    const { id, reply_to } = await soon(far.get()) as unknown as { id: number; reply_to: Channel };
+    scene.own(reply_to);
+    const hostile = [
+      undefined,
+      null,
+      "text",
+      { id: id + 1, value: "of another" },
+      { id: String(id), value: "text for a number" },
+      { id },
+      { id, error: "text" },
+      { id, error: { name: 1, message: {} } },
+      { id: NaN, value: 1 },
+      [id, "value"],
+      new Map<string, unknown>([["id", id], ["value", 1]]),
+      new Proxy({}, {}),
+      ch,
+    ];
+    for (const message of hostile) await reply_to.put(message);
+    await using raw = await scene.setup.raw(reply_to.name);
+    await raw.put({ body: new Uint8Array([0xff, 0xff]), contentType: "application/cbor" });
+    await raw.put({ body: new Uint8Array([1]), contentType: "text/plain" });
+    await reply_to.put({ id, value: "the reply" });
+    await reply_to.put({ id, value: "the same again" });
+    assert.equal(await soon(request), "the reply");
+  });
+
+  test("what is no request is dropped, and the next is served", async (scene) => {
+    const [ch, far] = pair<unknown>(scene);
+    await using _server = served(far, (value) => value);
+    const receiver = scene.anonymous().receiver;
+    const hostile = [
+      undefined,
+      7,
+      { value: 1 },
+      { value: 1, reply_to: "text" },
+      { value: 1, reply_to: {} },
+      { value: 1, reply_to: receiver },
+      { id: "x", value: 1, reply_to: ch },
+      { id: {}, value: 1, reply_to: ch },
+      { reply_to: ch },
+      { id: 1, value: 1, reply_to: ch }, // whose reply is no request
+    ];
+    for (const message of hostile) await ch.put(message);
+    await using raw = await scene.setup.raw(ch.name);
+    await raw.put({ body: new Uint8Array([0xff, 0xff]), contentType: "application/cbor" });
+    assert.equal(await soon(ch.request("served")), "served");
+    assert.equal(await ch.depth(), 0);
+  });
+
+  test("what is no request is a dead letter, where there are such", async (scene) => {
+    const [ch, far] = pair<unknown>(scene, { maxAttempts: 2 });
+    const dead = scene.channel<unknown>(`${ch.name}.dead-letters`);
+    await using _server = served(far, (value) => value);
+    await ch.put("no request");
+    assert.equal(await soon(ch.request("served")), "served");
+    assert.equal(await soon(dead.get()), "no request");
+    await dead.delete();
+  });
+
+  test("a request is tried as often as the channel says, and then a dead letter", async (scene) => {
+    const [ch] = pair<string>(scene, { maxAttempts: 2 });
+    const dead = scene.channel<{ value: string }>(`${ch.name}.dead-letters`);
+    const request = rejectionOf(ch.request("fatal"), true);
+    for (const _ of [1, 2]) {
+      const server = scene.channel<string>(ch.name, 0, { maxAttempts: 2 });
+      const { began, handler } = patient();
+      const serving = serve(server, handler);
+      await soon(began);
+      await server.close();
+      void serving;
+    }
+    await using _server = served(scene.channel<string>(ch.name, 0, { maxAttempts: 2 }), (v) => v);
+    assert.equal((await soon(dead.get())).value, "fatal");
+    await ch.close();
+    assert.ok(await request instanceof ChannelClosedError);
+    await dead.delete();
+  });
+
+  test("the replies' channel is made once, and goes with the handle", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const far = scene.channel<unknown>(ch.name);
+    const names = new Set<string>();
+    const requests = numbers(3).map((n) => rejection(ch.request(n), ChannelClosedError));
+    for (const _ of numbers(3)) {
+      const { reply_to } = await soon(far.get()) as { reply_to: Channel };
+      names.add(reply_to.name);
+    }
+    const [name] = [...names];
+    assert.equal(names.size, 1);
+    assert.ok(await scene.setup.exists(name!));
+    await ch.close();
+    await Promise.all(requests);
+    await until(async () => !await scene.setup.exists(name!));
+  });
+
+  test("options that are none are refused", async (scene) => {
+    const ch = scene.channel<number>();
+    for (const concurrency of [0, -1, 1.5, NaN, "2" as unknown as number]) {
+      await assert.rejects(serve(ch, () => {}, { concurrency }), { name: "ChannelConfigError" });
+    }
+    await assert.rejects(ch.request(1, { timeout: -1 }), { name: "ChannelConfigError" });
+  });
+
+  test("a channel that reaches less far cannot be asked through one that reaches further", async (scene) => {
+    if (!scene.setup.features.shared) return;
+    const [ch, far] = pair<unknown>(scene);
+    const here = scene.own(new Channel({ connection: "memory:" }));
+    await rejection(ch.request(here), ChannelReferenceError);
+    await using _server = served(far, () => here);
+    const error = await rejectionOf(ch.request("a channel", { timeout: 5000 }));
+    assert.equal(error.name, "TypeError");
+  });
+}
+
+/** @param mayBeOurs whether it may be this library's */
+async function rejectionOf(promise: Promise<unknown>, mayBeOurs = false): Promise<Error> {
+  const error = await soon(promise.then(() => assert.fail("it resolved"), (error) => error));
+  assert.ok(error instanceof Error);
+  assert.ok(mayBeOurs || !(error instanceof ChannelError), `${error}`);
+  return error;
+}

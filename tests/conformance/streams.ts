@@ -1,0 +1,233 @@
+import assert from "node:assert/strict";
+import { Channel, ChannelClosedError } from "../../mod.ts";
+import { getAll, numbers, pause, rejection, soon, type Suite, until } from "./scene.ts";
+
+/** Channels as Web Streams. */
+export function streamTests({ test }: Suite): void {
+  test("a readable reads nothing before it is pulled, and one value for each read", async (scene) => {
+    const ch = scene.channel<number>();
+    for (const n of numbers(3)) await ch.put(n);
+    const reader = ch.readable().getReader();
+    await pause(50);
+    assert.equal(await ch.depth(), 3);
+    assert.deepEqual(await soon(reader.read()), { value: 0, done: false });
+    await until(async () => await ch.depth() === 2);
+    await reader.cancel();
+    assert.deepEqual(await getAll(ch, 2), [1, 2]);
+  });
+
+  test("cancelling a readable leaves nothing behind, also while it waits", async (scene) => {
+    const ch = scene.channel<number>();
+    const reader = ch.readable().getReader();
+    const read = reader.read();
+    await pause(50);
+    await reader.cancel();
+    assert.deepEqual(await soon(read), { value: undefined, done: true });
+    await ch.put(1);
+    assert.equal(await soon(ch.get()), 1);
+    for await (const n of iterate(ch)) {
+      assert.equal(n, 2);
+      break;
+    }
+    assert.equal(await soon(ch.get()), 3);
+    assert.equal(ch.closed, false);
+  });
+
+  async function* iterate(ch: Channel<number>) {
+    await ch.put(2);
+    await ch.put(3);
+    const reader = ch.readable().getReader();
+    try {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        yield value;
+      }
+    } finally {
+      await reader.cancel();
+    }
+  }
+
+  test("what arrives after its reader has left waits for the next, or goes back", async (scene) => {
+    const ch = scene.channel<number>();
+    const stream = ch.readable();
+    const first = stream.getReader();
+    const read = first.read().catch(() => "released");
+    await pause(20);
+    first.releaseLock();
+    assert.equal(await soon(read), "released");
+    await ch.put(1);
+    await pause(100);
+    const second = stream.getReader();
+    assert.equal((await soon(second.read())).value, 1);
+    const third = second.read().catch(() => "released");
+    await pause(20);
+    second.releaseLock();
+    await third;
+    await ch.put(2);
+    await pause(100);
+    await stream.cancel();
+    assert.equal(await soon(ch.get()), 2);
+  });
+
+  test("closeAll ends a readable normally, and a signal with its reason", async (scene) => {
+    const ch = scene.channel<number>();
+    const stop = new AbortController();
+    const aborted = ch.readable({ signal: stop.signal }).getReader();
+    const read = rejection(aborted.read(), RangeError);
+    stop.abort(new RangeError("enough"));
+    await read;
+    const reader = ch.readable().getReader();
+    await ch.put(1);
+    assert.equal((await soon(reader.read())).value, 1);
+    const last = reader.read();
+    await pause(20);
+    await ch.closeAll();
+    assert.deepEqual(await soon(last), { value: undefined, done: true });
+  });
+
+  test("a write resolves when its put does, and closing closes the stream alone", async (scene) => {
+    const ch = scene.channel<number>();
+    const writer = ch.writable().getWriter();
+    await soon(writer.write(1));
+    assert.equal(await ch.depth(), 1);
+    void writer.write(2);
+    void writer.write(3);
+    await soon(writer.close());
+    assert.equal(await ch.depth(), 3);
+    assert.equal(ch.closed, false);
+    assert.deepEqual(await getAll(ch, 3), [1, 2, 3]);
+  });
+
+  test("a writable has so many puts on their way, in order, and then has its writer wait", async (scene) => {
+    const ch = scene.channel<number>();
+    const gates: (() => void)[] = [];
+    const put = ch.put.bind(ch);
+    ch.put = async (value, options) => {
+      await new Promise<void>((resolve) => gates.push(resolve));
+      await put(value, options);
+    };
+    const writer = ch.writable({ highWaterMark: 3 }).getWriter();
+    const writes = numbers(5).map((n) => writer.write(n));
+    await pause(10);
+    assert.equal(gates.length, 3);
+    assert.ok(writer.desiredSize! <= 0);
+    gates[0]!();
+    await soon(writes[0]!);
+    await until(() => gates.length === 4);
+    for (let i = 1; i < 5; i++) {
+      await until(() => gates.length > i);
+      gates[i]!();
+    }
+    await soon(writer.close());
+    assert.deepEqual(await getAll(ch, 5), numbers(5));
+  });
+
+  test("a put that fails is its write's error, and the stream's", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const writer = ch.writable().getWriter();
+    writer.closed.catch(() => {});
+    await soon(writer.write(1));
+    const failed = writer.write(() => {});
+    await rejection(failed, DOMException);
+    await rejection(writer.write(2), DOMException);
+    const closing = scene.channel<number>();
+    const other = closing.writable().getWriter();
+    other.closed.catch(() => {});
+    await soon(other.write(1));
+    await closing.closeAll();
+    other.write(2).catch(() => {});
+    await rejection(other.close(), ChannelClosedError);
+    assert.throws(() => ch.writable({ highWaterMark: 0 }), { name: "ChannelConfigError" });
+  });
+
+  test("aborting a writable waits for what has begun, and closes the stream alone", async (scene) => {
+    const ch = scene.channel<number>();
+    const writer = ch.writable().getWriter();
+    writer.closed.catch(() => {});
+    const writes = Promise.allSettled(numbers(5).map((n) => writer.write(n)));
+    await soon(writer.abort(new Error("no more")));
+    const depth = await ch.depth();
+    const done = (await soon(writes)).filter(({ status }) => status === "fulfilled").length;
+    assert.ok(done <= depth, `${done} of ${depth}`);
+    assert.equal(ch.closed, false);
+  });
+
+  test("pipeTo between channels moves all, and ends when the source is closed", async (scene) => {
+    for (const memory of [false, true]) {
+      const from = scene.channel<number>();
+      const to = memory
+        ? scene.own(new Channel<number>({ connection: "memory:" }))
+        : scene.channel<number>();
+      const piping = from.readable().pipeTo(to.writable());
+      for (const n of numbers(200)) void from.put(n);
+      assert.deepEqual(await getAll(to, 200), numbers(200));
+      await from.closeAll();
+      await soon(piping);
+      assert.equal(to.closed, false);
+      const back = scene.channel<number>();
+      const into = new AbortController();
+      const other = to.readable().pipeTo(back.writable(), { signal: into.signal });
+      for (const n of numbers(50)) await to.put(n);
+      assert.deepEqual(await getAll(back, 50), numbers(50));
+      into.abort(new RangeError("enough"));
+      await rejection(other, RangeError);
+    }
+  });
+
+  test("a pipe that is aborted in mid-way loses nothing", async (scene) => {
+    for (const _ of numbers(5)) {
+      const [from, to] = [scene.channel<number>(), scene.channel<number>()];
+      await Promise.all(numbers(200).map((n) => from.put(n)));
+      const stop = new AbortController();
+      const piping = from.readable().pipeTo(to.writable(), { signal: stop.signal });
+      const some = await getAll(to, 20);
+      stop.abort(new RangeError("enough"));
+      await rejection(piping, RangeError);
+      const rest = [...await drained(to), ...await drained(from)];
+      assert.deepEqual([...some, ...rest].sort((a, b) => a - b), numbers(200));
+    }
+  });
+
+  test("a pipe whose destination fails gives back what was not taken", async (scene) => {
+    const [from, to] = [scene.channel<unknown>(), scene.channel<unknown>()];
+    const put = to.put.bind(to);
+    to.put = (value, options) =>
+      value === 7 ? Promise.reject(new RangeError("not 7")) : put(value, options);
+    for (const n of numbers(20)) await from.put(n);
+    const source = from.readable();
+    const sink = to.writable({ highWaterMark: 4 });
+    await rejection(source.pipeTo(sink, { preventCancel: true }), RangeError);
+    assert.equal(source.locked || sink.locked, false);
+    const there = await drained(to);
+    const back = await drained(from);
+    assert.ok(back.includes(7));
+    assert.deepEqual([...there, ...back].sort((a, b) => Number(a) - Number(b)), numbers(20));
+    await rejection(from.readable().pipeTo(sink), RangeError);
+  });
+
+  test("a channel is piped through other streams", async (scene) => {
+    const [from, to] = [scene.channel<number>(), scene.channel<number>()];
+    const doubled = new TransformStream<number, number>({
+      transform: (n, controller) => controller.enqueue(n * 2),
+    });
+    const piping = from.readable().pipeThrough(doubled).pipeTo(to.writable());
+    for (const n of numbers(20)) await from.put(n);
+    assert.deepEqual(await getAll(to, 20), numbers(20).map((n) => n * 2));
+    await from.closeAll();
+    await soon(piping);
+  });
+}
+
+/** What is in a channel, once what was read ahead is back. */
+async function drained<T>(channel: Channel<T>): Promise<T[]> {
+  const values: T[] = [];
+  for (;;) {
+    try {
+      values.push(await channel.get({ timeout: 200 }));
+    } catch (error) {
+      if ((error as Error).name === "ChannelTimeoutError") return values;
+      throw error;
+    }
+  }
+}

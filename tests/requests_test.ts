@@ -1,0 +1,117 @@
+// Requests between processes, some of which die.
+import assert from "node:assert/strict";
+import process from "node:process";
+import { Channel } from "../mod.ts";
+import { connectionsRest, numbers, pause, soon } from "./conformance/scene.ts";
+import { type Child, startChild } from "./support/child.ts";
+import { sqliteDirectory } from "./support/sqlite_file.ts";
+
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+
+type Work = { n: number; die?: number[] };
+
+interface Stage {
+  readonly channel: Channel<Work>;
+  server(): Promise<Child>;
+  asker(): Child;
+}
+
+/** Servers on a channel under a new name; all goes in the end. */
+function test(
+  title: string,
+  use: (stage: Stage) => Promise<void>,
+  options: { maxAttempts?: number } = {},
+): void {
+  for (const [label, connection] of [["amqp", broker], ["sqlite", ""]] as const) {
+    Deno.test(`requests between processes: ${title} (${label})`, async () => {
+      const uri = connection || `sqlite:${sqliteDirectory()}/requests.db`;
+      const channel = new Channel<Work>({
+        name: `test ${crypto.randomUUID()}`,
+        connection: uri,
+        ...options,
+      });
+      const children: Child[] = [];
+      const start = (program: string) => {
+        const more = options.maxAttempts === undefined ? [] : [String(options.maxAttempts)];
+        const child = startChild(new URL(`programs/${program}.ts`, import.meta.url), {
+          args: [uri, channel.name, ...more],
+        });
+        children.push(child);
+        return child;
+      };
+      try {
+        await channel.depth();
+        await use({
+          channel,
+          async server() {
+            const child = start("server");
+            assert.equal(await soon(child.next()), "ready");
+            return child;
+          },
+          asker: () => start("asker"),
+        });
+      } finally {
+        for (const child of children) await child[Symbol.asyncDispose]();
+        await channel.close();
+        const ending = new Channel({ name: channel.name, connection: uri });
+        await ending.delete();
+        await connectionsRest();
+        await pause(100); // a file that is not used rests, too
+      }
+    });
+  }
+}
+
+test("servers share them, and one that has nothing to do ends with the channel", async (stage) => {
+  const servers = [await stage.server(), await stage.server()];
+  const answers = await soon(
+    Promise.all(numbers(200).map((n) => stage.channel.request<{ n: number; by: number }>({ n }))),
+  );
+  assert.deepEqual(answers.map(({ n }) => n), numbers(200, 1));
+  assert.equal(new Set(answers.map(({ by }) => by)).size, 2);
+  await stage.channel.closeAll();
+  for (const server of servers) {
+    assert.deepEqual(await soon(server.exited), { code: 0, signal: null }, server.stderr);
+  }
+});
+
+test("one whose server is killed is given to another", async (stage) => {
+  const first = await stage.server();
+  const request = stage.channel.request({ n: 1, die: [] });
+  assert.deepEqual(await soon(first.next()), { began: 1 });
+  const second = await stage.server();
+  process.kill(first.pid, "SIGKILL");
+  assert.deepEqual(await soon(second.next()), { began: 1 });
+  const gaveUp = assert.rejects(request, { name: "ChannelClosedError" });
+  await stage.channel.close();
+  await gaveUp;
+  assert.deepEqual(await soon(second.next()), { aborted: 1 });
+});
+
+test("one that kills its servers is a dead letter, and harms no other", async (stage) => {
+  const dead = stage.channel.deadLetters;
+  const fatal = stage.channel.request({ n: 1, die: [9] }).catch((error) => error);
+  for (const _ of numbers(2)) {
+    const server = await stage.server();
+    assert.deepEqual(await soon(server.next()), { began: 1 });
+    await soon(server.exited);
+  }
+  const last = await stage.server();
+  assert.equal((await soon(stage.channel.request<{ n: number }>({ n: 5 }))).n, 6);
+  const { value } = await soon(dead.get()) as unknown as { value: Work };
+  assert.equal(value.n, 1);
+  await dead.delete();
+  await stage.channel.closeAll();
+  assert.equal((await fatal as Error).name, "ChannelClosedError");
+  await soon(last.exited);
+}, { maxAttempts: 2 });
+
+test("a process that has asked and waits for nothing ends", async (stage) => {
+  const server = await stage.server();
+  const asker = stage.asker();
+  assert.equal((await soon(asker.next()) as Work).n, 2);
+  assert.deepEqual(await soon(asker.exited), { code: 0, signal: null }, asker.stderr);
+  await stage.channel.closeAll();
+  await soon(server.exited);
+});
