@@ -24,6 +24,7 @@ export {
   ChannelTimeoutError,
   type CloseReason,
 } from "./src/errors.ts";
+export type { CloseAllOptions } from "./src/handle.ts";
 export { Connection, type ConnectionOptions, type Logger } from "./src/connection.ts";
 export type { Delivery, ReleaseOptions } from "./src/delivery.ts";
 export type { OperationOptions } from "./src/operation.ts";

@@ -2,7 +2,7 @@ import { connectionFor, type ConnectionOption } from "./connections.ts";
 import type { Delivery } from "./delivery.ts";
 import { checkEncoding, defaultEncoding } from "./encoding.ts";
 import { ChannelClosedError, ChannelConfigError } from "./errors.ts";
-import { Handle, type HandleOptions } from "./handle.ts";
+import { type CloseAllOptions, Handle, type HandleOptions } from "./handle.ts";
 import { unpack } from "./message.ts";
 import { anonymousName, checkName, deadLettersName, isAnonymous } from "./names.ts";
 import { checkMilliseconds, type OperationOptions } from "./operation.ts";
@@ -57,6 +57,14 @@ export interface ChannelOptions {
    * Default: without limit.
    */
   readonly maxAttempts?: number;
+  /**
+   * How many values a channel that is created now holds: while so many wait, or are received and not
+   * settled, a put waits. One that exists stays as it is. Default: any number.
+   *
+   * On RabbitMQ received values do not count (`x-max-length` and `x-overflow: reject-publish`), and `0` is a
+   * ChannelConfigError; elsewhere `0` makes a put wait until someone takes its value.
+   */
+  readonly capacity?: number;
   /**
    * How RabbitMQ keeps a channel that is created now: `"classic"`, the default, on one node;
    * `"quorum"` on the majority of a cluster's nodes, so that it survives the loss of any one of three
@@ -161,6 +169,28 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    */
   put(value: T, options: OperationOptions = {}): Promise<void> {
     return this.#handle.put(this, value, options);
+  }
+
+  /**
+   * Puts a value unless that would wait for room: `"full"` where the channel's `capacity` is reached, and
+   * `"closed"` where handle or channel is closed or deleted.
+   *
+   * @throws whatever else `put` does
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<number>({ capacity: 1 });
+   * equal(await ch.tryPut(1), "ok");
+   * equal(await ch.tryPut(2), "full");
+   * await ch.closeAll({ drain: true });
+   * equal(await ch.tryPut(3), "closed");
+   * ```
+   */
+  tryPut(value: T, options: OperationOptions = {}): Promise<"ok" | "full" | "closed"> {
+    return this.#handle.tryPut(this, value, options);
   }
 
   /**
@@ -367,6 +397,10 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * now, on every host, reject with a ChannelClosedError, and iterations end. Values stay for whoever
    * opens the name anew. A put that was sent before may still resolve: its value is there.
    *
+   * With `drain: true` as Go's `close`: puts are rejected at once, gets go on until all is got that was put
+   * before, and released for good, and only then reject; iterations end. That lasts until the channel is
+   * deleted: who comes later, or after a restart, finds it closed. The errors have the reason `drain`.
+   *
    * @throws {ChannelClosedError} if this handle is closed
    * @throws {ChannelConnectionError} if the broker cannot be reached
    *
@@ -380,8 +414,21 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * await ch.closeAll();
    * await elsewhere;
    * ```
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { deepEqual } from "node:assert/strict";
+   *
+   * await using ch = new Channel<number>();
+   * for (const n of [1, 2, 3]) await ch.put(n);
+   * await ch.closeAll({ drain: true });
+   * const got = [];
+   * for await (const n of ch) got.push(n);
+   * deepEqual(got, [1, 2, 3]);
+   * ```
    */
-  closeAll(options: OperationOptions = {}): Promise<void> {
+  closeAll(options: CloseAllOptions = {}): Promise<void> {
     return this.#handle.closeAll(this, options);
   }
 
@@ -450,7 +497,7 @@ function fromReference(reference: Reference, met: Map<string, Channel>): Channel
 
 function handleOptions(options: ChannelOptions): HandleOptions {
   const { name, connection, encoding = defaultEncoding, stacks, retryTimeout, expires } = options;
-  const { maxAttempts, durability = "classic" } = options;
+  const { maxAttempts, capacity, durability = "classic" } = options;
   if (name !== undefined) checkName(name);
   if (maxAttempts !== undefined) {
     checkMaxAttempts(maxAttempts);
@@ -459,6 +506,7 @@ function handleOptions(options: ChannelOptions): HandleOptions {
   if (durability !== "classic" && durability !== "quorum") {
     throw new ChannelConfigError(`the option durability takes "classic" or "quorum"`);
   }
+  if (capacity !== undefined) checkCapacity(capacity);
   checkEncoding(encoding);
   if (retryTimeout !== undefined) checkMilliseconds("retryTimeout", retryTimeout);
   if (expires !== undefined) checkMilliseconds("expires", expires, 100, 2 ** 31 - 1);
@@ -473,9 +521,17 @@ function handleOptions(options: ChannelOptions): HandleOptions {
       : Math.round(expires),
     quorum: durability === "quorum",
     maxAttempts,
+    capacity,
     create: true,
     owned: name === undefined,
   };
+}
+
+function checkCapacity(value: unknown): void {
+  if (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 31) return;
+  throw new ChannelConfigError(
+    `the option capacity takes an integer from 0 to 2147483647, and got ${String(value)}`,
+  );
 }
 
 function checkMaxAttempts(value: unknown): void {

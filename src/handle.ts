@@ -22,9 +22,15 @@ import {
   type OperationOptions,
   type Pending,
 } from "./operation.ts";
-import { Get, Put, Receive } from "./transfers.ts";
+import { Get, type PendingPut, Put, Receive, TryPut } from "./transfers.ts";
 import type { Claim, Link, Message } from "./transport.ts";
 import { closeTimeout, within } from "./within.ts";
+
+/** What `closeAll` takes. */
+export interface CloseAllOptions extends OperationOptions {
+  /** Whether consumers first get what was put before, and the channel stays closed until it is deleted. */
+  readonly drain?: boolean;
+}
 
 /** What a handle is made from. */
 export interface HandleOptions {
@@ -40,6 +46,8 @@ export interface HandleOptions {
   readonly lease?: number | undefined;
   /** Whether the channel is created for a cluster. */
   readonly quorum?: boolean;
+  /** How many values a channel holds that is created now; absent: any number. */
+  readonly capacity?: number | undefined;
   /** How often a value is received before it is a dead letter; absent: without limit. */
   readonly maxAttempts?: number | undefined;
   /** Whether to create the channel where it is missing. */
@@ -70,7 +78,7 @@ export class Handle implements Attached {
   #closed: CloseReason | undefined;
   #closing: Promise<void> | undefined;
   readonly #gets = new Set<Pending>();
-  readonly #puts = new Set<Put>();
+  readonly #puts = new Set<PendingPut>();
   /** What was received here and is not settled. */
   readonly #custody: Custody;
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
@@ -105,6 +113,25 @@ export class Handle implements Attached {
 
   /** @param owner what must not be collected while the operation is pending; so below */
   put(owner: object, value: unknown, options: OperationOptions): Promise<void> {
+    return this.#put(() => this.#newPut(owner, options, value), value, options);
+  }
+
+  tryPut(
+    owner: object,
+    value: unknown,
+    options: OperationOptions,
+  ): Promise<"ok" | "full" | "closed"> {
+    const make = () => {
+      const put: TryPut = new TryPut(this.#putCall(owner, options, () => put), options, value);
+      return put;
+    };
+    return this.#put<"ok" | "full">(make, value, options).catch((error) => {
+      if (error instanceof ChannelClosedError && error.messageId === undefined) return "closed";
+      throw error;
+    });
+  }
+
+  #put<R>(make: () => Put<R>, value: unknown, options: OperationOptions): Promise<R> {
     let parcel: Parcel | Promise<Parcel>;
     try {
       this.#check("put", options);
@@ -112,7 +139,7 @@ export class Handle implements Attached {
     } catch (error) {
       return Promise.reject(withValue(error, value));
     }
-    const put = this.#newPut(owner, options, value);
+    const put = make();
     const link = this.#attachment?.link;
     if (
       link !== undefined && this.#latePut === undefined && !(parcel instanceof Promise) &&
@@ -130,7 +157,7 @@ export class Handle implements Attached {
 
   async #putLate(
     parcel: Parcel | Promise<Parcel>,
-    put: Put,
+    put: PendingPut,
     previous: Promise<void> | undefined,
   ): Promise<void> {
     try {
@@ -148,10 +175,13 @@ export class Handle implements Attached {
   }
 
   #newPut(owner: object, options: OperationOptions, value?: unknown): Put {
-    const timedOut = () => this.#late("put", options, put.recall());
-    const call: Call = { action: "put", owner, pending: this.#puts, timedOut };
-    const put: Put = new Put(call, options, value);
+    const put: Put = new Put(this.#putCall(owner, options, () => put), options, value);
     return put;
+  }
+
+  #putCall(owner: object, options: OperationOptions, put: () => PendingPut): Call {
+    const timedOut = () => this.#late("put", options, put().recall());
+    return { action: "put", owner, pending: this.#puts, timedOut };
   }
 
   /** Whether a receiver of the channel's name finds it, or would create it as this handle does. */
@@ -161,7 +191,7 @@ export class Handle implements Attached {
   }
 
   /** Creates a channel before its name travels, for a receiver does not know how. */
-  async #makeKnown(carrying: Put): Promise<void> {
+  async #makeKnown(carrying: PendingPut): Promise<void> {
     if (!this.#isKnown) await this.#attachFor(carrying);
   }
 
@@ -230,7 +260,7 @@ export class Handle implements Attached {
 
   /** A handle for the values that were received too often. */
   deadLetters(): Handle {
-    const { maxAttempts: _, ...options } = this.#options;
+    const { maxAttempts: _, capacity: _any, ...options } = this.#options;
     return new Handle({
       ...options,
       name: deadLettersName(this.name),
@@ -250,11 +280,21 @@ export class Handle implements Attached {
     return this.#control("depth", this.#gets, owner, options, ({ link }) => link.depth());
   }
 
-  async closeAll(owner: object, options: OperationOptions): Promise<void> {
+  async closeAll(owner: object, options: CloseAllOptions): Promise<void> {
     if (this.#closed === "closeAll" || this.#closed === "delete") return;
+    if (options.drain) return await this.#drain(owner, options);
     await this.#control("closeAll", this.#endings, owner, options, async (attachment) => {
       await attachment.link.announce(closeAllEvent);
       attachment.terminate("closeAll");
+    });
+  }
+
+  /** What was put here before comes before. */
+  async #drain(owner: object, options: OperationOptions): Promise<void> {
+    const latePut = this.#latePut;
+    await this.#control("closeAll", this.#endings, owner, options, async ({ link }) => {
+      await latePut;
+      await link.drain();
     });
   }
 
@@ -396,7 +436,7 @@ export class Handle implements Attached {
   }
 
   async #attach(signal: AbortSignal): Promise<Attachment> {
-    const { create, lease, quorum } = this.#options;
+    const { create, lease, quorum, capacity } = this.#options;
     const connection = await this.connection;
     const retryTimeout = this.#options.retryTimeout ?? connection.retryTimeout ??
       defaultRetryTimeout;
@@ -405,6 +445,7 @@ export class Handle implements Attached {
       retryTimeout,
       ...(lease === undefined ? {} : { lease }),
       ...(quorum ? { quorum } : {}),
+      ...(capacity === undefined ? {} : { capacity }),
     }, signal);
     this.#existed = true;
     if (this.#closed !== undefined && this.#puts.size === 0) {
@@ -456,6 +497,7 @@ const reachTimeout = 1000;
 const outcomes: Readonly<Record<CloseReason, string>> = {
   close: "is closed in this process",
   closeAll: "was closed for everyone",
+  drain: "was closed by closeAll({ drain: true })",
   delete: "was deleted",
   missing: "does not exist",
 };

@@ -6,6 +6,7 @@
 import { closingTests } from "./conformance/closing.ts";
 import { deadLettersTests } from "./conformance/dead_letters.ts";
 import { deletingTests } from "./conformance/deleting.ts";
+import { drainingTests } from "./conformance/draining.ts";
 import { encodingTests } from "./conformance/encoding.ts";
 import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
@@ -34,6 +35,7 @@ export function testTransport(label: string, setup: Setup): void {
       iterationTests,
       closingTests,
       terminationTests,
+      drainingTests,
       deletingTests,
       lifetimeTests,
       referenceTests,

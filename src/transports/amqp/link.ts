@@ -145,6 +145,10 @@ export class AmqpLink implements Link, Seeker {
     return depth;
   }
 
+  drain(): Promise<void> {
+    return Promise.reject(new Error("not yet"));
+  }
+
   async delete(): Promise<void> {
     const wasGone = this.#isGone;
     this.#isGone = true; // that the queue goes is no news

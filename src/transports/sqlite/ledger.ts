@@ -26,10 +26,12 @@ export class Ledger {
     (loan.outcome === "accepted" ? this.#accepted : this.#released).push(loan);
   }
 
-  /** Writes what was settled; `written` must follow. */
-  write(store: Store, channel: number): void {
-    if (this.#accepted.length > 0) store.accept(this.#accepted.map(({ id }) => id));
+  /** Writes what was settled; `written` must follow. Returns how many were accepted. */
+  write(store: Store, channel: number): number {
+    const ids = this.#accepted.map(({ id }) => id);
+    const accepted = ids.length > 0 ? store.accept(ids) : 0;
     for (const { id, tried } of this.#released) store.release(channel, id, tried, true);
+    return accepted;
   }
 
   /** The file knows of what was settled, which this returns. */

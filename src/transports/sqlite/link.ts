@@ -1,4 +1,4 @@
-import { ChannelClosedError } from "../../errors.ts";
+import { ChannelClosedError, drainedError } from "../../errors.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout } from "../../within.ts";
 import { Claimants } from "./claimants.ts";
@@ -10,7 +10,7 @@ import { Pace } from "./pace.ts";
 import { Plan } from "./plan.ts";
 import type { Session } from "./session.ts";
 import { Shelf } from "./shelf.ts";
-import type { Row } from "./store.ts";
+import type { ChannelState, Row } from "./store.ts";
 import type { Task } from "./writer.ts";
 
 /** How many messages are taken in one transaction; and about how many bytes. */
@@ -44,6 +44,10 @@ export class SqliteLink implements Link, Task, Lender {
   #isWaiting = false;
   #holds = false;
   #isGone = false;
+  /** Whether offers wait for room. */
+  #isFull = false;
+  /** Those who close the channel for all. */
+  readonly #drainers: Drainer[] = [];
   #closing: Promise<void> | undefined;
   /** Resolves `#closing`. */
   #closed: (() => void) | undefined;
@@ -85,7 +89,10 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   withdraw(one: Offer | Claim): boolean {
-    if (this.#outbox.remove(one as Offer)) return true;
+    if (this.#outbox.remove(one as Offer)) {
+      this.#rest();
+      return true;
+    }
     if (!this.#claimants.withdraw(one as Claim)) return false;
     this.#hold();
     if (this.#isWaiting && !this.#isGone) this.#schedule();
@@ -110,7 +117,15 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   depth(): Promise<number> {
-    return this.#do("depth", () => this.#session.store.depth(this.channel)!);
+    return this.#do("depth", ({ depth }) => depth);
+  }
+
+  drain(): Promise<void> {
+    if (this.#isGone) return Promise.reject(this.#closedError());
+    return new Promise((resolve, reject) => {
+      this.#drainers.push({ resolve, reject });
+      this.#schedule();
+    });
   }
 
   async delete(): Promise<void> {
@@ -132,11 +147,12 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   /** Does something with a channel that is there. */
-  #do<T>(action: string, act: () => T): Promise<T> {
+  #do<T>(action: string, act: (state: ChannelState) => T): Promise<T> {
     if (this.#isGone) return Promise.reject(this.#closedError());
     return this.#session.writer.do(this.patience, () => {
-      if (!this.#session.store.has(this.channel)) throw this.#closedError();
-      return act();
+      const state = this.#session.store.state(this.channel);
+      if (state === undefined) throw this.#closedError();
+      return act(state);
     }).catch((error) => {
       throw failure(action, this.#session.path, error);
     });
@@ -156,6 +172,11 @@ export class SqliteLink implements Link, Task, Lender {
 
   announced(event: Uint8Array): void {
     this.#options.observer.announced(event);
+  }
+
+  /** The channel's state is another one: closed, or there is room, or nothing to wait for. */
+  changed(): void {
+    this.#schedule();
   }
 
   /** The channel is no longer there. */
@@ -179,19 +200,34 @@ export class SqliteLink implements Link, Task, Lender {
     const { store } = this.#session;
     const plan = this.#plan = new Plan(this.#isWaiting);
     if (this.#isGone) return;
-    this.#ledger.write(store, this.channel);
-    if (!store.has(this.channel)) {
+    const accepted = this.#ledger.write(store, this.channel);
+    const state = store.state(this.channel);
+    if (state === undefined) {
       plan.isGone = true;
       return;
     }
-    if (this.#closing !== undefined) return this.#giveAllBack();
+    if (state.capacity !== null) store.resize(this.channel, -accepted);
+    plan.isClosed = state.is_closed !== 0;
+    if (this.#closing !== undefined) this.#giveAllBack();
+    else this.#exchange(plan, state, accepted);
+    if (plan.isClosed && store.isEmpty(this.channel)) {
+      plan.isOver = true;
+      store.rouse(this.channel);
+      if (plan.isWaiting) this.#waitNoMore(plan);
+    }
+  }
+
+  /** Takes and puts. */
+  #exchange(plan: Plan, state: ChannelState, accepted: number): void {
+    const { store } = this.#session;
     if (this.#isWaiting && this.#claimants.waiting === 0) this.#waitNoMore(plan);
     this.#keepLent(plan);
     this.#return(plan);
     if (this.#ledger.hasReleased || plan.returned.length > 0) store.serve(this.channel);
     this.#fillEarly(plan);
-    this.#putOffers(plan);
+    if (!plan.isClosed) this.#putOffers(plan, state, accepted);
     this.#fill(plan);
+    if (state.capacity === 0 && plan.isWaiting) store.wakePutters(this.channel, 1);
   }
 
   written(): void {
@@ -215,9 +251,17 @@ export class SqliteLink implements Link, Task, Lender {
       this.#shelf.add(new SqliteLoan(row, this, false));
     }
     this.#outbox.taken(plan.offers);
+    this.#isFull = plan.isFull;
+    this.#outbox.full(plan.impatient);
+    if (plan.isClosed) {
+      for (const { resolve } of this.#drainers.splice(0)) resolve();
+      this.#outbox.refuse(() => drainedError("put", this.#name));
+    }
     this.#serve();
+    if (plan.isOver) this.#claimants.end(() => drainedError("get", this.#name));
     if (!plan.isMore) this.#claimants.refuse();
-    if (plan.isMore || this.#outbox.size > 0) this.#schedule();
+    if (plan.isMore || this.#outbox.size > 0 && !this.#isFull) this.#schedule();
+    this.#rest();
   }
 
   failed(error: unknown): void {
@@ -228,9 +272,9 @@ export class SqliteLink implements Link, Task, Lender {
 
   /** Writes what could not be written when it was due. */
   resume(): void {
-    if (this.#ledger.isSettled || this.#isWaiting && this.#claimants.waiting === 0) {
-      this.#schedule();
-    }
+    if (
+      this.#ledger.isSettled || this.#isFull || this.#isWaiting && this.#claimants.waiting === 0
+    ) this.#schedule();
   }
 
   #giveBack(loan: SqliteLoan, redelivered: boolean): void {
@@ -280,10 +324,32 @@ export class SqliteLink implements Link, Task, Lender {
     plan.refused = early.slice(early.length - lacking);
   }
 
-  #putOffers(plan: Plan): void {
+  #putOffers(plan: Plan, { capacity, size }: ChannelState, accepted: number): void {
+    const { store } = this.#session;
     plan.offers = this.#outbox.batch();
-    if (plan.offers.length === 0) return;
-    this.#session.store.put(this.channel, plan.offers.map(({ message }) => message));
+    if (capacity !== null) this.#fit(plan, capacity, size - accepted);
+    else if (this.#drainers.length > 0 && plan.offers.length === this.#outbox.size) {
+      plan.isClosed = true;
+    }
+    if (plan.offers.length > 0) {
+      store.put(this.channel, plan.offers.map(({ message }) => message));
+      if (capacity !== null) store.resize(this.channel, plan.offers.length);
+    }
+    if (plan.isClosed) store.drain(this.channel);
+  }
+
+  /** Leaves in the outbox what the channel has no room for. */
+  #fit(plan: Plan, capacity: number, size: number): void {
+    const { store } = this.#session;
+    const here = plan.isWaiting ? 0 : this.#claimants.waiting;
+    const room = capacity === 0 ? store.waiters(this.channel) + here : capacity - size;
+    const late = plan.offers.splice(Math.max(room, 0));
+    plan.impatient = late.filter(({ full }) => full !== undefined);
+    plan.isFull = late.length > plan.impatient.length;
+    plan.isClosed = this.#drainers.length > 0 &&
+      (plan.isFull || plan.offers.length + late.length === this.#outbox.size);
+    if (plan.isFull && !plan.isClosed) store.waitToPut(this.channel);
+    else if (this.#isFull) store.putNoMore(this.channel);
   }
 
   /** Takes messages for those who want some, and joins the waiters where there are too few. */
@@ -364,9 +430,15 @@ export class SqliteLink implements Link, Task, Lender {
     this.#session.wait(isWaiting ? 1 : -1);
   }
 
+  /** After offers have left. */
+  #rest(): void {
+    if (this.#outbox.size === 0) this.#isFull = false;
+    this.#hold();
+  }
+
   /** Keeps the process alive while someone waits. */
   #hold(): void {
-    const isHeld = this.#claimants.waiting > 0 && !this.#isGone;
+    const isHeld = (this.#claimants.waiting > 0 || this.#isFull) && !this.#isGone;
     if (isHeld === this.#holds) return;
     this.#holds = isHeld;
     this.#session.hold(isHeld ? 1 : -1);
@@ -391,10 +463,17 @@ export class SqliteLink implements Link, Task, Lender {
   #rejectAll(error: Error): void {
     this.#outbox.reject(error);
     this.#claimants.reject(error);
-    this.#hold();
+    for (const { reject } of this.#drainers.splice(0)) reject(error);
+    this.#rest();
   }
 
   #closedError(): ChannelClosedError {
     return new ChannelClosedError(`channel ${this.#name} was deleted`, { reason: "delete" });
   }
+}
+
+/** Someone who closes the channel for all. */
+interface Drainer {
+  resolve(): void;
+  reject(error: Error): void;
 }

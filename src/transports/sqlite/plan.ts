@@ -20,6 +20,12 @@ export class Plan {
   isWaiting: boolean;
   isGone = false;
   isMore = false;
+  /** Whether offers stay that find no room; these do not wait for it. */
+  isFull = false;
+  impatient: Offer[] = [];
+  /** Whether the channel is closed; whether there will be nothing to get any more. */
+  isClosed = false;
+  isOver = false;
 
   constructor(isWaiting: boolean) {
     this.isWaiting = isWaiting;

@@ -14,6 +14,10 @@ export const applicationId = 0x43685453;
  *   its waiters.
  * - `expires` is set while a channel with a lease has no link.
  * - A session's rows go when it ends; where it was killed, another finds out and removes them.
+ * - A channel with a `capacity` counts in `size` its messages, those on loan too; in one without, it is 0.
+ *   Who found it full is among its putters, until there is room or it is told of some.
+ * - A closed channel takes no message any more; what it has is got as ever.
+ * - Mail of kind 0 is an announcement, or says that the channel is gone; kind 1 has the link look again.
  * - A message whose channel is no longer there is in nobody's way; `trash` says whose are still to go.
  */
 export const migrations: readonly string[] = [
@@ -63,5 +67,18 @@ export const migrations: readonly string[] = [
   );
   CREATE INDEX mail_by_session ON mail (session, id);
   CREATE TABLE trash (channel INTEGER PRIMARY KEY);
+  `,
+  `
+  ALTER TABLE channels ADD COLUMN is_closed INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE channels ADD COLUMN capacity INTEGER;
+  ALTER TABLE channels ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE mail ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE putters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel INTEGER NOT NULL,
+    session INTEGER NOT NULL,
+    UNIQUE (channel, session)
+  );
+  CREATE INDEX putters_by_session ON putters (session);
   `,
 ];

@@ -6,7 +6,7 @@ import { type DatabaseOptions, loadSqlite, openDatabase, type Sqlite } from "./d
 import { isBusy } from "./failure.ts";
 import type { SqliteLink } from "./link.ts";
 import { isPresent, Presence, removeAbandoned } from "./presence.ts";
-import { type Peer, type Row, Store } from "./store.ts";
+import { lookAgain, type Peer, type Row, Store } from "./store.ts";
 import { newToken } from "./token.ts";
 import { Writer } from "./writer.ts";
 
@@ -186,10 +186,11 @@ export class Session {
     try {
       for (const link of this.collect()) link.received();
       const letters = this.store.mail(this.#lastLetter);
-      for (const { id, channel, event } of letters) {
+      for (const { id, channel, event, kind } of letters) {
         this.#lastLetter = id;
         const link = this.#links.get(channel);
-        if (event === null) link?.vanish();
+        if (kind === lookAgain) link?.changed();
+        else if (event === null) link?.vanish();
         else link?.announced(event);
       }
       if (letters.length > 0) this.#discard();

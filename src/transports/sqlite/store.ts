@@ -13,12 +13,26 @@ export interface Row {
   readonly body: Uint8Array;
 }
 
-/** An announcement for a session; without an event, the channel is gone. */
+/** An announcement for a session; without an event, the channel is gone, or the link must look again. */
 export interface Letter {
   readonly id: number;
   readonly channel: number;
   readonly event: Uint8Array | null;
+  readonly kind: number;
 }
+
+/** A channel as the file has it. */
+export interface ChannelState {
+  /** How many messages wait. */
+  readonly depth: number;
+  readonly is_closed: number;
+  readonly capacity: number | null;
+  /** How many messages there are, on loan or not, where there is a capacity. */
+  readonly size: number;
+}
+
+/** What kind of mail has a link look again, for the channel's state has changed. */
+export const lookAgain = 1;
 
 /** Who is, or was, attached to the file. */
 export interface Peer {
@@ -92,6 +106,7 @@ export class Store {
   /** Takes a session and all that it has out of the file; its messages are as they were before. */
   leave(session: number): void {
     this.#run("DELETE FROM waiters WHERE session = ?", session);
+    this.#run("DELETE FROM putters WHERE session = ?", session);
     for (const channel of this.held(session)) this.releaseAll(channel, session);
     const links = this.#all<{ channel: number }>(
       "SELECT channel FROM links WHERE session = ?",
@@ -139,18 +154,50 @@ export class Store {
     return undefined;
   }
 
-  create(name: string, lease: number | undefined): number {
-    this.#run("INSERT INTO channels (name, lease) VALUES (?, ?)", name, lease ?? null);
+  create(name: string, lease: number | undefined, capacity: number | undefined): number {
+    this.#run(
+      "INSERT INTO channels (name, lease, capacity) VALUES (?, ?, ?)",
+      name,
+      lease ?? null,
+      capacity ?? null,
+    );
     return this.#lastId();
   }
 
-  has(channel: number): boolean {
-    return this.depth(channel) !== undefined;
+  /** Undefined where the channel is gone. */
+  state(channel: number): ChannelState | undefined {
+    return this.#get<ChannelState>(
+      "SELECT depth, is_closed, capacity, size FROM channels WHERE id = ?",
+      channel,
+    );
   }
 
-  /** How many messages wait; undefined where the channel is gone. */
-  depth(channel: number): number | undefined {
-    return this.#get<{ depth: number }>("SELECT depth FROM channels WHERE id = ?", channel)?.depth;
+  /** Closes a channel, and has all links on it look again. */
+  drain(channel: number): void {
+    const { changes } = this.#run(
+      "UPDATE channels SET is_closed = 1 WHERE id = ? AND is_closed = 0",
+      channel,
+    );
+    if (changes !== 0) this.#post(channel, null, lookAgain);
+  }
+
+  /** Whether a channel has no message, on loan or not. */
+  isEmpty(channel: number): boolean {
+    return this.#get(
+      "SELECT 1 FROM messages WHERE channel = ? AND holder IN " +
+        "(SELECT 0 UNION ALL SELECT id FROM sessions UNION ALL SELECT -id FROM sessions) LIMIT 1",
+      channel,
+    ) === undefined;
+  }
+
+  /** Has those who wait for a message of this channel look again. */
+  rouse(channel: number): void {
+    const sessions = this.#all<{ session: number }>(
+      "SELECT DISTINCT session FROM waiters WHERE channel = ? AND session <> ?",
+      channel,
+      this.#session,
+    );
+    for (const { session } of sessions) this.#mail(session, channel, null, lookAgain);
   }
 
   attach(channel: number): void {
@@ -161,6 +208,7 @@ export class Store {
   detach(channel: number, session: number = this.#session): void {
     this.#run("DELETE FROM links WHERE channel = ? AND session = ?", channel, session);
     this.#run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, session);
+    this.putNoMore(channel, session);
     this.#run("DELETE FROM mail WHERE session = ? AND channel = ?", session, channel);
     this.#run(
       "UPDATE channels SET expires = ?1 + lease WHERE id = ?2 AND lease NOT NULL " +
@@ -176,6 +224,7 @@ export class Store {
     this.#run("DELETE FROM channels WHERE id = ?", channel);
     this.#run("DELETE FROM links WHERE channel = ?", channel);
     this.#run("DELETE FROM waiters WHERE channel = ?", channel);
+    this.#run("DELETE FROM putters WHERE channel = ?", channel);
     this.#run(
       "DELETE FROM messages WHERE channel = ? AND holder IN " +
         "(SELECT id FROM sessions UNION ALL SELECT -id FROM sessions)",
@@ -272,16 +321,16 @@ export class Store {
     );
   }
 
-  accept(ids: readonly number[]): void {
-    if (ids.length === 1) {
-      this.#run("DELETE FROM messages WHERE id = ? AND abs(holder) = ?", ids[0]!, this.#session);
-    } else {
-      this.#run(
+  /** How many were there. */
+  accept(ids: readonly number[]): number {
+    const { changes } = ids.length === 1
+      ? this.#run("DELETE FROM messages WHERE id = ? AND abs(holder) = ?", ids[0]!, this.#session)
+      : this.#run(
         "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?)) AND abs(holder) = ?",
         JSON.stringify(ids),
         this.#session,
       );
-    }
+    return Number(changes);
   }
 
   /** Gives a message back to its old place; `serve` must follow. */
@@ -334,32 +383,75 @@ export class Store {
     if (by !== 0) this.#run("UPDATE channels SET depth = depth + ? WHERE id = ?", by, channel);
   }
 
+  // Putters, of channels with a capacity
+
+  /** So many messages were put, or if negative, accepted. */
+  resize(channel: number, by: number): void {
+    if (by === 0) return;
+    this.#run("UPDATE channels SET size = size + ? WHERE id = ?", by, channel);
+    if (by < 0) this.wakePutters(channel, -by);
+  }
+
+  waiters(channel: number): number {
+    return this.#get<{ n: number }>(
+      "SELECT count(*) AS n FROM waiters WHERE channel = ?",
+      channel,
+    )!.n;
+  }
+
+  waitToPut(channel: number): void {
+    this.#run(
+      "INSERT OR IGNORE INTO putters (channel, session) VALUES (?, ?)",
+      channel,
+      this.#session,
+    );
+  }
+
+  putNoMore(channel: number, session: number = this.#session): void {
+    this.#run("DELETE FROM putters WHERE channel = ? AND session = ?", channel, session);
+  }
+
+  /** Has the first of those look again who wait for room. */
+  wakePutters(channel: number, count: number): void {
+    const putters = this.#all<{ session: number }>(
+      "DELETE FROM putters WHERE id IN " +
+        "(SELECT id FROM putters WHERE channel = ? AND session <> ? ORDER BY id LIMIT ?) RETURNING session",
+      channel,
+      this.#session,
+      count,
+    );
+    for (const { session } of putters) this.#mail(session, channel, null, lookAgain);
+  }
+
   // Announcements
 
   announce(channel: number, event: Uint8Array): void {
     this.#post(channel, event);
   }
 
-  #post(channel: number, event: Uint8Array | null): void {
+  #post(channel: number, event: Uint8Array | null, kind = 0): void {
     const others = this.#all<{ session: number }>(
       "SELECT session FROM links WHERE channel = ? AND session <> ?",
       channel,
       this.#session,
     );
-    for (const { session } of others) {
-      this.#run(
-        "INSERT INTO mail (session, channel, event) VALUES (?, ?, ?)",
-        session,
-        channel,
-        event,
-      );
-      this.woken.add(session);
-    }
+    for (const { session } of others) this.#mail(session, channel, event, kind);
+  }
+
+  #mail(session: number, channel: number, event: Uint8Array | null, kind: number): void {
+    this.#run(
+      "INSERT INTO mail (session, channel, event, kind) VALUES (?, ?, ?, ?)",
+      session,
+      channel,
+      event,
+      kind,
+    );
+    this.woken.add(session);
   }
 
   mail(after: number): Letter[] {
     return this.#all<Letter>(
-      "SELECT id, channel, event FROM mail WHERE session = ? AND id > ? ORDER BY id",
+      "SELECT id, channel, event, kind FROM mail WHERE session = ? AND id > ? ORDER BY id",
       this.#session,
       after,
     );
