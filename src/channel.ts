@@ -342,7 +342,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   dup(): Channel<T> {
-    return adopt(new Handle({ ...this.#handle.options, owned: false }));
+    return adopt(new Handle(this.#handle.share()));
   }
 
   /**

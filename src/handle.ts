@@ -75,6 +75,8 @@ export class Handle implements Attached {
   readonly #wanting = new Set<Pending>();
   /** Whether the channel has been attached to, and so has existed. */
   #existed = false;
+  /** Whether there may be other handles on it. */
+  #isShared = false;
   #closed: CloseReason | undefined;
   #closing: Promise<void> | undefined;
   readonly #gets = new Set<Pending>();
@@ -101,6 +103,12 @@ export class Handle implements Attached {
 
   get encoding(): Encoding {
     return this.#options.encoding;
+  }
+
+  /** What a second handle on the same channel is made from. */
+  share(): HandleOptions {
+    this.#isShared = true;
+    return { ...this.#options, owned: false };
   }
 
   get options(): HandleOptions {
@@ -446,6 +454,7 @@ export class Handle implements Attached {
       ...(lease === undefined ? {} : { lease }),
       ...(quorum ? { quorum } : {}),
       ...(capacity === undefined ? {} : { capacity }),
+      isNew: this.#options.owned && !this.#existed && !this.#isShared,
     }, signal);
     this.#existed = true;
     if (this.#closed !== undefined && this.#puts.size === 0) {

@@ -99,6 +99,8 @@ export interface LinkOptions {
    * them: an offer beyond waits. 0: each waits until someone takes its value. Absent: any number.
    */
   readonly capacity?: number;
+  /** Whether nobody else can have the channel yet. */
+  readonly isNew?: boolean;
   /** Whether a channel created now is to be kept by a majority of a cluster's nodes, where there are such. */
   readonly quorum?: boolean;
   /** Milliseconds for which an operation outlasts that the broker cannot be reached. */

@@ -1,9 +1,12 @@
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
-import { ChannelClosedError, ChannelError, errorAnew } from "../../errors.ts";
+import { closeAllEvent } from "../../attachment.ts";
+import { ChannelClosedError, ChannelError, drainedError, errorAnew } from "../../errors.ts";
 import { backOff, varied } from "../../pauses.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout, within } from "../../within.ts";
+import { drainType, leave, seal } from "./closing.ts";
 import type { Connector, Seeker } from "./connector.ts";
+import { Drain } from "./drain.ts";
 import { isMissing, outage, refusedBy, unknownOutcome } from "./failure.ts";
 import { Route } from "./frames.ts";
 import type { AmqpLoan } from "./loan.ts";
@@ -17,7 +20,9 @@ import * as topology from "./topology.ts";
 /** An attachment as it is on one connection; after a loss there is another. */
 interface Attached {
   readonly session: Session;
-  readonly source: Source;
+  source: Source;
+  /** There where the channel was closed to be emptied. */
+  drain?: Drain;
 }
 
 /** Something that is done at the broker as soon as the link is attached. */
@@ -54,6 +59,10 @@ export class AmqpLink implements Link, Seeker {
   #isEnded = false;
   #isGone = false;
   #isDeletedHere = false;
+  /** Whether the channel was closed to be emptied. */
+  #isClosed = false;
+  /** The loans that claimants here keep. */
+  readonly #kept = { count: 0 };
   #renewal: ReturnType<typeof setInterval> | undefined;
 
   private constructor(name: string, options: LinkOptions, connector: Connector, stats: Stats) {
@@ -104,12 +113,16 @@ export class AmqpLink implements Link, Seeker {
   }
 
   put(offer: Offer): void {
+    if (this.#isClosed) return offer.reject(drainedError("put", this.#name));
     this.#outbox.put(offer);
     if (this.#session === undefined) this.#start();
   }
 
   take(claim: Claim): void {
-    if (this.#session !== undefined) return this.#attached!.source.take(claim);
+    if (this.#session !== undefined) {
+      const { source, drain } = this.#attached!;
+      return (drain ?? source).take(claim);
+    }
     this.#claims.add(claim);
     this.#start();
   }
@@ -117,17 +130,18 @@ export class AmqpLink implements Link, Seeker {
   withdraw(one: Offer | Claim): boolean {
     return "taken" in one
       ? this.#outbox.withdraw(one)
-      : this.#claims.delete(one) || (this.#attached?.source.withdraw(one) ?? false);
+      : this.#claims.delete(one) || (this.#getting?.withdraw(one) ?? false);
   }
 
   async tryTake(counted: boolean): Promise<Loan | undefined> {
-    return await this.#request("get", ({ source }) => source.tryTake(counted));
+    return await this.#request("get", ({ source, drain }) => (drain ?? source).tryTake(counted));
   }
 
   async announce(event: Uint8Array): Promise<void> {
     const reached = await this.#request(
       "announce",
-      ({ session }) => topology.announce(session, this.#name, event),
+      ({ session }) =>
+        topology.announce(session, this.#name, event, this.#isClosed ? { isToAll: true } : {}),
     );
     if (!reached) throw this.#gone("announce");
   }
@@ -145,8 +159,15 @@ export class AmqpLink implements Link, Seeker {
     return depth;
   }
 
-  drain(): Promise<void> {
-    return Promise.reject(new Error("not yet"));
+  async drain(): Promise<void> {
+    if (this.#isClosed) return;
+    const options = { contentType: drainType };
+    const exists = await this.#request("closeAll", ({ session }) => {
+      const announce = () => topology.announce(session, this.#name, closeAllEvent, options);
+      return seal(session, this.#name, this.#options.lease, announce);
+    });
+    if (!exists) throw this.#gone("closeAll");
+    this.#onClosed();
   }
 
   async delete(): Promise<void> {
@@ -155,7 +176,7 @@ export class AmqpLink implements Link, Seeker {
     try {
       await this.#request(
         "delete",
-        ({ session }) => topology.remove(session, this.#name, deletion),
+        ({ session }) => topology.remove(session, this.#name, deletion, this.#isClosed),
       );
     } catch (error) {
       this.#isGone = wasGone;
@@ -172,15 +193,19 @@ export class AmqpLink implements Link, Seeker {
     const attached = this.#attached;
     if (attached === undefined) return;
     this.#attached = undefined;
-    const { session, source } = attached;
+    const { session, source, drain } = attached;
     session.offLost(this.#onLost);
+    drain?.close(new Error("the link is closed"));
     // A newer link on the same name uses the same binding.
     const isBound = session.bulletin.unlisten(this.#name, this.#hear);
     if (session.isLost) return;
     const { lifeline } = this.#connector;
     await lifeline.holding(source.close());
     if (!isBound || this.#isDeletedHere) return;
-    await lifeline.holding(topology.detach(session, this.#name)).catch(() => {});
+    const left = drain === undefined
+      ? topology.detach(session, this.#name)
+      : leave(session, this.#name);
+    await lifeline.holding(left).catch(() => {});
   }
 
   /** There is a connection. */
@@ -223,10 +248,12 @@ export class AmqpLink implements Link, Seeker {
       await bulletin.clear(this.#name);
       bulletin.listen(this.#name, this.#hear);
       // What exists and is gone while the connection was lost is made again, as for a new broker.
-      const attaching = topology.attach(session, this.#name, this.#options);
-      const exists = await (this.#isAwaited ? lifeline.holding(attaching) : attaching);
+      const isNew = this.#options.isNew === true && !this.#wasAttached;
+      const attaching = topology.attach(session, this.#name, { ...this.#options, isNew });
+      const found = await (this.#isAwaited ? lifeline.holding(attaching) : attaching);
       if (session.isLost) throw session.loss;
-      if (!exists) throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
+      this.#isClosed ||= found?.isClosed ?? false;
+      if (found === undefined) throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
     } catch (error) {
       bulletin.unlisten(this.#name, this.#hear);
       this.#onRefused(session, error);
@@ -234,20 +261,54 @@ export class AmqpLink implements Link, Seeker {
     }
     this.#attempts = 0;
     this.#wasAttached = true;
-    const source = new Source({
+    const attached: Attached = this.#attached = { session, source: this.#newSource(session) };
+    session.onLost(this.#onLost);
+    if (this.#isEnded) return; // whoever closes it waits for this
+    if (this.#isClosed) this.#onClosed();
+    this.#outbox.open(session.publisher);
+    const getting = attached.drain ?? attached.source;
+    for (const claim of this.#claims.takeAll()) getting.take(claim);
+    for (const request of this.#requests.takeAll()) request.go(attached);
+  }
+
+  #newSource(session: Session): Source {
+    return new Source({
       session,
       queue: this.#name,
       receipts: this.#receipts,
       outbox: this.#outbox,
       stats: this.#stats,
+      kept: this.#kept,
       onFailure: (error, inARow) => this.#onFailure(error, inARow),
     });
-    const attached = this.#attached = { session, source };
-    session.onLost(this.#onLost);
-    if (this.#isEnded) return; // whoever closes it waits for this
-    this.#outbox.open(session.publisher);
-    for (const claim of this.#claims.takeAll()) source.take(claim);
-    for (const request of this.#requests.takeAll()) request.go(attached);
+  }
+
+  /** Who serves claims. */
+  get #getting(): Source | Drain | undefined {
+    return this.#attached?.drain ?? this.#attached?.source;
+  }
+
+  /** The channel was closed to be emptied. What was sent before may still arrive, and is waited for. */
+  #onClosed(): void {
+    this.#isClosed = true;
+    const attached = this.#attached;
+    if (attached === undefined) return;
+    if (attached.drain !== undefined) return;
+    const { session, source } = attached;
+    const error = () => drainedError("put", this.#name);
+    if (!this.#outbox.isOpen) {
+      this.#outbox.refusePuts((wasSent, id) => wasSent ? unknownOutcome(error(), id) : error());
+    }
+    attached.drain = new Drain({
+      session,
+      name: this.#name,
+      lease: this.#options.lease,
+      source,
+      renewSource: () => attached.source = this.#newSource(session),
+      isBusy: () => this.#outbox.size > 0 || this.#kept.count > 0,
+      gone: () => this.#gone("get"),
+      explain: (error) => this.#explain("get", error),
+    });
   }
 
   get #isAwaited(): boolean {
@@ -275,16 +336,18 @@ export class AmqpLink implements Link, Seeker {
   }
 
   /** A field, so that it can be taken off the bulletin's listeners. */
-  readonly #hear = (event: Uint8Array): void => {
-    if (isDeletion(event)) this.#gone("announced");
+  readonly #hear = (event: Uint8Array, isDrain: boolean): void => {
+    if (isDrain) this.#onClosed();
+    else if (isDeletion(event)) this.#gone("announced");
     else this.#options.observer.announced(event);
   };
 
   readonly #onLost = (): void => {
-    const { source } = this.#attached!;
+    const { session, source, drain } = this.#attached!;
     this.#attached = undefined;
     this.#outbox.close();
-    for (const claim of source.withdrawAll()) this.#claims.add(claim);
+    for (const claim of (drain ?? source).withdrawAll()) this.#claims.add(claim);
+    drain?.close(session.loss);
     source.lose();
     this.#start();
   };

@@ -59,6 +59,11 @@ export class Outbox implements Sender {
     return this.#letters.size;
   }
 
+  /** Whether there is a connection. */
+  get isOpen(): boolean {
+    return this.#publisher !== undefined;
+  }
+
   put(offer: Offer): void {
     this.#stats.puts++;
     this.#add(new Letter(this, this.#route, offer, false));
@@ -120,6 +125,13 @@ export class Outbox implements Sender {
   rejectAll(make: (wasSent: boolean, id: string | undefined) => ChannelError): void {
     for (const letter of [...this.#letters.values()]) {
       this.#reject(letter, make(letter.wasSent, letter.message.id));
+    }
+  }
+
+  /** Rejects all puts; what is put again stays. */
+  refusePuts(make: (wasSent: boolean, id: string | undefined) => ChannelError): void {
+    for (const letter of [...this.#letters.values()]) {
+      if (!letter.isAgain) this.#reject(letter, make(letter.wasSent, letter.message.id));
     }
   }
 

@@ -17,6 +17,8 @@ export interface SourceOptions {
   /** How a message is put again whose attempts are counted. */
   readonly outbox: Outbox;
   readonly stats: Stats;
+  /** Counts the loans that their claimants keep, of all sources of a link. */
+  readonly kept: { count: number };
   /** Told why claims are not served; the claims are still there then. */
   onFailure(error: unknown, inARow: number): void;
 }
@@ -45,6 +47,9 @@ export class Source {
   readonly #outbox: Outbox;
   readonly #stats: Stats;
   readonly #onFailure: (error: unknown, inARow: number) => void;
+  readonly #allKept: { count: number };
+  /** How many messages have come. */
+  arrivals = 0;
   #failures = 0;
   /** Why the broker has ended the consumer. */
   #ended: Error | undefined;
@@ -74,7 +79,8 @@ export class Source {
   #lastNeeded = 0;
   #isHolding = false;
 
-  constructor({ session, queue, receipts, outbox, stats, onFailure }: SourceOptions) {
+  constructor({ session, queue, receipts, outbox, stats, kept, onFailure }: SourceOptions) {
+    this.#allKept = kept;
     this.#session = session;
     this.#queue = queue;
     this.#receipts = receipts;
@@ -103,6 +109,11 @@ export class Source {
     const claims = this.#claims.takeAll();
     this.#rest();
     return claims;
+  }
+
+  /** Whether nobody waits, or all whom the broker has nothing for. */
+  get isDry(): boolean {
+    return this.#claims.size === 0 || this.#working === undefined && this.#consumers.length > 0;
   }
 
   /** Only where no claim waits, for a claim that came before would be due. */
@@ -290,6 +301,7 @@ export class Source {
   }
 
   #loan(message: AMQPMessage, lane: Lane, token: object | undefined): AmqpLoan {
+    this.arrivals++;
     return new AmqpLoan(message, lane, this.#pace.window >> 2, token, this.#keeper);
   }
 
@@ -360,6 +372,7 @@ export class Source {
   /** Its claimant has not settled the loan yet, and its lane must stay open until then. */
   #keep(loan: AmqpLoan): void {
     loan.keep(this.#session.lanes);
+    this.#allKept.count++;
     this.#receipts.hold(loan.message.id, loan);
     if (loan.token === this.#token && this.#token !== undefined) this.#kept++;
   }
@@ -371,6 +384,7 @@ export class Source {
     },
     unkept: (loan) => {
       this.#receipts.unhold(loan.message.id, loan);
+      this.#allKept.count--;
     },
     left: (loan) => {
       if (loan.token === this.#token && this.#token !== undefined) this.#kept--;

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { isAnonymous } from "../../names.ts";
 import { sharedPlace } from "./bulletin.ts";
+import { isSealed, isSecret, isSign, removeSign, signOf } from "./closing.ts";
 import { isMissing, notFound, preconditionFailed, replyCode } from "./failure.ts";
 import type { Session } from "./session.ts";
 
@@ -10,6 +11,14 @@ export interface QueueOptions {
   /** Milliseconds. */
   readonly lease?: number;
   readonly quorum?: boolean;
+  /** Whether nobody else can have the channel. */
+  readonly isNew?: boolean;
+}
+
+/** A channel as it was found. */
+export interface Found {
+  /** Whether it was closed by a drain. */
+  readonly isClosed: boolean;
 }
 
 /**
@@ -20,13 +29,13 @@ export interface QueueOptions {
  * What exists with other arguments is used as it is, for a reference's receiver cannot know them: the
  * refusal (406) closes the AMQP channel, and the next try only asks whether it is there (passive).
  *
- * @returns whether the channel exists now
+ * @returns undefined where there is no such channel
  */
 export async function attach(
   session: Session,
   name: string,
-  { create, lease, quorum }: QueueOptions,
-): Promise<boolean> {
+  { create, lease, quorum, isNew }: QueueOptions,
+): Promise<Found | undefined> {
   const passive = { queue: !create, exchange: false };
   // Of a channel that vanishes by itself, the exchange goes with the last connection bound to it.
   const exchange = { durable: lease === undefined, autoDelete: lease !== undefined };
@@ -34,6 +43,7 @@ export async function attach(
     ...lease === undefined ? {} : { "x-expires": lease },
     ...quorum ? quorumArguments(session.version) : {},
   };
+  let asks = isNew !== true;
   for (let attempt = 1;; attempt++) {
     try {
       await session.administer((channel) =>
@@ -43,16 +53,23 @@ export async function attach(
             channel.exchangeDeclare(name, "fanout", { ...exchange, passive: passive.exchange }),
             channel.queueBind(session.bulletin.queue, name, ""),
           ],
+          // Last: who closes the channel later announces it to who is bound.
+          ...asks ? [channel.queueDelete(signOf(name), { ifEmpty: true })] : [],
         ])
       );
-      return true;
+      return { isClosed: false };
     } catch (error) {
+      if (isSign(error)) return { isClosed: await isSealed(session, name) };
+      if (isSecret(error) && asks) {
+        asks = false;
+        continue;
+      }
       const code = replyCode(error);
       const part = partOf(error);
       if (attempt === mostAttempts || part === undefined) throw error;
       if (code === preconditionFailed) passive[part] = true;
       else if (code !== notFound) throw error;
-      else if (part === "queue" && !create) return false;
+      else if (part === "queue" && !create) return undefined;
       else {
         passive[part] = part === "queue" && !create;
         await pause(attempt * 10 * Math.random()); // whoever deletes it has more to delete
@@ -101,7 +118,17 @@ export async function detach(session: Session, name: string): Promise<void> {
  * the end may begin anew at once, and put into it. That an anonymous one is gone is not announced: who
  * waits for its messages is told by the broker, and who does not finds out with the next operation.
  */
-export async function remove(session: Session, name: string, event: Uint8Array): Promise<void> {
+export async function remove(
+  session: Session,
+  name: string,
+  event: Uint8Array,
+  isClosed: boolean,
+): Promise<void> {
+  if (isClosed) {
+    await removeSign(session, name);
+    // Who is through with it is not bound any more.
+    if (!isAnonymous(name)) await announce(session, name, event, { isToAll: true });
+  }
   if (isAnonymous(name)) {
     await session.administer((channel) => channel.queueDelete(name));
     return;
@@ -134,17 +161,29 @@ export async function depth(session: Session, name: string): Promise<number | un
   }
 }
 
+/** How something is announced. */
+export interface AnnouncementOptions {
+  /** Whether to every connection, and not only to those bound to the channel's exchange. */
+  readonly isToAll?: boolean;
+  readonly contentType?: string;
+}
+
 /** Publishes an announcement; one to an exchange that is missing closes the AMQP channel it is made on. */
 export async function announce(
   session: Session,
   name: string,
   event: Uint8Array,
+  { isToAll = isAnonymous(name), contentType }: AnnouncementOptions = {},
 ): Promise<boolean> {
   const messageId = session.nextId();
-  const [exchange, routingKey] = isAnonymous(name)
+  const [exchange, routingKey] = isToAll
     ? [sharedPlace.exchange, sharedPlace.routingKey]
     : [name, ""];
-  const properties = isAnonymous(name) ? { messageId, correlationId: name } : { messageId };
+  const properties = {
+    messageId,
+    ...isToAll ? { correlationId: name } : {},
+    ...contentType === undefined ? {} : { contentType },
+  };
   try {
     await session.administer(async (channel, lane) => {
       await lane.confirm();
