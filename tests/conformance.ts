@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { capacityTests } from "./conformance/capacity.ts";
 import { closingTests } from "./conformance/closing.ts";
 import { deadLettersTests } from "./conformance/dead_letters.ts";
 import { deletingTests } from "./conformance/deleting.ts";
@@ -36,6 +37,7 @@ export function testTransport(label: string, setup: Setup): void {
       closingTests,
       terminationTests,
       drainingTests,
+      capacityTests,
       deletingTests,
       lifetimeTests,
       referenceTests,

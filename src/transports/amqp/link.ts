@@ -83,6 +83,7 @@ export class AmqpLink implements Link, Seeker {
       outage: (wasSent, id) => wasSent ? unknownOutcome(because("put"), id) : because("put"),
       returned: (resend) => this.#onReturned(resend),
       refusal: (error) => this.#explain("put", error),
+      isFull: () => this.#isFull(),
     });
   }
 
@@ -253,6 +254,7 @@ export class AmqpLink implements Link, Seeker {
       const found = await (this.#isAwaited ? lifeline.holding(attaching) : attaching);
       if (session.isLost) throw session.loss;
       this.#isClosed ||= found?.isClosed ?? false;
+      if (found?.isBounded) this.#outbox.isBounded = true;
       if (found === undefined) throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
     } catch (error) {
       bulletin.unlisten(this.#name, this.#hear);
@@ -279,6 +281,7 @@ export class AmqpLink implements Link, Seeker {
       outbox: this.#outbox,
       stats: this.#stats,
       kept: this.#kept,
+      isBounded: this.#outbox.isBounded,
       onFailure: (error, inARow) => this.#onFailure(error, inARow),
     });
   }
@@ -296,9 +299,7 @@ export class AmqpLink implements Link, Seeker {
     if (attached.drain !== undefined) return;
     const { session, source } = attached;
     const error = () => drainedError("put", this.#name);
-    if (!this.#outbox.isOpen) {
-      this.#outbox.refusePuts((wasSent, id) => wasSent ? unknownOutcome(error(), id) : error());
-    }
+    this.#outbox.end((wasSent, id) => wasSent ? unknownOutcome(error(), id) : error());
     attached.drain = new Drain({
       session,
       name: this.#name,
@@ -385,6 +386,21 @@ export class AmqpLink implements Link, Seeker {
     return undefined;
   }
 
+  /** Whether the queue works, and has messages: then it refuses more because it is full. */
+  async #isFull(): Promise<boolean> {
+    const session = this.#session;
+    if (session === undefined) return false;
+    let timer: ReturnType<typeof setTimeout>;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, mostPatience));
+    try {
+      return (await Promise.race([topology.depth(session, this.#name), late]) || 0) > 0;
+    } catch {
+      return false;
+    } finally {
+      clearTimeout(timer!);
+    }
+  }
+
   #gone(action: string, reason: "delete" | "missing" = "delete"): ChannelClosedError {
     if (!this.#isGone) {
       this.#isGone = true;
@@ -455,6 +471,9 @@ export class AmqpLink implements Link, Seeker {
     );
   }
 }
+
+/** Milliseconds for which a queue that works may be asked for its depth. */
+const mostPatience = 1000;
 
 /** How often in a row the broker may end a consumer of a queue that exists. */
 const mostFailures = 8;

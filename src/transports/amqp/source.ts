@@ -17,6 +17,8 @@ export interface SourceOptions {
   /** How a message is put again whose attempts are counted. */
   readonly outbox: Outbox;
   readonly stats: Stats;
+  /** Whether the channel has a capacity: then nothing is read ahead, for that would not count. */
+  readonly isBounded: boolean;
   /** Counts the loans that their claimants keep, of all sources of a link. */
   readonly kept: { count: number };
   /** Told why claims are not served; the claims are still there then. */
@@ -48,6 +50,7 @@ export class Source {
   readonly #stats: Stats;
   readonly #onFailure: (error: unknown, inARow: number) => void;
   readonly #allKept: { count: number };
+  readonly #isBounded: boolean;
   /** How many messages have come. */
   arrivals = 0;
   #failures = 0;
@@ -79,8 +82,10 @@ export class Source {
   #lastNeeded = 0;
   #isHolding = false;
 
-  constructor({ session, queue, receipts, outbox, stats, kept, onFailure }: SourceOptions) {
+  constructor({ session, queue, receipts, outbox, stats, ...rest }: SourceOptions) {
+    const { kept, isBounded, onFailure } = rest;
     this.#allKept = kept;
+    this.#isBounded = isBounded;
     this.#session = session;
     this.#queue = queue;
     this.#receipts = receipts;
@@ -302,6 +307,7 @@ export class Source {
 
   #loan(message: AMQPMessage, lane: Lane, token: object | undefined): AmqpLoan {
     this.arrivals++;
+    this.#outbox.roomMade();
     return new AmqpLoan(message, lane, this.#pace.window >> 2, token, this.#keeper);
   }
 
@@ -352,7 +358,7 @@ export class Source {
       this.#endSoon = this.#consumers.length > 0;
       return this.#endSoon ? this.resume() : undefined;
     }
-    const wider = this.#pace.served(this.#lastNeeded);
+    const wider = this.#isBounded ? undefined : this.#pace.served(this.#lastNeeded);
     if (wider !== undefined) this.#wanted = wider;
     if (wider !== undefined || (this.#claims.size > 0 && this.#kept > 0)) this.resume();
   }

@@ -11,6 +11,8 @@ export interface QueueOptions {
   /** Milliseconds. */
   readonly lease?: number;
   readonly quorum?: boolean;
+  /** How many messages wait at most. */
+  readonly capacity?: number;
   /** Whether nobody else can have the channel. */
   readonly isNew?: boolean;
 }
@@ -19,6 +21,8 @@ export interface QueueOptions {
 export interface Found {
   /** Whether it was closed by a drain. */
   readonly isClosed: boolean;
+  /** Whether it has a capacity, as far as its declaration tells. */
+  readonly isBounded: boolean;
 }
 
 /**
@@ -34,7 +38,7 @@ export interface Found {
 export async function attach(
   session: Session,
   name: string,
-  { create, lease, quorum, isNew }: QueueOptions,
+  { create, lease, quorum, capacity, isNew }: QueueOptions,
 ): Promise<Found | undefined> {
   const passive = { queue: !create, exchange: false };
   // Of a channel that vanishes by itself, the exchange goes with the last connection bound to it.
@@ -42,7 +46,9 @@ export async function attach(
   const queueArguments = {
     ...lease === undefined ? {} : { "x-expires": lease },
     ...quorum ? quorumArguments(session.version) : {},
+    ...capacity === undefined ? {} : { "x-max-length": capacity, "x-overflow": "reject-publish" },
   };
+  let isBounded = create && capacity !== undefined;
   let asks = isNew !== true;
   for (let attempt = 1;; attempt++) {
     try {
@@ -57,9 +63,9 @@ export async function attach(
           ...asks ? [channel.queueDelete(signOf(name), { ifEmpty: true })] : [],
         ])
       );
-      return { isClosed: false };
+      return { isClosed: false, isBounded };
     } catch (error) {
-      if (isSign(error)) return { isClosed: await isSealed(session, name) };
+      if (isSign(error)) return { isClosed: await isSealed(session, name), isBounded };
       if (isSecret(error) && asks) {
         asks = false;
         continue;
@@ -67,8 +73,10 @@ export async function attach(
       const code = replyCode(error);
       const part = partOf(error);
       if (attempt === mostAttempts || part === undefined) throw error;
-      if (code === preconditionFailed) passive[part] = true;
-      else if (code !== notFound) throw error;
+      if (code === preconditionFailed) {
+        passive[part] = true;
+        if (part === "queue") isBounded = isOtherwiseBounded(error);
+      } else if (code !== notFound) throw error;
       else if (part === "queue" && !create) return undefined;
       else {
         passive[part] = part === "queue" && !create;
@@ -86,6 +94,11 @@ export async function attach(
 function quorumArguments(version: string | undefined): Record<string, string | number> {
   const limit = Number.parseInt(version ?? "") >= 4 ? -1 : 2 ** 31 - 1;
   return { "x-queue-type": "quorum", "x-delivery-limit": limit };
+}
+
+/** Whether the queue that is there has a length of its own. */
+function isOtherwiseBounded(error: unknown): boolean {
+  return /inequivalent arg 'x-max-length'.* current is (the value )?'\d/.test(String(error));
 }
 
 /** What the broker's refusal is about. */
