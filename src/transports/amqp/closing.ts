@@ -98,9 +98,15 @@ export async function seal(
   return true;
 }
 
-/** Removes the sign; the seal goes with the channel's queue. */
-export async function removeSign(session: Session, name: string): Promise<void> {
-  await session.administer((channel) => channel.queueDelete(signOf(name)));
+/** Deletes a closed channel; the seal goes with its queue. */
+export async function removeClosed(session: Session, name: string): Promise<void> {
+  await session.administer((channel) =>
+    Promise.all([
+      channel.queueDelete(name),
+      channel.queueDelete(signOf(name)),
+      channel.exchangeDelete(name),
+    ])
+  );
 }
 
 /** Says that this process may have values of a closed channel, or is about to. */

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { isAnonymous } from "../../names.ts";
 import { sharedPlace } from "./bulletin.ts";
-import { isSealed, isSecret, isSign, removeSign, signOf } from "./closing.ts";
+import { isSealed, isSecret, isSign, removeClosed, signOf } from "./closing.ts";
 import { isMissing, notFound, preconditionFailed, replyCode } from "./failure.ts";
 import type { Session } from "./session.ts";
 
@@ -138,9 +138,10 @@ export async function remove(
   isClosed: boolean,
 ): Promise<void> {
   if (isClosed) {
-    await removeSign(session, name);
+    await removeClosed(session, name);
     // Who is through with it is not bound any more.
     if (!isAnonymous(name)) await announce(session, name, event, { isToAll: true });
+    return;
   }
   if (isAnonymous(name)) {
     await session.administer((channel) => channel.queueDelete(name));
@@ -157,7 +158,9 @@ export async function remove(
       ]);
     });
   } catch (error) {
-    if (!isMissing(error)) throw error; // else it is the exchange, and the queue was deleted before
+    if (!isMissing(error)) throw error;
+    // It is the exchange. The client may have sent the announcement first.
+    await session.administer((channel) => channel.queueDelete(name));
   }
 }
 
