@@ -62,7 +62,7 @@ export async function seal(
   announce: () => Promise<unknown>,
 ): Promise<boolean> {
   const sign = signOf(name);
-  const expiry = lease === undefined ? {} : { "x-expires": signLease };
+  const expiry = lease === undefined ? {} : { "x-expires": signLease(lease) };
   let passive = false; // who has made the sign already may have given it another lease
   for (let attempt = 1;; attempt++) {
     try {
@@ -181,7 +181,9 @@ async function lookOnce(session: Session, name: string): Promise<Remainder> {
 }
 
 const mostAttempts = 10;
-/** Milliseconds for which the sign of a channel with a lease stays unless that is deleted: a week. */
-const signLease = 7 * 24 * 3600 * 1000;
+/** Milliseconds for which the sign of a channel with a lease stays unless that is deleted: a week, or longer than it. */
+function signLease(lease: number): number {
+  return Math.min(Math.max(2 * lease, 7 * 24 * 3600 * 1000), 2 ** 31 - 1);
+}
 /** Milliseconds after which what a dead process had is back in the queue. */
 const settleTime = 30;

@@ -4,7 +4,7 @@ import { ChannelClosedError, ChannelError, drainedError, errorAnew } from "../..
 import { backOff, varied } from "../../pauses.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout, within } from "../../within.ts";
-import { drainType, leave, seal } from "./closing.ts";
+import { drainType, leave, seal, signOf } from "./closing.ts";
 import type { Connector, Seeker } from "./connector.ts";
 import { Drain } from "./drain.ts";
 import { isMissing, outage, refusedBy, unknownOutcome } from "./failure.ts";
@@ -465,6 +465,7 @@ export class AmqpLink implements Link, Seeker {
   #renewLease(): void {
     const session = this.#session;
     if (session === undefined) return;
+    if (this.#isClosed) topology.depth(session, signOf(this.#name)).catch(() => {});
     topology.depth(session, this.#name).then(
       (depth) => depth === undefined && this.#gone("renew"),
       () => {}, // the next operation hears of it
