@@ -2,6 +2,7 @@ import { ChannelClosedError, drainedError } from "../../errors.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout } from "../../within.ts";
 import { Claimants } from "./claimants.ts";
+import { Exchange } from "./exchange.ts";
 import { failure } from "./failure.ts";
 import { Ledger } from "./ledger.ts";
 import { type Lender, SqliteLoan } from "./loan.ts";
@@ -12,10 +13,6 @@ import type { Session } from "./session.ts";
 import { Shelf } from "./shelf.ts";
 import type { ChannelState, Row } from "./store.ts";
 import type { Task } from "./writer.ts";
-
-/** How many messages are taken in one transaction; and about how many bytes. */
-const most = 500;
-const mostBytes = 4 << 20;
 
 /** Milliseconds for which an operation waits while others keep the file locked, which at work all do. */
 export function patienceOf({ retryTimeout }: LinkOptions): number {
@@ -41,6 +38,7 @@ export class SqliteLink implements Link, Task, Lender {
   readonly #shelf = new Shelf(() => this.#schedule());
   readonly #ledger = new Ledger();
   readonly #pace = new Pace();
+  readonly #exchange: Exchange;
   #isWaiting = false;
   #holds = false;
   #isGone = false;
@@ -66,6 +64,13 @@ export class SqliteLink implements Link, Task, Lender {
     this.#session = session;
     this.#stats = stats;
     this.#outbox = new Outbox(stats);
+    this.#exchange = new Exchange(channel, session, {
+      outbox: this.#outbox,
+      claimants: this.#claimants,
+      shelf: this.#shelf,
+      ledger: this.#ledger,
+      pace: this.#pace,
+    });
   }
 
   get patience(): number {
@@ -108,7 +113,7 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   announce(event: Uint8Array): Promise<void> {
-    return this.#do("closeAll", () => this.#session.store.announce(this.channel, event));
+    return this.#do("closeAll", () => this.#session.store.mailbox.post(this.channel, event));
   }
 
   catchUp(): Promise<void> {
@@ -198,7 +203,7 @@ export class SqliteLink implements Link, Task, Lender {
 
   write(): void {
     const { store } = this.#session;
-    const plan = this.#plan = new Plan(this.#isWaiting);
+    const plan = this.#plan = new Plan(this.#isWaiting, this.#isFull, this.#drainers.length > 0);
     if (this.#isGone) return;
     const accepted = this.#ledger.write(store, this.channel);
     const state = store.state(this.channel);
@@ -206,28 +211,15 @@ export class SqliteLink implements Link, Task, Lender {
       plan.isGone = true;
       return;
     }
-    if (state.capacity !== null) store.resize(this.channel, -accepted);
+    if (state.capacity !== null) store.putters.resize(this.channel, -accepted);
     plan.isClosed = state.is_closed !== 0;
     if (this.#closing !== undefined) this.#giveAllBack();
-    else this.#exchange(plan, state, accepted);
+    else this.#exchange.make(plan, state, accepted);
     if (plan.isClosed && store.isEmpty(this.channel)) {
       plan.isOver = true;
       store.rouse(this.channel);
-      if (plan.isWaiting) this.#waitNoMore(plan);
+      if (plan.isWaiting) this.#exchange.waitNoMore(plan);
     }
-  }
-
-  /** Takes and puts. */
-  #exchange(plan: Plan, state: ChannelState, accepted: number): void {
-    const { store } = this.#session;
-    if (this.#isWaiting && this.#claimants.waiting === 0) this.#waitNoMore(plan);
-    this.#keepLent(plan);
-    this.#return(plan);
-    if (this.#ledger.hasReleased || plan.returned.length > 0) store.serve(this.channel);
-    this.#fillEarly(plan);
-    if (!plan.isClosed) this.#putOffers(plan, state, accepted);
-    this.#fill(plan);
-    if (state.capacity === 0 && plan.isWaiting) store.wakePutters(this.channel, 1);
   }
 
   written(): void {
@@ -296,107 +288,6 @@ export class SqliteLink implements Link, Task, Lender {
   #finish(): void {
     this.#end();
     this.#rejectAll(this.#closedError());
-  }
-
-  /** Says in the file what is being tried. */
-  #keepLent(plan: Plan): void {
-    for (const loan of this.#ledger.lent) {
-      this.#session.store.keep(loan.id, loan.attempts);
-      plan.kept.push(loan);
-    }
-  }
-
-  /** Gives back what nobody has got in time, or what must not be got before what was released. */
-  #return(plan: Plan): void {
-    if (this.#ledger.hasReleased) plan.returned = [...this.#shelf];
-    else if (this.#claimants.size === 0) plan.returned = this.#shelf.overdue;
-    for (const loan of plan.returned) this.#giveBack(loan, false);
-    if (plan.returned.length === 0) plan.shelved = this.#shelf.size;
-  }
-
-  /** Serves who asked before something was put. */
-  #fillEarly(plan: Plan): void {
-    const { early, waiting, isCounting } = this.#claimants;
-    const need = waiting + early.length - plan.shelved;
-    if (early.length === 0 || need <= 0) return;
-    plan.rows = this.#session.store.take(this.channel, need, isCounting);
-    const lacking = Math.min(need - plan.rows.length, early.length);
-    plan.refused = early.slice(early.length - lacking);
-  }
-
-  #putOffers(plan: Plan, { capacity, size }: ChannelState, accepted: number): void {
-    const { store } = this.#session;
-    plan.offers = this.#outbox.batch();
-    if (capacity !== null) this.#fit(plan, capacity, size - accepted);
-    else if (this.#drainers.length > 0 && plan.offers.length === this.#outbox.size) {
-      plan.isClosed = true;
-    }
-    if (plan.offers.length > 0) {
-      store.put(this.channel, plan.offers.map(({ message }) => message));
-      if (capacity !== null) store.resize(this.channel, plan.offers.length);
-    }
-    if (plan.isClosed) store.drain(this.channel);
-  }
-
-  /** Leaves in the outbox what the channel has no room for. */
-  #fit(plan: Plan, capacity: number, size: number): void {
-    const { store } = this.#session;
-    const here = plan.isWaiting ? 0 : this.#claimants.waiting;
-    const room = capacity === 0 ? store.waiters(this.channel) + here : capacity - size;
-    const late = plan.offers.splice(Math.max(room, 0));
-    plan.impatient = late.filter(({ full }) => full !== undefined);
-    plan.isFull = late.length > plan.impatient.length;
-    plan.isClosed = this.#drainers.length > 0 &&
-      (plan.isFull || plan.offers.length + late.length === this.#outbox.size);
-    if (plan.isFull && !plan.isClosed) store.waitToPut(this.channel);
-    else if (this.#isFull) store.putNoMore(this.channel);
-  }
-
-  /** Takes messages for those who want some, and joins the waiters where there are too few. */
-  #fill(plan: Plan): void {
-    const { store } = this.#session;
-    const { waiting, isCounting } = this.#claimants;
-    const asking = this.#claimants.asking - plan.refused.length;
-    if (isCounting && plan.shelved > 0) this.#keepReady(plan, waiting + asking);
-    this.#noteGiven(plan);
-    const here = plan.shelved + plan.given.length + plan.rows.length;
-    const lacking = waiting + asking - here;
-    const need = Math.min(lacking, most, this.#pace.fitting(mostBytes));
-    let taken = 0;
-    if (need > 0) {
-      const ahead = isCounting ? 0 : this.#pace.next();
-      const rows = store.take(this.channel, need + ahead, isCounting);
-      taken = rows.length;
-      plan.rows.push(...rows);
-      plan.isMore = taken >= need && lacking > need;
-    }
-    const mustWait = taken < need && taken < lacking - asking;
-    if (mustWait === plan.isWaiting) return;
-    if (!mustWait) return this.#waitNoMore(plan);
-    store.wait(this.channel);
-    plan.isWaiting = true;
-  }
-
-  /** Says in the file that the first on the shelf are about to be tried. */
-  #keepReady(plan: Plan, count: number): void {
-    for (const loan of [...this.#shelf].slice(0, count)) {
-      if (loan.isKept) continue;
-      this.#session.store.keep(loan.id, loan.lend(true).attempts);
-      plan.kept.push(loan);
-    }
-  }
-
-  /** What this session has been given in this transaction precedes all that waits. */
-  #noteGiven(plan: Plan): void {
-    if (!plan.isWaiting || !this.#session.store.isWoken) return;
-    const back = new Set([...this.#ledger.released, ...plan.returned].map(({ id }) => id));
-    plan.given = this.#session.given(back).filter(({ channel }) => channel === this.channel);
-    if (plan.given.length > 0) plan.isWaiting = false;
-  }
-
-  #waitNoMore(plan: Plan): void {
-    this.#session.store.waitNoMore(this.channel);
-    plan.isWaiting = false;
   }
 
   #serve(): void {

@@ -18,6 +18,10 @@ export class Plan {
   /** How many stay there. */
   shelved = 0;
   isWaiting: boolean;
+  /** Whether offers were waiting for room before. */
+  readonly wasFull: boolean;
+  /** Whether the channel is to be closed. */
+  readonly isDraining: boolean;
   isGone = false;
   isMore = false;
   /** Whether offers stay that find no room; these do not wait for it. */
@@ -27,7 +31,9 @@ export class Plan {
   isClosed = false;
   isOver = false;
 
-  constructor(isWaiting: boolean) {
+  constructor(isWaiting: boolean, wasFull: boolean, isDraining: boolean) {
     this.isWaiting = isWaiting;
+    this.wasFull = wasFull;
+    this.isDraining = isDraining;
   }
 }

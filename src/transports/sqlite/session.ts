@@ -5,8 +5,9 @@ import { Bell, Ringer } from "./bell.ts";
 import { type DatabaseOptions, loadSqlite, openDatabase, type Sqlite } from "./database.ts";
 import { isBusy } from "./failure.ts";
 import type { SqliteLink } from "./link.ts";
+import { lookAgain } from "./mailbox.ts";
 import { isPresent, Presence, removeAbandoned } from "./presence.ts";
-import { lookAgain, type Peer, type Row, Store } from "./store.ts";
+import { type Peer, type Row, Store } from "./store.ts";
 import { newToken } from "./token.ts";
 import { Writer } from "./writer.ts";
 
@@ -185,7 +186,7 @@ export class Session {
     if (this.#isOver) return true;
     try {
       for (const link of this.collect()) link.received();
-      const letters = this.store.mail(this.#lastLetter);
+      const letters = this.store.mailbox.read(this.#lastLetter);
       for (const { id, channel, event, kind } of letters) {
         this.#lastLetter = id;
         const link = this.#links.get(channel);
@@ -201,7 +202,7 @@ export class Session {
   }
 
   #discard(): void {
-    this.writer.do(round, () => this.store.discard(this.#lastLetter)).catch(() => {}); // the next will
+    this.writer.do(round, () => this.store.mailbox.discard(this.#lastLetter)).catch(() => {}); // the next will
   }
 
   /** Whether an error is a matter of moments; any other is told by what is done next. */

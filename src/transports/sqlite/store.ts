@@ -1,5 +1,8 @@
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import type { Message } from "../../transport.ts";
+import { lookAgain, Mailbox } from "./mailbox.ts";
+import { Putters } from "./putters.ts";
+import { Statements } from "./statements.ts";
 
 /** A message as the file has it. */
 export interface Row {
@@ -13,14 +16,6 @@ export interface Row {
   readonly body: Uint8Array;
 }
 
-/** An announcement for a session; without an event, the channel is gone, or the link must look again. */
-export interface Letter {
-  readonly id: number;
-  readonly channel: number;
-  readonly event: Uint8Array | null;
-  readonly kind: number;
-}
-
 /** A channel as the file has it. */
 export interface ChannelState {
   /** How many messages wait. */
@@ -30,9 +25,6 @@ export interface ChannelState {
   /** How many messages there are, on loan or not, where there is a capacity. */
   readonly size: number;
 }
-
-/** What kind of mail has a link look again, for the channel's state has changed. */
-export const lookAgain = 1;
 
 /** Who is, or was, attached to the file. */
 export interface Peer {
@@ -52,34 +44,39 @@ const slice = 1000;
 export class Store {
   /** Sessions for which something was written that they must be woken for; the writer does so afterwards. */
   readonly woken: Set<number> = new Set();
-  readonly #db: DatabaseSync;
-  readonly #prepared = new Map<string, StatementSync>();
+  /** What sessions have been told. */
+  readonly mailbox: Mailbox;
+  /** Who waits for room. */
+  readonly putters: Putters;
+  readonly #sql: Statements;
   #session = 0;
 
   constructor(db: DatabaseSync) {
-    this.#db = db;
+    this.#sql = new Statements(db);
+    this.mailbox = new Mailbox(this.#sql, this.woken);
+    this.putters = new Putters(this.#sql, this.mailbox);
   }
 
   begin(): void {
     this.woken.clear();
-    this.#run("BEGIN IMMEDIATE");
+    this.#sql.run("BEGIN IMMEDIATE");
   }
 
   commit(): void {
-    this.#run("COMMIT");
+    this.#sql.run("COMMIT");
   }
 
   rollback(): void {
     this.woken.clear();
     try {
-      this.#run("ROLLBACK");
+      this.#sql.run("ROLLBACK");
     } catch {
       // SQLite has done so itself, as after some errors
     }
   }
 
   close(): void {
-    this.#db.close();
+    this.#sql.close();
   }
 
   // Sessions
@@ -91,30 +88,31 @@ export class Store {
 
   /** Makes this a new session. */
   enter(token: string): number {
-    this.#run("INSERT INTO sessions (token) VALUES (?)", token);
-    return this.#session = this.#lastId();
+    this.#sql.run("INSERT INTO sessions (token) VALUES (?)", token);
+    this.mailbox.session = this.putters.session = this.#session = this.#sql.lastId();
+    return this.#session;
   }
 
   peers(): Peer[] {
-    return this.#all<Peer>("SELECT id, token FROM sessions WHERE id <> ?", this.#session);
+    return this.#sql.all<Peer>("SELECT id, token FROM sessions WHERE id <> ?", this.#session);
   }
 
   tokenOf(session: number): string | undefined {
-    return this.#get<Peer>("SELECT token FROM sessions WHERE id = ?", session)?.token;
+    return this.#sql.get<Peer>("SELECT token FROM sessions WHERE id = ?", session)?.token;
   }
 
   /** Takes a session and all that it has out of the file; its messages are as they were before. */
   leave(session: number): void {
-    this.#run("DELETE FROM waiters WHERE session = ?", session);
-    this.#run("DELETE FROM putters WHERE session = ?", session);
+    this.#sql.run("DELETE FROM waiters WHERE session = ?", session);
+    this.#sql.run("DELETE FROM putters WHERE session = ?", session);
     for (const channel of this.held(session)) this.releaseAll(channel, session);
-    const links = this.#all<{ channel: number }>(
+    const links = this.#sql.all<{ channel: number }>(
       "SELECT channel FROM links WHERE session = ?",
       session,
     );
     for (const { channel } of links) this.detach(channel, session);
-    this.#run("DELETE FROM mail WHERE session = ?", session);
-    this.#run("DELETE FROM sessions WHERE id = ?", session);
+    this.#sql.run("DELETE FROM mail WHERE session = ?", session);
+    this.#sql.run("DELETE FROM sessions WHERE id = ?", session);
   }
 
   /** Whether nobody has taken this session for dead. */
@@ -124,7 +122,7 @@ export class Store {
 
   /** The channels that a session has messages of. */
   held(session: number = this.#session): number[] {
-    return this.#all<{ channel: number }>(
+    return this.#sql.all<{ channel: number }>(
       "SELECT DISTINCT channel FROM messages WHERE holder IN (?1, -?1)",
       session,
     ).map(({ channel }) => channel);
@@ -132,7 +130,7 @@ export class Store {
 
   /** Gives back all that a session has of a channel. */
   releaseAll(channel: number, session: number = this.#session): void {
-    const { changes } = this.#run(
+    const { changes } = this.#sql.run(
       "UPDATE messages SET holder = 0, redelivered = 1 WHERE holder IN (?1, -?1) AND channel = ?2",
       session,
       channel,
@@ -145,7 +143,7 @@ export class Store {
 
   /** The channel of this name, unless its lease is over. */
   find(name: string, now: number): number | undefined {
-    const found = this.#get<{ id: number; expires: number | null }>(
+    const found = this.#sql.get<{ id: number; expires: number | null }>(
       "SELECT id, expires FROM channels WHERE name = ?",
       name,
     );
@@ -155,18 +153,18 @@ export class Store {
   }
 
   create(name: string, lease: number | undefined, capacity: number | undefined): number {
-    this.#run(
+    this.#sql.run(
       "INSERT INTO channels (name, lease, capacity) VALUES (?, ?, ?)",
       name,
       lease ?? null,
       capacity ?? null,
     );
-    return this.#lastId();
+    return this.#sql.lastId();
   }
 
   /** Undefined where the channel is gone. */
   state(channel: number): ChannelState | undefined {
-    return this.#get<ChannelState>(
+    return this.#sql.get<ChannelState>(
       "SELECT depth, is_closed, capacity, size FROM channels WHERE id = ?",
       channel,
     );
@@ -174,16 +172,16 @@ export class Store {
 
   /** Closes a channel, and has all links on it look again. */
   drain(channel: number): void {
-    const { changes } = this.#run(
+    const { changes } = this.#sql.run(
       "UPDATE channels SET is_closed = 1 WHERE id = ? AND is_closed = 0",
       channel,
     );
-    if (changes !== 0) this.#post(channel, null, lookAgain);
+    if (changes !== 0) this.mailbox.post(channel, null, lookAgain);
   }
 
   /** Whether a channel has no message, on loan or not. */
   isEmpty(channel: number): boolean {
-    return this.#get(
+    return this.#sql.get(
       "SELECT 1 FROM messages WHERE channel = ? AND holder IN " +
         "(SELECT 0 UNION ALL SELECT id FROM sessions UNION ALL SELECT -id FROM sessions) LIMIT 1",
       channel,
@@ -192,25 +190,25 @@ export class Store {
 
   /** Has those who wait for a message of this channel look again. */
   rouse(channel: number): void {
-    const sessions = this.#all<{ session: number }>(
+    const sessions = this.#sql.all<{ session: number }>(
       "SELECT DISTINCT session FROM waiters WHERE channel = ? AND session <> ?",
       channel,
       this.#session,
     );
-    for (const { session } of sessions) this.#mail(session, channel, null, lookAgain);
+    for (const { session } of sessions) this.mailbox.send(session, channel, null, lookAgain);
   }
 
   attach(channel: number): void {
-    this.#run("INSERT OR IGNORE INTO links VALUES (?, ?)", channel, this.#session);
-    this.#run("UPDATE channels SET expires = NULL WHERE id = ? AND expires NOT NULL", channel);
+    this.#sql.run("INSERT OR IGNORE INTO links VALUES (?, ?)", channel, this.#session);
+    this.#sql.run("UPDATE channels SET expires = NULL WHERE id = ? AND expires NOT NULL", channel);
   }
 
   detach(channel: number, session: number = this.#session): void {
-    this.#run("DELETE FROM links WHERE channel = ? AND session = ?", channel, session);
-    this.#run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, session);
-    this.putNoMore(channel, session);
-    this.#run("DELETE FROM mail WHERE session = ? AND channel = ?", session, channel);
-    this.#run(
+    this.#sql.run("DELETE FROM links WHERE channel = ? AND session = ?", channel, session);
+    this.#sql.run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, session);
+    this.putters.leave(channel, session);
+    this.#sql.run("DELETE FROM mail WHERE session = ? AND channel = ?", session, channel);
+    this.#sql.run(
       "UPDATE channels SET expires = ?1 + lease WHERE id = ?2 AND lease NOT NULL " +
         "AND NOT EXISTS (SELECT 1 FROM links WHERE channel = ?2)",
       Date.now(),
@@ -220,22 +218,24 @@ export class Store {
 
   /** Deletes a channel if it is there, and tells every other session on it; many messages go by and by. */
   delete(channel: number): void {
-    this.#post(channel, null);
-    this.#run("DELETE FROM channels WHERE id = ?", channel);
-    this.#run("DELETE FROM links WHERE channel = ?", channel);
-    this.#run("DELETE FROM waiters WHERE channel = ?", channel);
-    this.#run("DELETE FROM putters WHERE channel = ?", channel);
-    this.#run(
+    this.mailbox.post(channel, null);
+    this.#sql.run("DELETE FROM channels WHERE id = ?", channel);
+    this.#sql.run("DELETE FROM links WHERE channel = ?", channel);
+    this.#sql.run("DELETE FROM waiters WHERE channel = ?", channel);
+    this.#sql.run("DELETE FROM putters WHERE channel = ?", channel);
+    this.#sql.run(
       "DELETE FROM messages WHERE channel = ? AND holder IN " +
         "(SELECT id FROM sessions UNION ALL SELECT -id FROM sessions)",
       channel,
     );
-    if (this.#deleteSlice(channel)) this.#run("INSERT OR IGNORE INTO trash VALUES (?)", channel);
+    if (this.#deleteSlice(channel)) {
+      this.#sql.run("INSERT OR IGNORE INTO trash VALUES (?)", channel);
+    }
   }
 
   /** Whether there is something to `sweep`. */
   isUntidy(now: number): boolean {
-    return this.#get(
+    return this.#sql.get(
       "SELECT 1 FROM channels WHERE expires <= ? UNION ALL SELECT 1 FROM trash LIMIT 1",
       now,
     ) !== undefined;
@@ -243,18 +243,18 @@ export class Store {
 
   /** Deletes channels whose lease is over, and some of what deleted channels had; whether there is more. */
   sweep(now: number): boolean {
-    const over = this.#get<{ id: number }>("SELECT id FROM channels WHERE expires <= ?", now);
+    const over = this.#sql.get<{ id: number }>("SELECT id FROM channels WHERE expires <= ?", now);
     if (over !== undefined) this.delete(over.id);
-    const trash = this.#get<{ channel: number }>("SELECT channel FROM trash LIMIT 1");
+    const trash = this.#sql.get<{ channel: number }>("SELECT channel FROM trash LIMIT 1");
     if (trash !== undefined && !this.#deleteSlice(trash.channel)) {
-      this.#run("DELETE FROM trash WHERE channel = ?", trash.channel);
+      this.#sql.run("DELETE FROM trash WHERE channel = ?", trash.channel);
     }
     return this.isUntidy(now);
   }
 
   /** Whether there may be more. */
   #deleteSlice(channel: number): boolean {
-    const { changes } = this.#run(
+    const { changes } = this.#sql.run(
       "DELETE FROM messages WHERE id IN " +
         "(SELECT id FROM messages WHERE holder = 0 AND channel = ? LIMIT ?)",
       channel,
@@ -274,7 +274,7 @@ export class Store {
       waits = session !== undefined;
       if (session === undefined) free++;
       else this.woken.add(session);
-      this.#run(
+      this.#sql.run(
         "INSERT INTO messages (channel, holder, attempts, message_id, content_type, reason, body) " +
           "VALUES (?, ?, ?, ?, ?, ?, ?)",
         channel,
@@ -291,7 +291,7 @@ export class Store {
 
   /** Takes the oldest messages that wait, in their order. */
   take(channel: number, limit: number, isTry: boolean): Row[] {
-    const rows = this.#all<Row>(
+    const rows = this.#sql.all<Row>(
       "UPDATE messages SET holder = ?, attempts = attempts + ? WHERE id IN " +
         `(SELECT id FROM messages WHERE holder = 0 AND channel = ? ORDER BY id LIMIT ?) RETURNING ${columns}`,
       this.#session,
@@ -305,7 +305,7 @@ export class Store {
 
   /** What others have given this session, in its order. */
   given(): Row[] {
-    return this.#all<Row>(
+    return this.#sql.all<Row>(
       `SELECT ${columns} FROM messages WHERE holder = ? ORDER BY channel, id`,
       -this.#session,
     );
@@ -313,7 +313,7 @@ export class Store {
 
   /** Says that a message is being tried. */
   keep(id: number, attempts: number): void {
-    this.#run(
+    this.#sql.run(
       "UPDATE messages SET holder = abs(holder), attempts = ? WHERE id = ? AND abs(holder) = ?",
       attempts,
       id,
@@ -324,8 +324,12 @@ export class Store {
   /** How many were there. */
   accept(ids: readonly number[]): number {
     const { changes } = ids.length === 1
-      ? this.#run("DELETE FROM messages WHERE id = ? AND abs(holder) = ?", ids[0]!, this.#session)
-      : this.#run(
+      ? this.#sql.run(
+        "DELETE FROM messages WHERE id = ? AND abs(holder) = ?",
+        ids[0]!,
+        this.#session,
+      )
+      : this.#sql.run(
         "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?)) AND abs(holder) = ?",
         JSON.stringify(ids),
         this.#session,
@@ -335,7 +339,7 @@ export class Store {
 
   /** Gives a message back to its old place; `serve` must follow. */
   release(channel: number, id: number, attempts: number, redelivered: boolean): void {
-    const { changes } = this.#run(
+    const { changes } = this.#sql.run(
       "UPDATE messages SET holder = 0, attempts = ?, redelivered = redelivered | ? " +
         "WHERE id = ? AND abs(holder) = ?",
       attempts,
@@ -349,30 +353,30 @@ export class Store {
   // Waiters
 
   wait(channel: number): void {
-    this.#run("INSERT INTO waiters (channel, session) VALUES (?, ?)", channel, this.#session);
+    this.#sql.run("INSERT INTO waiters (channel, session) VALUES (?, ?)", channel, this.#session);
   }
 
   waitNoMore(channel: number): void {
-    this.#run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, this.#session);
+    this.#sql.run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, this.#session);
   }
 
   /** Gives the messages that wait to the sessions that do, one each, first come, first served. */
   serve(channel: number): void {
     for (;;) {
-      const next = this.#get<{ id: number }>(
+      const next = this.#sql.get<{ id: number }>(
         "SELECT id FROM messages WHERE holder = 0 AND channel = ? ORDER BY id LIMIT 1",
         channel,
       );
       const session = next && this.#nextWaiter(channel);
       if (session === undefined) return;
-      this.#run("UPDATE messages SET holder = ? WHERE id = ?", -session, next!.id);
+      this.#sql.run("UPDATE messages SET holder = ? WHERE id = ?", -session, next!.id);
       this.#deepen(channel, -1);
       this.woken.add(session);
     }
   }
 
   #nextWaiter(channel: number): number | undefined {
-    return this.#get<{ session: number }>(
+    return this.#sql.get<{ session: number }>(
       "DELETE FROM waiters WHERE id = " +
         "(SELECT id FROM waiters WHERE channel = ? ORDER BY id LIMIT 1) RETURNING session",
       channel,
@@ -380,110 +384,6 @@ export class Store {
   }
 
   #deepen(channel: number, by: number): void {
-    if (by !== 0) this.#run("UPDATE channels SET depth = depth + ? WHERE id = ?", by, channel);
-  }
-
-  // Putters, of channels with a capacity
-
-  /** So many messages were put, or if negative, accepted. */
-  resize(channel: number, by: number): void {
-    if (by === 0) return;
-    this.#run("UPDATE channels SET size = size + ? WHERE id = ?", by, channel);
-    if (by < 0) this.wakePutters(channel, -by);
-  }
-
-  waiters(channel: number): number {
-    return this.#get<{ n: number }>(
-      "SELECT count(*) AS n FROM waiters WHERE channel = ?",
-      channel,
-    )!.n;
-  }
-
-  waitToPut(channel: number): void {
-    this.#run(
-      "INSERT OR IGNORE INTO putters (channel, session) VALUES (?, ?)",
-      channel,
-      this.#session,
-    );
-  }
-
-  putNoMore(channel: number, session: number = this.#session): void {
-    this.#run("DELETE FROM putters WHERE channel = ? AND session = ?", channel, session);
-  }
-
-  /** Has the first of those look again who wait for room. */
-  wakePutters(channel: number, count: number): void {
-    const putters = this.#all<{ session: number }>(
-      "DELETE FROM putters WHERE id IN " +
-        "(SELECT id FROM putters WHERE channel = ? AND session <> ? ORDER BY id LIMIT ?) RETURNING session",
-      channel,
-      this.#session,
-      count,
-    );
-    for (const { session } of putters) this.#mail(session, channel, null, lookAgain);
-  }
-
-  // Announcements
-
-  announce(channel: number, event: Uint8Array): void {
-    this.#post(channel, event);
-  }
-
-  #post(channel: number, event: Uint8Array | null, kind = 0): void {
-    const others = this.#all<{ session: number }>(
-      "SELECT session FROM links WHERE channel = ? AND session <> ?",
-      channel,
-      this.#session,
-    );
-    for (const { session } of others) this.#mail(session, channel, event, kind);
-  }
-
-  #mail(session: number, channel: number, event: Uint8Array | null, kind: number): void {
-    this.#run(
-      "INSERT INTO mail (session, channel, event, kind) VALUES (?, ?, ?, ?)",
-      session,
-      channel,
-      event,
-      kind,
-    );
-    this.woken.add(session);
-  }
-
-  mail(after: number): Letter[] {
-    return this.#all<Letter>(
-      "SELECT id, channel, event, kind FROM mail WHERE session = ? AND id > ? ORDER BY id",
-      this.#session,
-      after,
-    );
-  }
-
-  discard(upTo: number): void {
-    this.#run("DELETE FROM mail WHERE session = ? AND id <= ?", this.#session, upTo);
-  }
-
-  // Statements
-
-  #statement(sql: string): StatementSync {
-    let statement = this.#prepared.get(sql);
-    if (statement === undefined) this.#prepared.set(sql, statement = this.#db.prepare(sql));
-    return statement;
-  }
-
-  #run(sql: string, ...values: Value[]): { readonly changes: number | bigint } {
-    return this.#statement(sql).run(...values);
-  }
-
-  #get<T>(sql: string, ...values: Value[]): T | undefined {
-    return this.#statement(sql).get(...values) as T | undefined;
-  }
-
-  #all<T>(sql: string, ...values: Value[]): T[] {
-    return this.#statement(sql).all(...values) as T[];
-  }
-
-  #lastId(): number {
-    return this.#get<{ id: number }>("SELECT last_insert_rowid() AS id")!.id;
+    if (by !== 0) this.#sql.run("UPDATE channels SET depth = depth + ? WHERE id = ?", by, channel);
   }
 }
-
-type Value = string | number | Uint8Array | null;
