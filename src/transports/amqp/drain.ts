@@ -41,6 +41,8 @@ export class Drain {
   #isBound: boolean;
   #working: Promise<void> | undefined;
   #isClosed = false;
+  /** Whether it has never been left. */
+  #isFirst = true;
   #holds = 0;
   /** How often in a row there was nothing to do but to wait. */
   #idle = 0;
@@ -179,11 +181,11 @@ export class Drain {
     this.#isBound = false;
   }
 
-  #isFirst = true;
-
   #fail(error: unknown): void {
     if (this.#isClosed || this.#options.session.isLost) return;
     this.#reject(() => this.#options.explain(error));
+    // While it is bound, nobody else comes to the end.
+    if (this.#isEntered) pause(500).then(() => this.#isClosed || this.resume());
   }
 
   #reject(make: () => Error): void {
