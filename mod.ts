@@ -26,6 +26,7 @@ export {
   ChannelTimeoutError,
   type CloseReason,
 } from "./src/errors.ts";
+export type { CloseAllOptions } from "./src/handle.ts";
 export { Connection, type ConnectionOptions, type Logger } from "./src/connection.ts";
 export type { Delivery, ReleaseOptions } from "./src/delivery.ts";
 export { ReceiveChannel, SendChannel } from "./src/directions.ts";

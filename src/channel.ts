@@ -5,7 +5,7 @@ import type { Delivery } from "./delivery.ts";
 import { ReceiveChannel, SendChannel } from "./directions.ts";
 import { checkEncoding, defaultEncoding } from "./encoding.ts";
 import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "./errors.ts";
-import { Handle, type HandleOptions } from "./handle.ts";
+import { type CloseAllOptions, Handle, type HandleOptions } from "./handle.ts";
 import { unpack } from "./message.ts";
 import { anonymousName, checkName, deadLettersName, isAnonymous } from "./names.ts";
 import { checkMilliseconds, type OperationOptions } from "./operation.ts";
@@ -64,6 +64,14 @@ export interface ChannelOptions {
    * Default: without limit.
    */
   readonly maxAttempts?: number;
+  /**
+   * How many values a channel that is created now holds: while so many wait, or are received and not
+   * settled, a put waits. One that exists stays as it is. Default: any number.
+   *
+   * On RabbitMQ received values do not count (`x-max-length` and `x-overflow: reject-publish`), and `0` is a
+   * ChannelConfigError; elsewhere `0` makes a put wait until someone takes its value.
+   */
+  readonly capacity?: number;
   /**
    * How RabbitMQ keeps a channel that is created now: `"classic"`, the default, on one node;
    * `"quorum"` on the majority of a cluster's nodes, so that it survives the loss of any one of three
@@ -193,6 +201,28 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   }
 
   /**
+   * Puts a value unless that would wait for room: `"full"` where the channel's `capacity` is reached, and
+   * `"closed"` where handle or channel is closed or deleted.
+   *
+   * @throws whatever else `put` does
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using ch = new Channel<number>({ capacity: 1 });
+   * equal(await ch.tryPut(1), "ok");
+   * equal(await ch.tryPut(2), "full");
+   * await ch.closeAll({ drain: true });
+   * equal(await ch.tryPut(3), "closed");
+   * ```
+   */
+  tryPut(value: T, options: OperationOptions = {}): Promise<"ok" | "full" | "closed"> {
+    return this.#handle.tryPut(this, value, options);
+  }
+
+  /**
    * Takes the next value; waits for it without limit unless told otherwise. A get that times out, is
    * aborted or closed never takes a value with it. With `timeout: 0` it takes a value that is there
    * already; one that a process elsewhere has been sent and has not got yet (up to 20 ms) is not.
@@ -240,33 +270,6 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
     } catch (error) {
       if (error instanceof ChannelTimeoutError) return { status: "empty" };
       if (error instanceof ChannelClosedError) return { status: "closed" };
-      throw error;
-    }
-  }
-
-  /**
-   * Puts a value if there is room for it now, and tells where there is none, or the channel is closed.
-   *
-   * @throws whatever `put` does, but for ChannelClosedError where the value has surely not arrived
-   *
-   * @example
-   * ```ts
-   * import { Channel } from "@channelts/channel";
-   * import { equal } from "node:assert/strict";
-   *
-   * await using ch = new Channel<string>();
-   * equal(await ch.tryPut("foo"), "ok");
-   * await ch.closeAll();
-   * equal(await ch.tryPut("bar"), "closed");
-   * ```
-   */
-  async tryPut(value: T, options: OperationOptions = {}): Promise<"ok" | "full" | "closed"> {
-    try {
-      await this.put(value, options);
-      return "ok";
-    } catch (error) {
-      const isClosed = error instanceof ChannelClosedError && error.messageId === undefined;
-      if (isClosed) return "closed";
       throw error;
     }
   }
@@ -628,7 +631,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   dup(): Channel<T> {
-    return adopt(new Handle({ ...this.#handle.options, owned: false }));
+    return adopt(new Handle(this.#handle.share()));
   }
 
   /**
@@ -671,6 +674,10 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * now, on every host, reject with a ChannelClosedError, and iterations end. Values stay for whoever
    * opens the name anew. A put that was sent before may still resolve: its value is there.
    *
+   * With `drain: true` as Go's `close`: puts are rejected at once, gets go on until all is got that was put
+   * before, and released for good, and only then reject; iterations end. That lasts until the channel is
+   * deleted: who comes later, or after a restart, finds it closed. The errors have the reason `drain`.
+   *
    * @throws {ChannelClosedError} if this handle is closed
    * @throws {ChannelConnectionError} if the broker cannot be reached
    *
@@ -684,8 +691,21 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * await ch.closeAll();
    * await elsewhere;
    * ```
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { deepEqual } from "node:assert/strict";
+   *
+   * await using ch = new Channel<number>();
+   * for (const n of [1, 2, 3]) await ch.put(n);
+   * await ch.closeAll({ drain: true });
+   * const got = [];
+   * for await (const n of ch) got.push(n);
+   * deepEqual(got, [1, 2, 3]);
+   * ```
    */
-  closeAll(options: OperationOptions = {}): Promise<void> {
+  closeAll(options: CloseAllOptions = {}): Promise<void> {
     return this.#handle.closeAll(this, options);
   }
 
@@ -773,7 +793,7 @@ function fromReference(reference: Reference, met: Map<string, Channel>): object 
 
 function handleOptions(options: ChannelOptions): HandleOptions {
   const { name, connection, encoding = defaultEncoding, stacks, retryTimeout, expires } = options;
-  const { maxAttempts, durability = "classic" } = options;
+  const { maxAttempts, capacity, durability = "classic" } = options;
   if (name !== undefined) checkName(name);
   if (maxAttempts !== undefined) {
     checkMaxAttempts(maxAttempts);
@@ -782,6 +802,7 @@ function handleOptions(options: ChannelOptions): HandleOptions {
   if (durability !== "classic" && durability !== "quorum") {
     throw new ChannelConfigError(`the option durability takes "classic" or "quorum"`);
   }
+  if (capacity !== undefined) checkCapacity(capacity);
   checkEncoding(encoding);
   if (retryTimeout !== undefined) checkMilliseconds("retryTimeout", retryTimeout);
   if (expires !== undefined) checkMilliseconds("expires", expires, 100, 2 ** 31 - 1);
@@ -796,9 +817,17 @@ function handleOptions(options: ChannelOptions): HandleOptions {
       : Math.round(expires),
     quorum: durability === "quorum",
     maxAttempts,
+    capacity,
     create: true,
     owned: name === undefined,
   };
+}
+
+function checkCapacity(value: unknown): void {
+  if (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 31) return;
+  throw new ChannelConfigError(
+    `the option capacity takes an integer from 0 to 2147483647, and got ${String(value)}`,
+  );
 }
 
 function checkMaxAttempts(value: unknown): void {

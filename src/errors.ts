@@ -70,10 +70,11 @@ export class ChannelTimeoutError extends ChannelError {
 }
 
 /**
- * What closed a channel: this handle's `close`, a `closeAll` or `delete` anywhere, or `missing`:
- * a reference arrived to a channel that is no longer there.
+ * What closed a channel: this handle's `close`, a `closeAll` or `delete` anywhere, `drain`:
+ * `closeAll({ drain: true })`, after which nothing is put, and nothing is left to be got; or `missing`: a
+ * reference arrived to a channel that is no longer there.
  */
-export type CloseReason = "close" | "closeAll" | "delete" | "missing";
+export type CloseReason = "close" | "closeAll" | "drain" | "delete" | "missing";
 
 /**
  * The handle, or the channel for everyone, is closed or deleted.
@@ -234,6 +235,21 @@ export class ChannelReferenceError extends ChannelError {
     super(message, options);
     if (options.bytes !== undefined) this.bytes = options.bytes;
   }
+}
+
+/** What is rejected where a channel takes no more values, or has no more to give, by `closeAll({ drain: true })`. */
+export function drainedError(action: string, name: string): ChannelClosedError {
+  return new ChannelClosedError(
+    `${action}: channel ${name} was closed by closeAll({ drain: true })`,
+    { reason: "drain" },
+  );
+}
+
+/** The error of a put with a delay into a channel that holds nothing. */
+export function undelayableError(name: string): ChannelConfigError {
+  return new ChannelConfigError(
+    `put: channel ${name} has capacity 0 and holds nothing: the option delay cannot be used`,
+  );
 }
 
 /**

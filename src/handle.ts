@@ -25,9 +25,15 @@ import {
   type Pending,
 } from "./operation.ts";
 import { checkTerms, type PutOptions, type Terms, termsOf } from "./put_options.ts";
-import { Get, Put, Receive } from "./transfers.ts";
+import { Get, type PendingPut, Put, Receive, TryPut } from "./transfers.ts";
 import type { Claim, Link, Message } from "./transport.ts";
 import { closeTimeout, within } from "./within.ts";
+
+/** What `closeAll` takes. */
+export interface CloseAllOptions extends OperationOptions {
+  /** Whether consumers first get what was put before, and the channel stays closed until it is deleted. */
+  readonly drain?: boolean;
+}
 
 /** What a handle is made from. */
 export interface HandleOptions {
@@ -43,6 +49,8 @@ export interface HandleOptions {
   readonly lease?: number | undefined;
   /** Whether the channel is created for a cluster. */
   readonly quorum?: boolean;
+  /** How many values a channel holds that is created now; absent: any number. */
+  readonly capacity?: number | undefined;
   /** How often a value is received before it is a dead letter; absent: without limit. */
   readonly maxAttempts?: number | undefined;
   /** Whether to create the channel where it is missing. */
@@ -70,11 +78,13 @@ export class Handle implements Attached {
   readonly #wanting = new Set<Pending>();
   /** Whether the channel has been attached to, and so has existed. */
   #existed = false;
+  /** Whether there may be other handles on it. */
+  #isShared = false;
   #closed: CloseReason | undefined;
   #closing: Promise<void> | undefined;
   #ending: Promise<unknown> | undefined;
   readonly #gets = new Set<Pending>();
-  readonly #puts = new Set<Put>();
+  readonly #puts = new Set<PendingPut>();
   /** What was received here and is not settled. */
   readonly #custody: Custody;
   /** Called once, when the handle takes no more operations; closing waits for what they return. */
@@ -103,6 +113,12 @@ export class Handle implements Attached {
     return this.#options.encoding;
   }
 
+  /** What a second handle on the same channel is made from. */
+  share(): HandleOptions {
+    this.#isShared = true;
+    return { ...this.#options, owned: false };
+  }
+
   get options(): HandleOptions {
     return this.#options;
   }
@@ -128,6 +144,29 @@ export class Handle implements Attached {
 
   /** @param owner what must not be collected while the operation is pending; so below */
   put(owner: object, value: unknown, options: PutOptions): Promise<void> {
+    return this.#put(() => this.newPut("put", owner, options, value), value, options);
+  }
+
+  tryPut(
+    owner: object,
+    value: unknown,
+    options: OperationOptions,
+  ): Promise<"ok" | "full" | "closed"> {
+    const make = () => {
+      const put: TryPut = new TryPut(
+        this.#putCall("put", owner, options, () => put),
+        options,
+        value,
+      );
+      return put;
+    };
+    return this.#put<"ok" | "full">(make, value, options).catch((error) => {
+      if (error instanceof ChannelClosedError && error.messageId === undefined) return "closed";
+      throw error;
+    });
+  }
+
+  #put<R>(make: () => Put<R>, value: unknown, options: PutOptions): Promise<R> {
     let parcel: Parcel | Promise<Parcel>;
     let terms: Terms | undefined;
     try {
@@ -137,7 +176,7 @@ export class Handle implements Attached {
     } catch (error) {
       return Promise.reject(withValue(error, value));
     }
-    const put = this.newPut("put", owner, options, value);
+    const put = make();
     if (terms === undefined && this.isReady(parcel)) {
       put.send(this.link!, parcel.message);
     } else {
@@ -151,7 +190,7 @@ export class Handle implements Attached {
 
   async #putLate(
     parcel: Parcel | Promise<Parcel>,
-    put: Put,
+    put: PendingPut,
     previous: Promise<void> | undefined,
     terms: Terms | undefined,
   ): Promise<void> {
@@ -195,10 +234,18 @@ export class Handle implements Attached {
   }
 
   newPut(action: string, owner: object, options: OperationOptions, value?: unknown): Put {
-    const timedOut = () => this.late(action, options, put.recall());
-    const call: Call = { action, owner, pending: this.#puts, timedOut };
-    const put: Put = new Put(call, options, value);
+    const put: Put = new Put(this.#putCall(action, owner, options, () => put), options, value);
     return put;
+  }
+
+  #putCall(
+    action: string,
+    owner: object,
+    options: OperationOptions,
+    put: () => PendingPut,
+  ): Call {
+    const timedOut = () => this.late(action, options, put().recall());
+    return { action, owner, pending: this.#puts, timedOut };
   }
 
   /** Whether a receiver of the channel's name finds it, or would create it as this handle does. */
@@ -309,7 +356,7 @@ export class Handle implements Attached {
 
   /** A handle for the values that were received too often. */
   deadLetters(): Handle {
-    const { maxAttempts: _, ...options } = this.#options;
+    const { maxAttempts: _, capacity: _any, ...options } = this.#options;
     return new Handle({
       ...options,
       name: deadLettersName(this.name),
@@ -379,11 +426,21 @@ export class Handle implements Attached {
     return { listener, ready };
   }
 
-  async closeAll(owner: object, options: OperationOptions): Promise<void> {
+  async closeAll(owner: object, options: CloseAllOptions): Promise<void> {
     if (this.#closed === "closeAll" || this.#closed === "delete") return;
+    if (options.drain) return await this.#drain(owner, options);
     await this.#control("closeAll", this.#endings, owner, options, async (attachment) => {
       await attachment.link.announce(closeAllEvent);
       attachment.terminate("closeAll");
+    });
+  }
+
+  /** What was put here before comes before. */
+  async #drain(owner: object, options: OperationOptions): Promise<void> {
+    const latePut = this.#latePut;
+    await this.#control("closeAll", this.#endings, owner, options, async ({ link }) => {
+      await latePut;
+      await link.drain();
     });
   }
 
@@ -530,7 +587,7 @@ export class Handle implements Attached {
   }
 
   async #attach(signal: AbortSignal): Promise<Attachment> {
-    const { create, lease, quorum } = this.#options;
+    const { create, lease, quorum, capacity } = this.#options;
     const connection = await this.connection;
     const retryTimeout = this.#options.retryTimeout ?? connection.retryTimeout ??
       defaultRetryTimeout;
@@ -539,6 +596,8 @@ export class Handle implements Attached {
       retryTimeout,
       ...(lease === undefined ? {} : { lease }),
       ...(quorum ? { quorum } : {}),
+      ...(capacity === undefined ? {} : { capacity }),
+      isNew: this.#options.owned && !this.#existed && !this.#isShared,
     }, signal);
     this.#existed = true;
     if (this.#closed !== undefined && this.#puts.size === 0) {
@@ -594,6 +653,7 @@ const outcomesOfWaiting: Readonly<Record<string, string>> = {
 const outcomes: Readonly<Record<CloseReason, string>> = {
   close: "is closed in this process",
   closeAll: "was closed for everyone",
+  drain: "was closed by closeAll({ drain: true })",
   delete: "was deleted",
   missing: "does not exist",
 };

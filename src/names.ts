@@ -30,6 +30,9 @@ function nameProblem(name: unknown): string | undefined {
   if (typeof name !== "string") return `be a string, not ${name === null ? "null" : typeof name}`;
   if (name === "") return "not be empty; leave it out for an anonymous channel";
   if (name.startsWith("amq.")) return `not start with "amq.", which RabbitMQ reserves`;
+  if (name.endsWith(".closed.channelts")) {
+    return `not end with ".closed.channelts", which is reserved`;
+  }
   // deno-lint-ignore no-control-regex -- control characters are what is looked for
   if (/[\0-\x1f\x7f]/.test(name)) return "not contain control characters";
   if (!name.isWellFormed()) return "be well-formed Unicode, without lone surrogates";

@@ -1,9 +1,9 @@
 import { withMessageId, withValue } from "./errors.ts";
-import { type Call, Operation, type OperationOptions } from "./operation.ts";
+import { type Call, Operation, type OperationOptions, type Pending } from "./operation.ts";
 import type { Claim, Link, Loan, Message, Offer } from "./transport.ts";
 
 /** A put: what it rejects with carries the value. */
-export class Put extends Operation<void> implements Offer {
+export class Put<R = void> extends Operation<R> implements Offer {
   /** There from `send` on. */
   message!: Message;
   readonly #value: unknown;
@@ -24,7 +24,7 @@ export class Put extends Operation<void> implements Offer {
   }
 
   taken(): void {
-    this.resolve();
+    this.resolve(undefined as R);
   }
 
   /** Takes the message back; whether it will surely not arrive. */
@@ -41,6 +41,20 @@ export class Put extends Operation<void> implements Offer {
   protected override dress(reason: unknown): unknown {
     if (this.#isUnknown) withMessageId(reason, this.message.id!);
     return withValue(reason, this.#value);
+  }
+}
+
+/** A put, whatever it resolves with. */
+export type PendingPut = Pending & Pick<Put, "recall" | "send" | "reject">;
+
+/** A put that does not wait for room. */
+export class TryPut extends Put<"ok" | "full"> {
+  override taken(): void {
+    this.resolve("ok");
+  }
+
+  full(): void {
+    this.resolve("full");
   }
 }
 

@@ -41,6 +41,8 @@ export interface Offer {
   taken(): void;
   /** Called at most once, instead of `taken`. */
   reject(error: Error): void;
+  /** Called at most once, instead of `taken`: the channel is full. Absent where the offer waits for room. */
+  full?(): void;
 }
 
 /**
@@ -106,6 +108,13 @@ export interface LinkOptions {
    * links are open. Absent: until it is deleted.
    */
   readonly lease?: number;
+  /**
+   * How many values a channel created now holds at most, those on loan included where the transport knows of
+   * them: an offer beyond waits. 0: each waits until someone takes its value. Absent: any number.
+   */
+  readonly capacity?: number;
+  /** Whether nobody else can have the channel yet. */
+  readonly isNew?: boolean;
   /** Whether a channel created now is to be kept by a majority of a cluster's nodes, where there are such. */
   readonly quorum?: boolean;
   /** Milliseconds for which an operation outlasts that the broker cannot be reached. */
@@ -140,6 +149,12 @@ export interface Link {
   announce(event: Uint8Array): Promise<void>;
   /** Resolves when every event that was announced before the call has been observed. */
   catchUp(): Promise<void>;
+  /**
+   * Closes the channel, until it is deleted: every offer is rejected from now on, with a ChannelClosedError of
+   * reason `drain`, and so is every claim once nothing waits and nothing is on loan. Offers of this link that are
+   * older come before.
+   */
+  drain(): Promise<void>;
   /** How many messages wait to be taken. */
   depth(): Promise<number>;
   /** Deletes the channel and its messages; every other link's observer hears `gone`. */

@@ -4,10 +4,12 @@
  * @module
  */
 import { broadcastsTests } from "./conformance/broadcasts.ts";
+import { capacityTests } from "./conformance/capacity.ts";
 import { closingTests } from "./conformance/closing.ts";
 import { deadLettersTests } from "./conformance/dead_letters.ts";
 import { deletingTests } from "./conformance/deleting.ts";
 import { directionTests } from "./conformance/directions.ts";
+import { drainingTests } from "./conformance/draining.ts";
 import { encodingTests } from "./conformance/encoding.ts";
 import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
@@ -42,6 +44,8 @@ export function testTransport(label: string, setup: Setup): void {
       iterationTests,
       closingTests,
       terminationTests,
+      drainingTests,
+      capacityTests,
       deletingTests,
       lifetimeTests,
       referenceTests,

@@ -79,6 +79,10 @@ class StageLink implements Link {
   catchUp(): Promise<void> {
     return Promise.resolve();
   }
+  drain(): Promise<void> {
+    return Promise.resolve();
+  }
+
   depth(): Promise<number> {
     return Promise.resolve(7);
   }

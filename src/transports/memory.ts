@@ -1,4 +1,4 @@
-import { ChannelClosedError } from "../errors.ts";
+import { ChannelClosedError, drainedError, undelayableError } from "../errors.ts";
 import { Fifo } from "../fifo.ts";
 import { newStats } from "../stats.ts";
 import { unref } from "../timers.ts";
@@ -33,7 +33,7 @@ export class MemoryTransport implements Transport {
     let channel = this.#channels.get(name);
     if (channel === undefined) {
       if (!options.create) throw missing(name);
-      const created = new MemoryChannel(name, options.lease, this.stats, () => {
+      const created = new MemoryChannel(name, options, this.stats, () => {
         if (this.#channels.get(name) === created) this.#channels.delete(name);
       });
       this.#channels.set(name, channel = created);
@@ -43,37 +43,56 @@ export class MemoryTransport implements Transport {
 }
 
 /**
- * Invariants: claims or messages wait, never both; what is not due does not wait. Of the messages of
- * one priority, what was released is older than every other, for they leave in their order. Whatever
- * the time will change is among the alarms, and one timer is set for the first of them.
+ * Invariants: claims or messages wait, never both, and no claim beside an offer; what is not due does
+ * not wait, and counts toward the capacity as what is on loan does. Of the messages of one priority,
+ * what was released is older than every other, for they leave in their order. Offers wait only where
+ * there is no room. Whatever the time will change is among the alarms, and one timer is set for the
+ * first of them.
  */
 class MemoryChannel {
   readonly name: string;
   readonly #claims: Fifo<Claim> = new Fifo();
+  readonly #offers: Fifo<Offer> = new Fifo();
   /** By priority, highest first; most channels have one. */
   readonly #levels: { readonly priority: number; readonly messages: Fifo<MemoryLoan> }[] = [];
   /** In the order in which they leave. */
   readonly #released: MemoryLoan[] = [];
   readonly #links = new Set<MemoryLink>();
   readonly #lease: number | undefined;
+  readonly #capacity: number;
   readonly stats: Stats;
   readonly #forget: () => void;
   #expiry: ReturnType<typeof setTimeout> | undefined;
   /** Soonest first. */
   readonly #alarms: Alarm[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** How many messages are on loan. */
+  #lent = 0;
+  /** How many messages are not due. */
+  #delayed = 0;
+  #isClosed = false;
   #isDeleted = false;
   #puts = 0;
 
-  constructor(name: string, lease: number | undefined, stats: Stats, forget: () => void) {
+  constructor(
+    name: string,
+    { lease, capacity = Infinity }: LinkOptions,
+    stats: Stats,
+    forget: () => void,
+  ) {
     this.name = name;
     this.stats = stats;
     this.#lease = lease;
+    this.#capacity = capacity;
     this.#forget = forget;
   }
 
   get depth(): number {
     this.#ring();
+    return this.#waiting;
+  }
+
+  get #waiting(): number {
     return this.#levels.reduce((sum, { messages }) => sum + messages.size, this.#released.length);
   }
 
@@ -93,24 +112,57 @@ class MemoryChannel {
     unref(this.#expiry);
   }
 
-  put(message: Message): void {
+  offer(offer: Offer): void {
+    if (this.#isClosed) return offer.reject(drainedError("put", this.name));
+    if (this.#capacity === 0 && offer.message.delay !== undefined) {
+      return offer.reject(undelayableError(this.name));
+    }
     this.stats.puts++;
+    if (this.#capacity < Infinity) this.#ring();
+    if (this.#offers.size === 0 && this.#hasRoom) return this.#put(offer);
+    if (offer.full !== undefined) return offer.full();
+    this.stats.outstanding++;
+    this.#offers.push(offer);
+    this.#setTimer();
+  }
+
+  get #hasRoom(): boolean {
+    if (this.#capacity === Infinity) return true;
+    if (this.#capacity === 0) return this.#claims.size > 0;
+    return this.#waiting + this.#lent + this.#delayed < this.#capacity;
+  }
+
+  #put(offer: Offer): void {
+    const { message } = offer;
     this.stats.confirms++;
-    const { delay, expires } = message;
-    const now = performance.now();
-    const end = expires === undefined ? Infinity : now + expires;
-    if (delay === undefined) this.#add(message, end);
-    else this.#alarm(now + delay, () => this.#add(message, end));
+    if (message.delay === undefined) this.#add(message, endOf(message));
+    else {
+      const end = endOf(message);
+      this.#delayed++;
+      this.#alarm(performance.now() + message.delay, () => {
+        this.#delayed--;
+        this.#add(message, end);
+      });
+    }
+    offer.taken();
   }
 
   #add(message: Message, end: number): void {
-    const { attempts = 0, priority = 0 } = message;
-    const loan = new MemoryLoan(this, message, this.#puts++, attempts + 1, false, end);
+    const loan = this.#loanOf(message, end);
     const claim = this.#claims.shift();
-    if (claim !== undefined) return claim.deliver(loan);
-    const { messages } = this.#level(priority);
+    if (claim !== undefined) return this.#lend(loan, claim);
+    const { messages } = this.#level(loan.priority);
     messages.push(loan);
-    if (end < Infinity) this.#alarm(end, () => messages.remove(loan));
+    if (end < Infinity) this.#alarm(end, () => messages.remove(loan) && this.#left());
+  }
+
+  #loanOf(message: Message, end: number): MemoryLoan {
+    return new MemoryLoan(this, message, this.#puts++, (message.attempts ?? 0) + 1, false, end);
+  }
+
+  #lend(loan: MemoryLoan, claim: Claim): void {
+    this.#lent++;
+    claim.deliver(loan);
   }
 
   #level(priority: number): { readonly messages: Fifo<MemoryLoan> } {
@@ -123,10 +175,21 @@ class MemoryChannel {
     return level;
   }
 
+  claim(claim: Claim): void {
+    const loan = this.take();
+    if (loan !== undefined) return claim.deliver(loan);
+    if (this.isOver) return claim.reject(drainedError("get", this.name));
+    this.#claims.push(claim);
+    this.#setTimer();
+    claim.waits?.();
+  }
+
   take(): MemoryLoan | undefined {
     this.#ring();
-    const loan = this.#first();
-    if (loan?.redelivered) this.stats.redeliveries++;
+    const loan = this.#first() ?? (this.#capacity === 0 ? this.#meet() : undefined);
+    if (loan === undefined) return undefined;
+    if (loan.redelivered) this.stats.redeliveries++;
+    this.#lent++;
     return loan;
   }
 
@@ -139,34 +202,84 @@ class MemoryChannel {
     return isNext ? this.#released.shift() : level?.messages.shift();
   }
 
+  /** The message of whoever waits for a receiver longest. */
+  #meet(): MemoryLoan | undefined {
+    const offer = this.#shiftOffer();
+    if (offer === undefined) return undefined;
+    this.stats.confirms++;
+    const loan = this.#loanOf(offer.message, endOf(offer.message));
+    offer.taken();
+    return loan;
+  }
+
+  #shiftOffer(): Offer | undefined {
+    const offer = this.#offers.shift();
+    if (offer !== undefined) this.stats.outstanding--;
+    return offer;
+  }
+
+  withdraw(one: Offer | Claim): boolean {
+    const isOffer = this.#offers.remove(one as Offer);
+    if (isOffer) this.stats.outstanding--;
+    else if (!this.#claims.remove(one as Claim)) return false;
+    this.#setTimer();
+    return true;
+  }
+
+  /** A loan was accepted. */
+  settled(): void {
+    this.stats.gets++;
+    this.#lent--;
+    this.#left();
+  }
+
   takeBack(loan: MemoryLoan, attempts: number): void {
+    if (this.#isDeleted) return;
+    this.#lent--;
     const { message, position, end } = loan;
-    if (this.#isDeleted || end <= performance.now()) return;
+    if (end <= performance.now()) return this.#left();
     const again = new MemoryLoan(this, message, position, attempts, true, end);
     const claim = this.#claims.shift();
     if (claim !== undefined) {
       this.stats.redeliveries++;
-      return claim.deliver(again);
+      return this.#lend(again, claim);
     }
     const later = this.#released.findIndex((other) => again.precedes(other));
     this.#released.splice(later === -1 ? this.#released.length : later, 0, again);
     if (end < Infinity) {
       this.#alarm(end, () => {
         const at = this.#released.indexOf(again);
-        if (at !== -1) this.#released.splice(at, 1);
+        if (at === -1) return;
+        this.#released.splice(at, 1);
+        this.#left();
       });
     }
   }
 
-  wait(claim: Claim): void {
-    this.#claims.push(claim);
-    this.#setTimer();
+  /** A message has left: there may be room, or nothing any more. */
+  #left(): void {
+    while (this.#offers.size > 0 && this.#hasRoom) this.#put(this.#shiftOffer()!);
+    this.#endIfOver();
   }
 
-  withdraw(claim: Claim): boolean {
-    const waited = this.#claims.remove(claim);
-    if (waited) this.#setTimer();
-    return waited;
+  drain(): void {
+    this.#isClosed = true;
+    for (let offer; (offer = this.#shiftOffer()) !== undefined;) {
+      offer.reject(drainedError("put", this.name));
+    }
+    this.#endIfOver();
+  }
+
+  /** Whether there is nothing to get, and never will be. */
+  get isOver(): boolean {
+    return this.#isClosed && this.#waiting + this.#lent + this.#delayed === 0;
+  }
+
+  #endIfOver(): void {
+    if (!this.isOver) return;
+    for (let claim; (claim = this.#claims.shift()) !== undefined;) {
+      claim.reject(drainedError("get", this.name));
+    }
   }
 
   #alarm(at: number, act: () => void): void {
@@ -192,13 +305,14 @@ class MemoryChannel {
     if (first === undefined) return;
     const wait = Math.min(Math.max(first.at - performance.now(), 1), longestTimer);
     this.#timer = setTimeout(() => this.#ring(), wait);
-    if (this.#claims.size === 0) unref(this.#timer);
+    if (this.#claims.size === 0 && this.#offers.size === 0) unref(this.#timer);
   }
 
   delete(): void {
     this.#isDeleted = true;
     this.#end();
     while (this.#first() !== undefined);
+    for (let offer; (offer = this.#shiftOffer()) !== undefined;) offer.reject(deleted(this.name));
   }
 
   #end(): void {
@@ -206,6 +320,11 @@ class MemoryChannel {
     this.#alarms.length = 0;
     this.#setTimer();
   }
+}
+
+/** When a message that is put now is dropped, as `performance.now()` has it. */
+function endOf({ expires }: Message): number {
+  return expires === undefined ? Infinity : performance.now() + expires;
 }
 
 /** Something that happens at a time, as `performance.now()` has it. */
@@ -255,7 +374,7 @@ class MemoryLoan implements Loan {
   accept(): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#channel.stats.gets++;
+    this.#channel.settled();
   }
 
   release(counted = false): void {
@@ -278,24 +397,22 @@ class MemoryLink implements Link {
 
   put(offer: Offer): void {
     if (this.#gone) return offer.reject(missing(this.#channel.name));
-    this.#channel.put(offer.message);
-    offer.taken();
+    this.#channel.offer(offer);
   }
 
   take(claim: Claim): void {
     if (this.#gone) return claim.reject(missing(this.#channel.name));
-    const loan = this.#channel.take();
-    if (loan !== undefined) return claim.deliver(loan);
-    this.#channel.wait(claim);
-    claim.waits?.();
+    this.#channel.claim(claim);
   }
 
   withdraw(one: Offer | Claim): boolean {
-    return this.#channel.withdraw(one as Claim); // an offer never waits
+    return this.#channel.withdraw(one);
   }
 
   tryTake(): Promise<Loan | undefined> {
-    return Promise.resolve(this.#channel.take());
+    const loan = this.#channel.take();
+    if (loan !== undefined || !this.#channel.isOver) return Promise.resolve(loan);
+    return Promise.reject(drainedError("get", this.#channel.name));
   }
 
   announce(event: Uint8Array): Promise<void> {
@@ -306,6 +423,12 @@ class MemoryLink implements Link {
   }
 
   catchUp(): Promise<void> {
+    return done;
+  }
+
+  drain(): Promise<void> {
+    if (this.#gone) return Promise.reject(missing(this.#channel.name));
+    this.#channel.drain();
     return done;
   }
 
@@ -329,6 +452,10 @@ class MemoryLink implements Link {
 }
 
 const done: Promise<void> = Promise.resolve();
+
+function deleted(name: string): ChannelClosedError {
+  return new ChannelClosedError(`channel ${name} was deleted`, { reason: "delete" });
+}
 
 function missing(name: string): ChannelClosedError {
   return new ChannelClosedError(`channel ${name} does not exist`, { reason: "missing" });

@@ -66,7 +66,12 @@ export function checkFile(path: string): void {
      UNION ALL SELECT id, holder, -2 FROM messages
        WHERE holder <> 0 AND abs(holder) NOT IN (SELECT id FROM sessions)
      UNION ALL SELECT id, session, -3 FROM waiters WHERE NOT EXISTS
-       (SELECT 1 FROM links WHERE channel = waiters.channel AND session = waiters.session)`,
+       (SELECT 1 FROM links WHERE channel = waiters.channel AND session = waiters.session)
+     UNION ALL SELECT id, size, -4 FROM channels WHERE size <> CASE WHEN capacity IS NULL THEN 0
+       ELSE (SELECT count(*) FROM messages WHERE channel = channels.id) +
+         (SELECT count(*) FROM delayed WHERE channel = channels.id) END
+     UNION ALL SELECT id, session, -5 FROM putters WHERE NOT EXISTS
+       (SELECT 1 FROM links WHERE channel = putters.channel AND session = putters.session)`,
   );
   assert.deepEqual(wrong, [], "the tables contradict each other");
 }

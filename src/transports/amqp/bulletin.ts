@@ -1,4 +1,5 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
+import { drainType } from "./closing.ts";
 
 /**
  * Where anonymous channels announce, all to every connection: an exchange or a binding for each would
@@ -14,7 +15,7 @@ export const sharedPlace = { exchange: "amq.direct", routingKey: "channelts.anon
 export class Bulletin {
   readonly queue: string;
   readonly #channel: AMQPChannel;
-  readonly #listeners = new Map<string, (event: Uint8Array) => void>();
+  readonly #listeners = new Map<string, Listener>();
   readonly #own: string;
   /** Of which channels somebody stopped hearing of late, and which leave that was. */
   readonly #left = new Map<string, number>();
@@ -45,7 +46,7 @@ export class Bulletin {
   }
 
   /** @param name of a channel; so below */
-  listen(name: string, listener: (event: Uint8Array) => void): void {
+  listen(name: string, listener: Listener): void {
     this.#listeners.set(name, listener);
   }
 
@@ -61,7 +62,7 @@ export class Bulletin {
   }
 
   /** Whether `listener` was the one that listens. */
-  unlisten(name: string, listener: (event: Uint8Array) => void): boolean {
+  unlisten(name: string, listener: Listener): boolean {
     if (this.#listeners.get(name) !== listener) return false;
     this.#listeners.delete(name);
     this.#left.set(name, ++this.#leaves);
@@ -92,12 +93,15 @@ export class Bulletin {
   }
 
   #hear(message: AMQPMessage): void {
-    const { messageId, correlationId = "" } = message.properties;
+    const { messageId, correlationId = "", contentType } = message.properties;
     if (messageId?.startsWith(this.#own)) return;
     const name = message.exchange === sharedPlace.exchange ? correlationId : message.exchange;
-    this.#listeners.get(name)?.(message.body ?? new Uint8Array());
+    this.#listeners.get(name)?.(message.body ?? new Uint8Array(), contentType === drainType);
   }
 }
+
+/** @param isDrain whether the channel is closed, and to be emptied first */
+export type Listener = (event: Uint8Array, isDrain: boolean) => void;
 
 /** So many names are remembered of whom something may be on its way, before the broker is asked. */
 const mostLeft = 1000;

@@ -1,4 +1,5 @@
 import {
+  ChannelClosedError,
   ChannelConnectionError,
   type ChannelError,
   unknownOutcomeText,
@@ -59,6 +60,12 @@ export function outage(
 
 /** The same for a put that had been sent. */
 export function unknownOutcome(error: ChannelError, id: string | undefined): ChannelError {
+  if (error instanceof ChannelClosedError) {
+    const { message, reason, cause } = error;
+    error = new ChannelClosedError(message + unknownOutcomeText, { reason, cause });
+    if (id !== undefined) withMessageId(error, id);
+    return error;
+  }
   if (!(error instanceof ChannelConnectionError)) return error;
   const { message, address, transient, cause } = error;
   const unknown = new ChannelConnectionError(

@@ -23,6 +23,8 @@ export class Letter {
   readonly isAgain: boolean;
   /** Whether it was sent once, and may have arrived. */
   wasSent = false;
+  /** Whether it may have arrived by a connection that is lost. */
+  isDoubtful = false;
   /** Who has it to send or to settle. */
   publisher: Publisher | undefined;
   nackedSince: number | undefined;

@@ -1,9 +1,12 @@
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
-import { ChannelClosedError, ChannelError, errorAnew } from "../../errors.ts";
+import { closeAllEvent } from "../../attachment.ts";
+import { ChannelClosedError, ChannelError, drainedError, errorAnew } from "../../errors.ts";
 import { backOff, varied } from "../../pauses.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout, within } from "../../within.ts";
+import { drainType, leave, seal, signOf } from "./closing.ts";
 import type { Connector, Seeker } from "./connector.ts";
+import { Drain } from "./drain.ts";
 import { isMissing, outage, refusedBy, unknownOutcome } from "./failure.ts";
 import { Route } from "./frames.ts";
 import type { AmqpLoan } from "./loan.ts";
@@ -17,7 +20,9 @@ import * as topology from "./topology.ts";
 /** An attachment as it is on one connection; after a loss there is another. */
 interface Attached {
   readonly session: Session;
-  readonly source: Source;
+  source: Source;
+  /** There where the channel was closed to be emptied. */
+  drain?: Drain;
 }
 
 /** Something that is done at the broker as soon as the link is attached. */
@@ -61,6 +66,10 @@ export class AmqpLink implements Link, Seeker {
   #isEnded = false;
   #isGone = false;
   #isDeletedHere = false;
+  /** Whether the channel was closed to be emptied. */
+  #isClosed = false;
+  /** The loans that claimants here keep. */
+  readonly #kept = { count: 0 };
   #renewal: ReturnType<typeof setInterval> | undefined;
 
   private constructor(name: string, options: LinkOptions, connector: Connector, stats: Stats) {
@@ -81,6 +90,7 @@ export class AmqpLink implements Link, Seeker {
       outage: (wasSent, id) => wasSent ? unknownOutcome(because("put"), id) : because("put"),
       returned: (resend) => this.#onReturned(resend),
       refusal: (error) => this.#explain("put", error),
+      isFull: () => this.#isFull(),
     });
   }
 
@@ -111,12 +121,16 @@ export class AmqpLink implements Link, Seeker {
   }
 
   put(offer: Offer): void {
+    if (this.#isClosed) return offer.reject(drainedError("put", this.#name));
     this.#outbox.put(offer);
     if (this.#session === undefined) this.#start();
   }
 
   take(claim: Claim): void {
-    if (this.#session !== undefined) return this.#attached!.source.take(claim);
+    if (this.#session !== undefined) {
+      const { source, drain } = this.#attached!;
+      return (drain ?? source).take(claim);
+    }
     this.#claims.add(claim);
     this.#start();
   }
@@ -124,11 +138,11 @@ export class AmqpLink implements Link, Seeker {
   withdraw(one: Offer | Claim): boolean {
     return "taken" in one
       ? this.#outbox.withdraw(one)
-      : this.#claims.delete(one) || (this.#attached?.source.withdraw(one) ?? false);
+      : this.#claims.delete(one) || (this.#getting?.withdraw(one) ?? false);
   }
 
   async tryTake(counted: boolean): Promise<Loan | undefined> {
-    return await this.#request("get", ({ source }) => source.tryTake(counted));
+    return await this.#request("get", ({ source, drain }) => (drain ?? source).tryTake(counted));
   }
 
   async announce(event: Uint8Array): Promise<void> {
@@ -145,7 +159,8 @@ export class AmqpLink implements Link, Seeker {
       const events = this.#events.splice(0);
       const reached = await this.#request(
         "announce",
-        ({ session }) => topology.announce(session, this.#name, events),
+        ({ session }) =>
+          topology.announce(session, this.#name, events, this.#isClosed ? { isToAll: true } : {}),
       );
       if (!reached) throw this.#gone("announce");
     });
@@ -165,13 +180,28 @@ export class AmqpLink implements Link, Seeker {
     return depth;
   }
 
+  async drain(): Promise<void> {
+    if (this.#isClosed) return;
+    const options = { contentType: drainType };
+    const exists = await this.#request("closeAll", ({ session }) => {
+      const announce = () => topology.announce(session, this.#name, [closeAllEvent], options);
+      return seal(session, this.#name, this.#options.lease, announce);
+    });
+    if (!exists) throw this.#gone("closeAll");
+    this.#onClosed();
+  }
+
   async delete(): Promise<void> {
     const wasGone = this.#isGone;
     this.#isGone = true; // that the queue goes is no news
     try {
       await this.#request(
         "delete",
-        ({ session }) => topology.remove(session, this.#name, deletion, this.#hasAnnounced),
+        ({ session }) =>
+          topology.remove(session, this.#name, deletion, {
+            isClosed: this.#isClosed,
+            hasAnnounced: this.#hasAnnounced,
+          }),
       );
     } catch (error) {
       this.#isGone = wasGone;
@@ -188,15 +218,19 @@ export class AmqpLink implements Link, Seeker {
     const attached = this.#attached;
     if (attached === undefined) return;
     this.#attached = undefined;
-    const { session, source } = attached;
+    const { session, source, drain } = attached;
     session.offLost(this.#onLost);
+    drain?.close(new Error("the link is closed"));
     // A newer link on the same name uses the same binding.
     const isBound = session.bulletin.unlisten(this.#name, this.#hear);
     if (session.isLost) return;
     const { lifeline } = this.#connector;
     await lifeline.holding(source.close());
     if (!isBound || this.#isDeletedHere) return;
-    await lifeline.holding(topology.detach(session, this.#name)).catch(() => {});
+    const left = drain === undefined
+      ? topology.detach(session, this.#name)
+      : leave(session, this.#name);
+    await lifeline.holding(left).catch(() => {});
   }
 
   /** There is a connection. */
@@ -239,10 +273,13 @@ export class AmqpLink implements Link, Seeker {
       await bulletin.clear(this.#name);
       bulletin.listen(this.#name, this.#hear);
       // What exists and is gone while the connection was lost is made again, as for a new broker.
-      const attaching = topology.attach(session, this.#name, this.#options);
-      const exists = await (this.#isAwaited ? lifeline.holding(attaching) : attaching);
+      const isNew = this.#options.isNew === true && !this.#wasAttached;
+      const attaching = topology.attach(session, this.#name, { ...this.#options, isNew });
+      const found = await (this.#isAwaited ? lifeline.holding(attaching) : attaching);
       if (session.isLost) throw session.loss;
-      if (!exists) throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
+      this.#isClosed ||= found?.isClosed ?? false;
+      if (found?.isBounded) this.#outbox.isBounded = true;
+      if (found === undefined) throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
     } catch (error) {
       bulletin.unlisten(this.#name, this.#hear);
       this.#onRefused(session, error);
@@ -250,20 +287,53 @@ export class AmqpLink implements Link, Seeker {
     }
     this.#attempts = 0;
     this.#wasAttached = true;
-    const source = new Source({
+    const attached: Attached = this.#attached = { session, source: this.#newSource(session) };
+    session.onLost(this.#onLost);
+    if (this.#isEnded) return; // whoever closes it waits for this
+    if (this.#isClosed) this.#onClosed();
+    this.#outbox.open(session.publisher);
+    const getting = attached.drain ?? attached.source;
+    for (const claim of this.#claims.takeAll()) getting.take(claim);
+    for (const request of this.#requests.takeAll()) request.go(attached);
+  }
+
+  #newSource(session: Session): Source {
+    return new Source({
       session,
       queue: this.#name,
       receipts: this.#receipts,
       outbox: this.#outbox,
       stats: this.#stats,
+      kept: this.#kept,
+      isBounded: this.#outbox.isBounded,
       onFailure: (error, inARow) => this.#onFailure(error, inARow),
     });
-    const attached = this.#attached = { session, source };
-    session.onLost(this.#onLost);
-    if (this.#isEnded) return; // whoever closes it waits for this
-    this.#outbox.open(session.publisher);
-    for (const claim of this.#claims.takeAll()) source.take(claim);
-    for (const request of this.#requests.takeAll()) request.go(attached);
+  }
+
+  /** Who serves claims. */
+  get #getting(): Source | Drain | undefined {
+    return this.#attached?.drain ?? this.#attached?.source;
+  }
+
+  /** The channel was closed to be emptied. What was sent before may still arrive, and is waited for. */
+  #onClosed(): void {
+    this.#isClosed = true;
+    const attached = this.#attached;
+    if (attached === undefined) return;
+    if (attached.drain !== undefined) return;
+    const { session, source } = attached;
+    const error = () => drainedError("put", this.#name);
+    this.#outbox.end((wasSent, id) => wasSent ? unknownOutcome(error(), id) : error());
+    attached.drain = new Drain({
+      session,
+      name: this.#name,
+      lease: this.#options.lease,
+      source,
+      renewSource: () => attached.source = this.#newSource(session),
+      isBusy: () => this.#outbox.size > 0 || this.#kept.count > 0,
+      gone: () => this.#gone("get"),
+      explain: (error) => this.#explain("get", error),
+    });
   }
 
   get #isAwaited(): boolean {
@@ -291,17 +361,19 @@ export class AmqpLink implements Link, Seeker {
   }
 
   /** A field, so that it can be taken off the bulletin's listeners. */
-  readonly #hear = (event: Uint8Array): void => {
+  readonly #hear = (event: Uint8Array, isDrain: boolean): void => {
     this.#hasAnnounced = true;
-    if (isDeletion(event)) this.#gone("announced");
+    if (isDrain) this.#onClosed();
+    else if (isDeletion(event)) this.#gone("announced");
     else this.#options.observer.announced(event);
   };
 
   readonly #onLost = (): void => {
-    const { source } = this.#attached!;
+    const { session, source, drain } = this.#attached!;
     this.#attached = undefined;
     this.#outbox.close();
-    for (const claim of source.withdrawAll()) this.#claims.add(claim);
+    for (const claim of (drain ?? source).withdrawAll()) this.#claims.add(claim);
+    drain?.close(session.loss);
     source.lose();
     this.#start();
   };
@@ -337,6 +409,21 @@ export class AmqpLink implements Link, Seeker {
     } catch { /* it is not known, as where the queue's node is down */ }
     setTimeout(resend, varied(150));
     return undefined;
+  }
+
+  /** Whether the queue works, and has messages: then it refuses more because it is full. */
+  async #isFull(): Promise<boolean> {
+    const session = this.#session;
+    if (session === undefined) return false;
+    let timer: ReturnType<typeof setTimeout>;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, mostPatience));
+    try {
+      return (await Promise.race([topology.depth(session, this.#name), late]) || 0) > 0;
+    } catch {
+      return false;
+    } finally {
+      clearTimeout(timer!);
+    }
   }
 
   #gone(action: string, reason: "delete" | "missing" = "delete"): ChannelClosedError {
@@ -403,12 +490,16 @@ export class AmqpLink implements Link, Seeker {
   #renewLease(): void {
     const session = this.#session;
     if (session === undefined) return;
+    if (this.#isClosed) topology.depth(session, signOf(this.#name)).catch(() => {});
     topology.depth(session, this.#name).then(
       (depth) => depth === undefined && this.#gone("renew"),
       () => {}, // the next operation hears of it
     );
   }
 }
+
+/** Milliseconds for which a queue that works may be asked for its depth. */
+const mostPatience = 1000;
 
 /** How often in a row the broker may end a consumer of a queue that exists. */
 const mostFailures = 8;

@@ -1,6 +1,6 @@
-import { setTimeout } from "node:timers";
+import { clearTimeout, setTimeout } from "node:timers";
 import type { ChannelError } from "../../errors.ts";
-import { varied } from "../../pauses.ts";
+import { backOff, varied } from "../../pauses.ts";
 import type { Offer, Stats } from "../../transport.ts";
 import type { Route } from "./frames.ts";
 import { Letter, type Sender } from "./letter.ts";
@@ -16,7 +16,12 @@ export interface OutboxOwner {
   returned(resend: () => void): Promise<ChannelError | undefined>;
   /** The error for a message that the broker does not take. */
   refusal(error: Error): ChannelError;
+  /** Whether the broker refuses messages because the queue is full. */
+  isFull(): Promise<boolean>;
 }
+
+/** Makes an error for a put: whether the message was sent, and may have arrived, and its id. */
+type Make = (wasSent: boolean, id: string | undefined) => ChannelError;
 
 /**
  * The puts of one channel that the broker has not confirmed, over all connections.
@@ -24,6 +29,10 @@ export interface OutboxOwner {
  * Invariants: in the order of the puts, and so they are sent, on each connection anew; what was sent on
  * an earlier one may arrive twice, and says so. While there is no connection, each loses patience in
  * time. The process is held alive for each.
+ *
+ * To a channel with a capacity they are sent one by one, for RabbitMQ may refuse (basic.nack) one and take the next.
+ * What it refuses because the queue is full is tried again, after pauses that grow to a quarter of a second, and at
+ * once where this process takes a message of that queue.
  */
 export class Outbox implements Sender {
   readonly #route: Route;
@@ -34,6 +43,15 @@ export class Outbox implements Sender {
   readonly #letters = new Map<Offer, Letter>();
   readonly #waiting: Patience<Letter>;
   #publisher: Publisher | undefined;
+  #isBounded = false;
+  /** How many letters a publisher has. */
+  #flying = 0;
+  /** How often in a row the queue was full. */
+  #fullness = 0;
+  /** Runs while a full queue is left alone. */
+  #room: ReturnType<typeof setTimeout> | undefined;
+  /** Set where no more is put. */
+  #refuse: Make | undefined;
   /** How many letters were put again. */
   #again = 0;
   readonly #onAllPutAgain: (() => void)[] = [];
@@ -59,7 +77,28 @@ export class Outbox implements Sender {
     return this.#letters.size;
   }
 
+  /** Whether the channel has a capacity, as far as is known. */
+  get isBounded(): boolean {
+    return this.#isBounded;
+  }
+
+  set isBounded(isBounded: boolean) {
+    this.#isBounded = isBounded;
+  }
+
+  get #isFull(): boolean {
+    return this.#fullness > 0;
+  }
+
+  /** A message has left the queue. */
+  roomMade(): void {
+    if (this.#room === undefined) return;
+    this.#fullness = 1;
+    this.#next();
+  }
+
   put(offer: Offer): void {
+    if (offer.full !== undefined && this.#isFull) return offer.full();
     this.#stats.puts++;
     this.#add(new Letter(this, this.#route, offer, false));
   }
@@ -75,16 +114,39 @@ export class Outbox implements Sender {
     this.#stats.outstanding++;
     this.#lifeline.hold();
     if (this.#publisher === undefined) this.#waiting.add(letter);
-    else this.#send(letter, this.#publisher);
+    else if (!this.#isBounded) this.#send(letter, this.#publisher);
+    else if (this.#room === undefined) this.#next();
+  }
+
+  /** Sends the next letter to a channel with a capacity. */
+  #next(): void {
+    clearTimeout(this.#room);
+    this.#room = undefined;
+    if (this.#publisher === undefined || this.#flying > 0) return;
+    let next: Letter | undefined;
+    for (const letter of [...this.#letters.values()]) {
+      if (letter.offer.settled) this.#remove(letter);
+      else if (letter.isAgain) { // it has its place already, and whoever released it waits
+        next = letter;
+        break;
+      } else next ??= letter;
+    }
+    if (next !== undefined) this.#send(next, this.#publisher);
+    else this.#fullness = 0;
   }
 
   /** Whether the message was never sent, and will not be. */
   withdraw(offer: Offer): boolean {
     const letter = this.#letters.get(offer);
     if (letter === undefined || letter.wasSent) return false;
-    this.#publisher?.withdraw(letter);
+    if (this.#publisher?.withdraw(letter)) this.#landed(letter);
     this.#waiting.delete(letter);
     this.#remove(letter);
+    if (this.#letters.size === 0) {
+      clearTimeout(this.#room);
+      this.#room = undefined;
+      this.#fullness = 0;
+    } else if (this.#isBounded && this.#room === undefined) this.#next();
     return true;
   }
 
@@ -98,6 +160,7 @@ export class Outbox implements Sender {
   open(publisher: Publisher): void {
     this.#publisher = publisher;
     this.#waiting.takeAll();
+    if (this.#isBounded) return this.#next();
     for (const letter of [...this.#letters.values()]) {
       // Its put was given up, and has told that it may have arrived.
       if (letter.offer.settled) this.#remove(letter);
@@ -108,7 +171,13 @@ export class Outbox implements Sender {
   /** The connection is lost. */
   close(): void {
     this.#publisher = undefined;
-    for (const letter of this.#letters.values()) this.#waiting.add(letter);
+    this.#flying = this.#fullness = 0;
+    clearTimeout(this.#room);
+    this.#room = undefined;
+    for (const letter of this.#letters.values()) {
+      letter.isDoubtful ||= letter.wasSent;
+      this.#waiting.add(letter);
+    }
   }
 
   /** An attempt to connect has failed, and the next is `pause` ms away: too late for some. */
@@ -117,26 +186,81 @@ export class Outbox implements Sender {
   }
 
   /** @param make an error for each; whether the message was sent, and its id */
-  rejectAll(make: (wasSent: boolean, id: string | undefined) => ChannelError): void {
+  rejectAll(make: Make): void {
     for (const letter of [...this.#letters.values()]) {
       this.#reject(letter, make(letter.wasSent, letter.message.id));
     }
   }
 
+  /**
+   * No more is put: rejects what waits for room, or for a connection; what is put again stays.
+   *
+   * @param make as for `rejectAll`
+   */
+  end(make: Make): void {
+    this.#refuse = make;
+    if (this.#publisher === undefined || this.#isFull) this.#refuseWaiting(make);
+  }
+
+  #refuseWaiting(make: Make): void {
+    for (const letter of [...this.#letters.values()]) {
+      const isFlying = this.#publisher !== undefined && letter.publisher === this.#publisher;
+      if (letter.isAgain || isFlying) continue;
+      this.#reject(letter, make(letter.wasSent, letter.message.id));
+    }
+  }
+
   confirmed(letter: Letter): void {
-    if (!this.#remove(letter)) return; // it was given up meanwhile
-    if (!letter.isAgain) this.#stats.confirms++;
-    letter.offer.taken();
+    this.#landed(letter);
+    this.#fullness = 0;
+    if (this.#remove(letter)) { // else it was given up meanwhile
+      if (!letter.isAgain) this.#stats.confirms++;
+      letter.offer.taken();
+    }
+    if (this.#isBounded) this.#next();
+  }
+
+  /** The broker has answered. */
+  #landed(letter: Letter): void {
+    letter.publisher = undefined;
+    this.#flying--;
   }
 
   async returned(letter: Letter): Promise<void> {
-    letter.publisher = undefined;
+    this.#landed(letter);
     const error = await this.#owner.returned(() => this.#resend(letter));
     if (error !== undefined) this.#reject(letter, error);
   }
 
-  nacked(letter: Letter): void {
-    letter.publisher = undefined;
+  async nacked(letter: Letter): Promise<void> {
+    this.#landed(letter);
+    letter.wasSent = letter.isDoubtful;
+    const publisher = this.#publisher;
+    const isFull =
+      await (this.#asking ??= this.#owner.isFull().finally(() => this.#asking = undefined));
+    if (this.#publisher !== publisher || !this.#letters.has(letter.offer)) return;
+    if (isFull) this.#onFull(letter);
+    else this.#onRefused(letter);
+  }
+
+  /** The answer to whether the queue is full, where that was asked. */
+  #asking: Promise<boolean> | undefined;
+
+  #onFull(letter: Letter): void {
+    this.#isBounded = true;
+    letter.nackedSince = undefined;
+    if (letter.offer.full !== undefined) {
+      this.#remove(letter);
+      letter.offer.full();
+    }
+    if (this.#refuse !== undefined) this.#refuseWaiting(this.#refuse);
+    if (this.#room !== undefined || this.#letters.size === 0) return;
+    this.#room = setTimeout(() => this.#next(), backOff(this.#fullness++, 4, 250));
+  }
+
+  /** The broker cannot store the message: not because the queue is full. */
+  #onRefused(letter: Letter): void {
+    const pause = letter.nackedSince === undefined ? 0 : varied(nackPause); // it may have been full
     const since = letter.nackedSince ??= performance.now();
     const waited = performance.now() - since;
     if (waited > this.#retryTimeout) {
@@ -146,15 +270,17 @@ export class Outbox implements Sender {
       );
     }
     if (waited > nacksEnough) this.#publisher?.renew();
-    setTimeout(() => this.#resend(letter), varied(nackPause));
+    setTimeout(() => this.#resend(letter), pause);
   }
 
   refused(letter: Letter, error: Error): void {
+    this.#landed(letter);
     this.#reject(letter, this.#owner.refusal(error));
   }
 
   #send(letter: Letter, publisher: Publisher): void {
     letter.publisher = publisher;
+    this.#flying++;
     publisher.publish(letter);
   }
 
@@ -162,6 +288,7 @@ export class Outbox implements Sender {
   #resend(letter: Letter): void {
     if (!this.#letters.has(letter.offer) || this.#publisher === undefined) return;
     if (letter.publisher === this.#publisher) return;
+    if (this.#isBounded) return this.#room === undefined ? this.#next() : undefined;
     if (letter.offer.settled) this.#remove(letter);
     else this.#send(letter, this.#publisher);
   }
@@ -169,7 +296,7 @@ export class Outbox implements Sender {
   #reject(letter: Letter, error: ChannelError): void {
     if (!this.#remove(letter)) return;
     this.#waiting.delete(letter);
-    this.#publisher?.withdraw(letter);
+    if (this.#publisher?.withdraw(letter)) this.#landed(letter);
     letter.offer.reject(error);
   }
 

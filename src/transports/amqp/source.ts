@@ -17,6 +17,10 @@ export interface SourceOptions {
   /** How a message is put again whose attempts are counted. */
   readonly outbox: Outbox;
   readonly stats: Stats;
+  /** Whether the channel has a capacity: then nothing is read ahead, for that would not count. */
+  readonly isBounded: boolean;
+  /** Counts the loans that their claimants keep, of all sources of a link. */
+  readonly kept: { count: number };
   /** Told why claims are not served; the claims are still there then. */
   onFailure(error: unknown, inARow: number): void;
 }
@@ -45,6 +49,10 @@ export class Source {
   readonly #outbox: Outbox;
   readonly #stats: Stats;
   readonly #onFailure: (error: unknown, inARow: number) => void;
+  readonly #allKept: { count: number };
+  readonly #isBounded: boolean;
+  /** How many messages have come. */
+  arrivals = 0;
   #failures = 0;
   /** Why the broker has ended the consumer. */
   #ended: Error | undefined;
@@ -77,7 +85,10 @@ export class Source {
   #dry: ReturnType<typeof setTimeout> | undefined;
   #isHolding = false;
 
-  constructor({ session, queue, receipts, outbox, stats, onFailure }: SourceOptions) {
+  constructor({ session, queue, receipts, outbox, stats, ...rest }: SourceOptions) {
+    const { kept, isBounded, onFailure } = rest;
+    this.#allKept = kept;
+    this.#isBounded = isBounded;
     this.#session = session;
     this.#queue = queue;
     this.#receipts = receipts;
@@ -128,6 +139,11 @@ export class Source {
     const claims = this.#claims.takeAll();
     this.#rest();
     return claims;
+  }
+
+  /** Whether nobody waits, or all whom the broker has nothing for. */
+  get isDry(): boolean {
+    return this.#claims.size === 0 || this.#working === undefined && this.#consumers.length > 0;
   }
 
   /** Only where no claim waits, for a claim that came before would be due. */
@@ -319,6 +335,8 @@ export class Source {
   }
 
   #loan(message: AMQPMessage, lane: Lane, token: object | undefined): AmqpLoan {
+    this.arrivals++;
+    this.#outbox.roomMade();
     return new AmqpLoan(message, lane, this.#pace.window >> 2, token, this.#keeper);
   }
 
@@ -369,7 +387,7 @@ export class Source {
       this.#endSoon = this.#consumers.length > 0;
       return this.#endSoon ? this.resume() : undefined;
     }
-    const wider = this.#pace.served(this.#lastNeeded);
+    const wider = this.#isBounded ? undefined : this.#pace.served(this.#lastNeeded);
     if (wider !== undefined) this.#wanted = wider;
     if (wider !== undefined || (this.#claims.size > 0 && this.#kept > 0)) this.resume();
   }
@@ -389,6 +407,7 @@ export class Source {
   /** Its claimant has not settled the loan yet, and its lane must stay open until then. */
   #keep(loan: AmqpLoan): void {
     loan.keep(this.#session.lanes);
+    this.#allKept.count++;
     this.#receipts.hold(loan.message.id, loan);
     if (loan.token === this.#token && this.#token !== undefined) this.#kept++;
   }
@@ -400,6 +419,7 @@ export class Source {
     },
     unkept: (loan) => {
       this.#receipts.unhold(loan.message.id, loan);
+      this.#allKept.count--;
     },
     left: (loan) => {
       if (loan.token !== this.#token || this.#token === undefined) return;

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { isAnonymous } from "../../names.ts";
 import { sharedPlace } from "./bulletin.ts";
+import { isSealed, isSecret, isSign, removeClosed, signOf } from "./closing.ts";
 import { isMissing, notFound, preconditionFailed, replyCode } from "./failure.ts";
 import type { Session } from "./session.ts";
 
@@ -10,6 +11,18 @@ export interface QueueOptions {
   /** Milliseconds. */
   readonly lease?: number;
   readonly quorum?: boolean;
+  /** How many messages wait at most. */
+  readonly capacity?: number;
+  /** Whether nobody else can have the channel. */
+  readonly isNew?: boolean;
+}
+
+/** A channel as it was found. */
+export interface Found {
+  /** Whether it was closed by a drain. */
+  readonly isClosed: boolean;
+  /** Whether it has a capacity, as far as its declaration tells. */
+  readonly isBounded: boolean;
 }
 
 /**
@@ -20,20 +33,23 @@ export interface QueueOptions {
  * What exists with other arguments is used as it is, for a reference's receiver cannot know them: the
  * refusal (406) closes the AMQP channel, and the next try only asks whether it is there (passive).
  *
- * @returns whether the channel exists now
+ * @returns undefined where there is no such channel
  */
 export async function attach(
   session: Session,
   name: string,
-  { create, lease, quorum }: QueueOptions,
-): Promise<boolean> {
+  { create, lease, quorum, capacity, isNew }: QueueOptions,
+): Promise<Found | undefined> {
   const passive = { queue: !create, exchange: false };
   // Of a channel that vanishes by itself, the exchange goes with the last connection bound to it.
   const exchange = { durable: lease === undefined, autoDelete: lease !== undefined };
   const queueArguments = {
     ...lease === undefined ? {} : { "x-expires": lease },
     ...quorum ? quorumArguments(session.version) : {},
+    ...capacity === undefined ? {} : { "x-max-length": capacity, "x-overflow": "reject-publish" },
   };
+  let isBounded = create && capacity !== undefined;
+  let asks = isNew !== true;
   for (let attempt = 1;; attempt++) {
     try {
       await session.administer((channel) =>
@@ -43,16 +59,25 @@ export async function attach(
             channel.exchangeDeclare(name, "fanout", { ...exchange, passive: passive.exchange }),
             channel.queueBind(session.bulletin.queue, name, ""),
           ],
+          // Last: who closes the channel later announces it to who is bound.
+          ...asks ? [channel.queueDelete(signOf(name), { ifEmpty: true })] : [],
         ])
       );
-      return true;
+      return { isClosed: false, isBounded };
     } catch (error) {
+      if (isSign(error)) return { isClosed: await isSealed(session, name), isBounded };
+      if (isSecret(error) && asks) {
+        asks = false;
+        continue;
+      }
       const code = replyCode(error);
       const part = partOf(error);
       if (attempt === mostAttempts || part === undefined) throw error;
-      if (code === preconditionFailed) passive[part] = true;
-      else if (code !== notFound) throw error;
-      else if (part === "queue" && !create) return false;
+      if (code === preconditionFailed) {
+        passive[part] = true;
+        if (part === "queue") isBounded = isOtherwiseBounded(error);
+      } else if (code !== notFound) throw error;
+      else if (part === "queue" && !create) return undefined;
       else {
         passive[part] = part === "queue" && !create;
         await pause(attempt * 10 * Math.random()); // whoever deletes it has more to delete
@@ -69,6 +94,11 @@ export async function attach(
 function quorumArguments(version: string | undefined): Record<string, string | number> {
   const limit = Number.parseInt(version ?? "") >= 4 ? -1 : 2 ** 31 - 1;
   return { "x-queue-type": "quorum", "x-delivery-limit": limit };
+}
+
+/** Whether the queue that is there has a length of its own. */
+function isOtherwiseBounded(error: unknown): boolean {
+  return /inequivalent arg 'x-max-length'.* current is (the value )?'\d/.test(String(error));
 }
 
 /** What the broker's refusal is about. */
@@ -96,6 +126,14 @@ export async function detach(session: Session, name: string): Promise<void> {
   await session.administer((channel) => channel.queueUnbind(session.bulletin.queue, name, ""));
 }
 
+/** What is known of a channel that is deleted. */
+export interface RemovalOptions {
+  /** Whether it was closed by a drain. */
+  readonly isClosed: boolean;
+  /** Whether something has been announced on it. */
+  readonly hasAnnounced: boolean;
+}
+
 /**
  * Deletes a channel, whether it is there or not, announcing `event`. The queue goes first: who hears of
  * the end may begin anew at once, and put into it. That an anonymous one is gone is announced only where
@@ -106,8 +144,16 @@ export async function remove(
   session: Session,
   name: string,
   event: Uint8Array,
-  hasAnnounced: boolean,
+  { isClosed, hasAnnounced }: RemovalOptions,
 ): Promise<void> {
+  if (isClosed) {
+    await removeClosed(session, name);
+    // Who is through with it is not bound any more.
+    if (hasAnnounced || !isAnonymous(name)) {
+      await announce(session, name, [event], { isToAll: true });
+    }
+    return;
+  }
   if (isAnonymous(name)) {
     await session.administer((channel) => channel.queueDelete(name));
     if (hasAnnounced) await announce(session, name, [event]);
@@ -124,7 +170,9 @@ export async function remove(
       ]);
     });
   } catch (error) {
-    if (!isMissing(error)) throw error; // else it is the exchange, and the queue was deleted before
+    if (!isMissing(error)) throw error;
+    // It is the exchange. The client may have sent the announcement first.
+    await session.administer((channel) => channel.queueDelete(name));
   }
 }
 
@@ -141,6 +189,13 @@ export async function depth(session: Session, name: string): Promise<number | un
   }
 }
 
+/** How something is announced. */
+export interface AnnouncementOptions {
+  /** Whether to every connection, and not only to those bound to the channel's exchange. */
+  readonly isToAll?: boolean;
+  readonly contentType?: string;
+}
+
 /**
  * Publishes announcements, in their order; one to an exchange that is missing closes the AMQP channel it
  * is made on.
@@ -149,15 +204,18 @@ export async function announce(
   session: Session,
   name: string,
   events: readonly Uint8Array[],
+  { isToAll = isAnonymous(name), contentType }: AnnouncementOptions = {},
 ): Promise<boolean> {
-  const isShared = isAnonymous(name);
-  const { exchange, routingKey } = isShared ? sharedPlace : { exchange: name, routingKey: "" };
+  const { exchange, routingKey } = isToAll ? sharedPlace : { exchange: name, routingKey: "" };
+  const common = {
+    ...isToAll ? { correlationId: name } : {},
+    ...contentType === undefined ? {} : { contentType },
+  };
   try {
     await session.administer(async (channel, lane) => {
       await lane.confirm();
       await Promise.all(events.map((event) => {
-        const messageId = session.nextId();
-        const properties = isShared ? { messageId, correlationId: name } : { messageId };
+        const properties = { messageId: session.nextId(), ...common };
         return channel.basicPublish(exchange, routingKey, event, properties).catch(unlessNacked);
       }));
     });

@@ -9,6 +9,7 @@ import type {
   Stats,
   Transport,
 } from "../../transport.ts";
+import { ChannelConfigError } from "../../errors.ts";
 import { Connector } from "./connector.ts";
 import { AmqpLink } from "./link.ts";
 import { parseAmqpUri } from "./uri.ts";
@@ -59,7 +60,14 @@ export class AmqpTransport implements Transport {
     return this.#connector.trouble;
   }
 
-  open(name: string, options: LinkOptions): Promise<Link> {
+  // deno-lint-ignore require-await -- so that what cannot be rejects
+  async open(name: string, options: LinkOptions): Promise<Link> {
+    if (options.capacity === 0) {
+      throw new ChannelConfigError(
+        `channel ${name}: no RabbitMQ queue has a capacity of 0 (a broker stores a message before anyone ` +
+          "takes it); use 1, or a memory: or sqlite: connection",
+      );
+    }
     return AmqpLink.open(name, options, this.#connector, this.stats);
   }
 

@@ -100,6 +100,18 @@ export class Claimants {
     }
   }
 
+  /** Rejects all, each with an error of its own. */
+  end(make: () => Error): void {
+    for (let claimant = this.#claims.shift(); claimant; claimant = this.#claims.shift()) {
+      this.#count(claimant, -1);
+      claimant.reject(make());
+    }
+    for (const ask of this.#asks) {
+      this.#forget(ask);
+      ask.reject(make());
+    }
+  }
+
   #forget(ask: Ask): void {
     this.#asks.delete(ask);
     this.#count(ask, -1);

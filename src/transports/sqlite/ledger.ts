@@ -28,11 +28,13 @@ export class Ledger {
     (loan.outcome === "accepted" ? this.#accepted : this.#released).push(loan);
   }
 
-  /** Writes what was settled; `written` must follow. */
-  write(store: Store, channel: number): void {
-    if (this.#accepted.length > 0) store.accept(this.#accepted.map(({ id }) => id));
+  /** Writes what was settled; `written` must follow. Returns how many were accepted. */
+  write(store: Store, channel: number): number {
+    const ids = this.#accepted.map(({ id }) => id);
+    const accepted = ids.length > 0 ? store.accept(ids) : 0;
     for (const { id, tried } of this.#released) store.release(channel, id, tried, true);
     this.#writing = { accepted: this.#accepted.length, released: this.#released.length };
+    return accepted;
   }
 
   /** The file knows of what was settled before `write`, which this returns. */

@@ -1,7 +1,8 @@
-import { ChannelClosedError } from "../../errors.ts";
+import { ChannelClosedError, drainedError, undelayableError } from "../../errors.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout } from "../../within.ts";
 import { Claimants } from "./claimants.ts";
+import { Exchange } from "./exchange.ts";
 import { failure } from "./failure.ts";
 import { Ledger } from "./ledger.ts";
 import { type Lender, SqliteLoan } from "./loan.ts";
@@ -10,8 +11,8 @@ import { Pace } from "./pace.ts";
 import { Plan } from "./plan.ts";
 import type { Session } from "./session.ts";
 import { Shelf } from "./shelf.ts";
-import type { Row } from "./store.ts";
-import { mostBytes, mostMessages, type Task } from "./writer.ts";
+import type { ChannelState, Row } from "./store.ts";
+import type { Task } from "./writer.ts";
 
 /** Milliseconds for which an operation waits while others keep the file locked, which at work all do. */
 export function patienceOf({ retryTimeout }: LinkOptions): number {
@@ -37,9 +38,14 @@ export class SqliteLink implements Link, Task, Lender {
   readonly #shelf = new Shelf(() => this.#schedule());
   readonly #ledger = new Ledger();
   readonly #pace = new Pace();
+  readonly #exchange: Exchange;
   #isWaiting = false;
   #holds = false;
   #isGone = false;
+  /** Whether offers wait for room. */
+  #isFull = false;
+  /** Those who close the channel for all. */
+  readonly #drainers: Drainer[] = [];
   #closing: Promise<void> | undefined;
   /** Resolves `#closing`. */
   #closed: (() => void) | undefined;
@@ -58,6 +64,13 @@ export class SqliteLink implements Link, Task, Lender {
     this.#session = session;
     this.#stats = stats;
     this.#outbox = new Outbox(stats);
+    this.#exchange = new Exchange(channel, session, {
+      outbox: this.#outbox,
+      claimants: this.#claimants,
+      shelf: this.#shelf,
+      ledger: this.#ledger,
+      pace: this.#pace,
+    });
   }
 
   get patience(): number {
@@ -83,7 +96,10 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   withdraw(one: Offer | Claim): boolean {
-    if (this.#outbox.remove(one as Offer)) return true;
+    if (this.#outbox.remove(one as Offer)) {
+      this.#rest();
+      return true;
+    }
     if (!this.#claimants.withdraw(one as Claim)) return false;
     this.#hold();
     if (this.#isWaiting && !this.#isGone) this.#schedule();
@@ -99,7 +115,7 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   announce(event: Uint8Array): Promise<void> {
-    return this.#do("announce", () => this.#session.store.announce(this.channel, event));
+    return this.#do("announce", () => this.#session.store.mailbox.post(this.channel, event));
   }
 
   catchUp(): Promise<void> {
@@ -108,7 +124,15 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   depth(): Promise<number> {
-    return this.#do("depth", () => this.#session.store.depth(this.channel)!);
+    return this.#do("depth", ({ depth }) => depth);
+  }
+
+  drain(): Promise<void> {
+    if (this.#isGone) return Promise.reject(this.#closedError());
+    return new Promise((resolve, reject) => {
+      this.#drainers.push({ resolve, reject });
+      this.#schedule();
+    });
   }
 
   async delete(): Promise<void> {
@@ -130,11 +154,12 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   /** Does something with a channel that is there. */
-  #do<T>(action: string, act: () => T): Promise<T> {
+  #do<T>(action: string, act: (state: ChannelState) => T): Promise<T> {
     if (this.#isGone) return Promise.reject(this.#closedError());
     return this.#session.writer.do(this.patience, () => {
-      if (!this.#session.store.has(this.channel)) throw this.#closedError();
-      return act();
+      const state = this.#session.store.state(this.channel);
+      if (state === undefined) throw this.#closedError();
+      return act(state);
     }).catch((error) => {
       throw failure(action, this.#session.path, error);
     });
@@ -156,6 +181,11 @@ export class SqliteLink implements Link, Task, Lender {
     this.#options.observer.announced(event);
   }
 
+  /** The channel's state is another one: closed, or there is room, or nothing to wait for. */
+  changed(): void {
+    this.#schedule();
+  }
+
   /** The channel is no longer there. */
   vanish(): void {
     if (this.#isGone) return;
@@ -175,21 +205,23 @@ export class SqliteLink implements Link, Task, Lender {
 
   write(): void {
     const { store } = this.#session;
-    const plan = this.#plan = new Plan(this.#isWaiting);
+    const plan = this.#plan = new Plan(this.#isWaiting, this.#isFull, this.#drainers.length > 0);
     if (this.#isGone) return;
-    this.#ledger.write(store, this.channel);
-    if (!store.has(this.channel)) {
+    const accepted = this.#ledger.write(store, this.channel);
+    const state = store.state(this.channel);
+    if (state === undefined) {
       plan.isGone = true;
       return;
     }
-    if (this.#closing !== undefined) return this.#giveAllBack();
-    if (this.#isWaiting && this.#claimants.waiting === 0) this.#waitNoMore(plan);
-    this.#keepLent(plan);
-    this.#return(plan);
-    if (this.#ledger.hasReleased || plan.returned.length > 0) store.serve(this.channel);
-    this.#fillEarly(plan);
-    this.#putOffers(plan);
-    this.#fill(plan);
+    if (state.capacity !== null) store.putters.resize(this.channel, -accepted);
+    plan.isClosed = state.is_closed !== 0;
+    if (this.#closing !== undefined) this.#giveAllBack();
+    else this.#exchange.make(plan, state, accepted);
+    if (plan.isClosed && store.isEmpty(this.channel)) {
+      plan.isOver = true;
+      if (plan.isWaiting) this.#exchange.waitNoMore(plan);
+      store.rouse(this.channel);
+    }
   }
 
   written(): void {
@@ -213,12 +245,22 @@ export class SqliteLink implements Link, Task, Lender {
       this.#shelf.add(new SqliteLoan(row, this, false));
     }
     this.#outbox.taken(plan.offers);
+    this.#isFull = plan.isFull;
+    this.#outbox.full(plan.impatient);
+    this.#outbox.refuse(() => undelayableError(this.#name), plan.undelayable);
+    if (plan.isClosed) {
+      for (const { resolve } of this.#drainers.splice(0)) resolve();
+      this.#outbox.refuse(() => drainedError("put", this.#name));
+    }
     this.#serve();
-    if (this.#isWaiting) this.#claimants.tell();
+    if (plan.isOver) this.#claimants.end(() => drainedError("get", this.#name));
+    else if (this.#isWaiting) this.#claimants.tell();
     if (!plan.isMore) this.#claimants.refuse();
     // The claims may have been withdrawn, as another link has served their select.
     const isLeft = this.#isWaiting && this.#claimants.waiting === 0;
-    if (plan.isMore || isLeft || this.#outbox.size > 0) this.#schedule();
+    const isMore = plan.isMore || this.#outbox.size > 0 && !this.#isFull;
+    if (isMore || isLeft) this.#schedule();
+    this.#rest();
   }
 
   failed(error: unknown): void {
@@ -229,9 +271,9 @@ export class SqliteLink implements Link, Task, Lender {
 
   /** Writes what could not be written when it was due. */
   resume(): void {
-    if (this.#ledger.isSettled || this.#isWaiting && this.#claimants.waiting === 0) {
-      this.#schedule();
-    }
+    if (
+      this.#ledger.isSettled || this.#isFull || this.#isWaiting && this.#claimants.waiting === 0
+    ) this.#schedule();
   }
 
   #giveBack(loan: SqliteLoan, redelivered: boolean): void {
@@ -253,85 +295,6 @@ export class SqliteLink implements Link, Task, Lender {
   #finish(): void {
     this.#end();
     this.#rejectAll(this.#closedError());
-  }
-
-  /** Says in the file what is being tried. */
-  #keepLent(plan: Plan): void {
-    for (const loan of this.#ledger.lent) {
-      this.#session.store.keep(loan.id, loan.attempts);
-      plan.kept.push(loan);
-    }
-  }
-
-  /** Gives back what nobody has got in time, or what must not be got before what was released. */
-  #return(plan: Plan): void {
-    if (this.#ledger.hasReleased) plan.returned = [...this.#shelf];
-    else if (this.#claimants.size === 0) plan.returned = this.#shelf.overdue;
-    for (const loan of plan.returned) this.#giveBack(loan, false);
-    if (plan.returned.length === 0) plan.shelved = this.#shelf.size;
-  }
-
-  /** Serves who asked before something was put. */
-  #fillEarly(plan: Plan): void {
-    const { early, waiting, isCounting } = this.#claimants;
-    const need = waiting + early.length - plan.shelved;
-    if (early.length === 0 || need <= 0) return;
-    plan.rows = this.#session.store.take(this.channel, need, isCounting);
-    const lacking = Math.min(need - plan.rows.length, early.length);
-    plan.refused = early.slice(early.length - lacking);
-  }
-
-  #putOffers(plan: Plan): void {
-    plan.offers = this.#outbox.batch();
-    if (plan.offers.length === 0) return;
-    this.#session.store.put(this.channel, plan.offers.map(({ message }) => message));
-  }
-
-  /** Takes messages for those who want some, and joins the waiters where there are too few. */
-  #fill(plan: Plan): void {
-    const { store } = this.#session;
-    const { waiting, isCounting } = this.#claimants;
-    const asking = this.#claimants.asking - plan.refused.length;
-    if (isCounting && plan.shelved > 0) this.#keepReady(plan, waiting + asking);
-    this.#noteGiven(plan);
-    const here = plan.shelved + plan.given.length + plan.rows.length;
-    const lacking = waiting + asking - here;
-    const need = Math.min(lacking, mostMessages, this.#pace.fitting(mostBytes));
-    let taken = 0;
-    if (need > 0) {
-      const ahead = isCounting ? 0 : this.#pace.next();
-      const rows = store.take(this.channel, need + ahead, isCounting);
-      taken = rows.length;
-      plan.rows.push(...rows);
-      plan.isMore = taken >= need && lacking > need;
-    }
-    const mustWait = taken < need && taken < lacking - asking;
-    if (mustWait === plan.isWaiting) return;
-    if (!mustWait) return this.#waitNoMore(plan);
-    store.wait(this.channel);
-    plan.isWaiting = true;
-  }
-
-  /** Says in the file that the first on the shelf are about to be tried. */
-  #keepReady(plan: Plan, count: number): void {
-    for (const loan of [...this.#shelf].slice(0, count)) {
-      if (loan.isKept) continue;
-      this.#session.store.keep(loan.id, loan.lend(true).attempts);
-      plan.kept.push(loan);
-    }
-  }
-
-  /** What this session has been given in this transaction precedes all that waits. */
-  #noteGiven(plan: Plan): void {
-    if (!plan.isWaiting || !this.#session.store.isWoken) return;
-    const back = new Set([...this.#ledger.released, ...plan.returned].map(({ id }) => id));
-    plan.given = this.#session.given(back).filter(({ channel }) => channel === this.channel);
-    if (plan.given.length > 0) plan.isWaiting = false;
-  }
-
-  #waitNoMore(plan: Plan): void {
-    this.#session.store.waitNoMore(this.channel);
-    plan.isWaiting = false;
   }
 
   #serve(): void {
@@ -365,9 +328,15 @@ export class SqliteLink implements Link, Task, Lender {
     this.#session.wait(isWaiting ? 1 : -1);
   }
 
+  /** After offers have left. */
+  #rest(): void {
+    if (this.#outbox.size === 0) this.#isFull = false;
+    this.#hold();
+  }
+
   /** Keeps the process alive while someone waits. */
   #hold(): void {
-    const isHeld = this.#claimants.waiting > 0 && !this.#isGone;
+    const isHeld = (this.#claimants.waiting > 0 || this.#isFull) && !this.#isGone;
     if (isHeld === this.#holds) return;
     this.#holds = isHeld;
     this.#session.hold(isHeld ? 1 : -1);
@@ -392,10 +361,17 @@ export class SqliteLink implements Link, Task, Lender {
   #rejectAll(error: Error): void {
     this.#outbox.reject(error);
     this.#claimants.reject(error);
-    this.#hold();
+    for (const { reject } of this.#drainers.splice(0)) reject(error);
+    this.#rest();
   }
 
   #closedError(): ChannelClosedError {
     return new ChannelClosedError(`channel ${this.#name} was deleted`, { reason: "delete" });
   }
+}
+
+/** Someone who closes the channel for all. */
+interface Drainer {
+  resolve(): void;
+  reject(error: Error): void;
 }

@@ -47,6 +47,22 @@ export class Outbox {
     }
   }
 
+  /** Those who do not wait for room. */
+  full(offers: readonly Offer[]): void {
+    for (const offer of offers) {
+      this.remove(offer);
+      offer.full!();
+    }
+  }
+
+  /** @param offers all that are here, unless told otherwise */
+  refuse(make: () => Error, offers: Iterable<Offer> = this.#offers): void {
+    for (const offer of offers) {
+      this.remove(offer);
+      offer.reject(make());
+    }
+  }
+
   reject(error: Error): void {
     for (const offer of this.#offers) {
       this.remove(offer);

@@ -18,10 +18,24 @@ export class Plan {
   /** How many stay there. */
   shelved = 0;
   isWaiting: boolean;
+  /** Whether offers were waiting for room before. */
+  readonly wasFull: boolean;
+  /** Whether the channel is to be closed. */
+  readonly isDraining: boolean;
   isGone = false;
   isMore = false;
+  /** Whether offers stay that find no room; these do not wait for it. */
+  isFull = false;
+  impatient: Offer[] = [];
+  /** Offers with a delay to a channel that holds nothing. */
+  undelayable: Offer[] = [];
+  /** Whether the channel is closed; whether there will be nothing to get any more. */
+  isClosed = false;
+  isOver = false;
 
-  constructor(isWaiting: boolean) {
+  constructor(isWaiting: boolean, wasFull: boolean, isDraining: boolean) {
     this.isWaiting = isWaiting;
+    this.wasFull = wasFull;
+    this.isDraining = isDraining;
   }
 }

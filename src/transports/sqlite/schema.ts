@@ -16,6 +16,10 @@ export const applicationId = 0x43685453;
  * - A session's rows go when it ends; where it was killed, another finds out and removes them.
  * - Times are milliseconds since 1970. What is due, or has expired, is dealt with as a transaction begins;
  *   until then it is in `delayed`, or among the messages that wait.
+ * - A channel with a `capacity` counts in `size` its messages, those on loan too; in one without, it is 0.
+ *   Who found it full is among its putters, until there is room or it is told of some.
+ * - A closed channel takes no message any more; what it has is got as ever.
+ * - Mail of kind 0 is an announcement, or says that the channel is gone; kind 1 has the link look again.
  * - A message whose channel is no longer there is in nobody's way; `trash` says whose are still to go.
  */
 export const migrations: readonly string[] = [
@@ -66,7 +70,7 @@ export const migrations: readonly string[] = [
   CREATE INDEX mail_by_session ON mail (session, id);
   CREATE TABLE trash (channel INTEGER PRIMARY KEY);
   `,
-  // Put with a delay, an expiry or a priority.
+  // Messages with a delay, an expiry or a priority.
   `
   ALTER TABLE messages ADD COLUMN expires INTEGER;
   ALTER TABLE messages ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
@@ -87,5 +91,19 @@ export const migrations: readonly string[] = [
   );
   CREATE INDEX delayed_by_due ON delayed (due, id);
   CREATE INDEX delayed_by_channel ON delayed (channel);
+  `,
+  // Channels that are closed, and channels with a capacity.
+  `
+  ALTER TABLE channels ADD COLUMN is_closed INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE channels ADD COLUMN capacity INTEGER;
+  ALTER TABLE channels ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE mail ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE putters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel INTEGER NOT NULL,
+    session INTEGER NOT NULL,
+    UNIQUE (channel, session)
+  );
+  CREATE INDEX putters_by_session ON putters (session);
   `,
 ];

@@ -5,6 +5,7 @@ import { Bell, Ringer } from "./bell.ts";
 import { type DatabaseOptions, loadSqlite, openDatabase, type Sqlite } from "./database.ts";
 import { isBusy } from "./failure.ts";
 import type { SqliteLink } from "./link.ts";
+import { lookAgain } from "./mailbox.ts";
 import { isPresent, Presence, removeAbandoned } from "./presence.ts";
 import { type Peer, type Row, Store } from "./store.ts";
 import { newToken } from "./token.ts";
@@ -91,7 +92,7 @@ export class Session {
         for (const link of this.collect()) this.#receivers.add(link);
       },
       committed: (woken) => {
-        if (store.hasDelayed) this.#setAlarm();
+        if (store.delayed.hasGrown) this.#setAlarm();
         this.#wake(woken);
       },
       done: () => {
@@ -192,11 +193,12 @@ export class Session {
     if (this.#isOver) return true;
     try {
       for (const link of this.collect()) link.received();
-      const letters = this.store.mail(this.#lastLetter);
-      for (const { id, channel, event } of letters) {
+      const letters = this.store.mailbox.read(this.#lastLetter);
+      for (const { id, channel, event, kind } of letters) {
         this.#lastLetter = id;
         const link = this.#links.get(channel);
-        if (event === null) link?.vanish();
+        if (kind === lookAgain) link?.changed();
+        else if (event === null) link?.vanish();
         else link?.announced(event);
       }
       if (letters.length > 0) this.#discard();
@@ -208,7 +210,7 @@ export class Session {
   }
 
   #discard(): void {
-    this.writer.do(round, () => this.store.discard(this.#lastLetter)).catch(() => {}); // the next will
+    this.writer.do(round, () => this.store.mailbox.discard(this.#lastLetter)).catch(() => {}); // the next will
   }
 
   /** Has an error told by what is done next, unless it is a matter of moments. */
@@ -356,7 +358,7 @@ export class Session {
     clearTimeout(this.#alarm);
     if (this.#isOver) return;
     try {
-      const due = this.store.nextDue();
+      const due = this.store.delayed.nextDue();
       if (due === undefined) return;
       const wait = Math.min(Math.max(due - Date.now(), 1), longestTimer);
       this.#alarm = setTimeout(() => this.#ripen(due), wait);
@@ -368,7 +370,7 @@ export class Session {
 
   async #ripen(due: number): Promise<void> {
     // Every transaction begins with what is due; another session may have been faster.
-    const isDue = () => due <= Date.now() && (this.store.nextDue() ?? Infinity) <= due;
+    const isDue = () => due <= Date.now() && (this.store.delayed.nextDue() ?? Infinity) <= due;
     try {
       if (isDue()) await this.writer.do(round, () => {});
       this.#setAlarm();

@@ -1,5 +1,9 @@
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import type { Message } from "../../transport.ts";
+import { Delayed } from "./delayed.ts";
+import { lookAgain, Mailbox } from "./mailbox.ts";
+import { Putters } from "./putters.ts";
+import { Statements } from "./statements.ts";
 
 /** A message as the file has it. */
 export interface Row {
@@ -14,11 +18,14 @@ export interface Row {
   readonly priority: number;
 }
 
-/** An announcement for a session; without an event, the channel is gone. */
-export interface Letter {
-  readonly id: number;
-  readonly channel: number;
-  readonly event: Uint8Array | null;
+/** A channel as the file has it. */
+export interface ChannelState {
+  /** How many messages wait. */
+  readonly depth: number;
+  readonly is_closed: number;
+  readonly capacity: number | null;
+  /** How many messages there are, on loan or not, where there is a capacity. */
+  readonly size: number;
 }
 
 /** Who is, or was, attached to the file. */
@@ -48,37 +55,43 @@ const slice = 1000;
 export class Store {
   /** Sessions for which something was written that they must be woken for; the writer does so afterwards. */
   readonly woken: Set<number> = new Set();
-  /** Whether something was put with a delay in this transaction. */
-  hasDelayed = false;
-  readonly #db: DatabaseSync;
-  readonly #prepared = new Map<string, StatementSync>();
+  /** What sessions have been told. */
+  readonly mailbox: Mailbox;
+  /** Who waits for room. */
+  readonly putters: Putters;
+  /** What is not due. */
+  readonly delayed: Delayed;
+  readonly #sql: Statements;
   #session = 0;
 
   constructor(db: DatabaseSync) {
-    this.#db = db;
+    this.#sql = new Statements(db);
+    this.mailbox = new Mailbox(this.#sql, this.woken);
+    this.putters = new Putters(this.#sql, this.mailbox);
+    this.delayed = new Delayed(this.#sql);
   }
 
   begin(): void {
     this.woken.clear();
-    this.hasDelayed = false;
-    this.#run("BEGIN IMMEDIATE");
+    this.delayed.hasGrown = false;
+    this.#sql.run("BEGIN IMMEDIATE");
   }
 
   commit(): void {
-    this.#run("COMMIT");
+    this.#sql.run("COMMIT");
   }
 
   rollback(): void {
     this.woken.clear();
     try {
-      this.#run("ROLLBACK");
+      this.#sql.run("ROLLBACK");
     } catch {
       // SQLite has done so itself, as after some errors
     }
   }
 
   close(): void {
-    this.#db.close();
+    this.#sql.close();
   }
 
   // Sessions
@@ -90,33 +103,35 @@ export class Store {
 
   /** Makes this a new session. */
   enter(token: string): number {
-    this.#run("INSERT INTO sessions (token) VALUES (?)", token);
-    return this.#session = this.#lastId();
+    this.#sql.run("INSERT INTO sessions (token) VALUES (?)", token);
+    this.mailbox.session = this.putters.session = this.#session = this.#sql.lastId();
+    return this.#session;
   }
 
   peers(): Peer[] {
-    return this.#all<Peer>("SELECT id, token FROM sessions WHERE id <> ?", this.#session);
+    return this.#sql.all<Peer>("SELECT id, token FROM sessions WHERE id <> ?", this.#session);
   }
 
   tokenOf(session: number): string | undefined {
-    return this.#get<Peer>("SELECT token FROM sessions WHERE id = ?", session)?.token;
+    return this.#sql.get<Peer>("SELECT token FROM sessions WHERE id = ?", session)?.token;
   }
 
   /** Gives back all that a session has; its messages are as they were before. `leave` must follow. */
   giveUp(session: number): void {
-    this.#run("DELETE FROM waiters WHERE session = ?", session);
+    this.#sql.run("DELETE FROM waiters WHERE session = ?", session);
+    this.#sql.run("DELETE FROM putters WHERE session = ?", session);
     for (const channel of this.held(session)) this.releaseAll(channel, session);
-    const links = this.#all<{ channel: number }>(
+    const links = this.#sql.all<{ channel: number }>(
       "SELECT channel FROM links WHERE session = ?",
       session,
     );
     for (const { channel } of links) this.detach(channel, session);
-    this.#run("DELETE FROM mail WHERE session = ?", session);
+    this.#sql.run("DELETE FROM mail WHERE session = ?", session);
   }
 
   /** Takes a session out of the file that has nothing. */
   leave(session: number): void {
-    this.#run("DELETE FROM sessions WHERE id = ?", session);
+    this.#sql.run("DELETE FROM sessions WHERE id = ?", session);
   }
 
   /** Whether nobody has taken this session for dead. */
@@ -126,7 +141,7 @@ export class Store {
 
   /** The channels that a session has messages of. */
   held(session: number = this.#session): number[] {
-    return this.#all<{ channel: number }>(
+    return this.#sql.all<{ channel: number }>(
       "SELECT DISTINCT channel FROM messages WHERE holder IN (?1, -?1)",
       session,
     ).map(({ channel }) => channel);
@@ -134,7 +149,7 @@ export class Store {
 
   /** Gives back all that a session has of a channel. */
   releaseAll(channel: number, session: number = this.#session): void {
-    const { changes } = this.#run(
+    const { changes } = this.#sql.run(
       "UPDATE messages SET holder = 0, redelivered = 1 WHERE holder IN (?1, -?1) AND channel = ?2",
       session,
       channel,
@@ -147,7 +162,7 @@ export class Store {
 
   /** The channel of this name, unless its lease is over. */
   find(name: string, now: number): number | undefined {
-    const found = this.#get<{ id: number; expires: number | null }>(
+    const found = this.#sql.get<{ id: number; expires: number | null }>(
       "SELECT id, expires FROM channels WHERE name = ?",
       name,
     );
@@ -156,30 +171,62 @@ export class Store {
     return undefined;
   }
 
-  create(name: string, lease: number | undefined): number {
-    this.#run("INSERT INTO channels (name, lease) VALUES (?, ?)", name, lease ?? null);
-    return this.#lastId();
+  create(name: string, lease: number | undefined, capacity: number | undefined): number {
+    this.#sql.run(
+      "INSERT INTO channels (name, lease, capacity) VALUES (?, ?, ?)",
+      name,
+      lease ?? null,
+      capacity ?? null,
+    );
+    return this.#sql.lastId();
   }
 
-  has(channel: number): boolean {
-    return this.depth(channel) !== undefined;
+  /** Undefined where the channel is gone. */
+  state(channel: number): ChannelState | undefined {
+    return this.#sql.get<ChannelState>(
+      "SELECT depth, is_closed, capacity, size FROM channels WHERE id = ?",
+      channel,
+    );
   }
 
-  /** How many messages wait; undefined where the channel is gone. */
-  depth(channel: number): number | undefined {
-    return this.#get<{ depth: number }>("SELECT depth FROM channels WHERE id = ?", channel)?.depth;
+  /** Closes a channel, and has all links on it look again. */
+  drain(channel: number): void {
+    const { changes } = this.#sql.run(
+      "UPDATE channels SET is_closed = 1 WHERE id = ? AND is_closed = 0",
+      channel,
+    );
+    if (changes !== 0) this.mailbox.post(channel, null, lookAgain);
+  }
+
+  /** Whether a channel has no message, on loan, not due, or neither. */
+  isEmpty(channel: number): boolean {
+    return !this.delayed.has(channel) && this.#sql.get(
+          "SELECT 1 FROM messages WHERE channel = ? AND holder IN " +
+            "(SELECT 0 UNION ALL SELECT id FROM sessions UNION ALL SELECT -id FROM sessions) LIMIT 1",
+          channel,
+        ) === undefined;
+  }
+
+  /** Has those who wait for a message of this channel look again. */
+  rouse(channel: number): void {
+    const sessions = this.#sql.all<{ session: number }>(
+      "SELECT DISTINCT session FROM waiters WHERE channel = ?",
+      channel,
+    );
+    for (const { session } of sessions) this.mailbox.send(session, channel, null, lookAgain);
   }
 
   attach(channel: number): void {
-    this.#run("INSERT OR IGNORE INTO links VALUES (?, ?)", channel, this.#session);
-    this.#run("UPDATE channels SET expires = NULL WHERE id = ? AND expires NOT NULL", channel);
+    this.#sql.run("INSERT OR IGNORE INTO links VALUES (?, ?)", channel, this.#session);
+    this.#sql.run("UPDATE channels SET expires = NULL WHERE id = ? AND expires NOT NULL", channel);
   }
 
   detach(channel: number, session: number = this.#session): void {
-    this.#run("DELETE FROM links WHERE channel = ? AND session = ?", channel, session);
-    this.#run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, session);
-    this.#run("DELETE FROM mail WHERE session = ? AND channel = ?", session, channel);
-    this.#run(
+    this.#sql.run("DELETE FROM links WHERE channel = ? AND session = ?", channel, session);
+    this.#sql.run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, session);
+    this.putters.leave(channel, session);
+    this.#sql.run("DELETE FROM mail WHERE session = ? AND channel = ?", session, channel);
+    this.#sql.run(
       "UPDATE channels SET expires = ?1 + lease WHERE id = ?2 AND lease NOT NULL " +
         "AND NOT EXISTS (SELECT 1 FROM links WHERE channel = ?2)",
       Date.now(),
@@ -189,22 +236,25 @@ export class Store {
 
   /** Deletes a channel if it is there, and tells every other session on it; many messages go by and by. */
   delete(channel: number): void {
-    this.#post(channel, null);
-    this.#run("DELETE FROM channels WHERE id = ?", channel);
-    this.#run("DELETE FROM links WHERE channel = ?", channel);
-    this.#run("DELETE FROM waiters WHERE channel = ?", channel);
-    this.#run("DELETE FROM delayed WHERE channel = ?", channel);
-    this.#run(
+    this.mailbox.post(channel, null);
+    this.#sql.run("DELETE FROM channels WHERE id = ?", channel);
+    this.#sql.run("DELETE FROM links WHERE channel = ?", channel);
+    this.#sql.run("DELETE FROM waiters WHERE channel = ?", channel);
+    this.#sql.run("DELETE FROM putters WHERE channel = ?", channel);
+    this.delayed.drop(channel);
+    this.#sql.run(
       "DELETE FROM messages WHERE channel = ? AND holder IN " +
         "(SELECT id FROM sessions UNION ALL SELECT -id FROM sessions)",
       channel,
     );
-    if (this.#deleteSlice(channel)) this.#run("INSERT OR IGNORE INTO trash VALUES (?)", channel);
+    if (this.#deleteSlice(channel)) {
+      this.#sql.run("INSERT OR IGNORE INTO trash VALUES (?)", channel);
+    }
   }
 
   /** Whether there is something to `sweep`. */
   isUntidy(now: number): boolean {
-    return this.#get(
+    return this.#sql.get(
       "SELECT 1 FROM channels WHERE expires <= ? UNION ALL SELECT 1 FROM trash LIMIT 1",
       now,
     ) !== undefined;
@@ -212,18 +262,18 @@ export class Store {
 
   /** Deletes channels whose lease is over, and some of what deleted channels had; whether there is more. */
   sweep(now: number): boolean {
-    const over = this.#get<{ id: number }>("SELECT id FROM channels WHERE expires <= ?", now);
+    const over = this.#sql.get<{ id: number }>("SELECT id FROM channels WHERE expires <= ?", now);
     if (over !== undefined) this.delete(over.id);
-    const trash = this.#get<{ channel: number }>("SELECT channel FROM trash LIMIT 1");
+    const trash = this.#sql.get<{ channel: number }>("SELECT channel FROM trash LIMIT 1");
     if (trash !== undefined && !this.#deleteSlice(trash.channel)) {
-      this.#run("DELETE FROM trash WHERE channel = ?", trash.channel);
+      this.#sql.run("DELETE FROM trash WHERE channel = ?", trash.channel);
     }
     return this.isUntidy(now);
   }
 
   /** Whether there may be more. */
   #deleteSlice(channel: number): boolean {
-    const { changes } = this.#run(
+    const { changes } = this.#sql.run(
       "DELETE FROM messages WHERE id IN " +
         "(SELECT id FROM messages WHERE holder = 0 AND channel = ? LIMIT ?)",
       channel,
@@ -236,70 +286,27 @@ export class Store {
 
   /** Puts at the end what is due, and drops what has expired. */
   ripen(now: number): void {
-    const isDue = this.nextDue();
-    if (isDue !== undefined && isDue <= now) this.#putDue(now);
-    this.#dropExpired(now);
-  }
-
-  /** When the next delayed message is due. */
-  nextDue(): number | undefined {
-    return this.#get<{ due: number }>("SELECT due FROM delayed ORDER BY due LIMIT 1")?.due;
-  }
-
-  #putDue(now: number): void {
-    const due = this.#all<{ id: number; channel: number }>(
-      "SELECT id, channel FROM delayed WHERE due <= ? ORDER BY due, id LIMIT ?",
-      now,
-      slice,
-    );
-    const channels = new Map<number, number>();
-    for (const { id, channel } of due) {
-      this.#run(
-        "INSERT INTO messages " +
-          "(channel, holder, attempts, message_id, content_type, reason, body, expires, priority) " +
-          "SELECT channel, 0, attempts, message_id, content_type, reason, body, expires, priority " +
-          "FROM delayed WHERE id = ?",
-        id,
-      );
-      this.#run("DELETE FROM delayed WHERE id = ?", id);
-      channels.set(channel, (channels.get(channel) ?? 0) + 1);
-    }
-    for (const [channel, count] of channels) {
+    for (const [channel, count] of this.delayed.ripen(now)) {
       this.#deepen(channel, count);
       this.serve(channel);
     }
+    this.#dropExpired(now);
   }
 
   #dropExpired(now: number): void {
-    const over = this.#all<{ id: number; channel: number }>(
+    const over = this.#sql.all<{ id: number; channel: number }>(
       "SELECT id, channel FROM messages INDEXED BY messages_by_expiry " +
         "WHERE expires <= ? AND holder = 0",
       now,
     );
     for (const { id, channel } of over) {
-      this.#run("DELETE FROM messages WHERE id = ?", id);
+      this.#sql.run("DELETE FROM messages WHERE id = ?", id);
       this.#deepen(channel, -1);
+      this.putters.resize(channel, -1);
     }
-  }
-
-  #delay(channel: number, delay: number, message: Message): void {
-    const { body, contentType, id, attempts, reason, expires, priority } = message;
-    const now = Date.now();
-    this.#run(
-      "INSERT INTO delayed " +
-        "(channel, due, attempts, message_id, content_type, reason, body, expires, priority) " +
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      channel,
-      now + delay,
-      attempts ?? 0,
-      id ?? null,
-      contentType,
-      reason ?? null,
-      body,
-      expires === undefined ? null : now + expires,
-      priority ?? 0,
-    );
-    this.hasDelayed = true;
+    for (const channel of new Set(over.map(({ channel }) => channel))) {
+      if (this.state(channel)?.is_closed && this.isEmpty(channel)) this.rouse(channel);
+    }
   }
 
   // Messages
@@ -311,14 +318,14 @@ export class Store {
     for (const message of messages) {
       const { body, contentType, id, attempts, reason, delay, expires, priority } = message;
       if (delay !== undefined) {
-        this.#delay(channel, delay, message);
+        this.delayed.add(channel, { ...message, delay });
         continue;
       }
       const session: number | undefined = waits ? this.#nextWaiter(channel) : undefined;
       waits = session !== undefined;
       if (session === undefined) free++;
       else this.woken.add(session);
-      this.#run(
+      this.#sql.run(
         "INSERT INTO messages " +
           "(channel, holder, attempts, message_id, content_type, reason, body, expires, priority) " +
           "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -338,7 +345,7 @@ export class Store {
 
   /** Takes the first messages that wait, in their order. */
   take(channel: number, limit: number, isTry: boolean): Row[] {
-    const rows = this.#all<Row>(
+    const rows = this.#sql.all<Row>(
       "UPDATE messages SET holder = ?, attempts = attempts + ? WHERE id IN " +
         "(SELECT id FROM messages WHERE holder = 0 AND channel = ? " +
         `ORDER BY priority DESC, id LIMIT ?) RETURNING ${columns}`,
@@ -353,7 +360,7 @@ export class Store {
 
   /** What others have given this session, in its order. */
   given(): Row[] {
-    return this.#all<Row>(
+    return this.#sql.all<Row>(
       `SELECT ${columns} FROM messages WHERE holder = ? ORDER BY channel, priority DESC, id`,
       -this.#session,
     );
@@ -361,7 +368,7 @@ export class Store {
 
   /** Says that a message is being tried. */
   keep(id: number, attempts: number): void {
-    this.#run(
+    this.#sql.run(
       "UPDATE messages SET holder = abs(holder), attempts = ? WHERE id = ? AND abs(holder) = ?",
       attempts,
       id,
@@ -369,21 +376,25 @@ export class Store {
     );
   }
 
-  accept(ids: readonly number[]): void {
-    if (ids.length === 1) {
-      this.#run("DELETE FROM messages WHERE id = ? AND abs(holder) = ?", ids[0]!, this.#session);
-    } else {
-      this.#run(
+  /** How many were there. */
+  accept(ids: readonly number[]): number {
+    const { changes } = ids.length === 1
+      ? this.#sql.run(
+        "DELETE FROM messages WHERE id = ? AND abs(holder) = ?",
+        ids[0]!,
+        this.#session,
+      )
+      : this.#sql.run(
         "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?)) AND abs(holder) = ?",
         JSON.stringify(ids),
         this.#session,
       );
-    }
+    return Number(changes);
   }
 
   /** Gives a message back to its old place; `serve` must follow. */
   release(channel: number, id: number, attempts: number, redelivered: boolean): void {
-    const { changes } = this.#run(
+    const { changes } = this.#sql.run(
       "UPDATE messages SET holder = 0, attempts = ?, redelivered = redelivered | ? " +
         "WHERE id = ? AND abs(holder) = ?",
       attempts,
@@ -397,31 +408,31 @@ export class Store {
   // Waiters
 
   wait(channel: number): void {
-    this.#run("INSERT INTO waiters (channel, session) VALUES (?, ?)", channel, this.#session);
+    this.#sql.run("INSERT INTO waiters (channel, session) VALUES (?, ?)", channel, this.#session);
   }
 
   waitNoMore(channel: number): void {
-    this.#run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, this.#session);
+    this.#sql.run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, this.#session);
   }
 
   /** Gives the messages that wait to the sessions that do, one each, first come, first served. */
   serve(channel: number): void {
     this.#dropExpired(Date.now()); // what was released may have been kept for long
     for (;;) {
-      const next = this.#get<{ id: number }>(
+      const next = this.#sql.get<{ id: number }>(
         "SELECT id FROM messages WHERE holder = 0 AND channel = ? ORDER BY priority DESC, id LIMIT 1",
         channel,
       );
       const session = next && this.#nextWaiter(channel);
       if (session === undefined) return;
-      this.#run("UPDATE messages SET holder = ? WHERE id = ?", -session, next!.id);
+      this.#sql.run("UPDATE messages SET holder = ? WHERE id = ?", -session, next!.id);
       this.#deepen(channel, -1);
       this.woken.add(session);
     }
   }
 
   #nextWaiter(channel: number): number | undefined {
-    return this.#get<{ session: number }>(
+    return this.#sql.get<{ session: number }>(
       "DELETE FROM waiters WHERE id = " +
         "(SELECT id FROM waiters WHERE channel = ? ORDER BY id LIMIT 1) RETURNING session",
       channel,
@@ -429,67 +440,6 @@ export class Store {
   }
 
   #deepen(channel: number, by: number): void {
-    if (by !== 0) this.#run("UPDATE channels SET depth = depth + ? WHERE id = ?", by, channel);
-  }
-
-  // Announcements
-
-  announce(channel: number, event: Uint8Array): void {
-    this.#post(channel, event);
-  }
-
-  #post(channel: number, event: Uint8Array | null): void {
-    const others = this.#all<{ session: number }>(
-      "SELECT session FROM links WHERE channel = ? AND session <> ?",
-      channel,
-      this.#session,
-    );
-    for (const { session } of others) {
-      this.#run(
-        "INSERT INTO mail (session, channel, event) VALUES (?, ?, ?)",
-        session,
-        channel,
-        event,
-      );
-      this.woken.add(session);
-    }
-  }
-
-  mail(after: number): Letter[] {
-    return this.#all<Letter>(
-      "SELECT id, channel, event FROM mail WHERE session = ? AND id > ? ORDER BY id",
-      this.#session,
-      after,
-    );
-  }
-
-  discard(upTo: number): void {
-    this.#run("DELETE FROM mail WHERE session = ? AND id <= ?", this.#session, upTo);
-  }
-
-  // Statements
-
-  #statement(sql: string): StatementSync {
-    let statement = this.#prepared.get(sql);
-    if (statement === undefined) this.#prepared.set(sql, statement = this.#db.prepare(sql));
-    return statement;
-  }
-
-  #run(sql: string, ...values: Value[]): { readonly changes: number | bigint } {
-    return this.#statement(sql).run(...values);
-  }
-
-  #get<T>(sql: string, ...values: Value[]): T | undefined {
-    return this.#statement(sql).get(...values) as T | undefined;
-  }
-
-  #all<T>(sql: string, ...values: Value[]): T[] {
-    return this.#statement(sql).all(...values) as T[];
-  }
-
-  #lastId(): number {
-    return this.#get<{ id: number }>("SELECT last_insert_rowid() AS id")!.id;
+    if (by !== 0) this.#sql.run("UPDATE channels SET depth = depth + ? WHERE id = ?", by, channel);
   }
 }
-
-type Value = string | number | Uint8Array | null;

@@ -103,7 +103,7 @@ export class SqliteTransport implements Transport {
         if (!options.create) {
           throw new ChannelClosedError(`channel ${name} does not exist`, { reason: "missing" });
         }
-        channel = store.create(name, options.lease);
+        channel = store.create(name, options.lease, options.capacity);
       }
       store.releaseAll(channel); // of a link that could not be closed in order
       store.attach(channel);

@@ -1,0 +1,74 @@
+import type { Message } from "../../transport.ts";
+import type { Statements } from "./statements.ts";
+
+/** How many messages are moved in one transaction, so that none takes long. */
+const slice = 1000;
+
+/** Messages that are not due: they count toward a capacity, and nobody gets them yet. */
+export class Delayed {
+  /** Whether something was added in this transaction. */
+  hasGrown = false;
+  readonly #sql: Statements;
+
+  constructor(sql: Statements) {
+    this.#sql = sql;
+  }
+
+  /** When the next one is due. */
+  nextDue(): number | undefined {
+    return this.#sql.get<{ due: number }>("SELECT due FROM delayed ORDER BY due LIMIT 1")?.due;
+  }
+
+  has(channel: number): boolean {
+    return this.#sql.get("SELECT 1 FROM delayed WHERE channel = ? LIMIT 1", channel) !== undefined;
+  }
+
+  add(channel: number, message: Message & { readonly delay: number }): void {
+    const { body, contentType, id, attempts, reason, delay, expires, priority } = message;
+    const now = Date.now();
+    this.#sql.run(
+      "INSERT INTO delayed " +
+        "(channel, due, attempts, message_id, content_type, reason, body, expires, priority) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      channel,
+      now + delay,
+      attempts ?? 0,
+      id ?? null,
+      contentType,
+      reason ?? null,
+      body,
+      expires === undefined ? null : now + expires,
+      priority ?? 0,
+    );
+    this.hasGrown = true;
+  }
+
+  /** Has those that are due wait to be got; how many, by channel. */
+  ripen(now: number): Map<number, number> {
+    const counts = new Map<number, number>();
+    const next = this.nextDue();
+    if (next === undefined || next > now) return counts;
+    const due = this.#sql.all<{ id: number; channel: number }>(
+      "SELECT id, channel FROM delayed WHERE due <= ? ORDER BY due, id LIMIT ?",
+      now,
+      slice,
+    );
+    for (const { id, channel } of due) {
+      this.#sql.run(
+        "INSERT INTO messages " +
+          "(channel, holder, attempts, message_id, content_type, reason, body, expires, priority) " +
+          "SELECT channel, 0, attempts, message_id, content_type, reason, body, expires, priority " +
+          "FROM delayed WHERE id = ?",
+        id,
+      );
+      this.#sql.run("DELETE FROM delayed WHERE id = ?", id);
+      counts.set(channel, (counts.get(channel) ?? 0) + 1);
+    }
+    return counts;
+  }
+
+  /** The channel is gone. */
+  drop(channel: number): void {
+    this.#sql.run("DELETE FROM delayed WHERE channel = ?", channel);
+  }
+}

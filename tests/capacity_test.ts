@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { Channel, ChannelConnectionError, type ChannelError, ChannelTimeoutError } from "../mod.ts";
+import { newStats } from "../src/stats.ts";
+import type { Offer } from "../src/transport.ts";
+import { Route } from "../src/transports/amqp/frames.ts";
+import type { Letter } from "../src/transports/amqp/letter.ts";
+import { Lifeline } from "../src/transports/amqp/lifeline.ts";
+import { Outbox } from "../src/transports/amqp/outbox.ts";
+import type { Publisher } from "../src/transports/amqp/publisher.ts";
+import { connectionsRest, numbers, pause, rejection, soon } from "./conformance/scene.ts";
+
+const refusal = () => new ChannelConnectionError("refused", { address: "amqp://stage" });
+
+/** An outbox to a broker that refuses (basic.nack) whatever comes, and a put into it. */
+async function refused(isFull: boolean, ms: number): Promise<{ tries: number; error?: Error }> {
+  const outbox: Outbox = new Outbox(new Route("q"), newStats(), new Lifeline(), 300, {
+    outage: refusal,
+    returned: () => Promise.resolve(undefined),
+    refusal,
+    isFull: () => Promise.resolve(isFull),
+  });
+  const result: { tries: number; error?: ChannelError } = { tries: 0 };
+  const publisher = {
+    publish(letter: Letter) {
+      result.tries++;
+      letter.wasSent = true;
+      queueMicrotask(() => letter.sender.nacked(letter));
+    },
+    withdraw: () => false,
+    renew() {},
+  };
+  outbox.open(publisher as unknown as Publisher);
+  const offer: Offer = {
+    message: { body: new Uint8Array(), contentType: "" },
+    settled: false,
+    taken() {},
+    reject: (error) => result.error = error as ChannelError,
+  };
+  outbox.put(offer);
+  await pause(ms);
+  if (result.error === undefined) assert.equal(outbox.withdraw(offer), true, "it was not sent");
+  assert.equal(outbox.size, 0);
+  return result;
+}
+
+Deno.test("amqp: a put that the broker cannot store ends by retryTimeout, one to a full queue waits", async () => {
+  const [broken, full] = await Promise.all([refused(false, 900), refused(true, 2000)]);
+  assert.ok(broken.error instanceof ChannelConnectionError);
+  assert.equal(full.error, undefined);
+  assert.ok(full.tries > 5 && full.tries < 40, `${full.tries} tries in 2 s`);
+});
+
+Deno.test("amqp: a put to a full channel outlasts retryTimeout, and is not sent again and again", async () => {
+  const ch = new Channel<number>({
+    capacity: 2,
+    connection: process.env.BROKER!,
+    retryTimeout: 200,
+  });
+  for (const n of numbers(2)) await ch.put(n);
+  const puts = numbers(5, 2).map((n) => ch.put(n));
+  const late = rejection(ch.put(9, { timeout: 1500 }), ChannelTimeoutError);
+  await soon(late);
+  const values = [];
+  for (let i = 0; i < 7; i++) values.push(await ch.get({ timeout: 2000 }));
+  assert.deepEqual(values, numbers(7));
+  await soon(Promise.all(puts));
+  await ch[Symbol.asyncDispose]();
+  await connectionsRest();
+});

@@ -1,0 +1,228 @@
+import assert from "node:assert/strict";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelConfigError,
+  type ChannelOptions,
+  ChannelTimeoutError,
+} from "../../mod.ts";
+import { startChild } from "../support/child.ts";
+import { getAll, numbers, pause, rejection, type Scene, soon, type Suite } from "./scene.ts";
+
+/** Whether a promise is still pending after `ms` milliseconds. */
+async function waits(promise: Promise<unknown>, ms = 150): Promise<boolean> {
+  return await Promise.race([promise.then(() => false), pause(ms).then(() => true)]);
+}
+
+/** A handle on a new channel that holds so many values. */
+function bounded<T>(scene: Scene, capacity: number, n = 0): Channel<T> {
+  return scene.channel<T>(undefined, n, { capacity });
+}
+
+/** Whether a channel on this connection may have a capacity of 0. */
+async function meets(scene: Scene): Promise<boolean> {
+  const ch = bounded<never>(scene, 0);
+  return await ch.depth().then(() => true, (error) => {
+    assert.ok(error instanceof ChannelConfigError, String(error));
+    assert.match(error.message, /capacity of 0/);
+    return false;
+  });
+}
+
+/** Channels that hold so many values. */
+export function capacityTests({ test, shared }: Suite): void {
+  test("a put waits while so many values wait, and goes on when one is got", async (scene) => {
+    const ch = bounded<number>(scene, 3);
+    for (const n of numbers(3)) await soon(ch.put(n));
+    const fourth = ch.put(3);
+    assert.ok(await waits(fourth));
+    assert.equal(await ch.depth(), 3);
+    assert.equal(await ch.get(), 0);
+    await soon(fourth, 1000);
+    assert.deepEqual(await getAll(ch, 3), [1, 2, 3]);
+  });
+
+  test("puts that wait keep their order, and each comes once", async (scene) => {
+    const ch = bounded<number>(scene, 5);
+    const puts = numbers(200).map((n) => ch.put(n));
+    assert.deepEqual(await soon(getAll(ch, 200)), numbers(200));
+    await soon(Promise.all(puts));
+    assert.equal(await ch.depth(), 0);
+  });
+
+  test("a put that is given up while it waits is never delivered", async (scene) => {
+    const ch = bounded<number>(scene, 1);
+    await ch.put(0);
+    const late = await rejection(ch.put(1, { timeout: 100 }), ChannelTimeoutError);
+    assert.deepEqual([late.value, late.messageId], [1, undefined]);
+    const stop = new AbortController();
+    const aborted = assert.rejects(ch.put(2, { signal: stop.signal }), (e) => e === "mine");
+    const last = ch.put(3);
+    await pause(50);
+    stop.abort("mine");
+    await soon(aborted);
+    assert.equal(await ch.get(), 0);
+    await soon(last);
+    assert.equal(await ch.get(), 3);
+    await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
+  });
+
+  test("tryPut says ok, full or closed, and never waits", async (scene) => {
+    const ch = bounded<number>(scene, 2);
+    const answers = [];
+    for (const n of numbers(4)) answers.push(await soon(ch.tryPut(n), 2000));
+    assert.deepEqual(answers, ["ok", "ok", "full", "full"]);
+    const waiting = ch.put(9);
+    assert.ok(await waits(waiting, 50));
+    assert.equal(await ch.tryPut(4), "full");
+    assert.deepEqual(await getAll(ch, 2), [0, 1]);
+    await soon(waiting);
+    assert.equal(await ch.tryPut(5), "ok");
+    assert.deepEqual(await getAll(ch, 2), [9, 5]);
+    const other = scene.channel<number>(ch.name);
+    await other.close();
+    assert.equal(await other.tryPut(6), "closed");
+    const unbounded = scene.channel<number>();
+    assert.equal(await unbounded.tryPut(1), "ok");
+  });
+
+  test("who made the channel decides its capacity, and all obey", async (scene) => {
+    const ch = bounded<number>(scene, 2);
+    await ch.depth();
+    const plain = scene.channel<number>(ch.name, 1);
+    const other = scene.channel<number>(ch.name, 2, { capacity: 10 });
+    if (!scene.setup.features.shared) assert.equal(await plain.depth(), 0);
+    await plain.put(0);
+    await other.put(1);
+    assert.equal(await other.tryPut(2), "full");
+    assert.equal(await plain.tryPut(2), "full");
+    const waiting = [plain.put(2), other.put(3)];
+    assert.ok(await waits(Promise.race(waiting)));
+    assert.deepEqual(await getAll(ch, 2), [0, 1]);
+    assert.deepEqual((await getAll(ch, 2)).sort(), [2, 3]);
+    await soon(Promise.all(waiting));
+    const unbounded = scene.channel<number>();
+    await unbounded.put(0);
+    const late = scene.channel<number>(unbounded.name, 1, { capacity: 1 });
+    await soon(late.put(1));
+  });
+
+  test("producers and consumers of a channel of one pass each value once", async (scene) => {
+    const ch = bounded<number>(scene, 1);
+    await ch.depth();
+    const producers = [0, 1, 2].map((n) => scene.channel<number>(ch.name, n));
+    const consumers = [0, 1, 2].map((n) => scene.channel<number>(ch.name, n));
+    const puts = producers.map(async (producer, i) => {
+      for (const n of numbers(40)) await producer.put(i * 40 + n);
+    });
+    const gets = consumers.map((consumer) => getAll(consumer, 40));
+    const all = (await soon(Promise.all(gets), 15_000)).flat();
+    await soon(Promise.all(puts));
+    assert.deepEqual(all.sort((a, b) => a - b), numbers(120));
+  });
+
+  test("a close of any kind rejects a put that waits for room", async (scene) => {
+    for (const reason of ["close", "closeAll", "drain", "delete"] as const) {
+      const ch = bounded<number>(scene, 1);
+      const other = scene.channel<number>(ch.name, 1);
+      await ch.put(0);
+      const waiting = rejection(ch.put(1), ChannelClosedError, { reason });
+      assert.ok(await waits(waiting, 50));
+      if (reason === "close") await soon(ch.close());
+      else if (reason === "delete") await other.delete();
+      else await other.closeAll({ drain: reason === "drain" });
+      const error = await soon(waiting);
+      assert.equal(error.value, 1);
+      if (reason === "delete") continue;
+      const later = scene.channel<number>(ch.name);
+      assert.equal(await later.get({ timeout: 2000 }), 0);
+      await assert.rejects(later.get({ timeout: 100 }));
+    }
+  });
+
+  test("a value that is released finds its place in a full channel", async (scene) => {
+    for (const options of [{}, { maxAttempts: 5 }] as ChannelOptions[]) {
+      const ch = scene.channel<string>(undefined, 0, { ...options, capacity: 1 });
+      await ch.put("a");
+      const delivery = await ch.receive();
+      const waiting = ch.put("b");
+      await pause(100);
+      delivery.release();
+      const values = [];
+      for (let i = 0; i < 2; i++) {
+        const next = await ch.receive({ timeout: 5000 });
+        values.push(next.value);
+        next.accept();
+      }
+      await soon(waiting);
+      assert.deepEqual(values.sort(), ["a", "b"]);
+    }
+  });
+
+  test("a capacity that is none is refused", () => {
+    for (const capacity of [-1, 0.5, NaN, Infinity, "1" as unknown as number, 2 ** 31]) {
+      assert.throws(() => new Channel({ capacity, connection: "memory:" }), ChannelConfigError);
+    }
+    return Promise.resolve();
+  });
+
+  test("a put to a channel of capacity 0 waits for who takes its value", async (scene) => {
+    if (!await meets(scene)) return;
+    const ch = bounded<number>(scene, 0);
+    const put = ch.put(1);
+    assert.ok(await waits(put));
+    assert.equal(await ch.tryPut(2), "full");
+    const far = scene.channel<number>(ch.name, 1);
+    assert.equal(await soon(far.get()), 1);
+    await soon(put);
+    const got = far.get();
+    await pause(100);
+    assert.equal(await ch.tryPut(3), "ok");
+    assert.equal(await soon(got), 3);
+    assert.equal(await ch.tryPut(4), "full");
+  });
+
+  test("a put to a channel of capacity 0 that is given up is never delivered", async (scene) => {
+    if (!await meets(scene)) return;
+    const ch = bounded<number>(scene, 0);
+    await rejection(ch.put(1, { timeout: 50 }), ChannelTimeoutError);
+    const far = scene.channel<number>(ch.name, 1);
+    await rejection(far.get({ timeout: 100 }), ChannelTimeoutError);
+    const put = ch.put(2);
+    assert.equal(await soon(far.get()), 2);
+    await soon(put);
+    const waiting = rejection(ch.put(3), ChannelClosedError, { reason: "drain" });
+    await pause(50);
+    await far.closeAll({ drain: true });
+    await soon(waiting);
+    await rejection(far.get(), ChannelClosedError, { reason: "drain" });
+  });
+
+  test("a channel of capacity 0 passes each value once, in the order of its puts", async (scene) => {
+    if (!await meets(scene)) return;
+    const ch = bounded<number>(scene, 0);
+    const far = scene.channel<number>(ch.name, 1);
+    const puts = numbers(60).map((n) => ch.put(n));
+    assert.deepEqual(await soon(getAll(far, 30)), numbers(30));
+    assert.deepEqual(await soon(getAll(ch, 30)), numbers(30, 30));
+    await soon(Promise.all(puts));
+  });
+
+  shared(
+    "a full channel's producer in another process goes on when there is room",
+    async (scene) => {
+      const ch = bounded<number>(scene, 2);
+      await ch.depth();
+      const program = new URL("../programs/filler.ts", import.meta.url);
+      const args = [String(scene.setup.connection(1)), ch.name, "6"];
+      await using child = startChild(program, { args });
+      assert.equal(await child.next(), 0);
+      assert.equal(await child.next(), 1);
+      await pause(300);
+      assert.equal(await ch.depth(), 2);
+      assert.deepEqual(await getAll(ch, 6), numbers(6));
+      for (const n of numbers(4, 2)) assert.equal(await child.next(), n);
+      assert.equal((await soon(child.exited)).code, 0);
+    },
+  );
+}

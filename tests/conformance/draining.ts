@@ -1,0 +1,240 @@
+import assert from "node:assert/strict";
+import { type Channel, ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
+import { startChild } from "../support/child.ts";
+import {
+  getAll,
+  numbers,
+  pause,
+  random,
+  rejection,
+  type Scene,
+  soon,
+  type Suite,
+} from "./scene.ts";
+
+const drained = { reason: "drain" } as const;
+
+/** What is got until the end. */
+async function rest<T>(channel: Channel<T>): Promise<T[]> {
+  const values: T[] = [];
+  for await (const value of channel) values.push(value);
+  return values;
+}
+
+/** Deletes a channel, and has its handles closed first. */
+async function done(scene: Scene, channel: Channel<never>): Promise<void> {
+  await scene.channel(channel.name).delete();
+}
+
+/** Closing as in Go: `closeAll({ drain: true })`. */
+export function drainingTests({ test, shared }: Suite): void {
+  test("what was put before a drain is got, then gets reject and iterations end", async (scene) => {
+    const ch = scene.channel<number>();
+    for (const n of numbers(5)) await ch.put(n);
+    await ch.closeAll({ drain: true });
+    const error = await rejection(ch.put(9), ChannelClosedError, drained);
+    assert.equal(error.value, 9);
+    assert.equal(await ch.tryPut(9), "closed");
+    assert.equal(await ch.get(), 0);
+    assert.equal(await ch.get({ timeout: 0 }), 1);
+    assert.deepEqual(await soon(rest(ch)), [2, 3, 4]);
+    await rejection(ch.get(), ChannelClosedError, drained);
+    await rejection(ch.get({ timeout: 0 }), ChannelClosedError, drained);
+    await rejection(ch.receive({ timeout: 500 }), ChannelClosedError, drained);
+    await rejection(ch.put(9), ChannelClosedError, drained);
+    await ch.closeAll({ drain: true }); // once more is no error
+  });
+
+  test("an empty channel's drain ends who waits, in this process and in others", async (scene) => {
+    const name = scene.name();
+    const others = [0, 1, 2].map((n) => scene.channel<number>(name, n));
+    const ends = others.flatMap((ch) => [rest(ch), rest(ch)]);
+    const gets = others.map((ch) => rejection(ch.get(), ChannelClosedError, drained));
+    await pause(100);
+    await scene.channel(name, 1).closeAll({ drain: true });
+    assert.deepEqual(await soon(Promise.all(ends)), ends.map(() => []));
+    assert.equal(new Set(await soon(Promise.all(gets))).size, 3);
+  });
+
+  test("puts that were called before a drain, and not awaited, come before the end", async (scene) => {
+    for (const attached of [false, true]) {
+      const ch = scene.channel<number>();
+      if (attached) await ch.depth();
+      const puts = numbers(1200).map((n) => ch.put(n));
+      const closing = ch.closeAll({ drain: true });
+      const late = rejection(closing.then(() => ch.put(-1)), ChannelClosedError, drained);
+      await soon(Promise.all([...puts, closing, late]));
+      assert.deepEqual(await soon(rest(ch)), numbers(1200));
+    }
+  });
+
+  test("who comes later finds a drained channel closed, until it is deleted", async (scene) => {
+    const ch = scene.channel<string>();
+    await ch.put("left");
+    await ch.closeAll({ drain: true });
+    await ch.close();
+    await pause(60); // the connection rests
+    const later = scene.channel<string>(ch.name, 1);
+    await rejection(later.put("late"), ChannelClosedError, drained);
+    assert.equal(await later.get({ timeout: 2000 }), "left");
+    await rejection(later.get(), ChannelClosedError, drained);
+    const last = scene.channel<string>(ch.name, 2);
+    await rejection(last.get({ timeout: 0 }), ChannelClosedError, drained);
+    assert.deepEqual(await soon(rest(last)), []);
+    await later.delete();
+    const anew = scene.channel<string>(ch.name);
+    await anew.put("new");
+    assert.equal(await anew.get({ timeout: 1000 }), "new");
+  });
+
+  test("a loan that is released after a drain is delivered again before the end", async (scene) => {
+    const name = scene.name();
+    const holder = scene.channel<string>(name, 1);
+    const ch = scene.channel<string>(name);
+    await ch.put("a");
+    const loan = await holder.receive();
+    await ch.closeAll({ drain: true });
+    const end = rest(ch);
+    await pause(150);
+    await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
+    loan.release();
+    assert.deepEqual(await soon(end), ["a"]);
+    await rejection(holder.get(), ChannelClosedError, drained);
+  });
+
+  test("a loan that is accepted after a drain ends who waits", async (scene) => {
+    const name = scene.name();
+    const holder = scene.channel<string>(name, 1);
+    const ch = scene.channel<string>(name);
+    await ch.put("a");
+    const loan = await holder.receive();
+    await ch.closeAll({ drain: true });
+    const end = rest(ch);
+    await pause(100);
+    loan.accept();
+    assert.deepEqual(await soon(end), []);
+  });
+
+  test("with maxAttempts, a drained channel's values are tried as often as ever", async (scene) => {
+    const ch = scene.channel<string>(undefined, 0, { maxAttempts: 2 });
+    await ch.put("poison");
+    await ch.closeAll({ drain: true });
+    const delivery = await ch.receive();
+    delivery.release();
+    (await ch.receive({ timeout: 5000 })).release();
+    await rejection(ch.receive({ timeout: 5000 }), ChannelClosedError, drained);
+    const dead = scene.own(ch.deadLetters);
+    assert.equal(await dead.get({ timeout: 5000 }), "poison");
+    await dead.delete();
+  });
+
+  test("an anonymous channel can be drained, too", async (scene) => {
+    await using ch = scene.anonymous<number>();
+    const carrier = scene.channel<Channel<number>>();
+    await carrier.put(ch);
+    const far = scene.own(await carrier.get({ timeout: 1000 }));
+    for (const n of numbers(3)) await far.put(n);
+    await far.closeAll({ drain: true });
+    await rejection(ch.put(9), ChannelClosedError, drained);
+    assert.deepEqual(await soon(rest(ch)), numbers(3));
+    await carrier.put(ch);
+    const later = scene.own(await carrier.get({ timeout: 1000 }));
+    assert.deepEqual(await soon(rest(later)), []);
+  });
+
+  test("two who drain a channel at the same time do no harm", async (scene) => {
+    for (let round = 0; round < 10; round++) {
+      const name = scene.name();
+      const [a, b] = [scene.channel<number>(name), scene.channel<number>(name, 1)];
+      const end = rest(scene.channel<number>(name, 2));
+      await Promise.all([a.put(1), b.put(2)]);
+      await soon(Promise.all([a, b, a].map((ch) => ch.closeAll({ drain: true }))));
+      assert.deepEqual((await soon(end)).sort(), [1, 2]);
+      await rejection(a.put(3), ChannelClosedError, drained);
+      await rejection(b.put(3), ChannelClosedError, drained);
+      await done(scene, a as Channel<never>);
+    }
+  });
+
+  test("a drained channel can be closed for everyone, and its values stay", async (scene) => {
+    const ch = scene.channel<string>();
+    await ch.put("a");
+    await ch.closeAll({ drain: true });
+    await ch.closeAll();
+    await rejection(ch.get(), ChannelClosedError, { reason: "closeAll" });
+    assert.deepEqual(await soon(rest(scene.channel<string>(ch.name))), ["a"]);
+  });
+
+  test("each put that races a drain is delivered before the end or rejected", async (scene) => {
+    for (let group = 0; group < 20; group++) {
+      await Promise.all(numbers(10).map((n) => race(scene, group * 10 + n)));
+    }
+  });
+
+  shared(
+    "a process that dies with the last value of a drained channel gives it back before the end",
+    async (scene) => {
+      const name = scene.name();
+      const connection = String(scene.setup.connection(1));
+      const ch = scene.channel<string>(name);
+      await ch.put("last");
+      const program = new URL("../programs/keeper_of_last.ts", import.meta.url);
+      await using child = startChild(program, { args: [connection, name] });
+      assert.equal(await child.next(), "last");
+      await ch.closeAll({ drain: true });
+      const end = rest(ch);
+      const timer = scene.channel<string>(name, 2);
+      await rejection(timer.get({ timeout: 300 }), ChannelTimeoutError);
+      child.kill();
+      assert.deepEqual(await soon(end), ["last"]);
+      await rejection(timer.get(), ChannelClosedError, drained);
+    },
+  );
+
+  shared("many consumers of a drained channel get each value once, and all end", async (scene) => {
+    const name = scene.name();
+    const ch = scene.channel<number>(name);
+    await Promise.all(numbers(2000).map((n) => ch.put(n)));
+    const consumers = [0, 1, 2, 0, 1].map((n) => scene.channel<number>(name, n));
+    const first = await getAll(consumers[0]!, 100);
+    await ch.closeAll({ drain: true });
+    const all = await soon(Promise.all(consumers.map(rest)));
+    assert.deepEqual([first, ...all].flat().sort((a, b) => a - b), numbers(2000));
+  });
+}
+
+async function race(scene: Scene, round: number): Promise<void> {
+  const name = scene.name();
+  const producers = [scene.channel<number>(name), scene.channel<number>(name, 1)];
+  const consumers = [scene.channel<number>(name, 2), scene.channel<number>(name)];
+  const got = consumers.map(rest);
+  const stored: number[] = [];
+  let next = 0;
+  let isOpen = true;
+  const producing = producers.map(async (ch, i) => {
+    if (round % 2 === i) await ch.depth();
+    const puts: Promise<void>[] = [];
+    for (const n of numbers(200)) {
+      if (!isOpen && n > 3) break;
+      const id = next++;
+      const put = ch.put(id).then(() => void stored.push(id), (error) => {
+        if (!(error instanceof ChannelClosedError) || error.reason !== "drain") throw error;
+        if (error.messageId !== undefined) throw new Error("its outcome is unknown");
+        isOpen = false;
+      });
+      puts.push(put);
+      if (n % 7 === 6) await put;
+      else if (n % 3 === 0) await pause(0);
+    }
+    await Promise.all(puts);
+  });
+  await pause(random(40));
+  const closer = scene.channel(name, random(3));
+  await soon(closer.closeAll({ drain: true }));
+  await soon(Promise.all(producing));
+  const values = (await soon(Promise.all(got))).flat();
+  const ascending = (a: number, b: number) => a - b;
+  assert.deepEqual(values.sort(ascending), stored.sort(ascending));
+  await closer.delete();
+  await Promise.all([...producers, ...consumers, closer].map((ch) => ch.close()));
+}

@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import process from "node:process";
+import { Channel, ChannelClosedError, ChannelConfigError, Connection } from "../mod.ts";
+import { loadSqlite, openDatabase } from "../src/transports/sqlite/database.ts";
+import { migrations } from "../src/transports/sqlite/schema.ts";
+import { connectionsRest, pause, rejection, soon, until } from "./conformance/scene.ts";
+import { startPrivateBroker } from "./support/broker.ts";
+import { brokerState } from "./support/broker_state.ts";
+import type { BrokerControl } from "./support/control.ts";
+import { startChild } from "./support/child.ts";
+import { checkFile, sqliteDirectory } from "./support/sqlite_file.ts";
+
+// What becomes of a drained channel when brokers, processes and files have their ways.
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+
+const drained = { reason: "drain" } as const;
+
+async function rest<T>(channel: Channel<T>): Promise<T[]> {
+  const values: T[] = [];
+  for await (const value of channel) values.push(value);
+  return values;
+}
+
+/** Deletes a channel and closes its handles, and sees that nothing of it is left at the broker. */
+async function clean(control: BrokerControl | undefined, ...channels: Channel<never>[]) {
+  const { name } = channels[0]!;
+  await channels[0]!.delete();
+  await Promise.all(channels.map((ch) => ch.close()));
+  const state = control === undefined ? await brokerState() : await brokerState(control);
+  const left = [...state?.queues ?? [], ...state?.exchanges ?? []];
+  assert.deepEqual(left.filter((one) => one.startsWith(name)), []);
+  await connectionsRest();
+}
+
+for (const how of ["restart", "kill9"] as const) {
+  Deno.test(`amqp: a drained channel stays closed when its broker is gone (${how}) and back`, async () => {
+    await using broker = await startPrivateBroker();
+    const name = `drained ${how}`;
+    const [a, b] = [0, 1].map(() =>
+      new Channel<string>({ name, connection: new Connection(broker.uri) })
+    );
+    for (const value of ["x", "y"]) await a!.put(value);
+    const loan = await b!.receive();
+    await a!.closeAll({ drain: true });
+    const end = rest(a!);
+    if (how === "kill9") await broker.kill9();
+    await broker.restart();
+    await pause(200);
+    loan.accept(); // the connection that brought it is gone: it comes again, to one or the other
+    const values = await soon(end, 15_000);
+    assert.ok(values.includes("y"), String(values));
+    await rejection(a!.put("z"), ChannelClosedError, drained);
+    await rejection(b!.put("z"), ChannelClosedError, drained);
+    const late = new Channel<string>({ name, connection: broker.uri });
+    await rejection(late.put("z"), ChannelClosedError, drained);
+    await soon(rest(b!), 15_000);
+    assert.deepEqual(await soon(rest(late)), []);
+    await clean(broker.control, late as Channel<never>, a as Channel<never>, b as Channel<never>);
+  });
+}
+
+Deno.test("amqp: a producer that is stopped in mid-put holds the end up, and its values come before", async () => {
+  const name = `drained ${randomUUID()}`;
+  const ch = new Channel<number>({ name, connection: broker });
+  await ch.depth();
+  const program = new URL("programs/unaware.ts", import.meta.url);
+  await using child = startChild(program, { args: [broker, name] });
+  await child.next();
+  const values: number[] = [];
+  const getting = (async () => {
+    for await (const value of ch) values.push(value);
+  })();
+  await until(() => values.length > 20);
+  child.kill("SIGSTOP");
+  await ch.closeAll({ drain: true });
+  assert.equal(await Promise.race([getting.then(() => "over"), pause(600)]), undefined);
+  child.kill("SIGCONT");
+  const stored = await child.next() as number[];
+  await soon(getting);
+  assert.deepEqual(values, stored);
+  await child.exited;
+  await clean(undefined, ch as Channel<never>);
+});
+
+Deno.test("amqp: a channel that is made anew is not closed by the sign of an earlier one", async () => {
+  const name = `drained ${randomUUID()}`;
+  const first = new Channel<string>({ name, connection: broker, expires: 1000 });
+  await first.closeAll({ drain: true });
+  await first.close();
+  await pause(2500); // RabbitMQ looks now and then
+  const second = new Channel<string>({ name, connection: broker, expires: 60_000 });
+  await second.put("open");
+  assert.equal(await second.get(), "open");
+  await clean(undefined, second as Channel<never>);
+});
+
+Deno.test("amqp: a sign goes with a deletion from elsewhere, and with the disposal of an anonymous channel", async () => {
+  {
+    await using ch = new Channel<number>({ connection: broker });
+    await ch.put(1);
+    await ch.closeAll({ drain: true });
+    assert.deepEqual(await soon(rest(ch)), [1]);
+  }
+  const ch = new Channel<number>({ name: `drained ${randomUUID()}`, connection: broker });
+  const far = new Channel<number>({ name: ch.name, connection: new Connection(broker) });
+  await far.depth();
+  await ch.closeAll({ drain: true });
+  await soon(rest(far));
+  const gone = rejection(ch.get(), ChannelClosedError);
+  await gone;
+  await far.delete();
+  await until(() => ch.closed);
+  await clean(
+    undefined,
+    new Channel({ name: ch.name, connection: broker }),
+    ch as Channel<never>,
+    far as Channel<never>,
+  );
+});
+
+Deno.test("sqlite: a file of the first schema is migrated, and its channels can be drained", async () => {
+  const path = join(sqliteDirectory(), `${randomUUID()}.db`);
+  const options = { path, isDefault: false, isFull: false };
+  const sqlite = await loadSqlite();
+  const old = migrations.slice(0, 1);
+  const db = await openDatabase(sqlite, options, 1000, old);
+  db.exec(`
+    INSERT INTO channels (name, depth) VALUES ('x', 1);
+    INSERT INTO messages (channel, holder, attempts, content_type, body)
+      VALUES (1, 0, 0, 'application/json', CAST('"old"' AS BLOB));`);
+  db.close();
+  const ch = new Channel<string>({ name: "x", connection: `sqlite:${path}` });
+  await ch.closeAll({ drain: true });
+  await ch.close();
+  await pause(60);
+  checkFile(path);
+  await assert.rejects(openDatabase(sqlite, options, 1000, old), ChannelConfigError);
+  const again = new Channel<string>({ name: "x", connection: `sqlite:${path}` });
+  await rejection(again.put("new"), ChannelClosedError, drained);
+  assert.deepEqual(await soon(rest(again)), ["old"]);
+  await again.delete();
+  await again.close();
+  await pause(60);
+});
