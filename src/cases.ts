@@ -100,6 +100,8 @@ export interface Choice {
   waiting(part: Part): void;
   /** The chosen case has happened. */
   done(part: Part, value: unknown): void;
+  /** The chosen case could not happen after all: all parts are asked to wait again. */
+  lost(part: Part): void;
   /** The case failed: that its channel is closed for everyone is how a case may happen, too. */
   fail(part: Part, error: unknown): void;
 }

@@ -144,7 +144,7 @@ export class Handle implements Attached {
 
   /** @param owner what must not be collected while the operation is pending; so below */
   put(owner: object, value: unknown, options: PutOptions): Promise<void> {
-    return this.#put(() => this.newPut("put", owner, options, value), value, options);
+    return this.#put(() => this.#newPut(owner, options, value), value, options);
   }
 
   tryPut(
@@ -152,14 +152,7 @@ export class Handle implements Attached {
     value: unknown,
     options: OperationOptions,
   ): Promise<"ok" | "full" | "closed"> {
-    const make = () => {
-      const put: TryPut = new TryPut(
-        this.#putCall("put", owner, options, () => put),
-        options,
-        value,
-      );
-      return put;
-    };
+    const make = () => this.newTryPut("put", owner, options, value);
     return this.#put<"ok" | "full">(make, value, options).catch((error) => {
       if (error instanceof ChannelClosedError && error.messageId === undefined) return "closed";
       throw error;
@@ -233,8 +226,17 @@ export class Handle implements Attached {
     return await parcel;
   }
 
-  newPut(action: string, owner: object, options: OperationOptions, value?: unknown): Put {
-    const put: Put = new Put(this.#putCall(action, owner, options, () => put), options, value);
+  #newPut(owner: object, options: OperationOptions, value?: unknown): Put {
+    const put: Put = new Put(this.#putCall("put", owner, options, () => put), options, value);
+    return put;
+  }
+
+  newTryPut(action: string, owner: object, options: OperationOptions, value: unknown): TryPut {
+    const put: TryPut = new TryPut(
+      this.#putCall(action, owner, options, () => put),
+      options,
+      value,
+    );
     return put;
   }
 
@@ -367,7 +369,7 @@ export class Handle implements Attached {
 
   /** Puts a message as it is. */
   forward(message: Message): Promise<void> {
-    const put = this.newPut("put", this, {});
+    const put = this.#newPut(this, {});
     this.withLink(put, (link) => put.send(link, message));
     return put.promise;
   }

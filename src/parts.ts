@@ -3,7 +3,8 @@ import { ChannelConnectionError, errorAnew } from "./errors.ts";
 import type { Handle } from "./handle.ts";
 import { pack, type Parcel } from "./message.ts";
 import type { Operation, OperationOptions } from "./operation.ts";
-import type { Put } from "./transfers.ts";
+import { backOff } from "./pauses.ts";
+import type { TryPut } from "./transfers.ts";
 import type { Claim, Link, Loan, Message } from "./transport.ts";
 
 /** A case of {@linkcode Channel.recv}. */
@@ -91,11 +92,14 @@ abstract class ChannelPart implements Part {
 /** A receive in one select: whatever reaches it in vain goes back. */
 class ReceivePart<T> extends ChannelPart implements Claim {
   readonly counted = false;
+  /** The select, which does not receive what it sends. */
+  readonly group: object;
   readonly #unpack: (message: Message) => T;
   #loan: Loan | undefined;
 
   constructor(handle: Handle, owner: object, choice: Choice, unpack: (message: Message) => T) {
     super(handle, owner, choice);
+    this.group = choice;
     this.#unpack = unpack;
   }
 
@@ -152,14 +156,16 @@ class ReceivePart<T> extends ChannelPart implements Claim {
 
 /**
  * A send in one select. Nothing is handed to the transport before the case is chosen, so that there is
- * nothing to take back where it is not.
+ * nothing to take back where it is not. A channel is taken to have room until it says that it is full.
  */
 class SendPart extends ChannelPart {
   readonly isReady = true;
   readonly #value: unknown;
   #parcel: Parcel | Promise<Parcel>;
   /** There when the case is chosen. */
-  #put: Put | undefined;
+  #put: TryPut | undefined;
+  /** How often in a row the channel was full. */
+  #refusals = 0;
 
   constructor(handle: Handle, owner: object, choice: Choice, value: unknown) {
     super(handle, owner, choice);
@@ -168,8 +174,8 @@ class SendPart extends ChannelPart {
     if (this.#parcel instanceof Promise) this.#parcel.catch(() => {}); // who waits hears of it
   }
 
-  /** A channel always has room. One that is full is to say that it waits, until it has. */
   protected want(interest: Operation<void>): void {
+    if (this.#refusals > 0) return this.#awaitRoom(interest);
     if (this.handle.isReady(this.#parcel)) return this.choice.ready(this);
     this.handle.ready(this.#parcel, interest).then((parcel) => {
       this.#parcel = parcel;
@@ -177,15 +183,45 @@ class SendPart extends ChannelPart {
     }, (error) => interest.reject(errorAnew(error)));
   }
 
+  #awaitRoom(interest: Operation<void>): void {
+    this.choice.waiting(this);
+    if (!this.choice.isWaiting || interest.settled) return;
+    this.handle.withLink(interest, (link) => {
+      const seek = () => this.#seekRoom(link, interest);
+      const pause = this.#pause(link);
+      if (pause === 0) return seek();
+      const timer = setTimeout(seek, pause);
+      interest.onGiveUp = () => clearTimeout(timer);
+    });
+  }
+
+  /** Milliseconds before it tries again: those who were in each other's way are not to be so again. */
+  #pause(link: Link): number {
+    if (link.awaitRoom === undefined) return backOff(this.#refusals - 1, 4, 250);
+    return this.#refusals === 1 ? 0 : backOff(this.#refusals - 2, 1, 100);
+  }
+
+  #seekRoom(link: Link, interest: Operation<void>): void {
+    const tryAgain = () => interest.settled || this.choice.ready(this);
+    if (link.awaitRoom === undefined) return void tryAgain();
+    const waiter = { group: this.choice, tryAgain };
+    interest.onGiveUp = () => link.withdraw(waiter);
+    link.awaitRoom(waiter);
+  }
+
   take(): void {
     this.leave();
     const closure = this.handle.closure("select");
     if (closure !== undefined) return this.choice.fail(this, closure);
-    const put = this.#put = this.handle.newPut("select", this.owner, {}, this.#value);
-    put.promise.then(
-      () => this.choice.done(this, undefined),
-      (error) => this.choice.fail(this, error),
-    );
+    const put = this.#put = this.handle.newTryPut("select", this.owner, {}, this.#value);
+    // At once, so that nothing comes between: what was sent is never said to be given up.
+    put.onOutcome = (outcome) => {
+      if (outcome === "ok") return this.choice.done(this, undefined);
+      this.#put = undefined;
+      this.#refusals++;
+      this.choice.lost(this);
+    };
+    put.promise.catch((error) => this.choice.fail(this, error));
     put.send(this.handle.link!, (this.#parcel as Parcel).message);
   }
 

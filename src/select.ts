@@ -184,6 +184,14 @@ class Selection implements Choice {
     else this.#checkNone();
   }
 
+  lost(part: Part): void {
+    if (this.#chosen !== part || this.#operation.settled) return;
+    this.#chosen = undefined;
+    this.#first = 0;
+    this.#states.fill("unknown");
+    this.#ask();
+  }
+
   done(part: Part, value: unknown): void {
     const { key } = this.#places.get(part)!;
     this.#operation.resolve({ key, value, closed: false });
@@ -203,11 +211,16 @@ class Selection implements Choice {
   }
 
   #run(): Promise<Outcome | undefined> {
+    this.#ask();
+    return this.#operation.promise;
+  }
+
+  /** Asks every part whether its case can happen. */
+  #ask(): void {
     for (const part of this.#parts) {
       if (!this.#isDecided) part.wait();
     }
     this.#checkNone();
-    return this.#operation.promise;
   }
 
   /** Ends a select that does not wait, when no case can happen. */
@@ -241,6 +254,7 @@ class Selection implements Choice {
   /** All parts leave, but the one that is chosen. */
   #leave(): void {
     this.#patience?.stop();
+    this.#patience = undefined;
     for (const part of this.#parts) {
       if (part !== this.#chosen) part.leave();
     }

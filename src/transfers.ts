@@ -47,14 +47,22 @@ export class Put<R = void> extends Operation<R> implements Offer {
 /** A put, whatever it resolves with. */
 export type PendingPut = Pending & Pick<Put, "recall" | "send" | "reject">;
 
+/** What becomes of a put that does not wait for room. */
+export type TryPutOutcome = "ok" | "full";
+
 /** A put that does not wait for room. */
-export class TryPut extends Put<"ok" | "full"> {
+export class TryPut extends Put<TryPutOutcome> {
+  /** Called with the outcome as it comes, before the promise tells of it. */
+  onOutcome: ((outcome: TryPutOutcome) => void) | undefined;
+
   override taken(): void {
     this.resolve("ok");
+    this.onOutcome?.("ok");
   }
 
   full(): void {
     this.resolve("full");
+    this.onOutcome?.("full");
   }
 }
 

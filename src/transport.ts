@@ -89,6 +89,16 @@ export interface Claim {
   waits?(): void;
   /** Called at most once, instead of `deliver`. */
   reject(error: Error): void;
+  /** What it takes part in, if in something: a RoomWaiter of the same is not served by it. */
+  readonly group?: object;
+}
+
+/** Someone who was told by `full` that there is no room, and is to offer again when there may be. */
+export interface RoomWaiter {
+  /** As a claim's. */
+  readonly group?: object;
+  /** Called at most once, possibly within `awaitRoom`: an offer may be taken, or rejected, now. */
+  tryAgain(): void;
 }
 
 /** What a link tells its owner, from `open` until the link is closed. */
@@ -137,8 +147,10 @@ export interface Link {
   put(offer: Offer): void;
   /** Queues a claim on the next message. Claims are served in the order of the calls. */
   take(claim: Claim): void;
-  /** Whether the offer had not been sent, or the claim not been served, and never will be. */
-  withdraw(one: Offer | Claim): boolean;
+  /** Tells when there may be room. Absent: whoever was told `full` tries again by and by. */
+  awaitRoom?(waiter: RoomWaiter): void;
+  /** Whether the offer had not been sent, or the claim or waiter not been served, and never will be. */
+  withdraw(one: Offer | Claim | RoomWaiter): boolean;
   /**
    * A message that is there already, or undefined.
    *

@@ -11,6 +11,7 @@ import type {
   Message,
   Offer,
   Reach,
+  RoomWaiter,
   Stats,
   Transport,
 } from "../transport.ts";
@@ -53,6 +54,7 @@ class MemoryChannel {
   readonly name: string;
   readonly #claims: Fifo<Claim> = new Fifo();
   readonly #offers: Fifo<Offer> = new Fifo();
+  readonly #roomWaiters = new Set<RoomWaiter>();
   /** By priority, highest first; most channels have one. */
   readonly #levels: { readonly priority: number; readonly messages: Fifo<MemoryLoan> }[] = [];
   /** In the order in which they leave. */
@@ -132,6 +134,25 @@ class MemoryChannel {
     return this.#waiting + this.#lent + this.#delayed < this.#capacity;
   }
 
+  awaitRoom(waiter: RoomWaiter): void {
+    if (this.#mayTry(waiter)) return waiter.tryAgain();
+    this.#roomWaiters.add(waiter);
+    this.#setTimer();
+  }
+
+  #mayTry({ group }: RoomWaiter): boolean {
+    if (this.#isClosed) return true;
+    if (this.#offers.size > 0) return false;
+    if (this.#capacity > 0 || group === undefined) return this.#hasRoom;
+    return this.#claims.all.some((claim) => claim.group !== group);
+  }
+
+  #tellRoom(): void {
+    for (const waiter of [...this.#roomWaiters]) {
+      if (this.#mayTry(waiter) && this.#roomWaiters.delete(waiter)) waiter.tryAgain();
+    }
+  }
+
   #put(offer: Offer): void {
     const { message } = offer;
     this.stats.confirms++;
@@ -182,6 +203,7 @@ class MemoryChannel {
     this.#claims.push(claim);
     this.#setTimer();
     claim.waits?.();
+    if (this.#capacity === 0) this.#tellRoom();
   }
 
   take(): MemoryLoan | undefined {
@@ -218,10 +240,14 @@ class MemoryChannel {
     return offer;
   }
 
-  withdraw(one: Offer | Claim): boolean {
+  withdraw(one: Offer | Claim | RoomWaiter): boolean {
     const isOffer = this.#offers.remove(one as Offer);
-    if (isOffer) this.stats.outstanding--;
-    else if (!this.#claims.remove(one as Claim)) return false;
+    if (isOffer) {
+      this.stats.outstanding--;
+      this.#tellRoom();
+    } else if (!this.#claims.remove(one as Claim) && !this.#roomWaiters.delete(one as RoomWaiter)) {
+      return false;
+    }
     this.#setTimer();
     return true;
   }
@@ -259,6 +285,7 @@ class MemoryChannel {
   /** A message has left: there may be room, or nothing any more. */
   #left(): void {
     while (this.#offers.size > 0 && this.#hasRoom) this.#put(this.#shiftOffer()!);
+    this.#tellRoom();
     this.#endIfOver();
   }
 
@@ -267,6 +294,7 @@ class MemoryChannel {
     for (let offer; (offer = this.#shiftOffer()) !== undefined;) {
       offer.reject(drainedError("put", this.name));
     }
+    this.#tellRoom();
     this.#endIfOver();
   }
 
@@ -305,7 +333,7 @@ class MemoryChannel {
     if (first === undefined) return;
     const wait = Math.min(Math.max(first.at - performance.now(), 1), longestTimer);
     this.#timer = setTimeout(() => this.#ring(), wait);
-    if (this.#claims.size === 0 && this.#offers.size === 0) unref(this.#timer);
+    if (this.#claims.size + this.#offers.size + this.#roomWaiters.size === 0) unref(this.#timer);
   }
 
   delete(): void {
@@ -405,7 +433,12 @@ class MemoryLink implements Link {
     this.#channel.claim(claim);
   }
 
-  withdraw(one: Offer | Claim): boolean {
+  awaitRoom(waiter: RoomWaiter): void {
+    if (this.#gone) return waiter.tryAgain();
+    this.#channel.awaitRoom(waiter);
+  }
+
+  withdraw(one: Offer | Claim | RoomWaiter): boolean {
     return this.#channel.withdraw(one);
   }
 

@@ -5,6 +5,8 @@ import {
   ChannelConfigError,
   type ChannelOptions,
   ChannelTimeoutError,
+  select,
+  trySelect,
 } from "../../mod.ts";
 import { startChild } from "../support/child.ts";
 import { getAll, numbers, pause, rejection, type Scene, soon, type Suite } from "./scene.ts";
@@ -206,6 +208,83 @@ export function capacityTests({ test, shared }: Suite): void {
     assert.deepEqual(await soon(getAll(far, 30)), numbers(30));
     assert.deepEqual(await soon(getAll(ch, 30)), numbers(30, 30));
     await soon(Promise.all(puts));
+  });
+
+  test("select does not send to a full channel, and does when there is room", async (scene) => {
+    const ch = bounded<number>(scene, 1);
+    const other = scene.channel<string>();
+    await ch.put(0);
+    await other.depth();
+    const full = { out: ch.send(1), other };
+    assert.equal(await soon(trySelect(full)), undefined);
+    await rejection(select(full, { timeout: 100 }), ChannelTimeoutError);
+    const chosen = select(full);
+    assert.ok(await waits(chosen));
+    assert.equal(await ch.get(), 0);
+    assert.equal((await soon(chosen)).key, "out");
+    assert.equal(await ch.get(), 1);
+
+    await ch.put(2);
+    const second = select(full);
+    assert.ok(await waits(second));
+    await other.put("foo");
+    assert.deepEqual(await soon(second), { key: "other", value: "foo", closed: false });
+    assert.equal(await ch.get(), 2);
+    await rejection(ch.get({ timeout: 100 }), ChannelTimeoutError); // nothing was sent
+  });
+
+  test("a full channel that is closed is a case that happens", async (scene) => {
+    for (const drain of [true, false]) {
+      const ch = bounded<number>(scene, 1);
+      const far = scene.channel<number>(ch.name, 1);
+      await Promise.all([ch.put(0), far.depth()]);
+      const chosen = select([ch.send(1)]);
+      assert.ok(await waits(chosen, 100));
+      await far.closeAll({ drain });
+      assert.deepEqual(await soon(chosen), { key: 0, value: undefined, closed: true });
+    }
+  });
+
+  test("select sends to a channel of capacity 0 only where someone takes", async (scene) => {
+    if (!await meets(scene)) return;
+    const ch = bounded<number>(scene, 0);
+    const far = scene.channel<number>(ch.name, 1);
+    await Promise.all([ch.depth(), far.depth()]);
+    assert.equal(await soon(trySelect([ch.send(1)])), undefined);
+    const alone = select({ out: ch.send(1), in: ch.recv() });
+    assert.ok(await waits(alone, 300)); // it does not meet itself
+    assert.equal(await soon(far.get()), 1);
+    assert.equal((await soon(alone)).key, "out");
+    const receiving = select({ in: far });
+    await pause(50);
+    assert.equal((await soon(select([ch.send(2)]))).key, 0);
+    assert.equal((await soon(receiving)).value, 2);
+  });
+
+  test("selects that send and receive on channels of capacity 0 meet in pairs", async (scene) => {
+    if (!await meets(scene)) return;
+    const ch = bounded<number>(scene, 0);
+    const ends = numbers(4).map((n) => scene.channel<number>(ch.name, n));
+    await Promise.all([ch, ...ends].map((end) => end.depth()));
+    const quit = scene.channel<never>();
+    const quits = numbers(4).map((n) => scene.channel<never>(quit.name, n));
+    await Promise.all(quits.map((end) => end.depth()));
+    const sent: number[] = [];
+    const received: number[] = [];
+    await Promise.all(ends.map(async (end, i) => {
+      for (let n = 0;; n++) {
+        const value = i * 1000 + n;
+        const cases = { in: end, out: end.send(value), quit: quits[i]! };
+        const { key, value: got } = await soon(select(cases), 20_000);
+        if (key === "quit") return;
+        if (key === "out") sent.push(value);
+        else received.push(got!);
+        if (sent.length === 40) await quit.closeAll();
+      }
+    }));
+    received.push(...await getAll(ch, sent.length - received.length));
+    const byNumber = (a: number, b: number) => a - b;
+    assert.deepEqual(received.sort(byNumber), sent.sort(byNumber));
   });
 
   shared(

@@ -21,6 +21,12 @@ export class Claimants {
     return this.#claims.size;
   }
 
+  /** How many wait for a message who are not of this group. */
+  waitingBut(group: object | undefined): number {
+    if (group === undefined) return this.#claims.size;
+    return this.#claims.all.filter((claim) => claim.group !== group).length;
+  }
+
   get asking(): number {
     return this.#asks.size;
   }

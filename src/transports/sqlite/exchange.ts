@@ -1,3 +1,4 @@
+import type { RoomWaiter } from "../../transport.ts";
 import type { Claimants } from "./claimants.ts";
 import type { Ledger } from "./ledger.ts";
 import type { SqliteLoan } from "./loan.ts";
@@ -15,6 +16,7 @@ export interface Stock {
   readonly claimants: Claimants;
   readonly shelf: Shelf;
   readonly ledger: Ledger;
+  readonly roomWaiters: ReadonlySet<RoomWaiter>;
   readonly pace: Pace;
 }
 
@@ -27,6 +29,7 @@ export class Exchange {
   readonly #shelf: Shelf;
   readonly #ledger: Ledger;
   readonly #pace: Pace;
+  readonly #roomWaiters: ReadonlySet<RoomWaiter>;
 
   constructor(channel: number, session: Session, stock: Stock) {
     this.#channel = channel;
@@ -36,6 +39,7 @@ export class Exchange {
     this.#shelf = stock.shelf;
     this.#ledger = stock.ledger;
     this.#pace = stock.pace;
+    this.#roomWaiters = stock.roomWaiters;
   }
 
   /** Takes and puts. */
@@ -99,11 +103,18 @@ export class Exchange {
       plan.undelayable = plan.offers.filter(({ message }) => message.delay !== undefined);
       plan.offers = plan.offers.filter(({ message }) => message.delay === undefined);
     }
-    const here = plan.isWaiting ? 0 : this.#claimants.waiting;
-    const room = capacity === 0 ? store.putters.takers(this.#channel) + here : capacity - size;
-    const late = plan.offers.splice(Math.max(room, 0));
+    // What is here already is for those who wait here; in the file they count as one.
+    const others = capacity > 0
+      ? capacity - size
+      : store.putters.takers(this.#channel) - (plan.isWaiting ? 1 : 0) - plan.shelved -
+        plan.rows.length;
+    const room = (group?: object) =>
+      others + (capacity > 0 ? 0 : this.#claimants.waitingBut(group));
+    const late = plan.offers.splice(Math.max(room(), 0));
     plan.impatient = late.filter(({ full }) => full !== undefined);
-    plan.isFull = late.length > plan.impatient.length;
+    plan.roomy = [...this.#roomWaiters].filter(({ group }) => room(group) > plan.offers.length);
+    plan.isFull = late.length > plan.impatient.length ||
+      plan.roomy.length < this.#roomWaiters.size;
   }
 
   /** Takes messages for those who want some, and joins the waiters where there are too few. */

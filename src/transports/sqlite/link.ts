@@ -1,5 +1,5 @@
 import { ChannelClosedError, drainedError, undelayableError } from "../../errors.ts";
-import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
+import type { Claim, Link, LinkOptions, Loan, Offer, RoomWaiter, Stats } from "../../transport.ts";
 import { closeTimeout } from "../../within.ts";
 import { Claimants } from "./claimants.ts";
 import { Exchange } from "./exchange.ts";
@@ -37,12 +37,13 @@ export class SqliteLink implements Link, Task, Lender {
   readonly #claimants = new Claimants();
   readonly #shelf = new Shelf(() => this.#schedule());
   readonly #ledger = new Ledger();
+  readonly #roomWaiters = new Set<RoomWaiter>();
   readonly #pace = new Pace();
   readonly #exchange: Exchange;
   #isWaiting = false;
   #holds = false;
   #isGone = false;
-  /** Whether offers wait for room. */
+  /** Whether some wait for room. */
   #isFull = false;
   /** Those who close the channel for all. */
   readonly #drainers: Drainer[] = [];
@@ -69,6 +70,7 @@ export class SqliteLink implements Link, Task, Lender {
       claimants: this.#claimants,
       shelf: this.#shelf,
       ledger: this.#ledger,
+      roomWaiters: this.#roomWaiters,
       pace: this.#pace,
     });
   }
@@ -95,8 +97,14 @@ export class SqliteLink implements Link, Task, Lender {
     if (this.#isWaiting) claim.waits?.();
   }
 
-  withdraw(one: Offer | Claim): boolean {
-    if (this.#outbox.remove(one as Offer)) {
+  awaitRoom(waiter: RoomWaiter): void {
+    if (this.#isGone) return waiter.tryAgain();
+    this.#roomWaiters.add(waiter);
+    this.#schedule();
+  }
+
+  withdraw(one: Offer | Claim | RoomWaiter): boolean {
+    if (this.#outbox.remove(one as Offer) || this.#roomWaiters.delete(one as RoomWaiter)) {
       this.#rest();
       return true;
     }
@@ -252,6 +260,9 @@ export class SqliteLink implements Link, Task, Lender {
       for (const { resolve } of this.#drainers.splice(0)) resolve();
       this.#outbox.refuse(() => drainedError("put", this.#name));
     }
+    for (const waiter of plan.isClosed ? [...this.#roomWaiters] : plan.roomy) {
+      if (this.#roomWaiters.delete(waiter)) waiter.tryAgain();
+    }
     this.#serve();
     if (plan.isOver) this.#claimants.end(() => drainedError("get", this.#name));
     else if (this.#isWaiting) this.#claimants.tell();
@@ -330,7 +341,7 @@ export class SqliteLink implements Link, Task, Lender {
 
   /** After offers have left. */
   #rest(): void {
-    if (this.#outbox.size === 0) this.#isFull = false;
+    if (this.#outbox.size + this.#roomWaiters.size === 0) this.#isFull = false;
     this.#hold();
   }
 

@@ -1,4 +1,4 @@
-import type { Offer } from "../../transport.ts";
+import type { Offer, RoomWaiter } from "../../transport.ts";
 import type { Ask } from "./claimants.ts";
 import type { SqliteLoan } from "./loan.ts";
 import type { Row } from "./store.ts";
@@ -18,15 +18,17 @@ export class Plan {
   /** How many stay there. */
   shelved = 0;
   isWaiting: boolean;
-  /** Whether offers were waiting for room before. */
+  /** Whether some were waiting for room before. */
   readonly wasFull: boolean;
   /** Whether the channel is to be closed. */
   readonly isDraining: boolean;
   isGone = false;
   isMore = false;
-  /** Whether offers stay that find no room; these do not wait for it. */
+  /** Whether some find no room and wait for it; these do not. */
   isFull = false;
   impatient: Offer[] = [];
+  /** Those who may try again. */
+  roomy: RoomWaiter[] = [];
   /** Offers with a delay to a channel that holds nothing. */
   undelayable: Offer[] = [];
   /** Whether the channel is closed; whether there will be nothing to get any more. */
