@@ -1,11 +1,20 @@
-// What Go's own tests of channels are about, as far as it needs no select: networks of many tasks and
-// channels, which work only where no value is lost, doubled or overtaken. Ideas from Go's repository, folder
-// test/chan, and from McIlroy, "Squinting at Power Series" (1990).
+// What Go's own tests of channels are about: networks of many tasks and channels, which work only where no
+// value is lost, doubled or overtaken, and what select, closing and capacities mean. Ideas from Go's
+// repository, folder test/chan, and from McIlroy, "Squinting at Power Series" (1990).
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import process from "node:process";
-import { Channel, ChannelClosedError, ChannelTimeoutError } from "../mod.ts";
-import { connectionsRest, numbers, pause, rejection, soon } from "./conformance/scene.ts";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelTimeoutError,
+  type ReceiveChannel,
+  select,
+  type SendCase,
+  type SendChannel,
+  trySelect,
+} from "../mod.ts";
+import { connectionsRest, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
 
 const broker = process.env.BROKER;
@@ -30,8 +39,9 @@ class Network {
     this.size = size;
   }
 
-  channel<T>(): Channel<T> {
-    return this.own(new Channel<T>({ connection: this.#connection }));
+  channel<T>(capacity?: number): Channel<T> {
+    const bounds = capacity === undefined ? {} : { capacity };
+    return this.own(new Channel<T>({ connection: this.#connection, ...bounds }));
   }
 
   /** Has one that arrived disposed of in the end. */
@@ -191,6 +201,195 @@ test("whoever gets from a channel that is closed is told, however many wait", as
   await Promise.all(handles.map((handle) => handle.depth()));
   await ch.closeAll();
   await soon(Promise.all(told));
+});
+
+test("select with cases that are switched off sends each value to each channel once", async (network) => {
+  const [a, b] = [network.channel<number>(0), network.channel<number>(0)];
+  const count = 4 * network.size;
+  network.go(async () => {
+    for (const n of numbers(count)) {
+      const cases: Record<string, SendCase | undefined> = { a: a.send(n), b: b.send(n) };
+      for (const _ of numbers(2)) cases[(await select(cases)).key] = undefined;
+    }
+  });
+  const [fromA, fromB] = [a, b].map(async (ch) => {
+    const got = [];
+    while (got.length < count) got.push(await ch.get());
+    return got;
+  });
+  assert.deepEqual(await fromA, numbers(count));
+  assert.deepEqual(await fromB, numbers(count));
+  assert.equal(await trySelect([undefined]), undefined);
+  await rejection(select({ never: undefined }, { timeout: 20 }), ChannelTimeoutError);
+  await rejection(select([], { timeout: 20 }), ChannelTimeoutError);
+});
+
+test("what one select sends to any of four arrives once, and the closing of each is seen", async (network) => {
+  const ways = numbers(4).map(() => network.channel<number>(0));
+  const out = network.channel<number>();
+  const count = 20 * network.size;
+  network.go(async () => {
+    for (const n of numbers(count)) await select(ways.map((way) => way.send(n)));
+    await Promise.all(ways.map((way) => way.closeAll({ drain: true })));
+  });
+  let open = ways.length;
+  for (const way of ways) {
+    network.go(async () => {
+      for await (const n of way) await out.put(n);
+      if (--open === 0) await out.closeAll({ drain: true });
+    });
+  }
+  const got = [];
+  for await (const n of out) got.push(n);
+  assert.deepEqual(got.sort((a, b) => a - b), numbers(count));
+});
+
+test("select is fair: of what is always ready each has its share, and what is not has none", async (network) => {
+  const trials = 40 * network.size;
+  const [a, b, never] = [network.channel<1>(), network.channel<2>(), network.channel<3>()];
+  for (const ch of [a, b]) {
+    await Promise.all(numbers(trials).map(() => (ch as Channel<number>).put(1)));
+  }
+  const counts = { a: 0, b: 0, never: 0 };
+  for (const _ of numbers(trials)) counts[(await select({ never, a, b })).key]++;
+  const deviation = Math.sqrt(trials / 4);
+  assert.equal(counts.never, 0);
+  assert.ok(Math.abs(counts.a - trials / 2) < 6 * deviation, JSON.stringify(counts));
+});
+
+test("what does not wait says so, on channels that are empty, full, waited for and closed", async (network) => {
+  const unbuffered = network.channel<number>(0);
+  assert.deepEqual(await unbuffered.tryGet(), { status: "empty" });
+  assert.equal(await unbuffered.tryPut(1), "full");
+  assert.equal(await trySelect([unbuffered, unbuffered.send(1)]), undefined);
+  const getting = unbuffered.get();
+  await until(async () => await unbuffered.tryPut(2) === "ok");
+  assert.equal(await getting, 2);
+  const putting = unbuffered.put(3);
+  await until(async () => (await trySelect({ unbuffered }))?.value === 3);
+  await putting;
+
+  const one = network.channel<number>(1);
+  assert.equal((await trySelect([one, one.send(1)]))?.key, 1);
+  assert.equal(await one.tryPut(2), "full");
+  assert.equal(await trySelect([one.send(2)]), undefined);
+  assert.deepEqual(await one.tryGet(), { status: "ok", value: 1 });
+  assert.deepEqual(await one.tryGet(), { status: "empty" });
+  assert.equal(await one.tryPut(3), "ok");
+  await one.closeAll({ drain: true });
+  assert.deepEqual(await trySelect([one]), { key: 0, value: 3, closed: false });
+  await until(async () => (await trySelect([one]))?.closed === true);
+  assert.deepEqual(await one.tryGet(), { status: "closed" });
+  assert.equal(await one.tryPut(4), "closed");
+  assert.deepEqual(await trySelect([one.send(4)]), { key: 0, value: undefined, closed: true });
+});
+
+test("a closed channel gives what it has, and is closed to everything for ever", async (network) => {
+  for (const capacity of [0, 1, undefined]) {
+    const ch = network.channel<number>(capacity);
+    if (capacity !== 0) await ch.put(7);
+    await Promise.all([ch, network.own(ch.dup())].map((end) => end.closeAll({ drain: true })));
+    const drained = { reason: "drain" } as const;
+    await rejection(ch.put(8), ChannelClosedError, drained);
+    if (capacity !== 0) assert.equal(await ch.get(), 7);
+    for (const _ of numbers(2)) {
+      await rejection(ch.get(), ChannelClosedError, drained);
+      await rejection(ch.receive(), ChannelClosedError, drained);
+      await rejection(ch.put(8), ChannelClosedError, drained);
+      assert.equal((await select([ch])).closed, true);
+      assert.equal((await select([ch.send(8)])).closed, true);
+      for await (const _ of ch) assert.fail("there is nothing");
+    }
+    await ch.closeAll({ drain: true }); // which panics in Go
+  }
+});
+
+test("a select that is served elsewhere leaves the queue of its other channels in order", async (network) => {
+  // Go's issue 2075: the select was the last of several that waited, and left one of them behind.
+  const [c1, c2, c3] = [0, 0, 0].map((capacity) => network.channel<string>(capacity));
+  const first = network.own(c1!.dup()).get();
+  const selected = (async () => {
+    const chosen = await select({ c1: c1!, c2: c2! });
+    assert.equal(chosen.key, "c2");
+    await c3!.put("seen");
+    return await c1!.get();
+  })();
+  await pause(50);
+  await c2!.put("go");
+  assert.equal(await c3!.get(), "seen");
+  await c1!.put("one");
+  await c1!.put("two");
+  assert.deepEqual((await Promise.all([first, selected])).sort(), ["one", "two"]);
+});
+
+test("a channel takes as many values as its capacity, and one more for each that is got", async (network) => {
+  for (const capacity of [1, 3]) {
+    const ch = network.channel<number>(capacity);
+    for (const n of numbers(capacity)) assert.equal(await ch.tryPut(n), "ok");
+    const last = ch.put(capacity);
+    assert.equal(await ch.tryPut(-1), "full");
+    for (const n of numbers(capacity + 1)) assert.equal(await ch.get(), n);
+    await last;
+    assert.equal(await ch.depth(), 0);
+  }
+});
+
+test("channels of any capacity, used by gets, puts and selects at once, lose nothing", async (network) => {
+  const count = 6 * network.size;
+  const channels = [0, 0, 2, 3].map((capacity) => network.channel<number>(capacity));
+  const got: number[][] = channels.map(() => []);
+  const tasks = channels.flatMap((ch, i) => [
+    (async () => {
+      for (const n of numbers(count)) await ch.put(n);
+    })(),
+    (async () => {
+      for (const _ of numbers(count)) got[i]!.push(await ch.get());
+    })(),
+  ]);
+  tasks.push((async () => {
+    const sent = channels.map(() => 0);
+    for (;;) {
+      const cases = channels.map((ch, i) =>
+        sent[i]! < count ? ch.send(count + sent[i]!) : undefined
+      );
+      if (cases.every((each) => each === undefined)) return;
+      sent[(await select(cases)).key]!++;
+    }
+  })());
+  tasks.push((async () => {
+    const received = channels.map(() => 0);
+    for (;;) {
+      const cases = channels.map((ch, i) => received[i]! < count ? ch.recv() : undefined);
+      if (cases.every((each) => each === undefined)) return;
+      const { key, value } = await select(cases);
+      received[key]!++;
+      got[key]!.push(value!);
+    }
+  })());
+  await Promise.all(tasks);
+  for (const values of got) {
+    assert.deepEqual(values.sort((a, b) => a - b), numbers(2 * count));
+  }
+});
+
+test("a direction is a type, and travels", async (network) => {
+  const ch = network.channel<number>(1);
+  const carrier = network.channel<{ out: SendChannel<number>; in: ReceiveChannel<number> }>();
+  await carrier.put({ out: ch.sender, in: ch.receiver });
+  const { out, in: inward } = await carrier.get();
+  await out.put(1);
+  assert.equal(await inward.get(), 1);
+  assert.equal((await select({ out: out.send(2) })).key, "out");
+  assert.equal((await select({ inward })).value, 2);
+  // @ts-expect-error a channel to receive from is not put into
+  assert.throws(() => inward.put(1), TypeError);
+  // @ts-expect-error a channel to send to is not received from
+  assert.throws(() => out.get(), TypeError);
+  // @ts-expect-error nor in a select
+  await assert.rejects(select([out]), { name: "ChannelConfigError" });
+  // @ts-expect-error a receiver does not close
+  assert.throws(() => inward.closeAll(), TypeError);
+  await Promise.all([out.close(), inward.close()]);
 });
 
 /** A fraction in lowest terms. */

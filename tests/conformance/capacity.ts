@@ -182,6 +182,13 @@ export function capacityTests({ test, shared }: Suite): void {
     assert.equal(await ch.tryPut(3), "ok");
     assert.equal(await soon(got), 3);
     assert.equal(await ch.tryPut(4), "full");
+    for (const taker of [ch, far]) {
+      const waiting = ch.put(5);
+      await pause(100);
+      assert.deepEqual(await soon(taker.tryGet()), { status: "ok", value: 5 });
+      await soon(waiting);
+      assert.deepEqual(await soon(taker.tryGet()), { status: "empty" });
+    }
   });
 
   test("a put to a channel of capacity 0 that is given up is never delivered", async (scene) => {

@@ -283,6 +283,7 @@ export function receivingTests({ test, shared }: Suite): void {
       const other = scene.channel<number>(ch.name, 1);
       await ch.put(1);
       const delivery = await ch.receive();
+      await other.depth(); // so that it is attached
       const start = performance.now();
       delivery.release({ delay: 150 });
       await rejection(other.get({ timeout: 0 }), ChannelTimeoutError);

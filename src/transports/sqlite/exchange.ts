@@ -45,12 +45,13 @@ export class Exchange {
   /** Takes and puts. */
   make(plan: Plan, state: ChannelState, accepted: number): void {
     const { store } = this.#session;
-    if (plan.isWaiting && this.#claimants.waiting === 0) this.waitNoMore(plan);
+    if (plan.isWaiting && this.#claimants.size === 0) this.waitNoMore(plan);
     this.#keepLent(plan);
     this.#return(plan);
     if (this.#ledger.hasReleased || plan.returned.length > 0) store.serve(this.#channel);
     this.#fillEarly(plan);
     if (!plan.isClosed) this.#putOffers(plan, state, accepted);
+    plan.isMeeting = state.capacity === 0 && store.putters.areWaiting(this.#channel);
     this.#fill(plan);
     if (state.capacity === 0 && plan.isWaiting) store.putters.wake(this.#channel, 1);
   }
@@ -108,8 +109,9 @@ export class Exchange {
       ? capacity - size
       : store.putters.takers(this.#channel) - (plan.isWaiting ? 1 : 0) - plan.shelved -
         plan.rows.length;
+    const asking = this.#claimants.asking - plan.refused.length;
     const room = (group?: object) =>
-      others + (capacity > 0 ? 0 : this.#claimants.waitingBut(group));
+      others + (capacity > 0 ? 0 : this.#claimants.waitingBut(group) + asking);
     const late = plan.offers.splice(Math.max(room(), 0));
     plan.impatient = late.filter(({ full }) => full !== undefined);
     plan.roomy = [...this.#roomWaiters].filter(({ group }) => room(group) > plan.offers.length);
@@ -135,7 +137,7 @@ export class Exchange {
       plan.rows.push(...rows);
       plan.isMore = taken >= need && lacking > need;
     }
-    const mustWait = taken < need && taken < lacking - asking;
+    const mustWait = taken < need && (plan.isMeeting || taken < lacking - asking);
     if (mustWait === plan.isWaiting) return;
     if (!mustWait) return this.waitNoMore(plan);
     store.wait(this.#channel);

@@ -51,6 +51,7 @@ export class SqliteLink implements Link, Task, Lender {
   /** Resolves `#closing`. */
   #closed: (() => void) | undefined;
   #plan: Plan | undefined;
+  #meeting: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     channel: number,
@@ -266,9 +267,10 @@ export class SqliteLink implements Link, Task, Lender {
     this.#serve();
     if (plan.isOver) this.#claimants.end(() => drainedError("get", this.#name));
     else if (this.#isWaiting) this.#claimants.tell();
-    if (!plan.isMore) this.#claimants.refuse();
+    if (plan.isMeeting && this.#claimants.asking > 0) this.#meet();
+    else if (!plan.isMore) this.#claimants.refuse();
     // The claims may have been withdrawn, as another link has served their select.
-    const isLeft = this.#isWaiting && this.#claimants.waiting === 0;
+    const isLeft = this.#isWaiting && this.#claimants.size === 0;
     const isMore = plan.isMore || this.#outbox.size > 0 && !this.#isFull;
     if (isMore || isLeft) this.#schedule();
     this.#rest();
@@ -283,8 +285,17 @@ export class SqliteLink implements Link, Task, Lender {
   /** Writes what could not be written when it was due. */
   resume(): void {
     if (
-      this.#ledger.isSettled || this.#isFull || this.#isWaiting && this.#claimants.waiting === 0
+      this.#ledger.isSettled || this.#isFull || this.#isWaiting && this.#claimants.size === 0
     ) this.#schedule();
+  }
+
+  /** Has those who only ask wait for a moment, for whoever has something for them. */
+  #meet(): void {
+    this.#meeting ??= setTimeout(() => {
+      this.#meeting = undefined;
+      this.#claimants.refuse();
+      this.#schedule();
+    }, meetTime);
   }
 
   #giveBack(loan: SqliteLoan, redelivered: boolean): void {
@@ -361,6 +372,7 @@ export class SqliteLink implements Link, Task, Lender {
   #end(): void {
     if (this.#isGone) return;
     this.#isGone = true;
+    clearTimeout(this.#meeting);
     this.#session.forget([...this.#ledger.clear(), ...this.#ledger.lent, ...this.#shelf]);
     this.#shelf.clear();
     this.#wait(false);
@@ -380,6 +392,9 @@ export class SqliteLink implements Link, Task, Lender {
     return new ChannelClosedError(`channel ${this.#name} was deleted`, { reason: "delete" });
   }
 }
+
+/** Milliseconds in which whoever waits to put answers who asks, unless it is stopped or very busy. */
+const meetTime = 50;
 
 /** Someone who closes the channel for all. */
 interface Drainer {

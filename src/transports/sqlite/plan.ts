@@ -27,6 +27,8 @@ export class Plan {
   /** Whether some find no room and wait for it; these do not. */
   isFull = false;
   impatient: Offer[] = [];
+  /** Whether others may have a message for who only asks, and put it as they hear of that. */
+  isMeeting = false;
   /** Those who may try again. */
   roomy: RoomWaiter[] = [];
   /** Offers with a delay to a channel that holds nothing. */

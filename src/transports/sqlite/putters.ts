@@ -32,6 +32,15 @@ export class Putters {
     )!.n;
   }
 
+  /** Whether other sessions wait. */
+  areWaiting(channel: number): boolean {
+    return this.#sql.get(
+      "SELECT 1 FROM putters WHERE channel = ? AND session <> ? LIMIT 1",
+      channel,
+      this.session,
+    ) !== undefined;
+  }
+
   join(channel: number): void {
     this.#sql.run(
       "INSERT OR IGNORE INTO putters (channel, session) VALUES (?, ?)",
