@@ -1,5 +1,15 @@
-import { ChannelDecodeError, ChannelReferenceError } from "./errors.ts";
+import type { SharedConnection } from "./connections.ts";
+import {
+  ChannelClosedError,
+  ChannelDecodeError,
+  ChannelReferenceError,
+  errorAnew,
+  withValue,
+} from "./errors.ts";
 import { Fifo } from "./fifo.ts";
+import type { Handle, Hearer } from "./handle.ts";
+import { pack, type Parcel } from "./message.ts";
+import { checkInteger, checkOptions, type OperationOptions } from "./operation.ts";
 import type { Message } from "./transport.ts";
 
 /** How {@linkcode Channel.broadcasts} listens. */
@@ -26,6 +36,64 @@ export interface Broadcasts<T = unknown> extends AsyncIterableIterator<T> {
   return(): Promise<IteratorResult<T>>;
 }
 
+/** @param owner what must not be collected meanwhile */
+export async function broadcast(
+  handle: Handle,
+  owner: object,
+  value: unknown,
+  options: OperationOptions,
+): Promise<void> {
+  let parcel: Parcel | Promise<Parcel>;
+  try {
+    handle.check("broadcast", options);
+    parcel = pack(value, handle);
+  } catch (error) {
+    throw withValue(error, value);
+  }
+  if (parcel instanceof Promise) parcel.catch(() => {}); // awaited below, unless attaching fails
+  await handle.control("broadcast", owner, options, async (attachment, control) => {
+    const { message, carried } = parcel instanceof Promise ? await parcel : parcel;
+    for (const each of carried) await each.makeKnown(control);
+    const event = eventOf(message);
+    await attachment.link.announce(event);
+    attachment.announced(event); // the link tells others only
+  });
+}
+
+/** @param unpack makes the value of a message, whose bytes stay what they are */
+export function listen<T>(
+  handle: Handle,
+  unpack: (message: Message) => T,
+  { signal, buffer = 1000 }: BroadcastsOptions,
+): { readonly listener: Listener<T>; readonly ready: Promise<void> } {
+  const options = signal === undefined ? {} : { signal };
+  checkOptions(options);
+  checkInteger("buffer", buffer, 1);
+  // Lasts as long as the listener does: ended by what ends a get.
+  const life = handle.interest<void>("broadcasts", {}, options);
+  const listener = new Listener<T>({
+    unpack,
+    buffer,
+    outside: () => (handle.connection as SharedConnection).reach !== "isolate",
+    left: () => {
+      handle.listeners.delete(listener);
+      life.resolve();
+    },
+  });
+  const closure = handle.closure("broadcasts");
+  if (closure !== undefined) life.reject(closure);
+  if (!life.settled) handle.listeners.add(listener);
+  const listening = life.settled ? life.promise : handle.attachFor(life).then(() => {});
+  listening.catch((error) => life.reject(errorAnew(error)));
+  const ready = Promise.race([life.promise, listening]);
+  ready.catch(() => {}); // a caller who does not ask hears of it by the next `next`
+  life.promise.catch((error) => {
+    if (error instanceof ChannelClosedError) listener.end();
+    else listener.fail(error);
+  });
+  return { listener, ready };
+}
+
 interface Waiting<T> {
   /** What must not be collected meanwhile. */
   readonly owner: object;
@@ -34,7 +102,7 @@ interface Waiting<T> {
 }
 
 /** What a listener needs of its handle. */
-export interface ListenerOptions<T> {
+interface ListenerOptions<T> {
   /** Makes the value of a message, whose bytes stay what they are. */
   unpack(message: Message): T;
   /** Whether broadcasts come from outside of this process, which is kept alive for them. */
@@ -51,7 +119,7 @@ export interface ListenerOptions<T> {
  * Invariants: broadcasts or calls of `next` wait, never both; no call waits once it is over. What
  * waits is bounded. The process is held alive while a call waits, where it could be served from outside.
  */
-export class Listener<T> {
+class Listener<T> implements Hearer {
   missed = 0;
   readonly #options: ListenerOptions<T>;
   /** Decoded when they are wanted, as most of what a slow listener drops never is. */
@@ -161,7 +229,7 @@ const over: IteratorReturnResult<undefined> = { value: undefined, done: true };
  * (RFC 8949, section 3.4.6), which no text begins with; JSON behind a space, which no other
  * announcement begins with, such as the `"close"` of closeAll.
  */
-export function eventOf({ body, contentType }: Message): Uint8Array {
+function eventOf({ body, contentType }: Message): Uint8Array {
   const mark = contentType === cborType ? selfDescribed : space;
   const event = new Uint8Array(mark.length + body.length);
   event.set(mark);

@@ -1,4 +1,4 @@
-import type { Broadcasts, BroadcastsOptions } from "./broadcasts.ts";
+import { broadcast, type Broadcasts, type BroadcastsOptions, listen } from "./broadcasts.ts";
 import { connectionFor, type ConnectionOption } from "./connections.ts";
 import type { ReceiveCase, SendCase } from "./cases.ts";
 import type { Delivery } from "./delivery.ts";
@@ -219,7 +219,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   tryPut(value: T, options: OperationOptions = {}): Promise<"ok" | "full" | "closed"> {
-    return this.#handle.tryPut(this, value, options);
+    return this.#handle.puts.tryPut(this, value, options);
   }
 
   /**
@@ -460,7 +460,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   broadcast(value: T, options: OperationOptions = {}): Promise<void> {
-    return this.#handle.broadcast(this, value, options);
+    return broadcast(this.#handle, this, value, options);
   }
 
   /**
@@ -487,7 +487,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   broadcasts(options: BroadcastsOptions = {}): Broadcasts<T> {
-    const { listener, ready } = this.#handle.listen(
+    const { listener, ready } = listen(
+      this.#handle,
       (message) => this.#unpack(message, false),
       options,
     );

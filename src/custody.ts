@@ -4,7 +4,7 @@ import type { Loan, Message } from "./transport.ts";
 /** Where dead letters go. */
 export interface Graveyard {
   /** Puts a message as it is. */
-  forward(message: Message): Promise<void>;
+  readonly puts: { forward(message: Message): Promise<void> };
   close(): Promise<void>;
 }
 
@@ -99,7 +99,7 @@ export class Custody {
     const { body, contentType, id } = loan.message;
     this.#graveyard ??= this.#owner.deadLetters();
     try {
-      await this.#graveyard.forward({
+      await this.#graveyard.puts.forward({
         body,
         contentType,
         reason,

@@ -1,5 +1,4 @@
 import { type Attached, type Attachment, closeAllEvent } from "./attachment.ts";
-import { type BroadcastsOptions, eventOf, Listener } from "./broadcasts.ts";
 import type { SharedConnection } from "./connections.ts";
 import { Custody } from "./custody.ts";
 import type { Delivery } from "./delivery.ts";
@@ -12,20 +11,18 @@ import {
   type CloseReason,
   errorAnew,
   unknownOutcomeText,
-  withValue,
 } from "./errors.ts";
-import { pack, type Parcel } from "./message.ts";
 import { deadLettersName } from "./names.ts";
 import {
   type Call,
-  checkInteger,
   checkOptions,
   Operation,
   type OperationOptions,
   type Pending,
 } from "./operation.ts";
-import { checkTerms, type PutOptions, type Terms, termsOf } from "./put_options.ts";
-import { Get, type PendingPut, Put, Receive, TryPut } from "./transfers.ts";
+import type { PutOptions } from "./put_options.ts";
+import { Puts } from "./puts.ts";
+import { Get, Put, Receive } from "./transfers.ts";
 import type { Claim, Link, Message } from "./transport.ts";
 import { closeTimeout, within } from "./within.ts";
 
@@ -33,6 +30,11 @@ import { closeTimeout, within } from "./within.ts";
 export interface CloseAllOptions extends OperationOptions {
   /** Whether consumers first get what was put before, and the channel stays closed until it is deleted. */
   readonly drain?: boolean;
+}
+
+/** Who hears announcements. */
+export interface Hearer {
+  hear(event: Uint8Array): void;
 }
 
 /** What a handle is made from. */
@@ -84,7 +86,7 @@ export class Handle implements Attached {
   #closing: Promise<void> | undefined;
   #ending: Promise<unknown> | undefined;
   readonly #gets = new Set<Pending>();
-  readonly #puts = new Set<PendingPut>();
+  readonly puts: Puts;
   /** What was received here and is not settled. */
   readonly #custody: Custody;
   /** Called once, when the handle takes no more operations; closing waits for what they return. */
@@ -92,14 +94,13 @@ export class Handle implements Attached {
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
   readonly #endings = new Set<Pending>();
   /** They hear what is announced and closes nothing. */
-  readonly listeners: Set<Pick<Listener<unknown>, "hear">> = new Set();
-  /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
-  #latePut: Promise<void> | undefined;
+  readonly listeners: Set<Hearer> = new Set();
 
   constructor(options: HandleOptions) {
     this.#options = options;
     this.name = options.name;
     this.connection = options.connection;
+    this.puts = new Puts(this);
     this.#custody = new Custody(options.maxAttempts, {
       outlasting: () => (this.connection as SharedConnection).reach !== "isolate",
       deadLetters: () => this.deadLetters(),
@@ -137,128 +138,25 @@ export class Handle implements Attached {
     return this.#closed === undefined ? undefined : this.#closedError(action);
   }
 
-  /** A select's interest in this handle, which rejects where the handle is closed. */
-  newPart(owner: object): Operation<void> {
-    return new Operation(this.#call("select", owner, this.#gets, {}), {});
+  /** An operation that waits for something else than a value of this channel, until the handle is closed. */
+  interest<T>(action: string, owner: object, options: OperationOptions = {}): Operation<T> {
+    return new Operation(this.#call(action, owner, this.#gets, options), options);
   }
 
   /** @param owner what must not be collected while the operation is pending; so below */
   put(owner: object, value: unknown, options: PutOptions): Promise<void> {
-    return this.#put(() => this.#newPut(owner, options, value), value, options);
-  }
-
-  tryPut(
-    owner: object,
-    value: unknown,
-    options: OperationOptions,
-  ): Promise<"ok" | "full" | "closed"> {
-    const make = () => this.newTryPut("put", owner, options, value);
-    return this.#put<"ok" | "full">(make, value, options).catch((error) => {
-      if (error instanceof ChannelClosedError && error.messageId === undefined) return "closed";
-      throw error;
-    });
-  }
-
-  #put<R>(make: () => Put<R>, value: unknown, options: PutOptions): Promise<R> {
-    let parcel: Parcel | Promise<Parcel>;
-    let terms: Terms | undefined;
-    try {
-      this.#check("put", options);
-      terms = termsOf(options);
-      parcel = pack(value, this);
-    } catch (error) {
-      return Promise.reject(withValue(error, value));
-    }
-    const put = make();
-    if (terms === undefined && this.isReady(parcel)) {
-      put.send(this.link!, parcel.message);
-    } else {
-      const late = this.#putLate(parcel, put, this.#latePut, terms).then(() => {
-        if (this.#latePut === late) this.#latePut = undefined;
-      });
-      this.#latePut = late;
-    }
-    return put.promise;
-  }
-
-  async #putLate(
-    parcel: Parcel | Promise<Parcel>,
-    put: PendingPut,
-    previous: Promise<void> | undefined,
-    terms: Terms | undefined,
-  ): Promise<void> {
-    try {
-      const { link, message } = await this.#prepare(parcel, put);
-      // Only a handle that has attached knows what its transport can do.
-      if (terms !== undefined) checkTerms(terms, this.connection as SharedConnection);
-      await previous;
-      put.send(link, terms === undefined ? message : { ...message, ...terms });
-    } catch (error) {
-      put.reject(errorAnew(error));
-      await previous;
-    }
-  }
-
-  /** Attaches, and creates the channels that the parcel names. */
-  async #prepare(
-    parcel: Parcel | Promise<Parcel>,
-    operation: Pending,
-  ): Promise<{ link: Link; message: Message }> {
-    const attaching = this.#attachFor(operation);
-    attaching.catch(() => {}); // awaited below, unless the next line throws
-    const { message, carried } = await parcel;
-    await Promise.all(carried.map((handle) => handle.#makeKnown(operation)));
-    const { link } = await attaching;
-    return { link, message };
-  }
-
-  /** Whether a put of the parcel could be sent at once. */
-  isReady(parcel: Parcel | Promise<Parcel>): parcel is Parcel {
-    return this.link !== undefined && this.#latePut === undefined &&
-      !(parcel instanceof Promise) && parcel.carried.every((handle) => handle.#isKnown);
-  }
-
-  /** Resolves when the parcel could be sent, after all that was put before. */
-  async ready(parcel: Parcel | Promise<Parcel>, operation: Pending): Promise<Parcel> {
-    const previous = this.#latePut;
-    await this.#prepare(parcel, operation);
-    await previous;
-    return await parcel;
-  }
-
-  #newPut(owner: object, options: OperationOptions, value?: unknown): Put {
-    const put: Put = new Put(this.#putCall("put", owner, options, () => put), options, value);
-    return put;
-  }
-
-  newTryPut(action: string, owner: object, options: OperationOptions, value: unknown): TryPut {
-    const put: TryPut = new TryPut(
-      this.#putCall(action, owner, options, () => put),
-      options,
-      value,
-    );
-    return put;
-  }
-
-  #putCall(
-    action: string,
-    owner: object,
-    options: OperationOptions,
-    put: () => PendingPut,
-  ): Call {
-    const timedOut = () => this.late(action, options, put().recall());
-    return { action, owner, pending: this.#puts, timedOut };
+    return this.puts.put(owner, value, options);
   }
 
   /** Whether a receiver of the channel's name finds it, or would create it as this handle does. */
-  get #isKnown(): boolean {
+  get isKnown(): boolean {
     const { create, lease } = this.#options;
     return this.#existed || !create || lease === undefined;
   }
 
   /** Creates a channel before its name travels, for a receiver does not know how. */
-  async #makeKnown(carrying: Pending): Promise<void> {
-    if (!this.#isKnown) await this.#attachFor(carrying);
+  async makeKnown(carrying: Pending): Promise<void> {
+    if (!this.isKnown) await this.attachFor(carrying);
   }
 
   /** @param unpack makes the value of a message; its error is the get's, and the message is taken */
@@ -268,7 +166,7 @@ export class Handle implements Attached {
     options: OperationOptions,
   ): Promise<T> {
     try {
-      this.#check("get", options);
+      this.check("get", options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -284,7 +182,7 @@ export class Handle implements Attached {
     options: OperationOptions,
   ): Promise<Delivery<T>> {
     try {
-      this.#check("receive", options);
+      this.check("receive", options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -299,16 +197,6 @@ export class Handle implements Attached {
     return receive.promise;
   }
 
-  /**
-   * An operation that waits for something else than this channel, until the handle is closed.
-   *
-   * @throws what the operation would reject with at once
-   */
-  waiting<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
-    this.#check(action, options);
-    return new Operation<T>(this.#call(action, owner, this.#gets, options), options);
-  }
-
   /** Whether the channel is attached to now. */
   get isAttached(): boolean {
     return this.#attachment !== undefined && !this.closed;
@@ -316,12 +204,12 @@ export class Handle implements Attached {
 
   /** Attaches, so that the handle hears announcements, and that the channel is closed. */
   attach(owner: object): Promise<void> {
-    return this.#control("attach", this.#gets, owner, {}, () => Promise.resolve());
+    return this.control("attach", owner, {}, () => Promise.resolve());
   }
 
   /** Tells every other handle on this channel of `event`. */
   announce(owner: object, event: Uint8Array): Promise<void> {
-    return this.#control("announce", this.#gets, owner, {}, (attachment) => {
+    return this.control("announce", owner, {}, (attachment) => {
       attachment.announced(event, this);
       return attachment.link.announce(event);
     });
@@ -367,107 +255,51 @@ export class Handle implements Attached {
     });
   }
 
-  /** Puts a message as it is. */
-  forward(message: Message): Promise<void> {
-    const put = this.#newPut(this, {});
-    this.withLink(put, (link) => put.send(link, message));
-    return put.promise;
-  }
-
   depth(owner: object, options: OperationOptions): Promise<number> {
-    return this.#control("depth", this.#gets, owner, options, ({ link }) => link.depth());
-  }
-
-  async broadcast(owner: object, value: unknown, options: OperationOptions): Promise<void> {
-    let parcel: Parcel | Promise<Parcel>;
-    try {
-      this.#check("broadcast", options);
-      parcel = pack(value, this);
-    } catch (error) {
-      throw withValue(error, value);
-    }
-    if (parcel instanceof Promise) parcel.catch(() => {}); // awaited below, unless attaching fails
-    await this.#control("broadcast", this.#gets, owner, options, async (attachment, control) => {
-      const { message, carried } = parcel instanceof Promise ? await parcel : parcel;
-      for (const handle of carried) await handle.#makeKnown(control);
-      const event = eventOf(message);
-      await attachment.link.announce(event);
-      attachment.announced(event); // the link tells others only
-    });
-  }
-
-  /** @param unpack makes the value of a message, whose bytes stay what they are */
-  listen<T>(
-    unpack: (message: Message) => T,
-    { signal, buffer = 1000 }: BroadcastsOptions,
-  ): { readonly listener: Listener<T>; readonly ready: Promise<void> } {
-    const options = signal === undefined ? {} : { signal };
-    checkOptions(options);
-    checkInteger("buffer", buffer, 1);
-    // Lasts as long as the listener does: ended by what ends a get.
-    const life = new Operation<void>(this.#call("broadcasts", {}, this.#gets, options), options);
-    const listener = new Listener<T>({
-      unpack,
-      buffer,
-      outside: () => (this.connection as SharedConnection).reach !== "isolate",
-      left: () => {
-        this.listeners.delete(listener);
-        life.resolve();
-      },
-    });
-    if (this.#closed !== undefined) life.reject(this.#closedError("broadcasts"));
-    if (!life.settled) this.listeners.add(listener);
-    const listening = life.settled ? life.promise : this.#attachFor(life).then(() => {});
-    listening.catch((error) => life.reject(errorAnew(error)));
-    const ready = Promise.race([life.promise, listening]);
-    ready.catch(() => {}); // a caller who does not ask hears of it by the next `next`
-    life.promise.catch((error) => {
-      if (error instanceof ChannelClosedError) listener.end();
-      else listener.fail(error);
-    });
-    return { listener, ready };
+    return this.control("depth", owner, options, ({ link }) => link.depth());
   }
 
   async closeAll(owner: object, options: CloseAllOptions): Promise<void> {
     if (this.#closed === "closeAll" || this.#closed === "delete") return;
     if (options.drain) return await this.#drain(owner, options);
-    await this.#control("closeAll", this.#endings, owner, options, async (attachment) => {
+    await this.control("closeAll", owner, options, async (attachment) => {
       await attachment.link.announce(closeAllEvent);
       attachment.terminate("closeAll");
-    });
+    }, this.#endings);
   }
 
   /** What was put here before comes before. */
   async #drain(owner: object, options: OperationOptions): Promise<void> {
-    const latePut = this.#latePut;
-    await this.#control("closeAll", this.#endings, owner, options, async ({ link }) => {
-      await latePut;
+    const sent = this.puts.sent;
+    await this.control("closeAll", owner, options, async ({ link }) => {
+      await sent;
       await link.drain();
-    });
+    }, this.#endings);
   }
 
   async delete(owner: object, options: OperationOptions): Promise<void> {
     if (this.#closed === "delete") return;
-    await this.#control("delete", this.#endings, owner, options, async (attachment) => {
+    await this.control("delete", owner, options, async (attachment) => {
       await attachment.link.delete();
       attachment.terminate("delete");
-    });
+    }, this.#endings);
   }
 
-  #control<T>(
+  /** An operation that does something with the attachment. */
+  control<T>(
     action: string,
-    pending: Set<Pending>,
     owner: object,
     options: OperationOptions,
     act: (attachment: Attachment, control: Pending) => Promise<T>,
+    pending: Set<Pending> = this.#gets,
   ): Promise<T> {
     try {
-      this.#check(action, options);
+      this.check(action, options);
     } catch (error) {
       return Promise.reject(error);
     }
     const control = new Operation<T>(this.#call(action, owner, pending, options), options);
-    this.#attachFor(control).then((attachment) => act(attachment, control)).then(
+    this.attachFor(control).then((attachment) => act(attachment, control)).then(
       (result) => control.resolve(result),
       (error) => control.reject(errorAnew(error)),
     );
@@ -515,7 +347,7 @@ export class Handle implements Attached {
     this.#closed ??= reason;
     this.#attachment = undefined;
     this.#giveUp(this.#gets);
-    this.#giveUp([...this.#puts].filter((put) => put.recall()));
+    this.#giveUp(this.puts.recalled());
     this.#custody.end();
     this.#end();
     await Promise.all([this.#settle(), within(closeTimeout, this.#custody.settled())]);
@@ -523,10 +355,10 @@ export class Handle implements Attached {
 
   /** Gives the transport a moment to answer for what it was told. */
   async #settle(): Promise<void> {
-    const told: Pending[] = [...this.#puts, ...this.#endings];
+    const told: Pending[] = [...this.puts.pending, ...this.#endings];
     if (told.length === 0) return;
     await within(closeTimeout, Promise.allSettled(told.map(({ promise }) => promise)));
-    this.#giveUp(this.#puts);
+    this.#giveUp(this.puts.pending);
   }
 
   #giveUp(operations: Iterable<Pending>): void {
@@ -545,7 +377,8 @@ export class Handle implements Attached {
     return { action, owner, pending, timedOut: () => this.late(action, options) };
   }
 
-  #check(action: string, options: OperationOptions): void {
+  /** @throws what an operation rejects with that cannot begin */
+  check(action: string, options: OperationOptions): void {
     checkOptions(options);
     options.signal?.throwIfAborted();
     if (this.#closed !== undefined) throw this.#closedError(action);
@@ -554,14 +387,14 @@ export class Handle implements Attached {
   /** Calls `use` with the link, at once where it is open; a failure to open it is the operation's. */
   withLink<T>(operation: Operation<T>, use: (link: Link) => void): void {
     if (this.#attachment !== undefined) return use(this.#attachment.link);
-    this.#attachFor(operation).then(
+    this.attachFor(operation).then(
       ({ link }) => operation.settled || use(link),
       (error) => operation.reject(errorAnew(error)),
     );
   }
 
   /** Attaches, for as long as some operation wants it: nothing is tried that nobody waits for. */
-  #attachFor(operation: Pending): Promise<Attachment> {
+  attachFor(operation: Pending): Promise<Attachment> {
     this.#attaching ??= this.#startAttaching();
     if (this.#attachment === undefined && !operation.settled) {
       this.#wanting.add(operation);
@@ -602,7 +435,7 @@ export class Handle implements Attached {
       isNew: this.#options.owned && !this.#existed && !this.#isShared,
     }, signal);
     this.#existed = true;
-    if (this.#closed !== undefined && this.#puts.size === 0) {
+    if (this.#closed !== undefined && this.puts.pending.size === 0) {
       attachment.remove(this);
       throw this.#closedError("attach");
     }

@@ -70,7 +70,7 @@ abstract class ChannelPart implements Part {
   wait(): void {
     const closure = this.handle.closure("select");
     if (closure !== undefined) return this.choice.fail(this, closure);
-    const interest = this.#interest = this.handle.newPart(this.owner);
+    const interest = this.#interest = this.handle.interest<void>("select", this.owner);
     interest.promise.catch((error) => {
       if (this.#interest === interest) this.choice.fail(this, error);
     });
@@ -176,8 +176,8 @@ class SendPart extends ChannelPart {
 
   protected want(interest: Operation<void>): void {
     if (this.#refusals > 0) return this.#awaitRoom(interest);
-    if (this.handle.isReady(this.#parcel)) return this.choice.ready(this);
-    this.handle.ready(this.#parcel, interest).then((parcel) => {
+    if (this.handle.puts.isReady(this.#parcel)) return this.choice.ready(this);
+    this.handle.puts.ready(this.#parcel, interest).then((parcel) => {
       this.#parcel = parcel;
       if (!interest.settled) this.choice.ready(this);
     }, (error) => interest.reject(errorAnew(error)));
@@ -213,7 +213,7 @@ class SendPart extends ChannelPart {
     this.leave();
     const closure = this.handle.closure("select");
     if (closure !== undefined) return this.choice.fail(this, closure);
-    const put = this.#put = this.handle.newTryPut("select", this.owner, {}, this.#value);
+    const put = this.#put = this.handle.puts.newTryPut("select", this.owner, {}, this.#value);
     // At once, so that nothing comes between: what was sent is never said to be given up.
     put.onOutcome = (outcome) => {
       if (outcome === "ok") return this.choice.done(this, undefined);

@@ -30,7 +30,8 @@ export class Requester {
   request(owner: object, value: unknown, options: OperationOptions): Promise<unknown> {
     let request: Operation<unknown>;
     try {
-      request = this.#handle.waiting("request", owner, options);
+      this.#handle.check("request", options);
+      request = this.#handle.interest("request", owner, options);
     } catch (error) {
       return Promise.reject(error);
     }

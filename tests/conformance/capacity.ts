@@ -244,7 +244,8 @@ export function capacityTests({ test, shared }: Suite): void {
     for (const drain of [true, false]) {
       const ch = bounded<number>(scene, 1);
       const far = scene.channel<number>(ch.name, 1);
-      await Promise.all([ch.put(0), far.depth()]);
+      await ch.put(0);
+      await far.depth();
       const chosen = select([ch.send(1)]);
       assert.ok(await waits(chosen, 100));
       await far.closeAll({ drain });
@@ -256,7 +257,8 @@ export function capacityTests({ test, shared }: Suite): void {
     if (!await meets(scene)) return;
     const ch = bounded<number>(scene, 0);
     const far = scene.channel<number>(ch.name, 1);
-    await Promise.all([ch.depth(), far.depth()]);
+    await ch.depth();
+    await far.depth();
     assert.equal(await soon(trySelect([ch.send(1)])), undefined);
     const alone = select({ out: ch.send(1), in: ch.recv() });
     assert.ok(await waits(alone, 300)); // it does not meet itself
@@ -272,7 +274,7 @@ export function capacityTests({ test, shared }: Suite): void {
     if (!await meets(scene)) return;
     const ch = bounded<number>(scene, 0);
     const ends = numbers(4).map((n) => scene.channel<number>(ch.name, n));
-    await Promise.all([ch, ...ends].map((end) => end.depth()));
+    for (const end of [ch, ...ends]) await end.depth();
     const quit = scene.channel<never>();
     const quits = numbers(4).map((n) => scene.channel<never>(quit.name, n));
     await Promise.all(quits.map((end) => end.depth()));

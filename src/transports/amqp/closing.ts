@@ -82,6 +82,8 @@ export async function seal(
         });
         await channel.basicPublish("", sign, "", { deliveryMode: 2 }, true);
         channel.onReturn = () => {};
+        // A broker that is killed may have forgotten what it was last told to make: that is this, not the sign.
+        await channel.queueBind(name, sign, "again");
       });
       if (isThere) break;
     } catch (error) {

@@ -1,0 +1,146 @@
+import type { SharedConnection } from "./connections.ts";
+import { ChannelClosedError, errorAnew, withValue } from "./errors.ts";
+import type { Handle } from "./handle.ts";
+import { pack, type Parcel } from "./message.ts";
+import type { Call, OperationOptions, Pending } from "./operation.ts";
+import { checkTerms, type PutOptions, type Terms, termsOf } from "./put_options.ts";
+import { type PendingPut, Put, TryPut, type TryPutOutcome } from "./transfers.ts";
+import type { Link, Message } from "./transport.ts";
+
+/** The puts of one handle, which are sent in the order of the calls. */
+export class Puts {
+  /** Those that are not settled. */
+  readonly pending: Set<PendingPut> = new Set();
+  readonly #handle: Handle;
+  /** The last put that could not be sent at its call; whatever is put meanwhile follows it. */
+  #late: Promise<void> | undefined;
+
+  constructor(handle: Handle) {
+    this.#handle = handle;
+  }
+
+  /** Resolves when all that was put before the call is sent, or will not be. Never rejects. */
+  get sent(): Promise<void> {
+    return this.#late ?? Promise.resolve();
+  }
+
+  /** Takes back what can be, and tells which. */
+  recalled(): PendingPut[] {
+    return [...this.pending].filter((put) => put.recall());
+  }
+
+  /** @param owner what must not be collected while the put is pending; so below */
+  put(owner: object, value: unknown, options: PutOptions): Promise<void> {
+    return this.#begin(() => this.#newPut(owner, options, value), value, options);
+  }
+
+  tryPut(
+    owner: object,
+    value: unknown,
+    options: OperationOptions,
+  ): Promise<TryPutOutcome | "closed"> {
+    const make = () => this.newTryPut("put", owner, options, value);
+    return this.#begin<TryPutOutcome>(make, value, options).catch((error) => {
+      if (error instanceof ChannelClosedError && error.messageId === undefined) return "closed";
+      throw error;
+    });
+  }
+
+  /** Puts a message as it is. */
+  forward(message: Message): Promise<void> {
+    const put = this.#newPut(this.#handle, {});
+    this.#handle.withLink(put, (link) => put.send(link, message));
+    return put.promise;
+  }
+
+  #begin<R>(make: () => Put<R>, value: unknown, options: PutOptions): Promise<R> {
+    let parcel: Parcel | Promise<Parcel>;
+    let terms: Terms | undefined;
+    try {
+      this.#handle.check("put", options);
+      terms = termsOf(options);
+      parcel = pack(value, this.#handle);
+    } catch (error) {
+      return Promise.reject(withValue(error, value));
+    }
+    const put = make();
+    if (terms === undefined && this.isReady(parcel)) {
+      put.send(this.#handle.link!, parcel.message);
+    } else {
+      const late = this.#sendLate(parcel, put, this.sent, terms).then(() => {
+        if (this.#late === late) this.#late = undefined;
+      });
+      this.#late = late;
+    }
+    return put.promise;
+  }
+
+  async #sendLate(
+    parcel: Parcel | Promise<Parcel>,
+    put: PendingPut,
+    previous: Promise<void>,
+    terms: Terms | undefined,
+  ): Promise<void> {
+    try {
+      const { link, message } = await this.#prepare(parcel, put);
+      // Only a handle that has attached knows what its transport can do.
+      if (terms !== undefined) checkTerms(terms, this.#handle.connection as SharedConnection);
+      await previous;
+      put.send(link, terms === undefined ? message : { ...message, ...terms });
+    } catch (error) {
+      put.reject(errorAnew(error));
+      await previous;
+    }
+  }
+
+  /** Attaches, and creates the channels that the parcel names. */
+  async #prepare(
+    parcel: Parcel | Promise<Parcel>,
+    operation: Pending,
+  ): Promise<{ link: Link; message: Message }> {
+    const attaching = this.#handle.attachFor(operation);
+    attaching.catch(() => {}); // awaited below, unless the next line throws
+    const { message, carried } = await parcel;
+    await Promise.all(carried.map((handle) => handle.makeKnown(operation)));
+    const { link } = await attaching;
+    return { link, message };
+  }
+
+  /** Whether a put of the parcel could be sent at once. */
+  isReady(parcel: Parcel | Promise<Parcel>): parcel is Parcel {
+    return this.#handle.link !== undefined && this.#late === undefined &&
+      !(parcel instanceof Promise) && parcel.carried.every((handle) => handle.isKnown);
+  }
+
+  /** Resolves when the parcel could be sent, after all that was put before. */
+  async ready(parcel: Parcel | Promise<Parcel>, operation: Pending): Promise<Parcel> {
+    const { sent } = this;
+    await this.#prepare(parcel, operation);
+    await sent;
+    return await parcel;
+  }
+
+  #newPut(owner: object, options: OperationOptions, value?: unknown): Put {
+    const put: Put = new Put(this.#call("put", owner, options, () => put), options, value);
+    return put;
+  }
+
+  newTryPut(action: string, owner: object, options: OperationOptions, value: unknown): TryPut {
+    const put: TryPut = new TryPut(
+      this.#call(action, owner, options, () => put),
+      options,
+      value,
+    );
+    return put;
+  }
+
+  #call(
+    action: string,
+    owner: object,
+    options: OperationOptions,
+    put: () => PendingPut,
+  ): Call {
+    const timedOut = () => this.#handle.late(action, options, put().recall());
+    return { action, owner, pending: this.pending, timedOut };
+  }
+}
