@@ -6,13 +6,11 @@ import { Channel, ChannelClosedError, ChannelConfigError, Connection } from "../
 import { loadSqlite, openDatabase } from "../src/transports/sqlite/database.ts";
 import { migrations } from "../src/transports/sqlite/schema.ts";
 import { connectionsRest, pause, rejection, soon, until } from "./conformance/scene.ts";
-import { startPrivateBroker } from "./support/broker.ts";
 import { brokerState } from "./support/broker_state.ts";
-import type { BrokerControl } from "./support/control.ts";
 import { startChild } from "./support/child.ts";
 import { checkFile, sqliteDirectory } from "./support/sqlite_file.ts";
 
-// What becomes of a drained channel when brokers, processes and files have their ways.
+// What becomes of a drained channel when processes and files have their ways; of brokers, see faults_test.ts.
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
@@ -25,41 +23,14 @@ async function rest<T>(channel: Channel<T>): Promise<T[]> {
 }
 
 /** Deletes a channel and closes its handles, and sees that nothing of it is left at the broker. */
-async function clean(control: BrokerControl | undefined, ...channels: Channel<never>[]) {
+async function clean(...channels: Channel<never>[]) {
   const { name } = channels[0]!;
   await channels[0]!.delete();
   await Promise.all(channels.map((ch) => ch.close()));
-  const state = control === undefined ? await brokerState() : await brokerState(control);
+  const state = await brokerState();
   const left = [...state?.queues ?? [], ...state?.exchanges ?? []];
   assert.deepEqual(left.filter((one) => one.startsWith(name)), []);
   await connectionsRest();
-}
-
-for (const how of ["restart", "kill9"] as const) {
-  Deno.test(`amqp: a drained channel stays closed when its broker is gone (${how}) and back`, async () => {
-    await using broker = await startPrivateBroker();
-    const name = `drained ${how}`;
-    const [a, b] = [0, 1].map(() =>
-      new Channel<string>({ name, connection: new Connection(broker.uri) })
-    );
-    for (const value of ["x", "y"]) await a!.put(value);
-    const loan = await b!.receive();
-    await a!.closeAll({ drain: true });
-    const end = rest(a!);
-    if (how === "kill9") await broker.kill9();
-    await broker.restart();
-    await pause(200);
-    loan.accept(); // the connection that brought it is gone: it comes again, to one or the other
-    const values = await soon(end, 15_000);
-    assert.ok(values.includes("y"), String(values));
-    await rejection(a!.put("z"), ChannelClosedError, drained);
-    await rejection(b!.put("z"), ChannelClosedError, drained);
-    const late = new Channel<string>({ name, connection: broker.uri });
-    await rejection(late.put("z"), ChannelClosedError, drained);
-    await soon(rest(b!), 15_000);
-    assert.deepEqual(await soon(rest(late)), []);
-    await clean(broker.control, late as Channel<never>, a as Channel<never>, b as Channel<never>);
-  });
 }
 
 Deno.test("amqp: a producer that is stopped in mid-put holds the end up, and its values come before", async () => {
@@ -82,7 +53,7 @@ Deno.test("amqp: a producer that is stopped in mid-put holds the end up, and its
   await soon(getting);
   assert.deepEqual(values, stored);
   await child.exited;
-  await clean(undefined, ch as Channel<never>);
+  await clean(ch as Channel<never>);
 });
 
 Deno.test("amqp: a channel that is made anew is not closed by the sign of an earlier one", async () => {
@@ -94,7 +65,7 @@ Deno.test("amqp: a channel that is made anew is not closed by the sign of an ear
   const second = new Channel<string>({ name, connection: broker, expires: 60_000 });
   await second.put("open");
   assert.equal(await second.get(), "open");
-  await clean(undefined, second as Channel<never>);
+  await clean(second as Channel<never>);
 });
 
 Deno.test("amqp: a sign goes with a deletion from elsewhere, and with the disposal of an anonymous channel", async () => {
@@ -114,7 +85,6 @@ Deno.test("amqp: a sign goes with a deletion from elsewhere, and with the dispos
   await far.delete();
   await until(() => ch.closed);
   await clean(
-    undefined,
     new Channel({ name: ch.name, connection: broker }),
     ch as Channel<never>,
     far as Channel<never>,

@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { Channel, ChannelConnectionError, Connection } from "../mod.ts";
+import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
 import { rejection, soon, until } from "./conformance/scene.ts";
 import { faults } from "./faults/faults.ts";
 import { Failure, strike } from "./faults/strike.ts";
@@ -79,6 +79,43 @@ Deno.test("a message that the broker refuses for its size disturbs nobody's get"
   await Promise.all([waiting.close(), large.close()]);
   await nobodyConnected();
 });
+
+for (const how of ["restart", "kill9"] as const) {
+  Deno.test(`a drained channel stays closed when its broker is gone (${how}) and back`, async () => {
+    const name = `drained ${how}`;
+    const [a, b] = [0, 1].map(() =>
+      new Channel<string>({ name, connection: new Connection(shared.uri) })
+    );
+    for (const value of ["x", "y"]) await a!.put(value);
+    const loan = await b!.receive();
+    await a!.closeAll({ drain: true });
+    const end = rest(a!);
+    if (how === "kill9") await shared.kill9();
+    await shared.restart();
+    await pause(200);
+    loan.accept(); // the connection that brought it is gone: it comes again, to one or the other
+    const values = await soon(end, 15_000);
+    ok(values.includes("y"), String(values));
+    const drained = { reason: "drain" } as const;
+    await rejection(a!.put("z"), ChannelClosedError, drained);
+    await rejection(b!.put("z"), ChannelClosedError, drained);
+    const late = new Channel<string>({ name, connection: shared.uri });
+    await rejection(late.put("z"), ChannelClosedError, drained);
+    await soon(rest(b!), 15_000);
+    deepEqual(await soon(rest(late)), []);
+    await late.delete();
+    await Promise.all([late, a!, b!].map((ch) => ch.close()));
+    const { queues, exchanges } = (await brokerState(shared.control))!;
+    deepEqual([...queues, ...exchanges].filter((one) => one.startsWith(name)), []);
+    await nobodyConnected();
+  });
+}
+
+async function rest<T>(channel: Channel<T>): Promise<T[]> {
+  const values: T[] = [];
+  for await (const value of channel) values.push(value);
+  return values;
+}
 
 Deno.test("a get that is given up while the broker is away waits no more when it is back", async () => {
   const ch = new Channel<string>({ name: "away", connection: shared.uri });
