@@ -79,11 +79,29 @@ class Model {
   taker: number | undefined;
   isDisturbed = false;
 
+  /** How many values may be there. */
+  readonly capacity: number;
+
+  /** Whether what is on loan counts; else what is given back finds its place in a full channel, too. */
+  readonly countsLoans: boolean;
+
+  constructor(capacity = Infinity, countsLoans = true) {
+    this.capacity = capacity;
+    this.countsLoans = countsLoans;
+  }
+
   /** New values of a peer's. */
   values(peer: number, count: number): number[] {
     const first = peer * producer + this.puts[peer]!;
     this.puts[peer]! += count;
     return numbers(count, first);
+  }
+
+  put(values: readonly number[]): void {
+    for (const value of values) this.waiting.add(value);
+    const fresh = [...this.waiting].filter((value) => !this.lentBefore.has(value));
+    const count = this.countsLoans ? this.waiting.size + this.loans.length : fresh.length;
+    assert.ok(count <= this.capacity, `${count} where ${this.capacity} may be`);
   }
 
   /** A value was handed over. */
@@ -141,7 +159,7 @@ const put = fc.tuple(who, few).map(([peer, count]) =>
   command(`${peer} puts ${count}`, async (model, real) => {
     const values = model.values(peer, count);
     await ask(real, peer, { op: "put", values });
-    for (const value of values) model.waiting.add(value);
+    model.put(values);
   })
 );
 
@@ -166,6 +184,26 @@ const abort = fc.tuple(who, fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0,
       model.handed(peer, value);
       model.taken[peer]!.push(value);
     }
+  })
+);
+
+const selecting = (op: "select" | "trySelect") =>
+  who.map((peer) =>
+    command(`${peer} ${op === "select" ? "selects" : "tries to select"}`, async (model, real) => {
+      const values = model.values(peer, 1);
+      const { value, sent } = await ask(real, peer, { op, values });
+      if (sent === 1) return model.put(values);
+      if (value === undefined) return; // full, and nothing to get
+      model.handed(peer, value);
+      model.taken[peer]!.push(value);
+    })
+  );
+
+const tryPut = fc.tuple(who, few).map(([peer, count]) =>
+  command(`${peer} tries to put ${count}`, async (model, real) => {
+    const values = model.values(peer, count);
+    const { sent } = await ask(real, peer, { op: "tryPut", values });
+    model.put(values.slice(0, sent)); // the first find room, if any do
   })
 );
 
@@ -221,7 +259,10 @@ const kill = fc.integer({ min: 0, max: 3 }).map((count) =>
   })
 );
 
-const commands = [put, put, get, get, abort, receive, settle("accept"), settle("release")];
+const settling = [settle("accept"), settle("release")];
+const commands = [put, put, get, get, abort, receive, selecting("select"), ...settling];
+/** None waits for room, for nobody else would make it. */
+const bounded = [tryPut, tryPut, get, receive, selecting("trySelect"), ...settling];
 
 /** Gets all that must be there still, and nothing else. */
 async function drain(model: Model, channel: Channel<number>, timeout: number): Promise<void> {
@@ -243,16 +284,18 @@ async function check(
   peers: readonly Peer[],
   among: fc.Arbitrary<Command>[],
   runs: number,
+  capacity?: number,
 ): Promise<void> {
   const seed = process.env.MODEL_SEED;
   const property = fc.asyncProperty(
     fc.commands(among, { maxCommands: 40, size: "max" }),
     async (commands) => {
       const name = `model ${crypto.randomUUID()}`;
-      const model = new Model();
-      const channel = new Channel<number>({ name, connection, expires: 60_000 });
+      const model = new Model(capacity, !connection.startsWith("amqp"));
+      const about = { name, connection, ...capacity === undefined ? {} : { capacity } };
+      const channel = new Channel<number>({ ...about, expires: 60_000 });
       const open = async (peer: number) => {
-        const { error } = await peers[peer]!.do({ op: "open", connection, name });
+        const { error } = await peers[peer]!.do({ op: "open", ...about });
         assert.equal(error, undefined);
       };
       try {
@@ -288,6 +331,11 @@ Deno.test("model: memory: two handles do what the model does", async () => {
   await pause(60);
 });
 
+Deno.test("model: memory: two handles do what the model does, with a capacity", async () => {
+  await check("memory:model", [new LocalPeer(), new LocalPeer()], bounded, 200, 3);
+  await pause(60);
+});
+
 for (
   const [label, connection, runs] of [
     ["sqlite", `sqlite:${join(sqliteDirectory(), "model.db")}`, 50],
@@ -297,6 +345,14 @@ for (
   Deno.test(`model: ${label}: two processes do what the model does`, async () => {
     await using child = await new ChildPeer().start();
     await check(connection, [new LocalPeer(), child], [...commands, close, closeAll], runs);
+    await connectionsRest();
+    await pause(60);
+  });
+
+  Deno.test(`model: ${label}: two processes do what the model does, with a capacity`, async () => {
+    await using child = await new ChildPeer().start();
+    const among = [...bounded, close, closeAll];
+    await check(connection, [new LocalPeer(), child], among, Math.ceil(runs / 2), 3);
     await connectionsRest();
     await pause(60);
   });

@@ -1,10 +1,15 @@
-import { Channel, type Delivery } from "../../mod.ts";
+import { Channel, type Delivery, select, trySelect } from "../../mod.ts";
 import { until } from "../conformance/scene.ts";
 
 /** What an actor is told to do; JSON, as it may be another process. */
 export type Request =
-  | { readonly op: "open"; readonly connection: string; readonly name: string }
-  | { readonly op: "put"; readonly values: readonly number[] }
+  | {
+    readonly op: "open";
+    readonly connection: string;
+    readonly name: string;
+    readonly capacity?: number;
+  }
+  | { readonly op: "put" | "tryPut" | "select" | "trySelect"; readonly values: readonly number[] }
   | { readonly op: "abort"; readonly values: readonly number[]; readonly after: number }
   | { readonly op: "accept" | "release"; readonly loan: number }
   | { readonly op: "get" | "receive" | "close" | "closeAll" | "awaitClosed" };
@@ -16,6 +21,8 @@ export interface Reply {
   readonly redelivered?: boolean;
   /** Names the delivery for `accept` and `release`. */
   readonly loan?: number;
+  /** How many of the values were put. */
+  readonly sent?: number;
   /** What no test expects. */
   readonly error?: string;
 }
@@ -37,15 +44,28 @@ export class Actor {
   async #do(request: Request): Promise<Reply> {
     switch (request.op) {
       case "open": {
-        const { name, connection } = request;
+        const { op: _, ...options } = request;
         this.#loans.clear();
-        this.#channel = new Channel<number>({ name, connection, expires: 60_000 });
+        this.#channel = new Channel<number>({ ...options, expires: 60_000 });
         await this.#channel.depth();
         return {};
       }
       case "put":
         await Promise.all(request.values.map((value) => this.#channel.put(value)));
         return {};
+      case "tryPut": {
+        const outcomes = await Promise.all(
+          request.values.map((value) => this.#channel.tryPut(value)),
+        );
+        return { sent: outcomes.filter((outcome) => outcome === "ok").length };
+      }
+      case "select":
+      case "trySelect": {
+        const cases = { in: this.#channel, out: this.#channel.send(request.values[0]!) };
+        const chosen = await (request.op === "select" ? select(cases) : trySelect(cases));
+        if (chosen === undefined) return {};
+        return chosen.key === "out" ? { sent: 1 } : { value: chosen.value! };
+      }
       case "get":
         return await or("ChannelTimeoutError", this.#channel.get({ timeout: 0 }));
       case "abort": {
