@@ -2,7 +2,7 @@ import type { Broadcasts, BroadcastsOptions } from "./broadcasts.ts";
 import type { ReceiveCase, SendCase } from "./cases.ts";
 import type { Channel, TryGetResult } from "./channel.ts";
 import type { Delivery } from "./delivery.ts";
-import type { Handle } from "./handle.ts";
+import type { CloseAllOptions, Handle } from "./handle.ts";
 import type { OperationOptions } from "./operation.ts";
 import type { PutOptions } from "./put_options.ts";
 import type { ReadableOptions, WritableOptions } from "./streams.ts";
@@ -84,7 +84,7 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
   }
 
   /** Closes the channel for everyone, as {@linkcode Channel.closeAll}: in Go, that is the sender's to do. */
-  closeAll(options: OperationOptions = {}): Promise<void> {
+  closeAll(options: CloseAllOptions = {}): Promise<void> {
     return this.#channel.closeAll(options);
   }
 

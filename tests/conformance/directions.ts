@@ -72,8 +72,9 @@ export function directionTests({ test }: Suite): void {
     assert.equal((await soon(heard.next())).value, 6);
     const serving = serve(receiver, (n) => n + 1);
     assert.equal(await soon(sender.request(4)), 5);
-    await sender.closeAll();
+    await sender.closeAll({ drain: true });
     await soon(serving);
+    await sender.closeAll();
     assert.ok(ch.closed && sender.closed && receiver.closed);
   });
 
