@@ -10,6 +10,7 @@ import {
   ChannelReferenceError,
   ChannelTimeoutError,
   select,
+  serve,
   trySelect,
 } from "../mod.ts";
 import { testTransport } from "./conformance.ts";
@@ -369,24 +370,40 @@ test("a burst of puts and gets over one connection and many channels stays in or
   for (const values of got) assert.deepEqual(values, numbers(100));
 });
 
-const local = /^(localhost|127\.0\.0\.1|\[::1\])$/.test(new URL(broker).hostname) &&
-  broker.startsWith("amqp:");
+const { hostname, protocol, port } = new URL(broker);
+const local = /^(localhost|127\.0\.0\.1|\[::1\])$/.test(hostname) && protocol === "amqp:";
 
-Deno.test({
-  name: "amqp: a select of a hundred channels costs no more round-trips than one of two",
-  ignore: !local, // what is delayed is a port of this machine
-  async fn() {
-    const way = 25;
-    await using delay = await startDelay(Number(new URL(broker).port || 5672), way);
-    const connection = uri((url) => {
-      url.hostname = "127.0.0.1";
-      url.port = String(delay.port);
-    });
-    const trips = async (work: Promise<unknown>) => {
-      const start = performance.now();
-      await work;
-      return (performance.now() - start) / (2 * way);
-    };
+/** Measures in round-trips to the broker, which is put far away. */
+function remoteTest(
+  title: string,
+  body: (
+    connection: string,
+    trips: (work: Promise<unknown>) => Promise<number>,
+  ) => Promise<void>,
+): void {
+  Deno.test({
+    name: `amqp: ${title}`,
+    ignore: !local, // what is delayed is a port of this machine
+    async fn() {
+      const way = 25;
+      await using delay = await startDelay(Number(port || 5672), way);
+      const connection = uri((url) => {
+        url.hostname = "127.0.0.1";
+        url.port = String(delay.port);
+      });
+      await body(connection, async (work) => {
+        const start = performance.now();
+        await work;
+        return (performance.now() - start) / (2 * way);
+      });
+      await connectionsRest();
+    },
+  });
+}
+
+remoteTest(
+  "a select of a hundred channels costs no more round-trips than one of two",
+  async (connection, trips) => {
     for (const count of [2, 100]) {
       const channels = numbers(count).map(() => new Channel<number>({ connection }));
       await Promise.all(channels.map((channel) => channel.depth()));
@@ -400,6 +417,22 @@ Deno.test({
       assert.ok(none < 4, `one of ${count} in vain: ${none} round-trips`);
       await Promise.all(channels.map((channel) => channel[Symbol.asyncDispose]()));
     }
-    await connectionsRest();
   },
-});
+);
+
+remoteTest(
+  "a request and its reply take two round-trips, with both ends far from the broker",
+  async (connection, trips) => {
+    const asking = new Channel<number>({ connection });
+    const answering = new Channel<number>({ name: asking.name, connection });
+    const serving = serve(answering, (n) => n + 1);
+    await asking.request(0); // everything is attached
+    for (const n of [1, 2, 3]) {
+      const taken = await trips(asking.request(n));
+      assert.ok(taken > 1 && taken < 3, `${taken} round-trips`);
+    }
+    await asking.delete();
+    await serving;
+    await Promise.all([asking, answering].map((channel) => channel.close()));
+  },
+);
