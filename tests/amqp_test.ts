@@ -427,10 +427,10 @@ remoteTest(
     const answering = new Channel<number>({ name: asking.name, connection });
     const serving = serve(answering, (n) => n + 1);
     await asking.request(0); // everything is attached
-    for (const n of [1, 2, 3]) {
-      const taken = await trips(asking.request(n));
-      assert.ok(taken > 1 && taken < 3, `${taken} round-trips`);
-    }
+    const taken: number[] = [];
+    for (const n of numbers(5)) taken.push(await trips(asking.request(n)));
+    const least = Math.min(...taken); // a busy machine takes time, too
+    assert.ok(least > 1.9 && least < 3, `${taken} round-trips`);
     await asking.delete();
     await serving;
     await Promise.all([asking, answering].map((channel) => channel.close()));
