@@ -1,0 +1,138 @@
+// The guides' tables: every snippet is checked for its types, and run after the program above its table.
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { soon } from "./conformance/scene.ts";
+
+/** A row of a table, and what is above it. */
+interface Row {
+  readonly title: string;
+  readonly program: string;
+  readonly lines: readonly string[];
+}
+
+function rowsOf(guide: string): Row[] {
+  const text = readFileSync(new URL(`../docs/${guide}.md`, import.meta.url), "utf8");
+  const rows: Row[] = [];
+  let program = "";
+  for (const [part, block] of text.matchAll(/^```ts\n(.*?)^```$|^\|[^\n]*\|$/gms)) {
+    if (block !== undefined) program = block;
+    else {
+      const [title, snippet] = part.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim());
+      const lines = [...snippet!.matchAll(/`([^`]+)`/g)].map(([, line]) => line!);
+      const isHead = title === "Go" || title === "ChannelPy" || /^-+$/.test(title!);
+      if (!isHead) rows.push({ title: title!, program, lines });
+    }
+  }
+  return rows;
+}
+
+/** A line whose comment says what it gives is one that makes sure of it. */
+function checked(line: string): string {
+  const [, code, claim] = /^(.*?)(?: \/\/ (.*))?$/.exec(line)!;
+  if (claim === undefined) return `${code};`;
+  const loop = /^(for await \(.*?\)) (.*)$/.exec(code!);
+  if (loop !== null) return `${loop[1]} check(${loop[2]}, ${claim});`;
+  if (!/^\w*Error$/.test(claim)) return `check(${code}, ${claim});`;
+  return `await checkError(async () => { ${code}; }, "${claim}");`;
+}
+
+/** What the checks do; `count` tells the tests that they ran. */
+const head = `
+import { deepEqual, rejects } from "node:assert/strict";
+let count = 0;
+export const checks = (): number => count;
+function check(given: unknown, expected: unknown) {
+  deepEqual(given, expected);
+  count++;
+}
+async function checkError(action: () => Promise<unknown>, name: string) {
+  await rejects(action, { name });
+  count++;
+}
+`;
+
+/** The module of one guide: a function for each row. */
+function moduleOf(rows: readonly Row[]): string {
+  const modTs = new URL("../mod.ts", import.meta.url).href;
+  const imports = new Set<string>();
+  const functions = rows.map(({ title, program, lines }, i) => {
+    const body = program.replace(/^import \{([^}]*)\} from .*$/gm, (_, names: string) => {
+      for (const name of names.split(",")) imports.add(name.trim());
+      return "";
+    });
+    return `/** ${
+      title.replaceAll("*/", "")
+    } */\nexport async function row${i}(): Promise<void> {\n${body}\n${
+      lines.map(checked).join("\n")
+    }\n}\n`;
+  });
+  return `import { ${[...imports].join(", ")} } from ${JSON.stringify(modTs)};\n${head}\n${
+    functions.join("\n")
+  }`;
+}
+
+Deno.test("the guides' checks fail where a comment is wrong", async () => {
+  const wrong: Row = { title: "", program: "", lines: ["[1, 2] // [1]"] };
+  const error: Row = { title: "", program: "", lines: ["await 1 // RangeError"] };
+  const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-guide-"));
+  try {
+    const file = join(folder, "wrong.ts");
+    writeFileSync(file, moduleOf([wrong, error]));
+    const module = await import(pathToFileURL(file).href);
+    await rejects(module.row0(), { name: "AssertionError" });
+    await rejects(module.row1(), { name: "AssertionError" });
+    deepEqual(module.checks(), 0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+/** How many rows there are at least. */
+const guides = [["from-go", 32], ["from-channelpy", 20]] as const;
+
+for (const [guide, least] of guides) {
+  Deno.test({
+    name: `the guide ${guide}: each snippet has the types it needs, and does what it says`,
+    // Its channels are left to their leases, as in the tables.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn(t) {
+      const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-guide-"));
+      try {
+        const rows = rowsOf(guide);
+        ok(rows.length >= least, `${rows.length} rows`);
+        const file = join(folder, "guide.ts");
+        writeFileSync(file, moduleOf(rows));
+        const config = fileURLToPath(new URL("../deno.json", import.meta.url));
+        const args = ["check", "-q", "--config", config, file];
+        const { status, stderr } = spawnSync(Deno.execPath(), args, { encoding: "utf8" });
+        equal(status, 0, stderr);
+        const module = await import(pathToFileURL(file).href);
+        for (const [i, { title, lines }] of rows.entries()) {
+          ok(lines.length > 0, `${title}: no snippet`);
+          await t.step(title, () => soon(module[`row${i}`](), 10_000));
+          await clear();
+        }
+        const claims = rows.flatMap(({ lines }) => lines).filter((line) => line.includes(" // "));
+        equal(module.checks(), claims.length);
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    },
+  });
+}
+
+/** The channels that have names are as new for the next row. */
+async function clear(): Promise<void> {
+  const { Channel } = await import("../mod.ts");
+  for (const name of ["jobs", "numbers"]) {
+    const channel = new Channel({ name });
+    await channel.delete();
+    await channel.close();
+  }
+}
