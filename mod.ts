@@ -56,6 +56,7 @@ export type {
   Offer,
   PutTerm,
   Reach,
+  RoomWaiter,
   Stats,
   Transport,
 } from "./src/transport.ts";
