@@ -46,7 +46,7 @@ Deno.test("types: the key of what a select has chosen tells its value", async ()
   holds<Same<typeof first.key, 0 | 1>>();
   if (first.key === 0 && !first.closed) {
     holds<Same<typeof first.value, { n: number }>>();
-    assert.equal(first.value.n, 8);
+    assert.ok(first.value.n === 7 || first.value.n === 8); // the first select may have chosen another
   }
   const many: Channel<string>[] = [quit];
   const none = await trySelect(many);

@@ -126,11 +126,14 @@ export function putOptionsTests({ test, shared, features }: Suite): void {
 
   declare(["expires"], "an expired value is not got", async (scene) => {
     const ch = scene.channel<string>();
-    await ch.put("short", { expires: 60 });
-    await ch.put("long", { expires: 60_000 });
-    await ch.put("for ever");
+    await ch.depth(); // so that it is attached
+    const puts = [
+      ch.put("short", { expires: 400 }),
+      ch.put("long", { expires: 60_000 }),
+      ch.put("for ever"),
+    ];
+    await Promise.all(puts);
     assert.equal(await ch.depth(), 3);
-    await pause(100);
     await until(async () => await ch.depth() === 2, 2000);
     assert.deepEqual(await getAll(ch, 2), ["long", "for ever"]);
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);

@@ -146,7 +146,8 @@ export function requestTests({ test }: Suite): void {
       title("the handler of a request that was given up in the queue is told"),
       async (scene) => {
         const [ch, far] = pair<string>(scene, { encoding });
-        await rejection(ch.request("work", { timeout: 100 }), ChannelTimeoutError);
+        await ch.depth(); // so that it is attached
+        await rejection(ch.request("work", { timeout: 500 }), ChannelTimeoutError);
         const { ended, handler } = patient();
         await using _server = served(far, handler);
         assert.equal((await soon(ended) as Error).name, "AbortError");

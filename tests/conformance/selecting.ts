@@ -181,6 +181,7 @@ export function selectingTests({ test, shared }: Suite): void {
 
   test("a select that times out or is aborted wants nothing any more", async (scene) => {
     const [a, b] = [scene.channel<number>(), scene.channel<number>()];
+    await Promise.all([a.depth(), b.depth()]); // so that they are attached
     await rejection(select({ a, b }, { timeout: 20 }), ChannelTimeoutError);
     await rejection(select({ a, b }, { timeout: 0 }), ChannelTimeoutError);
     const control = new AbortController();
