@@ -807,7 +807,7 @@ function handleOptions(options: ChannelOptions): HandleOptions {
   if (retryTimeout !== undefined) checkMilliseconds("retryTimeout", retryTimeout);
   if (expires !== undefined) checkMilliseconds("expires", expires, 100, 2 ** 31 - 1);
   return {
-    name: name ?? anonymousName(),
+    name: name ?? anonymousName(capacity === 0),
     connection: connectionFor(connection),
     encoding,
     stacks: stacks ?? true,

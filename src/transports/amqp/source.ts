@@ -9,6 +9,14 @@ import { linger, Pace } from "./pace.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Session } from "./session.ts";
 
+/** Who brings claims together with those who put, where the channel is unbuffered. */
+export interface Meeting {
+  /** A message has come that nobody has had before. */
+  arrived(): void;
+  /** Claims wait, and the broker has nothing for them. */
+  waiting(): void;
+}
+
 /** What a source works with. */
 export interface SourceOptions {
   readonly session: Session;
@@ -19,6 +27,7 @@ export interface SourceOptions {
   readonly stats: Stats;
   /** Whether the channel has a capacity: then nothing is read ahead, for that would not count. */
   readonly isBounded: boolean;
+  readonly meeting: Meeting | undefined;
   /** Counts the loans that their claimants keep, of all sources of a link. */
   readonly kept: { count: number };
   /** Told why claims are not served; the claims are still there then. */
@@ -51,6 +60,7 @@ export class Source {
   readonly #onFailure: (error: unknown, inARow: number) => void;
   readonly #allKept: { count: number };
   readonly #isBounded: boolean;
+  readonly #meeting: Meeting | undefined;
   /** How many messages have come. */
   arrivals = 0;
   #failures = 0;
@@ -86,7 +96,8 @@ export class Source {
   #isHolding = false;
 
   constructor({ session, queue, receipts, outbox, stats, ...rest }: SourceOptions) {
-    const { kept, isBounded, onFailure } = rest;
+    const { kept, isBounded, meeting, onFailure } = rest;
+    this.#meeting = meeting;
     this.#allKept = kept;
     this.#isBounded = isBounded;
     this.#session = session;
@@ -146,6 +157,12 @@ export class Source {
     return this.#claims.size === 0 || this.#working === undefined && this.#consumers.length > 0;
   }
 
+  /** How many claims wait whom the broker has nothing for. */
+  get dryClaims(): number {
+    const hasConsumer = this.#working === undefined && this.#consumers.length > 0;
+    return hasConsumer && this.#nextStep() === undefined ? this.#claims.size : 0;
+  }
+
   /** Only where no claim waits, for a claim that came before would be due. */
   tryTake(counted: boolean): Promise<Loan | undefined> {
     const loan = this.#unbuffer(counted);
@@ -164,6 +181,7 @@ export class Source {
       this.#working = undefined;
       if (failure !== undefined) this.#onFailure(failure.error, ++this.#failures);
       else if (this.#nextStep() !== undefined) this.resume(); // it came up as the work ended
+      else if (this.dryClaims > 0) this.#meeting?.waiting();
     });
   }
 
@@ -337,7 +355,9 @@ export class Source {
   #loan(message: AMQPMessage, lane: Lane, token: object | undefined): AmqpLoan {
     this.arrivals++;
     this.#outbox.roomMade();
-    return new AmqpLoan(message, lane, this.#pace.window >> 2, token, this.#keeper);
+    const loan = new AmqpLoan(message, lane, this.#pace.window >> 2, token, this.#keeper);
+    if (!loan.isUncounted && loan.message.attempts === undefined) this.#meeting?.arrived();
+    return loan;
   }
 
   /** The oldest message that waits here, for who counts attempts or not. */
