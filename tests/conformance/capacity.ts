@@ -188,8 +188,10 @@ export function capacityTests({ test, shared }: Suite): void {
 
   test("a put to a channel of capacity 0 that is given up is never delivered", async (scene) => {
     const ch = bounded<number>(scene, 0);
+    await ch.depth();
     await rejection(ch.put(1, { timeout: 50 }), ChannelTimeoutError);
     const far = scene.channel<number>(ch.name, 1);
+    await far.depth();
     await rejection(far.get({ timeout: 100 }), ChannelTimeoutError);
     const put = ch.put(2);
     assert.equal(await soon(far.get()), 2);

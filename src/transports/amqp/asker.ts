@@ -1,8 +1,7 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { patience } from "./granter.ts";
-import type { Letter } from "./letter.ts";
 import type { Gate, Outbox } from "./outbox.ts";
-import type { Word } from "./words.ts";
+import type { Grant, Word } from "./words.ts";
 
 /** What an asker works with. */
 export interface AskerOptions {
@@ -15,25 +14,8 @@ export interface AskerOptions {
   doubt(): void;
 }
 
-/** Somebody who has granted something. */
-interface Granter {
-  readonly name: string;
-  /** The number of the last grant. */
-  seen: number;
-  /** How many letters are on their way by grants of his. */
-  flying: number;
-  /** Whether one was, and he has granted nothing since. */
-  isUsed: boolean;
-  /** When the last of them arrived. */
-  landed: number;
-}
-
 /**
- * Asks for grants while letters wait in an outbox, and has one sent for each.
- *
- * Any grant allows any letter, and which claim that reaches is the broker's choice: so a granter whose claim
- * another's grant has served may wait for nothing. Whoever grants nothing new within `linger` ms after his value has
- * arrived is told so.
+ * Asks for grants while letters wait in an outbox, and has one sent for each. Any grant allows any letter.
  *
  * Invariants: letters or unused grants wait, never both. While letters wait, all have been asked. An unused
  * grant is kept for `linger` ms, for a put that follows, and refused then.
@@ -41,21 +23,20 @@ interface Granter {
 export class Asker implements Gate {
   readonly #options: AskerOptions;
   readonly #outbox: Outbox;
-  readonly #granters = new Map<string, Granter>();
-  /** Whose grants are unused. */
-  #unused: Granter[] = [];
-  readonly #flying = new Map<Letter, Granter>();
+  /** Who has granted something since all were asked. */
+  readonly #granters = new Set<string>();
+  #unused: Grant[] = [];
   #isAsking = false;
   /** How many letters waited when that was last told. */
   #told = 0;
   #hasAskedHere = false;
   /** When all were asked; undefined where somebody may not know. */
   #asked: number | undefined;
-  /** When something last happened. */
+  /** When a letter was last granted, or a grant came. */
   #lastFlow = 0;
   #tries = 0;
   #isClosed = false;
-  #check: ReturnType<typeof setTimeout> | undefined;
+  #rest: ReturnType<typeof setTimeout> | undefined;
   #again: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: AskerOptions) {
@@ -71,9 +52,7 @@ export class Asker implements Gate {
   }
 
   wanted(): void {
-    for (let granter; this.#waiting > 0 && (granter = this.#unused.shift()) !== undefined;) {
-      this.#use(granter);
-    }
+    while (this.#waiting > 0 && this.#unused.length > 0) this.#use(this.#unused.shift()!);
     if (this.#waiting === 0 || this.#isAsking) return;
     this.#isAsking = true;
     queueMicrotask(() => { // what else is put in this turn is told with it
@@ -82,48 +61,33 @@ export class Asker implements Gate {
     });
   }
 
-  settled(letter: Letter): void {
-    const granter = this.#flying.get(letter);
-    if (granter !== undefined) {
-      this.#flying.delete(letter);
-      granter.flying--;
-      granter.landed = this.#lastFlow = performance.now();
-    }
-    if (this.#granters.size > 0) this.#checkSoon();
-  }
-
-  granted(name: string, { number }: Word): void {
-    const granter = this.#granters.get(name) ??
-      { name, seen: 0, flying: 0, isUsed: false, landed: 0 };
-    this.#granters.set(name, granter);
-    granter.seen = number;
-    granter.isUsed = false;
-    this.#lastFlow = performance.now();
+  granted(grant: Grant): void {
+    this.#granters.add(grant.granter);
     this.#tries = 0;
-    if (this.#waiting > 0) this.#use(granter);
-    else this.#unused.push(granter);
-    this.#checkSoon();
+    this.#lastFlow = performance.now();
+    if (this.#waiting > 0) this.#use(grant);
+    else this.#unused.push(grant);
+    this.#restSoon();
   }
 
   /** Somebody waits for values who may not have heard of this asker. */
   greeted(by: string): void {
-    if (this.#asked !== undefined) this.#options.say(by, this.#word(0));
+    if (this.#asked !== undefined) this.#options.say(by, this.#word());
   }
 
-  /** @param isLost whether nobody can be told */
-  close(isLost: boolean): void {
+  close(): void {
     this.#isClosed = true;
-    clearTimeout(this.#check);
+    clearTimeout(this.#rest);
     clearTimeout(this.#again);
-    if (!isLost) this.#refuse();
+    this.#refuse();
   }
 
   get #waiting(): number {
     return this.#outbox.ungranted;
   }
 
-  #word(number: number): Word {
-    return { kind: "ask", number, wanted: this.#told = this.#waiting };
+  #word(): Word {
+    return { kind: "ask", number: this.#told = this.#waiting };
   }
 
   #ask(): void {
@@ -134,68 +98,47 @@ export class Asker implements Gate {
     }
     if (!this.#hasAskedHere) {
       this.#hasAskedHere = true;
-      this.#options.sayHere(this.#word(0));
+      this.#options.sayHere(this.#word());
     }
     if (this.#waiting === 0) return;
     if (this.#asked === undefined) {
       this.#asked = now;
-      this.#options.sayToAll(this.#word(0));
+      this.#options.sayToAll(this.#word());
     } else if (this.#waiting > 2 * this.#told) {
-      for (const granter of this.#granters.values()) this.#askFor(granter);
+      for (const granter of this.#granters) this.#options.say(granter, this.#word());
     }
     this.#startAgain();
   }
 
-  /** Asks one who has granted, for more, or once more. */
-  #askFor({ name, seen, flying }: Granter): void {
-    this.#options.say(name, this.#word(flying === 0 ? seen : 0));
+  #use(grant: Grant): void {
+    this.#lastFlow = performance.now();
+    this.#outbox.grant(grant);
   }
 
-  #use(granter: Granter): void {
-    const letter = this.#outbox.grant();
-    this.#flying.set(letter, granter);
-    granter.flying++;
-    granter.isUsed = true;
-  }
-
-  #checkSoon(): void {
-    if (this.#check !== undefined || this.#isClosed) return;
-    this.#check = setTimeout(() => {
-      this.#check = undefined;
-      this.#look();
+  #restSoon(): void {
+    if (this.#rest !== undefined || this.#isClosed) return;
+    this.#rest = setTimeout(() => {
+      this.#rest = undefined;
+      if (this.#waiting > 0 || this.#lastFlow > performance.now() - linger) this.#restSoon();
+      else this.#refuse();
     }, linger);
-    this.#check.unref();
-  }
-
-  #look(): void {
-    const limit = performance.now() - linger;
-    if (this.#waiting === 0) {
-      if (this.#flying.size > 0) return; // the last that lands has this looked at
-      if (this.#lastFlow > limit) return this.#checkSoon();
-      return this.#refuse();
-    }
-    for (const granter of this.#granters.values()) {
-      if (!granter.isUsed || granter.flying > 0) continue;
-      if (granter.landed > limit) {
-        this.#checkSoon();
-      } else {
-        granter.isUsed = false;
-        this.#askFor(granter);
-      }
-    }
+    this.#rest.unref();
   }
 
   /** Nothing is to be put: those who granted are to grant no more. */
   #refuse(): void {
-    this.#unused = [];
     if (this.#granters.size === 0) return;
     this.#hasAskedHere = false;
     this.#asked = undefined;
-    const granters = [...this.#granters.values()];
+    const unused = this.#unused;
+    this.#unused = [];
+    const others = new Set(this.#granters);
     this.#granters.clear();
-    for (const { name, seen } of granters) {
-      this.#options.say(name, { kind: "no", number: seen, wanted: 0 });
+    for (const { granter, number } of unused) {
+      others.delete(granter);
+      this.#options.say(granter, { kind: "no", number });
     }
+    for (const granter of others) this.#options.say(granter, { kind: "no", number: 0 });
   }
 
   /** An announcement may be lost with a connection, and who was stopped is forgotten. */
@@ -206,8 +149,8 @@ export class Asker implements Gate {
       if (this.#waiting === 0 || this.#isClosed) return;
       this.#tries++;
       this.#asked = performance.now();
-      this.#options.sayHere(this.#word(0));
-      this.#options.sayToAll(this.#word(0));
+      this.#options.sayHere(this.#word());
+      this.#options.sayToAll(this.#word());
       this.#options.doubt();
       this.#startAgain();
     }, Math.min(firstPause * 2 ** this.#tries, longestPause));
@@ -215,7 +158,7 @@ export class Asker implements Gate {
   }
 }
 
-/** Milliseconds for which an unused grant is kept, and within which whoever got a value grants anew. */
+/** Milliseconds for which an unused grant is kept. */
 const linger = 15;
 /** Milliseconds after which all are asked again; twice as many each time. */
 const firstPause = 1000;

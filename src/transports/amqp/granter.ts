@@ -1,10 +1,14 @@
 import { clearTimeout, setTimeout } from "node:timers";
-import type { Word } from "./words.ts";
+import type { Grant, Word } from "./words.ts";
 
 /** What a granter works with. */
 export interface GranterOptions {
-  /** How many claims wait here, as far as the broker has nothing for them. */
+  /** How those whom it grants something know it. */
+  readonly own: string;
+  /** How many claims wait here. */
   claims(): number;
+  /** How many of them, as far as the broker has nothing for them. */
+  dryClaims(): number;
   say(to: string, word: Word): void;
   sayToAll(word: Word): void;
 }
@@ -12,19 +16,25 @@ export interface GranterOptions {
 /**
  * Grants the claims of this process to those who ask to put, in turn.
  *
- * Invariants: no more grants are given than claims wait; a grant is open until a value arrives, its asker
- * needs it no more, or too much time has passed. While a claim is free, nobody who asked is left without
- * a grant, unless he has as many as he wanted.
+ * Which receiver's claim a value reaches is the broker's choice: so it may be here that another's grant is
+ * used up, and at another's that ours is. Whoever has the value tells the granter so, who may grant anew; but not
+ * before he has himself a claim for each grant of his own that is open. So at any time, over all receivers, no
+ * more grants are open than claims wait, unless a claim is withdrawn or gets a value that was released.
+ *
+ * Invariants: a grant is open until its value is taken, it is refused, or too much time has passed. While a
+ * claim is free, nobody who asked is left without a grant, unless he has as many as he wanted.
  */
 export class Granter {
   readonly #options: GranterOptions;
   /** Who asked, with how many values they have; who was granted last comes last. */
   readonly #askers = new Map<string, number>();
-  /** By number, the oldest first. */
-  readonly #grants = new Map<
+  /** By number. */
+  readonly #open = new Map<
     number,
     { readonly asker: string; readonly lapse: ReturnType<typeof setTimeout> }
   >();
+  /** Grants of others that were used up here, and who do not know yet. */
+  readonly #owed: Grant[] = [];
   /** When all were told that values are waited for here. */
   #greeted: number | undefined;
   #isClosed = false;
@@ -34,8 +44,7 @@ export class Granter {
     this.#options = options;
   }
 
-  ask(asker: string, { number, wanted }: Word): void {
-    this.#end(asker, number);
+  ask(asker: string, wanted: number): void {
     this.#askers.set(asker, Math.max(wanted, 1));
     if (this.#askers.size > mostAskers) {
       const [oldest] = this.#askers.keys();
@@ -46,33 +55,43 @@ export class Granter {
     this.grant();
   }
 
-  refuse(asker: string, { number }: Word): void {
-    this.#end(asker, number);
+  refused(asker: string, number: number): void {
     this.#askers.delete(asker);
+    this.#end(number);
     this.grant();
   }
 
-  /** A value has come that nobody has had before. */
-  arrived(): void {
-    for (const number of this.#grants.keys()) return this.#close(number);
+  /** A value has been taken that was sent by a grant of this process. */
+  taken(number: number): void {
+    this.#end(number);
+    this.grant();
+  }
+
+  /** A value has been taken here. */
+  takenHere(grant: Grant): void {
+    if (grant.granter === this.#options.own) this.#end(grant.number);
+    else this.#owed.push(grant);
+    this.#pay();
   }
 
   /** Grants what can be granted. */
   grant(): void {
-    if (this.#isClosed || this.#options.claims() === 0) return;
+    if (this.#isClosed) return;
+    this.#pay();
+    if (this.#options.dryClaims() === 0) return;
     this.#greet();
     for (let asker; (asker = this.#next()) !== undefined;) {
       const wanted = this.#askers.get(asker)!;
       this.#askers.delete(asker);
       this.#askers.set(asker, wanted);
       const number = ++lastNumber;
-      this.#grants.set(number, { asker, lapse: this.#startLapse(number, asker) });
-      this.#options.say(asker, { kind: "grant", number, wanted: 0 });
+      this.#open.set(number, { asker, lapse: this.#startLapse(number, asker) });
+      this.#options.say(asker, { kind: "grant", number });
     }
   }
 
   get hasGranted(): boolean {
-    return this.#grants.size > 0;
+    return this.#open.size > 0;
   }
 
   /** Whether somebody asks, as far as can be known within `patience` ms. */
@@ -92,24 +111,33 @@ export class Granter {
   }
 
   close(): void {
+    for (const { granter, number } of this.#owed.splice(0)) {
+      this.#options.say(granter, { kind: "taken", number });
+    }
     this.#isClosed = true;
-    for (const number of this.#grants.keys()) this.#close(number);
+    for (const number of this.#open.keys()) this.#end(number);
     for (const resolve of this.#onAsked.splice(0)) resolve();
   }
 
   #greet(): void {
-    if (this.#greeted !== undefined || this.#isClosed) return;
+    if (this.#greeted !== undefined) return;
     this.#greeted = performance.now();
-    this.#options.sayToAll({ kind: "hello", number: 0, wanted: 0 });
+    this.#options.sayToAll({ kind: "hello", number: 0 });
+  }
+
+  /** Tells others that their grants are used up, as far as claims are left for ours. */
+  #pay(): void {
+    while (this.#owed.length > Math.max(this.#open.size - this.#options.claims(), 0)) {
+      const { granter, number } = this.#owed.shift()!;
+      this.#options.say(granter, { kind: "taken", number });
+    }
   }
 
   /** Who gets the next grant. */
   #next(): string | undefined {
-    if (this.#isClosed || this.#options.claims() <= this.#grants.size) return undefined;
+    if (this.#isClosed || this.#options.dryClaims() <= this.#open.size) return undefined;
     const granted = new Map<string, number>();
-    for (const { asker } of this.#grants.values()) {
-      granted.set(asker, (granted.get(asker) ?? 0) + 1);
-    }
+    for (const { asker } of this.#open.values()) granted.set(asker, (granted.get(asker) ?? 0) + 1);
     for (const [asker, wanted] of this.#askers) {
       if ((granted.get(asker) ?? 0) < wanted) return asker;
     }
@@ -118,7 +146,7 @@ export class Granter {
   /** Who died, or is stopped, must hold up nobody; whoever is alive asks again. */
   #startLapse(number: number, asker: string): ReturnType<typeof setTimeout> {
     const timer = setTimeout(() => {
-      this.#grants.delete(number);
+      this.#open.delete(number);
       this.#askers.delete(asker);
       this.grant();
     }, longestGrant);
@@ -126,15 +154,9 @@ export class Granter {
     return timer;
   }
 
-  #end(asker: string, upTo: number): void {
-    for (const [number, grant] of this.#grants) {
-      if (number <= upTo && grant.asker === asker) this.#close(number);
-    }
-  }
-
-  #close(number: number): void {
-    clearTimeout(this.#grants.get(number)?.lapse);
-    this.#grants.delete(number);
+  #end(number: number): void {
+    clearTimeout(this.#open.get(number)?.lapse);
+    this.#open.delete(number);
   }
 }
 

@@ -351,7 +351,7 @@ export class AmqpLink implements Link, Seeker {
       session,
       name: this.#name,
       outbox: this.#outbox,
-      claims: () => this.#session === session ? this.#attached!.source.dryClaims : 0,
+      source: () => this.#session === session ? this.#attached!.source : undefined,
       doubt: () => this.#lookWhetherGone(session),
       failed: (error) => this.#outbox.rejectUngranted(error as Error),
     });

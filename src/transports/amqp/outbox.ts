@@ -8,6 +8,7 @@ import { Letter, type Sender } from "./letter.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { Patience } from "./patience.ts";
 import type { Publisher } from "./publisher.ts";
+import type { Grant } from "./words.ts";
 
 /** What the outbox does not decide by itself. */
 export interface OutboxOwner {
@@ -25,8 +26,6 @@ export interface OutboxOwner {
 export interface Gate {
   /** Messages wait for a grant, or one more does. */
   wanted(): void;
-  /** A message is on its way no more. */
-  settled(letter: Letter): void;
   /** Whether nobody waits for one now, as far as is known without asking. */
   readonly isShut: boolean;
 }
@@ -120,11 +119,11 @@ export class Outbox implements Sender {
   }
 
   /** Sends the first that waits for a grant; only where there is one. */
-  grant(): Letter {
+  grant(grant: Grant): void {
     const [letter] = this.#ungranted;
     this.#ungranted.delete(letter!);
+    letter!.grant = grant;
     this.#send(letter!, this.#publisher!);
-    return letter!;
   }
 
   get #isFull(): boolean {
@@ -365,7 +364,6 @@ export class Outbox implements Sender {
   #remove(letter: Letter): boolean {
     if (!this.#letters.delete(letter.offer)) return false;
     this.#ungranted.delete(letter);
-    this.#gate?.settled(letter);
     this.#stats.outstanding--;
     this.#lifeline.unhold();
     if (letter.isAgain && --this.#again === 0) {

@@ -2,9 +2,9 @@ import { Asker } from "./asker.ts";
 import { Granter } from "./granter.ts";
 import type { Gate, Outbox } from "./outbox.ts";
 import type { Session } from "./session.ts";
-import type { Meeting } from "./source.ts";
+import type { Meeting, Source } from "./source.ts";
 import { tell } from "./topology.ts";
-import { decodeWord, type Word } from "./words.ts";
+import { decodeWord, type Grant, isSpeaker, type Word } from "./words.ts";
 
 /** What a rendezvous works with. */
 export interface RendezvousOptions {
@@ -12,8 +12,8 @@ export interface RendezvousOptions {
   /** The channel's name. */
   readonly name: string;
   readonly outbox: Outbox;
-  /** How many claims wait here, as far as the broker has nothing for them. */
-  claims(): number;
+  /** What gets the channel's messages, while the link is attached. */
+  source(): Source | undefined;
   /** The channel may be gone. */
   doubt(): void;
   /** Nobody can be asked. */
@@ -41,7 +41,13 @@ export class Rendezvous implements Meeting {
     this.#own = options.session.bulletin.queue;
     const say = (to: string, word: Word) => this.#say(to, word);
     const sayToAll = (word: Word) => this.#speak({ word });
-    this.#granter = new Granter({ claims: options.claims, say, sayToAll });
+    this.#granter = new Granter({
+      own: this.#own,
+      claims: () => options.source()?.claimCount ?? 0,
+      dryClaims: () => options.source()?.dryClaims ?? 0,
+      say,
+      sayToAll,
+    });
     this.#asker = new Asker({
       outbox: options.outbox,
       sayHere: (word) => this.#hear(this.#own, word),
@@ -58,11 +64,11 @@ export class Rendezvous implements Meeting {
 
   hear(body: Uint8Array, from: string): void {
     const word = decodeWord(body);
-    if (word !== undefined && from !== "") this.#hear(from, word);
+    if (word !== undefined && isSpeaker(from)) this.#hear(from, word);
   }
 
-  arrived(): void {
-    this.#granter.arrived();
+  taken(grant: Grant): void {
+    this.#granter.takenHere(grant);
   }
 
   waiting(): void {
@@ -81,14 +87,15 @@ export class Rendezvous implements Meeting {
 
   /** The connection is lost, or the link is attached no more, or the channel closed. */
   close(): void {
-    this.#asker.close(this.#options.session.isLost);
     this.#granter.close();
+    this.#asker.close();
   }
 
-  #hear(from: string, word: Word): void {
-    if (word.kind === "ask") this.#granter.ask(from, word);
-    else if (word.kind === "no") this.#granter.refuse(from, word);
-    else if (word.kind === "grant") this.#asker.granted(from, word);
+  #hear(from: string, { kind, number }: Word): void {
+    if (kind === "ask") this.#granter.ask(from, number);
+    else if (kind === "no") this.#granter.refused(from, number);
+    else if (kind === "taken") this.#granter.taken(number);
+    else if (kind === "grant") this.#asker.granted({ granter: from, number });
     else this.#asker.greeted(from);
   }
 

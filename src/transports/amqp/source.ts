@@ -8,11 +8,12 @@ import type { Outbox } from "./outbox.ts";
 import { linger, Pace } from "./pace.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Session } from "./session.ts";
+import type { Grant } from "./words.ts";
 
 /** Who brings claims together with those who put, where the channel is unbuffered. */
 export interface Meeting {
-  /** A message has come that nobody has had before. */
-  arrived(): void;
+  /** A message was lent to a claimant that had been sent by this grant. */
+  taken(grant: Grant): void;
   /** Claims wait, and the broker has nothing for them. */
   waiting(): void;
 }
@@ -155,6 +156,10 @@ export class Source {
   /** Whether nobody waits, or all whom the broker has nothing for. */
   get isDry(): boolean {
     return this.#claims.size === 0 || this.#working === undefined && this.#consumers.length > 0;
+  }
+
+  get claimCount(): number {
+    return this.#claims.size;
   }
 
   /** How many claims wait whom the broker has nothing for. */
@@ -355,9 +360,7 @@ export class Source {
   #loan(message: AMQPMessage, lane: Lane, token: object | undefined): AmqpLoan {
     this.arrivals++;
     this.#outbox.roomMade();
-    const loan = new AmqpLoan(message, lane, this.#pace.window >> 2, token, this.#keeper);
-    if (!loan.isUncounted && loan.message.attempts === undefined) this.#meeting?.arrived();
-    return loan;
+    return new AmqpLoan(message, lane, this.#pace.window >> 2, token, this.#keeper);
   }
 
   /** The oldest message that waits here, for who counts attempts or not. */
@@ -413,6 +416,7 @@ export class Source {
   }
 
   #lend(loan: AmqpLoan): AmqpLoan {
+    if (this.#meeting !== undefined && loan.grant !== undefined) this.#meeting.taken(loan.grant);
     if (loan.redelivered) this.#stats.redeliveries++;
     return loan;
   }
