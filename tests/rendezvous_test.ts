@@ -104,6 +104,27 @@ test("who asked and died holds up others for a second at most", async () => {
   });
 });
 
+test("a get that is given up takes its grant back, where that is not used yet", async () => {
+  await unbuffered(named(), async (ch, other) => {
+    await other.depth();
+    const late = rejection(other.get({ timeout: 300 }), ChannelTimeoutError);
+    await stranger(ch.name, async (words, say) => {
+      await pause(100);
+      await say("ask 1");
+      await until(() => words.some((word) => kind(word) === "grant"));
+      await late;
+      await until(() => words.some((word) => kind(word) === "revoke"));
+      const [grant, revoke] = words.filter((word) => /grant|revoke/.test(kind(word)));
+      const number = (word?: AMQPMessage) => word!.bodyString()!.split(" ")[1];
+      equal(number(revoke), number(grant));
+      await say(`no ${number(grant)}`, grant!.properties.replyTo);
+    });
+    const got = other.get();
+    await soon(ch.put(1), 900);
+    equal(await got, 1);
+  });
+});
+
 test("what is said by nobody in particular, or in no known words, is not heard", async () => {
   await unbuffered(named(), async (ch, other) => {
     await stranger(ch.name, async (words, say) => {

@@ -70,6 +70,13 @@ export class Asker implements Gate {
     this.#restSoon();
   }
 
+  revoked({ granter, number }: Grant): void {
+    const at = this.#unused.findIndex((one) => one.granter === granter && one.number === number);
+    if (at === -1) return;
+    this.#unused.splice(at, 1);
+    this.#options.say(granter, { kind: "taken", number });
+  }
+
   /** Somebody waits for values who may not have heard of this asker. */
   greeted(by: string): void {
     if (this.#asked !== undefined) this.#options.say(by, this.#word());

@@ -31,12 +31,13 @@ export class Granter {
   /** By number. */
   readonly #open = new Map<
     number,
-    { readonly asker: string; readonly lapse: ReturnType<typeof setTimeout> }
+    { readonly asker: string; readonly lapse: ReturnType<typeof setTimeout>; isRevoked: boolean }
   >();
   /** Grants of others that were used up here, and who do not know yet. */
   readonly #owed: Grant[] = [];
   /** When all were told that values are waited for here. */
   #greeted: number | undefined;
+  #isRevoking = false;
   #isClosed = false;
   readonly #onAsked: (() => void)[] = [];
 
@@ -74,6 +75,25 @@ export class Granter {
     this.#pay();
   }
 
+  /** A claim was given up: a grant that is not used yet is to be used no more. */
+  withdrawn(): void {
+    if (this.#isRevoking) return;
+    this.#isRevoking = true;
+    queueMicrotask(() => { // another claim may come in this turn
+      this.#isRevoking = false;
+      if (!this.#isClosed) this.#revoke(this.#options.claims() + this.#owed.length);
+    });
+  }
+
+  /** @param rest how many grants are to stay */
+  #revoke(rest: number): void {
+    const open = [...this.#open].filter(([, { isRevoked }]) => !isRevoked);
+    for (const [number, grant] of open.slice(rest)) { // the last, which are the least likely to be used
+      grant.isRevoked = true;
+      this.#options.say(grant.asker, { kind: "revoke", number });
+    }
+  }
+
   /** Grants what can be granted. */
   grant(): void {
     if (this.#isClosed) return;
@@ -85,7 +105,7 @@ export class Granter {
       this.#askers.delete(asker);
       this.#askers.set(asker, wanted);
       const number = ++lastNumber;
-      this.#open.set(number, { asker, lapse: this.#startLapse(number, asker) });
+      this.#open.set(number, { asker, lapse: this.#startLapse(number, asker), isRevoked: false });
       this.#options.say(asker, { kind: "grant", number });
     }
   }
@@ -111,10 +131,11 @@ export class Granter {
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const { granter, number } of this.#owed.splice(0)) {
       this.#options.say(granter, { kind: "taken", number });
     }
-    this.#isClosed = true;
+    this.#revoke(0);
     for (const number of this.#open.keys()) this.#end(number);
     for (const resolve of this.#onAsked.splice(0)) resolve();
   }

@@ -71,6 +71,10 @@ export class Rendezvous implements Meeting {
     this.#granter.takenHere(grant);
   }
 
+  withdrawn(): void {
+    this.#granter.withdrawn();
+  }
+
   waiting(): void {
     this.#granter.grant();
   }
@@ -96,6 +100,7 @@ export class Rendezvous implements Meeting {
     else if (kind === "no") this.#granter.refused(from, number);
     else if (kind === "taken") this.#granter.taken(number);
     else if (kind === "grant") this.#asker.granted({ granter: from, number });
+    else if (kind === "revoke") this.#asker.revoked({ granter: from, number });
     else this.#asker.greeted(from);
   }
 

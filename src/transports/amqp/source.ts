@@ -14,6 +14,8 @@ import type { Grant } from "./words.ts";
 export interface Meeting {
   /** A message was lent to a claimant that had been sent by this grant. */
   taken(grant: Grant): void;
+  /** A claim was given up. */
+  withdrawn(): void;
   /** Claims wait, and the broker has nothing for them. */
   waiting(): void;
 }
@@ -142,7 +144,10 @@ export class Source {
 
   withdraw(claim: Claim): boolean {
     const wasWaiting = this.#claims.remove(claim);
-    if (wasWaiting) this.#rest();
+    if (wasWaiting) {
+      this.#rest();
+      this.#meeting?.withdrawn();
+    }
     return wasWaiting;
   }
 

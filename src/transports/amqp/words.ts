@@ -5,10 +5,11 @@
  * - `ask`: so many values (`number`) wait here.
  * - `grant`: a value may be sent, under this number of the speaker's.
  * - `no`: the hearer's grant of this number (0: none) is not needed, and no more are.
- * - `taken`: the value that was sent by the hearer's grant of this number has been taken.
+ * - `taken`: the value that was sent by the hearer's grant of this number has been taken, or never will be sent.
+ * - `revoke`: the speaker's grant of this number has lost its get; where it is unused, `taken` answers.
  */
 export interface Word {
-  readonly kind: "hello" | "ask" | "grant" | "no" | "taken";
+  readonly kind: "hello" | "ask" | "grant" | "no" | "taken" | "revoke";
   readonly number: number;
 }
 
@@ -21,7 +22,9 @@ export function encodeWord({ kind, number }: Word): Uint8Array {
 
 /** Undefined for what is none. */
 export function decodeWord(body: Uint8Array): Word | undefined {
-  const match = /^(hello|ask|grant|no|taken) (\d{1,15})$/.exec(new TextDecoder().decode(body));
+  const match = /^(hello|ask|grant|no|taken|revoke) (\d{1,15})$/.exec(
+    new TextDecoder().decode(body),
+  );
   return match === null ? undefined : { kind: match[1] as Word["kind"], number: Number(match[2]) };
 }
 
