@@ -58,7 +58,7 @@ export function capacityTests({ test, shared }: Suite): void {
   test("a put that is given up while it waits is never delivered", async (scene) => {
     const ch = bounded<number>(scene, 1);
     await ch.put(0);
-    const late = await rejection(ch.put(1, { timeout: 100 }), ChannelTimeoutError);
+    const late = await rejection(ch.put(1, { timeout: 400 }), ChannelTimeoutError);
     assert.deepEqual([late.value, late.messageId], [1, undefined]);
     const stop = new AbortController();
     const aborted = assert.rejects(ch.put(2, { signal: stop.signal }), (e) => e === "mine");
