@@ -68,8 +68,12 @@ export interface ChannelOptions {
    * How many values a channel that is created now holds: while so many wait, or are received and not
    * settled, a put waits. One that exists stays as it is. Default: any number.
    *
-   * On RabbitMQ received values do not count (`x-max-length` and `x-overflow: reject-publish`), and `0` is a
-   * ChannelConfigError; elsewhere `0` makes a put wait until someone takes its value.
+   * With `0` nothing is held: a put waits until someone takes its value, and where it is given up before that,
+   * nobody ever gets it; as with Go's unbuffered channels.
+   *
+   * On RabbitMQ received values do not count (`x-max-length` and `x-overflow: reject-publish`). With `0`,
+   * whoever gets needs permission to write to the default exchange and the channel's, ChannelPy cannot join, and a
+   * value that is on its way to a get in the moment in which that is given up waits for the next.
    */
   readonly capacity?: number;
   /**
@@ -808,7 +812,7 @@ function handleOptions(options: ChannelOptions): HandleOptions {
   if (retryTimeout !== undefined) checkMilliseconds("retryTimeout", retryTimeout);
   if (expires !== undefined) checkMilliseconds("expires", expires, 100, 2 ** 31 - 1);
   return {
-    name: name ?? anonymousName(),
+    name: name ?? anonymousName(capacity === 0),
     connection: connectionFor(connection),
     encoding,
     stacks: stacks ?? true,

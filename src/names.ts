@@ -1,8 +1,12 @@
 import { ChannelConfigError } from "./errors.ts";
 
-/** A new name that no other channel has: 32 hexadecimal digits, 128 random bits. */
-export function anonymousName(): string {
+/**
+ * A new name that no other channel has: 32 hexadecimal digits, 124 random bits. The thirteenth digit, which is the
+ * version of a UUID, says to all who have the name whether the channel is unbuffered: 8 where it is, else 4.
+ */
+export function anonymousName(isUnbuffered = false): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = bytes[6]! & 0x0f | (isUnbuffered ? 0x80 : 0x40);
   let name = "";
   for (const byte of bytes) name += hex[byte];
   return name;
@@ -13,6 +17,11 @@ const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(
 /** Whether a channel of this name was made without a name. */
 export function isAnonymous(name: string): boolean {
   return /^[0-9a-f]{32}$/.test(name);
+}
+
+/** Whether the name is that of an anonymous channel without a buffer. */
+export function isAnonymousUnbuffered(name: string): boolean {
+  return isAnonymous(name) && name[12] === "8";
 }
 
 /**

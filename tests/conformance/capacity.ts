@@ -21,14 +21,19 @@ function bounded<T>(scene: Scene, capacity: number, n = 0): Channel<T> {
   return scene.channel<T>(undefined, n, { capacity });
 }
 
-/** Whether a channel on this connection may have a capacity of 0. */
-async function meets(scene: Scene): Promise<boolean> {
-  const ch = bounded<never>(scene, 0);
-  return await ch.depth().then(() => true, (error) => {
-    assert.ok(error instanceof ChannelConfigError, String(error));
-    assert.match(error.message, /capacity of 0/);
-    return false;
-  });
+/** Has a process put, gets the first value, and kills the process while it puts the next. */
+async function killedWhileWaiting(
+  program: URL,
+  args: string[],
+  ch: Channel<number>,
+): Promise<unknown> {
+  await using child = startChild(program, { args });
+  await ch.get({ timeout: 10_000 });
+  const first = await child.next();
+  await pause(200);
+  child.kill();
+  await child.exited;
+  return first;
 }
 
 /** Channels that hold so many values. */
@@ -55,7 +60,7 @@ export function capacityTests({ test, shared }: Suite): void {
   test("a put that is given up while it waits is never delivered", async (scene) => {
     const ch = bounded<number>(scene, 1);
     await ch.put(0);
-    const late = await rejection(ch.put(1, { timeout: 100 }), ChannelTimeoutError);
+    const late = await rejection(ch.put(1, { timeout: 400 }), ChannelTimeoutError);
     assert.deepEqual([late.value, late.messageId], [1, undefined]);
     const stop = new AbortController();
     const aborted = assert.rejects(ch.put(2, { signal: stop.signal }), (e) => e === "mine");
@@ -169,7 +174,6 @@ export function capacityTests({ test, shared }: Suite): void {
   });
 
   test("a put to a channel of capacity 0 waits for who takes its value", async (scene) => {
-    if (!await meets(scene)) return;
     const ch = bounded<number>(scene, 0);
     const put = ch.put(1);
     assert.ok(await waits(put));
@@ -192,10 +196,11 @@ export function capacityTests({ test, shared }: Suite): void {
   });
 
   test("a put to a channel of capacity 0 that is given up is never delivered", async (scene) => {
-    if (!await meets(scene)) return;
     const ch = bounded<number>(scene, 0);
+    await ch.depth();
     await rejection(ch.put(1, { timeout: 50 }), ChannelTimeoutError);
     const far = scene.channel<number>(ch.name, 1);
+    await far.depth();
     await rejection(far.get({ timeout: 100 }), ChannelTimeoutError);
     const put = ch.put(2);
     assert.equal(await soon(far.get()), 2);
@@ -208,8 +213,8 @@ export function capacityTests({ test, shared }: Suite): void {
   });
 
   test("a channel of capacity 0 passes each value once, in the order of its puts", async (scene) => {
-    if (!await meets(scene)) return;
     const ch = bounded<number>(scene, 0);
+    await ch.depth();
     const far = scene.channel<number>(ch.name, 1);
     const puts = numbers(60).map((n) => ch.put(n));
     assert.deepEqual(await soon(getAll(far, 30)), numbers(30));
@@ -254,7 +259,6 @@ export function capacityTests({ test, shared }: Suite): void {
   });
 
   test("select sends to a channel of capacity 0 only where someone takes", async (scene) => {
-    if (!await meets(scene)) return;
     const ch = bounded<number>(scene, 0);
     const far = scene.channel<number>(ch.name, 1);
     await ch.depth();
@@ -271,7 +275,6 @@ export function capacityTests({ test, shared }: Suite): void {
   });
 
   test("selects that send and receive on channels of capacity 0 meet in pairs", async (scene) => {
-    if (!await meets(scene)) return;
     const ch = bounded<number>(scene, 0);
     const ends = numbers(4).map((n) => scene.channel<number>(ch.name, n));
     for (const end of [ch, ...ends]) await end.depth();
@@ -294,6 +297,134 @@ export function capacityTests({ test, shared }: Suite): void {
     received.push(...await getAll(ch, sent.length - received.length));
     const byNumber = (a: number, b: number) => a - b;
     assert.deepEqual(received.sort(byNumber), sent.sort(byNumber));
+  });
+
+  test("a channel of capacity 0 is one for whoever joins, by name or by reference", async (scene) => {
+    for (const ch of [bounded<number>(scene, 0), scene.anonymous<number>(0, { capacity: 0 })]) {
+      await ch.depth();
+      const byName = scene.channel<number>(ch.name, 1);
+      assert.ok(await waits(byName.put(0), 100));
+      assert.equal(await soon(ch.get()), 0);
+      const carrier = scene.channel<Channel<number>>();
+      await carrier.put(ch);
+      const byReference = scene.own(await scene.channel<Channel<number>>(carrier.name, 2).get());
+      const put = byReference.put(1);
+      assert.ok(await waits(put, 100));
+      assert.equal(await soon(byName.get()), 1);
+      await soon(put);
+      await rejection(byReference.put(2, { timeout: 50 }), ChannelTimeoutError);
+      await rejection(byName.get({ timeout: 100 }), ChannelTimeoutError);
+    }
+  });
+
+  test("puts to a channel of capacity 0 that are given up leave the others as they are", async (scene) => {
+    const ch = bounded<number>(scene, 0);
+    await ch.depth();
+    const far = scene.channel<number>(ch.name, 1);
+    const stop = new AbortController();
+    const puts = numbers(9).map((n) => {
+      if (n % 3 === 0) return ch.put(n);
+      const how = n % 3 === 1 ? { timeout: 60 } : { signal: stop.signal };
+      return ch.put(n, how).then(() => assert.fail("it was taken"), () => {});
+    });
+    await pause(150);
+    stop.abort();
+    assert.deepEqual(await soon(getAll(far, 3)), [0, 3, 6]);
+    await soon(Promise.all(puts));
+    await rejection(far.get({ timeout: 100 }), ChannelTimeoutError);
+  });
+
+  test("what a receiver of a channel of capacity 0 gives back is another's", async (scene) => {
+    const ch = bounded<string>(scene, 0);
+    await ch.depth();
+    const far = scene.channel<string>(ch.name, 1);
+    const put = ch.put("a");
+    const delivery = await soon(far.receive());
+    await soon(put);
+    assert.ok(await waits(ch.put("b").catch(() => {}), 50));
+    delivery.release();
+    const values = await soon(getAll(scene.channel<string>(ch.name, 2), 2));
+    assert.deepEqual(values.sort(), ["a", "b"]);
+  });
+
+  test("a channel of capacity 0 passes 1,000 values, each once and in order", async (scene) => {
+    const ch = bounded<number>(scene, 0);
+    await ch.depth();
+    const far = scene.channel<number>(ch.name, 1);
+    const got = getAll(far, 1000);
+    for (const n of numbers(500)) await ch.put(n);
+    const puts = numbers(500, 500).map((n) => ch.put(n));
+    assert.deepEqual(await got, numbers(1000));
+    await soon(Promise.all(puts));
+    assert.equal(await ch.depth(), 0);
+  });
+
+  test("producers and consumers of a channel of capacity 0 pass each value once", async (scene) => {
+    const ch = bounded<number>(scene, 0);
+    await ch.depth();
+    const handles = [0, 1, 2].map((n) => scene.channel<number>(ch.name, n));
+    const gets = handles.map((consumer) => getAll(consumer, 30));
+    const puts = handles.map(async (producer, i) => {
+      for (const n of numbers(30)) await producer.put(i * 30 + n);
+    });
+    const all = (await soon(Promise.all(gets), 15_000)).flat();
+    await soon(Promise.all(puts));
+    assert.deepEqual(all.sort((a, b) => a - b), numbers(90));
+  });
+
+  test("a close of any kind rejects a put that waits for a receiver", async (scene) => {
+    for (const reason of ["close", "closeAll", "drain", "delete"] as const) {
+      const anonymous = scene.anonymous<number>(0, { capacity: 0 });
+      for (const ch of [bounded<number>(scene, 0), anonymous]) {
+        await ch.depth();
+        const other = scene.channel<number>(ch.name, 1);
+        await other.depth();
+        const waiting = rejection(ch.put(1), ChannelClosedError, { reason });
+        assert.ok(await waits(waiting, 50));
+        if (reason === "close") await soon(ch.close());
+        else if (reason === "delete") await other.delete();
+        else await other.closeAll({ drain: reason === "drain" });
+        assert.equal((await soon(waiting)).value, 1);
+      }
+    }
+  });
+
+  shared("a channel of capacity 0 is one between processes", async (scene) => {
+    const ch = bounded<number>(scene, 0);
+    await ch.depth();
+    const connection = String(scene.setup.connection(1));
+    const program = (name: string) => new URL(`../programs/${name}.ts`, import.meta.url);
+    {
+      await using filler = startChild(program("filler"), { args: [connection, ch.name, "3"] });
+      for (const n of numbers(3)) {
+        await assert.rejects(filler.next(500), /sent nothing/);
+        assert.equal(await ch.get({ timeout: 10_000 }), n);
+        assert.equal(await filler.next(), n);
+      }
+      assert.equal((await soon(filler.exited)).code, 0);
+    }
+    await using getter = startChild(program("getter"), { args: [connection, ch.name] });
+    await soon(ch.put(9));
+    assert.equal(await getter.next(), 9);
+    assert.equal((await soon(getter.exited)).code, 0);
+  });
+
+  shared("processes that are killed hold up nobody at a channel of capacity 0", async (scene) => {
+    const ch = bounded<number>(scene, 0);
+    await ch.depth();
+    const connection = String(scene.setup.connection(1));
+    const program = (name: string) => new URL(`../programs/${name}.ts`, import.meta.url);
+    const first = await killedWhileWaiting(program("filler"), [connection, ch.name, "3"], ch);
+    assert.equal(first, 0);
+    await rejection(ch.get({ timeout: 300 }), ChannelTimeoutError); // its next value went with it
+    await using getter = startChild(program("pending"), { args: [connection, ch.name] });
+    assert.equal(await getter.next(), "waiting");
+    await pause(100);
+    getter.kill();
+    await getter.exited;
+    const put = ch.put(7);
+    assert.equal(await soon(scene.channel<number>(ch.name, 2).get()), 7);
+    await soon(put);
   });
 
   shared(

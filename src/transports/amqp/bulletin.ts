@@ -1,5 +1,5 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
-import { drainType } from "./closing.ts";
+import { wordType } from "./words.ts";
 
 /**
  * Where anonymous channels announce, all to every connection: an exchange or a binding for each would
@@ -93,15 +93,21 @@ export class Bulletin {
   }
 
   #hear(message: AMQPMessage): void {
-    const { messageId, correlationId = "", contentType } = message.properties;
+    const { messageId, correlationId = "", contentType = "", replyTo = "" } = message.properties;
     if (messageId?.startsWith(this.#own)) return;
-    const name = message.exchange === sharedPlace.exchange ? correlationId : message.exchange;
-    this.#listeners.get(name)?.(message.body ?? new Uint8Array(), contentType === drainType);
+    const isWord = contentType === wordType;
+    // What comes straight to this queue is a word to one of its channels, and nothing else.
+    const isNamed = message.exchange === sharedPlace.exchange || message.exchange === "" && isWord;
+    const name = isNamed ? correlationId : message.exchange;
+    this.#listeners.get(name)?.(message.body ?? new Uint8Array(), contentType, replyTo);
   }
 }
 
-/** @param isDrain whether the channel is closed, and to be emptied first */
-export type Listener = (event: Uint8Array, isDrain: boolean) => void;
+/**
+ * @param contentType what is announced: {@linkcode drainType}, {@linkcode wordType}, or an event
+ * @param from the bulletin to which a word may be answered
+ */
+export type Listener = (event: Uint8Array, contentType: string, from: string) => void;
 
 /** So many names are remembered of whom something may be on its way, before the broker is asked. */
 const mostLeft = 1000;

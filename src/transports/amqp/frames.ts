@@ -1,5 +1,6 @@
 import type { Message } from "../../transport.ts";
 import { isOwnId } from "../../message_id.ts";
+import { encodeGrant, type Grant } from "./words.ts";
 
 /**
  * The frames of a publication (AMQP 0-9-1, section 4.2): method, header, body. The client's own
@@ -51,16 +52,18 @@ class Properties {
   constructor(
     { contentType, id = "", attempts, reason, expires }: Message,
     isRepublished: boolean,
+    grant: Grant | undefined,
   ) {
     this.contentType = shortString(contentType);
     this.id = isOwnId(id) ? id : encoder.encode(id).subarray(0, 255); // an own id is ASCII
-    this.headers = attempts === undefined && reason === undefined && !isRepublished
-      ? undefined
-      : table({
-        [header.attempts]: attempts,
-        [header.reason]: reason,
-        [header.republished]: isRepublished || undefined,
-      });
+    const isPlain = attempts === undefined && reason === undefined && !isRepublished &&
+      grant === undefined;
+    this.headers = isPlain ? undefined : table({
+      [header.attempts]: attempts,
+      [header.reason]: reason,
+      [header.republished]: isRepublished || undefined,
+      [header.grant]: grant && encodeGrant(grant),
+    });
     this.expiration = expires === undefined ? undefined : newShortString(String(expires));
     this.size = 3 + (this.expiration?.length ?? 0) +
       (this.contentType.length > 1 ? this.contentType.length : 0) +
@@ -106,6 +109,8 @@ export const header = {
   reason: "channelts-reason",
   /** True where an earlier copy may have arrived under the same id. */
   republished: "channelts-republished",
+  /** By which grant it was sent to an unbuffered channel, a string. */
+  grant: "channelts-grant",
 } as const;
 
 /** Where bytes are written that leave together. */
@@ -123,10 +128,11 @@ export function writePublication(
   route: Route,
   message: Message,
   isRepublished: boolean,
+  grant?: Grant,
 ): void {
   const { body } = message;
   const method = route.method(channel);
-  const properties = new Properties(message, isRepublished);
+  const properties = new Properties(message, isRepublished, grant);
   const most = outlet.largestFrame - frameOverhead;
   const frames = Math.ceil(body.length / most);
   const headerSize = 12 + properties.size;

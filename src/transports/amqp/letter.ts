@@ -1,6 +1,7 @@
 import type { Message, Offer } from "../../transport.ts";
 import type { Route } from "./frames.ts";
 import type { Publisher } from "./publisher.ts";
+import type { Grant } from "./words.ts";
 
 /** Who is told what becomes of a letter. */
 export interface Sender {
@@ -28,6 +29,8 @@ export class Letter {
   /** Who has it to send or to settle. */
   publisher: Publisher | undefined;
   nackedSince: number | undefined;
+  /** By which it was sent, where the channel is unbuffered. */
+  grant: Grant | undefined;
 
   constructor(sender: Sender, route: Route, offer: Offer, isAgain: boolean) {
     this.sender = sender;

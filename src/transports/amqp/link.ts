@@ -1,6 +1,7 @@
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { closeAllEvent } from "../../attachment.ts";
 import { ChannelClosedError, ChannelError, drainedError, errorAnew } from "../../errors.ts";
+import { isAnonymous } from "../../names.ts";
 import { backOff, varied } from "../../pauses.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout, within } from "../../within.ts";
@@ -10,17 +11,22 @@ import { Drain } from "./drain.ts";
 import { isMissing, outage, refusedBy, unknownOutcome } from "./failure.ts";
 import { Route } from "./frames.ts";
 import type { AmqpLoan } from "./loan.ts";
+import { patience } from "./granter.ts";
 import { Outbox } from "./outbox.ts";
 import { Patience } from "./patience.ts";
 import { Receipts } from "./receipts.ts";
+import { Rendezvous } from "./rendezvous.ts";
 import type { Session } from "./session.ts";
-import { Source } from "./source.ts";
+import { type Meeting, Source } from "./source.ts";
 import * as topology from "./topology.ts";
+import { wordType } from "./words.ts";
 
 /** An attachment as it is on one connection; after a loss there is another. */
 interface Attached {
   readonly session: Session;
   source: Source;
+  /** There where the channel is unbuffered, and not closed. */
+  rendezvous?: Rendezvous | undefined;
   /** There where the channel was closed to be emptied. */
   drain?: Drain;
 }
@@ -66,6 +72,8 @@ export class AmqpLink implements Link, Seeker {
   #isEnded = false;
   #isGone = false;
   #isDeletedHere = false;
+  /** Whether the channel is unbuffered, as far as is known. */
+  #isUnbuffered: boolean;
   /** Whether the channel was closed to be emptied. */
   #isClosed = false;
   /** The loans that claimants here keep. */
@@ -77,6 +85,7 @@ export class AmqpLink implements Link, Seeker {
     this.#options = options;
     this.#connector = connector;
     this.#stats = stats;
+    this.#isUnbuffered = options.capacity === 0;
     const { lifeline } = connector;
     const { retryTimeout } = options;
     const because = (action: string) => outage(`${action} on channel ${name}`, connector);
@@ -142,7 +151,34 @@ export class AmqpLink implements Link, Seeker {
   }
 
   async tryTake(counted: boolean): Promise<Loan | undefined> {
-    return await this.#request("get", ({ source, drain }) => (drain ?? source).tryTake(counted));
+    const loan = await this.#request(
+      "get",
+      ({ source, drain }) => (drain ?? source).tryTake(counted),
+    );
+    const rendezvous = this.#attached?.rendezvous;
+    if (loan !== undefined || rendezvous === undefined) return loan;
+    return await rendezvous.isAsked() ? await this.#meet(rendezvous, counted) : undefined;
+  }
+
+  /** The value of somebody who waits to put one: claims it for a moment, or longer where it may be on its way. */
+  #meet(rendezvous: Rendezvous, counted: boolean): Promise<Loan | undefined> {
+    return new Promise((resolve, reject) => {
+      let isOver = false;
+      const claim: Claim = {
+        counted,
+        deliver: (loan) => isOver ? loan.release() : resolve(loan),
+        reject,
+      };
+      let looks = 0;
+      const look = () => {
+        if (rendezvous.hasGranted && ++looks < mostLooks) return void setTimeout(look, patience);
+        isOver = true;
+        this.withdraw(claim);
+        resolve(undefined);
+      };
+      setTimeout(look, patience);
+      this.take(claim);
+    });
   }
 
   async announce(event: Uint8Array): Promise<void> {
@@ -184,7 +220,12 @@ export class AmqpLink implements Link, Seeker {
     if (this.#isClosed) return;
     const options = { contentType: drainType };
     const exists = await this.#request("closeAll", ({ session }) => {
-      const announce = () => topology.announce(session, this.#name, [closeAllEvent], options);
+      const announce = async () => {
+        if (this.#isUnbuffered && !isAnonymous(this.#name)) {
+          await topology.unkeep(session, this.#name);
+        }
+        return await topology.announce(session, this.#name, [closeAllEvent], options);
+      };
       return seal(session, this.#name, this.#options.lease, announce);
     });
     if (!exists) throw this.#gone("closeAll");
@@ -218,8 +259,10 @@ export class AmqpLink implements Link, Seeker {
     const attached = this.#attached;
     if (attached === undefined) return;
     this.#attached = undefined;
-    const { session, source, drain } = attached;
+    const { session, source, rendezvous, drain } = attached;
     session.offLost(this.#onLost);
+    rendezvous?.close();
+    for (const claim of source.withdrawAll()) claim.reject(new Error("the link is closed"));
     drain?.close(new Error("the link is closed"));
     // A newer link on the same name uses the same binding.
     const isBound = session.bulletin.unlisten(this.#name, this.#hear);
@@ -274,11 +317,13 @@ export class AmqpLink implements Link, Seeker {
       bulletin.listen(this.#name, this.#hear);
       // What exists and is gone while the connection was lost is made again, as for a new broker.
       const isNew = this.#options.isNew === true && !this.#wasAttached;
-      const attaching = topology.attach(session, this.#name, { ...this.#options, isNew });
+      const about = { ...this.#options, isNew, ...this.#isUnbuffered ? { capacity: 0 } : {} };
+      const attaching = topology.attach(session, this.#name, about);
       const found = await (this.#isAwaited ? lifeline.holding(attaching) : attaching);
       if (session.isLost) throw session.loss;
       this.#isClosed ||= found?.isClosed ?? false;
-      if (found?.isBounded) this.#outbox.isBounded = true;
+      if (found !== undefined) this.#isUnbuffered = found.isUnbuffered;
+      if (found?.isBounded && !found.isUnbuffered) this.#outbox.isBounded = true;
       if (found === undefined) throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
     } catch (error) {
       bulletin.unlisten(this.#name, this.#hear);
@@ -287,7 +332,10 @@ export class AmqpLink implements Link, Seeker {
     }
     this.#attempts = 0;
     this.#wasAttached = true;
-    const attached: Attached = this.#attached = { session, source: this.#newSource(session) };
+    const rendezvous = this.#isUnbuffered ? this.#newRendezvous(session) : undefined;
+    const source = this.#newSource(session, rendezvous);
+    const attached: Attached = this.#attached = { session, source, rendezvous };
+    this.#outbox.gate = rendezvous?.gate;
     session.onLost(this.#onLost);
     if (this.#isEnded) return; // whoever closes it waits for this
     if (this.#isClosed) this.#onClosed();
@@ -297,7 +345,26 @@ export class AmqpLink implements Link, Seeker {
     for (const request of this.#requests.takeAll()) request.go(attached);
   }
 
-  #newSource(session: Session): Source {
+  #newRendezvous(session: Session): Rendezvous {
+    this.#hasAnnounced = true; // whoever waits for a grant hears of the channel's end by an announcement only
+    return new Rendezvous({
+      session,
+      name: this.#name,
+      outbox: this.#outbox,
+      source: () => this.#session === session ? this.#attached!.source : undefined,
+      doubt: () => this.#lookWhetherGone(session),
+      failed: (error) => this.#outbox.rejectUngranted(error as Error),
+    });
+  }
+
+  #lookWhetherGone(session: Session): void {
+    topology.depth(session, this.#name).then(
+      (depth) => depth === undefined && this.#session === session && this.#gone("put"),
+      () => {}, // it is not known, and asked again later
+    );
+  }
+
+  #newSource(session: Session, meeting?: Meeting): Source {
     return new Source({
       session,
       queue: this.#name,
@@ -305,7 +372,8 @@ export class AmqpLink implements Link, Seeker {
       outbox: this.#outbox,
       stats: this.#stats,
       kept: this.#kept,
-      isBounded: this.#outbox.isBounded,
+      isBounded: this.#outbox.isBounded || this.#isUnbuffered,
+      meeting,
       onFailure: (error, inARow) => this.#onFailure(error, inARow),
     });
   }
@@ -321,7 +389,9 @@ export class AmqpLink implements Link, Seeker {
     const attached = this.#attached;
     if (attached === undefined) return;
     if (attached.drain !== undefined) return;
-    const { session, source } = attached;
+    const { session, source, rendezvous } = attached;
+    attached.rendezvous = undefined;
+    rendezvous?.close();
     const error = () => drainedError("put", this.#name);
     this.#outbox.end((wasSent, id) => wasSent ? unknownOutcome(error(), id) : error());
     attached.drain = new Drain({
@@ -361,16 +431,18 @@ export class AmqpLink implements Link, Seeker {
   }
 
   /** A field, so that it can be taken off the bulletin's listeners. */
-  readonly #hear = (event: Uint8Array, isDrain: boolean): void => {
+  readonly #hear = (event: Uint8Array, contentType: string, from: string): void => {
+    if (contentType === wordType) return this.#attached?.rendezvous?.hear(event, from);
     this.#hasAnnounced = true;
-    if (isDrain) this.#onClosed();
+    if (contentType === drainType) this.#onClosed();
     else if (isDeletion(event)) this.#gone("announced");
     else this.#options.observer.announced(event);
   };
 
   readonly #onLost = (): void => {
-    const { session, source, drain } = this.#attached!;
+    const { session, source, rendezvous, drain } = this.#attached!;
     this.#attached = undefined;
+    rendezvous?.close();
     this.#outbox.close();
     for (const claim of (drain ?? source).withdrawAll()) this.#claims.add(claim);
     drain?.close(session.loss);
@@ -500,6 +572,9 @@ export class AmqpLink implements Link, Seeker {
 
 /** Milliseconds for which a queue that works may be asked for its depth. */
 const mostPatience = 1000;
+
+/** How often it is looked whether a value is still to come that was granted. */
+const mostLooks = 5;
 
 /** How often in a row the broker may end a consumer of a queue that exists. */
 const mostFailures = 8;

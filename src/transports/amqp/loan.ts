@@ -4,6 +4,7 @@ import { header } from "./frames.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Held } from "./receipts.ts";
+import { decodeGrant, type Grant } from "./words.ts";
 
 /** Who is told what becomes of a loan. */
 export interface LoanKeeper {
@@ -21,6 +22,8 @@ export class AmqpLoan implements Loan, Held {
   readonly redelivered: boolean;
   readonly attempts: number;
   readonly arrived: number = performance.now();
+  /** By which it was sent, where the channel is unbuffered. */
+  readonly grant: Grant | undefined;
   /** Stands for the consumer that brought it. */
   token: object | undefined;
   /** Whether the broker has lent it before. */
@@ -56,6 +59,7 @@ export class AmqpLoan implements Loan, Held {
       ...typeof reason === "string" ? { reason } : {},
       ...Number.isSafeInteger(expires) && expires > 0 ? { expires } : {}, // for when it is put again
     };
+    this.grant = decodeGrant(headers?.[header.grant]);
     this.#wasLent = redelivered;
     this.attempts = attempts + (redelivered ? 2 : 1);
     this.redelivered = this.attempts > 1 || headers?.[header.republished] === true;

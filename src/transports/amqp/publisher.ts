@@ -118,11 +118,11 @@ export class Publisher {
   }
 
   #send(letter: Letter): void {
-    const { route, message, wasSent } = letter;
+    const { route, message, wasSent, grant } = letter;
     letter.wasSent = true;
     this.#bytes += message.body.length;
     this.#unconfirmed.set(++this.#tag, letter);
-    writePublication(this.#wire, this.#channel.id, route, message, wasSent);
+    writePublication(this.#wire, this.#channel.id, route, message, wasSent, grant);
   }
 
   #onConfirm(tag: number, multiple: boolean, nack: boolean): void {

@@ -8,6 +8,17 @@ import type { Outbox } from "./outbox.ts";
 import { linger, Pace } from "./pace.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Session } from "./session.ts";
+import type { Grant } from "./words.ts";
+
+/** Who brings claims together with those who put, where the channel is unbuffered. */
+export interface Meeting {
+  /** A message was lent to a claimant that had been sent by this grant. */
+  taken(grant: Grant): void;
+  /** A claim was given up. */
+  withdrawn(): void;
+  /** Claims wait, and the broker has nothing for them. */
+  waiting(): void;
+}
 
 /** What a source works with. */
 export interface SourceOptions {
@@ -19,6 +30,7 @@ export interface SourceOptions {
   readonly stats: Stats;
   /** Whether the channel has a capacity: then nothing is read ahead, for that would not count. */
   readonly isBounded: boolean;
+  readonly meeting: Meeting | undefined;
   /** Counts the loans that their claimants keep, of all sources of a link. */
   readonly kept: { count: number };
   /** Told why claims are not served; the claims are still there then. */
@@ -51,6 +63,7 @@ export class Source {
   readonly #onFailure: (error: unknown, inARow: number) => void;
   readonly #allKept: { count: number };
   readonly #isBounded: boolean;
+  readonly #meeting: Meeting | undefined;
   /** How many messages have come. */
   arrivals = 0;
   #failures = 0;
@@ -86,7 +99,8 @@ export class Source {
   #isHolding = false;
 
   constructor({ session, queue, receipts, outbox, stats, ...rest }: SourceOptions) {
-    const { kept, isBounded, onFailure } = rest;
+    const { kept, isBounded, meeting, onFailure } = rest;
+    this.#meeting = meeting;
     this.#allKept = kept;
     this.#isBounded = isBounded;
     this.#session = session;
@@ -130,7 +144,10 @@ export class Source {
 
   withdraw(claim: Claim): boolean {
     const wasWaiting = this.#claims.remove(claim);
-    if (wasWaiting) this.#rest();
+    if (wasWaiting) {
+      this.#rest();
+      this.#meeting?.withdrawn();
+    }
     return wasWaiting;
   }
 
@@ -144,6 +161,16 @@ export class Source {
   /** Whether nobody waits, or all whom the broker has nothing for. */
   get isDry(): boolean {
     return this.#claims.size === 0 || this.#working === undefined && this.#consumers.length > 0;
+  }
+
+  get claimCount(): number {
+    return this.#claims.size;
+  }
+
+  /** How many claims wait whom the broker has nothing for. */
+  get dryClaims(): number {
+    const hasConsumer = this.#working === undefined && this.#consumers.length > 0;
+    return hasConsumer && this.#nextStep() === undefined ? this.#claims.size : 0;
   }
 
   /** Only where no claim waits, for a claim that came before would be due. */
@@ -164,6 +191,7 @@ export class Source {
       this.#working = undefined;
       if (failure !== undefined) this.#onFailure(failure.error, ++this.#failures);
       else if (this.#nextStep() !== undefined) this.resume(); // it came up as the work ended
+      else if (this.dryClaims > 0) this.#meeting?.waiting();
     });
   }
 
@@ -393,6 +421,7 @@ export class Source {
   }
 
   #lend(loan: AmqpLoan): AmqpLoan {
+    if (this.#meeting !== undefined && loan.grant !== undefined) this.#meeting.taken(loan.grant);
     if (loan.redelivered) this.#stats.redeliveries++;
     return loan;
   }

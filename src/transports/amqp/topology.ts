@@ -1,9 +1,10 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { isAnonymous } from "../../names.ts";
+import { isAnonymous, isAnonymousUnbuffered } from "../../names.ts";
 import { sharedPlace } from "./bulletin.ts";
 import { isSealed, isSecret, isSign, removeClosed, signOf } from "./closing.ts";
 import { isMissing, notFound, preconditionFailed, replyCode } from "./failure.ts";
 import type { Session } from "./session.ts";
+import { encodeWord, type Word, wordType } from "./words.ts";
 
 /** How a queue is declared that does not exist yet. */
 export interface QueueOptions {
@@ -11,7 +12,7 @@ export interface QueueOptions {
   /** Milliseconds. */
   readonly lease?: number;
   readonly quorum?: boolean;
-  /** How many messages wait at most. */
+  /** How many messages wait at most; 0: it is unbuffered. */
   readonly capacity?: number;
   /** Whether nobody else can have the channel. */
   readonly isNew?: boolean;
@@ -23,12 +24,14 @@ export interface Found {
   readonly isClosed: boolean;
   /** Whether it has a capacity, as far as its declaration tells. */
   readonly isBounded: boolean;
+  /** Whether it is unbuffered: the type of its exchange tells, or the name of an anonymous one. */
+  readonly isUnbuffered: boolean;
 }
 
 /**
  * A channel is a durable queue on the default exchange, and a fanout exchange of the same name for
  * announcements; ChannelPy's is the same, so both can share it. (An anonymous one has no exchange of its
- * own.) Declares what is missing and binds this connection's bulletin, in one round-trip.
+ * own.) The exchange of an unbuffered channel is a topic exchange, which is all that tells its users. Declares what is missing and binds this connection's bulletin, in one round-trip.
  *
  * What exists with other arguments is used as it is, for a reference's receiver cannot know them: the
  * refusal (406) closes the AMQP channel, and the next try only asks whether it is there (passive).
@@ -42,13 +45,21 @@ export async function attach(
 ): Promise<Found | undefined> {
   const passive = { queue: !create, exchange: false };
   // Of a channel that vanishes by itself, the exchange goes with the last connection bound to it.
-  const exchange = { durable: lease === undefined, autoDelete: lease !== undefined };
+  const isVanishing = lease !== undefined;
+  const wantsUnbuffered = capacity === 0;
+  const exchange = { durable: !isVanishing || wantsUnbuffered, autoDelete: isVanishing };
+  const exchangeType = wantsUnbuffered ? "topic" : "fanout";
+  // That of an unbuffered one must not go before the queue, or nobody would know any more: the queue is bound to it.
+  const isKept = isVanishing && wantsUnbuffered;
   const queueArguments = {
     ...lease === undefined ? {} : { "x-expires": lease },
     ...quorum ? quorumArguments(session.version) : {},
-    ...capacity === undefined ? {} : { "x-max-length": capacity, "x-overflow": "reject-publish" },
+    ...capacity === undefined || wantsUnbuffered
+      ? {}
+      : { "x-max-length": capacity, "x-overflow": "reject-publish" },
   };
-  let isBounded = create && capacity !== undefined;
+  let isBounded = create && capacity !== undefined && !wantsUnbuffered;
+  let isUnbuffered = isAnonymous(name) ? isAnonymousUnbuffered(name) : wantsUnbuffered;
   let asks = isNew !== true;
   for (let attempt = 1;; attempt++) {
     try {
@@ -56,16 +67,21 @@ export async function attach(
         Promise.all([
           channel.queueDeclare(name, { durable: true, passive: passive.queue }, queueArguments),
           ...isAnonymous(name) ? [] : [
-            channel.exchangeDeclare(name, "fanout", { ...exchange, passive: passive.exchange }),
+            channel.exchangeDeclare(name, exchangeType, { ...exchange, passive: passive.exchange }),
             channel.queueBind(session.bulletin.queue, name, ""),
+            ...isKept && isUnbuffered ? [channel.queueBind(name, name, keeping)] : [],
           ],
           // Last: who closes the channel later announces it to who is bound.
           ...asks ? [channel.queueDelete(signOf(name), { ifEmpty: true })] : [],
         ])
       );
-      return { isClosed: false, isBounded };
+      return { isClosed: false, isBounded, isUnbuffered };
     } catch (error) {
-      if (isSign(error)) return { isClosed: await isSealed(session, name), isBounded };
+      if (isSign(error)) {
+        const isClosed = await isSealed(session, name);
+        if (isClosed && isKept && !isAnonymous(name)) await unkeep(session, name);
+        return { isClosed, isBounded, isUnbuffered };
+      }
       if (isSecret(error) && asks) {
         asks = false;
         continue;
@@ -76,10 +92,12 @@ export async function attach(
       if (code === preconditionFailed) {
         passive[part] = true;
         if (part === "queue") isBounded = isOtherwiseBounded(error);
+        else isUnbuffered = isOtherwiseUnbuffered(error) ?? wantsUnbuffered;
       } else if (code !== notFound) throw error;
       else if (part === "queue" && !create) return undefined;
       else {
         passive[part] = part === "queue" && !create;
+        if (part === "exchange") isUnbuffered = wantsUnbuffered;
         await pause(attempt * 10 * Math.random()); // whoever deletes it has more to delete
       }
     }
@@ -99,6 +117,21 @@ function quorumArguments(version: string | undefined): Record<string, string | n
 /** Whether the queue that is there has a length of its own. */
 function isOtherwiseBounded(error: unknown): boolean {
   return /inequivalent arg 'x-max-length'.* current is (the value )?'\d/.test(String(error));
+}
+
+/** Whether the exchange that is there is that of an unbuffered channel; undefined where something else differs. */
+function isOtherwiseUnbuffered(error: unknown): boolean | undefined {
+  const type = /inequivalent arg 'type'.* current is (?:the value )?'(\w+)'/.exec(String(error))
+    ?.[1];
+  return type === undefined ? undefined : type === "topic";
+}
+
+/** The key by which an unbuffered channel's queue is bound to its exchange; nothing is announced under it. */
+const keeping = "queue";
+
+/** Has the exchange of an unbuffered channel go with whoever is bound to it, for the end of a drain is seen by that. */
+export async function unkeep(session: Session, name: string): Promise<void> {
+  await session.administer((channel) => channel.queueUnbind(name, name, keeping));
 }
 
 /** What the broker's refusal is about. */
@@ -206,7 +239,7 @@ export async function announce(
   events: readonly Uint8Array[],
   { isToAll = isAnonymous(name), contentType }: AnnouncementOptions = {},
 ): Promise<boolean> {
-  const { exchange, routingKey } = isToAll ? sharedPlace : { exchange: name, routingKey: "" };
+  const { exchange, routingKey } = placeOf(name, isToAll);
   const common = {
     ...isToAll ? { correlationId: name } : {},
     ...contentType === undefined ? {} : { contentType },
@@ -217,6 +250,41 @@ export async function announce(
       await Promise.all(events.map((event) => {
         const properties = { messageId: session.nextId(), ...common };
         return channel.basicPublish(exchange, routingKey, event, properties).catch(unlessNacked);
+      }));
+    });
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+/** Where a channel's users hear what is announced. */
+function placeOf(name: string, isToAll: boolean): { exchange: string; routingKey: string } {
+  return isToAll ? sharedPlace : { exchange: name, routingKey: "" };
+}
+
+/**
+ * Says words to one who has the channel, by his bulletin, or to all. Resolves when they are there, in their order;
+ * with false where the channel's exchange is missing.
+ */
+export async function tell(
+  session: Session,
+  name: string,
+  words: readonly { readonly to?: string; readonly word: Word }[],
+): Promise<boolean> {
+  const toAll = placeOf(name, isAnonymous(name));
+  const common = { contentType: wordType, correlationId: name, replyTo: session.bulletin.queue };
+  try {
+    await session.administer(async (channel, lane) => {
+      await lane.confirm();
+      await Promise.all(words.map(({ to, word }) => {
+        const { exchange, routingKey } = to === undefined
+          ? toAll
+          : { exchange: "", routingKey: to };
+        const properties = { messageId: session.nextId(), ...common };
+        return channel.basicPublish(exchange, routingKey, encodeWord(word), properties)
+          .catch(unlessNacked);
       }));
     });
     return true;

@@ -9,7 +9,6 @@ import type {
   Stats,
   Transport,
 } from "../../transport.ts";
-import { ChannelConfigError } from "../../errors.ts";
 import { Connector } from "./connector.ts";
 import { AmqpLink } from "./link.ts";
 import { parseAmqpUri } from "./uri.ts";
@@ -60,14 +59,7 @@ export class AmqpTransport implements Transport {
     return this.#connector.trouble;
   }
 
-  // deno-lint-ignore require-await -- so that what cannot be rejects
-  async open(name: string, options: LinkOptions): Promise<Link> {
-    if (options.capacity === 0) {
-      throw new ChannelConfigError(
-        `channel ${name}: no RabbitMQ queue has a capacity of 0 (a broker stores a message before anyone ` +
-          "takes it); use 1, or a memory: or sqlite: connection",
-      );
-    }
+  open(name: string, options: LinkOptions): Promise<Link> {
     return AmqpLink.open(name, options, this.#connector, this.stats);
   }
 
