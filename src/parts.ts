@@ -116,7 +116,9 @@ class ReceivePart<T> extends ChannelPart implements Claim {
   }
 
   #ask(link: Link, interest: Operation<void>): void {
-    link.tryTake(this.counted).then(
+    const givingUp = new AbortController();
+    interest.onGiveUp = () => givingUp.abort();
+    link.tryTake(this.counted, givingUp.signal).then(
       (loan) => loan === undefined ? this.waits() : this.deliver(loan),
       (error) => interest.reject(error),
     );

@@ -152,11 +152,12 @@ export interface Link {
   /** Whether the offer had not been sent, or the claim or waiter not been served, and never will be. */
   withdraw(one: Offer | Claim | RoomWaiter): boolean;
   /**
-   * A message that is there already, or undefined.
+   * A message that is there already, or undefined. It may take a moment to find out.
    *
    * @param counted as a claim's
+   * @param gaveUp aborted when it is not wanted any more; what comes all the same is released
    */
-  tryTake(counted: boolean): Promise<Loan | undefined>;
+  tryTake(counted: boolean, gaveUp?: AbortSignal): Promise<Loan | undefined>;
   /** Tells every other link on this channel of `event`. */
   announce(event: Uint8Array): Promise<void>;
   /** Resolves when every event that was announced before the call has been observed. */

@@ -80,6 +80,7 @@ export function capacityTests({ test, shared }: Suite): void {
     for (const n of numbers(4)) answers.push(await soon(ch.tryPut(n), 2000));
     assert.deepEqual(answers, ["ok", "ok", "full", "full"]);
     const waiting = ch.put(9);
+    assert.equal(await soon(ch.tryPut(4), 2000), "full");
     assert.ok(await waits(waiting, 50));
     assert.equal(await ch.tryPut(4), "full");
     assert.deepEqual(await getAll(ch, 2), [0, 1]);

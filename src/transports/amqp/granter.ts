@@ -77,6 +77,8 @@ export class Granter {
 
   /** A claim was given up: a grant that is not used yet is to be used no more. */
   withdrawn(): void {
+    // Nobody here is to be granted by a claim that he has just given up, as a select may that sends instead.
+    this.#revoke(this.#options.claims() + this.#owed.length, this.#options.own);
     if (this.#isRevoking) return;
     this.#isRevoking = true;
     queueMicrotask(() => { // another claim may come in this turn
@@ -85,10 +87,14 @@ export class Granter {
     });
   }
 
-  /** @param rest how many grants are to stay */
-  #revoke(rest: number): void {
+  /**
+   * @param rest how many grants are to stay
+   * @param of whose grants are revoked; all without
+   */
+  #revoke(rest: number, of?: string): void {
     const open = [...this.#open].filter(([, { isRevoked }]) => !isRevoked);
     for (const [number, grant] of open.slice(rest)) { // the last, which are the least likely to be used
+      if (of !== undefined && grant.asker !== of) continue;
       grant.isRevoked = true;
       this.#options.say(grant.asker, { kind: "revoke", number });
     }

@@ -1,3 +1,4 @@
+import type { setTimeout } from "node:timers";
 import type { Message, Offer } from "../../transport.ts";
 import type { Route } from "./frames.ts";
 import type { Publisher } from "./publisher.ts";
@@ -31,6 +32,8 @@ export class Letter {
   nackedSince: number | undefined;
   /** By which it was sent, where the channel is unbuffered. */
   grant: Grant | undefined;
+  /** Runs while it waits for a grant, and its offer is not to wait. */
+  patience: ReturnType<typeof setTimeout> | undefined;
 
   constructor(sender: Sender, route: Route, offer: Offer, isAgain: boolean) {
     this.sender = sender;

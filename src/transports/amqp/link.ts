@@ -150,33 +150,45 @@ export class AmqpLink implements Link, Seeker {
       : this.#claims.delete(one) || (this.#getting?.withdraw(one) ?? false);
   }
 
-  async tryTake(counted: boolean): Promise<Loan | undefined> {
+  async tryTake(counted: boolean, gaveUp?: AbortSignal): Promise<Loan | undefined> {
     const loan = await this.#request(
       "get",
       ({ source, drain }) => (drain ?? source).tryTake(counted),
     );
     const rendezvous = this.#attached?.rendezvous;
     if (loan !== undefined || rendezvous === undefined) return loan;
-    return await rendezvous.isAsked() ? await this.#meet(rendezvous, counted) : undefined;
+    if (gaveUp?.aborted || !await rendezvous.isAsked() || gaveUp?.aborted) return undefined;
+    return await this.#meet(rendezvous, counted, gaveUp);
   }
 
   /** The value of somebody who waits to put one: claims it for a moment, or longer where it may be on its way. */
-  #meet(rendezvous: Rendezvous, counted: boolean): Promise<Loan | undefined> {
+  #meet(
+    rendezvous: Rendezvous,
+    counted: boolean,
+    gaveUp: AbortSignal | undefined,
+  ): Promise<Loan | undefined> {
     return new Promise((resolve, reject) => {
       let isOver = false;
+      const end = (settle: () => void) => {
+        isOver = true;
+        clearInterval(looking);
+        gaveUp?.removeEventListener("abort", giveUp);
+        settle();
+      };
       const claim: Claim = {
         counted,
-        deliver: (loan) => isOver ? loan.release() : resolve(loan),
-        reject,
+        deliver: (loan) => isOver ? loan.release() : end(() => resolve(loan)),
+        reject: (error) => end(() => reject(error)),
+      };
+      const giveUp = () => {
+        this.withdraw(claim);
+        end(() => resolve(undefined));
       };
       let looks = 0;
-      const look = () => {
-        if (rendezvous.hasGranted && ++looks < mostLooks) return void setTimeout(look, patience);
-        isOver = true;
-        this.withdraw(claim);
-        resolve(undefined);
-      };
-      setTimeout(look, patience);
+      const looking = setInterval(() => {
+        if (!rendezvous.hasGranted || ++looks === mostLooks) giveUp();
+      }, patience);
+      gaveUp?.addEventListener("abort", giveUp);
       this.take(claim);
     });
   }

@@ -122,6 +122,7 @@ export class Outbox implements Sender {
   grant(grant: Grant): void {
     const [letter] = this.#ungranted;
     this.#ungranted.delete(letter!);
+    clearTimeout(letter!.patience);
     letter!.grant = grant;
     this.#send(letter!, this.#publisher!);
   }
@@ -164,11 +165,13 @@ export class Outbox implements Sender {
   #want(letter: Letter): void {
     this.#gate!.wanted();
     if (letter.offer.full === undefined || !this.#ungranted.has(letter)) return;
-    setTimeout(() => {
+    clearTimeout(letter.patience);
+    letter.patience = setTimeout(() => {
       if (this.#publisher === undefined || !this.#ungranted.has(letter)) return;
       this.#remove(letter);
       letter.offer.full!();
-    }, patience).unref();
+    }, patience);
+    letter.patience.unref();
   }
 
   /** Sends the next letter to a channel with a capacity. */
@@ -310,9 +313,12 @@ export class Outbox implements Sender {
   #onFull(letter: Letter): void {
     this.#isBounded = true;
     letter.nackedSince = undefined;
-    if (letter.offer.full !== undefined) {
-      this.#remove(letter);
-      letter.offer.full();
+    for (const each of [...this.#letters.values()]) {
+      const { offer, publisher, isDoubtful } = each;
+      // What is on its way is answered by the broker, and what may have arrived is sent again.
+      if (offer.full === undefined || publisher !== undefined || isDoubtful) continue;
+      this.#remove(each);
+      offer.full();
     }
     if (this.#refuse !== undefined) this.#refuseWaiting(this.#refuse);
     if (this.#room !== undefined || this.#letters.size === 0) return;
@@ -364,6 +370,7 @@ export class Outbox implements Sender {
   #remove(letter: Letter): boolean {
     if (!this.#letters.delete(letter.offer)) return false;
     this.#ungranted.delete(letter);
+    clearTimeout(letter.patience);
     this.#stats.outstanding--;
     this.#lifeline.unhold();
     if (letter.isAgain && --this.#again === 0) {
