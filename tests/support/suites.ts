@@ -62,6 +62,9 @@ const LONG = [
   "tls_test.ts",
   "sqlite_processes_test.ts",
   "processes_test.ts",
+  "rendezvous_test.ts",
+  "model_test.ts",
+  "requests_test.ts",
 ];
 
 const TESTS = fileURLToPath(new URL("..", import.meta.url));
