@@ -270,7 +270,7 @@ test("what does not wait says so, on channels that are empty, full, waited for a
   await putting;
 
   const one = network.channel<number>(1);
-  assert.equal((await trySelect([one, one.send(1)]))?.key, 1);
+  assert.equal((await trySelect([unbuffered, one.send(1)]))?.key, 1);
   assert.equal(await one.tryPut(2), "full");
   assert.equal(await trySelect([one.send(2)]), undefined);
   assert.deepEqual(await one.tryGet(), { status: "ok", value: 1 });
