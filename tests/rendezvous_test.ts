@@ -104,6 +104,17 @@ test("who asked and died holds up others for a second at most", async () => {
   });
 });
 
+test("a receiver that comes later is found at once, and not when all are asked again", async () => {
+  for (const options of [named(), {}]) {
+    await unbuffered(options, async (ch, other) => {
+      const put = ch.put(1);
+      await pause(1100); // all are asked again after 1 s, and after 2 more
+      equal(await soon(other.get(), 1000), 1);
+      await soon(put, 500);
+    });
+  }
+});
+
 test("a get that is given up takes its grant back, where that is not used yet", async () => {
   await unbuffered(named(), async (ch, other) => {
     await other.depth();
@@ -288,10 +299,10 @@ test("a broker that is killed and comes back knows the channel as before", async
 });
 
 test("as many puts resolve as values are taken, whoever puts and gets, and nobody is held up", async () => {
-  for (const pace of [0, 5]) {
+  for (const [putPace, getPace] of [[0, 0], [4, 0], [0, 10], [3, 0]] as const) {
     await unbuffered({}, async (ch) => {
       const handles = numbers(4).map((n) =>
-        new Channel<number>({ name: ch.name, connection: far(n % 3) })
+        new Channel<number>({ name: ch.name, connection: far(n) })
       );
       await Promise.all(handles.map((handle) => handle.depth()));
       const [all, put]: [number[], number[]] = [[], []];
@@ -299,13 +310,13 @@ test("as many puts resolve as values are taken, whoever puts and gets, and nobod
         for (const n of numbers(30, i * 30)) {
           await handle.put(n);
           put.push(n);
-          await pause((i + n) % 4 * pace);
+          if (putPace > 0) await pause((i + n) % 4 * putPace);
         }
       });
       const gets = handles.map(async (handle, i) => {
         for (const n of numbers(25)) {
           all.push(await handle.get({ timeout: 10_000 }));
-          await pause((i + n) % 3 * pace);
+          if (getPace > 0) await pause((i + n) % 3 * getPace);
         }
       });
       await soon(Promise.all(gets), 8000);
