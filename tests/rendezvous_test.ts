@@ -2,7 +2,13 @@ import { type AMQPChannel, AMQPClient, type AMQPMessage } from "@cloudamqp/amqp-
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
-import { Channel, ChannelClosedError, type ChannelOptions, ChannelTimeoutError } from "../mod.ts";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelConfigError,
+  type ChannelOptions,
+  ChannelTimeoutError,
+} from "../mod.ts";
 import {
   connectionsRest,
   getAll,
@@ -102,6 +108,21 @@ test("who asked and died holds up others for a second at most", async () => {
     await soon(ch.put(1), 3000);
     equal(await soon(got), 1);
   });
+});
+
+test("a name of 32 digits that somebody made up is no unbuffered channel's", async () => {
+  const digest = "0123456789ab8def" + randomUUID().replaceAll("-", "").slice(16);
+  const ch = new Channel<number>({ name: digest, connection: broker });
+  await soon(ch.put(1));
+  const refused = new Channel<number>({ name: digest, connection: far(), capacity: 0 });
+  await rejection(refused.depth(), ChannelConfigError);
+  equal(await ch.get(), 1);
+  await ch.delete();
+  await Promise.all([ch, refused].map((handle) => handle.close()));
+  const names = numbers(100).map(() => new Channel({ connection: broker }).name);
+  ok(names.every((name) => /^[0-9a-f]{12}4[0-9a-f]{19}$/.test(name)));
+  equal(new Set(names).size, 100);
+  await connectionsRest();
 });
 
 test("a receiver that comes later is found at once, and not when all are asked again", async () => {
