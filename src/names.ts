@@ -1,16 +1,20 @@
 import { ChannelConfigError } from "./errors.ts";
 
 /**
- * A new name that no other channel has: 32 hexadecimal digits, 124 random bits. The thirteenth digit, which is the
- * version of a UUID, says to all who have the name whether the channel is unbuffered: 8 where it is, else 4.
+ * A new name that no other channel has: 32 hexadecimal digits, 96 random bits at least. The thirteenth digit, which is
+ * the version of a UUID, is 4. That of an unbuffered channel says so to all who have the name, by eight digits:
+ * nobody else's name has them by chance, be it a digest of something.
  */
 export function anonymousName(isUnbuffered = false): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = bytes[6]! & 0x0f | (isUnbuffered ? 0x80 : 0x40);
+  bytes[6] = bytes[6]! & 0x0f | 0x40;
   let name = "";
   for (const byte of bytes) name += hex[byte];
-  return name;
+  return isUnbuffered ? name.slice(0, 12) + unbufferedMark + name.slice(20) : name;
 }
+
+/** Where a UUID has its version, 8 for one of its maker's own kind, and its variant. */
+const unbufferedMark = "80008000";
 
 const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
@@ -21,7 +25,7 @@ export function isAnonymous(name: string): boolean {
 
 /** Whether the name is that of an anonymous channel without a buffer. */
 export function isAnonymousUnbuffered(name: string): boolean {
-  return isAnonymous(name) && name[12] === "8";
+  return isAnonymous(name) && name.startsWith(unbufferedMark, 12);
 }
 
 /**

@@ -2,7 +2,13 @@ import { type AMQPChannel, AMQPClient, type AMQPMessage } from "@cloudamqp/amqp-
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
-import { Channel, ChannelClosedError, type ChannelOptions, ChannelTimeoutError } from "../mod.ts";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelConfigError,
+  type ChannelOptions,
+  ChannelTimeoutError,
+} from "../mod.ts";
 import {
   connectionsRest,
   getAll,
@@ -102,6 +108,32 @@ test("who asked and died holds up others for a second at most", async () => {
     await soon(ch.put(1), 3000);
     equal(await soon(got), 1);
   });
+});
+
+test("a name of 32 digits that somebody made up is no unbuffered channel's", async () => {
+  const digest = "0123456789ab8def" + randomUUID().replaceAll("-", "").slice(16);
+  const ch = new Channel<number>({ name: digest, connection: broker });
+  await soon(ch.put(1));
+  const refused = new Channel<number>({ name: digest, connection: far(), capacity: 0 });
+  await rejection(refused.depth(), ChannelConfigError);
+  equal(await ch.get(), 1);
+  await ch.delete();
+  await Promise.all([ch, refused].map((handle) => handle.close()));
+  const names = numbers(100).map(() => new Channel({ connection: broker }).name);
+  ok(names.every((name) => /^[0-9a-f]{12}4[0-9a-f]{19}$/.test(name)));
+  equal(new Set(names).size, 100);
+  await connectionsRest();
+});
+
+test("a receiver that comes later is found at once, and not when all are asked again", async () => {
+  for (const options of [named(), {}]) {
+    await unbuffered(options, async (ch, other) => {
+      const put = ch.put(1);
+      await pause(1100); // all are asked again after 1 s, and after 2 more
+      equal(await soon(other.get(), 1000), 1);
+      await soon(put, 500);
+    });
+  }
 });
 
 test("a get that is given up takes its grant back, where that is not used yet", async () => {
@@ -288,10 +320,10 @@ test("a broker that is killed and comes back knows the channel as before", async
 });
 
 test("as many puts resolve as values are taken, whoever puts and gets, and nobody is held up", async () => {
-  for (const pace of [0, 5]) {
+  for (const [putPace, getPace] of [[0, 0], [4, 0], [0, 10], [3, 0]] as const) {
     await unbuffered({}, async (ch) => {
       const handles = numbers(4).map((n) =>
-        new Channel<number>({ name: ch.name, connection: far(n % 3) })
+        new Channel<number>({ name: ch.name, connection: far(n) })
       );
       await Promise.all(handles.map((handle) => handle.depth()));
       const [all, put]: [number[], number[]] = [[], []];
@@ -299,13 +331,13 @@ test("as many puts resolve as values are taken, whoever puts and gets, and nobod
         for (const n of numbers(30, i * 30)) {
           await handle.put(n);
           put.push(n);
-          await pause((i + n) % 4 * pace);
+          if (putPace > 0) await pause((i + n) % 4 * putPace);
         }
       });
       const gets = handles.map(async (handle, i) => {
         for (const n of numbers(25)) {
           all.push(await handle.get({ timeout: 10_000 }));
-          await pause((i + n) % 3 * pace);
+          if (getPace > 0) await pause((i + n) % 3 * getPace);
         }
       });
       await soon(Promise.all(gets), 8000);

@@ -31,7 +31,8 @@ export interface Found {
 /**
  * A channel is a durable queue on the default exchange, and a fanout exchange of the same name for
  * announcements; ChannelPy's is the same, so both can share it. (An anonymous one has no exchange of its
- * own.) The exchange of an unbuffered channel is a topic exchange, which is all that tells its users. Declares what is missing and binds this connection's bulletin, in one round-trip.
+ * own.) The exchange of an unbuffered channel is a topic exchange, which is all that tells its users.
+ * Declares what is missing and binds this connection's bulletin, in one round-trip.
  *
  * What exists with other arguments is used as it is, for a reference's receiver cannot know them: the
  * refusal (406) closes the AMQP channel, and the next try only asks whether it is there (passive).
