@@ -95,24 +95,25 @@ Deno.test("the guides' checks fail where a comment is wrong", async () => {
 /** How many rows there are at least. */
 const guides = [["from-go", 32], ["from-channelpy", 20]] as const;
 
-for (const [guide, least] of guides) {
-  Deno.test({
-    name: `the guide ${guide}: each snippet has the types it needs, and does what it says`,
-    // Its channels are left to their leases, as in the tables.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn(t) {
-      const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-guide-"));
-      try {
+Deno.test({
+  name: "each snippet of the guides has the types it needs, and does what it says",
+  // Their channels are left to their leases, as in the tables.
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn(t) {
+    const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-guide-"));
+    const fileOf = (guide: string) => join(folder, `${guide}.ts`);
+    try {
+      for (const [guide] of guides) writeFileSync(fileOf(guide), moduleOf(rowsOf(guide)));
+      const config = fileURLToPath(new URL("../deno.json", import.meta.url));
+      const files = guides.map(([guide]) => fileOf(guide));
+      const args = ["check", "-q", "--config", config, ...files];
+      const { status, stderr } = spawnSync(Deno.execPath(), args, { encoding: "utf8" });
+      equal(status, 0, stderr);
+      for (const [guide, least] of guides) {
         const rows = rowsOf(guide);
-        ok(rows.length >= least, `${rows.length} rows`);
-        const file = join(folder, "guide.ts");
-        writeFileSync(file, moduleOf(rows));
-        const config = fileURLToPath(new URL("../deno.json", import.meta.url));
-        const args = ["check", "-q", "--config", config, file];
-        const { status, stderr } = spawnSync(Deno.execPath(), args, { encoding: "utf8" });
-        equal(status, 0, stderr);
-        const module = await import(pathToFileURL(file).href);
+        ok(rows.length >= least, `${guide}: ${rows.length} rows`);
+        const module = await import(pathToFileURL(fileOf(guide)).href);
         for (const [i, { title, lines }] of rows.entries()) {
           ok(lines.length > 0, `${title}: no snippet`);
           await t.step(title, () => soon(module[`row${i}`](), 10_000));
@@ -120,12 +121,12 @@ for (const [guide, least] of guides) {
         }
         const claims = rows.flatMap(({ lines }) => lines).filter((line) => line.includes(" // "));
         equal(module.checks(), claims.length);
-      } finally {
-        rmSync(folder, { recursive: true });
       }
-    },
-  });
-}
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+});
 
 /** The channels that have names are as new for the next row. */
 async function clear(): Promise<void> {

@@ -338,8 +338,8 @@ Deno.test("model: memory: two handles do what the model does, with a capacity", 
 
 for (
   const [label, connection, runs] of [
-    ["sqlite", `sqlite:${join(sqliteDirectory(), "model.db")}`, 50],
-    ["amqp", broker, 50],
+    ["sqlite", `sqlite:${join(sqliteDirectory(), "model.db")}`, 30],
+    ["amqp", broker, 30],
   ] as const
 ) {
   Deno.test(`model: ${label}: two processes do what the model does`, async () => {
