@@ -213,11 +213,11 @@ export function selectingTests({ test, shared }: Suite): void {
       await soon(Promise.all([...puts, ...selects]));
     }
     assert.ok(got.length > 0);
-    await until(async () => {
+    const deadline = performance.now() + 20_000; // a busy machine takes time
+    while (got.length < 600 && performance.now() < deadline) {
       const found = await trySelect(channels);
       if (found?.closed === false) got.push(found.value);
-      return got.length === 600;
-    });
+    }
     assert.deepEqual(got.sort((x, y) => x - y), numbers(600));
   });
 
