@@ -447,7 +447,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * them; broadcasts of one process arrive in the order of the calls. One that was sent as the connection
    * was lost is sent again, and may be heard twice.
    *
-   * ChannelPy closes its channel at any event: use a channel of your own beside one that Python shares.
+   * ChannelPy's get and put raise at any event: use a channel of your own beside one that Python shares.
    *
    * @throws whatever `put` does
    *

@@ -22,7 +22,9 @@ function rowsOf(guide: string): Row[] {
   for (const [part, block] of text.matchAll(/^```ts\n(.*?)^```$|^\|[^\n]*\|$/gms)) {
     if (block !== undefined) program = block;
     else {
-      const [title, snippet] = part.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim());
+      const cells = part.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim());
+      equal(cells.length, 2, part);
+      const [title, snippet] = cells.map((cell) => cell.replaceAll("\\|", "|"));
       const lines = [...snippet!.matchAll(/`([^`]+)`/g)].map(([, line]) => line!);
       const isHead = title === "Go" || title === "ChannelPy" || /^-+$/.test(title!);
       if (!isHead) rows.push({ title: title!, program, lines });
