@@ -130,7 +130,7 @@ export function capacityTests({ test, shared }: Suite): void {
   });
 
   test("a close of any kind rejects a put that waits for room", async (scene) => {
-    for (const reason of ["close", "closeAll", "drain", "delete"] as const) {
+    await Promise.all((["close", "closeAll", "drain", "delete"] as const).map(async (reason) => {
       const ch = bounded<number>(scene, 1);
       const other = scene.channel<number>(ch.name, 1);
       await ch.put(0);
@@ -141,11 +141,11 @@ export function capacityTests({ test, shared }: Suite): void {
       else await other.closeAll({ drain: reason === "drain" });
       const error = await soon(waiting);
       assert.equal(error.value, 1);
-      if (reason === "delete") continue;
+      if (reason === "delete") return;
       const later = scene.channel<number>(ch.name);
       assert.equal(await later.get({ timeout: 2000 }), 0);
       await assert.rejects(later.get({ timeout: 100 }));
-    }
+    }));
   });
 
   test("a value that is released finds its place in a full channel", async (scene) => {
@@ -373,20 +373,24 @@ export function capacityTests({ test, shared }: Suite): void {
   });
 
   test("a close of any kind rejects a put that waits for a receiver", async (scene) => {
-    for (const reason of ["close", "closeAll", "drain", "delete"] as const) {
-      const anonymous = scene.anonymous<number>(0, { capacity: 0 });
-      for (const ch of [bounded<number>(scene, 0), anonymous]) {
-        await ch.depth();
-        const other = scene.channel<number>(ch.name, 1);
-        await other.depth();
-        const waiting = rejection(ch.put(1), ChannelClosedError, { reason });
-        assert.ok(await waits(waiting, 50));
-        if (reason === "close") await soon(ch.close());
-        else if (reason === "delete") await other.delete();
-        else await other.closeAll({ drain: reason === "drain" });
-        assert.equal((await soon(waiting)).value, 1);
-      }
-    }
+    const reject = async (
+      ch: Channel<number>,
+      reason: "close" | "closeAll" | "drain" | "delete",
+    ) => {
+      await ch.depth();
+      const other = scene.channel<number>(ch.name, 1);
+      await other.depth();
+      const waiting = rejection(ch.put(1), ChannelClosedError, { reason });
+      assert.ok(await waits(waiting, 50));
+      if (reason === "close") await soon(ch.close());
+      else if (reason === "delete") await other.delete();
+      else await other.closeAll({ drain: reason === "drain" });
+      assert.equal((await soon(waiting)).value, 1);
+    };
+    await Promise.all((["close", "closeAll", "drain", "delete"] as const).flatMap((reason) => [
+      reject(bounded(scene, 0), reason),
+      reject(scene.anonymous(0, { capacity: 0 }), reason),
+    ]));
   });
 
   shared("a channel of capacity 0 is one between processes", async (scene) => {
