@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import {
   after,
   Channel,
@@ -344,10 +345,12 @@ export function selectingTests({ test, shared }: Suite): void {
     assert.equal((await trySelect(channels))?.value, 42);
   });
 
+  // Which runtime is under test matters least to five processes.
+  const count = process.versions.deno === undefined ? 2000 : 10_000;
   shared(
-    "five selecting processes move 10,000 values of three channels, each once",
+    `five selecting processes move ${count} values of three channels, each once`,
     async (scene) => {
-      const [count, processes] = [10_000, 5];
+      const processes = 5;
       const channels = numbers(3).map(() => scene.channel<number>());
       const results = scene.channel<number[]>();
       await Promise.all([...channels, results].map((ch) => ch.depth()));
