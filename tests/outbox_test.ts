@@ -285,7 +285,7 @@ function assertFlat(told: Memory[], most: number): void {
   }
 }
 
-Deno.test("outbox: memory stays flat while 100,000 values are put in batches", async () => {
+Deno.test("outbox: memory stays flat while 200,000 values are put in batches", async () => {
   const ch = new Channel<string>({ name: `test ${randomUUID()}`, connection: broker });
   let isOver = false;
   let count = 0;
@@ -293,9 +293,9 @@ Deno.test("outbox: memory stays flat while 100,000 values are put in batches", a
     for await (const _ of ch) count++;
   })();
   try {
-    // 100 MB in all.
-    assertFlat(await flood([broker, ch.name, "100000", "1000", "1000"]), 60);
-    isOver = await until(() => count === 100_000, 20_000).then(() => true);
+    // 200 MB in all.
+    assertFlat(await flood([broker, ch.name, "200000", "1000", "1000"]), 90);
+    isOver = await until(() => count === 200_000, 20_000).then(() => true);
   } finally {
     await ch.delete();
     await soon(draining);

@@ -170,6 +170,19 @@ Deno.test("sqlite: many processes may make one file at the same moment", async (
   await pause(60);
 });
 
+Deno.test("sqlite: who opens a file while another makes it takes it for no other program's", async () => {
+  const folder = join(directory, "openers");
+  mkdirSync(folder);
+  const [start, files, every] = [Date.now() + 2000, 300, 12];
+  const children = numbers(3).map(() =>
+    run("opener", folder, String(start), String(files), String(every))
+  );
+  for (const child of children) {
+    assert.deepEqual(await child.next(30_000), []);
+    await child[Symbol.asyncDispose]();
+  }
+});
+
 Deno.test("sqlite: a transaction that fails keeps nobody from what was given meanwhile", async () => {
   const uri = `sqlite:${join(directory, "fails.db")}`;
   const [mine, other] = [new SqliteTransport(uri), new SqliteTransport(uri)];

@@ -111,7 +111,8 @@ function inspect(sqlite: Sqlite, path: string, newest: number): void {
   const hasLog = existsSync(log);
   const db = new sqlite.DatabaseSync(path, { readOnly: true });
   try {
-    db.exec("PRAGMA busy_timeout = 0");
+    // In one transaction, as another process may be making its tables.
+    db.exec("PRAGMA busy_timeout = 0; BEGIN");
     checkOwner(db, path, newest);
   } catch (error) {
     db.close();
