@@ -182,16 +182,27 @@ test("what is said by nobody in particular, or in no known words, is not heard",
   });
 });
 
+/** What is found sooner or later: on a busy machine, who waits to put may not have been heard of at first. */
+async function found<T>(look: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + 10_000;
+  for (;;) {
+    try {
+      return await look();
+    } catch (error) {
+      if (!(error instanceof ChannelTimeoutError) || performance.now() > deadline) throw error;
+    }
+  }
+}
+
 test("tryGet and receive({ timeout: 0 }) take the value of who waits", async () => {
   for (const options of [named(), {}]) {
     await unbuffered(options, async (ch, other) => {
       await rejection(other.get({ timeout: 0 }), ChannelTimeoutError);
       const put = ch.put(1);
-      await pause(50);
-      equal(await other.get({ timeout: 0 }), 1);
+      equal(await found(() => other.get({ timeout: 0 })), 1);
       await soon(put);
       const next = ch.put(2);
-      const delivery = await ch.receive({ timeout: 0 });
+      const delivery = await found(() => ch.receive({ timeout: 0 }));
       equal(delivery.value, 2);
       delivery.accept();
       await soon(next);
