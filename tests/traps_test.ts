@@ -3,8 +3,8 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
-import { Channel, ChannelTimeoutError, Connection } from "../mod.ts";
-import { connectionsRest, getAll, numbers, rejection, soon } from "./conformance/scene.ts";
+import { Channel, ChannelTimeoutError, Connection, select, serve } from "../mod.ts";
+import { connectionsRest, getAll, numbers, pause, rejection, soon } from "./conformance/scene.ts";
 import { startProxy } from "./support/proxy.ts";
 import { withRaw } from "./support/raw.ts";
 import { brokerState } from "./support/broker_state.ts";
@@ -14,6 +14,27 @@ import { waitForConsumers } from "./support/consumers.ts";
 
 const broker = process.env.BROKER!;
 ok(broker, "BROKER names no broker: run with `deno task test`");
+
+/** A test with a way to a broker of this machine that can be cut. */
+function lossTest(
+  title: string,
+  body: (uri: string, cut: () => void, name: string) => Promise<void>,
+): void {
+  const url = new URL(broker);
+  const isLocal = url.protocol === "amqp:" && /^(127\.0\.0\.1|localhost)$/.test(url.hostname);
+  Deno.test({
+    name: title,
+    ignore: !isLocal,
+    async fn() {
+      {
+        await using proxy = await startProxy(Number(url.port || 5672));
+        url.host = `127.0.0.1:${proxy.port}`;
+        await body(url.href, () => proxy.cut(), `test ${randomUUID()}`);
+      }
+      await connectionsRest();
+    },
+  });
+}
 
 /** A test with a connection and a name of its own, which leaves nothing at the broker. */
 function test(title: string, body: (connection: Connection, name: string) => Promise<void>): void {
@@ -166,28 +187,50 @@ test("announcements are heard after a loss, by each channel of the connection", 
   }
 });
 
-test("broadcasts are heard and sent after a loss, in their order", async (_, name) => {
-  const url = new URL(broker);
-  if (url.protocol !== "amqp:" || !/^(127\.0\.0\.1|localhost)$/.test(url.hostname)) return;
-  await using proxy = await startProxy(Number(url.port || 5672));
-  url.host = `127.0.0.1:${proxy.port}`;
+lossTest("broadcasts are heard and sent after a loss, in their order", async (uri, cut, name) => {
   const listen = (connection: string) => {
     const channel = new Channel<number>({ name, connection });
     return { channel, events: channel.broadcasts() };
   };
-  const [cut, steady] = [listen(url.href), listen(broker)];
-  await Promise.all([cut.events.ready, steady.events.ready]);
-  await cut.channel.broadcast(0);
-  proxy.cut();
-  const sent = numbers(20, 1).map((n) => cut.channel.broadcast(n));
+  const [lost, steady] = [listen(uri), listen(broker)];
+  await Promise.all([lost.events.ready, steady.events.ready]);
+  await lost.channel.broadcast(0);
+  cut();
+  const sent = numbers(20, 1).map((n) => lost.channel.broadcast(n));
   await soon(Promise.all(sent));
   await steady.channel.broadcast(21);
-  for (const { events } of [cut, steady]) {
+  for (const { events } of [lost, steady]) {
     const heard: number[] = [];
     while (!heard.includes(21)) heard.push((await soon(events.next())).value!);
     deepEqual([...new Set(heard)], numbers(22)); // what was sent as it was lost may come twice
     await events.return();
   }
-  await cut.channel.close();
+  await lost.channel.close();
   await steady.channel.delete();
+});
+
+lossTest("a select and a request that wait go on after a loss", async (uri, cut, name) => {
+  const [a, b] = ["a", "b"].map((end) =>
+    new Channel<number>({ name: `${name} ${end}`, connection: uri })
+  );
+  const [far, answering] = [a!, b!].map((ch) =>
+    new Channel<number>({ name: ch.name, connection: broker })
+  );
+  const idle = new Channel<number>({ name: `${name} idle`, connection: uri });
+  await Promise.all([a!, b!, idle, far!, answering!].map((ch) => ch.depth()));
+  for (const n of numbers(3)) {
+    const chosen = select({ a: a!, b: idle });
+    const asked = b!.request(n);
+    await pause(20);
+    cut();
+    const serving = new AbortController();
+    const served = serve(answering!, (m) => m + 1, { signal: serving.signal });
+    await far!.put(n);
+    deepEqual(await soon(chosen), { key: "a", value: n, closed: false });
+    equal(await soon(asked), n + 1);
+    serving.abort();
+    await served;
+  }
+  await Promise.all([a!, b!, idle].map((ch) => ch.delete()));
+  await Promise.all([a!, b!, idle, far!, answering!].map((ch) => ch.close()));
 });

@@ -315,10 +315,14 @@ export class Outbox implements Sender {
     letter.nackedSince = undefined;
     for (const each of [...this.#letters.values()]) {
       const { offer, publisher, isDoubtful } = each;
-      // What is on its way is answered by the broker, and what may have arrived is sent again.
-      if (offer.full === undefined || publisher !== undefined || isDoubtful) continue;
-      this.#remove(each);
-      offer.full();
+      // What is on its way is answered by the broker.
+      if (offer.full === undefined || publisher !== undefined) continue;
+      if (isDoubtful) { // it may have arrived before, and must not wait
+        this.#reject(each, this.#owner.outage(true, each.message.id));
+      } else {
+        this.#remove(each);
+        offer.full();
+      }
     }
     if (this.#refuse !== undefined) this.#refuseWaiting(this.#refuse);
     if (this.#room !== undefined || this.#letters.size === 0) return;
