@@ -122,7 +122,7 @@ class Replies {
   }
 
   #stop(): void {
-    this.#reading?.abort();
+    this.#reading?.abort(idle);
     this.#reading = undefined;
   }
 
@@ -153,6 +153,9 @@ class Replies {
     settle(request, reply!.outcome);
   }
 }
+
+/** A reason that needs no stack: one is made for each request that is made alone. */
+const idle = "no request waits for a reply";
 
 /** Deletes a channel for replies. Never rejects. */
 async function dismiss(channel: Channel, isAwaited: boolean): Promise<void> {

@@ -74,17 +74,16 @@ export async function serve<T, R>(
     );
   }
   const server = new Server(channel, handler as Handler);
-  const begun = new Set<Promise<void>>();
+  const begun = new Load();
   // A handler may wait for what keeps no process alive, such as its signal.
   const alive = setInterval(() => {}, 2 ** 30);
   try {
     for (let delivery; (delivery = await next(channel, signal)) !== undefined;) {
-      const work = server.serve(delivery).finally(() => begun.delete(work));
-      begun.add(work);
-      if (begun.size >= concurrency) await Promise.race(begun);
+      begun.add(server.serve(delivery));
+      await begun.below(concurrency);
     }
   } finally {
-    await Promise.all(begun);
+    await begun.below(1);
     await server.close();
     clearInterval(alive);
   }
@@ -106,6 +105,25 @@ async function next(
         error instanceof ChannelReferenceError;
       if (!isUnreadable) throw error;
     }
+  }
+}
+
+/** What is under way, of which one may wait for the end; Promise.race would leave a trace in each at each call. */
+class Load {
+  #size = 0;
+  #onLess = () => {};
+
+  /** @param work never rejects */
+  add(work: Promise<unknown>): void {
+    this.#size++;
+    work.then(() => {
+      this.#size--;
+      this.#onLess();
+    });
+  }
+
+  async below(limit: number): Promise<void> {
+    while (this.#size >= limit) await new Promise<void>((resolve) => this.#onLess = resolve);
   }
 }
 
