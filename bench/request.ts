@@ -1,6 +1,6 @@
 /** Requests and replies within one process, through the broker. */
 import process from "node:process";
-import { Channel, serve } from "../mod.ts";
+import { Channel, Connection, serve } from "../mod.ts";
 import { openRaw } from "./clients/raw.ts";
 import { compare } from "./compare.ts";
 import { heading, report } from "./output.ts";
@@ -11,8 +11,9 @@ const AT_A_TIME = 50;
 export async function benchRequest(connection: string): Promise<void> {
   heading("requests and replies");
   const name = `bench-request-${crypto.randomUUID()}`;
-  const asking = new Channel<number>({ name, connection });
-  const answering = new Channel<number>({ name, connection });
+  // Each has a connection of its own, as two processes have, and as the raw client has here.
+  const asking = new Channel<number>({ name, connection: new Connection(connection) });
+  const answering = new Channel<number>({ name, connection: new Connection(connection) });
   const raw = await openRawCalls(connection);
   const ask = async (n: number) => {
     if (await asking.request(n) !== n * 2) throw new Error("another reply");
@@ -38,6 +39,7 @@ export async function benchRequest(connection: string): Promise<void> {
     await serving;
   }
   await asking.delete();
+  await Promise.all([asking.close(), answering.close()]);
   await raw.close();
 }
 
