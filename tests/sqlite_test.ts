@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { Channel, ChannelReferenceError, Connection } from "../mod.ts";
 import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
 import { testTransport } from "./conformance.ts";
@@ -18,6 +19,15 @@ import {
 } from "./conformance/scene.ts";
 import { linkOptions, putOn, rawOn } from "./support/link.ts";
 import { checkFile, count, query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
+
+/** What all tests here prepare, and whether within a transaction. */
+const prepared = { outside: 0, within: new Set<string>() };
+const { prepare } = DatabaseSync.prototype;
+DatabaseSync.prototype.prepare = function (sql) {
+  if (this.isTransaction) prepared.within.add(sql);
+  else prepared.outside++;
+  return prepare.call(this, sql);
+};
 
 const directory = sqliteDirectory();
 const path = join(directory, "channels.db");
@@ -195,4 +205,13 @@ test("a value that no row holds is refused", async (scene) => {
   await link.close();
   transport.rest();
   await pause(40);
+});
+
+Deno.test("sqlite: no statement was prepared within a transaction", async () => {
+  await withFile(directory, async (channel) => { // where only this test is run
+    await channel.put(1);
+    assert.equal(await channel.get(), 1);
+  });
+  assert.deepEqual([...prepared.within], []);
+  assert.ok(prepared.outside > 20);
 });

@@ -192,12 +192,7 @@ Deno.test("workers: what one held that ends by itself is there soon, in its orde
   });
 });
 
-/** Bun 1.4.5 does not close what a Worker had open that it terminates, and so keeps what it had locked. */
-const ignore = process.versions.bun !== undefined;
-
-Deno.test("workers: one that is terminated while it puts leaves the file to others", {
-  ignore,
-}, async () => {
+Deno.test("workers: one that is terminated while it puts leaves the file to others", async () => {
   await withChannel<number>(async (channel, name) => {
     const other = new Channel<string>({ connection });
     for (let round = 0; round < 5; round++) {
@@ -213,9 +208,7 @@ Deno.test("workers: one that is terminated while it puts leaves the file to othe
   });
 });
 
-Deno.test("workers: ten that are terminated in turn leave no file behind, open or not", {
-  ignore,
-}, async () => {
+Deno.test("workers: ten that are terminated in turn leave no file behind, open or not", async () => {
   await withChannel<number>(async (channel, name) => {
     await channel.put(7);
     const before = openFiles();

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, linkSync, mkdirSync, openSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import type { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { isGranted } from "../../environment.ts";
 import { ChannelConfigError } from "../../errors.ts";
 import { failure, isBusy } from "./failure.ts";
@@ -111,9 +111,16 @@ function inspect(sqlite: Sqlite, path: string, newest: number): void {
   const hasLog = existsSync(log);
   const db = new sqlite.DatabaseSync(path, { readOnly: true });
   try {
+    db.exec("PRAGMA busy_timeout = 0");
+    const [id, version, table] = ["PRAGMA application_id", "PRAGMA user_version", anyTable]
+      .map((sql) => db.prepare(sql)); // before the transaction, for the reason that statements.ts gives
     // In one transaction, as another process may be making its tables.
-    db.exec("PRAGMA busy_timeout = 0; BEGIN");
-    checkOwner(db, path, newest);
+    db.exec("BEGIN");
+    checkOwner(path, newest, {
+      id: valueOf(id!),
+      version: valueOf(version!) as number,
+      isEmpty: table!.get() === undefined,
+    });
   } catch (error) {
     db.close();
     // Who only reads makes a log where there is none, and cannot remove it.
@@ -126,16 +133,22 @@ function inspect(sqlite: Sqlite, path: string, newest: number): void {
 function removeLog(sqlite: Sqlite, path: string): void {
   const db = new sqlite.DatabaseSync(path);
   try {
-    db.prepare("SELECT 1 FROM sqlite_master").get();
+    db.prepare(anyTable).get();
   } finally {
     db.close();
   }
 }
 
-function checkOwner(db: DatabaseSync, path: string, newest: number): void {
-  const id = pragma(db, "application_id");
-  const version = pragma(db, "user_version") as number;
-  const isEmpty = db.prepare("SELECT 1 FROM sqlite_master").get() === undefined;
+const anyTable = "SELECT 1 FROM sqlite_master";
+
+/** What a file says of itself. */
+interface Content {
+  readonly id: unknown;
+  readonly version: number;
+  readonly isEmpty: boolean;
+}
+
+function checkOwner(path: string, newest: number, { id, version, isEmpty }: Content): void {
   if (id !== applicationId && !(isEmpty && id === 0 && version === 0)) {
     throw new ChannelConfigError(
       `connect: ${path} is a database of another program; it has been left as it is`,
@@ -148,12 +161,12 @@ function checkOwner(db: DatabaseSync, path: string, newest: number): void {
   );
 }
 
-function pragma(db: DatabaseSync, name: string): unknown {
-  return Object.values(db.prepare(`PRAGMA ${name}`).get() as object)[0];
+function valueOf(pragma: StatementSync): unknown {
+  return Object.values(pragma.get() as object)[0];
 }
 
 function setMode(db: DatabaseSync, { path, isFull }: DatabaseOptions): void {
-  const mode = pragma(db, "journal_mode = WAL");
+  const mode = valueOf(db.prepare("PRAGMA journal_mode = WAL"));
   if (mode !== "wal") {
     throw new ChannelConfigError(
       `connect: the file system of ${path} has no shared memory, as network file systems have none ` +
@@ -168,11 +181,11 @@ function setMode(db: DatabaseSync, { path, isFull }: DatabaseOptions): void {
 }
 
 function migrate(db: DatabaseSync, steps: readonly string[]): void {
-  if (pragma(db, "user_version") === steps.length) return;
+  const version = db.prepare("PRAGMA user_version");
+  if (valueOf(version) === steps.length) return;
   db.exec("BEGIN IMMEDIATE");
   try {
-    const version = pragma(db, "user_version") as number;
-    for (const step of steps.slice(version)) db.exec(step);
+    for (const step of steps.slice(valueOf(version) as number)) db.exec(step);
     db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${steps.length}`);
     db.exec("COMMIT");
   } catch (error) {

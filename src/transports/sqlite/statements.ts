@@ -2,13 +2,29 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 
 export type Value = string | number | Uint8Array | null;
 
-/** SQL of one file, each statement prepared once. */
+/** Thrown within a transaction, which is to be rolled back, and done again with the statement prepared. */
+export class UnpreparedError extends Error {
+  override readonly name = "UnpreparedError";
+  readonly sql: string;
+
+  constructor(sql: string) {
+    super("a statement is not prepared");
+    this.sql = sql;
+  }
+}
+
+/**
+ * SQL of one file, each statement prepared once, and never within a transaction: Bun (1.4.5) leaves the
+ * file open, and locked, where a Worker is terminated as it prepares a statement.
+ */
 export class Statements {
   readonly #db: DatabaseSync;
   readonly #prepared = new Map<string, StatementSync>();
+  #isInTransaction = false;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
+    for (const sql of ["BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"]) this.prepare(sql);
   }
 
   run(sql: string, ...values: Value[]): { readonly changes: number | bigint } {
@@ -23,6 +39,25 @@ export class Statements {
     return this.#statement(sql).all(...values) as T[];
   }
 
+  begin(): void {
+    this.run("BEGIN IMMEDIATE");
+    this.#isInTransaction = true;
+  }
+
+  commit(): void {
+    this.run("COMMIT");
+    this.#isInTransaction = false;
+  }
+
+  rollback(): void {
+    this.#isInTransaction = false;
+    this.run("ROLLBACK");
+  }
+
+  prepare(sql: string): void {
+    this.#prepared.set(sql, this.#db.prepare(sql));
+  }
+
   lastId(): number {
     return this.get<{ id: number }>("SELECT last_insert_rowid() AS id")!.id;
   }
@@ -32,8 +67,10 @@ export class Statements {
   }
 
   #statement(sql: string): StatementSync {
-    let statement = this.#prepared.get(sql);
-    if (statement === undefined) this.#prepared.set(sql, statement = this.#db.prepare(sql));
-    return statement;
+    if (!this.#prepared.has(sql)) {
+      if (this.#isInTransaction) throw new UnpreparedError(sql);
+      this.prepare(sql);
+    }
+    return this.#prepared.get(sql)!;
   }
 }

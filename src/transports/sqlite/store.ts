@@ -74,20 +74,25 @@ export class Store {
   begin(): void {
     this.woken.clear();
     this.delayed.hasGrown = false;
-    this.#sql.run("BEGIN IMMEDIATE");
+    this.#sql.begin();
   }
 
   commit(): void {
-    this.#sql.run("COMMIT");
+    this.#sql.commit();
   }
 
   rollback(): void {
     this.woken.clear();
     try {
-      this.#sql.run("ROLLBACK");
+      this.#sql.rollback();
     } catch {
       // SQLite has done so itself, as after some errors
     }
+  }
+
+  /** Outside of a transaction. */
+  prepare(sql: string): void {
+    this.#sql.prepare(sql);
   }
 
   close(): void {

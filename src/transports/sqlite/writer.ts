@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers";
 import { isBusy } from "./failure.ts";
+import { UnpreparedError } from "./statements.ts";
 import type { Store } from "./store.ts";
 
 /** About how much is put, or taken, in one transaction: no other writes meanwhile. */
@@ -10,7 +11,7 @@ export const mostBytes: number = 4 << 20;
 export interface Task {
   /** Milliseconds for which it waits while the file is locked. */
   readonly patience: number;
-  /** Within the transaction; it must leave memory as it is, for the transaction may fail. */
+  /** Within the transaction; it must leave memory as it is, for the transaction may fail, or be done again. */
   write(): void;
   /** The transaction is done. */
   written(): void;
@@ -20,7 +21,7 @@ export interface Task {
 
 /** Who is told of transactions. */
 export interface WriterObserver {
-  /** One has begun: nobody else writes, and nothing has been written yet. */
+  /** One has begun, or begun again: nobody else writes, and nothing has been written yet. */
   begun(): void;
   /** It is in the file; these sessions must be woken. */
   committed(woken: ReadonlySet<number>): void;
@@ -88,6 +89,10 @@ export class Writer {
       this.#store.commit();
     } catch (error) {
       this.#store.rollback();
+      if (error instanceof UnpreparedError) {
+        this.#store.prepare(error.sql);
+        return this.flush();
+      }
       this.#fail(error, current);
       this.#watch.done();
       return false;
