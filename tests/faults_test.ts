@@ -84,7 +84,7 @@ for (const how of ["restart", "kill9"] as const) {
   Deno.test(`a drained channel stays closed when its broker is gone (${how}) and back`, async () => {
     const name = `drained ${how}`;
     const [a, b] = [0, 1].map(() =>
-      new Channel<string>({ name, connection: new Connection(shared.uri) })
+      new Channel<string>({ name, connection: new Connection(shared.uri), retryTimeout: 60_000 })
     );
     for (const value of ["x", "y"]) await a!.put(value);
     const loan = await b!.receive();

@@ -315,10 +315,11 @@ test("puts and gets outlast lost connections, on either side", async () => {
 
 brokerTest("a broker that is killed and comes back knows the channel as before", async () => {
   await using own = await startPrivateBroker();
+  const options = { connection: own.uri, capacity: 0, retryTimeout: 60_000 };
   const channels = [
-    new Channel<number>({ name: "named", connection: own.uri, capacity: 0 }),
-    new Channel<number>({ name: "expiring", connection: own.uri, capacity: 0, expires: 60_000 }),
-    new Channel<number>({ connection: own.uri, capacity: 0 }),
+    new Channel<number>({ ...options, name: "named" }),
+    new Channel<number>({ ...options, name: "expiring", expires: 60_000 }),
+    new Channel<number>(options),
   ];
   for (const ch of channels) await ch.depth();
   const others = channels.map(({ name }) =>

@@ -123,10 +123,11 @@ export function requestTests({ test }: Suite): void {
         const [ch, far] = pair<string>(scene, { encoding });
         const { began, ended, handler } = patient();
         await using _server = served(far, handler);
+        await Promise.all([ch.depth(), far.depth()]); // so that they are attached
         const stop = new AbortController();
         const request = ch.request("work", {
           signal: stop.signal,
-          ...how === "timeout" ? { timeout: 300 } : {},
+          ...how === "timeout" ? { timeout: 1000 } : {},
         });
         const outcome = rejectionOf(request, true);
         await soon(began);
