@@ -4,7 +4,15 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, ChannelTimeoutError, Connection, select, serve } from "../mod.ts";
-import { connectionsRest, getAll, numbers, pause, rejection, soon } from "./conformance/scene.ts";
+import {
+  connectionsRest,
+  getAll,
+  numbers,
+  oneOf,
+  pause,
+  rejection,
+  soon,
+} from "./conformance/scene.ts";
 import { startProxy } from "./support/proxy.ts";
 import { withRaw } from "./support/raw.ts";
 import { brokerState } from "./support/broker_state.ts";
@@ -71,15 +79,17 @@ for (const isCut of [false, true]) {
       await ch.put(0);
       if (isCut) proxy.cut();
       equal(await ch.get(), 0);
-      const times: number[] = [];
-      for (const n of numbers(21)) {
-        const start = performance.now();
-        await ch.put(n);
-        equal(await ch.get(), n);
-        times.push(performance.now() - start);
-      }
-      const median = times.sort((a, b) => a - b)[10]!;
-      ok(median < quick, `a put and a get took ${median} ms`);
+      await oneOf(3, async () => {
+        const times: number[] = [];
+        for (const n of numbers(21)) {
+          const start = performance.now();
+          await ch.put(n);
+          equal(await ch.get(), n);
+          times.push(performance.now() - start);
+        }
+        const median = times.sort((a, b) => a - b)[10]!;
+        ok(median < quick, `a put and a get took ${median} ms`);
+      });
       await ch.close();
     },
   );
