@@ -144,7 +144,7 @@ class PrivateNode implements PrivateBroker {
         RABBITMQ_PID_FILE: path("rabbit.pid"),
         RABBITMQ_DIST_PORT: String(distPort),
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
-          "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none",
+          "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
         // As under systemd, the server's script becomes the Erlang VM instead of waiting for it: one pid.
         RUNNING_UNDER_SYSTEMD: "true",
       }),

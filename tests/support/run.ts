@@ -16,7 +16,7 @@ import type { Result } from "./suites.ts";
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 /** How many files of tests run at a time: most of them wait most of their time. */
-const LANES = Number(process.env.TEST_LANES || 3);
+const LANES = Number(process.env.TEST_LANES || 4);
 
 // Runs "$@" as the leader ($$) of its own session, which programs that tests start are in too. When stdin ends, it
 // kills the session. If the leader is still there then, this runner is gone, and the folder $0 is nobody's.
