@@ -114,8 +114,9 @@ export class AmqpLink implements Link, Seeker {
     const unwanted = () => link.#end(signal.reason);
     signal.addEventListener("abort", unwanted, { once: true });
     try {
-      if (signal.aborted) throw signal.reason;
+      signal.throwIfAborted();
       await link.#request("attach", () => Promise.resolve());
+      signal.throwIfAborted(); // it may have been in the moment of the answer
     } catch (error) {
       link.#end(error as Error);
       throw error;
