@@ -116,14 +116,14 @@ export class AmqpLink implements Link, Seeker {
     try {
       signal.throwIfAborted();
       await link.#request("attach", () => Promise.resolve());
-      signal.throwIfAborted(); // it may have been in the moment of the answer
     } catch (error) {
       link.#end(error as Error);
       throw error;
     } finally {
       signal.removeEventListener("abort", unwanted);
     }
-    if (options.lease !== undefined) {
+    // It may have been given up in the moment of the answer: whoever opened it closes it then.
+    if (options.lease !== undefined && !link.#isEnded) {
       link.#renewal = setInterval(() => link.#renewLease(), options.lease / 3);
       link.#renewal.unref();
     }
