@@ -80,6 +80,8 @@ export class Handle implements Attached {
   readonly #wanting = new Set<Pending>();
   /** Whether the channel has been attached to, and so has existed. */
   #existed = false;
+  /** Whether attaching was given up on the way: what it makes may be there, and may not. */
+  #wasGivenUp = false;
   /** Whether there may be other handles on it. */
   #isShared = false;
   #closed: CloseReason | undefined;
@@ -332,7 +334,10 @@ export class Handle implements Attached {
 
   /** Closes the handle, and deletes the channel if this handle made it without a name. Never rejects. */
   async dispose(owner: object): Promise<void> {
-    const mayExist = this.#existed || this.#attaching !== undefined;
+    const { connection } = this;
+    const isReachable = connection instanceof Promise || connection.trouble === undefined;
+    const mayExist = this.#existed || this.#attaching !== undefined ||
+      this.#wasGivenUp && isReachable;
     if (this.#options.owned && mayExist && this.#closed !== "delete") {
       const handle = this.closed ? new Handle(this.#options) : this;
       // Where the broker cannot be reached now, the channel's lease ends it.
@@ -417,6 +422,7 @@ export class Handle implements Attached {
   }
 
   #stopAttaching(): void {
+    this.#wasGivenUp = true;
     this.#unwanted?.abort(new Error("nobody waits for it any more"));
     this.#attaching = undefined;
   }

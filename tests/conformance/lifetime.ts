@@ -83,6 +83,20 @@ export function lifetimeTests({ test, shared }: Suite): void {
     }
   });
 
+  test("disposal after a first operation that was given up on the way leaves no anonymous channel", async (scene) => {
+    for (let round = 0; round < 12; round++) {
+      const ch = scene.anonymous<number>();
+      const stop = new AbortController();
+      const get = assert.rejects(ch.get({ signal: stop.signal }), (reason) => reason === "enough");
+      for (let turn = 0; turn < round / 3; turn++) await pause(1);
+      stop.abort("enough");
+      await soon(get);
+      if (round % 2 === 0) await ch.close();
+      await soon(ch[Symbol.asyncDispose]());
+      assert.equal(await scene.setup.exists(ch.name), false);
+    }
+  });
+
   test("disposal of an anonymous channel that was never used is instant and makes none", async (scene) => {
     const ch = scene.anonymous();
     await soon(ch[Symbol.asyncDispose](), 1000);

@@ -118,6 +118,7 @@ export class AmqpLink implements Link, Seeker {
       await link.#request("attach", () => Promise.resolve());
     } catch (error) {
       link.#end(error as Error);
+      link.close().catch(() => {}); // attaching may be under way, and come to its end
       throw error;
     } finally {
       signal.removeEventListener("abort", unwanted);
