@@ -18,6 +18,7 @@ import {
   connectionsRest,
   getAll,
   numbers,
+  pause,
   rejection,
   type Setup,
   soon,
@@ -438,5 +439,52 @@ remoteTest(
     await asking.delete();
     await serving;
     await Promise.all([asking, answering].map((channel) => channel.close()));
+  },
+);
+
+remoteTest(
+  "over a long way a loop does not take a round-trip for each value, and leaves the rest to others",
+  async (connection, trips) => {
+    const far = new Channel<number>({ connection });
+    await far.depth();
+    const near = new Channel<number>({ name: far.name, connection: broker! });
+    await Promise.all(numbers(1000).map((n) => near.put(n)));
+    const got: number[] = [];
+    const loop = async () => {
+      for await (const n of far) if (got.push(n) === 300) break;
+    };
+    const taken = await trips(loop());
+    assert.ok(taken < 60, `300 values took ${taken} round-trips`);
+    assert.deepEqual(got, numbers(300));
+    await pause(20 + 60); // what was read ahead is on its way back
+    const rest = await getAll(near, 700);
+    assert.deepEqual(rest.sort((a, b) => a - b), numbers(700, 300));
+    await far.delete();
+    await Promise.all([far, near].map((channel) => channel.close()));
+  },
+);
+
+remoteTest(
+  "over a long way those who receive at the same time do not wait for each other's round-trips",
+  async (connection, trips) => {
+    const far = new Channel<number>({ connection });
+    await far.depth();
+    const near = new Channel<number>({ name: far.name, connection: broker! });
+    await Promise.all(numbers(120).map((n) => near.put(n)));
+    const got: number[] = [];
+    const work = async () => {
+      for (let n = 0; n < 6; n++) {
+        const delivery = await far.receive();
+        await pause(120); // as long as a round-trip
+        delivery.accept();
+        got.push(delivery.value);
+      }
+    };
+    const taken = await trips(Promise.all(numbers(20).map(work)));
+    assert.ok(taken < 60, `120 values took 20 workers ${taken} round-trips`); // at best 12
+    assert.deepEqual(got.sort((a, b) => a - b), numbers(120));
+    await until(async () => await near.depth() === 0);
+    await far.delete();
+    await Promise.all([far, near].map((channel) => channel.close()));
   },
 );

@@ -59,9 +59,16 @@ export class Lanes {
   #waiting: (() => void)[] = [];
   /** How many are open, opening or closing. */
   #open = 0;
+  /** Milliseconds of the shortest round trip to the broker so far; 0 while none is known. */
+  roundTrip = 0;
 
   constructor(wire: Wire) {
     this.#wire = wire;
+  }
+
+  /** A round trip has taken so many milliseconds. */
+  took(ms: number): void {
+    this.roundTrip = this.roundTrip === 0 ? ms : Math.min(this.roundTrip, ms);
   }
 
   /** A lane for as long as messages are expected on it. */

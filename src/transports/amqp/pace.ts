@@ -8,8 +8,13 @@ export class Pace {
   #served = 0;
   #since = 0;
 
-  /** Counts a message that was got at `now`; returns the window to widen to, if it has come to that. */
-  served(now: number): number | undefined {
+  /**
+   * Counts a message that was got at `now`; returns the window to widen to, if it has come to that.
+   *
+   * @param travel milliseconds that were the network's alone, and say nothing of how fast messages are got
+   */
+  served(now: number, travel: number): number | undefined {
+    this.#since += travel;
     if (++this.#served < Math.max(this.window, leastSample)) return undefined;
     const interval = (now - this.#since) / this.#served;
     this.#served = 0;
@@ -30,5 +35,8 @@ export class Pace {
  */
 export const linger = 15;
 
+/** Milliseconds of a round trip with which no pace would ever be seen that widens the window. */
+export const far: number = linger / 4;
+
 const leastSample = 3;
-const widest = 256;
+export const widest = 256;

@@ -5,7 +5,7 @@ import type { Claim, Loan, Stats } from "../../transport.ts";
 import type { Lane } from "./lanes.ts";
 import { AmqpLoan, type LoanKeeper } from "./loan.ts";
 import type { Outbox } from "./outbox.ts";
-import { linger, Pace } from "./pace.ts";
+import { far, linger, Pace, widest } from "./pace.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Session } from "./session.ts";
 import type { Grant } from "./words.ts";
@@ -47,7 +47,8 @@ export interface SourceOptions {
  * consumer, and the lane.
  *
  * A loan that its claimant keeps takes its place in the consumer's window until it is settled, so claims
- * that wait behind a full window start anew, by asking. A claim that counts attempts reads nothing ahead:
+ * that wait behind a full window start anew, by asking. Where the broker is far, so that asking takes
+ * long, they widen the window instead. A claim that counts attempts reads nothing ahead:
  * what is given back unseen looks like what a dead process had.
  *
  * Invariants: claims or messages wait here, never both. The idle timer runs while anything is here
@@ -93,6 +94,9 @@ export class Source {
   #closed = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastNeeded = 0;
+  /** Since when claims have waited without a break. */
+  #claimedSince = 0;
+  #lastServed = 0;
   /** When a message last came, or made room for another. */
   #lastFlow = 0;
   #dry: ReturnType<typeof setTimeout> | undefined;
@@ -113,8 +117,9 @@ export class Source {
 
   take(claim: Claim): void {
     const loan = this.#unbuffer(claim.counted);
-    if (loan !== undefined) return this.#serve(claim, loan);
+    if (loan !== undefined) return this.#serve(claim, loan, 0);
     this.#retireSoon = false;
+    if (this.#claims.size === 0) this.#claimedSince = performance.now();
     this.#claims.push(claim);
     this.#hold();
     this.resume();
@@ -234,8 +239,9 @@ export class Source {
     if (this.#uncounted.length > 0) return this.#recount;
     if (this.#asks.length > 0) return this.#answer;
     if (this.#consumers.length === 0) return this.#claims.size > 0 ? this.#start : undefined;
-    if (this.#endSoon || (this.#claims.size > 0 && this.#kept >= this.#pace.window)) {
-      return this.#endConsumers;
+    if (this.#endSoon) return this.#endConsumers;
+    if (this.#claims.size > 0 && this.#kept >= this.#pace.window) {
+      return this.#isFar && this.#kept < mostKept ? this.#follow : this.#endConsumers;
     }
     return this.#wanted > this.#pace.window ? this.#widen : undefined;
   }
@@ -244,14 +250,35 @@ export class Source {
     if (this.#wanted > 0) return await this.#widen();
     const lane = await this.#useLane();
     const message = await this.#ask(lane);
-    if (message !== null) return this.#arrived(message, lane, undefined);
+    if (message !== null) {
+      this.#arrived(message, lane, undefined);
+      return this.#claims.size > 0 && this.#isFar ? this.#follow() : undefined;
+    }
     this.#tell();
     if (this.#claims.size > 0) await this.#consume(1);
   }
 
-  #ask(lane: Lane): Promise<AMQPMessage | null> {
+  async #ask(lane: Lane): Promise<AMQPMessage | null> {
     lane.ledger.flush();
-    return lane.request(() => lane.channel.basicGet(this.#queue, { noAck: false }));
+    const start = performance.now();
+    const answer = await lane.request(() => lane.channel.basicGet(this.#queue, { noAck: false }));
+    this.#session.lanes.took(performance.now() - start);
+    return answer;
+  }
+
+  /** Whether a round trip takes so long that claims are not to wait for one each. */
+  get #isFar(): boolean {
+    const mayReadAhead = !this.#isBounded && this.#claims.peek()?.counted !== true;
+    return mayReadAhead && this.#session.lanes.roundTrip > far;
+  }
+
+  /**
+   * Has the window follow the claims, which are behind: there is room for what is kept, and for each of
+   * them, and twice as much as before, as a loop claims one at a time.
+   */
+  async #follow(): Promise<void> {
+    const twice = Math.min(2 * this.#pace.window, widest);
+    await this.#consume(Math.min(Math.max(this.#kept + this.#claims.size, twice), mostKept));
   }
 
   async #useLane(): Promise<Lane> {
@@ -358,7 +385,8 @@ export class Source {
       return this.#startTimer(linger);
     }
     if (loan.redelivered && this.#isDealtWith(loan, this.#claims.peek()!.counted)) return;
-    this.#serve(this.#claims.shift()!, loan);
+    const waited = loan.arrived - Math.max(this.#claimedSince, this.#lastServed);
+    this.#serve(this.#claims.shift()!, loan, waited);
     this.#rest();
   }
 
@@ -405,17 +433,20 @@ export class Source {
     await Promise.all(this.#uncounted.splice(0).map((loan) => loan.recount(this.#outbox)));
   }
 
-  #serve(claim: Claim, loan: AmqpLoan): void {
+  /** @param waited milliseconds for which claims have waited for it */
+  #serve(claim: Claim, loan: AmqpLoan, waited: number): void {
     if (claim.counted) loan.countIn(this.#outbox);
     claim.deliver(this.#lend(loan));
     if (!loan.isSettled) this.#keep(loan);
     this.#failures = 0;
-    this.#lastNeeded = this.#lastFlow = performance.now();
+    this.#lastNeeded = this.#lastFlow = this.#lastServed = performance.now();
     if (claim.counted) {
       this.#endSoon = this.#consumers.length > 0;
       return this.#endSoon ? this.resume() : undefined;
     }
-    const wider = this.#isBounded ? undefined : this.#pace.served(this.#lastNeeded);
+    const { roundTrip } = this.#session.lanes;
+    const travel = roundTrip > far && waited < 1.5 * roundTrip ? waited : 0;
+    const wider = this.#isBounded ? undefined : this.#pace.served(this.#lastNeeded, travel);
     if (wider !== undefined) this.#wanted = wider;
     if (wider !== undefined || (this.#claims.size > 0 && this.#kept > 0)) this.resume();
   }
@@ -521,6 +552,9 @@ export class Source {
 
 /** Milliseconds without a message after which a consumer has none on its way, as far as can be told. */
 const dryness = 2;
+
+/** The widest window for loans that are kept; a prefetch is a number of 16 bits. */
+const mostKept = 2 ** 15;
 
 /** Someone who asks for a message that is there already. */
 interface Ask {
