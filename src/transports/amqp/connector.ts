@@ -152,6 +152,7 @@ export class Connector {
     this.#trouble = new Error("the connection was lost");
     session.onLost(() => {
       if (this.#session !== session) return; // it was closed here
+      clearTimeout(this.#resting);
       this.#next = (this.#next + 1) % this.#options.uri.endpoints.length;
       this.#watcher.disconnected(session.lossError("connection"));
     });
