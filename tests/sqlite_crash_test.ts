@@ -29,12 +29,16 @@ Deno.test(`sqlite: ${rounds} processes that are killed lose nothing that was put
     return startChild(program, { args: [connection, name, log, String(span * logs.length)] });
   };
   const kind = (i: number) => i % 2 === 0 ? "producer" : "consumer";
+  const lines = (kind: string) =>
+    logs.filter((log) => log.includes(kind) && existsSync(log))
+      .flatMap((log) => readFileSync(log, "utf8").trim().split("\n").filter(Boolean));
   const rest: string[] = [];
 
   try {
     for (let i = 0; i < 4; i++) running[i] = start(kind(i));
-    await until(() => logs.some((log) => log.includes("consumer") && existsSync(log)), 10_000);
+    await until(() => logs.some((log) => log.includes("consumer") && existsSync(log)), 20_000);
     for (let round = 0; round < rounds; round++) {
+      await until(() => lines("producer").length > round * 6, 20_000);
       await pause(random(200));
       const i = random(4);
       running[i]!.kill();
@@ -61,9 +65,6 @@ Deno.test(`sqlite: ${rounds} processes that are killed lose nothing that was put
     await pause(60); // the connection rests
   }
 
-  const lines = (kind: string) =>
-    logs.filter((log) => log.includes(kind) && existsSync(log))
-      .flatMap((log) => readFileSync(log, "utf8").trim().split("\n").filter(Boolean));
   const confirmed = lines("producer");
   const delivered = [...lines("consumer"), ...rest];
   const first = delivered.filter((line) => !line.endsWith("!"));

@@ -161,6 +161,7 @@ export function requestTests({ test }: Suite): void {
         if (n === 1) await pause(200);
         return n;
       }, 2);
+      assert.equal(await soon(ch.request(0)), 0); // both are attached
       await rejection(ch.request(1, { timeout: 100 }), ChannelTimeoutError);
       assert.equal(await soon(ch.request(2)), 2);
       await pause(200);
