@@ -79,11 +79,16 @@ function summary(file: string, code: number, seconds: number): number {
   const lines = [""];
   const parts: string[] = [];
   for (const { title, ...report } of results) {
+    for (const what of report.unstable) lines.push(`UNSTABLE on ${title}: ${what}`);
     passed += report.passed;
     failed += report.failed.length;
     for (const what of report.failed) lines.push(`FAILED on ${title}: ${what}`);
     const failures = report.failed.length > 0 ? ` and ${report.failed.length} failures` : "";
     parts.push(`${title}: ${report.passed}${failures}`);
+  }
+  const unstable = results.flatMap((result) => result.unstable).length;
+  if (unstable > 0) {
+    lines.push(`UNSTABLE: ${unstable} failed on the busy machine, and passed alone`);
   }
   if (code !== 0) {
     failed++;

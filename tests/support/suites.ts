@@ -2,7 +2,9 @@
 // suites.ts RESULTS RUNTIME,… [FILE…] [--filter TEXT] [flags of `deno test`]
 //
 // All tests run side by side, in lanes: a lane runs a file at a time, and has its broker to itself, because tests look
-// at what is left there and have it raise alarms. What is asked for by arguments runs in one lane, and prints at once.
+// at what is left there and have it raise alarms. Many tests have a time to be in: a file that failed beside others
+// runs once more, alone, to tell what a busy machine was too slow for from what is broken. What is asked for by
+// arguments runs in one lane, once, and prints at once.
 
 import { spawn } from "node:child_process";
 import {
@@ -25,6 +27,8 @@ import { findRuntime, type Runtime, type RuntimeName } from "./runtimes.ts";
 export interface Result extends Report {
   /** The runtime's name and version. */
   title: string;
+  /** What failed beside others, and passed alone. */
+  unstable: string[];
 }
 
 /** Files of tests that Bun and Node do not run unless they are asked to, and why. */
@@ -70,6 +74,9 @@ const LONG = [
 /** How many lanes are enough for two processors without the one in which nothing happens for most of the time. */
 const many = 4;
 
+/** How many files may run once more: where more have failed, something is broken. */
+const few = 4;
+
 const TESTS = fileURLToPath(new URL("..", import.meta.url));
 const ROOT = resolve(TESTS, "..");
 
@@ -107,61 +114,82 @@ async function main(results: string, names: RuntimeName[], args: string[]): Prom
     const [deno] = (await findRuntime("deno")).command;
     await run([deno, "install", "--quiet", "--frozen"]);
   }
-  const all = new Map<string, Result>();
-  const add = ({ title }: { title: string }, { passed, failed }: Report) => {
-    const result = all.get(title) ?? { title, passed: 0, failed: [] };
-    result.passed += passed;
-    result.failed.push(...failed);
-    all.set(title, result);
+  const reports = new Map<object, { title: string; report: Report; before: string[] }>();
+  const record: Recorder = (what, { title }, report) => {
+    const before = reports.get(what)?.report.failed ?? [];
+    reports.set(what, { title, report, before });
+    const all = new Map<string, Result>();
+    for (const { title, report, before } of reports.values()) {
+      const result = all.get(title) ?? { title, passed: 0, failed: [], unstable: [] };
+      result.passed += report.passed;
+      result.failed.push(...report.failed);
+      result.unstable.push(...before.filter((what) => !report.failed.includes(what)));
+      all.set(title, result);
+    }
     writeFileSync(results, JSON.stringify([...all.values()]));
   };
   const runtimes: Runtime[] = [];
   for (const runtime of found) {
-    if ("error" in runtime) add(runtime, { passed: 0, failed: [runtime.error.message] });
-    else runtimes.push(runtime);
+    if ("error" in runtime) {
+      record(runtime, runtime, { passed: 0, failed: [runtime.error.message] });
+    } else runtimes.push(runtime);
   }
-  if (args.length === 0) return await runLanes(runtimes, results, add);
+  if (args.length === 0) return await runLanes(runtimes, results, record);
   for (const runtime of runtimes) {
     say(`the tests on ${runtime.title}`);
     const report = runtime.name === "deno"
       ? await denoTest(runtime, args, `${results}.xml`)
       : await portableTests(runtime, args, `${results}.lines`);
     if (report.passed + report.failed.length === 0) report.failed.push("there was no test to run");
-    add(runtime, report);
+    record(runtime, runtime, report);
   }
 }
+
+/** Keeps what came of `what`, in the place of what came of it before. */
+type Recorder = (what: object, runtime: { title: string }, report: Report) => void;
 
 /** Runs all tests, as many parts at a time as there are lanes; each prints when it has ended. */
 async function runLanes(
   runtimes: Runtime[],
   results: string,
-  add: (runtime: Runtime, report: Report) => void,
+  record: Recorder,
 ): Promise<void> {
   const lanes = JSON.parse(process.env.TEST_BROKERS!) as Lane[];
   const parts = runtimes.flatMap(partsOf);
   const isWaiting = ({ label }: Part) => WAITING.includes(basename(label));
   const total = parts.length;
-  process.once("SIGINT", () => parts.length = 0); // which ends those that run: they still print
+  const failed: Part[] = [];
+  let interrupted = false;
+  process.once("SIGINT", () => interrupted = true); // which ends those that run: they still print
   let ended = 0;
+  const run = async (part: Part, i: number, which: () => string) => {
+    const { runtime, label } = part;
+    const [file, output] = [`${results}.${i}.report`, `${results}.${i}.out`];
+    for (const each of [file, output]) rmSync(each, { force: true });
+    const start = performance.now();
+    const report = await part.run(file, { env: lanes[i]!, output });
+    const seconds = Math.round((performance.now() - start) / 1000);
+    record(part, runtime, report);
+    const title = `${label} on ${runtime.title}, ${seconds} s (${which()})`;
+    process.stdout.write(`\n--- ${title}\n${readFileSync(output, "utf8").trim()}\n`);
+    return report;
+  };
   say(`${total} parts in ${lanes.length} lanes: each prints when it has ended`);
-  await Promise.all(lanes.map(async (env, i) => {
-    for (;;) {
+  await Promise.all(lanes.map(async (_, i) => {
+    while (!interrupted) {
       // The first lane has those that wait, one after the other; of many lanes, it has nothing else.
       const next = parts.findIndex((part) => isWaiting(part) === (i === 0));
       if (next < 0 && i === 0 && lanes.length >= many) return;
       const [part] = parts.splice(Math.max(next, 0), 1);
       if (part === undefined) return;
-      const { runtime, label } = part;
-      const [file, output] = [`${results}.${i}.report`, `${results}.${i}.out`];
-      for (const each of [file, output]) rmSync(each, { force: true });
-      const start = performance.now();
-      const report = await part.run(file, { env, output });
-      const seconds = Math.round((performance.now() - start) / 1000);
-      add(runtime, report);
-      const title = `${label} on ${runtime.title}, ${seconds} s (${++ended} of ${total})`;
-      process.stdout.write(`\n--- ${title}\n${readFileSync(output, "utf8").trim()}\n`);
+      const report = await run(part, i, () => `${++ended} of ${total}`);
+      if (report.failed.length > 0) failed.push(part);
     }
   }));
+  if (failed.length > few) return;
+  for (const part of failed) {
+    if (!interrupted) await run(part, 0, () => "once more, alone");
+  }
 }
 
 /** All tests of a runtime, those first that take longest. */
