@@ -13,7 +13,7 @@
  * @module
  */
 export type { Broadcasts, BroadcastsOptions } from "./src/broadcasts.ts";
-export type { ReceiveCase, Receiver, SendCase } from "./src/cases.ts";
+export type { CaseSource, GetCase, PutCase } from "./src/cases.ts";
 export { Channel, type ChannelOptions, type TryGetResult } from "./src/channel.ts";
 export {
   ChannelClosedError,

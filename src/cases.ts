@@ -2,56 +2,56 @@ import { ChannelConfigError } from "./errors.ts";
 import type { OperationOptions } from "./operation.ts";
 
 /**
- * A receive that {@linkcode select} may choose, from a method `recv` such as a channel's.
+ * A get that {@linkcode select} may choose, from a method `getCase` such as a channel's.
  *
- * @typeParam T what is received
+ * @typeParam T what it gets
  *
  * @example
  * ```ts
- * import { Channel, type ReceiveCase, select } from "@channelts/channel";
+ * import { Channel, type GetCase, select } from "@channelts/channel";
  * import { equal } from "node:assert/strict";
  *
  * await using ch = new Channel<string>();
- * const next: ReceiveCase<string> = ch.recv();
+ * const next: GetCase<string> = ch.getCase();
  * await ch.put("foo");
  * equal((await select({ next })).value, "foo");
  * ```
  */
-export interface ReceiveCase<T = unknown> {
-  /** Tells it from a send. */
-  readonly direction: "receive";
-  /** Never there: it is how the compiler knows what is received. */
-  readonly received?: T;
+export interface GetCase<T = unknown> {
+  /** Tells it from a {@linkcode PutCase}. */
+  readonly operation: "get";
+  /** Never there: it is how the compiler knows what a select gets. */
+  readonly got?: T;
 }
 
 /**
- * A send that {@linkcode select} may choose, from {@linkcode Channel.send}.
+ * A put that {@linkcode select} may choose, from {@linkcode Channel.putCase}.
  *
  * @example
  * ```ts
- * import { Channel, select, type SendCase } from "@channelts/channel";
+ * import { Channel, select, type PutCase } from "@channelts/channel";
  * import { equal } from "node:assert/strict";
  *
  * await using ch = new Channel<string>();
- * const out: SendCase = ch.send("foo");
+ * const out: PutCase = ch.putCase("foo");
  * equal((await select({ out })).key, "out");
  * equal(await ch.get(), "foo");
  * ```
  */
-export interface SendCase {
-  /** Tells it from a receive. */
-  readonly direction: "send";
+export interface PutCase {
+  /** Tells it from a {@linkcode GetCase}. */
+  readonly operation: "put";
 }
 
 /**
- * What a select may receive from: a channel, and what `after` and `every` make.
+ * What a select may get from: a channel, and what `after` and `every` make.
  *
  * @example
  * ```ts
- * import { after, Channel, type Receiver, select } from "@channelts/channel";
+ * import { after, Channel, type CaseSource, select } from "@channelts/channel";
  * import { equal } from "node:assert/strict";
  *
- * async function firstOf<T>(a: Receiver<T>, b: Receiver<T>): Promise<T | undefined> {
+ * async function firstOf<T>(a: CaseSource<T>, b: CaseSource<T>): Promise<T | undefined> {
  *   const { key, value } = await select([a, b, after(1000)]);
  *   return key === 2 ? undefined : value;
  * }
@@ -62,14 +62,14 @@ export interface SendCase {
  * equal(await firstOf(fast, slow), "foo");
  * ```
  */
-export interface Receiver<T = unknown> {
-  /** A case that receives from it. */
-  recv(): ReceiveCase<T>;
+export interface CaseSource<T = unknown> {
+  /** A case that gets from it. */
+  getCase(): GetCase<T>;
 }
 
 /** What every case is behind its public face: it takes part in selects, in several at a time, too. */
 export abstract class Case {
-  abstract readonly direction: "receive" | "send";
+  abstract readonly operation: "get" | "put";
   /** @throws what the select is to reject with, such as a value that cannot be sent */
   abstract part(choice: Choice): Part;
 }
@@ -109,11 +109,13 @@ export interface Choice {
 /** The case that a program has named, in whichever way. */
 export function caseOf(key: string, named: unknown): Case {
   let found = named;
-  if (!(found instanceof Case) && typeof (found as Receiver | undefined)?.recv === "function") {
-    found = (found as Receiver).recv();
+  if (
+    !(found instanceof Case) && typeof (found as CaseSource | undefined)?.getCase === "function"
+  ) {
+    found = (found as CaseSource).getCase();
   }
   if (found instanceof Case) return found;
   throw new ChannelConfigError(
-    `select: ${key} is no case: it takes ch.recv(), ch.send(value), and what has a method recv`,
+    `select: ${key} is no case: it takes ch.getCase(), ch.putCase(value), a channel, after(ms) and every(ms)`,
   );
 }

@@ -1,6 +1,6 @@
 import { broadcast, type Broadcasts, type BroadcastsOptions, listen } from "./broadcasts.ts";
 import { connectionFor, type ConnectionOption } from "./connections.ts";
-import type { ReceiveCase, SendCase } from "./cases.ts";
+import type { GetCase, PutCase } from "./cases.ts";
 import type { Delivery } from "./delivery.ts";
 import { ReceiveChannel, SendChannel } from "./directions.ts";
 import { checkEncoding, defaultEncoding } from "./encoding.ts";
@@ -10,7 +10,7 @@ import { unpack } from "./message.ts";
 import { anonymousName, checkName, deadLettersName, isAnonymous } from "./names.ts";
 import { checkMilliseconds, type OperationOptions } from "./operation.ts";
 import type { PutOptions } from "./put_options.ts";
-import { ChannelReceive, ChannelSend } from "./parts.ts";
+import { ChannelGet, ChannelPut } from "./parts.ts";
 import type { Reference } from "./reference.ts";
 import { brand, setHandle } from "./registry.ts";
 import { Requester } from "./request.ts";
@@ -280,7 +280,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
 
   /**
    * A case for {@linkcode select} that takes the next value. The channel itself does as well:
-   * `select({ jobs })` is `select({ jobs: jobs.recv() })`.
+   * `select({ jobs })` is `select({ jobs: jobs.getCase() })`.
    *
    * @example
    * ```ts
@@ -289,12 +289,12 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    *
    * await using ch = new Channel<string>();
    * await ch.put("foo");
-   * const { value } = await select([ch.recv()]);
+   * const { value } = await select([ch.getCase()]);
    * equal(value, "foo");
    * ```
    */
-  recv(): ReceiveCase<T> {
-    return new ChannelReceive(this.#handle, this, (message) => this.#unpack(message, true));
+  getCase(): GetCase<T> {
+    return new ChannelGet(this.#handle, this, (message) => this.#unpack(message, true));
   }
 
   /**
@@ -308,12 +308,12 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    *
    * await using jobs = new Channel<number>();
    * await using results = new Channel<number>();
-   * const { key } = await select({ jobs, results: results.send(42) });
+   * const { key } = await select({ jobs, results: results.putCase(42) });
    * equal(key, "results"); // for there was no job
    * ```
    */
-  send(value: T): SendCase {
-    return new ChannelSend(this.#handle, this, value);
+  putCase(value: T): PutCase {
+    return new ChannelPut(this.#handle, this, value);
   }
 
   /**

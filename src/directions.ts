@@ -1,5 +1,5 @@
 import type { Broadcasts, BroadcastsOptions } from "./broadcasts.ts";
-import type { ReceiveCase, SendCase } from "./cases.ts";
+import type { GetCase, PutCase } from "./cases.ts";
 import type { Channel, TryGetResult } from "./channel.ts";
 import type { Delivery } from "./delivery.ts";
 import type { CloseAllOptions, Handle } from "./handle.ts";
@@ -63,9 +63,9 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
     return this.#channel.tryPut(value, options);
   }
 
-  /** A case that sends, as {@linkcode Channel.send}. */
-  send(value: T): SendCase {
-    return this.#channel.send(value);
+  /** A case that puts, as {@linkcode Channel.putCase}. */
+  putCase(value: T): PutCase {
+    return this.#channel.putCase(value);
   }
 
   /** Tells a value to everyone who listens, as {@linkcode Channel.broadcast}. */
@@ -162,9 +162,9 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
     return this.#channel.tryGet(options);
   }
 
-  /** A case that receives, as {@linkcode Channel.recv}. */
-  recv(): ReceiveCase<T> {
-    return this.#channel.recv();
+  /** A case that gets, as {@linkcode Channel.getCase}. */
+  getCase(): GetCase<T> {
+    return this.#channel.getCase();
   }
 
   /** Listens to what is broadcast on the channel, as {@linkcode Channel.broadcasts}. */

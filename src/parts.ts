@@ -1,4 +1,4 @@
-import { Case, type Choice, type Part, type ReceiveCase, type SendCase } from "./cases.ts";
+import { Case, type Choice, type GetCase, type Part, type PutCase } from "./cases.ts";
 import { ChannelConnectionError, errorAnew } from "./errors.ts";
 import type { Handle } from "./handle.ts";
 import { pack, type Parcel } from "./message.ts";
@@ -7,9 +7,9 @@ import { backOff } from "./pauses.ts";
 import type { TryPut } from "./transfers.ts";
 import type { Claim, Link, Loan, Message } from "./transport.ts";
 
-/** A case of {@linkcode Channel.recv}. */
-export class ChannelReceive<T> extends Case implements ReceiveCase<T> {
-  readonly direction = "receive";
+/** A case of {@linkcode Channel.getCase}. */
+export class ChannelGet<T> extends Case implements GetCase<T> {
+  readonly operation = "get";
   readonly #handle: Handle;
   readonly #owner: object;
   readonly #unpack: (message: Message) => T;
@@ -23,18 +23,18 @@ export class ChannelReceive<T> extends Case implements ReceiveCase<T> {
   }
 
   part(choice: Choice): Part {
-    return new ReceivePart(this.#handle, this.#owner, choice, this.#unpack);
+    return new GetPart(this.#handle, this.#owner, choice, this.#unpack);
   }
 }
 
-/** A case of {@linkcode Channel.send}. */
-export class ChannelSend extends Case implements SendCase {
-  readonly direction = "send";
+/** A case of {@linkcode Channel.putCase}. */
+export class ChannelPut extends Case implements PutCase {
+  readonly operation = "put";
   readonly #handle: Handle;
   readonly #owner: object;
   readonly #value: unknown;
 
-  /** @param owner as a receive's */
+  /** @param owner as for a get */
   constructor(handle: Handle, owner: object, value: unknown) {
     super();
     this.#handle = handle;
@@ -43,11 +43,11 @@ export class ChannelSend extends Case implements SendCase {
   }
 
   part(choice: Choice): Part {
-    return new SendPart(this.#handle, this.#owner, choice, this.#value);
+    return new PutPart(this.#handle, this.#owner, choice, this.#value);
   }
 }
 
-/** What a receive and a send have in common: an interest in a handle, until the select is decided. */
+/** What a get and a put have in common: an interest in a handle, until the select is decided. */
 abstract class ChannelPart implements Part {
   protected readonly handle: Handle;
   protected readonly owner: object;
@@ -89,8 +89,8 @@ abstract class ChannelPart implements Part {
   }
 }
 
-/** A receive in one select: whatever reaches it in vain goes back. */
-class ReceivePart<T> extends ChannelPart implements Claim {
+/** A get in one select: whatever reaches it in vain goes back. */
+class GetPart<T> extends ChannelPart implements Claim {
   readonly counted = false;
   /** The select, which does not receive what it sends. */
   readonly group: object;
@@ -157,10 +157,10 @@ class ReceivePart<T> extends ChannelPart implements Claim {
 }
 
 /**
- * A send in one select. Nothing is handed to the transport before the case is chosen, so that there is
+ * A put in one select. Nothing is handed to the transport before the case is chosen, so that there is
  * nothing to take back where it is not. A channel is taken to have room until it says that it is full.
  */
-class SendPart extends ChannelPart {
+class PutPart extends ChannelPart {
   readonly isReady = true;
   readonly #value: unknown;
   #parcel: Parcel | Promise<Parcel>;

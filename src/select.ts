@@ -1,10 +1,10 @@
 import {
   caseOf,
+  type CaseSource,
   type Choice,
+  type GetCase,
   type Part,
-  type ReceiveCase,
-  type Receiver,
-  type SendCase,
+  type PutCase,
 } from "./cases.ts";
 import { ChannelClosedError, ChannelTimeoutError } from "./errors.ts";
 import { checkOptions, Operation, type OperationOptions, type Pending } from "./operation.ts";
@@ -15,12 +15,12 @@ import { Alarm } from "./timers.ts";
  * channel in several cases; undefined never happens, as with Go's nil channels.
  */
 export type Cases =
-  | { readonly [key: string]: ReceiveCase | SendCase | Receiver | undefined }
-  | readonly (ReceiveCase | SendCase | Receiver | undefined)[];
+  | { readonly [key: string]: GetCase | PutCase | CaseSource | undefined }
+  | readonly (GetCase | PutCase | CaseSource | undefined)[];
 
-/** What a case brings: what it receives; undefined for a send. */
-export type CaseValue<C> = C extends ReceiveCase<infer T> ? T
-  : C extends Receiver<infer T> ? T
+/** What a case brings: what it gets; undefined for a put. */
+export type CaseValue<C> = C extends GetCase<infer T> ? T
+  : C extends CaseSource<infer T> ? T
   : undefined;
 
 /** What has happened, where it is this case. */
@@ -39,17 +39,18 @@ export type Index<K> = K extends `${infer N extends number}` ? N : never;
 
 /**
  * Go's `select`: waits until one of the cases can happen, and has that one happen, and no other. Where
- * several can, chance decides, with the same chance for each. No other case takes or sends anything:
- * what has reached its receive goes back within 20 ms.
+ * several can, chance decides, with the same chance for each. No other case takes or puts anything:
+ * what has reached its get goes back within 20 ms.
  *
- * A case whose channel is closed for everyone can happen: `closed` is true then. A chosen send resolves
+ * A case whose channel is closed for everyone can happen: `closed` is true then. A chosen put resolves
  * when the transport has taken the value, as a put does, and where it is given up before that, the
  * error says the same as a put's. Channels of several transports may be mixed.
  *
  * The channels of one broker are asked all at once: a select costs at most three of its round-trips
  * after the channels are attached, however many they are, and none where a value is here already.
  *
- * @param cases `ch.recv()`, `ch.send(value)`, and whatever has a method `recv`: by keys, or an array
+ * @param cases `ch.getCase()`, `ch.putCase(value)`, and whatever has a method `getCase`: by keys, or an
+ * array
  * @param options `timeout: 0` takes only what can happen now
  * @throws {ChannelTimeoutError} if nothing has happened after `timeout` ms
  * @throws {ChannelConnectionError} if one of the brokers cannot be reached within `retryTimeout`

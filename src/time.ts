@@ -1,4 +1,4 @@
-import { Case, type Choice, type Part, type ReceiveCase, type Receiver } from "./cases.ts";
+import { Case, type CaseSource, type Choice, type GetCase, type Part } from "./cases.ts";
 import { checkMilliseconds } from "./operation.ts";
 import { select } from "./select.ts";
 import { Alarm } from "./timers.ts";
@@ -21,7 +21,7 @@ import { Alarm } from "./timers.ts";
  * }
  * ```
  */
-export interface Ticks extends Receiver<Date>, AsyncIterable<Date>, AsyncDisposable {}
+export interface Ticks extends CaseSource<Date>, AsyncIterable<Date>, AsyncDisposable {}
 
 /**
  * The time in `ms` milliseconds, once: Go's `time.After`. It counts from this call on.
@@ -95,7 +95,7 @@ class Clock implements Ticks {
     return new Date();
   }
 
-  recv(): ReceiveCase<Date> {
+  getCase(): GetCase<Date> {
     return new Tick(this);
   }
 
@@ -117,8 +117,8 @@ class Clock implements Ticks {
 }
 
 /** The case of a clock. */
-class Tick extends Case implements ReceiveCase<Date> {
-  readonly direction = "receive";
+class Tick extends Case implements GetCase<Date> {
+  readonly operation = "get";
   readonly #clock: Clock;
 
   constructor(clock: Clock) {

@@ -8,9 +8,9 @@ import {
   Channel,
   ChannelClosedError,
   ChannelTimeoutError,
+  type PutCase,
   type ReceiveChannel,
   select,
-  type SendCase,
   type SendChannel,
   trySelect,
 } from "../mod.ts";
@@ -216,7 +216,7 @@ test("select with cases that are switched off sends each value to each channel o
   const count = 4 * network.size;
   network.go(async () => {
     for (const n of numbers(count)) {
-      const cases: Record<string, SendCase | undefined> = { a: a.send(n), b: b.send(n) };
+      const cases: Record<string, PutCase | undefined> = { a: a.putCase(n), b: b.putCase(n) };
       for (const _ of numbers(2)) cases[(await select(cases)).key] = undefined;
     }
   });
@@ -237,7 +237,7 @@ test("what one select sends to any of four arrives once, and the closing of each
   const out = network.channel<number>();
   const count = 20 * network.size;
   network.go(async () => {
-    for (const n of numbers(count)) await select(ways.map((way) => way.send(n)));
+    for (const n of numbers(count)) await select(ways.map((way) => way.putCase(n)));
     await Promise.all(ways.map((way) => way.closeAll({ drain: true })));
   });
   let open = ways.length;
@@ -271,7 +271,7 @@ test("what does not wait says so, on channels that are empty, full, waited for a
   const unbuffered = network.channel<number>(0);
   assert.deepEqual(await unbuffered.tryGet(), { status: "empty" });
   assert.equal(await unbuffered.tryPut(1), "full");
-  assert.equal(await trySelect([unbuffered, unbuffered.send(1)]), undefined);
+  assert.equal(await trySelect([unbuffered, unbuffered.putCase(1)]), undefined);
   const getting = unbuffered.get();
   await until(async () => await unbuffered.tryPut(2) === "ok");
   assert.equal(await getting, 2);
@@ -280,9 +280,9 @@ test("what does not wait says so, on channels that are empty, full, waited for a
   await putting;
 
   const one = network.channel<number>(1);
-  assert.equal((await trySelect([unbuffered, one.send(1)]))?.key, 1);
+  assert.equal((await trySelect([unbuffered, one.putCase(1)]))?.key, 1);
   assert.equal(await one.tryPut(2), "full");
-  assert.equal(await trySelect([one.send(2)]), undefined);
+  assert.equal(await trySelect([one.putCase(2)]), undefined);
   assert.deepEqual(await one.tryGet(), { status: "ok", value: 1 });
   assert.deepEqual(await one.tryGet(), { status: "empty" });
   assert.equal(await one.tryPut(3), "ok");
@@ -291,7 +291,7 @@ test("what does not wait says so, on channels that are empty, full, waited for a
   await until(async () => (await trySelect([one]))?.closed === true);
   assert.deepEqual(await one.tryGet(), { status: "closed" });
   assert.equal(await one.tryPut(4), "closed");
-  assert.deepEqual(await trySelect([one.send(4)]), { key: 0, value: undefined, closed: true });
+  assert.deepEqual(await trySelect([one.putCase(4)]), { key: 0, value: undefined, closed: true });
 });
 
 test("a closed channel gives what it has, and is closed to everything for ever", async (network) => {
@@ -307,7 +307,7 @@ test("a closed channel gives what it has, and is closed to everything for ever",
       await rejection(ch.receive(), ChannelClosedError, drained);
       await rejection(ch.put(8), ChannelClosedError, drained);
       assert.equal((await select([ch])).closed, true);
-      assert.equal((await select([ch.send(8)])).closed, true);
+      assert.equal((await select([ch.putCase(8)])).closed, true);
       for await (const _ of ch) assert.fail("there is nothing");
     }
     await ch.closeAll({ drain: true }); // which panics in Go
@@ -360,7 +360,7 @@ test("channels of any capacity, used by gets, puts and selects at once, lose not
     const sent = channels.map(() => 0);
     for (;;) {
       const cases = channels.map((ch, i) =>
-        sent[i]! < count ? ch.send(count + sent[i]!) : undefined
+        sent[i]! < count ? ch.putCase(count + sent[i]!) : undefined
       );
       if (cases.every((each) => each === undefined)) return;
       sent[(await select(cases)).key]!++;
@@ -369,7 +369,7 @@ test("channels of any capacity, used by gets, puts and selects at once, lose not
   tasks.push((async () => {
     const received = channels.map(() => 0);
     for (;;) {
-      const cases = channels.map((ch, i) => received[i]! < count ? ch.recv() : undefined);
+      const cases = channels.map((ch, i) => received[i]! < count ? ch.getCase() : undefined);
       if (cases.every((each) => each === undefined)) return;
       const { key, value } = await select(cases);
       received[key]!++;
@@ -389,7 +389,7 @@ test("a direction is a type, and travels", async (network) => {
   const { out, in: inward } = await carrier.get();
   await out.put(1);
   assert.equal(await inward.get(), 1);
-  assert.equal((await select({ out: out.send(2) })).key, "out");
+  assert.equal((await select({ out: out.putCase(2) })).key, "out");
   assert.equal((await select({ inward })).value, 2);
   // @ts-expect-error a channel to receive from is not put into
   assert.throws(() => inward.put(1), TypeError);

@@ -175,8 +175,8 @@ Deno.test("outbox: a put that was given up is not sent again on the next connect
 
 const tries: [string, (ch: Channel<string>) => Promise<unknown>][] = [
   ["tryPut", (ch) => ch.tryPut("sent")],
-  ["trySelect", (ch) => trySelect({ out: ch.send("sent") })],
-  ["select", (ch) => select({ out: ch.send("sent") })],
+  ["trySelect", (ch) => trySelect({ out: ch.putCase("sent") })],
+  ["select", (ch) => select({ out: ch.putCase("sent") })],
 ];
 for (const [title, attempt] of tries) {
   Deno.test(`outbox: a ${title} that was sent, and finds a full channel on the next connection, has an unknown outcome`, async () => {

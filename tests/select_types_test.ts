@@ -1,5 +1,5 @@
 // What the compiler knows of a select: this file is wrong where `deno check` says so.
-import { after, Channel, type ReceiveCase, select, type SendCase, trySelect } from "../mod.ts";
+import { after, Channel, type GetCase, type PutCase, select, trySelect } from "../mod.ts";
 import assert from "node:assert/strict";
 
 /** Whether two types are the same. */
@@ -11,15 +11,20 @@ function holds<_ extends true>(): void {}
 Deno.test("types: the key of what a select has chosen tells its value", async () => {
   await using jobs = new Channel<{ n: number }>({ connection: "memory:types" });
   await using quit = new Channel<string>({ connection: "memory:types" });
-  jobs.recv() satisfies ReceiveCase<{ n: number }>;
-  quit.send("x") satisfies SendCase;
+  jobs.getCase() satisfies GetCase<{ n: number }>;
+  quit.putCase("x") satisfies PutCase;
   // @ts-expect-error: the channel carries strings
-  quit.recv() satisfies ReceiveCase<number>;
+  quit.getCase() satisfies GetCase<number>;
   // @ts-expect-error: it takes strings
-  quit.send(7);
+  quit.putCase(7);
 
   await jobs.put({ n: 7 });
-  const chosen = await select({ jobs: jobs.recv(), quit, out: quit.send("x"), tick: after(1000) });
+  const chosen = await select({
+    jobs: jobs.getCase(),
+    quit,
+    out: quit.putCase("x"),
+    tick: after(1000),
+  });
   holds<Same<typeof chosen.key, "jobs" | "quit" | "out" | "tick">>();
   holds<Same<typeof chosen.value, { n: number } | string | Date | undefined>>();
   if (chosen.closed) {

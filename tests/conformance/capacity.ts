@@ -242,7 +242,7 @@ export function capacityTests({ test, shared }: Suite): void {
     const other = scene.channel<string>();
     await ch.put(0);
     await other.depth();
-    const full = { out: ch.send(1), other };
+    const full = { out: ch.putCase(1), other };
     assert.equal(await soon(trySelect(full)), undefined);
     await rejection(select(full, { timeout: 100 }), ChannelTimeoutError);
     const chosen = select(full);
@@ -266,7 +266,7 @@ export function capacityTests({ test, shared }: Suite): void {
       const far = scene.channel<number>(ch.name, 1);
       await ch.put(0);
       await far.depth();
-      const chosen = select([ch.send(1)]);
+      const chosen = select([ch.putCase(1)]);
       assert.ok(await waits(chosen, 100));
       await far.closeAll({ drain });
       assert.deepEqual(await soon(chosen), { key: 0, value: undefined, closed: true });
@@ -278,14 +278,14 @@ export function capacityTests({ test, shared }: Suite): void {
     const far = scene.channel<number>(ch.name, 1);
     await ch.depth();
     await far.depth();
-    assert.equal(await soon(trySelect([ch.send(1)])), undefined);
-    const alone = select({ out: ch.send(1), in: ch.recv() });
+    assert.equal(await soon(trySelect([ch.putCase(1)])), undefined);
+    const alone = select({ out: ch.putCase(1), in: ch.getCase() });
     assert.ok(await waits(alone, 300)); // it does not meet itself
     assert.equal(await soon(far.get()), 1);
     assert.equal((await soon(alone)).key, "out");
     const receiving = select({ in: far });
     await pause(50);
-    assert.equal((await soon(select([ch.send(2)]))).key, 0);
+    assert.equal((await soon(select([ch.putCase(2)]))).key, 0);
     assert.equal((await soon(receiving)).value, 2);
   });
 
@@ -301,7 +301,7 @@ export function capacityTests({ test, shared }: Suite): void {
     await Promise.all(ends.map(async (end, i) => {
       for (let n = 0;; n++) {
         const value = i * 1000 + n;
-        const cases = { in: end, out: end.send(value), quit: quits[i]! };
+        const cases = { in: end, out: end.putCase(value), quit: quits[i]! };
         const { key, value: got } = await soon(select(cases), 20_000);
         if (key === "quit") return;
         if (key === "out") sent.push(value);

@@ -25,13 +25,13 @@ export function directionTests({ test }: Suite): void {
     const receiving = [
       "get",
       "tryGet",
-      "recv",
+      "getCase",
       "receive",
       "readable",
       "broadcasts",
       Symbol.asyncIterator,
     ];
-    const sending = ["put", "tryPut", "send", "request", "writable", "broadcast", "closeAll"];
+    const sending = ["put", "tryPut", "putCase", "request", "writable", "broadcast", "closeAll"];
     for (const name of [...receiving, "delete"]) assert.ok(!(name in sender), String(name));
     for (const name of [...sending, "delete"]) assert.ok(!(name in receiver), String(name));
     // @ts-expect-error the types refuse it, too
@@ -62,7 +62,7 @@ export function directionTests({ test }: Suite): void {
       assert.equal(n, 3);
       break;
     }
-    assert.equal((await soon(select({ out: sender.send(4) }))).key, "out");
+    assert.equal((await soon(select({ out: sender.putCase(4) }))).key, "out");
     assert.equal((await soon(select({ in: receiver }))).value, 4);
     assert.equal(await soon(sender.tryPut(5)), "ok");
     assert.deepEqual(await soon(receiver.tryGet()), { status: "ok", value: 5 });

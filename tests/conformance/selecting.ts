@@ -37,7 +37,7 @@ export function selectingTests({ test, shared }: Suite): void {
     await b.put(7);
     assert.deepEqual(await soon(select({ a, b })), { key: "b", value: 7, closed: false });
     await a.put("foo");
-    assert.deepEqual(await soon(select([a.recv(), b.recv()])), {
+    assert.deepEqual(await soon(select([a.getCase(), b.getCase()])), {
       key: 0,
       value: "foo",
       closed: false,
@@ -57,7 +57,7 @@ export function selectingTests({ test, shared }: Suite): void {
   test("select sends where it cannot receive, and then only", async (scene) => {
     const [a, b] = [scene.channel<string>(), scene.channel<string>()];
     await Promise.all([a.depth(), b.depth()]);
-    assert.deepEqual(await soon(select({ a, out: b.send("foo") })), {
+    assert.deepEqual(await soon(select({ a, out: b.putCase("foo") })), {
       key: "out",
       value: undefined,
       closed: false,
@@ -72,7 +72,7 @@ export function selectingTests({ test, shared }: Suite): void {
     let sent = 0;
     let received = 0;
     while (sent < 30 || received < sent) {
-      const cases = sent < 30 ? [ch, ch.send(sent + 1)] : [ch];
+      const cases = sent < 30 ? [ch, ch.putCase(sent + 1)] : [ch];
       const { key, value } = await soon(select(cases));
       if (key === 1) sent++;
       else {
@@ -119,13 +119,13 @@ export function selectingTests({ test, shared }: Suite): void {
     await b.depth();
     const sends = { a: 0, b: 0 };
     for (let n = 0; n < 100; n++) {
-      sends[(await soon(select({ a: a.send(n), b: b.send(n) }))).key]++;
+      sends[(await soon(select({ a: a.putCase(n), b: b.putCase(n) }))).key]++;
     }
     assert.ok(chiSquare(Object.values(sends)) < 20, JSON.stringify(sends));
     const mixed = { a: 0, b: 0, time: 0 };
     for (let n = 0; n < 90; n++) {
       const time = after(0);
-      mixed[(await soon(select({ a, b: b.send(n), time }))).key]++;
+      mixed[(await soon(select({ a, b: b.putCase(n), time }))).key]++;
     }
     assert.ok(chiSquare(Object.values(mixed)) < 20, JSON.stringify(mixed));
     assert.equal(await b.depth(), sends.b + mixed.b);
@@ -151,7 +151,7 @@ export function selectingTests({ test, shared }: Suite): void {
 
   test("a channel that is closed for everyone is a case that happens", async (scene) => {
     const [a, b] = [scene.channel<string>(), scene.channel<string>()];
-    const chosen = select({ a, b, c: b.send("x") });
+    const chosen = select({ a, b, c: b.putCase("x") });
     await chosen;
     await getAll(b, 1);
     const waiting = select({ a, b });
@@ -159,7 +159,7 @@ export function selectingTests({ test, shared }: Suite): void {
     await b.closeAll();
     assert.deepEqual(await soon(waiting), { key: "b", value: undefined, closed: true });
     assert.deepEqual(await soon(select({ a, b })), { key: "b", value: undefined, closed: true });
-    assert.deepEqual(await soon(select({ a, b: b.send("x") })), {
+    assert.deepEqual(await soon(select({ a, b: b.putCase("x") })), {
       key: "b",
       value: undefined,
       closed: true,
@@ -190,7 +190,7 @@ export function selectingTests({ test, shared }: Suite): void {
     await b.close();
     await waiting;
     await rejection(select({ a, b }), ChannelClosedError, { reason: "close" });
-    await rejection(select({ a, b: b.send("") }), ChannelClosedError, { reason: "close" });
+    await rejection(select({ a, b: b.putCase("") }), ChannelClosedError, { reason: "close" });
     await a.put("foo"); // which nobody waits for any more
     assert.equal(await a.get({ timeout: 1000 }), "foo");
   });
@@ -246,7 +246,7 @@ export function selectingTests({ test, shared }: Suite): void {
         const n = next++;
         for (;;) {
           const [from, to] = [channels[random(3)]!, channels[random(3)]!];
-          const { key, value } = await select({ from, to: to.send(n) });
+          const { key, value } = await select({ from, to: to.putCase(n) });
           if (key === "to") break;
           got.push(value!);
         }
@@ -269,7 +269,7 @@ export function selectingTests({ test, shared }: Suite): void {
     assert.equal(await a.tryPut(1), "ok");
     assert.deepEqual(await trySelect({ a, b }), { key: "a", value: 1, closed: false });
     assert.equal(await trySelect({ a, b }), undefined);
-    assert.deepEqual(await trySelect({ a, b: b.send(2) }), {
+    assert.deepEqual(await trySelect({ a, b: b.putCase(2) }), {
       key: "b",
       value: undefined,
       closed: false,
@@ -279,21 +279,21 @@ export function selectingTests({ test, shared }: Suite): void {
     assert.deepEqual(await a.tryGet(), { status: "closed" });
     assert.equal(await a.tryPut(1), "closed");
     const fresh = scene.channel<number>();
-    assert.equal((await trySelect([fresh.send(3)]))?.key, 0);
+    assert.equal((await trySelect([fresh.putCase(3)]))?.key, 0);
     await getAll(fresh, 1);
   });
 
   test("what cannot be sent or read rejects the select, and nothing else happens", async (scene) => {
     const [a, b] = [scene.channel<unknown>(), scene.channel<unknown>()];
     await a.put("foo");
-    const error = await rejection(select({ a, b: b.send(() => {}) }), DOMException);
+    const error = await rejection(select({ a, b: b.putCase(() => {}) }), DOMException);
     assert.equal(error.name, "DataCloneError");
     assert.equal(await a.get({ timeout: 1000 }), "foo");
     await using raw = await scene.setup.raw(b.name);
     await raw.put({ body: new Uint8Array([0xff]), contentType: "application/cbor" });
     await rejection(select({ a, b }), ChannelDecodeError);
     assert.equal(await b.depth(), 0);
-    for (const wrong of [7, null, {}, { recv: () => 1 }]) {
+    for (const wrong of [7, null, {}, { getCase: () => 1 }]) {
       await rejection(select({ wrong } as unknown as { a: typeof a }), ChannelConfigError);
     }
     await rejection(select({ a }, { timeout: -1 }), ChannelConfigError);
@@ -304,7 +304,7 @@ export function selectingTests({ test, shared }: Suite): void {
     const connection = "amqp://127.0.0.1:1";
     const far = scene.own(new Channel<string>({ connection, retryTimeout: 0 }));
     await rejection(select({ a, far }), ChannelConnectionError);
-    await rejection(select({ a, far: far.send("x") }), ChannelConnectionError);
+    await rejection(select({ a, far: far.putCase("x") }), ChannelConnectionError);
     const patient = scene.own(new Channel<string>({ connection, retryTimeout: 60_000 }));
     await rejection(select({ a, patient }, { timeout: 50 }), ChannelConnectionError);
     await a.put("foo"); // whatever the others do

@@ -61,7 +61,7 @@ export class Actor {
       }
       case "select":
       case "trySelect": {
-        const cases = { in: this.#channel, out: this.#channel.send(request.values[0]!) };
+        const cases = { in: this.#channel, out: this.#channel.putCase(request.values[0]!) };
         const chosen = await (request.op === "select" ? select(cases) : trySelect(cases));
         if (chosen === undefined) return {};
         return chosen.key === "out" ? { sent: 1 } : { value: chosen.value! };
