@@ -1,44 +1,135 @@
-/** Whether memory stays what it is: flatness.ts [--puts=1000000], in batches that are awaited, each value got again. */
+/**
+ * Whether costs stay flat: each shape of use with n operations and with 4n, and the ratio of the cost per operation.
+ * 1 is flat, 4 is a cost that grows with the square. `flatness.ts [--on-transports=memory,sqlite,amqp] [--only=TEXT]`:
+ * only the shapes whose name contains the text. RabbitMQ takes part where `BROKER` is set.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
-import { Channel } from "../mod.ts";
-import { putMany } from "./clients/client.ts";
-import { megabytes, memory } from "./gc.ts";
-import { heading, progress, table, tell, thousands } from "./output.ts";
+import { Channel, type ChannelOptions } from "../mod.ts";
+import { held } from "./gc.ts";
+import { heading, note, progress, type Row, table, tell, thousands } from "./output.ts";
+import { type Bench, type Scheme, type Shape, shapes } from "./shapes.ts";
 
-const BATCHES = 500;
-const STEPS = 10;
+/** 4n beside n: what is linear in n costs as much per operation, what is quadratic 4 times as much. */
+const FACTOR = 4;
+/** The least of so many runs counts, since a busy machine only adds. */
+const RUNS = 3;
+/** A ratio from here on is marked. */
+const SUSPECT = 2;
 
-export async function benchFlatness(connection: string, puts: number): Promise<void> {
-  heading("memory, over time");
-  const ch = new Channel<Uint8Array>({ name: `bench-flat-${crypto.randomUUID()}`, connection });
-  const body = new Uint8Array(64);
-  const rows = [];
-  // The broker's memory is not what is measured: no more than a part of the values is there at once.
-  const part = Math.min(20_000, Math.ceil(puts / STEPS));
-  let done = 0;
-  let first;
-  let last;
-  for (let step = 1; step <= STEPS; step++) {
-    while (done < puts * step / STEPS) {
-      progress(`flatness: ${thousands(done)} of ${thousands(puts)}`);
-      const count = Math.min(part, puts - done);
-      await putMany(count, () => ch.put(body), BATCHES);
-      for (let i = 0; i < count; i++) await ch.get();
-      done += count;
+async function main(): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "channelts-flatness-"));
+  const connections: Partial<Record<Scheme, string>> = {
+    memory: "memory:",
+    sqlite: `sqlite:${join(directory, "bench.db")}`,
+  };
+  if (process.env.BROKER) connections.amqp = process.env.BROKER;
+  const wanted = option("on-transports")?.split(",");
+  try {
+    for (const [scheme, connection] of Object.entries(connections)) {
+      if (wanted !== undefined && !wanted.includes(scheme)) continue;
+      await benchOn(scheme as Scheme, connection, option("only") ?? "");
     }
-    last = await memory();
-    first ??= last;
-    rows.push([thousands(done), megabytes(last.rss), megabytes(last.heap)]);
+  } finally {
+    rmSync(directory, { recursive: true, maxRetries: 5, retryDelay: 100 });
   }
-  await ch.delete();
-  const title = `${thousands(puts)} puts, 500 at a time, and as many gets`;
-  table(title, [["after", "RSS", "heap"], ...rows]);
-  const [rss, heap] = [last!.rss - first!.rss, last!.heap - first!.heap];
-  const text = `RSS ${megabytes(rss)}, heap ${megabytes(heap)}`;
-  tell(title, "growth after the first tenth", text);
 }
 
-if (import.meta.main) {
-  const option = process.argv.find((arg) => arg.startsWith("--puts="))?.slice("--puts=".length);
-  await benchFlatness(process.env.BROKER!, Number(option ?? 1_000_000));
+async function benchOn(scheme: Scheme, connection: string, only: string): Promise<void> {
+  heading(`growth on ${scheme}:`);
+  const rows: Row[] = [];
+  const suspects: string[] = [];
+  for (const shape of shapes) {
+    const n = shape.n[scheme];
+    if (n === undefined || !shape.name.includes(only)) continue;
+    progress(`${scheme}: ${shape.name}`);
+    const [few, many] = [
+      new Measure(shape, connection, n),
+      new Measure(shape, connection, FACTOR * n),
+    ];
+    await few.run(); // warms up
+    few.forget();
+    for (let i = 0; i < RUNS; i++) {
+      await few.run();
+      await many.run();
+    }
+    if (shape.keeps) {
+      await few.weigh();
+      await many.weigh();
+    }
+    const ratio = many.cost / few.cost;
+    if (ratio >= SUSPECT) suspects.push(shape.name);
+    const costs = [few, many].map(({ cost }) => cost.toFixed(1));
+    const kept = shape.keeps ? [few, many].map((each) => thousands(each.kept)) : ["", ""];
+    rows.push([shape.name, thousands(n), ...costs, ratio.toFixed(2), ...kept]);
+    const memory = shape.keeps ? `, ${kept[1]} B` : "";
+    tell(`growth on ${scheme}:`, shape.name, `${ratio.toFixed(2)}${memory}`);
+  }
+  const header = ["", "n", "µs each at n", "at 4n", "ratio", "bytes kept each at n", "at 4n"];
+  table("CPU time and memory per operation", [header, ...rows]);
+  if (suspects.length > 0) note(`grows with n: ${suspects.join("; ")}`);
 }
+
+/** One shape with one number of operations. */
+class Measure implements Bench {
+  readonly connection: string;
+  readonly #shape: Shape;
+  readonly #count: number;
+  /** Microseconds of CPU for each operation, the least of the runs. */
+  cost = Infinity;
+  /** Bytes that each operation leaves. */
+  kept = NaN;
+  #isWeighed = false;
+  #channels: Channel<never>[] = [];
+
+  constructor(shape: Shape, connection: string, count: number) {
+    this.#shape = shape;
+    this.connection = connection;
+    this.#count = count;
+  }
+
+  channel<T>(options: ChannelOptions = {}): Channel<T> {
+    const channel = new Channel<T>({ connection: this.connection, ...options });
+    this.#channels.push(channel as Channel<never>);
+    return channel;
+  }
+
+  async measure(work: () => Promise<unknown>): Promise<void> {
+    if (!this.#isWeighed) {
+      const start = process.cpuUsage();
+      await work();
+      const { user, system } = process.cpuUsage(start);
+      this.cost = Math.min(this.cost, (user + system) / this.#count);
+      return;
+    }
+    const before = await held();
+    await work();
+    this.kept = (await held() - before) / this.#count;
+  }
+
+  async run(): Promise<void> {
+    const leave = await this.#shape.run(this, this.#count);
+    await leave?.();
+    for (const channel of this.#channels.splice(0)) {
+      await channel.delete().catch(() => {}); // the shape may have done it
+      await channel.close();
+    }
+  }
+
+  async weigh(): Promise<void> {
+    this.#isWeighed = true;
+    await this.run();
+  }
+
+  forget(): void {
+    this.cost = Infinity;
+  }
+}
+
+function option(name: string): string | undefined {
+  return process.argv.find((arg) => arg.startsWith(`--${name}=`))?.slice(`--${name}=`.length);
+}
+
+if (import.meta.main) await main();

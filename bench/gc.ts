@@ -18,6 +18,13 @@ export async function memory(): Promise<Memory> {
   return { rss, heap: heapUsed };
 }
 
+/** Bytes of live objects and of buffers, after garbage collection. */
+export async function held(): Promise<number> {
+  await memory();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
 export function megabytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(1)} MB`;
 }

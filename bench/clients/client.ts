@@ -61,11 +61,12 @@ export async function consumeSome(
 /** Puts so many messages, in batches: the next when all of the last are confirmed. */
 export async function putMany(
   count: number,
-  put: () => Promise<unknown>,
+  put: (i: number) => Promise<unknown>,
   batch = 500,
 ): Promise<void> {
   for (let done = 0; done < count; done += batch) {
-    await Promise.all(Array.from({ length: Math.min(batch, count - done) }, put));
+    const length = Math.min(batch, count - done);
+    await Promise.all(Array.from({ length }, (_, i) => put(done + i)));
   }
 }
 

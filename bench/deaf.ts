@@ -1,0 +1,10 @@
+/** The other process of `flatness.ts`: listens to what is broadcast, until it is stopped. */
+import process from "node:process";
+import { Channel } from "../mod.ts";
+import { send } from "../tests/support/child_side.ts";
+
+const [connection, name] = process.argv.slice(2) as [string, string];
+const heard = new Channel({ name, connection }).broadcasts();
+await heard.ready;
+send("ready");
+for await (const _ of heard);
