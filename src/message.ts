@@ -132,10 +132,12 @@ async function packLater(value: unknown, carrier: Handle): Promise<Parcel> {
 }
 
 /**
- * The value of a message that `via` brought.
+ * The value of a message that `via` brought. Anybody may have written it: whatever it holds, and whatever fails
+ * here, is thrown as one of two errors, because transports and loops have to outlive it.
  *
  * @param open makes a channel of a reference
  * @param owned whether the message's bytes may become the value's
+ * @throws {ChannelDecodeError | ChannelReferenceError} and nothing else
  */
 export function unpack(
   message: Message,
@@ -144,29 +146,35 @@ export function unpack(
   owned: boolean,
 ): unknown {
   const { body: bytes, contentType } = message;
-  const format = formatOf(contentType);
-  if (format === undefined) {
-    const read = `${cborFormat.contentType} and ${jsonFormat.contentType}, in UTF-8, are read`;
-    throw new ChannelDecodeError(
-      `a message has content type ${contentType}, and only ${read}`,
-      { bytes, contentType },
-    );
-  }
   try {
+    const format = formatOf(contentType);
+    if (format === undefined) {
+      const read = `${cborFormat.contentType} and ${jsonFormat.contentType}, in UTF-8, are read`;
+      throw new ChannelDecodeError(
+        `a message has content type ${contentType.slice(0, 100)}, and only ${read}`,
+        { bytes, contentType },
+      );
+    }
     return format.decode(bytes, (written) => open(format.read(written, via)), owned);
   } catch (cause) {
+    if (cause instanceof ChannelDecodeError) throw cause;
     if (cause instanceof ChannelReferenceError) {
       throw new ChannelReferenceError(cause.message, { cause: cause.cause, bytes });
     }
-    if (!(cause instanceof cbor.CodecError || cause instanceof json.JsonError)) throw cause;
-    const message = `a message cannot be decoded: ${cause.message}`;
-    throw new ChannelDecodeError(message, { cause, bytes, contentType });
+    const isExplained = cause instanceof cbor.CodecError || cause instanceof json.JsonError;
+    const problem = isExplained ? cause.message : "its content cannot be read here";
+    throw new ChannelDecodeError(`a message cannot be decoded: ${problem}`, {
+      cause,
+      bytes,
+      contentType,
+    });
   }
 }
 
 /** What reads a content type (RFC 9110, section 8.3); a message without one is ChannelPy's, and JSON. */
 function formatOf(contentType: string): Format<unknown> | undefined {
   if (contentType === cborFormat.contentType) return cborFormat; // as this library writes it
+  if (contentType.length > 255) return undefined; // no protocol has a longer one
   const [type, ...parameters] = contentType.toLowerCase().split(";").map((part) => part.trim());
   if (parameters.some(isOtherCharset)) return undefined;
   if (type === "") return jsonFormat;

@@ -1,4 +1,5 @@
 import { addressOf, connectionTo, type SharedConnection } from "./connections.ts";
+import { withoutCredentials } from "./credentials.ts";
 import { defaultEncoding, type Encoding, isEncoding } from "./encoding.ts";
 import { ChannelReferenceError } from "./errors.ts";
 import type { Members } from "./json/mod.ts";
@@ -36,15 +37,24 @@ export function writeReference(target: Reference, carrier: SharedConnection): re
 /** What a reference that `carrier` brought means here. The message is untrusted: it adds no connection. */
 export function readReference(args: readonly unknown[], carrier: SharedConnection): Reference {
   const [name, address, encoding = defaultEncoding, direction] = args;
-  if (args.length > 4 || !isEncoding(encoding)) {
-    throw new ChannelReferenceError("a channel reference has surplus items");
+  checkReceivedName(name);
+  if (args.length > 4) {
+    throw new ChannelReferenceError(
+      `a reference to channel ${name} has ${args.length} items, and at most 4 are read`,
+    );
+  }
+  if (!isEncoding(encoding)) {
+    throw new ChannelReferenceError(
+      `a reference to channel ${name} has the encoding ${shown(encoding)}, ` +
+        `and only "cbor" and "json" are known`,
+    );
   }
   if (args.length === 4 && direction !== "send" && direction !== "receive") {
     throw new ChannelReferenceError(
-      'a channel reference has a direction other than "send", "receive"',
+      `a reference to channel ${name} has the direction ${shown(direction)}, ` +
+        `and only "send" and "receive" are known`,
     );
   }
-  checkReceivedName(name);
   const about = { name, encoding, direction: direction as Direction | undefined };
   if (address === undefined || address === carrier.address) {
     return { ...about, connection: carrier };
@@ -55,12 +65,18 @@ export function readReference(args: readonly unknown[], carrier: SharedConnectio
   if (connection === undefined) {
     throw new ChannelReferenceError(
       `a reference to channel ${name} names a broker that this process has not configured: ` +
-        `${JSON.stringify(address)?.slice(0, 200)}; make a channel on it first to allow it`,
+        `${shown(address)}; make a channel on it first to allow it`,
     );
   }
   const reference: Reference = { ...about, connection };
   checkReceived(reference, carrier);
   return reference;
+}
+
+/** What a message has in place of a text. It may be anything, and may hold a password. */
+function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(withoutCredentials(value.slice(0, 200)));
+  return value === null ? "null" : typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
 /** The key that marks a reference in JSON, as ChannelPy has it. */

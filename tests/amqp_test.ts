@@ -1,4 +1,4 @@
-import { AMQPClient } from "@cloudamqp/amqp-client";
+import { type AMQPChannel, AMQPClient } from "@cloudamqp/amqp-client";
 import assert from "node:assert/strict";
 import process from "node:process";
 import { inspect } from "node:util";
@@ -13,6 +13,8 @@ import {
   serve,
   trySelect,
 } from "../mod.ts";
+import { isAnonymous } from "../src/names.ts";
+import { sharedPlace } from "../src/transports/amqp/bulletin.ts";
 import { testTransport } from "./conformance.ts";
 import {
   connectionsRest,
@@ -63,20 +65,38 @@ const setup: Setup = {
         await (await raw.channel()).queueDeclare(name, { durable: true });
       });
     }
+    const raw = new AMQPClient(uri());
+    let channel: Promise<AMQPChannel> | undefined;
+    const connect = async () => {
+      await raw.connect();
+      raw.socket!.setNoDelay(true);
+      const channel = await raw.channel();
+      await channel.confirmSelect();
+      return channel;
+    };
+    const publish = async (
+      { exchange, routingKey }: { exchange: string; routingKey: string },
+      body: Uint8Array,
+      { contentType = "", ...properties }: { contentType?: string; correlationId?: string },
+    ) => {
+      if (contentType !== "") Object.assign(properties, { contentType });
+      await (await (channel ??= connect())).basicPublish(exchange, routingKey, body, properties);
+    };
     return {
       put: ({ body, contentType }) =>
-        client(async (raw) => {
-          const channel = await raw.channel();
-          await channel.confirmSelect();
-          await channel.basicPublish("", name, body, contentType === "" ? {} : { contentType });
-        }),
-      get: () =>
-        client(async (raw) => {
-          const message = await (await raw.channel()).basicGet(name, { noAck: true });
-          if (message === null) return undefined;
-          return { body: message.body!, contentType: message.properties.contentType ?? "" };
-        }),
-      [Symbol.asyncDispose]: () => Promise.resolve(),
+        publish({ exchange: "", routingKey: name }, body, { contentType }),
+      announce: (event, contentType = "") =>
+        isAnonymous(name)
+          ? publish(sharedPlace, event, { contentType, correlationId: name })
+          : publish({ exchange: name, routingKey: "" }, event, { contentType }),
+      async get() {
+        const message = await (await (channel ??= connect())).basicGet(name, { noAck: true });
+        if (message === null) return undefined;
+        return { body: message.body!, contentType: message.properties.contentType ?? "" };
+      },
+      async [Symbol.asyncDispose]() {
+        if (channel !== undefined) await raw.close();
+      },
     };
   },
   exists: (name) =>

@@ -13,6 +13,7 @@ import { drainingTests } from "./conformance/draining.ts";
 import { encodingTests } from "./conformance/encoding.ts";
 import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
+import { hostileTests } from "./conformance/hostile.ts";
 import { iterationTests } from "./conformance/iteration.ts";
 import { lifetimeTests } from "./conformance/lifetime.ts";
 import { putOptionsTests } from "./conformance/put_options.ts";
@@ -54,6 +55,7 @@ export function testTransport(label: string, setup: Setup): void {
       streamTests,
       encodingTests,
       unreadableTests,
+      hostileTests,
       volumeTests,
       broadcastsTests,
     ]

@@ -24,6 +24,8 @@ export interface Raw extends AsyncDisposable {
   put(message: Message): Promise<void>;
   /** The oldest message, taken. */
   get(): Promise<Message | undefined>;
+  /** Announces an event, with a content type where the transport has such. */
+  announce(event: Uint8Array, contentType?: string): Promise<void>;
 }
 
 /** What a broker holds. */

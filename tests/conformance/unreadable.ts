@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
+import { inspect } from "node:util";
 import { encode } from "../../src/codec/mod.ts";
 import {
   Channel,
@@ -114,7 +115,18 @@ export function unreadableTests({ test }: Suite): void {
     await using raw = await scene.setup.raw(ch.name);
     await using trap = await Trap.open();
     const { port } = trap;
+    const cycle: unknown[] = [];
+    cycle.push(cycle);
     const hostile: unknown[][] = [
+      ["x", 1n],
+      ["x", [1n]],
+      ["x", cycle],
+      ["x", { toJSON: 1n }],
+      ["x", undefined, 1n],
+      ["x", undefined, cycle],
+      ["x", undefined, "cbor", 1n],
+      [1n],
+      [cycle],
       ["x", `amqp://127.0.0.1:${port}/%2F`],
       ["x", `amqp://user:hunter2@127.0.0.1:${port}/%2F`],
       ["x", `amqp://127.0.0.1:${port}`],
@@ -142,10 +154,29 @@ export function unreadableTests({ test }: Suite): void {
       await raw.put({ body, contentType: cbor });
       await ch.put("next");
       const error = await rejection(ch.get(), ChannelReferenceError);
-      assert.deepEqual(error.bytes, body, JSON.stringify(args));
+      assert.deepEqual(error.bytes, body);
+      assert.doesNotMatch(inspect(error, { depth: 9 }), /hunter2/);
       assert.equal(await ch.get({ timeout: 1000 }), "next");
     }
     assert.equal(trap.connections, 0);
+  });
+
+  test("the error of a hostile reference says what is wrong with it", async (scene) => {
+    const ch = scene.channel<string>();
+    await using raw = await scene.setup.raw(ch.name);
+    const wrong: [parts: unknown[], what: RegExp][] = [
+      [["x", undefined, "xml"], /to channel x has the encoding "xml", and only "cbor" and "json"/],
+      [["x", undefined, 1n], /has the encoding a bigint, /],
+      [["x", undefined, "json", "up"], /has the direction "up", and only "send" and "receive"/],
+      [["x", undefined, "json", "send", 1], /has 5 items, and at most 4 are read/],
+      [["x", 1n], /names a broker that this process has not configured: a bigint; make a channel/],
+      [["x", null], /: null; make a channel/],
+      [["x", "a\nb"], /: "a\\nb"; make a channel/],
+    ];
+    for (const [parts, what] of wrong) {
+      await raw.put({ body: reference(...parts), contentType: cbor });
+      assert.match((await rejection(ch.get(), ChannelReferenceError)).message, what);
+    }
   });
 
   test("a malformed JSON reference rejects one get", async (scene) => {

@@ -25,6 +25,7 @@ export function rawOn(link: Link, close: () => Promise<void> = () => link.close(
       loan?.accept();
       return loan?.message;
     },
+    announce: (event) => link.announce(event),
     [Symbol.asyncDispose]: close,
   };
 }

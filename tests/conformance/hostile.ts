@@ -1,0 +1,131 @@
+import fc from "fast-check";
+import assert from "node:assert/strict";
+import {
+  Channel,
+  ChannelDecodeError,
+  ChannelReferenceError,
+  type Message,
+  serve,
+} from "../../mod.ts";
+import { concat } from "../codec/hex.ts";
+import { bodies } from "../support/items.ts";
+import { random, type Scene, soon, type Suite } from "./scene.ts";
+
+/** How many messages each run of a property puts, and how many runs there are. */
+const batch = 30;
+const runs = 4;
+
+/** Messages, announcements and replies of anyone who may write to the broker. */
+export function hostileTests({ test }: Suite): void {
+  test("whatever a message holds, a get resolves or rejects with one of two errors, and the next goes on", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const inner = scene.channel();
+    await using raw = await scene.setup.raw(ch.name);
+    await property(bodies([inner.name]), async (messages) => {
+      await Promise.all(messages.map((message) => raw.put(message)));
+      for (const _ of messages) own(scene, await soon(ch.get()).catch(isUnreadable));
+      await ch.put("good");
+      assert.equal(await soon(ch.get()), "good");
+      await Promise.all(messages.map((message) => raw.put(message)));
+      for (const _ of messages) {
+        const delivery = await soon(ch.receive()).catch(isUnreadable);
+        if (typeof delivery === "object") delivery.accept();
+      }
+    });
+  });
+
+  test("whatever is announced, a listener goes on, and so does the channel", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const other = scene.channel<unknown>(ch.name, 1);
+    await ch.depth();
+    await using raw = await scene.setup.raw(ch.name);
+    const heard = ch.broadcasts();
+    const also = ch.broadcasts({ buffer: 1 });
+    await Promise.all([heard.ready, also.ready]);
+    await property(bodies([ch.name]), async (messages) => {
+      for (const { body, contentType } of messages) {
+        if (new TextDecoder().decode(body) === `"close"` || body.length === 0) continue;
+        await raw.announce(body, contentType);
+        await raw.announce(concat("d9d9f7", body));
+      }
+      await other.broadcast("good");
+      for (;;) {
+        const { value, done } = await soon(heard.next());
+        assert.equal(done, false);
+        if (value === "good") break;
+        own(scene, value);
+      }
+      assert.equal(ch.closed, false);
+    });
+    await heard.return();
+    await also.return();
+  });
+
+  test("whatever a request holds, serve outlives it", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const inner = scene.anonymous();
+    await inner.depth();
+    await using raw = await scene.setup.raw(ch.name);
+    const stop = new AbortController();
+    const serving = serve(ch, (value) => value, { signal: stop.signal, concurrency: 5 });
+    await property(bodies([inner.name]), async (messages) => {
+      await Promise.all(messages.map((message) => raw.put(message)));
+      assert.equal(await soon(ch.request("good")), "good");
+    });
+    stop.abort();
+    await soon(serving);
+  });
+
+  test("whatever a reply or a notice holds, its requester goes on", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const request = ch.request("asked");
+    const { id, reply_to } = await soon(ch.get()) as { id: number; reply_to: Channel };
+    scene.own(reply_to);
+    await reply_to.depth();
+    await using raw = await scene.setup.raw(reply_to.name);
+    await property(bodies([ch.name]), async (messages) => {
+      const harmless = messages.filter(({ body }) => !answers(body, id));
+      await Promise.all(harmless.map((message) => raw.put(message)));
+      for (const { body, contentType } of harmless) {
+        if (body.length > 0) await raw.announce(body, contentType);
+      }
+    });
+    await reply_to.put({ id, value: "good" });
+    assert.equal(await soon(request), "good");
+  });
+}
+
+/** Whether a message is a reply to the request of this id, by chance. */
+function answers(body: Uint8Array, id: number): boolean {
+  const text = new TextDecoder().decode(body);
+  return text.includes(`"id":${id}`) || text.includes(`bid${String.fromCharCode(id)}`) ||
+    text === `"close"`;
+}
+
+/** Checks batches of messages; which they were, an error tells by the seed that made them. */
+async function property(
+  message: fc.Arbitrary<Message>,
+  check: (messages: Message[]) => Promise<void>,
+): Promise<void> {
+  for (let run = 0; run < runs; run++) {
+    const seed = random(2 ** 31);
+    try {
+      await check(fc.sample(message, { numRuns: batch, seed }));
+    } catch (cause) {
+      throw new Error(`with the messages of seed ${seed}: ${cause}`, { cause });
+    }
+  }
+}
+
+function isUnreadable(error: unknown): undefined {
+  if (error instanceof ChannelDecodeError || error instanceof ChannelReferenceError) return;
+  throw error;
+}
+
+/** Has the channels in a value disposed of. */
+function own(scene: Scene, value: unknown, seen: Set<unknown> = new Set()): void {
+  if (typeof value !== "object" || value === null || seen.has(value)) return;
+  seen.add(value);
+  if (value instanceof Channel) scene.own(value);
+  else for (const part of Object.values(value)) own(scene, part, seen);
+}
