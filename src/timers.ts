@@ -12,12 +12,17 @@ const longestTimer = 2 ** 31 - 1;
 export class Alarm {
   readonly #deadline: number;
   readonly #ring: () => void;
+  readonly #keepsAlive: boolean;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param deadline as `performance.now()` counts */
-  constructor(deadline: number, ring: () => void) {
+  /**
+   * @param deadline as `performance.now()` counts
+   * @param keepsAlive whether the process goes on until it rings
+   */
+  constructor(deadline: number, ring: () => void, keepsAlive = true) {
     this.#deadline = deadline;
     this.#ring = ring;
+    this.#keepsAlive = keepsAlive;
     this.#wait();
   }
 
@@ -31,5 +36,6 @@ export class Alarm {
       if (this.#deadline - performance.now() >= 1) this.#wait();
       else this.#ring();
     }, wait);
+    if (!this.#keepsAlive) unref(this.#timer);
   }
 }

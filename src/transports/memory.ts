@@ -1,7 +1,9 @@
 import { ChannelClosedError, drainedError, undelayableError } from "../errors.ts";
+import { Agenda, type Appointment } from "../agenda.ts";
 import { Fifo } from "../fifo.ts";
 import { newStats } from "../stats.ts";
 import { unref } from "../timers.ts";
+import { MemoryQueue, type Waiting } from "./memory_queue.ts";
 import type {
   Claim,
   Features,
@@ -45,29 +47,26 @@ export class MemoryTransport implements Transport {
 
 /**
  * Invariants: claims or messages wait, never both, and no claim beside an offer; what is not due does
- * not wait, and counts toward the capacity as what is on loan does. Of the messages of one priority,
- * what was released is older than every other, for they leave in their order. Offers wait only where
- * there is no room. Whatever the time will change is among the alarms, and one timer is set for the
- * first of them.
+ * not wait, and counts toward the capacity as what is on loan does. Offers wait only where there is no
+ * room. Whatever the time will change is in the agenda: what is delayed, and what expires while it waits.
+ *
+ * Every operation takes O(log n) steps of what is delayed, expires, was released or has a priority.
  */
 class MemoryChannel {
   readonly name: string;
   readonly #claims: Fifo<Claim> = new Fifo();
   readonly #offers: Fifo<Offer> = new Fifo();
-  readonly #roomWaiters = new Set<RoomWaiter>();
-  /** By priority, highest first; most channels have one. */
-  readonly #levels: { readonly priority: number; readonly messages: Fifo<MemoryLoan> }[] = [];
-  /** In the order in which they leave. */
-  readonly #released: MemoryLoan[] = [];
+  readonly #roomWaiters: Fifo<RoomWaiter> = new Fifo();
+  readonly #messages: MemoryQueue<MemoryLoan> = new MemoryQueue();
   readonly #links = new Set<MemoryLink>();
   readonly #lease: number | undefined;
   readonly #capacity: number;
   readonly stats: Stats;
   readonly #forget: () => void;
   #expiry: ReturnType<typeof setTimeout> | undefined;
-  /** Soonest first. */
-  readonly #alarms: Alarm[] = [];
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #agenda: Agenda = new Agenda(() =>
+    this.#claims.size + this.#offers.size + this.#roomWaiters.size > 0
+  );
   /** How many messages are on loan. */
   #lent = 0;
   /** How many messages are not due. */
@@ -90,12 +89,8 @@ class MemoryChannel {
   }
 
   get depth(): number {
-    this.#ring();
-    return this.#waiting;
-  }
-
-  get #waiting(): number {
-    return this.#levels.reduce((sum, { messages }) => sum + messages.size, this.#released.length);
+    this.#agenda.ring();
+    return this.#messages.size;
   }
 
   get links(): MemoryLink[] {
@@ -120,36 +115,44 @@ class MemoryChannel {
       return offer.reject(undelayableError(this.name));
     }
     this.stats.puts++;
-    if (this.#capacity < Infinity) this.#ring();
+    if (this.#capacity < Infinity) this.#agenda.ring();
     if (this.#offers.size === 0 && this.#hasRoom) return this.#put(offer);
     if (offer.full !== undefined) return offer.full();
     this.stats.outstanding++;
     this.#offers.push(offer);
-    this.#setTimer();
+    this.#agenda.update();
   }
 
   get #hasRoom(): boolean {
     if (this.#capacity === Infinity) return true;
     if (this.#capacity === 0) return this.#claims.size > 0;
-    return this.#waiting + this.#lent + this.#delayed < this.#capacity;
+    return this.#messages.size + this.#lent + this.#delayed < this.#capacity;
   }
 
   awaitRoom(waiter: RoomWaiter): void {
     if (this.#mayTry(waiter)) return waiter.tryAgain();
-    this.#roomWaiters.add(waiter);
-    this.#setTimer();
+    this.#roomWaiters.push(waiter);
+    this.#agenda.update();
   }
 
-  #mayTry({ group }: RoomWaiter): boolean {
+  #mayTry({ group }: { readonly group?: object }): boolean {
     if (this.#isClosed) return true;
     if (this.#offers.size > 0) return false;
     if (this.#capacity > 0 || group === undefined) return this.#hasRoom;
     return this.#claims.all.some((claim) => claim.group !== group);
   }
 
+  /** Has those try again who wait for room, while there is some. */
   #tellRoom(): void {
-    for (const waiter of [...this.#roomWaiters]) {
-      if (this.#mayTry(waiter) && this.#roomWaiters.delete(waiter)) waiter.tryAgain();
+    if (this.#capacity === 0 && !this.#isClosed) return this.#tellOthers();
+    while (this.#roomWaiters.size > 0 && this.#mayTry({})) this.#roomWaiters.shift()!.tryAgain();
+  }
+
+  /** The same for a rendezvous, where each has room only for others. */
+  #tellOthers(): void {
+    for (const waiter of this.#roomWaiters.all) {
+      if (this.#claims.size === 0) return;
+      if (this.#mayTry(waiter) && this.#roomWaiters.remove(waiter)) waiter.tryAgain();
     }
   }
 
@@ -160,7 +163,7 @@ class MemoryChannel {
     else {
       const end = endOf(message);
       this.#delayed++;
-      this.#alarm(performance.now() + message.delay, () => {
+      this.#agenda.add(performance.now() + message.delay, () => {
         this.#delayed--;
         this.#add(message, end);
       });
@@ -169,31 +172,32 @@ class MemoryChannel {
   }
 
   #add(message: Message, end: number): void {
+    if (end < Infinity && end <= performance.now()) return this.#left(); // the process was busy
     const loan = this.#loanOf(message, end);
+    if (!this.#serve(loan)) this.#keep(loan);
+  }
+
+  /** Lends to whoever has waited longest; whether anyone has. */
+  #serve(loan: MemoryLoan): boolean {
     const claim = this.#claims.shift();
-    if (claim !== undefined) return this.#lend(loan, claim);
-    const { messages } = this.#level(loan.priority);
-    messages.push(loan);
-    if (end < Infinity) this.#alarm(end, () => messages.remove(loan) && this.#left());
+    if (claim === undefined) return false;
+    this.#agenda.update();
+    if (loan.redelivered) this.stats.redeliveries++;
+    this.#lent++;
+    claim.deliver(loan);
+    return true;
+  }
+
+  #keep(loan: MemoryLoan): void {
+    this.#messages.push(loan);
+    if (loan.end === Infinity) return;
+    loan.expiry = this.#agenda.add(loan.end, () => {
+      if (this.#messages.remove(loan)) this.#left();
+    });
   }
 
   #loanOf(message: Message, end: number): MemoryLoan {
     return new MemoryLoan(this, message, this.#puts++, (message.attempts ?? 0) + 1, false, end);
-  }
-
-  #lend(loan: MemoryLoan, claim: Claim): void {
-    this.#lent++;
-    claim.deliver(loan);
-  }
-
-  #level(priority: number): { readonly messages: Fifo<MemoryLoan> } {
-    if (this.#levels[0]?.priority === priority) return this.#levels[0]; // nearly always
-    const at = this.#levels.findIndex((level) => level.priority <= priority);
-    const found = this.#levels[at];
-    if (found?.priority === priority) return found;
-    const level = { priority, messages: new Fifo<MemoryLoan>() };
-    this.#levels.splice(at === -1 ? this.#levels.length : at, 0, level);
-    return level;
   }
 
   claim(claim: Claim): void {
@@ -201,13 +205,13 @@ class MemoryChannel {
     if (loan !== undefined) return claim.deliver(loan);
     if (this.isOver) return claim.reject(drainedError("get", this.name));
     this.#claims.push(claim);
-    this.#setTimer();
+    this.#agenda.update();
     claim.waits?.();
     if (this.#capacity === 0) this.#tellRoom();
   }
 
   take(): MemoryLoan | undefined {
-    this.#ring();
+    this.#agenda.ring();
     const loan = this.#first() ?? (this.#capacity === 0 ? this.#meet() : undefined);
     if (loan === undefined) return undefined;
     if (loan.redelivered) this.stats.redeliveries++;
@@ -216,12 +220,9 @@ class MemoryChannel {
   }
 
   #first(): MemoryLoan | undefined {
-    const [released] = this.#released;
-    let level = this.#levels[0];
-    if (level?.messages.size === 0) level = this.#levels.find(({ messages }) => messages.size > 0);
-    const isNext = released !== undefined &&
-      (level === undefined || released.priority >= level.priority);
-    return isNext ? this.#released.shift() : level?.messages.shift();
+    const loan = this.#messages.shift();
+    if (loan?.expiry !== undefined) this.#agenda.remove(loan.expiry);
+    return loan;
   }
 
   /** The message of whoever waits for a receiver longest. */
@@ -245,10 +246,10 @@ class MemoryChannel {
     if (isOffer) {
       this.stats.outstanding--;
       this.#tellRoom();
-    } else if (!this.#claims.remove(one as Claim) && !this.#roomWaiters.delete(one as RoomWaiter)) {
+    } else if (!this.#claims.remove(one as Claim) && !this.#roomWaiters.remove(one as RoomWaiter)) {
       return false;
     }
-    this.#setTimer();
+    this.#agenda.update();
     return true;
   }
 
@@ -265,21 +266,7 @@ class MemoryChannel {
     const { message, position, end } = loan;
     if (end <= performance.now()) return this.#left();
     const again = new MemoryLoan(this, message, position, attempts, true, end);
-    const claim = this.#claims.shift();
-    if (claim !== undefined) {
-      this.stats.redeliveries++;
-      return this.#lend(again, claim);
-    }
-    const later = this.#released.findIndex((other) => again.precedes(other));
-    this.#released.splice(later === -1 ? this.#released.length : later, 0, again);
-    if (end < Infinity) {
-      this.#alarm(end, () => {
-        const at = this.#released.indexOf(again);
-        if (at === -1) return;
-        this.#released.splice(at, 1);
-        this.#left();
-      });
-    }
+    if (!this.#serve(again)) this.#keep(again);
   }
 
   /** A message has left: there may be room, or nothing any more. */
@@ -300,7 +287,7 @@ class MemoryChannel {
 
   /** Whether there is nothing to get, and never will be. */
   get isOver(): boolean {
-    return this.#isClosed && this.#waiting + this.#lent + this.#delayed === 0;
+    return this.#isClosed && this.#messages.size + this.#lent + this.#delayed === 0;
   }
 
   #endIfOver(): void {
@@ -310,43 +297,16 @@ class MemoryChannel {
     }
   }
 
-  #alarm(at: number, act: () => void): void {
-    const later = this.#alarms.findIndex((other) => other.at > at);
-    this.#alarms.splice(later === -1 ? this.#alarms.length : later, 0, { at, act });
-    this.#setTimer();
-  }
-
-  /** Does what is due. */
-  #ring(): void {
-    if (this.#alarms.length === 0) return;
-    const now = performance.now();
-    while (this.#alarms[0] !== undefined && this.#alarms[0].at <= now) this.#alarms.shift()!.act();
-    this.#setTimer();
-  }
-
-  /** Keeps the process alive while someone waits for what is to come. */
-  #setTimer(): void {
-    if (this.#timer === undefined && this.#alarms.length === 0) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const [first] = this.#alarms;
-    if (first === undefined) return;
-    const wait = Math.min(Math.max(first.at - performance.now(), 1), longestTimer);
-    this.#timer = setTimeout(() => this.#ring(), wait);
-    if (this.#claims.size + this.#offers.size + this.#roomWaiters.size === 0) unref(this.#timer);
-  }
-
   delete(): void {
     this.#isDeleted = true;
     this.#end();
-    while (this.#first() !== undefined);
+    this.#messages.clear();
     for (let offer; (offer = this.#shiftOffer()) !== undefined;) offer.reject(deleted(this.name));
   }
 
   #end(): void {
     this.#forget();
-    this.#alarms.length = 0;
-    this.#setTimer();
+    this.#agenda.clear();
   }
 }
 
@@ -355,16 +315,10 @@ function endOf({ expires }: Message): number {
   return expires === undefined ? Infinity : performance.now() + expires;
 }
 
-/** Something that happens at a time, as `performance.now()` has it. */
-interface Alarm {
-  readonly at: number;
-  act(): void;
-}
-
-/** Longer timers fire at once, in every runtime. */
-const longestTimer = 2 ** 31 - 1;
-
-class MemoryLoan implements Loan {
+class MemoryLoan implements Loan, Waiting {
+  place = -1;
+  /** When it is dropped, while it waits. */
+  expiry: Appointment | undefined;
   readonly message: Message;
   readonly position: number;
   readonly attempts: number;
@@ -392,11 +346,6 @@ class MemoryLoan implements Loan {
 
   get priority(): number {
     return this.message.priority ?? 0;
-  }
-
-  precedes(other: MemoryLoan): boolean {
-    return this.priority > other.priority ||
-      this.priority === other.priority && this.position < other.position;
   }
 
   accept(): void {
