@@ -30,6 +30,8 @@ import {
 import { brokerState } from "./support/broker_state.ts";
 import { freePorts } from "./support/broker.ts";
 import { startDelay } from "./support/delay.ts";
+import { test as declare } from "./support/test.ts";
+import { decidedOnDeno, noControl, noLocalBroker } from "./support/conditions.ts";
 
 const broker = process.env.BROKER;
 if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
@@ -108,7 +110,7 @@ const setup: Setup = {
         throw error;
       });
     }),
-  state: () => brokerState(),
+  ...noControl ? {} : { state: async () => (await brokerState())! },
 };
 
 testTransport("amqp", setup);
@@ -200,41 +202,43 @@ test("a value whose receiver's connection is cut before its get goes to others",
   assert.equal(await ch.get({ timeout: 1000 }), 1);
 });
 
-test("references are relative, and work on whichever address their receiver uses", async (scene) => {
-  const { hostname } = new URL(broker);
-  if (hostname !== "localhost" && hostname !== "127.0.0.1") return;
-  const [here, there] = ["localhost", "127.0.0.1"].map((hostname) =>
-    uri((url) => url.hostname = hostname)
-  ) as [string, string];
-  const name = scene.name();
-  const a = scene.own(new Channel<Channel<string>>({ name, connection: here }));
-  const b = scene.own(new Channel<Channel<string>>({ name, connection: there }));
-  const inner = scene.own(new Channel<string>({ connection: here }));
-  await using raw = await setup.raw(name);
-  await a.put(inner);
-  const { body, contentType } = (await raw.get())!;
-  assert.doesNotMatch(String.fromCharCode(...body), /localhost|127\.0\.0\.1|guest|amqp/);
-  await raw.put({ body, contentType });
-  const got = scene.own(await b.get());
-  await got.put("through another address");
-  assert.equal(await inner.get({ timeout: 1000 }), "through another address");
-  await a.close();
-  await inner.put("still");
-  assert.equal(await got.get({ timeout: 1000 }), "still");
+test(
+  "references are relative, and work on whichever address their receiver uses",
+  async (scene) => {
+    const [here, there] = ["localhost", "127.0.0.1"].map((hostname) =>
+      uri((url) => url.hostname = hostname)
+    ) as [string, string];
+    const name = scene.name();
+    const a = scene.own(new Channel<Channel<string>>({ name, connection: here }));
+    const b = scene.own(new Channel<Channel<string>>({ name, connection: there }));
+    const inner = scene.own(new Channel<string>({ connection: here }));
+    await using raw = await setup.raw(name);
+    await a.put(inner);
+    const { body, contentType } = (await raw.get())!;
+    assert.doesNotMatch(String.fromCharCode(...body), /localhost|127\.0\.0\.1|guest|amqp/);
+    await raw.put({ body, contentType });
+    const got = scene.own(await b.get());
+    await got.put("through another address");
+    assert.equal(await inner.get({ timeout: 1000 }), "through another address");
+    await a.close();
+    await inner.put("still");
+    assert.equal(await got.get({ timeout: 1000 }), "still");
 
-  // A channel on another address is named with it, without user and password.
-  const named = scene.own(new Channel<string>({ name: scene.name(), connection: there }));
-  const c = scene.own(new Channel<Channel<string>>({ name, connection: here }));
-  await c.put(named);
-  const absolute = (await raw.get())!;
-  const text = String.fromCharCode(...absolute.body);
-  assert.match(text, /amqp:\/\/127\.0\.0\.1/);
-  assert.doesNotMatch(text, /guest|@/);
-  await raw.put(absolute);
-  const arrived = scene.own(await c.get());
-  await arrived.put("x");
-  assert.equal(await named.get({ timeout: 1000 }), "x");
-});
+    // A channel on another address is named with it, without user and password.
+    const named = scene.own(new Channel<string>({ name: scene.name(), connection: there }));
+    const c = scene.own(new Channel<Channel<string>>({ name, connection: here }));
+    await c.put(named);
+    const absolute = (await raw.get())!;
+    const text = String.fromCharCode(...absolute.body);
+    assert.match(text, /amqp:\/\/127\.0\.0\.1/);
+    assert.doesNotMatch(text, /guest|@/);
+    await raw.put(absolute);
+    const arrived = scene.own(await c.get());
+    await arrived.put("x");
+    assert.equal(await named.get({ timeout: 1000 }), "x");
+  },
+  { skip: noLocalBroker },
+);
 
 test("an amqp channel travels through memory, and works there", async (scene) => {
   const carrier = scene.own(new Channel<Channel<string>>({ connection: "memory:carrier" }));
@@ -391,8 +395,7 @@ test("a burst of puts and gets over one connection and many channels stays in or
   for (const values of got) assert.deepEqual(values, numbers(100));
 });
 
-const { hostname, protocol, port } = new URL(broker);
-const local = /^(localhost|127\.0\.0\.1|\[::1\])$/.test(hostname) && protocol === "amqp:";
+const { port } = new URL(broker);
 
 /** Measures in round-trips to the broker, which is put far away. */
 function remoteTest(
@@ -402,24 +405,20 @@ function remoteTest(
     trips: (work: Promise<unknown>) => Promise<number>,
   ) => Promise<void>,
 ): void {
-  Deno.test({
-    name: `amqp: ${title}`,
-    // What is delayed is a port of this machine; how often words are exchanged, no runtime decides.
-    ignore: !local || process.versions.deno === undefined,
-    async fn() {
-      const way = 60; // much, beside what a busy machine takes
-      await using delay = await startDelay(Number(port || 5672), way);
-      const connection = uri((url) => {
-        url.hostname = "127.0.0.1";
-        url.port = String(delay.port);
-      });
-      await body(connection, async (work) => {
-        const start = performance.now();
-        await work;
-        return (performance.now() - start) / (2 * way);
-      });
-      await connectionsRest();
-    },
+  const timed = "round-trips are counted by the time that they take";
+  declare(`amqp: ${title}`, { skip: noLocalBroker || decidedOnDeno, timed }, async () => {
+    const way = 60; // much, beside what a busy machine takes
+    await using delay = await startDelay(Number(port || 5672), way);
+    const connection = uri((url) => {
+      url.hostname = "127.0.0.1";
+      url.port = String(delay.port);
+    });
+    await body(connection, async (work) => {
+      const start = performance.now();
+      await work;
+      return (performance.now() - start) / (2 * way);
+    });
+    await connectionsRest();
   });
 }
 

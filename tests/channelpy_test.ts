@@ -22,7 +22,6 @@ url.username ||= "guest";
 url.password ||= "guest";
 const uri = url.href;
 const { address } = parseAmqpUri(uri);
-const isLocal = /^(?:localhost|127\.0\.0\.1)$/.test(url.hostname);
 
 /** A Python program with ChannelPy, as the broker sees it. */
 class Peer implements AsyncDisposable {
@@ -117,8 +116,8 @@ def as_channel(dct):
 for line in sys.stdin.buffer.read().decode("utf-8").split("\\n"):
     print(json.dumps(json.loads(line, object_hook=as_channel)))
 `;
-
-const hasPython = spawnSync("python3", ["--version"]).status === 0;
+import { test as declare, type TestOptions } from "./support/test.ts";
+import { noLocalBroker, noPython } from "./support/conditions.ts";
 
 function readByPython(text: string): unknown {
   const { stdout, stderr, status } = spawnSync("python3", ["-c", program], { input: text });
@@ -126,14 +125,10 @@ function readByPython(text: string): unknown {
   return JSON.parse(String(stdout));
 }
 
-function test(title: string, body: (peer: Peer) => Promise<void>, ignore = false): void {
-  Deno.test({
-    name: `channelpy: ${title}`,
-    ignore,
-    async fn() {
-      await using peer = await Peer.start();
-      await soon(body(peer));
-    },
+function test(title: string, body: (peer: Peer) => Promise<void>, options: TestOptions = {}): void {
+  declare(`channelpy: ${title}`, options, async () => {
+    await using peer = await Peer.start();
+    await soon(body(peer));
   });
 }
 
@@ -249,7 +244,7 @@ test("a reference to another broker that is configured is a handle there", async
   await after.put("through the other connection");
   assert.equal(await peer.get(reply), '"through the other connection"');
   await Promise.all([before.close(), after.close()]);
-}, !isLocal);
+}, { skip: noLocalBroker });
 
 test("a URI in a reference makes nobody connect, and no error shows its password", async (peer) => {
   const name = await peer.declare(jobs());
@@ -363,8 +358,7 @@ test("a reference is written with all that ChannelPy needs, and no password", as
   await named.close();
 });
 
-const reason = hasPython ? "" : " (ignored: there is no python3)";
-test(`Python turns what is written into its channels${reason}`, async (peer) => {
+test("Python turns what is written into its channels", async (peer) => {
   const name = await peer.declare(jobs());
   await using ch = new Channel<unknown>({ name, connection: uri, encoding: "json" });
   const inner = new Channel({ name: jobs(), connection: uri });
@@ -372,7 +366,7 @@ test(`Python turns what is written into its channels${reason}`, async (peer) => 
   const channel = ["RabbitConnection", inner.name, address, 10];
   const answer = readByPython(await peer.get(name));
   assert.deepEqual(answer, [channel, { deep: { to: channel } }, "\ud800", -1.5e300]);
-}, !hasPython);
+}, { skip: noPython() });
 
 Deno.test("channelpy: its configuration file is read while the first put waits", async () => {
   const folder = mkdtempSync(join(tmpdir(), "channelts-channelpy-"));

@@ -9,6 +9,8 @@ import { inspect } from "node:util";
 import { type Settings, settings } from "../src/config.ts";
 import { withoutCredentials } from "../src/credentials.ts";
 import { ChannelConfigError } from "../src/errors.ts";
+import { test } from "./support/test.ts";
+import { noDeno } from "./support/conditions.ts";
 
 const VARIABLES = ["CHANNELTS_URI", "CHANNELTS_CONFIG", "HOME", "USERPROFILE"];
 
@@ -492,15 +494,11 @@ function inChild({ home, permissions = [], env = {} }: Child): string {
 
 /** A test of permissions, which only Deno has. */
 function testPermissions(name: string, body: (home: string) => void): void {
-  Deno.test({
-    name,
-    ignore: typeof execPath !== "function",
-    fn: () =>
-      withHome((home) => {
-        fs.writeFileSync(path.join(home, ".channelts.yml"), "connection: amqp://u:p@host");
-        body(home);
-      }),
-  });
+  test(name, { skip: noDeno }, () =>
+    withHome((home) => {
+      fs.writeFileSync(path.join(home, ".channelts.yml"), "connection: amqp://u:p@host");
+      body(home);
+    }));
 }
 
 const DEFAULT = '{"uri":"memory:","source":"default"}';

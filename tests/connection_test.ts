@@ -17,6 +17,8 @@ import { controlFromEnv } from "./support/control.ts";
 import { ask } from "./support/erlang.ts";
 import { collector } from "./support/garbage.ts";
 import { type Gateway, startGateway } from "./support/gateway.ts";
+import { test } from "./support/test.ts";
+import { noCollector, noControl } from "./support/conditions.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -248,9 +250,10 @@ Deno.test("connection: what it logs of a refused password is not the password", 
   await connectionsRest();
 });
 
-Deno.test("connection: the broker sees its name, and takes the credentials of its options", async () => {
-  const control = controlFromEnv();
-  if (control === undefined) return; // the given broker cannot be asked
+test("connection: the broker sees its name, and takes the credentials of its options", {
+  skip: noControl,
+}, async () => {
+  const control = controlFromEnv()!;
   const names = async () =>
     await ask<string[]>(
       control,
@@ -281,9 +284,10 @@ Deno.test("connection: the broker sees its name, and takes the credentials of it
   }
 });
 
-Deno.test("connection: two on one broker are two there, and each closes with its last channel", async () => {
-  const control = controlFromEnv();
-  if (control === undefined) return; // the given broker cannot be asked
+test("connection: two on one broker are two there, and each closes with its last channel", {
+  skip: noControl,
+}, async () => {
+  const control = controlFromEnv()!;
   const count = () => ask<number>(control, "length(rabbit_networking:connections())");
   const before = await count();
   const connections = [new Connection(broker), new Connection(broker)];
@@ -325,9 +329,10 @@ Deno.test("connection: a channel that arrives over it is on it, also where other
   });
 });
 
-Deno.test("connection: one that was dropped is collected, and not under a channel that is used", async () => {
-  const gc = await collector();
-  if (gc === undefined) return;
+test("connection: one that was dropped is collected, and not under a channel that is used", {
+  skip: noCollector,
+}, async () => {
+  const gc = (await collector())!;
   const name = `test ${randomUUID()}`;
   const use = async () => {
     const connection = new Connection(broker, { ondisconnect: () => {} });

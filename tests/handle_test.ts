@@ -18,6 +18,8 @@ import {
 } from "../mod.ts";
 import { numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
 import { collector } from "./support/garbage.ts";
+import { test } from "./support/test.ts";
+import { noCollector } from "./support/conditions.ts";
 
 /** A transport that does nothing by itself: the test settles what it is asked. */
 class Stage implements Transport {
@@ -322,9 +324,10 @@ Deno.test("a channel that vanishes ends its handles, and a new handle opens a ne
   await until(() => stage.rests > 0);
 });
 
-Deno.test("a forgotten channel is collected and its link closed, but not under a get that waits", async () => {
-  const gc = await collector();
-  if (gc === undefined) return;
+test("a forgotten channel is collected and its link closed, but not under a get that waits", {
+  skip: noCollector,
+}, async () => {
+  const gc = (await collector())!;
   const stage = new Stage();
   await (() => stage.channel("forgotten").depth())();
   const got = (() => stage.channel<number>("waiting").get())();
@@ -352,9 +355,10 @@ Deno.test("a forgotten channel is collected and its link closed, but not under a
   await until(() => stage.rests > 0);
 });
 
-Deno.test("a forgotten channel is not closed while a delivery of its is held", async () => {
-  const gc = await collector();
-  if (gc === undefined) return;
+test("a forgotten channel is not closed while a delivery of its is held", {
+  skip: noCollector,
+}, async () => {
+  const gc = (await collector())!;
   const connection = "memory:forgotten";
   const other = new Channel<number>({ name: "jobs", connection });
   await other.put(1);

@@ -4,6 +4,8 @@ import { spawnSync } from "node:child_process";
 import { Channel, ChannelConfigError } from "../mod.ts";
 import { decode, encode, JsonError, type Members } from "../src/json/mod.ts";
 import { random } from "./conformance/scene.ts";
+import { test } from "./support/test.ts";
+import { noPython } from "./support/conditions.ts";
 
 const marker = "__channel__";
 const utf8 = new TextEncoder();
@@ -423,30 +425,24 @@ Deno.test("json: the option encoding takes nothing but cbor and json", () => {
   for (const encoding of ["cbor", "json"] as const) new Channel({ encoding });
 });
 
-const python = spawnSync("python3", ["--version"]).status === 0;
-
-Deno.test({
-  name: `json: Python reads what is written${python ? "" : " (ignored: there is no python3)"}`,
-  ignore: !python,
-  fn() {
-    const values = [...plain, { job: new Money(7), to: new Thing("t") }];
-    const lines = values.map((value) => withThings(value));
-    const program = [
-      "import json, sys",
-      "for line in sys.stdin.buffer.read().decode('utf-8').split('\\n'):",
-      "    print(json.dumps(json.loads(line)))",
-    ].join("\n");
-    const { stdout, stderr, status } = spawnSync("python3", ["-c", program], {
-      input: lines.join("\n"),
-      maxBuffer: 1e8,
-    });
-    assert.equal(status, 0, String(stderr));
-    const answers = String(stdout).trimEnd().split("\n");
-    assert.equal(answers.length, values.length);
-    answers.forEach((answer, i) => assert.deepEqual(JSON.parse(answer), JSON.parse(lines[i]!)));
-    // And what Python writes is read here.
-    answers.forEach((answer, i) =>
-      assert.deepEqual(decode(utf8.encode(answer)), decode(utf8.encode(lines[i]!)))
-    );
-  },
+test("json: Python reads what is written", { skip: noPython() }, () => {
+  const values = [...plain, { job: new Money(7), to: new Thing("t") }];
+  const lines = values.map((value) => withThings(value));
+  const program = [
+    "import json, sys",
+    "for line in sys.stdin.buffer.read().decode('utf-8').split('\\n'):",
+    "    print(json.dumps(json.loads(line)))",
+  ].join("\n");
+  const { stdout, stderr, status } = spawnSync("python3", ["-c", program], {
+    input: lines.join("\n"),
+    maxBuffer: 1e8,
+  });
+  assert.equal(status, 0, String(stderr));
+  const answers = String(stdout).trimEnd().split("\n");
+  assert.equal(answers.length, values.length);
+  answers.forEach((answer, i) => assert.deepEqual(JSON.parse(answer), JSON.parse(lines[i]!)));
+  // And what Python writes is read here.
+  answers.forEach((answer, i) =>
+    assert.deepEqual(decode(utf8.encode(answer)), decode(utf8.encode(lines[i]!)))
+  );
 });

@@ -6,6 +6,8 @@ import process from "node:process";
 import { type Child, type ChildExit, type ChildOptions, startChild } from "./support/child.ts";
 import { waitForConsumers } from "./support/consumers.ts";
 import { freePorts, waitUntil } from "./support/net.ts";
+import { test } from "./support/test.ts";
+import { noLocalBroker } from "./support/conditions.ts";
 
 const isNode = !process.versions.deno && !process.versions.bun;
 
@@ -55,10 +57,9 @@ async function endsInOrder(child: Child, timeout = 5000): Promise<void> {
   assert.equal(child.stderr, "");
 }
 
-/** `amqp://` addresses of the broker by name and by number; undefined where it is not on this machine. */
-function addresses(): { byName: string; byNumber: string } | undefined {
+/** `amqp://` addresses of the broker by name and by number, where it is on this machine. */
+function addresses(): { byName: string; byNumber: string } {
   const url = new URL(broker);
-  if (url.hostname !== "localhost" && url.hostname !== "127.0.0.1") return undefined;
   url.hostname = "localhost";
   const byName = url.href;
   url.hostname = "127.0.0.1";
@@ -112,10 +113,10 @@ class Children implements AsyncDisposable {
   }
 }
 
-Deno.test("a process answers on a channel that it got in a message, whatever it calls the broker", async () => {
-  const known = addresses();
-  if (known === undefined) return; // the given broker may have one address only
-  const { byName, byNumber } = known;
+test("a process answers on a channel that it got in a message, whatever it calls the broker", {
+  skip: noLocalBroker,
+}, async () => {
+  const { byName, byNumber } = addresses();
   await withChannel<unknown>(async (jobs, name) => {
     await using replier = run("replier", [byNumber, name]);
     await using replies = new Channel<{ square: number; more: Channel<string> }>({
@@ -197,14 +198,15 @@ for (
     "attach": { result: 0 },
   })
 ) {
-  Deno.test({
-    name: `on memory a process ends by itself after its last operation: ${act}`,
-    // Node's AbortSignal.timeout keeps no process alive, nor does a get on memory: it would end before.
-    ignore: act === "aborted get" && isNode,
-    fn: async () => {
+  const skip = act === "aborted get" && isNode &&
+    "Node's AbortSignal.timeout keeps no process alive, nor does a get on memory:";
+  test(
+    `on memory a process ends by itself after its last operation: ${act}`,
+    { skip },
+    async () => {
       assert.deepEqual(await last(act, "memory:", "a channel"), [told]);
     },
-  });
+  );
   Deno.test(`on a broker a process ends by itself after its last operation: ${act}`, async () => {
     await withChannel<string>(async (_, name) => {
       assert.deepEqual(await last(act, broker, name), [told]);

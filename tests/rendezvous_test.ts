@@ -21,6 +21,8 @@ import {
 } from "./conformance/scene.ts";
 import { startPrivateBroker } from "./support/broker.ts";
 import { startProxy } from "./support/proxy.ts";
+import { test as declare, type TestOptions } from "./support/test.ts";
+import { decidedOnDeno, noLocalBroker } from "./support/conditions.ts";
 
 const broker = process.env.BROKER!;
 ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -79,17 +81,13 @@ function kind(word: AMQPMessage): string {
   return word.bodyString()!.split(" ")[0]!;
 }
 
-function test(title: string, body: () => Promise<void>): void {
-  Deno.test(`rendezvous: ${title}`, () => soon(body(), 30_000));
+function test(title: string, body: () => Promise<void>, options: TestOptions = {}): void {
+  declare(`rendezvous: ${title}`, options, () => soon(body(), 30_000));
 }
 
 /** What a broker does with its own is no matter of the runtime. */
 function brokerTest(title: string, body: () => Promise<void>): void {
-  Deno.test({
-    name: `rendezvous: ${title}`,
-    ignore: process.versions.deno === undefined,
-    fn: () => soon(body(), 30_000),
-  });
+  test(title, body, { skip: decidedOnDeno });
 }
 
 const named = () => ({ name: `rendezvous ${randomUUID()}` });
@@ -279,7 +277,6 @@ test("a put that waits finds out that the channel was deleted behind our back", 
 
 test("puts and gets outlast lost connections, on either side", async () => {
   const url = new URL(broker);
-  if (url.protocol !== "amqp:" || !/^(127\.0\.0\.1|localhost)$/.test(url.hostname)) return;
   await using proxy = await startProxy(Number(url.port || 5672));
   url.host = `127.0.0.1:${proxy.port}`;
   for (const [from, to] of [[url.href, far()], [far(), url.href], [url.href, url.href]]) {
@@ -314,7 +311,7 @@ test("puts and gets outlast lost connections, on either side", async () => {
     await ch.close();
   }
   await connectionsRest();
-});
+}, { skip: noLocalBroker });
 
 brokerTest("a broker that is killed and comes back knows the channel as before", async () => {
   await using own = await startPrivateBroker();

@@ -29,6 +29,7 @@ import { getAll, numbers, pause, rejection, soon, until } from "./conformance/sc
 import { type Child, startChild } from "./support/child.ts";
 import { linkOptions, putOn } from "./support/link.ts";
 import { checkFile, count, query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
+import { test } from "./support/test.ts";
 
 const directory = sqliteDirectory();
 
@@ -218,10 +219,10 @@ Deno.test("sqlite: the news that channels are gone do not stay in the file", asy
   });
 });
 
-Deno.test({
-  name: "sqlite: who rings for many that come and go keeps none of their files open",
-  ignore: process.platform !== "linux",
-  fn: async () => {
+test(
+  "sqlite: who rings for many that come and go keeps none of their files open",
+  { skip: process.platform !== "linux" && "only Linux tells a process's open files" },
+  async () => {
     await withFile(directory, async (channel, path, uri) => {
       await channel.depth();
       for (const n of numbers(5)) {
@@ -243,7 +244,7 @@ Deno.test({
       await until(() => open() <= 1, 3000); // its own, where the runtime watches by one
     });
   },
-});
+);
 
 Deno.test("sqlite: a session whose lock is removed ends, and what it held is there for others", async () => {
   await withFile(directory, async (channel, path, uri) => {
@@ -320,10 +321,10 @@ function unmountSmall(): void {
 const mayMount = process.platform === "linux" && process.getuid?.() === 0 && mountSmall();
 if (mayMount) unmountSmall();
 
-Deno.test({
-  name: "sqlite: a full disk refuses values and loses none, and goes on when there is space",
-  ignore: !mayMount,
-  fn: async () => {
+test(
+  "sqlite: a full disk refuses values and loses none, and goes on when there is space",
+  { skip: !mayMount && "this process may not mount a file system" },
+  async () => {
     assert.ok(mountSmall());
     try {
       await withFile(small, async (channel) => {
@@ -345,7 +346,7 @@ Deno.test({
       unmountSmall();
     }
   },
-});
+);
 
 Deno.test("sqlite: after a great burst the file is used again, and its log stays small", async () => {
   const total = Number(process.env.BURST ?? 40_000);

@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { Channel } from "../mod.ts";
 import { numbers, pause, soon, until } from "./conformance/scene.ts";
 import { type Child, type ChildOptions, startChild } from "./support/child.ts";
 import { findRuntime } from "./support/runtimes.ts";
 import { checkFile, count, sqliteDirectory } from "./support/sqlite_file.ts";
+import { test } from "./support/test.ts";
+import { noDeno } from "./support/conditions.ts";
 
 const directory = sqliteDirectory();
 const path = join(directory, "channels.db");
@@ -184,10 +185,10 @@ Deno.test("sqlite: a killed process leaves no file behind for long", async () =>
   });
 });
 
-Deno.test({
-  name: "sqlite: on Deno it needs to read and write its directory, nothing else, and never prompts",
-  ignore: !process.versions.deno,
-  fn: async () => {
+test(
+  "sqlite: on Deno it needs to read and write its directory, nothing else, and never prompts",
+  { skip: noDeno },
+  async () => {
     const inside = `sqlite:${join(directory, "permitted.db")}`;
     const granted = [`--allow-read=${directory}`, `--allow-write=${directory}`];
     const attempt = async (runtimeArgs: string[], uri = inside) => {
@@ -206,7 +207,7 @@ Deno.test({
     const { error } = await attempt(granted, "sqlite:");
     assert.equal(error, "ChannelConfigError");
   },
-});
+);
 
 Deno.test("sqlite: processes on three runtimes hear every broadcast, and end with the channel", async () => {
   const runtimes = await Promise.all((["deno", "bun", "node"] as const).map(findRuntime));

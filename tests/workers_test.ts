@@ -12,6 +12,8 @@ import { numbers, pause, soon, until } from "./conformance/scene.ts";
 import type { Orders, Question } from "./programs/worker_thread.ts";
 import { findRuntime } from "./support/runtimes.ts";
 import { checkFile, count, query, sqliteDirectory } from "./support/sqlite_file.ts";
+import { test } from "./support/test.ts";
+import { noDeno } from "./support/conditions.ts";
 
 const directory = sqliteDirectory();
 const path = join(directory, "channels.db");
@@ -285,21 +287,19 @@ Deno.test("workers: the example splits its work over threads, ends by itself and
   assert.deepEqual(readdirSync(temporary), []);
 });
 
-Deno.test({
-  name: "workers: on Deno the example needs the permissions that it names, and no other",
-  ignore: !process.versions.deno,
-  fn: async () => {
-    const line = /deno run (--.*) examples\/workers\.ts$/m.exec(readFileSync(example, "utf8"))![1]!;
-    const flags = line.replaceAll("/tmp", tmpdir()).split(" ");
-    const attempt = (flags: string[]) => {
-      const command = [process.execPath, "run", "--frozen", "--no-prompt", ...flags, example];
-      return run(command, mkdtempSync(join(directory, "permitted-")));
-    };
-    assertTold(await attempt(flags));
-    for (const flag of flags) {
-      const { code, stderr } = await attempt(flags.filter((each) => each !== flag));
-      assert.notEqual(code, 0, `it works without ${flag}`);
-      assert.match(stderr, new RegExp(flag.split("=")[0]!));
-    }
-  },
+test("workers: on Deno the example needs the permissions that it names, and no other", {
+  skip: noDeno,
+}, async () => {
+  const line = /deno run (--.*) examples\/workers\.ts$/m.exec(readFileSync(example, "utf8"))![1]!;
+  const flags = line.replaceAll("/tmp", tmpdir()).split(" ");
+  const attempt = (flags: string[]) => {
+    const command = [process.execPath, "run", "--frozen", "--no-prompt", ...flags, example];
+    return run(command, mkdtempSync(join(directory, "permitted-")));
+  };
+  assertTold(await attempt(flags));
+  for (const flag of flags) {
+    const { code, stderr } = await attempt(flags.filter((each) => each !== flag));
+    assert.notEqual(code, 0, `it works without ${flag}`);
+    assert.match(stderr, new RegExp(flag.split("=")[0]!));
+  }
 });

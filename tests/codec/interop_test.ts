@@ -7,6 +7,7 @@ import { decode } from "../../src/codec/mod.ts";
 import { assertEquivalent } from "./equivalent.ts";
 import { bytes } from "./hex.ts";
 import { ARRIVES, type Vector, VECTORS } from "./vectors.ts";
+import { test } from "../support/test.ts";
 
 /** The tags that cbor2 does not read by itself: it answers with a Tag. */
 const LEFT_AS_TAGS = /d81b|d81c|d90103/;
@@ -42,8 +43,6 @@ const program = fileURLToPath(new URL("../programs/cbor.py", import.meta.url));
 const python = ["python3", "/usr/bin/python3"].find((name) =>
   spawnSync(name, [program, "--check"], { stdio: "ignore" }).status === 0
 );
-
-const why = python === undefined ? " (ignored: no Python here has cbor2)" : "";
 
 /** As Python shows what it has read, for one row of each kind. */
 const SHOWN: ReadonlyMap<string, string> = new Map([
@@ -82,10 +81,10 @@ const LOST: ReadonlySet<string> = new Set([
 /** A Python set has an order of its own. */
 const UNORDERED = "a Set";
 
-Deno.test({
-  name: `Python's cbor2 reads all examples, and what it writes anew is the same value${why}`,
-  ignore: python === undefined,
-  fn() {
+test(
+  "Python's cbor2 reads all examples, and what it writes anew is the same value",
+  { skip: python === undefined && "no Python here has cbor2" },
+  () => {
     const answers = askPython(VECTORS);
     VECTORS.forEach(([what, , digits], i) => {
       const { read, written, error } = answers[i]!;
@@ -97,7 +96,7 @@ Deno.test({
       else assertNamed(what, value, decode(bytes(digits)));
     });
   },
-});
+);
 
 function askPython(vectors: readonly Vector[]): Answer[] {
   const input = vectors.map(([, , digits]) => digits.replaceAll(" ", "") + "\n").join("");

@@ -19,13 +19,16 @@ import {
 } from "./scene.ts";
 
 /** put with a delay, an expiry or a priority: what the transport offers works, the rest is refused. */
-export function putOptionsTests({ test, shared, features }: Suite): void {
+export function putOptionsTests({ label, test, shared, features }: Suite): void {
   const offered = features.terms ?? [];
-  const terms = (needed: PutTerm[]) => needed.every((term) => offered.includes(term));
+  const unless = (needed: PutTerm[]) => {
+    const missing = needed.filter((term) => !offered.includes(term));
+    return missing.length > 0 ? { skip: `${label}: has no ${missing.join(" and no ")}` } : {};
+  };
   const declare = (needed: PutTerm[], title: string, body: (scene: Scene) => Promise<void>) =>
-    terms(needed) && test(title, body);
+    test(title, body, unless(needed));
   const across = (needed: PutTerm[], title: string, body: (scene: Scene) => Promise<void>) =>
-    terms(needed) && shared(title, body);
+    shared(title, body, unless(needed));
 
   for (const term of ["delay", "expires", "priority"] as const) {
     if (offered.includes(term)) continue;

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { Channel, type ChannelOptions, type ConnectionOption, type Features } from "../../mod.ts";
 import type { Message } from "../../mod.ts";
+import { test, type TestOptions } from "../support/test.ts";
 
 /** What a transport offers to be tested by. */
 export interface Setup {
@@ -15,8 +16,8 @@ export interface Setup {
   raw(name: string): Promise<Raw>;
   /** Whether a channel of this name exists. */
   exists(name: string): Promise<boolean>;
-  /** What a broker holds; undefined where that cannot be asked. */
-  state?(): Promise<State | undefined>;
+  /** What a broker holds; absent where that cannot be asked. */
+  state?(): Promise<State>;
 }
 
 /** A channel without the library. */
@@ -39,19 +40,24 @@ export interface State {
 
 /** Declares tests; `shared` ones only for a transport that several connections share. */
 export interface Suite {
+  readonly label: string;
   readonly features: Features;
-  test(title: string, body: (scene: Scene) => Promise<void>): void;
-  shared(title: string, body: (scene: Scene) => Promise<void>): void;
+  /** For `skip` of a test that asks what a broker holds. */
+  readonly noState: string | false;
+  test(title: string, body: (scene: Scene) => Promise<void>, options?: TestOptions): void;
+  shared(title: string, body: (scene: Scene) => Promise<void>, options?: TestOptions): void;
 }
 
 export function suite(label: string, setup: Setup): Suite {
-  const declare = (title: string, ignore: boolean, body: (scene: Scene) => Promise<void>) => {
-    Deno.test({ name: `${label}: ${title}`, ignore, fn: () => run(setup, body) });
-  };
+  const declare: Suite["test"] = (title, body, options = {}) =>
+    test(`${label}: ${title}`, options, () => run(setup, body));
+  const skip = !setup.features.shared && `${label}: is not shared by connections`;
   return {
+    label,
     features: setup.features,
-    test: (title, body) => declare(title, false, body),
-    shared: (title, body) => declare(title, !setup.features.shared, body),
+    noState: setup.state === undefined && `${label}: what is there cannot be asked`,
+    test: declare,
+    shared: (title, body, options) => declare(title, body, { skip, ...options }),
   };
 }
 
@@ -90,7 +96,7 @@ export async function connectionsRest(sockets = 0): Promise<void> {
 async function noMoreThan(before: State, scene: Scene): Promise<void> {
   let left = {};
   const isClean = async () => {
-    const now = (await scene.setup.state!())!;
+    const now = await scene.setup.state!();
     left = {
       connections: Math.max(0, now.connections - before.connections),
       channels: Math.max(0, now.channels - before.channels),

@@ -13,7 +13,7 @@ import {
 import { rejection, soon, type Suite } from "./scene.ts";
 
 /** Messages that this library did not write, or should not have. */
-export function unreadableTests({ test }: Suite): void {
+export function unreadableTests({ test, shared }: Suite): void {
   const [cbor, json] = ["application/cbor", "application/json"];
   const text = new TextEncoder();
   const unreadable: [string, Message][] = [
@@ -238,23 +238,25 @@ export function unreadableTests({ test }: Suite): void {
     assert.equal(trap.connections, 0);
   });
 
-  test("a reference to a memory channel is refused where it comes from farther", async (scene) => {
-    if (!scene.setup.features.shared) return;
-    const own = scene.channel("secret", 0);
-    await own.close();
-    const ch = scene.channel<string>();
-    await using raw = await scene.setup.raw(ch.name);
-    for (const address of ["memory:", "memory:apart", "memory:conformance"]) {
-      await raw.put({ body: reference("secret", address), contentType: cbor });
-      await rejection(ch.get(), ChannelReferenceError);
-    }
-    scene.own(new Channel({ connection: "memory:apart" })); // configured from here on
-    for (const uri of ["memory:apart", "MEMORY:apart"]) {
-      const value = { __channel__: true, name: "secret", connection_args: { uri } };
-      await raw.put({ body: text.encode(JSON.stringify(value)), contentType: json });
-      await rejection(ch.get(), ChannelReferenceError);
-    }
-  });
+  shared(
+    "a reference to a memory channel is refused where it comes from farther",
+    async (scene) => {
+      const own = scene.channel("secret", 0);
+      await own.close();
+      const ch = scene.channel<string>();
+      await using raw = await scene.setup.raw(ch.name);
+      for (const address of ["memory:", "memory:apart", "memory:conformance"]) {
+        await raw.put({ body: reference("secret", address), contentType: cbor });
+        await rejection(ch.get(), ChannelReferenceError);
+      }
+      scene.own(new Channel({ connection: "memory:apart" })); // configured from here on
+      for (const uri of ["memory:apart", "MEMORY:apart"]) {
+        const value = { __channel__: true, name: "secret", connection_args: { uri } };
+        await raw.put({ body: text.encode(JSON.stringify(value)), contentType: json });
+        await rejection(ch.get(), ChannelReferenceError);
+      }
+    },
+  );
 }
 
 /** A value with a reference of these parts inside. */

@@ -2,6 +2,14 @@ import { setTimeout as pause } from "node:timers/promises";
 
 /** What collects garbage; undefined where the runtime does not let us. */
 export async function collector(): Promise<(() => Promise<void>) | undefined> {
+  const { Bun } = globalThis as unknown as { Bun?: { gc(isFull: boolean): void } };
+  if (Bun) {
+    return async () => {
+      await pause(1);
+      Bun.gc(true);
+      await pause(1);
+    };
+  }
   try {
     const [v8, vm] = await Promise.all([import("node:v8"), import("node:vm")]);
     v8.setFlagsFromString("--expose-gc");

@@ -5,6 +5,44 @@ export interface Report {
   passed: number;
   /** What failed, each with its file where it is known. */
   failed: string[];
+  /** Why tests were skipped: a reason for each. */
+  skipped: string[];
+  /** Tests that measure time, and were left for later. */
+  timed: string[];
+}
+
+/** A report of no test. */
+export function newReport(...failed: string[]): Report {
+  return { passed: 0, failed, skipped: [], timed: [] };
+}
+
+// What `test.ts` knows of a test stands in its name, which is all that each runner tells.
+
+/** What the names of tests that measure time contain. */
+export const TIMED = "[timed: ";
+
+/** The end of the name of a test that measures time. */
+export function timedMark(reason: string): string {
+  return ` ${TIMED}${reason}]`;
+}
+
+/** The end of the name of a test that is skipped. */
+export function skipMark(reason: string): string {
+  return ` [skipped: ${reason}]`;
+}
+
+/** Notes a test that was not run. */
+function addIgnored(report: Report, name: string): void {
+  const reason = /\[skipped: (.*)\]$/.exec(name)?.[1];
+  if (reason !== undefined) report.skipped.push(reason);
+  else if (name.includes(TIMED)) report.timed.push(name);
+  else report.failed.push(`${name}: ignored without a reason; see "skip" in tests/README.md`);
+}
+
+/** Whether `--filter` asks for a test: by a part of its name, or by a /regular expression/. */
+export function matches(name: string, filter: string): boolean {
+  const pattern = /^\/(.*)\/$/.exec(filter)?.[1];
+  return pattern === undefined ? name.includes(filter) : new RegExp(pattern).test(name);
 }
 
 /** What {@linkcode readEvents} reads and `run_file.ts` writes as things happen: a line of JSON each. */
@@ -24,18 +62,21 @@ export const TEST_TIMEOUT = 120_000;
  *
  * @param exit how `deno test` ended: undefined for exit code 0. If no test failed, its failure (a file that does not
  * compile, an error outside of tests) counts as one
+ * @param filter what the tests' names had to contain
  */
-export function readReport(file: string, exit: string | undefined): Report {
-  const report: Report = { passed: 0, failed: [] };
+export function readReport(file: string, exit: string | undefined, filter: string): Report {
+  const report = newReport();
   let count = 0;
   for (const suite of suitesOf(file)) {
     const names = new Set<string>();
-    for (const [, name = "", body = ""] of suite.matchAll(TEST_CASE)) {
-      if (isStep(name, names)) continue;
-      names.add(name);
+    for (const [, escaped = "", body = ""] of suite.matchAll(TEST_CASE)) {
+      if (isStep(escaped, names)) continue;
+      names.add(escaped);
       count++;
-      if (body.includes("<skipped")) continue; // ignored, or not what --filter asked for
-      if (/<(failure|error)\b/.test(body)) report.failed.push(unescaped(name));
+      const name = unescaped(escaped);
+      if (body.includes("<skipped")) {
+        if (matches(name, filter)) addIgnored(report, name);
+      } else if (/<(failure|error)\b/.test(body)) report.failed.push(name);
       else report.passed++;
     }
   }
@@ -69,7 +110,7 @@ function unescaped(text: string): string {
  * @param exit how its process ended: undefined for exit code 0. It must have come to its last test
  */
 export function readEvents(file: string, label: string, exit: string | undefined): Report {
-  const report: Report = { passed: 0, failed: [] };
+  const report = newReport();
   const fail = (what: string) => report.failed.push(`${label}: ${what}`);
   let running: string | undefined;
   let over = false;
@@ -84,6 +125,7 @@ export function readEvents(file: string, label: string, exit: string | undefined
       running = undefined;
       if (event.outcome === "passed") report.passed++;
       if (event.outcome === "failed") fail(event.test);
+      if (event.outcome === "ignored") addIgnored(report, event.test);
     }
   }
   const ended = exit ?? "its process ended";

@@ -1,6 +1,6 @@
 // The way in for `deno task test`: run.ts COMMAND ARGS… runs `deno COMMAND ARGS…` with a broker in `BROKER`.
 // run.ts test [--on=deno,bun,node] ARGS… runs the tests, on these runtimes, and ends with a plain line
-// "N passed, N failed" over all of them; without ARGS in several lanes, each with a broker of its own unless `BROKER`
+// "N passed, N failed, N skipped" over all of them; without ARGS in several lanes, each with a broker of its own unless `BROKER`
 // names one. Whatever happens, nothing that it started stays.
 
 import { spawn } from "node:child_process";
@@ -17,6 +17,9 @@ const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 /** How many files of tests run at a time: most of them wait most of their time. */
 const LANES = Number(process.env.TEST_LANES || 4);
+
+/** How many tests may measure time, which alone have a second chance. */
+const MOST_TIMED = 20;
 
 // Runs "$@" as the leader ($$) of its own session, which programs that tests start are in too. When stdin ends, it
 // kills the session. If the leader is still there then, this runner is gone, and the folder $0 is nobody's.
@@ -78,17 +81,30 @@ function summary(file: string, code: number, seconds: number): number {
   let [passed, failed] = [0, 0];
   const lines = [""];
   const parts: string[] = [];
+  const reasons = new Map<string, Map<string, number>>();
+  const timed = new Set<string>();
   for (const { title, ...report } of results) {
-    for (const what of report.unstable) lines.push(`UNSTABLE on ${title}: ${what}`);
     passed += report.passed;
     failed += report.failed.length;
+    for (const name of report.timed) timed.add(name);
+    for (const reason of report.skipped) {
+      const counts = reasons.get(reason) ?? new Map<string, number>();
+      reasons.set(reason, counts.set(title, (counts.get(title) ?? 0) + 1));
+    }
+    for (const what of report.again) lines.push(`SECOND CHANCE on ${title}: ${what}`);
     for (const what of report.failed) lines.push(`FAILED on ${title}: ${what}`);
     const failures = report.failed.length > 0 ? ` and ${report.failed.length} failures` : "";
     parts.push(`${title}: ${report.passed}${failures}`);
   }
-  const unstable = results.flatMap((result) => result.unstable).length;
-  if (unstable > 0) {
-    lines.push(`UNSTABLE: ${unstable} failed on the busy machine, and passed alone`);
+  for (const [reason, counts] of reasons) {
+    const where = [...counts].map(([title, count]) => `${count} on ${title}`).join(", ");
+    lines.push(`SKIPPED: ${reason} (${where})`);
+  }
+  const skipped = results.flatMap((result) => result.skipped).length;
+  if (timed.size > 0) lines.push(`TIMED: ${timed.size} tests measure time, and ran alone`);
+  if (timed.size > MOST_TIMED) {
+    failed++;
+    lines.push(`FAILED: more than ${MOST_TIMED} tests are declared to measure time`);
   }
   if (code !== 0) {
     failed++;
@@ -97,7 +113,7 @@ function summary(file: string, code: number, seconds: number): number {
   if (passed + failed === 0) failed++;
   lines.push(
     `${parts.join(", ")}, in ${Math.round(seconds)} s`,
-    `${passed} passed, ${failed} failed\n`,
+    `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}\n`,
   );
   process.stdout.write(lines.join("\n"));
   return failed > 0 ? 1 : 0;

@@ -9,7 +9,7 @@ import { appendFileSync } from "node:fs";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
-import { type Event, TEST_TIMEOUT } from "./report.ts";
+import { type Event, matches, TEST_TIMEOUT } from "./report.ts";
 
 /** Milliseconds after the last test in which the process must end by itself. */
 const END_TIMEOUT = 5000;
@@ -156,12 +156,6 @@ async function main(file: string, report: string, filter = ""): Promise<void> {
     trouble(`${END_TIMEOUT} ms after the last test something keeps the process alive: ${left}`);
     process.exit(1);
   }, END_TIMEOUT).unref();
-}
-
-/** As `deno test --filter` has it: a part of the name, or a /regular expression/. */
-function matches(name: string, filter: string): boolean {
-  const pattern = /^\/(.*)\/$/.exec(filter)?.[1];
-  return pattern === undefined ? name.includes(filter) : new RegExp(pattern).test(name);
 }
 
 function print(text: string): void {

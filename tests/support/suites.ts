@@ -2,9 +2,9 @@
 // suites.ts RESULTS RUNTIME,… [FILE…] [--filter TEXT] [flags of `deno test`]
 //
 // All tests run side by side, in lanes: a lane runs a file at a time, and has its broker to itself, because tests look
-// at what is left there and have it raise alarms. Many tests have a time to be in: a file that failed beside others
-// runs once more, alone, to tell what a busy machine was too slow for from what is broken. What is asked for by
-// arguments runs in one lane, once, and prints at once.
+// at what is left there and have it raise alarms. Tests that are declared to measure time (`test.ts`) run after all
+// others, with nothing beside them; they alone run once more if they fail. What is asked for by arguments runs in one
+// lane, and prints at once; with --filter, those that measure time run in their place, once.
 
 import { spawn } from "node:child_process";
 import {
@@ -20,15 +20,15 @@ import { basename, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { say } from "./keeper.ts";
-import { readEvents, readReport, type Report, TEST_TIMEOUT } from "./report.ts";
+import { newReport, readEvents, readReport, type Report, TEST_TIMEOUT, TIMED } from "./report.ts";
 import { findRuntime, type Runtime, type RuntimeName } from "./runtimes.ts";
 
 /** What came of the tests on one runtime. */
 export interface Result extends Report {
   /** The runtime's name and version. */
   title: string;
-  /** What failed beside others, and passed alone. */
-  unstable: string[];
+  /** Tests that measure time, failed, and passed in their second run. */
+  again: string[];
 }
 
 /** Files of tests that Bun and Node do not run unless they are asked to, and why. */
@@ -76,9 +76,6 @@ const LONG = [
 /** How many lanes are enough for two processors without the one in which nothing happens for most of the time. */
 const many = 4;
 
-/** How many files may run once more: where more have failed, something is broken. */
-const few = 4;
-
 const TESTS = fileURLToPath(new URL("..", import.meta.url));
 const ROOT = resolve(TESTS, "..");
 
@@ -90,8 +87,14 @@ interface Part {
   runtime: Runtime;
   /** What it runs, for people. */
   label: string;
-  run(report: string, how: How): Promise<Report>;
+  run(report: string, how: How, which: Which): Promise<Report>;
 }
+
+/** Which tests of a part: all but those that measure time, or those. */
+type Which = "untimed" | "timed";
+
+/** What {@linkcode test} of `test.ts` is told. */
+const variable = (which: Which): Lane => ({ TEST_TIMED: which === "untimed" ? "later" : "" });
 
 /** How {@linkcode run} runs a program. */
 interface How {
@@ -116,39 +119,54 @@ async function main(results: string, names: RuntimeName[], args: string[]): Prom
     const [deno] = (await findRuntime("deno")).command;
     await run([deno, "install", "--quiet", "--frozen"]);
   }
-  const reports = new Map<object, { title: string; report: Report; before: string[] }>();
-  const record: Recorder = (what, { title }, report) => {
-    const before = reports.get(what)?.report.failed ?? [];
-    reports.set(what, { title, report, before });
-    const all = new Map<string, Result>();
-    for (const { title, report, before } of reports.values()) {
-      const result = all.get(title) ?? { title, passed: 0, failed: [], unstable: [] };
-      result.passed += report.passed;
-      result.failed.push(...report.failed);
-      result.unstable.push(...before.filter((what) => !report.failed.includes(what)));
-      all.set(title, result);
-    }
+  const all = new Map<string, Result>();
+  const record: Recorder = ({ title }, report, again = []) => {
+    const result = all.get(title) ?? { title, ...newReport(), again: [] };
+    result.passed += report.passed;
+    result.failed.push(...report.failed);
+    result.skipped.push(...report.skipped);
+    result.timed.push(...report.timed);
+    result.again.push(...again);
+    all.set(title, result);
     writeFileSync(results, JSON.stringify([...all.values()]));
   };
   const runtimes: Runtime[] = [];
   for (const runtime of found) {
-    if ("error" in runtime) {
-      record(runtime, runtime, { passed: 0, failed: [runtime.error.message] });
-    } else runtimes.push(runtime);
+    if ("error" in runtime) record(runtime, newReport(runtime.error.message));
+    else runtimes.push(runtime);
   }
   if (args.length === 0) return await runLanes(runtimes, results, record);
   for (const runtime of runtimes) {
     say(`the tests on ${runtime.title}`);
-    const report = runtime.name === "deno"
-      ? await denoTest(runtime, args, `${results}.xml`)
-      : await portableTests(runtime, args, `${results}.lines`);
-    if (report.passed + report.failed.length === 0) report.failed.push("there was no test to run");
-    record(runtime, runtime, report);
+    const run = (args: string[], how: How) =>
+      runtime.name === "deno"
+        ? denoTest(runtime, args, `${results}.xml`, how)
+        : portableTests(runtime, args, `${results}.lines`, how);
+    const report = await run(args, { env: variable(filterOf(args) === "" ? "untimed" : "timed") });
+    if (report.passed + report.failed.length + report.timed.length === 0) {
+      report.failed.push("there was no test to run");
+    }
+    record(runtime, report);
+    if (report.timed.length > 0) {
+      const timed = () => run([...args, `--filter=${TIMED}`], { env: variable("timed") });
+      await runTimed(timed, (report, again) => record(runtime, report, again));
+    }
   }
 }
 
-/** Keeps what came of `what`, in the place of what came of it before. */
-type Recorder = (what: object, runtime: { title: string }, report: Report) => void;
+/** Adds to what came of the tests on a runtime. */
+type Recorder = (runtime: { title: string }, report: Report, again?: string[]) => void;
+
+/** Runs tests that measure time: once more if one fails. */
+async function runTimed(
+  run: () => Promise<Report>,
+  record: (report: Report, again: string[]) => void,
+): Promise<void> {
+  const first = await run();
+  const last = first.failed.length > 0 ? await run() : first;
+  const again = first.failed.filter((what) => !last.failed.includes(what));
+  record({ ...newReport(...last.failed), passed: last.passed }, again);
+}
 
 /** Runs all tests, as many parts at a time as there are lanes; each prints when it has ended. */
 async function runLanes(
@@ -160,19 +178,19 @@ async function runLanes(
   const parts = runtimes.flatMap(partsOf);
   const isWaiting = ({ label }: Part) => WAITING.includes(basename(label));
   const total = parts.length;
-  const failed: Part[] = [];
+  const timed: Part[] = [];
   let interrupted = false;
   process.once("SIGINT", () => interrupted = true); // which ends those that run: they still print
   let ended = 0;
-  const run = async (part: Part, i: number, which: () => string) => {
+  const run = async (part: Part, i: number, which: Which, when: () => string) => {
     const { runtime, label } = part;
     const [file, output] = [`${results}.${i}.report`, `${results}.${i}.out`];
     for (const each of [file, output]) rmSync(each, { force: true });
     const start = performance.now();
-    const report = await part.run(file, { env: lanes[i]!, output });
+    const env = { ...lanes[i]!, ...variable(which) };
+    const report = await part.run(file, { env, output }, which);
     const seconds = Math.round((performance.now() - start) / 1000);
-    record(part, runtime, report);
-    const title = `${label} on ${runtime.title}, ${seconds} s (${which()})`;
+    const title = `${label} on ${runtime.title}, ${seconds} s (${when()})`;
     process.stdout.write(`\n--- ${title}\n${readFileSync(output, "utf8").trim()}\n`);
     return report;
   };
@@ -184,13 +202,17 @@ async function runLanes(
       if (next < 0 && i === 0 && lanes.length >= many) return;
       const [part] = parts.splice(Math.max(next, 0), 1);
       if (part === undefined) return;
-      const report = await run(part, i, () => `${++ended} of ${total}`);
-      if (report.failed.length > 0) failed.push(part);
+      const report = await run(part, i, "untimed", () => `${++ended} of ${total}`);
+      record(part.runtime, report);
+      if (report.timed.length > 0) timed.push(part);
     }
   }));
-  if (failed.length > few) return;
-  for (const part of failed) {
-    if (!interrupted) await run(part, 0, () => "once more, alone");
+  for (const part of timed) {
+    if (interrupted) return;
+    await runTimed(
+      () => run(part, 0, "timed", () => "alone: it measures time"),
+      (report, again) => record(part.runtime, report, again),
+    );
   }
 }
 
@@ -206,12 +228,13 @@ function partsOf(runtime: Runtime): Part[] {
     return files.filter((file) => !(basename(file) in DENO_ONLY)).map((file) => ({
       runtime,
       label: label(file),
-      run: (report, how) => portableTest(runtime, file, "", report, how),
+      run: (report, how, which) =>
+        portableTest(runtime, file, which === "timed" ? TIMED : "", report, how),
     }));
   }
   const deno = async (label: string, args: string[], report: string, how: How) => {
-    const { passed, failed } = await denoTest(runtime, args, report, how);
-    return { passed, failed: failed.map((what) => `${label}: ${what}`) };
+    const { failed, ...others } = await denoTest(runtime, args, report, how);
+    return { ...others, failed: failed.map((what) => `${label}: ${what}`) };
   };
   return [
     // Types are checked once, for all files together: else it were most of what each of them costs.
@@ -221,14 +244,17 @@ function partsOf(runtime: Runtime): Part[] {
       async run(report, how) {
         const check = ["test", "--doc", "--frozen", "--no-run"];
         const { code } = await run([runtime.command[0], ...check], how);
-        if (code !== 0) return { passed: 0, failed: ["the types of tests are wrong"] };
+        if (code !== 0) return newReport("the types of tests are wrong");
         return await deno(this.label, ["--no-check", `--ignore=${TESTS}`], report, how);
       },
     },
     ...files.map((file): Part => ({
       runtime,
       label: label(file),
-      run: (report, how) => deno(label(file), ["--no-check", file], report, how),
+      run(report, how, which) {
+        const filter = which === "timed" ? [`--filter=${TIMED}`] : [];
+        return deno(label(file), ["--no-check", ...filter, file], report, how);
+      },
     })),
   ];
 }
@@ -245,21 +271,27 @@ async function denoTest(
     [runtime.command[0], "test", "-A", "--doc", ...frozen, `--junit-path=${report}`, ...args],
     { cwd: process.cwd(), ...how, ...how.output && { progress: how.output } },
   );
-  return readReport(report, code === 0 ? undefined : ending);
+  return readReport(report, code === 0 ? undefined : ending, filterOf(args));
 }
 
 /** The tests on a runtime that has no `Deno.test`: each file in a process of its own. */
-async function portableTests(runtime: Runtime, args: string[], report: string): Promise<Report> {
+async function portableTests(
+  runtime: Runtime,
+  args: string[],
+  report: string,
+  how: How,
+): Promise<Report> {
   const { files, filter } = selection(args);
-  const total: Report = { passed: 0, failed: [] };
+  const total = newReport();
   for (const file of files) {
     process.stdout.write(`\nrunning ${relative(ROOT, file)} on ${runtime.title}\n`);
     rmSync(report, { force: true });
-    const { passed, failed } = await portableTest(runtime, file, filter, report);
-    if (filter === "" || passed + failed.length > 0) {
-      total.passed += passed;
-      total.failed.push(...failed);
-    }
+    const part = await portableTest(runtime, file, filter, report, how);
+    if (filter !== "" && part.passed + part.failed.length + part.skipped.length === 0) continue;
+    total.passed += part.passed;
+    total.failed.push(...part.failed);
+    total.skipped.push(...part.skipped);
+    total.timed.push(...part.timed);
   }
   return total;
 }
@@ -282,16 +314,23 @@ async function portableTest(
 /** The files that were asked for, or all; and what the tests' names must contain. */
 function selection(args: string[]): { files: string[]; filter: string } {
   const asked: string[] = [];
-  let filter = "";
   for (let i = 0; i < args.length; i++) {
     const arg = args[i]!;
-    if (arg === "--filter") filter = args[++i] ?? "";
-    else if (arg.startsWith("--filter=")) filter = arg.slice("--filter=".length);
+    if (arg === "--filter") i++;
     else if (!arg.startsWith("-")) asked.push(resolve(arg));
-    else throw new Error(`${arg} is not known here; known are --filter TEXT, and files`);
+    else if (!arg.startsWith("--filter=")) {
+      throw new Error(`${arg} is not known here; known are --filter TEXT, and files`);
+    }
   }
   const files = testFiles().filter((file) => !(basename(file) in DENO_ONLY));
-  return { files: asked.length > 0 ? asked : files, filter };
+  return { files: asked.length > 0 ? asked : files, filter: filterOf(args) };
+}
+
+/** What the names of the tests that were asked for must contain. */
+function filterOf(args: string[]): string {
+  const i = args.findLastIndex((arg) => arg === "--filter" || arg.startsWith("--filter="));
+  if (i < 0) return "";
+  return args[i] === "--filter" ? args[i + 1] ?? "" : args[i]!.slice("--filter=".length);
 }
 
 function testFiles(): string[] {
