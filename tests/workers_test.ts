@@ -121,7 +121,10 @@ Deno.test("workers: three share a channel, each value comes once, and one closeA
     await using b = new Thread(name, "consume");
     await using c = new Thread(name, "consume");
     const threads = [a, b, c];
-    await until(() => count(path, "waiters") === 3, starting);
+    const wait = () =>
+      threads.every(({ messages }) => messages.length === 0) &&
+      count(path, "waiters") === 3; // asking for messages tells of a Worker that failed
+    await until(wait, starting);
     for (const n of numbers(total)) await channel.put(n);
     await until(() => threads.flatMap(({ messages }) => messages).length >= total, 10_000);
     await channel.closeAll();
