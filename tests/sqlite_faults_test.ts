@@ -3,12 +3,15 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { DatabaseSync } from "node:sqlite";
 import {
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -23,6 +26,7 @@ import {
 } from "../mod.ts";
 import { loadSqlite } from "../src/transports/sqlite/database.ts";
 import { isPresent, Presence } from "../src/transports/sqlite/presence.ts";
+import { fileOf } from "../src/transports/sqlite/token.ts";
 import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
 import type { Loan } from "../src/transport.ts";
 import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
@@ -253,7 +257,7 @@ Deno.test("sqlite: a session whose lock is removed ends, and what it held is the
     const held = await victim.receive();
     const ids = () => query<{ token: string }>(path, "SELECT token FROM sessions ORDER BY id");
     const [, { token }] = ids() as [{ token: string }, { token: string }];
-    rmSync(`${path}-${token}.lock`);
+    rmSync(fileOf(path, token, "lock"));
     assert.equal(await channel.get({ timeout: 3000 }), "held");
     await rejection(soon(victim.get({ timeout: 3000 }), 4000), ChannelClosedError);
     held.accept();
@@ -284,25 +288,101 @@ Deno.test("sqlite: what a link held that could not be closed, as the file was lo
 Deno.test("sqlite: the files of processes that were killed as they began are removed, and no others", async () => {
   await withFile(directory, async (_, path, uri) => {
     const token = (n: number) => String(n).repeat(12);
-    const alive = new Presence(await loadSqlite(), `${path}-${token(1)}.lock`);
-    const left = [`${token(2)}.lock`, `${token(2)}.bell`, token(3)];
-    const others = [`${token(1)}.bell`, `${token(4)}.copy`, "backup"];
-    for (const name of [...left, ...others]) writeFileSync(`${path}-${name}`, "");
-    const begun = `${token(5)}.lock`;
     const long = Date.now() / 1000 - 60;
-    for (const name of [...left, ...others, `${token(1)}.lock`]) {
-      utimesSync(`${path}-${name}`, long, long);
+    const make = (name: string, content: string, isOld = true) => {
+      writeFileSync(name, content);
+      if (isOld) utimesSync(name, long, long);
+      return name;
+    };
+    const alive = new Presence(await loadSqlite(), fileOf(path, token(1), "lock"));
+    utimesSync(fileOf(path, token(1), "lock"), long, long);
+    const left = [
+      make(fileOf(path, token(2), "lock"), ""),
+      make(fileOf(path, token(2), "bell"), "."),
+      make(fileOf(path, token(3), "bell"), ""),
+      make(fileOf(path, token(3), "new"), ""),
+    ];
+    const copy = `${path}-${new Date().toISOString().replaceAll(/\D/g, "").slice(0, 12)}`;
+    const kept = [
+      fileOf(path, token(1), "lock"),
+      make(fileOf(path, token(1), "bell"), ""),
+      make(fileOf(path, token(4), "lock"), "", false), // its process may be about to lock it
+      make(copy, "a copy of the database"),
+      make(`${copy}-wal`, ""),
+      make(`${path}-${token(4)}`, ""),
+      make(`${path}-${token(4)}.lock`, ""), // as an earlier version named them
+      make(`${path}-${token(4)}.bell`, "."),
+      make(`${path}-other.db.channelts-${token(4)}.lock`, ""), // another database's
+      make(`${path}.channelts-${token(4)}.copy`, ""),
+      make(`${path}.channelts-${token(4)}.lock.old`, ""),
+      make(fileOf(path, token(5), "lock"), "what we do not write"),
+      make(fileOf(path, token(5), "bell"), "x"),
+      make(fileOf(path, token(5), "new"), "a database"),
+      fileOf(path, token(6), "lock"),
+      fileOf(path, token(6), "bell"),
+    ];
+    mkdirSync(fileOf(path, token(6), "lock"));
+    symlinkSync(make(`${path}-target`, ""), fileOf(path, token(6), "bell"));
+    if (process.getuid?.() === 0) {
+      const foreign = make(fileOf(path, token(7), "bell"), "");
+      chownSync(foreign, 12345, 12345);
+      kept.push(foreign);
     }
-    writeFileSync(`${path}-${begun}`, "");
     const channel = new Channel({ name: "y", connection: new Connection(uri) });
     await channel.depth();
-    for (const name of left) assert.equal(existsSync(`${path}-${name}`), false, name);
-    for (const name of [...others, begun, `${token(1)}.lock`]) {
-      assert.ok(existsSync(`${path}-${name}`), name);
-    }
+    for (const name of left) assert.equal(existsSync(name), false, name);
+    for (const name of kept) assert.ok(existsSync(name), name);
     alive.end();
     await channel.close();
   });
+});
+
+Deno.test("sqlite: a token that another program wrote names no file that we touch", async () => {
+  await withFile(directory, async (channel, path, uri) => {
+    await channel.put(1);
+    await channel.close();
+    await pause(60);
+    const victim = join(directory, "victim");
+    mkdirSync(`${path}.channelts-`);
+    for (const kind of ["lock", "bell"]) writeFileSync(`${victim}.${kind}`, "mine");
+    const db = new DatabaseSync(path);
+    for (const token of ["/../victim", "x", "", "00000000000g"]) {
+      db.prepare("INSERT INTO sessions (token) VALUES (?)").run(token);
+    }
+    db.close();
+    const again = new Channel({ name: "x", connection: uri });
+    assert.equal(await again.get(), 1);
+    await until(() => count(path, "sessions") === 1);
+    for (const kind of ["lock", "bell"]) {
+      assert.equal(readFileSync(`${victim}.${kind}`, "utf8"), "mine");
+    }
+    await again.close();
+  });
+});
+
+Deno.test({
+  name: "sqlite: a process that reads the files of its own database keeps what it holds",
+  ignore: process.platform === "win32",
+  fn: async () => {
+    await withFile(directory, async (channel, path, uri) => {
+      await channel.put("held");
+      await using child = run("self_reader", uri, "x");
+      assert.equal(await child.next(), "held");
+      const [token] = query<{ token: string }>(path, "SELECT token FROM sessions ORDER BY id DESC")
+        .map(({ token }) => token);
+      const lock = fileOf(path, token!, "lock");
+      const sqlite = await loadSqlite();
+      for (const _ of numbers(3)) {
+        child.send("read");
+        assert.equal(await child.next(), "has read");
+        await until(() => isPresent(sqlite, lock), 2000); // it is taken anew
+      }
+      await rejection(channel.get({ timeout: 1500 }), ChannelTimeoutError);
+      child.send("accept");
+      assert.equal(await child.next(), "accepted");
+      await until(() => count(path, "messages") === 0);
+    });
+  },
 });
 
 const small = join(directory, "small");

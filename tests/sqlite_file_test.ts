@@ -9,7 +9,7 @@ import { Channel, ChannelConfigError } from "../mod.ts";
 import { loadSqlite, openDatabase } from "../src/transports/sqlite/database.ts";
 import { migrations } from "../src/transports/sqlite/schema.ts";
 import { parseSqliteUri } from "../src/transports/sqlite/uri.ts";
-import { getAll, numbers, pause, rejection } from "./conformance/scene.ts";
+import { getAll, numbers, pause, rejection, until } from "./conformance/scene.ts";
 import { startChild } from "./support/child.ts";
 import { sqliteDirectory, withFile } from "./support/sqlite_file.ts";
 
@@ -82,9 +82,10 @@ Deno.test("sqlite: nobody else may read the files, and those of one process go w
     assert.equal(mine.length, 5, mine.join(" ")); // the database, -wal, -shm, a lock, a bell
     for (const name of mine) assert.equal(statSync(join(directory, name)).mode & 0o777, 0o600);
     await channel.close();
-    await pause(50);
-    const left = readdirSync(directory).filter((name) => join(directory, name).startsWith(file));
-    assert.deepEqual(left, [file.slice(directory.length + 1)]);
+    const left = () =>
+      readdirSync(directory).filter((name) => join(directory, name).startsWith(file));
+    await until(() => left().length === 1);
+    assert.deepEqual(left(), [file.slice(directory.length + 1)]);
   });
 });
 

@@ -5,7 +5,7 @@ import { isGranted } from "../../environment.ts";
 import { ChannelConfigError } from "../../errors.ts";
 import { failure, isBusy } from "./failure.ts";
 import { applicationId, migrations } from "./schema.ts";
-import { newToken } from "./token.ts";
+import { fileOf, newToken } from "./token.ts";
 
 export type Sqlite = typeof import("node:sqlite");
 
@@ -94,7 +94,7 @@ function makeFile({ path, isDefault }: DatabaseOptions): void {
     throw new ChannelConfigError(`connect: ${path}: there is no directory ${directory}`);
   }
   // Under another name first: to close a file that another thread has locked already would unlock it.
-  const fresh = `${path}-${newToken()}`;
+  const fresh = fileOf(path, newToken(), "new");
   closeSync(openSync(fresh, "wx", 0o600));
   try {
     linkSync(fresh, path);

@@ -6,9 +6,9 @@ import { type DatabaseOptions, loadSqlite, openDatabase, type Sqlite } from "./d
 import { isBusy } from "./failure.ts";
 import type { SqliteLink } from "./link.ts";
 import { lookAgain } from "./mailbox.ts";
-import { isPresent, Presence, removeAbandoned } from "./presence.ts";
+import { isPresent, lastAnswer, Presence, removeAbandoned } from "./presence.ts";
 import { type Peer, type Row, Store } from "./store.ts";
-import { newToken } from "./token.ts";
+import { fileOf, isToken, newToken } from "./token.ts";
 import { Writer } from "./writer.ts";
 
 /** Milliseconds from one round to the next: who was killed is found within two. */
@@ -17,6 +17,8 @@ const round = 500;
 const deafRound = 20;
 /** Milliseconds for which the end of the process waits for a locked file. */
 const exitTime = 200;
+/** Milliseconds in which a session answers whose lock was found free, and that was rung for. */
+const doubt = 400;
 /** How many others are found alive in a round; where there are more, each is looked for by several. */
 const mostProbed = 8;
 /** Milliseconds from one look to the next after a bell: on a busy machine the next bell may be late. */
@@ -41,6 +43,8 @@ export class Session {
   /** Those of others. */
   readonly #tokens = new Map<number, string>();
   readonly #links = new Map<number, SqliteLink>();
+  /** Sessions whose lock was found free, and that are given time to take it again. */
+  readonly #doubted = new Set<number>();
   /** The messages that others have given, and that the file still shows as such. */
   readonly #collected = new Set<number>();
   /** Links that have received something within a transaction. */
@@ -101,9 +105,9 @@ export class Session {
         for (const link of receivers) link.received();
       },
     });
-    this.#presence = new Presence(sqlite, this.#file(this.#token, "lock"));
+    this.#presence = new Presence(sqlite, fileOf(this.path, this.#token, "lock"));
     try {
-      this.#bell = new Bell(this.#file(this.#token, "bell"), () => this.#heard());
+      this.#bell = new Bell(fileOf(this.path, this.#token, "bell"), () => this.#heard());
     } catch (error) {
       this.#presence.end();
       throw error;
@@ -113,8 +117,8 @@ export class Session {
   async #enter(patience: number): Promise<void> {
     this.#id = await this.writer.do(patience, () => this.store.enter(this.#token));
     this.#lastProbed = this.#id; // so that each begins with others
-    const dead = this.store.peers().filter((peer) => !this.#isAlive(peer));
-    await Promise.all(dead.map((peer) => this.#bury(peer)));
+    const suspects = this.store.peers().filter((peer) => !this.#isAlive(peer));
+    await Promise.all(suspects.map((peer) => this.#doubt(peer)));
     if (this.store.isUntidy(Date.now())) await this.#sweep();
     this.#setAlarm();
     this.#tidyFiles();
@@ -267,10 +271,6 @@ export class Session {
     this.#bell.end();
   }
 
-  #file(token: string, kind: "lock" | "bell"): string {
-    return `${this.path}-${token}.${kind}`;
-  }
-
   #wake(sessions: ReadonlySet<number>): void {
     for (const id of sessions) {
       if (id === this.#id) this.#lookSoon(0);
@@ -281,9 +281,9 @@ export class Session {
   #ring(id: number): void {
     try {
       const token = this.#tokens.get(id) ?? this.store.tokenOf(id);
-      if (token === undefined) return;
+      if (!isToken(token)) return;
       this.#tokens.set(id, token);
-      this.#ringer.ring(this.#file(token, "bell"));
+      this.#ringer.ring(fileOf(this.path, token, "bell"));
     } catch (error) {
       this.#note(error); // its next round will do
     }
@@ -295,11 +295,12 @@ export class Session {
     for (const [id, token] of this.#tokens) {
       if (present.has(id)) continue;
       this.#tokens.delete(id);
-      this.#ringer.forget(this.#file(token, "bell"));
+      this.#ringer.forget(fileOf(this.path, token, "bell"));
     }
   }
 
   #heard(): void {
+    this.#renew(true);
     this.look();
     this.#paused = 0;
     this.#lookAgain();
@@ -322,8 +323,18 @@ export class Session {
     }, ms);
   }
 
+  /** Takes the lock anew, should this process have lost it. */
+  #renew(isAsked: boolean): void {
+    try {
+      this.#presence.renew(isAsked);
+    } catch (error) {
+      this.#note(error); // the next round will
+    }
+  }
+
   #round(): void {
     this.#bell.unref();
+    this.#renew(this.#bell.isDeaf);
     try {
       if (identityOf(this.path) !== this.#identity || !this.store.isEntered) return this.#lose();
       this.look();
@@ -338,7 +349,7 @@ export class Session {
         if (alive === mostProbed) break;
         this.#lastProbed = peer.id;
         if (this.#isAlive(peer)) alive++;
-        else this.#bury(peer);
+        else this.#doubt(peer, unref).catch((error) => this.#note(error));
       }
       if (this.store.isUntidy(Date.now())) this.#sweep();
       this.#returnStrays();
@@ -380,7 +391,34 @@ export class Session {
   }
 
   #isAlive({ token }: Peer): boolean {
-    return isPresent(this.#sqlite, this.#file(token, "lock"));
+    return isToken(token) && isPresent(this.#sqlite, fileOf(this.path, token, "lock"));
+  }
+
+  /**
+   * Takes a session out of the file whose lock is free, unless it answers: it may live, and have lost its
+   * lock.
+   *
+   * @param free lets the process exit meanwhile
+   */
+  async #doubt(peer: Peer, free?: (timer: ReturnType<typeof setTimeout>) => void): Promise<void> {
+    const { id } = peer;
+    if (this.#doubted.has(id)) return;
+    this.#doubted.add(id);
+    const before = this.#lastAnswer(peer);
+    if (before !== undefined) {
+      this.#ring(id);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, doubt);
+        free?.(timer);
+      });
+    }
+    const isSilent = this.#lastAnswer(peer) === before;
+    if (!this.#isOver && isSilent && !this.#isAlive(peer)) await this.#bury(peer);
+    this.#doubted.delete(id);
+  }
+
+  #lastAnswer({ token }: Peer): number | undefined {
+    return isToken(token) ? lastAnswer(fileOf(this.path, token, "lock")) : undefined;
   }
 
   /** Takes a session that was killed out of the file. */
@@ -389,9 +427,10 @@ export class Session {
       this.store.giveUp(id);
       this.store.leave(id);
     }).catch(() => {});
+    if (!isToken(token)) return;
     for (const kind of ["lock", "bell"] as const) {
       try {
-        rmSync(this.#file(token, kind), { force: true });
+        rmSync(fileOf(this.path, token, kind), { force: true });
       } catch {
         // another user's, or another process was faster
       }
@@ -401,7 +440,7 @@ export class Session {
   #tidyFiles(): void {
     try {
       const tokens = this.store.peers().map(({ token }) => token);
-      removeAbandoned(this.#sqlite, this.path, new Set([this.#token, ...tokens]));
+      removeAbandoned(this.#sqlite, this.path, this.#token, new Set(tokens));
     } catch {
       // another process was faster, or the files are another user's
     }
