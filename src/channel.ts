@@ -28,6 +28,9 @@ export interface ChannelOptions {
    * How the channel is reached: a URI such as `amqp://user:password@host/vhost` or `memory:`, or a
    * transport. Absent: the environment variable `CHANNELTS_URI`, else the file that
    * `CHANNELTS_CONFIG` names or `~/.channelts.yml`, else `~/.channelpy.yml`, else `memory:`.
+   *
+   * References in messages may name the broker for as long as a channel or a {@linkcode Connection} is referred to
+   * that was made with this option, and, where it was absent, for the life of the process.
    */
   readonly connection?: ConnectionOption;
   /**

@@ -35,8 +35,16 @@ export function hasScheme(text: string): boolean {
  * what was found and what is expected, and shows no credentials
  */
 export async function parseConfigFile(path: string, text: string): Promise<Settings> {
-  const file = new ConfigFile(await import("yaml"), path, text);
-  return file.settings();
+  let yaml: Yaml;
+  try {
+    yaml = await import("yaml");
+  } catch (cause) {
+    throw new ChannelConfigError(
+      `Cannot read the configuration ${path}: the package yaml cannot be loaded (${String(cause)})`,
+      { cause },
+    );
+  }
+  return new ConfigFile(yaml, path, text).settings();
 }
 
 class ConfigFile {

@@ -2,7 +2,7 @@ import { type Attached, Attachment } from "./attachment.ts";
 import { type Settings, settings } from "./config.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { withoutCredentials } from "./credentials.ts";
-import { ChannelConfigError, ChannelConnectionError } from "./errors.ts";
+import { ChannelConfigError, ChannelConnectionError, ChannelError } from "./errors.ts";
 import { newStats } from "./stats.ts";
 import type {
   ConnectionWatcher,
@@ -51,7 +51,7 @@ const schemes: Readonly<Record<string, Scheme>> = {
     parse: parseMemoryUri,
     options: [],
     load: async (uri) =>
-      new (await import("./transports/memory.ts")).MemoryTransport(parseMemoryUri(uri).address),
+      (await import("./transports/memory.ts")).MemoryTransport.at(parseMemoryUri(uri).address),
   },
   "sqlite:": {
     reach: "machine",
@@ -68,8 +68,8 @@ const schemes: Readonly<Record<string, Scheme>> = {
 export type ConnectionOption = string | URL | Connection | Transport;
 
 /**
- * One process's connection to one broker, which all its channels there share. It stays known when
- * nothing uses it, for references may name it; what it costs is given back then.
+ * One process's connection to one broker, which all its channels there share. What it costs is given back
+ * while nothing is attached; it is forgotten when nothing refers to it any more.
  */
 export class SharedConnection {
   readonly address: string;
@@ -142,7 +142,7 @@ export class SharedConnection {
   #open(name: string, options: Omit<LinkOptions, "observer" | "signal">): Attachment {
     const attachment: Attachment = new Attachment(
       async (observer, signal) => {
-        this.#transport ??= await (this.#loading ??= this.#load());
+        this.#transport ??= await this.#loaded();
         return await this.#transport.open(name, { ...options, observer, signal });
       },
       () => {
@@ -153,6 +153,18 @@ export class SharedConnection {
     this.#attachments.set(name, attachment);
     return attachment;
   }
+
+  /** A failure is not remembered: the next use tries anew. */
+  #loaded(): Promise<Transport> {
+    return this.#loading ??= this.#load().catch((cause) => {
+      this.#loading = undefined;
+      if (cause instanceof ChannelError) throw cause;
+      throw new ChannelConnectionError(
+        `the code of the transport for ${this.address} cannot be loaded: ${String(cause)}`,
+        { address: this.address, cause, transient: false },
+      );
+    });
+  }
 }
 
 const noStats: Readonly<Stats> = newStats();
@@ -161,32 +173,101 @@ function isTransient(error: unknown): boolean {
   return error instanceof ChannelConnectionError && error.transient;
 }
 
-/** What a connection object stands for. */
+/** What a Connection object, or a transport object, stands for, as long as there is that object. */
 const sharedOf = new WeakMap<object, SharedConnection>();
 
 export function setShared(connection: object, shared: SharedConnection): void {
   sharedOf.set(connection, shared);
 }
 
-/** Every connection object that there is; it goes with the last who uses it. */
-const customs = new Set<WeakRef<SharedConnection>>();
-const collected = new FinalizationRegistry<WeakRef<SharedConnection>>((ref) => customs.delete(ref));
+/**
+ * The connections that this process has configured, which are those that a reference may name: by their
+ * address, and those of clusters also by the address of each node. One that was configured in code counts for as long
+ * as something refers to it that was made with it: a channel, open or closed, a Connection or transport object, what
+ * is attached. Afterwards it is forgotten, with its URI and password, as garbage is collected.
+ */
+const configured = new Map<string, Set<WeakRef<SharedConnection>>>();
 
-/** Every other connection that this process has configured, by what identifies it. */
-const known = new Map<string | Transport, SharedConnection>();
-let byDefault: SharedConnection | Promise<SharedConnection> | undefined;
+/** Of them, those that have nothing but their URI: who names the same URI shares one. The keys hold passwords. */
+const ofUris = new Map<string, WeakRef<SharedConnection>>();
 
-/** The connection of this option, or the configured one. Pending only while a configuration file is read. */
+/** The one of the environment or the configuration file: it counts for the life of the process. */
+let byDefault: SharedConnection | undefined;
+
+/** The configuration file, while it is being read. */
+let reading: Promise<SharedConnection> | undefined;
+
+interface Trace {
+  readonly ref: WeakRef<SharedConnection>;
+  readonly addresses: readonly string[];
+  readonly identity: string | undefined;
+}
+
+const collected = new FinalizationRegistry<Trace>(({ ref, addresses, identity }) => {
+  for (const address of addresses) {
+    const there = configured.get(address);
+    if (there?.delete(ref) && there.size === 0) configured.delete(address);
+  }
+  if (identity !== undefined && ofUris.get(identity) === ref) ofUris.delete(identity);
+});
+
+/** @param identity what a connection is found by that others share who name its URI */
+function remember(connection: SharedConnection, identity?: string): SharedConnection {
+  const ref = new WeakRef(connection);
+  const addresses = [...new Set([connection.address, ...nodesOf(connection.address)])];
+  for (const address of addresses) {
+    const there = configured.get(address);
+    if (there === undefined) configured.set(address, new Set([ref]));
+    else there.add(ref);
+  }
+  if (identity !== undefined) ofUris.set(identity, ref);
+  collected.register(connection, { ref, addresses, identity });
+  return connection;
+}
+
+/** An address for each node that an address lists: `amqp://a:1,b:2/v` is `amqp://a:1/v`, `amqp://b:2/v`. */
+export function nodesOf(address: string): string[] {
+  const [, scheme, hosts, rest] = /^([^/]*\/\/)([^/]*)(.*)$/s.exec(address) ?? [];
+  return hosts === undefined
+    ? [address]
+    : hosts.split(",").map((host) => `${scheme}${host}${rest}`);
+}
+
+/** The first connection that this process has configured with this address, or with a node of this address. */
+export function connectionTo(address: string): SharedConnection | undefined {
+  for (const ref of configured.get(address) ?? []) {
+    const connection = ref.deref();
+    if (connection !== undefined) return connection;
+  }
+}
+
+/**
+ * The connection where none is given, while the configuration file is not read that names it, or after it could not
+ * be used.
+ */
+export class LateConnection {
+  /** Resolves when it is known. What it rejects with is not remembered: the next call reads anew what is there then. */
+  async known(): Promise<SharedConnection> {
+    const connection = connectionByDefault();
+    return connection instanceof LateConnection ? await reading! : connection;
+  }
+}
+
+const late = new LateConnection();
+
+/** The connection of this option, or the configured one; that is late while a configuration file is read. */
 export function connectionFor(
   option: ConnectionOption | undefined,
-): SharedConnection | Promise<SharedConnection> {
-  if (option === undefined) return byDefault ??= configured();
+): SharedConnection | LateConnection {
+  if (option === undefined) return connectionByDefault();
   if (typeof option === "string") return fromUri(option);
   if (option instanceof URL) return fromUri(option.href);
   const shared = sharedOf.get(option as object);
   if (shared !== undefined) return shared;
   if (isTransport(option)) {
-    return remember(option, () => new SharedConnection(option, () => Promise.resolve(option)));
+    const connection = remember(new SharedConnection(option, () => Promise.resolve(option)));
+    setShared(option, connection);
+    return connection;
   }
   throw new ChannelConfigError(
     "the option connection takes a URI, a URL, a Connection or a transport",
@@ -212,33 +293,24 @@ export function customConnection(
   }
   // Nothing tells two of them apart, and an address is to mean one place.
   if (scheme.reach === "isolate") return fromUri(uri, retryTimeout);
-  const shared = new SharedConnection(
-    { ...parsed, reach: scheme.reach },
-    () => scheme.load(uri, custom, watcher),
-    retryTimeout,
+  return remember(
+    new SharedConnection(
+      { ...parsed, reach: scheme.reach },
+      () => scheme.load(uri, custom, watcher),
+      retryTimeout,
+    ),
   );
-  const ref = new WeakRef(shared);
-  customs.add(ref);
-  collected.register(shared, ref);
-  return shared;
 }
 
-/** The first connection that this process has configured whose address is wanted, if it has one. */
-export function connectionTo(isWanted: (address: string) => boolean): SharedConnection | undefined {
-  for (const connection of known.values()) {
-    if (isWanted(connection.address)) return connection;
-  }
-  for (const ref of customs) {
-    const connection = ref.deref();
-    if (connection !== undefined && isWanted(connection.address)) return connection;
-  }
-}
-
-function configured(): SharedConnection | Promise<SharedConnection> {
+function connectionByDefault(): SharedConnection | LateConnection {
+  if (byDefault !== undefined) return byDefault;
+  if (reading !== undefined) return late;
   const found = settings();
-  return found instanceof Promise
-    ? found.then((settings) => byDefault = fromSettings(settings))
-    : fromSettings(found);
+  if (!(found instanceof Promise)) return byDefault = fromSettings(found);
+  reading = found.then((settings) => byDefault = fromSettings(settings))
+    .finally(() => reading = undefined);
+  reading.catch(() => {}); // who needs it hears of it
+  return late;
 }
 
 function fromSettings({ uri, retryTimeout, source }: Settings): SharedConnection {
@@ -266,15 +338,10 @@ function schemeOf(uri: string): Scheme | undefined {
 
 function fromUri(uri: string, retryTimeout?: number): SharedConnection {
   const { scheme, parsed } = parse(uri);
-  return remember(
-    JSON.stringify(parsed),
-    () =>
-      new SharedConnection(
-        { ...parsed, reach: scheme.reach },
-        () => scheme.load(uri),
-        retryTimeout,
-      ),
-  );
+  const identity = JSON.stringify(parsed);
+  const about = { ...parsed, reach: scheme.reach };
+  return ofUris.get(identity)?.deref() ??
+    remember(new SharedConnection(about, () => scheme.load(uri), retryTimeout), identity);
 }
 
 function parse(uri: string): { scheme: Scheme; parsed: { readonly address: string } } {
@@ -284,10 +351,4 @@ function parse(uri: string): { scheme: Scheme; parsed: { readonly address: strin
     `no transport for ${withoutCredentials(uri)}: a connection begins with one of ` +
       Object.keys(schemes).join(" "),
   );
-}
-
-function remember(identity: string | Transport, make: () => SharedConnection): SharedConnection {
-  let connection = known.get(identity);
-  if (connection === undefined) known.set(identity, connection = make());
-  return connection;
 }

@@ -1,5 +1,5 @@
 import { type Attached, type Attachment, closeAllEvent } from "./attachment.ts";
-import type { SharedConnection } from "./connections.ts";
+import { LateConnection, type SharedConnection } from "./connections.ts";
 import { Custody } from "./custody.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Encoding } from "./encoding.ts";
@@ -40,7 +40,7 @@ export interface Hearer {
 /** What a handle is made from. */
 export interface HandleOptions {
   readonly name: string;
-  readonly connection: SharedConnection | Promise<SharedConnection>;
+  readonly connection: SharedConnection | LateConnection;
   /** How values are written. */
   readonly encoding: Encoding;
   /** Whether errors are sent with their stack. */
@@ -70,7 +70,7 @@ export interface HandleOptions {
  */
 export class Handle implements Attached {
   readonly name: string;
-  connection: SharedConnection | Promise<SharedConnection>;
+  connection: SharedConnection | LateConnection;
   readonly #options: HandleOptions;
   #attachment: Attachment | undefined;
   #attaching: Promise<Attachment> | undefined;
@@ -107,23 +107,32 @@ export class Handle implements Attached {
       outlasting: () => (this.connection as SharedConnection).reach !== "isolate",
       deadLetters: () => this.deadLetters(),
     });
-    if (options.connection instanceof Promise) {
-      options.connection.then((connection) => this.connection = connection, () => {});
-    }
+    if (options.connection instanceof LateConnection) this.known().catch(() => {}); // operations tell
+  }
+
+  /** Resolves when the connection is known. Rejects where the configuration cannot be used as it is now. */
+  async known(): Promise<SharedConnection> {
+    if (this.connection instanceof LateConnection) this.connection = await this.connection.known();
+    return this.connection;
   }
 
   get encoding(): Encoding {
     return this.#options.encoding;
   }
 
+  /** Whether errors are sent with their stack. */
+  get stacks(): boolean {
+    return this.#options.stacks;
+  }
+
   /** What a second handle on the same channel is made from. */
   share(): HandleOptions {
     this.#isShared = true;
-    return { ...this.#options, owned: false };
+    return { ...this.options, owned: false };
   }
 
   get options(): HandleOptions {
-    return this.#options;
+    return { ...this.#options, connection: this.connection };
   }
 
   get closed(): boolean {
@@ -248,7 +257,7 @@ export class Handle implements Attached {
 
   /** A handle for the values that were received too often. */
   deadLetters(): Handle {
-    const { maxAttempts: _, capacity: _any, ...options } = this.#options;
+    const { maxAttempts: _, capacity: _any, ...options } = this.options;
     return new Handle({
       ...options,
       name: deadLettersName(this.name),
@@ -335,11 +344,11 @@ export class Handle implements Attached {
   /** Closes the handle, and deletes the channel if this handle made it without a name. Never rejects. */
   async dispose(owner: object): Promise<void> {
     const { connection } = this;
-    const isReachable = connection instanceof Promise || connection.trouble === undefined;
+    const isReachable = connection instanceof LateConnection || connection.trouble === undefined;
     const mayExist = this.#existed || this.#attaching !== undefined ||
       this.#wasGivenUp && isReachable;
     if (this.#options.owned && mayExist && this.#closed !== "delete") {
-      const handle = this.closed ? new Handle(this.#options) : this;
+      const handle = this.closed ? new Handle(this.options) : this;
       // Where the broker cannot be reached now, the channel's lease ends it.
       await handle.delete(owner, { timeout: closeTimeout }).catch(() => {});
       await handle.close();
@@ -429,7 +438,7 @@ export class Handle implements Attached {
 
   async #attach(signal: AbortSignal): Promise<Attachment> {
     const { create, lease, quorum, capacity } = this.#options;
-    const connection = await this.connection;
+    const connection = await this.known();
     const retryTimeout = this.#options.retryTimeout ?? connection.retryTimeout ??
       defaultRetryTimeout;
     const attachment = await connection.attach(this, this.name, {
@@ -451,7 +460,9 @@ export class Handle implements Attached {
   /** Name and address, for people. */
   get title(): string {
     const { connection } = this;
-    return connection instanceof Promise ? this.name : `${this.name} on ${connection.address}`;
+    return connection instanceof LateConnection
+      ? this.name
+      : `${this.name} on ${connection.address}`;
   }
 
   #closedError(action: string, isUnknown = false): ChannelClosedError {
@@ -464,7 +475,7 @@ export class Handle implements Attached {
   late(action: string, { timeout }: OperationOptions, isUnsent = true): ChannelError {
     const { connection } = this;
     const sent = isUnsent ? "" : unknownOutcomeText;
-    const broker = connection instanceof Promise ? undefined : connection;
+    const broker = connection instanceof LateConnection ? undefined : connection;
     if (broker === undefined || broker.trouble !== undefined) {
       const address = broker?.address ?? "";
       return new ChannelConnectionError(

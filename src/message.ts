@@ -1,5 +1,5 @@
 import * as cbor from "./codec/mod.ts";
-import type { SharedConnection } from "./connections.ts";
+import { LateConnection, type SharedConnection } from "./connections.ts";
 import type { Encoding } from "./encoding.ts";
 import { ChannelDecodeError, ChannelReferenceError } from "./errors.ts";
 import type { Handle } from "./handle.ts";
@@ -108,12 +108,12 @@ function packNow(value: unknown, carrier: Handle): Parcel {
     const { name, encoding } = handle;
     const direction = directionOf(object);
     return format.write({ name, connection: configured(handle), encoding, direction }, via);
-  }, carrier.options);
+  }, carrier);
   return { message: { body, contentType: format.contentType, id: nextMessageId() }, carried };
 }
 
 function configured(handle: Handle): SharedConnection {
-  if (handle.connection instanceof Promise) throw unconfigured;
+  if (handle.connection instanceof LateConnection) throw unconfigured;
   return handle.connection;
 }
 
@@ -124,9 +124,9 @@ async function packLater(value: unknown, carrier: Handle): Promise<Parcel> {
   const copy = format.encode(
     value,
     (object) => handleOf(object) && format.mark(channels.push(object) - 1),
-    carrier.options,
+    carrier,
   );
-  await Promise.all([carrier, ...channels.map(handleOf)].map((handle) => handle?.connection));
+  await Promise.all([carrier, ...channels.map(handleOf)].map((handle) => handle?.known()));
   const thawed = format.decode(copy, (mark) => channels[format.placeOf(mark)], true);
   return packNow(thawed, carrier);
 }

@@ -1,4 +1,4 @@
-import { addressOf, connectionTo, type SharedConnection } from "./connections.ts";
+import { addressOf, connectionTo, nodesOf, type SharedConnection } from "./connections.ts";
 import { withoutCredentials } from "./credentials.ts";
 import { defaultEncoding, type Encoding, isEncoding } from "./encoding.ts";
 import { ChannelReferenceError } from "./errors.ts";
@@ -59,10 +59,8 @@ export function readReference(args: readonly unknown[], carrier: SharedConnectio
   if (address === undefined || address === carrier.address) {
     return { ...about, connection: carrier };
   }
-  const connection = typeof address === "string"
-    ? connectionTo((one) => one === address)
-    : undefined;
-  if (connection === undefined) {
+  const connection = typeof address === "string" ? connectionTo(address) : undefined;
+  if (connection?.address !== address) {
     throw new ChannelReferenceError(
       `a reference to channel ${name} names a broker that this process has not configured: ` +
         `${shown(address)}; make a channel on it first to allow it`,
@@ -143,16 +141,8 @@ function uriIn(args: unknown, name: string): string | undefined {
 function ofUri(uri: string | undefined, carrier: SharedConnection): SharedConnection {
   if (uri === undefined) return carrier;
   const address = addressOf(uri) ?? uri;
-  const isThere = (other: string) => other === address || nodesOf(other).includes(address);
-  return isThere(carrier.address) ? carrier : connectionTo(isThere) ?? carrier;
-}
-
-/** An address for each node that an address lists: `amqp://a:1,b:2/v` is `amqp://a:1/v`, `amqp://b:2/v`. */
-function nodesOf(address: string): string[] {
-  const [, scheme, hosts, rest] = /^([^/]*\/\/)([^/]*)(.*)$/s.exec(address) ?? [];
-  return hosts === undefined
-    ? [address]
-    : hosts.split(",").map((host) => `${scheme}${host}${rest}`);
+  if (address === carrier.address || nodesOf(carrier.address).includes(address)) return carrier;
+  return connectionTo(address) ?? carrier;
 }
 
 function checkReceivedName(name: unknown): asserts name is string {

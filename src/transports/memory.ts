@@ -26,9 +26,17 @@ export class MemoryTransport implements Transport {
   readonly trouble = undefined;
   readonly stats: Stats = newStats();
   readonly #channels = new Map<string, MemoryChannel>();
+  readonly #isShared: boolean;
 
-  constructor(address = "memory:") {
+  /** @param isShared whether it stays the engine of its address while it has channels */
+  constructor(address = "memory:", isShared = false) {
     this.address = address;
+    this.#isShared = isShared;
+  }
+
+  /** The engine of this address in this isolate. It outlasts all who refer to it while it has channels. */
+  static at(address: string): MemoryTransport {
+    return engines.get(address) ?? new MemoryTransport(address, true);
   }
 
   // deno-lint-ignore require-await -- so that a missing channel rejects
@@ -38,12 +46,17 @@ export class MemoryTransport implements Transport {
       if (!options.create) throw missing(name);
       const created = new MemoryChannel(name, options, this.stats, () => {
         if (this.#channels.get(name) === created) this.#channels.delete(name);
+        if (this.#channels.size === 0 && this.#isShared) engines.delete(this.address);
       });
       this.#channels.set(name, channel = created);
+      if (this.#isShared) engines.set(this.address, this);
     }
     return new MemoryLink(channel, options);
   }
 }
+
+/** The engines that have channels, by their address. */
+const engines = new Map<string, MemoryTransport>();
 
 /**
  * Invariants: claims or messages wait, never both, and no claim beside an offer; what is not due does
