@@ -67,8 +67,12 @@ async function counting(): Promise<string[]> {
 }
 
 const atFirst = await counting();
-await collectGarbage();
-const afterwards = await counting();
+let afterwards = atFirst;
+// An engine may take something on the stack for a reference to it.
+for (let tries = 0; tries < 5 && afterwards.length >= hosts.length; tries++) {
+  await collectGarbage();
+  afterwards = await counting();
+}
 const value = await new Channel({ name: "kept", connection: "memory:kept" }).get();
 
 // Many, that are used for a moment each.
