@@ -32,6 +32,7 @@ import { freePorts } from "./support/broker.ts";
 import { startDelay } from "./support/delay.ts";
 import { test as declare } from "./support/test.ts";
 import { decidedOnDeno, noControl, noLocalBroker } from "./support/conditions.ts";
+import { consumersOf } from "./support/consumers.ts";
 
 const broker = process.env.BROKER;
 if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
@@ -110,6 +111,7 @@ const setup: Setup = {
         throw error;
       });
     }),
+  waiting: (name) => client((raw) => consumersOf(raw, name)),
   ...noControl ? {} : { state: async () => (await brokerState())! },
 };
 

@@ -20,6 +20,7 @@ testTransport("memory", {
     await link?.close();
     return link !== undefined;
   },
+  waiting: (name) => Promise.resolve(Math.min(transport.claimsAt(name), 1)),
 });
 
 Deno.test("memory: is what channels use where nothing is configured", async () => {

@@ -84,7 +84,7 @@ Deno.test("two producers and three consumers move 3,000 values, each once, and o
     const collected = consumers.all.map(async (consumer, i) => {
       for await (const value of consumer.lines) shares[i]!.push(value as number);
     });
-    await waitUntil(() => shares.flat().length >= 2 * count, 20_000);
+    assert.ok(await waitUntil(() => shares.flat().length >= 2 * count, 60_000));
     await channel.closeAll();
     for (const producer of producers.all) {
       assert.deepEqual(await producer.next(), { reason: "closeAll" });

@@ -51,6 +51,12 @@ const setup: Setup = {
     });
   },
   exists: (name) => Promise.resolve(names().includes(name)),
+  waiting(name) {
+    if (!existsSync(path)) return Promise.resolve(0);
+    const here = `SELECT id FROM channels WHERE name = '${name}'`;
+    const sql = `SELECT count(*) AS n FROM waiters WHERE channel IN (${here})`;
+    return Promise.resolve(query<{ n: number }>(path, sql)[0]!.n);
+  },
   state: () => Promise.resolve(tables()),
 };
 

@@ -39,6 +39,11 @@ export class MemoryTransport implements Transport {
     return engines.get(address) ?? new MemoryTransport(address, true);
   }
 
+  /** How many claims wait at a channel: for tests. */
+  claimsAt(name: string): number {
+    return this.#channels.get(name)?.claims ?? 0;
+  }
+
   // deno-lint-ignore require-await -- so that a missing channel rejects
   async open(name: string, options: LinkOptions): Promise<Link> {
     let channel = this.#channels.get(name);
@@ -104,6 +109,10 @@ class MemoryChannel {
   get depth(): number {
     this.#agenda.ring();
     return this.#messages.size;
+  }
+
+  get claims(): number {
+    return this.#claims.size;
   }
 
   get links(): MemoryLink[] {

@@ -50,7 +50,7 @@ export function drainingTests({ test, shared }: Suite): void {
     const others = [0, 1, 2].map((n) => scene.channel<number>(name, n));
     const ends = others.flatMap((ch) => [rest(ch), rest(ch)]);
     const gets = others.map((ch) => rejection(ch.get(), ChannelClosedError, drained));
-    await pause(100);
+    await scene.waiting({ name }, scene.setup.features.shared ? 3 : 1);
     await scene.channel(name, 1).closeAll({ drain: true });
     assert.deepEqual(await soon(Promise.all(ends)), ends.map(() => []));
     assert.equal(new Set(await soon(Promise.all(gets))).size, 3);
@@ -95,7 +95,7 @@ export function drainingTests({ test, shared }: Suite): void {
     const loan = await holder.receive();
     await ch.closeAll({ drain: true });
     const end = rest(ch);
-    await pause(150);
+    await pause(150); // on amqp: it asks now and then, which nobody sees
     await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
     loan.release();
     assert.deepEqual(await soon(end), ["a"]);
@@ -110,7 +110,7 @@ export function drainingTests({ test, shared }: Suite): void {
     const loan = await holder.receive();
     await ch.closeAll({ drain: true });
     const end = rest(ch);
-    await pause(100);
+    await pause(150); // as above
     loan.accept();
     assert.deepEqual(await soon(end), []);
   });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "../../mod.ts";
-import { getAll, numbers, pause, rejection, soon, type Suite, until } from "./scene.ts";
+import { getAll, numbers, rejection, soon, type Suite, until } from "./scene.ts";
 
 /** get: order, waiting, timeouts and aborts. Those that race deliveries are in races.ts. */
 export function gettingTests({ test, shared }: Suite): void {
@@ -13,7 +13,7 @@ export function gettingTests({ test, shared }: Suite): void {
   test("a get waits for a value that is put later", async (scene) => {
     const ch = scene.channel<string>();
     const got = ch.get();
-    await pause(50);
+    await scene.waiting(ch);
     await ch.put("late");
     assert.equal(await soon(got), "late");
   });
@@ -96,7 +96,7 @@ export function gettingTests({ test, shared }: Suite): void {
     const gets = [Infinity, 5000, 2 ** 31, Number.MAX_VALUE, undefined].map((timeout) =>
       ch.get(timeout === undefined ? {} : { timeout })
     );
-    await pause(30);
+    await scene.waiting(ch);
     for (const n of numbers(5)) await ch.put(n);
     assert.deepEqual(await soon(Promise.all(gets)), numbers(5));
   });
@@ -154,7 +154,7 @@ export function gettingTests({ test, shared }: Suite): void {
     await ch.depth();
     const second = new AbortController();
     const other = ch.get({ signal: second.signal, timeout: 10_000 });
-    await pause(30);
+    await scene.waiting(ch);
     second.abort("again");
     await assert.rejects(soon(other, 1000), (e) => e === "again");
     await ch.put("kept");

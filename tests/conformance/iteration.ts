@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Channel } from "../../mod.ts";
-import { getAll, numbers, pause, soon, type Suite, until } from "./scene.ts";
+import { getAll, numbers, soon, type Suite, until } from "./scene.ts";
 
 /** `for await`: order, ends, leaving. */
 export function iterationTests({ test, shared }: Suite): void {
@@ -37,7 +37,7 @@ export function iterationTests({ test, shared }: Suite): void {
         const got: number[] = [];
         const iteration = collect(ch, got);
         await until(() => got.length === 1);
-        await pause(5);
+        await scene.waiting(ch);
         await end(ch, other);
         await soon(iteration);
         assert.deepEqual(got, [1]);

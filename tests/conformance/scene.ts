@@ -16,6 +16,8 @@ export interface Setup {
   raw(name: string): Promise<Raw>;
   /** Whether a channel of this name exists. */
   exists(name: string): Promise<boolean>;
+  /** How many connections, in any process, wait to get from the channel of this name; 0 where there is none. */
+  waiting(name: string): Promise<number>;
   /** What a broker holds; absent where that cannot be asked. */
   state?(): Promise<State>;
 }
@@ -142,6 +144,11 @@ export class Scene {
   /** A handle on a new channel without a name. */
   anonymous<T>(n = 0, options: ChannelOptions = {}): Channel<T> {
     return this.own(new Channel<T>({ ...options, connection: this.setup.connection(n) }));
+  }
+
+  /** Resolves when so many connections wait to get from a channel, and were told that nothing is there. */
+  async waiting({ name }: { readonly name: string }, connections = 1): Promise<void> {
+    await until(async () => await this.setup.waiting(name) === connections, 20_000);
   }
 
   /** Has a handle disposed of at the end, such as one that arrived. */

@@ -47,7 +47,7 @@ export function selectingTests({ test, shared }: Suite): void {
   test("select waits for what comes", async (scene) => {
     const [a, b] = [scene.channel<string>(), scene.channel<string>()];
     const chosen = select({ a, b });
-    await Promise.all([a.depth(), pause(30)]);
+    await Promise.all([a, b].map((ch) => scene.waiting(ch)));
     await b.put("foo");
     assert.deepEqual(await soon(chosen), { key: "b", value: "foo", closed: false });
     await a.put("bar"); // whose receive is withdrawn
@@ -155,7 +155,7 @@ export function selectingTests({ test, shared }: Suite): void {
     await chosen;
     await getAll(b, 1);
     const waiting = select({ a, b });
-    await Promise.all([a.depth(), b.depth(), pause(20)]);
+    await Promise.all([a, b].map((ch) => scene.waiting(ch)));
     await b.closeAll();
     assert.deepEqual(await soon(waiting), { key: "b", value: undefined, closed: true });
     assert.deepEqual(await soon(select({ a, b })), { key: "b", value: undefined, closed: true });
@@ -176,7 +176,7 @@ export function selectingTests({ test, shared }: Suite): void {
       const here = scene.channel<string>(b.name);
       await Promise.all([a.depth(), here.depth()]);
       const waiting = select({ a, here });
-      await pause(20);
+      await Promise.all([a, here].map((ch) => scene.waiting(ch)));
       const there = end === "closeAll" ? other : scene.channel<string>(b.name, 1);
       await there[end]();
       assert.deepEqual(await soon(waiting), { key: "here", value: undefined, closed: true });
@@ -203,7 +203,8 @@ export function selectingTests({ test, shared }: Suite): void {
     const control = new AbortController();
     const reason = new Error("enough");
     const waiting = select({ a, b, late: after(60_000) }, { signal: control.signal });
-    setTimeout(() => control.abort(reason), 20);
+    await Promise.all([a, b].map((ch) => scene.waiting(ch)));
+    control.abort(reason);
     assert.equal(await rejection(waiting, Error), reason);
     assert.equal(await rejection(select({ a }, { signal: control.signal }), Error), reason);
     await Promise.all([a.put(1), b.put(2)]);

@@ -20,7 +20,7 @@ export function streamTests({ test }: Suite): void {
     const ch = scene.channel<number>();
     const reader = ch.readable().getReader();
     const read = reader.read();
-    await pause(50);
+    await scene.waiting(ch);
     await reader.cancel();
     assert.deepEqual(await soon(read), { value: undefined, done: true });
     await ch.put(1);
@@ -53,7 +53,7 @@ export function streamTests({ test }: Suite): void {
     const stream = ch.readable();
     const first = stream.getReader();
     const read = first.read().catch(() => "released");
-    await pause(20);
+    await scene.waiting(ch);
     first.releaseLock();
     assert.equal(await soon(read), "released");
     await ch.put(1);
@@ -61,7 +61,7 @@ export function streamTests({ test }: Suite): void {
     const second = stream.getReader();
     assert.equal((await soon(second.read())).value, 1);
     const third = second.read().catch(() => "released");
-    await pause(20);
+    await scene.waiting(ch);
     second.releaseLock();
     await third;
     await ch.put(2);
@@ -81,7 +81,7 @@ export function streamTests({ test }: Suite): void {
     await ch.put(1);
     assert.equal((await soon(reader.read())).value, 1);
     const last = reader.read();
-    await pause(20);
+    await scene.waiting(ch);
     await ch.closeAll();
     assert.deepEqual(await soon(last), { value: undefined, done: true });
   });
@@ -109,7 +109,8 @@ export function streamTests({ test }: Suite): void {
     };
     const writer = ch.writable({ highWaterMark: 3 }).getWriter();
     const writes = numbers(5).map((n) => writer.write(n));
-    await pause(10);
+    await until(() => gates.length === 3);
+    await pause(10); // no fourth comes
     assert.equal(gates.length, 3);
     assert.ok(writer.desiredSize! <= 0);
     gates[0]!();
