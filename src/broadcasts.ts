@@ -9,7 +9,7 @@ import {
 import { Fifo } from "./fifo.ts";
 import type { Handle, Hearer } from "./handle.ts";
 import { pack, type Parcel } from "./message.ts";
-import { checkInteger, checkOptions, type OperationOptions } from "./operation.ts";
+import type { OperationOptions } from "./operation.ts";
 import type { Message } from "./transport.ts";
 
 /** How {@linkcode Channel.broadcasts} listens. */
@@ -67,8 +67,6 @@ export function listen<T>(
   { signal, buffer = 1000 }: BroadcastsOptions,
 ): { readonly listener: Listener<T>; readonly ready: Promise<void> } {
   const options = signal === undefined ? {} : { signal };
-  checkOptions(options);
-  checkInteger("buffer", buffer, 1);
   // Lasts as long as the listener does: ended by what ends a get.
   const life = handle.interest<void>("broadcasts", {}, options);
   const listener = new Listener<T>({

@@ -1,19 +1,22 @@
 import { broadcast, type Broadcasts, type BroadcastsOptions, listen } from "./broadcasts.ts";
 import { connectionFor, type ConnectionOption } from "./connections.ts";
 import type { GetCase, PutCase } from "./cases.ts";
+import { withoutCredentials } from "./credentials.ts";
 import type { Delivery } from "./delivery.ts";
 import { ReceiveChannel, SendChannel } from "./directions.ts";
-import { checkEncoding, defaultEncoding } from "./encoding.ts";
+import { defaultEncoding } from "./encoding.ts";
 import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "./errors.ts";
 import { type CloseAllOptions, Handle, type HandleOptions } from "./handle.ts";
 import { unpack } from "./message.ts";
 import { anonymousName, checkName, deadLettersName, isAnonymous } from "./names.ts";
-import { checkMilliseconds, type OperationOptions } from "./operation.ts";
+import type { OperationOptions } from "./operation.ts";
+import { none, type Signature } from "./options.ts";
 import type { PutOptions } from "./put_options.ts";
 import { ChannelGet, ChannelPut } from "./parts.ts";
 import type { Reference } from "./reference.ts";
 import { brand, setHandle } from "./registry.ts";
 import { Requester } from "./request.ts";
+import * as signatures from "./signatures.ts";
 import { readableOf, type ReadableOptions, writableOf, type WritableOptions } from "./streams.ts";
 import type { Message } from "./transport.ts";
 
@@ -141,16 +144,21 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
     }
   }
 
+  /** Makes a handle on a new anonymous channel. Nothing is sent before its first operation. */
+  constructor();
   /**
    * Makes a handle. Nothing is sent before its first operation.
    *
-   * @param options the channel's name, or its options; nothing for a new anonymous channel
+   * @param options the channel's name, or its options. `undefined` is refused, and so is a `name` or a
+   * `connection` that is `undefined`: they decide which channel is meant, and may come from an environment
+   * variable that is not set. Any other option that is `undefined` is the same as one that is absent
    * @throws {ChannelConfigError} for a name, URI or option that cannot be used
    */
-  constructor(options: string | ChannelOptions = {}) {
+  constructor(options: string | ChannelOptions);
+  constructor(options: string | ChannelOptions = none) {
     this.#handle = options instanceof Handle
       ? options
-      : new Handle(handleOptions(typeof options === "string" ? { name: options } : options));
+      : new Handle(handleOptions(optionsOf(signatures.newChannel, options, arguments)));
     setHandle(this, this.#handle);
     forgotten.register(this, this.#handle);
   }
@@ -203,8 +211,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * for (const expected of ["first", "soon", "later"]) equal(await ch.get(), expected);
    * ```
    */
-  put(value: T, options: PutOptions = {}): Promise<void> {
-    return this.#handle.put(this, value, options);
+  put(value: T, options: PutOptions = none): Promise<void> {
+    return signatures.put.refusalOf(value, options, arguments.length) ??
+      this.#handle.put(this, value, options);
   }
 
   /**
@@ -225,8 +234,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * equal(await ch.tryPut(3), "closed");
    * ```
    */
-  tryPut(value: T, options: OperationOptions = {}): Promise<"ok" | "full" | "closed"> {
-    return this.#handle.puts.tryPut(this, value, options);
+  tryPut(value: T, options: OperationOptions = none): Promise<"ok" | "full" | "closed"> {
+    return signatures.tryPut.refusalOf(value, options, arguments.length) ??
+      this.#handle.puts.tryPut(this, value, options);
   }
 
   /**
@@ -251,8 +261,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * await ch.get({ timeout: 10 }).catch((error) => error instanceof ChannelTimeoutError); // true
    * ```
    */
-  get(options: OperationOptions = {}): Promise<T> {
-    return this.#handle.get(this, (message) => this.#unpack(message, true), options);
+  get(options: OperationOptions = none): Promise<T> {
+    return signatures.get.refusal(options, arguments.length) ??
+      this.#handle.get(this, (message) => this.#unpack(message, true), options);
   }
 
   /**
@@ -271,7 +282,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * deepEqual(await ch.tryGet(), { status: "ok", value: "foo" });
    * ```
    */
-  async tryGet(options: { readonly signal?: AbortSignal } = {}): Promise<TryGetResult<T>> {
+  async tryGet(options: { readonly signal?: AbortSignal } = none): Promise<TryGetResult<T>> {
+    signatures.tryGet.check(options, arguments.length);
     try {
       return { status: "ok", value: await this.get({ ...options, timeout: 0 }) };
     } catch (error) {
@@ -297,6 +309,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   getCase(): GetCase<T> {
+    signatures.getCase.check(none, arguments.length);
     return new ChannelGet(this.#handle, this, (message) => this.#unpack(message, true));
   }
 
@@ -316,6 +329,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   putCase(value: T): PutCase {
+    signatures.putCase.check(none, arguments.length);
     return new ChannelPut(this.#handle, this, value);
   }
 
@@ -343,8 +357,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * }
    * ```
    */
-  receive(options: OperationOptions = {}): Promise<Delivery<T>> {
-    return this.#handle.receive(this, (message) => this.#unpack(message, false), options);
+  receive(options: OperationOptions = none): Promise<Delivery<T>> {
+    return signatures.receive.refusal(options, arguments.length) ??
+      this.#handle.receive(this, (message) => this.#unpack(message, false), options);
   }
 
   /**
@@ -376,7 +391,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * await serving;
    * ```
    */
-  request<R = unknown>(value: T, options: OperationOptions = {}): Promise<R> {
+  request<R = unknown>(value: T, options: OperationOptions = none): Promise<R> {
+    const refusal = signatures.request.refusalOf(value, options, arguments.length);
+    if (refusal !== undefined) return refusal;
     const handle = this.#handle;
     this.#requester ??= new Requester(handle, () => cloneOf(handle));
     return this.#requester.request(this, value, options) as Promise<R>;
@@ -466,8 +483,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * equal((await heard.next()).value, "it is noon");
    * ```
    */
-  broadcast(value: T, options: OperationOptions = {}): Promise<void> {
-    return broadcast(this.#handle, this, value, options);
+  broadcast(value: T, options: OperationOptions = none): Promise<void> {
+    return signatures.broadcast.refusalOf(value, options, arguments.length) ??
+      broadcast(this.#handle, this, value, options);
   }
 
   /**
@@ -493,7 +511,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * }
    * ```
    */
-  broadcasts(options: BroadcastsOptions = {}): Broadcasts<T> {
+  broadcasts(options: BroadcastsOptions = none): Broadcasts<T> {
+    signatures.broadcasts.check(options, arguments.length);
     const { listener, ready } = listen(
       this.#handle,
       (message) => this.#unpack(message, false),
@@ -538,7 +557,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * await reader.cancel();
    * ```
    */
-  readable(options: ReadableOptions = {}): ReadableStream<T> {
+  readable(options: ReadableOptions = none): ReadableStream<T> {
+    signatures.readable.check(options, arguments.length);
     return readableOf(this, options);
   }
 
@@ -560,7 +580,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * equal(await ch.depth(), 3);
    * ```
    */
-  writable(options: WritableOptions = {}): WritableStream<T> {
+  writable(options: WritableOptions = none): WritableStream<T> {
+    signatures.writable.check(options, arguments.length);
     return writableOf(this, options);
   }
 
@@ -578,8 +599,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * equal(await ch.depth(), 1);
    * ```
    */
-  depth(options: OperationOptions = {}): Promise<number> {
-    return this.#handle.depth(this, options);
+  depth(options: OperationOptions = none): Promise<number> {
+    return signatures.depth.refusal(options, arguments.length) ??
+      this.#handle.depth(this, options);
   }
 
   /**
@@ -639,23 +661,36 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   dup(): Channel<T> {
+    signatures.dup.check(none, arguments.length);
     return adopt(new Handle(this.#handle.share()));
   }
 
+  /** A new anonymous channel on the same connection, with the same `encoding`, `stacks` and `retryTimeout`. */
+  clone<U = T>(): Channel<U>;
   /**
-   * A new anonymous channel on the same connection, with the same encoding.
+   * A channel on the same connection, with the same `encoding`, `stacks` and `retryTimeout`, where the options
+   * do not say otherwise. What belongs to this channel alone is not taken over: `name`, `capacity`,
+   * `durability`, `expires` and `maxAttempts`.
+   *
+   * @param options the channel's name, or its options, as the constructor takes them
+   * @throws {ChannelConfigError} as the constructor does
    *
    * @example
    * ```ts
    * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
    *
-   * await using ch = new Channel<Channel<string>>();
-   * await using reply = ch.clone<string>();
+   * await using ch = new Channel<Channel<string>>({ connection: "memory:" });
+   * await using reply = ch.clone<string>(); // anonymous
    * await ch.put(reply);
+   *
+   * const lines = ch.clone<string>({ name: "lines", capacity: 10 });
+   * equal(lines.name, "lines");
    * ```
    */
-  clone<U = T>(): Channel<U> {
-    return cloneOf(this.#handle);
+  clone<U = T>(options: string | ChannelOptions): Channel<U>;
+  clone<U = T>(options: string | ChannelOptions = none): Channel<U> {
+    return cloneOf(this.#handle, optionsOf(signatures.clone, options, arguments));
   }
 
   /**
@@ -674,7 +709,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   close(): Promise<void> {
-    return this.#handle.close();
+    return signatures.close.refusalOfLiteral(arguments) ?? this.#handle.close();
   }
 
   /**
@@ -713,8 +748,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * deepEqual(got, [1, 2, 3]);
    * ```
    */
-  closeAll(options: CloseAllOptions = {}): Promise<void> {
-    return this.#handle.closeAll(this, options);
+  closeAll(options: CloseAllOptions = none): Promise<void> {
+    return signatures.closeAll.refusal(options, arguments.length) ??
+      this.#handle.closeAll(this, options);
   }
 
   /**
@@ -734,8 +770,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * equal(await new Channel("drafts").depth(), 0);
    * ```
    */
-  delete(options: OperationOptions = {}): Promise<void> {
-    return this.#handle.delete(this, options);
+  delete(options: OperationOptions = none): Promise<void> {
+    return signatures.deleteChannel.refusal(options, arguments.length) ??
+      this.#handle.delete(this, options);
   }
 
   /**
@@ -764,21 +801,9 @@ function adopt<T>(handle: Handle): Channel<T> {
   return new Channel<T>(handle as unknown as ChannelOptions);
 }
 
-/** A new anonymous channel on the handle's connection. */
-function cloneOf<U>(handle: Handle): Channel<U> {
-  const { connection, encoding, stacks, retryTimeout } = handle.options;
-  return adopt(
-    new Handle({
-      name: anonymousName(),
-      connection,
-      encoding,
-      stacks,
-      retryTimeout,
-      lease: defaultLease,
-      create: true,
-      owned: true,
-    }),
-  );
+/** A channel on the handle's connection; anonymous where no name is given. */
+function cloneOf<U>(handle: Handle, options: ChannelOptions = none): Channel<U> {
+  return adopt(new Handle(handleOptions(options, handle.options)));
 }
 
 /** The channel of a reference: the same object for the same channel of one message. */
@@ -799,27 +824,56 @@ function fromReference(reference: Reference, met: Map<string, Channel>): object 
   return direction === "send" ? channel.sender : channel.receiver;
 }
 
-function handleOptions(options: ChannelOptions): HandleOptions {
-  const { name, connection, encoding = defaultEncoding, stacks, retryTimeout, expires } = options;
-  const { maxAttempts, capacity, durability = "classic" } = options;
-  if (name !== undefined) checkName(name);
-  if (maxAttempts !== undefined) {
-    checkMaxAttempts(maxAttempts);
-    if (name !== undefined) deadLettersName(name); // throws where it is too long
+/** The options that a function was called with, which takes a channel's name, its options, or nothing. */
+function optionsOf(
+  signature: Signature,
+  given: string | ChannelOptions,
+  args: IArguments,
+): ChannelOptions {
+  const { action } = signature;
+  if (args.length > 0 && args[0] === undefined) {
+    throw new ChannelConfigError(
+      `${action}: the name is undefined; leave it out for an anonymous channel`,
+    );
   }
-  if (durability !== "classic" && durability !== "quorum") {
-    throw new ChannelConfigError(`the option durability takes "classic" or "quorum"`);
+  if (typeof given === "object" && given !== null && brand in given) {
+    throw new ChannelConfigError(
+      `${action}: got a channel; write ch.dup() for a second handle on it`,
+    );
   }
-  if (capacity !== undefined) checkCapacity(capacity);
-  checkEncoding(encoding);
-  if (retryTimeout !== undefined) checkMilliseconds("retryTimeout", retryTimeout);
-  if (expires !== undefined) checkMilliseconds("expires", expires, 100, 2 ** 31 - 1);
+  const options = typeof given === "string" ? { name: given } : given;
+  signature.check(options, args.length);
+  if (options.name !== undefined) checkOwnName(action, options.name, options.connection);
+  return options;
+}
+
+/** Refuses a name that no channel can have, or that was meant to be a connection. */
+function checkOwnName(action: string, name: string, connection: unknown): void {
+  if (connection === undefined && /^(?:memory:|sqlite:(?:[./~].*)?|amqps?:\/\/.*)$/is.test(name)) {
+    throw new ChannelConfigError(
+      `${action}: a channel's name must not be a URI, such as ${withoutCredentials(name)}; ` +
+        "write { connection: uri }",
+    );
+  }
+  try {
+    checkName(name);
+  } catch (error) {
+    throw new ChannelConfigError(`${action}: ${(error as Error).message}`);
+  }
+}
+
+/** @param origin what the channel is a clone of */
+function handleOptions(options: ChannelOptions, origin?: HandleOptions): HandleOptions {
+  const { name, connection, expires, maxAttempts, capacity, durability = "classic" } = options;
+  if (maxAttempts !== undefined && name !== undefined) deadLettersName(name); // throws where it is too long
   return {
     name: name ?? anonymousName(capacity === 0),
-    connection: connectionFor(connection),
-    encoding,
-    stacks: stacks ?? true,
-    retryTimeout,
+    connection: connection === undefined && origin !== undefined
+      ? origin.connection
+      : connectionFor(connection),
+    encoding: options.encoding ?? origin?.encoding ?? defaultEncoding,
+    stacks: options.stacks ?? origin?.stacks ?? true,
+    retryTimeout: options.retryTimeout ?? origin?.retryTimeout,
     lease: expires === undefined
       ? name === undefined ? defaultLease : undefined
       : Math.round(expires),
@@ -829,18 +883,4 @@ function handleOptions(options: ChannelOptions): HandleOptions {
     create: true,
     owned: name === undefined,
   };
-}
-
-function checkCapacity(value: unknown): void {
-  if (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 31) return;
-  throw new ChannelConfigError(
-    `the option capacity takes an integer from 0 to 2147483647, and got ${String(value)}`,
-  );
-}
-
-function checkMaxAttempts(value: unknown): void {
-  if (Number.isSafeInteger(value) && (value as number) > 0) return;
-  throw new ChannelConfigError(
-    `the option maxAttempts takes an integer, 1 or more, and got ${String(value)}`,
-  );
 }

@@ -52,13 +52,22 @@ export function settings(): Settings | Promise<Settings> {
 
 function fromVariable(uri: string): Settings {
   if (hasScheme(uri)) return { uri, source: "CHANNELTS_URI" };
+  if (uri === "") throw emptyVariable("CHANNELTS_URI", "memory:");
   throw new ChannelConfigError(
     `Cannot use CHANNELTS_URI: found ${JSON.stringify(withoutCredentials(uri))}, ` +
       "expected a URI such as amqp://host:5672",
   );
 }
 
+/** Most often it was set to another variable, which is not there. */
+function emptyVariable(name: string, alternative: string): ChannelConfigError {
+  return new ChannelConfigError(
+    `Cannot use ${name}: it is set, and empty; unset it, or set it to ${alternative}`,
+  );
+}
+
 function fromNamedFile(path: string): Promise<Settings> {
+  if (path === "") throw emptyVariable("CHANNELTS_CONFIG", "the path of a file");
   // Not shown, and not tried: it may hold a password, which the system's error would then carry.
   if (path.includes("://")) {
     throw new ChannelConfigError(

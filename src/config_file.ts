@@ -3,6 +3,7 @@ import type { Settings } from "./config.ts";
 import { withEmptyEnv } from "./environment.ts";
 import { ChannelConfigError } from "./errors.ts";
 import { withoutCredentials } from "./credentials.ts";
+import { nearest } from "./spelling.ts";
 
 type Yaml = typeof import("yaml");
 
@@ -215,19 +216,6 @@ function repair(text: string): { readonly text: string; readonly connection?: Fi
 
 /** A parenthesis that suggests the candidate that a text was likely meant to be, if there is one. */
 function hint(text: string, candidates: string[]): string {
-  const near = candidates.find((candidate) => distance(text.slice(0, 30), candidate) <= 2);
+  const near = nearest(text, candidates);
   return near === undefined ? "" : ` (did you mean ${near}?)`;
-}
-
-/** How many letters to insert, delete or replace to make b of a (Wagner and Fischer 1974), in any case. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (const [i, x] of [...a.toLowerCase()].entries()) {
-    const next = [i + 1];
-    for (const [j, y] of [...b.toLowerCase()].entries()) {
-      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (x === y ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row.at(-1)!;
 }

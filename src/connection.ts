@@ -1,6 +1,7 @@
 import { customConnection, setShared, type SharedConnection } from "./connections.ts";
-import { ChannelConfigError, type ChannelConnectionError } from "./errors.ts";
-import { checkMilliseconds } from "./operation.ts";
+import type { ChannelConnectionError } from "./errors.ts";
+import { checkArgument, none } from "./options.ts";
+import * as signatures from "./signatures.ts";
 import type { ConnectionWatcher, Stats } from "./transport.ts";
 
 /** Where a connection tells what happens to it; `console` is one. */
@@ -70,13 +71,10 @@ export class Connection {
    * @param uri as the option `connection` of a channel takes it
    * @throws {ChannelConfigError} for a URI or an option that cannot be used
    */
-  constructor(uri: string | URL, options: ConnectionOptions = {}) {
+  constructor(uri: string | URL, options: ConnectionOptions = none) {
+    signatures.newConnection.check(options, arguments.length);
+    checkArgument("new Connection", "uri", signatures.uri, uri);
     const { retryTimeout, logger, ondisconnect, onreconnect, ...custom } = options;
-    if (retryTimeout !== undefined) checkMilliseconds("retryTimeout", retryTimeout);
-    for (const [name, value] of Object.entries(custom)) checkText(name, value);
-    checkKind("logger", logger, "an object such as console");
-    checkKind("ondisconnect", ondisconnect, "a function");
-    checkKind("onreconnect", onreconnect, "a function");
     this.ondisconnect = ondisconnect;
     this.onreconnect = onreconnect;
     const shared = customConnection(String(uri), custom, this.#watcher(logger), retryTimeout);
@@ -117,20 +115,6 @@ export class Connection {
       },
     };
   }
-}
-
-function checkText(name: string, value: unknown): void {
-  const isText = (one: unknown) => typeof one === "string";
-  if (value === undefined || isText(value)) return;
-  if (name === "ca" && Array.isArray(value) && value.every(isText)) return;
-  const expected = name === "ca" ? "PEM text, or an array of such" : "a string";
-  throw new ChannelConfigError(`the option ${name} takes ${expected}`); // not what it got: a secret
-}
-
-function checkKind(name: string, value: unknown, expected: string): void {
-  const kind = expected === "a function" ? "function" : "object";
-  if (value === undefined || (typeof value === kind && value !== null)) return;
-  throw new ChannelConfigError(`the option ${name} takes ${expected}`);
 }
 
 /** An error of the program's own code must not end ours; it is reported like one of a timer's. */

@@ -1,4 +1,5 @@
-import { checkMilliseconds } from "./operation.ts";
+import { none } from "./options.ts";
+import * as signatures from "./signatures.ts";
 import { unref } from "./timers.ts";
 import type { Loan } from "./transport.ts";
 
@@ -83,8 +84,9 @@ export class Delivery<T = unknown> implements AsyncDisposable {
    *
    * @throws {ChannelConfigError} for a delay that is none
    */
-  release({ delay = 0 }: ReleaseOptions = {}): void {
-    checkMilliseconds("delay", delay, 0, 2 ** 31 - 1);
+  release(options: ReleaseOptions = none): void {
+    signatures.release.check(options, arguments.length);
+    const { delay = 0 } = options;
     if (this.#settled) return;
     this.#settled = true;
     if (delay === 0) return this.#giveBack();

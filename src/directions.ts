@@ -6,7 +6,9 @@ import type { CloseAllOptions, Handle } from "./handle.ts";
 import type { OperationOptions } from "./operation.ts";
 import type { PutOptions } from "./put_options.ts";
 import type { ReadableOptions, WritableOptions } from "./streams.ts";
-import { brand, directionOf, handleOf, setHandle } from "./registry.ts";
+import * as signatures from "./signatures.ts";
+import { checkArgument, none } from "./options.ts";
+import { brand, handleOf, setHandle } from "./registry.ts";
 
 /**
  * A channel that values are only put into, from {@linkcode Channel.sender}: what Go writes `chan<- T`. It has
@@ -39,7 +41,7 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
 
   /** Directs a channel; the same as its `sender`. */
   constructor(channel: Channel<T>) {
-    setHandle(this, handleOfBoth(channel), "send");
+    setHandle(this, handleOfBoth("new SendChannel", channel), "send");
     this.#channel = channel;
   }
 
@@ -54,48 +56,56 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
   }
 
   /** Puts a value into the channel, as {@linkcode Channel.put}. */
-  put(value: T, options: PutOptions = {}): Promise<void> {
-    return this.#channel.put(value, options);
+  put(value: T, options: PutOptions = none): Promise<void> {
+    return signatures.put.refusalOf(value, none, arguments.length) ??
+      this.#channel.put(value, options);
   }
 
   /** Puts a value if the channel takes it now, as {@linkcode Channel.tryPut}. */
-  tryPut(value: T, options: OperationOptions = {}): Promise<"ok" | "full" | "closed"> {
-    return this.#channel.tryPut(value, options);
+  tryPut(value: T, options: OperationOptions = none): Promise<"ok" | "full" | "closed"> {
+    return signatures.tryPut.refusalOf(value, none, arguments.length) ??
+      this.#channel.tryPut(value, options);
   }
 
   /** A case that puts, as {@linkcode Channel.putCase}. */
   putCase(value: T): PutCase {
+    signatures.putCase.check(none, arguments.length);
     return this.#channel.putCase(value);
   }
 
   /** Tells a value to everyone who listens, as {@linkcode Channel.broadcast}. */
-  broadcast(value: T, options: OperationOptions = {}): Promise<void> {
-    return this.#channel.broadcast(value, options);
+  broadcast(value: T, options: OperationOptions = none): Promise<void> {
+    return signatures.broadcast.refusalOf(value, none, arguments.length) ??
+      this.#channel.broadcast(value, options);
   }
 
   /** Puts a request and resolves with its reply, as {@linkcode Channel.request}. */
-  request<R = unknown>(value: T, options: OperationOptions = {}): Promise<R> {
-    return this.#channel.request<R>(value, options);
+  request<R = unknown>(value: T, options: OperationOptions = none): Promise<R> {
+    return signatures.request.refusalOf(value, none, arguments.length) ??
+      this.#channel.request<R>(value, options);
   }
 
   /** A Web Stream to write to, as {@linkcode Channel.writable}. */
-  writable(options: WritableOptions = {}): WritableStream<T> {
+  writable(options: WritableOptions = none): WritableStream<T> {
+    signatures.writable.check(none, arguments.length);
     return this.#channel.writable(options);
   }
 
   /** Closes the channel for everyone, as {@linkcode Channel.closeAll}: in Go, that is the sender's to do. */
-  closeAll(options: CloseAllOptions = {}): Promise<void> {
-    return this.#channel.closeAll(options);
+  closeAll(options: CloseAllOptions = none): Promise<void> {
+    return signatures.closeAll.refusal(none, arguments.length) ??
+      this.#channel.closeAll(options);
   }
 
   /** How many values wait in the channel, as {@linkcode Channel.depth}. */
-  depth(options: OperationOptions = {}): Promise<number> {
-    return this.#channel.depth(options);
+  depth(options: OperationOptions = none): Promise<number> {
+    return signatures.depth.refusal(none, arguments.length) ??
+      this.#channel.depth(options);
   }
 
   /** Closes the handle, as {@linkcode Channel.close}. */
   close(): Promise<void> {
-    return this.#channel.close();
+    return signatures.close.refusalOfLiteral(arguments) ?? this.#channel.close();
   }
 
   /** Closes the handle, and deletes a channel that was made without a name. */
@@ -138,7 +148,7 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
 
   /** Directs a channel; the same as its `receiver`. */
   constructor(channel: Channel<T>) {
-    setHandle(this, handleOfBoth(channel), "receive");
+    setHandle(this, handleOfBoth("new ReceiveChannel", channel), "receive");
     this.#channel = channel;
   }
 
@@ -153,32 +163,38 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
   }
 
   /** Takes the next value, as {@linkcode Channel.get}. */
-  get(options: OperationOptions = {}): Promise<T> {
-    return this.#channel.get(options);
+  get(options: OperationOptions = none): Promise<T> {
+    return signatures.get.refusal(none, arguments.length) ??
+      this.#channel.get(options);
   }
 
   /** Takes a value if one is there, as {@linkcode Channel.tryGet}. */
-  tryGet(options: { readonly signal?: AbortSignal } = {}): Promise<TryGetResult<T>> {
-    return this.#channel.tryGet(options);
+  tryGet(options: { readonly signal?: AbortSignal } = none): Promise<TryGetResult<T>> {
+    return signatures.tryGet.refusal(none, arguments.length) ??
+      this.#channel.tryGet(options);
   }
 
   /** A case that gets, as {@linkcode Channel.getCase}. */
   getCase(): GetCase<T> {
+    signatures.getCase.check(none, arguments.length);
     return this.#channel.getCase();
   }
 
   /** Listens to what is broadcast on the channel, as {@linkcode Channel.broadcasts}. */
-  broadcasts(options: BroadcastsOptions = {}): Broadcasts<T> {
+  broadcasts(options: BroadcastsOptions = none): Broadcasts<T> {
+    signatures.broadcasts.check(none, arguments.length);
     return this.#channel.broadcasts(options);
   }
 
   /** Takes the next value on loan, as {@linkcode Channel.receive}. */
-  receive(options: OperationOptions = {}): Promise<Delivery<T>> {
-    return this.#channel.receive(options);
+  receive(options: OperationOptions = none): Promise<Delivery<T>> {
+    return signatures.receive.refusal(none, arguments.length) ??
+      this.#channel.receive(options);
   }
 
   /** A Web Stream of the values, as {@linkcode Channel.readable}. */
-  readable(options: ReadableOptions = {}): ReadableStream<T> {
+  readable(options: ReadableOptions = none): ReadableStream<T> {
+    signatures.readable.check(none, arguments.length);
     return this.#channel.readable(options);
   }
 
@@ -188,13 +204,14 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
   }
 
   /** How many values wait in the channel, as {@linkcode Channel.depth}. */
-  depth(options: OperationOptions = {}): Promise<number> {
-    return this.#channel.depth(options);
+  depth(options: OperationOptions = none): Promise<number> {
+    return signatures.depth.refusal(none, arguments.length) ??
+      this.#channel.depth(options);
   }
 
   /** Closes the handle, as {@linkcode Channel.close}. */
   close(): Promise<void> {
-    return this.#channel.close();
+    return signatures.close.refusalOfLiteral(arguments) ?? this.#channel.close();
   }
 
   /** Closes the handle, and deletes a channel that was made without a name. */
@@ -204,10 +221,7 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
 }
 
 /** A directed channel is no way to one of the other direction. */
-function handleOfBoth(channel: object): Handle {
-  const handle = handleOf(channel);
-  if (handle === undefined || directionOf(channel) !== undefined) {
-    throw new TypeError("a directed channel is made of a channel that allows both directions");
-  }
-  return handle;
+function handleOfBoth(action: string, channel: object): Handle {
+  checkArgument(action, "channel", signatures.directedChannel, channel);
+  return handleOf(channel)!;
 }

@@ -23,16 +23,16 @@ export type Reading =
   | { readonly text: string }
   | { readonly absent: string };
 
-/** An environment variable; undefined if it is unset, empty, or not granted. */
+/** An environment variable; undefined if it is unset or not granted. */
 export function env(name: string): string | undefined {
   if (!isGranted({ name: "env", variable: name })) return undefined;
-  return host()?.env?.[name] || undefined;
+  return host()?.env?.[name];
 }
 
 /** The user's home directory; undefined if there is none, or it is not granted. */
 export function home(): string | undefined {
-  const configured = env("HOME") ?? env("USERPROFILE");
-  if (configured !== undefined) return configured;
+  const configured = env("HOME") || env("USERPROFILE");
+  if (configured) return configured;
   if (!isGranted({ name: "sys", kind: "homedir" })) return undefined;
   try {
     return builtin("node:os")?.homedir() || undefined;

@@ -13,13 +13,7 @@ import {
   unknownOutcomeText,
 } from "./errors.ts";
 import { deadLettersName } from "./names.ts";
-import {
-  type Call,
-  checkOptions,
-  Operation,
-  type OperationOptions,
-  type Pending,
-} from "./operation.ts";
+import { type Call, Operation, type OperationOptions, type Pending } from "./operation.ts";
 import type { PutOptions } from "./put_options.ts";
 import { Puts } from "./puts.ts";
 import { Get, Put, Receive } from "./transfers.ts";
@@ -393,7 +387,6 @@ export class Handle implements Attached {
 
   /** @throws what an operation rejects with that cannot begin */
   check(action: string, options: OperationOptions): void {
-    checkOptions(options);
     options.signal?.throwIfAborted();
     if (this.#closed !== undefined) throw this.#closedError(action);
   }

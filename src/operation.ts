@@ -1,4 +1,3 @@
-import { ChannelConfigError } from "./errors.ts";
 import { Alarm } from "./timers.ts";
 
 /** What every operation that may wait takes. */
@@ -97,35 +96,4 @@ export class Operation<T> {
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
     return true;
   }
-}
-
-/** Refuses a timeout or signal that is none. */
-export function checkOptions(options: OperationOptions): void {
-  const { timeout, signal } = options;
-  if (timeout !== undefined) checkMilliseconds("timeout", timeout);
-  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
-    throw new ChannelConfigError("the option signal takes an AbortSignal");
-  }
-}
-
-/** Refuses what is not a number of milliseconds between `least` and `most`. */
-export function checkMilliseconds(
-  option: string,
-  value: unknown,
-  least: number = 0,
-  most: number = Infinity,
-): void {
-  if (typeof value === "number" && value >= least && value <= most) return;
-  const range = most === Infinity ? `${least} or more` : `${least} to ${most}`;
-  throw new ChannelConfigError(
-    `the option ${option} takes milliseconds, ${range}, and got ${String(value)}`,
-  );
-}
-
-/** Refuses what is not an integer of at least `least`. */
-export function checkInteger(option: string, value: unknown, least: number): void {
-  if (Number.isSafeInteger(value) && (value as number) >= least) return;
-  throw new ChannelConfigError(
-    `the option ${option} takes an integer, ${least} or more, and got ${String(value)}`,
-  );
 }

@@ -1,5 +1,5 @@
 import { ChannelConfigError } from "./errors.ts";
-import { checkMilliseconds, type OperationOptions } from "./operation.ts";
+import type { OperationOptions } from "./operation.ts";
 import type { Message, PutTerm } from "./transport.ts";
 
 /**
@@ -33,20 +33,14 @@ export type Terms = Pick<Message, PutTerm>;
 /**
  * The terms among the options; undefined where there are none.
  *
- * @throws {ChannelConfigError} for what is out of range
+ * @throws {ChannelConfigError} where nobody could get the value
  */
 export function termsOf({ delay, expires, priority }: PutOptions): Terms | undefined {
   if (delay === undefined && expires === undefined && priority === undefined) return undefined;
-  if (delay !== undefined) checkMilliseconds("delay", delay, 0, longest);
-  if (expires !== undefined) checkMilliseconds("expires", expires, 1, longest);
-  if (priority !== undefined && !Number.isSafeInteger(priority)) {
-    throw new ChannelConfigError(
-      `the option priority takes a safe integer, and got ${String(priority)}`,
-    );
-  }
   if (delay !== undefined && expires !== undefined && expires <= delay) {
     throw new ChannelConfigError(
-      "the option expires takes more than delay, else nobody gets the value",
+      `put: the option expires takes more than delay, ${delay} ms, and got ${expires}; else nobody gets ` +
+        "the value",
     );
   }
   const terms = {
@@ -71,6 +65,3 @@ export function checkTerms(
     );
   }
 }
-
-/** What RabbitMQ takes, in milliseconds: 49 days. */
-const longest = 2 ** 32 - 1;

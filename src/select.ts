@@ -1,4 +1,5 @@
 import {
+  Case,
   caseOf,
   type CaseSource,
   type Choice,
@@ -6,8 +7,10 @@ import {
   type Part,
   type PutCase,
 } from "./cases.ts";
-import { ChannelClosedError, ChannelTimeoutError } from "./errors.ts";
-import { checkOptions, Operation, type OperationOptions, type Pending } from "./operation.ts";
+import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "./errors.ts";
+import { Operation, type OperationOptions, type Pending } from "./operation.ts";
+import { none, shown } from "./options.ts";
+import * as signatures from "./signatures.ts";
 import { Alarm } from "./timers.ts";
 
 /**
@@ -75,8 +78,11 @@ export type Index<K> = K extends `${infer N extends number}` ? N : never;
  */
 export async function select<const C extends Cases>(
   cases: C,
-  options: OperationOptions = {},
+  options: OperationOptions = none,
 ): Promise<Selected<C>> {
+  signatures.select.check(options, arguments.length);
+  checkCases("select", cases);
+  checkEnd(cases, options);
   const isWaiting = options.timeout !== 0;
   const happened = await Selection.start(cases, options, isWaiting);
   if (happened === undefined) throw new ChannelTimeoutError("select: no case can happen now");
@@ -106,9 +112,35 @@ export async function select<const C extends Cases>(
  */
 export async function trySelect<const C extends Cases>(
   cases: C,
-  options: OperationOptions = {},
+  options: OperationOptions = none,
 ): Promise<Selected<C> | undefined> {
+  signatures.trySelect.check(options, arguments.length);
+  checkCases("trySelect", cases);
   return await Selection.start(cases, options, false) as Selected<C> | undefined;
+}
+
+/** Refuses a single case, and whatever else holds no cases. */
+function checkCases(action: string, cases: unknown): void {
+  const isSingle = cases instanceof Case ||
+    typeof (cases as CaseSource | null)?.getCase === "function";
+  const isList = typeof cases === "object" && cases !== null && Symbol.iterator in cases;
+  if (!isSingle && typeof cases === "object" && cases !== null && Array.isArray(cases) === isList) {
+    return;
+  }
+  const got = isSingle ? "a single one" : shown(cases);
+  throw new ChannelConfigError(
+    `${action}: the cases are an object or an array, and got ${got}; write ${action}([ch]), or ` +
+      `${action}({ ch })`,
+  );
+}
+
+/** Refuses a select that waits for ever: no case can happen, and nothing ends it. */
+function checkEnd(cases: Cases, { timeout = Infinity, signal }: OperationOptions): void {
+  if (timeout < Infinity || signal !== undefined) return;
+  if (Object.values(cases).some((one) => one !== undefined)) return;
+  throw new ChannelConfigError(
+    "select: there is no case, and neither a timeout nor a signal; it would wait for ever",
+  );
 }
 
 /** What has happened, whatever the cases. */
@@ -142,7 +174,6 @@ class Selection implements Choice {
     options: OperationOptions,
     isWaiting: boolean,
   ): Promise<Outcome | undefined> {
-    checkOptions(options);
     options.signal?.throwIfAborted();
     const timeout = isWaiting ? options.timeout : options.timeout || reachTimeout;
     const bounded = timeout === undefined ? options : { ...options, timeout };

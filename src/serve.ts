@@ -4,16 +4,12 @@
 import type { Channel } from "./channel.ts";
 import type { Delivery } from "./delivery.ts";
 import type { ReceiveChannel } from "./directions.ts";
-import {
-  ChannelClosedError,
-  ChannelConfigError,
-  ChannelDecodeError,
-  ChannelReferenceError,
-} from "./errors.ts";
+import { ChannelClosedError, ChannelDecodeError, ChannelReferenceError } from "./errors.ts";
 import { readRequest, type Request, writeFailure, writeReply } from "./exchange.ts";
-import { checkOptions } from "./operation.ts";
+import { callable, checkArgument, none } from "./options.ts";
 import { Outlets } from "./outlets.ts";
 import { handleOf } from "./registry.ts";
+import * as signatures from "./signatures.ts";
 
 /** What `serve` takes beside the channel and the handler. */
 export interface ServeOptions {
@@ -64,15 +60,12 @@ export interface RequestContext {
 export async function serve<T, R>(
   channel: Channel<T> | ReceiveChannel<T>,
   handler: (value: T, context: RequestContext) => R | Promise<R>,
-  options: ServeOptions = {},
+  options: ServeOptions = none,
 ): Promise<void> {
+  signatures.serve.check(options, arguments.length);
+  checkArgument("serve", "channel", signatures.servedChannel, channel);
+  checkArgument("serve", "handler", callable, handler);
   const { concurrency = 1, signal } = options;
-  checkOptions(signal === undefined ? {} : { signal });
-  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
-    throw new ChannelConfigError(
-      `the option concurrency takes an integer, 1 or more, and got ${String(concurrency)}`,
-    );
-  }
   const server = new Server(channel, handler as Handler);
   const begun = new Load();
   // A handler may wait for what keeps no process alive, such as its signal.

@@ -3,7 +3,7 @@
 
 import type { Channel } from "./channel.ts";
 import type { Delivery } from "./delivery.ts";
-import { ChannelClosedError, ChannelConfigError } from "./errors.ts";
+import { ChannelClosedError } from "./errors.ts";
 
 /** What `readable` takes. */
 export interface ReadableOptions {
@@ -156,11 +156,6 @@ class ChannelSink<T> implements UnderlyingSink<T | Parcel<T>> {
 /** The stream that puts into a channel; {@linkcode Channel.writable} says the rest. */
 export function writableOf<T>(channel: Sink<T>, options: WritableOptions): WritableStream<T> {
   const { highWaterMark = 16, signal } = options;
-  if (!Number.isSafeInteger(highWaterMark) || highWaterMark < 1) {
-    throw new ChannelConfigError(
-      `the option highWaterMark takes an integer, 1 or more, and got ${String(highWaterMark)}`,
-    );
-  }
   const sink = new ChannelSink(channel, highWaterMark, signal);
   const stream = new WritableStream<T | Parcel<T>>(sink, { highWaterMark: 1 });
   sinks.set(stream, sink as ChannelSink<unknown>);

@@ -1,6 +1,7 @@
 import { Case, type CaseSource, type Choice, type GetCase, type Part } from "./cases.ts";
-import { checkMilliseconds } from "./operation.ts";
+import { checkArgument, milliseconds, none } from "./options.ts";
 import { select } from "./select.ts";
+import * as signatures from "./signatures.ts";
 import { Alarm } from "./timers.ts";
 
 /**
@@ -39,7 +40,8 @@ export interface Ticks extends CaseSource<Date>, AsyncIterable<Date>, AsyncDispo
  * ```
  */
 export function after(ms: number): Ticks {
-  checkMilliseconds("ms of after", ms);
+  signatures.after.check(none, arguments.length);
+  checkArgument("after", "ms", milliseconds(), ms);
   return new Clock(performance.now() + ms, undefined);
 }
 
@@ -62,7 +64,8 @@ export function after(ms: number): Ticks {
  * ```
  */
 export function every(ms: number): Ticks {
-  checkMilliseconds("ms of every", ms, 1);
+  signatures.every.check(none, arguments.length);
+  checkArgument("every", "ms", milliseconds(1), ms);
   return new Clock(performance.now() + ms, ms);
 }
 

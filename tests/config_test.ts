@@ -83,11 +83,18 @@ Deno.test("CHANNELTS_URI wins over every file, and is known at once", () =>
     assert.deepEqual(settings(), { uri: "amqp://u:p@variable", source: "CHANNELTS_URI" });
   }));
 
-Deno.test("an empty CHANNELTS_URI or CHANNELTS_CONFIG counts as unset", () =>
-  withHome(() => {
-    process.env["CHANNELTS_URI"] = "";
+Deno.test("an empty CHANNELTS_URI or CHANNELTS_CONFIG is refused, as it was to be something", () =>
+  withHome(async () => {
     process.env["CHANNELTS_CONFIG"] = "";
-    assert.deepEqual(settings(), { uri: "memory:", source: "default" });
+    assert.match(
+      (await rejection()).message,
+      /^Cannot use CHANNELTS_CONFIG: it is set, and empty; unset it, or set it to the path of a file$/,
+    );
+    process.env["CHANNELTS_URI"] = "";
+    assert.match(
+      (await rejection()).message,
+      /^Cannot use CHANNELTS_URI: it is set, and empty; unset it, or set it to memory:$/,
+    );
   }));
 
 Deno.test("a CHANNELTS_URI without a scheme is refused without its credentials", () =>

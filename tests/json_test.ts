@@ -418,7 +418,10 @@ Deno.test("json: the option encoding takes nothing but cbor and json", () => {
     const options = { encoding: encoding as "json" };
     assert.throws(() => new Channel(options), (error) => {
       assert.ok(error instanceof ChannelConfigError);
-      assert.match(error.message, /^the option encoding takes "cbor" or "json", and got .*[^.]$/);
+      assert.match(
+        error.message,
+        /^new Channel: the option encoding takes "cbor" or "json", and got .*[^.]$/,
+      );
       return true;
     });
   }

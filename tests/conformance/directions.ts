@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import {
   Channel,
+  ChannelConfigError,
   ChannelReferenceError,
   ReceiveChannel,
   select,
@@ -39,9 +40,9 @@ export function directionTests({ test }: Suite): void {
     // @ts-expect-error the types refuse it, too
     assert.throws(() => receiver.put(1), TypeError);
     // @ts-expect-error the types refuse it, too
-    assert.throws(() => new ReceiveChannel(sender), TypeError);
+    assert.throws(() => new ReceiveChannel(sender), ChannelConfigError);
     // @ts-expect-error the types refuse it, too
-    assert.throws(() => new SendChannel(receiver), TypeError);
+    assert.throws(() => new SendChannel(receiver), ChannelConfigError);
     const get = Channel.prototype.get as (this: unknown) => Promise<unknown>;
     assert.throws(() => get.call(sender), TypeError);
   });

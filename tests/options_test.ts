@@ -1,0 +1,330 @@
+import assert from "node:assert/strict";
+import {
+  after,
+  Channel,
+  ChannelConfigError,
+  ChannelTimeoutError,
+  Connection,
+  every,
+  ReceiveChannel,
+  select,
+  SendChannel,
+  serve,
+  trySelect,
+} from "../mod.ts";
+import { rejection } from "./conformance/scene.ts";
+
+type Call = (...args: unknown[]) => unknown;
+
+/** A function of the library as plain JavaScript calls it. */
+interface Entry {
+  /** What stands before the options. */
+  readonly before: readonly unknown[];
+  /** Some option that it has, misspelt; absent where it has none. */
+  readonly misspelt?: readonly [wrong: string, right: string];
+  readonly call: Call;
+}
+
+const here = "memory:options";
+const waiting = ["timout", "timeout"] as const;
+
+/** What each method of a channel takes; a method that is not here fails the first test. */
+const methods: Record<string, Omit<Entry, "call">> = {
+  put: { before: [1], misspelt: ["dealy", "delay"] },
+  tryPut: { before: [1], misspelt: waiting },
+  broadcast: { before: [1], misspelt: waiting },
+  request: { before: [1], misspelt: waiting },
+  get: { before: [], misspelt: waiting },
+  tryGet: { before: [], misspelt: ["singal", "signal"] },
+  receive: { before: [], misspelt: waiting },
+  depth: { before: [], misspelt: waiting },
+  delete: { before: [], misspelt: waiting },
+  closeAll: { before: [], misspelt: ["drian", "drain"] },
+  broadcasts: { before: [], misspelt: ["bufer", "buffer"] },
+  readable: { before: [], misspelt: ["Signal", "signal"] },
+  writable: { before: [], misspelt: ["highWatermarks", "highWaterMark"] },
+  clone: { before: [], misspelt: ["capcity", "capacity"] },
+  getCase: { before: [] },
+  putCase: { before: [1] },
+  dup: { before: [] },
+};
+
+/** They take nothing, and are called by whatever ends a program. */
+const ends = ["close", Symbol.asyncDispose, "constructor", "toString"];
+
+function call(target: object, name: string): Call {
+  return (...args) => (target as Record<string, Call>)[name]!(...args);
+}
+
+/** Every public function, each with a channel of its own. */
+function entries(): [title: string, entry: Entry][] {
+  const found: [string, Entry][] = [];
+  for (const view of ["channel", "sender", "receiver"] as const) {
+    const ch = new Channel({ connection: here });
+    const target = view === "channel" ? ch : ch[view];
+    for (const [name, about] of Object.entries(methods)) {
+      if (!(name in target)) continue;
+      found.push([`${view}.${name}`, { ...about, call: call(target, name) }]);
+    }
+  }
+  const ch = new Channel({ connection: here });
+  const answer = () => {};
+  return [
+    ...found,
+    ["new Channel", {
+      before: [],
+      misspelt: ["conection", "connection"],
+      call: (...args) => Reflect.construct(Channel, args),
+    }],
+    ["new Connection", {
+      before: ["amqp://localhost:1"],
+      misspelt: ["usrname", "username"],
+      call: (...args) => Reflect.construct(Connection, args),
+    }],
+    ["serve", {
+      before: [ch, answer],
+      misspelt: ["concurency", "concurrency"],
+      call: serve as unknown as Call,
+    }],
+    ["select", { before: [{ ch }], misspelt: waiting, call: select as unknown as Call }],
+    ["trySelect", { before: [{ ch }], misspelt: waiting, call: trySelect as unknown as Call }],
+    ["after", { before: [1], call: after as Call }],
+    ["every", { before: [1], call: every as Call }],
+  ];
+}
+
+/** What a call is refused with, be it thrown or a rejection. */
+async function refusal(title: string, entry: Entry, args: readonly unknown[]): Promise<string> {
+  const outcome = await Promise.resolve().then(() => entry.call(...args)).then(
+    () => undefined,
+    (error) => error,
+  );
+  assert.ok(outcome instanceof ChannelConfigError, `${title}(${args.map(String)}): ${outcome}`);
+  const [action] = outcome.message.split(": ");
+  assert.equal(action, title.replace(/^\w+\./, ""), outcome.message);
+  assert.doesNotMatch(outcome.message, /\.$|\n/);
+  return outcome.message;
+}
+
+Deno.test("options: every method of a channel is checked here", () => {
+  for (const view of [Channel, SendChannel, ReceiveChannel]) {
+    const known = [...Object.keys(methods), ...ends, Symbol.asyncIterator];
+    for (const name of Reflect.ownKeys(view.prototype)) {
+      const { value } = Object.getOwnPropertyDescriptor(view.prototype, name)!;
+      const isPublic = typeof name === "string" || name === Symbol.asyncIterator;
+      if (typeof value !== "function" || !isPublic) continue;
+      assert.ok(known.includes(name), `what ${view.name}.${String(name)} takes is not tested`);
+    }
+  }
+});
+
+Deno.test("options: one that does not exist is refused everywhere, and the nearest is proposed", async () => {
+  for (const [title, entry] of entries()) {
+    if (entry.misspelt === undefined) continue;
+    const [wrong, right] = entry.misspelt;
+    assert.match(
+      await refusal(title, entry, [...entry.before, { [wrong]: 1 }]),
+      new RegExp(`: there is no option "${wrong}"; did you mean ${right}\\?$`),
+    );
+    assert.match(
+      await refusal(title, entry, [...entry.before, { somethingElse: undefined }]),
+      new RegExp(`: there is no option "somethingElse"; the options are .*\\b${right}\\b`),
+    );
+  }
+});
+
+Deno.test("options: what is no object of options is refused everywhere", async () => {
+  const ch = new Channel({ connection: here });
+  const controller = new AbortController();
+  const wrong = [
+    [10, "10"],
+    [true, "true"],
+    [[], "an array"],
+    [() => {}, "a function"],
+    [null, "null"],
+    [1n, "1n"],
+    [Symbol("x"), "a symbol"],
+    [new Map(), "an object of class Map"],
+    [new Date(), "an object of class Date"],
+    [Promise.resolve(), "an object of class Promise"],
+    [controller.signal, "an object of class AbortSignal"],
+    [new URL("amqp://localhost"), "an object of class URL"],
+  ] as const;
+  for (const [title, entry] of entries()) {
+    if (entry.misspelt === undefined) continue;
+    for (const [options, name] of wrong) {
+      const message = await refusal(title, entry, [...entry.before, options]);
+      assert.ok(message.includes(`the options are an object, and got ${name}; write `), message);
+    }
+    if (title !== "new Channel" && !title.endsWith("clone")) {
+      const message = await refusal(title, entry, [...entry.before, "text"]);
+      assert.ok(message.includes(`and got "text"; write `), message);
+    }
+  }
+  const advice = (args: readonly unknown[]) =>
+    refusal("get", { before: [], call: call(ch, "get") }, args);
+  assert.match(await advice([10]), /; write get\(\{ timeout: 10 \}\)$/);
+  assert.match(await advice([controller.signal]), /; write get\(\{ signal \}\)$/);
+});
+
+Deno.test("options: surplus arguments are refused everywhere", async () => {
+  for (const [title, entry] of entries()) {
+    const options = entry.misspelt === undefined ? [] : [{}];
+    const message = await refusal(title, entry, [...entry.before, ...options, {}]);
+    assert.match(message, /: takes (?:one argument|no arguments|\d arguments), and got \d; write /);
+  }
+  const two = await refusal(
+    "new Channel",
+    { before: [], call: (...args) => Reflect.construct(Channel, args) },
+    ["jobs", { connection: here }],
+  );
+  assert.match(two, /write new Channel\(\{ name: "jobs", connection: "amqp:\/\/localhost" \}\)$/);
+});
+
+Deno.test("options: a value of the wrong type is refused, and told", async () => {
+  const bad: [options: Record<string, unknown>, says: RegExp][] = [
+    [{ name: 5 }, /the option name takes a string, and got 5$/],
+    [{ name: undefined }, /the option name is undefined; leave it out for an anonymous channel$/],
+    [
+      { connection: undefined },
+      /the option connection is undefined; leave it out for .* "memory:"$/,
+    ],
+    [{ connection: "" }, /the option connection takes a URI such as /],
+    [{ connection: null }, /the option connection takes a URI such as /],
+    [{ encoding: "xml" }, /the option encoding takes "cbor" or "json", and got "xml"$/],
+    [{ stacks: 1 }, /the option stacks takes true or false, and got 1$/],
+    [{ retryTimeout: "5" }, /the option retryTimeout takes milliseconds, 0 or more, and got "5"$/],
+    [{ maxAttempts: 0 }, /the option maxAttempts takes an integer, 1 or more, and got 0$/],
+    [{ capacity: 1.5 }, /the option capacity takes an integer from 0 to 2147483647, and got 1.5$/],
+    [{ durability: {} }, /the option durability takes "classic" or "quorum", and got an object$/],
+    [{ expires: 1 }, /the option expires takes milliseconds, 100 to 2147483647, and got 1$/],
+  ];
+  for (const [options, says] of bad) {
+    for (
+      const make of [
+        () => new Channel(options),
+        () => new Channel({ connection: here }).clone(options),
+      ]
+    ) {
+      assert.throws(make, (error) => {
+        assert.ok(error instanceof ChannelConfigError, String(error));
+        assert.match(error.message, says);
+        return true;
+      });
+    }
+  }
+  const ch = new Channel<unknown>({ connection: here });
+  const error = await rejection(ch.put("kept", { timeout: "1" } as never), ChannelConfigError);
+  assert.match(
+    error.message,
+    /^put: the option timeout takes milliseconds, 0 or more, and got "1"$/,
+  );
+  assert.equal(error.value, "kept");
+});
+
+Deno.test("options: a name or a connection that is undefined is refused, and other options are not", async () => {
+  for (const args of [[undefined], [{ name: undefined }], [{ connection: undefined }]]) {
+    assert.throws(
+      () => Reflect.construct(Channel, args),
+      /^ChannelConfigError: new Channel: .* undefined; leave/,
+    );
+    const ch = new Channel({ connection: here });
+    assert.throws(
+      () => (ch.clone as Call)(...args),
+      /^ChannelConfigError: clone: .* undefined; leave/,
+    );
+  }
+  const about = { connection: here, capacity: undefined, expires: undefined, stacks: undefined };
+  const ch = new Channel<number>(about as never);
+  await ch.put(1, { timeout: undefined, signal: undefined } as never);
+  assert.equal(await ch.get(undefined), 1);
+  await ch.delete();
+});
+
+Deno.test("options: an object of a class and one that inherits are taken at what they say", async () => {
+  class Defaults {
+    timeout = 5;
+  }
+  class Accessor {
+    signal = undefined;
+    get timeout() {
+      return "soon";
+    }
+  }
+  const ch = new Channel<number>({ connection: here });
+  for (
+    const options of [new Defaults(), Object.create({ timeout: 5 }), {
+      __proto__: null,
+      timeout: 5,
+    }]
+  ) {
+    await rejection(ch.get(options), ChannelTimeoutError);
+  }
+  await rejection(ch.get(new Accessor() as never), ChannelConfigError);
+});
+
+Deno.test("options: a URI where a name belongs is refused, without its password", () => {
+  for (
+    const uri of ["amqp://u:hunter2@localhost", "AMQPS://h", "memory:", "sqlite:", "sqlite:./x.db"]
+  ) {
+    for (const options of [uri, { name: uri }]) {
+      assert.throws(() => new Channel(options), (error) => {
+        assert.ok(error instanceof ChannelConfigError);
+        assert.match(error.message, /must not be a URI, .*; write \{ connection: uri \}$/);
+        assert.doesNotMatch(error.message, /hunter2/);
+        return true;
+      });
+    }
+  }
+  assert.equal(new Channel({ name: "memory:usage", connection: here }).name, "memory:usage");
+});
+
+Deno.test("options: a channel where options belong is refused", () => {
+  const ch = new Channel({ connection: here });
+  assert.throws(() => new Channel(ch as never), /got a channel; write ch\.dup\(\)/);
+  assert.throws(() => Reflect.construct(Connection, [ch]), ChannelConfigError);
+  assert.throws(() => Reflect.construct(Connection, []), ChannelConfigError);
+});
+
+Deno.test("select: what could never end, and what is no set of cases, is refused", async () => {
+  const ch = new Channel({ connection: here });
+  for (const wrong of [ch, ch.receiver, ch.getCase(), ch.putCase(1), after(1)]) {
+    for (const choose of [select, trySelect]) {
+      const error = await rejection(choose(wrong as never), ChannelConfigError);
+      assert.match(
+        error.message,
+        /^(?:select|trySelect): the cases are .*; write \w+\(\[ch\]\), or /,
+      );
+    }
+  }
+  for (const wrong of [undefined, null, 5, "text", new Map(), new Set([ch])]) {
+    await rejection(select(wrong as never), ChannelConfigError);
+  }
+  for (const cases of [{}, [], { ch: undefined }]) {
+    const error = await rejection(select(cases), ChannelConfigError);
+    assert.match(error.message, /would wait for ever$/);
+    await rejection(select(cases, { timeout: Infinity }), ChannelConfigError);
+    await rejection(select(cases, { timeout: 1 }), ChannelTimeoutError);
+    assert.equal(await trySelect(cases), undefined);
+  }
+  const signal = AbortSignal.abort(new Error("enough"));
+  await assert.rejects(select({}, { signal }), /enough/);
+});
+
+Deno.test("serve: what is no channel or no handler is refused at once", async () => {
+  const ch = new Channel({ connection: here });
+  const serveAny = serve as unknown as (...args: unknown[]) => Promise<void>;
+  for (const args of [[ch], [ch, { concurrency: 1 }], [() => {}, ch], [ch.sender, () => {}], []]) {
+    await rejection(serveAny(...args), ChannelConfigError);
+  }
+});
+
+Deno.test("close: an argument of whoever calls it as a listener changes nothing, and options are refused", async () => {
+  const ch = new Channel({ connection: here });
+  const close = ch.close.bind(ch) as (...args: unknown[]) => Promise<void>;
+  const error = await rejection(close({ drain: true }), ChannelConfigError);
+  assert.match(error.message, /^close: takes no arguments, .* closeAll\(\{ drain: true \}\)/);
+  assert.ok(!ch.closed);
+  await close("SIGTERM", 15);
+  assert.ok(ch.closed);
+});
