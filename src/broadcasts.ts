@@ -9,7 +9,7 @@ import {
 import { Fifo } from "./fifo.ts";
 import type { Handle, Hearer } from "./handle.ts";
 import { pack, type Parcel } from "./message.ts";
-import type { OperationOptions } from "./operation.ts";
+import { isAbort, type OperationOptions } from "./operation.ts";
 import type { Message } from "./transport.ts";
 
 /** How {@linkcode Channel.broadcasts} listens. */
@@ -48,7 +48,7 @@ export async function broadcast(
     handle.check("broadcast", options);
     parcel = pack(value, handle);
   } catch (error) {
-    throw withValue(error, value);
+    throw isAbort(error, options) ? error : withValue(error, value);
   }
   if (parcel instanceof Promise) parcel.catch(() => {}); // awaited below, unless attaching fails
   await handle.control("broadcast", owner, options, async (attachment, control) => {
@@ -65,7 +65,7 @@ export function listen<T>(
   handle: Handle,
   unpack: (message: Message) => T,
   { signal, buffer = 1000 }: BroadcastsOptions,
-): { readonly listener: Listener<T>; readonly ready: Promise<void> } {
+): { readonly listener: Listener<T>; ready(): Promise<void> } {
   const options = signal === undefined ? {} : { signal };
   // Lasts as long as the listener does: ended by what ends a get.
   const life = handle.interest<void>("broadcasts", {}, options);
@@ -78,18 +78,24 @@ export function listen<T>(
       life.resolve();
     },
   });
+  const listening = handle.interest<void>("broadcasts", {});
+  life.whenSettled((failure) => {
+    if (failure === undefined) return listening.resolve();
+    listening.reject(failure.reason);
+    if (failure.reason instanceof ChannelClosedError) listener.end();
+    else listener.fail(failure.reason);
+  });
   const closure = handle.closure("broadcasts");
   if (closure !== undefined) life.reject(closure);
-  if (!life.settled) handle.listeners.add(listener);
-  const listening = life.settled ? life.promise : handle.attachFor(life).then(() => {});
-  listening.catch((error) => life.reject(errorAnew(error)));
-  const ready = Promise.race([life.promise, listening]);
-  ready.catch(() => {}); // a caller who does not ask hears of it by the next `next`
-  life.promise.catch((error) => {
-    if (error instanceof ChannelClosedError) listener.end();
-    else listener.fail(error);
-  });
-  return { listener, ready };
+  if (!life.settled) {
+    handle.listeners.add(listener);
+    handle.attachFor(life).then(
+      () => listening.resolve(),
+      (error) => life.reject(errorAnew(error)),
+    );
+  }
+  // Made for whoever asks, so that nothing is rejected to whoever does not: the next `next` is.
+  return { listener, ready: () => listening.promise };
 }
 
 interface Waiting<T> {

@@ -86,8 +86,8 @@ export interface Part {
   leave(): void;
   /** The error for a timeout, where the case has something to say. */
   late(options: OperationOptions): Error | undefined;
-  /** Gives up what the case has begun when it was chosen. */
-  giveUp?(reason: unknown): void;
+  /** Gives up what the case has begun when it was chosen; `isOurs` as {@linkcode Operation.giveUp} has it. */
+  giveUp?(reason: unknown, isOurs: boolean): void;
 }
 
 /** A select, as its parts see it. */

@@ -519,7 +519,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
       options,
     );
     const iterator: Broadcasts<T> = {
-      ready,
+      get ready() {
+        return ready();
+      },
       get missed() {
         return listener.missed;
       },

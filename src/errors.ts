@@ -47,7 +47,7 @@ export class ChannelError extends Error {
 /** Says that a put's outcome is unknown. */
 export function withMessageId(error: unknown, messageId: string): unknown {
   if (error instanceof ChannelError) {
-    Object.defineProperty(error, "messageId", { value: messageId, configurable: true });
+    Reflect.defineProperty(error, "messageId", { value: messageId, configurable: true });
   }
   return error;
 }
@@ -265,10 +265,13 @@ export function errorAnew(error: unknown): unknown {
 /** What the error of a put says that was sent and is not confirmed. */
 export const unknownOutcomeText = "; unknown outcome: the value may have arrived";
 
-/** Lets a put's error carry the value that was not sent, without showing it in logs. */
+/**
+ * Lets a put's error carry the value that was not sent, without showing it in logs. Never for the reason of a
+ * signal, which is the caller's. An error that a getter of the value has thrown may be frozen: it stays as it is.
+ */
 export function withValue(error: unknown, value: unknown): unknown {
   if (error instanceof ChannelError || isCloneError(error)) {
-    Object.defineProperty(error, "value", { value, configurable: true, writable: true });
+    Reflect.defineProperty(error, "value", { value, configurable: true, writable: true });
   }
   return error;
 }

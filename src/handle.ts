@@ -13,7 +13,13 @@ import {
   unknownOutcomeText,
 } from "./errors.ts";
 import { deadLettersName } from "./names.ts";
-import { type Call, Operation, type OperationOptions, type Pending } from "./operation.ts";
+import {
+  allSettled,
+  type Call,
+  Operation,
+  type OperationOptions,
+  type Pending,
+} from "./operation.ts";
 import type { PutOptions } from "./put_options.ts";
 import { Puts } from "./puts.ts";
 import { Get, Put, Receive } from "./transfers.ts";
@@ -71,7 +77,7 @@ export class Handle implements Attached {
   /** Aborted where nobody waits for the attachment any more. */
   #unwanted: AbortController | undefined;
   /** The operations that wait for the attachment. */
-  readonly #wanting = new Set<Pending>();
+  readonly #wanting = new Set<Wanting>();
   /** Whether the channel has been attached to, and so has existed. */
   #existed = false;
   /** Whether attaching was given up on the way: what it makes may be there, and may not. */
@@ -365,7 +371,7 @@ export class Handle implements Attached {
   async #settle(): Promise<void> {
     const told: Pending[] = [...this.puts.pending, ...this.#endings];
     if (told.length === 0) return;
-    await within(closeTimeout, Promise.allSettled(told.map(({ promise }) => promise)));
+    await within(closeTimeout, allSettled(told));
     this.#giveUp(this.puts.pending);
   }
 
@@ -394,38 +400,64 @@ export class Handle implements Attached {
   /** Calls `use` with the link, at once where it is open; a failure to open it is the operation's. */
   withLink<T>(operation: Operation<T>, use: (link: Link) => void): void {
     if (this.#attachment !== undefined) return use(this.#attachment.link);
-    this.attachFor(operation).then(
-      ({ link }) => operation.settled || use(link),
-      (error) => operation.reject(errorAnew(error)),
-    );
+    this.#want({
+      operation,
+      use: ({ link }) => use(link),
+      fail: (error) => operation.reject(errorAnew(error)),
+    });
+  }
+
+  /** Attaches; rejects also where the operation settles before. */
+  attachFor(operation: Pending): Promise<Attachment> {
+    if (this.#attachment !== undefined) return Promise.resolve(this.#attachment);
+    return new Promise((use, fail) => this.#want({ operation, use, fail }));
   }
 
   /** Attaches, for as long as some operation wants it: nothing is tried that nobody waits for. */
-  attachFor(operation: Pending): Promise<Attachment> {
-    this.#attaching ??= this.#startAttaching();
-    if (this.#attachment === undefined && !operation.settled) {
-      this.#wanting.add(operation);
-      const settled = () => {
-        this.#wanting.delete(operation);
-        if (this.#wanting.size === 0 && this.#attachment === undefined) this.#stopAttaching();
-      };
-      operation.promise.then(settled, settled);
-    }
-    return this.#attaching;
+  #want(wanting: Wanting): void {
+    const { operation, fail } = wanting;
+    if (operation.settled) return fail(unwanted);
+    this.#wanting.add(wanting);
+    operation.whenSettled(() => {
+      if (!this.#wanting.delete(wanting)) return;
+      fail(unwanted);
+      if (this.#wanting.size === 0 && this.#attachment === undefined) this.#stopAttaching();
+    });
+    if (this.#attaching === undefined) this.#startAttaching();
   }
 
-  #startAttaching(): Promise<Attachment> {
+  #startAttaching(): void {
     this.#unwanted = new AbortController();
-    const attaching = this.#attach(this.#unwanted.signal);
-    attaching.catch(() => {
-      if (this.#attaching === attaching) this.#attaching = undefined;
+    const attaching = this.#attaching = this.#attach(this.#unwanted.signal);
+    attaching.catch((error) => {
+      if (this.#attaching !== attaching) return; // given up, and perhaps begun anew
+      this.#attaching = undefined;
+      for (const { fail } of this.#takeWanting()) fail(error);
     });
-    return attaching;
+  }
+
+  #attached(attachment: Attachment): Attachment {
+    this.#attachment = attachment;
+    for (const { operation, use, fail } of this.#takeWanting()) {
+      if (operation.settled) continue;
+      try {
+        use(attachment);
+      } catch (error) {
+        fail(error);
+      }
+    }
+    return attachment;
+  }
+
+  #takeWanting(): Wanting[] {
+    const all = [...this.#wanting];
+    this.#wanting.clear();
+    return all;
   }
 
   #stopAttaching(): void {
     this.#wasGivenUp = true;
-    this.#unwanted?.abort(new Error("nobody waits for it any more"));
+    this.#unwanted?.abort(unwanted);
     this.#attaching = undefined;
   }
 
@@ -447,7 +479,7 @@ export class Handle implements Attached {
       attachment.remove(this);
       throw this.#closedError("attach");
     }
-    return this.#attachment = attachment;
+    return this.#attached(attachment);
   }
 
   /** Name and address, for people. */
@@ -482,6 +514,16 @@ export class Handle implements Attached {
     );
   }
 }
+
+/** An operation that waits for the attachment. */
+interface Wanting {
+  readonly operation: Pending;
+  use(attachment: Attachment): void;
+  fail(error: unknown): void;
+}
+
+/** One for all: the stack of an error that is made anew holds what its caller holds. */
+const unwanted = new Error("nobody waits for it any more");
 
 /** Milliseconds for which a broker that cannot be reached is tried again. */
 const defaultRetryTimeout = 10_000;

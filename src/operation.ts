@@ -11,7 +11,7 @@ export interface OperationOptions {
 }
 
 /** An operation, whatever it resolves with. */
-export type Pending = Pick<Operation<unknown>, "action" | "promise" | "settled" | "giveUp">;
+export type Pending = Pick<Operation<unknown>, "action" | "settled" | "giveUp" | "whenSettled">;
 
 /** Whose call an operation is. */
 export interface Call {
@@ -25,31 +25,44 @@ export interface Call {
   readonly timedOut: () => unknown;
 }
 
+/** Why an operation has failed. */
+export interface Failure {
+  readonly reason: unknown;
+}
+
 /**
  * One call that may wait. It settles once: by its result, or by what comes first of its timeout, its
  * signal, and the closing of its handle. All timeouts and abort listeners of the library are here.
+ *
+ * Invariant: nothing of the library is a reaction of `promise`, which is the caller's alone: a rejection that
+ * the caller does not handle surfaces as an unhandled rejection. Whatever else has to know that the operation
+ * has settled calls `whenSettled`. The promise exists only if it is asked for, so that an operation without a
+ * caller rejects nothing.
  */
 export class Operation<T> {
-  readonly promise: Promise<T>;
   readonly action: string;
-  /** Called where the operation is given up, before it rejects: withdraws what it waits for. */
-  onGiveUp: ((reason: unknown) => void) | undefined;
+  /**
+   * Called where the operation is given up, before it rejects: withdraws what it waits for. `isOurs` is false
+   * for the reason of a signal, which belongs to the caller and is not modified.
+   */
+  onGiveUp: ((reason: unknown, isOurs: boolean) => void) | undefined;
   readonly owner: object;
   readonly #pending: Set<Pending>;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: (() => void) | undefined;
-  #resolve!: (value: T) => void;
-  #reject!: (reason: unknown) => void;
   readonly #alarm: Alarm | undefined;
+  #promise: Promise<T> | undefined;
+  #resolve: ((value: T) => void) | undefined;
+  #reject: ((reason: unknown) => void) | undefined;
+  /** What it resolved with before the promise was asked for. */
+  #value: T | undefined;
+  #failure: Failure | undefined;
+  #listeners: ((failure: Failure | undefined) => void)[] | undefined;
   #settled = false;
 
   constructor({ action, owner, pending, timedOut }: Call, { timeout, signal }: OperationOptions) {
     this.action = action;
     this.owner = owner;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
     this.#pending = pending;
     pending.add(this);
     if (timeout !== undefined && timeout !== Infinity) {
@@ -58,34 +71,73 @@ export class Operation<T> {
     if (signal === undefined) return;
     this.#signal = signal;
     if (signal.aborted) {
-      this.giveUp(signal.reason);
+      this.giveUp(signal.reason, false);
     } else {
-      this.#onAbort = () => this.giveUp(signal.reason);
+      this.#onAbort = () => this.giveUp(signal.reason, false);
       signal.addEventListener("abort", this.#onAbort);
     }
+  }
+
+  /** The caller's. */
+  get promise(): Promise<T> {
+    if (this.#promise !== undefined) return this.#promise;
+    if (!this.#settled) {
+      return this.#promise = new Promise((resolve, reject) => {
+        this.#resolve = resolve;
+        this.#reject = reject;
+      });
+    }
+    this.#promise = this.#failure === undefined
+      ? Promise.resolve(this.#value as T)
+      : Promise.reject(this.#failure.reason);
+    this.#value = undefined;
+    return this.#promise;
   }
 
   get settled(): boolean {
     return this.#settled;
   }
 
+  /** Calls `listener` when the operation settles, before any reaction of its promise; at once if it has settled. */
+  whenSettled(listener: (failure: Failure | undefined) => void): void {
+    if (this.#settled) listener(this.#failure);
+    else (this.#listeners ??= []).push(listener);
+  }
+
   resolve(value: T): void {
-    if (this.#settle()) this.#resolve(value);
+    if (!this.#settle()) return;
+    if (this.#resolve === undefined) this.#value = value;
+    else this.#resolve(value);
+    this.#tell();
   }
 
   reject(reason: unknown): void {
-    if (this.#settle()) this.#reject(this.dress(reason));
+    if (this.#settle()) this.#fail(this.dress(reason));
   }
 
-  giveUp(reason: unknown): void {
+  /** @param isOurs false for a reason that belongs to the caller */
+  giveUp(reason: unknown, isOurs = true): void {
     if (!this.#settle()) return;
-    this.onGiveUp?.(reason);
-    this.#reject(this.dress(reason));
+    this.onGiveUp?.(reason, isOurs);
+    this.#fail(isOurs ? this.dress(reason) : reason);
   }
 
   /** Completes what the operation rejects with. */
   protected dress(reason: unknown): unknown {
     return reason;
+  }
+
+  #fail(reason: unknown): void {
+    this.#failure = { reason };
+    this.#reject?.(reason);
+    this.#tell();
+  }
+
+  #tell(): void {
+    const listeners = this.#listeners;
+    if (listeners === undefined) return;
+    this.#listeners = undefined;
+    for (const listener of listeners) listener(this.#failure);
   }
 
   #settle(): boolean {
@@ -96,4 +148,16 @@ export class Operation<T> {
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
     return true;
   }
+}
+
+/** Resolves when all of these have settled, in whichever way. */
+export async function allSettled(operations: readonly Pending[]): Promise<void> {
+  await Promise.all(
+    operations.map((each) => new Promise<void>((resolve) => each.whenSettled(() => resolve()))),
+  );
+}
+
+/** Whether an operation that could not begin rejects with its signal's reason, which is the caller's. */
+export function isAbort(error: unknown, { signal }: OperationOptions): boolean {
+  return signal?.aborted === true && signal.reason === error;
 }

@@ -71,8 +71,10 @@ abstract class ChannelPart implements Part {
     const closure = this.handle.closure("select");
     if (closure !== undefined) return this.choice.fail(this, closure);
     const interest = this.#interest = this.handle.interest<void>("select", this.owner);
-    interest.promise.catch((error) => {
-      if (this.#interest === interest) this.choice.fail(this, error);
+    interest.whenSettled((failure) => {
+      if (failure !== undefined && this.#interest === interest) {
+        this.choice.fail(this, failure.reason);
+      }
     });
     this.want(interest);
   }
@@ -223,12 +225,12 @@ class PutPart extends ChannelPart {
       this.#refusals++;
       this.choice.lost(this);
     };
-    put.promise.catch((error) => this.choice.fail(this, error));
+    put.whenSettled((failure) => failure && this.choice.fail(this, failure.reason));
     put.send(this.handle.link!, (this.#parcel as Parcel).message);
   }
 
-  giveUp(reason: unknown): void {
-    this.#put?.giveUp(reason);
+  giveUp(reason: unknown, isOurs: boolean): void {
+    this.#put?.giveUp(reason, isOurs);
   }
 
   override late(options: OperationOptions): Error | undefined {

@@ -2,7 +2,7 @@ import type { SharedConnection } from "./connections.ts";
 import { ChannelClosedError, errorAnew, withValue } from "./errors.ts";
 import type { Handle } from "./handle.ts";
 import { pack, type Parcel } from "./message.ts";
-import type { Call, OperationOptions, Pending } from "./operation.ts";
+import { type Call, isAbort, type OperationOptions, type Pending } from "./operation.ts";
 import { checkTerms, type PutOptions, type Terms, termsOf } from "./put_options.ts";
 import { type PendingPut, Put, TryPut, type TryPutOutcome } from "./transfers.ts";
 import type { Link, Message } from "./transport.ts";
@@ -61,7 +61,7 @@ export class Puts {
       terms = termsOf(options);
       parcel = pack(value, this.#handle);
     } catch (error) {
-      return Promise.reject(withValue(error, value));
+      return Promise.reject(isAbort(error, options) ? error : withValue(error, value));
     }
     const put = make();
     if (terms === undefined && this.isReady(parcel)) {

@@ -3,7 +3,7 @@
 // so is the reply channel, which its owner deletes.
 
 import type { Channel } from "./channel.ts";
-import { ChannelDecodeError, ChannelReferenceError, errorAnew } from "./errors.ts";
+import { ChannelDecodeError, ChannelReferenceError, errorAnew, withValue } from "./errors.ts";
 import { type Outcome, readNotice, readPlainReply, readReply, writeNotice } from "./exchange.ts";
 import type { Handle } from "./handle.ts";
 import type { Operation, OperationOptions } from "./operation.ts";
@@ -50,8 +50,9 @@ export class Requester {
     const replies = this.#replies;
     const id = ++this.#last;
     const { channel } = replies;
-    this.#handle.put(owner, { id, value, reply_to: channel }, { signal: gaveUp }).catch((error) =>
-      request.reject(errorOfPut(error))
+    const sent = { id, value, reply_to: channel };
+    this.#handle.put(owner, sent, { signal: gaveUp }).catch((error) =>
+      request.reject(errorOfPut(error, sent))
     );
     replies.expect(id, request, gaveUp);
   }
@@ -61,12 +62,13 @@ export class Requester {
     let dismissed: Promise<void> | undefined;
     const dispose = () => dismissed ??= dismiss(reply, gaveUp.aborted);
     this.#single.add(dispose);
-    this.#handle.put(owner, { value, reply_to: reply }, { signal: gaveUp }).catch((error) =>
-      request.reject(errorOfPut(error))
+    const sent = { value, reply_to: reply };
+    this.#handle.put(owner, sent, { signal: gaveUp }).catch((error) =>
+      request.reject(errorOfPut(error, sent))
     );
     queueMicrotask(() => request.settled || readReplyAlone(reply, request, gaveUp));
     const done = () => void dispose().finally(() => this.#single.delete(dispose));
-    request.promise.then(done, done);
+    request.whenSettled(done);
   }
 
   async #close(): Promise<void> {
@@ -107,7 +109,7 @@ class Replies {
       if (this.#requesting.closed) this.isAwaited = true; // told as the channel is dismissed
       else this.#cancel(id);
     });
-    request.promise.catch(() => this.#forget(id)); // its put has failed
+    request.whenSettled((failure) => failure && this.#forget(id)); // its put has failed, for one
     // Nothing is opened for what cannot be put, which is known by then.
     queueMicrotask(() => {
       if (request.settled || this.#reading !== undefined) return;
@@ -193,8 +195,7 @@ function settle(request: Operation<unknown>, outcome: Outcome): void {
 }
 
 /** A put's error carries the value that was put: here the caller's, without what is around it. */
-function errorOfPut(error: unknown): unknown {
-  const { value } = (error ?? {}) as { value?: { value?: unknown } };
-  if (value !== undefined) Object.defineProperty(error, "value", { value: value.value });
-  return error;
+function errorOfPut(error: unknown, sent: { readonly value: unknown }): unknown {
+  const isOurs = (error as { value?: unknown } | null | undefined)?.value === sent;
+  return isOurs ? withValue(error, sent.value) : error;
 }

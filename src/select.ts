@@ -194,9 +194,9 @@ class Selection implements Choice {
     const timedOut = () => this.#late(options);
     const call = { action: "select", owner: cases, pending: new Set<Pending>(), timedOut };
     this.#operation = new Operation(call, options);
-    this.#operation.onGiveUp = (reason) => {
+    this.#operation.onGiveUp = (reason, isOurs) => {
       this.#leave();
-      this.#chosen?.giveUp?.(reason);
+      this.#chosen?.giveUp?.(reason, isOurs);
     };
   }
 

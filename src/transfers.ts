@@ -32,10 +32,10 @@ export class Put<R = void> extends Operation<R> implements Offer {
     return this.#isRecalled ||= this.#link?.withdraw(this) ?? true;
   }
 
-  override giveUp(reason: unknown): void {
+  override giveUp(reason: unknown, isOurs = true): void {
     if (this.settled) return;
     this.#isUnknown = !this.recall();
-    super.giveUp(reason);
+    super.giveUp(reason, isOurs);
   }
 
   protected override dress(reason: unknown): unknown {

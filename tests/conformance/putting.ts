@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
+import { ChannelClosedError, ChannelTimeoutError, select } from "../../mod.ts";
 import { getAll, numbers, rejection, soon, type Suite } from "./scene.ts";
 
 /** put: encoding, order, refusal. */
@@ -132,6 +132,61 @@ export function puttingTests({ test, shared }: Suite): void {
     }
   });
 
+  test("the reason of a signal is rejected with as it is, frozen or not, and never written to", async (scene) => {
+    const full = scene.channel<number>(undefined, 0, { capacity: 1 });
+    await full.put(0);
+    const operations: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
+      put: (signal) => full.put(1, { signal }),
+      "first put": (signal) => scene.anonymous().put(1, { signal }),
+      get: (signal) => scene.anonymous().get({ signal }),
+      receive: (signal) => scene.anonymous().receive({ signal }),
+      request: (signal) => scene.anonymous().request(1, { signal }),
+      "request in JSON": (signal) =>
+        scene.anonymous(0, { encoding: "json" }).request(1, { signal }),
+      broadcast: (signal) => scene.anonymous().broadcast(1, { signal }),
+      closeAll: (signal) => scene.anonymous().closeAll({ signal }),
+      select: (signal) => select([full.putCase(2), scene.anonymous()], { signal }),
+      broadcasts: (signal) => scene.anonymous().broadcasts({ signal }).next(),
+    };
+    for (const when of ["before", "meanwhile"]) {
+      for (const [name, operate] of Object.entries(operations)) {
+        const reasons = [
+          new ChannelTimeoutError("of the caller's own"),
+          new DOMException("of the caller's own", "DataCloneError"),
+        ];
+        for (const reason of [...reasons, Object.freeze(new ChannelTimeoutError("frozen"))]) {
+          const control = new AbortController();
+          if (when === "before") control.abort(reason);
+          const outcome = soon(reasonOf(operate(control.signal)));
+          control.abort(reason);
+          assert.equal(await outcome, reason, `${name}, aborted ${when}`);
+          assert.ok(!Object.hasOwn(reason, "value"), name);
+          assert.ok(!Object.hasOwn(reason, "messageId"), name);
+        }
+      }
+    }
+    assert.equal(await full.get(), 0);
+  });
+
+  test("what a getter of the value throws is rejected with, frozen or not", async (scene) => {
+    const ch = scene.channel<unknown>();
+    const reason = Object.freeze(new ChannelTimeoutError("frozen"));
+    const value = {
+      get trap(): never {
+        throw reason;
+      },
+    };
+    for (
+      const operate of [
+        () => ch.put(value),
+        () => ch.tryPut(value),
+        () => ch.request(value),
+        () => ch.broadcast(value),
+        () => select([ch.putCase(value)]),
+      ]
+    ) assert.equal(await soon(reasonOf(operate())), reason);
+  });
+
   test("a put that is refused or aborted holds up none that follow it", async (scene) => {
     const ch = scene.channel<unknown>();
     const control = new AbortController();
@@ -168,4 +223,9 @@ export function puttingTests({ test, shared }: Suite): void {
       },
     );
   }
+}
+
+/** What `promise` rejects with, whatever it is; undefined where it resolves. */
+function reasonOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(() => undefined, (error) => error);
 }

@@ -45,6 +45,7 @@ const DENO_ONLY: Record<string, string> = {
   "soak_test.ts": "waits for half a minute for a private broker and its mishaps",
   "cluster_test.ts": "waits for a minute for three private brokers and their cluster",
   "runtimes_test.ts": "starts the other runtimes itself",
+  "unhandled_test.ts": "starts the other runtimes itself",
 };
 
 /** Those that mostly wait, for brokers of their own: never two at a time, unless nothing else is left. */

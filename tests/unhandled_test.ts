@@ -1,0 +1,44 @@
+// What nobody handles is not silent: every rejection of a public operation surfaces as an unhandled rejection, and
+// nothing surfaces beside.
+import { deepEqual, match, notEqual, ok } from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { soon } from "./conformance/scene.ts";
+import { startChild } from "./support/child.ts";
+import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
+
+const RUNTIMES: RuntimeName[] = ["deno", "bun", "node"];
+
+for (const name of RUNTIMES) {
+  Deno.test(`every rejection that nobody handles surfaces, and nothing beside it, on ${name}`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "channelts-unhandled-"));
+    try {
+      await using child = startChild(new URL("programs/unheard.ts", import.meta.url), {
+        args: [join(folder, "test.db")],
+        runtime: await findRuntime(name),
+      });
+      const { surfaced, strays } = await child.next(30_000) as {
+        surfaced: Record<string, number>;
+        strays: string[];
+      };
+      deepEqual(strays, [], "promises that no caller has were rejected");
+      const titles = Object.keys(surfaced);
+      ok(titles.length > 150);
+      deepEqual(titles.filter((title) => surfaced[title] === 0), [], "these surfaced nowhere");
+      deepEqual(titles.filter((title) => surfaced[title]! > 1), [], "these surfaced twice");
+      deepEqual(await soon(child.exited), { code: 0, signal: null });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  Deno.test(`a program fails whose put is neither awaited nor possible, on ${name}`, async () => {
+    await using child = startChild(new URL("programs/unawaited.ts", import.meta.url), {
+      runtime: await findRuntime(name),
+    });
+    const { code } = await soon(child.exited);
+    notEqual(code, 0);
+    match(child.stderr, /ChannelConnectionError: .*cannot connect to/);
+  });
+}
