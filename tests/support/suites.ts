@@ -35,6 +35,8 @@ export interface Result extends Report {
 const DENO_ONLY: Record<string, string> = {
   "connect_test.ts": "waits for a minute, most of it for brokers that are stopped and started",
   "bundle_test.ts": "has Deno bundle the codec",
+  "ended_connections_test.ts":
+    "commands its broker for a minute, and no runtime decides what that answers",
   "examples_test.ts": "runs the examples as the README says: by Deno",
   "exit_test.ts": "starts the other runtimes itself",
   "faults_test.ts": "waits for two minutes for a private broker, its restarts and its heartbeats",

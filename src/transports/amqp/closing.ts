@@ -79,6 +79,7 @@ export async function seal(
         await channel.queueDeclare(sign, { durable: true, passive }, {
           ...expiry,
           "x-max-length": 1,
+          "x-queue-type": "classic", // of a quorum queue RabbitMQ does not delete what is empty only
         });
         await channel.basicPublish("", sign, "", { deliveryMode: 2 }, true);
         channel.onReturn = () => {};

@@ -4,6 +4,7 @@ import { backOff } from "../../pauses.ts";
 import type { ConnectionWatcher } from "../../transport.ts";
 import { Lifeline } from "./lifeline.ts";
 import { Session, type SessionOptions } from "./session.ts";
+import { Suspects } from "./suspects.ts";
 
 /** Who wants a connection. */
 export interface Seeker {
@@ -32,6 +33,8 @@ export class Connector {
   #session: Session | undefined;
   #wasConnected = false;
   #trouble: Error = noAnswer;
+  /** How many connections in a row were lost soon after they were made. */
+  #shortLived = 0;
   #isTrying = false;
   /** The endpoint to be tried next. */
   #next = 0;
@@ -41,8 +44,16 @@ export class Connector {
   #atRest = new AbortController();
   #resting: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: Omit<SessionOptions, "lifeline">, watcher: ConnectionWatcher) {
-    this.#options = { ...options, lifeline: this.lifeline };
+  constructor(
+    options: Omit<SessionOptions, "lifeline" | "suspects" | "allowance">,
+    watcher: ConnectionWatcher,
+  ) {
+    this.#options = {
+      ...options,
+      lifeline: this.lifeline,
+      suspects: new Suspects(),
+      allowance: { channels: Infinity },
+    };
     this.#watcher = watcher;
   }
 
@@ -58,6 +69,10 @@ export class Connector {
   /** Why there is no connection; undefined where there is one. */
   get trouble(): Error | undefined {
     return this.session === undefined ? this.#trouble : undefined;
+  }
+
+  get suspects(): Suspects {
+    return this.#options.suspects;
   }
 
   /** Tells the seeker of the connection, now or when there is one. */
@@ -87,6 +102,8 @@ export class Connector {
     clearTimeout(this.#resting);
     this.#trouble = noAnswer;
     this.#wasConnected = false;
+    this.#shortLived = 0;
+    this.#options.allowance.channels = Infinity;
     const { session } = this;
     if (session === undefined) return;
     this.#resting = setTimeout(() => {
@@ -98,6 +115,8 @@ export class Connector {
   async #try(): Promise<void> {
     this.#isTrying = true;
     const { signal } = this.#atRest;
+    // What the broker closed at once, it may close again at once.
+    if (this.#shortLived > 1) await this.#sleep(this.#pause(this.#shortLived - 2), signal);
     for (let round = 0; !signal.aborted && this.#seekers.size > 0; round++) {
       const outcome = await this.#tryEach(signal);
       if (signal.aborted) {
@@ -149,12 +168,13 @@ export class Connector {
     const isAgain = this.#wasConnected;
     this.#session = session;
     this.#wasConnected = true;
-    this.#trouble = new Error("the connection was lost");
     session.onLost(() => {
       if (this.#session !== session) return; // it was closed here
       clearTimeout(this.#resting);
+      this.#trouble = session.lossError;
+      this.#shortLived = session.age < shortLife ? this.#shortLived + 1 : 0;
       this.#next = (this.#next + 1) % this.#options.uri.endpoints.length;
-      this.#watcher.disconnected(session.lossError("connection"));
+      this.#watcher.disconnected(session.lossError);
     });
     session.onBlocked = (reason) => this.#watcher.blocked(reason);
     this.#watcher.connected(isAgain);
@@ -190,6 +210,9 @@ const noAnswer = new Error("there has been no answer yet");
 
 /** Milliseconds for TCP, TLS and AMQP to open a connection; half where there are other endpoints. */
 const attemptTimeout = 10_000;
+
+/** Milliseconds within which a connection is lost that has not proved itself. */
+const shortLife = 2000;
 
 /** Milliseconds between attempts. */
 const shortestPause = 50;

@@ -7,6 +7,7 @@ import type { Claim, Loan } from "../../transport.ts";
 import { enter, leave, remainder } from "./closing.ts";
 import type { Session } from "./session.ts";
 import type { Source } from "./source.ts";
+import type { Job } from "./suspects.ts";
 
 /** What a drain works with. */
 export interface DrainOptions {
@@ -17,6 +18,8 @@ export interface DrainOptions {
   readonly source: Source;
   /** Another one, for when that one is closed. */
   renewSource(): Source;
+  /** What getting is for the broker. */
+  readonly job: Job;
   /** Whether this process has loans, or puts that are not confirmed. */
   isBusy(): boolean;
   /** Told that the channel is gone. */
@@ -46,6 +49,8 @@ export class Drain {
   #holds = 0;
   /** How often in a row there was nothing to do but to wait. */
   #idle = 0;
+  /** How often the broker has refused something. */
+  #failures = 0;
 
   constructor(options: DrainOptions) {
     this.#options = options;
@@ -102,14 +107,14 @@ export class Drain {
   }
 
   async #work(): Promise<void> {
-    const { session, name, lease, isBusy } = this.#options;
+    const { session, name, lease, job, isBusy } = this.#options;
     while (!this.#isClosed) {
       if (!this.#isEntered) {
         if (!this.#isWanted) return;
         if (!await this.#isSomeLeft()) continue;
       }
       if (!this.#isBound) {
-        await enter(session, name, lease);
+        await session.run(job, () => enter(session, name, lease));
         this.#isBound = true;
       }
       this.#isEntered = true;
@@ -131,8 +136,8 @@ export class Drain {
 
   /** Whether there is something to be got. If there is not yet, waits a while; if never, ends all. */
   async #isSomeLeft(): Promise<boolean> {
-    const { session, name, gone } = this.#options;
-    const left = await remainder(session, name);
+    const { session, name, job, gone } = this.#options;
+    const left = await session.run(job, () => remainder(session, name));
     if (this.#isClosed) return false;
     if (left === "some") {
       this.#idle = 0;
@@ -163,7 +168,7 @@ export class Drain {
   }
 
   async #leave(): Promise<void> {
-    const { session, name, isBusy, renewSource } = this.#options;
+    const { session, name, job, isBusy, renewSource } = this.#options;
     this.#isEntered = false;
     const source = this.#source;
     for (const claim of source.withdrawAll()) this.#claims.push(claim);
@@ -174,7 +179,7 @@ export class Drain {
       this.#isEntered = true;
       return;
     }
-    await leave(session, name);
+    await session.run(job, () => leave(session, name));
     // Those who hear of the end of an anonymous channel bind themselves only then.
     if (isAnonymous(name) && this.#isFirst) await pause(100);
     this.#isFirst = false;
@@ -185,7 +190,9 @@ export class Drain {
     if (this.#isClosed || this.#options.session.isLost) return;
     this.#reject(() => this.#options.explain(error));
     // While it is bound, nobody else comes to the end.
-    if (this.#isEntered) pause(500).then(() => this.#isClosed || this.resume());
+    if (this.#isEntered) {
+      pause(backOff(this.#failures++, 500, 30_000)).then(() => this.#isClosed || this.resume());
+    }
   }
 
   #reject(make: () => Error): void {

@@ -21,14 +21,10 @@ export function connectFailure(
   );
 }
 
-/** What an operation rejects with whose connection was lost. */
-export function lostConnection(
-  action: string,
-  address: string,
-  cause: unknown,
-): ChannelConnectionError {
+/** What says that a connection was lost, and why. */
+export function lostConnection(address: string, cause: unknown): ChannelConnectionError {
   return new ChannelConnectionError(
-    `${action}: the connection to ${address} was lost: ${messageOf(cause)}`,
+    `the connection to ${address} was lost: ${messageOf(cause)}`,
     { address, cause: plain(cause) },
   );
 }
@@ -52,9 +48,11 @@ export function outage(
   action: string,
   { address, trouble }: { readonly address: string; readonly trouble: Error | undefined },
 ): ChannelConnectionError {
-  const reason = trouble instanceof ChannelConnectionError
+  const reason = trouble === undefined
+    ? `the channel is not available on ${address} now`
+    : trouble instanceof ChannelConnectionError
     ? trouble.message
-    : `cannot connect to ${address}: ${trouble?.message ?? "the channel is not available now"}`;
+    : `cannot connect to ${address}: ${trouble.message}`;
   return new ChannelConnectionError(`${action}: ${reason}`, { address, cause: trouble });
 }
 
@@ -87,6 +85,23 @@ export function isMissing(error: unknown): boolean {
   return replyCode(error) === notFound && /\bno (queue|exchange) /.test(messageOf(error));
 }
 
+/** Whether the broker has ended the connection for an error, and not only an AMQP channel (section 1.2). */
+export function endsConnection(error: unknown): boolean {
+  return (replyCode(error) ?? 0) >= 500;
+}
+
+/** Whether the broker has ended the connection because its user has too many AMQP channels, on all connections. */
+export function hasTooManyChannels(error: unknown): boolean {
+  return replyCode(error) === notAllowed && /\bnumber of channels\b/.test(messageOf(error));
+}
+
+/** Whether an error says that the user may not do something. */
+export function isForbidden(error: unknown): boolean {
+  return replyCode(error) === accessRefused;
+}
+
+const accessRefused = 403;
+const notAllowed = 530;
 export const notFound = 404;
 export const preconditionFailed = 406;
 
@@ -106,11 +121,12 @@ function explain(
   endpoint: Endpoint,
 ): [advice: string | undefined, transient: boolean] {
   const here = shown(endpoint);
-  if (/\(403\)/.test(reason)) {
-    return [`the broker refused user ${uri.username}; check user name and password`, false];
-  }
-  if (/\(530\)/.test(reason)) {
-    return [`vhost ${uri.vhost} does not exist or user ${uri.username} may not use it`, false];
+  const code = replyCode(reason);
+  if (code === accessRefused) return [explainRefusal(reason, uri), false];
+  if (code === notAllowed) {
+    return /\blimit\b/.test(reason)
+      ? [`user ${uri.username} or vhost ${uri.vhost} has reached a limit of the broker`, true]
+      : [`vhost ${uri.vhost} does not exist or user ${uri.username} may not use it`, false];
   }
   if (uri.tls) {
     const advice = explainTls(reason, here);
@@ -133,6 +149,14 @@ function explain(
   }
   if (/^not AMQP/.test(reason)) return [`${here} is no AMQP 0-9-1 broker`, false];
   return [undefined, true];
+}
+
+/** The broker refuses a user, or something that every connection needs. */
+function explainRefusal(reason: string, uri: AmqpUri): string {
+  return /access to (queue|exchange)/.test(reason)
+    ? `user ${uri.username} lacks permissions that every connection needs: configure and write for ` +
+      "amq.gen-.*, read for amq.gen-.* and amq.direct"
+    : `the broker refused user ${uri.username}; check user name and password`;
 }
 
 /** Three TLS libraries, each with words of its own; waiting helps against none of this. */

@@ -39,6 +39,11 @@ export class Lane {
   }
 }
 
+/** How many AMQP channels a connection may open, as far as earlier ones have found out. */
+export interface Allowance {
+  channels: number;
+}
+
 /**
  * The AMQP channels of a connection, reused: opening one costs as much as a get.
  *
@@ -59,11 +64,24 @@ export class Lanes {
   #waiting: (() => void)[] = [];
   /** How many are open, opening or closing. */
   #open = 0;
+  /** How many of them the broker has opened. */
+  #opened = 0;
+  readonly #allowance: Allowance;
   /** Milliseconds of the shortest round trip to the broker so far; 0 while none is known. */
   roundTrip = 0;
 
-  constructor(wire: Wire) {
+  constructor(wire: Wire, allowance: Allowance) {
     this.#wire = wire;
+    this.#allowance = allowance;
+  }
+
+  /**
+   * The broker has closed the connection because its user has too many AMQP channels. Whether fewer may do on the next.
+   */
+  refused(): boolean {
+    const { channels } = this.#allowance;
+    this.#allowance.channels = Math.min(this.#opened + ownChannels, channels - 1);
+    return this.#allowance.channels >= leastChannels;
   }
 
   /** A round trip has taken so many milliseconds. */
@@ -103,7 +121,7 @@ export class Lanes {
     lane.ledger.flush();
     if (--lane.users > 0) return;
     if (this.#receiving.delete(lane)) this.#receivers--;
-    if (lane.channel.closed) this.#open--;
+    if (lane.channel.closed) this.#ended();
     else if (lane.isBroken || this.#idle.length >= keepIdle) this.#close(lane);
     else this.#idle.push(lane);
     this.wake();
@@ -122,10 +140,16 @@ export class Lanes {
 
   #close(lane: Lane): void {
     const closed = () => {
-      this.#open--;
+      this.#ended();
       this.wake();
     };
     lane.channel.close().then(closed, closed);
+  }
+
+  /** One was closed by the broker. */
+  #ended(): void {
+    this.#open--;
+    this.#opened--;
   }
 
   async #takeForReceiving(): Promise<Lane> {
@@ -144,7 +168,7 @@ export class Lanes {
       const lane = this.#idle.pop();
       if (lane !== undefined) {
         if (!lane.channel.closed) return lane;
-        this.#open--;
+        this.#ended();
       } else if (this.#open < this.#limit) {
         return await this.#openLane();
       } else {
@@ -157,6 +181,7 @@ export class Lanes {
     this.#open++;
     try {
       const channel = await this.#wire.channel();
+      this.#opened++;
       channel.onerror = () => {}; // whoever uses it hears of its end
       return new Lane(channel, this.#wire);
     } catch (error) {
@@ -180,7 +205,8 @@ export class Lanes {
 
   /** RabbitMQ's default is 2,047 for each connection; 0 means no limit but the numbering's. */
   get #limit(): number {
-    return Math.max((this.#wire.channelMax || 65_535) - ownChannels, 2);
+    const most = Math.min(this.#wire.channelMax || 65_535, this.#allowance.channels);
+    return Math.max(most, leastChannels) - ownChannels;
   }
 
   get #reserve(): number {
@@ -190,5 +216,8 @@ export class Lanes {
 
 /** AMQP channels that the connection uses beside its lanes: for puts, and for announcements. */
 const ownChannels = 2;
+
+/** With fewer, nothing works. */
+const leastChannels = ownChannels + 2;
 
 const keepIdle = 32;

@@ -27,6 +27,10 @@ export class Letter {
   wasSent = false;
   /** Whether it may have arrived by a connection that is lost. */
   isDoubtful = false;
+  /** Whether the broker may have closed the connection for it. */
+  isSuspect = false;
+  /** Why it is not sent again: the broker closes the connection for it. */
+  refusal: Error | undefined;
   /** Who has it to send or to settle. */
   publisher: Publisher | undefined;
   nackedSince: number | undefined;

@@ -8,7 +8,7 @@ import { closeTimeout, within } from "../../within.ts";
 import { drainType, leave, seal, signOf } from "./closing.ts";
 import type { Connector, Seeker } from "./connector.ts";
 import { Drain } from "./drain.ts";
-import { isMissing, outage, refusedBy, unknownOutcome } from "./failure.ts";
+import { isForbidden, isMissing, outage, refusedBy, unknownOutcome } from "./failure.ts";
 import { Route } from "./frames.ts";
 import type { AmqpLoan } from "./loan.ts";
 import { patience } from "./granter.ts";
@@ -18,6 +18,7 @@ import { Receipts } from "./receipts.ts";
 import { Rendezvous } from "./rendezvous.ts";
 import type { Session } from "./session.ts";
 import { type Meeting, Source } from "./source.ts";
+import { type Job, RepeatedLoss } from "./suspects.ts";
 import * as topology from "./topology.ts";
 import { wordType } from "./words.ts";
 
@@ -56,6 +57,8 @@ export class AmqpLink implements Link, Seeker {
   readonly #receipts = new Receipts<AmqpLoan>();
   readonly #claims: Patience<Claim>;
   readonly #requests: Patience<Request>;
+  /** By what is done: what was found to end the connection is remembered. */
+  readonly #jobs = new Map<string, Job>();
   /** Announcements to be sent when the ones before have been. */
   readonly #events: Uint8Array[] = [];
   /** Whether anyone has announced anything, as far as this link knows. */
@@ -64,6 +67,8 @@ export class AmqpLink implements Link, Seeker {
   #announcing: Promise<void> | undefined;
   #announced: Promise<void> = Promise.resolve();
   #attached: Attached | undefined;
+  /** Why the last connection was lost; undefined since it has attached. */
+  #loss: ChannelError | undefined;
   #wasAttached = false;
   #isSeeking = false;
   #attaching: Promise<void> | undefined;
@@ -88,7 +93,10 @@ export class AmqpLink implements Link, Seeker {
     this.#isUnbuffered = options.capacity === 0;
     const { lifeline } = connector;
     const { retryTimeout } = options;
-    const because = (action: string) => outage(`${action} on channel ${name}`, connector);
+    const because = (action: string) => {
+      const { address, trouble = this.#loss } = connector;
+      return outage(`${action} on channel ${name}`, { address, trouble });
+    };
     this.#claims = new Patience(retryTimeout, lifeline, (claim) => claim.reject(because("get")));
     this.#requests = new Patience(
       retryTimeout,
@@ -332,7 +340,10 @@ export class AmqpLink implements Link, Seeker {
       // What exists and is gone while the connection was lost is made again, as for a new broker.
       const isNew = this.#options.isNew === true && !this.#wasAttached;
       const about = { ...this.#options, isNew, ...this.#isUnbuffered ? { capacity: 0 } : {} };
-      const attaching = topology.attach(session, this.#name, about);
+      const attaching = session.run(
+        this.#job("attach"),
+        () => topology.attach(session, this.#name, about),
+      );
       const found = await (this.#isAwaited ? lifeline.holding(attaching) : attaching);
       if (session.isLost) throw session.loss;
       this.#isClosed ||= found?.isClosed ?? false;
@@ -345,6 +356,7 @@ export class AmqpLink implements Link, Seeker {
       return;
     }
     this.#attempts = 0;
+    this.#loss = undefined;
     this.#wasAttached = true;
     const rendezvous = this.#isUnbuffered ? this.#newRendezvous(session) : undefined;
     const source = this.#newSource(session, rendezvous);
@@ -386,6 +398,7 @@ export class AmqpLink implements Link, Seeker {
       outbox: this.#outbox,
       stats: this.#stats,
       kept: this.#kept,
+      job: this.#job("get"),
       isBounded: this.#outbox.isBounded || this.#isUnbuffered,
       meeting,
       onFailure: (error, inARow) => this.#onFailure(error, inARow),
@@ -414,6 +427,7 @@ export class AmqpLink implements Link, Seeker {
       lease: this.#options.lease,
       source,
       renewSource: () => attached.source = this.#newSource(session),
+      job: this.#job("get"),
       isBusy: () => this.#outbox.size > 0 || this.#kept.count > 0,
       gone: () => this.#gone("get"),
       explain: (error) => this.#explain("get", error),
@@ -428,10 +442,11 @@ export class AmqpLink implements Link, Seeker {
   #onRefused(session: Session, error: unknown): void {
     if (this.#isEnded) return;
     if (session.isLost) {
+      this.#loss = session.lossError;
       this.#isSeeking = true;
       return this.#connector.seek(this);
     }
-    if (!topology.isTransient(error)) {
+    if (error instanceof RepeatedLoss || !topology.isTransient(error)) {
       const refusal = this.#explain("attach", error);
       return this.#rejectAll(() => errorAnew(refusal) as ChannelError);
     }
@@ -456,6 +471,7 @@ export class AmqpLink implements Link, Seeker {
   readonly #onLost = (): void => {
     const { session, source, rendezvous, drain } = this.#attached!;
     this.#attached = undefined;
+    this.#loss = session.lossError;
     rendezvous?.close();
     this.#outbox.close();
     for (const claim of (drain ?? source).withdrawAll()) this.#claims.add(claim);
@@ -469,9 +485,13 @@ export class AmqpLink implements Link, Seeker {
     const attached = this.#attached;
     if (attached === undefined || attached.session.isLost || this.#isEnded) return;
     const { session, source } = attached;
+    if (error instanceof RepeatedLoss || isForbidden(error)) {
+      for (const claim of source.withdrawAll()) claim.reject(this.#explain("get", error));
+      return;
+    }
     let exists: boolean | undefined;
     try {
-      exists = await topology.depth(session, this.#name) !== undefined;
+      exists = await this.#depth(session) !== undefined;
     } catch { /* it is not known, as where the queue's node is down */ }
     if (session.isLost || this.#isEnded || this.#attached !== attached) return;
     if (exists === false) {
@@ -491,10 +511,25 @@ export class AmqpLink implements Link, Seeker {
     const session = this.#session;
     if (session === undefined) return undefined; // it is sent again with all others
     try {
-      if (await topology.depth(session, this.#name) === undefined) return this.#gone("put");
+      if (await this.#depth(session) === undefined) return this.#gone("put");
     } catch { /* it is not known, as where the queue's node is down */ }
     setTimeout(resend, varied(150));
     return undefined;
+  }
+
+  /** As somebody finds out on the way; undefined where the queue is gone. */
+  #depth(session: Session): Promise<number | undefined> {
+    return session.run(this.#job("depth"), () => topology.depth(session, this.#name));
+  }
+
+  #job(action: string): Job {
+    let job = this.#jobs.get(action);
+    if (job === undefined) {
+      const key = `${action} ${this.#name}`;
+      job = this.#connector.suspects.job(key, this.#options.retryTimeout);
+      this.#jobs.set(action, job);
+    }
+    return job;
   }
 
   /** Whether the queue works, and has messages: then it refuses more because it is full. */
@@ -504,7 +539,7 @@ export class AmqpLink implements Link, Seeker {
     let timer: ReturnType<typeof setTimeout>;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, mostPatience));
     try {
-      return (await Promise.race([topology.depth(session, this.#name), late]) || 0) > 0;
+      return (await Promise.race([this.#depth(session), late]) || 0) > 0;
     } catch {
       return false;
     } finally {
@@ -535,8 +570,9 @@ export class AmqpLink implements Link, Seeker {
       };
       const go = (attached: Attached) => {
         const { lifeline } = this.#connector;
-        lifeline.holding(work(attached)).then(resolve, (error) => {
-          if (attached.session.isLost) again();
+        const working = attached.session.run(this.#job(action), () => work(attached));
+        lifeline.holding(working).then(resolve, (error) => {
+          if (attached.session.isLost && !(error instanceof RepeatedLoss)) again();
           else if (isMissing(error)) reject(this.#gone(action));
           else reject(this.#explain(action, error));
         });
@@ -551,7 +587,7 @@ export class AmqpLink implements Link, Seeker {
       `${action} on channel ${this.#name}`,
       this.#connector.address,
       error,
-      topology.isTransient(error),
+      !(error instanceof RepeatedLoss) && topology.isTransient(error),
     );
   }
 

@@ -1,6 +1,6 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
 import { Fifo } from "../../fifo.ts";
-import { replyCode } from "./failure.ts";
+import { endsConnection, replyCode } from "./failure.ts";
 import { writePublication } from "./frames.ts";
 import type { Letter } from "./letter.ts";
 import type { Wire } from "./wire.ts";
@@ -64,6 +64,7 @@ export class Publisher {
   #beginAgain(reason: string): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    if (endsConnection(reason)) return;
     this.#returned.clear();
     this.#isSuspicious = isRefusal(reason);
     const [culprit] = this.#unconfirmed.values();
@@ -92,9 +93,27 @@ export class Publisher {
     channel.close().catch(() => {}); // the connection is lost, then
   }
 
+  /**
+   * The broker has closed the connection for an error, and nothing else was under way: what is unconfirmed is
+   * suspected, and is sent one by one on the next. One that was alone is refused, if it was suspected before.
+   */
+  suspect(reason: Error): void {
+    const [only] = this.#unconfirmed.values();
+    if (this.#unconfirmed.size === 1 && only!.isSuspect) only!.refusal = reason;
+    for (const letter of this.#unconfirmed.values()) letter.isSuspect = true;
+  }
+
   publish(letter: Letter): void {
-    if (this.#isReady && this.#waiting.size === 0 && this.#again.size === 0) this.#send(letter);
-    else this.#waiting.push(letter);
+    if (letter.refusal !== undefined) {
+      const { refusal } = letter;
+      queueMicrotask(() => letter.sender.refused(letter, refusal)); // its sender is not through with it yet
+    } else if (letter.isSuspect) {
+      this.#isSuspicious = true;
+      this.#again.push(letter);
+      this.resume();
+    } else if (this.#isReady && this.#waiting.size === 0 && this.#again.size === 0) {
+      this.#send(letter);
+    } else this.#waiting.push(letter);
   }
 
   /** Whether the letter had not been sent on this connection, and will not be. */

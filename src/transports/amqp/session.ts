@@ -3,10 +3,11 @@ import { clearTimeout, setTimeout } from "node:timers";
 import type { ChannelConnectionError } from "../../errors.ts";
 import { closeTimeout, within } from "../../within.ts";
 import { Bulletin } from "./bulletin.ts";
-import { connectFailure, lostConnection } from "./failure.ts";
-import { type Lane, Lanes } from "./lanes.ts";
+import { connectFailure, endsConnection, hasTooManyChannels, lostConnection } from "./failure.ts";
+import { type Allowance, type Lane, Lanes } from "./lanes.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { Publisher } from "./publisher.ts";
+import type { Job, Suspects } from "./suspects.ts";
 import type { AmqpUri, Endpoint } from "./uri.ts";
 import { type TlsOptions, Wire } from "./wire.ts";
 
@@ -15,6 +16,8 @@ export interface SessionOptions {
   readonly uri: AmqpUri;
   readonly tls?: TlsOptions;
   readonly lifeline: Lifeline;
+  readonly suspects: Suspects;
+  readonly allowance: Allowance;
   /** What begins the ids of this process's announcements. */
   readonly own: string;
 }
@@ -31,6 +34,9 @@ export class Session {
   readonly lanes: Lanes;
   readonly #wire: Wire;
   readonly #own: string;
+  readonly #suspects: Suspects;
+  /** When it was opened, in ms of `performance.now()`. */
+  readonly #opened = performance.now();
   #ids = 0;
   readonly #onLost = new Set<() => void>();
   #loss: Error | undefined;
@@ -38,7 +44,7 @@ export class Session {
   onBlocked: (reason: string | undefined) => void = () => {};
 
   private constructor(
-    { uri, lifeline, own }: SessionOptions,
+    { uri, lifeline, own, suspects, allowance }: SessionOptions,
     wire: Wire,
     publisher: Publisher,
     bulletin: Bulletin,
@@ -47,9 +53,10 @@ export class Session {
     this.lifeline = lifeline;
     this.#wire = wire;
     this.#own = own;
+    this.#suspects = suspects;
     this.publisher = publisher;
     this.bulletin = bulletin;
-    this.lanes = new Lanes(wire);
+    this.lanes = new Lanes(wire, allowance);
     wire.ondisconnect = (error) => this.#lose(error ?? new Error("the broker closed it"));
     wire.onDead = () => this.#lose(new Error("the connection is closed"));
     wire.onblocked = (reason) => this.onBlocked(reason);
@@ -132,9 +139,22 @@ export class Session {
     this.#onLost.delete(listener);
   }
 
-  /** The error for an operation that the loss of the connection has ended. */
-  lossError(action: string): ChannelConnectionError {
-    return lostConnection(action, this.address, this.#loss);
+  /** What says that the connection was lost, and why. */
+  get lossError(): ChannelConnectionError {
+    return lostConnection(this.address, this.#loss);
+  }
+
+  /** For how many milliseconds it has been open. */
+  get age(): number {
+    return performance.now() - this.#opened;
+  }
+
+  /**
+   * Does the work of a job that is repeated where the connection is lost meanwhile; rejects with a RepeatedLoss where
+   * that was found to be because of it.
+   */
+  run<T>(job: Job, work: () => Promise<T>): Promise<T> {
+    return this.#suspects.run(job, this, work);
   }
 
   /** Runs `use` on an AMQP channel that nobody else uses. */
@@ -157,6 +177,10 @@ export class Session {
   #lose(error: Error): void {
     if (this.#loss !== undefined) return;
     this.#loss = error;
+    // With fewer AMQP channels all can go on.
+    const isError = endsConnection(error) && !(hasTooManyChannels(error) && this.lanes.refused());
+    if (isError && !this.#suspects.isBusy) this.publisher.suspect(error);
+    this.#suspects.lost(error, isError);
     for (const listener of [...this.#onLost]) listener();
     this.#onLost.clear();
     this.lanes.wake();

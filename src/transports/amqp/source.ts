@@ -8,6 +8,7 @@ import type { Outbox } from "./outbox.ts";
 import { far, linger, Pace, widest } from "./pace.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Session } from "./session.ts";
+import type { Job } from "./suspects.ts";
 import type { Grant } from "./words.ts";
 
 /** Who brings claims together with those who put, where the channel is unbuffered. */
@@ -31,6 +32,8 @@ export interface SourceOptions {
   /** Whether the channel has a capacity: then nothing is read ahead, for that would not count. */
   readonly isBounded: boolean;
   readonly meeting: Meeting | undefined;
+  /** What getting is for the broker. */
+  readonly job: Job;
   /** Counts the loans that their claimants keep, of all sources of a link. */
   readonly kept: { count: number };
   /** Told why claims are not served; the claims are still there then. */
@@ -62,6 +65,7 @@ export class Source {
   readonly #outbox: Outbox;
   readonly #stats: Stats;
   readonly #onFailure: (error: unknown, inARow: number) => void;
+  readonly #job: Job;
   readonly #allKept: { count: number };
   readonly #isBounded: boolean;
   readonly #meeting: Meeting | undefined;
@@ -103,7 +107,8 @@ export class Source {
   #isHolding = false;
 
   constructor({ session, queue, receipts, outbox, stats, ...rest }: SourceOptions) {
-    const { kept, isBounded, meeting, onFailure } = rest;
+    const { job, kept, isBounded, meeting, onFailure } = rest;
+    this.#job = job;
     this.#meeting = meeting;
     this.#allKept = kept;
     this.#isBounded = isBounded;
@@ -222,7 +227,8 @@ export class Source {
   async #work(): Promise<{ error: unknown } | undefined> {
     try {
       for (let step; (step = this.#nextStep()) !== undefined;) {
-        await step.call(this);
+        const take = step.bind(this);
+        await this.#session.run(this.#job, take);
         if (this.#ended !== undefined) throw this.#ended;
       }
     } catch (error) {

@@ -1,0 +1,251 @@
+/** Operations for which the broker ends the whole connection. */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
+import { connectionsRest, getAll, numbers, rejection, soon, until } from "./conformance/scene.ts";
+import { controlFromEnv } from "./support/control.ts";
+import { ask, tell } from "./support/erlang.ts";
+import { startGateway } from "./support/gateway.ts";
+import { withRaw } from "./support/raw.ts";
+import { addUser, addVhost, leastFor } from "./support/users.ts";
+
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+const control = controlFromEnv()!;
+
+/** What a test uses, and gives back in the end. */
+class Stage {
+  readonly #channels: Channel[] = [];
+
+  channel<T>(name: string, connection: Connection | string, retryTimeout = 10_000): Channel<T> {
+    const ch = new Channel<T>({ name, connection, retryTimeout });
+    this.#channels.push(ch as Channel);
+    return ch;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#channels.map((ch) => ch.close()));
+    await connectionsRest();
+  }
+}
+
+/** Whether the broker keeps its queues in tables of Mnesia, as RabbitMQ before 4.3 does unless told otherwise. */
+const hasTables = control !== undefined &&
+  await ask<boolean>(control, "lists:member(rabbit_queue, mnesia:system_info(tables))");
+
+/** Leaves a queue at the broker whose type has no code, so that whatever is done with it crashes. */
+async function breakQueue(name: string): Promise<void> {
+  const model = `test ${randomUUID()}`;
+  await withRaw(broker, async (channel) => {
+    await channel.queueDeclare(model, { durable: true });
+    await tell(
+      control,
+      `[Q] = mnesia:dirty_read(rabbit_queue, ${resource(model)}), ` +
+        `mnesia:dirty_write(rabbit_queue, setelement(2, setelement(20, Q, no_such_type), ${
+          resource(name)
+        }))`,
+    );
+    await channel.queueDelete(model);
+  });
+}
+
+function resource(queue: string): string {
+  return `{resource, <<"/">>, queue, <<"${queue}">>}`;
+}
+
+/** A test of a broker that the tests command. */
+function test(title: string, body: (stage: Stage) => Promise<void>, ignore = false): void {
+  Deno.test({
+    name: `ended connections: ${title}`,
+    ignore: control === undefined || ignore,
+    async fn() {
+      const stage = new Stage();
+      try {
+        await body(stage);
+      } finally {
+        await stage.close();
+      }
+    },
+  });
+}
+
+/** A connection, why it was lost so far, and how often it came back. */
+interface Watched {
+  readonly connection: Connection;
+  readonly losses: string[];
+  returns: number;
+}
+
+function watched(uri: string): Watched {
+  const losses: string[] = [];
+  const connection = new Connection(uri, {
+    ondisconnect: (error) => losses.push(error.message),
+    onreconnect: () => watch.returns++,
+  });
+  const watch: Watched = { connection, losses, returns: 0 };
+  return watch;
+}
+
+/** Puts and gets values one after the other until it is told to stop; resolves with how many came. */
+function traffic(stage: Stage, connection: Connection, name: string): () => Promise<number> {
+  const ch = stage.channel<number>(name, connection);
+  let isOver = false;
+  const working = (async () => {
+    let n = 0;
+    for (; !isOver; n++) {
+      await ch.put(n);
+      assert.equal(await ch.get({ timeout: 5000 }), n);
+    }
+    return n;
+  })();
+  working.catch(() => {}); // awaited below
+  return async () => {
+    isOver = true;
+    const count = await soon(working);
+    await ch.delete();
+    return count;
+  };
+}
+
+/** A channel's sign as a quorum queue, of which RabbitMQ refuses to delete what is empty only. */
+async function signQuorum(uri: string, name: string): Promise<void> {
+  await withRaw(uri, async (channel) => {
+    const sign = `${name}.closed.channelts`;
+    await channel.queueDeclare(sign, { durable: true }, { "x-queue-type": "quorum" });
+  });
+}
+
+test("who attaches to what cannot be attached to is told why, and others on the connection go on", async (stage) => {
+  const name = `test ${randomUUID()}`;
+  await signQuorum(broker, name);
+  const { connection, losses } = watched(broker);
+  const stop = traffic(stage, connection, `beside ${name}`);
+  const waiting = stage.channel<string>(`waiting ${name}`, connection);
+  const got = waiting.get();
+  await waiting.depth();
+  const ch = stage.channel(name, connection);
+  const errors = [
+    rejection(ch.get(), ChannelConnectionError),
+    rejection(ch.put(1), ChannelConnectionError),
+    rejection(ch.depth(), ChannelConnectionError),
+  ];
+  for (const error of await soon(Promise.all(errors))) {
+    assert.match(error.message, /lost [23] times .*NOT_IMPLEMENTED.* \(540\)$/);
+    assert.match(String(error.cause), /\(540\)/);
+  }
+  assert.ok(losses.length <= 3, `${losses.length} losses: ${losses.join("\n")}`);
+  for (const loss of losses) assert.match(loss, /\(540\)$/);
+  const before = losses.length;
+  await rejection(ch.put(2), ChannelConnectionError); // it is found out anew, and once is enough
+  assert.ok(losses.length === before + 1, `${losses.length} losses, ${before} before`);
+  await waiting.put("later");
+  assert.equal(await soon(got), "later");
+  assert.ok(await stop() > 0);
+  await waiting.delete();
+  await withRaw(broker, async (channel) => {
+    await channel.queueDelete(`${name}.closed.channelts`);
+    await channel.queueDelete(name);
+    await channel.exchangeDelete(name);
+  });
+});
+
+test(
+  "what the broker breaks at is refused when it has been tried for retryTimeout, with pauses",
+  async (stage) => {
+    const [name, other] = [`test ${randomUUID()}`, `test ${randomUUID()}`];
+    await breakQueue(name);
+    const { connection, losses } = watched(broker);
+    const stop = traffic(stage, connection, other);
+    const ch = stage.channel(name, connection, 1000);
+    const begun = performance.now();
+    const error = await soon(rejection(ch.depth(), ChannelConnectionError));
+    assert.match(error.message, /INTERNAL_ERROR \(541\)/);
+    assert.ok(performance.now() - begun < 8000);
+    assert.ok(losses.length >= 2 && losses.length < 12, `${losses.length} losses`);
+    for (const loss of losses) assert.match(loss, /\(541\)$/);
+    assert.ok(await stop() > 0);
+    await tell(control, `mnesia:dirty_delete(rabbit_queue, ${resource(name)})`);
+  },
+  !hasTables,
+);
+
+test("a user's limit on AMQP channels is kept: they are shared", async (stage) => {
+  await using user = await addUser(control, broker, { configure: ".*", write: ".*", read: ".*" });
+  await user.limit({ "max-channels": 6 });
+  const { connection, losses } = watched(user.uri);
+  const names = numbers(9).map((n) => `test ${n} ${randomUUID()}`);
+  const channels = names.map((name) => stage.channel<number>(name, connection));
+  const gets = channels.map((ch) => ch.get());
+  const direct = names.map((name) => stage.channel<number>(name, broker));
+  await Promise.all(direct.map((ch, n) => ch.put(n)));
+  assert.deepEqual(await soon(Promise.all(gets)), numbers(9));
+  assert.ok(losses.length <= 3, losses.join("\n"));
+  for (const loss of losses) assert.match(loss, /number of channels.* \(530\)$/);
+  await Promise.all(direct.map((ch) => ch.delete()));
+});
+
+test("a limit that leaves too few AMQP channels is what operations reject with", async (stage) => {
+  await using user = await addUser(control, broker, { configure: ".*", write: ".*", read: ".*" });
+  for (const [most, words] of [[1, /limit/], [2, /limit/]] as const) {
+    await user.limit({ "max-channels": most });
+    const { connection, losses } = watched(user.uri);
+    const ch = stage.channel(`test ${randomUUID()}`, connection, 500);
+    const error = await soon(rejection(ch.put(1), ChannelConnectionError));
+    assert.match(error.message, words);
+    assert.match(error.message, /\(530\)/);
+    assert.doesNotMatch(error.message, /may not use it/);
+    assert.ok(losses.length <= 3, losses.join("\n"));
+  }
+});
+
+test("a connection that is lost soon after it was made is made anew with growing pauses", async (stage) => {
+  await using gateway = await startGateway(broker);
+  const watch = watched(gateway.uri);
+  const { connection, losses } = watch;
+  const ch = stage.channel(`test ${randomUUID()}`, connection);
+  await ch.depth();
+  const waiting = rejection(ch.get(), ChannelClosedError);
+  const end = performance.now() + 3000;
+  while (performance.now() < end) {
+    const { returns } = watch;
+    gateway.cut();
+    gateway.open();
+    await until(() => watch.returns > returns);
+  }
+  assert.ok(losses.length > 3 && losses.length < 14, `${losses.length} losses in 3 s`);
+  await soon(ch.delete());
+  await waiting;
+});
+
+test("a drained channel on a vhost whose queues are quorum queues ends for who comes later", async (stage) => {
+  await using vhost = await addVhost(control, broker, "quorum");
+  const name = `test ${randomUUID()}`;
+  const { connection, losses } = watched(vhost.uri);
+  const ch = stage.channel<number>(name, connection);
+  await Promise.all(numbers(3).map((n) => ch.put(n)));
+  await ch.closeAll({ drain: true });
+  const late = watched(vhost.uri);
+  const other = stage.channel<number>(name, late.connection);
+  assert.deepEqual(await getAll(other, 3), numbers(3));
+  await soon(rejection(other.get(), ChannelClosedError, { reason: "drain" }));
+  await rejection(other.put(1), ChannelClosedError, { reason: "drain" });
+  await other.delete();
+  assert.deepEqual([...losses, ...late.losses], []);
+});
+
+test("a user of one channel with no other permission puts, gets, and hears of its end", async (stage) => {
+  const name = `test ${randomUUID()}`;
+  await using user = await addUser(control, broker, leastFor(name));
+  const [a, b] = [watched(user.uri), watched(user.uri)];
+  const one = stage.channel<number>(name, a.connection);
+  const two = stage.channel<number>(name, b.connection);
+  const got = two.get();
+  await one.put(1);
+  assert.equal(await soon(got), 1);
+  const over = rejection(two.get(), ChannelClosedError);
+  await one.closeAll();
+  await soon(over);
+  await stage.channel(name, b.connection).delete();
+  assert.deepEqual([...a.losses, ...b.losses], []);
+});
