@@ -105,7 +105,7 @@ export class Custody {
         reason,
         ...id === undefined ? {} : { id },
       });
-      loan.accept();
+      loan.accept(true);
     } catch {
       loan.release(true); // it is tried once more, rather than lost
     }

@@ -60,8 +60,12 @@ export interface Loan {
    * by the death of the process; a transport that cannot tell the latter says 2 at least.
    */
   readonly attempts: number;
-  /** Takes the message for good, and its bytes with it: the value may be made of them. */
-  accept(): void;
+  /**
+   * Takes the message for good, and its bytes with it: the value may be made of them.
+   *
+   * @param isMoved whether it was put elsewhere under its id: one of that id that comes later is no copy of it
+   */
+  accept(isMoved?: boolean): void;
   /**
    * Gives the message back, to its old place in the queue where the transport can.
    *

@@ -47,33 +47,36 @@ class Properties {
   readonly id: string | Uint8Array;
   readonly headers: Uint8Array | undefined;
   readonly expiration: Uint8Array | undefined;
+  readonly correlationId: Uint8Array | undefined;
   readonly size: number;
 
   constructor(
     { contentType, id = "", attempts, reason, expires }: Message,
-    isRepublished: boolean,
+    copy: number,
     grant: Grant | undefined,
+    token: number | undefined,
   ) {
     this.contentType = shortString(contentType);
     this.id = isOwnId(id) ? id : encoder.encode(id).subarray(0, 255); // an own id is ASCII
-    const isPlain = attempts === undefined && reason === undefined && !isRepublished &&
+    const isPlain = attempts === undefined && reason === undefined && copy === 0 &&
       grant === undefined;
     this.headers = isPlain ? undefined : table({
       [header.attempts]: attempts,
       [header.reason]: reason,
-      [header.republished]: isRepublished || undefined,
+      [header.copy]: copy || undefined,
       [header.grant]: grant && encodeGrant(grant),
     });
     this.expiration = expires === undefined ? undefined : newShortString(String(expires));
-    this.size = 3 + (this.expiration?.length ?? 0) +
+    this.correlationId = token === undefined ? undefined : newShortString(String(token));
+    this.size = 3 + (this.expiration?.length ?? 0) + (this.correlationId?.length ?? 0) +
       (this.contentType.length > 1 ? this.contentType.length : 0) +
       (this.id.length > 0 ? 1 + this.id.length : 0) + (this.headers?.length ?? 0);
   }
 
   write(bytes: Uint8Array, at: number): number {
-    const { contentType, id, headers, expiration } = this;
+    const { contentType, id, headers, expiration, correlationId } = this;
     bytes[at++] = (contentType.length > 1 ? 0x80 : 0) | (headers === undefined ? 0 : 0x20) | 0x10 |
-      (expiration === undefined ? 0 : 0x01);
+      (expiration === undefined ? 0 : 0x01) | (correlationId === undefined ? 0 : 0x04);
     bytes[at++] = id.length > 0 ? 0x80 : 0;
     if (contentType.length > 1) {
       bytes.set(contentType, at);
@@ -84,6 +87,10 @@ class Properties {
       at += headers.length;
     }
     bytes[at++] = PERSISTENT;
+    if (correlationId !== undefined) {
+      bytes.set(correlationId, at);
+      at += correlationId.length;
+    }
     if (expiration !== undefined) {
       bytes.set(expiration, at);
       at += expiration.length;
@@ -107,8 +114,8 @@ export const header = {
   attempts: "channelts-attempts",
   /** Why it is a dead letter, a string. */
   reason: "channelts-reason",
-  /** True where an earlier copy may have arrived under the same id. */
-  republished: "channelts-republished",
+  /** How often it was sent before under the same id, by one connection after the other, an integer; absent: never. */
+  copy: "channelts-copy",
   /** By which grant it was sent to an unbuffered channel, a string. */
   grant: "channelts-grant",
 } as const;
@@ -121,18 +128,24 @@ export interface Outlet {
   reserve(size: number): { readonly bytes: Uint8Array; readonly at: number };
 }
 
-/** Writes a whole publication on an AMQP channel. */
+/**
+ * Writes a whole publication on an AMQP channel.
+ *
+ * @param copy how often it was sent before
+ * @param token by which it is known where it is returned; absent where the message's id is enough
+ */
 export function writePublication(
   outlet: Outlet,
   channel: number,
   route: Route,
   message: Message,
-  isRepublished: boolean,
+  copy: number,
   grant?: Grant,
+  token?: number,
 ): void {
   const { body } = message;
   const method = route.method(channel);
-  const properties = new Properties(message, isRepublished, grant);
+  const properties = new Properties(message, copy, grant, token);
   const most = outlet.largestFrame - frameOverhead;
   const frames = Math.ceil(body.length / most);
   const headerSize = 12 + properties.size;

@@ -1,5 +1,6 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { Ledger } from "./ledger.ts";
+import type { Passage } from "./receipts.ts";
 import type { Wire } from "./wire.ts";
 
 /** An AMQP channel for a while's use, with what it has on loan. (A Channel of ours is a queue.) */
@@ -10,6 +11,10 @@ export class Lane {
   /** Whether it is not to be used again. */
   isBroken = false;
   #confirming: Promise<void> | undefined;
+  /** In which what is accepted now is settled. */
+  passage: Passage = { isLost: false };
+  /** The earlier ones that the broker has not proved to have read. */
+  #unproved: Passage[] = [];
   #lastRequest: Promise<unknown> = Promise.resolve();
 
   constructor(channel: AMQPChannel, wire: Wire) {
@@ -22,9 +27,23 @@ export class Lane {
    * requests, yet RabbitMQ's to basic.consume and basic.cancel come from the queue, and others overtake.
    */
   request<T>(make: () => Promise<T>): Promise<T> {
-    const made = this.#lastRequest.then(make);
+    const made = this.#lastRequest.then(async () => {
+      if (this.ledger.isFlushed) { // else the broker reads some of it after the request
+        this.#unproved.push(this.passage);
+        this.passage = { isLost: false };
+      }
+      const proved = this.#unproved.length;
+      const answer = await make();
+      this.#unproved.splice(0, proved);
+      return answer;
+    });
     this.#lastRequest = made.catch(() => {});
     return made;
+  }
+
+  /** The AMQP channel has ended, and what was settled here may not have been read. */
+  lost(): void {
+    for (const passage of [...this.#unproved, this.passage]) passage.isLost = true;
   }
 
   /** Resolves when the broker has read all that was settled here. */
@@ -182,8 +201,9 @@ export class Lanes {
     try {
       const channel = await this.#wire.channel();
       this.#opened++;
-      channel.onerror = () => {}; // whoever uses it hears of its end
-      return new Lane(channel, this.#wire);
+      const lane = new Lane(channel, this.#wire);
+      channel.onerror = () => lane.lost(); // whoever uses it hears of its end otherwise
+      return lane;
     } catch (error) {
       this.#open--;
       this.wake();

@@ -31,6 +31,11 @@ export class Ledger {
     else this.#flushSoon();
   }
 
+  /** Whether all that was settled here has been sent. */
+  get isFlushed(): boolean {
+    return this.#accepted.length === 0 && this.#released.length === 0;
+  }
+
   /** Whether anything was released here since the last call. */
   get hasReleased(): boolean {
     const hasReleased = this.#hasReleased;

@@ -1,4 +1,5 @@
 import type { setTimeout } from "node:timers";
+import { isOwnId, nextMessageId } from "../../message_id.ts";
 import type { Message, Offer } from "../../transport.ts";
 import type { Route } from "./frames.ts";
 import type { Publisher } from "./publisher.ts";
@@ -25,6 +26,9 @@ export class Letter {
   readonly isAgain: boolean;
   /** Whether it was sent once, and may have arrived. */
   wasSent = false;
+  /** How often it was sent without an answer that it has arrived nowhere. */
+  copies = 0;
+  readonly message: Message;
   /** Whether it may have arrived by a connection that is lost. */
   isDoubtful = false;
   /** Whether the broker may have closed the connection for it. */
@@ -33,7 +37,9 @@ export class Letter {
   refusal: Error | undefined;
   /** Who has it to send or to settle. */
   publisher: Publisher | undefined;
-  nackedSince: number | undefined;
+  /** Since when the broker could not take it, and how often; not because the channel was full. */
+  refusedSince: number | undefined;
+  refusals = 0;
   /** By which it was sent, where the channel is unbuffered. */
   grant: Grant | undefined;
   /** Runs while it waits for a grant, and its offer is not to wait. */
@@ -44,9 +50,17 @@ export class Letter {
     this.route = route;
     this.offer = offer;
     this.isAgain = isAgain;
+    const { message } = offer;
+    // What others have put may have no id, and is put again under one: by that it is known where it comes back.
+    this.message = message.id === undefined ? { ...message, id: nextMessageId() } : message;
   }
 
-  get message(): Message {
-    return this.offer.message;
+  /**
+   * Whether another letter may have the same id: of those that were put before, as a dead letter was, somebody may
+   * have made several.
+   */
+  get isNamesake(): boolean {
+    const { id, attempts, reason } = this.message;
+    return attempts !== undefined || reason !== undefined || !isOwnId(id!);
   }
 }

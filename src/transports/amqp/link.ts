@@ -2,7 +2,7 @@ import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timer
 import { closeAllEvent } from "../../attachment.ts";
 import { ChannelClosedError, ChannelError, drainedError, errorAnew } from "../../errors.ts";
 import { isAnonymous } from "../../names.ts";
-import { backOff, varied } from "../../pauses.ts";
+import { backOff } from "../../pauses.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout, within } from "../../within.ts";
 import { drainType, leave, seal, signOf } from "./closing.ts";
@@ -105,7 +105,7 @@ export class AmqpLink implements Link, Seeker {
     );
     this.#outbox = new Outbox(new Route(name), stats, lifeline, retryTimeout, {
       outage: (wasSent, id) => wasSent ? unknownOutcome(because("put"), id) : because("put"),
-      returned: (resend) => this.#onReturned(resend),
+      returned: () => this.#onReturned(),
       refusal: (error) => this.#explain("put", error),
       isFull: () => this.#isFull(),
     });
@@ -507,13 +507,12 @@ export class AmqpLink implements Link, Seeker {
   }
 
   /** A message came back: the queue is gone, or its node is. */
-  async #onReturned(resend: () => void): Promise<ChannelError | undefined> {
+  async #onReturned(): Promise<ChannelError | undefined> {
     const session = this.#session;
     if (session === undefined) return undefined; // it is sent again with all others
     try {
       if (await this.#depth(session) === undefined) return this.#gone("put");
     } catch { /* it is not known, as where the queue's node is down */ }
-    setTimeout(resend, varied(150));
     return undefined;
   }
 

@@ -3,13 +3,13 @@ import type { Loan, Message } from "../../transport.ts";
 import { header } from "./frames.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Held } from "./receipts.ts";
+import type { Held, Passage } from "./receipts.ts";
 import { decodeGrant, type Grant } from "./words.ts";
 
 /** Who is told what becomes of a loan. */
 export interface LoanKeeper {
-  /** It was taken for good. */
-  accepted(loan: AmqpLoan): void;
+  /** It was taken for good. @param isMoved whether it lives on elsewhere, under its id */
+  accepted(loan: AmqpLoan, isMoved: boolean): void;
   /** It was kept by its claimant, who has settled it. */
   unkept(loan: AmqpLoan): void;
   /** It takes no place in its consumer's window any more. */
@@ -26,8 +26,10 @@ export class AmqpLoan implements Loan, Held {
   readonly grant: Grant | undefined;
   /** Stands for the consumer that brought it. */
   token: object | undefined;
+  /** How often its sender had sent it before. */
+  copy: number;
   /** Whether the broker has lent it before. */
-  readonly #wasLent: boolean;
+  readonly wasLent: boolean;
   #keeper: LoanKeeper;
   readonly #batch: number;
   #lane: Lane;
@@ -60,9 +62,11 @@ export class AmqpLoan implements Loan, Held {
       ...Number.isSafeInteger(expires) && expires > 0 ? { expires } : {}, // for when it is put again
     };
     this.grant = decodeGrant(headers?.[header.grant]);
-    this.#wasLent = redelivered;
+    this.wasLent = redelivered;
+    const copy = headers?.[header.copy];
+    this.copy = Number.isSafeInteger(copy) && copy as number > 0 ? copy as number : 0;
     this.attempts = attempts + (redelivered ? 2 : 1);
-    this.redelivered = this.attempts > 1 || headers?.[header.republished] === true;
+    this.redelivered = this.attempts > 1 || this.copy > 0;
     this.#lane = lane;
     this.#tag = message.deliveryTag;
     this.#batch = batch;
@@ -79,11 +83,16 @@ export class AmqpLoan implements Loan, Held {
     return this.#lane.channel.closed;
   }
 
-  accept(): void {
+  /** In which it is settled. */
+  get passage(): Passage {
+    return this.#lane.passage;
+  }
+
+  accept(isMoved = false): void {
     if (this.#settled) return;
     this.#settled = true;
     this.#lane.ledger.accept(this.#tag, this.#keptIn === undefined ? this.#batch : Infinity);
-    this.#keeper.accepted(this);
+    this.#keeper.accepted(this, isMoved);
     if (this.#keptIn !== undefined) this.#keeper.unkept(this);
     this.#leave();
   }
@@ -117,6 +126,7 @@ export class AmqpLoan implements Loan, Held {
     this.#tag = again.#tag;
     this.#keeper = again.#keeper;
     this.token = again.token;
+    this.copy = again.copy;
     again.#settled = true;
     this.keep(lanes);
     lanes.giveBack(stale);
@@ -124,7 +134,7 @@ export class AmqpLoan implements Loan, Held {
 
   /** Whether it was lent to a process that died, as far as the broker tells, and that was not counted. */
   get isUncounted(): boolean {
-    return this.#wasLent;
+    return this.wasLent;
   }
 
   /** A release of it is counted, by putting it again: RabbitMQ itself cannot count. */

@@ -1,6 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import type { ChannelError } from "../../errors.ts";
-import { backOff, varied } from "../../pauses.ts";
+import { backOff } from "../../pauses.ts";
 import type { Offer, Stats } from "../../transport.ts";
 import type { Route } from "./frames.ts";
 import { patience } from "./granter.ts";
@@ -14,8 +14,8 @@ import type { Grant } from "./words.ts";
 export interface OutboxOwner {
   /** The error for a put that has waited too long for a connection. */
   outage(wasSent: boolean, id: string | undefined): ChannelError;
-  /** The broker returned a message: resolves with the put's error, or with nothing where it is resent. */
-  returned(resend: () => void): Promise<ChannelError | undefined>;
+  /** No queue took a message: resolves with the put's error where there is none, else with nothing. */
+  returned(): Promise<ChannelError | undefined>;
   /** The error for a message that the broker does not take. */
   refusal(error: Error): ChannelError;
   /** Whether the broker refuses messages because the queue is full. */
@@ -291,20 +291,26 @@ export class Outbox implements Sender {
 
   async returned(letter: Letter): Promise<void> {
     this.#landed(letter);
-    const error = await this.#owner.returned(() => this.#resend(letter));
+    letter.wasSent = letter.isDoubtful;
+    const error = await this.#owner.returned();
     if (error !== undefined) this.#reject(letter, error);
+    else this.#onRefused(letter, backOff(letter.refusals, shortestPause, longestPause));
   }
 
   async nacked(letter: Letter): Promise<void> {
     this.#landed(letter);
     letter.wasSent = letter.isDoubtful;
-    if (this.#gate !== undefined) return this.#onRefused(letter); // its queue is never full
+    // It may have been full when it was asked, and no more.
+    const pause = letter.refusals === 0
+      ? 0
+      : backOff(letter.refusals - 1, shortestPause, longestPause);
+    if (this.#gate !== undefined) return this.#onRefused(letter, pause); // its queue is never full
     const publisher = this.#publisher;
     const isFull =
       await (this.#asking ??= this.#owner.isFull().finally(() => this.#asking = undefined));
     if (this.#publisher !== publisher || !this.#letters.has(letter.offer)) return;
     if (isFull) this.#onFull(letter);
-    else this.#onRefused(letter);
+    else this.#onRefused(letter, pause);
   }
 
   /** The answer to whether the queue is full, where that was asked. */
@@ -312,7 +318,8 @@ export class Outbox implements Sender {
 
   #onFull(letter: Letter): void {
     this.#isBounded = true;
-    letter.nackedSince = undefined;
+    letter.refusedSince = undefined;
+    letter.refusals = 0;
     for (const each of [...this.#letters.values()]) {
       const { offer, publisher, isDoubtful } = each;
       // What is on its way is answered by the broker.
@@ -330,9 +337,10 @@ export class Outbox implements Sender {
   }
 
   /** The broker cannot store the message: not because the queue is full. */
-  #onRefused(letter: Letter): void {
-    const pause = letter.nackedSince === undefined ? 0 : varied(nackPause); // it may have been full
-    const since = letter.nackedSince ??= performance.now();
+  #onRefused(letter: Letter, pause: number): void {
+    if (!this.#letters.has(letter.offer)) return; // it was given up meanwhile
+    letter.refusals++;
+    const since = letter.refusedSince ??= performance.now();
     const waited = performance.now() - since;
     if (waited > this.#retryTimeout) {
       return this.#reject(
@@ -385,6 +393,7 @@ export class Outbox implements Sender {
 }
 
 /** Milliseconds after which a message is sent again that the broker could not store. */
-const nackPause = 150;
+const shortestPause = 150;
+const longestPause = 1000;
 /** Milliseconds of such refusals after which another AMQP channel is tried. */
 const nacksEnough = 500;

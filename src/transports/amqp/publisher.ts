@@ -29,6 +29,7 @@ export class Publisher {
   #unconfirmed = new Map<number, Letter>();
   #bytes = 0;
   #tag = 0;
+  /** What has come back, and is not confirmed yet: ids of messages, or tokens. */
   readonly #returned = new Set<string>();
   #channel!: AMQPChannel;
   #isOpen = false;
@@ -50,7 +51,8 @@ export class Publisher {
     const channel = await this.#wire.channel();
     channel.onerror = (reason) => this.#beginAgain(reason);
     channel.onReturn = ({ properties }: AMQPMessage) => {
-      if (properties.messageId) this.#returned.add(properties.messageId);
+      const { correlationId: token, messageId: id } = properties;
+      this.#returned.add(token === undefined ? id! : tokenKey(token));
     };
     channel.publishConfirmed = (tag, multiple, nack) => this.#onConfirm(tag, multiple, nack);
     await channel.confirmSelect();
@@ -137,11 +139,13 @@ export class Publisher {
   }
 
   #send(letter: Letter): void {
-    const { route, message, wasSent, grant } = letter;
+    const { route, message, grant } = letter;
     letter.wasSent = true;
     this.#bytes += message.body.length;
     this.#unconfirmed.set(++this.#tag, letter);
-    writePublication(this.#wire, this.#channel.id, route, message, wasSent, grant);
+    const token = letter.isNamesake ? this.#tag : undefined;
+    const copy = letter.copies++;
+    writePublication(this.#wire, this.#channel.id, route, message, copy, grant, token);
   }
 
   #onConfirm(tag: number, multiple: boolean, nack: boolean): void {
@@ -160,11 +164,18 @@ export class Publisher {
   #settle(tag: number, letter: Letter, nack: boolean): void {
     this.#unconfirmed.delete(tag);
     this.#bytes -= letter.message.body.length;
+    const isReturned = this.#returned.size > 0 &&
+      this.#returned.delete(letter.isNamesake ? tokenKey(tag) : letter.message.id!);
+    if (nack || isReturned) letter.copies--;
     if (nack) letter.sender.nacked(letter);
-    else if (this.#returned.size > 0 && this.#returned.delete(letter.message.id!)) {
-      letter.sender.returned(letter);
-    } else letter.sender.confirmed(letter);
+    else if (isReturned) letter.sender.returned(letter);
+    else letter.sender.confirmed(letter);
   }
+}
+
+/** No id is like this. */
+function tokenKey(tag: number | string): string {
+  return `\0${tag}`;
 }
 
 /** Whether the broker closed an AMQP channel for what was published on it. */

@@ -411,11 +411,12 @@ export class Source {
 
   /** Whether a message is none for a claim: a copy of what this process has, or one to be counted first. */
   #isDealtWith(loan: AmqpLoan, counted: boolean): boolean {
-    if (loan.redelivered) {
-      const known = this.#receipts.find(loan.message.id);
+    if (loan.wasLent || loan.copy > 0) {
+      const known = this.#receipts.find(loan);
       if (known !== undefined) {
         if (known === "taken" || !known.isStale) {
           loan.drop();
+          if (known === "taken") this.#receipts.take(loan);
         } else {
           known.renew(loan);
           if (known.token === this.#token && this.#token !== undefined) this.#kept++;
@@ -474,17 +475,17 @@ export class Source {
   #keep(loan: AmqpLoan): void {
     loan.keep(this.#session.lanes);
     this.#allKept.count++;
-    this.#receipts.hold(loan.message.id, loan);
+    this.#receipts.hold(loan);
     if (loan.token === this.#token && this.#token !== undefined) this.#kept++;
   }
 
   readonly #keeper: LoanKeeper = {
-    accepted: (loan) => {
+    accepted: (loan, isMoved) => {
       this.#stats.gets++;
-      this.#receipts.take(loan.message.id);
+      if (!isMoved) this.#receipts.take(loan);
     },
     unkept: (loan) => {
-      this.#receipts.unhold(loan.message.id, loan);
+      this.#receipts.unhold(loan);
       this.#allKept.count--;
     },
     left: (loan) => {

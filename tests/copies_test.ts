@@ -1,0 +1,227 @@
+/** Messages of one id that come twice: copies that are ours, and those that somebody moved or put again. */
+import type { AMQPMessage, AMQPProperties } from "@cloudamqp/amqp-client";
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import { Channel, ChannelTimeoutError, Connection, type Delivery } from "../mod.ts";
+import { connectionsRest, numbers, rejection, soon, until } from "./conformance/scene.ts";
+import { startGateway } from "./support/gateway.ts";
+import { rawPut, withRaw } from "./support/raw.ts";
+
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+
+/** A channel with maxAttempts 1 and its dead letters, which are deleted in the end. */
+async function withChannel(
+  connection: Connection | string,
+  use: (jobs: Channel<unknown>, name: string) => Promise<void>,
+): Promise<void> {
+  const name = `test ${randomUUID()}`;
+  const jobs = new Channel<unknown>({ name, connection, maxAttempts: 1 });
+  try {
+    await jobs.depth();
+    await use(jobs, name);
+  } finally {
+    await jobs.deadLetters.delete();
+    await jobs.delete();
+    await jobs.close();
+    await connectionsRest();
+  }
+}
+
+/** Receives so many values and releases them, so that they become dead letters; resolves when they are. */
+async function bury(jobs: Channel<unknown>, count: number): Promise<void> {
+  const before = await jobs.deadLetters.depth();
+  for (let i = 0; i < count; i++) (await jobs.receive({ timeout: 5000 })).release();
+  await until(async () => await jobs.deadLetters.depth() === before + count);
+}
+
+/** Moves every message of a queue as RabbitMQ's shovel does: with its id and its headers. */
+async function move(from: string, to: string): Promise<number> {
+  return await withRaw(broker, async (channel) => {
+    await channel.confirmSelect();
+    let count = 0;
+    for (
+      let message;
+      (message = await channel.basicGet(from, { noAck: false })) !== null;
+      count++
+    ) {
+      await channel.basicPublish("", to, message.body, message.properties);
+      await channel.basicAck(message.deliveryTag);
+    }
+    return count;
+  });
+}
+
+/** Takes every message of a queue and gives it back, as a consumer does that reads ahead and ends. */
+async function touch(queue: string): Promise<void> {
+  await withRaw(broker, async (channel) => {
+    const messages: AMQPMessage[] = [];
+    for (let message; (message = await channel.basicGet(queue, { noAck: false })) !== null;) {
+      messages.push(message);
+    }
+    await channel.basicNack(messages.at(-1)!.deliveryTag, true, true);
+    await channel.prefetch(1); // answered when the broker has read that
+  });
+}
+
+async function acceptAll(jobs: Channel<unknown>, count: number): Promise<unknown[]> {
+  const values = [];
+  for (let i = 0; i < count; i++) {
+    const delivery = await jobs.receive({ timeout: 5000 });
+    values.push(delivery.value);
+    delivery.accept();
+  }
+  return values.sort((a, b) => (a as number) - (b as number));
+}
+
+for (const isCut of [false, true]) {
+  const after = isCut ? ", after a loss of the connection too" : "";
+  Deno.test(`copies: dead letters that are moved back are received, all of them${after}`, async () => {
+    await using gateway = await startGateway(broker);
+    let returns = 0;
+    const connection = new Connection(gateway.uri, { onreconnect: () => returns++ });
+    await withChannel(connection, async (jobs, name) => {
+      await Promise.all(numbers(20).map((n) => jobs.put(n)));
+      await bury(jobs, 20);
+      if (isCut) {
+        gateway.cut();
+        gateway.open();
+        await until(() => returns === 1);
+      }
+      assert.equal(await move(`${name}.dead-letters`, name), 20);
+      await touch(name);
+      const plain = new Channel<unknown>({ name, connection });
+      assert.deepEqual(await acceptAll(plain, 20), numbers(20));
+      await plain.close();
+    });
+  });
+}
+
+Deno.test("copies: a value that was accepted and is put again by somebody is received, and again", async () => {
+  await withChannel(broker, async (jobs, name) => {
+    const kept = await takeWhole(jobs, name);
+    for (let i = 0; i < 3; i++) {
+      await putWhole(name, kept);
+      await touch(name);
+      assert.equal(await jobs.get({ timeout: 5000 }), "value");
+    }
+  });
+});
+
+Deno.test("copies: what is put again while its first delivery is held is another", async () => {
+  await withChannel(broker, async (jobs, name) => {
+    await jobs.put("value");
+    const kept = await peekWhole(name);
+    const plain = new Channel<unknown>({ name, connection: broker });
+    const held: Delivery<unknown> = await plain.receive({ timeout: 5000 });
+    await putWhole(name, kept);
+    await touch(name);
+    const again = await plain.receive({ timeout: 5000 });
+    assert.equal(again.value, "value");
+    held.release();
+    again.accept();
+    assert.equal(await plain.get({ timeout: 5000 }), "value");
+    await rejection(plain.get({ timeout: 50 }), ChannelTimeoutError);
+    await plain.close();
+  });
+});
+
+Deno.test("copies: what was accepted, and whose acceptance a lost connection took along, is dropped once", async () => {
+  await using gateway = await startGateway(broker);
+  let returns = 0;
+  const connection = new Connection(gateway.uri, { onreconnect: () => returns++ });
+  await withChannel(connection, async (jobs, name) => {
+    await jobs.put("value");
+    const kept = await peekWhole(name);
+    const plain = new Channel<unknown>({ name, connection });
+    const delivery = await plain.receive({ timeout: 5000 });
+    gateway.hold("toBroker"); // and with it the acceptance
+    delivery.accept();
+    await new Promise((resolve) => setTimeout(resolve));
+    gateway.cut();
+    gateway.open();
+    await until(() => returns === 1);
+    await until(async () => await jobs.depth() === 1); // it is back
+    await rejection(plain.get({ timeout: 300 }), ChannelTimeoutError);
+    assert.equal(await plain.depth(), 0);
+    await putWhole(name, kept);
+    await touch(name);
+    assert.equal(await plain.get({ timeout: 5000 }), "value");
+    await plain.close();
+  });
+});
+
+/** Everything of a message. */
+interface Whole {
+  readonly body: Uint8Array;
+  readonly properties: AMQPProperties;
+}
+
+async function peekWhole(queue: string): Promise<Whole> {
+  return await withRaw(broker, async (channel) => {
+    const message = await channel.basicGet(queue, { noAck: false });
+    return { body: message!.body!, properties: message!.properties };
+  });
+}
+
+async function takeWhole(jobs: Channel<unknown>, name: string): Promise<Whole> {
+  await jobs.put("value");
+  const whole = await peekWhole(name);
+  assert.equal(await jobs.get({ timeout: 5000 }), "value");
+  return whole;
+}
+
+async function putWhole(queue: string, { body, properties }: Whole): Promise<void> {
+  await withRaw(broker, async (channel) => {
+    await channel.confirmSelect();
+    await channel.basicPublish("", queue, body, properties);
+  });
+}
+
+/** How ids are given to two messages of others. */
+const foreign: [string, (n: number) => string | undefined][] = [
+  ["no id", () => undefined],
+  ["one id for all", () => "the same"],
+  ["ids of their own", (n) => `order ${n}`],
+];
+for (const [title, idOf] of foreign) {
+  Deno.test(`returned: dead letters with ${title} are not lost where their queue is gone`, async () => {
+    await withChannel(broker, async (jobs, name) => {
+      await rawPut(broker, name, ["first"]);
+      await bury(jobs, 1); // their channel is attached then
+      assert.equal(await jobs.deadLetters.get({ timeout: 5000 }), "first");
+      await withRaw(broker, async (channel) => {
+        await channel.confirmSelect();
+        for (const n of numbers(6)) {
+          const messageId = idOf(n);
+          await channel.basicPublish("", name, JSON.stringify(n), {
+            deliveryMode: 2,
+            contentType: "application/json",
+            ...messageId === undefined ? {} : { messageId },
+          });
+        }
+        const deliveries = [];
+        for (let i = 0; i < 6; i++) deliveries.push(await jobs.receive({ timeout: 5000 }));
+        await channel.queueDelete(`${name}.dead-letters`);
+        for (const delivery of deliveries) delivery.release();
+      });
+      await soon(everywhere(name, 6));
+    });
+  });
+}
+
+/** Waits until so many values are in a channel or among its dead letters. */
+async function everywhere(name: string, count: number): Promise<void> {
+  const both = [name, `${name}.dead-letters`].map((each) =>
+    new Channel<unknown>({ name: each, connection: broker })
+  );
+  try {
+    await until(async () => {
+      const depths = await Promise.all(both.map((ch) => ch.depth()));
+      return depths[0]! + depths[1]! === count;
+    });
+  } finally {
+    await Promise.all(both.map((ch) => ch.close()));
+  }
+}
