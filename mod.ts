@@ -31,6 +31,7 @@ export { Connection, type ConnectionOptions, type Logger } from "./src/connectio
 export type { Delivery, ReleaseOptions } from "./src/delivery.ts";
 export { ReceiveChannel, SendChannel } from "./src/directions.ts";
 export { type RequestContext, serve, type ServeOptions } from "./src/serve.ts";
+export type { DeliveriesOptions } from "./src/iteration.ts";
 export type { ReadableOptions, WritableOptions } from "./src/streams.ts";
 export type { OperationOptions } from "./src/operation.ts";
 export type { PutOptions } from "./src/put_options.ts";

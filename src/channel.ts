@@ -7,9 +7,10 @@ import { ReceiveChannel, SendChannel } from "./directions.ts";
 import { defaultEncoding } from "./encoding.ts";
 import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "./errors.ts";
 import { type CloseAllOptions, Handle, type HandleOptions } from "./handle.ts";
+import { type DeliveriesOptions, Iteration } from "./iteration.ts";
 import { unpack } from "./message.ts";
 import { anonymousName, checkName, deadLettersName, isAnonymous } from "./names.ts";
-import type { OperationOptions } from "./operation.ts";
+import { begun, type OperationOptions } from "./operation.ts";
 import { none, type Signature } from "./options.ts";
 import type { PutOptions } from "./put_options.ts";
 import { ChannelGet, ChannelPut } from "./parts.ts";
@@ -262,8 +263,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   get(options: OperationOptions = none): Promise<T> {
+    const handle = this.#handle;
     return signatures.get.refusal(options, arguments.length) ??
-      this.#handle.get(this, (message) => this.#unpack(message, true), options);
+      begun(() => handle.get(this, (message) => this.#unpack(message, true), options));
   }
 
   /**
@@ -358,8 +360,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   receive(options: OperationOptions = none): Promise<Delivery<T>> {
+    const handle = this.#handle;
     return signatures.receive.refusal(options, arguments.length) ??
-      this.#handle.receive(this, (message) => this.#unpack(message, false), options);
+      begun(() => handle.receive(this, (message) => this.#unpack(message, false), options));
   }
 
   /**
@@ -425,7 +428,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
 
   /**
    * Gets value after value, until the channel is closed or deleted by anyone, which ends the
-   * iteration normally. Leaving the loop takes nothing with it.
+   * iteration normally. Leaving the loop takes nothing with it: a `next()` that waits then is withdrawn, and
+   * resolves as done.
    *
    * @example
    * ```ts
@@ -441,23 +445,46 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<T> {
-    const end: IteratorResult<T> = { value: undefined, done: true };
-    let isLeft = false;
-    const iterator: AsyncIterableIterator<T> = {
-      next: () =>
-        isLeft
-          ? Promise.resolve(end)
-          : this.get().then((value) => ({ value, done: false }), (error) => {
-            if (error instanceof ChannelClosedError) return end;
-            throw error;
-          }),
-      return: () => {
-        isLeft = true;
-        return Promise.resolve(end);
+    const unpack = (message: Message) => this.#unpack(message, true);
+    return new Iteration(() => this.#handle.get(this, unpack, none));
+  }
+
+  /**
+   * Receives value after value on loan, as {@linkcode Channel.receive}: each is to be accepted when its work is
+   * done. It ends where `for await` over the channel does: when the channel is closed or deleted by anyone.
+   *
+   * Leaving the loop by `break`, `return` or `throw` releases whatever it has yielded that is not settled: wait
+   * for work that is under way before you leave.
+   *
+   * @throws {ChannelDecodeError} as the iteration's error, for what cannot be read, and what else `receive`
+   * rejects with
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using jobs = new Channel<string>();
+   * await jobs.put("render");
+   * await jobs.put("stop");
+   * for await (const delivery of jobs.deliveries()) {
+   *   if (delivery.value === "stop") break; // it goes back, for others
+   *   console.log(delivery.value); // the work
+   *   delivery.accept();
+   * }
+   * equal(await jobs.get(), "stop");
+   * ```
+   */
+  deliveries(options: DeliveriesOptions = none): AsyncIterableIterator<Delivery<T>> {
+    signatures.deliveries.check(options, arguments.length);
+    const unpack = (message: Message) => this.#unpack(message, false);
+    const unsettled = new Set<Delivery>();
+    return new Iteration(
+      () => this.#handle.receive(this, unpack, options, unsettled),
+      () => {
+        for (const delivery of unsettled) delivery.release();
       },
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+    );
   }
 
   /**

@@ -38,11 +38,13 @@ export class Custody {
    *
    * @param owner what must not be collected while the delivery is there
    * @param unpack makes the value of a message; what it throws is thrown
+   * @param unsettled has the delivery until it is settled
    */
   hand<T>(
     owner: object,
     loan: Loan,
     unpack: (message: Message) => T,
+    unsettled?: Set<Delivery>,
   ): Delivery<T> | undefined {
     if (loan.attempts > this.#maxAttempts) {
       this.#buryTried(loan, loan.attempts - 1);
@@ -60,9 +62,13 @@ export class Custody {
       owner,
       outlasting: this.#owner.outlasting(),
       takeBack: (loan) => this.#takeBack(loan),
-      settled: () => this.#kept.delete(delivery),
+      settled: () => {
+        this.#kept.delete(delivery);
+        unsettled?.delete(delivery);
+      },
     });
     this.#kept.add(delivery);
+    unsettled?.add(delivery);
     return delivery;
   }
 

@@ -3,6 +3,7 @@ import type { GetCase, PutCase } from "./cases.ts";
 import type { Channel, TryGetResult } from "./channel.ts";
 import type { Delivery } from "./delivery.ts";
 import type { CloseAllOptions, Handle } from "./handle.ts";
+import type { DeliveriesOptions } from "./iteration.ts";
 import type { OperationOptions } from "./operation.ts";
 import type { PutOptions } from "./put_options.ts";
 import type { ReadableOptions, WritableOptions } from "./streams.ts";
@@ -201,6 +202,12 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
   /** Gets value after value, until the channel is closed or deleted by anyone. */
   [Symbol.asyncIterator](): AsyncIterableIterator<T> {
     return this.#channel[Symbol.asyncIterator]();
+  }
+
+  /** Receives value after value on loan, as {@linkcode Channel.deliveries}. */
+  deliveries(options: DeliveriesOptions = none): AsyncIterableIterator<Delivery<T>> {
+    signatures.deliveries.check(none, arguments.length);
+    return this.#channel.deliveries(options);
   }
 
   /** How many values wait in the channel, as {@linkcode Channel.depth}. */

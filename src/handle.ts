@@ -170,42 +170,42 @@ export class Handle implements Attached {
     if (!this.isKnown) await this.attachFor(carrying);
   }
 
-  /** @param unpack makes the value of a message; its error is the get's, and the message is taken */
+  /**
+   * @param unpack makes the value of a message; its error is the get's, and the message is taken
+   * @throws what `check` does
+   */
   get<T>(
     owner: object,
     unpack: (message: Message) => T,
     options: OperationOptions,
-  ): Promise<T> {
-    try {
-      this.check("get", options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  ): Operation<T> {
+    this.check("get", options);
     const get = this.#newClaimant<T>("get", owner, options);
     this.#claim(get, new Get(get, unpack), options);
-    return get.promise;
+    return get;
   }
 
-  /** @param unpack makes the value of a message, whose bytes stay what they are; its error is the receive's */
+  /**
+   * @param unpack makes the value of a message, whose bytes stay what they are; its error is the receive's
+   * @param unsettled has the delivery until it is settled
+   * @throws what `check` does
+   */
   receive<T>(
     owner: object,
     unpack: (message: Message) => T,
     options: OperationOptions,
-  ): Promise<Delivery<T>> {
-    try {
-      this.check("receive", options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    unsettled?: Set<Delivery>,
+  ): Operation<Delivery<T>> {
+    this.check("receive", options);
     const receive = this.#newClaimant<Delivery<T>>("receive", owner, options);
     const claim = new Receive<Delivery<T>>(
       receive,
       this.#options.maxAttempts !== undefined,
-      (loan) => this.#custody.hand(owner, loan, unpack),
+      (loan) => this.#custody.hand(owner, loan, unpack, unsettled),
       (again) => this.#claim(receive, again, options),
     );
     this.#claim(receive, claim, options);
-    return receive.promise;
+    return receive;
   }
 
   /** Whether the channel is attached to now. */

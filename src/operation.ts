@@ -150,6 +150,15 @@ export class Operation<T> {
   }
 }
 
+/** The promise of an operation; what it cannot begin for is rejected, as all that goes wrong with an operation is. */
+export function begun<T>(begin: () => Operation<T>): Promise<T> {
+  try {
+    return begin().promise;
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
 /** Resolves when all of these have settled, in whichever way. */
 export async function allSettled(operations: readonly Pending[]): Promise<void> {
   await Promise.all(

@@ -5,6 +5,7 @@ import type { ChannelOptions } from "./channel.ts";
 import type { ConnectionOptions } from "./connection.ts";
 import type { ReleaseOptions } from "./delivery.ts";
 import type { CloseAllOptions } from "./handle.ts";
+import type { DeliveriesOptions } from "./iteration.ts";
 import type { OperationOptions } from "./operation.ts";
 import {
   abortSignal,
@@ -145,6 +146,12 @@ export const broadcasts: Signature = signature<BroadcastsOptions>(
   1,
   { signal, buffer: integer(1) },
   "broadcasts({ signal })",
+);
+export const deliveries: Signature = signature<DeliveriesOptions>(
+  "deliveries",
+  1,
+  { signal },
+  "deliveries({ signal })",
 );
 export const readable: Signature = signature<ReadableOptions>(
   "readable",

@@ -1,4 +1,6 @@
 import { Case, type CaseSource, type Choice, type GetCase, type Part } from "./cases.ts";
+import { Iteration, left } from "./iteration.ts";
+import { Operation, type Pending } from "./operation.ts";
 import { checkArgument, milliseconds, none } from "./options.ts";
 import { select } from "./select.ts";
 import * as signatures from "./signatures.ts";
@@ -73,7 +75,9 @@ export function every(ms: number): Ticks {
 class Clock implements Ticks {
   readonly #interval: number | undefined;
   #next: number;
-  readonly #ended = new AbortController();
+  #isEnded = false;
+  /** The iterations that wait. */
+  readonly #waiting = new Set<Pending>();
 
   /** @param interval undefined: there is one tick only */
   constructor(next: number, interval: number | undefined) {
@@ -83,7 +87,7 @@ class Clock implements Ticks {
 
   /** When the next tick is due, as `performance.now()` counts. */
   get next(): number {
-    return this.#ended.signal.aborted ? Infinity : this.#next;
+    return this.#isEnded ? Infinity : this.#next;
   }
 
   get isDue(): boolean {
@@ -102,19 +106,30 @@ class Clock implements Ticks {
     return new Tick(this);
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<Date> {
-    const { signal } = this.#ended;
-    while (this.next !== Infinity) {
-      const tick = await select([this], { signal }).catch((error) => {
-        if (!signal.aborted) throw error;
-      });
-      if (tick === undefined || tick.closed) return;
-      yield tick.value;
+  [Symbol.asyncIterator](): AsyncIterator<Date> {
+    return new Iteration(() => this.#begin());
+  }
+
+  /** Waits for the next tick, until it is given up. */
+  #begin(): Operation<Date> {
+    const call = { action: "next", owner: this, pending: this.#waiting, timedOut: () => undefined };
+    const tick = new Operation<Date>(call, none);
+    if (this.next === Infinity) {
+      tick.giveUp(left);
+      return tick;
     }
+    const givenUp = new AbortController();
+    tick.onGiveUp = () => givenUp.abort();
+    select([this], { signal: givenUp.signal }).then(
+      ({ value }) => tick.resolve(value as Date),
+      (error) => tick.reject(error),
+    );
+    return tick;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#ended.abort();
+    this.#isEnded = true;
+    for (const tick of this.#waiting) tick.giveUp(left);
     return Promise.resolve();
   }
 }

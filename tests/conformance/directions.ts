@@ -28,6 +28,7 @@ export function directionTests({ test }: Suite): void {
       "tryGet",
       "getCase",
       "receive",
+      "deliveries",
       "readable",
       "broadcasts",
       Symbol.asyncIterator,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Channel } from "../../mod.ts";
+import { type Channel, ChannelTimeoutError, type Delivery } from "../../mod.ts";
 import { getAll, numbers, soon, type Suite, until } from "./scene.ts";
 
 /** `for await`: order, ends, leaving. */
@@ -121,6 +121,161 @@ export function iterationTests({ test, shared }: Suite): void {
     assert.deepEqual(await soon(iterator.next()), { value: undefined, done: true });
     assert.equal(await ch.get({ timeout: 0 }), 2);
   });
+
+  // What is iterated over, and how the value of what it yields is taken.
+  const iterations: [
+    string,
+    (ch: Channel<number>, wanted: Wanted) => AsyncIterableIterator<Yielded>,
+  ][] = [
+    ["a channel", (ch) => ch[Symbol.asyncIterator]()],
+    ["a ReceiveChannel", (ch) => ch.receiver[Symbol.asyncIterator]()],
+    ["deliveries", (ch, wanted) => ch.deliveries(wanted)],
+    ["a ReceiveChannel's deliveries", (ch, wanted) => ch.receiver.deliveries(wanted)],
+  ];
+  for (const [title, iterate] of iterations) {
+    for (const isAttached of [true, false]) {
+      const when = isAttached ? "waits" : "attaches";
+      test(`an iterator of ${title} that is left while it ${when} takes nothing`, async (scene) => {
+        const ch = scene.channel<number>();
+        const other = scene.channel<number>(ch.name);
+        if (isAttached) await ch.depth();
+        const iterator = iterate(ch, {});
+        const next = [iterator.next(), iterator.next()];
+        if (isAttached) await scene.waiting(ch);
+        assert.deepEqual(await soon(iterator.return!()), end);
+        assert.deepEqual(await soon(Promise.all(next)), [end, end]);
+        await other.put(1);
+        assert.deepEqual(await soon(iterator.next()), end);
+        assert.equal(await other.get({ timeout: 1000 }), 1);
+      });
+    }
+
+    test(`an iterator of ${title} that is thrown into takes nothing`, async (scene) => {
+      const ch = scene.channel<number>();
+      const other = scene.channel<number>(ch.name);
+      const iterator = iterate(ch, {});
+      const next = iterator.next();
+      const reason = new Error("the caller's own");
+      await assert.rejects(soon(iterator.throw!(reason)), reason);
+      assert.deepEqual(await soon(next), end);
+      await other.put(1);
+      assert.equal(await other.get({ timeout: 1000 }), 1);
+      assert.deepEqual(await soon(iterator.next()), end);
+    });
+
+    test(`concurrent calls of next of ${title} are served in their order`, async (scene) => {
+      const ch = scene.channel<number>();
+      const other = scene.channel<number>(ch.name);
+      await other.put(0);
+      const iterator = iterate(ch, {});
+      const next = numbers(6).map(() => iterator.next());
+      for (const n of numbers(5, 1)) await other.put(n);
+      const yielded = await soon(Promise.all(next));
+      assert.deepEqual(yielded.map(({ value }) => valueOf(value)), numbers(6));
+    });
+  }
+
+  shared("an iterator that is left leaves the next value to another connection", async (scene) => {
+    const ch = scene.channel<number>();
+    const other = scene.channel<number>(ch.name, 1);
+    await ch.depth();
+    const iterator = ch[Symbol.asyncIterator]();
+    const next = iterator.next();
+    await scene.waiting(ch);
+    await iterator.return!();
+    assert.deepEqual(await soon(next), end);
+    await other.put(1);
+    assert.equal(await other.get({ timeout: 1000 }), 1);
+  });
+
+  const streams: [string, (ch: Channel<number>) => ReadableStream<number>][] = [
+    ["ReadableStream.from a channel", (ch) => ReadableStream.from(ch)],
+    ["readable()", (ch) => ch.readable()],
+  ];
+  for (const [title, open] of streams) {
+    test(`the stream of ${title} that is cancelled while it is read takes nothing`, async (scene) => {
+      const ch = scene.channel<number>();
+      const other = scene.channel<number>(ch.name);
+      await ch.depth();
+      const reader = open(ch).getReader();
+      const read = reader.read();
+      await scene.waiting(ch);
+      await soon(reader.cancel());
+      assert.equal((await soon(read)).done, true);
+      await other.put(1);
+      assert.equal(await other.get({ timeout: 1000 }), 1);
+    });
+  }
+
+  test("a loop over deliveries yields values on loan, and ends as one over values does", async (scene) => {
+    const ch = scene.channel<number>();
+    const other = scene.channel<number>(ch.name);
+    for (const n of numbers(3)) await other.put(n);
+    const got: number[] = [];
+    const loop = (async () => {
+      for await (const delivery of ch.deliveries()) {
+        got.push(delivery.value);
+        assert.equal(delivery.attempts, 1);
+        delivery.accept();
+      }
+    })();
+    await until(() => got.length === 3);
+    await other.closeAll({ drain: true });
+    await soon(loop);
+    assert.deepEqual(got, numbers(3));
+    for await (const _ of ch.deliveries()) assert.fail("it is closed");
+  });
+
+  for (const how of ["break", "throw"]) {
+    test(`a loop over deliveries that is left by ${how} gives back what it leaves unsettled`, async (scene) => {
+      const ch = scene.channel<number>();
+      const other = scene.channel<number>(ch.name);
+      for (const n of numbers(4)) await other.put(n);
+      const kept: Delivery<number>[] = [];
+      const reason = new Error("the caller's own");
+      const loop = (async () => {
+        for await (const delivery of ch.deliveries()) {
+          kept.push(delivery);
+          if (delivery.value === 0) delivery.accept();
+          if (delivery.value < 2) continue;
+          if (how === "break") break;
+          throw reason;
+        }
+      })();
+      if (how === "throw") await assert.rejects(soon(loop), reason);
+      else await soon(loop);
+      const rest = await getAll(other, 3, 5000);
+      assert.deepEqual(rest.sort((a, b) => a - b), [1, 2, 3]);
+      for (const delivery of kept) delivery.accept(); // settled already: nothing happens
+      assert.equal(await other.depth(), 0);
+    });
+  }
+
+  test("a loop over deliveries ends with its signal's reason, and what it has yielded can be finished", async (scene) => {
+    const ch = scene.channel<number>();
+    await ch.put(1);
+    const stop = new AbortController();
+    const kept: Delivery<number>[] = [];
+    const loop = (async () => {
+      for await (const delivery of ch.deliveries({ signal: stop.signal })) kept.push(delivery);
+    })();
+    await until(() => kept.length === 1);
+    stop.abort("enough");
+    await assert.rejects(soon(loop), (error) => error === "enough");
+    await ch.put(2);
+    kept[0]!.accept();
+    assert.equal(await soon(ch.get()), 2);
+    await assert.rejects(ch.get({ timeout: 0 }), ChannelTimeoutError);
+  });
+}
+
+const end = { value: undefined, done: true };
+
+type Yielded = number | Delivery<number>;
+type Wanted = { signal?: AbortSignal };
+
+function valueOf(yielded: Yielded): number {
+  return typeof yielded === "number" ? yielded : yielded.value;
 }
 
 async function collect<T>(ch: Channel<T>, got: T[]): Promise<void> {

@@ -348,6 +348,20 @@ export function selectingTests({ test, shared }: Suite): void {
     while (kinds.ch === 0) kinds[(await soon(select({ ch, ticks }))).key]++;
   });
 
+  test("an iterator of times that is left, or whose times are disposed of, while it waits is done", async () => {
+    const end = { value: undefined, done: true };
+    for (const ticks of [every(60_000), after(60_000)]) {
+      const iterator = ticks[Symbol.asyncIterator]();
+      const next = [iterator.next(), iterator.next()];
+      assert.deepEqual(await soon(iterator.return!()), end);
+      assert.deepEqual(await soon(Promise.all(next)), [end, end]);
+      const another = ticks[Symbol.asyncIterator]().next();
+      await ticks[Symbol.asyncDispose]();
+      assert.deepEqual(await soon(another), end);
+      assert.deepEqual(await soon(ticks[Symbol.asyncIterator]().next()), end);
+    }
+  });
+
   test("a hundred channels in one select", async (scene) => {
     const channels = numbers(100).map(() => scene.channel<number>());
     await Promise.all(channels.map((ch) => ch.depth()));
