@@ -1,5 +1,5 @@
 import { broadcast, type Broadcasts, type BroadcastsOptions, listen } from "./broadcasts.ts";
-import { connectionFor, type ConnectionOption } from "./connections.ts";
+import { connectionFor, type ConnectionOption, type Report, reportFor } from "./connections.ts";
 import type { GetCase, PutCase } from "./cases.ts";
 import { withoutCredentials } from "./credentials.ts";
 import type { Delivery } from "./delivery.ts";
@@ -69,6 +69,10 @@ export interface ChannelOptions {
    * How often a value that was received with {@linkcode Channel.receive} is tried: 1 or more. What was
    * released, or held by a process that died, so many times goes to {@linkcode Channel.deadLetters}.
    * Default: without limit.
+   *
+   * Where a dead letter cannot be put (the user may not declare that channel, or it is full), it is tried
+   * for `retryTimeout`, 60,000 ms at most, and then given back: the `receive` that waits, or else the next,
+   * rejects with a ChannelError whose `cause` says why, and the connection's logger is told.
    */
   readonly maxAttempts?: number;
   /**
@@ -342,6 +346,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * loan lasts 30 minutes at most (the broker's `consumer_timeout`). Closing the handle releases it.
    *
    * @throws whatever `get` does
+   * @throws {ChannelError} where a dead letter of this handle could not be put (see `maxAttempts`)
    *
    * @example
    * ```ts
@@ -375,8 +380,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * which is answered with the plain value; each request has a channel for its reply then.
    *
    * @typeParam R what the reply is; it is not checked
-   * @throws {Error} what the handler threw: with its name and message, and as `cause` what arrived of it. It
-   * is no {@linkcode ChannelError}, even where the handler's was one, which is named `Error` then
+   * @throws {Error} what the handler threw: of the same built-in class, with its name, message, own enumerable
+   * properties, `cause` and, of an AggregateError, `errors`, as far as they can travel; what is no error
+   * is the `cause` of one. It is no {@linkcode ChannelError}: where the handler's was one, it is named `Error`
    * @throws {ChannelTimeoutError} after `timeout` ms without a reply
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
    * @throws what `put` does
@@ -816,7 +822,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
     // A handle that has attached knows its connection.
     const via = this.#handle.connection as Parameters<typeof unpack>[1];
     const met = new Map<string, Channel>();
-    return unpack(message, via, (reference) => fromReference(reference, met), owned) as T;
+    const { report } = this.#handle.options;
+    return unpack(message, via, (reference) => fromReference(reference, met, report), owned) as T;
   }
 }
 
@@ -836,7 +843,11 @@ function cloneOf<U>(handle: Handle, options: ChannelOptions = none): Channel<U> 
 }
 
 /** The channel of a reference: the same object for the same channel of one message. */
-function fromReference(reference: Reference, met: Map<string, Channel>): object {
+function fromReference(
+  reference: Reference,
+  met: Map<string, Channel>,
+  report: Report | undefined,
+): object {
   const { name, connection, encoding, direction } = reference;
   const key = `${connection.address} ${encoding} ${name}`;
   let channel = met.get(key);
@@ -845,7 +856,7 @@ function fromReference(reference: Reference, met: Map<string, Channel>): object 
     const anonymous = isAnonymous(name);
     const lease = anonymous ? defaultLease : undefined;
     const create = !anonymous;
-    const about = { name, connection, encoding };
+    const about = { name, connection, encoding, report };
     channel = adopt(new Handle({ ...about, stacks: true, lease, create, owned: false }));
     met.set(key, channel);
   }
@@ -900,6 +911,9 @@ function handleOptions(options: ChannelOptions, origin?: HandleOptions): HandleO
     connection: connection === undefined && origin !== undefined
       ? origin.connection
       : connectionFor(connection),
+    report: connection === undefined && origin !== undefined
+      ? origin.report
+      : reportFor(connection),
     encoding: options.encoding ?? origin?.encoding ?? defaultEncoding,
     stacks: options.stacks ?? origin?.stacks ?? true,
     retryTimeout: options.retryTimeout ?? origin?.retryTimeout,

@@ -6,6 +6,11 @@ import type { ConnectionWatcher, Stats } from "./transport.ts";
 
 /** Where a connection tells what happens to it; `console` is one. */
 export interface Logger {
+  /**
+   * Told what could not be done, where no operation is there to be rejected: a dead letter or a reply that
+   * could not be put, an error of an `onerror`.
+   */
+  error?(message: string): void;
   /** Told of each attempt that failed. */
   debug?(message: string): void;
   /** Told that the connection is made, or the broker takes messages again. */
@@ -79,7 +84,7 @@ export class Connection {
     this.onreconnect = onreconnect;
     const shared = customConnection(String(uri), custom, this.#watcher(logger), retryTimeout);
     this.#shared = shared;
-    setShared(this, shared);
+    setShared(this, shared, (problem) => log(logger, "error", problem));
   }
 
   /** Canonical, and without credentials. */
@@ -94,27 +99,29 @@ export class Connection {
 
   #watcher(logger: Logger | undefined): ConnectionWatcher {
     const here = () => this.#shared.address;
-    const log = (level: keyof Logger, text: string) =>
-      outside(() => logger?.[level]?.(`ChannelTS: ${text}`));
     return {
       connected: (isAgain) => {
-        log("info", `${isAgain ? "connected again" : "connected"} to ${here()}`);
+        log(logger, "info", `${isAgain ? "connected again" : "connected"} to ${here()}`);
         if (isAgain) outside(() => this.onreconnect?.());
       },
       disconnected: (error) => {
-        log("warn", error.message);
+        log(logger, "warn", error.message);
         outside(() => this.ondisconnect?.(error as ChannelConnectionError));
       },
       failed: (error, pause) => {
         const next = pause === Infinity ? "not tried again" : `next try in ${Math.round(pause)} ms`;
-        log("debug", `${error.message}; ${next}`);
+        log(logger, "debug", `${error.message}; ${next}`);
       },
       blocked: (reason) => {
-        if (reason === undefined) log("info", `${here()} takes messages again`);
-        else log("warn", `${here()} takes no messages: ${reason}`);
+        if (reason === undefined) log(logger, "info", `${here()} takes messages again`);
+        else log(logger, "warn", `${here()} takes no messages: ${reason}`);
       },
     };
   }
+}
+
+function log(logger: Logger | undefined, level: keyof Logger, text: string): void {
+  outside(() => logger?.[level]?.(`ChannelTS: ${text}`));
 }
 
 /** An error of the program's own code must not end ours; it is reported like one of a timer's. */

@@ -173,11 +173,21 @@ function isTransient(error: unknown): boolean {
   return error instanceof ChannelConnectionError && error.transient;
 }
 
-/** What a Connection object, or a transport object, stands for, as long as there is that object. */
-const sharedOf = new WeakMap<object, SharedConnection>();
+/** Where handles report what could not be done, and no operation is there to be rejected. */
+export type Report = (problem: string) => void;
 
-export function setShared(connection: object, shared: SharedConnection): void {
+/** What a Connection object, or a transport object, stands for, as long as there is that object; and where it logs. */
+const sharedOf = new WeakMap<object, SharedConnection>();
+const reportOf = new WeakMap<object, Report>();
+
+export function setShared(connection: object, shared: SharedConnection, report?: Report): void {
   sharedOf.set(connection, shared);
+  if (report !== undefined) reportOf.set(connection, report);
+}
+
+/** Where the handles of a connection report; undefined where it has no logger. */
+export function reportFor(option: ConnectionOption | undefined): Report | undefined {
+  return typeof option === "object" ? reportOf.get(option) : undefined;
 }
 
 /**

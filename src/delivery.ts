@@ -20,6 +20,8 @@ export interface Custodian {
   readonly outlasting: boolean;
   /** Gives a loan back whose value was not accepted. */
   takeBack(loan: Loan): void;
+  /** Makes a dead letter of a loan that can never be handled, where there are such; else takes it. */
+  refuse(loan: Loan, reason: string): void;
   /** The delivery is settled. */
   settled(delivery: object): void;
 }
@@ -105,6 +107,14 @@ export class Delivery<T = unknown> implements AsyncDisposable {
     if (delivery.#delay === undefined) return delivery.release();
     clearTimeout(delivery.#delay);
     delivery.#giveBack();
+  }
+
+  /** Says that the value can never be handled: it is a dead letter, where there are such, or dropped. */
+  static refuse(delivery: Delivery, reason: string): void {
+    if (delivery.#settled) return;
+    delivery.#settled = true;
+    delivery.#custodian.refuse(delivery.#loan, reason);
+    delivery.#custodian.settled(delivery);
   }
 
   #giveBack(): void {

@@ -1,12 +1,12 @@
 import { type Attached, type Attachment, closeAllEvent } from "./attachment.ts";
-import { LateConnection, type SharedConnection } from "./connections.ts";
+import { LateConnection, type Report, type SharedConnection } from "./connections.ts";
 import { Custody } from "./custody.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Encoding } from "./encoding.ts";
 import {
   ChannelClosedError,
   ChannelConnectionError,
-  type ChannelError,
+  ChannelError,
   ChannelTimeoutError,
   type CloseReason,
   errorAnew,
@@ -59,6 +59,8 @@ export interface HandleOptions {
   readonly create: boolean;
   /** Whether disposing the handle deletes the channel. */
   readonly owned: boolean;
+  /** Told what could not be done, and no operation is there to be rejected. */
+  readonly report?: Report | undefined;
 }
 
 /**
@@ -91,6 +93,8 @@ export class Handle implements Attached {
   readonly puts: Puts;
   /** What was received here and is not settled. */
   readonly #custody: Custody;
+  /** What the next receive rejects with. */
+  #unburied: ChannelError | undefined;
   /** Called once, when the handle takes no more operations; closing waits for what they return. */
   readonly onClosed: Set<() => Promise<void> | void> = new Set();
   /** What ends the channel for all handles: it goes on where one of the others was faster. */
@@ -106,6 +110,8 @@ export class Handle implements Attached {
     this.#custody = new Custody(options.maxAttempts, {
       outlasting: () => (this.connection as SharedConnection).reach !== "isolate",
       deadLetters: () => this.deadLetters(),
+      patience: () => Math.min(this.#retryTimeout, longestPatience),
+      unburied: (cause) => this.#onUnburied(cause),
     });
     if (options.connection instanceof LateConnection) this.known().catch(() => {}); // operations tell
   }
@@ -197,14 +203,19 @@ export class Handle implements Attached {
     unsettled?: Set<Delivery>,
   ): Operation<Delivery<T>> {
     this.check("receive", options);
+    if (this.#unburied !== undefined) {
+      const error = this.#unburied;
+      this.#unburied = undefined;
+      throw error;
+    }
     const receive = this.#newClaimant<Delivery<T>>("receive", owner, options);
     const claim = new Receive<Delivery<T>>(
       receive,
       this.#options.maxAttempts !== undefined,
       (loan) => this.#custody.hand(owner, loan, unpack, unsettled),
-      (again) => this.#claim(receive, again, options),
+      (again) => this.#claimInTurn(receive, again, options),
     );
-    this.#claim(receive, claim, options);
+    this.#claimInTurn(receive, claim, options);
     return receive;
   }
 
@@ -235,6 +246,33 @@ export class Handle implements Attached {
       this.#call(action, owner, this.#gets, options),
       options.timeout === 0 ? { ...options, timeout: reachTimeout } : options,
     );
+  }
+
+  /** Claims a message to be received: later, where dead letters are on their way in number. */
+  #claimInTurn<T>(operation: Operation<T>, claim: Claim, options: OperationOptions): void {
+    if (!this.#custody.isFull) return this.#claim(operation, claim, options);
+    this.#custody.room().then(() => operation.settled || this.#claim(operation, claim, options));
+  }
+
+  /** A dead letter could not be put: whoever receives is told, now or next. */
+  #onUnburied(cause: unknown): void {
+    const error = new ChannelError(
+      `receive: channel ${this.title}: a dead letter could not be put into ` +
+        `${deadLettersName(this.name)} and is in the channel again: ` +
+        `${(cause as Error)?.message}; see that it can be, or leave maxAttempts out`,
+      { cause },
+    );
+    unburied.add(error);
+    this.report(error.message);
+    for (const operation of this.#gets) {
+      if (operation.action === "receive") return operation.giveUp(error);
+    }
+    this.#unburied = error;
+  }
+
+  /** Tells the logger what could not be done. */
+  report(problem: string): void {
+    this.#options.report?.(problem);
   }
 
   /** Claims a message: one that is there, where the timeout is 0. */
@@ -365,6 +403,7 @@ export class Handle implements Attached {
     this.#custody.end();
     this.#end();
     await Promise.all([this.#settle(), within(closeTimeout, this.#custody.settled())]);
+    await this.#custody.close();
   }
 
   /** Gives the transport a moment to answer for what it was told. */
@@ -426,6 +465,13 @@ export class Handle implements Attached {
     if (this.#attaching === undefined) this.#startAttaching();
   }
 
+  /** Known where the connection is. */
+  get #retryTimeout(): number {
+    const { connection } = this;
+    const configured = connection instanceof LateConnection ? undefined : connection.retryTimeout;
+    return this.#options.retryTimeout ?? configured ?? defaultRetryTimeout;
+  }
+
   #startAttaching(): void {
     this.#unwanted = new AbortController();
     const attaching = this.#attaching = this.#attach(this.#unwanted.signal);
@@ -464,8 +510,7 @@ export class Handle implements Attached {
   async #attach(signal: AbortSignal): Promise<Attachment> {
     const { create, lease, quorum, capacity } = this.#options;
     const connection = await this.known();
-    const retryTimeout = this.#options.retryTimeout ?? connection.retryTimeout ??
-      defaultRetryTimeout;
+    const retryTimeout = this.#retryTimeout;
     const attachment = await connection.attach(this, this.name, {
       create,
       retryTimeout,
@@ -527,6 +572,17 @@ const unwanted = new Error("nobody waits for it any more");
 
 /** Milliseconds for which a broker that cannot be reached is tried again. */
 const defaultRetryTimeout = 10_000;
+
+/** Milliseconds for which a dead letter is tried at most. */
+const longestPatience = 60_000;
+
+/** The errors that tell of dead letters. */
+const unburied = new WeakSet<object>();
+
+/** Whether an error of a receive tells of a dead letter that could not be put, and of nothing else. */
+export function isUnburied(error: unknown): boolean {
+  return typeof error === "object" && error !== null && unburied.has(error);
+}
 
 /** Milliseconds that a get which does not wait for a value waits for its broker. */
 const reachTimeout = 1000;

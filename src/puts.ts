@@ -47,10 +47,47 @@ export class Puts {
   }
 
   /** Puts a message as it is. */
-  forward(message: Message): Promise<void> {
-    const put = this.#newPut(this.#handle, {});
+  forward(message: Message, options: OperationOptions): Promise<void> {
+    try {
+      this.#handle.check("put", options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const put = this.#newPut(this.#handle, options);
     this.#handle.withLink(put, (link) => put.send(link, message));
     return put.promise;
+  }
+
+  /** Puts what is packed already, and whose channels are known. */
+  putParcel(owner: object, parcel: Parcel, options: OperationOptions): Promise<void> {
+    return this.#beginParcel(() => this.#newPut(owner, options), parcel, options);
+  }
+
+  /** The same, unless that would wait for room. */
+  tryParcel(owner: object, parcel: Parcel, options: OperationOptions): Promise<TryPutOutcome> {
+    const make = () => this.newTryPut("put", owner, options, undefined);
+    return this.#beginParcel<TryPutOutcome>(make, parcel, options);
+  }
+
+  #beginParcel<R>(make: () => Put<R>, parcel: Parcel, options: OperationOptions): Promise<R> {
+    try {
+      this.#handle.check("put", options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#dispatch(make(), parcel, undefined);
+  }
+
+  /** Creates the channels that a parcel names. */
+  async makeKnown(owner: object, parcel: Parcel, options: OperationOptions): Promise<void> {
+    const unknown = parcel.carried.filter((handle) => !handle.isKnown);
+    if (unknown.length === 0) return;
+    const making = this.#handle.interest<void>("put", owner, options);
+    Promise.all(unknown.map((handle) => handle.makeKnown(making))).then(
+      () => making.resolve(),
+      (error) => making.reject(error),
+    );
+    await making.promise;
   }
 
   #begin<R>(make: () => Put<R>, value: unknown, options: PutOptions): Promise<R> {
@@ -63,7 +100,14 @@ export class Puts {
     } catch (error) {
       return Promise.reject(isAbort(error, options) ? error : withValue(error, value));
     }
-    const put = make();
+    return this.#dispatch(make(), parcel, terms);
+  }
+
+  #dispatch<R>(
+    put: Put<R>,
+    parcel: Parcel | Promise<Parcel>,
+    terms: Terms | undefined,
+  ): Promise<R> {
     if (terms === undefined && this.isReady(parcel)) {
       put.send(this.#handle.link!, parcel.message);
     } else {

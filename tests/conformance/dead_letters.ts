@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import {
   type Channel,
+  ChannelClosedError,
   ChannelConfigError,
   ChannelDecodeError,
+  ChannelError,
   ChannelTimeoutError,
 } from "../../mod.ts";
 import { type Child, startChild } from "../support/child.ts";
@@ -182,6 +184,83 @@ export function deadLettersTests({ test, shared }: Suite): void {
     const delivery = await ch.receive({ timeout: 1000 });
     assert.deepEqual([delivery.value, delivery.attempts, delivery.reason], [1, 1, undefined]);
     delivery.accept();
+  });
+
+  test("where the dead letters' channel is full, others are received, and the next receive says why", async (scene) => {
+    const ch = maker(scene, { maxAttempts: 1, retryTimeout: 200 })<string>(scene.name());
+    const dead = scene.channel<string>(`${ch.name}.dead-letters`, 0, { capacity: 1 });
+    await dead.put("first");
+    await ch.put("poison");
+    (await ch.receive()).release();
+    await ch.put("good");
+    const good = await ch.receive({ timeout: 1000 });
+    assert.equal(good.value, "good");
+    good.accept();
+    const error = await rejection(ch.receive(), ChannelError);
+    assert.ok(error.message.includes(dead.name), error.message);
+    assert.ok(error.cause instanceof ChannelTimeoutError, String(error.cause));
+    const waiting = rejection(ch.receive(), ChannelClosedError);
+    assert.equal(await soon(dead.get()), "first");
+    const letter = await soon(dead.receive());
+    assert.equal(letter.value, "poison");
+    assert.match(letter.reason!, /maxAttempts/);
+    letter.accept();
+    await isGone(ch);
+    await ch.close();
+    await waiting;
+    await dead.delete();
+  });
+
+  test("what the dead letters' channel refuses comes again after pauses that grow, and close is bounded", async (scene) => {
+    const ch = maker(scene, { maxAttempts: 1, retryTimeout: 200 })<string>(scene.name());
+    const dead = scene.channel<string>(`${ch.name}.dead-letters`);
+    await dead.put("first");
+    await dead.closeAll({ drain: true });
+    await ch.put("poison");
+    (await ch.receive()).release();
+    const failed = async () => {
+      const { cause } = await rejection(ch.receive(), ChannelError);
+      assert.ok(cause instanceof ChannelClosedError && cause.reason === "drain", String(cause));
+    };
+    await failed();
+    const began = performance.now();
+    await failed();
+    await failed();
+    // The pauses before the two tries: half of 200 ms and half of 400 ms, at least.
+    const waited = performance.now() - began;
+    assert.ok(waited > 290, `it was tried again after ${waited} ms`);
+    const waiting = rejection(ch.receive(), ChannelClosedError);
+    await soon(ch.close(), 3000);
+    await waiting;
+    const again = await soon(scene.channel<string>(ch.name).receive());
+    assert.equal(again.value, "poison");
+    again.accept();
+    await dead.delete();
+  });
+
+  test("dead letters whose channel was deleted, or closed for everyone, are in a new one", async (scene) => {
+    const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
+    for (const how of ["delete", "closeAll", "delete"] as const) {
+      const dead = scene.own(ch.dup().deadLetters);
+      await ch.put(1);
+      (await ch.receive({ timeout: 1000 })).release();
+      assert.equal(await dead.get({ timeout: 1000 }), 1);
+      await dead[how]();
+    }
+  });
+
+  test("what cannot be decoded and cannot be put among the dead letters is told, and not received at once again", async (scene) => {
+    const ch = maker(scene, { maxAttempts: 1, retryTimeout: 200 })<string>(scene.name());
+    const dead = scene.channel<string>(`${ch.name}.dead-letters`);
+    await dead.put("first");
+    await dead.closeAll({ drain: true });
+    await using raw = await scene.setup.raw(ch.name);
+    await raw.put(garbage);
+    await rejection(ch.receive(), ChannelDecodeError);
+    const error = await rejection(ch.receive(), ChannelError);
+    assert.ok(error.cause instanceof ChannelClosedError, String(error.cause));
+    await ch.close();
+    await dead.delete();
   });
 
   shared("what a killed process held comes back, with an attempt more", async (scene) => {
