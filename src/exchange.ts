@@ -3,10 +3,12 @@
  *
  * CBOR: `{ id, value, reply_to }` is answered with `{ id, value }` or `{ id, error }`. Without an id, which
  * is ChannelPy's shape and JSON's: `{ value, reply_to }` is answered with the value, or with
- * `{ "__error__": { name, message } }` alone.
+ * `{ "__error__": { name, message, … } }` alone. Beside a reply, `{ id, begun: true }` tells that a handler is at
+ * work.
  *
  * @module
  */
+import { type Failure, isRecord, readFailure } from "./failure.ts";
 import type { Handle } from "./handle.ts";
 import { directionOf, handleOf } from "./registry.ts";
 
@@ -26,14 +28,6 @@ export function readRequest(message: unknown): Request | undefined {
   const replyTo = handleOf(channel);
   if (replyTo === undefined || directionOf(channel) === "receive") return undefined;
   return { id, value, replyTo };
-}
-
-/** How a handler's error travels. */
-interface Failure {
-  readonly name: string;
-  readonly message: string;
-  /** What was thrown, where it can travel. */
-  readonly original?: unknown;
 }
 
 /** What a reply says: the value, or the error that its requester is given. */
@@ -69,48 +63,27 @@ export function writeReply(id: number | undefined, value: unknown, to: Handle): 
   return value === undefined && to.encoding === "json" ? null : value; // as JSON has none
 }
 
-/** @param isWhole whether to send what was thrown along, which not every value can */
-export function writeFailure(id: number | undefined, thrown: unknown, isWhole: boolean): unknown {
-  const { name, message } = describe(thrown);
-  const failure: Failure = isWhole && id !== undefined
-    ? { name, message, original: thrown }
-    : { name, message };
+export function writeError(id: number | undefined, failure: Failure): unknown {
   return id === undefined ? { [plainError]: failure } : { id, error: failure };
 }
 
-/** Nothing of an object that was thrown is to be trusted, not even that it can be turned to text. */
-function describe(thrown: unknown): Failure {
-  try {
-    if (thrown instanceof Error) {
-      return { name: String(thrown.name), message: String(thrown.message) };
-    }
-    return { name: "Error", message: typeof thrown === "object" ? "an object" : String(thrown) };
-  } catch {
-    return { name: "Error", message: "an error that cannot be described" };
-  }
+/** Tells a requester that a handler is at work on its request: one that does not wait for it any more says so again. */
+export function writeBegun(id: number): unknown {
+  return { id, begun: true };
 }
 
-function readFailure(failure: unknown): Error | undefined {
-  if (!isRecord(failure)) return undefined;
-  const { name, message } = failure;
-  if (typeof name !== "string" || typeof message !== "string") return undefined;
-  const cause = Object.hasOwn(failure, "original") ? failure.original : { name, message };
-  const error = new Error(message, { cause });
-  // Names are for who cannot use instanceof: what befell the handler has not befallen this channel.
-  if (!ownNames.test(name)) {
-    Object.defineProperty(error, "name", { value: name, configurable: true, writable: true });
-  }
-  return error;
+/** The request of which a message says that a handler is at work on it. It is untrusted. */
+export function readBegun(message: unknown): number | undefined {
+  if (!isRecord(message) || message.begun !== true || !isId(message.id)) return undefined;
+  return Object.hasOwn(message, "value") || Object.hasOwn(message, "error")
+    ? undefined
+    : message.id;
 }
-
-const ownNames = /^Channel[A-Za-z]*Error$/;
 
 /** What is announced on a reply channel, in JSON as all announcements are. */
 export interface Notice {
   /** The requester waits no more for the reply of this id. */
   readonly cancel?: number;
-  /** A handler is at work on the request of this id: a requester that does not wait for it says so again. */
-  readonly begun?: number;
   /** The requester waits for nothing any more: not every transport tells that a channel is deleted. */
   readonly gone?: true;
 }
@@ -132,8 +105,4 @@ export function readNotice(event: Uint8Array): Notice {
 
 function isId(value: unknown): value is number {
   return Number.isSafeInteger(value);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }

@@ -1,13 +1,37 @@
-import { ChannelClosedError, ChannelReferenceError } from "./errors.ts";
-import { readNotice, type Request, writeNotice } from "./exchange.ts";
+import { ChannelClosedError, ChannelConnectionError, ChannelTimeoutError } from "./errors.ts";
+import { readNotice, type Request, writeBegun } from "./exchange.ts";
 import { Handle } from "./handle.ts";
+import { pack, type Parcel } from "./message.ts";
+import type { OperationOptions } from "./operation.ts";
+import { backOff } from "./pauses.ts";
 import { unref } from "./timers.ts";
+
+/** Makes a reply, which may fail; told why the one before could not travel. */
+export type Draft = (failure: unknown) => unknown;
+
+/** A reply that is put, or waits for room. */
+export interface Reply {
+  /** Settles when it is put; absent where it is put. */
+  readonly waiting?: Promise<void>;
+}
 
 /** A request that is being handled. */
 export interface Job {
-  readonly outlet: Outlet;
   /** Aborted when nobody waits for the reply any more. */
   readonly signal: AbortSignal;
+  /** Why the reply channel cannot be used; undefined where that is not known. */
+  readonly refusal: unknown;
+  /** The bytes that a value takes in a reply; undefined where it cannot travel. */
+  sizeOf(value: unknown): number | undefined;
+  /**
+   * Puts the first of these replies that can travel, within the time limit. Resolves when it is put, or waits
+   * for room, for which nobody else is to wait.
+   *
+   * @throws what keeps it from being put
+   */
+  reply(drafts: readonly Draft[]): Promise<Reply>;
+  /** Aborts the signal, and the reply. */
+  abort(reason: unknown): void;
   /** Nobody is to tell it anything any more. */
   end(): void;
 }
@@ -15,12 +39,18 @@ export interface Job {
 /** Where the replies to one requester go: a handle on its reply channel. */
 class Outlet {
   readonly #handle: Handle;
+  /** Milliseconds that a reply may take. */
+  readonly #timeout: number;
   readonly #jobs = new Map<AbortController, number | undefined>();
   readonly #attached: Promise<void>;
+  #refusal: unknown;
+  /** How many replies wait for room. */
+  #waiting = 0;
   lastUsed = 0;
 
-  constructor(handle: Handle) {
+  constructor(handle: Handle, timeout: number) {
     this.#handle = handle;
+    this.#timeout = timeout;
     handle.onClosed.add(() => this.#cancel(() => true));
     handle.listeners.add({
       hear: (event) => {
@@ -31,7 +61,9 @@ class Outlet {
     });
     this.#attached = handle.attach(this);
     this.#attached.catch((error) => {
-      if (error instanceof ChannelClosedError) return handle.close(); // whoever asked has gone
+      if (!(error instanceof ChannelClosedError)) return; // the reply's put meets it again, and is told
+      this.#refusal = error;
+      return handle.close();
     });
   }
 
@@ -45,11 +77,18 @@ class Outlet {
 
   begin(id: number | undefined, ended: () => void): Job {
     const controller = new AbortController();
+    const { signal } = controller;
+    const refusal = () => this.#refusal;
     this.#jobs.set(controller, id);
-    const asking = setTimeout(() => void this.#ask(id).catch(() => {}), patience);
+    const asking = setTimeout(() => void this.#ask(id), patience);
     return {
-      outlet: this,
-      signal: controller.signal,
+      signal,
+      get refusal() {
+        return refusal();
+      },
+      sizeOf: (value) => this.#sizeOf(value),
+      reply: (drafts) => this.#reply(drafts, signal),
+      abort: (reason) => controller.abort(reason),
       end: () => {
         clearTimeout(asking);
         this.#jobs.delete(controller);
@@ -59,28 +98,86 @@ class Outlet {
     };
   }
 
-  /** Puts the first of these replies that can travel. */
-  async put([reply, ...others]: readonly unknown[]): Promise<void> {
-    try {
-      await this.#handle.put(this, reply, {});
-    } catch (error) {
-      const isUnfit = error instanceof DOMException || error instanceof ChannelReferenceError;
-      if (!isUnfit || others.length === 0) throw error;
-      await this.put(others);
-    }
-  }
-
   close(): Promise<void> {
     return this.#handle.close();
   }
 
+  async #reply(
+    drafts: readonly Draft[],
+    signal: AbortSignal,
+  ): Promise<Reply> {
+    const deadline = performance.now() + this.#timeout;
+    const parcel = await this.#pack(drafts);
+    const { puts } = this.#handle;
+    const trying = (options: OperationOptions) => puts.tryParcel(this, parcel, options);
+    if (await this.#persist(trying, deadline, signal) === "ok") return {};
+    if (this.#waiting === mostWaiting) {
+      throw new ChannelTimeoutError(
+        `put: channel ${this.#handle.title} is full, and ${mostWaiting} replies wait for room already`,
+      );
+    }
+    this.#waiting++;
+    const waiting = (options: OperationOptions) => puts.putParcel(this, parcel, options);
+    return {
+      waiting: this.#persist(waiting, deadline, signal).finally(() => this.#waiting--),
+    };
+  }
+
+  /** The first that can be made and travel. What its values do as they are read is no fault of the channel's. */
+  async #pack(drafts: readonly Draft[]): Promise<Parcel> {
+    let failure: unknown;
+    for (const draft of drafts) {
+      try {
+        const packing = pack(draft(failure), this.#handle);
+        const parcel = packing instanceof Promise ? await packing : packing;
+        if (parcel.carried.length > 0) {
+          await this.#handle.puts.makeKnown(this, parcel, { timeout: this.#timeout });
+        }
+        return parcel;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  /** Puts; again, after growing pauses, where waiting may help. */
+  async #persist<R>(
+    put: (options: OperationOptions) => Promise<R>,
+    deadline: number,
+    signal: AbortSignal,
+  ): Promise<R> {
+    for (let failures = 0;; failures++) {
+      try {
+        const timeout = Math.max(deadline - performance.now(), 0);
+        return await put({ timeout, signal });
+      } catch (error) {
+        const mayHelp = error instanceof ChannelConnectionError && error.transient;
+        const pause = backOff(failures, 50, 2000);
+        if (!mayHelp || performance.now() + pause >= deadline) throw error;
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
+    }
+  }
+
+  #sizeOf(value: unknown): number | undefined {
+    try {
+      const parcel = pack(value, this.#handle);
+      if (!(parcel instanceof Promise)) return parcel.message.body.length;
+      parcel.catch(() => {}); // it is not put
+    } catch {
+      // it cannot travel
+    }
+  }
+
   /** That a reply is not waited for may have been announced before this was attached. */
   async #ask(id: number | undefined): Promise<void> {
-    await this.#attached;
-    if (id !== undefined) await this.#handle.announce(this, writeNotice({ begun: id }));
     try {
-      await this.#handle.depth(this, {});
+      await this.#attached;
+      if (id === undefined) await this.#handle.depth(this, {});
+      else await this.#handle.puts.tryPut(this, writeBegun(id), { timeout: this.#timeout });
     } catch (error) {
+      // Whatever else keeps it from being asked keeps the reply from being put, too, which is told.
       if (error instanceof ChannelClosedError) await this.#handle.close();
     }
   }
@@ -99,18 +196,30 @@ const cancelled = "nobody waits for the reply any more";
 /** Milliseconds after which a handler is long at work, and worth the question whether it is for nothing. */
 const patience = 20;
 
+/** How many replies wait for room in one channel. */
+const mostWaiting = 64;
+
+/** How replies are put. */
+export interface OutletsOptions {
+  /** Whether errors are sent with their stack. */
+  readonly stacks: boolean;
+  /** Milliseconds that a reply may take. */
+  readonly timeout: number;
+  /** Whether a reply channel that is missing is created. */
+  readonly create: boolean;
+}
+
 /**
  * Where replies go. A requester's reply channel stays attached between its requests, for attaching
  * costs more than a request; not for long, because that keeps alive what a dead requester has left.
  */
 export class Outlets {
-  readonly #stacks: boolean;
+  readonly #options: OutletsOptions;
   readonly #outlets = new Map<string, Outlet>();
   #sweeping: ReturnType<typeof setInterval> | undefined;
 
-  /** @param stacks whether errors are sent with their stack */
-  constructor(stacks: boolean) {
-    this.#stacks = stacks;
+  constructor(options: OutletsOptions) {
+    this.#options = options;
   }
 
   begin({ id, replyTo }: Request): Job {
@@ -120,12 +229,18 @@ export class Outlets {
     if (outlet === undefined || outlet.closed) {
       this.#outlets.delete(key);
       if (this.#outlets.size >= most) this.#sweep(0);
-      outlet = new Outlet(new Handle({ ...replyTo.options, name, stacks: this.#stacks }));
+      outlet = this.#open(name, replyTo);
       this.#outlets.set(key, outlet);
     }
     this.#sweeping ??= startSweeping(() => this.#sweep(restAfter));
     // A channel for one reply is needed no more.
     return outlet.begin(id, () => id === undefined && this.#drop(key, outlet));
+  }
+
+  #open(name: string, { options }: Handle): Outlet {
+    const { stacks, timeout, create } = this.#options;
+    const handle = new Handle({ ...options, name, stacks, create: create && options.create });
+    return new Outlet(handle, timeout);
   }
 
   async close(): Promise<void> {

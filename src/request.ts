@@ -4,7 +4,7 @@
 
 import type { Channel } from "./channel.ts";
 import { ChannelDecodeError, ChannelReferenceError, errorAnew, withValue } from "./errors.ts";
-import { type Outcome, readNotice, readPlainReply, readReply, writeNotice } from "./exchange.ts";
+import { type Outcome, readBegun, readPlainReply, readReply, writeNotice } from "./exchange.ts";
 import type { Handle } from "./handle.ts";
 import type { Operation, OperationOptions } from "./operation.ts";
 import { handleOf } from "./registry.ts";
@@ -15,8 +15,8 @@ export class Requester {
   readonly #handle: Handle;
   readonly #open: () => Channel;
   #replies: Replies | undefined;
-  /** The channels for one reply each, by what disposes of them. */
-  readonly #single = new Set<() => Promise<void>>();
+  /** What disposes of the channels for one reply each, and of those that are retired. */
+  readonly #disposals = new Set<() => Promise<void>>();
   #last = 0;
 
   /** @param open makes a channel for replies */
@@ -45,7 +45,7 @@ export class Requester {
 
   #requestById(owner: object, value: unknown, request: Operation<unknown>, gaveUp: AbortSignal) {
     if (this.#replies === undefined || this.#replies.channel.closed) {
-      this.#replies = new Replies(this.#open(), this.#handle);
+      this.#replies = new Replies(this.#open(), this.#handle, (replies) => this.#retire(replies));
     }
     const replies = this.#replies;
     const id = ++this.#last;
@@ -59,22 +59,36 @@ export class Requester {
 
   #requestAlone(owner: object, value: unknown, request: Operation<unknown>, gaveUp: AbortSignal) {
     const reply = this.#open();
-    let dismissed: Promise<void> | undefined;
-    const dispose = () => dismissed ??= dismiss(reply, gaveUp.aborted);
-    this.#single.add(dispose);
+    const dispose = this.#disposing(() => dismiss(reply, gaveUp.aborted));
     const sent = { value, reply_to: reply };
     this.#handle.put(owner, sent, { signal: gaveUp }).catch((error) =>
       request.reject(errorOfPut(error, sent))
     );
     queueMicrotask(() => request.settled || readReplyAlone(reply, request, gaveUp));
-    const done = () => void dispose().finally(() => this.#single.delete(dispose));
-    request.whenSettled(done);
+    request.whenSettled(() => void dispose());
+  }
+
+  /**
+   * Nobody waits for what comes from these any more, and some handler may not know it: one that begins later
+   * finds that the channel is missing. (A requester that reads nothing would not hear that it has begun.)
+   */
+  #retire(replies: Replies): void {
+    if (this.#replies === replies) this.#replies = undefined;
+    this.#disposing(() => dismiss(replies.channel, true))();
+  }
+
+  /** Has a channel for replies go with the handle, if it has not gone before. */
+  #disposing(dispose: () => Promise<void>): () => Promise<void> {
+    let disposed: Promise<void> | undefined;
+    const once = () => disposed ??= dispose().finally(() => this.#disposals.delete(once));
+    this.#disposals.add(once);
+    return once;
   }
 
   async #close(): Promise<void> {
     await Promise.all([
       this.#replies && dismiss(this.#replies.channel, this.#replies.isAwaited),
-      ...[...this.#single].map((dispose) => dispose()),
+      ...[...this.#disposals].map((dispose) => dispose()),
     ]);
   }
 }
@@ -87,27 +101,29 @@ class Replies {
   readonly #requesting: Handle;
   readonly #handle: Handle;
   readonly #waiting = new Map<number, Operation<unknown>>();
+  /** Requests that were given up, and may be handled all the same: the latest. */
+  readonly #givenUp = new Set<number>();
+  readonly #retire: (replies: Replies) => void;
   #reading: AbortController | undefined;
 
-  /** @param requesting the handle that makes the requests */
-  constructor(channel: Channel, requesting: Handle) {
+  /**
+   * @param requesting the handle that makes the requests
+   * @param retire called when nothing is waited for, and some handler may not know it
+   */
+  constructor(channel: Channel, requesting: Handle, retire: (replies: Replies) => void) {
     this.channel = channel;
     this.#requesting = requesting;
     this.#handle = handleOf(channel)!;
-    this.#handle.listeners.add({
-      hear: (event) => {
-        const { begun } = readNotice(event);
-        if (begun !== undefined && !this.#waiting.has(begun)) this.#cancel(begun);
-      },
-    });
+    this.#retire = retire;
   }
 
   expect(id: number, request: Operation<unknown>, gaveUp: AbortSignal): void {
     this.#waiting.set(id, request);
     gaveUp.addEventListener("abort", () => {
-      this.#forget(id);
+      this.#waiting.delete(id);
       if (this.#requesting.closed) this.isAwaited = true; // told as the channel is dismissed
-      else this.#cancel(id);
+      else this.#noteGivenUp(id);
+      this.#rest();
     });
     request.whenSettled((failure) => failure && this.#forget(id)); // its put has failed, for one
     // Nothing is opened for what cannot be put, which is known by then.
@@ -120,7 +136,25 @@ class Replies {
 
   #forget(id: number): void {
     this.#waiting.delete(id);
-    if (this.#waiting.size === 0) this.#stop();
+    this.#rest();
+  }
+
+  #noteGivenUp(id: number): void {
+    this.#givenUp.add(id);
+    if (this.#givenUp.size > mostGivenUp) {
+      for (const oldest of this.#givenUp) {
+        this.#givenUp.delete(oldest);
+        break;
+      }
+    }
+    if (this.#waiting.size > 0) this.#cancel(id); // else all are told, as the channel is retired
+  }
+
+  /** Reads no more where nothing is waited for. */
+  #rest(): void {
+    if (this.#waiting.size > 0) return;
+    this.#stop();
+    if (this.#givenUp.size > 0 && !this.#requesting.closed) this.#retire(this);
   }
 
   #stop(): void {
@@ -130,8 +164,12 @@ class Replies {
 
   /** Tells whoever is at work on it, if anyone is. */
   #cancel(id: number): void {
-    if (!Number.isSafeInteger(id) || !this.#handle.isAttached) return;
-    this.#handle.announce(this.channel, writeNotice({ cancel: id })).catch(() => {});
+    if (!this.#handle.isAttached) return;
+    this.#handle.announce(this.channel, writeNotice({ cancel: id })).catch((error) =>
+      this.#handle.report(
+        `request: a handler could not be told that nobody waits: ${error.message}`,
+      )
+    );
   }
 
   async #read(stopped: AbortSignal): Promise<void> {
@@ -148,13 +186,20 @@ class Replies {
 
   /** What nobody waits for is dropped: it is late, came twice, or is no reply. */
   #arrived(message: unknown): void {
+    const begun = readBegun(message);
+    // Answered once for each that was given up here: who floods this channel is not to have us announce.
+    if (begun !== undefined && this.#givenUp.delete(begun)) return this.#cancel(begun);
     const reply = readReply(message);
     const request = reply && this.#waiting.get(reply.id);
+    if (reply !== undefined) this.#givenUp.delete(reply.id);
     if (request === undefined) return;
     this.#forget(reply!.id);
     settle(request, reply!.outcome);
   }
 }
+
+/** How many requests are remembered that were given up. */
+const mostGivenUp = 1000;
 
 /** A reason that needs no stack: one is made for each request that is made alone. */
 const idle = "no request waits for a reply";
@@ -163,8 +208,10 @@ const idle = "no request waits for a reply";
 async function dismiss(channel: Channel, isAwaited: boolean): Promise<void> {
   const handle = handleOf(channel)!;
   if (isAwaited && handle.isAttached) {
-    const telling = handle.announce(channel, writeNotice({ gone: true }));
-    await within(closeTimeout / 2, telling.catch(() => {}));
+    const telling = handle.announce(channel, writeNotice({ gone: true })).catch((error) =>
+      handle.report(`request: handlers could not be told that nobody waits: ${error.message}`)
+    );
+    await within(closeTimeout / 2, telling);
   }
   await channel[Symbol.asyncDispose]();
 }

@@ -2,26 +2,66 @@
 // is confirmed, or nobody wants one: until then a death of this process gives it to another.
 
 import type { Channel } from "./channel.ts";
-import type { Delivery } from "./delivery.ts";
+import { Delivery } from "./delivery.ts";
 import type { ReceiveChannel } from "./directions.ts";
-import { ChannelClosedError, ChannelDecodeError, ChannelReferenceError } from "./errors.ts";
-import { readRequest, type Request, writeFailure, writeReply } from "./exchange.ts";
+import {
+  ChannelClosedError,
+  ChannelDecodeError,
+  ChannelError,
+  ChannelReferenceError,
+} from "./errors.ts";
+import { readRequest, type Request, writeError, writeReply } from "./exchange.ts";
+import { writeBriefly, writeFailure } from "./failure.ts";
+import { type Handle, isUnburied } from "./handle.ts";
+import { isAnonymous } from "./names.ts";
 import { callable, checkArgument, none } from "./options.ts";
-import { Outlets } from "./outlets.ts";
+import { type Draft, type Job, Outlets, type Reply } from "./outlets.ts";
 import { handleOf } from "./registry.ts";
 import * as signatures from "./signatures.ts";
+import { closeTimeout, within } from "./within.ts";
 
 /** What `serve` takes beside the channel and the handler. */
-export interface ServeOptions {
+export interface ServeOptions<T = unknown> {
   /** How many requests are handled at a time, default 1; more wait in the channel, for any server. */
   readonly concurrency?: number;
-  /** Ends the serving, after what has begun. */
+  /** Ends the serving: no more requests are received, and what has begun has `grace` to end. */
   readonly signal?: AbortSignal;
+  /**
+   * Milliseconds, default 10,000, that handlers and replies may take when the serving ends, by `signal` or
+   * because the channel is closed. Then the handlers' signals are aborted, and a second later at most
+   * `serve` resolves: what is not answered is given back, for another server. A handler that ignores its
+   * signal goes on, and what it returns is dropped.
+   */
+  readonly grace?: number;
+  /**
+   * Milliseconds, default 10,000, for which a reply is tried. A reply that waits for room in its channel
+   * keeps no other request from being handled.
+   */
+  readonly replyTimeout?: number;
+  /**
+   * Where replies may go. `"same-broker"`, the default: to channels that exist, on the connection that
+   * brought the request. `"any"`: also to channels of other brokers that this process has configured, and
+   * to named channels that are missing, which are created. Never to `channel` itself or its dead letters.
+   */
+  readonly replyTo?: "same-broker" | "any";
+  /** Whether errors are sent with their `stack`, which names files of this machine; default false. */
+  readonly stacks?: boolean;
+  /**
+   * Told of each request that cannot be answered, and of each message that is no request. What it throws,
+   * or rejects with, is told to the connection's logger. Absent: the logger is told of all.
+   *
+   * It is not told of a request whose requester has gone, nor of what the handler throws.
+   *
+   * @param error why: such as a ChannelTimeoutError where the reply's channel is full, a ChannelReferenceError
+   * where it may not be used, a ChannelDecodeError where a message cannot be decoded
+   * @param request what was asked; undefined where the message is no request
+   */
+  readonly onerror?: (error: unknown, request: T | undefined) => void | Promise<void>;
 }
 
 /** What a handler is told beside the request's value. */
 export interface RequestContext {
-  /** Aborted when nobody waits for the reply any more. */
+  /** Aborted when nobody waits for the reply any more, or when the serving ends and `grace` is over. */
   readonly signal: AbortSignal;
 }
 
@@ -29,13 +69,19 @@ export interface RequestContext {
  * Answers the requests that are put into a channel with {@linkcode Channel.request}, in any process:
  * with what the handler returns, or the error that it throws. Several servers share a channel's
  * requests. A request whose server dies is given to another, so that it may be handled twice; with
- * `maxAttempts` it is a dead letter after so many. What is no request is dropped, or a dead letter.
+ * `maxAttempts` it is a dead letter after so many. What is no request, or asks for a reply to a channel that may
+ * not be used, is not handled: it is dropped, or a dead letter where there are such.
+ *
+ * A request is settled once: it is accepted when its reply is put, when nobody waits for it any more, or when
+ * the reply could not be put within `replyTimeout`. In the last case its handler has run, and is not run again
+ * for a reply that nobody can take; `onerror` is told.
  *
  * Resolves when the channel is closed, for everyone or this handle, or the signal is aborted, and what
- * had begun is answered.
+ * had begun is answered, or has had its `grace`. No message ends it.
  *
  * @param channel where requests come from; it is not closed
  * @param handler makes the reply; a channel that it is sent is its own to close
+ * @throws {ChannelConfigError} for an option that cannot be used
  * @throws {ChannelConnectionError} if the broker cannot be reached within the channel's `retryTimeout`
  *
  * @example
@@ -60,33 +106,42 @@ export interface RequestContext {
 export async function serve<T, R>(
   channel: Channel<T> | ReceiveChannel<T>,
   handler: (value: T, context: RequestContext) => R | Promise<R>,
-  options: ServeOptions = none,
+  options: ServeOptions<T> = none,
 ): Promise<void> {
   signatures.serve.check(options, arguments.length);
   checkArgument("serve", "channel", signatures.servedChannel, channel);
   checkArgument("serve", "handler", callable, handler);
-  const { concurrency = 1, signal } = options;
-  const server = new Server(channel, handler as Handler);
-  const begun = new Load();
+  const { concurrency = 1, signal, grace = defaultGrace } = options;
+  const handle = handleOf(channel)!;
+  const server = new Server(handle, handler as Handler, options as ServeOptions);
+  // What ends the serving ends the waiting for a handler that may never end.
+  const stop = () => server.handling.stop();
+  handle.onClosed.add(stop);
+  signal?.addEventListener("abort", stop);
   // A handler may wait for what keeps no process alive, such as its signal.
   const alive = setInterval(() => {}, 2 ** 30);
   try {
-    for (let delivery; (delivery = await next(channel, signal)) !== undefined;) {
-      begun.add(server.serve(delivery));
-      await begun.below(concurrency);
+    for (let delivery; (delivery = await next(channel, server, signal)) !== undefined;) {
+      server.begin(delivery);
+      await server.handling.below(concurrency);
     }
   } finally {
-    await begun.below(1);
-    await server.close();
+    handle.onClosed.delete(stop);
+    signal?.removeEventListener("abort", stop);
+    await server.end(grace);
     clearInterval(alive);
   }
 }
 
 type Handler = (value: unknown, context: RequestContext) => unknown;
 
+const defaultGrace = 10_000;
+const defaultReplyTimeout = 10_000;
+
 /** The next message; undefined where there will be none. */
 async function next(
   channel: Channel<unknown> | ReceiveChannel<unknown>,
+  server: Server,
   signal: AbortSignal | undefined,
 ): Promise<Delivery<unknown> | undefined> {
   while (!signal?.aborted) {
@@ -94,9 +149,10 @@ async function next(
       return await channel.receive(signal === undefined ? {} : { signal });
     } catch (error) {
       if (signal?.aborted || error instanceof ChannelClosedError) return undefined;
-      const isUnreadable = error instanceof ChannelDecodeError ||
-        error instanceof ChannelReferenceError;
-      if (!isUnreadable) throw error;
+      const isOfOne = error instanceof ChannelDecodeError ||
+        error instanceof ChannelReferenceError || isUnburied(error);
+      if (!isOfOne) throw error;
+      server.tell(error, undefined);
     }
   }
 }
@@ -105,67 +161,170 @@ async function next(
 class Load {
   #size = 0;
   #onLess = () => {};
+  #isStopped = false;
 
-  /** @param work never rejects */
-  add(work: Promise<unknown>): void {
+  add(): void {
     this.#size++;
-    work.then(() => {
-      this.#size--;
-      this.#onLess();
-    });
+  }
+
+  done(): void {
+    this.#size--;
+    this.#onLess();
+  }
+
+  /** Nobody is to wait any more. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#onLess();
   }
 
   async below(limit: number): Promise<void> {
-    while (this.#size >= limit) await new Promise<void>((resolve) => this.#onLess = resolve);
+    while (this.#size >= limit && !this.#isStopped) {
+      await new Promise<void>((resolve) => this.#onLess = resolve);
+    }
   }
 }
 
+/**
+ * Invariants: a request is in `#unsettled` from its receipt until it is accepted, given back or refused. It
+ * counts as handled until its reply is put or waits for room.
+ */
 class Server {
+  /** The requests that take a place among those that are handled at a time. */
+  readonly handling: Load = new Load();
+  readonly #all = new Load();
+  readonly #unsettled = new Map<Delivery<unknown>, Job | undefined>();
+  readonly #handle: Handle;
   readonly #handler: Handler;
+  readonly #options: ServeOptions;
   readonly #outlets: Outlets;
-  readonly #isCounting: boolean;
 
-  constructor(channel: object, handler: Handler) {
-    const { options } = handleOf(channel)!;
+  constructor(handle: Handle, handler: Handler, options: ServeOptions) {
+    const { stacks = false, replyTo, replyTimeout: timeout = defaultReplyTimeout } = options;
+    this.#handle = handle;
     this.#handler = handler;
-    this.#isCounting = options.maxAttempts !== undefined;
-    this.#outlets = new Outlets(options.stacks);
+    this.#options = options;
+    this.#outlets = new Outlets({ stacks, timeout, create: replyTo === "any" });
   }
 
-  close(): Promise<void> {
-    return this.#outlets.close();
+  begin(delivery: Delivery<unknown>): void {
+    this.handling.add();
+    this.#all.add();
+    this.#unsettled.set(delivery, undefined);
+    this.#serve(delivery).catch((error) => void this.tell(error, undefined)).then((reply) => {
+      this.handling.done();
+      if (reply?.waiting === undefined) this.#settle(delivery);
+      else reply.waiting.then(() => this.#settle(delivery));
+    });
   }
 
-  /** Never rejects. */
-  async serve(delivery: Delivery<unknown>): Promise<void> {
+  /** Ends what has begun, and has had its time. Bounded. */
+  async end(grace: number): Promise<void> {
+    const ended = this.#all.below(1);
+    await (grace === Infinity ? ended : within(Math.min(grace, longestTimer), ended));
+    if (this.#unsettled.size > 0) {
+      const reason = new DOMException("the serving has ended", "AbortError");
+      for (const [delivery, job] of this.#unsettled) {
+        delivery.release();
+        job?.abort(reason);
+      }
+      await within(closeTimeout, ended);
+    }
+    await this.#outlets.close();
+  }
+
+  /** Tells of what no requester is told. */
+  tell(error: unknown, request: unknown): void {
+    const { onerror } = this.#options;
+    if (onerror !== undefined) {
+      (async () => await onerror(error, request))().catch((thrown) =>
+        this.#report("its onerror failed", thrown)
+      );
+    } else if (!isUnburied(error)) this.#report("a message was not answered", error);
+  }
+
+  #report(what: string, error: unknown): void {
+    const { name, message } = writeBriefly(error);
+    this.#handle.report(`serve: channel ${this.#handle.title}: ${what}: ${name}: ${message}`);
+  }
+
+  #settle(delivery: Delivery<unknown>): void {
+    this.#unsettled.get(delivery)?.end();
+    this.#unsettled.delete(delivery);
+    delivery.accept(); // unless it was refused, or given back
+    this.#all.done();
+  }
+
+  /** Resolves when another may be handled; with a reply where that waits, which never rejects. */
+  async #serve(delivery: Delivery<unknown>): Promise<Reply | undefined> {
     const request = readRequest(delivery.value);
-    if (request === undefined) {
-      // It goes where nothing is lost, if there is such a place.
-      return this.#isCounting ? delivery.release() : delivery.accept();
+    const refusal = this.#refusal(request);
+    if (request === undefined || refusal !== undefined) {
+      Delivery.refuse(delivery, refusal!.message);
+      return void this.tell(refusal, request?.value);
     }
     const job = this.#outlets.begin(request);
-    const replies = await this.#handle(request, job.signal);
+    this.#unsettled.set(delivery, job);
+    const drafts = await this.#handleRequest(request, job);
+    const failed = (error: unknown) => this.#onUnanswered(error, request, job);
+    if (job.signal.aborted) return void failed(job.refusal);
     try {
-      if (!job.signal.aborted) await job.outlet.put(replies);
-      delivery.accept();
+      const { waiting } = await job.reply(drafts);
+      return waiting && { waiting: waiting.catch(failed) };
     } catch (error) {
-      // Where the channel for the reply is gone, so is who asked.
-      if (error instanceof ChannelClosedError) delivery.accept();
-      else delivery.release();
-    } finally {
-      job.end();
+      failed(error);
     }
   }
 
-  /** The replies to try: the first that can travel is sent. */
-  async #handle({ id, value, replyTo }: Request, signal: AbortSignal): Promise<unknown[]> {
+  /** Why a message is not handled; undefined where it is. */
+  #refusal(request: Request | undefined): ChannelError | undefined {
+    const { title, name, connection } = this.#handle;
+    if (request === undefined) {
+      return new ChannelError(`serve: channel ${title}: a message is no request`);
+    }
+    const { replyTo } = request;
+    const isOurs = replyTo.name === name || replyTo.name === `${name}.dead-letters`;
+    if (replyTo.connection === connection && isOurs) {
+      return new ChannelReferenceError(
+        `serve: channel ${title}: a request names ${replyTo.name} for its reply, which would come back`,
+      );
+    }
+    if (replyTo.connection === connection || this.#options.replyTo === "any") return undefined;
+    return new ChannelReferenceError(
+      `serve: channel ${title}: a request names ${replyTo.title} for its reply, on another connection; ` +
+        `the option replyTo: "any" allows that`,
+    );
+  }
+
+  /** The reply could not be put: whoever has gone waits for nothing. */
+  #onUnanswered(error: unknown, { value, replyTo }: Request, { signal }: Job): void {
+    if (error === undefined || error === signal.reason) return;
+    if (error instanceof ChannelClosedError && error.reason !== "drain") {
+      if (error.reason !== "missing" || isAnonymous(replyTo.name)) return;
+    }
+    this.tell(error, value);
+  }
+
+  /** The replies to try. */
+  async #handleRequest({ id, value, replyTo }: Request, job: Job): Promise<Draft[]> {
+    const { stacks = false } = this.#options;
+    const options = { stacks, sizeOf: job.sizeOf };
     try {
+      const result = await this.#handler(value, { signal: job.signal });
+      const unfit = (cause: unknown) =>
+        new TypeError(`the handler returned what cannot travel: ${writeBriefly(cause).message}`);
       return [
-        writeReply(id, await this.#handler(value, { signal }), replyTo),
-        writeFailure(id, new TypeError("the handler returned what cannot travel"), false),
+        () => writeReply(id, result, replyTo),
+        (failure) => writeError(id, writeFailure(unfit(failure), options)),
       ];
     } catch (error) {
-      return [writeFailure(id, error, true), writeFailure(id, error, false)];
+      return [
+        () => writeError(id, writeFailure(error, options)),
+        () => writeError(id, writeBriefly(error)),
+      ];
     }
   }
 }
+
+/** Longer timers fire at once, in every runtime. */
+const longestTimer = 2 ** 31 - 1;

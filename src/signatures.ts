@@ -199,7 +199,15 @@ function isChannel(value: unknown): value is object {
 export const serve: Signature = signature<ServeOptions>(
   "serve",
   3,
-  { concurrency: integer(1), signal },
+  {
+    concurrency: integer(1),
+    signal,
+    grace: milliseconds(),
+    replyTimeout: milliseconds(),
+    replyTo: oneOf("same-broker", "any"),
+    stacks: truth,
+    onerror: callable,
+  },
   "serve(channel, handler, { concurrency: 10 })",
 );
 export const select: Signature = signature<OperationOptions>(

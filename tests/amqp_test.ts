@@ -62,6 +62,8 @@ async function client<T>(use: (client: AMQPClient) => Promise<T>): Promise<T> {
 const setup: Setup = {
   features: { shared: true, terms: ["expires"] },
   connection: (n) => uri((url) => url.searchParams.set("name", `conformance ${n}`)),
+  elsewhere: () =>
+    uri((url) => url.hostname = url.hostname === "localhost" ? "127.0.0.1" : "localhost"),
   async raw(name) {
     if (!await setup.exists(name)) {
       await client(async (raw) => {

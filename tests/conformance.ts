@@ -14,6 +14,7 @@ import { encodingTests } from "./conformance/encoding.ts";
 import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
 import { hostileTests } from "./conformance/hostile.ts";
+import { hostileRequestTests } from "./conformance/hostile_requests.ts";
 import { iterationTests } from "./conformance/iteration.ts";
 import { lifetimeTests } from "./conformance/lifetime.ts";
 import { putOptionsTests } from "./conformance/put_options.ts";
@@ -52,6 +53,7 @@ export function testTransport(label: string, setup: Setup): void {
       referenceTests,
       directionTests,
       requestTests,
+      hostileRequestTests,
       streamTests,
       encodingTests,
       unreadableTests,

@@ -11,6 +11,7 @@ const transport = new MemoryTransport("memory:conformance");
 testTransport("memory", {
   features: transport.features,
   connection: () => transport,
+  elsewhere: () => "memory:conformance.elsewhere",
   async raw(name) {
     return rawOn(await transport.open(name, linkOptions));
   },

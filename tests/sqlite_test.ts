@@ -41,6 +41,7 @@ const connections = [0, 1, 2, 3].map(() =>
 const setup: Setup = {
   features: { shared: true, terms: ["delay", "expires", "priority"] },
   connection: (n) => connections[n]!,
+  elsewhere: () => `sqlite:${join(directory, "elsewhere.db")}`,
   async raw(name) {
     const transport = new SqliteTransport(uri);
     const link = await transport.open(name, linkOptions);

@@ -12,6 +12,8 @@ export interface Setup {
   readonly features: Features;
   /** How channels are reached over the connection `n` of this process; 0 is the usual one. */
   connection(n: number): ConnectionOption;
+  /** A broker of the same kind, or the same by another address, that this process may use. */
+  elsewhere(): ConnectionOption;
   /** The channel of this name without the library in between, created if it is missing. */
   raw(name: string): Promise<Raw>;
   /** Whether a channel of this name exists. */

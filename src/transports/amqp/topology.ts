@@ -44,7 +44,9 @@ export async function attach(
   name: string,
   { create, lease, quorum, capacity, isNew }: QueueOptions,
 ): Promise<Found | undefined> {
-  const passive = { queue: !create, exchange: false };
+  // Who does not create the queue creates no exchange either: without one, nothing is announced.
+  const passive = { queue: !create, exchange: !create };
+  let hasExchange = !isAnonymous(name);
   // Of a channel that vanishes by itself, the exchange goes with the last connection bound to it.
   const isVanishing = lease !== undefined;
   const wantsUnbuffered = capacity === 0;
@@ -67,7 +69,7 @@ export async function attach(
       await session.administer((channel) =>
         Promise.all([
           channel.queueDeclare(name, { durable: true, passive: passive.queue }, queueArguments),
-          ...isAnonymous(name) ? [] : [
+          ...!hasExchange ? [] : [
             channel.exchangeDeclare(name, exchangeType, { ...exchange, passive: passive.exchange }),
             channel.queueBind(session.bulletin.queue, name, ""),
             ...isKept && isUnbuffered ? [channel.queueBind(name, name, keeping)] : [],
@@ -96,6 +98,7 @@ export async function attach(
         else isUnbuffered = isOtherwiseUnbuffered(error) ?? wantsUnbuffered;
       } else if (code !== notFound) throw error;
       else if (part === "queue" && !create) return undefined;
+      else if (part === "exchange" && !create) hasExchange = false;
       else {
         passive[part] = part === "queue" && !create;
         if (part === "exchange") isUnbuffered = wantsUnbuffered;

@@ -1,0 +1,457 @@
+import assert from "node:assert/strict";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelError,
+  ChannelReferenceError,
+  ChannelTimeoutError,
+  type ServeOptions,
+} from "../../mod.ts";
+import { encode } from "../../src/codec/mod.ts";
+import { isGone } from "./receiving.ts";
+import { pair, rejectionOf, served } from "./requests.ts";
+import { numbers, type Scene, soon, type Suite, until } from "./scene.ts";
+
+/** What `onerror` was told. */
+class Told {
+  readonly errors: unknown[] = [];
+  readonly requests: unknown[] = [];
+
+  readonly onerror = (error: unknown, request: unknown) => {
+    this.errors.push(error);
+    this.requests.push(request);
+  };
+}
+
+/** Where a value is given up as it is read. */
+const traps: Record<string, () => unknown> = {
+  "a getter that throws": () => ({
+    get value() {
+      throw new RangeError("a trap");
+    },
+  }),
+  "a getter that throws one of our errors": () => ({
+    get value() {
+      throw new ChannelClosedError("not this channel");
+    },
+  }),
+  "a proxy that was revoked": () => {
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    const holder = { proxy };
+    revoke();
+    return holder;
+  },
+  "a function": () => () => {},
+  "a channel that cannot be made": () => ({
+    channel: new Channel({ connection: "amqp://localhost:1", retryTimeout: 0 }),
+  }),
+};
+
+/** Requests that are not meant well, and replies that cannot be made or sent. */
+export function hostileRequestTests({ test, shared, features }: Suite): void {
+  for (const encoding of ["cbor", "json"] as const) {
+    const title = (text: string) => `${text} (${encoding})`;
+
+    /** A server that tells what it cannot do, and a requester by hand. */
+    const stage = (scene: Scene, options: ServeOptions<unknown> = {}) => {
+      const [ch, far] = pair<unknown>(scene, { encoding });
+      const told = new Told();
+      const handled: unknown[] = [];
+      const server = served(far, (value) => {
+        handled.push(value);
+        return value;
+      }, { onerror: told.onerror, ...options });
+      const ask = (value: unknown, reply_to: unknown) =>
+        ch.put(encoding === "cbor" ? { id: 1, value, reply_to } : { value, reply_to });
+      const asked = async () => {
+        assert.equal(await soon(ch.request("well", { timeout: 10_000 })), "well");
+        assert.equal(handled.pop(), "well");
+      };
+      return { ch, far, told, handled, ask, asked, server };
+    };
+
+    test(
+      title(
+        "a reply that waits for room keeps no other request waiting, and is there when there is some",
+      ),
+      async (scene) => {
+        const { ask, asked, handled, told, server } = stage(scene, { replyTimeout: 60_000 });
+        await using _server = server;
+        const full = scene.channel<unknown>(scene.name(), 0, { capacity: 1, encoding });
+        await full.put("first");
+        await ask("for a full channel", full);
+        await ask("for another place in it", full);
+        await asked();
+        assert.equal(handled.length, 2);
+        assert.equal(await full.get(), "first");
+        await soon(full.get());
+        await soon(full.get());
+        assert.deepEqual(told.errors, []);
+      },
+    );
+
+    test(title("a reply that finds no room is told, and its request settled"), async (scene) => {
+      const { ch, ask, asked, handled, told, server } = stage(scene, { replyTimeout: 100 });
+      await using _server = server;
+      const full = scene.channel<unknown>(scene.name(), 0, { capacity: 1, encoding });
+      await full.put("first");
+      for (const n of numbers(3)) await ask(n, full);
+      await until(() => told.errors.length === 3);
+      assert.deepEqual(told.requests, numbers(3));
+      for (const error of told.errors) assert.ok(error instanceof ChannelTimeoutError, `${error}`);
+      await asked();
+      assert.deepEqual(handled, numbers(3));
+      await isGone(ch);
+      assert.equal(await full.get(), "first");
+      assert.equal(await full.depth(), 0);
+    });
+
+    // RabbitMQ has no channels without a buffer that others know of.
+    if (features.terms?.includes("delay")) {
+      test(title("a reply to an unbuffered channel keeps nobody waiting"), async (scene) => {
+        const { ask, asked, told, server } = stage(scene, { replyTimeout: 100 });
+        await using _server = server;
+        const unbuffered = scene.channel<unknown>(scene.name(), 0, { capacity: 0, encoding });
+        await unbuffered.depth();
+        await ask("nobody gets it", unbuffered);
+        await asked();
+        await until(() => told.errors.length === 1);
+        assert.ok(told.errors[0] instanceof ChannelTimeoutError, `${told.errors[0]}`);
+      });
+    }
+
+    test(
+      title("a reply goes to a channel that exists, whether it is read or not"),
+      async (scene) => {
+        const { ch, ask, asked, told, server } = stage(scene);
+        await using _server = server;
+        const unread = scene.channel<unknown>(scene.name(), 0, { encoding });
+        await unread.depth();
+        for (const n of numbers(20)) await ask(n, unread);
+        await asked();
+        await isGone(ch);
+        assert.equal(await unread.depth(), 20);
+        assert.deepEqual(told.errors, []);
+      },
+    );
+
+    test(
+      title("a reply channel by a name that is missing is not created, and told"),
+      async (scene) => {
+        const { ch, ask, asked, told, server } = stage(scene);
+        await using _server = server;
+        const missing = scene.channel<unknown>(scene.name(), 0, { encoding });
+        await ask(1, missing);
+        await asked();
+        await until(() => told.errors.length === 1);
+        const [error] = told.errors;
+        assert.ok(error instanceof ChannelClosedError && error.reason === "missing", `${error}`);
+        assert.deepEqual(told.requests, [1]);
+        assert.equal(await scene.setup.exists(missing.name), false);
+        await isGone(ch);
+      },
+    );
+
+    test(title("with replyTo: any, a reply channel that is missing is created"), async (scene) => {
+      const { ask, told, server } = stage(scene, { replyTo: "any" });
+      await using _server = server;
+      const missing = scene.channel<{ value: unknown }>(scene.name(), 0, { encoding });
+      await ask({ value: 1 }, missing);
+      const reply = await soon(missing.get({ timeout: 10_000 }));
+      assert.deepEqual(reply, encoding === "cbor" ? { id: 1, value: { value: 1 } } : { value: 1 });
+      assert.deepEqual(told.errors, []);
+    });
+
+    test(
+      title("a reply channel that was drained is told, and one that was deleted is not"),
+      async (scene) => {
+        const { ch, ask, asked, told, server } = stage(scene);
+        await using _server = server;
+        const drained = scene.channel<unknown>(scene.name(), 0, { encoding });
+        await drained.put("first"); // so that it stays open for gets
+        await drained.closeAll({ drain: true });
+        const deleted = scene.anonymous<unknown>(0, { encoding });
+        await deleted.depth();
+        await deleted.delete();
+        await ask("deleted", deleted);
+        await ask("drained", drained);
+        await asked();
+        await until(() => told.errors.length === 1);
+        const [error] = told.errors;
+        assert.ok(error instanceof ChannelClosedError && error.reason === "drain", `${error}`);
+        assert.deepEqual(told.requests, ["drained"]);
+        await isGone(ch);
+      },
+    );
+
+    test(
+      title(
+        "a request that names its own channel for the reply is not handled, and comes back to nobody",
+      ),
+      async (scene) => {
+        const { ch, ask, asked, handled, told, server } = stage(scene);
+        await using _server = server;
+        await ask("the channel", ch);
+        await ask("its dead letters", scene.channel(`${ch.name}.dead-letters`, 0, { encoding }));
+        // Its reply is a request again, for ever.
+        const loop: Record<string, unknown> = { reply_to: ch };
+        loop.value = loop;
+        if (encoding === "cbor") await ch.put(loop);
+        await asked();
+        const count = encoding === "cbor" ? 3 : 2;
+        assert.equal(told.errors.length, count);
+        for (const error of told.errors) assert.ok(error instanceof ChannelReferenceError);
+        assert.deepEqual(handled, []);
+        await isGone(ch);
+        assert.equal(await scene.setup.exists(`${ch.name}.dead-letters`), false);
+      },
+    );
+
+    test(
+      title("a reply channel of another broker is refused, unless that is allowed"),
+      async (scene) => {
+        const elsewhere = scene.own(
+          new Channel<unknown>({
+            name: scene.name(),
+            connection: scene.setup.elsewhere(),
+            encoding,
+          }),
+        );
+        await elsewhere.depth();
+        {
+          const { ch, ask, asked, handled, told, server } = stage(scene);
+          await using _server = server;
+          await ask("elsewhere", elsewhere);
+          await asked();
+          assert.equal(told.errors.length, 1);
+          assert.ok(told.errors[0] instanceof ChannelReferenceError, `${told.errors[0]}`);
+          assert.deepEqual(handled, []);
+          assert.equal(await elsewhere.depth(), 0);
+          await isGone(ch);
+        }
+        const { ask, told, server } = stage(scene, { replyTo: "any" });
+        await using _server = server;
+        await ask("elsewhere", elsewhere);
+        await soon(elsewhere.get());
+        assert.deepEqual(told.errors, []);
+        await elsewhere.delete();
+      },
+    );
+
+    shared(
+      title("a reply channel of the server's own memory or file is refused"),
+      async (scene) => {
+        const { ch, asked, handled, told, server } = stage(scene);
+        await using _server = server;
+        const here = scene.own(new Channel({ name: "here", connection: "memory:here" }));
+        await here.depth();
+        await using raw = await scene.setup.raw(ch.name);
+        if (encoding === "cbor") {
+          const reference = class {};
+          const body = encode({ id: 1, value: 1, reply_to: new reference() }, {
+            extension: (object) =>
+              object instanceof reference ? ["Channel", "here", "memory:here"] : undefined,
+          });
+          await raw.put({ body, contentType: "application/cbor" });
+        } else {
+          const reply_to = {
+            __channel__: true,
+            name: "here",
+            connection_type: "RabbitConnection",
+            retry_timeout: null,
+            connection_args: { uri: "memory:here" },
+          };
+          const body = new TextEncoder().encode(JSON.stringify({ value: 1, reply_to }));
+          await raw.put({ body, contentType: "application/json" });
+        }
+        await asked();
+        assert.equal(told.errors.length, 1);
+        assert.ok(told.errors[0] instanceof ChannelReferenceError, `${told.errors[0]}`);
+        assert.deepEqual(handled, []);
+        assert.equal(await here.depth(), 0);
+        await here.delete();
+      },
+    );
+
+    test(title("what is no request is told, each once, and the next is served"), async (scene) => {
+      const { ch, asked, handled, told, server } = stage(scene);
+      await using _server = server;
+      const messages = [null, 7, "text", { value: 1 }, { value: 1, reply_to: "text" }, {
+        id: {},
+        value: 1,
+        reply_to: ch,
+      }];
+      for (const message of messages) await ch.put(message);
+      await using raw = await scene.setup.raw(ch.name);
+      await raw.put({ body: new Uint8Array([0xff, 0xff]), contentType: "application/cbor" });
+      await asked();
+      assert.equal(told.errors.length, messages.length + 1);
+      for (const error of told.errors) assert.ok(error instanceof ChannelError, `${error}`);
+      assert.deepEqual(handled, []);
+      await isGone(ch);
+    });
+
+    for (const [what, trap] of Object.entries(traps)) {
+      test(
+        title(`a handler that returns ${what} runs once, and its requester is answered`),
+        async (scene) => {
+          const [ch, far] = pair<string>(scene, { encoding });
+          const told = new Told();
+          let runs = 0;
+          await using _server = served(far, (value) => {
+            if (value === "well") return value;
+            runs++;
+            return trap();
+          }, { onerror: told.onerror });
+          const error = await rejectionOf(ch.request("trap", { timeout: 10_000 }));
+          assert.ok(error instanceof TypeError, `${error}`);
+          assert.equal(await soon(ch.request("well")), "well");
+          assert.equal(runs, 1);
+          assert.deepEqual(told.errors, []);
+        },
+      );
+    }
+
+    test(
+      title("whatever is thrown, the handler runs once and its requester is answered"),
+      async (scene) => {
+        const { proxy, revoke } = Proxy.revocable(new Error("revoked"), {});
+        revoke();
+        const cyclic = new Error("cyclic");
+        cyclic.cause = cyclic;
+        const throwing = (key: string) =>
+          Object.defineProperty(new Error(`no ${key}`), key, {
+            get: () => assert.fail("asked for it"),
+            enumerable: true,
+          });
+        const thrown = [
+          undefined,
+          null,
+          7n,
+          Symbol("a symbol"),
+          () => {},
+          proxy,
+          cyclic,
+          ...["name", "message", "cause", "stack", "code"].map(throwing),
+          Object.assign(new Error("an own function"), { call() {}, code: 7 }),
+          new Error("a deep cause", { cause: { proxy } }),
+          new AggregateError([proxy, cyclic, 7], "several"),
+          new DOMException("aborted", "AbortError"),
+        ];
+        const [ch, far] = pair<number>(scene, { encoding });
+        const told = new Told();
+        const runs: number[] = [];
+        await using _server = served(far, (n): never => {
+          runs.push(n);
+          throw thrown[n];
+        }, { onerror: told.onerror });
+        for (const n of thrown.keys()) {
+          const error = await rejectionOf(ch.request(n, { timeout: 10_000 }));
+          assert.ok(!(error instanceof assert.AssertionError), `${n}: ${error}`);
+        }
+        assert.deepEqual(runs, numbers(thrown.length));
+        assert.deepEqual(told.errors, []);
+      },
+    );
+
+    test(
+      title("an error arrives with its properties, class and causes, and without its stack"),
+      async (scene) => {
+        const [ch, far] = pair<string>(scene, { encoding });
+        class OutOfStock extends RangeError {
+          override readonly name = "OutOfStock";
+          readonly code = "E_STOCK";
+          readonly sku = { id: 7, colours: ["red"] };
+        }
+        const secret = "/srv/secret/server.ts";
+        const make: Record<string, () => unknown> = {
+          stock: () => new OutOfStock("none left"),
+          cause: () =>
+            new Error("outer", { cause: Object.assign(new URIError("inner"), { at: 3 }) }),
+          many: () => new AggregateError([new OutOfStock("a"), "text"], "several"),
+          abort: () => new DOMException("late", "TimeoutError"),
+          odd: () =>
+            Object.defineProperties(new Error("odd"), {
+              ["__proto__"]: { value: { polluted: true }, enumerable: true },
+              toString: { value: 5, enumerable: true },
+              constructor: { value: 5, enumerable: true },
+              hidden: { value: 5, enumerable: false },
+              huge: { value: "x".repeat(1_000_000), enumerable: true },
+              code: { value: 7, enumerable: true },
+            }),
+          ours: () =>
+            Object.assign(new Error("x"), { name: "ChannelClosedError", reason: "delete" }),
+        };
+        const run = async (stacks: boolean, kind: string) => {
+          await using _server = served(far, (kind): never => {
+            const error = make[kind]!();
+            for (const one of [error, (error as Error).cause]) {
+              if (one instanceof Error && !(one instanceof DOMException)) one.stack = secret;
+            }
+            throw error;
+          }, { stacks });
+          return await rejectionOf(ch.request(kind, { timeout: 10_000 }));
+        };
+        const stock = await run(false, "stock") as OutOfStock;
+        assert.ok(stock instanceof RangeError && stock.name === "OutOfStock");
+        assert.deepEqual({ ...stock }, { code: "E_STOCK", sku: { id: 7, colours: ["red"] } });
+        assert.ok(!stock.stack?.includes(secret), stock.stack);
+        const { cause } = await run(false, "cause");
+        assert.ok(cause instanceof URIError && cause.message === "inner");
+        assert.deepEqual({ ...cause }, { at: 3 });
+        assert.ok(!cause.stack?.includes(secret), cause.stack);
+        const many = await run(false, "many") as AggregateError;
+        assert.ok(many instanceof AggregateError && many.errors[0] instanceof RangeError);
+        assert.equal(many.errors[0].name, "OutOfStock");
+        assert.equal(many.errors[1], "text");
+        const abort = await run(false, "abort");
+        assert.ok(abort instanceof DOMException && abort.name === "TimeoutError");
+        const odd = await run(false, "odd");
+        assert.deepEqual(Object.entries(odd), [["code", 7]]);
+        assert.equal((odd as { polluted?: boolean }).polluted, undefined);
+        assert.match(String(odd), /^Error: odd$/);
+        const ours = await run(false, "ours");
+        assert.equal(ours.name, "Error");
+        const both = await run(true, "cause");
+        assert.equal(both.stack, secret);
+        assert.equal((both.cause as Error).stack, secret);
+      },
+    );
+
+    test(
+      title("a server that is stopped gives back what its handler does not end, and resolves"),
+      async (scene) => {
+        const [ch, far] = pair<string>(scene, { encoding });
+        const began = Promise.withResolvers<AbortSignal>();
+        const never = new Promise<string>(() => {});
+        const server = served(far, (_, { signal }) => {
+          began.resolve(signal);
+          return never;
+        }, { grace: 20 });
+        const request = ch.request("work", { timeout: 15_000 });
+        const signal = await soon(began.promise);
+        await soon(server[Symbol.asyncDispose](), 5000);
+        assert.ok(signal.aborted);
+        await using _server = served(far, (what) => `${what} done`);
+        assert.equal(await soon(request), "work done");
+      },
+    );
+
+    test(
+      title("a server that is stopped gives back a request whose reply waits for room"),
+      async (scene) => {
+        const { ch, ask, asked, told, server } = stage(scene, { grace: 20, replyTimeout: 60_000 });
+        const full = scene.channel<unknown>(scene.name(), 0, { capacity: 1, encoding });
+        await full.put("first");
+        await ask("work", full);
+        await asked();
+        await soon(server[Symbol.asyncDispose](), 5000);
+        assert.deepEqual(told.errors, []);
+        const again = await soon(ch.receive());
+        assert.equal((again.value as { value: unknown }).value, "work");
+        again.accept();
+        await isGone(ch);
+      },
+    );
+  }
+}

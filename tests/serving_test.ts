@@ -1,0 +1,204 @@
+// What requests cost others on RabbitMQ, what hostile ones meet there, and who is told.
+import { AMQPClient } from "@cloudamqp/amqp-client";
+import assert from "node:assert/strict";
+import process from "node:process";
+import { Channel, type ChannelConnectionError, Connection, serve } from "../mod.ts";
+import { connectionsRest, numbers, soon, until } from "./conformance/scene.ts";
+
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+
+/** The broker without the library. */
+async function rawClient(): Promise<AMQPClient> {
+  const url = new URL(broker);
+  url.username ||= "guest";
+  url.password ||= "guest";
+  const client = new AMQPClient(url.href);
+  await client.connect();
+  return client;
+}
+
+/** Hears what every connection of the broker is told of anonymous channels. */
+async function eavesdrop(client: AMQPClient): Promise<{ heard(): Promise<string[]> }> {
+  const channel = await client.channel();
+  const { name } = await channel.queueDeclare("", { exclusive: true });
+  await channel.queueBind(name, "amq.direct", "channelts.anonymous");
+  return {
+    async heard() {
+      const all: string[] = [];
+      for (let message; (message = await channel.basicGet(name, { noAck: true })) !== null;) {
+        all.push(message.bodyString()!);
+      }
+      return all;
+    },
+  };
+}
+
+Deno.test("requests: one that is answered late is announced to nobody, and one that is given up once", async () => {
+  const client = await rawClient();
+  const { heard } = await eavesdrop(client);
+  const name = `test ${crypto.randomUUID()}`;
+  const asking = new Channel<string>({ name, connection: new Connection(broker) });
+  const server = new Connection(broker);
+  const answering = new Channel<string>({ name, connection: server });
+  const replies: Channel[] = [];
+  const begun: string[] = [];
+  const aborted: string[] = [];
+  const answers = new Map<string, () => void>();
+  const stop = new AbortController();
+  const serving = serve(answering, async (what, { signal }) => {
+    begun.push(what);
+    await new Promise<void>((resolve) => {
+      answers.set(what, resolve);
+      signal.addEventListener("abort", () => {
+        aborted.push(what);
+        resolve();
+      });
+    });
+    return what;
+  }, { concurrency: 4, signal: stop.signal });
+  const slow = asking.request("slow");
+  await until(() => begun.includes("slow"));
+  const other = asking.request("other");
+  await until(() => begun.includes("other"));
+  await until(() => server.stats.confirms === 2); // it has said of both that they have begun
+  answers.get("slow")!();
+  answers.get("other")!();
+  assert.deepEqual(await soon(Promise.all([slow, other])), ["slow", "other"]);
+  assert.deepEqual(await heard(), []);
+
+  // Given up while another waits, and then the last.
+  const [first, last] = [new AbortController(), new AbortController()];
+  const given = asking.request("first", { signal: first.signal }).catch(() => {});
+  const lasting = asking.request("last", { signal: last.signal }).catch(() => {});
+  await until(() => begun.includes("first") && begun.includes("last"));
+  first.abort();
+  await given;
+  await until(() => aborted.includes("first"));
+  last.abort();
+  await lasting;
+  await until(() => aborted.includes("last"));
+  assert.deepEqual((await heard()).map((text) => Object.keys(JSON.parse(text))[0]), [
+    "cancel",
+    "gone",
+  ]);
+  stop.abort();
+  await soon(serving);
+
+  // Whoever floods a reply channel with such messages has nothing announced.
+  const pending = asking.request("flooded", { timeout: 10_000 });
+  const flooded = await soon(answering.get()) as unknown as { id: number; reply_to: Channel };
+  replies.push(flooded.reply_to);
+  for (const n of numbers(300)) await flooded.reply_to.put({ id: flooded.id - n, begun: true });
+  await flooded.reply_to.put({ id: flooded.id, value: "answered" });
+  assert.equal(await soon(pending), "answered");
+  assert.deepEqual(await heard(), []);
+
+  await Promise.all(replies.map((reply) => reply.close()));
+  await asking.delete();
+  await Promise.all([asking.close(), answering.close()]);
+  await client.close();
+  await connectionsRest();
+});
+
+Deno.test("requests: a reply to a queue makes no exchange, and one to another's exclusive queue is refused once", async () => {
+  const client = await rawClient();
+  const channel = await client.channel();
+  const name = `test ${crypto.randomUUID()}`;
+  const [queue, exclusive] = [`${name} queue`, `${name} exclusive`];
+  await channel.queueDeclare(queue, { durable: true });
+  await channel.queueDeclare(exclusive, { exclusive: true });
+  const ch = new Channel<unknown>({ name, connection: broker });
+  const told: unknown[][] = [];
+  let runs = 0;
+  const stop = new AbortController();
+  const serving = serve(ch, () => ++runs, {
+    signal: stop.signal,
+    onerror: (...all) => void told.push(all),
+  });
+  const [plain, locked] = [queue, exclusive].map((name) =>
+    new Channel({ name, connection: broker })
+  );
+  await ch.put({ id: 1, value: "locked", reply_to: locked });
+  await until(() => told.length === 1);
+  const [error, request] = told[0]!;
+  assert.equal((error as ChannelConnectionError).name, "ChannelConnectionError");
+  assert.equal(request, "locked");
+  await ch.put({ id: 1, value: "plain", reply_to: plain });
+  let message: Awaited<ReturnType<typeof channel.basicGet>> = null;
+  await until(async () => (message = await channel.basicGet(queue, { noAck: true })) !== null);
+  assert.equal(message!.properties.contentType, "application/cbor");
+  assert.equal(runs, 2);
+  stop.abort();
+  await soon(serving);
+  assert.equal(await ch.depth(), 0);
+  const probe = await client.channel();
+  probe.onerror = () => {};
+  await assert.rejects(probe.exchangeDeclare(queue, "fanout", { passive: true }), /404/);
+  await channel.queueDelete(queue);
+  await ch.delete();
+  await Promise.all([ch.close(), plain!.close(), locked!.close()]);
+  await client.close();
+  await connectionsRest();
+});
+
+for (const how of ["throws", "rejects"] as const) {
+  Deno.test(`requests: a serve whose onerror ${how} goes on, and the logger is told`, async () => {
+    const logged: string[] = [];
+    const logger = { error: (message: string) => void logged.push(message) };
+    const connection = new Connection("memory:onerror", { logger });
+    const ch = new Channel<unknown>({ name: "asked", connection });
+    const serving = serve(ch, (value) => value, {
+      onerror: () => {
+        if (how === "throws") throw new RangeError("of its own");
+        return Promise.reject(new RangeError("of its own"));
+      },
+    });
+    await ch.put("no request");
+    assert.equal(await soon(ch.request("served")), "served");
+    assert.equal(logged.length, 1);
+    assert.match(logged[0]!, /^ChannelTS: serve: channel asked on memory:onerror: .*of its own$/);
+    await ch.closeAll();
+    await soon(serving);
+    await ch.close();
+  });
+}
+
+Deno.test("requests: without onerror the logger is told, and of a request that is given up nobody is", async () => {
+  const logged: string[] = [];
+  const logger = { error: (message: string) => void logged.push(message) };
+  const connection = new Connection("memory:unanswered", { logger });
+  const ch = new Channel<unknown>({ name: "asked", connection });
+  const gone = await ch.request("nobody answers", { timeout: 10 }).catch((error) => error) as Error;
+  assert.equal(gone.name, "ChannelTimeoutError");
+  await ch.put({ id: 1, value: 1, reply_to: new Channel({ name: "missing", connection }) });
+  const serving = serve(ch, (value) => value);
+  assert.equal(await soon(ch.request("served")), "served");
+  await until(() => logged.length === 1);
+  assert.match(logged[0]!, /asked on memory:unanswered.*missing on memory:unanswered/);
+  await ch.closeAll();
+  await soon(serving);
+  await ch.close();
+});
+
+Deno.test("requests: serve goes on where dead letters cannot be put, and tells so once each time", async () => {
+  const connection = new Connection("memory:serving-dead-letters");
+  const about = { name: "asked", connection, maxAttempts: 1, retryTimeout: 0 };
+  const ch = new Channel<unknown>(about);
+  const dead = new Channel<unknown>({ name: "asked.dead-letters", connection });
+  await dead.put(0);
+  await dead.closeAll({ drain: true });
+  const told: unknown[] = [];
+  const serving = serve(ch, (value) => value, { onerror: (error) => void told.push(error) });
+  await ch.put("no request");
+  await until(() => told.length >= 3);
+  assert.equal(await soon(ch.request("served")), "served");
+  const [refused, unburied] = told as Error[];
+  assert.match(refused!.message, /is no request/);
+  assert.match(unburied!.message, /asked\.dead-letters/);
+  await ch.closeAll();
+  await soon(serving);
+  await ch.close();
+  await dead.delete();
+  await dead.close();
+});
