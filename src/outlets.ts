@@ -80,17 +80,25 @@ class Outlet {
     const { signal } = controller;
     const refusal = () => this.#refusal;
     this.#jobs.set(controller, id);
-    const asking = setTimeout(() => void this.#ask(id), patience);
+    let isWorking = true;
+    const asking = setTimeout(() => void this.#ask(id, () => isWorking), patience);
+    const worked = () => {
+      isWorking = false;
+      clearTimeout(asking);
+    };
     return {
       signal,
       get refusal() {
         return refusal();
       },
       sizeOf: (value) => this.#sizeOf(value),
-      reply: (drafts) => this.#reply(drafts, signal),
+      reply: (drafts) => {
+        worked();
+        return this.#reply(drafts, signal);
+      },
       abort: (reason) => controller.abort(reason),
       end: () => {
-        clearTimeout(asking);
+        worked();
         this.#jobs.delete(controller);
         this.lastUsed = performance.now();
         ended();
@@ -171,9 +179,10 @@ class Outlet {
   }
 
   /** That a reply is not waited for may have been announced before this was attached. */
-  async #ask(id: number | undefined): Promise<void> {
+  async #ask(id: number | undefined, isWorking: () => boolean): Promise<void> {
     try {
       await this.#attached;
+      if (!isWorking()) return;
       if (id === undefined) await this.#handle.depth(this, {});
       else await this.#handle.puts.tryPut(this, writeBegun(id), { timeout: this.#timeout });
     } catch (error) {

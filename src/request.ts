@@ -154,7 +154,9 @@ class Replies {
   #rest(): void {
     if (this.#waiting.size > 0) return;
     this.#stop();
-    if (this.#givenUp.size > 0 && !this.#requesting.closed) this.#retire(this);
+    if (this.#givenUp.size === 0 || this.#requesting.closed) return;
+    this.#givenUp.clear(); // all are told now
+    this.#retire(this);
   }
 
   #stop(): void {
