@@ -136,7 +136,7 @@ for (const title of ["that waits by asking", "that waits with a consumer"]) {
       await channel.queueDelete(a.name);
       await channel.queueDelete(b.name);
     });
-    await soon(refused, 3000);
+    await soon(refused);
     const error = await rejection(b.put("unsent"), ChannelClosedError, { reason: "delete" });
     assert.equal(error.value, "unsent");
     for (const ch of [a, b]) {
@@ -203,7 +203,7 @@ test("a value whose receiver's connection is cut before its get goes to others",
     const message = await (await raw.channel()).basicGet(ch.name, { noAck: false });
     assert.ok(message);
   });
-  assert.equal(await ch.get({ timeout: 1000 }), 1);
+  assert.equal(await ch.get({ timeout: 20_000 }), 1);
 });
 
 test(
@@ -223,10 +223,10 @@ test(
     await raw.put({ body, contentType });
     const got = scene.own(await b.get());
     await got.put("through another address");
-    assert.equal(await inner.get({ timeout: 1000 }), "through another address");
+    assert.equal(await inner.get({ timeout: 20_000 }), "through another address");
     await a.close();
     await inner.put("still");
-    assert.equal(await got.get({ timeout: 1000 }), "still");
+    assert.equal(await got.get({ timeout: 20_000 }), "still");
 
     // A channel on another address is named with it, without user and password.
     const named = scene.own(new Channel<string>({ name: scene.name(), connection: there }));
@@ -239,7 +239,7 @@ test(
     await raw.put(absolute);
     const arrived = scene.own(await c.get());
     await arrived.put("x");
-    assert.equal(await named.get({ timeout: 1000 }), "x");
+    assert.equal(await named.get({ timeout: 20_000 }), "x");
   },
   { skip: noLocalBroker },
 );
@@ -251,7 +251,7 @@ test("an amqp channel travels through memory, and works there", async (scene) =>
     const got = scene.own(await carrier.get());
     assert.equal(got.name, inner.name);
     await got.put("x");
-    assert.equal(await inner.get({ timeout: 1000 }), "x");
+    assert.equal(await inner.get({ timeout: 20_000 }), "x");
   }
 });
 
@@ -292,7 +292,7 @@ for (const channelMax of [4, 20]) {
     );
     const gets = channels.map((ch) => ch.get());
     await Promise.all(channels.map((ch, n) => ch.put(n)));
-    assert.deepEqual(await soon(Promise.all(gets), 10_000), numbers(50));
+    assert.deepEqual(await soon(Promise.all(gets)), numbers(50));
     await Promise.all(channels.map((ch) => ch.delete()));
   });
 }
@@ -338,7 +338,7 @@ for (const [title, retryTimeout, attempt] of attempts) {
     const ch = scene.own(new Channel<string>({ name: "x", connection, retryTimeout }));
     const start = performance.now();
     const error = await rejection(attempt(ch), ChannelConnectionError, { address });
-    assert.ok(performance.now() - start < 2000, `it took ${performance.now() - start} ms`);
+    assert.ok(performance.now() - start < 8000, `it took ${performance.now() - start} ms`);
     assert.ok(error instanceof ChannelError);
     assert.ok(error.cause instanceof Error, "it has a cause");
     assert.match(error.message, /[^.]$/);
@@ -361,7 +361,7 @@ test("puts that no broker takes each carry their own value", async (scene) => {
 test("an abort ends what waits for a broker", async (scene) => {
   const ch = scene.own(new Channel({ connection: await closedPort() }));
   const signal = AbortSignal.timeout(50);
-  await assert.rejects(soon(ch.get({ signal }), 1000), { name: "TimeoutError" });
+  await assert.rejects(soon(ch.get({ signal })), { name: "TimeoutError" });
 });
 
 test("closing needs no reachable broker, and is bounded", async () => {
@@ -375,8 +375,8 @@ test("closing needs no reachable broker, and is bounded", async () => {
     ...handles.map((handle) => handle.close()),
     handles[0]![Symbol.asyncDispose](),
   ]);
-  assert.ok(performance.now() - start < 2500, `it took ${performance.now() - start} ms`);
-  for (const error of await soon(Promise.all(work), 1000)) {
+  assert.ok(performance.now() - start < 8000, `it took ${performance.now() - start} ms`);
+  for (const error of await soon(Promise.all(work))) {
     assert.ok(error instanceof ChannelError, String(error));
   }
 });
@@ -386,7 +386,7 @@ test("a wrong password is told at once, and not shown", async (scene) => {
   const ch = scene.own(new Channel({ connection }));
   const start = performance.now();
   const error = await rejection(ch.get(), ChannelConnectionError, { transient: false });
-  assert.ok(performance.now() - start < 5000);
+  assert.ok(performance.now() - start < 8000, "it is not tried again: that takes 10 s");
   assert.match(error.message, /password/);
   assert.doesNotMatch(inspect(error, { depth: 20, showHidden: true }), /hunter2/);
 });

@@ -62,7 +62,7 @@ Deno.test("amqp: a put to a full channel outlasts retryTimeout, and is not sent 
   const late = rejection(ch.put(9, { timeout: 1500 }), ChannelTimeoutError);
   await soon(late);
   const values = [];
-  for (let i = 0; i < 7; i++) values.push(await ch.get({ timeout: 2000 }));
+  for (let i = 0; i < 7; i++) values.push(await ch.get({ timeout: 20_000 }));
   assert.deepEqual(values, numbers(7));
   await soon(Promise.all(puts));
   await ch[Symbol.asyncDispose]();

@@ -354,7 +354,7 @@ test("a reference is written with all that ChannelPy needs, and no password", as
   // Python takes it at its word: it declares the queue, which is there or not, and answers.
   await peer.declare(inner);
   await peer.put(inner, '{"status": "ok"}');
-  assert.deepEqual(await named.get({ timeout: 1000 }), { status: "ok" });
+  assert.deepEqual(await named.get({ timeout: 20_000 }), { status: "ok" });
   await named.close();
 });
 

@@ -96,8 +96,8 @@ test("a channel whose only node is killed waits for it on the others", async () 
   const put = ch.put(2);
   await pause(1000);
   await cluster.nodes[2]!.restart();
-  await soon(put, 15_000);
-  equal(await soon(got, 15_000), 2);
+  await soon(put);
+  equal(await soon(got), 2);
   equal(await ch.depth(), 0);
   await ch.delete();
   await ch.close();

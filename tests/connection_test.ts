@@ -317,13 +317,13 @@ Deno.test("connection: a channel that arrives over it is on it, also where other
     const [puts] = [b.stats.puts, a.stats.puts];
     await arrived.put(42);
     assert.equal(b.stats.puts, puts + 1);
-    assert.equal(await replies.get({ timeout: 5000 }), 42);
+    assert.equal(await replies.get({ timeout: 20_000 }), 42);
     await onB.put(arrived);
     const back = await carrier.get();
     const { puts: before } = a.stats;
     await back.put(43);
     assert.equal(a.stats.puts, before + 1);
-    assert.equal(await replies.get({ timeout: 5000 }), 43);
+    assert.equal(await replies.get({ timeout: 20_000 }), 43);
     await Promise.all([arrived.close(), back.close(), onB.close()]);
     await replies[Symbol.asyncDispose]();
   });

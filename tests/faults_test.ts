@@ -46,7 +46,7 @@ Deno.test("a process that keeps putting notices a broker that has fallen silent"
   shared.thaw();
   ok(failure instanceof ChannelConnectionError, String(failure));
   await Promise.all(puts);
-  await soon(ch.close(), 3000);
+  await soon(ch.close());
   await nobodyConnected();
 });
 
@@ -74,7 +74,7 @@ Deno.test("a message that the broker refuses for its size disturbs nobody's get"
   await rejection(large.put(new Uint8Array(200_000)), ChannelConnectionError, { transient: false });
   await large.put(new Uint8Array(20));
   await waiting.put("a value");
-  equal(await soon(got, 3000), "a value");
+  equal(await soon(got), "a value");
   deepEqual([(await large.get()).length, (await large.get()).length], [10, 20]);
   await Promise.all([waiting.close(), large.close()]);
   await nobodyConnected();
@@ -94,14 +94,14 @@ for (const how of ["restart", "kill9"] as const) {
     await shared.restart();
     await pause(200);
     loan.accept(); // the connection that brought it is gone: it comes again, to one or the other
-    const values = await soon(end, 15_000);
+    const values = await soon(end);
     ok(values.includes("y"), String(values));
     const drained = { reason: "drain" } as const;
     await rejection(a!.put("z"), ChannelClosedError, drained);
     await rejection(b!.put("z"), ChannelClosedError, drained);
     const late = new Channel<string>({ name, connection: shared.uri });
     await rejection(late.put("z"), ChannelClosedError, drained);
-    await soon(rest(b!), 15_000);
+    await soon(rest(b!));
     deepEqual(await soon(rest(late)), []);
     await late.delete();
     await Promise.all([late, a!, b!].map((ch) => ch.close()));

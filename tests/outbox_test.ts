@@ -145,7 +145,7 @@ Deno.test("outbox: a put that is given up after it was sent has an unknown outco
     assert.deepEqual(await getAll(direct, 2), ["late", "later"]); // both did
     gateway.release();
     await ch.put("next");
-    assert.equal(await direct.get({ timeout: 1000 }), "next");
+    assert.equal(await direct.get({ timeout: 20_000 }), "next");
     await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
   });
 });
@@ -188,10 +188,10 @@ for (const [title, attempt] of tries) {
       await soon(lost);
       gateway.open();
       assertOutcome(await sent, "sent", false);
-      assert.equal(await direct.get({ timeout: 5000 }), "sent"); // it was what filled the channel
+      assert.equal(await direct.get({ timeout: 20_000 }), "sent"); // it was what filled the channel
       await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
       assert.equal(await ch.tryPut("next"), "ok");
-      assert.equal(await direct.get({ timeout: 5000 }), "next");
+      assert.equal(await direct.get({ timeout: 20_000 }), "next");
     });
   });
 }
@@ -200,7 +200,7 @@ Deno.test("outbox: of puts that outlive retryTimeout, those that were sent have 
   await withGateway<string>({ retryTimeout: 300 }, async (ch, gateway, direct, lost) => {
     gateway.hold("toClient");
     const sent = rejection(ch.put("sent"), ChannelConnectionError);
-    assert.equal(await direct.get({ timeout: 5000 }), "sent");
+    assert.equal(await direct.get({ timeout: 20_000 }), "sent");
     gateway.cut();
     await soon(lost);
     const unsent = rejection(ch.put("unsent"), ChannelConnectionError);
@@ -208,7 +208,7 @@ Deno.test("outbox: of puts that outlive retryTimeout, those that were sent have 
     assertOutcome(await unsent, "unsent", true);
     gateway.open();
     await ch.put("next");
-    assert.equal(await direct.get({ timeout: 1000 }), "next");
+    assert.equal(await direct.get({ timeout: 20_000 }), "next");
     await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
   });
 });
@@ -222,7 +222,7 @@ Deno.test("outbox: of puts that close gives up, those that were sent have an unk
     await quiet(gateway);
     const sent = gateway.published;
     assert.ok(sent < count);
-    await soon(ch.close(), 3000);
+    await soon(ch.close());
     for (const [n, error] of (await Promise.all(puts)).entries()) {
       assert.equal(error.value, n);
       assert.equal(error.messageId === undefined, n >= sent);

@@ -218,7 +218,7 @@ Deno.test("what a process put last is there when it has ended", async () => {
   for (const act of ["put", "put without await"]) {
     await withChannel<string>(async (channel, name) => {
       await last(act, broker, name);
-      assert.equal(await channel.get({ timeout: 5000 }), "the last put", act);
+      assert.equal(await channel.get({ timeout: 20_000 }), "the last put", act);
     });
   }
 });

@@ -53,27 +53,27 @@ async function latenessDuring(act: () => Promise<unknown>): Promise<number> {
   return late;
 }
 
-Deno.test("sqlite: while another process keeps the file locked the event loop goes on, and all is done then", async () => {
-  await withFile(directory, async (channel, path) => {
-    await channel.put("warm");
-    await channel.get();
-    const times: number[] = [];
-    // A lock that blocks does so each time; a busy machine does not.
-    for (let i = 0; i < 4 && !times.some((ms) => ms < 50); i++) {
+test(
+  "sqlite: while another process keeps the file locked the event loop goes on, and all is done then",
+  {
+    timed: "that nothing blocks shows by how late timers are",
+  },
+  async () => {
+    await withFile(directory, async (channel, path) => {
+      await channel.put("warm");
+      await channel.get();
       await using locker = run("crash_locker", path, "500");
       assert.equal(await locker.next(), "locked");
-      times.push(
-        await latenessDuring(async () => {
-          const got = getAll(channel, 50);
-          await Promise.all(numbers(50).map((n) => channel.put(n)));
-          assert.deepEqual(await got, numbers(50));
-        }),
-      );
+      const late = await latenessDuring(async () => {
+        const got = getAll(channel, 50);
+        await Promise.all(numbers(50).map((n) => channel.put(n)));
+        assert.deepEqual(await got, numbers(50));
+      });
       assert.equal(await locker.next(), "unlocked");
-    }
-    assert.ok(Math.min(...times) < 50, `it stood still for ${times} ms`);
-  });
-});
+      assert.ok(late < 100, `it stood still for ${late} ms`);
+    });
+  },
+);
 
 Deno.test("sqlite: a file that stays locked is told, and nothing is lost when it is free again", async () => {
   await withFile(directory, async (channel, file) => {
@@ -88,10 +88,10 @@ Deno.test("sqlite: a file that stays locked is told, and nothing is lost when it
     await late;
     other.exec("COMMIT");
     other.close();
-    assert.equal(await channel.get({ timeout: 1000 }), "before");
+    assert.equal(await channel.get({ timeout: 20_000 }), "before");
     await channel.put("after");
     assert.equal(await channel.get(), "after");
-  });
+  }, { retryTimeout: 1000 });
 });
 
 Deno.test("sqlite: a session is dead only where its lock is free, or gone", async () => {
@@ -115,7 +115,7 @@ Deno.test("sqlite: who removes the file deletes its channels, and the next handl
     const refused = rejection(other.get(), ChannelClosedError, { reason: "delete" });
     await other.depth();
     for (const suffix of ["", "-wal", "-shm"]) rmSync(file + suffix);
-    await soon(refused, 2000);
+    await soon(refused);
     assert.ok(channel.closed);
     const again = new Channel({ name: "x", connection });
     await again.put("new");
@@ -132,7 +132,7 @@ Deno.test("sqlite: a process that is killed in a transaction has written nothing
     const put = channel.put(200);
     await pause(50);
     locker.kill();
-    await soon(put, 1000);
+    await soon(put);
     checkFile(path);
     assert.deepEqual(await getAll(channel, 201), numbers(201));
   });
@@ -169,7 +169,7 @@ Deno.test("sqlite: many processes may make one file at the same moment", async (
   } finally {
     for (const child of children) await child[Symbol.asyncDispose]();
   }
-  await until(() => count(path, "sessions") === 1, 2000); // all were killed at once
+  await until(() => count(path, "sessions") === 1); // all were killed at once
   checkFile(path);
   await channel.delete();
   await pause(60);
@@ -200,7 +200,7 @@ Deno.test("sqlite: a transaction that fails keeps nobody from what was given mea
     await getting.depth(); // it is among the waiters
     await putOn(putting, { body: new Uint8Array(1), contentType: "" });
     await assert.rejects(mine.open("none", { ...linkOptions, create: false }), ChannelClosedError);
-    (await soon(got, 1000)).accept();
+    (await soon(got)).accept();
   }
   await Promise.all([getting.close(), putting.close()]);
   mine.rest();
@@ -219,7 +219,7 @@ Deno.test("sqlite: the news that channels are gone do not stay in the file", asy
       await new Channel({ name, connection: new Connection(uri) }).delete();
       await refused;
     }
-    await until(() => count(path, "mail") === 0, 1000);
+    await until(() => count(path, "mail") === 0);
   });
 });
 
@@ -245,7 +245,7 @@ test(
             return ""; // the one of the directory
           }
         }).filter((file) => file.startsWith(path) && file.includes(".bell")).length;
-      await until(() => open() <= 1, 3000); // its own, where the runtime watches by one
+      await until(() => open() <= 1); // its own, where the runtime watches by one
     });
   },
 );
@@ -258,8 +258,8 @@ Deno.test("sqlite: a session whose lock is removed ends, and what it held is the
     const ids = () => query<{ token: string }>(path, "SELECT token FROM sessions ORDER BY id");
     const [, { token }] = ids() as [{ token: string }, { token: string }];
     rmSync(fileOf(path, token, "lock"));
-    assert.equal(await channel.get({ timeout: 3000 }), "held");
-    await rejection(soon(victim.get({ timeout: 3000 }), 4000), ChannelClosedError);
+    assert.equal(await channel.get({ timeout: 20_000 }), "held");
+    await rejection(soon(victim.get({ timeout: 3000 })), ChannelClosedError);
     held.accept();
     const again = new Channel({ name: "x", connection: uri });
     await again.put("new");
@@ -280,7 +280,7 @@ Deno.test("sqlite: what a link held that could not be closed, as the file was lo
     await closing.close();
     assert.equal(await locker.next(), "unlocked");
     const other = new Channel({ name: "y", connection: new Connection(uri) });
-    assert.equal(await other.get({ timeout: 2000 }), "held");
+    assert.equal(await other.get({ timeout: 20_000 }), "held");
     await other.close();
   });
 });
@@ -375,7 +375,7 @@ Deno.test({
       for (const _ of numbers(3)) {
         child.send("read");
         assert.equal(await child.next(), "has read");
-        await until(() => isPresent(sqlite, lock), 2000); // it is taken anew
+        await until(() => isPresent(sqlite, lock)); // it is taken anew
       }
       await rejection(channel.get({ timeout: 1500 }), ChannelTimeoutError);
       child.send("accept");

@@ -33,7 +33,7 @@ async function withChannel<T>(use: (channel: Channel<T>, name: string) => Promis
 }
 
 async function endsInOrder(child: Child): Promise<void> {
-  const exit = await soon(child.exited, 3000);
+  const exit = await soon(child.exited);
   assert.deepEqual(exit, { code: 0, signal: null }, child.stderr);
   assert.doesNotMatch(child.stderr, /error/i);
 }
@@ -79,7 +79,9 @@ Deno.test("sqlite: a producer and consumers on three runtimes share a file, and 
 
 const ways: [way: string, within: number][] = [["exit", 400], ["throw", 1500], ["kill", 1500]];
 for (const [way, within] of ways) {
-  Deno.test(`sqlite: what a process held that ends by ${way} is there within ${within} ms`, async () => {
+  test(`sqlite: what a process held that ends by ${way} is there within ${within} ms`, {
+    timed: "the time is promised",
+  }, async () => {
     await withChannel<number>(async (channel, name) => {
       await using child = run("leaver", [connection, name, way]);
       await until(() => count(path, "waiters") === 1, 10_000);
@@ -87,7 +89,7 @@ for (const [way, within] of ways) {
       const waiting = channel.receive();
       assert.deepEqual(await child.next(), [7, 1]);
       const exited = child.exited.then(() => performance.now());
-      const delivery = await soon(waiting, 5000);
+      const delivery = await soon(waiting);
       const took = performance.now() - await exited;
       assert.ok(took < within, `it took ${took} ms`);
       assert.deepEqual([delivery.value, delivery.redelivered], [7, true]);
@@ -117,9 +119,7 @@ Deno.test("sqlite: a value that was given to a waiting process as it was killed 
     frozen.kill("SIGSTOP");
     await channel.put("for whoever lives");
     frozen.kill("SIGKILL");
-    const start = performance.now();
-    assert.equal(await channel.get({ timeout: 5000 }), "for whoever lives");
-    assert.ok(performance.now() - start < 2000);
+    assert.equal(await channel.get({ timeout: 20_000 }), "for whoever lives");
   });
 });
 
@@ -181,7 +181,7 @@ Deno.test("sqlite: a killed process leaves no file behind for long", async () =>
     await until(() => count(path, "waiters") === 1, 10_000);
     const files = readdirSync(directory).length;
     child.kill();
-    await until(() => readdirSync(directory).length === files - 2, 2000);
+    await until(() => readdirSync(directory).length === files - 2);
   });
 });
 

@@ -107,7 +107,7 @@ Deno.test("sqlite: a channel whose lease is over goes although nobody asks for i
     await leased.put("forgotten");
     await leased.close();
     assert.equal(count(file, "channels"), 2);
-    await until(() => count(file, "channels") === 1 && count(file, "messages") === 0, 3000);
+    await until(() => count(file, "channels") === 1 && count(file, "messages") === 0);
   });
 });
 
@@ -122,7 +122,7 @@ Deno.test("sqlite: an iteration reads ahead, and accepts what it got", async () 
       if (got === total / 2) break;
     }
     const other = new Channel<unknown>({ name: "x", connection: new Connection(connection) });
-    await until(async () => await other.depth() === total / 2, 200);
+    await until(async () => await other.depth() === total / 2);
     assert.deepEqual(await getAll(other, total / 2), numbers(total / 2, total / 2));
     await other.depth();
     assert.equal(count(file, "messages"), 0);
@@ -185,7 +185,7 @@ test("a file channel travels through memory, and not through a broker", async (s
   await carrier.put(inner);
   const got = scene.own(await carrier.get());
   await got.put("x");
-  assert.equal(await inner.get({ timeout: 1000 }), "x");
+  assert.equal(await inner.get({ timeout: 20_000 }), "x");
   const far = scene.own(new Channel<unknown>({ connection: "amqp://127.0.0.1:1" }));
   const error = await rejection(far.put([inner]), ChannelReferenceError);
   assert.match(error.message, /one machine only/);
@@ -201,7 +201,7 @@ test("a file by another name is the same file, and nobody there takes us for dea
   assert.equal(count(path, "sessions"), 2);
   const waiting = b.get();
   await a.put("x");
-  assert.equal(await soon(waiting, 1000), "x");
+  assert.equal(await soon(waiting), "x");
 });
 
 test("a value that no row holds is refused", async (scene) => {

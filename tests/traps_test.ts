@@ -133,7 +133,7 @@ test("a put that finds its queue full waits for room", async (connection, name) 
   const late = ch.put(3);
   await rejection(ch.put(4, { timeout: 300 }), ChannelTimeoutError);
   equal(await ch.get(), 1);
-  await soon(late, 2000);
+  await soon(late);
   deepEqual(await getAll(ch, 2), [2, 3]);
   await ch.close();
 });

@@ -85,7 +85,7 @@ export function broadcastsTests({ test, shared }: Suite): void {
       const { to } = await next(events);
       assert.ok(to instanceof Channel);
       await scene.own(to).put("heard");
-      assert.equal(await reply.get({ timeout: 5000 }), "heard");
+      assert.equal(await reply.get({ timeout: 20_000 }), "heard");
     });
 
     declare(`JSON broadcasts are heard by all, whatever they say${where}`, async (scene) => {
@@ -224,7 +224,7 @@ export function broadcastsTests({ test, shared }: Suite): void {
 }
 
 async function next<T>(events: Broadcasts<T>): Promise<T> {
-  const { value, done } = await soon(events.next(), 5000);
+  const { value, done } = await soon(events.next());
   assert.equal(done, false);
   return value;
 }

@@ -9,17 +9,7 @@ import {
   trySelect,
 } from "../../mod.ts";
 import { startChild } from "../support/child.ts";
-import {
-  getAll,
-  numbers,
-  oneOf,
-  pause,
-  rejection,
-  type Scene,
-  soon,
-  type Suite,
-  until,
-} from "./scene.ts";
+import { getAll, numbers, pause, rejection, type Scene, soon, type Suite, until } from "./scene.ts";
 
 /** Whether a promise is still pending after `ms` milliseconds. */
 async function waits(promise: Promise<unknown>, ms = 150): Promise<boolean> {
@@ -47,7 +37,7 @@ async function killedWhileWaiting(
 }
 
 /** Channels that hold so many values. */
-export function capacityTests({ test, shared }: Suite): void {
+export function capacityTests({ label, test, shared }: Suite): void {
   test("a put waits while so many values wait, and goes on when one is got", async (scene) => {
     const ch = bounded<number>(scene, 3);
     for (const n of numbers(3)) await soon(ch.put(n));
@@ -55,7 +45,7 @@ export function capacityTests({ test, shared }: Suite): void {
     assert.ok(await waits(fourth));
     assert.equal(await ch.depth(), 3);
     assert.equal(await ch.get(), 0);
-    await soon(fourth, 1000);
+    await soon(fourth);
     assert.deepEqual(await getAll(ch, 3), [1, 2, 3]);
   });
 
@@ -70,10 +60,13 @@ export function capacityTests({ test, shared }: Suite): void {
   test("a put that is given up while it waits is never delivered", async (scene) => {
     const ch = bounded<number>(scene, 1);
     await ch.put(0);
-    await oneOf(5, async () => { // it may be up in the very moment of a try, which is on its way then
-      const late = await rejection(ch.put(1, { timeout: 400 }), ChannelTimeoutError);
-      assert.deepEqual([late.value, late.messageId], [1, undefined]);
-    });
+    const late = await Promise.all(
+      numbers(5).map((n) => rejection(ch.put(1, { timeout: 400 + 7 * n }), ChannelTimeoutError)),
+    );
+    assert.deepEqual(late.map(({ value }) => value), numbers(5).map(() => 1));
+    // RabbitMQ refuses what it has no room for: one that is up while it is tried is on its way then.
+    const known = late.filter(({ messageId }) => messageId === undefined).length;
+    assert.ok(known === 5 || (label === "amqp" && known >= 3), `${known} of 5 are known`);
     const stop = new AbortController();
     const aborted = assert.rejects(ch.put(2, { signal: stop.signal }), (e) => e === "mine");
     const last = ch.put(3);
@@ -89,10 +82,10 @@ export function capacityTests({ test, shared }: Suite): void {
   test("tryPut says ok, full or closed, and never waits", async (scene) => {
     const ch = bounded<number>(scene, 2);
     const answers = [];
-    for (const n of numbers(4)) answers.push(await soon(ch.tryPut(n), 2000));
+    for (const n of numbers(4)) answers.push(await soon(ch.tryPut(n)));
     assert.deepEqual(answers, ["ok", "ok", "full", "full"]);
     const waiting = ch.put(9);
-    assert.equal(await soon(ch.tryPut(4), 2000), "full");
+    assert.equal(await soon(ch.tryPut(4)), "full");
     assert.ok(await waits(waiting, 50));
     assert.equal(await ch.tryPut(4), "full");
     assert.deepEqual(await getAll(ch, 2), [0, 1]);
@@ -136,7 +129,7 @@ export function capacityTests({ test, shared }: Suite): void {
       for (const n of numbers(40)) await producer.put(i * 40 + n);
     });
     const gets = consumers.map((consumer) => getAll(consumer, 40));
-    const all = (await soon(Promise.all(gets), 15_000)).flat();
+    const all = (await soon(Promise.all(gets))).flat();
     await soon(Promise.all(puts));
     assert.deepEqual(all.sort((a, b) => a - b), numbers(120));
   });
@@ -155,7 +148,7 @@ export function capacityTests({ test, shared }: Suite): void {
       assert.equal(error.value, 1);
       if (reason === "delete") return;
       const later = scene.channel<number>(ch.name);
-      assert.equal(await later.get({ timeout: 2000 }), 0);
+      assert.equal(await later.get({ timeout: 20_000 }), 0);
       await assert.rejects(later.get({ timeout: 100 }));
     }));
   });
@@ -170,7 +163,7 @@ export function capacityTests({ test, shared }: Suite): void {
       delivery.release();
       const values = [];
       for (let i = 0; i < 2; i++) {
-        const next = await ch.receive({ timeout: 5000 });
+        const next = await ch.receive({ timeout: 20_000 });
         values.push(next.value);
         next.accept();
       }
@@ -382,7 +375,7 @@ export function capacityTests({ test, shared }: Suite): void {
     const puts = handles.map(async (producer, i) => {
       for (const n of numbers(30)) await producer.put(i * 30 + n);
     });
-    const all = (await soon(Promise.all(gets), 15_000)).flat();
+    const all = (await soon(Promise.all(gets))).flat();
     await soon(Promise.all(puts));
     assert.deepEqual(all.sort((a, b) => a - b), numbers(90));
   });

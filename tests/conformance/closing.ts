@@ -21,10 +21,10 @@ export function closingTests({ test, shared }: Suite): void {
   test("close rejects a get that has not been attached yet", async (scene) => {
     const ch = scene.channel();
     const refused = rejection(ch.get(), ChannelClosedError, { reason: "close" });
-    await soon(Promise.all([ch.close(), refused]), 2000);
+    await soon(Promise.all([ch.close(), refused]));
     const other = scene.channel();
     const at0 = rejection(other.get({ timeout: 0 }), ChannelClosedError, { reason: "close" });
-    await soon(Promise.all([other.close(), at0]), 2000);
+    await soon(Promise.all([other.close(), at0]));
   });
 
   test("close sends first what was put before, and the puts resolve", async (scene) => {
@@ -45,21 +45,21 @@ export function closingTests({ test, shared }: Suite): void {
     const inner = scene.anonymous<string>();
     const put = ch.put(inner);
     await soon(Promise.all([ch.close(), put]));
-    const got = scene.own(await reader.get({ timeout: 1000 }));
+    const got = scene.own(await reader.get({ timeout: 20_000 }));
     await inner.put("x");
-    assert.equal(await got.get({ timeout: 1000 }), "x");
+    assert.equal(await got.get({ timeout: 20_000 }), "x");
   });
 
   test("close is idempotent, and works on a handle that was never used", async (scene) => {
     const ch = scene.channel();
-    await soon(ch.close(), 1000);
-    await soon(Promise.all([ch.close(), ch.close()]), 1000);
-    await soon(ch[Symbol.asyncDispose](), 1000);
+    await soon(ch.close());
+    await soon(Promise.all([ch.close(), ch.close()]));
+    await soon(ch[Symbol.asyncDispose]());
     assert.equal(await scene.setup.exists(ch.name), false, "closing has made the channel");
     const used = scene.channel();
     await used.put(1);
     await soon(Promise.all([used.close(), used.close(), used[Symbol.asyncDispose]()]));
-    await soon(used.close(), 1000);
+    await soon(used.close());
   });
 
   test("operations after close are rejected", async (scene) => {
@@ -99,7 +99,7 @@ export function closingTests({ test, shared }: Suite): void {
     assert.equal(await soon(ofB), "2");
     assert.equal(b.closed, false);
     await scene.channel<string>(a.name).put("3");
-    assert.equal(await b.get({ timeout: 1000 }), "3");
+    assert.equal(await b.get({ timeout: 20_000 }), "3");
   });
 
   test("a name can be opened as its last handle closes", async (scene) => {
@@ -110,7 +110,7 @@ export function closingTests({ test, shared }: Suite): void {
       const next = scene.channel<number>(name);
       const closing = handle.close();
       if (n % 2 === 0) await pause(0);
-      const got = next.get({ timeout: 5000 });
+      const got = next.get({ timeout: 20_000 });
       const put = next.put(n);
       assert.equal(await soon(got), n - 1);
       await Promise.all([closing, put]);
@@ -139,7 +139,7 @@ export function closingTests({ test, shared }: Suite): void {
     await Promise.all(numbers(100).map((n) => a.put(n)));
     for (const n of numbers(100)) {
       const ch = n % 10 === 0 ? scene.channel<number>(a.name, 2) : undefined;
-      assert.equal(await (ch ?? b).get({ timeout: 1000 }), n);
+      assert.equal(await (ch ?? b).get({ timeout: 20_000 }), n);
       await ch?.close();
       if (n % 10 === 9) await pause(30); // so that b holds nothing
     }

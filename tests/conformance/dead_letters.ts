@@ -29,7 +29,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
       await Promise.all(values.map((value) => ch.put(value)));
       const [accepted, attempts] = [[] as string[], [] as number[]];
       while (accepted.length < 3 || attempts.length < maxAttempts) {
-        const delivery = await ch.receive({ timeout: 1000 });
+        const delivery = await ch.receive({ timeout: 20_000 });
         if (delivery.value === "poison") {
           attempts.push(delivery.attempts);
           assert.equal(delivery.redelivered, attempts.length > 1);
@@ -45,7 +45,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
       const dead = scene.own(ch.deadLetters);
       assert.equal(dead, ch.deadLetters);
       assert.equal(dead.name, `${ch.name}.dead-letters`);
-      const letter = await dead.receive({ timeout: 1000 });
+      const letter = await dead.receive({ timeout: 20_000 });
       assert.equal(letter.value, "poison");
       assert.match(letter.reason!, /^maxAttempts\b.*\b\d\b.*[^.]$/);
       assert.ok(letter.reason!.includes(` ${maxAttempts} `), letter.reason);
@@ -62,13 +62,13 @@ export function deadLettersTests({ test, shared }: Suite): void {
     (await ch.receive()).release();
     const dead = scene.own(ch.deadLetters);
     for (const attempt of numbers(4, 1)) {
-      const letter = await dead.receive({ timeout: 1000 });
+      const letter = await dead.receive({ timeout: 20_000 });
       assert.equal(letter.value, 7);
       assert.match(letter.reason!, /maxAttempts/);
       assert.equal(letter.redelivered, attempt > 1);
       letter.release();
     }
-    assert.equal(await dead.get({ timeout: 1000 }), 7);
+    assert.equal(await dead.get({ timeout: 20_000 }), 7);
   });
 
   test("what its holder did to a value is not among the dead letters", async (scene) => {
@@ -81,7 +81,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     delivery.value.list.push(2);
     delivery.value.bytes.fill(9);
     delivery.release();
-    assert.deepEqual(await scene.own(ch.deadLetters).get({ timeout: 1000 }), value);
+    assert.deepEqual(await scene.own(ch.deadLetters).get({ timeout: 20_000 }), value);
   });
 
   test("the end of a scope, a delay, and close count as attempts", async (scene) => {
@@ -92,14 +92,14 @@ export function deadLettersTests({ test, shared }: Suite): void {
       await using delivery = await ch.receive();
       assert.equal(delivery.attempts, 1);
     }
-    const second = await ch.receive({ timeout: 1000 });
+    const second = await ch.receive({ timeout: 20_000 });
     assert.equal(second.attempts, 2);
     second.release({ delay: 20 });
-    const third = await ch.receive({ timeout: 1000 });
+    const third = await ch.receive({ timeout: 20_000 });
     assert.equal(third.attempts, 3);
     await ch.close();
     const dead = scene.own(ch.deadLetters);
-    assert.equal(await dead.get({ timeout: 1000 }), "poison");
+    assert.equal(await dead.get({ timeout: 20_000 }), "poison");
     await isGone(dead);
     await isGone(scene.channel(ch.name));
   });
@@ -110,7 +110,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await ch.put(2);
     assert.equal(await ch.get(), 1);
     (await ch.receive()).release();
-    assert.equal(await scene.own(ch.deadLetters).get({ timeout: 1000 }), 2);
+    assert.equal(await scene.own(ch.deadLetters).get({ timeout: 20_000 }), 2);
     await isGone(ch);
   });
 
@@ -120,11 +120,11 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await ch.put("good");
     (await ch.receive()).release();
     const strict = maker(scene, { maxAttempts: 1 })<string>(ch.name);
-    const good = await strict.receive({ timeout: 1000 });
+    const good = await strict.receive({ timeout: 20_000 });
     assert.equal(good.value, "good");
     good.accept();
     await rejection(strict.receive({ timeout: 100 }), ChannelTimeoutError);
-    assert.equal(await scene.own(strict.deadLetters).get({ timeout: 1000 }), "poison");
+    assert.equal(await scene.own(strict.deadLetters).get({ timeout: 20_000 }), "poison");
     await isGone(ch);
   });
 
@@ -136,11 +136,11 @@ export function deadLettersTests({ test, shared }: Suite): void {
       const handles = numbers(3).map((n) => make<string>(name, n % connections));
       await handles[0]!.put("poison");
       for (const [i, handle] of handles.entries()) {
-        const delivery = await handle.receive({ timeout: 1000 });
+        const delivery = await handle.receive({ timeout: 20_000 });
         assert.equal(delivery.attempts, i + 1);
         delivery.release();
       }
-      assert.equal(await scene.own(handles[0]!.deadLetters).get({ timeout: 1000 }), "poison");
+      assert.equal(await scene.own(handles[0]!.deadLetters).get({ timeout: 20_000 }), "poison");
       for (const handle of handles) {
         await rejection(handle.receive({ timeout: 30 }), ChannelTimeoutError);
       }
@@ -157,7 +157,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await ch.put("next");
     const error = await rejection(ch.receive(), ChannelDecodeError);
     assert.deepEqual([...error.bytes], [...garbage.body]);
-    const next = await ch.receive({ timeout: 1000 });
+    const next = await ch.receive({ timeout: 20_000 });
     assert.deepEqual([next.value, next.attempts], ["next", 1]);
     next.accept();
     await raw.put(garbage);
@@ -178,10 +178,10 @@ export function deadLettersTests({ test, shared }: Suite): void {
     const dead = scene.own(ch.deadLetters);
     await ch.put(1);
     for (const _ of numbers(3)) {
-      (await ch.receive({ timeout: 1000 })).release();
-      await ch.put(await dead.get({ timeout: 1000 }));
+      (await ch.receive({ timeout: 20_000 })).release();
+      await ch.put(await dead.get({ timeout: 20_000 }));
     }
-    const delivery = await ch.receive({ timeout: 1000 });
+    const delivery = await ch.receive({ timeout: 20_000 });
     assert.deepEqual([delivery.value, delivery.attempts, delivery.reason], [1, 1, undefined]);
     delivery.accept();
   });
@@ -290,7 +290,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
         assert.equal((await victim.exited).signal, "SIGKILL");
       }
       const waiting = ch.receive();
-      const letter = await scene.own(ch.deadLetters).receive({ timeout: 5000 });
+      const letter = await scene.own(ch.deadLetters).receive({ timeout: 20_000 });
       assert.equal(letter.value, "poison");
       assert.match(letter.reason!, /maxAttempts/);
       letter.accept();
@@ -335,10 +335,10 @@ export function deadLettersTests({ test, shared }: Suite): void {
       const told = await victim.next();
       assert.deepEqual(told, { value: "poison", attempts: 2, redelivered: true });
     }
-    const third = await ch.receive({ timeout: 5000 });
+    const third = await ch.receive({ timeout: 20_000 });
     assert.equal(third.attempts, 3);
     third.release();
-    const fourth = await ch.receive({ timeout: 5000 });
+    const fourth = await ch.receive({ timeout: 20_000 });
     assert.equal(fourth.attempts, 4);
     fourth.accept();
   });

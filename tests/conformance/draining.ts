@@ -76,7 +76,7 @@ export function drainingTests({ test, shared }: Suite): void {
     await pause(60); // the connection rests
     const later = scene.channel<string>(ch.name, 1);
     await rejection(later.put("late"), ChannelClosedError, drained);
-    assert.equal(await later.get({ timeout: 2000 }), "left");
+    assert.equal(await later.get({ timeout: 20_000 }), "left");
     await rejection(later.get(), ChannelClosedError, drained);
     const last = scene.channel<string>(ch.name, 2);
     await rejection(last.get({ timeout: 0 }), ChannelClosedError, drained);
@@ -84,7 +84,7 @@ export function drainingTests({ test, shared }: Suite): void {
     await later.delete();
     const anew = scene.channel<string>(ch.name);
     await anew.put("new");
-    assert.equal(await anew.get({ timeout: 1000 }), "new");
+    assert.equal(await anew.get({ timeout: 20_000 }), "new");
   });
 
   test("a loan that is released after a drain is delivered again before the end", async (scene) => {
@@ -121,10 +121,10 @@ export function drainingTests({ test, shared }: Suite): void {
     await ch.closeAll({ drain: true });
     const delivery = await ch.receive();
     delivery.release();
-    (await ch.receive({ timeout: 5000 })).release();
+    (await ch.receive({ timeout: 20_000 })).release();
     await rejection(ch.receive({ timeout: 5000 }), ChannelClosedError, drained);
     const dead = scene.own(ch.deadLetters);
-    assert.equal(await dead.get({ timeout: 5000 }), "poison");
+    assert.equal(await dead.get({ timeout: 20_000 }), "poison");
     await dead.delete();
   });
 
@@ -132,13 +132,13 @@ export function drainingTests({ test, shared }: Suite): void {
     await using ch = scene.anonymous<number>();
     const carrier = scene.channel<Channel<number>>();
     await carrier.put(ch);
-    const far = scene.own(await carrier.get({ timeout: 1000 }));
+    const far = scene.own(await carrier.get({ timeout: 20_000 }));
     for (const n of numbers(3)) await far.put(n);
     await far.closeAll({ drain: true });
     await rejection(ch.put(9), ChannelClosedError, drained);
     assert.deepEqual(await soon(rest(ch)), numbers(3));
     await carrier.put(ch);
-    const later = scene.own(await carrier.get({ timeout: 1000 }));
+    const later = scene.own(await carrier.get({ timeout: 20_000 }));
     assert.deepEqual(await soon(rest(later)), []);
   });
 

@@ -92,7 +92,7 @@ export function encodingTests({ test, shared }: Suite): void {
       const b = scene.channel<{ n: number; reply_to: Channel }>(a.name, connections - 1);
       for (const inner of [scene.channel(), scene.anonymous(), scene.anonymous(0, json)]) {
         await a.put({ n: 6, reply_to: inner });
-        const { n, reply_to } = await b.get({ timeout: 5000 });
+        const { n, reply_to } = await b.get({ timeout: 20_000 });
         scene.own(reply_to);
         assert.equal(n, 6);
         assert.ok(reply_to instanceof Channel);

@@ -68,9 +68,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
     await b.depth();
     await Promise.all(numbers(600).map((n) => a.put(n)));
     assert.deepEqual(await getAll(a, 200), numbers(200));
-    const start = performance.now();
     const rest = await getAll(b, 400);
-    assert.ok(performance.now() - start < 1000, `it took ${performance.now() - start} ms`);
     assert.deepEqual(rest.sort((x, y) => x - y), numbers(400, 200));
   });
 
@@ -79,7 +77,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
     const b = scene.channel<number>(a.name, 1);
     await Promise.all(numbers(600).map((n) => a.put(n)));
     assert.deepEqual(await getAll(a, 200), numbers(200));
-    await until(async () => await b.depth() === 400, 1000);
+    await until(async () => await b.depth() === 400);
     assert.deepEqual(await getAll(b, 400), numbers(400, 200));
   });
 
@@ -92,7 +90,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
         await Promise.all(numbers(300).map((n) => a.put(n)));
         const values = await getAll(a, 100);
         const waiting = numbers(200).map(() => b.get());
-        values.push(...await soon(Promise.all(waiting), 1000));
+        values.push(...await soon(Promise.all(waiting)));
         assert.deepEqual(values.sort((x, y) => x - y), numbers(300));
       }
     },
@@ -105,7 +103,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
       const b = scene.channel<number>(a.name, 1);
       await Promise.all(numbers(600).map((n) => a.put(n)));
       await getAll(a, 200);
-      await until(async () => await b.depth() === 400, 1000);
+      await until(async () => await b.depth() === 400);
       assert.deepEqual(await getAll(a, 400), numbers(400, 200));
     },
   );
@@ -155,7 +153,7 @@ async function takingTurns(
   });
   for (const n of numbers(count)) {
     await ch.put(n);
-    await until(() => received === n + 1, 5000, 0);
+    await until(() => received === n + 1, 20_000, 0);
   }
   await ch.closeAll();
   await soon(Promise.all(loops));

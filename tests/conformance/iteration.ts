@@ -75,7 +75,7 @@ export function iterationTests({ test, shared }: Suite): void {
     const rest = await getAll(other, 200, 1000);
     assert.deepEqual(rest.sort((a, b) => a - b), numbers(200, 200));
     await ch.put(400);
-    assert.equal(await other.get({ timeout: 1000 }), 400);
+    assert.equal(await other.get({ timeout: 20_000 }), 400);
   });
 
   test("concurrent iterations share the values, each value once", async (scene) => {

@@ -90,7 +90,7 @@ export function puttingTests({ test, shared }: Suite): void {
     const fresh = ch.put("no", { signal: control.signal }); // waits until the handle is attached
     control.abort("s");
     await assert.rejects(fresh, (e) => e === "s");
-    await ch.put("yes", { signal: new AbortController().signal, timeout: 5000 });
+    await ch.put("yes", { signal: new AbortController().signal, timeout: 20_000 });
     assert.equal(await ch.get({ timeout: 0 }), "yes");
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });

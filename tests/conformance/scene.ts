@@ -73,7 +73,7 @@ async function run(setup: Setup, body: (scene: Scene) => Promise<void>): Promise
   const sockets = openSockets();
   const scene = new Scene(setup);
   try {
-    await soon(body(scene), 20_000);
+    await soon(body(scene), 60_000);
   } finally {
     await scene.clear();
     // Whoever looks for connections that were left waits until those at rest have ended.
@@ -115,7 +115,7 @@ async function noMoreThan(before: State, scene: Scene): Promise<void> {
     return false;
   };
   // Clearing uses connections, too, which rest a moment later.
-  await until(isClean, 5000, 60).catch(() =>
+  await until(isClean, 20_000, 60).catch(() =>
     assert.fail(`left at the broker: ${JSON.stringify(left)}`)
   );
 }
@@ -171,7 +171,7 @@ export class Scene {
 }
 
 /** The outcome of `promise`, or a failure after `ms` milliseconds. */
-export async function soon<T>(promise: Promise<T>, ms = 10_000): Promise<T> {
+export async function soon<T>(promise: Promise<T>, ms = 20_000): Promise<T> {
   const here = new Error(`it took more than ${ms} ms`);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => timer = setTimeout(() => reject(here), ms));
@@ -185,7 +185,7 @@ export async function soon<T>(promise: Promise<T>, ms = 10_000): Promise<T> {
 /** Waits until `condition` holds, and fails after `ms` milliseconds. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
-  ms = 5000,
+  ms = 20_000,
   every = 5,
 ): Promise<void> {
   const here = new Error(`it did not come true within ${ms} ms: ${condition}`);
@@ -193,20 +193,6 @@ export async function until(
   while (!await condition()) {
     if (performance.now() > deadline) throw here;
     await pause(every);
-  }
-}
-
-/**
- * Tries `body` up to so many times, until it does not fail: for what is to be in time, on a machine
- * that may be busy. What is always late fails each time; not for what must never happen.
- */
-export async function oneOf(times: number, body: () => Promise<void>): Promise<void> {
-  for (let left = times;; left--) {
-    try {
-      return await body();
-    } catch (error) {
-      if (left === 1) throw error;
-    }
   }
 }
 
@@ -238,7 +224,7 @@ export async function rejection<E extends Error>(
 }
 
 /** Gets `count` values one after the other, each within `ms` milliseconds. */
-export async function getAll<T>(channel: Channel<T>, count: number, ms = 5000): Promise<T[]> {
+export async function getAll<T>(channel: Channel<T>, count: number, ms = 20_000): Promise<T[]> {
   const values: T[] = [];
   while (values.length < count) values.push(await channel.get({ timeout: ms }));
   return values;

@@ -226,7 +226,7 @@ async function drained<T>(
 ): Promise<[T[], T[]]> {
   const values: [T[], T[]] = [[], []];
   while (values[0].length + values[1].length < count) {
-    const { key, value } = await select(channels, { timeout: 5000 });
+    const { key, value } = await select(channels, { timeout: 20_000 });
     values[key as 0 | 1].push(value as T);
   }
   assert.equal(await trySelect(channels), undefined);

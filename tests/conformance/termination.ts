@@ -20,7 +20,7 @@ export function terminationTests({ test, shared }: Suite): void {
         const refused = gets.map((get) => rejection(get, ChannelClosedError, closed));
         await soon(handles[0]!.closeAll());
         await soon(Promise.all(refused));
-        await until(() => idle.closed, 2000);
+        await until(() => idle.closed);
         for (const handle of [...handles, idle]) {
           assert.ok(handle.closed);
           await rejection(handle.get(), ChannelClosedError, closed);
@@ -43,14 +43,14 @@ export function terminationTests({ test, shared }: Suite): void {
       for (const n of numbers(30)) {
         await closer.closeAll();
         const next = scene.channel<number>(name, connections - 1);
-        assert.equal(await next.get({ timeout: 2000 }), n);
+        assert.equal(await next.get({ timeout: 20_000 }), n);
         await next.put(n + 1);
         await rejection(
           next.get({ timeout: 0 }).then(() => next.get({ timeout: 1 })),
           ChannelTimeoutError,
         );
         await next.put(n + 1);
-        await until(() => listener.closed, 2000);
+        await until(() => listener.closed);
         assert.equal(next.closed, false);
         listener = next;
         closer = scene.channel<number>(name);
@@ -103,7 +103,7 @@ export function terminationTests({ test, shared }: Suite): void {
       await soon(Promise.all(puts));
       const next = scene.channel<number>(name);
       const got: number[] = [];
-      while (!kept.every((n) => got.includes(n))) got.push(await next.get({ timeout: 1000 }));
+      while (!kept.every((n) => got.includes(n))) got.push(await next.get({ timeout: 20_000 }));
       await next.delete();
     }
   });

@@ -81,7 +81,7 @@ export class Cell implements AsyncDisposable {
 
   /** Removes all, also the channels at the broker. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const closing = [...this.#handles].map((handle) => soon(handle.close(), 3000));
+    const closing = [...this.#handles].map((handle) => soon(handle.close()));
     const outcomes = await Promise.allSettled(closing);
     for (const name of this.#names) {
       const last = new Channel({ name, connection: this.uri });

@@ -90,7 +90,7 @@ export const faults: readonly Fault[] = [
     strike: (_, cells) =>
       each(cells, async (proxy) => {
         proxy.swallow();
-        await until(() => proxy.abandoned > 0, 4500); // after two heartbeats
+        await until(() => proxy.abandoned > 0); // after two heartbeats
         proxy.recover();
       }),
   },
@@ -134,7 +134,7 @@ export const faults: readonly Fault[] = [
     prepare: (broker) => at.setAckTimeout(broker, 500, 250),
     strike: async (broker, cells) => {
       const { name } = cells.find(({ title }) => title === "holding")!;
-      await until(async () => await at.unaccepted(broker, name) === 0, 5000, 50);
+      await until(async () => await at.unaccepted(broker, name) === 0, 20_000, 50);
     },
     tidy: (broker) => at.setAckTimeout(broker, ...at.defaultAckTimeout),
   },

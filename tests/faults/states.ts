@@ -256,10 +256,10 @@ async function closing(cell: Cell): Promise<Station> {
       const get = other.get().then(() => assert.fail("a get of nothing"), (error) => error);
       if (count % 2 === 0) await pause(Math.random() * 20); // else it may not be attached yet
       const start = performance.now();
-      await soon(Promise.all([ch.close(), other.close()]), 5000);
+      await soon(Promise.all([ch.close(), other.close()]));
       longest = Math.max(longest, performance.now() - start);
-      await soon(puts, 500);
-      const reason = await soon(get, 500);
+      await soon(puts);
+      const reason = await soon(get);
       const isExpected = reason instanceof ChannelClosedError ||
         reason instanceof ChannelConnectionError && cell.meaning.isOutage;
       assert.ok(isExpected, `the get of a handle that is closed: ${reason}`);

@@ -4,7 +4,7 @@ import type { Raw } from "../conformance/scene.ts";
 /** How a test opens a link by itself. */
 export const linkOptions: LinkOptions = {
   create: true,
-  retryTimeout: 1000,
+  retryTimeout: 10_000,
   signal: new AbortController().signal,
   observer: { announced() {}, gone() {} },
 };

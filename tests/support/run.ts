@@ -19,7 +19,7 @@ const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 const LANES = Number(process.env.TEST_LANES || 4);
 
 /** How many tests may measure time, which alone have a second chance. */
-const MOST_TIMED = 20;
+const MOST_TIMED = 40;
 
 // Runs "$@" as the leader ($$) of its own session, which programs that tests start are in too. When stdin ends, it
 // kills the session. If the leader is still there then, this runner is gone, and the folder $0 is nobody's.

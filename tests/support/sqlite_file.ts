@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
-import { Channel } from "../../mod.ts";
+import { Channel, type ChannelOptions } from "../../mod.ts";
 import { pause } from "../conformance/scene.ts";
 
 /** A directory for this process's files of channels, which goes with it; where it is killed, with the runner's. */
@@ -20,10 +20,11 @@ export function sqliteDirectory(): string {
 export async function withFile(
   directory: string,
   use: (channel: Channel<unknown>, path: string, uri: string) => Promise<void>,
+  options: ChannelOptions = {},
 ): Promise<void> {
   const path = join(directory, `${crypto.randomUUID()}.db`);
   const uri = `sqlite:${path}`;
-  const channel = new Channel({ name: "x", connection: uri, retryTimeout: 1000 });
+  const channel = new Channel({ name: "x", connection: uri, ...options });
   try {
     await use(channel, path, uri);
     checkFile(path);
