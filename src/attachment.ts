@@ -11,6 +11,8 @@ export interface Attached {
   terminate(reason: CloseReason): Promise<void>;
   /** An event was announced that closes nothing. */
   announced(event: Uint8Array): void;
+  /** So many events did not arrive. */
+  missed(count: number): void;
 }
 
 /**
@@ -87,6 +89,10 @@ export class Attachment implements LinkObserver {
   announced(event: Uint8Array, by?: Attached): void {
     if (isCloseAll(event)) return this.terminate("closeAll");
     for (const handle of [...this.#handles]) if (handle !== by) handle.announced(event);
+  }
+
+  missed(count: number): void {
+    for (const handle of [...this.#handles]) handle.missed(count);
   }
 
   gone(): void {

@@ -30,7 +30,10 @@ export interface Broadcasts<T = unknown> extends AsyncIterableIterator<T> {
    * fails, as the next `next` does; it may be left alone.
    */
   readonly ready: Promise<void>;
-  /** How many broadcasts were dropped here, because the listener was slow or they could not be decoded. */
+  /**
+   * How many broadcasts were dropped, because the listener was slow, its process was stopped (on `sqlite:`), or
+   * they could not be decoded.
+   */
   readonly missed: number;
   /** Stops listening. */
   return(): Promise<IteratorResult<T>>;
@@ -152,6 +155,10 @@ class Listener<T> implements Hearer {
     this.#waiting.shift();
     this.#hold();
     next.resolve(found);
+  }
+
+  miss(count: number): void {
+    this.missed += count;
   }
 
   next(owner: object): Promise<IteratorResult<T>> {

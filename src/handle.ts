@@ -35,6 +35,8 @@ export interface CloseAllOptions extends OperationOptions {
 /** Who hears announcements. */
 export interface Hearer {
   hear(event: Uint8Array): void;
+  /** So many did not arrive. */
+  miss?(count: number): void;
 }
 
 /** What a handle is made from. */
@@ -241,6 +243,10 @@ export class Handle implements Attached {
     for (const listener of [...this.listeners]) listener.hear(event);
   }
 
+  missed(count: number): void {
+    for (const listener of [...this.listeners]) listener.miss?.(count);
+  }
+
   #newClaimant<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
     return new Operation<T>(
       this.#call(action, owner, this.#gets, options),
@@ -312,7 +318,7 @@ export class Handle implements Attached {
     if (this.#closed === "closeAll" || this.#closed === "delete") return;
     if (options.drain) return await this.#drain(owner, options);
     await this.control("closeAll", owner, options, async (attachment) => {
-      await attachment.link.announce(closeAllEvent);
+      await attachment.link.announce(closeAllEvent, true);
       attachment.terminate("closeAll");
     }, this.#endings);
   }

@@ -109,6 +109,8 @@ export interface RoomWaiter {
 export interface LinkObserver {
   /** Some other link on the same channel announced `event`. */
   announced(event: Uint8Array): void;
+  /** So many events were dropped, because this process did not take them for a while. */
+  missed(count: number): void;
   /** The channel is no longer there. The core withdraws every claim and closes the link. */
   gone(): void;
 }
@@ -162,8 +164,12 @@ export interface Link {
    * @param gaveUp aborted when it is not wanted any more; what comes all the same is released
    */
   tryTake(counted: boolean, gaveUp?: AbortSignal): Promise<Loan | undefined>;
-  /** Tells every other link on this channel of `event`. */
-  announce(event: Uint8Array): Promise<void>;
+  /**
+   * Tells every other link on this channel of `event`.
+   *
+   * @param isControl whether it must reach who takes no events for a while; of others the oldest may be dropped
+   */
+  announce(event: Uint8Array, isControl?: boolean): Promise<void>;
   /** Resolves when every event that was announced before the call has been observed. */
   catchUp(): Promise<void>;
   /**

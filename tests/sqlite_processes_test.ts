@@ -1,6 +1,6 @@
 // One file, several processes, on several runtimes.
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Channel } from "../mod.ts";
 import { numbers, pause, soon, until } from "./conformance/scene.ts";
@@ -8,7 +8,7 @@ import { type Child, type ChildOptions, startChild } from "./support/child.ts";
 import { findRuntime } from "./support/runtimes.ts";
 import { checkFile, count, sqliteDirectory } from "./support/sqlite_file.ts";
 import { test } from "./support/test.ts";
-import { noDeno } from "./support/conditions.ts";
+import { decidedOnDeno, noDeno } from "./support/conditions.ts";
 
 const directory = sqliteDirectory();
 const path = join(directory, "channels.db");
@@ -227,5 +227,105 @@ Deno.test("sqlite: processes on three runtimes hear every broadcast, and end wit
     } finally {
       for (const listener of listeners) await listener[Symbol.asyncDispose]();
     }
+  });
+});
+
+test(
+  "sqlite: a process that is stopped has the newest broadcasts only, and hears what ends the channel",
+  {
+    skip: decidedOnDeno,
+  },
+  async () => {
+    await withChannel<unknown>(async (channel, name) => {
+      await using child = run("counting_listener", [connection, name]);
+      assert.equal(await child.next(), "listens");
+      child.kill("SIGSTOP");
+      const [total, body] = [3000, "x".repeat(10_000)];
+      const sizes: number[] = [];
+      for (const _ of [1, 2]) {
+        for (const n of numbers(total)) await channel.broadcast({ n, body });
+        sizes.push(statSync(path).size);
+      }
+      assert.ok(sizes[0]! < 12_000_000, `a file of ${sizes} bytes`);
+      assert.ok(sizes[1]! < sizes[0]! * 1.1, `files of ${sizes} bytes`); // the space is used again
+      assert.ok(count(path, "mail") <= 1);
+      await channel.closeAll();
+      await new Channel({ name, connection }).broadcast({ n: -1, body: "" }); // after the end
+      child.kill("SIGCONT");
+      const heard: number[] = [];
+      let missed = 0;
+      for (let told; Array.isArray(told = await child.next());) {
+        missed = told[1];
+        if (told[0] === true) break;
+        heard.push(told[0]);
+      }
+      assert.ok(heard.length > 500, `${heard.length} were kept`);
+      assert.deepEqual(heard, numbers(heard.length, total - heard.length));
+      assert.equal(missed, 2 * total - heard.length);
+      await endsInOrder(child);
+      assert.equal(count(path, "announcements"), 0);
+    });
+  },
+);
+
+test("sqlite: a process that is stopped hears what it waits for after a flood of broadcasts", {
+  skip: decidedOnDeno,
+}, async () => {
+  await withChannel<unknown>(async (channel, name) => {
+    const [full, gone] = [crypto.randomUUID(), crypto.randomUUID()];
+    const small = new Channel<number>({ name: full, connection, capacity: 1 });
+    await small.put(0);
+    await using child = run("stopped_waiter", [connection, name, full, gone]);
+    assert.equal(await child.next(), "waits");
+    await until(() => count(path, "putters") === 1);
+    child.kill("SIGSTOP");
+    for (const ch of [channel, small]) {
+      await Promise.all(numbers(2500).map((n) => ch.broadcast(n)));
+    }
+    assert.equal(await small.get(), 0);
+    await channel.closeAll({ drain: true });
+    await new Channel({ name: gone, connection }).delete();
+    for (const ch of [channel, small]) {
+      await Promise.all(numbers(2500).map((n) => ch.broadcast(n)));
+    }
+    child.kill("SIGCONT");
+    const told = [await child.next(), await child.next(), await child.next()];
+    assert.deepEqual(told.sort(), ["deleted", "drained", "put"]);
+    assert.equal(await small.get(), 1);
+    await endsInOrder(child);
+    await small.delete();
+    await until(() => count(path, "announcements") === 0 && count(path, "links") <= 1);
+  });
+});
+
+test("sqlite: what was announced before a channel is deleted is heard by who was stopped", {
+  skip: decidedOnDeno,
+}, async () => {
+  await withChannel<unknown>(async (channel, name) => {
+    await using child = run("counting_listener", [connection, name]);
+    assert.equal(await child.next(), "listens");
+    child.kill("SIGSTOP");
+    for (const n of numbers(3)) await channel.broadcast({ n });
+    await channel.delete();
+    child.kill("SIGCONT");
+    for (const n of numbers(3)) assert.deepEqual(await child.next(), [n, 0]);
+    assert.deepEqual(await child.next(), [true, 0]);
+    await endsInOrder(child);
+    assert.equal(count(path, "announcements"), 0);
+    assert.equal(count(path, "links"), 0);
+  });
+});
+
+test("sqlite: what waits for a stopped process to hear it goes when that process is killed", {
+  skip: decidedOnDeno,
+}, async () => {
+  await withChannel<unknown>(async (channel, name) => {
+    await using child = run("counting_listener", [connection, name]);
+    assert.equal(await child.next(), "listens");
+    child.kill("SIGSTOP");
+    for (const n of numbers(3)) await channel.broadcast({ n });
+    assert.equal(count(path, "announcements"), 3);
+    child.kill();
+    await until(() => count(path, "announcements") + count(path, "mail") === 0, 3000);
   });
 });

@@ -78,7 +78,8 @@ function tables(): State {
     channels: count(path, "links"),
     consumers: count(path, "waiters"),
     queues: names(),
-    exchanges: numbers(count(path, "mail") + count(path, "trash")).map(String),
+    exchanges: numbers(count(path, "mail") + count(path, "announcements") + count(path, "trash"))
+      .map(String),
   };
 }
 
@@ -212,6 +213,24 @@ test("a value that no row holds is refused", async (scene) => {
   await link.close();
   transport.rest();
   await pause(40);
+});
+
+test("who broadcasts more in one turn than the file keeps hears all of it, and what it missed of others", async (scene) => {
+  const ch = scene.channel<number>();
+  const other = scene.channel<number>(ch.name, 1);
+  await Promise.all([ch.depth(), other.depth()]);
+  const mine = ch.broadcasts({ buffer: 10_000 });
+  await mine.ready;
+  await Promise.all([
+    ...numbers(3).map((n) => other.broadcast(10_000 + n)),
+    ...numbers(3000).map((n) => ch.broadcast(n)),
+  ]);
+  await other.broadcast(-1);
+  const heard: number[] = [];
+  while (heard.at(-1) !== -1) heard.push((await mine.next()).value!);
+  assert.deepEqual(heard.filter((n) => n >= 0 && n < 10_000), numbers(3000));
+  assert.equal(heard.filter((n) => n >= 10_000).length + mine.missed, 3);
+  await mine.return();
 });
 
 Deno.test("sqlite: no statement was prepared within a transaction", async () => {

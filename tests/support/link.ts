@@ -6,7 +6,7 @@ export const linkOptions: LinkOptions = {
   create: true,
   retryTimeout: 10_000,
   signal: new AbortController().signal,
-  observer: { announced() {}, gone() {} },
+  observer: { announced() {}, missed() {}, gone() {} },
 };
 
 /** Puts a message by a link alone. */

@@ -1,4 +1,5 @@
 import { ChannelClosedError, drainedError, undelayableError } from "../../errors.ts";
+import type { Posted } from "./announcements.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, RoomWaiter, Stats } from "../../transport.ts";
 import { closeTimeout } from "../../within.ts";
 import { Claimants } from "./claimants.ts";
@@ -52,15 +53,21 @@ export class SqliteLink implements Link, Task, Lender {
   #closed: (() => void) | undefined;
   #plan: Plan | undefined;
   #meeting: ReturnType<typeof setTimeout> | undefined;
+  /** The number of the last announcement that was heard, or is older than the link. */
+  #heard: number;
+  /** How many of its own were announced since. */
+  #own = 0;
 
   constructor(
     channel: number,
+    heard: number,
     name: string,
     options: LinkOptions,
     session: Session,
     stats: Stats,
   ) {
     this.channel = channel;
+    this.#heard = heard;
     this.#name = name;
     this.#options = options;
     this.#session = session;
@@ -123,8 +130,15 @@ export class SqliteLink implements Link, Task, Lender {
     return asking;
   }
 
-  announce(event: Uint8Array): Promise<void> {
-    return this.#do("announce", () => this.#session.store.mailbox.post(this.channel, event));
+  announce(event: Uint8Array, isControl = false): Promise<void> {
+    const { announcements } = this.#session.store;
+    let posted: Posted | undefined;
+    return this.#do("announce", () => {
+      posted = announcements.post(this.channel, event, isControl);
+    }, () => {
+      if (posted?.isHeard) this.#heard = posted.seq;
+      else if (posted !== undefined) this.#own++;
+    });
   }
 
   catchUp(): Promise<void> {
@@ -162,14 +176,18 @@ export class SqliteLink implements Link, Task, Lender {
     });
   }
 
-  /** Does something with a channel that is there. */
-  #do<T>(action: string, act: (state: ChannelState) => T): Promise<T> {
+  /**
+   * Does something with a channel that is there.
+   *
+   * @param done called when it is in the file
+   */
+  #do<T>(action: string, act: (state: ChannelState) => T, done?: () => void): Promise<T> {
     if (this.#isGone) return Promise.reject(this.#closedError());
     return this.#session.writer.do(this.patience, () => {
       const state = this.#session.store.state(this.channel);
       if (state === undefined) throw this.#closedError();
       return act(state);
-    }).catch((error) => {
+    }, done).catch((error) => {
       throw failure(action, this.#session.path, error);
     });
   }
@@ -186,8 +204,23 @@ export class SqliteLink implements Link, Task, Lender {
     if (this.#claimants.waiting > 0 && !this.#isWaiting) this.#schedule();
   }
 
-  announced(event: Uint8Array): void {
-    this.#options.observer.announced(event);
+  /** Hears what was announced; the number of the last one, if there is something. */
+  hear(): number | undefined {
+    const { announcements } = this.#session.store;
+    const since = announcements.read(this.channel, this.#heard);
+    const last = since.at(-1)?.seq;
+    if (last === undefined) return undefined;
+    const others = since.filter(({ session }) => session !== announcements.session);
+    const missed = last - this.#heard - this.#own - others.length;
+    this.#heard = last;
+    this.#own = 0;
+    if (missed > 0) this.#options.observer.missed(missed);
+    for (const { event } of others) {
+      if (this.#isGone) break;
+      if (event === null) this.vanish();
+      else this.#options.observer.announced(event);
+    }
+    return last;
   }
 
   /** The channel's state is another one: closed, or there is room, or nothing to wait for. */
@@ -238,7 +271,10 @@ export class SqliteLink implements Link, Task, Lender {
     if (plan === undefined || this.#isGone) return;
     this.#plan = undefined;
     this.#session.forget([...this.#ledger.written(), ...plan.kept, ...plan.returned]);
-    if (plan.isGone) return this.vanish();
+    if (plan.isGone) {
+      this.#session.hear(this); // what was announced before
+      return this.vanish();
+    }
     if (this.#closing !== undefined) return this.#finish();
     this.#wait(plan.isWaiting);
     for (const loan of plan.kept) {

@@ -1,17 +1,18 @@
 import type { Statements } from "./statements.ts";
 
-/** An announcement for a session; without an event, the channel is gone, or the link must look again. */
+/** Has a session do something about a channel. */
 export interface Letter {
   readonly id: number;
   readonly channel: number;
-  readonly event: Uint8Array | null;
   readonly kind: number;
 }
 
+/** What kind of mail says that something was announced. */
+export const news = 0;
 /** What kind of mail has a link look again, for the channel's state has changed. */
 export const lookAgain = 1;
 
-/** What sessions tell each other, in the file. */
+/** What sessions ask each other to look at, in the file: of each kind once for each channel. */
 export class Mailbox {
   /** Whose it is. */
   session = 0;
@@ -24,22 +25,23 @@ export class Mailbox {
     this.#woken = woken;
   }
 
-  /** Tells every other session on a channel. */
-  post(channel: number, event: Uint8Array | null, kind = 0): void {
+  /** Tells every other session on a channel; whether there are some. */
+  send(channel: number, kind: number): boolean {
     const others = this.#sql.all<{ session: number }>(
       "SELECT session FROM links WHERE channel = ? AND session <> ?",
       channel,
       this.session,
     );
-    for (const { session } of others) this.send(session, channel, event, kind);
+    for (const { session } of others) this.sendTo(session, channel, kind);
+    return others.length > 0;
   }
 
-  send(session: number, channel: number, event: Uint8Array | null, kind: number): void {
+  sendTo(session: number, channel: number, kind: number): void {
+    // The letter that it replaces may have been read, and be about to be discarded.
     this.#sql.run(
-      "INSERT INTO mail (session, channel, event, kind) VALUES (?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO mail (session, channel, kind) VALUES (?, ?, ?)",
       session,
       channel,
-      event,
       kind,
     );
     this.#woken.add(session);
@@ -47,7 +49,7 @@ export class Mailbox {
 
   read(after: number): Letter[] {
     return this.#sql.all<Letter>(
-      "SELECT id, channel, event, kind FROM mail WHERE session = ? AND id > ? ORDER BY id",
+      "SELECT id, channel, kind FROM mail WHERE session = ? AND id > ? ORDER BY id",
       this.session,
       after,
     );

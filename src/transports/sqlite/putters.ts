@@ -62,6 +62,6 @@ export class Putters {
       this.session,
       count,
     );
-    for (const { session } of putters) this.#mailbox.send(session, channel, null, lookAgain);
+    for (const { session } of putters) this.#mailbox.sendTo(session, channel, lookAgain);
   }
 }

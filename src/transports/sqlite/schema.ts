@@ -19,7 +19,12 @@ export const applicationId = 0x43685453;
  * - A channel with a `capacity` counts in `size` its messages, those on loan too; in one without, it is 0.
  *   Who found it full is among its putters, until there is room or it is told of some.
  * - A closed channel takes no message any more; what it has is got as ever.
- * - Mail of kind 0 is an announcement, or says that the channel is gone; kind 1 has the link look again.
+ * - Mail of kind 0 says that something was announced; kind 1 has the link look again. A session has one letter
+ *   of a kind for a channel at most.
+ * - An announcement is there while a session on its channel has not heard it, unless it was one of too many. A
+ *   channel's `announced` is the number of its last one; `heard` in `links` is the last that the session has heard.
+ *   `bytes` counts all of a channel's, up to this one. One without an event says that the channel is gone; the links
+ *   of who has not heard it outlast the channel.
  * - A message whose channel is no longer there is in nobody's way; `trash` says whose are still to go.
  */
 export const migrations: readonly string[] = [
@@ -105,5 +110,32 @@ export const migrations: readonly string[] = [
     UNIQUE (channel, session)
   );
   CREATE INDEX putters_by_session ON putters (session);
+  `,
+  // Announcements, each once for all who hear it.
+  `
+  DROP TABLE mail;
+  CREATE TABLE mail (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    session INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    UNIQUE (session, channel, kind)
+  );
+  CREATE INDEX mail_by_session ON mail (session, id);
+  CREATE TABLE announcements (
+    id INTEGER PRIMARY KEY,
+    channel INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    session INTEGER NOT NULL,
+    is_control INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    event BLOB,
+    UNIQUE (channel, seq)
+  );
+  CREATE INDEX announcements_by_kind ON announcements (channel, is_control, seq);
+  ALTER TABLE channels ADD COLUMN announced INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE channels ADD COLUMN announced_bytes INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE links ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX links_by_heard ON links (channel, heard);
   `,
 ];

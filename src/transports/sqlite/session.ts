@@ -43,10 +43,12 @@ export class Session {
   /** Those of others. */
   readonly #tokens = new Map<number, string>();
   readonly #links = new Map<number, SqliteLink>();
-  /** Sessions whose lock was found free, and that are given time to take it again. */
-  readonly #doubted = new Set<number>();
+  /** Sessions whose lock was found free, and that are given time to answer; each ends the wait. */
+  readonly #doubted = new Map<number, () => void>();
   /** The messages that others have given, and that the file still shows as such. */
   readonly #collected = new Set<number>();
+  /** The numbers of the last announcements that were heard, by channel, as long as the file does not know. */
+  readonly #progress = new Map<number, number>();
   /** Links that have received something within a transaction. */
   readonly #receivers = new Set<SqliteLink>();
   /** How many links are among their channel's waiters. */
@@ -130,6 +132,7 @@ export class Session {
 
   attach(link: SqliteLink): void {
     this.#links.set(link.channel, link);
+    this.hear(link); // a letter may have come that found no link
   }
 
   detach(link: SqliteLink): void {
@@ -198,12 +201,12 @@ export class Session {
     try {
       for (const link of this.collect()) link.received();
       const letters = this.store.mailbox.read(this.#lastLetter);
-      for (const { id, channel, event, kind } of letters) {
-        this.#lastLetter = id;
+      for (const { id, channel, kind } of letters) {
         const link = this.#links.get(channel);
-        if (kind === lookAgain) link?.changed();
-        else if (event === null) link?.vanish();
-        else link?.announced(event);
+        if (link === undefined) this.#progress.set(channel, 0);
+        else if (kind === lookAgain) link.changed();
+        else this.#hear(link);
+        this.#lastLetter = id;
       }
       if (letters.length > 0) this.#discard();
       return true;
@@ -213,8 +216,36 @@ export class Session {
     }
   }
 
+  /** Has a link hear what was announced. */
+  hear(link: SqliteLink): void {
+    try {
+      this.#hear(link);
+      if (this.#progress.size > 0) this.#discard();
+    } catch (error) {
+      this.#note(error); // the next letter will
+    }
+  }
+
+  #hear(link: SqliteLink): void {
+    const last = link.hear();
+    if (last !== undefined) this.#progress.set(link.channel, last);
+  }
+
+  /** Says in the file what was read and heard. */
   #discard(): void {
-    this.writer.do(round, () => this.store.mailbox.discard(this.#lastLetter)).catch(() => {}); // the next will
+    const heard = [...this.#progress];
+    this.writer.do(round, () => {
+      this.store.mailbox.discard(this.#lastLetter);
+      for (const [channel, last] of heard) {
+        const isLinked = this.#links.has(channel);
+        if (isLinked) this.store.announcements.hear(channel, last);
+        else if (this.store.state(channel) === undefined) this.store.detach(channel);
+      }
+    }, () => {
+      for (const [channel, last] of heard) {
+        if (this.#progress.get(channel) === last) this.#progress.delete(channel);
+      }
+    }).catch((error) => this.#note(error)); // the next round will
   }
 
   /** Has an error told by what is done next, unless it is a matter of moments. */
@@ -267,6 +298,7 @@ export class Session {
     clearTimeout(this.#soon);
     clearTimeout(this.#again);
     clearTimeout(this.#alarm);
+    for (const end of this.#doubted.values()) end();
     this.#presence.end();
     this.#bell.end();
   }
@@ -338,6 +370,7 @@ export class Session {
     try {
       if (identityOf(this.path) !== this.#identity || !this.store.isEntered) return this.#lose();
       this.look();
+      if (this.#progress.size > 0) this.#discard();
       this.#setAlarm();
       for (const link of this.#links.values()) link.resume();
       const peers = this.store.peers();
@@ -403,18 +436,21 @@ export class Session {
   async #doubt(peer: Peer, free?: (timer: ReturnType<typeof setTimeout>) => void): Promise<void> {
     const { id } = peer;
     if (this.#doubted.has(id)) return;
-    this.#doubted.add(id);
     const before = this.#lastAnswer(peer);
     if (before !== undefined) {
       this.#ring(id);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, doubt);
+        this.#doubted.set(id, () => {
+          clearTimeout(timer);
+          resolve();
+        });
         free?.(timer);
       });
+      this.#doubted.delete(id);
+      if (this.#isOver || this.#lastAnswer(peer) !== before || this.#isAlive(peer)) return;
     }
-    const isSilent = this.#lastAnswer(peer) === before;
-    if (!this.#isOver && isSilent && !this.#isAlive(peer)) await this.#bury(peer);
-    this.#doubted.delete(id);
+    await this.#bury(peer);
   }
 
   #lastAnswer({ token }: Peer): number | undefined {

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Message } from "../../transport.ts";
+import { Announcements } from "./announcements.ts";
 import { Delayed } from "./delayed.ts";
 import { lookAgain, Mailbox } from "./mailbox.ts";
 import { Putters } from "./putters.ts";
@@ -55,8 +56,9 @@ const slice = 1000;
 export class Store {
   /** Sessions for which something was written that they must be woken for; the writer does so afterwards. */
   readonly woken: Set<number> = new Set();
-  /** What sessions have been told. */
+  /** What sessions have been told to look at. */
   readonly mailbox: Mailbox;
+  readonly announcements: Announcements;
   /** Who waits for room. */
   readonly putters: Putters;
   /** What is not due. */
@@ -67,6 +69,7 @@ export class Store {
   constructor(db: DatabaseSync) {
     this.#sql = new Statements(db);
     this.mailbox = new Mailbox(this.#sql, this.woken);
+    this.announcements = new Announcements(this.#sql, this.mailbox);
     this.putters = new Putters(this.#sql, this.mailbox);
     this.delayed = new Delayed(this.#sql);
   }
@@ -109,7 +112,8 @@ export class Store {
   /** Makes this a new session. */
   enter(token: string): number {
     this.#sql.run("INSERT INTO sessions (token) VALUES (?)", token);
-    this.mailbox.session = this.putters.session = this.#session = this.#sql.lastId();
+    this.#session = this.#sql.lastId();
+    this.mailbox.session = this.putters.session = this.announcements.session = this.#session;
     return this.#session;
   }
 
@@ -200,7 +204,7 @@ export class Store {
       "UPDATE channels SET is_closed = 1 WHERE id = ? AND is_closed = 0",
       channel,
     );
-    if (changes !== 0) this.mailbox.post(channel, null, lookAgain);
+    if (changes !== 0) this.mailbox.send(channel, lookAgain);
   }
 
   /** Whether a channel has no message, on loan, not due, or neither. */
@@ -218,12 +222,18 @@ export class Store {
       "SELECT DISTINCT session FROM waiters WHERE channel = ?",
       channel,
     );
-    for (const { session } of sessions) this.mailbox.send(session, channel, null, lookAgain);
+    for (const { session } of sessions) this.mailbox.sendTo(session, channel, lookAgain);
   }
 
-  attach(channel: number): void {
-    this.#sql.run("INSERT OR IGNORE INTO links VALUES (?, ?)", channel, this.#session);
+  /** Returns the number of the channel's last announcement, which is older. */
+  attach(channel: number): number {
     this.#sql.run("UPDATE channels SET expires = NULL WHERE id = ? AND expires NOT NULL", channel);
+    return this.#sql.get<{ heard: number }>(
+      "INSERT OR REPLACE INTO links (channel, session, heard) " +
+        "SELECT id, ?, announced FROM channels WHERE id = ? RETURNING heard",
+      this.#session,
+      channel,
+    )!.heard;
   }
 
   detach(channel: number, session: number = this.#session): void {
@@ -231,6 +241,7 @@ export class Store {
     this.#sql.run("DELETE FROM waiters WHERE channel = ? AND session = ?", channel, session);
     this.putters.leave(channel, session);
     this.#sql.run("DELETE FROM mail WHERE session = ? AND channel = ?", session, channel);
+    this.announcements.dropHeard(channel);
     this.#sql.run(
       "UPDATE channels SET expires = ?1 + lease WHERE id = ?2 AND lease NOT NULL " +
         "AND NOT EXISTS (SELECT 1 FROM links WHERE channel = ?2)",
@@ -239,11 +250,14 @@ export class Store {
     );
   }
 
-  /** Deletes a channel if it is there, and tells every other session on it; many messages go by and by. */
+  /**
+   * Deletes a channel if it is there, and tells every other session on it, whose link goes when it has heard of
+   * it; many messages go by and by.
+   */
   delete(channel: number): void {
-    this.mailbox.post(channel, null);
+    this.announcements.post(channel, null, true);
     this.#sql.run("DELETE FROM channels WHERE id = ?", channel);
-    this.#sql.run("DELETE FROM links WHERE channel = ?", channel);
+    this.detach(channel);
     this.#sql.run("DELETE FROM waiters WHERE channel = ?", channel);
     this.#sql.run("DELETE FROM putters WHERE channel = ?", channel);
     this.delayed.drop(channel);

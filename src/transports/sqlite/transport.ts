@@ -106,8 +106,8 @@ export class SqliteTransport implements Transport {
         channel = store.create(name, options.lease, options.capacity);
       }
       store.releaseAll(channel); // of a link that could not be closed in order
-      store.attach(channel);
-      return new SqliteLink(channel, name, options, session, this.stats);
+      const heard = store.attach(channel);
+      return new SqliteLink(channel, heard, name, options, session, this.stats);
     });
     session.attach(link);
     return link;

@@ -58,14 +58,21 @@ export class Writer {
     setImmediate(this.#run);
   }
 
-  /** Does `write` in a transaction; resolves with what it returns, when that is in the file. */
-  do<T>(patience: number, write: () => T): Promise<T> {
+  /**
+   * Does `write` in a transaction; resolves with what it returns, when that is in the file.
+   *
+   * @param done called before anything else is written or read
+   */
+  do<T>(patience: number, write: () => T, done?: () => void): Promise<T> {
     return new Promise((resolve, reject) => {
       let result: T;
       this.schedule({
         patience,
         write: () => result = write(),
-        written: () => resolve(result),
+        written: () => {
+          done?.();
+          resolve(result);
+        },
         failed: reject,
       });
     });

@@ -1,0 +1,23 @@
+// Waits for three things, and tells of each: to get, until the channel is drained; to put into a full channel; that a
+// channel is deleted.
+import { Channel, ChannelClosedError } from "../../mod.ts";
+import process from "node:process";
+import { send } from "../support/child_side.ts";
+
+const [connection, drained, full, deleted] = process.argv.slice(2) as string[] as [
+  string,
+  string,
+  string,
+  string,
+];
+const [a, b, c] = [drained, full, deleted].map((name) => new Channel<number>({ name, connection }));
+await a!.depth();
+await c!.depth();
+const ends = (reason: string, told: string) => (error: unknown) => {
+  if (!(error instanceof ChannelClosedError) || error.reason !== reason) throw error;
+  send(told);
+};
+a!.get().catch(ends("drain", "drained"));
+b!.put(1).then(() => send("put"));
+c!.get().catch(ends("delete", "deleted"));
+send("waits");
