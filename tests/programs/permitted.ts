@@ -6,9 +6,9 @@ import { send } from "../support/child_side.ts";
 const connection = process.argv[2]!;
 try {
   const channel = new Channel<string>({ name: "permitted", connection });
-  const waiting = channel.get();
-  await new Channel<string>({ name: "permitted", connection }).put("a value");
-  send({ got: await waiting });
+  const put = new Channel<string>({ name: "permitted", connection }).put("a value");
+  const [got] = await Promise.all([channel.get(), put]);
+  send({ got });
   await channel.delete();
 } catch (error) {
   send({ error: (error as Error).name, message: (error as Error).message });
