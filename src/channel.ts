@@ -15,7 +15,7 @@ import { none, type Signature } from "./options.ts";
 import type { PutOptions } from "./put_options.ts";
 import { ChannelGet, ChannelPut } from "./parts.ts";
 import type { Reference } from "./reference.ts";
-import { brand, setHandle } from "./registry.ts";
+import { addKind, brand } from "./registry.ts";
 import { Requester } from "./request.ts";
 import * as signatures from "./signatures.ts";
 import { readableOf, type ReadableOptions, writableOf, type WritableOptions } from "./streams.ts";
@@ -133,7 +133,8 @@ const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.c
  * ```
  */
 export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
-  readonly #handle: Handle;
+  /** A reference of a message, of which there may be very many, becomes a handle when it is used. */
+  #source: Handle | Arrived;
   #deadLetters: Channel<T> | undefined;
   #requester: Requester | undefined;
   #sender: SendChannel<T> | undefined;
@@ -141,6 +142,10 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
 
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
+    addKind({
+      is: (object) => #source in object,
+      handle: (object) => (object as Channel).#handle,
+    });
     const inspect = function (this: Channel) {
       return `Channel(${this.#handle.title}${this.closed ? ", closed" : ""})`;
     };
@@ -161,11 +166,21 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    */
   constructor(options: string | ChannelOptions);
   constructor(options: string | ChannelOptions = none) {
-    this.#handle = options instanceof Handle
-      ? options
-      : new Handle(handleOptions(optionsOf(signatures.newChannel, options, arguments)));
-    setHandle(this, this.#handle);
-    forgotten.register(this, this.#handle);
+    if (options instanceof Arrived) this.#source = options;
+    else {
+      this.#source = options instanceof Handle
+        ? options
+        : new Handle(handleOptions(optionsOf(signatures.newChannel, options, arguments)));
+      forgotten.register(this, this.#source);
+    }
+  }
+
+  get #handle(): Handle {
+    if (!(this.#source instanceof Handle)) {
+      this.#source = this.#source.open();
+      forgotten.register(this, this.#source);
+    }
+    return this.#source;
   }
 
   /** The channel's name; 32 hexadecimal digits for one that was made without. */
@@ -833,8 +848,29 @@ const forgotten = new FinalizationRegistry<Handle>((handle) => void handle.close
 const defaultLease = 30 * 60 * 1000;
 
 /** A channel of a handle made here; the constructor's declared types are what users may pass. */
-function adopt<T>(handle: Handle): Channel<T> {
-  return new Channel<T>(handle as unknown as ChannelOptions);
+function adopt<T>(source: Handle | Arrived): Channel<T> {
+  return new Channel<T>(source as unknown as ChannelOptions);
+}
+
+/** A reference that came in a message. */
+class Arrived {
+  readonly #reference: Reference;
+  readonly #report: Report | undefined;
+
+  constructor(reference: Reference, report: Report | undefined) {
+    this.#reference = reference;
+    this.#report = report;
+  }
+
+  open(): Handle {
+    const { name, connection, encoding } = this.#reference;
+    // Whoever sent the name of an anonymous channel has made it: where it is gone, it stays gone.
+    const anonymous = isAnonymous(name);
+    const lease = anonymous ? defaultLease : undefined;
+    const create = !anonymous;
+    const about = { name, connection, encoding, report: this.#report };
+    return new Handle({ ...about, stacks: true, lease, create, owned: false });
+  }
 }
 
 /** A channel on the handle's connection; anonymous where no name is given. */
@@ -851,15 +887,7 @@ function fromReference(
   const { name, connection, encoding, direction } = reference;
   const key = `${connection.address} ${encoding} ${name}`;
   let channel = met.get(key);
-  if (channel === undefined) {
-    // Whoever sent the name of an anonymous channel has made it: where it is gone, it stays gone.
-    const anonymous = isAnonymous(name);
-    const lease = anonymous ? defaultLease : undefined;
-    const create = !anonymous;
-    const about = { name, connection, encoding, report };
-    channel = adopt(new Handle({ ...about, stacks: true, lease, create, owned: false }));
-    met.set(key, channel);
-  }
+  if (channel === undefined) met.set(key, channel = adopt(new Arrived(reference, report)));
   if (direction === undefined) return channel;
   return direction === "send" ? channel.sender : channel.receiver;
 }

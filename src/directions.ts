@@ -9,7 +9,7 @@ import type { PutOptions } from "./put_options.ts";
 import type { ReadableOptions, WritableOptions } from "./streams.ts";
 import * as signatures from "./signatures.ts";
 import { checkArgument, none } from "./options.ts";
-import { brand, handleOf, setHandle } from "./registry.ts";
+import { addKind, brand, handleOf } from "./registry.ts";
 
 /**
  * A channel that values are only put into, from {@linkcode Channel.sender}: what Go writes `chan<- T`. It has
@@ -38,11 +38,16 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
 
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
+    addKind({
+      is: (object) => #channel in object,
+      handle: (object) => handleOf((object as SendChannel).#channel)!,
+      direction: "send",
+    });
   }
 
   /** Directs a channel; the same as its `sender`. */
   constructor(channel: Channel<T>) {
-    setHandle(this, handleOfBoth("new SendChannel", channel), "send");
+    checkUndirected("new SendChannel", channel);
     this.#channel = channel;
   }
 
@@ -145,11 +150,16 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
 
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
+    addKind({
+      is: (object) => #channel in object,
+      handle: (object) => handleOf((object as ReceiveChannel).#channel)!,
+      direction: "receive",
+    });
   }
 
   /** Directs a channel; the same as its `receiver`. */
   constructor(channel: Channel<T>) {
-    setHandle(this, handleOfBoth("new ReceiveChannel", channel), "receive");
+    checkUndirected("new ReceiveChannel", channel);
     this.#channel = channel;
   }
 
@@ -228,7 +238,6 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
 }
 
 /** A directed channel is no way to one of the other direction. */
-function handleOfBoth(action: string, channel: object): Handle {
+function checkUndirected(action: string, channel: object): void {
   checkArgument(action, "channel", signatures.directedChannel, channel);
-  return handleOf(channel)!;
 }

@@ -49,7 +49,10 @@ function nameProblem(name: unknown): string | undefined {
   // deno-lint-ignore no-control-regex -- control characters are what is looked for
   if (/[\0-\x1f\x7f]/.test(name)) return "not contain control characters";
   if (!name.isWellFormed()) return "be well-formed Unicode, without lone surrogates";
-  if (encoder.encode(name).length > 255) return "be at most 255 bytes of UTF-8";
+  // A unit is three bytes at most.
+  if (3 * name.length > 255 && encoder.encode(name).length > 255) {
+    return "be at most 255 bytes of UTF-8";
+  }
 }
 
 /** The name of the channel for what was received too often from the channel of this name. */

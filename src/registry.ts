@@ -4,29 +4,46 @@ import type { Handle } from "./handle.ts";
 /** The one way that a directed channel allows. */
 export type Direction = "send" | "receive";
 
-const handles = new WeakMap<object, Handle>();
-const directions = new WeakMap<object, Direction>();
+/** A class of channels, as its objects are met inside values. */
+export interface Kind {
+  /** Whether an object is one of the class. */
+  is(object: object): boolean;
+  /** The handle of one of its objects; it may be made by this. */
+  handle(object: object): Handle;
+  /** The one way that its channels allow; absent: both. */
+  readonly direction?: Direction;
+}
 
-/** Names a channel's handle, for when the channel is met inside a value. */
-export function setHandle(channel: object, handle: Handle, direction?: Direction): void {
-  handles.set(channel, handle);
-  if (direction !== undefined) directions.set(channel, direction);
+const kinds: Kind[] = [];
+
+/** Has the objects of a class known as channels. */
+export function addKind(kind: Kind): void {
+  kinds.push(kind);
+}
+
+function kindOf(object: object): Kind | undefined {
+  for (const kind of kinds) if (kind.is(object)) return kind;
+}
+
+/** Whether an object is a channel, directed or not. */
+export function isChannel(object: object): boolean {
+  return kindOf(object) !== undefined;
 }
 
 /** The one way that a channel allows; undefined for both. */
 export function directionOf(channel: object): Direction | undefined {
-  return directions.get(channel);
+  return kindOf(channel)?.direction;
 }
 
 /** The handle of a channel; undefined for anything else. */
 export function handleOf(object: object): Handle | undefined {
-  const handle = handles.get(object);
-  if (handle === undefined && brand in object) {
+  const kind = kindOf(object);
+  if (kind !== undefined) return kind.handle(object);
+  if (brand in object) {
     throw new ChannelReferenceError(
       "a channel that another copy of this library has made cannot travel; load the library once",
     );
   }
-  return handle;
 }
 
 /** Tells channels of any copy of this library. */

@@ -21,7 +21,7 @@ import {
   truth,
 } from "./options.ts";
 import type { PutOptions } from "./put_options.ts";
-import { directionOf, handleOf } from "./registry.ts";
+import { directionOf, handleOf, isChannel as isKnown } from "./registry.ts";
 import type { ServeOptions } from "./serve.ts";
 import type { ReadableOptions, WritableOptions } from "./streams.ts";
 
@@ -193,7 +193,9 @@ export const directedChannel: Rule = {
 };
 
 function isChannel(value: unknown): value is object {
-  return typeof value === "object" && value !== null && handleOf(value) !== undefined;
+  // The second tells of a channel of another copy of this library.
+  return typeof value === "object" && value !== null &&
+    (isKnown(value) || handleOf(value) !== undefined);
 }
 
 export const serve: Signature = signature<ServeOptions>(

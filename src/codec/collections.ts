@@ -1,3 +1,4 @@
+import { Crowd } from "./crowd.ts";
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
 import { ARRAY, JS_MAP, MAP, MEMORY_OF_SLOT, SET } from "./format.ts";
@@ -8,6 +9,8 @@ const MEMORY_OF_ENTRY = 96;
 
 const forEachOfMap = Map.prototype.forEach;
 const forEachOfSet = Set.prototype.forEach;
+
+const tooDense = "numbers that take too long to tell apart";
 
 export function isMap(object: object): boolean {
   return intrinsic<number>(Map.prototype, "size", object) >= 0;
@@ -21,6 +24,7 @@ export function isSet(object: object): boolean {
 export function writeMap(encoder: Encoder, map: object): void {
   const entries: unknown[] = [];
   forEachOfMap.call(map as Map<unknown, unknown>, (value, key) => entries.push(key, value));
+  checkKeys(encoder, map, entries, 2);
   encoder.spend((MEMORY_OF_ENTRY + MEMORY_OF_SLOT) * entries.length);
   encoder.tag(JS_MAP);
   encoder.head(MAP, entries.length / 2);
@@ -30,19 +34,32 @@ export function writeMap(encoder: Encoder, map: object): void {
 export function writeSet(encoder: Encoder, set: object): void {
   const items: unknown[] = [];
   forEachOfSet.call(set as Set<unknown>, (item) => items.push(item));
+  checkKeys(encoder, set, items, 1);
   encoder.spend((MEMORY_OF_ENTRY + MEMORY_OF_SLOT) * items.length);
   encoder.tag(SET);
   encoder.head(ARRAY, items.length);
   for (let i = 0; i < items.length; i++) encoder.value(items[i]);
 }
 
+/** What is sent must not be refused where it arrives. */
+function checkKeys(encoder: Encoder, holder: object, items: unknown[], step: number): void {
+  const crowd = new Crowd();
+  for (let i = 0; i < items.length; i += step) {
+    if (!crowd.isTooDense(items[i])) continue;
+    encoder.reject("a Map or Set of numbers that engines cannot tell apart fast", holder);
+  }
+}
+
 export function readMap(decoder: Decoder, number: number): Map<unknown, unknown> {
   const map = new Map<unknown, unknown>();
   decoder.spend(MEMORY_OF_COLLECTION);
   decoder.made(map, number);
+  const crowd = new Crowd();
   decoder.items(MAP, () => {
     decoder.spend(MEMORY_OF_ENTRY);
-    map.set(decoder.value(), decoder.value());
+    const key = decoder.value();
+    if (crowd.isTooDense(key)) decoder.fail(tooDense);
+    map.set(key, decoder.value());
   });
   return map;
 }
@@ -51,9 +68,12 @@ export function readSet(decoder: Decoder, number: number): Set<unknown> {
   const set = new Set<unknown>();
   decoder.spend(MEMORY_OF_COLLECTION);
   decoder.made(set, number);
+  const crowd = new Crowd();
   decoder.items(ARRAY, () => {
     decoder.spend(MEMORY_OF_ENTRY);
-    set.add(decoder.value());
+    const item = decoder.value();
+    if (crowd.isTooDense(item)) decoder.fail(tooDense);
+    set.add(item);
   });
   return set;
 }

@@ -6,6 +6,7 @@ import {
   GENERIC_OBJECT,
   INDEFINITE,
   isIndex,
+  LARGEST_GAP,
   MAP,
   MAX_DEPTH,
   MEMORY_OF_ARRAY,
@@ -40,13 +41,13 @@ export interface DecodeOptions {
   readonly owned?: boolean;
 }
 
-/** V8 keeps properties named 0, 1, 2… in an array, whose gaps are smaller than this. */
-const LARGEST_GAP = 1024;
-
 /** Arrays up to this length are made so long: V8 makes one that grows 17 long at once. */
 const EXACT_ARRAY = 16;
 
 const MEMORY_OF_GENERIC = 96;
+
+/** What an extension makes, such as a channel that has not been used. */
+const MEMORY_OF_EXTENSION = 512;
 
 /** The simple values, which begin at a number. */
 const SIMPLE_VALUES = [false, true, null, undefined];
@@ -326,6 +327,7 @@ export class Decoder extends Reader {
   }
 
   #extension(type: string, args: readonly unknown[]): unknown {
+    this.spend(MEMORY_OF_EXTENSION);
     try {
       return this.#options.extension?.(type, args);
     } catch (error) {

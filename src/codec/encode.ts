@@ -1,16 +1,15 @@
 import { decode } from "./decode.ts";
 import {
   ARRAY,
-  elementsFor,
   type Extension,
   GENERIC_OBJECT,
   isIndex,
   MAP,
   MAX_DEPTH,
-  MEMORY_OF_ELEMENT,
   MEMORY_OF_OBJECT,
   MEMORY_OF_SLOT,
   memoryLimit,
+  memoryOfIndexes,
   REFERENCE,
   SHARED,
   TAG,
@@ -225,13 +224,6 @@ export class Encoder extends Writer {
 function hasEnumerable(object: object): boolean {
   for (const _ in object) return true;
   return false;
-}
-
-/** What the properties that are named by numbers take at most; they are the first, in ascending order. */
-function memoryOfIndexes(keys: readonly string[]): number {
-  let last = -1;
-  for (let i = 0; i < keys.length && isIndex(keys[i]!); i++) last = i;
-  return last < 0 ? 0 : MEMORY_OF_ELEMENT * elementsFor(Number(keys[last]));
 }
 
 /** The encoder for the next call. A call that comes while it is in use, from a getter, makes its own. */

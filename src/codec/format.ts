@@ -66,5 +66,15 @@ export function isIndex(key: string): boolean {
   return first > 0x30 && first <= 0x39;
 }
 
+/** V8 keeps properties named 0, 1, 2… in an array, whose gaps are smaller than this. */
+export const LARGEST_GAP = 1024;
+
+/** What the properties that are named by numbers take at most; they are the first, in ascending order. */
+export function memoryOfIndexes(keys: readonly string[]): number {
+  let last = -1;
+  for (let i = 0; i < keys.length && isIndex(keys[i]!); i++) last = i;
+  return last < 0 ? 0 : MEMORY_OF_ELEMENT * elementsFor(Number(keys[last]));
+}
+
 /** An object of a type that is not the codec's own, as it travels: a "generic object", tag 27. */
 export type Extension = readonly [type: string, ...args: unknown[]];

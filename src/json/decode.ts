@@ -1,3 +1,4 @@
+import { LARGEST_GAP, MEMORY_OF_ELEMENT, memoryLimit } from "../codec/format.ts";
 import { maxDepth, type Members } from "./format.ts";
 
 /** What `decode` takes beside the bytes. */
@@ -20,13 +21,11 @@ const noOptions: DecodeOptions = {};
  * hostile: the nesting is limited, and keys such as `__proto__` become own properties. As everywhere
  * in JavaScript, integers beyond 2^53 lose precision.
  *
- * @throws {JsonError} for bytes that are not exactly one JSON value, are nested more than 1000 deep or
- * hold a number that is larger than any in JavaScript. What the `extension` throws passes unchanged.
+ * @throws {JsonError} for bytes that are not exactly one JSON value, are nested more than 1000 deep,
+ * would take far more memory than they are, or hold a number that is larger than any in JavaScript. What the `extension` throws passes unchanged.
  */
 export function decode(bytes: Uint8Array, options: DecodeOptions = noOptions): unknown {
-  if (bytes.length > 2 * maxDepth && isTooDeep(bytes)) {
-    throw new JsonError(`a value nested more than ${maxDepth} deep`);
-  }
+  if (bytes.length > 2 * maxDepth) checkShape(bytes);
   const text = textOf(bytes);
   const value = parsed(text);
   return mayHoldMarker(text, options.marker) || mayHoldInfinity(text)
@@ -34,22 +33,57 @@ export function decode(bytes: Uint8Array, options: DecodeOptions = noOptions): u
     : value;
 }
 
-/** Before anything is parsed: readers of the value may recurse, if the parser does not. */
-function isTooDeep(bytes: Uint8Array): boolean {
+/**
+ * Looks at the shape before anything is parsed. Readers of the value may recurse, if the parser does not. And where an
+ * object's keys are numbers, engines keep an array: `{"999":0}` takes JavaScriptCore 8 KB.
+ */
+export function checkShape(bytes: Uint8Array): void {
+  let memory = memoryLimit(bytes.length);
   let depth = 0;
-  let isInText = false;
+  /** How long that array is for each of the objects that the scan is inside of. */
+  const lengths = [0];
+  /** Where the text begins that the scan is inside of; -1 outside of any. */
+  let start = -1;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i];
-    if (isInText) {
+    if (start >= 0) {
       if (byte === 0x5c) i++; // a backslash
-      else if (byte === 0x22) isInText = false;
-    } else if (byte === 0x22) isInText = true;
+      else if (byte === 0x22) {
+        const index = indexAt(bytes, start, i);
+        if (index > 0 && index - lengths[depth]! < LARGEST_GAP && index >= lengths[depth]!) {
+          memory -= MEMORY_OF_ELEMENT * (index + 1 - lengths[depth]!);
+          lengths[depth] = index + 1;
+          if (memory < 0) throw new JsonError("a message that takes too much memory");
+        }
+        start = -1;
+      }
+    } else if (byte === 0x22) start = i + 1;
     else if (byte === 0x5b || byte === 0x7b) {
-      if (++depth > maxDepth) return true;
-    } else if (byte === 0x5d || byte === 0x7d) depth--;
+      if (++depth > maxDepth) throw new JsonError(`a value nested more than ${maxDepth} deep`);
+      lengths[depth] = 0;
+    } else if ((byte === 0x5d || byte === 0x7d) && --depth < 0) return; // it is no JSON
   }
-  return false;
 }
+
+/** The index that the text from `start` to `end` is, where it is a key; else -1. Index 0 does not matter. */
+function indexAt(bytes: Uint8Array, start: number, end: number): number {
+  const first = bytes[start]!;
+  if (first !== 0x5c && !(first > 0x30 && first <= 0x39) || end - start > longestIndex) return -1;
+  let next = end + 1;
+  while (bytes[next] === 0x20 || bytes[next]! >= 0x09 && bytes[next]! <= 0x0d) next++;
+  if (bytes[next] !== 0x3a) return -1; // a colon
+  let index = 0;
+  for (let i = start; i < end; i++) {
+    if (bytes[i] === 0x5c) i += 5; // as \u0039, of which the last digit is the digit
+    const digit = bytes[i]! - 0x30;
+    if (!(digit >= 0 && digit <= 9)) return -1;
+    index = 10 * index + digit;
+  }
+  return index;
+}
+
+/** The length of a key in which all of ten digits are escaped. */
+const longestIndex = 60;
 
 const replacing = new TextDecoder();
 const strict = new TextDecoder("utf-8", { fatal: true });

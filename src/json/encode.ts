@@ -1,4 +1,6 @@
+import { memoryLimit, memoryOfIndexes } from "../codec/format.ts";
 import { rejection, step } from "../codec/rejection.ts";
+import { checkShape } from "./decode.ts";
 import { maxDepth, type Members } from "./format.ts";
 
 /** What `encode` takes beside the value. */
@@ -24,6 +26,8 @@ const encoder = new TextEncoder();
 /** Walks through a value and writes it. */
 class JsonEncoder {
   #text = "";
+  /** What the keys that are numbers take where the value arrives, in bytes, at most. */
+  #memory = 0;
   readonly #options: EncodeOptions;
   /** The objects that the walk is inside of: they tell a cycle and the depth. */
   readonly #holders: object[] = [];
@@ -36,7 +40,9 @@ class JsonEncoder {
 
   encode(value: unknown): Uint8Array<ArrayBuffer> {
     this.#value(value);
-    return encoder.encode(this.#text);
+    const bytes = encoder.encode(this.#text);
+    if (this.#memory > memoryLimit(bytes.length)) checkMemory(bytes);
+    return bytes;
   }
 
   #value(value: unknown): void {
@@ -109,7 +115,9 @@ class JsonEncoder {
     const depth = this.#keys.length - 1;
     this.#text += marker === undefined ? "{" : `{${JSON.stringify(marker)}:true`;
     let isFirst = marker === undefined;
-    for (const key of Object.keys(object)) {
+    const names = Object.keys(object);
+    this.#memory += memoryOfIndexes(names);
+    for (const key of names) {
       const value = (object as Record<string, unknown>)[key];
       // A getter may have deleted a property that was still to come.
       if (value === undefined && !Object.hasOwn(object, key)) continue;
@@ -152,6 +160,16 @@ class JsonEncoder {
   /** Ends the walk: what is being written cannot be said in JSON. */
   #reject(what: string, advice?: string): never {
     throw rejection(what, pathOf(this.#keys), `: JSON has none${advice ? `; ${advice}` : ""}`);
+  }
+}
+
+/** What is sent must not be refused where it arrives. */
+function checkMemory(bytes: Uint8Array): void {
+  try {
+    checkShape(bytes);
+  } catch (cause) {
+    const dense = "a value that takes far more memory than its encoded form";
+    throw rejection(dense, "", ": send it in parts", cause);
   }
 }
 

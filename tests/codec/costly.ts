@@ -1,6 +1,6 @@
 import { bytes, concat, generic, head, text } from "./hex.ts";
 
-/** What takes the most memory for its bytes: how a message of about so many bytes is made of it. */
+/** What takes the most memory for its bytes: how a message of about so many bytes in CBOR is made of it. */
 export const COSTLY: ReadonlyMap<string, (size: number) => Uint8Array> = new Map([
   ["nulls", list("f6")],
   ["empty byte strings", list("40")],
@@ -35,6 +35,38 @@ export const COSTLY: ReadonlyMap<string, (size: number) => Uint8Array> = new Map
   ["sparse arrays with a large gap", list(`${generic("Array", 2)}1903e9a1${text("1000")}00`)],
   ["BigInts", list("c24101")],
 ]);
+
+const utf8 = new TextEncoder();
+
+/** The same in JSON. */
+export const COSTLY_JSON: ReadonlyMap<string, (size: number) => Uint8Array> = new Map([
+  ["JSON's empty arrays", listJson(() => "[]")],
+  ["JSON's empty objects", listJson(() => "{}")],
+  ["JSON's arrays in arrays", listJson(() => "[".repeat(900) + "]".repeat(900))],
+  ["JSON's objects with three-letter keys, all different", listJson((i) => `{"${name(i, 3)}":0}`)],
+  ...["9", "99", "999", "1000", "\\u0039\\u00399"].map((key) =>
+    [`JSON's objects with the key ${key}`, listJson(() => `{"${key}" : 0}`)] as const
+  ),
+]);
+
+/** Messages of references to channels, all different: they are got from a channel. */
+export const COSTLY_REFERENCES: ReadonlyMap<string, (size: number) => Uint8Array> = new Map([
+  ["references", each((i) => `${generic("Channel", 1)}${text(name(i, 3))}`)],
+  [
+    "references to send with",
+    each((i) => `${generic("Channel", 4)}${text(name(i, 3))}f7${text("cbor")}${text("send")}`),
+  ],
+  ["JSON's references", listJson((i) => `{"__channel__":true,"name":"${name(i, 3)}"}`)],
+]);
+
+/** Items of JSON that differ by their place, in an array. */
+function listJson(item: (i: number) => string): Make {
+  return (size) => {
+    const items: string[] = [];
+    for (let i = 0, left = size; left > 0; i++) left -= items[items.push(item(i)) - 1]!.length + 1;
+    return utf8.encode(`[${items.join()}]`);
+  };
+}
 
 type Make = (size: number) => Uint8Array;
 

@@ -3,9 +3,11 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
-import { CodecError, decode } from "../../src/codec/mod.ts";
+import { decode } from "../../src/codec/mod.ts";
+import { decode as decodeJson } from "../../src/json/mod.ts";
 import { send } from "../support/child_side.ts";
-import { COSTLY } from "./costly.ts";
+import { linkOptions, putOn } from "../support/link.ts";
+import { COSTLY, COSTLY_JSON, COSTLY_REFERENCES } from "./costly.ts";
 
 /** In bytes, of a value that was decoded. */
 export interface Cost {
@@ -14,6 +16,8 @@ export interface Cost {
   readonly kept: number;
   /** By how much the process grew meanwhile at most, by what the system tells; garbage included. */
   readonly peak: number;
+  /** Milliseconds. */
+  readonly took: number;
 }
 
 const runtime = globalThis as unknown as { gc?(): void; Bun?: { gc(force: boolean): void } };
@@ -40,23 +44,45 @@ function peakOfProcess(): number {
   }
 }
 
-function tryToDecode(message: Uint8Array): unknown {
+/** The message's value, or why there is none. */
+async function outcome(message: Uint8Array): Promise<unknown> {
   try {
-    return decode(message);
+    if (COSTLY_REFERENCES.has(kind!)) return await got(message);
+    return COSTLY.has(kind!) ? decode(message) : decodeJson(message);
   } catch (error) {
-    if (error instanceof CodecError) return error;
-    throw error;
+    if (!(error instanceof Error && isRefusal(error))) throw error;
+    return refused;
   }
 }
 
+const refused = Symbol("refused");
+
+function isRefusal(error: Error): boolean {
+  return ["CodecError", "JsonError", "ChannelDecodeError"].includes(error.name);
+}
+
+/** The value of a message with references in it. */
+async function got(body: Uint8Array): Promise<unknown> {
+  const { Channel } = await import("../../mod.ts");
+  const { MemoryTransport } = await import("../../src/transports/memory.ts");
+  const transport = new MemoryTransport("memory:costly");
+  const channel = new Channel({ name: "costly", connection: transport });
+  const link = await transport.open("costly", linkOptions);
+  await putOn(link, { body, contentType: body[0] === 0x5b ? "" : "application/cbor" });
+  return await channel.get();
+}
+
 const [kind, size] = process.argv.slice(2);
-tryToDecode(COSTLY.get(kind!)!(1000)); // so that what is loaded and compiled does not count
-const message = COSTLY.get(kind!)!(Number(size));
+const make = (COSTLY.get(kind!) ?? COSTLY_JSON.get(kind!) ?? COSTLY_REFERENCES.get(kind!))!;
+await outcome(make(1000)); // so that what is loaded and compiled does not count
+const message = make(Number(size));
 await collectGarbage();
 const usedBefore = used();
 const peakBefore = Math.max(process.memoryUsage().rss, peakOfProcess());
-const value = tryToDecode(message);
+const start = performance.now();
+const value = await outcome(message);
+const took = performance.now() - start;
 const peak = peakOfProcess() - peakBefore;
 await collectGarbage();
 const kept = used() - usedBefore;
-send({ accepted: !(value instanceof CodecError), kept, peak } satisfies Cost);
+send({ accepted: value !== refused, kept, peak, took } satisfies Cost);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { decode } from "../../src/codec/mod.ts";
+import { hashOf } from "../../src/codec/crowd.ts";
+import { decode, encode } from "../../src/codec/mod.ts";
 import { bytes, concat, generic, head, text } from "./hex.ts";
 import { assertUnpolluted, attempt, refuse } from "./hostile.ts";
 
@@ -146,4 +147,108 @@ Deno.test("keys that mean something to a prototype are properties like any other
   const object = decode(bytes(`a1 ${text("__proto__")} ${polluter}`)) as object;
   assert.deepEqual(Object.getOwnPropertyNames(object), ["__proto__"]);
   assert.equal(Object.getPrototypeOf(object), Object.prototype);
+});
+
+/** The hash of 64 bits that V8 has, as its sources have it. */
+function hash64(bits: bigint): number {
+  const all = 2n ** 64n - 1n;
+  let hash = (bits ^ all) + (bits << 18n) & all;
+  hash ^= hash >> 31n;
+  hash = hash * 21n & all;
+  hash ^= hash >> 11n;
+  hash = hash + (hash << 6n) & all;
+  hash ^= hash >> 22n;
+  return Number(hash & 0x3fffffffn);
+}
+
+Deno.test("the hash of numbers is V8's", () => {
+  const view = new DataView(new ArrayBuffer(8));
+  for (let i = 0; i < 1000; i++) {
+    const number = (Math.random() - 0.5) * 2 ** (i % 200);
+    const bigint = BigInt(Math.trunc(number)) * 3n ** BigInt(i % 50);
+    view.setFloat64(0, number);
+    if (number !== (number | 0)) {
+      assert.equal(hashOf(number) & 1023, hash64(view.getBigUint64(0)) & 1023, String(number));
+    }
+    const digit = BigInt.asUintN(64, bigint < 0n ? -bigint : bigint);
+    assert.equal(hashOf(bigint) & 1023, hash64(digit) & 1023, String(bigint));
+  }
+});
+
+/** Numbers whose hash has its lowest bits unset. */
+function crowded(count: number, number: (i: number) => number): number[] {
+  const found: number[] = [];
+  for (let i = 0; found.length < count; i++) {
+    if (hashOf(number(i)) % 1024 === 0) found.push(number(i));
+  }
+  return found;
+}
+
+const crowds: [what: string, numbers: () => (number | bigint)[]][] = [
+  ["integers", () => crowded(5000, (i) => i)],
+  ["negative integers", () => crowded(5000, (i) => -i)],
+  ["fractions", () => crowded(5000, (i) => i + 0.5)],
+  ["timestamps", () => crowded(5000, (i) => 1_700_000_000_000 + i)],
+  ["BigInts", () => Array.from({ length: 5000 }, (_, i) => BigInt(i + 1) << 64n)],
+];
+
+for (const [what, numbers] of crowds) {
+  Deno.test(`${what} that are all in one place of a hash table are refused, in Sets and Maps, both ways`, () => {
+    const all = numbers();
+    const items = encode(all).slice();
+    const entries = encode(all.flatMap((number) => [number, 0])).slice();
+    const pairs = concat("d90103bf", entries.subarray(3), "ff"); // without the array's head
+    refuse(concat("d90102", items), /take too long to tell apart/);
+    refuse(pairs, /take too long to tell apart/);
+    assert.throws(() => encode(new Set(all)), {
+      name: "DataCloneError",
+      message: /cannot be cloned/,
+    });
+    const map = new Map(all.map((number) => [number, 0]));
+    assert.throws(() => encode({ map }), {
+      name: "DataCloneError",
+      message: /at map cannot be cloned/,
+    });
+    // So many are allowed.
+    assert.equal((decode(encode(new Set(all.slice(0, 1500)))) as Set<unknown>).size, 1500);
+  });
+}
+
+Deno.test("numbers as they occur are in no crowd", () => {
+  const now = 1_700_000_000_000;
+  const kinds: ((i: number) => number | bigint)[] = [
+    (i) => i,
+    (i) => -1024 * i,
+    (i) => 65_536 * i,
+    (i) => now + i,
+    (i) => now + 1000 * i,
+    (i) => i / 8,
+    (i) => 2 ** 40 * i,
+    (i) => BigInt(i) << 32n,
+    (i) => 10n ** 18n * BigInt(i),
+    () => Math.random(),
+  ];
+  for (const kind of kinds) {
+    const numbers = Array.from({ length: 20_000 }, (_, i) => kind(i));
+    assert.equal((decode(encode(new Set(numbers))) as Set<unknown>).size, new Set(numbers).size);
+  }
+});
+
+Deno.test("RegExps that take long to make are refused, and some are not", () => {
+  for (
+    const [source, flags] of [["\\p{L}", "iv"], ["\\P{L}", "u"], ["\\p{RGI_Emoji}", "iv"]] as const
+  ) {
+    const one = encode(new RegExp(source, flags)).slice();
+    refuse(concat(head(4, 4000), ...Array.from({ length: 4000 }, () => one)), /too much memory/);
+    const long = `d9524a82${text(source.repeat(4000))}${text(flags)}`;
+    refuse(bytes(long), /too much memory/);
+    assert.throws(() => encode(Array.from({ length: 4000 }, () => new RegExp(source, flags))), {
+      name: "DataCloneError",
+    });
+    const some = Array.from({ length: 10 }, () => new RegExp(source, flags));
+    assert.deepEqual(decode(encode(some)), some);
+  }
+  // What is escaped, or has no flag u or v, is no property of Unicode.
+  const plain = [/\\p{L}/, /\\\\p/u].flatMap((one) => Array.from({ length: 2000 }, () => one));
+  assert.equal((decode(encode(plain.map((one) => new RegExp(one)))) as unknown[]).length, 4000);
 });

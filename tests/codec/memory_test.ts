@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { startChild } from "../support/child.ts";
-import { COSTLY } from "./costly.ts";
+import { COSTLY, COSTLY_JSON, COSTLY_REFERENCES } from "./costly.ts";
 import type { Cost } from "./decode_costly.ts";
 
 const MB = 1_000_000;
@@ -28,7 +28,7 @@ async function costOf(kind: string): Promise<Cost> {
 }
 
 Deno.test("no message of 1 MB takes 64 MB of memory, whether it is refused or not", async () => {
-  const kinds = [...COSTLY.keys()];
+  const kinds = [COSTLY, COSTLY_JSON, COSTLY_REFERENCES].flatMap((kinds) => [...kinds.keys()]);
   const tooCostly: string[] = [];
   let accepted = 0;
   const measure = async () => {
