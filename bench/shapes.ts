@@ -1,4 +1,4 @@
-import type { Channel, ChannelOptions } from "../mod.ts";
+import { Channel, type ChannelOptions } from "../mod.ts";
 import { type Child, startChild } from "../tests/support/child.ts";
 import { putMany } from "./clients/client.ts";
 
@@ -171,19 +171,6 @@ export const shapes: readonly Shape[] = [
     },
   },
   {
-    name: "handles to as many URIs",
-    n: { memory: 2000 },
-    keeps: true,
-    async run(bench, n) {
-      await bench.measure(async () => {
-        for (let i = 0; i < n; i++) {
-          const connection = `memory:${i}-${performance.now()}`;
-          await bench.channel({ name: "bench", connection }).close();
-        }
-      });
-    },
-  },
-  {
     name: "anonymous channels, each used once and disposed",
     n: everywhere(2000, 200, 100),
     keeps: true,
@@ -215,6 +202,31 @@ export const shapes: readonly Shape[] = [
             await passing.put(body);
             await passing.get();
           }
+        }
+      });
+    },
+  },
+  {
+    name: "references in one value, cbor",
+    n: { memory: 10_000 },
+    keeps: true,
+    run: (bench, n) => references(bench, n, "cbor"),
+  },
+  {
+    name: "references in one value, json",
+    n: { memory: 10_000 },
+    keeps: true,
+    run: (bench, n) => references(bench, n, "json"),
+  },
+  {
+    name: "handles to many URIs",
+    n: { memory: 2000 },
+    keeps: true,
+    async run(bench, n) {
+      await bench.measure(async () => {
+        for (let i = 0; i < n; i++) {
+          const connection = `amqp://user:password@host-${i}.invalid`; // nothing is sent there
+          await new Channel({ name: "x", connection }).close();
         }
       });
     },
@@ -267,4 +279,12 @@ async function giveUp(bench: Bench, n: number, nth: (i: number) => number): Prom
     for (let i = 0; i < n; i++) stops[nth(i)]!.abort();
     await Promise.all(gets);
   });
+}
+
+async function references(bench: Bench, n: number, encoding: "cbor" | "json"): Promise<void> {
+  const ch = bench.channel<Channel[]>({ encoding });
+  await ch.put(Array.from({ length: n }, (_, i) => bench.channel({ name: `reference ${i}` })));
+  let got: Channel[] | undefined;
+  await bench.measure(async () => got = await ch.get());
+  if (got?.length !== n) throw new Error("they did not arrive"); // held until here
 }

@@ -2,7 +2,7 @@ import type { Broadcasts, BroadcastsOptions } from "./broadcasts.ts";
 import type { GetCase, PutCase } from "./cases.ts";
 import type { Channel, TryGetResult } from "./channel.ts";
 import type { Delivery } from "./delivery.ts";
-import type { CloseAllOptions, Handle } from "./handle.ts";
+import type { CloseAllOptions } from "./handle.ts";
 import type { DeliveriesOptions } from "./iteration.ts";
 import type { OperationOptions } from "./operation.ts";
 import type { PutOptions } from "./put_options.ts";
