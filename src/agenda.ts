@@ -1,9 +1,9 @@
 import { Heap, type Placed } from "./heap.ts";
-import { Alarm } from "./timers.ts";
+import { Alarm, now } from "./timers.ts";
 
 /** Something that is to be done at a time. */
 export interface Appointment extends Placed {
-  /** As `performance.now()` counts. */
+  /** As {@linkcode now} counts. */
   readonly at: number;
 }
 
@@ -42,10 +42,10 @@ export class Agenda {
   }
 
   /** Does what is due, without waiting for the timer. */
-  ring(now?: number): void {
+  ring(time?: number): void {
     if (this.#entries.size === 0) return;
-    now ??= performance.now();
-    for (let first; (first = this.#entries.peek()) !== undefined && first.at <= now;) {
+    time ??= now();
+    for (let first; (first = this.#entries.peek()) !== undefined && first.at <= time;) {
       this.#entries.shift();
       first.act();
     }
@@ -63,7 +63,7 @@ export class Agenda {
     const { at } = first;
     const alarm = new Alarm(at, () => {
       this.#timer = undefined;
-      this.ring(Math.max(at, performance.now()));
+      this.ring(Math.max(at, now()));
     }, isAwaited);
     this.#timer = { at, isAwaited, alarm };
   }

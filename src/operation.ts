@@ -1,4 +1,4 @@
-import { Alarm } from "./timers.ts";
+import { Alarm, now } from "./timers.ts";
 
 /** What every operation that may wait takes. */
 export interface OperationOptions {
@@ -66,7 +66,7 @@ export class Operation<T> {
     this.#pending = pending;
     pending.add(this);
     if (timeout !== undefined && timeout !== Infinity) {
-      this.#alarm = new Alarm(performance.now() + timeout, () => this.giveUp(timedOut()));
+      this.#alarm = new Alarm(now() + timeout, () => this.giveUp(timedOut()));
     }
     if (signal === undefined) return;
     this.#signal = signal;

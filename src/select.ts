@@ -11,7 +11,7 @@ import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "./e
 import { Operation, type OperationOptions, type Pending } from "./operation.ts";
 import { none, shown } from "./options.ts";
 import * as signatures from "./signatures.ts";
-import { Alarm } from "./timers.ts";
+import { Alarm, now } from "./timers.ts";
 
 /**
  * What {@linkcode select} chooses from, by keys or as an array. A case may be in several selects, and one
@@ -205,7 +205,7 @@ class Selection implements Choice {
     const { place } = this.#places.get(part)!;
     if (place <= this.#first) return this.#take(part);
     this.#states[place] = "ready";
-    this.#patience ??= new Alarm(performance.now() + patience, () => this.#takeAny());
+    this.#patience ??= new Alarm(now() + patience, () => this.#takeAny());
   }
 
   waiting(part: Part): void {

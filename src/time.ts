@@ -4,7 +4,7 @@ import { Operation, type Pending } from "./operation.ts";
 import { checkArgument, milliseconds, none } from "./options.ts";
 import { select } from "./select.ts";
 import * as signatures from "./signatures.ts";
-import { Alarm } from "./timers.ts";
+import { Alarm, now } from "./timers.ts";
 
 /**
  * Times to receive, from {@linkcode after} and {@linkcode every}: in selects, or by iteration. One that
@@ -44,7 +44,7 @@ export interface Ticks extends CaseSource<Date>, AsyncIterable<Date>, AsyncDispo
 export function after(ms: number): Ticks {
   signatures.after.check(none, arguments.length);
   checkArgument("after", "ms", milliseconds(), ms);
-  return new Clock(performance.now() + ms, undefined);
+  return new Clock(now() + ms, undefined);
 }
 
 /**
@@ -68,7 +68,7 @@ export function after(ms: number): Ticks {
 export function every(ms: number): Ticks {
   signatures.every.check(none, arguments.length);
   checkArgument("every", "ms", milliseconds(1), ms);
-  return new Clock(performance.now() + ms, ms);
+  return new Clock(now() + ms, ms);
 }
 
 /** Invariant: `#next` is when the next tick is due, or was; nobody receives it twice. */
@@ -85,18 +85,18 @@ class Clock implements Ticks {
     this.#interval = interval;
   }
 
-  /** When the next tick is due, as `performance.now()` counts. */
+  /** When the next tick is due, as `now()` counts. */
   get next(): number {
     return this.#isEnded ? Infinity : this.#next;
   }
 
   get isDue(): boolean {
-    return this.next <= performance.now();
+    return this.next <= now();
   }
 
   /** Takes the tick that is due. */
   take(): Date {
-    const late = performance.now() - this.#next;
+    const late = now() - this.#next;
     if (this.#interval === undefined) this.#next = Infinity;
     else this.#next += this.#interval * (Math.floor(late / this.#interval) + 1);
     return new Date();

@@ -5,14 +5,18 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseConfigFile } from "../src/config_file.ts";
 
-const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+const readme = read("README.md");
+
+function read(page: string): string {
+  return readFileSync(new URL(`../${page}`, import.meta.url), "utf8");
+}
 
 /** The code blocks of one language, with the line each begins in. */
-function blocks(language: string): { line: number; text: string }[] {
-  return [...readme.matchAll(new RegExp("^```" + language + "\\n(.*?)^```$", "gms"))].map((
+function blocks(language: string, page = readme): { line: number; text: string }[] {
+  return [...page.matchAll(new RegExp("^```" + language + "\\n(.*?)^```$", "gms"))].map((
     match,
   ) => ({
-    line: readme.slice(0, match.index).split("\n").length + 1,
+    line: page.slice(0, match.index).split("\n").length + 1,
     text: match[1]!,
   }));
 }
@@ -27,8 +31,12 @@ function checked(text: string): string {
   return assertions.replaceAll(`"@channelts/channel"`, JSON.stringify(modTs));
 }
 
-for (const { line, text } of blocks("ts")) {
-  Deno.test(`the README's program of line ${line} does what its comments say`, async () => {
+const programs = ["README.md", "docs/testing.md"].flatMap((page) =>
+  blocks("ts", read(page)).map((block) => ({ page, ...block }))
+);
+
+for (const { page, line, text } of programs) {
+  Deno.test(`${page}: the program of line ${line} does what its comments say`, async () => {
     const folder = mkdtempSync(join(tmpdir(), "channelts-readme-"));
     try {
       const program = join(folder, "block.ts");

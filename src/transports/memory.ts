@@ -2,7 +2,7 @@ import { ChannelClosedError, drainedError, undelayableError } from "../errors.ts
 import { Agenda, type Appointment } from "../agenda.ts";
 import { Fifo } from "../fifo.ts";
 import { newStats } from "../stats.ts";
-import { unref } from "../timers.ts";
+import { now, unref } from "../timers.ts";
 import { MemoryQueue, type Waiting } from "./memory_queue.ts";
 import type {
   Claim,
@@ -185,7 +185,7 @@ class MemoryChannel {
     else {
       const end = endOf(message);
       this.#delayed++;
-      this.#agenda.add(performance.now() + message.delay, () => {
+      this.#agenda.add(now() + message.delay, () => {
         this.#delayed--;
         this.#add(message, end);
       });
@@ -194,7 +194,7 @@ class MemoryChannel {
   }
 
   #add(message: Message, end: number): void {
-    if (end < Infinity && end <= performance.now()) return this.#left(); // the process was busy
+    if (end < Infinity && end <= now()) return this.#left(); // the process was busy
     const loan = this.#loanOf(message, end);
     if (!this.#serve(loan)) this.#keep(loan);
   }
@@ -286,7 +286,7 @@ class MemoryChannel {
     if (this.#isDeleted) return;
     this.#lent--;
     const { message, position, end } = loan;
-    if (end <= performance.now()) return this.#left();
+    if (end <= now()) return this.#left();
     const again = new MemoryLoan(this, message, position, attempts, true, end);
     if (!this.#serve(again)) this.#keep(again);
   }
@@ -332,9 +332,9 @@ class MemoryChannel {
   }
 }
 
-/** When a message that is put now is dropped, as `performance.now()` has it. */
+/** When a message that is put now is dropped, as `now()` has it. */
 function endOf({ expires }: Message): number {
-  return expires === undefined ? Infinity : performance.now() + expires;
+  return expires === undefined ? Infinity : now() + expires;
 }
 
 class MemoryLoan implements Loan, Waiting {
@@ -345,7 +345,7 @@ class MemoryLoan implements Loan, Waiting {
   readonly position: number;
   readonly attempts: number;
   readonly redelivered: boolean;
-  /** When it is dropped, as `performance.now()` has it. */
+  /** When it is dropped, as `now()` has it. */
   readonly end: number;
   readonly #channel: MemoryChannel;
   #settled = false;

@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { Channel, ChannelTimeoutError, every, select } from "../mod.ts";
+import { numbers, rejection } from "./conformance/scene.ts";
+import { startChild } from "./support/child.ts";
+import { findRuntime } from "./support/runtimes.ts";
+
+Deno.test("timers: those of node:test move whatever waits for a time", async () => {
+  const runtime = await findRuntime("node");
+  const program = new URL("programs/mock_timers.ts", import.meta.url);
+  await using child = startChild(program, { runtime });
+  assert.deepEqual(await child.next(), [
+    "get: ChannelTimeoutError at 500000",
+    "short get: ChannelTimeoutError at 1",
+    `long get: ChannelTimeoutError at ${30 * 24 * 3_600_000}`,
+    "after: done at 500000",
+    "tick 1: done at 500000",
+    "tick 2: done at 500000",
+    "tick 3: done at 500000",
+    "delayed: 7 at 500000",
+    "expired: 0 at 0",
+    "released: 9 at 500000",
+    "afterwards: ChannelTimeoutError at 5",
+  ]);
+});
+
+/** Timers that a test has put in the place of the runtime's, with or without the clock. */
+class FakeTimers implements Disposable {
+  readonly #real = { setTimeout, clearTimeout, now: performance.now };
+  readonly #timers = new Map<number, { at: number; call: () => void }>();
+  #time = 0;
+  #last = 0;
+
+  constructor(withClock: boolean) {
+    Object.assign(globalThis, {
+      setTimeout: (call: () => void, ms = 0) => {
+        this.#timers.set(++this.#last, { at: this.#time + ms, call });
+        return this.#last;
+      },
+      clearTimeout: (id: number) => this.#timers.delete(id),
+    });
+    if (withClock) performance.now = () => this.#time;
+  }
+
+  move(ms: number): void {
+    const end = this.#time + ms;
+    for (;;) {
+      const next = [...this.#timers].filter(([, { at }]) => at <= end)
+        .sort(([, a], [, b]) => a.at - b.at)[0];
+      if (next === undefined) break;
+      const [id, { at, call }] = next;
+      this.#timers.delete(id);
+      this.#time = at;
+      call();
+    }
+    this.#time = end;
+  }
+
+  [Symbol.dispose](): void {
+    const { now, ...timers } = this.#real;
+    Object.assign(globalThis, timers);
+    performance.now = now;
+  }
+}
+
+for (const withClock of [true, false]) {
+  const what = withClock ? "timers and the clock" : "timers alone";
+  Deno.test(`timers: a test that replaces ${what} moves timeouts and ticks`, async () => {
+    await using ch = new Channel<number>({ connection: "memory:timers" });
+    await using ticks = every(10_000_000);
+    using fake = new FakeTimers(withClock);
+    for (const timeout of [1, 50, 3_600_000, 2 ** 32]) {
+      const get = assert.rejects(ch.get({ timeout }), ChannelTimeoutError);
+      fake.move(timeout);
+      await get;
+    }
+    if (withClock) return;
+    await select([ticks]); // it was due long ago
+  });
+}
+
+Deno.test("timers: a timeout is never more than a millisecond early", async () => {
+  await using ch = new Channel<number>({ connection: "memory:timers" });
+  await ch.depth();
+  await Promise.all(
+    numbers(300).map(async (n) => {
+      const timeout = 1 + n / 7;
+      const begun = performance.now();
+      await rejection(ch.get({ timeout }), ChannelTimeoutError);
+      const taken = performance.now() - begun;
+      assert.ok(taken > timeout - 1, `${timeout} ms took ${taken}`);
+    }),
+  );
+});
