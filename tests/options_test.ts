@@ -41,6 +41,8 @@ const methods: Record<string, Omit<Entry, "call">> = {
   delete: { before: [], misspelt: waiting },
   closeAll: { before: [], misspelt: ["drian", "drain"] },
   broadcasts: { before: [], misspelt: ["bufer", "buffer"] },
+  deliveries: { before: [], misspelt: ["singal", "signal"] },
+  whenEmpty: { before: [], misspelt: waiting },
   readable: { before: [], misspelt: ["Signal", "signal"] },
   writable: { before: [], misspelt: ["highWatermarks", "highWaterMark"] },
   clone: { before: [], misspelt: ["capcity", "capacity"] },
