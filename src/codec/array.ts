@@ -13,7 +13,7 @@ const SAMPLES = 64;
 /** V8 allocates the length that an array is given, unless it has once been so long that it keeps a table instead. */
 const LONGEST_ALLOCATED_ARRAY = 1024;
 
-const { includes } = Array.prototype;
+const { includes, slice } = Array.prototype;
 
 const MAX_LENGTH = 2 ** 32 - 1;
 const MEMORY_OF_SPARSE_ELEMENT = 64;
@@ -21,37 +21,57 @@ const MEMORY_OF_SPARSE_ELEMENT = 64;
 /** Dense arrays are arrays in CBOR; those with holes or named properties are generic objects. */
 export function writeArray(encoder: Encoder, array: readonly unknown[]): void {
   const { length } = array;
-  if (!isDense(array)) return writeSparseArray(encoder, array);
+  // A short one is read as it is written, and a long one before: no getter is called twice.
+  let items: readonly unknown[] | undefined = array;
+  if (length <= LONGEST_CHECKED_ARRAY) {
+    if (!isDense(Object.keys(array), length)) return writeSparseArray(encoder, array);
+  } else {
+    items = hasManyHoles(array) ? undefined : itemsOf(array);
+    if (items === undefined || hasHoles(items)) return writeSparseArray(encoder, array, items);
+  }
   encoder.spend(MEMORY_OF_ARRAY + MEMORY_OF_SLOT * length);
   encoder.head(ARRAY, length);
-  for (let i = 0; i < length; i++) encoder.value(array[i]);
+  for (let i = 0; i < length; i++) encoder.value(items[i]);
 }
 
-function isDense(array: readonly unknown[]): boolean {
-  const { length } = array;
-  if (length > LONGEST_CHECKED_ARRAY) return !hasHoles(array);
-  return Object.keys(array).length === length && !hasHoles(array);
+/** Whether these are the indexes of all items and nothing else: indexes come first, in their order. */
+function isDense(keys: readonly string[], length: number): boolean {
+  return keys.length === length && (length === 0 || keys[length - 1] === String(length - 1));
 }
 
-function hasHoles(array: readonly unknown[]): boolean {
+/** The items as they are now, and the holes. */
+function itemsOf(array: readonly unknown[]): readonly unknown[] {
+  // A subclass would be asked for the class of the copy.
+  if (Object.getPrototypeOf(array) === Array.prototype) return slice.call(array);
   const { length } = array;
-  if (length > LONG_ARRAY) {
-    for (let i = 0; i < SAMPLES; i++) {
-      if (!Object.hasOwn(array, Math.floor(length * Math.random()))) return true;
-    }
-  }
-  if (!includes.call(array, undefined)) return false; // for which holes are undefined
-  for (let i = 0; i < length; i++) {
-    if (array[i] === undefined && !Object.hasOwn(array, i)) return true;
+  const items: unknown[] = new Array(length);
+  for (let i = 0; i < length; i++) if (Object.hasOwn(array, i)) items[i] = array[i];
+  return items;
+}
+
+/** Whether a few samples of a long array are holes. */
+function hasManyHoles(array: readonly unknown[]): boolean {
+  const { length } = array;
+  if (length <= LONG_ARRAY) return false;
+  for (let i = 0; i < SAMPLES; i++) {
+    if (!Object.hasOwn(array, Math.floor(length * Math.random()))) return true;
   }
   return false;
 }
 
-function writeSparseArray(encoder: Encoder, array: readonly unknown[]): void {
+function hasHoles(items: readonly unknown[]): boolean {
+  if (!includes.call(items, undefined)) return false; // for which holes are undefined
+  for (let i = 0; i < items.length; i++) {
+    if (items[i] === undefined && !Object.hasOwn(items, i)) return true;
+  }
+  return false;
+}
+
+function writeSparseArray(encoder: Encoder, array: readonly unknown[], read?: object): void {
   encoder.spend(MEMORY_OF_ELEMENT * LONGEST_ALLOCATED_ARRAY);
   encoder.generic("Array", 2);
   encoder.number(array.length);
-  encoder.part(array);
+  encoder.part(array, read);
 }
 
 export const sparseArray: GenericReader = {

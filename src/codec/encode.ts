@@ -18,7 +18,7 @@ import {
 import { Identity } from "./identity.ts";
 import { pathTo, rejection } from "./rejection.ts";
 import { writeArray, writeBigInt, writerOf, writeView } from "./types.ts";
-import { SharedBuffers } from "./views.ts";
+import { type SharedBuffer, SharedBuffers, writeShared } from "./views.ts";
 import { Writer } from "./writer.ts";
 
 /** What `encode` takes beside the value. */
@@ -61,8 +61,8 @@ export class Encoder extends Writer {
     this.#root = value;
     this.#inherits = hasEnumerable(objectPrototype);
     this.value(value);
-    if (this.buffers.settle()) this.#again(value);
-    if (this.#identity.hasRepeats) this.#markShared();
+    const buffers = this.buffers.shared();
+    if (buffers.length > 0 || this.#identity.hasRepeats) this.#markShared(buffers);
     const message = this.take();
     this.#checkMemory(message);
     return message;
@@ -132,8 +132,12 @@ export class Encoder extends Writer {
     if (written < count) this.lowerHead(start, count, written); // or deleted one
   }
 
-  /** The own enumerable properties of an object whose class does not matter. */
-  properties(object: object): void {
+  /**
+   * The own enumerable properties of an object whose class does not matter.
+   *
+   * @param read what has been read of it before
+   */
+  properties(object: object, read: object = object): void {
     const keys = Object.keys(object);
     const start = this.length;
     this.head(MAP, keys.length);
@@ -141,7 +145,8 @@ export class Encoder extends Writer {
     let written = 0;
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i]!;
-      const value = (object as Record<string, unknown>)[key];
+      const from = read !== object && Object.hasOwn(read, key) ? read : object;
+      const value = (from as Record<string, unknown>)[key];
       // A getter may have deleted a property that was still to come.
       if (value === undefined && !Object.hasOwn(object, key)) continue;
       this.text(key);
@@ -152,16 +157,28 @@ export class Encoder extends Writer {
   }
 
   /** The same for what `decode` reads as an object in its own right. */
-  part(object: object): void {
+  part(object: object, read?: object): void {
+    this.inside(() => this.properties(object, read));
+  }
+
+  /** Writes what is one deeper. */
+  inside(write: () => void): void {
     this.#deeper();
-    this.properties(object);
+    write();
     this.#depth--;
   }
 
+  /** How many objects the walk is inside of. */
+  get depth(): number {
+    return this.#depth;
+  }
+
+  checkDepth(depth: number): void {
+    if (depth > MAX_DEPTH) throw rejection(`a value nested more than ${MAX_DEPTH} deep`, "");
+  }
+
   #deeper(): void {
-    if (++this.#depth > MAX_DEPTH) {
-      throw rejection(`a value nested more than ${MAX_DEPTH} deep`, "");
-    }
+    this.checkDepth(++this.#depth);
   }
 
   #object(object: object): void {
@@ -193,19 +210,25 @@ export class Encoder extends Writer {
     for (const argument of args) this.value(argument);
   }
 
-  /** Writes the value anew, now that it is known which buffers are shared. */
-  #again(value: unknown): void {
-    super.clear();
-    this.#identity.clear();
-    this.value(value);
-  }
-
-  /** Puts the tags around what was met again, and the numbers into the references to it. */
-  #markShared(): void {
-    const { positions, references } = this.#identity.shared();
+  /**
+   * Puts the tags around what was met again, and the numbers into the references to it; and has the views of shared
+   * buffers refer to these, of which the first brings it along.
+   */
+  #markShared(buffers: readonly SharedBuffer[]): void {
+    const identity = this.#identity;
+    const numbers = buffers.map(({ buffer, uses }) => identity.share(buffer, uses[0]!.at));
+    const { indexes, positions, references } = identity.shared();
     // A reference's number comes before the mark of what follows it, where both are at one place.
-    for (const { at, index } of references) this.insert(this.headBytes(UNSIGNED, index), at);
-    for (const at of positions) this.insert(this.headBytes(TAG, SHARED), at);
+    for (const { at, index } of references) {
+      this.insert(this.apart(() => this.head(UNSIGNED, index)), at);
+    }
+    const inViews = new Set(numbers.filter((_, i) => buffers[i]!.uses[0]!.view !== undefined));
+    for (const [number, at] of positions) {
+      if (!inViews.has(number)) this.insert(this.apart(() => this.tag(SHARED)), at);
+    }
+    for (const [i, { buffer, uses }] of buffers.entries()) {
+      writeShared(this, buffer, uses, indexes.get(numbers[i]!)!);
+    }
   }
 
   /** What is sent must not be refused where it arrives: in doubt, it is tried. */

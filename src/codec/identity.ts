@@ -12,6 +12,15 @@ interface Repeat {
   readonly object: number;
 }
 
+/** What is written more than once. */
+export interface Shared {
+  /** What a reference calls an object, by its number. */
+  readonly indexes: ReadonlyMap<number, number>;
+  /** Where objects are, by their numbers. */
+  readonly positions: ReadonlyMap<number, number>;
+  readonly references: readonly { readonly at: number; readonly index: number }[];
+}
+
 /**
  * The objects of a value, numbered in the order in which they are met, and where each is written. It tells
  * what is shared or cyclic; where nothing is, it costs no more than a note for each object.
@@ -26,6 +35,7 @@ export class Identity {
   #numbers: Map<object, number> | undefined;
   #positions: number[] = [];
   #repeats: Repeat[] = [];
+  readonly #isShared = new Set<number>();
 
   /** Whether an object was met more than once. */
   get hasRepeats(): boolean {
@@ -62,12 +72,31 @@ export class Identity {
     this.#repeats.push({ at, object });
   }
 
-  /** The places of the objects that were met more than once, in the order of the message. */
-  shared(): { readonly positions: number[]; readonly references: { at: number; index: number }[] } {
-    const objects = [...new Set(this.#repeats.map(({ object }) => object))].sort((a, b) => a - b);
-    const indexes = new Map(objects.map((object, index) => [object, index]));
+  /** Has an object shared that is written at `at` first, wherever it was met. Answers its number. */
+  share(object: object, at: number): number {
+    const met = this.#find(object);
+    const number = met < 0 ? this.#count++ : met;
+    this.#positions[number] = at;
+    this.#isShared.add(number);
+    return number;
+  }
+
+  #find(object: object): number {
+    if (this.#all === undefined) return this.#first.indexOf(object);
+    return this.#all.has(object) ? this.#numberOf(object, this.#all) : -1;
+  }
+
+  /** What is shared, in the order of the message: its number, which is its place in the list for references. */
+  shared(): Shared {
+    const numbers = new Set(this.#repeats.map(({ object }) => object));
+    for (const number of this.#isShared) numbers.add(number);
+    const positions = this.#positions;
+    // Where two are at one place, the later number is inside of the earlier.
+    const sorted = [...numbers].sort((a, b) => positions[a]! - positions[b]! || a - b);
+    const indexes = new Map(sorted.map((number, index) => [number, index]));
     return {
-      positions: objects.map((object) => this.#positions[object]!),
+      indexes,
+      positions: new Map(sorted.map((number) => [number, positions[number]!])),
       references: this.#repeats.map(({ at, object }) => ({ at, index: indexes.get(object)! })),
     };
   }
@@ -79,5 +108,6 @@ export class Identity {
     if (this.#all !== undefined) this.#all = this.#numbers = undefined;
     if (this.#positions.length > LARGEST_KEPT_LIST) this.#positions = [];
     if (this.#repeats.length > 0) this.#repeats = [];
+    if (this.#isShared.size > 0) this.#isShared.clear();
   }
 }

@@ -1,9 +1,13 @@
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
+import { BYTES, REFERENCE, SHARED, UNSIGNED } from "./format.ts";
 import { intrinsic, isOne } from "./intrinsics.ts";
 import type { GenericReader } from "./types.ts";
 
 const MEMORY_OF_VIEW = 224;
+
+/** What a buffer takes that comes with a view, at most. */
+const MEMORY_OF_SHARED = 2304;
 
 interface ViewClass {
   new (buffer: ArrayBuffer, offset?: number, length?: number): ArrayBufferView;
@@ -71,39 +75,107 @@ function sizeOf(buffer: object): number {
 
 const lookForNothing = Uint8Array.prototype.indexOf;
 
+/** A view that is written by itself, with the bytes that it shows, or a buffer. */
+interface Use {
+  /** Where its bytes in the message begin, and how many they are; those that are inserted are not counted. */
+  readonly at: number;
+  readonly length: number;
+  /** Those that may be inserted. */
+  readonly bytes: Uint8Array;
+  /** How deep it is. */
+  readonly depth: number;
+  /** Absent where it is the buffer itself. */
+  readonly view?: { readonly type: string; readonly offset: number; readonly length: number };
+}
+
+/** A buffer that several views show, or a view and the value itself. */
+export interface SharedBuffer {
+  readonly buffer: ArrayBuffer;
+  /** In the order of the message. */
+  readonly uses: readonly Use[];
+}
+
 /**
  * Which buffers several views of a value show. A view is written by itself, with the bytes that it shows, unless the
- * value holds its whole buffer at another place too. That may be known only at the end: then the value is written anew.
+ * value holds its whole buffer at another place too. That may be known only at the end: then what was written of it is
+ * replaced, for nothing that the program's getters return may be asked for twice.
  */
 export class SharedBuffers {
-  #uses: Map<ArrayBuffer, { count: number; whole: boolean }> | undefined;
-  #shared: Set<ArrayBuffer> | undefined;
+  #buffers: Map<ArrayBuffer, { readonly uses: Use[]; whole: boolean }> | undefined;
 
-  /** Notes a view that is written by itself, or a buffer: whether all of the buffer is sent with it. */
-  note(buffer: ArrayBuffer, whole: boolean): void {
-    this.#uses ??= new Map();
-    const use = this.#uses.get(buffer);
-    this.#uses.set(buffer, {
-      count: 1 + (use?.count ?? 0),
-      whole: whole || use?.whole === true,
-    });
+  /** @param whole whether all of the buffer is sent with it */
+  note(buffer: ArrayBuffer, whole: boolean, use: Use): void {
+    this.#buffers ??= new Map();
+    const known = this.#buffers.get(buffer);
+    if (known === undefined) {
+      this.#buffers.set(buffer, { uses: [use], whole });
+    } else {
+      known.uses.push(use);
+      known.whole ||= whole;
+    }
   }
 
-  has(buffer: ArrayBuffer): boolean {
-    return this.#shared?.has(buffer) === true;
-  }
-
-  /** At the end: whether there are any, which is known from now on. */
-  settle(): boolean {
-    if (this.#uses === undefined) return false;
-    const shared = [...this.#uses].filter(([, { count, whole }]) => whole && count > 1);
-    this.#shared = new Set(shared.map(([buffer]) => buffer));
-    return shared.length > 0;
+  /** Those that are to be shared. */
+  shared(): readonly SharedBuffer[] {
+    if (this.#buffers === undefined) return none;
+    const shared: SharedBuffer[] = [];
+    for (const [buffer, { uses, whole }] of this.#buffers) {
+      if (whole && uses.length > 1) shared.push({ buffer, uses });
+    }
+    return shared;
   }
 
   clear(): void {
-    if (this.#uses !== undefined) this.#uses = this.#shared = undefined;
+    this.#buffers = undefined;
   }
+}
+
+const none: readonly SharedBuffer[] = [];
+
+/**
+ * Writes the uses of a shared buffer anew: the first brings it along, and the others refer to it.
+ *
+ * @param index what references call it
+ */
+export function writeShared(
+  encoder: Encoder,
+  buffer: ArrayBuffer,
+  uses: readonly Use[],
+  index: number,
+): void {
+  const [first] = uses;
+  const replaced = first!.view === undefined ? uses.slice(1) : uses;
+  encoder.dropInsertions(new Set(replaced.map(({ bytes }) => bytes)));
+  for (const { at, length, view, depth } of replaced) {
+    const brings = at === first!.at;
+    const before = encoder.apart(() => {
+      if (view !== undefined) encoder.generic(view.type, 3);
+      if (!brings) return writeReference(encoder, index);
+      encoder.tag(SHARED);
+      writeBufferHead(encoder, buffer);
+    });
+    if (!brings && view === undefined) {
+      encoder.insert(before, at, length);
+      continue;
+    }
+    const after = encoder.apart(() => {
+      if (brings && buffer.resizable) encoder.number(buffer.maxByteLength);
+      encoder.number(view!.offset);
+      encoder.number(view!.length);
+    });
+    encoder.insert(before, at);
+    if (brings) {
+      encoder.checkDepth(depth + 1);
+      encoder.spend(MEMORY_OF_SHARED);
+      encoder.insert(new Uint8Array(buffer), at);
+    }
+    encoder.insert(after, at, length);
+  }
+}
+
+function writeReference(encoder: Encoder, index: number): void {
+  encoder.tag(REFERENCE);
+  encoder.head(UNSIGNED, index);
 }
 
 export function isBuffer(object: object): boolean {
@@ -112,13 +184,23 @@ export function isBuffer(object: object): boolean {
 
 export function writeBuffer(encoder: Encoder, object: object): void {
   const buffer = object as ArrayBuffer;
+  const at = encoder.length;
+  writeBufferHead(encoder, buffer);
+  const bytes = new Uint8Array(buffer);
+  encoder.byteString(bytes);
+  if (buffer.resizable) {
+    encoder.spend(buffer.maxByteLength);
+    encoder.number(buffer.maxByteLength);
+  }
+  const { depth } = encoder;
+  encoder.buffers.note(buffer, true, { at, length: encoder.length - at, bytes, depth });
+}
+
+/** What comes before the bytes. */
+function writeBufferHead(encoder: Encoder, buffer: ArrayBuffer): void {
   if (buffer.detached) encoder.reject("a detached ArrayBuffer", buffer);
-  encoder.buffers.note(buffer, true);
   encoder.generic("ArrayBuffer", buffer.resizable ? 2 : 1);
-  encoder.bytes(new Uint8Array(buffer));
-  if (!buffer.resizable) return;
-  encoder.spend(buffer.maxByteLength);
-  encoder.number(buffer.maxByteLength);
+  encoder.head(BYTES, buffer.byteLength);
 }
 
 export const buffer: GenericReader = {
@@ -154,23 +236,33 @@ export function writeView(encoder: Encoder, view: ArrayBufferView): void {
   const size = of(view, "byteLength");
   const isWhole = offset === 0 && size === sizeOf(buffer);
   const isTracking = buffer.resizable && isLengthTracking(view, type, buffer);
-  if (buffer.resizable && isWhole || isTracking || encoder.buffers.has(buffer)) {
+  if (buffer.resizable && isWhole || isTracking) {
     encoder.generic(type, isTracking ? 2 : 3);
     encoder.value(buffer);
     encoder.number(offset);
     if (!isTracking) encoder.number(size / elementSize(type));
     return;
   }
-  encoder.buffers.note(buffer, isWhole);
+  const at = encoder.length;
   const bytes = new Uint8Array(buffer, offset, size);
-  if (type === "DataView") return writeDataView(encoder, bytes);
-  if (type !== "Uint8Array") encoder.tag(TAGS.get(type)!);
-  encoder.bytes(bytes);
+  if (type === "DataView") writeDataView(encoder, bytes);
+  else {
+    if (type !== "Uint8Array") encoder.tag(TAGS.get(type)!);
+    encoder.bytes(bytes);
+  }
+  encoder.buffers.note(buffer, isWhole, {
+    at,
+    length: encoder.length - at,
+    bytes,
+    depth: encoder.depth,
+    view: { type, offset, length: size / elementSize(type) },
+  });
 }
 
 /** A DataView has no tag of its own. The buffer that is sent with it is of the size of the view. */
 function writeDataView(encoder: Encoder, bytes: Uint8Array): void {
   encoder.generic("DataView", 3);
+  encoder.checkDepth(encoder.depth + 1);
   encoder.generic("ArrayBuffer", 1);
   encoder.bytes(bytes);
   encoder.number(0);

@@ -1,4 +1,5 @@
 import { BYTES, MEMORY_OF_BYTES, NEGATIVE, TAG, TEXT, UNSIGNED, WTF8_TEXT } from "./format.ts";
+import { rejection } from "./rejection.ts";
 import { toWtf8 } from "./wtf8.ts";
 
 /** Short messages share slabs of this size, since allocating one by one costs more than writing them. */
@@ -32,10 +33,16 @@ const MEDIUM_TEXT = 1024;
 const NO_BYTES = new Uint8Array(0);
 const utf8 = new TextEncoder();
 
-/** Bytes that go into a message when it is put together, behind the first `at` ones that were written. */
+/**
+ * Bytes that go into a message when it is put together, behind the first `at` ones that were written, and instead of
+ * the next `skip` ones.
+ */
 interface Insertion {
   readonly at: number;
   readonly bytes: Uint8Array;
+  /** How many they were as their head was written. */
+  readonly length: number;
+  readonly skip: number;
 }
 
 /**
@@ -100,24 +107,47 @@ export class Writer {
     this.#start = this.#nextStart;
   }
 
-  /** Adds bytes when the message is put together: at the end of what is written now, or at an earlier place. */
-  insert(bytes: Uint8Array, at: number = this.length): void {
-    this.#insertions.push({ at, bytes });
+  /**
+   * Adds bytes when the message is put together: at the end of what is written now, or at an earlier place, where they
+   * may replace what is written there.
+   */
+  insert(bytes: Uint8Array, at: number = this.length, skip = 0): void {
+    this.#insertions.push({ at, bytes, length: bytes.length, skip });
+  }
+
+  /** Takes insertions of these bytes back. */
+  dropInsertions(dropped: ReadonlySet<Uint8Array>): void {
+    this.#insertions = this.#insertions.filter(({ bytes }) => !dropped.has(bytes));
+  }
+
+  /** What `write` writes, which is no part of the message so far. */
+  apart(write: () => void): Uint8Array {
+    const { length } = this;
+    write();
+    const bytes = this.#slab.slice(this.#start + length, this.#at);
+    this.#at = this.#start + length;
+    return bytes;
   }
 
   #assemble(): Uint8Array<ArrayBuffer> {
     const insertions = this.#insertions.sort((a, b) => a.at - b.at); // stable
-    const size = insertions.reduce((sum, { bytes }) => sum + bytes.length, this.length);
+    let size = this.length;
+    for (const { bytes, length, skip } of insertions) {
+      if (bytes.length !== length) {
+        throw rejection("a buffer that a getter has detached or cut", "");
+      }
+      size += length - skip;
+    }
     // Engines copy up to ten times faster between places that are alike modulo 16.
     const [first] = insertions;
     const shift = first!.bytes.byteOffset - first!.at & ALIGNMENT - 1;
     const message = new Uint8Array(size + shift).subarray(shift);
     let from = this.#start;
     let to = 0;
-    for (const { at, bytes } of insertions) {
+    for (const { at, bytes, skip } of insertions) {
       message.set(this.#slab.subarray(from, this.#start + at), to);
       to += this.#start + at - from;
-      from = this.#start + at;
+      from = this.#start + at + skip;
       message.set(bytes, to);
       to += bytes.length;
     }
@@ -202,8 +232,13 @@ export class Writer {
 
   /** A byte string of a plain `Uint8Array`. */
   bytes(bytes: Uint8Array): void {
+    this.head(BYTES, bytes.length);
+    this.byteString(bytes);
+  }
+
+  /** The same without its head. */
+  byteString(bytes: Uint8Array): void {
     const { length } = bytes;
-    this.head(BYTES, length);
     if (length >= LARGE_BYTES) return this.insert(bytes);
     this.#reserve(length);
     this.#slab.set(bytes, this.#at);
@@ -260,15 +295,6 @@ export class Writer {
     const target = this.#slab.subarray(this.#at + gap, this.#slab.length - HEAD_BYTES);
     const { read, written } = utf8.encodeInto(text, target);
     return read === text.length ? written : undefined;
-  }
-
-  /** The bytes of a head by itself. */
-  headBytes(major: number, argument: number): Uint8Array {
-    const at = this.#at;
-    this.head(major, argument);
-    const bytes = this.#slab.slice(at, this.#at);
-    this.#at = at;
-    return bytes;
   }
 
   /** Lowers the argument of a head that was written before. It keeps its size, so that nothing moves. */

@@ -106,11 +106,15 @@ class JsonEncoder {
     }
     if (isArray) return this.#array(object);
     if (brand !== "Object" && brand !== "Arguments") this.#rejectBrand(brand);
-    this.#properties(object);
+    this.#properties(object, undefined, toJSON);
   }
 
-  /** A plain object, or a class instance without its class: the own enumerable properties. */
-  #properties(object: object, marker?: string): void {
+  /**
+   * A plain object, or a class instance without its class: the own enumerable properties.
+   *
+   * @param toJSON the property of this name, which has been read
+   */
+  #properties(object: object, marker?: string, toJSON?: unknown): void {
     const { marker: reserved } = this.#options;
     const depth = this.#keys.length - 1;
     this.#text += marker === undefined ? "{" : `{${JSON.stringify(marker)}:true`;
@@ -118,7 +122,8 @@ class JsonEncoder {
     const names = Object.keys(object);
     this.#memory += memoryOfIndexes(names);
     for (const key of names) {
-      const value = (object as Record<string, unknown>)[key];
+      const isRead = key === "toJSON" && toJSON !== undefined;
+      const value = isRead ? toJSON : (object as Record<string, unknown>)[key];
       // A getter may have deleted a property that was still to come.
       if (value === undefined && !Object.hasOwn(object, key)) continue;
       this.#keys[depth] = key;
