@@ -41,8 +41,9 @@ function isDense(keys: readonly string[], length: number): boolean {
 
 /** The items as they are now, and the holes. */
 function itemsOf(array: readonly unknown[]): readonly unknown[] {
-  // A subclass would be asked for the class of the copy.
-  if (Object.getPrototypeOf(array) === Array.prototype) return slice.call(array);
+  // Another constructor would be asked for the class of the copy.
+  const isPlain = Object.getPrototypeOf(array) === Array.prototype;
+  if (isPlain && !Object.hasOwn(array, "constructor")) return slice.call(array);
   const { length } = array;
   const items: unknown[] = new Array(length);
   for (let i = 0; i < length; i++) if (Object.hasOwn(array, i)) items[i] = array[i];

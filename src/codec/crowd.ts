@@ -1,5 +1,5 @@
 /** So many keys of one Map or Set may be in one place of its table: to look through them for each takes milliseconds. */
-const MOST_IN_ONE_PLACE = 1024;
+const MOST_IN_ONE_PLACE = 512;
 
 /** How many places are told apart, which is fewer than tables of so many keys have. */
 const PLACES = 1024;

@@ -210,7 +210,7 @@ for (const [what, numbers] of crowds) {
       message: /at map cannot be cloned/,
     });
     // So many are allowed.
-    assert.equal((decode(encode(new Set(all.slice(0, 1500)))) as Set<unknown>).size, 1500);
+    assert.equal((decode(encode(new Set(all.slice(0, 1000)))) as Set<unknown>).size, 1000);
   });
 }
 
