@@ -12,7 +12,6 @@ import {
   memoryOfIndexes,
   REFERENCE,
   SHARED,
-  TAG,
   UNSIGNED,
 } from "./format.ts";
 import { Identity } from "./identity.ts";
