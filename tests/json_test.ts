@@ -413,6 +413,24 @@ Deno.test("json: hostile sizes are dealt with soon", () => {
   assert.ok(performance.now() - start < 20_000, `it took ${performance.now() - start} ms`);
 });
 
+Deno.test("json: what occurs in each other again and again is refused soon, and what is just large is not", () => {
+  let laughs: unknown = ["ha"];
+  for (let i = 0; i < 40; i++) laughs = i % 2 === 0 ? [laughs, laughs] : { a: laughs, b: laughs };
+  const lines = Array.from({ length: 100_000 }, () => long);
+  const start = performance.now();
+  for (const value of [laughs, { laughs }, lines]) {
+    assert.throws(() => encode(value), { name: "DataCloneError", message: /: send / });
+  }
+  assert.ok(performance.now() - start < 10_000, `it took ${performance.now() - start} ms`);
+
+  const same = { a: 1 };
+  const bytes = encode([Array.from({ length: 250_000 }, () => same)]);
+  assert.equal(bytes.length, 4 + 250_000 * 8 - 1);
+});
+
+/** A text that is large, in one place. */
+const long = ["ha".repeat(50_000)];
+
 Deno.test("json: the option encoding takes nothing but cbor and json", () => {
   for (const encoding of ["", "JSON", "xml", "__proto__", 5, null, {}, ["json"], Symbol("json")]) {
     const options = { encoding: encoding as "json" };

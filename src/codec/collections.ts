@@ -43,6 +43,7 @@ export function writeSet(encoder: Encoder, set: object): void {
 
 /** What is sent must not be refused where it arrives. */
 function checkKeys(encoder: Encoder, holder: object, items: unknown[], step: number): void {
+  if (items.length < Crowd.least) return;
   const crowd = new Crowd();
   for (let i = 0; i < items.length; i += step) {
     if (!crowd.isTooDense(items[i])) continue;

@@ -13,6 +13,9 @@ const halves = new Uint32Array(double.buffer);
  * everywhere, and of a BigInt no more than 64 bits; texts it hashes with a seed.
  */
 export class Crowd {
+  /** Fewer keys are none. */
+  static readonly least: number = 2 * MOST_IN_ONE_PLACE;
+
   #count = 0;
   #places: Uint32Array | undefined;
 

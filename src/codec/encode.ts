@@ -131,12 +131,8 @@ export class Encoder extends Writer {
     if (written < count) this.lowerHead(start, count, written); // or deleted one
   }
 
-  /**
-   * The own enumerable properties of an object whose class does not matter.
-   *
-   * @param read what has been read of it before
-   */
-  properties(object: object, read: object = object): void {
+  /** The own enumerable properties of an object whose class does not matter. */
+  properties(object: object): void {
     const keys = Object.keys(object);
     const start = this.length;
     this.head(MAP, keys.length);
@@ -144,8 +140,7 @@ export class Encoder extends Writer {
     let written = 0;
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i]!;
-      const from = read !== object && Object.hasOwn(read, key) ? read : object;
-      const value = (from as Record<string, unknown>)[key];
+      const value = (object as Record<string, unknown>)[key];
       // A getter may have deleted a property that was still to come.
       if (value === undefined && !Object.hasOwn(object, key)) continue;
       this.text(key);
@@ -156,14 +151,9 @@ export class Encoder extends Writer {
   }
 
   /** The same for what `decode` reads as an object in its own right. */
-  part(object: object, read?: object): void {
-    this.inside(() => this.properties(object, read));
-  }
-
-  /** Writes what is one deeper. */
-  inside(write: () => void): void {
+  part(object: object): void {
     this.#deeper();
-    write();
+    this.properties(object);
     this.#depth--;
   }
 

@@ -20,6 +20,15 @@ export interface EncodeOptions {
 /** Named properties are looked for in arrays up to this long only: there is no cheap test for longer ones. */
 const longestCheckedArray = 64;
 
+/** From so many objects on it is looked whether they are the same few again and again. */
+const many = 100_000;
+
+/** How often an object is written for each place in which it stands, where there are many. */
+const mostRepeats = 16;
+
+/** In units. RabbitMQ takes no message of more than 128 MiB. */
+const longestText = 2 ** 27;
+
 const objectPrototype = Object.prototype;
 const encoder = new TextEncoder();
 
@@ -28,6 +37,11 @@ class JsonEncoder {
   #text = "";
   /** What the keys that are numbers take where the value arrives, in bytes, at most. */
   #memory = 0;
+  /** How many objects were met, each as often as it was. */
+  #met = 0;
+  /** Those that are met after many, and how many places they have for others. */
+  #distinct: Set<object> | undefined;
+  #places = 0;
   readonly #options: EncodeOptions;
   /** The objects that the walk is inside of: they tell a cycle and the depth. */
   readonly #holders: object[] = [];
@@ -80,11 +94,37 @@ class JsonEncoder {
     if (holders.length === maxDepth) {
       throw rejection(`a value nested more than ${maxDepth} deep`, "");
     }
+    if (++this.#met > many) this.#checkRepeats(object);
+    if (this.#text.length > longestText) {
+      throw rejection("a value of more than 128 MiB in JSON", "", ": send it in parts");
+    }
     holders.push(object);
     this.#keys.push(undefined);
     this.#content(object, true);
     holders.pop();
     this.#keys.pop();
+  }
+
+  /** JSON has no references: forty arrays, each of which holds the next twice, would be a text without an end. */
+  #checkRepeats(object: object): void {
+    if (this.#distinct === undefined) {
+      this.#distinct = new Set();
+      for (const holder of this.#holders) this.#note(holder, this.#distinct);
+    }
+    this.#note(object, this.#distinct);
+    if (this.#met > 2 * many + mostRepeats * this.#places) {
+      throw rejection(
+        "a value whose objects occur in each other again and again",
+        "",
+        ": send copies",
+      );
+    }
+  }
+
+  #note(object: object, distinct: Set<object>): void {
+    if (distinct.has(object)) return;
+    distinct.add(object);
+    this.#places += Array.isArray(object) ? object.length : Object.keys(object).length;
   }
 
   /** @param mayConvert whether the object is the program's, and not what a toJSON has returned */
