@@ -249,7 +249,8 @@ const noOptions: EncodeOptions = {};
  * Turns a value into JSON (RFC 8259), in UTF-8: later changes of the value change nothing. Carried
  * are null, booleans, finite numbers, strings, dense arrays, plain objects and class instances (their
  * own enumerable properties). An object with a method `toJSON` is written as what that returns; Date
- * and Buffer are refused all the same. An object that occurs twice is written twice.
+ * and Buffer are refused all the same. An object that occurs twice is written twice; a value is refused in which
+ * that is so again and again, so that its text would be far larger than it is.
  *
  * @throws {DOMException} named `DataCloneError`, which says where, for anything else, for a cycle and
  * for a value nested more than 1000 deep. What a getter or a toJSON throws passes unchanged.
