@@ -1,4 +1,5 @@
 import { Alarm, now } from "./timers.ts";
+import { afterTurn, inTurn, mayGoOn } from "./turns.ts";
 
 /** What every operation that may wait takes. */
 export interface OperationOptions {
@@ -87,11 +88,20 @@ export class Operation<T> {
         this.#reject = reject;
       });
     }
-    this.#promise = this.#failure === undefined
-      ? Promise.resolve(this.#value as T)
-      : Promise.reject(this.#failure.reason);
+    this.#promise = this.#settledPromise();
     this.#value = undefined;
     return this.#promise;
+  }
+
+  #settledPromise(): Promise<T> {
+    const [value, failure] = [this.#value as T, this.#failure];
+    if (mayGoOn()) {
+      return failure === undefined ? Promise.resolve(value) : Promise.reject(failure.reason);
+    }
+    return new Promise((resolve, reject) => {
+      if (failure === undefined) afterTurn(resolve, value);
+      else afterTurn(reject, failure.reason);
+    });
   }
 
   get settled(): boolean {
@@ -107,7 +117,7 @@ export class Operation<T> {
   resolve(value: T): void {
     if (!this.#settle()) return;
     if (this.#resolve === undefined) this.#value = value;
-    else this.#resolve(value);
+    else inTurn(this.#resolve, value);
     this.#tell();
   }
 
@@ -129,7 +139,7 @@ export class Operation<T> {
 
   #fail(reason: unknown): void {
     this.#failure = { reason };
-    this.#reject?.(reason);
+    if (this.#reject !== undefined) inTurn(this.#reject, reason);
     this.#tell();
   }
 

@@ -42,6 +42,7 @@ const DENO_ONLY: Record<string, string> = {
   "faults_test.ts": "waits for two minutes for a private broker, its restarts and its heartbeats",
   "growth_test.ts": "measures what does not depend on the runtime",
   "heap_test.ts": "tests what does not depend on the runtime",
+  "turns_test.ts": "starts the other runtimes itself",
   "guides_test.ts": "has Deno check the guides' snippets",
   "readme_test.ts": "has Deno check and run the README's code",
   "soak_test.ts": "waits for half a minute for a private broker and its mishaps",

@@ -1,0 +1,143 @@
+/**
+ * Loops over channels in memory that never wait, one after the other, beside a timer, a signal, a socket and an
+ * AbortSignal.timeout: tells of each loop what of these came while it ran, for at most `PATIENCE` ms.
+ */
+import { once } from "node:events";
+import { connect, createServer, type Socket } from "node:net";
+import process from "node:process";
+import { Channel, select, serve, trySelect } from "../../mod.ts";
+import { messages, send } from "../support/child_side.ts";
+
+const PATIENCE = 3000;
+
+/** Whether the loop goes on. */
+type GoesOn = () => boolean;
+
+const channel = <T>(capacity?: number) =>
+  new Channel<T>({ connection: "memory:", ...capacity === undefined ? {} : { capacity } });
+
+const loops: Record<string, (goesOn: GoesOn) => Promise<unknown>> = {
+  async "put and get"(goesOn) {
+    const ch = channel<number>();
+    while (goesOn()) {
+      await ch.put(1);
+      await ch.get();
+    }
+  },
+  async "two tasks that answer each other"(goesOn) {
+    const [there, back] = [channel<number>(), channel<number>()];
+    const answering = (async () => {
+      for await (const n of there) await back.put(n);
+    })();
+    while (goesOn()) {
+      await there.put(1);
+      await back.get();
+    }
+    await there.closeAll();
+    await answering;
+  },
+  async "depth of a channel whose worker waits for a timer"(goesOn) {
+    const ch = channel<number>();
+    await ch.put(1);
+    setTimeout(() => ch.get(), 1);
+    while (await ch.depth() > 0 && goesOn());
+    while (goesOn()) await ch.depth();
+  },
+  async "tryGet of what is empty"(goesOn) {
+    const ch = channel<number>();
+    while (goesOn()) await ch.tryGet();
+  },
+  async "tryPut into what is full"(goesOn) {
+    const ch = channel<number>(1);
+    while (goesOn()) await ch.tryPut(1);
+  },
+  async "trySelect of what is empty"(goesOn) {
+    const [a, b] = [channel<number>(), channel<number>()];
+    while (goesOn()) await trySelect({ a, b });
+  },
+  async "select of what is there"(goesOn) {
+    const [a, b] = [channel<number>(), channel<number>()];
+    while (goesOn()) {
+      await a.put(1);
+      await select({ a, b });
+    }
+  },
+  async "for await, beside a producer"(goesOn) {
+    const ch = channel<number>(2);
+    const producing = (async () => {
+      while (goesOn()) await ch.put(1);
+      await ch.closeAll({ drain: true });
+    })();
+    for await (const _ of ch);
+    await producing;
+  },
+  async "request and serve"(goesOn) {
+    const ch = channel<number>();
+    const serving = serve(ch, (n) => n);
+    while (goesOn()) await ch.request(1);
+    await ch.closeAll();
+    await serving;
+  },
+  async "receive and release"(goesOn) {
+    const ch = channel<number>();
+    await ch.put(1);
+    while (goesOn()) (await ch.receive()).release();
+  },
+  async "broadcast and hear"(goesOn) {
+    const ch = channel<number>();
+    const heard = ch.broadcasts();
+    while (goesOn()) {
+      await ch.broadcast(1);
+      await heard.next();
+    }
+    await heard.return!();
+  },
+  async "streams"(goesOn) {
+    const ch = channel<number>();
+    const [reader, writer] = [ch.readable().getReader(), ch.writable().getWriter()];
+    while (goesOn()) {
+      await writer.write(1);
+      await reader.read();
+    }
+    await reader.cancel();
+    await writer.close();
+  },
+  async "anonymous channels that come and go"(goesOn) {
+    while (goesOn()) {
+      await using ch = channel<number>();
+      await ch.put(1);
+    }
+  },
+  async "work that takes two milliseconds a value"(goesOn) {
+    const ch = channel<number>();
+    while (goesOn()) {
+      await ch.put(1);
+      await ch.get();
+      for (const end = performance.now() + 2; performance.now() < end;);
+    }
+  },
+};
+
+const server = createServer((socket) => socket.pipe(socket));
+server.listen(0, "127.0.0.1");
+await once(server, "listening");
+const { port } = server.address() as { port: number };
+
+for await (const name of messages()) {
+  const missing = new Set(["timer", "signal", "socket", "AbortSignal.timeout"]);
+  const came = (what: string) => () => void missing.delete(what);
+  const socket: Socket = connect(port, "127.0.0.1");
+  await once(socket, "connect");
+  socket.on("data", came("socket"));
+  process.on("SIGINT", came("signal"));
+  AbortSignal.timeout(10).onabort = came("AbortSignal.timeout");
+  setTimeout(came("timer"), 10);
+  socket.write("x");
+  process.kill(process.pid, "SIGINT");
+  const end = performance.now() + PATIENCE;
+  await loops[name as string]!(() => missing.size > 0 && performance.now() < end);
+  socket.destroy();
+  send({ missing: [...missing], took: PATIENCE - (end - performance.now()) });
+  process.removeAllListeners("SIGINT");
+}
+server.close();

@@ -1,0 +1,47 @@
+import { deepEqual, ok } from "node:assert/strict";
+import { startChild } from "./support/child.ts";
+import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
+
+const RUNTIMES: RuntimeName[] = ["deno", "bun", "node"];
+const LOOPS = [
+  "put and get",
+  "two tasks that answer each other",
+  "depth of a channel whose worker waits for a timer",
+  "tryGet of what is empty",
+  "tryPut into what is full",
+  "trySelect of what is empty",
+  "select of what is there",
+  "for await, beside a producer",
+  "request and serve",
+  "receive and release",
+  "broadcast and hear",
+  "streams",
+  "anonymous channels that come and go",
+  "work that takes two milliseconds a value",
+];
+
+for (const name of RUNTIMES) {
+  Deno.test(`loops over memory let timers, signals and sockets through on ${name}`, async () => {
+    const runtime = await findRuntime(name);
+    const program = new URL("programs/spinners.ts", import.meta.url);
+    await using child = startChild(program, { runtime });
+    const starved: Record<string, unknown> = {};
+    for (const loop of LOOPS) {
+      child.send(loop);
+      const { missing } = await child.next() as { missing: string[] };
+      if (missing.length > 0) starved[loop] = missing;
+    }
+    deepEqual(starved, {});
+  });
+}
+
+for (const name of RUNTIMES) {
+  for (const when of ["before", "after"]) {
+    Deno.test(`timers that are faked ${when} the library is loaded hold no operation up on ${name}`, async () => {
+      const runtime = await findRuntime(name);
+      const program = new URL("programs/fake_timers.ts", import.meta.url);
+      await using child = startChild(program, { runtime, args: [when] });
+      ok(await child.next(), "no timer fired");
+    });
+  }
+}
