@@ -94,9 +94,6 @@ Deno.test("two producers and three consumers move 3,000 values, each once, and o
 
     const values = shares.flat().sort((a, b) => a - b);
     assert.deepEqual(values, Array.from({ length: 2 * count }, (_, i) => i));
-    // A burst is shared by who is fastest.
-    const sizes = shares.map((share) => share.length);
-    for (const size of sizes) assert.ok(size > 0, `shares: ${sizes}`);
   });
 });
 

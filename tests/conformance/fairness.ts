@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type Channel, ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
-import { getAll, numbers, rejection, soon, type Suite, until } from "./scene.ts";
+import { getAll, numbers, pause, rejection, soon, type Suite, until } from "./scene.ts";
 
 /** Competing getters: taking turns, and holding nothing that others wait for. */
 export function fairnessTests({ test, shared, noState }: Suite): void {
@@ -42,25 +42,49 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
     assert.deepEqual(got.flat().sort((a, b) => a - b), numbers(60));
   });
 
-  shared("a burst is shared by connections that all get as fast as they can", async (scene) => {
-    const ch = scene.channel<number>();
-    const getters = numbers(3, 1).map((i) => scene.channel<number>(ch.name, i));
-    for (const getter of getters) await getter.depth();
-    const shares = getters.map(() => [] as number[]);
-    const loops = getters.map(async (getter, i) => {
-      for await (const n of getter) shares[i]!.push(n);
-    });
-    await Promise.all(numbers(9000).map((n) => ch.put(n)));
-    await until(() => shares.flat().length === 9000);
-    await ch.closeAll();
-    await soon(Promise.all(loops));
-    assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(9000));
-    for (const share of shares) {
-      // Who is fastest may get nearly all: 28, 8,944 and 28 were seen.
-      assert.ok(share.length > 0, `shares: ${shares.map((values) => values.length)}`);
-      assert.deepEqual(share, share.toSorted((a, b) => a - b), "a connection's are in order");
-    }
-  });
+  shared(
+    "a burst is shared alike by connections that take as long for each value",
+    async (scene) => {
+      const ch = scene.channel<number>();
+      const getters = numbers(3, 1).map((i) => scene.channel<number>(ch.name, i));
+      for (const getter of getters) await getter.depth();
+      const shares = getters.map(() => [] as number[]);
+      await Promise.all(numbers(600).map((n) => ch.put(n)));
+      const loops = getters.map(async (getter, i) => {
+        for await (const n of getter) {
+          shares[i]!.push(n);
+          await pause(2); // its work
+        }
+      });
+      await until(() => shares.flat().length === 600);
+      await ch.closeAll();
+      await soon(Promise.all(loops));
+      assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(600));
+      const sizes = shares.map((share) => share.length);
+      assert.ok(Math.min(...sizes) > 150, `shares: ${sizes}`);
+    },
+  );
+
+  shared(
+    "connections that get a burst as fast as they can get each value once, in order",
+    async (scene) => {
+      const ch = scene.channel<number>();
+      const getters = numbers(3, 1).map((i) => scene.channel<number>(ch.name, i));
+      for (const getter of getters) await getter.depth();
+      const shares = getters.map(() => [] as number[]);
+      const loops = getters.map(async (getter, i) => {
+        for await (const n of getter) shares[i]!.push(n);
+      });
+      await Promise.all(numbers(9000).map((n) => ch.put(n)));
+      await until(() => shares.flat().length === 9000);
+      await ch.closeAll();
+      await soon(Promise.all(loops));
+      assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(9000));
+      for (const share of shares) {
+        assert.deepEqual(share, share.toSorted((a, b) => a - b), "a connection's are in order");
+      }
+    },
+  );
 
   shared("a connection that has stopped getting gives back what it holds", async (scene) => {
     const a = scene.channel<number>();
