@@ -1,4 +1,10 @@
-import { type AMQPChannel, AMQPClient } from "@cloudamqp/amqp-client";
+import {
+  type AMQPChannel,
+  AMQPClient,
+  type AMQPProperties,
+  type Field,
+} from "@cloudamqp/amqp-client";
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import process from "node:process";
 import { inspect } from "node:util";
@@ -6,6 +12,7 @@ import {
   Channel,
   ChannelClosedError,
   ChannelConnectionError,
+  ChannelDecodeError,
   ChannelError,
   ChannelReferenceError,
   ChannelTimeoutError,
@@ -15,12 +22,15 @@ import {
 } from "../mod.ts";
 import { isAnonymous } from "../src/names.ts";
 import { sharedPlace } from "../src/transports/amqp/bulletin.ts";
+import { drainType } from "../src/transports/amqp/closing.ts";
+import { header } from "../src/transports/amqp/frames.ts";
 import { testTransport } from "./conformance.ts";
 import {
   connectionsRest,
   getAll,
   numbers,
   pause,
+  random,
   rejection,
   type Scene,
   type Setup,
@@ -121,6 +131,67 @@ const setup: Setup = {
 testTransport("amqp", setup);
 
 const { test } = suite("amqp", setup);
+
+/** What a header may hold. */
+const headerValues: fc.Arbitrary<Field> = fc.oneof(
+  fc.constantFrom(0, 1, 2, 3, -1, 255, 2 ** 31, 2 ** 53 - 1, 1.5, true, false, null, ""),
+  fc.constantFrom("1", "x 1", "amq.gen-x 5", "\ud800", "\0", new Date(0), [1, "2"], {
+    deep: [null],
+  }),
+  fc.string({ unit: "binary", maxLength: 50 }),
+);
+
+/** Properties of messages: those that this library uses with anything in them. */
+const propertiesOfStrangers: fc.Arbitrary<AMQPProperties> = fc.record({
+  contentType: fc.constantFrom("application/json", "", drainType.slice(1), "x".repeat(255)),
+  messageId: fc.oneof(fc.constantFrom("", "1", "0"), fc.string({ maxLength: 30 })),
+  correlationId: fc.oneof(fc.constantFrom("", "1", "0"), fc.string({ maxLength: 30 })),
+  replyTo: fc.constantFrom("", "amq.gen-x", "amq.rabbitmq.reply-to.x"),
+  expiration: fc.constantFrom("600000", "4294967295"),
+  priority: fc.nat({ max: 255 }),
+  headers: fc.record(
+    Object.fromEntries([...Object.values(header), "x-death", "x"].map((name) => [
+      name,
+      headerValues,
+    ])),
+    { requiredKeys: [] },
+  ),
+}, { requiredKeys: [] });
+
+test("whatever the properties of messages and announcements are, the channel goes on", async (scene) => {
+  const ch = scene.channel<unknown>(scene.name(), 0, { maxAttempts: 2 });
+  const heard = ch.broadcasts();
+  await heard.ready;
+  const seed = random(2 ** 31);
+  const properties = fc.sample(propertiesOfStrangers, { numRuns: 150, seed });
+  await client(async (raw) => {
+    const channel = await raw.channel();
+    await channel.confirmSelect();
+    for (const each of properties) {
+      await channel.basicPublish("", ch.name, "1", each);
+      await channel.basicPublish(ch.name, "", "1", each);
+    }
+  });
+  await ch.put("good");
+  await ch.broadcast("good");
+  try {
+    for (let value; value !== "good";) {
+      const delivery = await soon(ch.receive()).catch(isUnreadable);
+      value = delivery?.value;
+      if (random(2) === 0) delivery?.accept();
+      else delivery?.release({ delay: 0 });
+    }
+    for (let value; value !== "good";) ({ value } = await soon(heard.next()));
+  } catch (cause) {
+    throw new Error(`with the properties of seed ${seed}: ${cause}`, { cause });
+  }
+  await heard.return();
+  await ch.deadLetters.delete();
+});
+
+function isUnreadable(error: unknown): undefined {
+  if (!(error instanceof ChannelDecodeError)) throw error;
+}
 
 for (const title of ["that waits by asking", "that waits with a consumer"]) {
   test(`a queue that is deleted behind our back rejects a get ${title}`, async (scene) => {
