@@ -175,13 +175,15 @@ test("whatever the properties of messages and announcements are, the channel goe
   await ch.put("good");
   await ch.broadcast("good");
   try {
-    for (let value; value !== "good";) {
+    let value: unknown;
+    while (value !== "good") {
       const delivery = await soon(ch.receive()).catch(isUnreadable);
       value = delivery?.value;
       if (random(2) === 0) delivery?.accept();
       else delivery?.release({ delay: 0 });
     }
-    for (let value; value !== "good";) ({ value } = await soon(heard.next()));
+    value = undefined;
+    while (value !== "good") ({ value } = await soon(heard.next()));
   } catch (cause) {
     throw new Error(`with the properties of seed ${seed}: ${cause}`, { cause });
   }
