@@ -98,7 +98,7 @@ export const shapes: readonly Shape[] = [
   },
   {
     name: "puts that wait for room",
-    n: everywhere(4000, 400, 400),
+    n: everywhere(4000, 400, 2000),
     keeps: true,
     async run(bench, n) {
       const ch = bench.channel<object>({ capacity: 100 });

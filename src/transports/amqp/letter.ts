@@ -44,6 +44,9 @@ export class Letter {
   grant: Grant | undefined;
   /** Runs while it waits for a grant, and its offer is not to wait. */
   patience: ReturnType<typeof setTimeout> | undefined;
+  /** Its neighbours in a {@linkcode Pile}. */
+  older: Letter | undefined;
+  newer: Letter | undefined;
 
   constructor(sender: Sender, route: Route, offer: Offer, isAgain: boolean) {
     this.sender = sender;
@@ -62,5 +65,32 @@ export class Letter {
   get isNamesake(): boolean {
     const { id, attempts, reason } = this.message;
     return attempts !== undefined || reason !== undefined || !isOwnId(id!);
+  }
+}
+
+/** Letters in the order of their coming. Each is in one pile at most, and every operation takes constant time. */
+export class Pile {
+  #oldest: Letter | undefined;
+  #newest: Letter | undefined;
+
+  get oldest(): Letter | undefined {
+    return this.#oldest;
+  }
+
+  add(letter: Letter): void {
+    letter.older = this.#newest;
+    if (this.#newest === undefined) this.#oldest = letter;
+    else this.#newest.newer = letter;
+    this.#newest = letter;
+  }
+
+  /** @param letter one of this pile */
+  remove(letter: Letter): void {
+    const { older, newer } = letter;
+    if (older === undefined) this.#oldest = newer;
+    else older.newer = newer;
+    if (newer === undefined) this.#newest = older;
+    else newer.older = older;
+    letter.older = letter.newer = undefined;
   }
 }

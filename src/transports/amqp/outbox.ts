@@ -4,7 +4,7 @@ import { backOff } from "../../pauses.ts";
 import type { Offer, Stats } from "../../transport.ts";
 import type { Route } from "./frames.ts";
 import { patience } from "./granter.ts";
-import { Letter, type Sender } from "./letter.ts";
+import { Letter, Pile, type Sender } from "./letter.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { Patience } from "./patience.ts";
 import type { Publisher } from "./publisher.ts";
@@ -54,6 +54,11 @@ export class Outbox implements Sender {
   readonly #retryTimeout: number;
   readonly #owner: OutboxOwner;
   readonly #letters = new Map<Offer, Letter>();
+  /** The same: those that are put again, which go first where the channel has a capacity, and all others. */
+  readonly #putAgain = new Pile();
+  readonly #put = new Pile();
+  /** Those that are told that the channel is full, and do not wait. */
+  readonly #impatient = new Set<Letter>();
   readonly #waiting: Patience<Letter>;
   #publisher: Publisher | undefined;
   #isBounded = false;
@@ -152,6 +157,8 @@ export class Outbox implements Sender {
 
   #add(letter: Letter): void {
     this.#letters.set(letter.offer, letter);
+    this.#pileOf(letter).add(letter);
+    if (letter.offer.full !== undefined) this.#impatient.add(letter);
     this.#stats.outstanding++;
     this.#lifeline.hold();
     if (this.#gate !== undefined && !letter.isAgain) this.#ungranted.add(letter);
@@ -179,16 +186,16 @@ export class Outbox implements Sender {
     clearTimeout(this.#room);
     this.#room = undefined;
     if (this.#publisher === undefined || this.#flying > 0) return;
-    let next: Letter | undefined;
-    for (const letter of [...this.#letters.values()]) {
-      if (letter.offer.settled) this.#remove(letter);
-      else if (letter.isAgain) { // it has its place already, and whoever released it waits
-        next = letter;
-        break;
-      } else next ??= letter;
+    // What is put again has its place already, and whoever released it waits.
+    for (let next; (next = this.#putAgain.oldest ?? this.#put.oldest) !== undefined;) {
+      if (!next.offer.settled) return this.#send(next, this.#publisher);
+      this.#remove(next);
     }
-    if (next !== undefined) this.#send(next, this.#publisher);
-    else this.#fullness = 0;
+    this.#fullness = 0;
+  }
+
+  #pileOf({ isAgain }: Letter): Pile {
+    return isAgain ? this.#putAgain : this.#put;
   }
 
   /** Whether the message was never sent, and will not be. */
@@ -320,15 +327,14 @@ export class Outbox implements Sender {
     this.#isBounded = true;
     letter.refusedSince = undefined;
     letter.refusals = 0;
-    for (const each of [...this.#letters.values()]) {
+    for (const each of [...this.#impatient]) {
       const { offer, publisher, isDoubtful } = each;
-      // What is on its way is answered by the broker.
-      if (offer.full === undefined || publisher !== undefined) continue;
+      if (publisher !== undefined) continue; // it is on its way, and answered by the broker
       if (isDoubtful) { // it may have arrived before, and must not wait
         this.#reject(each, this.#owner.outage(true, each.message.id));
       } else {
         this.#remove(each);
-        offer.full();
+        offer.full!();
       }
     }
     if (this.#refuse !== undefined) this.#refuseWaiting(this.#refuse);
@@ -381,6 +387,8 @@ export class Outbox implements Sender {
 
   #remove(letter: Letter): boolean {
     if (!this.#letters.delete(letter.offer)) return false;
+    this.#pileOf(letter).remove(letter);
+    this.#impatient.delete(letter);
     this.#ungranted.delete(letter);
     clearTimeout(letter.patience);
     this.#stats.outstanding--;
