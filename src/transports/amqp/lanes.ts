@@ -13,8 +13,9 @@ export class Lane {
   #confirming: Promise<void> | undefined;
   /** In which what is accepted now is settled. */
   passage: Passage = { isLost: false };
-  /** The earlier ones that the broker has not proved to have read. */
-  #unproved: Passage[] = [];
+  #passageBegan = performance.now();
+  /** Those that the broker may forget if it is killed, and when it had read them. */
+  readonly #recent: { readonly passage: Passage; readonly read: number }[] = [];
   #lastRequest: Promise<unknown> = Promise.resolve();
 
   constructor(channel: AMQPChannel, wire: Wire) {
@@ -28,22 +29,30 @@ export class Lane {
    */
   request<T>(make: () => Promise<T>): Promise<T> {
     const made = this.#lastRequest.then(async () => {
-      if (this.ledger.isFlushed) { // else the broker reads some of it after the request
-        this.#unproved.push(this.passage);
-        this.passage = { isLost: false };
-      }
-      const proved = this.#unproved.length;
+      const proves = this.ledger.isFlushed; // else the broker reads some of it after the request
       const answer = await make();
-      this.#unproved.splice(0, proved);
+      if (proves) this.#proved();
       return answer;
     });
     this.#lastRequest = made.catch(() => {});
     return made;
   }
 
-  /** The AMQP channel has ended, and what was settled here may not have been read. */
+  /** The broker has read what was settled here before its last answer. */
+  #proved(): void {
+    const now = performance.now();
+    if (now - this.#passageBegan < passageTime) return;
+    this.#recent.push({ passage: this.passage, read: now });
+    this.passage = { isLost: false };
+    this.#passageBegan = now;
+    while (now - this.#recent[0]!.read > safeTime) this.#recent.shift();
+  }
+
+  /** The AMQP channel has ended, and what was settled here may not be known to the broker. */
   lost(): void {
-    for (const passage of [...this.#unproved, this.passage]) passage.isLost = true;
+    this.passage.isLost = true;
+    const now = performance.now();
+    for (const { passage, read } of this.#recent) passage.isLost = now - read < safeTime;
   }
 
   /** Resolves when the broker has read all that was settled here. */
@@ -57,6 +66,12 @@ export class Lane {
     return this.#confirming ??= this.channel.confirmSelect();
   }
 }
+
+/** Milliseconds after which other acceptances are remembered apart, so that there are not too many such times. */
+const passageTime = 500;
+
+/** Milliseconds after which an acceptance that RabbitMQ has read is on its disk. */
+const safeTime = 5000;
 
 /** How many AMQP channels a connection may open, as far as earlier ones have found out. */
 export interface Allowance {

@@ -1,11 +1,8 @@
 import { isOwnId } from "../../message_id.ts";
 
-/**
- * What was settled on one AMQP channel between two answers of the broker. Each answer proves that it has read
- * all that was settled before.
- */
+/** What was settled on one AMQP channel within a while. */
 export interface Passage {
-  /** Whether the AMQP channel was lost before that was proved: the broker may lend the messages again. */
+  /** Whether the AMQP channel was lost soon after: the broker may not know of it, and lend the messages again. */
   isLost: boolean;
 }
 
