@@ -11,6 +11,11 @@ export const sharedPlace = { exchange: "amq.direct", routingKey: "channelts.anon
 /**
  * The one queue through which a connection hears the announcements of all its channels: exclusive,
  * so it goes with the connection, and bound to the exchange of each channel attached here that has one.
+ *
+ * It is bounded, for a process that is stopped, or slow, while others broadcast: what is too much is dropped, the
+ * oldest first, and RabbitMQ tells nobody. But then the queue is full, and as many announcements as it holds are heard
+ * before it is empty: where so many were heard since it was known to be empty, every listener is told that it may
+ * have missed something. It is asked whether it is empty each time that a quarter of it was heard.
  */
 export class Bulletin {
   readonly queue: string;
@@ -21,6 +26,11 @@ export class Bulletin {
   readonly #left = new Map<string, number>();
   #leaves = 0;
   #isSweeping = false;
+  /** How much was heard since the queue was known to be empty. */
+  #heard: Amount = { count: 0, bytes: 0 };
+  /** How much is heard before it is asked again. */
+  #nextProbe: Amount = quarter;
+  #isProbing = false;
   /** Called when nothing will be heard any more, although the connection may be open. */
   onLost: (reason: string) => void = () => {};
 
@@ -32,11 +42,11 @@ export class Bulletin {
 
   /** @param own the prefix of message ids that this process sends, and need not hear */
   static async open(channel: AMQPChannel, own: string): Promise<Bulletin> {
-    const { name } = await channel.queueDeclare("", {
-      exclusive: true,
-      durable: false,
-      autoDelete: false,
-    });
+    const { name } = await channel.queueDeclare(
+      "",
+      { exclusive: true, durable: false, autoDelete: false },
+      { "x-max-length": most.count, "x-max-length-bytes": most.bytes },
+    );
     await channel.queueBind(name, sharedPlace.exchange, sharedPlace.routingKey);
     const bulletin = new Bulletin(channel, name, own);
     const hear = (message: AMQPMessage) => bulletin.#hear(message);
@@ -83,31 +93,76 @@ export class Bulletin {
   }
 
   /**
-   * Resolves when all that had been announced before has been heard. The broker's answer to a passive
+   * Resolves when all that had been announced before has been heard, with how many wait in the queue. The broker's answer to a passive
    * declaration comes from the queue, behind what the queue had sent to the AMQP channel; that to the
    * next request comes from the AMQP channel, behind what this had sent here.
    */
-  async catchUp(): Promise<void> {
-    await this.#channel.queueDeclare(this.queue, { passive: true, exclusive: true });
+  async catchUp(): Promise<number> {
+    const { messageCount } = await this.#channel.queueDeclare(this.queue, {
+      passive: true,
+      exclusive: true,
+    });
     await this.#channel.prefetch(0);
+    return messageCount;
   }
 
   #hear(message: AMQPMessage): void {
+    const heard = this.#heard = more(this.#heard, { count: 1, bytes: message.bodySize });
+    if (!this.#isProbing && isOver(heard, this.#nextProbe)) this.#probe();
     const { messageId, correlationId = "", contentType = "", replyTo = "" } = message.properties;
     if (messageId?.startsWith(this.#own)) return;
     const isWord = contentType === wordType;
     // What comes straight to this queue is a word to one of its channels, and nothing else.
     const isNamed = message.exchange === sharedPlace.exchange || message.exchange === "" && isWord;
     const name = isNamed ? correlationId : message.exchange;
-    this.#listeners.get(name)?.(message.body ?? new Uint8Array(), contentType, replyTo);
+    this.#listeners.get(name)?.hear(message.body ?? new Uint8Array(), contentType, replyTo);
+  }
+
+  /** Finds out whether announcements were dropped. */
+  async #probe(): Promise<void> {
+    this.#isProbing = true;
+    const { count, bytes } = this.#heard;
+    try {
+      const waiting = await this.catchUp();
+      if (isOver(this.#heard, most)) {
+        this.#heard = { count: 0, bytes: 0 };
+        for (const listener of [...this.#listeners.values()]) listener.missed();
+      } else if (waiting === 0) { // what came after the question may have come after the answer
+        this.#heard = more(this.#heard, { count: -count, bytes: -bytes });
+      }
+      this.#nextProbe = more(this.#heard, quarter);
+    } catch { /* the connection is lost, and with it all that was on its way */ }
+    this.#isProbing = false;
   }
 }
 
-/**
- * @param contentType what is announced: {@linkcode drainType}, {@linkcode wordType}, or an event
- * @param from the bulletin to which a word may be answered
- */
-export type Listener = (event: Uint8Array, contentType: string, from: string) => void;
+/** Who listens to what is announced on a channel. */
+export interface Listener {
+  /**
+   * @param contentType what is announced: {@linkcode drainType}, {@linkcode wordType}, or an event
+   * @param from the bulletin to which a word may be answered
+   */
+  hear(event: Uint8Array, contentType: string, from: string): void;
+  /** Announcements may have been dropped, because too many waited. */
+  missed(): void;
+}
+
+interface Amount {
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/** What waits at the broker for one connection at most. */
+const most: Amount = { count: 10_000, bytes: 16 * 1024 * 1024 };
+const quarter: Amount = { count: most.count / 4, bytes: most.bytes / 4 };
+
+function more(a: Amount, b: Amount): Amount {
+  return { count: a.count + b.count, bytes: a.bytes + b.bytes };
+}
+
+function isOver(amount: Amount, limit: Amount): boolean {
+  return amount.count >= limit.count || amount.bytes >= limit.bytes;
+}
 
 /** So many names are remembered of whom something may be on its way, before the broker is asked. */
 const mostLeft = 1000;

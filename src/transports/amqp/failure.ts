@@ -100,7 +100,7 @@ export function isForbidden(error: unknown): boolean {
   return replyCode(error) === accessRefused;
 }
 
-const accessRefused = 403;
+export const accessRefused = 403;
 const notAllowed = 530;
 export const notFound = 404;
 export const preconditionFailed = 406;

@@ -5,6 +5,7 @@ import { isAnonymous } from "../../names.ts";
 import { backOff } from "../../pauses.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout, within } from "../../within.ts";
+import type { Listener } from "./bulletin.ts";
 import { drainType, leave, seal, signOf } from "./closing.ts";
 import type { Connector, Seeker } from "./connector.ts";
 import { Drain } from "./drain.ts";
@@ -287,7 +288,7 @@ export class AmqpLink implements Link, Seeker {
     for (const claim of source.withdrawAll()) claim.reject(new Error("the link is closed"));
     drain?.close(new Error("the link is closed"));
     // A newer link on the same name uses the same binding.
-    const isBound = session.bulletin.unlisten(this.#name, this.#hear);
+    const isBound = session.bulletin.unlisten(this.#name, this.#ear);
     if (session.isLost) return;
     const { lifeline } = this.#connector;
     await lifeline.holding(source.close());
@@ -336,7 +337,7 @@ export class AmqpLink implements Link, Seeker {
     const { lifeline } = this.#connector;
     try {
       await bulletin.clear(this.#name);
-      bulletin.listen(this.#name, this.#hear);
+      bulletin.listen(this.#name, this.#ear);
       // What exists and is gone while the connection was lost is made again, as for a new broker.
       const isNew = this.#options.isNew === true && !this.#wasAttached;
       const about = { ...this.#options, isNew, ...this.#isUnbuffered ? { capacity: 0 } : {} };
@@ -351,7 +352,7 @@ export class AmqpLink implements Link, Seeker {
       if (found?.isBounded && !found.isUnbuffered) this.#outbox.isBounded = true;
       if (found === undefined) throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
     } catch (error) {
-      bulletin.unlisten(this.#name, this.#hear);
+      bulletin.unlisten(this.#name, this.#ear);
       this.#onRefused(session, error);
       return;
     }
@@ -459,14 +460,35 @@ export class AmqpLink implements Link, Seeker {
     if (!this.#connector.lifeline.isHeld) this.#again.unref();
   }
 
-  /** A field, so that it can be taken off the bulletin's listeners. */
-  readonly #hear = (event: Uint8Array, contentType: string, from: string): void => {
+  readonly #ear: Listener = {
+    hear: (event, contentType, from) => this.#hear(event, contentType, from),
+    missed: () => this.#lookAgain(),
+  };
+
+  #hear(event: Uint8Array, contentType: string, from: string): void {
     if (contentType === wordType) return this.#attached?.rendezvous?.hear(event, from);
     this.#hasAnnounced = true;
     if (contentType === drainType) this.#onClosed();
     else if (isDeletion(event)) this.#gone("announced");
     else this.#options.observer.announced(event);
-  };
+  }
+
+  /** What the broker knows of the channel is looked up where announcements were missed. */
+  async #lookAgain(attempt = 0): Promise<void> {
+    const attached = this.#attached;
+    if (attached === undefined || attached.session.isLost || this.#isEnded) return;
+    let state;
+    try {
+      const looking = () => topology.look(attached.session, this.#name);
+      state = await attached.session.run(this.#job("look"), looking);
+    } catch { // as where the queue's node is down
+      setTimeout(() => this.#lookAgain(attempt + 1), backOff(attempt, 100, 30_000)).unref();
+      return;
+    }
+    if (this.#attached !== attached || this.#isEnded) return;
+    if (state === "gone") this.#gone("announced");
+    else if (state === "closed") this.#onClosed();
+  }
 
   readonly #onLost = (): void => {
     const { session, source, rendezvous, drain } = this.#attached!;

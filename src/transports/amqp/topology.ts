@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { isAnonymous, isAnonymousUnbuffered } from "../../names.ts";
 import { sharedPlace } from "./bulletin.ts";
 import { isSealed, isSecret, isSign, removeClosed, signOf } from "./closing.ts";
-import { isMissing, notFound, preconditionFailed, replyCode } from "./failure.ts";
+import { accessRefused, isMissing, notFound, preconditionFailed, replyCode } from "./failure.ts";
 import type { Session } from "./session.ts";
 import { encodeWord, type Word, wordType } from "./words.ts";
 
@@ -64,6 +64,7 @@ export async function attach(
   let isBounded = create && capacity !== undefined && !wantsUnbuffered;
   let isUnbuffered = isAnonymous(name) ? isAnonymousUnbuffered(name) : wantsUnbuffered;
   let asks = isNew !== true;
+  let refusal: unknown;
   for (let attempt = 1;; attempt++) {
     try {
       await session.administer((channel) =>
@@ -91,12 +92,18 @@ export async function attach(
       }
       const code = replyCode(error);
       const part = partOf(error);
+      if (code === accessRefused && part !== undefined && !passive[part]) {
+        passive[part] = true; // who may not create it may use what is there
+        refusal ??= error;
+        continue;
+      }
       if (attempt === mostAttempts || part === undefined) throw error;
       if (code === preconditionFailed) {
         passive[part] = true;
         if (part === "queue") isBounded = isOtherwiseBounded(error);
         else isUnbuffered = isOtherwiseUnbuffered(error) ?? wantsUnbuffered;
       } else if (code !== notFound) throw error;
+      else if (refusal !== undefined && create) throw refusal;
       else if (part === "queue" && !create) return undefined;
       else if (part === "exchange" && !create) hasExchange = false;
       else {
@@ -140,7 +147,8 @@ export async function unkeep(session: Session, name: string): Promise<void> {
 
 /** What the broker's refusal is about. */
 function partOf(error: unknown): "queue" | "exchange" | undefined {
-  const part = /(?:inequivalent arg '[^']*' for|no) (queue|exchange) /.exec(String(error))?.[1];
+  const part = /(?:inequivalent arg '[^']*' for|no|access to) (queue|exchange) /.exec(String(error))
+    ?.[1];
   return part as "queue" | "exchange" | undefined;
 }
 
@@ -222,6 +230,20 @@ export async function depth(session: Session, name: string): Promise<number | un
     return queue.messageCount;
   } catch (error) {
     if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** What the broker knows of a channel that somebody is attached to. */
+export async function look(session: Session, name: string): Promise<"open" | "closed" | "gone"> {
+  if (await depth(session, name) === undefined) return "gone";
+  try {
+    await session.administer((channel) =>
+      channel.exchangeDeclare(signOf(name), "fanout", { passive: true })
+    );
+    return "closed"; // there is a seal, which goes with the queue
+  } catch (error) {
+    if (isMissing(error) || isSecret(error)) return "open";
     throw error;
   }
 }

@@ -1,0 +1,126 @@
+/** Users who may not do all that an operation needs: it rejects with the broker's words, and nothing loops. */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import { Channel, ChannelConnectionError, Connection } from "../mod.ts";
+import { connectionsRest, pause, rejection, soon } from "./conformance/scene.ts";
+import { controlFromEnv } from "./support/control.ts";
+import { type Gateway, startGateway } from "./support/gateway.ts";
+import { rawPut } from "./support/raw.ts";
+import { addUser, leastFor, type User } from "./support/users.ts";
+
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+const control = controlFromEnv()!;
+
+interface Stage {
+  readonly name: string;
+  readonly user: User;
+  /** The channel, for a user who may do everything. */
+  readonly direct: Channel<unknown>;
+  /** The same for the user, by way of the gateway. */
+  readonly ch: Channel<unknown>;
+  readonly gateway: Gateway;
+  readonly losses: string[];
+}
+
+function test(title: string, body: (stage: Stage) => Promise<void>): void {
+  Deno.test({
+    name: `least privilege: ${title}`,
+    ignore: control === undefined,
+    async fn() {
+      const name = `test ${randomUUID()}`;
+      await using user = await addUser(control, broker, leastFor(name));
+      await using gateway = await startGateway(user.uri);
+      const losses: string[] = [];
+      const connection = new Connection(gateway.uri, {
+        ondisconnect: (error) => losses.push(error.message),
+      });
+      const direct = new Channel<unknown>({ name, connection: broker });
+      const ch = new Channel<unknown>({ name, connection });
+      try {
+        await direct.depth();
+        await body({ name, user, direct, ch, gateway, losses });
+        assert.deepEqual(losses, []);
+      } finally {
+        await ch.close();
+        await direct.delete();
+        await direct.close();
+        await connectionsRest();
+      }
+    },
+  });
+}
+
+/** That almost nothing goes to the broker while nobody asks for anything. */
+async function assertQuiet(gateway: Gateway): Promise<void> {
+  await pause(100); // what was asked last
+  const before = gateway.bytes;
+  await pause(500);
+  const grown = gateway.bytes - before;
+  assert.ok(grown < 1000, `${grown} bytes were sent within 500 ms`);
+}
+
+test("who may not declare what exists uses it", async ({ user, name, ch, direct }) => {
+  await user.permit({ ...leastFor(name), configure: "^amq\\.gen-.*$" });
+  await direct.put(1);
+  assert.equal(await ch.get({ timeout: 5000 }), 1);
+  await ch.put(2);
+  assert.equal(await direct.get({ timeout: 5000 }), 2);
+});
+
+test("who may not declare what is missing is told so", async ({ user, name, gateway }) => {
+  await user.permit({ ...leastFor(name), configure: "^amq\\.gen-.*$" });
+  const other = new Channel({ name: `missing ${name}`, connection: gateway.uri });
+  const error = await soon(rejection(other.put(1), ChannelConnectionError));
+  assert.match(error.message, /ACCESS_REFUSED - access to queue 'missing .* \(403\)/);
+  await assertQuiet(gateway);
+  await other.close();
+});
+
+test("who may not read is told so at once", async ({ user, name, ch, gateway, direct }) => {
+  await ch.put(1);
+  const { read } = leastFor();
+  await user.permit({ ...leastFor(name), read });
+  for (const get of [() => ch.get(), () => ch.get({ timeout: 0 }), () => ch.receive()]) {
+    const begun = performance.now();
+    const error = await soon(rejection(get(), ChannelConnectionError));
+    assert.match(error.message, /ACCESS_REFUSED - .* \(403\)/);
+    assert.ok(performance.now() - begun < 2000);
+  }
+  await assertQuiet(gateway);
+  assert.equal(await direct.depth(), 1);
+});
+
+test("who may not write is told so, and others on the connection go on", async (stage) => {
+  const { user, name, ch, gateway, direct } = stage;
+  const { write } = leastFor(name);
+  await user.permit({ ...leastFor(name), write: write.replace("|amq\\.default", "") });
+  const got = ch.get({ timeout: 5000 });
+  const errors = [1, 2, 3].map((n) => rejection(ch.put(n), ChannelConnectionError));
+  for (const error of await soon(Promise.all(errors))) {
+    assert.match(error.message, /ACCESS_REFUSED - .* \(403\)/);
+  }
+  await assertQuiet(gateway);
+  await direct.put(0);
+  assert.equal(await got, 0);
+});
+
+test("who may not declare what every connection needs is told which permissions", async ({ user, gateway }) => {
+  await user.permit({});
+  const other = new Channel({ name: "any", connection: gateway.uri });
+  const error = await soon(rejection(other.put(1), ChannelConnectionError));
+  assert.match(error.message, /lacks permissions.* amq\.gen-.*\(403\)/);
+  assert.doesNotMatch(error.message, /password/);
+  await assertQuiet(gateway);
+  await other.close();
+});
+
+test("who may not have dead letters cannot attach to them, and is told so", async ({ name, gateway }) => {
+  const jobs = new Channel<unknown>({ name, connection: gateway.uri, maxAttempts: 1 });
+  await rawPut(broker, name, ["poison"]);
+  const error = await soon(rejection(jobs.deadLetters.depth(), ChannelConnectionError));
+  assert.match(error.message, /ACCESS_REFUSED - .*dead-letters' .* \(403\)/);
+  await assertQuiet(gateway);
+  await jobs.close();
+});

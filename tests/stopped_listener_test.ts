@@ -1,0 +1,68 @@
+/** What RabbitMQ keeps for a process that is stopped while others announce, and what that process hears later. */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import { Channel } from "../mod.ts";
+import { connectionsRest, numbers, soon } from "./conformance/scene.ts";
+import { startChild } from "./support/child.ts";
+import { controlFromEnv } from "./support/control.ts";
+import { ask } from "./support/erlang.ts";
+
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+const control = controlFromEnv()!;
+
+const mega = 2 ** 20;
+
+/** Bytes of messages that wait in all queues that a connection has for itself. */
+async function waiting(): Promise<number> {
+  return await ask<number>(
+    control,
+    "lists:sum([B || Q <- rabbit_amqqueue:list(), is_pid(amqqueue:get_exclusive_owner(Q)), " +
+      "{message_bytes, B} <- rabbit_amqqueue:info(Q, [message_bytes])])",
+  );
+}
+
+Deno.test({
+  name:
+    "a process that is stopped while others broadcast costs a bounded part of the broker, and " +
+    "hears later what has become of its channels",
+  ignore: control === undefined || process.platform === "win32",
+  async fn() {
+    const names = ["noise", "drained", "deleted"].map((each) => `test ${each} ${randomUUID()}`);
+    const [noise, drained, deleted] = names.map((name) =>
+      new Channel<unknown>({ name, connection: broker })
+    ) as [Channel<unknown>, Channel<unknown>, Channel<unknown>];
+    const flood = async (megabytes: number) => {
+      const value = new Uint8Array(mega / 8);
+      for (let i = 0; i < megabytes; i++) {
+        await Promise.all(numbers(8).map(() => noise.broadcast(value)));
+      }
+    };
+    try {
+      await Promise.all([noise, drained, deleted].map((ch) => ch.depth()));
+      await using child = startChild(new URL("programs/hearer.ts", import.meta.url), {
+        args: [broker, ...names],
+      });
+      assert.equal(await child.next(), "listens");
+      child.kill("SIGSTOP");
+      await flood(24); // what the connection itself holds
+      await drained.closeAll({ drain: true });
+      await deleted.delete();
+      await flood(40);
+      const bytes = await waiting();
+      assert.ok(bytes > mega, "what was broadcast waits nowhere");
+      assert.ok(bytes <= 17 * mega, `${Math.round(bytes / mega)} MiB wait`);
+      child.kill("SIGCONT");
+      await noise.broadcast("last");
+      const heard = [];
+      for (const _ of numbers(3)) heard.push(await soon(child.next() as Promise<string>));
+      assert.deepEqual(heard.sort(), ["delete", "drain", "last"]);
+      assert.equal(await waiting(), 0);
+    } finally {
+      await Promise.all([noise.delete(), drained.delete()]);
+      await Promise.all([noise, drained, deleted].map((ch) => ch.close()));
+      await connectionsRest();
+    }
+  },
+});
