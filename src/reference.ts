@@ -140,10 +140,16 @@ function uriIn(args: unknown, name: string): string | undefined {
 
 function ofUri(uri: string | undefined, carrier: SharedConnection): SharedConnection {
   if (uri === undefined) return carrier;
+  // Nobody has configured such a one, and to parse it takes time.
+  if (uri.length > longestUri || uri.split(",").length > mostNodes) return carrier;
   const address = addressOf(uri) ?? uri;
   if (address === carrier.address || nodesOf(carrier.address).includes(address)) return carrier;
   return connectionTo(address) ?? carrier;
 }
+
+/** How long a URI in a message may be, and how many nodes it may list. */
+const longestUri = 2048;
+const mostNodes = 16;
 
 function checkReceivedName(name: unknown): asserts name is string {
   try {

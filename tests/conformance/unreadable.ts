@@ -223,6 +223,7 @@ export function unreadableTests({ test, shared }: Suite): void {
       "memory:never-configured",
       "sqlite:/tmp/never-configured.db",
       "amqp://[",
+      `amqp://${"ü,".repeat(200_000)}b`,
       "nonsense",
       "",
       null,
