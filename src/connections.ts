@@ -160,7 +160,8 @@ export class SharedConnection {
       this.#loading = undefined;
       if (cause instanceof ChannelError) throw cause;
       throw new ChannelConnectionError(
-        `the code of the transport for ${this.address} cannot be loaded: ${String(cause)}`,
+        `the code of the transport for ${this.address} cannot be loaded (${String(cause)}); ` +
+          "all but memory: need Deno, Node or Bun",
         { address: this.address, cause, transient: false },
       );
     });
