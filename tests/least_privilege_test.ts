@@ -7,7 +7,7 @@ import { connectionsRest, pause, rejection, soon } from "./conformance/scene.ts"
 import { controlFromEnv } from "./support/control.ts";
 import { type Gateway, startGateway } from "./support/gateway.ts";
 import { rawPut } from "./support/raw.ts";
-import { addUser, leastFor, type User } from "./support/users.ts";
+import { addUser, addVhost, leastFor, type User } from "./support/users.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -123,4 +123,32 @@ test("who may not have dead letters cannot attach to them, and is told so", asyn
   assert.match(error.message, /ACCESS_REFUSED - .*dead-letters' .* \(403\)/);
   await assertQuiet(gateway);
   await jobs.close();
+});
+
+Deno.test({
+  name:
+    "limits: where a vhost may have no more queues, a channel is neither closed nor taken for deleted",
+  ignore: control === undefined,
+  async fn() {
+    await using vhost = await addVhost(control, broker);
+    const connection = vhost.uri;
+    const name = `test ${randomUUID()}`;
+    const ch = new Channel<number>({ name, connection });
+    await ch.put(1);
+    await vhost.limit({ "max-queues": 2 }); // it and that of the announcements
+    const words = /queue limit in vhost .* is reached/;
+    const other = new Channel({ name: `other ${name}`, connection });
+    assert.match((await soon(rejection(other.put(1), ChannelConnectionError))).message, words);
+    const error = await soon(rejection(ch.closeAll({ drain: true }), ChannelConnectionError));
+    assert.match(error.message, words);
+    await ch.put(2);
+    assert.deepEqual([await ch.get(), await ch.get()], [1, 2]);
+    await vhost.limit({});
+    await ch.put(3);
+    await ch.delete();
+    const again = new Channel({ name, connection });
+    assert.equal(await again.depth(), 0);
+    await Promise.all([ch, other, again].map((each) => each.close()));
+    await connectionsRest();
+  },
 });

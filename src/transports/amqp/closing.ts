@@ -1,7 +1,13 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { isAnonymous } from "../../names.ts";
 import { varied } from "../../pauses.ts";
-import { isMissing, notFound, preconditionFailed, replyCode } from "./failure.ts";
+import {
+  isDeclaredOtherwise,
+  isMissing,
+  notFound,
+  preconditionFailed,
+  replyCode,
+} from "./failure.ts";
 import type { Session } from "./session.ts";
 
 /**
@@ -91,7 +97,7 @@ export async function seal(
       if (replyCode(error) === notFound && String(error).includes(`no queue '${name}'`)) {
         return false;
       }
-      passive = replyCode(error) === preconditionFailed;
+      passive = isDeclaredOtherwise(error);
       if (attempt === mostAttempts || !passive && !isMissing(error)) throw error;
     }
     if (attempt === mostAttempts) throw new Error("the sign was removed again and again");

@@ -95,6 +95,11 @@ export function hasTooManyChannels(error: unknown): boolean {
   return replyCode(error) === notAllowed && /\bnumber of channels\b/.test(messageOf(error));
 }
 
+/** Whether an error says that a queue or exchange exists with other arguments; a limit has the same code. */
+export function isDeclaredOtherwise(error: unknown): boolean {
+  return replyCode(error) === preconditionFailed && /\binequivalent arg\b/.test(messageOf(error));
+}
+
 /** Whether an error says that the user may not do something. */
 export function isForbidden(error: unknown): boolean {
   return replyCode(error) === accessRefused;

@@ -237,11 +237,12 @@ export async function depth(session: Session, name: string): Promise<number | un
 /** What the broker knows of a channel that somebody is attached to. */
 export async function look(session: Session, name: string): Promise<"open" | "closed" | "gone"> {
   if (await depth(session, name) === undefined) return "gone";
+  if (await depth(session, signOf(name)) === undefined) return "open";
   try {
     await session.administer((channel) =>
       channel.exchangeDeclare(signOf(name), "fanout", { passive: true })
     );
-    return "closed"; // there is a seal, which goes with the queue
+    return "closed"; // the sign is this channel's, as there is a seal, which goes with the queue
   } catch (error) {
     if (isMissing(error) || isSecret(error)) return "open";
     throw error;
