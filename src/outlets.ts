@@ -5,6 +5,7 @@ import { pack, type Parcel } from "./message.ts";
 import type { OperationOptions } from "./operation.ts";
 import { backOff } from "./pauses.ts";
 import { unref } from "./timers.ts";
+import type { TryPut, TryPutOutcome } from "./transfers.ts";
 
 /** Makes a reply, which may fail; told why the one before could not travel. */
 export type Draft = (failure: unknown) => unknown;
@@ -44,6 +45,12 @@ class Outlet {
   readonly #jobs = new Map<AbortController, number | undefined>();
   readonly #attached: Promise<void>;
   #refusal: unknown;
+  /** Replies that are being put. */
+  readonly #sending = new Map<
+    TryPut,
+    { readonly deadline: number; readonly signal: AbortSignal }
+  >();
+  #watching: ReturnType<typeof setTimeout> | undefined;
   /** How many replies wait for room. */
   #waiting = 0;
   lastUsed = 0;
@@ -96,7 +103,7 @@ class Outlet {
         worked();
         return this.#reply(drafts, signal);
       },
-      abort: (reason) => controller.abort(reason),
+      abort: (reason) => this.#abort(controller, reason),
       end: () => {
         worked();
         this.#jobs.delete(controller);
@@ -107,6 +114,7 @@ class Outlet {
   }
 
   close(): Promise<void> {
+    clearTimeout(this.#watching);
     return this.#handle.close();
   }
 
@@ -116,54 +124,102 @@ class Outlet {
   ): Promise<Reply> {
     const deadline = performance.now() + this.#timeout;
     const parcel = await this.#pack(drafts);
-    const { puts } = this.#handle;
-    const trying = (options: OperationOptions) => puts.tryParcel(this, parcel, options);
-    if (await this.#persist(trying, deadline, signal) === "ok") return {};
+    const trying = () => this.#send(parcel, deadline, signal);
+    let outcome: TryPutOutcome;
+    try {
+      outcome = await trying();
+    } catch (error) {
+      outcome = await this.#persist(trying, deadline, signal, error);
+    }
+    if (outcome === "ok") return {};
     if (this.#waiting === mostWaiting) {
       throw new ChannelTimeoutError(
         `put: channel ${this.#handle.title} is full, and ${mostWaiting} replies wait for room already`,
       );
     }
     this.#waiting++;
-    const waiting = (options: OperationOptions) => puts.putParcel(this, parcel, options);
-    return {
-      waiting: this.#persist(waiting, deadline, signal).finally(() => this.#waiting--),
-    };
+    const waiting = this.#wait(parcel, deadline, signal).finally(() => this.#waiting--);
+    return { waiting };
   }
 
-  /** The first that can be made and travel. What its values do as they are read is no fault of the channel's. */
-  async #pack(drafts: readonly Draft[]): Promise<Parcel> {
-    let failure: unknown;
-    for (const draft of drafts) {
-      try {
-        const packing = pack(draft(failure), this.#handle);
-        const parcel = packing instanceof Promise ? await packing : packing;
-        if (parcel.carried.length > 0) {
-          await this.#handle.puts.makeKnown(this, parcel, { timeout: this.#timeout });
-        }
-        return parcel;
-      } catch (error) {
-        failure = error;
-      }
+  /** Puts unless that would wait for room. A timer and a listener for each would cost as much as the put. */
+  async #send(parcel: Parcel, deadline: number, signal: AbortSignal): Promise<TryPutOutcome> {
+    signal.throwIfAborted();
+    const put = this.#handle.puts.tryParcel(this, parcel);
+    this.#sending.set(put, { deadline, signal });
+    this.#watching ??= this.#watch();
+    try {
+      return await put.promise;
+    } finally {
+      this.#sending.delete(put);
     }
-    throw failure;
   }
 
-  /** Puts; again, after growing pauses, where waiting may help. */
+  /** Gives up, by and by, what takes too long. */
+  #watch(): ReturnType<typeof setTimeout> | undefined {
+    if (this.#timeout === Infinity) return undefined;
+    const pause = Math.min(Math.max(this.#timeout / 2, 10), longestPause);
+    const timer = setTimeout(() => {
+      this.#watching = undefined;
+      const now = performance.now();
+      for (const [put, { deadline }] of [...this.#sending]) {
+        if (deadline > now) continue;
+        put.giveUp(this.#handle.late("put", { timeout: this.#timeout }, put.recall()));
+      }
+      if (this.#sending.size > 0) this.#watching ??= this.#watch();
+    }, pause);
+    unref(timer); // serving keeps the process alive
+    return timer;
+  }
+
+  #abort(controller: AbortController, reason: unknown): void {
+    controller.abort(reason);
+    for (const [put, { signal }] of [...this.#sending]) {
+      if (signal === controller.signal) put.giveUp(reason);
+    }
+  }
+
+  async #wait(parcel: Parcel, deadline: number, signal: AbortSignal): Promise<void> {
+    const put = (options: OperationOptions) => this.#handle.puts.putParcel(this, parcel, options);
+    try {
+      await put({ timeout: Math.max(deadline - performance.now(), 0), signal });
+    } catch (error) {
+      await this.#persist(put, deadline, signal, error);
+    }
+  }
+
+  /**
+   * The first reply that can be made and travel. What its values do as they are read, and what becomes of the
+   * channels in it, is the handler's failure, and not the reply channel's.
+   */
+  async #pack(drafts: readonly Draft[], failure?: unknown): Promise<Parcel> {
+    const [draft, ...others] = drafts;
+    if (draft === undefined) throw failure;
+    try {
+      const parcel = await pack(draft(failure), this.#handle);
+      await this.#handle.puts.makeKnown(this, parcel, { timeout: this.#timeout });
+      return parcel;
+    } catch (error) {
+      return await this.#pack(others, error);
+    }
+  }
+
+  /** Puts again, after growing pauses, what could not be put, where waiting may help. */
   async #persist<R>(
     put: (options: OperationOptions) => Promise<R>,
     deadline: number,
     signal: AbortSignal,
+    failure: unknown,
   ): Promise<R> {
     for (let failures = 0;; failures++) {
+      const mayHelp = failure instanceof ChannelConnectionError && failure.transient;
+      const pause = backOff(failures, 50, 2000);
+      if (!mayHelp || performance.now() + pause >= deadline) throw failure;
+      await new Promise((resolve) => setTimeout(resolve, pause));
       try {
-        const timeout = Math.max(deadline - performance.now(), 0);
-        return await put({ timeout, signal });
+        return await put({ timeout: Math.max(deadline - performance.now(), 0), signal });
       } catch (error) {
-        const mayHelp = error instanceof ChannelConnectionError && error.transient;
-        const pause = backOff(failures, 50, 2000);
-        if (!mayHelp || performance.now() + pause >= deadline) throw error;
-        await new Promise((resolve) => setTimeout(resolve, pause));
+        failure = error;
       }
     }
   }
@@ -193,7 +249,7 @@ class Outlet {
 
   #cancel(isMeant: (id: number | undefined) => boolean): void {
     for (const [controller, id] of this.#jobs) {
-      if (isMeant(id)) controller.abort(new DOMException(cancelled, "AbortError"));
+      if (isMeant(id)) this.#abort(controller, new DOMException(cancelled, "AbortError"));
     }
   }
 }
@@ -204,6 +260,9 @@ const cancelled = "nobody waits for the reply any more";
 
 /** Milliseconds after which a handler is long at work, and worth the question whether it is for nothing. */
 const patience = 20;
+
+/** Longer timers fire at once, in every runtime. */
+const longestPause = 2 ** 31 - 1;
 
 /** How many replies wait for room in one channel. */
 const mostWaiting = 64;

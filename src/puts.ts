@@ -63,10 +63,16 @@ export class Puts {
     return this.#beginParcel(() => this.#newPut(owner, options), parcel, options);
   }
 
-  /** The same, unless that would wait for room. */
-  tryParcel(owner: object, parcel: Parcel, options: OperationOptions): Promise<TryPutOutcome> {
-    const make = () => this.newTryPut("put", owner, options, undefined);
-    return this.#beginParcel<TryPutOutcome>(make, parcel, options);
+  /**
+   * The same, unless that would wait for room; it is the caller's to give it up.
+   *
+   * @throws {ChannelClosedError} if the handle is closed
+   */
+  tryParcel(owner: object, parcel: Parcel): TryPut {
+    this.#handle.check("put", {});
+    const put = this.newTryPut("put", owner, {}, undefined);
+    this.#dispatch(put, parcel, undefined);
+    return put;
   }
 
   #beginParcel<R>(make: () => Put<R>, parcel: Parcel, options: OperationOptions): Promise<R> {

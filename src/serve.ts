@@ -211,11 +211,7 @@ class Server {
     this.handling.add();
     this.#all.add();
     this.#unsettled.set(delivery, undefined);
-    this.#serve(delivery).catch((error) => void this.tell(error, undefined)).then((reply) => {
-      this.handling.done();
-      if (reply?.waiting === undefined) this.#settle(delivery);
-      else reply.waiting.then(() => this.#settle(delivery));
-    });
+    this.#serve(delivery);
   }
 
   /** Ends what has begun, and has had its time. Bounded. */
@@ -255,24 +251,41 @@ class Server {
     this.#all.done();
   }
 
-  /** Resolves when another may be handled; with a reply where that waits, which never rejects. */
-  async #serve(delivery: Delivery<unknown>): Promise<Reply | undefined> {
+  async #serve(delivery: Delivery<unknown>): Promise<void> {
+    let waiting: Promise<void> | undefined;
+    try {
+      ({ waiting } = await this.#answer(delivery));
+    } catch (error) {
+      this.tell(error, undefined); // of which nothing is known
+    }
+    this.handling.done();
+    if (waiting !== undefined) await waiting;
+    this.#settle(delivery);
+  }
+
+  /** Resolves when another may be handled. A reply that waits never rejects. */
+  async #answer(delivery: Delivery<unknown>): Promise<Reply> {
     const request = readRequest(delivery.value);
     const refusal = this.#refusal(request);
     if (request === undefined || refusal !== undefined) {
       Delivery.refuse(delivery, refusal!.message);
-      return void this.tell(refusal, request?.value);
+      this.tell(refusal, request?.value);
+      return {};
     }
     const job = this.#outlets.begin(request);
     this.#unsettled.set(delivery, job);
     const drafts = await this.#handleRequest(request, job);
     const failed = (error: unknown) => this.#onUnanswered(error, request, job);
-    if (job.signal.aborted) return void failed(job.refusal);
+    if (job.signal.aborted) {
+      failed(job.refusal);
+      return {};
+    }
     try {
       const { waiting } = await job.reply(drafts);
-      return waiting && { waiting: waiting.catch(failed) };
+      return waiting === undefined ? {} : { waiting: waiting.catch(failed) };
     } catch (error) {
       failed(error);
+      return {};
     }
   }
 
