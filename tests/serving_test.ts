@@ -2,8 +2,10 @@
 import { AMQPClient } from "@cloudamqp/amqp-client";
 import assert from "node:assert/strict";
 import process from "node:process";
-import { Channel, type ChannelConnectionError, Connection, serve } from "../mod.ts";
-import { connectionsRest, numbers, soon, until } from "./conformance/scene.ts";
+import { Channel, ChannelConnectionError, ChannelError, Connection, serve } from "../mod.ts";
+import { connectionsRest, numbers, rejection, soon, until } from "./conformance/scene.ts";
+import { controlFromEnv } from "./support/control.ts";
+import { addUser, leastFor } from "./support/users.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -139,6 +141,41 @@ Deno.test("requests: a reply to a queue makes no exchange, and one to another's 
   await Promise.all([ch.close(), plain!.close(), locked!.close()]);
   await client.close();
   await connectionsRest();
+});
+
+const control = controlFromEnv();
+
+Deno.test({
+  name:
+    "requests: for a user who may not have dead letters, receive says so, and others are received",
+  ignore: control === undefined,
+  async fn() {
+    const name = `test ${crypto.randomUUID()}`;
+    const user = await addUser(control!, broker, leastFor(name));
+    const connection = new Connection(user.uri);
+    const ch = new Channel<unknown>({ name, connection, maxAttempts: 1, retryTimeout: 500 });
+    await ch.put("poison");
+    (await ch.receive()).release();
+    const { cause } = await rejection(ch.receive(), ChannelError);
+    assert.ok(cause instanceof ChannelConnectionError, String(cause));
+    assert.match(cause.message, /ACCESS_REFUSED - .*dead-letters' .* \(403\)/);
+    const { redeliveries } = connection.stats;
+    const waiting = rejection(ch.receive(), ChannelError);
+    await waiting;
+    // The same message came again, and waited for its turn: once for each try.
+    assert.ok(connection.stats.redeliveries - redeliveries <= 2, "it came again and again");
+    await ch.put("good");
+    const good = await soon(ch.receive());
+    assert.equal(good.value, "good");
+    good.accept();
+    await ch.close();
+    const all = new Channel({ name, connection: broker });
+    assert.equal(await all.depth(), 1);
+    await all.delete();
+    await all.close();
+    await user[Symbol.asyncDispose]();
+    await connectionsRest();
+  },
 });
 
 for (const how of ["throws", "rejects"] as const) {
