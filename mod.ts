@@ -48,6 +48,7 @@ export {
 export { after, every, type Ticks } from "./src/time.ts";
 export type {
   Claim,
+  EmptyWaiter,
   Features,
   Link,
   LinkObserver,

@@ -655,6 +655,38 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   }
 
   /**
+   * Waits until no value waits in the channel, as `depth` counts: at once where there is none. Values that
+   * are delayed do not wait yet. Values that were received and are not settled do not wait any more, and
+   * one that is released waits again. To wait until all work is done, call `closeAll({ drain: true })`: gets
+   * and iterations end when every value was accepted.
+   *
+   * `memory:` tells of every moment in which the channel is empty. Elsewhere it is asked for after growing
+   * pauses of up to 250 ms, and a moment between two questions is missed.
+   *
+   * @throws {ChannelTimeoutError} after `timeout` ms; with `0` it is asked once
+   * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
+   * @throws {ChannelConnectionError} if the broker cannot be reached within `retryTimeout`
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
+   *
+   * await using jobs = new Channel<number>();
+   * for (const n of [1, 2, 3]) await jobs.put(n);
+   * setTimeout(async () => {
+   *   for (let left = 3; left > 0; left--) await jobs.get();
+   * }, 5);
+   * await jobs.whenEmpty({ timeout: 5000 });
+   * equal(await jobs.depth(), 0);
+   * ```
+   */
+  whenEmpty(options: OperationOptions = none): Promise<void> {
+    return signatures.whenEmpty.refusal(options, arguments.length) ??
+      this.#handle.whenEmpty(this, options);
+  }
+
+  /**
    * This handle to send with only: what Go writes `chan<- T`. It is so wherever it travels.
    *
    * @example

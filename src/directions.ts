@@ -109,6 +109,12 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
       this.#channel.depth(options);
   }
 
+  /** Waits until no value waits in the channel, as {@linkcode Channel.whenEmpty}. */
+  whenEmpty(options: OperationOptions = none): Promise<void> {
+    return signatures.whenEmpty.refusal(none, arguments.length) ??
+      this.#channel.whenEmpty(options);
+  }
+
   /** Closes the handle, as {@linkcode Channel.close}. */
   close(): Promise<void> {
     return signatures.close.refusalOfLiteral(arguments) ?? this.#channel.close();
@@ -224,6 +230,12 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
   depth(options: OperationOptions = none): Promise<number> {
     return signatures.depth.refusal(none, arguments.length) ??
       this.#channel.depth(options);
+  }
+
+  /** Waits until no value waits in the channel, as {@linkcode Channel.whenEmpty}. */
+  whenEmpty(options: OperationOptions = none): Promise<void> {
+    return signatures.whenEmpty.refusal(none, arguments.length) ??
+      this.#channel.whenEmpty(options);
   }
 
   /** Closes the handle, as {@linkcode Channel.close}. */

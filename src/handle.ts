@@ -2,6 +2,7 @@ import { type Attached, type Attachment, closeAllEvent } from "./attachment.ts";
 import { LateConnection, type Report, type SharedConnection } from "./connections.ts";
 import { Custody } from "./custody.ts";
 import type { Delivery } from "./delivery.ts";
+import { untilEmpty } from "./emptiness.ts";
 import type { Encoding } from "./encoding.ts";
 import {
   ChannelClosedError,
@@ -314,6 +315,17 @@ export class Handle implements Attached {
     return this.control("depth", owner, options, ({ link }) => link.depth());
   }
 
+  /** Resolves when no value waits; with a timeout of 0, it is asked once. */
+  whenEmpty(owner: object, options: OperationOptions): Promise<void> {
+    const action = "whenEmpty";
+    if (options.timeout !== 0) {
+      return this.control(action, owner, options, ({ link }, control) => untilEmpty(link, control));
+    }
+    return this.control(action, owner, { ...options, timeout: reachTimeout }, async ({ link }) => {
+      if (await link.depth() > 0) throw this.late(action, options);
+    });
+  }
+
   async closeAll(owner: object, options: CloseAllOptions): Promise<void> {
     if (this.#closed === "closeAll" || this.#closed === "delete") return;
     if (options.drain) return await this.#drain(owner, options);
@@ -597,6 +609,7 @@ const outcomesOfWaiting: Readonly<Record<string, string>> = {
   get: "nothing arrived",
   receive: "nothing arrived",
   request: "no reply came",
+  whenEmpty: "values still waited",
 };
 
 const outcomes: Readonly<Record<CloseReason, string>> = {

@@ -105,6 +105,12 @@ export interface RoomWaiter {
   tryAgain(): void;
 }
 
+/** Someone who waits until no message waits in a channel. */
+export interface EmptyWaiter {
+  /** Called at most once, possibly within `awaitEmpty`. */
+  empty(): void;
+}
+
 /** What a link tells its owner, from `open` until the link is closed. */
 export interface LinkObserver {
   /** Some other link on the same channel announced `event`. */
@@ -155,8 +161,10 @@ export interface Link {
   take(claim: Claim): void;
   /** Tells when there may be room. Absent: whoever was told `full` tries again by and by. */
   awaitRoom?(waiter: RoomWaiter): void;
+  /** Tells when no message waits. Absent: whoever wants to know asks for the depth, again and again. */
+  awaitEmpty?(waiter: EmptyWaiter): void;
   /** Whether the offer had not been sent, or the claim or waiter not been served, and never will be. */
-  withdraw(one: Offer | Claim | RoomWaiter): boolean;
+  withdraw(one: Offer | Claim | RoomWaiter | EmptyWaiter): boolean;
   /**
    * A message that is there already, or undefined. It may take a moment to find out.
    *

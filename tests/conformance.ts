@@ -10,6 +10,7 @@ import { deadLettersTests } from "./conformance/dead_letters.ts";
 import { deletingTests } from "./conformance/deleting.ts";
 import { directionTests } from "./conformance/directions.ts";
 import { drainingTests } from "./conformance/draining.ts";
+import { emptinessTests } from "./conformance/emptiness.ts";
 import { encodingTests } from "./conformance/encoding.ts";
 import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
@@ -48,6 +49,7 @@ export function testTransport(label: string, setup: Setup): void {
       terminationTests,
       drainingTests,
       capacityTests,
+      emptinessTests,
       deletingTests,
       lifetimeTests,
       referenceTests,

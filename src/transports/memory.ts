@@ -6,6 +6,7 @@ import { now, unref } from "../timers.ts";
 import { MemoryQueue, type Waiting } from "./memory_queue.ts";
 import type {
   Claim,
+  EmptyWaiter,
   Features,
   Link,
   LinkOptions,
@@ -75,6 +76,7 @@ class MemoryChannel {
   readonly #claims: Fifo<Claim> = new Fifo();
   readonly #offers: Fifo<Offer> = new Fifo();
   readonly #roomWaiters: Fifo<RoomWaiter> = new Fifo();
+  readonly #emptyWaiters: Fifo<EmptyWaiter> = new Fifo();
   readonly #messages: MemoryQueue<MemoryLoan> = new MemoryQueue();
   readonly #links = new Set<MemoryLink>();
   readonly #lease: number | undefined;
@@ -83,7 +85,7 @@ class MemoryChannel {
   readonly #forget: () => void;
   #expiry: ReturnType<typeof setTimeout> | undefined;
   readonly #agenda: Agenda = new Agenda(() =>
-    this.#claims.size + this.#offers.size + this.#roomWaiters.size > 0
+    this.#claims.size + this.#offers.size + this.#roomWaiters.size + this.#emptyWaiters.size > 0
   );
   /** How many messages are on loan. */
   #lent = 0;
@@ -214,7 +216,9 @@ class MemoryChannel {
     this.#messages.push(loan);
     if (loan.end === Infinity) return;
     loan.expiry = this.#agenda.add(loan.end, () => {
-      if (this.#messages.remove(loan)) this.#left();
+      if (!this.#messages.remove(loan)) return;
+      this.#left();
+      this.#tellEmpty();
     });
   }
 
@@ -244,7 +248,20 @@ class MemoryChannel {
   #first(): MemoryLoan | undefined {
     const loan = this.#messages.shift();
     if (loan?.expiry !== undefined) this.#agenda.remove(loan.expiry);
+    this.#tellEmpty();
     return loan;
+  }
+
+  awaitEmpty(waiter: EmptyWaiter): void {
+    this.#emptyWaiters.push(waiter);
+    if (this.depth > 0) this.#agenda.update();
+    else this.#tellEmpty();
+  }
+
+  /** Tells those who wait for it where nothing waits any more. */
+  #tellEmpty(): void {
+    if (this.#messages.size > 0) return;
+    for (let waiter; (waiter = this.#emptyWaiters.shift()) !== undefined;) waiter.empty();
   }
 
   /** The message of whoever waits for a receiver longest. */
@@ -263,12 +280,15 @@ class MemoryChannel {
     return offer;
   }
 
-  withdraw(one: Offer | Claim | RoomWaiter): boolean {
+  withdraw(one: Offer | Claim | RoomWaiter | EmptyWaiter): boolean {
     const isOffer = this.#offers.remove(one as Offer);
     if (isOffer) {
       this.stats.outstanding--;
       this.#tellRoom();
-    } else if (!this.#claims.remove(one as Claim) && !this.#roomWaiters.remove(one as RoomWaiter)) {
+    } else if (
+      !this.#claims.remove(one as Claim) && !this.#roomWaiters.remove(one as RoomWaiter) &&
+      !this.#emptyWaiters.remove(one as EmptyWaiter)
+    ) {
       return false;
     }
     this.#agenda.update();
@@ -409,7 +429,11 @@ class MemoryLink implements Link {
     this.#channel.awaitRoom(waiter);
   }
 
-  withdraw(one: Offer | Claim | RoomWaiter): boolean {
+  awaitEmpty(waiter: EmptyWaiter): void {
+    this.#channel.awaitEmpty(waiter);
+  }
+
+  withdraw(one: Offer | Claim | RoomWaiter | EmptyWaiter): boolean {
     return this.#channel.withdraw(one);
   }
 

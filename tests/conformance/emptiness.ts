@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
+import { getAll, numbers, rejection, soon, type Suite, until } from "./scene.ts";
+
+/** whenEmpty: waits as long as depth counts a value, and no longer. */
+export function emptinessTests({ test, shared, features }: Suite): void {
+  test("a channel without values is empty at once", async (scene) => {
+    const ch = scene.channel<number>();
+    await soon(ch.whenEmpty());
+    await soon(ch.whenEmpty({ timeout: 0 }));
+    await ch.put(1);
+    await ch.get();
+    await soon(Promise.all([ch.whenEmpty(), ch.sender.whenEmpty(), ch.receiver.whenEmpty()]));
+  });
+
+  for (const n of [0, 1]) {
+    const declare = n === 0 ? test : shared;
+    const where = n === 0 ? "" : ", on another connection";
+    declare(
+      `whoever waits for emptiness goes on when the last value is got${where}`,
+      async (scene) => {
+        const ch = scene.channel<number>();
+        for (const value of numbers(3)) await ch.put(value);
+        let empty = 0;
+        const waiting = numbers(3).map(() => ch.whenEmpty().then(() => empty++));
+        const getter = scene.channel<number>(ch.name, n);
+        assert.equal(await ch.depth(), 3);
+        assert.equal(empty, 0);
+        assert.deepEqual(await getAll(getter, 3), numbers(3));
+        await soon(Promise.all(waiting));
+        assert.equal(await ch.depth(), 0);
+      },
+    );
+  }
+
+  test("a value on loan does not wait, and one that is released does", async (scene) => {
+    const ch = scene.channel<string>();
+    await ch.put("x");
+    const delivery = await ch.receive();
+    await soon(ch.whenEmpty());
+    delivery.release();
+    await until(async () => await ch.depth() === 1);
+    await rejection(ch.whenEmpty({ timeout: 30 }), ChannelTimeoutError);
+    assert.equal(await ch.get(), "x");
+    await soon(ch.whenEmpty());
+  });
+
+  test("waiting for emptiness ends by a timeout, a signal, and the end of the handle", async (scene) => {
+    const ch = scene.channel<string>();
+    await ch.put("x");
+    for (const timeout of [0, 30]) {
+      const error = await rejection(ch.whenEmpty({ timeout }), ChannelTimeoutError);
+      assert.match(error.message, /^whenEmpty: .*: values still waited within \d+ ms$/);
+    }
+    const stop = new AbortController();
+    const stopped = ch.whenEmpty({ signal: stop.signal });
+    await ch.depth();
+    stop.abort("enough");
+    await assert.rejects(stopped, (reason) => reason === "enough");
+    const closing = scene.channel<string>(ch.name);
+    const closed = rejection(closing.whenEmpty(), ChannelClosedError, { reason: "close" });
+    await closing.depth();
+    await closing.close();
+    await closed;
+    const deleted = rejection(ch.whenEmpty(), ChannelClosedError, { reason: "delete" });
+    await ch.depth();
+    await ch.delete();
+    await deleted;
+    await rejection(ch.whenEmpty(), ChannelClosedError);
+  });
+
+  if (features.terms?.includes("expires")) {
+    test("a channel is empty when its last value has expired", async (scene) => {
+      const ch = scene.channel<string>();
+      await ch.depth(); // so that it is attached
+      await ch.put("x", { expires: 200 });
+      await soon(ch.whenEmpty());
+      assert.equal(await ch.depth(), 0);
+    });
+  }
+}
