@@ -13,7 +13,7 @@ type Process = typeof nodeProcess;
 type Permission =
   | { readonly name: "env"; readonly variable?: string }
   | { readonly name: "read" | "write"; readonly path: string }
-  | { readonly name: "sys"; readonly kind: "homedir" | "hostname" };
+  | { readonly name: "sys"; readonly kind: "homedir" | "hostname" | "osUptime" };
 
 /** Far above any configuration, far below what would hurt to parse. */
 const MAX_BYTES = 65_536;
@@ -45,6 +45,12 @@ export function home(): string | undefined {
 export function hostname(): string | undefined {
   if (!isGranted({ name: "sys", kind: "hostname" })) return undefined;
   return builtin("node:os")?.hostname() || undefined;
+}
+
+/** Seconds since this machine was started, in which it slept included; undefined if that is not granted. */
+export function uptime(): number | undefined {
+  if (!isGranted({ name: "sys", kind: "osUptime" })) return undefined;
+  return builtin("node:os")?.uptime();
 }
 
 /**

@@ -9,7 +9,8 @@ import { Channel, ChannelConfigError } from "../mod.ts";
 import { loadSqlite, openDatabase } from "../src/transports/sqlite/database.ts";
 import { migrations } from "../src/transports/sqlite/schema.ts";
 import { parseSqliteUri } from "../src/transports/sqlite/uri.ts";
-import { getAll, numbers, pause, rejection, until } from "./conformance/scene.ts";
+import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
+import { decidedOnDeno } from "./support/conditions.ts";
 import { startChild } from "./support/child.ts";
 import { sqliteDirectory, withFile } from "./support/sqlite_file.ts";
 import { test } from "./support/test.ts";
@@ -97,6 +98,32 @@ Deno.test("sqlite: a missing directory is told, and not made", async () => {
   assert.ok(error.message.includes(missing));
   assert.equal(existsSync(missing), false);
 });
+
+test(
+  "sqlite: a path that is no file is told, with what to do",
+  { skip: decidedOnDeno },
+  async () => {
+    const file = join(directory, "a file");
+    writeFileSync(file, "x");
+    const cases: [string, string][] = [
+      [
+        directory,
+        `is a directory; name a file in it, such as sqlite:${join(directory, "jobs.db")}`,
+      ],
+      [join(file, "a.db"), `there is no directory ${file}; make it, or name another path`],
+      ["/dev/null", "is no regular file; name one, or a new one"],
+    ];
+    for (const [path, expected] of cases) {
+      const connection = `sqlite:${path.replaceAll(" ", "%20")}`;
+      const channel = new Channel({ connection });
+      for (const action of [() => channel.put(1), () => channel.get()]) {
+        const { message } = await rejection(action(), ChannelConfigError);
+        assert.ok(message.startsWith("connect: ") && message.includes(expected), message);
+      }
+      await channel.close();
+    }
+  },
+);
 
 const others: [string, (file: string) => void, RegExp][] = [
   ["a text", (file) => writeFileSync(file, "no database at all\n".repeat(500)), /corrupt, or no/],
@@ -248,3 +275,60 @@ test("sqlite: a delayed value survives everyone, and wakes who waits then, in ti
     await again.close();
   });
 });
+
+/** What another program may do to a file of channels, and what comes of it: an error, or values that are got. */
+const hostile: Record<string, RegExp> = {
+  "UPDATE messages SET body = 'text'": /^ChannelDecodeError/,
+  "UPDATE messages SET body = 7.5": /^ChannelDecodeError/,
+  "UPDATE messages SET body = x''": /^ChannelDecodeError/,
+  "UPDATE messages SET content_type = x'00ff'": /^ChannelDecodeError/,
+  "UPDATE messages SET content_type = 9e300": /^ChannelDecodeError/,
+  "UPDATE messages SET id = 9007199254740993 WHERE id = 1": /^value/,
+  "UPDATE messages SET id = 9007199254740992 + id": /^ChannelConnectionError.*none of ours; remove/,
+  "UPDATE messages SET attempts = 9223372036854775807": /^value/,
+  "UPDATE messages SET attempts = 'many', priority = 'high', expires = 'soon'": /^value/,
+  "UPDATE messages SET priority = 9223372036854775807": /^value/,
+  "UPDATE messages SET message_id = x'00', reason = 1e300, redelivered = 'x'": /^value/,
+  "UPDATE channels SET depth = 9223372036854775807": /^value/,
+  "UPDATE channels SET depth = 'deep', capacity = 'large', size = x'00'": /^value/,
+  "UPDATE channels SET capacity = -1": /^value/,
+  "UPDATE channels SET announced = 'x', announced_bytes = 9223372036854775807": /^value/,
+  "UPDATE clock SET ahead = 'x'": /^value/,
+  "UPDATE clock SET ahead = 9223372036854775807": /^value/,
+  "INSERT INTO delayed VALUES (1, 1, 'x', 'y', x'00', 5, 1e300, 'z', 'a', 'b')": /^value/,
+  "INSERT INTO delayed VALUES (1, 1, 9223372036854775807, 1, '', '', '', x'00', 1, 1)": /^value/,
+  "INSERT INTO sessions VALUES (9223372036854775806, 'x')": /^ChannelConnectionError.*remove/,
+  "DROP TABLE waiters": /^ChannelConnectionError.*no such table/,
+  "ALTER TABLE messages RENAME COLUMN body TO corpse": /^ChannelConnectionError.*no such column/,
+};
+test(
+  "sqlite: what another program wrote into the file is an error or a value, never a crash or a hang",
+  {
+    skip: decidedOnDeno,
+  },
+  async () => {
+    for (const [sql, expected] of Object.entries(hostile)) {
+      const file = join(directory, `${crypto.randomUUID()}.db`);
+      const first = new Channel({ name: "x", connection: `sqlite:${file}` });
+      await first.put("a value");
+      await first.put("a value");
+      await first.close();
+      await until(() => !existsSync(`${file}-wal`));
+      const db = new DatabaseSync(file);
+      db.exec(sql);
+      db.close();
+      const channel = new Channel({ name: "x", connection: `sqlite:${file}`, retryTimeout: 500 });
+      const told: string[] = [];
+      const tell = (error: Error) => told.push(`${error.name}: ${error.message}`);
+      for (const act of [() => channel.get(), () => channel.receive()]) {
+        await soon(act().then(() => told.push("value"), tell), 5000);
+      }
+      for (const act of [() => channel.put(1), () => channel.depth(), () => channel.broadcast(1)]) {
+        await soon(act().catch(tell), 5000);
+      }
+      await soon(channel.delete().catch(tell), 5000);
+      await soon(channel.close(), 5000);
+      assert.ok(told.some((text) => expected.test(text)), `${sql}: ${told.join("; ")}`);
+    }
+  },
+);

@@ -73,7 +73,7 @@ export class Announcements {
   /** What was announced on a channel after a number. */
   read(channel: number, after: number): Announcement[] {
     return this.#sql.all<Announcement>(
-      "SELECT seq, session, CASE WHEN session = ? THEN NULL ELSE event END AS event " +
+      "SELECT seq, session, CASE WHEN session = ? THEN NULL ELSE CAST(event AS BLOB) END AS event " +
         "FROM announcements WHERE channel = ? AND seq > ? ORDER BY seq",
       this.session,
       channel,

@@ -1,5 +1,14 @@
-import { closeSync, existsSync, linkSync, mkdirSync, openSync, rmSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { isGranted } from "../../environment.ts";
 import { ChannelConfigError } from "../../errors.ts";
@@ -85,13 +94,34 @@ function checkGranted(path: string): void {
   }
 }
 
+/** What is at a path; undefined where nothing is, or a part of the path is no directory. */
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
 /** Makes an empty file that nobody else may read, unless there is one. */
 function makeFile({ path, isDefault }: DatabaseOptions): void {
-  if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
+  const found = statOf(path);
+  if (found?.isFile()) return;
+  if (found?.isDirectory()) {
+    throw new ChannelConfigError(
+      `connect: ${path} is a directory; name a file in it, such as sqlite:${join(path, "jobs.db")}`,
+    );
+  }
+  if (found !== undefined) {
+    throw new ChannelConfigError(`connect: ${path} is no regular file; name one, or a new one`);
+  }
   const directory = dirname(path);
   if (isDefault) mkdirSync(directory, { recursive: true, mode: 0o700 });
-  else if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new ChannelConfigError(`connect: ${path}: there is no directory ${directory}`);
+  else if (!statOf(directory)?.isDirectory()) {
+    throw new ChannelConfigError(
+      `connect: ${path}: there is no directory ${directory}; make it, or name another path`,
+    );
   }
   // Under another name first: to close a file that another thread has locked already would unlock it.
   const fresh = fileOf(path, newToken(), "new");
@@ -189,7 +219,11 @@ function migrate(db: DatabaseSync, steps: readonly string[]): void {
     db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${steps.length}`);
     db.exec("COMMIT");
   } catch (error) {
-    db.exec("ROLLBACK");
+    try {
+      db.exec("ROLLBACK");
+    } catch {
+      // SQLite has done so itself, as after some errors
+    }
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 import type { Message } from "../../transport.ts";
+import type { Clock } from "./clock.ts";
 import type { Statements } from "./statements.ts";
 
 /** How many messages are moved in one transaction, so that none takes long. */
@@ -9,14 +10,19 @@ export class Delayed {
   /** Whether something was added in this transaction. */
   hasGrown = false;
   readonly #sql: Statements;
+  readonly #clock: Clock;
 
-  constructor(sql: Statements) {
+  constructor(sql: Statements, clock: Clock) {
     this.#sql = sql;
+    this.#clock = clock;
   }
 
   /** When the next one is due. */
   nextDue(): number | undefined {
-    return this.#sql.get<{ due: number }>("SELECT due FROM delayed ORDER BY due LIMIT 1")?.due;
+    const due = this.#sql.get<{ due: unknown }>(
+      "SELECT min(due, 9007199254740991) AS due FROM delayed ORDER BY delayed.due LIMIT 1",
+    )?.due;
+    return typeof due === "number" ? due : undefined; // another program may have written anything
   }
 
   has(channel: number): boolean {
@@ -25,7 +31,7 @@ export class Delayed {
 
   add(channel: number, message: Message & { readonly delay: number }): void {
     const { body, contentType, id, attempts, reason, delay, expires, priority } = message;
-    const now = Date.now();
+    const now = this.#clock.now();
     this.#sql.run(
       "INSERT INTO delayed " +
         "(channel, due, attempts, message_id, content_type, reason, body, expires, priority) " +

@@ -14,7 +14,7 @@ export const applicationId = 0x43685453;
  *   its waiters.
  * - `expires` is set while a channel with a lease has no link.
  * - A session's rows go when it ends; where it was killed, another finds out and removes them.
- * - Times are milliseconds since 1970. What is due, or has expired, is dealt with as a transaction begins;
+ * - Times are milliseconds since 1970, by the file's own clock, which is `ahead` of the machine's. What is due, or has expired, is dealt with as a transaction begins;
  *   until then it is in `delayed`, or among the messages that wait.
  * - A channel with a `capacity` counts in `size` its messages, those on loan too; in one without, it is 0.
  *   Who found it full is among its putters, until there is room or it is told of some.
@@ -137,5 +137,10 @@ export const migrations: readonly string[] = [
   ALTER TABLE channels ADD COLUMN announced_bytes INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE links ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;
   CREATE INDEX links_by_heard ON links (channel, heard);
+  `,
+  // How far the file's time is ahead of the machine's.
+  `
+  CREATE TABLE clock (ahead INTEGER NOT NULL);
+  INSERT INTO clock VALUES (0);
   `,
 ];

@@ -2,6 +2,7 @@ import { realpathSync, rmSync, statSync } from "node:fs";
 import process from "node:process";
 import { unref } from "../../timers.ts";
 import { Bell, Ringer } from "./bell.ts";
+import type { Correction } from "./clock.ts";
 import { type DatabaseOptions, loadSqlite, openDatabase, type Sqlite } from "./database.ts";
 import { isBusy } from "./failure.ts";
 import type { SqliteLink } from "./link.ts";
@@ -117,11 +118,14 @@ export class Session {
   }
 
   async #enter(patience: number): Promise<void> {
-    this.#id = await this.writer.do(patience, () => this.store.enter(this.#token));
+    this.#id = await this.writer.do(patience, () => {
+      this.store.clock.start();
+      return this.store.enter(this.#token);
+    });
     this.#lastProbed = this.#id; // so that each begins with others
     const suspects = this.store.peers().filter((peer) => !this.#isAlive(peer));
     await Promise.all(suspects.map((peer) => this.#doubt(peer)));
-    if (this.store.isUntidy(Date.now())) await this.#sweep();
+    if (this.store.isUntidy()) await this.#sweep();
     this.#setAlarm();
     this.#tidyFiles();
     this.#rounds = setInterval(() => this.#round(), this.#bell.isDeaf ? deafRound : round);
@@ -369,6 +373,7 @@ export class Session {
     this.#renew(this.#bell.isDeaf);
     try {
       if (identityOf(this.path) !== this.#identity || !this.store.isEntered) return this.#lose();
+      this.#checkClock();
       this.look();
       if (this.#progress.size > 0) this.#discard();
       this.#setAlarm();
@@ -384,11 +389,24 @@ export class Session {
         if (this.#isAlive(peer)) alive++;
         else this.#doubt(peer, unref).catch((error) => this.#note(error));
       }
-      if (this.store.isUntidy(Date.now())) this.#sweep();
+      if (this.store.isUntidy()) this.#sweep();
       this.#returnStrays();
     } catch (error) {
       this.#note(error);
     }
+  }
+
+  /** Has the file's time go on evenly when the machine's clock was set. */
+  #checkClock(): void {
+    const { clock } = this.store;
+    if (!clock.isWrong) return;
+    let correction: Correction;
+    this.writer.do(round, () => {
+      correction = clock.correct();
+    }, () => {
+      clock.corrected(correction);
+      this.#setAlarm();
+    }).catch((error) => this.#note(error)); // the next round will
   }
 
   /** The file is another one, or others believe this session to be dead, as its lock was removed. */
@@ -404,7 +422,7 @@ export class Session {
     try {
       const due = this.store.delayed.nextDue();
       if (due === undefined) return;
-      const wait = Math.min(Math.max(due - Date.now(), 1), longestTimer);
+      const wait = Math.min(Math.max(due - this.store.clock.now(), 1), longestTimer);
       this.#alarm = setTimeout(() => this.#ripen(due), wait);
       unref(this.#alarm); // who waits keeps the process alive
     } catch (error) {
@@ -414,7 +432,8 @@ export class Session {
 
   async #ripen(due: number): Promise<void> {
     // Every transaction begins with what is due; another session may have been faster.
-    const isDue = () => due <= Date.now() && (this.store.delayed.nextDue() ?? Infinity) <= due;
+    const isDue = () =>
+      due <= this.store.clock.now() && (this.store.delayed.nextDue() ?? Infinity) <= due;
     try {
       if (isDue()) await this.writer.do(round, () => {});
       this.#setAlarm();
@@ -492,7 +511,7 @@ export class Session {
   }
 
   async #sweep(): Promise<void> {
-    const isMore = await this.writer.do(round, () => this.store.sweep(Date.now()))
+    const isMore = await this.writer.do(round, () => this.store.sweep())
       .catch(() => false);
     if (isMore && !this.#isOver) await this.#sweep();
   }

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Message } from "../../transport.ts";
 import { Announcements } from "./announcements.ts";
+import { Clock } from "./clock.ts";
 import { Delayed } from "./delayed.ts";
 import { lookAgain, Mailbox } from "./mailbox.ts";
 import { Putters } from "./putters.ts";
@@ -43,8 +44,12 @@ export function byTurn(a: Turn, b: Turn): number {
 /** What a message's place in its channel depends on. */
 type Turn = Pick<Row, "id" | "priority">;
 
+/** Another program may have written anything: this makes of it what a `Row` says, but for an id beyond 2^53. */
 const columns =
-  "id, channel, attempts, redelivered, message_id, content_type, reason, body, priority";
+  "id, channel, max(0, min(CAST(attempts AS INTEGER), 2147483647)) AS attempts, redelivered, " +
+  "CAST(message_id AS TEXT) AS message_id, CAST(content_type AS TEXT) AS content_type, " +
+  "CAST(reason AS TEXT) AS reason, CAST(body AS BLOB) AS body, " +
+  "max(-9007199254740991, min(CAST(priority AS INTEGER), 9007199254740991)) AS priority";
 
 /** How many messages are deleted in one transaction, so that none takes long. */
 const slice = 1000;
@@ -61,6 +66,7 @@ export class Store {
   readonly announcements: Announcements;
   /** Who waits for room. */
   readonly putters: Putters;
+  readonly clock: Clock;
   /** What is not due. */
   readonly delayed: Delayed;
   readonly #sql: Statements;
@@ -71,7 +77,8 @@ export class Store {
     this.mailbox = new Mailbox(this.#sql, this.woken);
     this.announcements = new Announcements(this.#sql, this.mailbox);
     this.putters = new Putters(this.#sql, this.mailbox);
-    this.delayed = new Delayed(this.#sql);
+    this.clock = new Clock(this.#sql);
+    this.delayed = new Delayed(this.#sql, this.clock);
   }
 
   begin(): void {
@@ -170,12 +177,14 @@ export class Store {
   // Channels
 
   /** The channel of this name, unless its lease is over. */
-  find(name: string, now: number): number | undefined {
+  find(name: string): number | undefined {
     const found = this.#sql.get<{ id: number; expires: number | null }>(
       "SELECT id, expires FROM channels WHERE name = ?",
       name,
     );
-    if (found === undefined || found.expires === null || found.expires > now) return found?.id;
+    if (found === undefined || found.expires === null || found.expires > this.clock.now()) {
+      return found?.id;
+    }
     this.delete(found.id);
     return undefined;
   }
@@ -193,7 +202,9 @@ export class Store {
   /** Undefined where the channel is gone. */
   state(channel: number): ChannelState | undefined {
     return this.#sql.get<ChannelState>(
-      "SELECT depth, is_closed, capacity, size FROM channels WHERE id = ?",
+      "SELECT max(0, min(CAST(depth AS INTEGER), 9007199254740991)) AS depth, is_closed, size, " +
+        "CASE WHEN typeof(capacity) = 'integer' AND capacity BETWEEN 0 AND 9007199254740991 " +
+        "THEN capacity END AS capacity FROM channels WHERE id = ?",
       channel,
     );
   }
@@ -245,7 +256,7 @@ export class Store {
     this.#sql.run(
       "UPDATE channels SET expires = ?1 + lease WHERE id = ?2 AND lease NOT NULL " +
         "AND NOT EXISTS (SELECT 1 FROM links WHERE channel = ?2)",
-      Date.now(),
+      this.clock.now(),
       channel,
     );
   }
@@ -272,22 +283,23 @@ export class Store {
   }
 
   /** Whether there is something to `sweep`. */
-  isUntidy(now: number): boolean {
+  isUntidy(): boolean {
     return this.#sql.get(
       "SELECT 1 FROM channels WHERE expires <= ? UNION ALL SELECT 1 FROM trash LIMIT 1",
-      now,
+      this.clock.now(),
     ) !== undefined;
   }
 
   /** Deletes channels whose lease is over, and some of what deleted channels had; whether there is more. */
-  sweep(now: number): boolean {
+  sweep(): boolean {
+    const now = this.clock.now();
     const over = this.#sql.get<{ id: number }>("SELECT id FROM channels WHERE expires <= ?", now);
     if (over !== undefined) this.delete(over.id);
     const trash = this.#sql.get<{ channel: number }>("SELECT channel FROM trash LIMIT 1");
     if (trash !== undefined && !this.#deleteSlice(trash.channel)) {
       this.#sql.run("DELETE FROM trash WHERE channel = ?", trash.channel);
     }
-    return this.isUntidy(now);
+    return this.isUntidy();
   }
 
   /** Whether there may be more. */
@@ -304,7 +316,8 @@ export class Store {
   // What the time changes
 
   /** Puts at the end what is due, and drops what has expired. */
-  ripen(now: number): void {
+  ripen(): void {
+    const now = this.clock.now();
     for (const [channel, count] of this.delayed.ripen(now)) {
       this.#deepen(channel, count);
       this.serve(channel);
@@ -355,7 +368,7 @@ export class Store {
         contentType,
         reason ?? null,
         body,
-        expires === undefined ? null : Date.now() + expires,
+        expires === undefined ? null : this.clock.now() + expires,
         priority ?? 0,
       );
     }
@@ -380,7 +393,8 @@ export class Store {
   /** What others have given this session, in its order. */
   given(): Row[] {
     return this.#sql.all<Row>(
-      `SELECT ${columns} FROM messages WHERE holder = ? ORDER BY channel, priority DESC, id`,
+      `SELECT ${columns} FROM messages WHERE holder = ? ` +
+        "ORDER BY messages.channel, messages.priority DESC, messages.id",
       -this.#session,
     );
   }
@@ -436,7 +450,7 @@ export class Store {
 
   /** Gives the messages that wait to the sessions that do, one each, first come, first served. */
   serve(channel: number): void {
-    this.#dropExpired(Date.now()); // what was released may have been kept for long
+    this.#dropExpired(this.clock.now()); // what was released may have been kept for long
     for (;;) {
       const next = this.#sql.get<{ id: number }>(
         "SELECT id FROM messages WHERE holder = 0 AND channel = ? ORDER BY priority DESC, id LIMIT 1",

@@ -98,7 +98,7 @@ export class SqliteTransport implements Transport {
     const { store } = session;
     const link = await session.writer.do(patienceOf(options), () => {
       options.signal.throwIfAborted();
-      let channel = store.find(name, Date.now());
+      let channel = store.find(name);
       if (channel === undefined) {
         if (!options.create) {
           throw new ChannelClosedError(`channel ${name} does not exist`, { reason: "missing" });

@@ -90,16 +90,13 @@ export class Writer {
     }
     try {
       this.#watch.begun();
-      this.#store.ripen(Date.now());
+      this.#store.ripen();
       for (current of tasks) current.write();
       current = undefined;
       this.#store.commit();
     } catch (error) {
       this.#store.rollback();
-      if (error instanceof UnpreparedError) {
-        this.#store.prepare(error.sql);
-        return this.flush();
-      }
+      if (error instanceof UnpreparedError) return this.#prepare(error.sql) && this.flush();
       this.#fail(error, current);
       this.#watch.done();
       return false;
@@ -110,6 +107,17 @@ export class Writer {
     for (const task of tasks) task.written();
     this.#watch.done();
     return true;
+  }
+
+  /** Whether that worked: another program may have changed the tables. */
+  #prepare(sql: string): boolean {
+    try {
+      this.#store.prepare(sql);
+      return true;
+    } catch (error) {
+      this.#defer(error);
+      return false;
+    }
   }
 
   readonly #run = (): void => {
