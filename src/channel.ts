@@ -171,14 +171,14 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
       this.#source = options instanceof Handle
         ? options
         : new Handle(handleOptions(optionsOf(signatures.newChannel, options, arguments)));
-      forgotten.register(this, this.#source);
+      forgetWhenClosed(this, this.#source);
     }
   }
 
   get #handle(): Handle {
     if (!(this.#source instanceof Handle)) {
       this.#source = this.#source.open();
-      forgotten.register(this, this.#source);
+      forgetWhenClosed(this, this.#source);
     }
     return this.#source;
   }
@@ -876,6 +876,12 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
 
 /** Closes the handles of channels that the program has dropped without closing them. */
 const forgotten = new FinalizationRegistry<Handle>((handle) => void handle.close());
+
+/** A closed handle must not stay there: where it holds its channel, as one for replies does, neither would ever go. */
+function forgetWhenClosed(channel: object, handle: Handle): void {
+  forgotten.register(channel, handle, handle);
+  handle.onClosed.add(() => void forgotten.unregister(handle));
+}
 
 const defaultLease = 30 * 60 * 1000;
 

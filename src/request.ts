@@ -45,7 +45,7 @@ export class Requester {
 
   #requestById(owner: object, value: unknown, request: Operation<unknown>, gaveUp: AbortSignal) {
     if (this.#replies === undefined || this.#replies.channel.closed) {
-      this.#replies = new Replies(this.#open(), this.#handle, (replies) => this.#retire(replies));
+      this.#replies = this.#newReplies();
     }
     const replies = this.#replies;
     const id = ++this.#last;
@@ -55,6 +55,11 @@ export class Requester {
       request.reject(errorOfPut(error, sent))
     );
     replies.expect(id, request, gaveUp);
+  }
+
+  /** Apart, for what a closure shares with others: one made beside a request would hold the request and its channel. */
+  #newReplies(): Replies {
+    return new Replies(this.#open(), this.#handle, (replies) => this.#retire(replies));
   }
 
   #requestAlone(owner: object, value: unknown, request: Operation<unknown>, gaveUp: AbortSignal) {

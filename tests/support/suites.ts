@@ -46,6 +46,7 @@ const DENO_ONLY: Record<string, string> = {
   "guides_test.ts": "has Deno check the guides' snippets",
   "least_privilege_test.ts": "asks what a broker refuses to whom, which no runtime decides",
   "stopped_listener_test.ts": "stops a process with signals, and asks the broker",
+  "leaks_test.ts": "starts the other runtimes itself",
   "readme_test.ts": "has Deno check and run the README's code",
   "soak_test.ts": "waits for half a minute for a private broker and its mishaps",
   "cluster_test.ts": "waits for a minute for three private brokers and their cluster",

@@ -1,0 +1,68 @@
+// Nothing stays of an operation that is over, whatever its outcome: memory is flat over thousands of rounds, and
+// handles are collected with the values that they were to put.
+import { deepEqual, ok } from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { startChild } from "./support/child.ts";
+import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
+
+const RUNTIMES: RuntimeName[] = ["deno", "bun", "node"];
+const broker = process.env.BROKER;
+if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
+
+/** Bytes that a round may leave: less than the smallest object that a list would keep. */
+const MOST = 24;
+
+/** What a transport has a part in; the rest is the core's, and shown by `memory:`. */
+const ofTransports =
+  "^(get that is aborted|get that times out|put that is aborted|receive and release" +
+  "|select, one of|select that times out|broadcasts|loop over|request that is aborted|a handle that)";
+
+interface Measured {
+  title: string;
+  bytes?: number;
+  made?: number;
+  kept?: number;
+}
+
+async function measure(runtime: RuntimeName, ...args: string[]): Promise<Measured[]> {
+  await using child = startChild(new URL("programs/leaks.ts", import.meta.url), {
+    args,
+    runtime: await findRuntime(runtime),
+  });
+  const all: Measured[] = [];
+  for (let next; (next = await child.next(60_000)) !== "over";) all.push(next as Measured);
+  return all;
+}
+
+function checkFlat(runtime: RuntimeName, all: Measured[], least: number): void {
+  ok(all.length >= least, `${all.length} shapes were measured`);
+  // Bun's engine also keeps what a number on its stack looks like a pointer to; a leak would keep all.
+  const share = runtime === "bun" ? 0.25 : 0;
+  const leaks = all.filter(({ bytes = 0, made = 0, kept = 0 }) =>
+    bytes > MOST || kept > share * made
+  );
+  deepEqual(leaks, []);
+}
+
+for (const runtime of RUNTIMES) {
+  Deno.test(`memory: no operation leaves anything behind, whatever its outcome, on ${runtime}`, async () => {
+    checkFlat(runtime, await measure(runtime, "memory:", "500"), 45);
+  });
+
+  Deno.test(`sqlite: no operation leaves anything behind, on ${runtime}`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "channelts-leaks-"));
+    try {
+      const connection = `sqlite:${join(folder, "test.db")}`;
+      checkFlat(runtime, await measure(runtime, connection, "50", ofTransports), 15);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  Deno.test(`amqp: no operation leaves anything behind, on ${runtime}`, async () => {
+    checkFlat(runtime, await measure(runtime, broker, "50", ofTransports), 15);
+  });
+}

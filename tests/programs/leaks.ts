@@ -1,0 +1,315 @@
+// Repeats operations, each with each of its outcomes, and measures what stays: leaks.ts CONNECTION ROUNDS [PATTERN],
+// with a regular expression for the titles of shapes. Sends for each shape the bytes that a round leaves behind, or
+// how many of the objects that its rounds have made were not collected.
+import process from "node:process";
+import { after, Channel, select, serve, trySelect } from "../../mod.ts";
+import { handleOf } from "../../src/registry.ts";
+import { send } from "../support/child_side.ts";
+import { collector } from "../support/garbage.ts";
+
+const [connection, count, pattern = ""] = process.argv.slice(2) as [string, string, string?];
+const ROUNDS = Number(count);
+/** How many rounds are under way at a time, where a round waits for time to pass. */
+const WIDTH = 500;
+/** How often growth is measured until it ends: a leak never does. */
+const TRIES = 10;
+/** What is compiled and cached meanwhile may stay. */
+const ALLOWANCE = 32_768;
+
+const collect = (await collector())!;
+const failed = (error: unknown) => void error;
+
+/** Bytes of what lives. */
+async function heap(): Promise<number> {
+  for (let i = 0; i < 3; i++) await collect();
+  if (process.versions.bun === undefined) {
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  }
+  const jsc = await import("bun" + ":jsc") as {
+    heapStats(): { heapSize: number; extraMemorySize: number };
+  };
+  return jsc.heapStats().heapSize;
+}
+
+/** One channel for all rounds: a round must leave nothing behind. */
+type Shape = (ch: Channel<unknown>, signal: AbortSignal) => (i: number) => Promise<unknown>;
+
+const never = new Channel({ connection });
+
+async function aborted(operate: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
+  const control = new AbortController();
+  const outcome = operate(control.signal).catch(failed);
+  control.abort();
+  await outcome;
+}
+
+/** Shapes whose rounds are one after the other. */
+const single: Record<string, Shape> = {
+  "put and get": (ch) => async (i) => {
+    await ch.put(i);
+    await ch.get();
+  },
+  "get and put": (ch) => async (i) => {
+    const got = ch.get();
+    await ch.put(i);
+    await got;
+  },
+  "get with a signal that lives on": (ch, signal) => async (i) => {
+    const got = ch.get({ signal, timeout: 60_000 });
+    await ch.put(i, { signal, timeout: 60_000 });
+    await got;
+  },
+  "get of nothing": (ch) => () => ch.get({ timeout: 0 }).catch(failed),
+  tryGet: (ch) => () => ch.tryGet(),
+  "get that is aborted": (ch) => () => aborted((signal) => ch.get({ signal })),
+  "get that is aborted, beside one that waits": (ch) => {
+    ch.get().catch(failed);
+    return () => aborted((signal) => ch.get({ signal }));
+  },
+  "receive and accept": (ch) => async (i) => {
+    await ch.put(i);
+    (await ch.receive()).accept();
+  },
+  "receive and release": (ch) => async (i) => {
+    await ch.put(i);
+    (await ch.receive()).release();
+    await ch.get();
+  },
+  "receive that is aborted": (ch) => () => aborted((signal) => ch.receive({ signal })),
+  "put that cannot be copied": (ch) => () => ch.put(() => {}).catch(failed),
+  "put that is aborted": (ch) => () =>
+    aborted((signal) => ch.put(1, { signal })).then(() => ch.tryGet()),
+  depth: (ch) => () => ch.depth(),
+  broadcast: (ch) => (i) => ch.broadcast(i),
+  "broadcasts, heard and left": (ch) => async (i) => {
+    const heard = ch.broadcasts();
+    await heard.ready;
+    const next = heard.next();
+    await ch.broadcast(i);
+    await next;
+    const last = heard.next();
+    await heard.return();
+    await last;
+  },
+  "select, one of whose cases never happens": (ch) => async (i) => {
+    const chosen = select([ch, never, after(60_000)]);
+    await ch.put(i);
+    await chosen;
+  },
+  "select of what is there": (ch) => async (i) => {
+    await ch.put(i);
+    await select([ch, never]);
+  },
+  "select of a put": (ch) => async (i) => {
+    await select([never, ch.putCase(i)]);
+    await ch.get();
+  },
+  "select that is aborted": (ch) => () => aborted((signal) => select([ch, never], { signal })),
+  "select of nothing": (ch) => () => trySelect([ch, never]),
+  "iterator that is left": (ch) => async () => {
+    const iterator = ch[Symbol.asyncIterator]();
+    const next = iterator.next();
+    await iterator.return!();
+    await next;
+  },
+  "loop over deliveries that is left": (ch) => async (i) => {
+    await ch.put(i);
+    for await (const _ of ch.deliveries()) break;
+    await ch.get();
+  },
+  "stream that is cancelled": (ch) => async (i) => {
+    await ch.put(i);
+    const reader = ch.readable().getReader();
+    await reader.read();
+    const read = reader.read();
+    await reader.cancel();
+    await read;
+  },
+  "stream that is written to": (ch) => async (i) => {
+    const writer = ch.writable().getWriter();
+    await writer.write(i);
+    await writer.close();
+    await ch.get();
+  },
+  "request and reply": (ch, signal) => {
+    serve(ch, (value) => value, { signal }).catch(failed);
+    return (i) => ch.request(i);
+  },
+  "request and error": (ch, signal) => {
+    serve(ch, () => Promise.reject(new Error("the handler's")), { signal }).catch(failed);
+    return (i) => ch.request(i).catch(failed);
+  },
+  "request that is aborted": (ch) => async () => {
+    await aborted((signal) => ch.request(1, { signal }));
+    await ch.tryGet();
+  },
+  "a reference to a channel": (ch) => async () => {
+    await ch.put(never);
+    await ch.get();
+  },
+};
+
+/** Shapes whose rounds wait for time to pass, and so are many at a time. */
+const wide: Record<string, Shape> = {
+  "get that times out": (ch) => () => ch.get({ timeout: 1 }).catch(failed),
+  "receive that times out": (ch) => () => ch.receive({ timeout: 1 }).catch(failed),
+  "select that times out": (ch) => () => select([ch, never], { timeout: 1 }).catch(failed),
+  "put into a full channel": (ch) => {
+    const full = new Channel({ connection, name: `${ch.name}-full`, capacity: 1 });
+    const filled = full.put(0);
+    return () => filled.then(() => full.put(1, { timeout: 1 })).catch(failed);
+  },
+  "gets of a broker that is away": () => {
+    const ch = new Channel({ connection: "amqp://localhost:1", retryTimeout: 60_000 });
+    ch.get({ timeout: 50_000 }).catch(failed);
+    return () => ch.get({ timeout: 1 }).catch(failed);
+  },
+};
+
+/** What a round makes, which is to be collected once the round is over. */
+type Makes = (made: (...objects: object[]) => void) => Promise<unknown>;
+
+const open = (made: (...objects: object[]) => void, options = {}) => {
+  const ch = new Channel<unknown>({ connection, ...options });
+  made(ch, handleOf(ch)!);
+  return ch;
+};
+const nowhere = { connection: "amqp://localhost:1", retryTimeout: 0 };
+
+/** Shapes whose rounds make handles of their own. */
+const handles: Record<string, Makes> = {
+  "a handle that is disposed of": async (made) => {
+    await using ch = open(made);
+    await ch.put(1);
+  },
+  "a handle whose get is given up by its close": async (made) => {
+    const ch = open(made);
+    const got = ch.get().catch(failed);
+    await ch.depth();
+    await ch.close();
+    await got;
+  },
+  "a handle whose channel is closed for everyone": async (made) => {
+    const ch = open(made);
+    const got = ch.get().catch(failed);
+    await ch.closeAll();
+    await got;
+  },
+  "a handle whose channel is deleted": async (made) => {
+    const ch = open(made);
+    await ch.put(1);
+    await ch.delete();
+  },
+  "a handle that made a request": async (made) => {
+    const ch = open(made);
+    const stop = new AbortController();
+    const serving = serve(ch, (value) => value, { signal: stop.signal });
+    await ch.request(1);
+    stop.abort();
+    await serving;
+    await ch[Symbol.asyncDispose]();
+  },
+  "a handle whose request times out": async (made) => {
+    await using ch = open(made);
+    await ch.request(1, { timeout: 1 }).catch(failed);
+  },
+  "a handle whose request in JSON is aborted": async (made) => {
+    await using ch = open(made, { encoding: "json" });
+    await aborted((signal) => ch.request(1, { signal }));
+  },
+  "a handle that listened": async (made) => {
+    await using ch = open(made);
+    const heard = ch.broadcasts();
+    await heard.ready;
+    await heard.return();
+  },
+  "a handle that is forgotten after a select": async (made) => {
+    const ch = open(made);
+    await select([ch], { timeout: 1 }).catch(failed);
+  },
+  "a handle that is forgotten while an iterator waits that was left": async (made) => {
+    const ch = open(made);
+    const iterator = ch[Symbol.asyncIterator]();
+    const next = iterator.next();
+    await iterator.return!();
+    await next;
+  },
+  "a handle whose first put fails, and its value": async (made) => {
+    const value = { what: "a value" };
+    made(value);
+    await open(made, nowhere).put(value).catch(failed);
+  },
+  "a handle whose first put is aborted, and its value": async (made) => {
+    const value = { what: "a value" };
+    made(value);
+    const ch = open(made, { ...nowhere, retryTimeout: 60_000 });
+    await aborted((signal) => ch.put(value, { signal }));
+  },
+  "a handle whose first get times out": async (made) => {
+    await open(made, { ...nowhere, retryTimeout: 60_000 }).get({ timeout: 1 }).catch(failed);
+  },
+  "a handle whose first broadcast fails": async (made) => {
+    await open(made, nowhere).broadcast(1).catch(failed);
+  },
+  "a handle whose first request fails": async (made) => {
+    await open(made, nowhere).request(1).catch(failed);
+  },
+  "a handle that is closed before it is used": async (made) => {
+    await open(made).close();
+  },
+};
+
+async function repeat(round: (i: number) => Promise<unknown>, rounds: number, width: number) {
+  for (let i = 0; i < rounds; i += width) {
+    if (width === 1) await round(i);
+    else await Promise.all(Array.from({ length: width }, (_, j) => round(i + j)));
+  }
+}
+
+/**
+ * Bytes that a round leaves. What grows is measured again, with as many rounds more: what is compiled or cached is
+ * made once, and a leak grows at every round.
+ */
+async function leftBy(shape: Shape, width: number): Promise<number> {
+  const stop = new AbortController();
+  const ch = new Channel<unknown>({ connection });
+  const round = shape(ch, stop.signal);
+  await repeat(round, ROUNDS, width);
+  const rounds = 4 * ROUNDS;
+  let least = Infinity;
+  for (let i = 0; i < TRIES && least > 8; i++) {
+    const before = await heap();
+    await repeat(round, rounds, width);
+    least = Math.min(least, Math.max(0, await heap() - before - ALLOWANCE) / rounds);
+  }
+  stop.abort();
+  await ch[Symbol.asyncDispose]();
+  return least;
+}
+
+/** How many objects were made in twenty rounds, and how many of them are still there. */
+async function keptOf(makes: Makes): Promise<{ made: number; kept: number }> {
+  const refs: WeakRef<object>[] = [];
+  const made = (...objects: object[]) =>
+    void refs.push(...objects.map((each) => new WeakRef(each)));
+  await Promise.all(Array.from({ length: 20 }, () => makes(made)));
+  let kept = refs.length;
+  for (let i = 0; i < 20 && kept > 0; i++) {
+    await collect();
+    kept = refs.filter((ref) => ref.deref() !== undefined).length;
+  }
+  return { made: refs.length, kept };
+}
+
+const wanted = new RegExp(pattern);
+for (const [table, width] of [[single, 1], [wide, WIDTH]] as const) {
+  for (const [title, shape] of Object.entries(table)) {
+    if (wanted.test(title)) send({ title, bytes: await leftBy(shape, width) });
+  }
+}
+for (const [title, makes] of Object.entries(handles)) {
+  if (wanted.test(title)) send({ title, ...await keptOf(makes) });
+}
+send("over");
+process.exit();
