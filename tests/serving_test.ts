@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { Channel, ChannelConnectionError, ChannelError, Connection, serve } from "../mod.ts";
 import { connectionsRest, numbers, rejection, soon, until } from "./conformance/scene.ts";
+import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
+import { test } from "./support/test.ts";
 import { addUser, leastFor } from "./support/users.ts";
 
 const broker = process.env.BROKER!;
@@ -145,11 +147,10 @@ Deno.test("requests: a reply to a queue makes no exchange, and one to another's 
 
 const control = controlFromEnv();
 
-Deno.test({
-  name:
-    "requests: for a user who may not have dead letters, receive says so, and others are received",
-  ignore: control === undefined,
-  async fn() {
+test(
+  "requests: for a user who may not have dead letters, receive says so, and others are received",
+  { skip: noControl },
+  async () => {
     const name = `test ${crypto.randomUUID()}`;
     const user = await addUser(control!, broker, leastFor(name));
     const connection = new Connection(user.uri);
@@ -176,7 +177,7 @@ Deno.test({
     await user[Symbol.asyncDispose]();
     await connectionsRest();
   },
-});
+);
 
 for (const how of ["throws", "rejects"] as const) {
   Deno.test(`requests: a serve whose onerror ${how} goes on, and the logger is told`, async () => {

@@ -438,6 +438,24 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     );
 
     test(
+      title("serve ends when its channel is closed, also where all its handlers hang"),
+      async (scene) => {
+        const [ch, far] = pair<string>(scene, { encoding });
+        const began = Promise.withResolvers<AbortSignal>();
+        const server = served(far, (_, { signal }) => {
+          began.resolve(signal);
+          return new Promise<string>(() => {});
+        }, { grace: 20 });
+        const request = rejectionOf(ch.request("work"), true);
+        const signal = await soon(began.promise);
+        await ch.closeAll();
+        await soon(server.done, 5000);
+        assert.ok(signal.aborted);
+        assert.ok(await request instanceof ChannelClosedError);
+      },
+    );
+
+    test(
       title("a server that is stopped gives back a request whose reply waits for room"),
       async (scene) => {
         const { ch, ask, asked, told, server } = stage(scene, { grace: 20, replyTimeout: 60_000 });
