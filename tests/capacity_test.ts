@@ -16,6 +16,7 @@ const refusal = () => new ChannelConnectionError("refused", { address: "amqp://s
 async function refused(isFull: boolean, ms: number): Promise<{ tries: number; error?: Error }> {
   const outbox: Outbox = new Outbox(new Route("q"), newStats(), new Lifeline(), 300, {
     outage: refusal,
+    lost: refusal,
     returned: () => Promise.resolve(undefined),
     refusal,
     isFull: () => Promise.resolve(isFull),

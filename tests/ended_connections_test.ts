@@ -1,6 +1,7 @@
 /** Operations for which the broker ends the whole connection. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { type AddressInfo, connect, createServer } from "node:net";
 import process from "node:process";
 import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
 import { connectionsRest, getAll, numbers, rejection, soon, until } from "./conformance/scene.ts";
@@ -216,6 +217,47 @@ test("a connection that is lost soon after it was made is made anew with growing
   assert.ok(losses.length > 3 && losses.length < 14, `${losses.length} losses in 3 s`);
   await soon(ch.delete());
   await waiting;
+});
+
+/** A proxy before the broker that ends each connection over which more than so many bytes come at once. */
+async function startStrictProxy(most: number): Promise<AsyncDisposable & { readonly uri: string }> {
+  const { hostname, port } = new URL(broker);
+  const server = createServer((client) => {
+    const upstream = connect(Number(port || 5672), hostname);
+    let bytes = 0;
+    client.on("data", (chunk) => {
+      setTimeout(() => bytes -= chunk.length, 20);
+      if ((bytes += chunk.length) > most) client.destroy();
+      else upstream.write(chunk);
+    });
+    upstream.on("data", (chunk) => client.write(chunk));
+    for (const [one, other] of [[client, upstream], [upstream, client]] as const) {
+      one.on("error", () => {}); // followed by "close"
+      one.on("close", () => other.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    uri: `amqp://guest:guest@127.0.0.1:${(server.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}
+
+test("a put for which something on the way ends the connection is given up, and others go on", async (stage) => {
+  await using proxy = await startStrictProxy(200_000);
+  const { connection, losses } = watched(proxy.uri);
+  const ch = stage.channel<unknown>(`test ${randomUUID()}`, connection, 2000);
+  await ch.depth();
+  const first = ch.put(0);
+  const large = rejection(ch.put(new Uint8Array(400_000)), ChannelConnectionError);
+  const others = numbers(5, 1).map((n) => ch.put(n));
+  const error = await soon(large);
+  assert.match(error.message, /the connection was lost \d+ times meanwhile, .*unknown outcome/);
+  assert.equal((error.value as Uint8Array).length, 400_000);
+  await soon(Promise.all([first, ...others]));
+  assert.ok(losses.length >= 8 && losses.length < 14, `${losses.length} losses`);
+  assert.deepEqual(await getAll(ch, 6), numbers(6));
+  await ch.delete();
 });
 
 test("a drained channel on a vhost whose queues are quorum queues ends for who comes later", async (stage) => {

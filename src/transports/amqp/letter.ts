@@ -31,6 +31,9 @@ export class Letter {
   readonly message: Message;
   /** Whether it may have arrived by a connection that is lost. */
   isDoubtful = false;
+  /** How many connections were lost while it was on its way, and when the first of them was. */
+  losses = 0;
+  lostSince = 0;
   /** Whether the broker may have closed the connection for it. */
   isSuspect = false;
   /** Why it is not sent again: the broker closes the connection for it. */

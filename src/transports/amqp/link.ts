@@ -106,6 +106,8 @@ export class AmqpLink implements Link, Seeker {
     );
     this.#outbox = new Outbox(new Route(name), stats, lifeline, retryTimeout, {
       outage: (wasSent, id) => wasSent ? unknownOutcome(because("put"), id) : because("put"),
+      lost: (count, id) =>
+        unknownOutcome(this.#explain("put", new RepeatedLoss(this.#loss!, count)), id),
       returned: () => this.#onReturned(),
       refusal: (error) => this.#explain("put", error),
       isFull: () => this.#isFull(),
@@ -357,7 +359,6 @@ export class AmqpLink implements Link, Seeker {
       return;
     }
     this.#attempts = 0;
-    this.#loss = undefined;
     this.#wasAttached = true;
     const rendezvous = this.#isUnbuffered ? this.#newRendezvous(session) : undefined;
     const source = this.#newSource(session, rendezvous);
@@ -367,6 +368,7 @@ export class AmqpLink implements Link, Seeker {
     if (this.#isEnded) return; // whoever closes it waits for this
     if (this.#isClosed) this.#onClosed();
     this.#outbox.open(session.publisher);
+    this.#loss = undefined;
     const getting = attached.drain ?? attached.source;
     for (const claim of this.#claims.takeAll()) getting.take(claim);
     for (const request of this.#requests.takeAll()) request.go(attached);

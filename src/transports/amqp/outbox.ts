@@ -14,6 +14,8 @@ import type { Grant } from "./words.ts";
 export interface OutboxOwner {
   /** The error for a put that has waited too long for a connection. */
   outage(wasSent: boolean, id: string | undefined): ChannelError;
+  /** The error for a put during which so many connections were lost. */
+  lost(count: number, id: string | undefined): ChannelError;
   /** No queue took a message: resolves with the put's error where there is none, else with nothing. */
   returned(): Promise<ChannelError | undefined>;
   /** The error for a message that the broker does not take. */
@@ -223,6 +225,11 @@ export class Outbox implements Sender {
   open(publisher: Publisher): void {
     this.#publisher = publisher;
     this.#waiting.takeAll();
+    const now = performance.now();
+    for (const letter of [...this.#letters.values()]) {
+      if (letter.losses < mostLosses || now - letter.lostSince < this.#retryTimeout) continue;
+      this.#reject(letter, this.#owner.lost(letter.losses, letter.message.id));
+    }
     if (this.#isBounded) return this.#next();
     for (const letter of [...this.#letters.values()]) {
       // Its put was given up, and has told that it may have arrived.
@@ -399,6 +406,9 @@ export class Outbox implements Sender {
     return true;
   }
 }
+
+/** So many connections are lost for one put, and for `retryTimeout`, before it is given up. */
+const mostLosses = 8;
 
 /** Milliseconds after which a message is sent again that the broker could not store. */
 const shortestPause = 150;

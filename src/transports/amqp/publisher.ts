@@ -66,6 +66,7 @@ export class Publisher {
   #beginAgain(reason: string): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    if (reason !== replaced) this.#count();
     if (endsConnection(reason)) return;
     this.#returned.clear();
     this.#isSuspicious = isRefusal(reason);
@@ -82,6 +83,15 @@ export class Publisher {
     queueMicrotask(() => this.#begin().catch((error: Error) => this.onLost(error.message)));
   }
 
+  /** Counts the losses of what is on its way; what was often lost is sent alone, as it may be the reason. */
+  #count(): void {
+    const now = performance.now();
+    for (const letter of this.#unconfirmed.values()) {
+      if (letter.losses++ === 0) letter.lostSince = now;
+      letter.isSuspect ||= letter.losses >= oftenLost;
+    }
+  }
+
   /**
    * Goes on with another AMQP channel, once a second at most: on one that met a quorum queue without a
    * leader, RabbitMQ 3.10 refuses messages (basic.nack) for ever.
@@ -91,7 +101,7 @@ export class Publisher {
     const channel = this.#channel;
     channel.publishConfirmed = () => {};
     channel.onerror = () => {};
-    this.#beginAgain("it was replaced");
+    this.#beginAgain(replaced);
     channel.close().catch(() => {}); // the connection is lost, then
   }
 
@@ -172,6 +182,11 @@ export class Publisher {
     else letter.sender.confirmed(letter);
   }
 }
+
+/** Losses of one letter after which it is sent alone. */
+const oftenLost = 4;
+
+const replaced = "it was replaced";
 
 /** No id is like this. */
 function tokenKey(tag: number | string): string {
