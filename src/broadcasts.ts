@@ -4,6 +4,7 @@ import {
   ChannelDecodeError,
   ChannelReferenceError,
   errorAnew,
+  errorOfValue,
   withValue,
 } from "./errors.ts";
 import { Fifo } from "./fifo.ts";
@@ -51,7 +52,7 @@ export async function broadcast(
     handle.check("broadcast", options);
     parcel = pack(value, handle);
   } catch (error) {
-    throw isAbort(error, options) ? error : withValue(error, value);
+    throw isAbort(error, options) ? error : withValue(errorOfValue("broadcast", error), value);
   }
   if (parcel instanceof Promise) parcel.catch(() => {}); // awaited below, unless attaching fails
   await handle.control("broadcast", owner, options, async (attachment, control) => {

@@ -1,5 +1,6 @@
 import { ChannelConfigError } from "./errors.ts";
 import type { OperationOptions } from "./operation.ts";
+import { shown } from "./options.ts";
 
 /**
  * A get that {@linkcode select} may choose, from a method `getCase` such as a channel's.
@@ -92,6 +93,8 @@ export interface Part {
 
 /** A select, as its parts see it. */
 export interface Choice {
+  /** What its caller called, for errors. */
+  readonly action: string;
   /** Whether it waits until a case can happen. */
   readonly isWaiting: boolean;
   /** The case can happen: it is taken or left soon, or at once. */
@@ -107,7 +110,7 @@ export interface Choice {
 }
 
 /** The case that a program has named, in whichever way. */
-export function caseOf(key: string, named: unknown): Case {
+export function caseOf(action: string, key: string, named: unknown): Case {
   let found = named;
   if (
     !(found instanceof Case) && typeof (found as CaseSource | undefined)?.getCase === "function"
@@ -116,6 +119,9 @@ export function caseOf(key: string, named: unknown): Case {
   }
   if (found instanceof Case) return found;
   throw new ChannelConfigError(
-    `select: ${key} is no case: it takes ch.getCase(), ch.putCase(value), a channel, after(ms) and every(ms)`,
+    `${action}: ${JSON.stringify(key.slice(0, 40))} is no case, but ${
+      shown(named)
+    }; a case is a channel, ` +
+      "ch.getCase(), ch.putCase(value), after(ms) or every(ms)",
   );
 }

@@ -5,7 +5,7 @@ import { withoutCredentials } from "./credentials.ts";
 import type { Delivery } from "./delivery.ts";
 import { ReceiveChannel, SendChannel } from "./directions.ts";
 import { defaultEncoding } from "./encoding.ts";
-import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "./errors.ts";
+import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError, errorOf } from "./errors.ts";
 import { type CloseAllOptions, Handle, type HandleOptions } from "./handle.ts";
 import { type DeliveriesOptions, Iteration } from "./iteration.ts";
 import { unpack } from "./message.ts";
@@ -170,7 +170,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
     else {
       this.#source = options instanceof Handle
         ? options
-        : new Handle(handleOptions(optionsOf(signatures.newChannel, options, arguments)));
+        : new Handle(handleOptions(signatures.newChannel, options, arguments));
       forgetWhenClosed(this, this.#source);
     }
   }
@@ -306,7 +306,13 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   async tryGet(options: { readonly signal?: AbortSignal } = none): Promise<TryGetResult<T>> {
     signatures.tryGet.check(options, arguments.length);
     try {
-      return { status: "ok", value: await this.get({ ...options, timeout: 0 }) };
+      const value = await this.#handle.get(
+        this,
+        (message) => this.#unpack(message, true),
+        { ...options, timeout: 0 },
+        "tryGet",
+      ).promise;
+      return { status: "ok", value };
     } catch (error) {
       if (error instanceof ChannelTimeoutError) return { status: "empty" };
       if (error instanceof ChannelClosedError) return { status: "closed" };
@@ -772,7 +778,9 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    */
   clone<U = T>(options: string | ChannelOptions): Channel<U>;
   clone<U = T>(options: string | ChannelOptions = none): Channel<U> {
-    return cloneOf(this.#handle, optionsOf(signatures.clone, options, arguments));
+    return adopt(
+      new Handle(handleOptions(signatures.clone, options, arguments, this.#handle.options)),
+    );
   }
 
   /**
@@ -913,7 +921,7 @@ class Arrived {
 
 /** A channel on the handle's connection; anonymous where no name is given. */
 function cloneOf<U>(handle: Handle, options: ChannelOptions = none): Channel<U> {
-  return adopt(new Handle(handleOptions(options, handle.options)));
+  return adopt(new Handle(connectedOptions(options, handle.options)));
 }
 
 /** The channel of a reference: the same object for the same channel of one message. */
@@ -968,8 +976,26 @@ function checkOwnName(action: string, name: string, connection: unknown): void {
   }
 }
 
-/** @param origin what the channel is a clone of */
-function handleOptions(options: ChannelOptions, origin?: HandleOptions): HandleOptions {
+/**
+ * What a handle is made from by a function that takes a channel's name, its options, or nothing.
+ *
+ * @param origin what the channel is a clone of
+ */
+function handleOptions(
+  signature: Signature,
+  given: string | ChannelOptions,
+  args: IArguments,
+  origin?: HandleOptions,
+): HandleOptions {
+  const options = optionsOf(signature, given, args);
+  try {
+    return connectedOptions(options, origin);
+  } catch (error) {
+    throw errorOf(signature.action, error);
+  }
+}
+
+function connectedOptions(options: ChannelOptions, origin?: HandleOptions): HandleOptions {
   const { name, connection, expires, maxAttempts, capacity, durability = "classic" } = options;
   if (maxAttempts !== undefined && name !== undefined) deadLettersName(name); // throws where it is too long
   return {

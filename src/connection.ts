@@ -1,5 +1,5 @@
 import { customConnection, setShared, type SharedConnection } from "./connections.ts";
-import type { ChannelConnectionError } from "./errors.ts";
+import { type ChannelConnectionError, errorOf } from "./errors.ts";
 import { checkArgument, none } from "./options.ts";
 import * as signatures from "./signatures.ts";
 import type { ConnectionWatcher, Stats } from "./transport.ts";
@@ -82,7 +82,12 @@ export class Connection {
     const { retryTimeout, logger, ondisconnect, onreconnect, ...custom } = options;
     this.ondisconnect = ondisconnect;
     this.onreconnect = onreconnect;
-    const shared = customConnection(String(uri), custom, this.#watcher(logger), retryTimeout);
+    let shared: SharedConnection;
+    try {
+      shared = customConnection(String(uri), custom, this.#watcher(logger), retryTimeout);
+    } catch (error) {
+      throw errorOf("new Connection", error);
+    }
     this.#shared = shared;
     setShared(this, shared, (problem) => log(logger, "error", problem));
   }

@@ -2,7 +2,10 @@ import { type Attached, Attachment } from "./attachment.ts";
 import { type Settings, settings } from "./config.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { withoutCredentials } from "./credentials.ts";
+import { platform } from "./environment.ts";
 import { ChannelConfigError, ChannelConnectionError, ChannelError } from "./errors.ts";
+import { shown } from "./options.ts";
+import { nearest } from "./spelling.ts";
 import { newStats } from "./stats.ts";
 import type {
   ConnectionWatcher,
@@ -39,10 +42,27 @@ const amqp: Scheme = {
   parse: parseAmqpUri,
   options: ["username", "password", "name"],
   load: async (uri, custom = {}, watcher) => {
-    const { AmqpTransport } = await import("./transports/amqp/transport.ts");
+    const { AmqpTransport } = await withModules(
+      "amqp:",
+      () => import("./transports/amqp/transport.ts"),
+    );
     return new AmqpTransport(uri, custom, watcher);
   },
 };
+
+/** Loads a transport that needs the modules of Node, which browsers do not have. */
+async function withModules<T>(scheme: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    if (platform() !== undefined) throw cause;
+    throw new ChannelConfigError(
+      `${scheme} connections need Deno, Bun or Node; in a browser or an edge runtime use memory:, ` +
+        "or a transport of your own",
+      { cause },
+    );
+  }
+}
 
 /** Every URI scheme. A new transport is one file or folder, and one line here. */
 const schemes: Readonly<Record<string, Scheme>> = {
@@ -57,8 +77,13 @@ const schemes: Readonly<Record<string, Scheme>> = {
     reach: "machine",
     parse: parseSqliteUri,
     options: [],
-    load: async (uri, _, watcher) =>
-      new (await import("./transports/sqlite/transport.ts")).SqliteTransport(uri, watcher),
+    load: async (uri, _, watcher) => {
+      const { SqliteTransport } = await withModules(
+        "sqlite:",
+        () => import("./transports/sqlite/transport.ts"),
+      );
+      return new SqliteTransport(uri, watcher);
+    },
   },
   "amqp:": amqp,
   "amqps:": { ...amqp, options: [...amqp.options, ...tlsOptions] },
@@ -281,7 +306,9 @@ export function connectionFor(
     return connection;
   }
   throw new ChannelConfigError(
-    "the option connection takes a URI, a URL, a Connection or a transport",
+    `the option connection takes a URI, a URL, a Connection or a transport, and got ${
+      shown(option)
+    }`,
   );
 }
 
@@ -358,8 +385,24 @@ function fromUri(uri: string, retryTimeout?: number): SharedConnection {
 function parse(uri: string): { scheme: Scheme; parsed: { readonly address: string } } {
   const scheme = schemeOf(uri);
   if (scheme !== undefined) return { scheme, parsed: scheme.parse(uri) };
+  const known = Object.keys(schemes);
+  const meant = meantUri(uri, known);
+  const advice = meant === undefined
+    ? `a connection begins with one of ${known.join(" ")}`
+    : `did you mean ${meant}?`;
   throw new ChannelConfigError(
-    `no transport for ${withoutCredentials(uri)}: a connection begins with one of ` +
-      Object.keys(schemes).join(" "),
+    `${JSON.stringify(withoutCredentials(uri))} is no URI of a connection; ${advice}`,
   );
+}
+
+/** The URI that a text was likely meant to be. */
+function meantUri(text: string, known: readonly string[]): string | undefined {
+  const [, word, rest] = /^([a-z][a-z0-9+.-]*)(:\/\/.*|:)?$/is.exec(text) ?? [];
+  const near = word === undefined ? undefined : nearest(`${word}:`, known);
+  if (near !== undefined) {
+    if (!near.startsWith("amqp")) return near;
+    return rest === undefined || rest === ":" ? `${near}//localhost` : `${near}//…`;
+  }
+  if (/^(?:localhost|[\w-]+(?:\.[\w-]+)+)(?::\d{1,5})?$/i.test(text)) return `amqp://${text}`;
+  if (/^\.{0,2}\/(?!\/)[^@:]*$/.test(text)) return `sqlite:${text}`;
 }

@@ -237,10 +237,17 @@ export class ChannelReferenceError extends ChannelError {
   }
 }
 
+/** What has become of a channel that was deleted. */
+export const deletedText = "was deleted; make a new handle to create it anew";
+
+/** What has become of a drained channel. */
+export const drainedText =
+  "was closed by closeAll({ drain: true }), and stays closed until it is deleted";
+
 /** What is rejected where a channel takes no more values, or has no more to give, by `closeAll({ drain: true })`. */
 export function drainedError(action: string, name: string): ChannelClosedError {
   return new ChannelClosedError(
-    `${action}: channel ${name} was closed by closeAll({ drain: true })`,
+    `${action}: channel ${name} ${drainedText}`,
     { reason: "drain" },
   );
 }
@@ -257,9 +264,41 @@ export function undelayableError(name: string): ChannelConfigError {
  * error of its own, as a put's carries its value.
  */
 export function errorAnew(error: unknown): unknown {
+  return error instanceof ChannelError ? withMessage(error.message, error, error) : error;
+}
+
+/** The error of an operation whose work another one did, such as attaching, named as its caller called it. */
+export function errorOf(action: string, error: unknown): unknown {
+  const named = renamed(action, error);
+  if (!(named instanceof ChannelError) || named !== error) return named;
+  const { message } = named;
+  const isNamed = message.startsWith(`${action}: `) || message.startsWith(`${action} on channel `);
+  return isNamed ? named : withMessage(`${action}: ${message}`, named);
+}
+
+/** The same, where the error names the other one. */
+export function renamed(action: string, error: unknown): unknown {
   if (!(error instanceof ChannelError)) return error;
+  const { message } = error;
+  const named = inner.exec(message)?.[0];
+  if (named === undefined || named === action) return error;
+  return withMessage(action + message.slice(named.length), error);
+}
+
+/** The error of a value that cannot be put: one of its own getters' stays what it is. */
+export function errorOfValue(action: string, error: unknown): unknown {
+  return error instanceof ChannelReferenceError ? errorOf(action, error) : error;
+}
+
+/** What an error begins with that is not named as its caller called it. */
+const inner = /^(?:attach|connect|announce|depth|get|put|receive|select)(?=: | on channel )/;
+
+function withMessage(message: string, error: ChannelError, origin?: ChannelError): ChannelError {
   const Same = error.constructor as new (message: string, options: object) => ChannelError;
-  return new Same(error.message, { ...error, cause: error.cause ?? error });
+  const cause = error.cause ?? origin;
+  const same = new Same(message, { ...error, ...(cause === undefined ? {} : { cause }) });
+  if (error.messageId !== undefined) withMessageId(same, error.messageId);
+  return same;
 }
 
 /** What the error of a put says that was sent and is not confirmed. */

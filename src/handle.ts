@@ -10,6 +10,8 @@ import {
   ChannelError,
   ChannelTimeoutError,
   type CloseReason,
+  deletedText,
+  drainedText,
   errorAnew,
   unknownOutcomeText,
 } from "./errors.ts";
@@ -187,9 +189,10 @@ export class Handle implements Attached {
     owner: object,
     unpack: (message: Message) => T,
     options: OperationOptions,
+    action = "get",
   ): Operation<T> {
-    this.check("get", options);
-    const get = this.#newClaimant<T>("get", owner, options);
+    this.check(action, options);
+    const get = this.#newClaimant<T>(action, owner, options);
     this.#claim(get, new Get(get, unpack), options);
     return get;
   }
@@ -571,7 +574,7 @@ export class Handle implements Attached {
         { address, cause: broker?.trouble },
       );
     }
-    const outcome = outcomesOfWaiting[action] ?? "no confirmation came";
+    const outcome = outcomesOfWaiting[action] ?? "no answer came";
     return new ChannelTimeoutError(
       `${action}: channel ${this.title}: ${outcome} within ${timeout} ms${sent}`,
     );
@@ -607,15 +610,18 @@ const reachTimeout = 1000;
 
 const outcomesOfWaiting: Readonly<Record<string, string>> = {
   get: "nothing arrived",
+  tryGet: "nothing arrived",
   receive: "nothing arrived",
   request: "no reply came",
   whenEmpty: "values still waited",
+  put: "the value was not taken; it may be full",
+  tryPut: "no answer came",
 };
 
 const outcomes: Readonly<Record<CloseReason, string>> = {
-  close: "is closed in this process",
-  closeAll: "was closed for everyone",
-  drain: "was closed by closeAll({ drain: true })",
-  delete: "was deleted",
-  missing: "does not exist",
+  close: "is closed in this process; make a new handle to go on",
+  closeAll: "was closed for everyone; make a new handle to open it anew",
+  drain: drainedText,
+  delete: deletedText,
+  missing: "does not exist any more",
 };

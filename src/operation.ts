@@ -1,3 +1,4 @@
+import { errorOf } from "./errors.ts";
 import { Alarm, now } from "./timers.ts";
 import { afterTurn, inTurn, mayGoOn } from "./turns.ts";
 
@@ -121,15 +122,16 @@ export class Operation<T> {
     this.#tell();
   }
 
-  reject(reason: unknown): void {
-    if (this.#settle()) this.#fail(this.dress(reason));
+  /** @param isOurs false for what the caller's own code has thrown */
+  reject(reason: unknown, isOurs = true): void {
+    if (this.#settle()) this.#fail(isOurs ? this.dress(errorOf(this.action, reason)) : reason);
   }
 
   /** @param isOurs false for a reason that belongs to the caller */
   giveUp(reason: unknown, isOurs = true): void {
     if (!this.#settle()) return;
     this.onGiveUp?.(reason, isOurs);
-    this.#fail(isOurs ? this.dress(reason) : reason);
+    this.#fail(isOurs ? this.dress(errorOf(this.action, reason)) : reason);
   }
 
   /** Completes what the operation rejects with. */

@@ -55,7 +55,7 @@ abstract class ChannelPart implements Part {
   #interest: Operation<void> | undefined;
 
   constructor(handle: Handle, owner: object, choice: Choice) {
-    const closure = handle.closure("select");
+    const closure = handle.closure(choice.action);
     if (closure?.reason === "close") throw closure;
     this.handle = handle;
     this.owner = owner;
@@ -68,9 +68,9 @@ abstract class ChannelPart implements Part {
   protected abstract want(interest: Operation<void>): void;
 
   wait(): void {
-    const closure = this.handle.closure("select");
+    const closure = this.handle.closure(this.choice.action);
     if (closure !== undefined) return this.choice.fail(this, closure);
-    const interest = this.#interest = this.handle.interest<void>("select", this.owner);
+    const interest = this.#interest = this.handle.interest<void>(this.choice.action, this.owner);
     interest.whenSettled((failure) => {
       if (failure !== undefined && this.#interest === interest) {
         this.choice.fail(this, failure.reason);
@@ -86,7 +86,7 @@ abstract class ChannelPart implements Part {
   }
 
   late(options: OperationOptions): Error | undefined {
-    const error = this.handle.late("select", options);
+    const error = this.handle.late(this.choice.action, options);
     return error instanceof ChannelConnectionError ? error : undefined;
   }
 }
@@ -215,9 +215,14 @@ class PutPart extends ChannelPart {
 
   take(): void {
     this.leave();
-    const closure = this.handle.closure("select");
+    const closure = this.handle.closure(this.choice.action);
     if (closure !== undefined) return this.choice.fail(this, closure);
-    const put = this.#put = this.handle.puts.newTryPut("select", this.owner, {}, this.#value);
+    const put = this.#put = this.handle.puts.newTryPut(
+      this.choice.action,
+      this.owner,
+      {},
+      this.#value,
+    );
     // At once, so that nothing comes between: what was sent is never said to be given up.
     put.onOutcome = (outcome) => {
       if (outcome === "ok") return this.choice.done(this, undefined);
@@ -235,6 +240,6 @@ class PutPart extends ChannelPart {
 
   override late(options: OperationOptions): Error | undefined {
     if (this.#put === undefined) return super.late(options);
-    return this.handle.late("select", options, this.#put.recall());
+    return this.handle.late(this.choice.action, options, this.#put.recall());
   }
 }

@@ -1,5 +1,5 @@
 import type { SharedConnection } from "./connections.ts";
-import { ChannelClosedError, errorAnew, withValue } from "./errors.ts";
+import { ChannelClosedError, errorAnew, errorOfValue, withValue } from "./errors.ts";
 import type { Handle } from "./handle.ts";
 import { pack, type Parcel } from "./message.ts";
 import { type Call, isAbort, type OperationOptions, type Pending } from "./operation.ts";
@@ -31,7 +31,7 @@ export class Puts {
 
   /** @param owner what must not be collected while the put is pending; so below */
   put(owner: object, value: unknown, options: PutOptions): Promise<void> {
-    return this.#begin(() => this.#newPut(owner, options, value), value, options);
+    return this.#begin("put", () => this.#newPut(owner, options, value), value, options);
   }
 
   tryPut(
@@ -39,8 +39,8 @@ export class Puts {
     value: unknown,
     options: OperationOptions,
   ): Promise<TryPutOutcome | "closed"> {
-    const make = () => this.newTryPut("put", owner, options, value);
-    return this.#begin<TryPutOutcome>(make, value, options).catch((error) => {
+    const make = () => this.newTryPut("tryPut", owner, options, value);
+    return this.#begin<TryPutOutcome>("tryPut", make, value, options).catch((error) => {
       if (error instanceof ChannelClosedError && error.messageId === undefined) return "closed";
       throw error;
     });
@@ -96,15 +96,21 @@ export class Puts {
     await making.promise;
   }
 
-  #begin<R>(make: () => Put<R>, value: unknown, options: PutOptions): Promise<R> {
+  #begin<R>(
+    action: string,
+    make: () => Put<R>,
+    value: unknown,
+    options: PutOptions,
+  ): Promise<R> {
     let parcel: Parcel | Promise<Parcel>;
     let terms: Terms | undefined;
     try {
-      this.#handle.check("put", options);
+      this.#handle.check(action, options);
       terms = termsOf(options);
       parcel = pack(value, this.#handle);
     } catch (error) {
-      return Promise.reject(isAbort(error, options) ? error : withValue(error, value));
+      const isOurs = !isAbort(error, options);
+      return Promise.reject(isOurs ? withValue(errorOfValue(action, error), value) : error);
     }
     return this.#dispatch(make(), parcel, terms);
   }

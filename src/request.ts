@@ -3,7 +3,13 @@
 // so is the reply channel, which its owner deletes.
 
 import type { Channel } from "./channel.ts";
-import { ChannelDecodeError, ChannelReferenceError, errorAnew, withValue } from "./errors.ts";
+import {
+  ChannelDecodeError,
+  ChannelReferenceError,
+  errorAnew,
+  renamed,
+  withValue,
+} from "./errors.ts";
 import { type Outcome, readBegun, readPlainReply, readReply, writeNotice } from "./exchange.ts";
 import type { Handle } from "./handle.ts";
 import type { Operation, OperationOptions } from "./operation.ts";
@@ -52,7 +58,7 @@ export class Requester {
     const { channel } = replies;
     const sent = { id, value, reply_to: channel };
     this.#handle.put(owner, sent, { signal: gaveUp }).catch((error) =>
-      request.reject(errorOfPut(error, sent))
+      request.reject(errorOfPut(error, sent), false)
     );
     replies.expect(id, request, gaveUp);
   }
@@ -67,7 +73,7 @@ export class Requester {
     const dispose = this.#disposing(() => dismiss(reply, gaveUp.aborted));
     const sent = { value, reply_to: reply };
     this.#handle.put(owner, sent, { signal: gaveUp }).catch((error) =>
-      request.reject(errorOfPut(error, sent))
+      request.reject(errorOfPut(error, sent), false)
     );
     queueMicrotask(() => request.settled || readReplyAlone(reply, request, gaveUp));
     request.whenSettled(() => void dispose());
@@ -251,5 +257,5 @@ function settle(request: Operation<unknown>, outcome: Outcome): void {
 /** A put's error carries the value that was put: here the caller's, without what is around it. */
 function errorOfPut(error: unknown, sent: { readonly value: unknown }): unknown {
   const isOurs = (error as { value?: unknown } | null | undefined)?.value === sent;
-  return isOurs ? withValue(error, sent.value) : error;
+  return isOurs ? withValue(renamed("request", error), sent.value) : error;
 }

@@ -7,7 +7,12 @@ import {
   type Part,
   type PutCase,
 } from "./cases.ts";
-import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "./errors.ts";
+import {
+  ChannelClosedError,
+  ChannelConfigError,
+  ChannelTimeoutError,
+  errorOfValue,
+} from "./errors.ts";
 import { Operation, type OperationOptions, type Pending } from "./operation.ts";
 import { none, shown } from "./options.ts";
 import * as signatures from "./signatures.ts";
@@ -84,7 +89,7 @@ export async function select<const C extends Cases>(
   checkCases("select", cases);
   checkEnd(cases, options);
   const isWaiting = options.timeout !== 0;
-  const happened = await Selection.start(cases, options, isWaiting);
+  const happened = await Selection.start("select", cases, options, isWaiting);
   if (happened === undefined) throw new ChannelTimeoutError("select: no case can happen now");
   return happened as Selected<C>;
 }
@@ -116,7 +121,7 @@ export async function trySelect<const C extends Cases>(
 ): Promise<Selected<C> | undefined> {
   signatures.trySelect.check(options, arguments.length);
   checkCases("trySelect", cases);
-  return await Selection.start(cases, options, false) as Selected<C> | undefined;
+  return await Selection.start("trySelect", cases, options, false) as Selected<C> | undefined;
 }
 
 /** Refuses a single case, and whatever else holds no cases. */
@@ -159,6 +164,7 @@ interface Outcome {
  * before `#first` has said that it waits; no part that is ready comes before or at it.
  */
 class Selection implements Choice {
+  readonly action: string;
   readonly isWaiting: boolean;
   readonly #parts: Part[];
   readonly #places = new Map<Part, { readonly key: string | number; place: number }>();
@@ -170,6 +176,7 @@ class Selection implements Choice {
 
   /** @param isWaiting whether to wait until a case can happen; otherwise resolves with undefined */
   static async start(
+    action: string,
     cases: Cases,
     options: OperationOptions,
     isWaiting: boolean,
@@ -177,27 +184,41 @@ class Selection implements Choice {
     options.signal?.throwIfAborted();
     const timeout = isWaiting ? options.timeout : options.timeout || reachTimeout;
     const bounded = timeout === undefined ? options : { ...options, timeout };
-    return await new Selection(cases, bounded, isWaiting).#run();
+    return await new Selection(action, cases, bounded, isWaiting).#run();
   }
 
-  private constructor(cases: Cases, options: OperationOptions, isWaiting: boolean) {
+  private constructor(
+    action: string,
+    cases: Cases,
+    options: OperationOptions,
+    isWaiting: boolean,
+  ) {
+    this.action = action;
     const isArray = Array.isArray(cases);
     for (const [name, named] of Object.entries(cases)) {
       if (named === undefined) continue;
       const key = isArray ? Number(name) : name;
-      this.#places.set(caseOf(name, named).part(this), { key, place: 0 });
+      this.#places.set(this.#part(caseOf(action, name, named)), { key, place: 0 });
     }
     this.#parts = shuffle([...this.#places.keys()]);
     this.#parts.forEach((part, place) => this.#places.get(part)!.place = place);
     this.#states = this.#parts.map(() => "unknown");
     this.isWaiting = isWaiting;
     const timedOut = () => this.#late(options);
-    const call = { action: "select", owner: cases, pending: new Set<Pending>(), timedOut };
+    const call = { action, owner: cases, pending: new Set<Pending>(), timedOut };
     this.#operation = new Operation(call, options);
     this.#operation.onGiveUp = (reason, isOurs) => {
       this.#leave();
       this.#chosen?.giveUp?.(reason, isOurs);
     };
+  }
+
+  #part(chosen: Case): Part {
+    try {
+      return chosen.part(this);
+    } catch (error) {
+      throw errorOfValue(this.action, error);
+    }
   }
 
   ready(part: Part): void {
@@ -298,7 +319,7 @@ class Selection implements Choice {
       const error = part.late(options);
       if (error !== undefined) return error;
     }
-    return new ChannelTimeoutError(`select: nothing happened within ${options.timeout} ms`);
+    return new ChannelTimeoutError(`${this.action}: nothing happened within ${options.timeout} ms`);
   }
 }
 

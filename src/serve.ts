@@ -9,6 +9,7 @@ import {
   ChannelDecodeError,
   ChannelError,
   ChannelReferenceError,
+  errorOf,
 } from "./errors.ts";
 import { readRequest, type Request, writeError, writeReply } from "./exchange.ts";
 import { writeBriefly, writeFailure } from "./failure.ts";
@@ -151,7 +152,7 @@ async function next(
       if (signal?.aborted || error instanceof ChannelClosedError) return undefined;
       const isOfOne = error instanceof ChannelDecodeError ||
         error instanceof ChannelReferenceError || isUnburied(error);
-      if (!isOfOne) throw error;
+      if (!isOfOne) throw errorOf("serve", error);
       server.tell(error, undefined);
     }
   }

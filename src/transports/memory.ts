@@ -1,4 +1,4 @@
-import { ChannelClosedError, drainedError, undelayableError } from "../errors.ts";
+import { ChannelClosedError, deletedText, drainedError, undelayableError } from "../errors.ts";
 import { Agenda, type Appointment } from "../agenda.ts";
 import { Fifo } from "../fifo.ts";
 import { newStats } from "../stats.ts";
@@ -482,7 +482,7 @@ class MemoryLink implements Link {
 const done: Promise<void> = Promise.resolve();
 
 function deleted(name: string): ChannelClosedError {
-  return new ChannelClosedError(`channel ${name} was deleted`, { reason: "delete" });
+  return new ChannelClosedError(`channel ${name} ${deletedText}`, { reason: "delete" });
 }
 
 function missing(name: string): ChannelClosedError {

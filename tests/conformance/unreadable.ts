@@ -205,7 +205,7 @@ export function unreadableTests({ test, shared }: Suite): void {
       await ch.put("next");
       const error = await rejection(ch.get(), ChannelReferenceError);
       assert.deepEqual(error.bytes, body, JSON.stringify(members));
-      assert.match(error.message, /^a (?:channel reference|reference to channel x) .*[^.]$/);
+      assert.match(error.message, /^get: a (?:channel reference|reference to channel x) .*[^.]$/);
       assert.equal(await ch.get({ timeout: 20_000 }), "next");
     }
   });

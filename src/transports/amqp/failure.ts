@@ -13,7 +13,7 @@ export function connectFailure(
   uri: AmqpUri,
   endpoint: Endpoint,
 ): ChannelConnectionError {
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = messageOf(error);
   const [advice, transient] = explain(reason, uri, endpoint);
   return new ChannelConnectionError(
     `cannot connect to ${uri.address}: ${advice === undefined ? reason : `${advice} (${reason})`}`,
@@ -115,9 +115,14 @@ function plain(error: unknown): Error {
   return new Error(messageOf(error));
 }
 
+/** What an error says, in one line: OpenSSL's texts have more. */
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const said = error instanceof Error ? error.message : String(error);
+  return said.replace(/\s*[\r\n]+\s*/g, " ").replace(/[:\s]+$/, "");
 }
+
+const notPermitted =
+  /NotCapable|requires net access|permission|getaddrinfo EPERM|ERR_ACCESS_DENIED/i;
 
 /** What to try, and whether waiting is among it. */
 function explain(
@@ -127,6 +132,11 @@ function explain(
 ): [advice: string | undefined, transient: boolean] {
   const here = shown(endpoint);
   const code = replyCode(reason);
+  // Before what follows, as Deno says "getaddrinfo EPERM" of a name.
+  if (code === undefined && notPermitted.test(reason)) {
+    const runtime = "Deno" in globalThis ? "Deno" : "the runtime";
+    return [`${runtime} does not permit it; allow it with --allow-net=${here}`, false];
+  }
   if (code === accessRefused) return [explainRefusal(reason, uri), false];
   if (code === notAllowed) {
     return /\blimit\b/.test(reason)
@@ -140,7 +150,10 @@ function explain(
   if (/ECONNREFUSED|refused/i.test(reason)) {
     return [`nothing listens on ${here}; is the broker running?`, true];
   }
-  if (/ENOTFOUND|EAI_AGAIN|getaddrinfo|failed to lookup|dns/i.test(reason)) {
+  if (/EAI_AGAIN|temporary failure/i.test(reason)) {
+    return [`the host name ${endpoint.host} is not known: no name server answers now`, true];
+  }
+  if (/ENOTFOUND|getaddrinfo|failed to lookup|dns/i.test(reason)) {
     return [`the host name ${endpoint.host} is not known`, true];
   }
   if (/no answer|Connection ended|Socket closed|ECONNRESET/.test(reason)) {
@@ -148,9 +161,6 @@ function explain(
   }
   if (/EHOSTUNREACH|ENETUNREACH|unreachable/i.test(reason)) {
     return [`there is no route to ${here}`, true];
-  }
-  if (/NotCapable|requires net access|permission/i.test(reason)) {
-    return [`Deno needs --allow-net=${here}`, false];
   }
   if (/^not AMQP/.test(reason)) return [`${here} is no AMQP 0-9-1 broker`, false];
   return [undefined, true];

@@ -1,6 +1,12 @@
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { closeAllEvent } from "../../attachment.ts";
-import { ChannelClosedError, ChannelError, drainedError, errorAnew } from "../../errors.ts";
+import {
+  ChannelClosedError,
+  ChannelError,
+  deletedText,
+  drainedError,
+  errorAnew,
+} from "../../errors.ts";
 import { isAnonymous } from "../../names.ts";
 import { backOff } from "../../pauses.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
@@ -575,7 +581,7 @@ export class AmqpLink implements Link, Seeker {
       this.#isGone = true;
       if (reason === "delete") this.#options.observer.gone();
     }
-    const outcome = reason === "delete" ? "was deleted" : "does not exist";
+    const outcome = reason === "delete" ? deletedText : "does not exist";
     return new ChannelClosedError(`${action}: channel ${this.#name} ${outcome}`, { reason });
   }
 

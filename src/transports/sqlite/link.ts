@@ -1,4 +1,4 @@
-import { ChannelClosedError, drainedError, undelayableError } from "../../errors.ts";
+import { ChannelClosedError, deletedText, drainedError, undelayableError } from "../../errors.ts";
 import type { Posted } from "./announcements.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, RoomWaiter, Stats } from "../../transport.ts";
 import { closeTimeout } from "../../within.ts";
@@ -425,7 +425,7 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   #closedError(): ChannelClosedError {
-    return new ChannelClosedError(`channel ${this.#name} was deleted`, { reason: "delete" });
+    return new ChannelClosedError(`channel ${this.#name} ${deletedText}`, { reason: "delete" });
   }
 }
 

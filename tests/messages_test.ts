@@ -1,0 +1,153 @@
+// What errors say: what the user called, what happened, and what to do.
+import assert from "node:assert/strict";
+import process from "node:process";
+import { Channel, type ChannelError, Connection, select, serve, trySelect } from "../mod.ts";
+import { connectFailure } from "../src/transports/amqp/failure.ts";
+import { parseAmqpUri } from "../src/transports/amqp/uri.ts";
+import { startChild } from "./support/child.ts";
+import { findRuntime } from "./support/runtimes.ts";
+import { test } from "./support/test.ts";
+
+type Operation = (ch: Channel<unknown>) => unknown;
+
+/** Every operation, by the name that its error begins with. */
+const operations: [name: string, operation: Operation][] = [
+  ["put", (ch) => ch.put(1)],
+  ["tryPut", (ch) => ch.tryPut(1)],
+  ["get", (ch) => ch.get()],
+  ["tryGet", (ch) => ch.tryGet()],
+  ["receive", (ch) => ch.receive()],
+  ["request", (ch) => ch.request(1)],
+  ["broadcast", (ch) => ch.broadcast(1)],
+  ["broadcasts", (ch) => ch.broadcasts().next()],
+  ["select", (ch) => select([ch])],
+  ["select", (ch) => select([ch.putCase(1)])],
+  ["trySelect", (ch) => trySelect([ch])],
+  ["serve", (ch) => serve(ch, () => {})],
+  ["depth", (ch) => ch.depth()],
+  ["closeAll", (ch) => ch.closeAll()],
+  ["closeAll", (ch) => ch.closeAll({ drain: true })],
+  ["delete", (ch) => ch.delete()],
+];
+
+async function failure(operation: () => unknown): Promise<ChannelError> {
+  const error = await Promise.resolve().then(operation).then(() => undefined, (error) => error);
+  assert.ok(error instanceof Error, "it did not fail");
+  assert.doesNotMatch(error.message, /\.$|\n/);
+  return error as ChannelError;
+}
+
+for (const connection of ["amqp://127.0.0.1:1", "sqlite:./no-such-folder/x.db"]) {
+  Deno.test(`messages: an error names what was called, where ${connection} cannot be reached`, async () => {
+    for (const [name, operation] of operations) {
+      const ch = new Channel<unknown>({ name: "x", connection, retryTimeout: 0 });
+      const { message } = await failure(() => operation(ch));
+      assert.match(message, new RegExp(`^${name}(?: on channel \\w+)?: `));
+      assert.doesNotMatch(message, /\battach\b|\bconnect: /);
+      await ch.close();
+    }
+  });
+}
+
+Deno.test("messages: an error of a drained channel names what was called", async () => {
+  await using ch = new Channel<unknown>({ connection: "memory:messages" });
+  await ch.closeAll({ drain: true });
+  for (const [name, operation] of operations) {
+    if (!["put", "get", "receive", "request"].includes(name)) continue;
+    const { message } = await failure(() => operation(ch));
+    assert.match(message, new RegExp(`^${name}: .* stays closed until it is deleted$`));
+  }
+});
+
+Deno.test("messages: whoever uses a handle that is over is told how to go on", async () => {
+  const ends: [end: (ch: Channel) => Promise<void>, says: RegExp][] = [
+    [(ch) => ch.close(), /^put: .* is closed in this process; make a new handle to go on$/],
+    [(ch) => ch.closeAll(), /^put: .* was closed for everyone; make a new handle to open it anew$/],
+    [(ch) => ch.delete(), /^put: .* was deleted; make a new handle to create it anew$/],
+  ];
+  for (const [end, says] of ends) {
+    await using ch = new Channel({ connection: "memory:messages" });
+    await ch.depth();
+    await end(ch);
+    assert.match((await failure(() => ch.put(1))).message, says);
+  }
+  await using ch = new Channel({ connection: "memory:messages" });
+  await ch.closeAll();
+  const { message } = await failure(() => ch.delete());
+  assert.match(message, /^delete: .* make a new handle to open it anew$/);
+});
+
+Deno.test("messages: what was likely meant by a URI is proposed", () => {
+  const meant: Record<string, string> = {
+    "memory": "memory:",
+    "memori:": "memory:",
+    "sqlite": "sqlite:",
+    "amqp": "amqp://localhost",
+    "ampq://host": "amqp://…",
+    "localhost": "amqp://localhost",
+    "localhost:5672": "amqp://localhost:5672",
+    "rabbit.example.org": "amqp://rabbit.example.org",
+    "./jobs.db": "sqlite:./jobs.db",
+    "/var/jobs.db": "sqlite:/var/jobs.db",
+  };
+  for (const [connection, uri] of Object.entries(meant)) {
+    const says = `${JSON.stringify(connection)} is no URI of a connection; did you mean ${uri}?`;
+    assert.throws(() => new Channel({ connection }), { message: `new Channel: ${says}` });
+    assert.throws(() => new Connection(connection), { message: `new Connection: ${says}` });
+  }
+  assert.throws(() => new Channel({ connection: "redis://u:hunter2@h" }), {
+    message:
+      `new Channel: "redis://***@h" is no URI of a connection; a connection begins with one ` +
+      "of memory: sqlite: amqp: amqps:",
+  });
+});
+
+Deno.test("messages: an error of several lines becomes one line", () => {
+  const uri = parseAmqpUri("amqps://localhost");
+  const openssl =
+    "80D2:error:0A00010B:SSL routines:get_record:\n  wrong version number:record.c:354:\n";
+  const error = connectFailure(new Error(openssl), uri, uri.endpoints[0]!);
+  assert.match(
+    error.message,
+    /^cannot connect to .*: localhost:5671 does not speak TLS; .*record\.c:354\)$/,
+  );
+  assert.doesNotMatch(error.message + error.cause, /\n/);
+});
+
+test("messages: Deno without permission for the network says which it needs", {
+  skip: process.versions.deno === undefined && "the permissions are Deno's",
+}, async () => {
+  const runtimeArgs = ["--no-prompt", "--allow-env", "--allow-read", "--allow-sys"];
+  const program = new URL("programs/unpermitted.ts", import.meta.url);
+  await using child = startChild(program, { runtimeArgs });
+  for (const host of ["localhost", "127.0.0.1"]) {
+    const told = await child.next() as string;
+    assert.match(
+      told,
+      new RegExp(
+        `^ChannelConnectionError: put: cannot connect to .*: Deno does not permit it; ` +
+          `allow it with --allow-net=${host}:5672`,
+      ),
+    );
+  }
+});
+
+test("messages: where no module of the runtime can be loaded, a transport says what it needs", {
+  skip: process.versions.deno === undefined && "it starts Node itself",
+}, async () => {
+  const runtime = await findRuntime("node");
+  const program = new URL("programs/without_modules.ts", import.meta.url);
+  await using child = startChild(program, { runtime });
+  const [amqp, amqps, sqlite, memory] = await child.next() as string[];
+  for (const told of [amqp, amqps]) {
+    assert.match(
+      told!,
+      /^ChannelConfigError: put: amqp: connections need Deno, Bun or Node; in a browser /,
+    );
+  }
+  assert.match(
+    sqlite!,
+    /^ChannelConfigError: new Channel: .*: there are no files in this runtime$/,
+  );
+  assert.equal(memory, "1");
+});

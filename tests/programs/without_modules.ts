@@ -1,0 +1,27 @@
+// Uses channels where no module of the runtime can be loaded, as in a browser, and tells what came of it.
+import { registerHooks } from "node:module";
+import process from "node:process";
+import { Channel } from "../../mod.ts";
+import { send } from "../support/child_side.ts";
+
+registerHooks({
+  resolve(specifier, context, next) {
+    if (specifier.startsWith("node:")) {
+      throw new TypeError(`Failed to fetch dynamically imported module: ${specifier}`);
+    }
+    return next(specifier, context);
+  },
+});
+delete (globalThis as { process?: unknown }).process;
+const told: string[] = [];
+for (const connection of ["amqp://localhost", "amqps://localhost", "sqlite:./x.db", "memory:"]) {
+  try {
+    const ch = new Channel({ connection });
+    await ch.put(1);
+    told.push(`${await ch.get()}`);
+  } catch (error) {
+    told.push(String(error));
+  }
+}
+globalThis.process = process;
+send(told);
