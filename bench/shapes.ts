@@ -87,6 +87,24 @@ export const shapes: readonly Shape[] = [
     },
   },
   {
+    name: "put, then get, while others that have expired are on loan",
+    n: { memory: 4000, sqlite: 400 },
+    async run(bench, n) {
+      const ch = bench.channel<object>();
+      await putMany(n, () => ch.put(value, { expires: 1000 }), 500);
+      const late = new Promise((resolve) => setTimeout(resolve, 1000));
+      const deliveries = await Promise.all(Array.from({ length: n }, () => ch.receive()));
+      await late;
+      await bench.measure(async () => {
+        for (let i = 0; i < n; i++) {
+          await ch.put(value);
+          await ch.get();
+        }
+      });
+      for (const delivery of deliveries) delivery.accept();
+    },
+  },
+  {
     name: "received, released in order, got",
     n: everywhere(4000, 1000, 500),
     run: (bench, n) => release(bench, n, (i) => i),

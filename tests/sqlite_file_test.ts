@@ -12,7 +12,7 @@ import { parseSqliteUri } from "../src/transports/sqlite/uri.ts";
 import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
 import { decidedOnDeno } from "./support/conditions.ts";
 import { startChild } from "./support/child.ts";
-import { sqliteDirectory, withFile } from "./support/sqlite_file.ts";
+import { query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
 import { test } from "./support/test.ts";
 
 const directory = sqliteDirectory();
@@ -275,6 +275,38 @@ test("sqlite: a delayed value survives everyone, and wakes who waits then, in ti
     await again.close();
   });
 });
+
+test(
+  "sqlite: a backup by SQLite itself, in the same process, holds all values and disturbs nobody",
+  {},
+  async () => {
+    await withFile(directory, async (channel, file) => {
+      await Promise.all(numbers(300).map((n) => channel.put(n)));
+      await channel.put("delayed", { delay: 60_000 });
+      const onLoan = await channel.receive();
+      const copy = `${file}-copy.db`;
+      const moving = (async () => {
+        for (const n of numbers(50)) {
+          await channel.put(300 + n);
+          await pause(1);
+        }
+      })();
+      await pause(10);
+      const db = new DatabaseSync(file);
+      db.exec(`VACUUM INTO '${copy}'`);
+      db.close();
+      await moving;
+      const restored = new Channel<unknown>({ name: "x", connection: `sqlite:${copy}` });
+      assert.deepEqual(await getAll(restored, 300), numbers(300)); // that on loan is in its place
+      await restored.delete();
+      onLoan.accept();
+      assert.deepEqual(await getAll(channel, 349), numbers(349, 1));
+      await until(() => query(file, "SELECT 1 FROM messages").length === 0);
+      assert.equal(query(file, "SELECT 1 FROM delayed").length, 1);
+      await restored.close();
+    });
+  },
+);
 
 /** What another program may do to a file of channels, and what comes of it: an error, or values that are got. */
 const hostile: Record<string, RegExp> = {

@@ -73,8 +73,13 @@ export class Delayed {
     return counts;
   }
 
-  /** The channel is gone. */
-  drop(channel: number): void {
-    this.#sql.run("DELETE FROM delayed WHERE channel = ?", channel);
+  /** Deletes some of what a channel had that is gone; whether there may be more. */
+  drop(channel: number): boolean {
+    const { changes } = this.#sql.run(
+      "DELETE FROM delayed WHERE id IN (SELECT id FROM delayed WHERE channel = ? LIMIT ?)",
+      channel,
+      slice,
+    );
+    return changes === slice;
   }
 }

@@ -143,4 +143,10 @@ export const migrations: readonly string[] = [
   CREATE TABLE clock (ahead INTEGER NOT NULL);
   INSERT INTO clock VALUES (0);
   `,
+  // What is on loan and has expired is in the way of nobody who looks for what waits and has; putters in their order.
+  `
+  CREATE INDEX putters_by_channel ON putters (channel, id);
+  DROP INDEX messages_by_expiry;
+  CREATE INDEX messages_by_expiry ON messages (expires) WHERE expires IS NOT NULL AND holder = 0;
+  `,
 ];

@@ -271,13 +271,13 @@ export class Store {
     this.detach(channel);
     this.#sql.run("DELETE FROM waiters WHERE channel = ?", channel);
     this.#sql.run("DELETE FROM putters WHERE channel = ?", channel);
-    this.delayed.drop(channel);
+    const isMore = this.delayed.drop(channel);
     this.#sql.run(
       "DELETE FROM messages WHERE channel = ? AND holder IN " +
         "(SELECT id FROM sessions UNION ALL SELECT -id FROM sessions)",
       channel,
     );
-    if (this.#deleteSlice(channel)) {
+    if (this.#deleteSlice(channel) || isMore) {
       this.#sql.run("INSERT OR IGNORE INTO trash VALUES (?)", channel);
     }
   }
@@ -296,7 +296,9 @@ export class Store {
     const over = this.#sql.get<{ id: number }>("SELECT id FROM channels WHERE expires <= ?", now);
     if (over !== undefined) this.delete(over.id);
     const trash = this.#sql.get<{ channel: number }>("SELECT channel FROM trash LIMIT 1");
-    if (trash !== undefined && !this.#deleteSlice(trash.channel)) {
+    if (
+      trash !== undefined && !this.delayed.drop(trash.channel) && !this.#deleteSlice(trash.channel)
+    ) {
       this.#sql.run("DELETE FROM trash WHERE channel = ?", trash.channel);
     }
     return this.isUntidy();
@@ -326,17 +328,17 @@ export class Store {
   }
 
   #dropExpired(now: number): void {
-    const over = this.#sql.all<{ id: number; channel: number }>(
-      "SELECT id, channel FROM messages INDEXED BY messages_by_expiry " +
-        "WHERE expires <= ? AND holder = 0",
+    const over = this.#sql.all<{ channel: number }>(
+      "DELETE FROM messages INDEXED BY messages_by_expiry " +
+        "WHERE expires <= ? AND holder = 0 RETURNING channel",
       now,
     );
-    for (const { id, channel } of over) {
-      this.#sql.run("DELETE FROM messages WHERE id = ?", id);
-      this.#deepen(channel, -1);
-      this.putters.resize(channel, -1);
-    }
-    for (const channel of new Set(over.map(({ channel }) => channel))) {
+    if (over.length === 0) return;
+    const counts = new Map<number, number>();
+    for (const { channel } of over) counts.set(channel, (counts.get(channel) ?? 0) + 1);
+    for (const [channel, count] of counts) {
+      this.#deepen(channel, -count);
+      this.putters.resize(channel, -count);
       if (this.state(channel)?.is_closed && this.isEmpty(channel)) this.rouse(channel);
     }
   }
