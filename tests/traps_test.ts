@@ -119,7 +119,7 @@ test("a get that was given up leaves an anonymous channel in place", async (conn
   const ch = new Channel<number>({ connection });
   await ch.depth();
   await rejection(ch.get({ timeout: 60 }), ChannelTimeoutError);
-  await new Promise((resolve) => setTimeout(resolve, 60)); // the consumer has gone
+  await waitForConsumers(broker, ch.name, 0);
   await ch.put(1);
   equal(await ch.get(), 1);
   await ch[Symbol.asyncDispose]();
@@ -225,7 +225,7 @@ lossTest("a select and a request that wait go on after a loss", async (uri, cut,
   for (const n of numbers(3)) {
     const chosen = select({ a: a!, b: idle });
     const asked = b!.request(n);
-    await pause(20);
+    for (const ch of [a!, idle]) await waitForConsumers(broker, ch.name, 1);
     cut();
     const serving = new AbortController();
     const served = serve(answering!, (m) => m + 1, { signal: serving.signal });

@@ -277,7 +277,7 @@ export function capacityTests({ label, test, shared }: Suite): void {
     assert.equal(await soon(far.get()), 1);
     assert.equal((await soon(alone)).key, "out");
     const receiving = select({ in: far });
-    await pause(50);
+    await scene.waiting(far);
     assert.equal((await soon(select([ch.putCase(2)]))).key, 0);
     assert.equal((await soon(receiving)).value, 2);
   });
@@ -431,7 +431,7 @@ export function capacityTests({ label, test, shared }: Suite): void {
     await rejection(ch.get({ timeout: 300 }), ChannelTimeoutError); // its next value went with it
     await using getter = startChild(program("pending"), { args: [connection, ch.name] });
     assert.equal(await getter.next(), "waiting");
-    await pause(100);
+    await scene.waiting(ch);
     getter.kill();
     await getter.exited;
     const put = ch.put(7);

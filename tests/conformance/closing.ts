@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Channel, ChannelClosedError } from "../../mod.ts";
-import { getAll, numbers, pause, rejection, soon, type Suite } from "./scene.ts";
+import { getAll, numbers, pause, rejection, soon, type Suite, until } from "./scene.ts";
 
 /** close: it ends one handle and nothing else. */
 export function closingTests({ test, shared }: Suite): void {
@@ -141,7 +141,7 @@ export function closingTests({ test, shared }: Suite): void {
       const ch = n % 10 === 0 ? scene.channel<number>(a.name, 2) : undefined;
       assert.equal(await (ch ?? b).get({ timeout: 20_000 }), n);
       await ch?.close();
-      if (n % 10 === 9) await pause(30); // so that b holds nothing
+      if (n % 10 === 9) await until(async () => await a.depth() === 99 - n); // b holds nothing
     }
     assert.equal(await a.depth(), 0);
   });

@@ -57,7 +57,7 @@ export function streamTests({ test }: Suite): void {
     first.releaseLock();
     assert.equal(await soon(read), "released");
     await ch.put(1);
-    await pause(100);
+    await until(async () => await ch.depth() === 0); // it is with the stream
     const second = stream.getReader();
     assert.equal((await soon(second.read())).value, 1);
     const third = second.read().catch(() => "released");
@@ -65,7 +65,7 @@ export function streamTests({ test }: Suite): void {
     second.releaseLock();
     await third;
     await ch.put(2);
-    await pause(100);
+    await until(async () => await ch.depth() === 0);
     await stream.cancel();
     assert.equal(await soon(ch.get()), 2);
   });
