@@ -104,3 +104,25 @@ Deno.test("memory: a value that was got leaves neither its timer nor its bytes b
   (await take()).accept(); // and no timer is left, which Deno looks for
   await link.close();
 });
+
+Deno.test("memory: a small value that waits does not hold the memory of those that passed", async () => {
+  const collect = (await collector())!;
+  await using waiting = new Channel<number>({ connection: "memory:growth" });
+  await using passing = new Channel<Uint8Array>({ connection: "memory:growth" });
+  const body = new Uint8Array(1500);
+  const count = 1000;
+  await collect();
+  const before = process.memoryUsage();
+  for (const n of numbers(count)) {
+    await waiting.put(n);
+    for (const _ of numbers(12)) { // enough for a buffer of the codec's
+      await passing.put(body);
+      await passing.get();
+    }
+  }
+  await collect();
+  const after = process.memoryUsage();
+  const each = (after.heapUsed + after.external - before.heapUsed - before.external) / count;
+  ok(each < 4000, `${Math.round(each)} bytes each`);
+  for (const n of numbers(count)) equal(await waiting.get(), n);
+});

@@ -3,6 +3,7 @@ import { Agenda, type Appointment } from "../agenda.ts";
 import { Fifo } from "../fifo.ts";
 import { newStats } from "../stats.ts";
 import { now, unref } from "../timers.ts";
+import { nursery, type Resident } from "./memory_nursery.ts";
 import { MemoryQueue, type Waiting } from "./memory_queue.ts";
 import type {
   Claim,
@@ -187,9 +188,10 @@ class MemoryChannel {
     else {
       const end = endOf(message);
       this.#delayed++;
+      const own = withOwnBytes(message);
       this.#agenda.add(now() + message.delay, () => {
         this.#delayed--;
-        this.#add(message, end);
+        this.#add(own, end);
       });
     }
     offer.taken();
@@ -214,9 +216,11 @@ class MemoryChannel {
 
   #keep(loan: MemoryLoan): void {
     this.#messages.push(loan);
+    nursery.add(loan);
     if (loan.end === Infinity) return;
     loan.expiry = this.#agenda.add(loan.end, () => {
       if (!this.#messages.remove(loan)) return;
+      nursery.remove(loan);
       this.#left();
       this.#tellEmpty();
     });
@@ -247,7 +251,10 @@ class MemoryChannel {
 
   #first(): MemoryLoan | undefined {
     const loan = this.#messages.shift();
-    if (loan?.expiry !== undefined) this.#agenda.remove(loan.expiry);
+    if (loan !== undefined) {
+      nursery.remove(loan);
+      if (loan.expiry !== undefined) this.#agenda.remove(loan.expiry);
+    }
     this.#tellEmpty();
     return loan;
   }
@@ -349,7 +356,15 @@ class MemoryChannel {
   #end(): void {
     this.#forget();
     this.#agenda.clear();
+    nursery.removeAll((one) => (one as MemoryLoan).isOf(this));
   }
+}
+
+/** The message with bytes of its own, where they are a small part of a buffer. */
+function withOwnBytes(message: Message): Message {
+  const { body } = message;
+  if (2 * body.length >= body.buffer.byteLength) return message;
+  return { ...message, body: body.slice() };
 }
 
 /** When a message that is put now is dropped, as `now()` has it. */
@@ -357,11 +372,12 @@ function endOf({ expires }: Message): number {
   return expires === undefined ? Infinity : now() + expires;
 }
 
-class MemoryLoan implements Loan, Waiting {
+class MemoryLoan implements Loan, Waiting, Resident {
   place = -1;
+  young = -1;
   /** When it is dropped, while it waits. */
   expiry: Appointment | undefined;
-  readonly message: Message;
+  message: Message;
   readonly position: number;
   readonly attempts: number;
   readonly redelivered: boolean;
@@ -384,6 +400,14 @@ class MemoryLoan implements Loan, Waiting {
     this.attempts = attempts;
     this.redelivered = redelivered;
     this.end = end;
+  }
+
+  isOf(channel: MemoryChannel): boolean {
+    return this.#channel === channel;
+  }
+
+  settle(): void {
+    this.message = withOwnBytes(this.message);
   }
 
   get priority(): number {
