@@ -315,7 +315,20 @@ export function withValue(error: unknown, value: unknown): unknown {
   return error;
 }
 
+/** Has the stack of an error begin at whoever called `callee`, where the engine can: the caller's line is in it then. */
+export function stackFrom(error: Error, callee: unknown): void {
+  const { captureStackTrace } = Error as {
+    captureStackTrace?(error: object, callee: unknown): void;
+  };
+  if (captureStackTrace === undefined || !Object.isExtensible(error)) return;
+  captureStackTrace(error, callee);
+  const { name, message, stack = "" } = error;
+  if (stack.startsWith(name)) return;
+  const value = `${name}: ${message}${stack.slice(stack.search(/\n|$/))}`; // Bun does not say what happened
+  Object.defineProperty(error, "stack", { value, configurable: true, writable: true });
+}
+
 /** What `structuredClone`, and so a put, rejects with for a value that cannot be copied. */
-function isCloneError(error: unknown): error is DOMException {
+export function isCloneError(error: unknown): error is DOMException {
   return error instanceof DOMException && error.name === "DataCloneError";
 }

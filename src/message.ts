@@ -1,7 +1,7 @@
 import * as cbor from "./codec/mod.ts";
 import { LateConnection, type SharedConnection } from "./connections.ts";
 import type { Encoding } from "./encoding.ts";
-import { ChannelDecodeError, ChannelReferenceError } from "./errors.ts";
+import { ChannelDecodeError, ChannelReferenceError, isCloneError, stackFrom } from "./errors.ts";
 import type { Handle } from "./handle.ts";
 import * as json from "./json/mod.ts";
 import { nextMessageId } from "./message_id.ts";
@@ -90,8 +90,9 @@ export function pack(value: unknown, carrier: Handle): Parcel | Promise<Parcel> 
   try {
     return packNow(value, carrier);
   } catch (error) {
-    if (error !== unconfigured) throw error;
-    return packLater(value, carrier);
+    if (error === unconfigured) return packLater(value, carrier);
+    if (isCloneError(error)) stackFrom(error, pack); // its frames are all the encoder's, for a deep value
+    throw error;
   }
 }
 

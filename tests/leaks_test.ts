@@ -49,7 +49,7 @@ function checkFlat(runtime: RuntimeName, all: Measured[], least: number): void {
 
 for (const runtime of RUNTIMES) {
   Deno.test(`memory: no operation leaves anything behind, whatever its outcome, on ${runtime}`, async () => {
-    checkFlat(runtime, await measure(runtime, "memory:", "500"), 45);
+    checkFlat(runtime, await measure(runtime, "memory:", "300"), 45);
   });
 
   Deno.test(`sqlite: no operation leaves anything behind, on ${runtime}`, async () => {

@@ -168,6 +168,27 @@ export function puttingTests({ test, shared }: Suite): void {
     assert.equal(await full.get(), 0);
   });
 
+  test("the stack of a DataCloneError has the caller's line, however deep the value is", async (scene) => {
+    const ch = scene.channel<unknown>();
+    let value: unknown = () => {};
+    for (let i = 0; i < 50; i++) value = { value };
+    for (
+      const operate of [
+        () => ch.put(value),
+        () => ch.sender.put(value),
+        () => ch.tryPut(value),
+        () => ch.request(value),
+        () => ch.broadcast(value),
+        () => select([ch.putCase(value)]),
+      ]
+    ) {
+      const { name, stack } = await soon(reasonOf(operate())) as DOMException & { stack: string };
+      assert.equal(name, "DataCloneError");
+      assert.match(stack, /^DataCloneError: a function .* cannot be cloned\n/);
+      assert.match(stack, /putting\.ts/);
+    }
+  });
+
   test("what a getter of the value throws is rejected with, frozen or not", async (scene) => {
     const ch = scene.channel<unknown>();
     const reason = Object.freeze(new ChannelTimeoutError("frozen"));
