@@ -15,7 +15,7 @@ import { none, type Signature } from "./options.ts";
 import type { PutOptions } from "./put_options.ts";
 import { ChannelGet, ChannelPut } from "./parts.ts";
 import type { Reference } from "./reference.ts";
-import { addKind, brand } from "./registry.ts";
+import { addKind, brand, toJSON } from "./registry.ts";
 import { Requester } from "./request.ts";
 import * as signatures from "./signatures.ts";
 import { readableOf, type ReadableOptions, writableOf, type WritableOptions } from "./streams.ts";
@@ -135,6 +135,11 @@ const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.c
 export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   /** A reference of a message, of which there may be very many, becomes a handle when it is used. */
   #source: Handle | Arrived;
+  /**
+   * Throws, as JSON and copies carry no channel. It is a property of each object, so that `structuredClone` and
+   * `postMessage` refuse that as well, with a `DataCloneError`.
+   */
+  readonly toJSON: () => never = toJSON;
   #deadLetters: Channel<T> | undefined;
   #requester: Requester | undefined;
   #sender: SendChannel<T> | undefined;
@@ -146,11 +151,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
       is: (object) => #source in object,
       handle: (object) => (object as Channel).#handle,
     });
-    const inspect = function (this: Channel) {
-      return `Channel(${this.#handle.title}${this.closed ? ", closed" : ""})`;
-    };
     for (const symbol of inspectors) {
-      Object.defineProperty(this.prototype, symbol, { value: inspect });
+      Object.defineProperty(this.prototype, symbol, { value: this.prototype.toString });
     }
   }
 
@@ -181,6 +183,11 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
       forgetWhenClosed(this, this.#source);
     }
     return this.#source;
+  }
+
+  /** Its name, its address, and whether it is closed, as `console.log` prints it. */
+  toString(): string {
+    return `Channel(${this.#handle.title}${this.closed ? ", closed" : ""})`;
   }
 
   /** The channel's name; 32 hexadecimal digits for one that was made without. */

@@ -92,6 +92,11 @@ export class Connection {
     setShared(this, shared, (problem) => log(logger, "error", problem));
   }
 
+  /** Its address, without credentials. */
+  toString(): string {
+    return `Connection(${this.address})`;
+  }
+
   /** Canonical, and without credentials. */
   get address(): string {
     return this.#shared.address;

@@ -9,7 +9,7 @@ import type { PutOptions } from "./put_options.ts";
 import type { ReadableOptions, WritableOptions } from "./streams.ts";
 import * as signatures from "./signatures.ts";
 import { checkArgument, none } from "./options.ts";
-import { addKind, brand, handleOf } from "./registry.ts";
+import { addKind, brand, handleOf, toJSON } from "./registry.ts";
 
 /**
  * A channel that values are only put into, from {@linkcode Channel.sender}: what Go writes `chan<- T`. It has
@@ -35,6 +35,11 @@ import { addKind, brand, handleOf } from "./registry.ts";
 export class SendChannel<T = unknown> implements AsyncDisposable {
   /** Held, because the handle of a channel that is collected is closed. */
   readonly #channel: Channel<T>;
+  /**
+   * Throws, as JSON and copies carry no channel. It is a property of each object, so that `structuredClone` and
+   * `postMessage` refuse that as well, with a `DataCloneError`.
+   */
+  readonly toJSON: () => never = toJSON;
 
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
@@ -49,6 +54,11 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
   constructor(channel: Channel<T>) {
     checkUndirected("new SendChannel", channel);
     this.#channel = channel;
+  }
+
+  /** Its name and its address. */
+  toString(): string {
+    return `SendChannel(${handleOf(this.#channel)!.title})`;
   }
 
   /** The channel's name. */
@@ -153,6 +163,11 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
 export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   /** Held, because the handle of a channel that is collected is closed. */
   readonly #channel: Channel<T>;
+  /**
+   * Throws, as JSON and copies carry no channel. It is a property of each object, so that `structuredClone` and
+   * `postMessage` refuse that as well, with a `DataCloneError`.
+   */
+  readonly toJSON: () => never = toJSON;
 
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
@@ -167,6 +182,11 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
   constructor(channel: Channel<T>) {
     checkUndirected("new ReceiveChannel", channel);
     this.#channel = channel;
+  }
+
+  /** Its name and its address. */
+  toString(): string {
+    return `ReceiveChannel(${handleOf(this.#channel)!.title})`;
   }
 
   /** The channel's name. */

@@ -48,3 +48,10 @@ export function handleOf(object: object): Handle | undefined {
 
 /** Tells channels of any copy of this library. */
 export const brand: symbol = Symbol.for("@channelts/channel");
+
+/** What `JSON.stringify` calls of a channel. */
+export function toJSON(this: unknown): never {
+  throw new ChannelReferenceError(
+    `JSON.stringify: ${this} cannot be written; put it into a channel, inside any value, or send its name`,
+  );
+}

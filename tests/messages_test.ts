@@ -151,3 +151,31 @@ test("messages: where no module of the runtime can be loaded, a transport says w
   );
   assert.equal(memory, "1");
 });
+
+Deno.test("messages: what copies and JSON do not carry is refused, and printed as what it is", () => {
+  const ch = new Channel({ name: "x", connection: "memory:messages" });
+  const title = "x on memory:messages";
+  assert.equal(String(ch), `Channel(${title})`);
+  assert.equal(String(ch.sender), `SendChannel(${title})`);
+  assert.equal(String(ch.receiver), `ReceiveChannel(${title})`);
+  assert.equal(
+    String(new Connection("amqp://u:hunter2@localhost")),
+    "Connection(amqp://localhost:5672/%2F)",
+  );
+  const { port1, port2 } = new MessageChannel();
+  try {
+    for (const one of [ch, ch.sender, ch.receiver]) {
+      assert.throws(() => JSON.stringify({ one }), {
+        name: "ChannelReferenceError",
+        message:
+          `JSON.stringify: ${one} cannot be written; put it into a channel, inside any value, or ` +
+          "send its name",
+      });
+      assert.throws(() => structuredClone({ one }), { name: "DataCloneError" });
+      assert.throws(() => port1.postMessage([one]), { name: "DataCloneError" });
+    }
+  } finally {
+    port1.close();
+    port2.close();
+  }
+});
