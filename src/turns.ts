@@ -54,6 +54,11 @@ export function mayGoOn(): boolean {
   return left-- > 0 || look();
 }
 
+/** Whether operations wait for a turn: who was served has not been able to ask for more since. */
+export function isHolding(): boolean {
+  return held !== undefined;
+}
+
 /** Calls `settle` with its argument when the event loop has turned, in the order of the calls. */
 export function afterTurn<T>(settle: (outcome: T) => void, outcome: T): void {
   held!.push(settle, outcome);

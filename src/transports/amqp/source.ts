@@ -2,6 +2,7 @@ import type { AMQPConsumer, AMQPMessage } from "@cloudamqp/amqp-client";
 import { clearTimeout, setTimeout } from "node:timers";
 import { Fifo } from "../../fifo.ts";
 import type { Claim, Loan, Stats } from "../../transport.ts";
+import { isHolding } from "../../turns.ts";
 import type { Lane } from "./lanes.ts";
 import { AmqpLoan, type LoanKeeper } from "./loan.ts";
 import type { Outbox } from "./outbox.ts";
@@ -549,6 +550,7 @@ export class Source {
 
   #retireIfIdle(): void {
     if (this.#lane === undefined || this.#claims.size > 0) return;
+    if (isHolding()) return this.#startTimer(1);
     const since = this.#buffer.peek()?.arrived ?? this.#lastNeeded;
     const rest = since + linger - performance.now();
     if (rest > 0) return this.#startTimer(rest);

@@ -1,4 +1,5 @@
 import { unref } from "../../timers.ts";
+import { isHolding } from "../../turns.ts";
 import type { SqliteLoan } from "./loan.ts";
 import { patience } from "./pace.ts";
 import { byTurn } from "./store.ts";
@@ -43,8 +44,12 @@ export class Shelf implements Iterable<SqliteLoan> {
     this.#loans = this.#loans.filter((loan) => !gone.has(loan));
   }
 
-  /** All, where one has been here for too long: the younger must not be got before it. */
+  /**
+   * All, where one has been here for too long: the younger must not be got before it. None while operations wait for a
+   * turn of the event loop, for who was served could not ask for more.
+   */
   get overdue(): SqliteLoan[] {
+    if (isHolding()) return [];
     const limit = performance.now() - patience;
     return this.#loans.some(({ since }) => since <= limit) ? [...this.#loans] : [];
   }
