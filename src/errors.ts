@@ -285,6 +285,12 @@ export function renamed(action: string, error: unknown): unknown {
   return withMessage(action + message.slice(named.length), error);
 }
 
+/** The same, where the error names a channel that its caller does not know. */
+export function renamedChannel(from: string, to: string, error: unknown): unknown {
+  if (!(error instanceof ChannelError)) return error;
+  return withMessage(error.message.replaceAll(from, to), error);
+}
+
 /** The error of a value that cannot be put: one of its own getters' stays what it is. */
 export function errorOfValue(action: string, error: unknown): unknown {
   return error instanceof ChannelReferenceError ? errorOf(action, error) : error;
@@ -326,6 +332,18 @@ export function stackFrom(error: Error, callee: unknown): void {
   if (stack.startsWith(name)) return;
   const value = `${name}: ${message}${stack.slice(stack.search(/\n|$/))}`; // Bun does not say what happened
   Object.defineProperty(error, "stack", { value, configurable: true, writable: true });
+}
+
+/**
+ * Gives an error the stack of the asynchronous function that runs, and of those that await it. JavaScriptCore finds
+ * no one who awaits a promise of another kind, so that an error keeps the stack that it was made with there.
+ */
+export function captureStack(error: Error): void {
+  const { captureStackTrace } = Error as {
+    captureStackTrace?(error: object, callee: unknown): void;
+  };
+  if ("Bun" in globalThis || captureStackTrace === undefined) return;
+  captureStackTrace(error, captureStack);
 }
 
 /** What `structuredClone`, and so a put, rejects with for a value that cannot be copied. */

@@ -159,7 +159,7 @@ export function readFailure(failure: unknown, depth = 0): Error | undefined {
   const set = (key: string, value: unknown, enumerable = false) =>
     Object.defineProperty(error, key, { value, enumerable, configurable: true, writable: true });
   if (error.name !== shown) set("name", shown);
-  if (typeof stack === "string") set("stack", stack);
+  set("stack", typeof stack === "string" ? stack : `${shown}: ${message}`); // not where it was read
   const part = readPart(cause, depth);
   if (part !== undefined) set("cause", part.value);
   if (error instanceof AggregateError) {
@@ -172,6 +172,11 @@ export function readFailure(failure: unknown, depth = 0): Error | undefined {
     }
   }
   return error;
+}
+
+/** Whether the stack of an error says where it was made. */
+export function hasFrames({ stack = "" }: Error): boolean {
+  return /\n\s*at /.test(stack);
 }
 
 function readPart(part: unknown, depth: number): { readonly value: unknown } | undefined {

@@ -575,8 +575,9 @@ export class Handle implements Attached {
       );
     }
     const outcome = outcomesOfWaiting[action] ?? "no answer came";
+    const advice = action === "put" && isUnsent ? "; the channel may be full" : sent;
     return new ChannelTimeoutError(
-      `${action}: channel ${this.title}: ${outcome} within ${timeout} ms${sent}`,
+      `${action}: channel ${this.title}: ${outcome} within ${timeout} ms${advice}`,
     );
   }
 }
@@ -614,7 +615,7 @@ const outcomesOfWaiting: Readonly<Record<string, string>> = {
   receive: "nothing arrived",
   request: "no reply came",
   whenEmpty: "values still waited",
-  put: "the value was not taken; it may be full",
+  put: "the value was not taken",
   tryPut: "no answer came",
 };
 

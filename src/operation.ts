@@ -1,4 +1,4 @@
-import { errorOf } from "./errors.ts";
+import { captureStack, ChannelError, errorOf } from "./errors.ts";
 import { Alarm, now } from "./timers.ts";
 import { afterTurn, inTurn, mayGoOn } from "./turns.ts";
 
@@ -139,9 +139,19 @@ export class Operation<T> {
     return reason;
   }
 
-  #fail(reason: unknown): void {
+  /** Rejects with an error of others, which is given the caller's stack. */
+  rejectAtCaller(error: Error): void {
+    if (this.#settle()) this.#fail(error, true);
+  }
+
+  /** @param isAtCaller whether the error gets the caller's stack: the call was over when the error was made */
+  #fail(reason: unknown, isAtCaller = reason instanceof ChannelError): void {
     this.#failure = { reason };
-    if (this.#reject !== undefined) inTurn(this.#reject, reason);
+    if (this.#reject !== undefined) {
+      const resolve = this.#resolve as (value: unknown) => void;
+      if (isAtCaller) inTurn((error) => resolve(atCaller(error)), reason as Error);
+      else inTurn(this.#reject, reason);
+    }
     this.#tell();
   }
 
@@ -160,6 +170,18 @@ export class Operation<T> {
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
     return true;
   }
+}
+
+/**
+ * Rejects with an error whose stack is that of who awaits. An engine finds that out by itself, and only where an
+ * error is made in an asynchronous function that somebody awaits: V8 follows the promises from one to the next
+ * (https://v8.dev/docs/stack-trace-api#async-stack-traces). So it costs nothing where nothing fails.
+ */
+async function atCaller(error: Error): Promise<never> {
+  await undefined; // the promise of the operation becomes this one's in the next microtask
+  await undefined;
+  captureStack(error);
+  throw error;
 }
 
 /** The promise of an operation; what it cannot begin for is rejected, as all that goes wrong with an operation is. */

@@ -6,11 +6,12 @@ import type { Channel } from "./channel.ts";
 import {
   ChannelDecodeError,
   ChannelReferenceError,
-  errorAnew,
   renamed,
+  renamedChannel,
   withValue,
 } from "./errors.ts";
 import { type Outcome, readBegun, readPlainReply, readReply, writeNotice } from "./exchange.ts";
+import { hasFrames } from "./failure.ts";
 import type { Handle } from "./handle.ts";
 import type { Operation, OperationOptions } from "./operation.ts";
 import { handleOf } from "./registry.ts";
@@ -75,7 +76,9 @@ export class Requester {
     this.#handle.put(owner, sent, { signal: gaveUp }).catch((error) =>
       request.reject(errorOfPut(error, sent), false)
     );
-    queueMicrotask(() => request.settled || readReplyAlone(reply, request, gaveUp));
+    const fail = (error: unknown) =>
+      request.reject(renamedChannel(reply.name, this.#handle.name, error));
+    queueMicrotask(() => request.settled || readReplyAlone(reply, request, gaveUp, fail));
     request.whenSettled(() => void dispose());
   }
 
@@ -193,8 +196,13 @@ class Replies {
       this.#reading = undefined;
       const waiting = [...this.#waiting.values()];
       this.#waiting.clear();
-      for (const request of waiting) request.reject(errorAnew(error));
+      for (const request of waiting) request.reject(this.#failure(error));
     }
+  }
+
+  /** The channel for replies is nothing that a requester knows. */
+  #failure(error: unknown): unknown {
+    return renamedChannel(this.#handle.name, this.#requesting.name, error);
   }
 
   /** What nobody waits for is dropped: it is late, came twice, or is no reply. */
@@ -242,16 +250,19 @@ async function readable(channel: Channel, signal: AbortSignal): Promise<unknown>
   }
 }
 
-function readReplyAlone(reply: Channel, request: Operation<unknown>, gaveUp: AbortSignal): void {
-  readable(reply, gaveUp).then(
-    (answer) => settle(request, readPlainReply(answer)),
-    (error) => request.reject(error),
-  );
+function readReplyAlone(
+  reply: Channel,
+  request: Operation<unknown>,
+  gaveUp: AbortSignal,
+  fail: (error: unknown) => void,
+): void {
+  readable(reply, gaveUp).then((answer) => settle(request, readPlainReply(answer)), fail);
 }
 
 function settle(request: Operation<unknown>, outcome: Outcome): void {
-  if ("error" in outcome) request.reject(outcome.error);
-  else request.resolve(outcome.value);
+  if ("value" in outcome) request.resolve(outcome.value);
+  else if (hasFrames(outcome.error)) request.reject(outcome.error);
+  else request.rejectAtCaller(outcome.error);
 }
 
 /** A put's error carries the value that was put: here the caller's, without what is around it. */
