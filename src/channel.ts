@@ -881,11 +881,13 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   }
 
   #unpack(message: Message, owned: boolean): T {
+    const handle = this.#handle;
     // A handle that has attached knows its connection.
-    const via = this.#handle.connection as Parameters<typeof unpack>[1];
-    const met = new Map<string, Channel>();
-    const { report } = this.#handle.options;
-    return unpack(message, via, (reference) => fromReference(reference, met, report), owned) as T;
+    const via = handle.connection as Parameters<typeof unpack>[1];
+    let met: Map<string, Channel> | undefined; // most messages hold no channel
+    const open = (reference: Reference) =>
+      fromReference(reference, met ??= new Map(), handle.options.report);
+    return unpack(message, via, open, owned) as T;
   }
 }
 

@@ -12,7 +12,7 @@
 export interface Failure {
   readonly name: string;
   readonly message: string;
-  /** The built-in class that it is of; absent: Error. */
+  /** The built-in class that it is of; absent: the one of its name, else Error. */
   readonly type?: string;
   /** Its own enumerable properties. */
   readonly properties?: Readonly<Record<string, unknown>>;
@@ -75,7 +75,7 @@ class Writer {
     const properties = this.#propertiesOf(thrown);
     return {
       ...brief,
-      ...type === undefined ? {} : { type },
+      ...type === undefined || type === brief.name ? {} : { type },
       ...stack === undefined ? {} : { stack },
       ...cause === undefined ? {} : { cause },
       ...errors === undefined ? {} : { errors },
@@ -151,7 +151,7 @@ class Writer {
 /** The error that a requester is given; undefined where `failure` is none. It is untrusted. */
 export function readFailure(failure: unknown, depth = 0): Error | undefined {
   if (!isRecord(failure)) return undefined;
-  const { name, message, type, properties, stack, cause, errors } = failure;
+  const { name, message, type = name, properties, stack, cause, errors } = failure;
   if (typeof name !== "string" || typeof message !== "string") return undefined;
   // Names are for who cannot use instanceof: what befell the handler has not befallen this channel.
   const shown = ownNames.test(name) ? "Error" : name;

@@ -95,7 +95,8 @@ export class Operation<T> {
   }
 
   #settledPromise(): Promise<T> {
-    const [value, failure] = [this.#value as T, this.#failure];
+    const value = this.#value as T;
+    const failure = this.#failure;
     if (mayGoOn()) {
       return failure === undefined ? Promise.resolve(value) : Promise.reject(failure.reason);
     }
