@@ -44,10 +44,7 @@ export class Iteration<T> implements AsyncIterableIterator<T> {
       this.#pending.add(operation);
       operation.whenSettled(() => this.#pending.delete(operation));
     }
-    return operation.promise.then((value) => ({ value, done: false }), (error) => {
-      if (error === left || error instanceof ChannelClosedError) return end;
-      throw error;
-    });
+    return operation.promise.then(yielded<T>, ended);
   }
 
   return(value?: unknown): Promise<IteratorResult<T>> {
@@ -70,6 +67,15 @@ export class Iteration<T> implements AsyncIterableIterator<T> {
     for (const operation of this.#pending) operation.giveUp(left);
     this.#onLeft?.();
   }
+}
+
+function yielded<T>(value: T): IteratorYieldResult<T> {
+  return { value, done: false };
+}
+
+function ended(error: unknown): IteratorReturnResult<undefined> {
+  if (error === left || error instanceof ChannelClosedError) return end;
+  throw error;
 }
 
 const end: IteratorReturnResult<undefined> = { value: undefined, done: true };

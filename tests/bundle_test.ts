@@ -12,7 +12,7 @@ import { createContext, runInContext } from "node:vm";
 import { gzipSync } from "node:zlib";
 
 /** In bytes. The aim is 20 KB and 8 KB; this is where the codec is, so that it does not grow unseen. */
-const LIMITS = { minified: 25_500, gzipped: 9_600 };
+const LIMITS = { minified: 28_500, gzipped: 10_900 };
 
 async function bundle(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "channelts-bundle-"));
@@ -28,7 +28,7 @@ async function bundle(): Promise<string> {
 
 let bundled: Promise<string> | undefined;
 
-Deno.test("the codec is under 25.5 KB minified and under 9.6 KB gzipped", async () => {
+Deno.test("the codec is under 28.5 KB minified and under 10.9 KB gzipped", async () => {
   const script = await (bundled ??= bundle());
   const [minified, gzipped] = [script.length, gzipSync(script, { level: 9 }).length];
   process.stdout.write(`the codec has ${minified} bytes minified, ${gzipped} gzipped\n`);

@@ -225,8 +225,14 @@ async function startStrictProxy(most: number): Promise<AsyncDisposable & { reado
   const server = createServer((client) => {
     const upstream = connect(Number(port || 5672), hostname);
     let bytes = 0;
+    const timers = new Set<ReturnType<typeof setTimeout>>();
+    client.on("close", () => timers.forEach(clearTimeout));
     client.on("data", (chunk) => {
-      setTimeout(() => bytes -= chunk.length, 20);
+      const timer = setTimeout(() => {
+        timers.delete(timer);
+        bytes -= chunk.length;
+      }, 20);
+      timers.add(timer);
       if ((bytes += chunk.length) > most) client.destroy();
       else upstream.write(chunk);
     });

@@ -516,7 +516,9 @@ export class Source {
     this.#forgetConsumers();
     const lane = this.#lane;
     this.#lane = undefined;
-    if (lane !== undefined) this.#session.lanes.discard(lane);
+    if (lane === undefined) return;
+    lane.lost(); // the queue's node may have ended, and have forgotten what was accepted last
+    this.#session.lanes.discard(lane);
   }
 
   #hold(): void {

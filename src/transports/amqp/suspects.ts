@@ -72,6 +72,8 @@ export class Suspects {
   #tried: Run | undefined;
   #tooLong: ReturnType<typeof setTimeout> | undefined;
   #waiting: (() => void)[] = [];
+  /** What ends the pauses before suspects are tried again. */
+  readonly #pauses = new Set<() => void>();
   /** Those that were refused, the oldest first: who begins anew does not end as many connections again. */
   readonly #refused = new Map<string, Job>();
 
@@ -130,6 +132,7 @@ export class Suspects {
     this.#running.clear();
     this.#endTrial();
     for (const wake of this.#waiting.splice(0)) wake();
+    for (const end of this.#pauses) end();
   }
 
   #clear(job: Job): void {
@@ -157,7 +160,7 @@ export class Suspects {
   /** Waits until no other suspect is tried. */
   async #turn(run: Run, live: Live): Promise<void> {
     const { convictions } = run.job;
-    if (convictions > 0) await sleep(backOff(convictions - 1, 50, 2000));
+    if (convictions > 0) await this.#pause(backOff(convictions - 1, 50, 2000));
     while (this.#tried !== undefined && !live.isLost) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
@@ -168,6 +171,19 @@ export class Suspects {
       this.#endTrial();
     }, longestTrial);
     this.#tooLong.unref();
+  }
+
+  /** Lets time pass, until the connection is lost. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        this.#pauses.delete(end);
+        resolve();
+      };
+      const timer = setTimeout(end, ms).unref();
+      this.#pauses.add(end);
+    });
   }
 
   #endTrial(): void {
@@ -191,7 +207,3 @@ const longestTrial = 1000;
 
 /** How the client's error ends for what RabbitMQ calls INTERNAL_ERROR. */
 const internalError = "(541)";
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
-}
