@@ -28,6 +28,7 @@ const abortable: Record<string, Start> = {
   request: (ch, options) => ch.request(1, options),
   "request in JSON": (ch, options) => inJson(ch, options).request(1, options),
   depth: (ch, options) => ch.depth(options),
+  whenEmpty: (ch, options) => ch.whenEmpty(options),
   closeAll: (ch, options) => ch.closeAll(options),
   drain: (ch, options) => ch.closeAll({ ...options, drain: true }),
   delete: (ch, options) => ch.delete(options),
@@ -38,8 +39,11 @@ const abortable: Record<string, Start> = {
     ch.broadcasts(options.signal === undefined ? {} : { signal: options.signal }).next(),
   "ready of broadcasts": (ch, options) =>
     ch.broadcasts(options.signal === undefined ? {} : { signal: options.signal }).ready,
+  "next of deliveries": (ch, options) =>
+    ch.deliveries(options.signal === undefined ? {} : { signal: options.signal }).next(),
   "dead letters": (ch, options) => ch.deadLetters.get(options),
   "the sender's put": (ch, options) => ch.sender.put(1, options),
+  "the sender's whenEmpty": (ch, options) => ch.sender.whenEmpty(options),
   "the receiver's get": (ch, options) => ch.receiver.get(options),
 };
 
@@ -47,6 +51,7 @@ const abortable: Record<string, Start> = {
 const operations: Record<string, Start> = {
   ...abortable,
   "get of what is there": (ch) => ch.get({ timeout: 0 }),
+  "whenEmpty of now": (ch) => ch.whenEmpty({ timeout: 0 }),
   tryGet: (ch) => ch.tryGet(),
   trySelect: (ch) => trySelect([ch]),
   serve: (ch) => serve(ch, () => {}),
@@ -54,7 +59,7 @@ const operations: Record<string, Start> = {
   "read of a stream": (ch) => ch.readable().getReader().read(),
   "write to a stream": (ch) => ch.writable().getWriter().write(1),
 };
-const untimed = ["next of broadcasts", "ready of broadcasts"];
+const untimed = ["next of broadcasts", "ready of broadcasts", "next of deliveries"];
 const endless = Object.fromEntries(
   Object.entries(abortable).filter(([name]) => !untimed.includes(name)),
 );
@@ -67,6 +72,7 @@ const waiting: Record<string, Start> = {
   "request that nobody serves": (ch, options) => ch.clone().request(1, options),
   "select of nothing": (ch, options) => select([ch.clone(), ch.clone()], options),
   "select of no room": (ch, options) => select([ch.putCase(2)], options),
+  "whenEmpty of what waits": (ch, options) => ch.whenEmpty(options),
 };
 
 /** What a handle refuses that is closed in this process. */
@@ -76,6 +82,7 @@ const refused: Record<string, Start> = {
   receive: (ch) => ch.receive(),
   request: (ch) => ch.request(1),
   depth: (ch) => ch.depth(),
+  whenEmpty: (ch) => ch.whenEmpty(),
   closeAll: (ch) => ch.closeAll(),
   delete: (ch) => ch.delete(),
   broadcast: (ch) => ch.broadcast(1),
@@ -122,6 +129,7 @@ startAll(
     get: abortable.get!,
     receive: abortable.receive!,
     depth: abortable.depth!,
+    whenEmpty: abortable.whenEmpty!,
     request: abortable.request!,
     select: abortable["select a get"]!,
   },
@@ -143,6 +151,12 @@ for (const connection of ["memory:", `sqlite:${file}`]) {
       begin(await open(), { signal: giveUp.signal }),
     );
   }
+  const { signal } = giveUp;
+  start(
+    `${connection.slice(0, 6)} aborted`,
+    "next of deliveries",
+    (await open()).clone().deliveries({ signal }).next(),
+  );
   for (const [name, begin] of Object.entries(refused)) {
     const closed = await open();
     await closed.close();
