@@ -5,10 +5,12 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import process from "node:process";
 import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
 import { connectionsRest, getAll, numbers, rejection, soon, until } from "./conformance/scene.ts";
+import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
 import { ask, tell } from "./support/erlang.ts";
 import { startGateway } from "./support/gateway.ts";
 import { withRaw } from "./support/raw.ts";
+import { test } from "./support/test.ts";
 import { addUser, addVhost, leastFor } from "./support/users.ts";
 
 const broker = process.env.BROKER!;
@@ -56,18 +58,18 @@ function resource(queue: string): string {
 }
 
 /** A test of a broker that the tests command. */
-function test(title: string, body: (stage: Stage) => Promise<void>, ignore = false): void {
-  Deno.test({
-    name: `ended connections: ${title}`,
-    ignore: control === undefined || ignore,
-    async fn() {
-      const stage = new Stage();
-      try {
-        await body(stage);
-      } finally {
-        await stage.close();
-      }
-    },
+function stageTest(
+  title: string,
+  body: (stage: Stage) => Promise<void>,
+  skip: string | false = noControl,
+): void {
+  test(`ended connections: ${title}`, { skip }, async () => {
+    const stage = new Stage();
+    try {
+      await body(stage);
+    } finally {
+      await stage.close();
+    }
   });
 }
 
@@ -117,41 +119,44 @@ async function signQuorum(uri: string, name: string): Promise<void> {
   });
 }
 
-test("who attaches to what cannot be attached to is told why, and others on the connection go on", async (stage) => {
-  const name = `test ${randomUUID()}`;
-  await signQuorum(broker, name);
-  const { connection, losses } = watched(broker);
-  const stop = traffic(stage, connection, `beside ${name}`);
-  const waiting = stage.channel<string>(`waiting ${name}`, connection);
-  const got = waiting.get();
-  await waiting.depth();
-  const ch = stage.channel(name, connection);
-  const errors = [
-    rejection(ch.get(), ChannelConnectionError),
-    rejection(ch.put(1), ChannelConnectionError),
-    rejection(ch.depth(), ChannelConnectionError),
-  ];
-  for (const error of await soon(Promise.all(errors))) {
-    assert.match(error.message, /lost [23] times .*NOT_IMPLEMENTED.* \(540\)$/);
-    assert.match(String(error.cause), /\(540\)/);
-  }
-  assert.ok(losses.length <= 3, `${losses.length} losses: ${losses.join("\n")}`);
-  for (const loss of losses) assert.match(loss, /\(540\)$/);
-  const before = losses.length;
-  await rejection(ch.put(2), ChannelConnectionError); // it is found out anew, and once is enough
-  assert.ok(losses.length === before + 1, `${losses.length} losses, ${before} before`);
-  await waiting.put("later");
-  assert.equal(await soon(got), "later");
-  assert.ok(await stop() > 0);
-  await waiting.delete();
-  await withRaw(broker, async (channel) => {
-    await channel.queueDelete(`${name}.closed.channelts`);
-    await channel.queueDelete(name);
-    await channel.exchangeDelete(name);
-  });
-});
+stageTest(
+  "who attaches to what cannot be attached to is told why, and others on the connection go on",
+  async (stage) => {
+    const name = `test ${randomUUID()}`;
+    await signQuorum(broker, name);
+    const { connection, losses } = watched(broker);
+    const stop = traffic(stage, connection, `beside ${name}`);
+    const waiting = stage.channel<string>(`waiting ${name}`, connection);
+    const got = waiting.get();
+    await waiting.depth();
+    const ch = stage.channel(name, connection);
+    const errors = [
+      rejection(ch.get(), ChannelConnectionError),
+      rejection(ch.put(1), ChannelConnectionError),
+      rejection(ch.depth(), ChannelConnectionError),
+    ];
+    for (const error of await soon(Promise.all(errors))) {
+      assert.match(error.message, /lost [23] times .*NOT_IMPLEMENTED.* \(540\)$/);
+      assert.match(String(error.cause), /\(540\)/);
+    }
+    assert.ok(losses.length <= 3, `${losses.length} losses: ${losses.join("\n")}`);
+    for (const loss of losses) assert.match(loss, /\(540\)$/);
+    const before = losses.length;
+    await rejection(ch.put(2), ChannelConnectionError); // it is found out anew, and once is enough
+    assert.ok(losses.length === before + 1, `${losses.length} losses, ${before} before`);
+    await waiting.put("later");
+    assert.equal(await soon(got), "later");
+    assert.ok(await stop() > 0);
+    await waiting.delete();
+    await withRaw(broker, async (channel) => {
+      await channel.queueDelete(`${name}.closed.channelts`);
+      await channel.queueDelete(name);
+      await channel.exchangeDelete(name);
+    });
+  },
+);
 
-test(
+stageTest(
   "what the broker breaks at is refused when it has been tried for retryTimeout, with pauses",
   async (stage) => {
     const [name, other] = [`test ${randomUUID()}`, `test ${randomUUID()}`];
@@ -168,10 +173,10 @@ test(
     assert.ok(await stop() > 0);
     await tell(control, `mnesia:dirty_delete(rabbit_queue, ${resource(name)})`);
   },
-  !hasTables,
+  noControl || !hasTables && "the broker keeps its queues elsewhere than in tables of Mnesia",
 );
 
-test("a user's limit on AMQP channels is kept: they are shared", async (stage) => {
+stageTest("a user's limit on AMQP channels is kept: they are shared", async (stage) => {
   await using user = await addUser(control, broker, { configure: ".*", write: ".*", read: ".*" });
   await user.limit({ "max-channels": 6 });
   const { connection, losses } = watched(user.uri);
@@ -186,38 +191,44 @@ test("a user's limit on AMQP channels is kept: they are shared", async (stage) =
   await Promise.all(direct.map((ch) => ch.delete()));
 });
 
-test("a limit that leaves too few AMQP channels is what operations reject with", async (stage) => {
-  await using user = await addUser(control, broker, { configure: ".*", write: ".*", read: ".*" });
-  for (const [most, words] of [[1, /limit/], [2, /limit/]] as const) {
-    await user.limit({ "max-channels": most });
-    const { connection, losses } = watched(user.uri);
-    const ch = stage.channel(`test ${randomUUID()}`, connection, 500);
-    const error = await soon(rejection(ch.put(1), ChannelConnectionError));
-    assert.match(error.message, words);
-    assert.match(error.message, /\(530\)/);
-    assert.doesNotMatch(error.message, /may not use it/);
-    assert.ok(losses.length <= 3, losses.join("\n"));
-  }
-});
+stageTest(
+  "a limit that leaves too few AMQP channels is what operations reject with",
+  async (stage) => {
+    await using user = await addUser(control, broker, { configure: ".*", write: ".*", read: ".*" });
+    for (const [most, words] of [[1, /limit/], [2, /limit/]] as const) {
+      await user.limit({ "max-channels": most });
+      const { connection, losses } = watched(user.uri);
+      const ch = stage.channel(`test ${randomUUID()}`, connection, 500);
+      const error = await soon(rejection(ch.put(1), ChannelConnectionError));
+      assert.match(error.message, words);
+      assert.match(error.message, /\(530\)/);
+      assert.doesNotMatch(error.message, /may not use it/);
+      assert.ok(losses.length <= 3, losses.join("\n"));
+    }
+  },
+);
 
-test("a connection that is lost soon after it was made is made anew with growing pauses", async (stage) => {
-  await using gateway = await startGateway(broker);
-  const watch = watched(gateway.uri);
-  const { connection, losses } = watch;
-  const ch = stage.channel(`test ${randomUUID()}`, connection);
-  await ch.depth();
-  const waiting = rejection(ch.get(), ChannelClosedError);
-  const end = performance.now() + 3000;
-  while (performance.now() < end) {
-    const { returns } = watch;
-    gateway.cut();
-    gateway.open();
-    await until(() => watch.returns > returns);
-  }
-  assert.ok(losses.length > 3 && losses.length < 14, `${losses.length} losses in 3 s`);
-  await soon(ch.delete());
-  await waiting;
-});
+stageTest(
+  "a connection that is lost soon after it was made is made anew with growing pauses",
+  async (stage) => {
+    await using gateway = await startGateway(broker);
+    const watch = watched(gateway.uri);
+    const { connection, losses } = watch;
+    const ch = stage.channel(`test ${randomUUID()}`, connection);
+    await ch.depth();
+    const waiting = rejection(ch.get(), ChannelClosedError);
+    const end = performance.now() + 3000;
+    while (performance.now() < end) {
+      const { returns } = watch;
+      gateway.cut();
+      gateway.open();
+      await until(() => watch.returns > returns);
+    }
+    assert.ok(losses.length > 3 && losses.length < 14, `${losses.length} losses in 3 s`);
+    await soon(ch.delete());
+    await waiting;
+  },
+);
 
 /** A proxy before the broker that ends each connection over which more than so many bytes come at once. */
 async function startStrictProxy(most: number): Promise<AsyncDisposable & { readonly uri: string }> {
@@ -249,51 +260,60 @@ async function startStrictProxy(most: number): Promise<AsyncDisposable & { reado
   };
 }
 
-test("a put for which something on the way ends the connection is given up, and others go on", async (stage) => {
-  await using proxy = await startStrictProxy(200_000);
-  const { connection, losses } = watched(proxy.uri);
-  const ch = stage.channel<unknown>(`test ${randomUUID()}`, connection, 2000);
-  await ch.depth();
-  const first = ch.put(0);
-  const large = rejection(ch.put(new Uint8Array(400_000)), ChannelConnectionError);
-  const others = numbers(5, 1).map((n) => ch.put(n));
-  const error = await soon(large);
-  assert.match(error.message, /the connection was lost \d+ times meanwhile, .*unknown outcome/);
-  assert.equal((error.value as Uint8Array).length, 400_000);
-  await soon(Promise.all([first, ...others]));
-  assert.ok(losses.length >= 8 && losses.length < 14, `${losses.length} losses`);
-  assert.deepEqual(await getAll(ch, 6), numbers(6));
-  await ch.delete();
-});
+stageTest(
+  "a put for which something on the way ends the connection is given up, and others go on",
+  async (stage) => {
+    await using proxy = await startStrictProxy(200_000);
+    const { connection, losses } = watched(proxy.uri);
+    const ch = stage.channel<unknown>(`test ${randomUUID()}`, connection, 2000);
+    await ch.depth();
+    const first = ch.put(0);
+    const large = rejection(ch.put(new Uint8Array(400_000)), ChannelConnectionError);
+    const others = numbers(5, 1).map((n) => ch.put(n));
+    const error = await soon(large);
+    assert.match(error.message, /the connection was lost \d+ times meanwhile, .*unknown outcome/);
+    assert.equal((error.value as Uint8Array).length, 400_000);
+    await soon(Promise.all([first, ...others]));
+    assert.ok(losses.length >= 8 && losses.length < 14, `${losses.length} losses`);
+    assert.deepEqual(await getAll(ch, 6), numbers(6));
+    await ch.delete();
+  },
+);
 
-test("a drained channel on a vhost whose queues are quorum queues ends for who comes later", async (stage) => {
-  await using vhost = await addVhost(control, broker, "quorum");
-  const name = `test ${randomUUID()}`;
-  const { connection, losses } = watched(vhost.uri);
-  const ch = stage.channel<number>(name, connection);
-  await Promise.all(numbers(3).map((n) => ch.put(n)));
-  await ch.closeAll({ drain: true });
-  const late = watched(vhost.uri);
-  const other = stage.channel<number>(name, late.connection);
-  assert.deepEqual(await getAll(other, 3), numbers(3));
-  await soon(rejection(other.get(), ChannelClosedError, { reason: "drain" }));
-  await rejection(other.put(1), ChannelClosedError, { reason: "drain" });
-  await other.delete();
-  assert.deepEqual([...losses, ...late.losses], []);
-});
+stageTest(
+  "a drained channel on a vhost whose queues are quorum queues ends for who comes later",
+  async (stage) => {
+    await using vhost = await addVhost(control, broker, "quorum");
+    const name = `test ${randomUUID()}`;
+    const { connection, losses } = watched(vhost.uri);
+    const ch = stage.channel<number>(name, connection);
+    await Promise.all(numbers(3).map((n) => ch.put(n)));
+    await ch.closeAll({ drain: true });
+    const late = watched(vhost.uri);
+    const other = stage.channel<number>(name, late.connection);
+    assert.deepEqual(await getAll(other, 3), numbers(3));
+    await soon(rejection(other.get(), ChannelClosedError, { reason: "drain" }));
+    await rejection(other.put(1), ChannelClosedError, { reason: "drain" });
+    await other.delete();
+    assert.deepEqual([...losses, ...late.losses], []);
+  },
+);
 
-test("a user of one channel with no other permission puts, gets, and hears of its end", async (stage) => {
-  const name = `test ${randomUUID()}`;
-  await using user = await addUser(control, broker, leastFor(name));
-  const [a, b] = [watched(user.uri), watched(user.uri)];
-  const one = stage.channel<number>(name, a.connection);
-  const two = stage.channel<number>(name, b.connection);
-  const got = two.get();
-  await one.put(1);
-  assert.equal(await soon(got), 1);
-  const over = rejection(two.get(), ChannelClosedError);
-  await one.closeAll();
-  await soon(over);
-  await stage.channel(name, b.connection).delete();
-  assert.deepEqual([...a.losses, ...b.losses], []);
-});
+stageTest(
+  "a user of one channel with no other permission puts, gets, and hears of its end",
+  async (stage) => {
+    const name = `test ${randomUUID()}`;
+    await using user = await addUser(control, broker, leastFor(name));
+    const [a, b] = [watched(user.uri), watched(user.uri)];
+    const one = stage.channel<number>(name, a.connection);
+    const two = stage.channel<number>(name, b.connection);
+    const got = two.get();
+    await one.put(1);
+    assert.equal(await soon(got), 1);
+    const over = rejection(two.get(), ChannelClosedError);
+    await one.closeAll();
+    await soon(over);
+    await stage.channel(name, b.connection).delete();
+    assert.deepEqual([...a.losses, ...b.losses], []);
+  },
+);

@@ -4,9 +4,11 @@ import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, ChannelConnectionError, Connection } from "../mod.ts";
 import { connectionsRest, pause, rejection, soon } from "./conformance/scene.ts";
+import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
 import { type Gateway, startGateway } from "./support/gateway.ts";
 import { rawPut } from "./support/raw.ts";
+import { test } from "./support/test.ts";
 import { addUser, addVhost, leastFor, type User } from "./support/users.ts";
 
 const broker = process.env.BROKER!;
@@ -24,31 +26,27 @@ interface Stage {
   readonly losses: string[];
 }
 
-function test(title: string, body: (stage: Stage) => Promise<void>): void {
-  Deno.test({
-    name: `least privilege: ${title}`,
-    ignore: control === undefined,
-    async fn() {
-      const name = `test ${randomUUID()}`;
-      await using user = await addUser(control, broker, leastFor(name));
-      await using gateway = await startGateway(user.uri);
-      const losses: string[] = [];
-      const connection = new Connection(gateway.uri, {
-        ondisconnect: (error) => losses.push(error.message),
-      });
-      const direct = new Channel<unknown>({ name, connection: broker });
-      const ch = new Channel<unknown>({ name, connection });
-      try {
-        await direct.depth();
-        await body({ name, user, direct, ch, gateway, losses });
-        assert.deepEqual(losses, []);
-      } finally {
-        await ch.close();
-        await direct.delete();
-        await direct.close();
-        await connectionsRest();
-      }
-    },
+function userTest(title: string, body: (stage: Stage) => Promise<void>): void {
+  test(`least privilege: ${title}`, { skip: noControl }, async () => {
+    const name = `test ${randomUUID()}`;
+    await using user = await addUser(control, broker, leastFor(name));
+    await using gateway = await startGateway(user.uri);
+    const losses: string[] = [];
+    const connection = new Connection(gateway.uri, {
+      ondisconnect: (error) => losses.push(error.message),
+    });
+    const direct = new Channel<unknown>({ name, connection: broker });
+    const ch = new Channel<unknown>({ name, connection });
+    try {
+      await direct.depth();
+      await body({ name, user, direct, ch, gateway, losses });
+      assert.deepEqual(losses, []);
+    } finally {
+      await ch.close();
+      await direct.delete();
+      await direct.close();
+      await connectionsRest();
+    }
   });
 }
 
@@ -61,7 +59,7 @@ async function assertQuiet(gateway: Gateway): Promise<void> {
   assert.ok(grown < 1000, `${grown} bytes were sent within 500 ms`);
 }
 
-test("who may not declare what exists uses it", async ({ user, name, ch, direct }) => {
+userTest("who may not declare what exists uses it", async ({ user, name, ch, direct }) => {
   await user.permit({ ...leastFor(name), configure: "^amq\\.gen-.*$" });
   await direct.put(1);
   assert.equal(await ch.get({ timeout: 5000 }), 1);
@@ -69,7 +67,7 @@ test("who may not declare what exists uses it", async ({ user, name, ch, direct 
   assert.equal(await direct.get({ timeout: 5000 }), 2);
 });
 
-test("who may not declare what is missing is told so", async ({ user, name, gateway }) => {
+userTest("who may not declare what is missing is told so", async ({ user, name, gateway }) => {
   await user.permit({ ...leastFor(name), configure: "^amq\\.gen-.*$" });
   const other = new Channel({ name: `missing ${name}`, connection: gateway.uri });
   const error = await soon(rejection(other.put(1), ChannelConnectionError));
@@ -78,7 +76,7 @@ test("who may not declare what is missing is told so", async ({ user, name, gate
   await other.close();
 });
 
-test("who may not read is told so at once", async ({ user, name, ch, gateway, direct }) => {
+userTest("who may not read is told so at once", async ({ user, name, ch, gateway, direct }) => {
   await ch.put(1);
   const { read } = leastFor();
   await user.permit({ ...leastFor(name), read });
@@ -92,7 +90,7 @@ test("who may not read is told so at once", async ({ user, name, ch, gateway, di
   assert.equal(await direct.depth(), 1);
 });
 
-test("who may not write is told so, and others on the connection go on", async (stage) => {
+userTest("who may not write is told so, and others on the connection go on", async (stage) => {
   const { user, name, ch, gateway, direct } = stage;
   const { write } = leastFor(name);
   await user.permit({ ...leastFor(name), write: write.replace("|amq\\.default", "") });
@@ -106,30 +104,35 @@ test("who may not write is told so, and others on the connection go on", async (
   assert.equal(await got, 0);
 });
 
-test("who may not declare what every connection needs is told which permissions", async ({ user, gateway }) => {
-  await user.permit({});
-  const other = new Channel({ name: "any", connection: gateway.uri });
-  const error = await soon(rejection(other.put(1), ChannelConnectionError));
-  assert.match(error.message, /lacks permissions.* amq\.gen-.*\(403\)/);
-  assert.doesNotMatch(error.message, /password/);
-  await assertQuiet(gateway);
-  await other.close();
-});
+userTest(
+  "who may not declare what every connection needs is told which permissions",
+  async ({ user, gateway }) => {
+    await user.permit({});
+    const other = new Channel({ name: "any", connection: gateway.uri });
+    const error = await soon(rejection(other.put(1), ChannelConnectionError));
+    assert.match(error.message, /lacks permissions.* amq\.gen-.*\(403\)/);
+    assert.doesNotMatch(error.message, /password/);
+    await assertQuiet(gateway);
+    await other.close();
+  },
+);
 
-test("who may not have dead letters cannot attach to them, and is told so", async ({ name, gateway }) => {
-  const jobs = new Channel<unknown>({ name, connection: gateway.uri, maxAttempts: 1 });
-  await rawPut(broker, name, ["poison"]);
-  const error = await soon(rejection(jobs.deadLetters.depth(), ChannelConnectionError));
-  assert.match(error.message, /ACCESS_REFUSED - .*dead-letters' .* \(403\)/);
-  await assertQuiet(gateway);
-  await jobs.close();
-});
+userTest(
+  "who may not have dead letters cannot attach to them, and is told so",
+  async ({ name, gateway }) => {
+    const jobs = new Channel<unknown>({ name, connection: gateway.uri, maxAttempts: 1 });
+    await rawPut(broker, name, ["poison"]);
+    const error = await soon(rejection(jobs.deadLetters.depth(), ChannelConnectionError));
+    assert.match(error.message, /ACCESS_REFUSED - .*dead-letters' .* \(403\)/);
+    await assertQuiet(gateway);
+    await jobs.close();
+  },
+);
 
-Deno.test({
-  name:
-    "limits: where a vhost may have no more queues, a channel is neither closed nor taken for deleted",
-  ignore: control === undefined,
-  async fn() {
+test(
+  "limits: where a vhost may have no more queues, a channel is neither closed nor taken for deleted",
+  { skip: noControl },
+  async () => {
     await using vhost = await addVhost(control, broker);
     const connection = vhost.uri;
     const name = `test ${randomUUID()}`;
@@ -151,4 +154,4 @@ Deno.test({
     await Promise.all([ch, other, again].map((each) => each.close()));
     await connectionsRest();
   },
-});
+);

@@ -5,8 +5,10 @@ import process from "node:process";
 import { Channel } from "../mod.ts";
 import { connectionsRest, numbers, soon } from "./conformance/scene.ts";
 import { startChild } from "./support/child.ts";
+import { noControl, onWindows } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
 import { ask } from "./support/erlang.ts";
+import { test } from "./support/test.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -23,12 +25,11 @@ async function waiting(): Promise<number> {
   );
 }
 
-Deno.test({
-  name:
-    "a process that is stopped while others broadcast costs a bounded part of the broker, and " +
+test(
+  "a process that is stopped while others broadcast costs a bounded part of the broker, and " +
     "hears later what has become of its channels",
-  ignore: control === undefined || process.platform === "win32",
-  async fn() {
+  { skip: noControl || onWindows },
+  async () => {
     const names = ["noise", "drained", "deleted"].map((each) => `test ${each} ${randomUUID()}`);
     const [noise, drained, deleted] = names.map((name) =>
       new Channel<unknown>({ name, connection: broker })
@@ -65,4 +66,4 @@ Deno.test({
       await connectionsRest();
     }
   },
-});
+);

@@ -20,6 +20,10 @@ export const noControl: string | false = controlFromEnv() === undefined &&
 export const noLocalBroker: string | false = !isLocal() &&
   "the given BROKER is not at 127.0.0.1 without TLS";
 
+/** For what stops a process with signals, or asks which files one has open. */
+export const onWindows: string | false = process.platform === "win32" &&
+  "Windows cannot do this";
+
 /** For what has garbage collected. */
 export const noCollector: string | false = await collector() === undefined &&
   "this runtime does not let programs collect garbage";
