@@ -6,7 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { startChild } from "./support/child.ts";
+import { noLocalBroker } from "./support/conditions.ts";
 import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
+import { test } from "./support/test.ts";
 
 const RUNTIMES: RuntimeName[] = ["deno", "bun", "node"];
 const broker = process.env.BROKER;
@@ -64,5 +66,13 @@ for (const runtime of RUNTIMES) {
 
   Deno.test(`amqp: no operation leaves anything behind, on ${runtime}`, async () => {
     checkFlat(runtime, await measure(runtime, broker, "50", ofTransports), 15);
+  });
+}
+
+for (const runtime of ["deno", "node"] as const) {
+  test(`amqp: no operation whose connection is lost leaves anything behind, on ${runtime}`, {
+    skip: noLocalBroker,
+  }, async () => {
+    checkFlat(runtime, await measure(runtime, broker, "1", "^lost"), 26);
   });
 }

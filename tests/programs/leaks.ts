@@ -1,11 +1,14 @@
 // Repeats operations, each with each of its outcomes, and measures what stays: leaks.ts CONNECTION ROUNDS [PATTERN],
 // with a regular expression for the titles of shapes. Sends for each shape the bytes that a round leaves behind, or
-// how many of the objects that its rounds have made were not collected.
+// how many of the objects that its rounds have made were not collected. Where the connection is one of AMQP, it is also
+// lost while operations are under way: those shapes' titles begin with "lost".
 import process from "node:process";
-import { after, Channel, select, serve, trySelect } from "../../mod.ts";
+import { setImmediate as turn } from "node:timers/promises";
+import { after, Channel, Connection, select, serve, trySelect } from "../../mod.ts";
 import { handleOf } from "../../src/registry.ts";
 import { send } from "../support/child_side.ts";
 import { collector } from "../support/garbage.ts";
+import { type Proxy, startProxy } from "../support/proxy.ts";
 
 const [connection, count, pattern = ""] = process.argv.slice(2) as [string, string, string?];
 const ROUNDS = Number(count);
@@ -260,6 +263,209 @@ const handles: Record<string, Makes> = {
   },
 };
 
+/** How often a connection is lost, and how many operations are under way each time. */
+const LOSSES = 5;
+const UNDER_WAY = 20;
+
+/** A connection that can be cut; disposing cuts it for good. */
+interface Way extends AsyncDisposable {
+  readonly connection: Connection;
+  cut(): void;
+}
+
+// A connection that is lost within two seconds is made anew with growing pauses, so this program's clock goes forward.
+const { now } = performance;
+let ahead = 0;
+performance.now = () => now.call(performance) + ahead;
+
+async function openWay(retryTimeout: number): Promise<Way> {
+  const url = new URL(connection);
+  const proxy: Proxy = await startProxy(Number(url.port || 5672));
+  url.host = `127.0.0.1:${proxy.port}`;
+  let isOpen = true;
+  return {
+    connection: new Connection(url.href, { retryTimeout }),
+    cut: () => {
+      if (proxy.connections === 0) throw new Error("there is nothing to cut");
+      ahead += 3000;
+      proxy.cut();
+    },
+    async [Symbol.asyncDispose]() {
+      if (!isOpen) return;
+      isOpen = false;
+      await proxy[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/**
+ * Begins operations on a channel whose connection is lost meanwhile, and ends them once it was. Its waiters are in
+ * place before. `direct` is the same channel by a connection that is not lost.
+ */
+type Loss = (ch: Channel<unknown>, direct: Channel<unknown>, lose: Lose) => Promise<unknown>;
+type Lose = () => Promise<void>;
+
+/** The promises and the signals of operations: who keeps an operation keeps them. */
+let begun: WeakRef<object>[] = [];
+
+function many<T>(
+  begin: (i: number, signal: AbortSignal) => Promise<T>,
+): Promise<PromiseSettledResult<T>[]> {
+  return Promise.allSettled(Array.from({ length: UNDER_WAY }, (_, i) => {
+    const { signal } = new AbortController();
+    const promise = begin(i, signal);
+    begun.push(new WeakRef(promise), new WeakRef(signal));
+    return promise;
+  }));
+}
+/** Puts what those wait for who were not rejected. */
+const putAll = (direct: Channel<unknown>) => many((i) => direct.put(i));
+
+const losses: Record<string, Loss> = {
+  put: async (ch, _, lose) => {
+    const puts = many((i, signal) => ch.put({ i }, { signal }));
+    await turn();
+    await lose();
+    await puts;
+  },
+  get: async (ch, direct, lose) => {
+    const gets = many((_, signal) => ch.get({ signal }));
+    await ch.depth();
+    await lose();
+    await putAll(direct);
+    await gets;
+  },
+  "get that is aborted after it": async (ch, _, lose) => {
+    const control = new AbortController();
+    const gets = many(() => ch.get({ signal: control.signal }));
+    await ch.depth();
+    await lose();
+    control.abort();
+    await gets;
+  },
+  receive: async (ch, direct, lose) => {
+    const receives = many((_, signal) =>
+      ch.receive({ signal }).then((delivery) => delivery.accept())
+    );
+    await ch.depth();
+    await lose();
+    await putAll(direct);
+    await receives;
+  },
+  "delivery on loan": async (ch, direct, lose) => {
+    await putAll(direct);
+    const received = await many((_, signal) => ch.receive({ signal }));
+    await lose();
+    for (const each of received) if (each.status === "fulfilled") each.value.accept();
+  },
+  "next of deliveries": async (ch, direct, lose) => {
+    const iterator = ch.deliveries();
+    const nexts = many(() => iterator.next());
+    await ch.depth();
+    await lose();
+    await direct.put(1);
+    await iterator.return!();
+    await nexts;
+  },
+  tryGet: async (ch, direct, lose) => {
+    await putAll(direct);
+    const gets = many((_, signal) => ch.tryGet({ signal }));
+    await turn();
+    await lose();
+    await gets;
+  },
+  select: async (ch, direct, lose) => {
+    const beside = ch.clone();
+    const selects = many((_, signal) => select([beside, ch, after(60_000_000)], { signal }));
+    await ch.depth();
+    await lose();
+    await putAll(direct);
+    await selects;
+    await beside[Symbol.asyncDispose]();
+  },
+  request: async (ch, direct, lose) => {
+    const stop = new AbortController();
+    let answer = (_: unknown) => {};
+    const answered = new Promise((resolve) => answer = resolve);
+    const serving = serve(direct, () => answered, { signal: stop.signal });
+    const requests = many((i, signal) => ch.request(i, { signal }));
+    await ch.depth();
+    await lose();
+    answer(1);
+    await requests;
+    stop.abort();
+    await serving;
+  },
+  broadcast: async (ch, _, lose) => {
+    const broadcasts = many((i, signal) => ch.broadcast(i, { signal }));
+    await turn();
+    await lose();
+    await broadcasts;
+  },
+  broadcasts: async (ch, direct, lose) => {
+    const heard = ch.broadcasts();
+    await heard.ready;
+    const nexts = many(() => heard.next());
+    await lose();
+    await direct.broadcast(1);
+    await heard.return();
+    await nexts;
+  },
+  depth: async (ch, _, lose) => {
+    const depths = many((_, signal) => ch.depth({ signal }));
+    await turn();
+    await lose();
+    await depths;
+  },
+  whenEmpty: async (ch, direct, lose) => {
+    await direct.put(1);
+    const waits = many((_, signal) => ch.whenEmpty({ signal }));
+    await ch.depth();
+    await lose();
+    await direct.tryGet();
+    await waits;
+  },
+};
+
+/** Loses the connection while the operations of a shape are under way; afterwards nothing is in the channel. */
+async function loseOnce(loss: Loss, ch: Channel<unknown>, direct: Channel<unknown>, way: Way) {
+  await loss(ch, direct, async () => {
+    way.cut();
+    await turn();
+  });
+  await ch.depth(); // it is connected again
+  for (let isEmpty = false; !isEmpty;) {
+    const found = await Promise.all(Array.from({ length: UNDER_WAY }, () => direct.tryGet()));
+    isEmpty = found.some(({ status }) => status === "empty");
+  }
+}
+
+/** What operations of a channel leave that lives on, whose connection is lost several times. */
+async function keptByLosses(loss: Loss): Promise<{ made: number; kept: number }> {
+  await using way = await openWay(60_000);
+  await using ch = new Channel<unknown>({ connection: way.connection });
+  await using direct = new Channel<unknown>({ connection, name: ch.name });
+  await ch.depth();
+  begun = [];
+  for (let i = 0; i < LOSSES; i++) await loseOnce(loss, ch, direct, way);
+  return await keptIn(begun);
+}
+
+/** For a shape of losses: its handle and what belongs to it, where operations are not tried again. */
+function lostForGood(loss: Loss): Makes {
+  return async (made) => {
+    await using way = await openWay(0);
+    await using direct = new Channel<unknown>({ connection });
+    await direct.depth();
+    const ch = new Channel<unknown>({ connection: way.connection, name: direct.name });
+    made(way.connection, ch, handleOf(ch)!);
+    await ch.depth();
+    await loss(ch, direct, async () => await way[Symbol.asyncDispose]());
+    await ch.close();
+    await direct.delete();
+  };
+}
+
 async function repeat(round: (i: number) => Promise<unknown>, rounds: number, width: number) {
   for (let i = 0; i < rounds; i += width) {
     if (width === 1) await round(i);
@@ -294,6 +500,10 @@ async function keptOf(makes: Makes): Promise<{ made: number; kept: number }> {
   const made = (...objects: object[]) =>
     void refs.push(...objects.map((each) => new WeakRef(each)));
   await Promise.all(Array.from({ length: 20 }, () => makes(made)));
+  return await keptIn(refs);
+}
+
+async function keptIn(refs: WeakRef<object>[]): Promise<{ made: number; kept: number }> {
   let kept = refs.length;
   for (let i = 0; i < 20 && kept > 0; i++) {
     await collect();
@@ -310,6 +520,13 @@ for (const [table, width] of [[single, 1], [wide, WIDTH]] as const) {
 }
 for (const [title, makes] of Object.entries(handles)) {
   if (wanted.test(title)) send({ title, ...await keptOf(makes) });
+}
+if (connection.startsWith("amqp:")) {
+  for (const [title, loss] of Object.entries(losses)) {
+    if (!wanted.test(`lost: ${title}`)) continue;
+    send({ title: `lost: ${title}`, ...await keptByLosses(loss) });
+    send({ title: `lost for good: ${title}`, ...await keptOf(lostForGood(loss)) });
+  }
 }
 send("over");
 process.exit();

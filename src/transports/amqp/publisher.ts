@@ -67,7 +67,10 @@ export class Publisher {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     if (reason !== replaced) this.#count();
-    if (endsConnection(reason)) return;
+    if (endsConnection(reason)) {
+      queueMicrotask(() => this.#forget()); // the session may ask yet which are suspects
+      return;
+    }
     this.#returned.clear();
     this.#isSuspicious = isRefusal(reason);
     const [culprit] = this.#unconfirmed.values();
@@ -80,7 +83,19 @@ export class Publisher {
     this.#unconfirmed = new Map();
     this.#bytes = 0;
     // Later, as the whole connection may be ending.
-    queueMicrotask(() => this.#begin().catch((error: Error) => this.onLost(error.message)));
+    queueMicrotask(() =>
+      this.#begin().catch((error: Error) => {
+        this.onLost(error.message);
+        this.#forget();
+      })
+    );
+  }
+
+  /** The connection is lost. The client may keep its AMQP channels for long, and what belongs to them. */
+  #forget(): void {
+    this.#unconfirmed.clear();
+    this.#waiting.takeAll();
+    this.#again.takeAll();
   }
 
   /** Counts the losses of what is on its way; what was often lost is sent alone, as it may be the reason. */
