@@ -289,10 +289,11 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   get(options: OperationOptions = none): Promise<T> {
+    const handle = this.#handle;
     const refusal = signatures.get.refusal(options, arguments.length);
     if (refusal !== undefined) return refusal;
     try {
-      return this.#handle.get(this, (message) => this.#unpack(message, true), options).promise;
+      return handle.get(this, (message) => this.#unpack(message, true), options).promise;
     } catch (error) {
       return Promise.reject(error); // as all that goes wrong with an operation
     }

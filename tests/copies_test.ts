@@ -57,9 +57,13 @@ async function move(from: string, to: string): Promise<number> {
 async function touch(queue: string): Promise<void> {
   await withRaw(broker, async (channel) => {
     const messages: AMQPMessage[] = [];
-    for (let message; (message = await channel.basicGet(queue, { noAck: false })) !== null;) {
-      messages.push(message);
-    }
+    const takeAll = async () => {
+      for (let message; (message = await channel.basicGet(queue, { noAck: false })) !== null;) {
+        messages.push(message);
+      }
+      return messages.length > 0; // else a consumer that ends is giving them back
+    };
+    await until(takeAll);
     await channel.basicNack(messages.at(-1)!.deliveryTag, true, true);
     await channel.prefetch(1); // answered when the broker has read that
   });
