@@ -342,7 +342,8 @@ export function captureStack(error: Error): void {
   const { captureStackTrace } = Error as {
     captureStackTrace?(error: object, callee: unknown): void;
   };
-  if ("Bun" in globalThis || captureStackTrace === undefined) return;
+  const cannot = "Bun" in globalThis || captureStackTrace === undefined;
+  if (cannot || !Object.isExtensible(error)) return;
   captureStackTrace(error, captureStack);
 }
 

@@ -159,7 +159,7 @@ export function readFailure(failure: unknown, depth = 0): Error | undefined {
   const set = (key: string, value: unknown, enumerable = false) =>
     Object.defineProperty(error, key, { value, enumerable, configurable: true, writable: true });
   if (error.name !== shown) set("name", shown);
-  set("stack", typeof stack === "string" ? stack : `${shown}: ${message}`); // not where it was read
+  set("stack", typeof stack === "string" ? stack : headOf(error)); // not where it was read
   const part = readPart(cause, depth);
   if (part !== undefined) set("cause", part.value);
   if (error instanceof AggregateError) {
@@ -174,9 +174,13 @@ export function readFailure(failure: unknown, depth = 0): Error | undefined {
   return error;
 }
 
-/** Whether the stack of an error says where it was made. */
-export function hasFrames({ stack = "" }: Error): boolean {
-  return /\n\s*at /.test(stack);
+/** Whether an error that has arrived brought its stack along. */
+export function hasStack(error: Error): boolean {
+  return error.stack !== headOf(error);
+}
+
+function headOf({ name, message }: Error): string {
+  return `${name}: ${message}`;
 }
 
 function readPart(part: unknown, depth: number): { readonly value: unknown } | undefined {

@@ -125,14 +125,14 @@ export class Operation<T> {
 
   /** @param isOurs false for what the caller's own code has thrown */
   reject(reason: unknown, isOurs = true): void {
-    if (this.#settle()) this.#fail(isOurs ? this.dress(errorOf(this.action, reason)) : reason);
+    if (this.#settle()) this.#failFor(reason, isOurs);
   }
 
   /** @param isOurs false for a reason that belongs to the caller */
   giveUp(reason: unknown, isOurs = true): void {
     if (!this.#settle()) return;
     this.onGiveUp?.(reason, isOurs);
-    this.#fail(isOurs ? this.dress(errorOf(this.action, reason)) : reason);
+    this.#failFor(reason, isOurs);
   }
 
   /** Completes what the operation rejects with. */
@@ -145,8 +145,15 @@ export class Operation<T> {
     if (this.#settle()) this.#fail(error, true);
   }
 
+  /** What is the caller's own is rejected with as it is. */
+  #failFor(reason: unknown, isOurs: boolean): void {
+    if (!isOurs) return this.#fail(reason, false);
+    const error = this.dress(errorOf(this.action, reason));
+    this.#fail(error, error instanceof ChannelError);
+  }
+
   /** @param isAtCaller whether the error gets the caller's stack: the call was over when the error was made */
-  #fail(reason: unknown, isAtCaller = reason instanceof ChannelError): void {
+  #fail(reason: unknown, isAtCaller: boolean): void {
     this.#failure = { reason };
     if (this.#reject !== undefined) {
       const resolve = this.#resolve as (value: unknown) => void;

@@ -5,13 +5,14 @@
 import type { Channel } from "./channel.ts";
 import {
   ChannelDecodeError,
+  ChannelError,
   ChannelReferenceError,
   renamed,
   renamedChannel,
   withValue,
 } from "./errors.ts";
 import { type Outcome, readBegun, readPlainReply, readReply, writeNotice } from "./exchange.ts";
-import { hasFrames } from "./failure.ts";
+import { hasStack } from "./failure.ts";
 import type { Handle } from "./handle.ts";
 import type { Operation, OperationOptions } from "./operation.ts";
 import { handleOf } from "./registry.ts";
@@ -59,7 +60,7 @@ export class Requester {
     const { channel } = replies;
     const sent = { id, value, reply_to: channel };
     this.#handle.put(owner, sent, { signal: gaveUp }).catch((error) =>
-      request.reject(errorOfPut(error, sent), false)
+      rejectByPut(request, error, sent)
     );
     replies.expect(id, request, gaveUp);
   }
@@ -74,7 +75,7 @@ export class Requester {
     const dispose = this.#disposing(() => dismiss(reply, gaveUp.aborted));
     const sent = { value, reply_to: reply };
     this.#handle.put(owner, sent, { signal: gaveUp }).catch((error) =>
-      request.reject(errorOfPut(error, sent), false)
+      rejectByPut(request, error, sent)
     );
     const fail = (error: unknown) =>
       request.reject(renamedChannel(reply.name, this.#handle.name, error));
@@ -261,12 +262,19 @@ function readReplyAlone(
 
 function settle(request: Operation<unknown>, outcome: Outcome): void {
   if ("value" in outcome) request.resolve(outcome.value);
-  else if (hasFrames(outcome.error)) request.reject(outcome.error);
+  else if (hasStack(outcome.error)) request.reject(outcome.error);
   else request.rejectAtCaller(outcome.error);
 }
 
 /** A put's error carries the value that was put: here the caller's, without what is around it. */
-function errorOfPut(error: unknown, sent: { readonly value: unknown }): unknown {
+function rejectByPut(
+  request: Operation<unknown>,
+  error: unknown,
+  sent: { readonly value: unknown },
+): void {
   const isOurs = (error as { value?: unknown } | null | undefined)?.value === sent;
-  return isOurs ? withValue(renamed("request", error), sent.value) : error;
+  if (!isOurs) return request.reject(error, false);
+  const named = withValue(renamed("request", error), sent.value);
+  if (named instanceof ChannelError) request.rejectAtCaller(named);
+  else request.reject(named, false);
 }

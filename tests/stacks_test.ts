@@ -43,6 +43,7 @@ for (
       for await (const _ of away);
     },
     "a put that cannot connect": (away) => away.put(1),
+    "a request that cannot connect": (away) => away.request(1),
     "a tryPut that cannot connect": (away) => away.tryPut(1),
     "a tryGet that cannot connect": (away) => away.tryGet(),
     "a depth that cannot connect": (away) => away.depth(),
