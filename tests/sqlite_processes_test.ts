@@ -6,7 +6,7 @@ import { Channel } from "../mod.ts";
 import { numbers, pause, soon, until } from "./conformance/scene.ts";
 import { type Child, type ChildOptions, startChild } from "./support/child.ts";
 import { findRuntime } from "./support/runtimes.ts";
-import { checkFile, count, sqliteDirectory } from "./support/sqlite_file.ts";
+import { checkFile, count, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
 import { test } from "./support/test.ts";
 import { decidedOnDeno, noDeno } from "./support/conditions.ts";
 
@@ -236,7 +236,8 @@ test(
     skip: decidedOnDeno,
   },
   async () => {
-    await withChannel<unknown>(async (channel, name) => {
+    await withFile(directory, async (channel, path, connection) => {
+      const { name } = channel;
       await using child = run("counting_listener", [connection, name]);
       assert.equal(await child.next(), "listens");
       child.kill("SIGSTOP");
@@ -271,7 +272,8 @@ test(
 test("sqlite: a process that is stopped hears what it waits for after a flood of broadcasts", {
   skip: decidedOnDeno,
 }, async () => {
-  await withChannel<unknown>(async (channel, name) => {
+  await withFile(directory, async (channel, path, connection) => {
+    const { name } = channel;
     const [full, gone] = [crypto.randomUUID(), crypto.randomUUID()];
     const small = new Channel<number>({ name: full, connection, capacity: 1 });
     await small.put(0);
@@ -301,7 +303,8 @@ test("sqlite: a process that is stopped hears what it waits for after a flood of
 test("sqlite: what was announced before a channel is deleted is heard by who was stopped", {
   skip: decidedOnDeno,
 }, async () => {
-  await withChannel<unknown>(async (channel, name) => {
+  await withFile(directory, async (channel, path, connection) => {
+    const { name } = channel;
     await using child = run("counting_listener", [connection, name]);
     assert.equal(await child.next(), "listens");
     child.kill("SIGSTOP");
@@ -319,7 +322,8 @@ test("sqlite: what was announced before a channel is deleted is heard by who was
 test("sqlite: what waits for a stopped process to hear it goes when that process is killed", {
   skip: decidedOnDeno,
 }, async () => {
-  await withChannel<unknown>(async (channel, name) => {
+  await withFile(directory, async (channel, path, connection) => {
+    const { name } = channel;
     await using child = run("counting_listener", [connection, name]);
     assert.equal(await child.next(), "listens");
     child.kill("SIGSTOP");
