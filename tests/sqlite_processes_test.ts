@@ -251,7 +251,9 @@ test(
       assert.ok(sizes[1]! < sizes[0]! * 1.1, `files of ${sizes} bytes`); // the space is used again
       assert.ok(count(path, "mail") <= 1);
       await channel.closeAll();
-      await new Channel({ name, connection }).broadcast({ n: -1, body: "" }); // after the end
+      const late = new Channel({ name, connection });
+      await late.broadcast({ n: -1, body: "" }); // after the end
+      await late.close();
       child.kill("SIGCONT");
       const heard: number[] = [];
       let missed = 0;
