@@ -363,6 +363,7 @@ Deno.test("sqlite: a token that another program wrote names no file that we touc
 
 test("sqlite: a process that reads the files of its own database keeps what it holds", {
   skip: onWindows,
+  timed: "it is taken for dead where it does not answer within 0.4 s",
 }, async () => {
   await withFile(directory, async (channel, path, uri) => {
     await channel.put("held");
