@@ -376,7 +376,7 @@ test("sqlite: a process that reads the files of its own database keeps what it h
     for (const _ of numbers(3)) {
       child.send("read");
       assert.equal(await child.next(), "has read");
-      await until(() => isPresent(sqlite, lock)); // it is taken anew
+      await until(() => isPresent(sqlite, lock), 20_000, 130); // taken anew: a look holds it for a moment
     }
     await rejection(channel.get({ timeout: 1500 }), ChannelTimeoutError);
     child.send("accept");
