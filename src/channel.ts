@@ -290,13 +290,8 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    */
   get(options: OperationOptions = none): Promise<T> {
     const handle = this.#handle;
-    const refusal = signatures.get.refusal(options, arguments.length);
-    if (refusal !== undefined) return refusal;
-    try {
-      return handle.get(this, (message) => this.#unpack(message, true), options).promise;
-    } catch (error) {
-      return Promise.reject(error); // as all that goes wrong with an operation
-    }
+    return signatures.get.refusal(options, arguments.length) ??
+      begun(() => handle.get(this, (message) => this.#unpack(message, true), options));
   }
 
   /**
