@@ -23,7 +23,7 @@ export async function closeConnections({ control }: PrivateBroker): Promise<void
 
 /**
  * Closes every AMQP channel one by one, and no connection: the broker is given an ack of what was never delivered,
- * as if the client had sent it.
+ * as if the client had sent it. This is what `rabbit_channel:do` does, which 4.3 no longer has.
  */
 export async function closeAmqpChannels({ control }: PrivateBroker): Promise<void> {
   await tell(
@@ -34,7 +34,8 @@ export async function closeAmqpChannels({ control }: PrivateBroker): Promise<voi
                   false -> ok
                 end
             end,
-     [begin rabbit_channel:do(C, {'basic.ack', 1 bsl 40, false}), Wait(C, 1000) end
+     Ack = {method, {'basic.ack', 1 bsl 40, false}, none, noflow},
+     [begin gen_server2:cast(C, Ack), Wait(C, 1000) end
        || C <- rabbit_channel:list()]`,
   );
 }

@@ -74,7 +74,8 @@ class PrivateCluster implements Cluster {
     return await this.#ask<number>(
       `begin {ok, Q} = ${lookup(queue)},
        {Name, _} = amqqueue:get_pid(Q),
-       #{nodes := Ns} = amqqueue:get_type_state(Q),
+       #{nodes := Members} = amqqueue:get_type_state(Q),
+       Ns = if is_map(Members) -> maps:keys(Members); true -> Members end, % a map since 4.3
        length([N || N <- Ns, is_pid(rpc:call(N, erlang, whereis, [Name]))]) end`,
     );
   }

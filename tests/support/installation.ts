@@ -36,8 +36,15 @@ const ERLANG_FOLDERS = [
   "/home/linuxbrew/.linuxbrew/opt/erlang/lib/erlang/bin",
 ];
 
-/** Finds an installed RabbitMQ, or undefined. */
+/**
+ * Finds an installed RabbitMQ: the one in the folder that `TEST_RABBITMQ` names, else one in the usual folders.
+ *
+ * @returns undefined where none is in the usual folders
+ * @throws where the folder that is named lacks one of the programs
+ */
 export function findInstallation(): Installation | undefined {
+  const given = process.env.TEST_RABBITMQ;
+  if (given) return installationIn(given);
   const server = findProgram("rabbitmq-server", SERVER_FOLDERS);
   if (!server) return undefined;
   const ctl = findProgram("rabbitmqctl", [dirname(server), dirname(realpathSync(server))]);
@@ -45,6 +52,25 @@ export function findInstallation(): Installation | undefined {
   if (!ctl || !epmd) return undefined;
   const erlCall = findProgram("erl_call", ERLANG_FOLDERS);
   return { server, ctl, epmd, ...erlCall ? { erlCall } : {} };
+}
+
+/** The RabbitMQ whose programs are all in one folder. */
+function installationIn(folder: string): Installation {
+  const find = (name: string) => {
+    const program = findProgram(name, [folder]);
+    if (program) return program;
+    throw new Error(
+      `TEST_RABBITMQ=${folder} has no ${name}; name the absolute path of a folder that has ` +
+        "rabbitmq-server, rabbitmqctl and epmd",
+    );
+  };
+  const programs = {
+    server: find("rabbitmq-server"),
+    ctl: find("rabbitmqctl"),
+    epmd: find("epmd"),
+  };
+  const erlCall = findProgram("erl_call", [folder]);
+  return { ...programs, ...erlCall ? { erlCall } : {} };
 }
 
 /** The path of an executable in the first of the folders that has it, by default those of PATH. */
