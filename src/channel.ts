@@ -1008,7 +1008,7 @@ function connectedOptions(options: ChannelOptions, origin?: HandleOptions): Hand
   const { name, connection, expires, maxAttempts, capacity, durability = "classic" } = options;
   if (maxAttempts !== undefined && name !== undefined) deadLettersName(name); // throws where it is too long
   return {
-    name: name ?? anonymousName(capacity === 0),
+    name: name ?? anonymousName(),
     connection: connection === undefined && origin !== undefined
       ? origin.connection
       : connectionFor(connection),

@@ -141,6 +141,7 @@ export class SharedConnection {
     signal: AbortSignal,
   ): Promise<Attachment> {
     const deadline = performance.now() + options.retryTimeout;
+    if (options.capacity === 0) await this.#checkRendezvous(name);
     for (;;) {
       let attachment = this.#attachments.get(name);
       if (attachment?.closing !== undefined) {
@@ -162,6 +163,17 @@ export class SharedConnection {
       attachment.add(handle);
       return attachment;
     }
+  }
+
+  /** @throws {ChannelConfigError} where the transport cannot have a channel of capacity 0 */
+  async #checkRendezvous(name: string): Promise<void> {
+    const { features } = this.#transport ??= await this.#loaded();
+    if (features.rendezvous) return;
+    throw new ChannelConfigError(
+      `channel ${name}: the option capacity cannot be 0 on ${this.address}: the broker stores a value ` +
+        "before anyone takes it, so a put cannot wait until its value is taken; use capacity: 1, or request " +
+        "to wait until a value was handled; memory: and sqlite: have channels of capacity 0",
+    );
   }
 
   #open(name: string, options: Omit<LinkOptions, "observer" | "signal">): Attachment {

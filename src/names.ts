@@ -1,31 +1,19 @@
 import { ChannelConfigError } from "./errors.ts";
 
-/**
- * A new name that no other channel has: 32 hexadecimal digits, 96 random bits at least. The thirteenth digit, which is
- * the version of a UUID, is 4. That of an unbuffered channel says so to all who have the name, by eight digits:
- * nobody else's name has them by chance, be it a digest of something.
- */
-export function anonymousName(isUnbuffered = false): string {
+/** A new name that no other channel has: 32 hexadecimal digits, 124 random bits, in the form of a UUID of version 4. */
+export function anonymousName(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = bytes[6]! & 0x0f | 0x40;
   let name = "";
   for (const byte of bytes) name += hex[byte];
-  return isUnbuffered ? name.slice(0, 12) + unbufferedMark + name.slice(20) : name;
+  return name;
 }
-
-/** Where a UUID has its version, 8 for one of its maker's own kind, and its variant. */
-const unbufferedMark = "80008000";
 
 const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** Whether a channel of this name was made without a name. */
 export function isAnonymous(name: string): boolean {
   return /^[0-9a-f]{32}$/.test(name);
-}
-
-/** Whether the name is that of an anonymous channel without a buffer. */
-export function isAnonymousUnbuffered(name: string): boolean {
-  return isAnonymous(name) && name.startsWith(unbufferedMark, 12);
 }
 
 /**

@@ -118,9 +118,7 @@ class GetPart<T> extends ChannelPart implements Claim {
   }
 
   #ask(link: Link, interest: Operation<void>): void {
-    const givingUp = new AbortController();
-    interest.onGiveUp = () => givingUp.abort();
-    link.tryTake(this.counted, givingUp.signal).then(
+    link.tryTake(this.counted).then(
       (loan) => loan === undefined ? this.waits() : this.deliver(loan),
       (error) => interest.reject(error),
     );

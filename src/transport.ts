@@ -169,9 +169,8 @@ export interface Link {
    * A message that is there already, or undefined. It may take a moment to find out.
    *
    * @param counted as a claim's
-   * @param gaveUp aborted when it is not wanted any more; what comes all the same is released
    */
-  tryTake(counted: boolean, gaveUp?: AbortSignal): Promise<Loan | undefined>;
+  tryTake(counted: boolean): Promise<Loan | undefined>;
   /**
    * Tells every other link on this channel of `event`.
    *
@@ -206,6 +205,8 @@ export interface Features {
   readonly shared: boolean;
   /** What a message may ask for; what is not here is never sent. Absent: nothing. */
   readonly terms?: readonly PutTerm[];
+  /** Whether a channel may have capacity 0, so that a put waits until its value is taken. Absent: no. */
+  readonly rendezvous?: boolean;
 }
 
 /** What a transport has done since it was made; it counts on. */

@@ -11,6 +11,7 @@ import { inspect } from "node:util";
 import {
   Channel,
   ChannelClosedError,
+  ChannelConfigError,
   ChannelConnectionError,
   ChannelDecodeError,
   ChannelError,
@@ -21,9 +22,9 @@ import {
   trySelect,
 } from "../mod.ts";
 import { isAnonymous } from "../src/names.ts";
-import { sharedPlace } from "../src/transports/amqp/bulletin.ts";
 import { drainType } from "../src/transports/amqp/closing.ts";
 import { header } from "../src/transports/amqp/frames.ts";
+import { everyone } from "../src/transports/amqp/places.ts";
 import { testTransport } from "./conformance.ts";
 import {
   connectionsRest,
@@ -103,7 +104,7 @@ const setup: Setup = {
         publish({ exchange: "", routingKey: name }, body, { contentType }),
       announce: (event, contentType = "") =>
         isAnonymous(name)
-          ? publish(sharedPlace, event, { contentType, correlationId: name })
+          ? publish(everyone, event, { contentType, correlationId: name })
           : publish({ exchange: name, routingKey: "" }, event, { contentType }),
       async get() {
         const message = await (await (channel ??= connect())).basicGet(name, { noAck: true });
@@ -338,6 +339,79 @@ test("a memory channel is refused by amqp, also deep inside a value", async (sce
     assert.match(error.message, /memory:.*[^.]$/);
   }
   assert.equal(await ch.depth(), 0);
+});
+
+test("capacity 0 is refused, also for a handle on a channel that is attached to", async (scene) => {
+  const ch = scene.channel<number>();
+  await ch.put(1);
+  const words = /^(put|get|depth): channel .*: the option capacity cannot be 0 on amqp:.*; use /;
+  for (const name of [ch.name, undefined]) {
+    const refused = new Channel<number>({
+      ...name === undefined ? {} : { name },
+      connection: uri(),
+      capacity: 0,
+    });
+    for (const operation of [() => refused.put(2), () => refused.get(), () => refused.depth()]) {
+      assert.match((await rejection(operation(), ChannelConfigError)).message, words);
+    }
+    await refused.close();
+  }
+  assert.deepEqual([await ch.get(), await ch.depth()], [1, 0]);
+});
+
+test("a channel to which an earlier version gave capacity 0 is refused", async (scene) => {
+  const name = scene.name();
+  await client(async (raw) => {
+    const channel = await raw.channel();
+    await channel.queueDeclare(name, { durable: true });
+    await channel.exchangeDeclare(name, "topic", { durable: true });
+  });
+  const carrier = scene.channel<Channel<number>>();
+  await carrier.put(new Channel<number>({ name, connection: uri() }));
+  const byReference = await carrier.get();
+  const digits = crypto.randomUUID().replaceAll("-", "");
+  const earlierName = digits.slice(0, 12) + "80008000" + digits.slice(20);
+  for (
+    const ch of [
+      scene.own(new Channel<number>({ name, connection: uri() })),
+      scene.own(byReference),
+      scene.own(new Channel<number>({ name: earlierName, connection: uri() })),
+    ]
+  ) {
+    const error = await rejection(ch.put(1), ChannelConfigError);
+    assert.match(error.message, /has capacity 0, which an earlier version .*; delete /);
+  }
+  await client(async (raw) => {
+    const channel = await raw.channel();
+    await Promise.all([channel.queueDelete(name), channel.exchangeDelete(name)]);
+  });
+});
+
+test("a channel that expires is a queue and nothing else, however it is attached to", async (scene) => {
+  const name = scene.name();
+  const make = (n: number, options = {}) =>
+    scene.own(new Channel<number>({ name, connection: setup.connection(n), ...options }));
+  const first = make(0, { expires: 60_000 });
+  await first.depth();
+  const others = [
+    make(1),
+    make(2, { expires: 30_000 }),
+    make(3, { capacity: 5 }),
+  ];
+  for (const other of others) await other.depth();
+  const state = await brokerState();
+  const exchanges = state?.exchanges.filter((each) => each.includes(name));
+  if (state !== undefined) assert.deepEqual(exchanges, []);
+  // All hear each other, although they were made with other options.
+  const heard = [first, ...others].map((each) => each.broadcasts());
+  await Promise.all(heard.map((each) => each.ready));
+  await make(4).broadcast(7);
+  for (const each of heard) assert.equal((await soon(each.next())).value, 7);
+  await others[0]!.closeAll({ drain: true });
+  for (const each of [first, ...others]) {
+    await soon(rejection(each.get(), ChannelClosedError, { reason: "drain" }));
+  }
+  await first.delete();
 });
 
 test("a channel that expires exists as such before its name travels", async (scene) => {

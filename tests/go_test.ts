@@ -23,21 +23,24 @@ if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task te
 
 /** Where the networks are, and how large: what is a matter of microseconds in memory is one of milliseconds elsewhere. */
 const places = [
-  { label: "memory", connection: "memory:go", size: 10 },
-  { label: "sqlite", connection: `sqlite:${join(sqliteDirectory(), "go.db")}`, size: 5 },
-  { label: "amqp", connection: broker, size: 3 },
+  { label: "memory", connection: "memory:go", size: 10, least: 0 },
+  { label: "sqlite", connection: `sqlite:${join(sqliteDirectory(), "go.db")}`, size: 5, least: 0 },
+  { label: "amqp", connection: broker, size: 3, least: 1 },
 ] as const;
 
 /** The channels and tasks of one network. */
 class Network {
   readonly size: number;
+  /** The least capacity that a channel may have. */
+  readonly least: number;
   readonly #connection: string;
   readonly #channels = new Set<Channel<never>>();
   readonly #tasks: Promise<void>[] = [];
 
-  constructor(connection: string, size: number) {
-    this.#connection = connection;
-    this.size = size;
+  constructor(place: { connection: string; size: number; least: number }) {
+    this.#connection = place.connection;
+    this.size = place.size;
+    this.least = place.least;
   }
 
   channel<T>(capacity?: number): Channel<T> {
@@ -72,9 +75,10 @@ function test(
   body: (network: Network) => Promise<void>,
   options: (label: string) => TestOptions = () => ({}),
 ): void {
-  for (const { label, connection, size } of places) {
+  for (const place of places) {
+    const { label } = place;
     declare(`go: ${label}: ${title}`, options(label), async () => {
-      const network = new Network(connection, size);
+      const network = new Network(place);
       try {
         await soon(body(network), 30_000);
       } finally {
@@ -84,6 +88,11 @@ function test(
       }
     });
   }
+}
+
+/** For tests of what only channels of capacity 0 do. */
+function unbuffered(label: string): TestOptions {
+  return { skip: label === "amqp" && "amqp: has no channels of capacity 0" };
 }
 
 test("a sieve of as many tasks as there are primes", async (network) => {
@@ -209,7 +218,10 @@ test("whoever gets from a channel that is closed is told, however many wait", as
 });
 
 test("select with cases that are switched off sends each value to each channel once", async (network) => {
-  const [a, b] = [network.channel<number>(0), network.channel<number>(0)];
+  const [a, b] = numbers(2).map(() => network.channel<number>(network.least)) as [
+    Channel<number>,
+    Channel<number>,
+  ];
   const count = 4 * network.size;
   network.go(async () => {
     for (const n of numbers(count)) {
@@ -230,7 +242,7 @@ test("select with cases that are switched off sends each value to each channel o
 });
 
 test("what one select sends to any of four arrives once, and the closing of each is seen", async (network) => {
-  const ways = numbers(4).map(() => network.channel<number>(0));
+  const ways = numbers(4).map(() => network.channel<number>(network.least));
   const out = network.channel<number>();
   const count = 20 * network.size;
   network.go(async () => {
@@ -267,20 +279,27 @@ test(
     label === "memory" ? {} : { timed: "a case that is not known within 10 ms has no chance" },
 );
 
-test("what does not wait says so, on channels that are empty, full, waited for and closed", async (network) => {
-  const unbuffered = network.channel<number>(0);
-  assert.deepEqual(await unbuffered.tryGet(), { status: "empty" });
-  assert.equal(await unbuffered.tryPut(1), "full");
-  assert.equal(await trySelect([unbuffered, unbuffered.putCase(1)]), undefined);
-  const getting = unbuffered.get();
-  await until(async () => await unbuffered.tryPut(2) === "ok");
-  assert.equal(await getting, 2);
-  const putting = unbuffered.put(3);
-  await until(async () => (await trySelect({ unbuffered }))?.value === 3);
-  await putting;
+test(
+  "what does not wait says so, on channels of capacity 0 that are waited for or not",
+  async (network) => {
+    const unbuffered = network.channel<number>(0);
+    assert.deepEqual(await unbuffered.tryGet(), { status: "empty" });
+    assert.equal(await unbuffered.tryPut(1), "full");
+    assert.equal(await trySelect([unbuffered, unbuffered.putCase(1)]), undefined);
+    const getting = unbuffered.get();
+    await until(async () => await unbuffered.tryPut(2) === "ok");
+    assert.equal(await getting, 2);
+    const putting = unbuffered.put(3);
+    await until(async () => (await trySelect({ unbuffered }))?.value === 3);
+    await putting;
+  },
+  unbuffered,
+);
 
-  const one = network.channel<number>(1);
-  assert.equal((await trySelect([unbuffered, one.putCase(1)]))?.key, 1);
+test("what does not wait says so, on channels of one value that are empty, full and closed", async (network) => {
+  const [one, empty] = [network.channel<number>(1), network.channel<number>(1)];
+  assert.deepEqual(await empty.tryGet(), { status: "empty" });
+  assert.equal((await trySelect([empty, one.putCase(1)]))?.key, 1);
   assert.equal(await one.tryPut(2), "full");
   assert.equal(await trySelect([one.putCase(2)]), undefined);
   assert.deepEqual(await one.tryGet(), { status: "ok", value: 1 });
@@ -295,7 +314,7 @@ test("what does not wait says so, on channels that are empty, full, waited for a
 });
 
 test("a closed channel gives what it has, and is closed to everything for ever", async (network) => {
-  for (const capacity of [0, 1, undefined]) {
+  for (const capacity of new Set([network.least, 1, undefined])) {
     const ch = network.channel<number>(capacity);
     if (capacity !== 0) await ch.put(7);
     await Promise.all([ch, network.own(ch.dup())].map((end) => end.closeAll({ drain: true })));
@@ -316,7 +335,7 @@ test("a closed channel gives what it has, and is closed to everything for ever",
 
 test("a select that is served elsewhere leaves the queue of its other channels in order", async (network) => {
   // Go's issue 2075: the select was the last of several that waited, and left one of them behind.
-  const [c1, c2, c3] = [0, 0, 0].map((capacity) => network.channel<string>(capacity));
+  const [c1, c2, c3] = numbers(3).map(() => network.channel<string>(network.least));
   const first = network.own(c1!.dup()).get();
   const selected = (async () => {
     const chosen = await select({ c1: c1!, c2: c2! });
@@ -346,7 +365,8 @@ test("a channel takes as many values as its capacity, and one more for each that
 
 test("channels of any capacity, used by gets, puts and selects at once, lose nothing", async (network) => {
   const count = 6 * network.size;
-  const channels = [0, 0, 2, 3].map((capacity) => network.channel<number>(capacity));
+  const { least } = network;
+  const channels = [least, least, 2, 3].map((capacity) => network.channel<number>(capacity));
   const got: number[][] = channels.map(() => []);
   const tasks = channels.flatMap((ch, i) => [
     (async () => {

@@ -39,7 +39,7 @@ const connections = [0, 1, 2, 3].map(() =>
 );
 
 const setup: Setup = {
-  features: { shared: true, terms: ["delay", "expires", "priority"] },
+  features: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
   connection: (n) => connections[n]!,
   elsewhere: () => `sqlite:${join(directory, "elsewhere.db")}`,
   async raw(name) {

@@ -24,7 +24,11 @@ import type {
 export class MemoryTransport implements Transport {
   readonly address: string;
   readonly reach: Reach = "isolate";
-  readonly features: Features = { shared: false, terms: ["delay", "expires", "priority"] };
+  readonly features: Features = {
+    shared: false,
+    terms: ["delay", "expires", "priority"],
+    rendezvous: true,
+  };
   readonly trouble = undefined;
   readonly stats: Stats = newStats();
   readonly #channels = new Map<string, MemoryChannel>();

@@ -106,8 +106,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
       assert.equal(await full.depth(), 0);
     });
 
-    // RabbitMQ has no channels without a buffer that others know of.
-    if (features.terms?.includes("delay")) {
+    if (features.rendezvous) {
       test(title("a reply to an unbuffered channel keeps nobody waiting"), async (scene) => {
         const { ask, asked, told, server } = stage(scene, { replyTimeout: 100 });
         await using _server = server;

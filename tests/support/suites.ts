@@ -75,7 +75,6 @@ const LONG = [
   "tls_test.ts",
   "sqlite_processes_test.ts",
   "processes_test.ts",
-  "rendezvous_test.ts",
   "model_test.ts",
   "requests_test.ts",
 ];

@@ -1,16 +1,9 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
-import { wordType } from "./words.ts";
-
-/**
- * Where anonymous channels announce, all to every connection: an exchange or a binding for each would
- * cost more than all the rest of a channel that is used once. Every broker has the exchange (AMQP 0-9-1,
- * section 3.1.3.1); the correlation id names the channel.
- */
-export const sharedPlace = { exchange: "amq.direct", routingKey: "channelts.anonymous" } as const;
+import { everyone } from "./places.ts";
 
 /**
  * The one queue through which a connection hears the announcements of all its channels: exclusive,
- * so it goes with the connection, and bound to the exchange of each channel attached here that has one.
+ * so it goes with the connection, and bound where the users are of each channel attached here that has a name.
  *
  * It is bounded, for a process that is stopped, or slow, while others broadcast: what is too much is dropped, the
  * oldest first, and RabbitMQ tells nobody. But then the queue is full, and as many announcements as it holds are heard
@@ -47,7 +40,7 @@ export class Bulletin {
       { exclusive: true, durable: false, autoDelete: false },
       { "x-max-length": most.count, "x-max-length-bytes": most.bytes },
     );
-    await channel.queueBind(name, sharedPlace.exchange, sharedPlace.routingKey);
+    await channel.queueBind(name, everyone.exchange, everyone.routingKey);
     const bulletin = new Bulletin(channel, name, own);
     const hear = (message: AMQPMessage) => bulletin.#hear(message);
     const consumer = await channel.basicConsume(name, { noAck: true }, hear);
@@ -109,13 +102,10 @@ export class Bulletin {
   #hear(message: AMQPMessage): void {
     const heard = this.#heard = more(this.#heard, { count: 1, bytes: message.bodySize });
     if (!this.#isProbing && isOver(heard, this.#nextProbe)) this.#probe();
-    const { messageId, correlationId = "", contentType = "", replyTo = "" } = message.properties;
+    const { messageId, correlationId = "", contentType = "" } = message.properties;
     if (messageId?.startsWith(this.#own)) return;
-    const isWord = contentType === wordType;
-    // What comes straight to this queue is a word to one of its channels, and nothing else.
-    const isNamed = message.exchange === sharedPlace.exchange || message.exchange === "" && isWord;
-    const name = isNamed ? correlationId : message.exchange;
-    this.#listeners.get(name)?.hear(message.body ?? new Uint8Array(), contentType, replyTo);
+    const name = message.exchange === everyone.exchange ? correlationId : message.exchange;
+    this.#listeners.get(name)?.hear(message.body ?? new Uint8Array(), contentType);
   }
 
   /** Finds out whether announcements were dropped. */
@@ -138,11 +128,8 @@ export class Bulletin {
 
 /** Who listens to what is announced on a channel. */
 export interface Listener {
-  /**
-   * @param contentType what is announced: {@linkcode drainType}, {@linkcode wordType}, or an event
-   * @param from the bulletin to which a word may be answered
-   */
-  hear(event: Uint8Array, contentType: string, from: string): void;
+  /** @param contentType what is announced: {@linkcode drainType}, or an event */
+  hear(event: Uint8Array, contentType: string): void;
   /** Announcements may have been dropped, because too many waited. */
   missed(): void;
 }

@@ -1,10 +1,11 @@
-import { isAnonymous } from "../../names.ts";
 import { drainedError } from "../../errors.ts";
 import { Fifo } from "../../fifo.ts";
 import { backOff } from "../../pauses.ts";
 import { unref } from "../../timers.ts";
 import type { Claim, Loan } from "../../transport.ts";
 import { enter, leave, remainder } from "./closing.ts";
+import { isMissing } from "./failure.ts";
+import { type Lifetime, type Place, usersOf } from "./places.ts";
 import type { Session } from "./session.ts";
 import type { Source } from "./source.ts";
 import type { Job } from "./suspects.ts";
@@ -13,7 +14,9 @@ import type { Job } from "./suspects.ts";
 export interface DrainOptions {
   readonly session: Session;
   readonly name: string;
-  readonly lease: number | undefined;
+  readonly lifetime: Lifetime;
+  /** Whether this process was attached when it learnt that the channel is closed, and so may have values. */
+  readonly wasAttached: boolean;
   /** What gets the channel's messages now. */
   readonly source: Source;
   /** Another one, for when that one is closed. */
@@ -31,16 +34,17 @@ export interface DrainOptions {
 /**
  * Gets what is left of a closed channel on one connection, until there is nothing.
  *
- * Invariants: while it is entered, this process is bound to the channel's exchange (or, of an anonymous one, about to
- * be), and all claims are at the source; else none is, and the source has nothing. It is entered whenever this
- * process may have values, or puts under way. So where nobody is bound and nothing waits, that is the end.
+ * Invariants: while it is entered, this connection is bound where the channel's users are (or, of an anonymous one,
+ * about to be), and all claims are at the source; else none is, and the source has nothing. It is entered whenever
+ * this process may have values, or puts under way. So where nobody is bound and nothing waits, that is the end.
  */
 export class Drain {
   readonly #options: DrainOptions;
   readonly #claims = new Fifo<Claim>();
   #asks: Ask[] = [];
   #source: Source;
-  #isEntered = true;
+  readonly #users: Place;
+  #isEntered: boolean;
   #isBound: boolean;
   #working: Promise<void> | undefined;
   #isClosed = false;
@@ -55,7 +59,10 @@ export class Drain {
   constructor(options: DrainOptions) {
     this.#options = options;
     this.#source = options.source;
-    this.#isBound = !isAnonymous(options.name);
+    const { name, lifetime, wasAttached } = options;
+    this.#users = usersOf(name, lifetime);
+    this.#isEntered = wasAttached;
+    this.#isBound = wasAttached && lifetime !== "anonymous";
     this.resume();
   }
 
@@ -107,14 +114,14 @@ export class Drain {
   }
 
   async #work(): Promise<void> {
-    const { session, name, lease, job, isBusy } = this.#options;
+    const { session, job, isBusy } = this.#options;
     while (!this.#isClosed) {
       if (!this.#isEntered) {
         if (!this.#isWanted) return;
         if (!await this.#isSomeLeft()) continue;
       }
       if (!this.#isBound) {
-        await session.run(job, () => enter(session, name, lease));
+        await session.run(job, () => enter(session, this.#users));
         this.#isBound = true;
       }
       this.#isEntered = true;
@@ -137,7 +144,7 @@ export class Drain {
   /** Whether there is something to be got. If there is not yet, waits a while; if never, ends all. */
   async #isSomeLeft(): Promise<boolean> {
     const { session, name, job, gone } = this.#options;
-    const left = await session.run(job, () => remainder(session, name));
+    const left = await session.run(job, () => remainder(session, name, this.#users));
     if (this.#isClosed) return false;
     if (left === "some") {
       this.#idle = 0;
@@ -168,7 +175,7 @@ export class Drain {
   }
 
   async #leave(): Promise<void> {
-    const { session, name, job, isBusy, renewSource } = this.#options;
+    const { session, lifetime, job, isBusy, renewSource } = this.#options;
     this.#isEntered = false;
     const source = this.#source;
     for (const claim of source.withdrawAll()) this.#claims.push(claim);
@@ -179,16 +186,17 @@ export class Drain {
       this.#isEntered = true;
       return;
     }
-    await session.run(job, () => leave(session, name));
+    await session.run(job, () => leave(session, this.#users));
     // Those who hear of the end of an anonymous channel bind themselves only then.
-    if (isAnonymous(name) && this.#isFirst) await pause(100);
+    if (lifetime === "anonymous" && this.#isFirst) await pause(100);
     this.#isFirst = false;
     this.#isBound = false;
   }
 
   #fail(error: unknown): void {
     if (this.#isClosed || this.#options.session.isLost) return;
-    this.#reject(() => this.#options.explain(error));
+    const { gone, explain } = this.#options;
+    this.#reject(() => isMissing(error) ? gone() : explain(error));
     // While it is bound, nobody else comes to the end.
     if (this.#isEntered) {
       pause(backOff(this.#failures++, 500, 30_000)).then(() => this.#isClosed || this.resume());

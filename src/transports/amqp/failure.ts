@@ -105,6 +105,14 @@ export function isForbidden(error: unknown): boolean {
   return replyCode(error) === accessRefused;
 }
 
+/**
+ * The broker confirms an announcement when it is in the queue of each connection that hears it, and refuses it
+ * (basic.nack) where one has gone meanwhile, with its connection: all others have it.
+ */
+export function unlessNacked(error: unknown): void {
+  if (!(error instanceof Error) || error.message !== "Message rejected") throw error;
+}
+
 export const accessRefused = 403;
 const notAllowed = 530;
 export const notFound = 404;

@@ -1,6 +1,5 @@
 import type { Message } from "../../transport.ts";
 import { isOwnId } from "../../message_id.ts";
-import { encodeGrant, type Grant } from "./words.ts";
 
 /**
  * The frames of a publication (AMQP 0-9-1, section 4.2): method, header, body. The client's own
@@ -53,18 +52,15 @@ class Properties {
   constructor(
     { contentType, id = "", attempts, reason, expires }: Message,
     copy: number,
-    grant: Grant | undefined,
     token: number | undefined,
   ) {
     this.contentType = shortString(contentType);
     this.id = isOwnId(id) ? id : encoder.encode(id).subarray(0, 255); // an own id is ASCII
-    const isPlain = attempts === undefined && reason === undefined && copy === 0 &&
-      grant === undefined;
+    const isPlain = attempts === undefined && reason === undefined && copy === 0;
     this.headers = isPlain ? undefined : table({
       [header.attempts]: attempts,
       [header.reason]: reason,
       [header.copy]: copy || undefined,
-      [header.grant]: grant && encodeGrant(grant),
     });
     this.expiration = expires === undefined ? undefined : newShortString(String(expires));
     this.correlationId = token === undefined ? undefined : newShortString(String(token));
@@ -116,8 +112,6 @@ export const header = {
   reason: "channelts-reason",
   /** How often it was sent before under the same id, by one connection after the other, an integer; absent: never. */
   copy: "channelts-copy",
-  /** By which grant it was sent to an unbuffered channel, a string. */
-  grant: "channelts-grant",
 } as const;
 
 /** Where bytes are written that leave together. */
@@ -140,12 +134,11 @@ export function writePublication(
   route: Route,
   message: Message,
   copy: number,
-  grant?: Grant,
   token?: number,
 ): void {
   const { body } = message;
   const method = route.method(channel);
-  const properties = new Properties(message, copy, grant, token);
+  const properties = new Properties(message, copy, token);
   const most = outlet.largestFrame - frameOverhead;
   const frames = Math.ceil(body.length / most);
   const headerSize = 12 + properties.size;

@@ -1,9 +1,7 @@
-import type { setTimeout } from "node:timers";
 import { isOwnId, nextMessageId } from "../../message_id.ts";
 import type { Message, Offer } from "../../transport.ts";
 import type { Route } from "./frames.ts";
 import type { Publisher } from "./publisher.ts";
-import type { Grant } from "./words.ts";
 
 /** Who is told what becomes of a letter. */
 export interface Sender {
@@ -43,10 +41,6 @@ export class Letter {
   /** Since when the broker could not take it, and how often; not because the channel was full. */
   refusedSince: number | undefined;
   refusals = 0;
-  /** By which it was sent, where the channel is unbuffered. */
-  grant: Grant | undefined;
-  /** Runs while it waits for a grant, and its offer is not to wait. */
-  patience: ReturnType<typeof setTimeout> | undefined;
   /** Its neighbours in a {@linkcode Pile}. */
   older: Letter | undefined;
   newer: Letter | undefined;

@@ -7,34 +7,31 @@ import {
   drainedError,
   errorAnew,
 } from "../../errors.ts";
-import { isAnonymous } from "../../names.ts";
 import { backOff } from "../../pauses.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout, within } from "../../within.ts";
 import type { Listener } from "./bulletin.ts";
-import { drainType, leave, seal, signOf } from "./closing.ts";
+import { drainType, leave, mark, markerOf } from "./closing.ts";
 import type { Connector, Seeker } from "./connector.ts";
 import { Drain } from "./drain.ts";
 import { isForbidden, isMissing, outage, refusedBy, unknownOutcome } from "./failure.ts";
 import { Route } from "./frames.ts";
 import type { AmqpLoan } from "./loan.ts";
-import { patience } from "./granter.ts";
 import { Outbox } from "./outbox.ts";
 import { Patience } from "./patience.ts";
+import { type Lifetime, usersOf } from "./places.ts";
+import { depth } from "./queues.ts";
 import { Receipts } from "./receipts.ts";
-import { Rendezvous } from "./rendezvous.ts";
 import type { Session } from "./session.ts";
-import { type Meeting, Source } from "./source.ts";
+import { Source } from "./source.ts";
 import { type Job, RepeatedLoss } from "./suspects.ts";
 import * as topology from "./topology.ts";
-import { wordType } from "./words.ts";
 
 /** An attachment as it is on one connection; after a loss there is another. */
 interface Attached {
   readonly session: Session;
+  readonly lifetime: Lifetime;
   source: Source;
-  /** There where the channel is unbuffered, and not closed. */
-  rendezvous?: Rendezvous | undefined;
   /** There where the channel was closed to be emptied. */
   drain?: Drain;
 }
@@ -84,8 +81,6 @@ export class AmqpLink implements Link, Seeker {
   #isEnded = false;
   #isGone = false;
   #isDeletedHere = false;
-  /** Whether the channel is unbuffered, as far as is known. */
-  #isUnbuffered: boolean;
   /** Whether the channel was closed to be emptied. */
   #isClosed = false;
   /** The loans that claimants here keep. */
@@ -97,7 +92,6 @@ export class AmqpLink implements Link, Seeker {
     this.#options = options;
     this.#connector = connector;
     this.#stats = stats;
-    this.#isUnbuffered = options.capacity === 0;
     const { lifeline } = connector;
     const { retryTimeout } = options;
     const because = (action: string) => {
@@ -169,47 +163,8 @@ export class AmqpLink implements Link, Seeker {
       : this.#claims.delete(one) || (this.#getting?.withdraw(one) ?? false);
   }
 
-  async tryTake(counted: boolean, gaveUp?: AbortSignal): Promise<Loan | undefined> {
-    const loan = await this.#request(
-      "get",
-      ({ source, drain }) => (drain ?? source).tryTake(counted),
-    );
-    const rendezvous = this.#attached?.rendezvous;
-    if (loan !== undefined || rendezvous === undefined) return loan;
-    if (gaveUp?.aborted || !await rendezvous.isAsked() || gaveUp?.aborted) return undefined;
-    return await this.#meet(rendezvous, counted, gaveUp);
-  }
-
-  /** The value of somebody who waits to put one: claims it for a moment, or longer where it may be on its way. */
-  #meet(
-    rendezvous: Rendezvous,
-    counted: boolean,
-    gaveUp: AbortSignal | undefined,
-  ): Promise<Loan | undefined> {
-    return new Promise((resolve, reject) => {
-      let isOver = false;
-      const end = (settle: () => void) => {
-        isOver = true;
-        clearInterval(looking);
-        gaveUp?.removeEventListener("abort", giveUp);
-        settle();
-      };
-      const claim: Claim = {
-        counted,
-        deliver: (loan) => isOver ? loan.release() : end(() => resolve(loan)),
-        reject: (error) => end(() => reject(error)),
-      };
-      const giveUp = () => {
-        this.withdraw(claim);
-        end(() => resolve(undefined));
-      };
-      let looks = 0;
-      const looking = setInterval(() => {
-        if (!rendezvous.hasGranted || ++looks === mostLooks) giveUp();
-      }, patience);
-      gaveUp?.addEventListener("abort", giveUp);
-      this.take(claim);
-    });
+  tryTake(counted: boolean): Promise<Loan | undefined> {
+    return this.#request("get", ({ source, drain }) => (drain ?? source).tryTake(counted));
   }
 
   async announce(event: Uint8Array): Promise<void> {
@@ -226,8 +181,8 @@ export class AmqpLink implements Link, Seeker {
       const events = this.#events.splice(0);
       const reached = await this.#request(
         "announce",
-        ({ session }) =>
-          topology.announce(session, this.#name, events, this.#isClosed ? { isToAll: true } : {}),
+        ({ session, lifetime }) =>
+          topology.announce(session, this.#name, events, { lifetime, isClosed: this.#isClosed }),
       );
       if (!reached) throw this.#gone("announce");
     });
@@ -239,25 +194,20 @@ export class AmqpLink implements Link, Seeker {
   }
 
   async depth(): Promise<number> {
-    const depth = await this.#request(
-      "depth",
-      ({ session }) => topology.depth(session, this.#name),
-    );
-    if (depth === undefined) throw this.#gone("depth");
-    return depth;
+    const count = await this.#request("depth", ({ session }) => depth(session, this.#name));
+    if (count === undefined) throw this.#gone("depth");
+    return count;
   }
 
   async drain(): Promise<void> {
     if (this.#isClosed) return;
-    const options = { contentType: drainType };
-    const exists = await this.#request("closeAll", ({ session }) => {
-      const announce = async () => {
-        if (this.#isUnbuffered && !isAnonymous(this.#name)) {
-          await topology.unkeep(session, this.#name);
-        }
-        return await topology.announce(session, this.#name, [closeAllEvent], options);
-      };
-      return seal(session, this.#name, this.#options.lease, announce);
+    const exists = await this.#request("closeAll", async ({ session, lifetime }) => {
+      const { lease = 0 } = this.#options;
+      const expires = lifetime === "durable" ? undefined : markerLife(lease);
+      if (!await mark(session, this.#name, expires)) return false;
+      const known = { lifetime, isClosed: false };
+      await topology.announce(session, this.#name, [closeAllEvent], known, drainType);
+      return true;
     });
     if (!exists) throw this.#gone("closeAll");
     this.#onClosed();
@@ -269,8 +219,9 @@ export class AmqpLink implements Link, Seeker {
     try {
       await this.#request(
         "delete",
-        ({ session }) =>
+        ({ session, lifetime }) =>
           topology.remove(session, this.#name, deletion, {
+            lifetime,
             isClosed: this.#isClosed,
             hasAnnounced: this.#hasAnnounced,
           }),
@@ -290,9 +241,8 @@ export class AmqpLink implements Link, Seeker {
     const attached = this.#attached;
     if (attached === undefined) return;
     this.#attached = undefined;
-    const { session, source, rendezvous, drain } = attached;
+    const { session, lifetime, source, drain } = attached;
     session.offLost(this.#onLost);
-    rendezvous?.close();
     for (const claim of source.withdrawAll()) claim.reject(new Error("the link is closed"));
     drain?.close(new Error("the link is closed"));
     // A newer link on the same name uses the same binding.
@@ -302,8 +252,8 @@ export class AmqpLink implements Link, Seeker {
     await lifeline.holding(source.close());
     if (!isBound || this.#isDeletedHere) return;
     const left = drain === undefined
-      ? topology.detach(session, this.#name)
-      : leave(session, this.#name);
+      ? topology.detach(session, this.#name, lifetime)
+      : leave(session, usersOf(this.#name, lifetime));
     await lifeline.holding(left).catch(() => {});
   }
 
@@ -343,21 +293,19 @@ export class AmqpLink implements Link, Seeker {
   async #attach(session: Session): Promise<void> {
     const { bulletin } = session;
     const { lifeline } = this.#connector;
+    let found;
     try {
       await bulletin.clear(this.#name);
       bulletin.listen(this.#name, this.#ear);
       // What exists and is gone while the connection was lost is made again, as for a new broker.
       const isNew = this.#options.isNew === true && !this.#wasAttached;
-      const about = { ...this.#options, isNew, ...this.#isUnbuffered ? { capacity: 0 } : {} };
+      const about = { ...this.#options, isNew };
       const attaching = session.run(
         this.#job("attach"),
         () => topology.attach(session, this.#name, about),
       );
-      const found = await (this.#isAwaited ? lifeline.holding(attaching) : attaching);
+      found = await (this.#isAwaited ? lifeline.holding(attaching) : attaching);
       if (session.isLost) throw session.loss;
-      this.#isClosed ||= found?.isClosed ?? false;
-      if (found !== undefined) this.#isUnbuffered = found.isUnbuffered;
-      if (found?.isBounded && !found.isUnbuffered) this.#outbox.isBounded = true;
       if (found === undefined) throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
     } catch (error) {
       bulletin.unlisten(this.#name, this.#ear);
@@ -366,13 +314,14 @@ export class AmqpLink implements Link, Seeker {
     }
     this.#attempts = 0;
     this.#wasAttached = true;
-    const rendezvous = this.#isUnbuffered ? this.#newRendezvous(session) : undefined;
-    const source = this.#newSource(session, rendezvous);
-    const attached: Attached = this.#attached = { session, source, rendezvous };
-    this.#outbox.gate = rendezvous?.gate;
+    if (found.isBounded) this.#outbox.isBounded = true;
+    const { lifetime } = found;
+    const source = this.#newSource(session);
+    const attached: Attached = this.#attached = { session, lifetime, source };
     session.onLost(this.#onLost);
     if (this.#isEnded) return; // whoever closes it waits for this
-    if (this.#isClosed) this.#onClosed();
+    if (found.isClosed) this.#onClosed(false);
+    else if (this.#isClosed) this.#onClosed(); // as it was being attached
     this.#outbox.open(session.publisher);
     this.#loss = undefined;
     const getting = attached.drain ?? attached.source;
@@ -380,26 +329,7 @@ export class AmqpLink implements Link, Seeker {
     for (const request of this.#requests.takeAll()) request.go(attached);
   }
 
-  #newRendezvous(session: Session): Rendezvous {
-    this.#hasAnnounced = true; // whoever waits for a grant hears of the channel's end by an announcement only
-    return new Rendezvous({
-      session,
-      name: this.#name,
-      outbox: this.#outbox,
-      source: () => this.#session === session ? this.#attached!.source : undefined,
-      doubt: () => this.#lookWhetherGone(session),
-      failed: (error) => this.#outbox.rejectUngranted(error as Error),
-    });
-  }
-
-  #lookWhetherGone(session: Session): void {
-    topology.depth(session, this.#name).then(
-      (depth) => depth === undefined && this.#session === session && this.#gone("put"),
-      () => {}, // it is not known, and asked again later
-    );
-  }
-
-  #newSource(session: Session, meeting?: Meeting): Source {
+  #newSource(session: Session): Source {
     return new Source({
       session,
       queue: this.#name,
@@ -408,8 +338,7 @@ export class AmqpLink implements Link, Seeker {
       stats: this.#stats,
       kept: this.#kept,
       job: this.#job("get"),
-      isBounded: this.#outbox.isBounded || this.#isUnbuffered,
-      meeting,
+      isBounded: this.#outbox.isBounded,
       onFailure: (error, inARow) => this.#onFailure(error, inARow),
     });
   }
@@ -420,20 +349,19 @@ export class AmqpLink implements Link, Seeker {
   }
 
   /** The channel was closed to be emptied. What was sent before may still arrive, and is waited for. */
-  #onClosed(): void {
+  #onClosed(wasAttached = true): void {
     this.#isClosed = true;
     const attached = this.#attached;
     if (attached === undefined) return;
     if (attached.drain !== undefined) return;
-    const { session, source, rendezvous } = attached;
-    attached.rendezvous = undefined;
-    rendezvous?.close();
+    const { session, lifetime, source } = attached;
     const error = () => drainedError("put", this.#name);
     this.#outbox.end((wasSent, id) => wasSent ? unknownOutcome(error(), id) : error());
     attached.drain = new Drain({
       session,
       name: this.#name,
-      lease: this.#options.lease,
+      lifetime,
+      wasAttached,
       source,
       renewSource: () => attached.source = this.#newSource(session),
       job: this.#job("get"),
@@ -469,12 +397,11 @@ export class AmqpLink implements Link, Seeker {
   }
 
   readonly #ear: Listener = {
-    hear: (event, contentType, from) => this.#hear(event, contentType, from),
+    hear: (event, contentType) => this.#hear(event, contentType),
     missed: () => this.#lookAgain(),
   };
 
-  #hear(event: Uint8Array, contentType: string, from: string): void {
-    if (contentType === wordType) return this.#attached?.rendezvous?.hear(event, from);
+  #hear(event: Uint8Array, contentType: string): void {
     this.#hasAnnounced = true;
     if (contentType === drainType) this.#onClosed();
     else if (isDeletion(event)) this.#gone("announced");
@@ -499,10 +426,9 @@ export class AmqpLink implements Link, Seeker {
   }
 
   readonly #onLost = (): void => {
-    const { session, source, rendezvous, drain } = this.#attached!;
+    const { session, source, drain } = this.#attached!;
     this.#attached = undefined;
     this.#loss = session.lossError;
-    rendezvous?.close();
     this.#outbox.close();
     for (const claim of (drain ?? source).withdrawAll()) this.#claims.add(claim);
     drain?.close(session.loss);
@@ -548,7 +474,7 @@ export class AmqpLink implements Link, Seeker {
 
   /** As somebody finds out on the way; undefined where the queue is gone. */
   #depth(session: Session): Promise<number | undefined> {
-    return session.run(this.#job("depth"), () => topology.depth(session, this.#name));
+    return session.run(this.#job("depth"), () => depth(session, this.#name));
   }
 
   #job(action: string): Job {
@@ -641,9 +567,9 @@ export class AmqpLink implements Link, Seeker {
   #renewLease(): void {
     const session = this.#session;
     if (session === undefined) return;
-    if (this.#isClosed) topology.depth(session, signOf(this.#name)).catch(() => {});
-    topology.depth(session, this.#name).then(
-      (depth) => depth === undefined && this.#gone("renew"),
+    if (this.#isClosed) depth(session, markerOf(this.#name)).catch(() => {});
+    depth(session, this.#name).then(
+      (count) => count === undefined && this.#gone("renew"),
       () => {}, // the next operation hears of it
     );
   }
@@ -652,8 +578,13 @@ export class AmqpLink implements Link, Seeker {
 /** Milliseconds for which a queue that works may be asked for its depth. */
 const mostPatience = 1000;
 
-/** How often it is looked whether a value is still to come that was granted. */
-const mostLooks = 5;
+/**
+ * Milliseconds for which the closed marker of a channel that expires stays unless it is deleted, at least a week and
+ * twice as long as the channel.
+ */
+function markerLife(lease: number): number {
+  return Math.min(Math.max(2 * lease, 7 * 24 * 3600 * 1000), 2 ** 31 - 1);
+}
 
 /** How often in a row the broker may end a consumer of a queue that exists. */
 const mostFailures = 8;

@@ -4,7 +4,6 @@ import { header } from "./frames.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Held, Passage } from "./receipts.ts";
-import { decodeGrant, type Grant } from "./words.ts";
 
 /** Who is told what becomes of a loan. */
 export interface LoanKeeper {
@@ -22,8 +21,6 @@ export class AmqpLoan implements Loan, Held {
   readonly redelivered: boolean;
   readonly attempts: number;
   readonly arrived: number = performance.now();
-  /** By which it was sent, where the channel is unbuffered. */
-  readonly grant: Grant | undefined;
   /** Stands for the consumer that brought it. */
   token: object | undefined;
   /** How often its sender had sent it before. */
@@ -61,7 +58,6 @@ export class AmqpLoan implements Loan, Held {
       ...typeof reason === "string" ? { reason } : {},
       ...Number.isSafeInteger(expires) && expires > 0 ? { expires } : {}, // for when it is put again
     };
-    this.grant = decodeGrant(headers?.[header.grant]);
     this.wasLent = redelivered;
     const copy = headers?.[header.copy];
     this.copy = Number.isSafeInteger(copy) && copy as number > 0 ? copy as number : 0;

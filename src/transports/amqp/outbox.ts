@@ -3,12 +3,10 @@ import type { ChannelError } from "../../errors.ts";
 import { backOff } from "../../pauses.ts";
 import type { Offer, Stats } from "../../transport.ts";
 import type { Route } from "./frames.ts";
-import { patience } from "./granter.ts";
 import { Letter, Pile, type Sender } from "./letter.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { Patience } from "./patience.ts";
 import type { Publisher } from "./publisher.ts";
-import type { Grant } from "./words.ts";
 
 /** What the outbox does not decide by itself. */
 export interface OutboxOwner {
@@ -24,14 +22,6 @@ export interface OutboxOwner {
   isFull(): Promise<boolean>;
 }
 
-/** Who decides when a message is sent to an unbuffered channel. */
-export interface Gate {
-  /** Messages wait for a grant, or one more does. */
-  wanted(): void;
-  /** Whether nobody waits for one now, as far as is known without asking. */
-  readonly isShut: boolean;
-}
-
 /** Makes an error for a put: whether the message was sent, and may have arrived, and its id. */
 type Make = (wasSent: boolean, id: string | undefined) => ChannelError;
 
@@ -45,9 +35,6 @@ type Make = (wasSent: boolean, id: string | undefined) => ChannelError;
  * To a channel with a capacity they are sent one by one, for RabbitMQ may refuse (basic.nack) one and take the next.
  * What it refuses because the queue is full is tried again, after pauses that grow to a quarter of a second, and at
  * once where this process takes a message of that queue.
- *
- * To an unbuffered channel each is sent when its gate grants it. What was sent on an earlier connection was granted
- * then.
  */
 export class Outbox implements Sender {
   readonly #route: Route;
@@ -70,10 +57,6 @@ export class Outbox implements Sender {
   #fullness = 0;
   /** Runs while a full queue is left alone. */
   #room: ReturnType<typeof setTimeout> | undefined;
-  /** There where the channel is unbuffered. */
-  #gate: Gate | undefined;
-  /** Those that wait for a grant. */
-  readonly #ungranted = new Set<Letter>();
   /** Set where no more is put. */
   #refuse: Make | undefined;
   /** How many letters were put again. */
@@ -110,30 +93,6 @@ export class Outbox implements Sender {
     this.#isBounded = isBounded;
   }
 
-  /** Set before each `open`. */
-  set gate(gate: Gate | undefined) {
-    this.#gate = gate;
-    this.#ungranted.clear();
-    if (gate === undefined) return;
-    for (const letter of this.#letters.values()) {
-      if (!letter.wasSent && !letter.isAgain) this.#ungranted.add(letter);
-    }
-  }
-
-  /** How many messages wait for a grant. */
-  get ungranted(): number {
-    return this.#publisher === undefined ? 0 : this.#ungranted.size;
-  }
-
-  /** Sends the first that waits for a grant; only where there is one. */
-  grant(grant: Grant): void {
-    const [letter] = this.#ungranted;
-    this.#ungranted.delete(letter!);
-    clearTimeout(letter!.patience);
-    letter!.grant = grant;
-    this.#send(letter!, this.#publisher!);
-  }
-
   get #isFull(): boolean {
     return this.#fullness > 0;
   }
@@ -146,7 +105,7 @@ export class Outbox implements Sender {
   }
 
   put(offer: Offer): void {
-    if (offer.full !== undefined && (this.#isFull || this.#gate?.isShut)) return offer.full();
+    if (offer.full !== undefined && this.#isFull) return offer.full();
     this.#stats.puts++;
     this.#add(new Letter(this, this.#route, offer, false));
   }
@@ -163,24 +122,9 @@ export class Outbox implements Sender {
     if (letter.offer.full !== undefined) this.#impatient.add(letter);
     this.#stats.outstanding++;
     this.#lifeline.hold();
-    if (this.#gate !== undefined && !letter.isAgain) this.#ungranted.add(letter);
     if (this.#publisher === undefined) this.#waiting.add(letter);
-    else if (this.#ungranted.has(letter)) this.#want(letter);
     else if (!this.#isBounded) this.#send(letter, this.#publisher);
     else if (this.#room === undefined) this.#next();
-  }
-
-  /** Waits for a grant: not for long, where the put is not to wait. */
-  #want(letter: Letter): void {
-    this.#gate!.wanted();
-    if (letter.offer.full === undefined || !this.#ungranted.has(letter)) return;
-    clearTimeout(letter.patience);
-    letter.patience = setTimeout(() => {
-      if (this.#publisher === undefined || !this.#ungranted.has(letter)) return;
-      this.#remove(letter);
-      letter.offer.full!();
-    }, patience);
-    letter.patience.unref();
   }
 
   /** Sends the next letter to a channel with a capacity. */
@@ -234,7 +178,6 @@ export class Outbox implements Sender {
     for (const letter of [...this.#letters.values()]) {
       // Its put was given up, and has told that it may have arrived.
       if (letter.offer.settled) this.#remove(letter);
-      else if (this.#ungranted.has(letter)) this.#want(letter);
       else this.#send(letter, publisher);
     }
   }
@@ -263,11 +206,6 @@ export class Outbox implements Sender {
     }
   }
 
-  /** Nobody can be asked for a grant. */
-  rejectUngranted(error: Error): void {
-    for (const letter of [...this.#ungranted]) this.#reject(letter, this.#owner.refusal(error));
-  }
-
   /**
    * No more is put: rejects what waits for room, or for a connection; what is put again stays.
    *
@@ -275,8 +213,7 @@ export class Outbox implements Sender {
    */
   end(make: Make): void {
     this.#refuse = make;
-    const isHeldBack = this.#isFull || this.#gate !== undefined;
-    if (this.#publisher === undefined || isHeldBack) this.#refuseWaiting(make);
+    if (this.#publisher === undefined || this.#isFull) this.#refuseWaiting(make);
   }
 
   #refuseWaiting(make: Make): void {
@@ -318,7 +255,6 @@ export class Outbox implements Sender {
     const pause = letter.refusals === 0
       ? 0
       : backOff(letter.refusals - 1, shortestPause, longestPause);
-    if (this.#gate !== undefined) return this.#onRefused(letter, pause); // its queue is never full
     const publisher = this.#publisher;
     const isFull =
       await (this.#asking ??= this.#owner.isFull().finally(() => this.#asking = undefined));
@@ -396,8 +332,6 @@ export class Outbox implements Sender {
     if (!this.#letters.delete(letter.offer)) return false;
     this.#pileOf(letter).remove(letter);
     this.#impatient.delete(letter);
-    this.#ungranted.delete(letter);
-    clearTimeout(letter.patience);
     this.#stats.outstanding--;
     this.#lifeline.unhold();
     if (letter.isAgain && --this.#again === 0) {

@@ -164,13 +164,13 @@ export class Publisher {
   }
 
   #send(letter: Letter): void {
-    const { route, message, grant } = letter;
+    const { route, message } = letter;
     letter.wasSent = true;
     this.#bytes += message.body.length;
     this.#unconfirmed.set(++this.#tag, letter);
     const token = letter.isNamesake ? this.#tag : undefined;
     const copy = letter.copies++;
-    writePublication(this.#wire, this.#channel.id, route, message, copy, grant, token);
+    writePublication(this.#wire, this.#channel.id, route, message, copy, token);
   }
 
   #onConfirm(tag: number, multiple: boolean, nack: boolean): void {

@@ -10,17 +10,6 @@ import { far, linger, Pace, widest } from "./pace.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Session } from "./session.ts";
 import type { Job } from "./suspects.ts";
-import type { Grant } from "./words.ts";
-
-/** Who brings claims together with those who put, where the channel is unbuffered. */
-export interface Meeting {
-  /** A message was lent to a claimant that had been sent by this grant. */
-  taken(grant: Grant): void;
-  /** A claim was given up. */
-  withdrawn(): void;
-  /** Claims wait, and the broker has nothing for them. */
-  waiting(): void;
-}
 
 /** What a source works with. */
 export interface SourceOptions {
@@ -32,7 +21,6 @@ export interface SourceOptions {
   readonly stats: Stats;
   /** Whether the channel has a capacity: then nothing is read ahead, for that would not count. */
   readonly isBounded: boolean;
-  readonly meeting: Meeting | undefined;
   /** What getting is for the broker. */
   readonly job: Job;
   /** Counts the loans that their claimants keep, of all sources of a link. */
@@ -69,7 +57,6 @@ export class Source {
   readonly #job: Job;
   readonly #allKept: { count: number };
   readonly #isBounded: boolean;
-  readonly #meeting: Meeting | undefined;
   /** How many messages have come. */
   arrivals = 0;
   #failures = 0;
@@ -108,9 +95,8 @@ export class Source {
   #isHolding = false;
 
   constructor({ session, queue, receipts, outbox, stats, ...rest }: SourceOptions) {
-    const { job, kept, isBounded, meeting, onFailure } = rest;
+    const { job, kept, isBounded, onFailure } = rest;
     this.#job = job;
-    this.#meeting = meeting;
     this.#allKept = kept;
     this.#isBounded = isBounded;
     this.#session = session;
@@ -155,10 +141,7 @@ export class Source {
 
   withdraw(claim: Claim): boolean {
     const wasWaiting = this.#claims.remove(claim);
-    if (wasWaiting) {
-      this.#rest();
-      this.#meeting?.withdrawn();
-    }
+    if (wasWaiting) this.#rest();
     return wasWaiting;
   }
 
@@ -172,16 +155,6 @@ export class Source {
   /** Whether nobody waits, or all whom the broker has nothing for. */
   get isDry(): boolean {
     return this.#claims.size === 0 || this.#working === undefined && this.#consumers.length > 0;
-  }
-
-  get claimCount(): number {
-    return this.#claims.size;
-  }
-
-  /** How many claims wait whom the broker has nothing for. */
-  get dryClaims(): number {
-    const hasConsumer = this.#working === undefined && this.#consumers.length > 0;
-    return hasConsumer && this.#nextStep() === undefined ? this.#claims.size : 0;
   }
 
   /** Only where no claim waits, for a claim that came before would be due. */
@@ -202,7 +175,6 @@ export class Source {
       this.#working = undefined;
       if (failure !== undefined) this.#onFailure(failure.error, ++this.#failures);
       else if (this.#nextStep() !== undefined) this.resume(); // it came up as the work ended
-      else if (this.dryClaims > 0) this.#meeting?.waiting();
     });
   }
 
@@ -460,7 +432,6 @@ export class Source {
   }
 
   #lend(loan: AmqpLoan): AmqpLoan {
-    if (this.#meeting !== undefined && loan.grant !== undefined) this.#meeting.taken(loan.grant);
     if (loan.redelivered) this.#stats.redeliveries++;
     return loan;
   }

@@ -1,10 +1,19 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { isAnonymous, isAnonymousUnbuffered } from "../../names.ts";
-import { sharedPlace } from "./bulletin.ts";
-import { isSealed, isSecret, isSign, removeClosed, signOf } from "./closing.ts";
-import { accessRefused, isMissing, notFound, preconditionFailed, replyCode } from "./failure.ts";
+import { ChannelConfigError } from "../../errors.ts";
+import { isAnonymous } from "../../names.ts";
+import { backOff } from "../../pauses.ts";
+import { isMarked, isMarkerForbidden, leave, markerOf, removeClosed, unmark } from "./closing.ts";
+import {
+  accessRefused,
+  isMissing,
+  notFound,
+  preconditionFailed,
+  replyCode,
+  unlessNacked,
+} from "./failure.ts";
+import { everyone, type Lifetime, type Place, usersOf } from "./places.ts";
+import { depth } from "./queues.ts";
 import type { Session } from "./session.ts";
-import { encodeWord, type Word, wordType } from "./words.ts";
 
 /** How a queue is declared that does not exist yet. */
 export interface QueueOptions {
@@ -12,7 +21,7 @@ export interface QueueOptions {
   /** Milliseconds. */
   readonly lease?: number;
   readonly quorum?: boolean;
-  /** How many messages wait at most; 0: it is unbuffered. */
+  /** How many messages wait at most. */
   readonly capacity?: number;
   /** Whether nobody else can have the channel. */
   readonly isNew?: boolean;
@@ -20,19 +29,17 @@ export interface QueueOptions {
 
 /** A channel as it was found. */
 export interface Found {
-  /** Whether it was closed by a drain. */
+  /** Whether it was closed by a drain; then this connection is not bound. */
   readonly isClosed: boolean;
   /** Whether it has a capacity, as far as its declaration tells. */
   readonly isBounded: boolean;
-  /** Whether it is unbuffered: the type of its exchange tells, or the name of an anonymous one. */
-  readonly isUnbuffered: boolean;
+  readonly lifetime: Lifetime;
 }
 
 /**
- * A channel is a durable queue on the default exchange, and a fanout exchange of the same name for
- * announcements; ChannelPy's is the same, so both can share it. (An anonymous one has no exchange of its
- * own.) The exchange of an unbuffered channel is a topic exchange, which is all that tells its users.
- * Declares what is missing and binds this connection's bulletin, in one round-trip.
+ * A channel is a durable queue on the default exchange. A channel that is durable itself has a fanout exchange of
+ * the same name for announcements, as ChannelPy's has, so that both can share it; one that expires is the queue and
+ * nothing else. Declares what is missing and binds this connection's announcement queue, in one round trip.
  *
  * What exists with other arguments is used as it is, for a reference's receiver cannot know them: the
  * refusal (406) closes the AMQP channel, and the next try only asks whether it is there (passive).
@@ -44,72 +51,94 @@ export async function attach(
   name: string,
   { create, lease, quorum, capacity, isNew }: QueueOptions,
 ): Promise<Found | undefined> {
-  // Who does not create the queue creates no exchange either: without one, nothing is announced.
+  if (earlierUnbuffered.test(name)) throw unbufferedError(name);
+  // Who does not create the queue creates no exchange either.
   const passive = { queue: !create, exchange: !create };
-  let hasExchange = !isAnonymous(name);
-  // Of a channel that vanishes by itself, the exchange goes with the last connection bound to it.
-  const isVanishing = lease !== undefined;
-  const wantsUnbuffered = capacity === 0;
-  const exchange = { durable: !isVanishing || wantsUnbuffered, autoDelete: isVanishing };
-  const exchangeType = wantsUnbuffered ? "topic" : "fanout";
-  // That of an unbuffered one must not go before the queue, or nobody would know any more: the queue is bound to it.
-  const isKept = isVanishing && wantsUnbuffered;
+  let lifetime: Lifetime = isAnonymous(name)
+    ? "anonymous"
+    : lease === undefined
+    ? "durable"
+    : "expiring";
   const queueArguments = {
     ...lease === undefined ? {} : { "x-expires": lease },
     ...quorum ? quorumArguments(session.version) : {},
-    ...capacity === undefined || wantsUnbuffered
-      ? {}
-      : { "x-max-length": capacity, "x-overflow": "reject-publish" },
+    ...capacity === undefined ? {} : { "x-max-length": capacity, "x-overflow": "reject-publish" },
   };
-  let isBounded = create && capacity !== undefined && !wantsUnbuffered;
-  let isUnbuffered = isAnonymous(name) ? isAnonymousUnbuffered(name) : wantsUnbuffered;
-  let asks = isNew !== true;
+  let isBounded = create && capacity !== undefined;
+  let asksForMarker = isNew !== true;
+  let checksType = true;
   let refusal: unknown;
   for (let attempt = 1;; attempt++) {
     try {
-      await session.administer((channel) =>
-        Promise.all([
+      await session.administer((channel) => {
+        const unlessMarked = () =>
+          asksForMarker ? [channel.queueDelete(markerOf(name), { ifEmpty: true })] : [];
+        const declareExchange = (isPassive: boolean) =>
+          channel.exchangeDeclare(name, "fanout", { durable: true, passive: isPassive });
+        const users = usersOf(name, lifetime);
+        return Promise.all([
+          // First: where there is a marker, no queue is created.
+          ...passive.queue ? [] : unlessMarked(),
           channel.queueDeclare(name, { durable: true, passive: passive.queue }, queueArguments),
-          ...!hasExchange ? [] : [
-            channel.exchangeDeclare(name, exchangeType, { ...exchange, passive: passive.exchange }),
-            channel.queueBind(session.bulletin.queue, name, ""),
-            ...isKept && isUnbuffered ? [channel.queueBind(name, name, keeping)] : [],
-          ],
+          ...lifetime === "durable" && passive.exchange ? [declareExchange(true)] : [],
+          // A passive declaration does not compare the type.
+          ...lifetime === "durable" && checksType ? [declareExchange(false)] : [],
+          ...lifetime === "anonymous"
+            ? []
+            : [channel.queueBind(session.bulletin.queue, users.exchange, users.routingKey)],
           // Last: who closes the channel later announces it to who is bound.
-          ...asks ? [channel.queueDelete(signOf(name), { ifEmpty: true })] : [],
-        ])
-      );
-      return { isClosed: false, isBounded, isUnbuffered };
+          ...unlessMarked(),
+        ]);
+      });
+      return { isClosed: false, isBounded, lifetime };
     } catch (error) {
-      if (isSign(error)) {
-        const isClosed = await isSealed(session, name);
-        if (isClosed && isKept && !isAnonymous(name)) await unkeep(session, name);
-        return { isClosed, isBounded, isUnbuffered };
+      if (isMarked(error)) {
+        if (await depth(session, name) !== undefined) {
+          if (lifetime === "durable" && !await hasExchange(session, name)) lifetime = "expiring";
+          if (lifetime !== "anonymous") await leave(session, usersOf(name, lifetime));
+          return { isClosed: true, isBounded, lifetime };
+        }
+        // It is the marker of a channel that is gone.
+        await unmark(session, name);
+        if (!create) return undefined;
+        if (attempt === mostAttempts) throw error;
+        continue;
       }
-      if (isSecret(error) && asks) {
-        asks = false;
+      if (isMarkerForbidden(error) && asksForMarker) {
+        asksForMarker = false;
         continue;
       }
       const code = replyCode(error);
       const part = partOf(error);
+      if (code === accessRefused && part === "exchange" && passive.exchange && checksType) {
+        checksType = false;
+        continue;
+      }
       if (code === accessRefused && part !== undefined && !passive[part]) {
         passive[part] = true; // who may not create it may use what is there
+        checksType &&= part !== "exchange";
         refusal ??= error;
         continue;
       }
       if (attempt === mostAttempts || part === undefined) throw error;
       if (code === preconditionFailed) {
         passive[part] = true;
-        if (part === "queue") isBounded = isOtherwiseBounded(error);
-        else isUnbuffered = isOtherwiseUnbuffered(error) ?? wantsUnbuffered;
+        if (part === "queue") {
+          isBounded = isOtherwiseBounded(error);
+          if (lifetime !== "anonymous") lifetime = lifetimeOtherwise(error) ?? lifetime;
+        } else if (isUnbuffered(error)) {
+          throw unbufferedError(name);
+        } else {
+          checksType = false;
+        }
       } else if (code !== notFound) throw error;
       else if (refusal !== undefined && create) throw refusal;
       else if (part === "queue" && !create) return undefined;
-      else if (part === "exchange" && !create) hasExchange = false;
+      else if (part === "exchange" && !create) lifetime = "expiring";
       else {
-        passive[part] = part === "queue" && !create;
-        if (part === "exchange") isUnbuffered = wantsUnbuffered;
-        await pause(attempt * 10 * Math.random()); // whoever deletes it has more to delete
+        passive[part] = false;
+        checksType ||= part === "exchange";
+        await pause(backOff(attempt, 5, 500)); // whoever deletes it has more to delete
       }
     }
   }
@@ -130,19 +159,41 @@ function isOtherwiseBounded(error: unknown): boolean {
   return /inequivalent arg 'x-max-length'.* current is (the value )?'\d/.test(String(error));
 }
 
-/** Whether the exchange that is there is that of an unbuffered channel; undefined where something else differs. */
-function isOtherwiseUnbuffered(error: unknown): boolean | undefined {
-  const type = /inequivalent arg 'type'.* current is (?:the value )?'(\w+)'/.exec(String(error))
-    ?.[1];
-  return type === undefined ? undefined : type === "topic";
+/**
+ * How long the channel that is there is kept, where the refusal tells. RabbitMQ compares `x-expires` before
+ * all other arguments, so a refusal for another one tells that it is as it was asked for.
+ */
+function lifetimeOtherwise(error: unknown): Lifetime | undefined {
+  const current = /inequivalent arg 'x-expires'.* current is (\w+)/.exec(String(error))?.[1];
+  return current === undefined ? undefined : current === "none" ? "durable" : "expiring";
 }
 
-/** The key by which an unbuffered channel's queue is bound to its exchange; nothing is announced under it. */
-const keeping = "queue";
+/** Whether the exchange that is there is that of a channel of capacity 0, which earlier versions made. */
+function isUnbuffered(error: unknown): boolean {
+  return /inequivalent arg 'type'.* current is (?:the value )?'topic'/.test(String(error));
+}
 
-/** Has the exchange of an unbuffered channel go with whoever is bound to it, for the end of a drain is seen by that. */
-export async function unkeep(session: Session, name: string): Promise<void> {
-  await session.administer((channel) => channel.queueUnbind(name, name, keeping));
+/** Names that earlier versions gave to channels of capacity 0 without a name. */
+const earlierUnbuffered = /^[0-9a-f]{12}80008000[0-9a-f]{12}$/;
+
+function unbufferedError(name: string): ChannelConfigError {
+  return new ChannelConfigError(
+    `channel ${name} has capacity 0, which an earlier version of this library made on RabbitMQ: it cannot be used ` +
+      "any more; delete its queue and its exchange, or use another name",
+  );
+}
+
+/** Whether a channel has an exchange of its own. */
+async function hasExchange(session: Session, name: string): Promise<boolean> {
+  try {
+    await session.administer((channel) =>
+      channel.exchangeDeclare(name, "fanout", { passive: true })
+    );
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
 }
 
 /** What the broker's refusal is about. */
@@ -166,17 +217,15 @@ export function isTransient(error: unknown): boolean {
 }
 
 /** Undoes the binding of `attach`. */
-export async function detach(session: Session, name: string): Promise<void> {
-  if (isAnonymous(name)) return;
-  await session.administer((channel) => channel.queueUnbind(session.bulletin.queue, name, ""));
+export async function detach(session: Session, name: string, lifetime: Lifetime): Promise<void> {
+  if (lifetime !== "anonymous") await leave(session, usersOf(name, lifetime));
 }
 
-/** What is known of a channel that is deleted. */
-export interface RemovalOptions {
+/** What is known of a channel that is deleted, or on which something is announced. */
+export interface Known {
+  readonly lifetime: Lifetime;
   /** Whether it was closed by a drain. */
   readonly isClosed: boolean;
-  /** Whether something has been announced on it. */
-  readonly hasAnnounced: boolean;
 }
 
 /**
@@ -189,19 +238,17 @@ export async function remove(
   session: Session,
   name: string,
   event: Uint8Array,
-  { isClosed, hasAnnounced }: RemovalOptions,
+  { lifetime, isClosed, hasAnnounced }: Known & { readonly hasAnnounced: boolean },
 ): Promise<void> {
+  const isHeard = hasAnnounced || lifetime !== "anonymous";
   if (isClosed) {
-    await removeClosed(session, name);
-    // Who is through with it is not bound any more.
-    if (hasAnnounced || !isAnonymous(name)) {
-      await announce(session, name, [event], { isToAll: true });
-    }
+    await removeClosed(session, name, lifetime === "durable");
+    if (isHeard) await announce(session, name, [event], { lifetime, isClosed });
     return;
   }
-  if (isAnonymous(name)) {
+  if (lifetime !== "durable") {
     await session.administer((channel) => channel.queueDelete(name));
-    if (hasAnnounced) await announce(session, name, [event]);
+    if (isHeard) await announce(session, name, [event], { lifetime, isClosed });
     return;
   }
   const messageId = session.nextId();
@@ -221,54 +268,26 @@ export async function remove(
   }
 }
 
-/** How many messages are ready in a queue; undefined if there is no such queue. */
-export async function depth(session: Session, name: string): Promise<number | undefined> {
-  try {
-    const queue = await session.administer((channel) =>
-      channel.queueDeclare(name, { passive: true, durable: true })
-    );
-    return queue.messageCount;
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
-}
-
 /** What the broker knows of a channel that somebody is attached to. */
 export async function look(session: Session, name: string): Promise<"open" | "closed" | "gone"> {
   if (await depth(session, name) === undefined) return "gone";
-  if (await depth(session, signOf(name)) === undefined) return "open";
-  try {
-    await session.administer((channel) =>
-      channel.exchangeDeclare(signOf(name), "fanout", { passive: true })
-    );
-    return "closed"; // the sign is this channel's, as there is a seal, which goes with the queue
-  } catch (error) {
-    if (isMissing(error) || isSecret(error)) return "open";
-    throw error;
-  }
-}
-
-/** How something is announced. */
-export interface AnnouncementOptions {
-  /** Whether to every connection, and not only to those bound to the channel's exchange. */
-  readonly isToAll?: boolean;
-  readonly contentType?: string;
+  return await depth(session, markerOf(name)) === undefined ? "open" : "closed";
 }
 
 /**
- * Publishes announcements, in their order; one to an exchange that is missing closes the AMQP channel it
- * is made on.
+ * Publishes announcements, in their order. False where nobody can hear them, because the channel's exchange is missing;
+ * that closes the AMQP channel.
  */
 export async function announce(
   session: Session,
   name: string,
   events: readonly Uint8Array[],
-  { isToAll = isAnonymous(name), contentType }: AnnouncementOptions = {},
+  known: Known,
+  contentType?: string,
 ): Promise<boolean> {
-  const { exchange, routingKey } = placeOf(name, isToAll);
+  const { exchange, routingKey } = placeOf(name, known);
   const common = {
-    ...isToAll ? { correlationId: name } : {},
+    correlationId: name,
     ...contentType === undefined ? {} : { contentType },
   };
   try {
@@ -286,45 +305,7 @@ export async function announce(
   }
 }
 
-/** Where a channel's users hear what is announced. */
-function placeOf(name: string, isToAll: boolean): { exchange: string; routingKey: string } {
-  return isToAll ? sharedPlace : { exchange: name, routingKey: "" };
-}
-
-/**
- * Says words to one who has the channel, by his bulletin, or to all. Resolves when they are there, in their order;
- * with false where the channel's exchange is missing.
- */
-export async function tell(
-  session: Session,
-  name: string,
-  words: readonly { readonly to?: string; readonly word: Word }[],
-): Promise<boolean> {
-  const toAll = placeOf(name, isAnonymous(name));
-  const common = { contentType: wordType, correlationId: name, replyTo: session.bulletin.queue };
-  try {
-    await session.administer(async (channel, lane) => {
-      await lane.confirm();
-      await Promise.all(words.map(({ to, word }) => {
-        const { exchange, routingKey } = to === undefined
-          ? toAll
-          : { exchange: "", routingKey: to };
-        const properties = { messageId: session.nextId(), ...common };
-        return channel.basicPublish(exchange, routingKey, encodeWord(word), properties)
-          .catch(unlessNacked);
-      }));
-    });
-    return true;
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
-  }
-}
-
-/**
- * The broker confirms an announcement when it is in each bulletin, and refuses it (basic.nack) where one
- * has gone meanwhile, with its connection: whoever is still there has it.
- */
-function unlessNacked(error: unknown): void {
-  if (!(error instanceof Error) || error.message !== "Message rejected") throw error;
+/** Where a channel's users hear what is announced: who is through with a closed channel is not bound any more. */
+function placeOf(name: string, { lifetime, isClosed }: Known): Place {
+  return isClosed || lifetime === "anonymous" ? everyone : usersOf(name, lifetime);
 }

@@ -9,8 +9,6 @@ import type {
   Stats,
   Transport,
 } from "../../transport.ts";
-import { ChannelConfigError } from "../../errors.ts";
-import { isAnonymous, isAnonymousUnbuffered } from "../../names.ts";
 import { Connector } from "./connector.ts";
 import { AmqpLink } from "./link.ts";
 import { parseAmqpUri } from "./uri.ts";
@@ -61,14 +59,7 @@ export class AmqpTransport implements Transport {
     return this.#connector.trouble;
   }
 
-  // deno-lint-ignore require-await -- so that what cannot be rejects
-  async open(name: string, options: LinkOptions): Promise<Link> {
-    if (options.capacity === 0 && isAnonymous(name) && !isAnonymousUnbuffered(name)) {
-      throw new ChannelConfigError(
-        `channel ${name}: a name of 32 hexadecimal digits is a channel's that was made without a name, and ` +
-          "this one has no capacity of 0; use another name, or none",
-      );
-    }
+  open(name: string, options: LinkOptions): Promise<Link> {
     return AmqpLink.open(name, options, this.#connector, this.stats);
   }
 

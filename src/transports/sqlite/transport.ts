@@ -27,7 +27,11 @@ const restTime = 25;
 export class SqliteTransport implements Transport {
   readonly address: string;
   readonly reach: Reach = "machine";
-  readonly features: Features = { shared: true, terms: ["delay", "expires", "priority"] };
+  readonly features: Features = {
+    shared: true,
+    terms: ["delay", "expires", "priority"],
+    rendezvous: true,
+  };
   readonly stats: Stats = newStats();
   readonly #uri: SqliteUri;
   readonly #watcher: ConnectionWatcher | undefined;
