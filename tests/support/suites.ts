@@ -38,7 +38,6 @@ const DENO_ONLY: Record<string, string> = {
   "ended_connections_test.ts":
     "commands its broker for a minute, and no runtime decides what that answers",
   "examples_test.ts": "runs the examples as the README says: by Deno",
-  "drain_races_test.ts": "asks what a broker does in a race, which no runtime decides",
   "exit_test.ts": "starts the other runtimes itself",
   "faults_test.ts": "waits for two minutes for a private broker, its restarts and its heartbeats",
   "growth_test.ts": "measures what does not depend on the runtime",
@@ -48,6 +47,7 @@ const DENO_ONLY: Record<string, string> = {
   "least_privilege_test.ts": "asks what a broker refuses to whom, which no runtime decides",
   "stopped_listener_test.ts": "stops a process with signals, and asks the broker",
   "leaks_test.ts": "starts the other runtimes itself",
+  "queues_test.ts": "asks what a broker keeps, which no runtime decides",
   "readme_test.ts": "has Deno check and run the README's code",
   "soak_test.ts": "waits for half a minute for a private broker and its mishaps",
   "cluster_test.ts": "waits for a minute for three private brokers and their cluster",

@@ -1,5 +1,6 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
 import { everyone } from "./places.ts";
+import { classic } from "./queues.ts";
 
 /**
  * The one queue through which a connection hears the announcements of all its channels: exclusive,
@@ -38,7 +39,7 @@ export class Bulletin {
     const { name } = await channel.queueDeclare(
       "",
       { exclusive: true, durable: false, autoDelete: false },
-      { "x-max-length": most.count, "x-max-length-bytes": most.bytes },
+      { ...classic, "x-max-length": most.count, "x-max-length-bytes": most.bytes },
     );
     await channel.queueBind(name, everyone.exchange, everyone.routingKey);
     const bulletin = new Bulletin(channel, name, own);

@@ -3,7 +3,7 @@ import { closeAllEvent } from "../../attachment.ts";
 import { backOff, varied } from "../../pauses.ts";
 import { isDeclaredOtherwise, isMissing, replyCode, unlessNacked } from "./failure.ts";
 import { type Place, reservedName } from "./places.ts";
-import { depth } from "./queues.ts";
+import { classic, depth } from "./queues.ts";
 import type { Session } from "./session.ts";
 
 /**
@@ -60,12 +60,9 @@ export async function mark(
         await channel.queueDeclare(marker, { durable: true, passive }, {
           ...expires === undefined ? {} : { "x-expires": expires },
           "x-max-length": 1,
-          "x-queue-type": "classic", // RabbitMQ does not delete a quorum queue only if it is empty
+          ...classic, // RabbitMQ does not delete a quorum queue only if it is empty
         });
-        await channel.basicPublish("", marker, "", { deliveryMode: 2 }, true).catch((error) => {
-          unlessNacked(error);
-          isThere = false; // it was removed as the message came
-        });
+        await channel.basicPublish("", marker, "", { deliveryMode: 2 }, true);
         channel.onReturn = () => {};
         // A broker that is killed may have forgotten what it was last told to make. The binding is that, and
         // nothing is published to it.

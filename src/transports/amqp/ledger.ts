@@ -13,7 +13,7 @@ export class Ledger {
   #oldest = 1;
   readonly #settled = new Set<number>();
   #accepted: number[] = [];
-  #released: number[] = [];
+  readonly #released = new Map<number, string>();
   #scheduled = false;
   /** Whether anything was released since this was last asked. */
   #hasReleased = false;
@@ -33,7 +33,7 @@ export class Ledger {
 
   /** Whether all that was settled here has been sent. */
   get isFlushed(): boolean {
-    return this.#accepted.length === 0 && this.#released.length === 0;
+    return this.#accepted.length === 0 && this.#released.size === 0;
   }
 
   /** Whether anything was released here since the last call. */
@@ -43,20 +43,30 @@ export class Ledger {
     return hasReleased;
   }
 
-  release(tag: number): void {
+  /**
+   * @param consumer which brought the message; empty where none did. What several have brought and is given back by one
+   * frame, a quorum queue takes back consumer by consumer, and each request for one message counts as another.
+   */
+  release(tag: number, consumer: string): void {
     this.#hasReleased = true;
-    this.#released.push(tag);
+    this.#released.set(tag, consumer);
     this.#flushSoon();
   }
 
   flush(): void {
     const accepted = this.#accepted;
-    const released = this.#released;
+    const released = new Map(this.#released);
     this.#accepted = [];
-    this.#released = [];
+    this.#released.clear();
     if (this.#channel.closed) return; // the broker has taken back what was on loan
-    this.#settle(accepted, (tag, multiple) => this.#channel.basicAck(tag, multiple));
-    this.#settle(released, (tag, multiple) => this.#channel.basicNack(tag, true, multiple));
+    this.#settle(accepted, () => true, (tag, multiple) => this.#channel.basicAck(tag, multiple));
+    const isTogether = (a: number, b: number) =>
+      released.get(a) !== "" && released.get(a) === released.get(b);
+    this.#settle(
+      [...released.keys()],
+      isTogether,
+      (tag, multiple) => this.#channel.basicNack(tag, true, multiple),
+    );
   }
 
   #flushSoon(): void {
@@ -68,16 +78,23 @@ export class Ledger {
     });
   }
 
-  #settle(tags: number[], send: (tag: number, multiple: boolean) => Promise<void>): void {
-    if (tags.length === 0) return;
+  /** @param isTogether whether two tags that follow each other may be settled by one frame */
+  #settle(
+    tags: number[],
+    isTogether: (tag: number, next: number) => boolean,
+    send: (tag: number, multiple: boolean) => Promise<void>,
+  ): void {
     tags.sort((a, b) => a - b);
     let i = 0;
-    let last = 0;
+    let first = 0;
     for (; i < tags.length && tags[i] === this.#oldest; i++) {
-      last = this.#oldest++;
+      const last = this.#oldest++;
       while (this.#settled.delete(this.#oldest)) this.#oldest++;
+      const next = tags[i + 1];
+      if (next === this.#oldest && isTogether(last, next)) continue;
+      send(last, i > first).catch(ignore);
+      first = i + 1;
     }
-    if (i > 0) send(last, i > 1).catch(ignore);
     for (; i < tags.length; i++) {
       this.#settled.add(tags[i]!);
       send(tags[i]!, false).catch(ignore);

@@ -13,6 +13,8 @@ export interface LoanKeeper {
   unkept(loan: AmqpLoan): void;
   /** It takes no place in its consumer's window any more. */
   left(loan: AmqpLoan): void;
+  /** It was kept by its claimant, who has tried it and gives it back. Whether the keeper does so later, by {@linkcode AmqpLoan.giveBack}. */
+  defers(loan: AmqpLoan): boolean;
 }
 
 /** A message that this process has not settled yet. */
@@ -31,6 +33,8 @@ export class AmqpLoan implements Loan, Held {
   readonly #batch: number;
   #lane: Lane;
   #tag: number;
+  /** Which brought it; empty where it was asked for. */
+  #consumer: string;
   #keptIn: Lanes | undefined;
   /** By which it is put again; there where it was lent to who counts. */
   #outbox: Outbox | undefined;
@@ -65,6 +69,7 @@ export class AmqpLoan implements Loan, Held {
     this.redelivered = this.attempts > 1 || this.copy > 0;
     this.#lane = lane;
     this.#tag = message.deliveryTag;
+    this.#consumer = message.consumerTag ?? "";
     this.#batch = batch;
     this.token = token;
     this.#keeper = keeper;
@@ -77,6 +82,11 @@ export class AmqpLoan implements Loan, Held {
   /** Whether the AMQP channel that brought it is gone: the broker lends the message anew. */
   get isStale(): boolean {
     return this.#lane.channel.closed;
+  }
+
+  /** Whether this lane brought it. */
+  isOf(lane: Lane | undefined): boolean {
+    return this.#lane === lane;
   }
 
   /** In which it is settled. */
@@ -98,7 +108,7 @@ export class AmqpLoan implements Loan, Held {
     this.#settled = true;
     if (this.#keptIn !== undefined) this.#keeper.unkept(this);
     // What is stale, the broker has given back itself.
-    if (!counted || this.#outbox === undefined || this.isStale) this.#giveBack();
+    if (!counted || this.#outbox === undefined || this.isStale) this.#return(counted);
     else this.#putAgain(this.#outbox, this.attempts);
   }
 
@@ -120,6 +130,7 @@ export class AmqpLoan implements Loan, Held {
     const stale = this.#lane;
     this.#lane = again.#lane;
     this.#tag = again.#tag;
+    this.#consumer = again.#consumer;
     this.#keeper = again.#keeper;
     this.token = again.token;
     this.copy = again.copy;
@@ -159,15 +170,20 @@ export class AmqpLoan implements Loan, Held {
           resolve();
         },
         reject: () => {
-          this.#giveBack();
+          this.#return(true);
           resolve();
         },
       })
     );
   }
 
-  #giveBack(): void {
-    this.#lane.ledger.release(this.#tag);
+  /** Tells the broker that it is given back. */
+  giveBack(): void {
+    this.#lane.ledger.release(this.#tag, this.#consumer);
+  }
+
+  #return(wasTried: boolean): void {
+    if (!wasTried || this.#keptIn === undefined || !this.#keeper.defers(this)) this.giveBack();
     this.#leave();
   }
 

@@ -120,11 +120,6 @@ export class Session {
     return this.#loss;
   }
 
-  /** The version that the broker gives, such as `3.10.8`. */
-  get version(): string | undefined {
-    return this.#wire.version;
-  }
-
   /** An id for an announcement of this process. */
   nextId(): string {
     return this.#own + (this.#ids++).toString(36);

@@ -81,6 +81,8 @@ export class Source {
   #asks: Ask[] = [];
   /** Messages that were lent to who died, and whose attempts are to be counted. */
   #uncounted: AmqpLoan[] = [];
+  /** What goes back when nothing more is read ahead. */
+  readonly #returning: AmqpLoan[] = [];
   #retireSoon = false;
   #isRetiring = false;
   #closed = false;
@@ -110,7 +112,7 @@ export class Source {
   take(claim: Claim): void {
     const loan = this.#unbuffer(claim.counted);
     if (loan !== undefined) return this.#serve(claim, loan, 0);
-    this.#retireSoon = false;
+    if (!this.#isRetiring) this.#retireSoon = false;
     if (this.#claims.size === 0) this.#claimedSince = performance.now();
     this.#claims.push(claim);
     this.#hold();
@@ -316,6 +318,19 @@ export class Source {
     this.#pace.window = window;
   }
 
+  /**
+   * Whether a message that goes back waits until nothing more is read ahead: what was goes back with it, in their order,
+   * or it would be got before. A quorum queue keeps what is given back in the order in which it comes.
+   */
+  #defers(loan: AmqpLoan): boolean {
+    const reads = this.#consumers.length > 0 || this.#working !== undefined; // or is about to
+    if (!reads || this.#claims.size > 0 || this.#closed || !loan.isOf(this.#lane)) return false;
+    this.#returning.push(loan, ...this.#buffer.takeAll());
+    this.#isRetiring = this.#retireSoon = true;
+    this.resume();
+    return true;
+  }
+
   /** Gives back messages, consumer and lane. */
   async #retire(): Promise<void> {
     this.#retireSoon = false;
@@ -326,6 +341,7 @@ export class Source {
       const ended = this.#endConsumers();
       this.#releaseBuffer();
       await ended;
+      this.#giveBack();
       // The broker answers when it has read of what went back: whoever asks next, gets the oldest.
       if (this.#lane?.ledger.hasReleased) await this.#lane.settle();
     } finally {
@@ -358,7 +374,7 @@ export class Source {
   #arrived(message: AMQPMessage, lane: Lane, token: object | undefined): void {
     const loan = this.#loan(message, lane, token);
     this.#lastFlow = loan.arrived;
-    if (this.#isRetiring) return loan.release(); // older ones are on their way back, and come first
+    if (this.#isRetiring) return void this.#returning.push(loan); // older ones go back, and come first
     if (this.#claims.size === 0) {
       this.#buffer.push(loan);
       return this.#startTimer(linger);
@@ -465,6 +481,7 @@ export class Source {
       this.#kept--;
       this.#lastFlow = performance.now();
     },
+    defers: (loan) => this.#defers(loan),
   };
 
   /** What the broker has ended: the messages here are others' again. */
@@ -476,13 +493,19 @@ export class Source {
     this.#onFailure(error, ++this.#failures);
   }
 
+  #giveBack(): void {
+    for (const loan of this.#returning.splice(0)) loan.giveBack();
+  }
+
   #releaseBuffer(): void {
     for (const loan of this.#buffer.takeAll()) loan.release();
     for (const loan of this.#uncounted.splice(0)) loan.release();
   }
 
   #lose(): void {
+    this.#isRetiring = this.#retireSoon = false;
     this.#releaseBuffer();
+    this.#giveBack();
     this.#ended = undefined;
     this.#forgetConsumers();
     const lane = this.#lane;

@@ -12,7 +12,7 @@ import {
   unlessNacked,
 } from "./failure.ts";
 import { everyone, type Lifetime, type Place, usersOf } from "./places.ts";
-import { depth } from "./queues.ts";
+import { argumentsOf, depth } from "./queues.ts";
 import type { Session } from "./session.ts";
 
 /** How a queue is declared that does not exist yet. */
@@ -59,11 +59,7 @@ export async function attach(
     : lease === undefined
     ? "durable"
     : "expiring";
-  const queueArguments = {
-    ...lease === undefined ? {} : { "x-expires": lease },
-    ...quorum ? quorumArguments(session.version) : {},
-    ...capacity === undefined ? {} : { "x-max-length": capacity, "x-overflow": "reject-publish" },
-  };
+  const queueArguments = argumentsOf({ lease, quorum, capacity });
   let isBounded = create && capacity !== undefined;
   let asksForMarker = isNew !== true;
   let checksType = true;
@@ -142,16 +138,6 @@ export async function attach(
       }
     }
   }
-}
-
-/**
- * Since version 4 RabbitMQ drops what was given back 20 times, unless told otherwise. Earlier ones have
- * no word for "never", and put what is given back at the end of a queue without a limit, but in its old
- * place where there is one.
- */
-function quorumArguments(version: string | undefined): Record<string, string | number> {
-  const limit = Number.parseInt(version ?? "") >= 4 ? -1 : 2 ** 31 - 1;
-  return { "x-queue-type": "quorum", "x-delivery-limit": limit };
 }
 
 /** Whether the queue that is there has a length of its own. */

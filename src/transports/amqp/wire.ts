@@ -38,8 +38,6 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   #isReferenced = true;
   #isReleasing = false;
   #isConnected = false;
-  /** As the broker says it. */
-  version: string | undefined;
   /** Called where something was to be sent and the socket is gone; `ondisconnect` comes later. */
   onDead: () => void = () => {};
 
@@ -63,7 +61,7 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   override async connect(): Promise<AMQPBaseClient> {
     const connecting = super.connect();
     const socket = this.socket!;
-    guard(socket, (chunk) => this.version = versionIn(chunk));
+    guard(socket);
     socket.setNoDelay(true);
     this.#isReferenced = true;
     this.#release();
@@ -224,16 +222,13 @@ function clientUrl(uri: AmqpUri, endpoint: Endpoint): string {
 }
 
 /** Lets the client read only what may be AMQP, and turns what it throws into the connection's end. */
-function guard(socket: Socket, onFirst: (chunk: Uint8Array) => void): void {
+function guard(socket: Socket): void {
   const [read] = socket.listeners("data") as [(chunk: Uint8Array) => void];
   let begun = false;
   socket.off("data", read);
   socket.on("data", (chunk: Uint8Array) => {
     try {
-      if (!begun) {
-        expectAmqp(chunk);
-        onFirst(chunk);
-      }
+      if (!begun) expectAmqp(chunk);
       begun = true;
       read(chunk);
     } catch (error) {
@@ -252,10 +247,4 @@ function expectAmqp(chunk: Uint8Array): void {
     ? "it speaks another version of AMQP"
     : `it answered ${JSON.stringify(text)}`;
   throw new Error(`not AMQP 0-9-1: ${answer}`);
-}
-
-/** The version in the broker's first frame, connection.start, whose table the client does not pass on. */
-function versionIn(chunk: Uint8Array): string | undefined {
-  const text = String.fromCharCode(...chunk.subarray(0, 4096));
-  return /versionS[^]{4}(\d+(?:\.\d+)*)/.exec(text)?.[1]; // name, type of value, length, value
 }

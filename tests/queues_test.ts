@@ -1,0 +1,152 @@
+/** What becomes of values in queues of each type, on vhosts of each default type. */
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import { Channel, Connection, select } from "../mod.ts";
+import { connectionsRest, getAll, numbers, until } from "./conformance/scene.ts";
+import { noControl } from "./support/conditions.ts";
+import { controlFromEnv, runCtl } from "./support/control.ts";
+import { ask } from "./support/erlang.ts";
+import { startProxy } from "./support/proxy.ts";
+import { test } from "./support/test.ts";
+import { addVhost } from "./support/users.ts";
+
+const broker = process.env.BROKER!;
+const control = controlFromEnv()!;
+const types = ["classic", "quorum"] as const;
+type QueueType = (typeof types)[number];
+
+/** More than the 20 after which RabbitMQ 4 drops what was given back to a quorum queue without a limit of its own. */
+const often = 25;
+const cuts = 60;
+
+for (const usual of types) {
+  test(
+    `nothing is lost, and values stay in their place, where the usual queue type is ${usual}`,
+    { skip: noControl },
+    async () => {
+      await using vhost = await addVhost(control, broker, usual);
+      await isNamed(vhost.uri);
+      await Promise.all([
+        ...types.flatMap((durability) => [
+          stayReleased(vhost.uri, durability),
+          stayReleased(vhost.uri, durability, 100), // of this nothing is read ahead
+          stayCut(vhost.uri, durability),
+        ]),
+        staySelected(vhost.uri),
+        stayInBounds(vhost.uri, "classic"),
+        stayInBounds(vhost.uri, "quorum"),
+      ]);
+      await connectionsRest();
+    },
+  );
+}
+
+/** Receives several values, so that more are read ahead, and releases all. */
+async function stayReleased(
+  connection: string,
+  durability: QueueType,
+  capacity?: number,
+): Promise<void> {
+  const name = `test ${randomUUID()}`;
+  const ch = new Channel<number>({
+    name,
+    connection,
+    durability,
+    ...capacity === undefined ? {} : { capacity },
+  });
+  const all = numbers(40);
+  // A quorum queue takes back what is on its way to a consumer that ends before what goes back then.
+  const keepsPlaces = durability === "classic" || capacity !== undefined;
+  const inOrder = (values: number[]) => keepsPlaces ? values : values.sort((a, b) => a - b);
+  await Promise.all(all.map((n) => ch.put(n)));
+  for (let time = 0; time < often; time++) {
+    const deliveries = [];
+    while (deliveries.length < 8) deliveries.push(await ch.receive());
+    if (keepsPlaces) deepEqual(deliveries.map(({ value }) => value), numbers(8));
+    for (const delivery of deliveries) delivery.release();
+  }
+  deepEqual(inOrder(await getAll(ch, all.length)), all);
+  await ch.delete();
+  await ch.close();
+}
+
+/** Each connection holds the first value as it is cut. */
+async function stayCut(uri: string, durability: QueueType): Promise<void> {
+  const name = `test ${randomUUID()}`;
+  const ch = new Channel<number>({ name, connection: uri, durability });
+  const all = numbers(3);
+  await Promise.all(all.map((n) => ch.put(n)));
+  const url = new URL(uri);
+  await using proxy = await startProxy(Number(url.port || 5672));
+  url.host = `127.0.0.1:${proxy.port}`;
+  for (let time = 0; time < cuts; time++) {
+    const other = new Channel<number>({ name, connection: new Connection(url.href), durability });
+    equal((await other.receive()).value, 0);
+    proxy.cut();
+    await other.close();
+    await until(async () => await ch.depth() === all.length);
+  }
+  deepEqual(await getAll(ch, all.length), all);
+  await ch.delete();
+  await ch.close();
+}
+
+/** Each select reads ahead from all channels but one. */
+async function staySelected(connection: string): Promise<void> {
+  const name = `test ${randomUUID()}`;
+  const channels = numbers(8).map((n) => new Channel<number>({ name: `${name} ${n}`, connection }));
+  const all = numbers(240);
+  await Promise.all(all.map((n) => channels[n % 8]!.put(n)));
+  const got: number[] = [];
+  while (got.length < all.length) {
+    got.push((await select(channels, { timeout: 10_000 })).value!);
+  }
+  deepEqual(got.sort((a, b) => a - b), all);
+  await Promise.all(channels.map((ch) => ch.delete()));
+  await Promise.all(channels.map((ch) => ch.close()));
+}
+
+/** Every queue is declared with its type. */
+async function isNamed(uri: string): Promise<void> {
+  const connection = new Connection(uri);
+  const name = `test ${randomUUID()}`;
+  const classic = [
+    new Channel({ name, connection }),
+    new Channel({ name: `${name} bounded`, connection, capacity: 3 }),
+    new Channel({ name: `${name} leased`, connection, expires: 60_000 }),
+    new Channel({ connection }),
+  ];
+  const quorum = new Channel({ name: `${name} quorum`, connection, durability: "quorum" });
+  const all = [...classic, quorum];
+  await Promise.all(all.map((ch) => ch.put(1)));
+  await classic[0]!.closeAll({ drain: true });
+  const queues = await ask<[string, Record<string, string | number>][]>(
+    control,
+    `[[N, maps:from_list([{K, V} || {K, _, V} <- amqqueue:get_arguments(Q)])] ||
+      Q <- rabbit_amqqueue:list(<<"${uri.split("/").at(-1)}">>),
+      {resource, _, queue, N} <- [amqqueue:get_name(Q)]]`,
+  );
+  ok(queues.length > all.length, "the channels' queues, and what announcements and a drain need");
+  for (const [name, settings] of queues) {
+    equal(settings["x-queue-type"], name === quorum.name ? "quorum" : "classic", name);
+    if (name === quorum.name) equal(settings["x-delivery-limit"], 2 ** 31 - 1);
+  }
+  await Promise.all(all.map((ch) => ch.delete()));
+  await Promise.all(all.map((ch) => ch.close()));
+}
+
+/** A policy limits the length of the queue. */
+async function stayInBounds(connection: string, durability: QueueType): Promise<void> {
+  const name = `bounded ${durability} ${randomUUID()}`;
+  const vhost = connection.split("/").at(-1)!;
+  const policy = ["--apply-to", "queues", "any", "^bounded", '{"max-length":2}'];
+  await runCtl(control, ["set_policy", "-p", vhost, ...policy]);
+  const ch = new Channel<number>({ name, connection, durability, expires: 60_000 });
+  const puts: number[] = [];
+  while (await ch.tryPut(puts.length) === "ok") puts.push(puts.length);
+  ok(puts.length === 2 || puts.length === 3, `${puts}`); // a quorum queue may take one more
+  deepEqual(await getAll(ch, puts.length), puts);
+  await ch.delete();
+  await ch.close();
+}
