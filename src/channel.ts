@@ -82,9 +82,9 @@ export interface ChannelOptions {
    * With `0` nothing is held: a put waits until someone takes its value, and where it is given up before that,
    * nobody ever gets it; as with Go's unbuffered channels.
    *
-   * On RabbitMQ received values do not count (`x-max-length` and `x-overflow: reject-publish`). With `0`,
-   * whoever gets needs permission to write to the default exchange and the channel's, ChannelPy cannot join, and a
-   * value that is on its way to a get in the moment in which that is given up waits for the next.
+   * On RabbitMQ received values do not count (`x-max-length` and `x-overflow: reject-publish`), and every operation
+   * of a handle with `0` rejects with a {@linkcode ChannelConfigError}: the broker stores a value before anyone takes
+   * it. Use {@linkcode Channel.request} to know that a value was handled, or a capacity of 1.
    */
   readonly capacity?: number;
   /**

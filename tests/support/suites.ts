@@ -38,6 +38,7 @@ const DENO_ONLY: Record<string, string> = {
   "ended_connections_test.ts":
     "commands its broker for a minute, and no runtime decides what that answers",
   "examples_test.ts": "runs the examples as the README says: by Deno",
+  "drain_races_test.ts": "asks what a broker does in a race, which no runtime decides",
   "exit_test.ts": "starts the other runtimes itself",
   "faults_test.ts": "waits for two minutes for a private broker, its restarts and its heartbeats",
   "growth_test.ts": "measures what does not depend on the runtime",

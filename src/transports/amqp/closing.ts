@@ -62,7 +62,10 @@ export async function mark(
           "x-max-length": 1,
           ...classic, // RabbitMQ does not delete a quorum queue only if it is empty
         });
-        await channel.basicPublish("", marker, "", { deliveryMode: 2 }, true);
+        await channel.basicPublish("", marker, "", { deliveryMode: 2 }, true).catch((error) => {
+          unlessNacked(error);
+          isThere = false; // it was removed as the message came
+        });
         channel.onReturn = () => {};
         // A broker that is killed may have forgotten what it was last told to make. The binding is that, and
         // nothing is published to it.

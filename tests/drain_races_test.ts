@@ -1,0 +1,155 @@
+// Drains that race: several connections put, get, join and close one channel at the same time, and lose their
+// connections. No value is lost, no side waits for ever, and a value that comes twice says so.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import {
+  Channel,
+  ChannelClosedError,
+  type ChannelOptions,
+  Connection,
+  type Delivery,
+} from "../mod.ts";
+import { connectionsRest, numbers, pause, random, soon } from "./conformance/scene.ts";
+import { brokerState } from "./support/broker_state.ts";
+import { say } from "./support/keeper.ts";
+import { startProxy } from "./support/proxy.ts";
+
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+
+/** How many drains race for each kind of channel. */
+const races = Number(process.env.DRAIN_RACES ?? 20);
+
+/** How channels are made, by the handles that may make them. */
+const kinds: Record<string, () => ChannelOptions> = {
+  "named": () => ({ name: `race ${randomUUID()}` }),
+  "named that expire": () => ({ name: `race ${randomUUID()}`, expires: 60_000 }),
+  "anonymous": () => ({}),
+};
+
+/** What came of the values of one race. */
+class Account {
+  readonly stored = new Set<number>();
+  readonly refused = new Set<number>();
+  readonly unknown = new Set<number>();
+  readonly accepted = new Map<number, number>();
+  /** By value, how often it was handed out without the mark that it may have been before. */
+  readonly handedOut = new Map<number, number>();
+  #last = 0;
+
+  next(): number {
+    return ++this.#last;
+  }
+
+  got({ value, redelivered }: Delivery<number>): void {
+    this.handedOut.set(value, (this.handedOut.get(value) ?? 0) + (redelivered ? 0 : 1));
+  }
+
+  taken(value: number): void {
+    this.accepted.set(value, (this.accepted.get(value) ?? 0) + 1);
+  }
+
+  /** @returns how many values came twice, each of them marked */
+  check(): number {
+    const lost = [...this.stored].filter((value) => !this.accepted.has(value));
+    assert.deepEqual(lost, [], "puts resolved for values that nobody was handed before the end");
+    const refused = [...this.refused].filter((value) => this.handedOut.has(value));
+    assert.deepEqual(refused, [], "values were handed out whose puts were refused");
+    const unmarked = [...this.handedOut].filter(([, times]) => times > 1);
+    assert.deepEqual(unmarked, [], "a value came twice and was not marked");
+    return [...this.accepted.values()].filter((times) => times > 1).length;
+  }
+}
+
+async function putUntilClosed(ch: Channel<number>, account: Account): Promise<void> {
+  for (;;) {
+    const value = account.next();
+    try {
+      await ch.put(value);
+      account.stored.add(value);
+    } catch (error) {
+      assert.ok(error instanceof ChannelClosedError, `${error}`);
+      assert.equal(error.reason, "drain");
+      const isUnknown = error.message.includes("unknown outcome");
+      (isUnknown ? account.unknown : account.refused).add(value);
+      return;
+    }
+    if (random(3) === 0) await pause(random(3));
+  }
+}
+
+async function getUntilClosed(ch: Channel<number>, account: Account): Promise<void> {
+  for await (const delivery of ch.deliveries()) {
+    account.got(delivery);
+    if (random(4) === 0) await pause(random(5));
+    if (random(10) === 0) delivery.release();
+    else {
+      account.taken(delivery.value);
+      delivery.accept();
+    }
+  }
+}
+
+/** One channel from its making to its end. @returns how many values came twice */
+async function race(
+  options: ChannelOptions,
+  connections: readonly Connection[],
+  cut: (() => void) | undefined,
+): Promise<number> {
+  const first = new Channel<number>({ connection: connections[0]!, ...options });
+  await first.depth();
+  const handles: Channel<number>[] = [first];
+  const join = (n: number) => {
+    const connection = connections[n % connections.length]!;
+    // Some name the channel as it was made, and others know its name only.
+    const about = random(2) === 0 && options.name !== undefined ? options : { name: first.name };
+    const handle = new Channel<number>({ ...about, connection });
+    handles.push(handle);
+    return handle;
+  };
+  const account = new Account();
+  const work = [
+    ...numbers(3).map((n) => putUntilClosed(join(n), account)),
+    ...numbers(3, 2).map((n) => getUntilClosed(join(n), account)),
+    // They come while the channel is being closed.
+    ...numbers(2).map((n) => pause(random(80)).then(() => putUntilClosed(join(n), account))),
+    ...numbers(2).map((n) => pause(random(80)).then(() => getUntilClosed(join(n), account))),
+    ...numbers(1 + random(3)).map((n) =>
+      pause(20 + random(40)).then(() => join(n + 1).closeAll({ drain: true }))
+    ),
+  ];
+  if (cut !== undefined) work.push(pause(random(100)).then(cut));
+  try {
+    await soon(Promise.all(work), 30_000);
+    // Who comes after the end finds it.
+    await soon(getUntilClosed(join(random(4)), account), 10_000);
+    await soon(putUntilClosed(join(random(4)), account), 10_000);
+    return account.check();
+  } finally {
+    await first.delete();
+    await Promise.all(handles.map((handle) => handle.close()));
+  }
+}
+
+for (const [kind, make] of Object.entries(kinds)) {
+  Deno.test(`amqp: drains of channels that are ${kind} race, and nothing is lost or waits for ever`, async () => {
+    const url = new URL(broker);
+    await using proxy = await startProxy(Number(url.port || 5672));
+    url.host = `127.0.0.1:${proxy.port}`;
+    const connections = [broker, broker, broker, url.href].map((uri) => new Connection(uri));
+    let duplicates = 0;
+    for (let done = 0; done < races; done++) {
+      const cut = done % 4 === 3 ? () => proxy.cut() : undefined;
+      duplicates += await race(make(), connections, cut);
+      if (done % 100 === 99) say(`${done + 1} races of channels that are ${kind}`);
+    }
+    say(
+      `${races} races of channels that are ${kind}: ${duplicates} values came twice, and said so`,
+    );
+    await connectionsRest();
+    const state = await brokerState();
+    const left = [...state?.queues ?? [], ...state?.exchanges ?? []];
+    assert.deepEqual(left.filter((one) => one.startsWith("race ")), []);
+  });
+}

@@ -1,0 +1,74 @@
+// Connections that make, leave and delete one channel at the same time. The broker's metadata stay whole: each operation
+// ends as it should, no connection is lost, and the name works afterwards.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import { Channel, ChannelClosedError, type ChannelOptions, Connection } from "../mod.ts";
+import { connectionsRest, numbers, pause, random, soon } from "./conformance/scene.ts";
+
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+
+/** How often each connection opens and leaves the channel. */
+const rounds = Number(process.env.TOPOLOGY_RACES ?? 40);
+
+/** What a connection does with the channel that it has opened. */
+const ends: Record<string, (ch: Channel<number>, n: number) => Promise<void>> = {
+  "close": async (ch) => {
+    await ch.depth();
+    await ch.close();
+  },
+  "close after a put": async (ch) => {
+    await ch.put(1);
+    await ch.tryGet();
+    await ch.close();
+  },
+  "delete": async (ch, n) => {
+    await ch.put(1).catch(ignoreClosed);
+    await (n === 0 ? ch.delete() : ch.tryGet().catch(ignoreClosed));
+    await ch.close();
+  },
+  "drain and delete": async (ch, n) => {
+    await ch.put(1).catch(ignoreClosed);
+    if (n === 1) await ch.closeAll({ drain: true }).catch(ignoreClosed);
+    else if (n === 0) await ch.delete();
+    await ch.close();
+  },
+};
+
+function ignoreClosed(error: unknown): void {
+  assert.ok(error instanceof ChannelClosedError, `${error}`);
+}
+
+for (const [kind, about] of Object.entries({ "": {}, "that expires ": { expires: 60_000 } })) {
+  for (const [what, end] of Object.entries(ends)) {
+    Deno.test(`amqp: connections that open a channel ${kind}and ${what} do not break its name`, async () => {
+      const losses: string[] = [];
+      const connections = numbers(3).map(() =>
+        new Connection(broker, { ondisconnect: ({ message }) => losses.push(message) })
+      );
+      const keepers = connections.map((connection) => new Channel({ connection }));
+      await Promise.all(keepers.map((keeper) => keeper.depth())); // so that the connections stay
+      const options: ChannelOptions = { name: `race ${randomUUID()}`, ...about };
+      await soon(
+        Promise.all(connections.map(async (connection, n) => {
+          for (const _ of numbers(rounds)) {
+            await end(new Channel<number>({ ...options, connection }), n);
+            if (random(2) === 0) await pause(random(4));
+          }
+        })),
+        60_000,
+      );
+      const last = new Channel<number>({ ...options, connection: connections[0]! });
+      await last.delete();
+      const again = new Channel<number>({ ...options, connection: connections[1]! });
+      await again.put(7);
+      assert.equal(await again.get(), 7);
+      await again.delete();
+      assert.deepEqual(losses, []);
+      await Promise.all([...keepers.map((keeper) => keeper.delete())]);
+      await Promise.all([...keepers, last, again].map((ch) => ch.close()));
+      await connectionsRest();
+    });
+  }
+}
