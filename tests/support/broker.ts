@@ -132,7 +132,7 @@ const NO_WAY = `no RabbitMQ to test against. Any one of these will do:
   - name a broker that runs:          BROKER=amqp://localhost:5672 deno task test
   - install RabbitMQ:                 apt-get install rabbitmq-server, or brew install rabbitmq
                                       (the tests start a private node; no service need run)
-  - start Docker:                     the tests start a container of rabbitmq:4-management
+  - start Docker:                     the tests start a container of rabbitmq:4.3-management
   - run the tests as root on Debian:  they install the package themselves`;
 
 async function givenBroker(uri: string): Promise<Broker> {

@@ -105,12 +105,15 @@ const BY_BROKER = [
   "capacity_test.ts",
   "channelpy_test.ts",
   "copies_test.ts",
+  "drain_races_test.ts",
   "draining_test.ts",
   "ended_connections_test.ts",
   "least_privilege_test.ts",
   "list_test.ts",
+  "queues_test.ts",
   "serving_test.ts",
   "stopped_listener_test.ts",
+  "topology_races_test.ts",
   "traps_test.ts",
 ];
 
