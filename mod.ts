@@ -23,9 +23,9 @@ export {
   ChannelError,
   type ChannelErrorOptions,
   ChannelReferenceError,
-  ChannelSizeError,
   ChannelTimeoutError,
   type CloseReason,
+  type RefusalReason,
 } from "./src/errors.ts";
 export type { CloseAllOptions } from "./src/handle.ts";
 export { Connection, type ConnectionOptions, type Logger } from "./src/connection.ts";

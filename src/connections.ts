@@ -123,6 +123,11 @@ export class SharedConnection {
     return this.reach === "network" ? new Error("there has been no answer yet") : undefined;
   }
 
+  /** Why the broker takes no messages at the moment, if it can be reached and takes none. */
+  get blocked(): string | undefined {
+    return this.#transport?.blocked;
+  }
+
   /** What a message may ask of its transport, which is known when something is attached. */
   get terms(): readonly PutTerm[] {
     return this.#transport?.features.terms ?? [];

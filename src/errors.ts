@@ -112,6 +112,26 @@ export class ChannelClosedError extends ChannelError {
 }
 
 /**
+ * Why a broker refused, where it can be told:
+ *
+ * - `login`: user name and password, or a certificate, are not the broker's;
+ * - `permission`: the user may not do it;
+ * - `limit`: there are as many queues, connections or AMQP channels as there may be;
+ * - `conflict`: what has the channel's name at the broker cannot be used as the channel;
+ * - `missing`: something that is needed, such as a vhost, does not exist;
+ * - `unavailable`: the broker cannot do it now, as where a queue's node is down;
+ * - `internal`: the broker has failed at it.
+ */
+export type RefusalReason =
+  | "login"
+  | "permission"
+  | "limit"
+  | "conflict"
+  | "missing"
+  | "unavailable"
+  | "internal";
+
+/**
  * The broker could not be reached, or refused, or the connection was lost in mid-operation.
  *
  * @example
@@ -130,6 +150,8 @@ export class ChannelConnectionError extends ChannelError {
   readonly address: string;
   /** Whether waiting may help: false for a wrong password, a missing vhost, or something that is no broker. */
   readonly transient: boolean;
+  /** Why the broker refused. Absent where it did not, or nothing is known. */
+  readonly reason?: RefusalReason;
 
   /**
    * Makes an error; transports do, too.
@@ -139,11 +161,16 @@ export class ChannelConnectionError extends ChannelError {
    */
   constructor(
     message: string,
-    options: ChannelErrorOptions & { readonly address: string; readonly transient?: boolean },
+    options: ChannelErrorOptions & {
+      readonly address: string;
+      readonly transient?: boolean;
+      readonly reason?: RefusalReason;
+    },
   ) {
     super(message, options);
     this.address = options.address;
     this.transient = options.transient ?? true;
+    if (options.reason !== undefined) this.reason = options.reason;
   }
 }
 
@@ -234,51 +261,6 @@ export class ChannelReferenceError extends ChannelError {
   ) {
     super(message, options);
     if (options.bytes !== undefined) this.bytes = options.bytes;
-  }
-}
-
-/**
- * A value, a request, a reply or a broadcast has more bytes than the broker takes. It has not arrived, and
- * trying again does not help.
- *
- * RabbitMQ 4 takes 16 MiB, earlier versions 128 MiB, unless `max_message_size` says otherwise; a file of SQLite
- * takes 999,000,000 bytes; memory has no limit.
- *
- * @example
- * ```ts
- * import { Channel, ChannelSizeError } from "@channelts/channel";
- *
- * await using ch = new Channel<Uint8Array>();
- * const pages = new Uint8Array(100_000);
- * try {
- *   await ch.put(pages);
- * } catch (error) {
- *   if (!(error instanceof ChannelSizeError)) throw error;
- *   for (let at = 0; at < pages.length; at += 10_000) await ch.put(pages.subarray(at, at + 10_000));
- * }
- * ```
- */
-export class ChannelSizeError extends ChannelError {
-  /** Its class, for who cannot use `instanceof`. */
-  override readonly name = "ChannelSizeError";
-  /** How many bytes the encoded value has. */
-  readonly size: number;
-  /** How many are taken at most. */
-  readonly limit: number;
-
-  /**
-   * Makes an error; transports do, too.
-   *
-   * @param message what was tried, and what happened
-   * @param options what the error carries beside
-   */
-  constructor(
-    message: string,
-    options: ChannelErrorOptions & { readonly size: number; readonly limit: number },
-  ) {
-    super(message, options);
-    this.size = options.size;
-    this.limit = options.limit;
   }
 }
 

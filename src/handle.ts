@@ -575,7 +575,13 @@ export class Handle implements Attached {
       );
     }
     const outcome = outcomesOfWaiting[action] ?? "no answer came";
-    const advice = action === "put" && isUnsent ? "; the channel may be full" : sent;
+    const advice = action !== "put"
+      ? sent
+      : broker.blocked !== undefined
+      ? `; the broker takes no messages now: ${broker.blocked}${sent}`
+      : isUnsent
+      ? "; the channel may be full"
+      : sent;
     return new ChannelTimeoutError(
       `${action}: channel ${this.title}: ${outcome} within ${timeout} ms${advice}`,
     );

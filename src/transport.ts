@@ -247,6 +247,8 @@ export interface Transport {
   readonly features: Features;
   /** Why the broker cannot be reached at the moment; undefined while all is well. */
   readonly trouble: Error | undefined;
+  /** Why the broker takes no messages at the moment, although it can be reached. */
+  readonly blocked?: string | undefined;
   /** What it counts, if it counts. */
   readonly stats?: Readonly<Stats>;
   /** Attaches to the channel of this name. */

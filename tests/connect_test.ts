@@ -111,7 +111,7 @@ Deno.test("a vhost that does not exist is told at once", async () => {
   const url = new URL(broker);
   url.pathname = "/no-such-vhost";
   const error = await failure(new Channel({ connection: url.href }).get());
-  assert.match(error.message, /vhost no-such-vhost does not exist or user guest may not use it/);
+  assert.match(error.message, /vhost no-such-vhost does not exist; correct the URI/);
   assert.equal(error.transient, false);
   await connectionsRest();
 });

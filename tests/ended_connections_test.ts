@@ -35,7 +35,10 @@ class Stage {
 
 /** Whether the broker keeps its queues in tables of Mnesia, as RabbitMQ before 4.3 does unless told otherwise. */
 const hasTables = control !== undefined &&
-  await ask<boolean>(control, "lists:member(rabbit_queue, mnesia:system_info(tables))");
+  await ask<boolean>(
+    control,
+    "mnesia:system_info(is_running) =:= yes andalso lists:member(rabbit_queue, mnesia:system_info(tables))",
+  );
 
 /** Leaves a queue at the broker whose type has no code, so that whatever is done with it crashes. */
 async function breakQueue(name: string): Promise<void> {
@@ -136,7 +139,7 @@ stageTest(
       rejection(ch.depth(), ChannelConnectionError),
     ];
     for (const error of await soon(Promise.all(errors))) {
-      assert.match(error.message, /lost [23] times .*NOT_IMPLEMENTED.* \(540\)$/);
+      assert.match(error.message, /lost [23] times .*NOT_IMPLEMENTED.* \(540\)/);
       assert.match(String(error.cause), /\(540\)/);
     }
     assert.ok(losses.length <= 3, `${losses.length} losses: ${losses.join("\n")}`);
@@ -195,15 +198,21 @@ stageTest(
   "a limit that leaves too few AMQP channels is what operations reject with",
   async (stage) => {
     await using user = await addUser(control, broker, { configure: ".*", write: ".*", read: ".*" });
-    for (const [most, words] of [[1, /limit/], [2, /limit/]] as const) {
+    const limited = `rabbit_auth_backend_internal:is_over_channel_limit(<<"${user.name}">>)`;
+    for (const most of [2, 5]) {
       await user.limit({ "max-channels": most });
       const { connection, losses } = watched(user.uri);
-      const ch = stage.channel(`test ${randomUUID()}`, connection, 500);
-      const error = await soon(rejection(ch.put(1), ChannelConnectionError));
-      assert.match(error.message, words);
-      assert.match(error.message, /\(530\)/);
-      assert.doesNotMatch(error.message, /may not use it/);
-      assert.ok(losses.length <= 3, losses.join("\n"));
+      const ch = stage.channel<number>(`test ${randomUUID()}`, connection, 500);
+      await withRaw(user.uri, async (_, client) => {
+        for (let n = 1; n < most; n++) await client.channel();
+        // RabbitMQ counts a moment later.
+        await until(async () => await ask<boolean>(control, `${limited} =/= false`));
+        const error = await soon(rejection(ch.put(1), ChannelConnectionError));
+        assert.match(error.message, new RegExp(`limit of ${most} AMQP channels, and .* needs 4; `));
+        assert.equal(error.reason, "limit");
+        assert.equal(error.transient, most > 4);
+      });
+      assert.deepEqual(losses, []);
     }
   },
 );

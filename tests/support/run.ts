@@ -1,7 +1,7 @@
 // The way in for `deno task test`: run.ts COMMAND ARGS… runs `deno COMMAND ARGS…` with a broker in `BROKER`.
-// run.ts test [--on=deno,bun,node] [--brokers=one|two|all] ARGS… runs the tests, on these runtimes and brokers
-// (`suites.ts`), and ends with a plain line "N passed, N failed, N skipped" over all of them. Whatever happens, nothing
-// that it started stays.
+// run.ts test [--on=deno,bun,node] ARGS… runs the tests, on these runtimes, and ends with a plain line
+// "N passed, N failed, N skipped" over all of them; without ARGS in several lanes, each with a broker of its own unless `BROKER`
+// names one. Whatever happens, nothing that it started stays.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -9,11 +9,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { findSupply, variablesOf } from "./broker.ts";
+import { type Broker, findBrokers } from "./broker.ts";
 import { say } from "./keeper.ts";
-import type { Results } from "./suites.ts";
+import type { Result } from "./suites.ts";
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+/** How many files of tests run at a time: most of them wait most of their time. */
+const LANES = Number(process.env.TEST_LANES || 4);
 
 /** How many tests may measure time, which alone have a second chance. */
 const MOST_TIMED = 40;
@@ -32,17 +35,16 @@ async function main(args: string[]): Promise<number> {
     process.on(name, () => stop.abort(name)); // a second one changes nothing: stopping is bounded
   }
   const start = performance.now();
-  let broker: AsyncDisposable | undefined;
+  let brokers: Broker[] = [];
   let folder: string | undefined;
   try {
     const test = args[0] === "test";
-    const supply = test ? undefined : await findSupply(stop.signal);
-    const started = broker = await supply?.start(stop.signal);
+    const all = test && args.slice(1).every((arg) => arg.startsWith("--on="));
+    brokers = await findBrokers(all ? LANES : 1, { signal: stop.signal });
     folder = mkdtempSync(join(tmpdir(), "channelts-run-")); // last, for the guard is not there yet
     const results = join(folder, "results.json");
     const command = test ? suites(results, args.slice(1)) : args;
-    const variables = supply && started ? variablesOf(supply, started) : {};
-    const code = await runDeno(command, variables, folder, stop.signal);
+    const code = await runDeno(command, brokers, folder, stop.signal);
     if (stop.signal.aborted) return stoppedBy(stop.signal.reason);
     return test ? summary(results, code, (performance.now() - start) / 1000) : code;
   } catch (error) {
@@ -50,7 +52,7 @@ async function main(args: string[]): Promise<number> {
     say(`error: ${(error as Error).message}`);
     return 1;
   } finally {
-    await broker?.[Symbol.asyncDispose]();
+    await Promise.all(brokers.map((broker) => broker[Symbol.asyncDispose]()));
     if (folder) rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -60,17 +62,19 @@ function stoppedBy(name: keyof typeof SIGNALS): number {
   return SIGNALS[name];
 }
 
-/** Deno's arguments to run the tests. */
+/** Deno's arguments to run the tests on the runtimes that `--on` names. */
 function suites(results: string, args: string[]): string[] {
+  const [on] = args.filter((arg) => arg.startsWith("--on="));
   const program = fileURLToPath(new URL("suites.ts", import.meta.url));
-  return ["run", "-A", "--frozen", program, results, ...args];
+  const names = on?.slice("--on=".length) ?? "deno";
+  return ["run", "-A", "--frozen", program, results, names, ...args.filter((arg) => arg !== on)];
 }
 
 /** Says what came of the tests on each runtime and, in the last line, on all. */
 function summary(file: string, code: number, seconds: number): number {
-  let { results, brokers }: Results = { results: [], brokers: [] };
+  let results: Result[] = [];
   try {
-    ({ results, brokers } = JSON.parse(readFileSync(file, "utf8")));
+    results = JSON.parse(readFileSync(file, "utf8"));
   } catch {
     // there is none: they ended before the first runtime's end
   }
@@ -96,16 +100,6 @@ function summary(file: string, code: number, seconds: number): number {
     const where = [...counts].map(([title, count]) => `${count} on ${title}`).join(", ");
     lines.push(`SKIPPED: ${reason} (${where})`);
   }
-  for (const { version, restarted, failed: wrong } of brokers) {
-    passed += restarted;
-    failed += wrong.length;
-    for (const what of wrong) lines.push(`FAILED: a node of RabbitMQ ${version}: ${what}`);
-  }
-  const restarted = brokers.reduce((sum, { restarted }) => sum + restarted, 0);
-  if (brokers.length > 0) {
-    const nodes = restarted > 0 ? `; ${restarted} nodes restarted cleanly after their tests` : "";
-    lines.push(`BROKERS: RabbitMQ ${brokers.map(({ version }) => version).join(", ")}${nodes}`);
-  }
   const skipped = results.flatMap((result) => result.skipped).length;
   if (timed.size > 0) lines.push(`TIMED: ${timed.size} tests measure time, and ran alone`);
   if (timed.size > MOST_TIMED) {
@@ -127,14 +121,18 @@ function summary(file: string, code: number, seconds: number): number {
 
 async function runDeno(
   command: string[],
-  variables: Record<string, string>,
+  brokers: Broker[],
   folder: string,
   signal: AbortSignal,
 ): Promise<number> {
+  const lanes = brokers.map(({ uri, control }) => ({
+    BROKER: uri,
+    BROKER_CTL: control ? JSON.stringify(control) : "",
+  }));
   const child = spawn("/bin/sh", ["-c", GUARD, folder, process.execPath, ...command], {
     detached: true,
     stdio: ["pipe", "inherit", "inherit"],
-    env: { ...process.env, ...variables, TEST_FOLDER: folder },
+    env: { ...process.env, ...lanes[0], TEST_BROKERS: JSON.stringify(lanes), TEST_FOLDER: folder },
   });
   const killSession = (name: "SIGINT" | "SIGKILL") => {
     try {
@@ -146,7 +144,7 @@ async function runDeno(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
     killSession("SIGINT");
-    timer = setTimeout(() => killSession("SIGKILL"), 10_000); // the tests' brokers are removed meanwhile
+    timer = setTimeout(() => killSession("SIGKILL"), 3000);
   };
   if (signal.aborted) stop();
   signal.addEventListener("abort", stop);

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type BrokerControl, runCtl } from "./control.ts";
+import type { BrokerControl } from "./control.ts";
 import { tell } from "./erlang.ts";
 
 /** What a user may do, each a regular expression of names of queues and exchanges; absent: nothing. */
@@ -109,16 +109,22 @@ export async function addVhost(
   const name = `test-${randomUUID()}`;
   const url = new URL(uri);
   url.pathname = `/${name}`;
-  await runCtl(control, ["add_vhost", name, "--default-queue-type", queueType]);
-  const user = decodeURIComponent(url.username) || "guest";
-  await runCtl(control, ["set_permissions", "-p", name, user, ".*", ".*", ".*"]);
+  const user = binary(decodeURIComponent(url.username) || "guest");
+  const vhost = binary(name);
+  const all = binary(".*");
+  const run = (call: string) => tell(control, `ok = ${call}`);
+  await run(`rabbit_vhost:add(${vhost}, #{default_queue_type => ${binary(queueType)}}, ${actor})`);
+  await run(
+    `rabbit_auth_backend_internal:set_permissions(${user}, ${vhost}, ${all}, ${all}, ${all}, ${actor})`,
+  );
   return {
     uri: url.href,
     async limit(limits) {
-      await runCtl(control, ["set_vhost_limits", "-p", name, JSON.stringify(limits)]);
+      const json = binary(JSON.stringify(limits));
+      await run(`rabbit_vhost_limit:parse_set(${vhost}, ${json}, ${actor})`);
     },
     async [Symbol.asyncDispose]() {
-      await runCtl(control, ["delete_vhost", name]);
+      await tell(control, `rabbit_vhost:delete(${vhost}, ${actor})`); // 4.3 answers otherwise
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { Ledger } from "./ledger.ts";
 import type { Passage } from "./receipts.ts";
+import { leastChannels } from "./refusal.ts";
 import type { Wire } from "./wire.ts";
 
 /** An AMQP channel for a while's use, with what it has on loan. (A Channel of ours is a queue.) */
@@ -114,8 +115,14 @@ export class Lanes {
    */
   refused(): boolean {
     const { channels } = this.#allowance;
-    this.#allowance.channels = Math.min(this.#opened + ownChannels, channels - 1);
-    return this.#allowance.channels >= leastChannels;
+    const fewer = Math.min(this.#opened + ownChannels, channels - 1);
+    this.#allowance.channels = Math.max(fewer, leastChannels);
+    return channels > leastChannels;
+  }
+
+  /** Opens as many as are needed at least, so that a limit is met when the connection is made, and not later. */
+  async open(): Promise<void> {
+    this.#idle.push(...await Promise.all([this.#openLane(), this.#openLane()]));
   }
 
   /** A round trip has taken so many milliseconds. */
@@ -240,8 +247,7 @@ export class Lanes {
 
   /** RabbitMQ's default is 2,047 for each connection; 0 means no limit but the numbering's. */
   get #limit(): number {
-    const most = Math.min(this.#wire.channelMax || 65_535, this.#allowance.channels);
-    return Math.max(most, leastChannels) - ownChannels;
+    return Math.min(this.#wire.channelMax || 65_535, this.#allowance.channels) - ownChannels;
   }
 
   get #reserve(): number {
@@ -251,8 +257,5 @@ export class Lanes {
 
 /** AMQP channels that the connection uses beside its lanes: for puts, and for announcements. */
 const ownChannels = 2;
-
-/** With fewer, nothing works. */
-const leastChannels = ownChannels + 2;
 
 const keepIdle = 32;

@@ -14,7 +14,15 @@ import type { Listener } from "./bulletin.ts";
 import { drainType, leave, mark, markerOf } from "./closing.ts";
 import type { Connector, Seeker } from "./connector.ts";
 import { Drain } from "./drain.ts";
-import { isForbidden, isMissing, outage, refusedBy, unknownOutcome } from "./failure.ts";
+import {
+  closedMeanwhile,
+  isForbidden,
+  isMissing,
+  mayPass,
+  outage,
+  refusedBy,
+  unknownOutcome,
+} from "./failure.ts";
 import { Route } from "./frames.ts";
 import type { AmqpLoan } from "./loan.ts";
 import { Outbox } from "./outbox.ts";
@@ -73,6 +81,8 @@ export class AmqpLink implements Link, Seeker {
   #attached: Attached | undefined;
   /** Why the last connection was lost; undefined since it has attached. */
   #loss: ChannelError | undefined;
+  /** Why the last attempt to attach has failed, where the next may succeed. */
+  #refusal: unknown;
   #wasAttached = false;
   #isSeeking = false;
   #attaching: Promise<void> | undefined;
@@ -95,6 +105,7 @@ export class AmqpLink implements Link, Seeker {
     const { lifeline } = connector;
     const { retryTimeout } = options;
     const because = (action: string) => {
+      if (this.#refusal !== undefined) return this.#explain(action, this.#refusal);
       const { address, trouble = this.#loss } = connector;
       return outage(`${action} on channel ${name}`, { address, trouble });
     };
@@ -164,7 +175,7 @@ export class AmqpLink implements Link, Seeker {
   }
 
   tryTake(counted: boolean): Promise<Loan | undefined> {
-    return this.#request("get", ({ source, drain }) => (drain ?? source).tryTake(counted));
+    return this.#request("get", ({ source, drain }) => (drain ?? source).tryTake(counted), false);
   }
 
   async announce(event: Uint8Array): Promise<void> {
@@ -323,7 +334,7 @@ export class AmqpLink implements Link, Seeker {
     if (found.isClosed) this.#onClosed(false);
     else if (this.#isClosed) this.#onClosed(); // as it was being attached
     this.#outbox.open(session.publisher);
-    this.#loss = undefined;
+    this.#loss = this.#refusal = undefined;
     const getting = attached.drain ?? attached.source;
     for (const claim of this.#claims.takeAll()) getting.take(claim);
     for (const request of this.#requests.takeAll()) request.go(attached);
@@ -378,15 +389,18 @@ export class AmqpLink implements Link, Seeker {
   /** Attaching has failed. */
   #onRefused(session: Session, error: unknown): void {
     if (this.#isEnded) return;
+    this.#refusal = undefined;
     if (session.isLost) {
       this.#loss = session.lossError;
       this.#isSeeking = true;
       return this.#connector.seek(this);
     }
-    if (error instanceof RepeatedLoss || !topology.isTransient(error)) {
+    // What was created, and is missing, is deleted by others at the same time.
+    if (!mayPass(error) && !isMissing(error)) {
       const refusal = this.#explain("attach", error);
       return this.#rejectAll(() => errorAnew(refusal) as ChannelError);
     }
+    this.#refusal = error;
     const pause = backOff(this.#attempts++, 50, 1000);
     this.failed(this.#explain("attach", error), pause);
     this.#again = setTimeout(() => {
@@ -511,25 +525,43 @@ export class AmqpLink implements Link, Seeker {
     return new ChannelClosedError(`${action}: channel ${this.#name} ${outcome}`, { reason });
   }
 
-  /** Does `work` on the live connection, and again on the next one where it is lost meanwhile. */
-  #request<T>(action: string, work: (attached: Attached) => Promise<T>): Promise<T> {
+  /**
+   * Does `work` on the live connection, and again on the next one where it is lost meanwhile. What the broker cannot do
+   * now is tried again for `retryTimeout`, with growing pauses.
+   *
+   * @param isPatient false: what the broker cannot do now rejects at once
+   */
+  #request<T>(
+    action: string,
+    work: (attached: Attached) => Promise<T>,
+    isPatient = true,
+  ): Promise<T> {
+    let since: number | undefined;
+    let attempts = 0;
     return new Promise<T>((resolve, reject) => {
       const again = () => {
         if (this.#isEnded) {
           const { address } = this.#connector;
-          return reject(refusedBy(action, address, new Error("the link is closed"), true));
+          return reject(closedMeanwhile(action, address, new Error("the link is closed")));
         }
         if (this.#session !== undefined) return go(this.#attached!);
         this.#requests.add({ action, go, reject });
         this.#start();
       };
+      const waited = () => performance.now() - (since ??= performance.now());
       const go = (attached: Attached) => {
         const { lifeline } = this.#connector;
         const working = attached.session.run(this.#job(action), () => work(attached));
         lifeline.holding(working).then(resolve, (error) => {
           if (attached.session.isLost && !(error instanceof RepeatedLoss)) again();
           else if (isMissing(error)) reject(this.#gone(action));
-          else reject(this.#explain(action, error));
+          else if (isPatient && mayPass(error) && waited() < this.#options.retryTimeout) {
+            lifeline.hold();
+            setTimeout(() => {
+              lifeline.unhold();
+              again();
+            }, backOff(attempts++, 50, 1000));
+          } else reject(this.#explain(action, error));
         });
       };
       again();
@@ -538,12 +570,7 @@ export class AmqpLink implements Link, Seeker {
 
   #explain(action: string, error: unknown): ChannelError {
     if (error instanceof ChannelError) return error;
-    return refusedBy(
-      `${action} on channel ${this.#name}`,
-      this.#connector.address,
-      error,
-      !(error instanceof RepeatedLoss) && topology.isTransient(error),
-    );
+    return refusedBy(`${action} on channel ${this.#name}`, this.#connector.address, error);
   }
 
   #end(reason: Error): void {
@@ -552,7 +579,7 @@ export class AmqpLink implements Link, Seeker {
     clearInterval(this.#renewal);
     clearTimeout(this.#again);
     this.#connector.leave(this);
-    this.#rejectAll((action) => refusedBy(action, this.#connector.address, reason, true));
+    this.#rejectAll((action) => closedMeanwhile(action, this.#connector.address, reason));
   }
 
   #rejectAll(make: (action: string) => ChannelError): void {

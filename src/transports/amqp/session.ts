@@ -3,10 +3,17 @@ import { clearTimeout, setTimeout } from "node:timers";
 import type { ChannelConnectionError } from "../../errors.ts";
 import { closeTimeout, within } from "../../within.ts";
 import { Bulletin } from "./bulletin.ts";
-import { connectFailure, endsConnection, hasTooManyChannels, lostConnection } from "./failure.ts";
+import {
+  blamesConnection,
+  connectFailure,
+  hasTooManyChannels,
+  lostConnection,
+  tooFewChannels,
+} from "./failure.ts";
 import { type Allowance, type Lane, Lanes } from "./lanes.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { Publisher } from "./publisher.ts";
+import { leastChannels } from "./refusal.ts";
 import type { Job, Suspects } from "./suspects.ts";
 import type { AmqpUri, Endpoint } from "./uri.ts";
 import { type TlsOptions, Wire } from "./wire.ts";
@@ -44,10 +51,11 @@ export class Session {
   onBlocked: (reason: string | undefined) => void = () => {};
 
   private constructor(
-    { uri, lifeline, own, suspects, allowance }: SessionOptions,
+    { uri, lifeline, own, suspects }: SessionOptions,
     wire: Wire,
     publisher: Publisher,
     bulletin: Bulletin,
+    lanes: Lanes,
   ) {
     this.address = uri.address;
     this.lifeline = lifeline;
@@ -56,7 +64,7 @@ export class Session {
     this.#suspects = suspects;
     this.publisher = publisher;
     this.bulletin = bulletin;
-    this.lanes = new Lanes(wire, allowance);
+    this.lanes = lanes;
     wire.ondisconnect = (error) => this.#lose(error ?? new Error("the broker closed it"));
     wire.onDead = () => this.#lose(new Error("the connection is closed"));
     wire.onblocked = (reason) => this.onBlocked(reason);
@@ -103,12 +111,19 @@ export class Session {
     let lost: Error | undefined;
     wire.ondisconnect = (error) => lost = error ?? new Error("the broker closed the connection");
     await wire.connect();
+    const { channelMax } = wire;
+    if (channelMax > 0 && channelMax < leastChannels) {
+      throw tooFewChannels(channelMax, options.uri);
+    }
+    wire.isCounted = options.allowance.channels < Infinity;
+    const lanes = new Lanes(wire, options.allowance);
     const [publisher, bulletin] = await Promise.all([
       Publisher.open(wire),
       wire.channel().then((channel) => Bulletin.open(channel, options.own)),
+      lanes.open(),
     ]);
     if (lost !== undefined) throw lost;
-    return new Session(options, wire, publisher, bulletin);
+    return new Session(options, wire, publisher, bulletin, lanes);
   }
 
   get isLost(): boolean {
@@ -118,6 +133,11 @@ export class Session {
   /** Why the connection was lost. */
   get loss(): Error | undefined {
     return this.#loss;
+  }
+
+  /** Why the broker takes no messages; undefined where it does. */
+  get blocked(): string | undefined {
+    return this.#wire.blocked;
   }
 
   /** An id for an announcement of this process. */
@@ -173,7 +193,8 @@ export class Session {
     if (this.#loss !== undefined) return;
     this.#loss = error;
     // With fewer AMQP channels all can go on.
-    const isError = endsConnection(error) && !(hasTooManyChannels(error) && this.lanes.refused());
+    const isError = blamesConnection(error) &&
+      !(hasTooManyChannels(error) && this.lanes.refused());
     if (isError && !this.#suspects.isBusy) this.publisher.suspect(error);
     this.#suspects.lost(error, isError);
     for (const listener of [...this.#onLost]) listener();

@@ -413,9 +413,7 @@ export class Source {
         return true;
       }
     }
-    // What is too large to be put again is lent as it is.
-    const isCountable = counted && loan.isUncounted && this.#outbox.takes(loan.message.body.length);
-    if (!isCountable) return false;
+    if (!counted || !loan.isUncounted) return false;
     this.#uncounted.push(loan);
     this.resume();
     return true;

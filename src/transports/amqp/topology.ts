@@ -3,16 +3,10 @@ import { ChannelConfigError } from "../../errors.ts";
 import { isAnonymous } from "../../names.ts";
 import { backOff } from "../../pauses.ts";
 import { isMarked, isMarkerForbidden, leave, markerOf, removeClosed, unmark } from "./closing.ts";
-import {
-  accessRefused,
-  isMissing,
-  notFound,
-  preconditionFailed,
-  replyCode,
-  unlessNacked,
-} from "./failure.ts";
+import { isMissing, replyCode, unlessNacked } from "./failure.ts";
 import { everyone, type Lifetime, type Place, usersOf } from "./places.ts";
 import { argumentsOf, depth } from "./queues.ts";
+import { accessRefused, notFound, preconditionFailed } from "./refusal.ts";
 import type { Session } from "./session.ts";
 
 /** How a queue is declared that does not exist yet. */
@@ -191,16 +185,6 @@ function partOf(error: unknown): "queue" | "exchange" | undefined {
 
 /** Others may create and delete the channel meanwhile, but hardly at each attempt. */
 const mostAttempts = 10;
-
-/**
- * Whether waiting may help: the queue exists, and cannot be used now, as where the node that has it is
- * down, or its replicas have no leader.
- */
-export function isTransient(error: unknown): boolean {
-  return /down or inaccessible|not available|no leader|timeout|timed out|INTERNAL_ERROR/i.test(
-    String(error),
-  );
-}
 
 /** Undoes the binding of `attach`. */
 export async function detach(session: Session, name: string, lifetime: Lifetime): Promise<void> {

@@ -59,6 +59,10 @@ export class AmqpTransport implements Transport {
     return this.#connector.trouble;
   }
 
+  get blocked(): string | undefined {
+    return this.#connector.session?.blocked;
+  }
+
   open(name: string, options: LinkOptions): Promise<Link> {
     return AmqpLink.open(name, options, this.#connector, this.stats);
   }

@@ -1,9 +1,11 @@
-import { type AMQPBaseClient, AMQPClient } from "@cloudamqp/amqp-client";
+import { type AMQPBaseClient, type AMQPChannel, AMQPClient } from "@cloudamqp/amqp-client";
 import { clearInterval, setImmediate, setInterval } from "node:timers";
 import process from "node:process";
+import { setTimeout as pause } from "node:timers/promises";
 import { hostname } from "../../environment.ts";
 import type { Outlet } from "./frames.ts";
 import type { Tether } from "./lifeline.ts";
+import type { Method } from "./refusal.ts";
 import { type AmqpUri, type Endpoint, shown } from "./uri.ts";
 
 /** What TLS uses beside its defaults, in PEM; as node:tls has it. */
@@ -38,6 +40,12 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   #isReferenced = true;
   #isReleasing = false;
   #isConnected = false;
+  /** The method that the broker has refused last, by AMQP channel; 0 is the connection. */
+  readonly refused: Map<number, Method> = new Map();
+  /** Whether the broker is known to count this user's AMQP channels, and to allow no more. */
+  isCounted = false;
+  /** When the broker last ended one of them. */
+  #lastEnd = -Infinity;
   /** Called where something was to be sent and the socket is gone; `ondisconnect` comes later. */
   onDead: () => void = () => {};
 
@@ -131,7 +139,25 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   protected override parseFrames(view: Parameters<AMQPBaseClient["parseFrames"]>[0]): void {
     const isNack = view.getUint8(0) === 1 && view.getUint16(7) === 60 && view.getUint16(9) === 120;
     if (isNack) view.setUint8(19, view.getUint8(19) & 1);
+    this.#note(view);
     super.parseFrames(view);
+  }
+
+  /** Opens an AMQP channel: where they are counted, not before the broker has learnt of the end of the last. */
+  override async channel(id?: number): Promise<AMQPChannel> {
+    const rest = this.#lastEnd + countTime - performance.now();
+    if (this.isCounted && rest > 0) await pause(rest);
+    return await super.channel(id);
+  }
+
+  /** Notes what the broker has refused: the client's error does not tell. */
+  #note(view: Parameters<AMQPBaseClient["parseFrames"]>[0]): void {
+    if (view.getUint8(0) !== 1) return;
+    const method = view.getUint32(7);
+    if (method !== channelClose && method !== connectionClose) return;
+    const at = 14 + view.getUint8(13); // behind the reply text
+    this.#lastEnd = performance.now();
+    this.refused.set(view.getUint16(1), `${view.getUint16(at)}.${view.getUint16(at + 2)}`);
   }
 
   override send(bytes: Uint8Array): Promise<void> {
@@ -196,6 +222,13 @@ export class Wire extends AMQPClient implements Outlet, Tether {
 }
 
 const sent: Promise<void> = Promise.resolve();
+
+/** Milliseconds within which RabbitMQ counts an AMQP channel no more that has ended. */
+const countTime = 100;
+
+/** Class and method of the frames with which the broker ends what it refuses (AMQP 0-9-1, section 1.2). */
+const channelClose = 20 << 16 | 40;
+const connectionClose = 10 << 16 | 50;
 
 /** Bytes that are copied together into one write. */
 const batchSize = 16 * 1024;
