@@ -23,6 +23,7 @@ export {
   ChannelError,
   type ChannelErrorOptions,
   ChannelReferenceError,
+  ChannelSizeError,
   ChannelTimeoutError,
   type CloseReason,
   type RefusalReason,

@@ -212,6 +212,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    *
    * @throws {DOMException} a `DataCloneError`, which says where, for what the encoding cannot carry
    * @throws {ChannelReferenceError} for a channel inside the value that reaches less far than this one
+   * @throws {ChannelSizeError} for a value with more bytes than the broker takes
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
    * @throws {ChannelTimeoutError} after `timeout` ms
    * @throws {ChannelConnectionError} if the broker cannot be reached within `retryTimeout`

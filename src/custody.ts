@@ -1,4 +1,5 @@
 import { Delivery } from "./delivery.ts";
+import { ChannelSizeError } from "./errors.ts";
 import { backOff } from "./pauses.ts";
 import { unref } from "./timers.ts";
 import type { Loan, Message } from "./transport.ts";
@@ -162,7 +163,8 @@ export class Custody {
         return loan.accept(true);
       } catch (error) {
         this.#failures = Math.max(this.#failures, failures + 1);
-        const isOver = this.#isEnding || performance.now() + this.#nextPause >= deadline;
+        const isOver = this.#isEnding || error instanceof ChannelSizeError ||
+          performance.now() + this.#nextPause >= deadline;
         if (!isOver) continue;
         // What was tried as often as it may be is not to be handed out once more.
         loan.release(loan.attempts <= this.#maxAttempts);

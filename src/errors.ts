@@ -264,6 +264,51 @@ export class ChannelReferenceError extends ChannelError {
   }
 }
 
+/**
+ * A value, a request, a reply or a broadcast has more bytes than the broker takes. It has not arrived, and
+ * trying again does not help.
+ *
+ * RabbitMQ 4 takes 16 MiB, earlier versions 128 MiB, unless `max_message_size` says otherwise; a file of SQLite
+ * takes 999,000,000 bytes; memory has no limit.
+ *
+ * @example
+ * ```ts
+ * import { Channel, ChannelSizeError } from "@channelts/channel";
+ *
+ * await using ch = new Channel<Uint8Array>();
+ * const pages = new Uint8Array(100_000);
+ * try {
+ *   await ch.put(pages);
+ * } catch (error) {
+ *   if (!(error instanceof ChannelSizeError)) throw error;
+ *   for (let at = 0; at < pages.length; at += 10_000) await ch.put(pages.subarray(at, at + 10_000));
+ * }
+ * ```
+ */
+export class ChannelSizeError extends ChannelError {
+  /** Its class, for who cannot use `instanceof`. */
+  override readonly name = "ChannelSizeError";
+  /** How many bytes the encoded value has. */
+  readonly size: number;
+  /** How many are taken at most. */
+  readonly limit: number;
+
+  /**
+   * Makes an error; transports do, too.
+   *
+   * @param message what was tried, and what happened
+   * @param options what the error carries beside
+   */
+  constructor(
+    message: string,
+    options: ChannelErrorOptions & { readonly size: number; readonly limit: number },
+  ) {
+    super(message, options);
+    this.size = options.size;
+    this.limit = options.limit;
+  }
+}
+
 /** What has become of a channel that was deleted. */
 export const deletedText = "was deleted; make a new handle to create it anew";
 

@@ -51,6 +51,15 @@ export function writeBriefly(thrown: unknown): Failure {
   }
 }
 
+/** The same, so short that no broker refuses it. */
+export function shortened({ name, message }: Failure): Failure {
+  return { name: name.slice(0, longestName), message: `${message.slice(0, longestMessage)}…` };
+}
+
+/** Characters. */
+const longestName = 100;
+const longestMessage = 1000;
+
 class Writer {
   readonly #options: FailureOptions;
   readonly #met = new Set<unknown>();

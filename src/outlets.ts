@@ -1,4 +1,9 @@
-import { ChannelClosedError, ChannelConnectionError, ChannelTimeoutError } from "./errors.ts";
+import {
+  ChannelClosedError,
+  ChannelConnectionError,
+  ChannelSizeError,
+  ChannelTimeoutError,
+} from "./errors.ts";
 import { readNotice, type Request, writeBegun } from "./exchange.ts";
 import { Handle } from "./handle.ts";
 import { pack, type Parcel } from "./message.ts";
@@ -25,7 +30,7 @@ export interface Job {
   /** The bytes that a value takes in a reply; undefined where it cannot travel. */
   sizeOf(value: unknown): number | undefined;
   /**
-   * Puts the first of these replies that can travel, within the time limit. Resolves when it is put, or waits
+   * Puts the first of these replies that can travel, and is not too large, within the time limit. Resolves when it is put, or waits
    * for room, for which nobody else is to wait.
    *
    * @throws what keeps it from being put
@@ -121,15 +126,20 @@ class Outlet {
   async #reply(
     drafts: readonly Draft[],
     signal: AbortSignal,
+    deadline: number = performance.now() + this.#timeout,
+    failure?: unknown,
   ): Promise<Reply> {
-    const deadline = performance.now() + this.#timeout;
-    const parcel = await this.#pack(drafts);
+    const { parcel, others } = await this.#pack(drafts, failure);
+    const again = (error: unknown) => {
+      if (!(error instanceof ChannelSizeError) || others.length === 0) throw error;
+      return this.#reply(others, signal, deadline, error);
+    };
     const trying = () => this.#send(parcel, deadline, signal);
     let outcome: TryPutOutcome;
     try {
-      outcome = await trying();
+      outcome = await trying().catch((error) => this.#persist(trying, deadline, signal, error));
     } catch (error) {
-      outcome = await this.#persist(trying, deadline, signal, error);
+      return await again(error);
     }
     if (outcome === "ok") return {};
     if (this.#waiting === mostWaiting) {
@@ -139,7 +149,7 @@ class Outlet {
     }
     this.#waiting++;
     const waiting = this.#wait(parcel, deadline, signal).finally(() => this.#waiting--);
-    return { waiting };
+    return { waiting: waiting.catch(async (error) => (await again(error)).waiting) };
   }
 
   /** Puts unless that would wait for room. A timer and a listener for each would cost as much as the put. */
@@ -192,13 +202,16 @@ class Outlet {
    * The first reply that can be made and travel. What its values do as they are read, and what becomes of the
    * channels in it, is the handler's failure, and not the reply channel's.
    */
-  async #pack(drafts: readonly Draft[], failure?: unknown): Promise<Parcel> {
+  async #pack(
+    drafts: readonly Draft[],
+    failure: unknown,
+  ): Promise<{ readonly parcel: Parcel; readonly others: readonly Draft[] }> {
     const [draft, ...others] = drafts;
     if (draft === undefined) throw failure;
     try {
       const parcel = await pack(draft(failure), this.#handle);
       await this.#handle.puts.makeKnown(this, parcel, { timeout: this.#timeout });
-      return parcel;
+      return { parcel, others };
     } catch (error) {
       return await this.#pack(others, error);
     }

@@ -9,10 +9,11 @@ import {
   ChannelDecodeError,
   ChannelError,
   ChannelReferenceError,
+  ChannelSizeError,
   errorOf,
 } from "./errors.ts";
 import { readRequest, type Request, writeError, writeReply } from "./exchange.ts";
-import { writeBriefly, writeFailure } from "./failure.ts";
+import { shortened, writeBriefly, writeFailure } from "./failure.ts";
 import { type Handle, isUnburied } from "./handle.ts";
 import { isAnonymous } from "./names.ts";
 import { callable, checkArgument, none } from "./options.ts";
@@ -325,8 +326,16 @@ class Server {
     const options = { stacks, sizeOf: job.sizeOf };
     try {
       const result = await this.#handler(value, { signal: job.signal });
-      const unfit = (cause: unknown) =>
-        new TypeError(`the handler returned what cannot travel: ${writeBriefly(cause).message}`);
+      const unfit = (cause: unknown) => {
+        if (!(cause instanceof ChannelSizeError)) {
+          const { message } = writeBriefly(cause);
+          return new TypeError(`the handler returned what cannot travel: ${message}`);
+        }
+        const { size, limit } = cause;
+        return new RangeError(
+          `the handler returned what is too large: the reply has ${size} bytes, and ${limit} may travel`,
+        );
+      };
       return [
         () => writeReply(id, result, replyTo),
         (failure) => writeError(id, writeFailure(unfit(failure), options)),
@@ -335,6 +344,7 @@ class Server {
       return [
         () => writeError(id, writeFailure(error, options)),
         () => writeError(id, writeBriefly(error)),
+        () => writeError(id, shortened(writeBriefly(error))),
       ];
     }
   }

@@ -1,6 +1,12 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelConnectionError,
+  ChannelSizeError,
+  Connection,
+} from "../mod.ts";
 import { rejection, soon, until } from "./conformance/scene.ts";
 import { faults } from "./faults/faults.ts";
 import { Failure, strike } from "./faults/strike.ts";
@@ -71,7 +77,7 @@ Deno.test("a message that the broker refuses for its size disturbs nobody's get"
   const large = new Channel<Uint8Array>({ name: "large", connection });
   const got = waiting.get();
   await large.put(new Uint8Array(10));
-  await rejection(large.put(new Uint8Array(200_000)), ChannelConnectionError, { transient: false });
+  await rejection(large.put(new Uint8Array(200_000)), ChannelSizeError, { limit: 100_000 });
   await large.put(new Uint8Array(20));
   await waiting.put("a value");
   equal(await soon(got), "a value");

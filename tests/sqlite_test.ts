@@ -209,7 +209,9 @@ test("a value that no row holds is refused", async (scene) => {
   const transport = new SqliteTransport(uri);
   const link = await transport.open(scene.name(), linkOptions);
   const body = { byteLength: 1e9 } as Uint8Array;
-  await assert.rejects(putOn(link, { body, contentType: "" }), /1000000000 bytes/);
+  const tooLarge = { name: "ChannelSizeError", size: 1e9, limit: 999_000_000 };
+  await assert.rejects(putOn(link, { body, contentType: "" }), tooLarge);
+  await assert.rejects(link.announce(body), tooLarge);
   await link.close();
   transport.rest();
   await pause(40);

@@ -1,8 +1,15 @@
+import { dirname } from "node:path";
 import process from "node:process";
 import { dockerRuns, startContainer } from "./container.ts";
 import type { BrokerControl } from "./control.ts";
-import { installServer, mayInstall } from "./debian.ts";
-import { findInstallation } from "./installation.ts";
+import { installServer, mayInstall, unpackServer } from "./debian.ts";
+import {
+  findInstallation,
+  givenFolders,
+  type Installation,
+  installationIn,
+  versionOf,
+} from "./installation.ts";
 import { probe } from "./net.ts";
 import { startSharedNode } from "./private_node.ts";
 
@@ -23,44 +30,109 @@ export interface Broker extends AsyncDisposable {
   ctl?(...args: string[]): Promise<string>;
 }
 
-/**
- * Finds brokers: the one in `BROKER`, for all of them; else private nodes of the installed RabbitMQ; else containers,
- * where a Docker engine runs; else, as root on Debian, it installs the package and starts private nodes.
- *
- * @param options.signal gives up, removing what was started
- * @throws where a given broker does not answer, a start fails, or there is no way at all
- */
-export async function findBrokers(
-  count: number,
-  options: { signal?: AbortSignal } = {},
-): Promise<Broker[]> {
-  const { signal } = options;
-  const given = process.env.BROKER;
-  if (given) return Array(count).fill(await givenBroker(given));
-  const start = await starter(signal);
-  const starting = Array.from({ length: count }, () => start(signal));
-  const started = await Promise.allSettled(starting);
-  const brokers = started.flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
-  const failed = started.find((each) => each.status === "rejected");
-  if (failed === undefined) return brokers;
-  await Promise.all(brokers.map((broker) => broker[Symbol.asyncDispose]()));
-  throw failed.reason;
+/** A RabbitMQ of one version, of which the tests can have brokers. */
+export interface Supply {
+  /** Starts a broker; where one is given, it is that. */
+  start(signal?: AbortSignal): Promise<Broker>;
+  /** Variables by which tests find it where they start nodes of their own. */
+  readonly env: Readonly<Record<string, string>>;
 }
 
-async function starter(signal?: AbortSignal): Promise<(signal?: AbortSignal) => Promise<Broker>> {
-  if (findInstallation()) return startSharedNode;
-  if (await dockerRuns()) return startContainer;
-  signal?.throwIfAborted();
-  if (!mayInstall()) throw new Error(NO_WAY);
-  await installServer(signal);
-  return startSharedNode;
+/** A supply that is wanted beside the first one. It may have to be fetched, which `ready` waits for. */
+export interface FurtherSupply {
+  /** Whose it is, for people. */
+  readonly title: string;
+  /** Rejects where it cannot be had: says why. */
+  readonly ready: Promise<Supply>;
+}
+
+/** Which RabbitMQs tests run on: the first that is found; another one besides; all that can be had. */
+export type Brokers = "one" | "two" | "all";
+
+/** The variables that tell a test its broker, and where to have more of its kind. */
+export function variablesOf({ env }: Supply, { uri, control }: Broker): Record<string, string> {
+  return { ...env, BROKER: uri, BROKER_CTL: control ? JSON.stringify(control) : "" };
+}
+
+/**
+ * Finds the RabbitMQ to test on: the one in `BROKER`; else private nodes of the one that `TEST_RABBITMQ` names or that
+ * is installed; else containers, where a Docker engine runs; else, as root on Debian, it installs the package.
+ *
+ * @param signal gives up
+ * @throws where a given broker does not answer, or there is no way at all
+ */
+export async function findSupply(signal?: AbortSignal): Promise<Supply> {
+  const given = process.env.BROKER;
+  if (given) {
+    const broker = await givenBroker(given);
+    return { start: () => Promise.resolve(broker), env: {} };
+  }
+  if (!findInstallation()) {
+    if (await dockerRuns()) return { start: startContainer, env: {} };
+    signal?.throwIfAborted();
+    if (!mayInstall()) throw new Error(NO_WAY);
+    await installServer(signal);
+  }
+  const [folder] = givenFolders();
+  return { start: startSharedNode, env: folder ? { TEST_RABBITMQ: folder } : {} };
+}
+
+/** The suites of Debian whose RabbitMQ is a 4, the one with the latest first. */
+const SUITES = ["forky", "trixie"];
+
+/**
+ * Finds further RabbitMQs beside the first: the others that `TEST_RABBITMQ` names; else, unless a broker is given, those
+ * that newer suites of Debian have, which are fetched.
+ */
+export function findFurther(which: Brokers, signal?: AbortSignal): FurtherSupply[] {
+  const [first, ...others] = givenFolders();
+  if (which === "one" || process.env.BROKER) return [];
+  const further = first !== undefined
+    ? others.map((folder) => ({
+      title: `the RabbitMQ in ${folder}`,
+      ready: Promise.resolve().then(() => supplyOf(installationIn(folder))),
+    }))
+    : which === "two"
+    ? [{ title: "a RabbitMQ 4", ready: fetchOne(SUITES, signal) }]
+    : SUITES.map((suite) => ({
+      title: `the RabbitMQ of Debian ${suite}`,
+      ready: fetchOne([suite], signal),
+    }));
+  for (const { ready } of further) ready.catch(() => {}); // whoever needs it is told
+  return further;
+}
+
+/** Fetches the RabbitMQ of the first suite of which that is possible, and that is not the installed one. */
+async function fetchOne(suites: readonly string[], signal?: AbortSignal): Promise<Supply> {
+  const own = findInstallation();
+  const reasons: string[] = [];
+  for (const suite of suites) {
+    try {
+      const installation = await unpackServer(suite, signal);
+      const version = versionOf(installation);
+      if (!own || version !== versionOf(own)) return supplyOf(installation);
+      reasons.push(`Debian ${suite} has ${version}, as this machine has`);
+    } catch (error) {
+      signal?.throwIfAborted();
+      const { message } = error as Error;
+      if (!reasons.includes(message)) reasons.push(message);
+    }
+  }
+  throw new Error(reasons.join("; "));
+}
+
+function supplyOf(installation: Installation): Supply {
+  return {
+    start: (signal) => startSharedNode(signal, installation),
+    env: { TEST_RABBITMQ: dirname(installation.server) },
+  };
 }
 
 const NO_WAY = `no RabbitMQ to test against. Any one of these will do:
   - name a broker that runs:          BROKER=amqp://localhost:5672 deno task test
   - install RabbitMQ:                 apt-get install rabbitmq-server, or brew install rabbitmq
                                       (the tests start a private node; no service need run)
-  - start Docker:                     the tests start a container of rabbitmq:4-management
+  - start Docker:                     the tests start a container of rabbitmq:4.3-management
   - run the tests as root on Debian:  they install the package themselves`;
 
 async function givenBroker(uri: string): Promise<Broker> {

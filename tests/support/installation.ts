@@ -37,13 +37,13 @@ const ERLANG_FOLDERS = [
 ];
 
 /**
- * Finds an installed RabbitMQ: the one in the folder that `TEST_RABBITMQ` names, else one in the usual folders.
+ * Finds an installed RabbitMQ: the first that `TEST_RABBITMQ` names, else one in the usual folders.
  *
  * @returns undefined where none is in the usual folders
  * @throws where the folder that is named lacks one of the programs
  */
 export function findInstallation(): Installation | undefined {
-  const given = process.env.TEST_RABBITMQ;
+  const [given] = givenFolders();
   if (given) return installationIn(given);
   const server = findProgram("rabbitmq-server", SERVER_FOLDERS);
   if (!server) return undefined;
@@ -54,13 +54,22 @@ export function findInstallation(): Installation | undefined {
   return { server, ctl, epmd, ...erlCall ? { erlCall } : {} };
 }
 
-/** The RabbitMQ whose programs are all in one folder. */
-function installationIn(folder: string): Installation {
+/** The folders of RabbitMQs that `TEST_RABBITMQ` names, with ":" between them. */
+export function givenFolders(): string[] {
+  return (process.env.TEST_RABBITMQ ?? "").split(":").filter(Boolean);
+}
+
+/**
+ * The RabbitMQ whose programs are all in one folder.
+ *
+ * @throws where one is missing
+ */
+export function installationIn(folder: string): Installation {
   const find = (name: string) => {
     const program = findProgram(name, [folder]);
     if (program) return program;
     throw new Error(
-      `TEST_RABBITMQ=${folder} has no ${name}; name the absolute path of a folder that has ` +
+      `TEST_RABBITMQ: ${folder} has no ${name}; name the absolute path of a folder that has ` +
         "rabbitmq-server, rabbitmqctl and epmd",
     );
   };
@@ -71,6 +80,13 @@ function installationIn(folder: string): Installation {
   };
   const erlCall = findProgram("erl_call", [folder]);
   return { ...programs, ...erlCall ? { erlCall } : {} };
+}
+
+/** The version of an installation, such as `4.3.6`. */
+export function versionOf({ ctl }: Installation): string {
+  // A configuration file of the machine may say what this user may not read.
+  const env = cleanEnv({ RABBITMQ_CONF_ENV_FILE: "/dev/null" });
+  return execFileSync(ctl, ["version"], { env, encoding: "utf8", timeout: 30_000 }).trim();
 }
 
 /** The path of an executable in the first of the folders that has it, by default those of PATH. */

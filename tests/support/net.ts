@@ -36,16 +36,35 @@ const AMQP_HEADER = new Uint8Array([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1]);
  *
  * @param timeout milliseconds
  */
-export function probe(
+export async function probe(
   host: string,
   port: number,
   kind: "amqp" | "tcp",
   timeout: number,
 ): Promise<Answer> {
+  const answer = await greet(host, port, kind, timeout);
+  return answer instanceof Uint8Array ? "yes" : answer;
+}
+
+/** The version that a broker of AMQP 0-9-1 gives, such as `3.10.8`; undefined where it gives none. */
+export async function brokerVersion(host: string, port: number): Promise<string | undefined> {
+  const start = await greet(host, port, "amqp", 5000);
+  if (!(start instanceof Uint8Array)) return undefined;
+  // Of its properties: the name, "S" for a string, and the length in four bytes.
+  return /versionS.{4}(\d+(?:\.\d+)*)/s.exec(new TextDecoder("latin1").decode(start))?.[1];
+}
+
+/** What something that listens says at first; nothing for `"tcp"`. */
+function greet(
+  host: string,
+  port: number,
+  kind: "amqp" | "tcp",
+  timeout: number,
+): Promise<Uint8Array | Exclude<Answer, "yes">> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     let connected = false;
-    const finish = (answer: Answer) => {
+    const finish = (answer: Uint8Array | Exclude<Answer, "yes">) => {
       clearTimeout(timer);
       socket.destroy();
       resolve(answer);
@@ -58,11 +77,11 @@ export function probe(
     socket.once("close", () => finish("silence"));
     socket.once("connect", () => {
       connected = true;
-      if (kind === "tcp") finish("yes");
+      if (kind === "tcp") finish(new Uint8Array());
       else socket.write(AMQP_HEADER);
     });
     // A method frame (1) on channel 0 is connection.start; a broker of another version sends "AMQP…".
-    socket.once("data", (data: Uint8Array) => finish(data[0] === 1 ? "yes" : "silence"));
+    socket.once("data", (data: Uint8Array) => finish(data[0] === 1 ? data : "silence"));
   });
 }
 

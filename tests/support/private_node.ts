@@ -18,6 +18,7 @@ import { join } from "node:path";
 import process from "node:process";
 import type { Broker } from "./broker.ts";
 import { type BrokerControl, runCtl } from "./control.ts";
+import { ask } from "./erlang.ts";
 import { findInstallation, type Installation } from "./installation.ts";
 import { cleanEnv, Keeper, say } from "./keeper.ts";
 import { freePorts, probe, waitUntil } from "./net.ts";
@@ -28,6 +29,8 @@ export interface PrivateBrokerOptions {
   conf?: string[];
   /** Plugins to enable, e.g. `rabbitmq_management`. */
   plugins?: string[];
+  /** The RabbitMQ to start a node of, if it is not the first that is found. */
+  installation?: Installation;
   /** A node whose cluster this one is to join: they share its epmd and cookie, so it must be disposed of last. */
   peer?: PrivateBroker;
   /** Gives up starting, and removes what there is. */
@@ -64,7 +67,7 @@ export interface PrivateBroker extends Broker {
 export async function startPrivateBroker(
   options: PrivateBrokerOptions = {},
 ): Promise<PrivateBroker> {
-  const installation = findInstallation();
+  const installation = options.installation ?? findInstallation();
   if (!installation) throw new Error("no rabbitmq-server is installed");
   for (let attempt = 1;; attempt++) {
     const node = new PrivateNode(installation, options, await freePorts(3));
@@ -253,8 +256,46 @@ const CONF = [
   "log.file.level = info",
 ];
 
-/** Starts the node that a whole test run shares. */
-export function startSharedNode(signal?: AbortSignal): Promise<PrivateBroker> {
+/** Starts a node that many files of tests share, one after the other. */
+export function startSharedNode(
+  signal?: AbortSignal,
+  installation?: Installation,
+): Promise<PrivateBroker> {
   say("starting a private RabbitMQ …");
-  return startPrivateBroker(signal ? { signal } : {});
+  return startPrivateBroker({
+    ...signal ? { signal } : {},
+    ...installation ? { installation } : {},
+  });
+}
+
+/**
+ * Restarts a node in order, and asserts that it comes up with all virtual hosts that it had, and that nothing in its log
+ * says that it could not recover one.
+ */
+export async function assertRestarts(node: PrivateBroker): Promise<void> {
+  const { control, directory } = node;
+  const log = () => {
+    const folder = join(directory, "log");
+    const files = readdirSync(folder).filter((file) => file.endsWith(".log")).sort();
+    return files.map((file) => readFileSync(join(folder, file), "utf8")).join("");
+  };
+  const before = await ask<string[]>(control, "rabbit_vhost:list_names()");
+  const { length } = log();
+  await node.restart();
+  await waitUntil(() => ask<boolean>(control, "rabbit:is_running()"), 60_000); // it listens before
+  const running = await ask<string[]>(
+    control,
+    `begin
+       [M:filesync(Id) || #{id := Id, module := M} <- logger:get_handler_config(),
+                          erlang:function_exported(M, filesync, 1)],
+       [V || V <- rabbit_vhost:list_names(), rabbit_vhost_sup_sup:is_vhost_alive(V)]
+     end`,
+  );
+  const down = before.filter((name) => !running.includes(name));
+  const said = log().slice(length).split("\n").filter((line) => /unable to recover/i.test(line));
+  if (down.length === 0 && said.length === 0) return;
+  throw new Error(
+    [`after a restart these virtual hosts are down: ${down.join(", ") || "none"}`, ...said]
+      .join("\n"),
+  );
 }

@@ -1,7 +1,7 @@
 // The way in for `deno task test`: run.ts COMMAND ARGS… runs `deno COMMAND ARGS…` with a broker in `BROKER`.
-// run.ts test [--on=deno,bun,node] ARGS… runs the tests, on these runtimes, and ends with a plain line
-// "N passed, N failed, N skipped" over all of them; without ARGS in several lanes, each with a broker of its own unless `BROKER`
-// names one. Whatever happens, nothing that it started stays.
+// run.ts test [--on=deno,bun,node] [--brokers=one|two|all] ARGS… runs the tests, on these runtimes and brokers
+// (`suites.ts`), and ends with a plain line "N passed, N failed, N skipped" over all of them. Whatever happens, nothing
+// that it started stays.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -9,14 +9,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { type Broker, findBrokers } from "./broker.ts";
+import { findSupply, variablesOf } from "./broker.ts";
 import { say } from "./keeper.ts";
-import type { Result } from "./suites.ts";
+import type { Results } from "./suites.ts";
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
-
-/** How many files of tests run at a time: most of them wait most of their time. */
-const LANES = Number(process.env.TEST_LANES || 4);
 
 /** How many tests may measure time, which alone have a second chance. */
 const MOST_TIMED = 40;
@@ -35,16 +32,17 @@ async function main(args: string[]): Promise<number> {
     process.on(name, () => stop.abort(name)); // a second one changes nothing: stopping is bounded
   }
   const start = performance.now();
-  let brokers: Broker[] = [];
+  let broker: AsyncDisposable | undefined;
   let folder: string | undefined;
   try {
     const test = args[0] === "test";
-    const all = test && args.slice(1).every((arg) => arg.startsWith("--on="));
-    brokers = await findBrokers(all ? LANES : 1, { signal: stop.signal });
+    const supply = test ? undefined : await findSupply(stop.signal);
+    const started = broker = await supply?.start(stop.signal);
     folder = mkdtempSync(join(tmpdir(), "channelts-run-")); // last, for the guard is not there yet
     const results = join(folder, "results.json");
     const command = test ? suites(results, args.slice(1)) : args;
-    const code = await runDeno(command, brokers, folder, stop.signal);
+    const variables = supply && started ? variablesOf(supply, started) : {};
+    const code = await runDeno(command, variables, folder, stop.signal);
     if (stop.signal.aborted) return stoppedBy(stop.signal.reason);
     return test ? summary(results, code, (performance.now() - start) / 1000) : code;
   } catch (error) {
@@ -52,7 +50,7 @@ async function main(args: string[]): Promise<number> {
     say(`error: ${(error as Error).message}`);
     return 1;
   } finally {
-    await Promise.all(brokers.map((broker) => broker[Symbol.asyncDispose]()));
+    await broker?.[Symbol.asyncDispose]();
     if (folder) rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -62,19 +60,17 @@ function stoppedBy(name: keyof typeof SIGNALS): number {
   return SIGNALS[name];
 }
 
-/** Deno's arguments to run the tests on the runtimes that `--on` names. */
+/** Deno's arguments to run the tests. */
 function suites(results: string, args: string[]): string[] {
-  const [on] = args.filter((arg) => arg.startsWith("--on="));
   const program = fileURLToPath(new URL("suites.ts", import.meta.url));
-  const names = on?.slice("--on=".length) ?? "deno";
-  return ["run", "-A", "--frozen", program, results, names, ...args.filter((arg) => arg !== on)];
+  return ["run", "-A", "--frozen", program, results, ...args];
 }
 
 /** Says what came of the tests on each runtime and, in the last line, on all. */
 function summary(file: string, code: number, seconds: number): number {
-  let results: Result[] = [];
+  let { results, brokers }: Results = { results: [], brokers: [] };
   try {
-    results = JSON.parse(readFileSync(file, "utf8"));
+    ({ results, brokers } = JSON.parse(readFileSync(file, "utf8")));
   } catch {
     // there is none: they ended before the first runtime's end
   }
@@ -100,6 +96,16 @@ function summary(file: string, code: number, seconds: number): number {
     const where = [...counts].map(([title, count]) => `${count} on ${title}`).join(", ");
     lines.push(`SKIPPED: ${reason} (${where})`);
   }
+  for (const { version, restarted, failed: wrong } of brokers) {
+    passed += restarted;
+    failed += wrong.length;
+    for (const what of wrong) lines.push(`FAILED: a node of RabbitMQ ${version}: ${what}`);
+  }
+  const restarted = brokers.reduce((sum, { restarted }) => sum + restarted, 0);
+  if (brokers.length > 0) {
+    const nodes = restarted > 0 ? `; ${restarted} nodes restarted cleanly after their tests` : "";
+    lines.push(`BROKERS: RabbitMQ ${brokers.map(({ version }) => version).join(", ")}${nodes}`);
+  }
   const skipped = results.flatMap((result) => result.skipped).length;
   if (timed.size > 0) lines.push(`TIMED: ${timed.size} tests measure time, and ran alone`);
   if (timed.size > MOST_TIMED) {
@@ -121,18 +127,14 @@ function summary(file: string, code: number, seconds: number): number {
 
 async function runDeno(
   command: string[],
-  brokers: Broker[],
+  variables: Record<string, string>,
   folder: string,
   signal: AbortSignal,
 ): Promise<number> {
-  const lanes = brokers.map(({ uri, control }) => ({
-    BROKER: uri,
-    BROKER_CTL: control ? JSON.stringify(control) : "",
-  }));
   const child = spawn("/bin/sh", ["-c", GUARD, folder, process.execPath, ...command], {
     detached: true,
     stdio: ["pipe", "inherit", "inherit"],
-    env: { ...process.env, ...lanes[0], TEST_BROKERS: JSON.stringify(lanes), TEST_FOLDER: folder },
+    env: { ...process.env, ...variables, TEST_FOLDER: folder },
   });
   const killSession = (name: "SIGINT" | "SIGKILL") => {
     try {
@@ -144,7 +146,7 @@ async function runDeno(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
     killSession("SIGINT");
-    timer = setTimeout(() => killSession("SIGKILL"), 3000);
+    timer = setTimeout(() => killSession("SIGKILL"), 10_000); // the tests' brokers are removed meanwhile
   };
   if (signal.aborted) stop();
   signal.addEventListener("abort", stop);

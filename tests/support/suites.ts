@@ -1,10 +1,13 @@
-// Runs the tests on runtimes and writes what came of them to a file, for run.ts:
-// suites.ts RESULTS RUNTIME,… [FILE…] [--filter TEXT] [flags of `deno test`]
+// Runs the tests on runtimes and brokers, and writes what came of them to a file, for run.ts:
+// suites.ts RESULTS [--on=RUNTIME,…] [--brokers=one|two|all] [FILE…] [--filter TEXT] [flags of `deno test`]
 //
 // All tests run side by side, in lanes: a lane runs a file at a time, and has its broker to itself, because tests look
 // at what is left there and have it raise alarms. Tests that are declared to measure time (`test.ts`) run after all
 // others, with nothing beside them; they alone run once more if they fail. What is asked for by arguments runs in one
 // lane, and prints at once; with --filter, those that measure time run in their place, once.
+//
+// The first broker is for all tests. On another one run the files of tests that use a broker: with --brokers=two those
+// of which it decides what happens, on the first runtime alone.
 
 import { spawn } from "node:child_process";
 import {
@@ -19,16 +22,24 @@ import {
 import { basename, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { type Brokers, findFurther, findSupply, type Supply } from "./broker.ts";
 import { say } from "./keeper.ts";
+import { type BrokerResult, Lane } from "./lane.ts";
 import { newReport, readEvents, readReport, type Report, TEST_TIMEOUT, TIMED } from "./report.ts";
 import { findRuntime, type Runtime, type RuntimeName } from "./runtimes.ts";
 
-/** What came of the tests on one runtime. */
+/** What came of the tests on one runtime, and on the first broker or another one. */
 export interface Result extends Report {
-  /** The runtime's name and version. */
+  /** The runtime's name and version, and those of another broker than the first. */
   title: string;
   /** Tests that measure time, failed, and passed in their second run. */
   again: string[];
+}
+
+/** What came of all. */
+export interface Results {
+  results: Result[];
+  brokers: BrokerResult[];
 }
 
 /** Files of tests that Bun and Node do not run unless they are asked to, and why. */
@@ -51,6 +62,7 @@ const DENO_ONLY: Record<string, string> = {
   "queues_test.ts": "asks what a broker keeps, which no runtime decides",
   "refusals_test.ts": "asks what a broker refuses, which no runtime decides",
   "readme_test.ts": "has Deno check and run the README's code",
+  "sizes_test.ts": "asks what a broker refuses, which no runtime decides",
   "soak_test.ts": "waits for half a minute for a private broker and its mishaps",
   "cluster_test.ts": "waits for a minute for three private brokers and their cluster",
   "runtimes_test.ts": "starts the other runtimes itself",
@@ -82,20 +94,59 @@ const LONG = [
   "requests_test.ts",
 ];
 
+/** Files of tests in which it is the broker that decides what happens: they run on a second one, too. */
+const BY_BROKER = [
+  "faults_test.ts",
+  "connect_test.ts",
+  "cluster_test.ts",
+  "amqp_test.ts",
+  "outbox_test.ts",
+  "connection_test.ts",
+  "processes_test.ts",
+  "requests_test.ts",
+  "capacity_test.ts",
+  "channelpy_test.ts",
+  "copies_test.ts",
+  "drain_races_test.ts",
+  "draining_test.ts",
+  "ended_connections_test.ts",
+  "least_privilege_test.ts",
+  "list_test.ts",
+  "queues_test.ts",
+  "serving_test.ts",
+  "sizes_test.ts",
+  "stopped_listener_test.ts",
+  "topology_races_test.ts",
+  "traps_test.ts",
+];
+
+/** How many files of tests run at a time: most of them wait most of their time. */
+const LANES = Number(process.env.TEST_LANES || 4);
+
 /** How many lanes are enough for two processors without the one in which nothing happens for most of the time. */
 const many = 4;
 
 const TESTS = fileURLToPath(new URL("..", import.meta.url));
 const ROOT = resolve(TESTS, "..");
 
-/** Variables that name a lane's broker. */
-type Lane = Record<string, string>;
+/** Variables of a process. */
+type Variables = Record<string, string>;
+
+/** A RabbitMQ to run on, and what it is beside the first one: nothing for that. */
+interface Source {
+  readonly further?: string;
+  /** Rejects where it cannot be had. */
+  readonly supply: Promise<Supply>;
+}
 
 /** What runs in a process of its own. */
 interface Part {
   runtime: Runtime;
+  source: Source;
   /** What it runs, for people. */
   label: string;
+  /** Whether those that measure time run, too. */
+  timed: boolean;
   run(report: string, how: How, which: Which): Promise<Report>;
 }
 
@@ -103,20 +154,27 @@ interface Part {
 type Which = "untimed" | "timed";
 
 /** What {@linkcode test} of `test.ts` is told. */
-const variable = (which: Which): Lane => ({ TEST_TIMED: which === "untimed" ? "later" : "" });
+const variable = (which: Which): Variables => ({ TEST_TIMED: which === "untimed" ? "later" : "" });
 
 /** How {@linkcode run} runs a program. */
 interface How {
   cwd?: string;
-  env?: Lane;
+  env?: Variables;
   /** A file that is to take what it prints. */
   output?: string;
   /** A file that it writes as it goes on: it is killed when it has not done so for too long. */
   progress?: string;
 }
 
-async function main(results: string, names: RuntimeName[], args: string[]): Promise<void> {
+async function main(file: string, args: string[]): Promise<void> {
+  const names = (option(args, "on") ?? "deno").split(",") as RuntimeName[];
+  const which = (option(args, "brokers") ?? "one") as Brokers;
+  const asked = args.filter((arg) => !/^--(on|brokers)=/.test(arg));
+  const stop = new AbortController();
+  process.on("SIGINT", () => stop.abort()); // which ends the tests that run, too: they still print
   // All are found before the first runs: one may have to be fetched, or be missing.
+  const first = await findSupply(stop.signal);
+  const further = findFurther(which, stop.signal);
   const found = await Promise.all(names.map((name) =>
     findRuntime(name).catch((error: Error) => {
       say(`error: ${error.message}`);
@@ -128,48 +186,110 @@ async function main(results: string, names: RuntimeName[], args: string[]): Prom
     const [deno] = (await findRuntime("deno")).command;
     await run([deno, "install", "--quiet", "--frozen"]);
   }
-  const all = new Map<string, Result>();
-  const record: Recorder = ({ title }, report, again = []) => {
-    const result = all.get(title) ?? { title, ...newReport(), again: [] };
+  const all: Results = { results: [], brokers: [] };
+  const save = () => writeFileSync(file, JSON.stringify(all));
+  const record: Recorder = (title, report, again = []) => {
+    let result = all.results.find((each) => each.title === title);
+    if (!result) all.results.push(result = { title, ...newReport(), again: [] });
     result.passed += report.passed;
     result.failed.push(...report.failed);
     result.skipped.push(...report.skipped);
     result.timed.push(...report.timed);
     result.again.push(...again);
-    all.set(title, result);
-    writeFileSync(results, JSON.stringify([...all.values()]));
+    save();
+  };
+  const recordBroker = (broker: BrokerResult) => {
+    const result = all.brokers.find(({ version }) => version === broker.version);
+    if (!result) all.brokers.push(broker);
+    else {
+      result.restarted += broker.restarted;
+      result.failed.push(...broker.failed);
+    }
+    save();
   };
   const runtimes: Runtime[] = [];
   for (const runtime of found) {
-    if ("error" in runtime) record(runtime, newReport(runtime.error.message));
+    if ("error" in runtime) record(runtime.title, newReport(runtime.error.message));
     else runtimes.push(runtime);
   }
-  if (args.length === 0) return await runLanes(runtimes, results, record);
-  for (const runtime of runtimes) {
-    say(`the tests on ${runtime.title}`);
-    const unchecked = args.includes("--no-check") ? [] : ["--no-check"]; // they are checked before
-    const run = (args: string[], how: How) =>
-      runtime.name === "deno"
-        ? denoTest(runtime, [...unchecked, ...args], `${results}.xml`, how)
-        : portableTests(runtime, args, `${results}.lines`, how);
-    if (runtime.name === "deno" && !await isChecked(runtime, args)) {
-      record(runtime, newReport("the types of tests are wrong"));
-      continue;
+  const sources: Source[] = [
+    { supply: Promise.resolve(first) },
+    ...further.map(({ title, ready }) => ({ further: title, supply: ready })),
+  ];
+  const restarts = asked.length === 0 || which !== "one"; // not each time that a test is tried
+  const lanes = Array.from(
+    { length: asked.length === 0 ? LANES : 1 },
+    () => new Lane(stop.signal, restarts, recordBroker),
+  );
+  try {
+    if (asked.length === 0) {
+      const parts = sources.flatMap((source) => partsOn(source, runtimes, which));
+      await runLanes(parts, lanes, file, record, stop.signal);
+    } else {
+      for (const source of sources) {
+        for (const runtime of runtimes) {
+          if (!stop.signal.aborted) await runAsked(runtime, source, lanes[0]!, asked, file, record);
+        }
+      }
     }
-    const report = await run(args, { env: variable(filterOf(args) === "" ? "untimed" : "timed") });
-    if (report.passed + report.failed.length + report.timed.length === 0) {
-      report.failed.push("there was no test to run");
-    }
-    record(runtime, report);
-    if (report.timed.length > 0) {
-      const timed = () => run([...args, `--filter=${TIMED}`], { env: variable("timed") });
-      await runTimed(timed, (report, again) => record(runtime, report, again));
-    }
+  } finally {
+    await Promise.all(lanes.map((lane) => lane.end()));
   }
 }
 
-/** Adds to what came of the tests on a runtime. */
-type Recorder = (runtime: { title: string }, report: Report, again?: string[]) => void;
+/** The value of an option: of the last of several. */
+function option(args: string[], name: string): string | undefined {
+  const start = `--${name}=`;
+  return args.findLast((arg) => arg.startsWith(start))?.slice(start.length);
+}
+
+/** A runtime and a broker, for people. */
+function titleOf(runtime: Runtime, { further }: Source, version: string): string {
+  return further === undefined ? runtime.title : `${runtime.title} with RabbitMQ ${version}`;
+}
+
+/** Runs the tests that arguments ask for on a runtime and a broker. */
+async function runAsked(
+  runtime: Runtime,
+  source: Source,
+  lane: Lane,
+  args: string[],
+  results: string,
+  record: Recorder,
+): Promise<void> {
+  let supply: Supply;
+  try {
+    supply = await source.supply;
+  } catch (error) {
+    const reason = `there is not ${source.further}: ${(error as Error).message}`;
+    return record(runtime.title, { ...newReport(), skipped: [reason] });
+  }
+  const { version, variables } = await lane.use(supply);
+  const title = titleOf(runtime, source, version);
+  say(`the tests on ${title}`);
+  const unchecked = args.includes("--no-check") ? [] : ["--no-check"]; // they are checked before
+  const run = (args: string[], which: Which) => {
+    const how = { env: { ...variables, ...variable(which) } };
+    return runtime.name === "deno"
+      ? denoTest(runtime, [...unchecked, ...args], `${results}.xml`, how)
+      : portableTests(runtime, args, `${results}.lines`, how);
+  };
+  if (runtime.name === "deno" && !await isChecked(runtime, args)) {
+    return record(title, newReport("the types of tests are wrong"));
+  }
+  const report = await run(args, filterOf(args) === "" ? "untimed" : "timed");
+  if (report.passed + report.failed.length + report.timed.length === 0) {
+    report.failed.push("there was no test to run");
+  }
+  record(title, report);
+  if (report.timed.length > 0) {
+    const timed = () => run([...args, `--filter=${TIMED}`], "timed");
+    await runTimed(timed, (report, again) => record(title, report, again));
+  }
+}
+
+/** Adds to what came of the tests on a runtime and a broker. */
+type Recorder = (title: string, report: Report, again?: string[]) => void;
 
 /** Runs tests that measure time: once more if one fails. */
 async function runTimed(
@@ -184,63 +304,106 @@ async function runTimed(
 
 /** Runs all tests, as many parts at a time as there are lanes; each prints when it has ended. */
 async function runLanes(
-  runtimes: Runtime[],
+  parts: Part[],
+  lanes: Lane[],
   results: string,
   record: Recorder,
+  signal: AbortSignal,
 ): Promise<void> {
-  const lanes = JSON.parse(process.env.TEST_BROKERS!) as Lane[];
-  const parts = runtimes.flatMap(partsOf);
   const isWaiting = ({ label }: Part) => WAITING.includes(basename(label));
   const total = parts.length;
-  const timed: Part[] = [];
-  let interrupted = false;
-  process.once("SIGINT", () => interrupted = true); // which ends those that run: they still print
+  const timed: { part: Part; title: string }[] = [];
+  const missing: { part: Part; reason: string }[] = [];
+  const counts = new Map<string, number>();
+  const keyOf = ({ runtime, label }: Part) => `${label} on ${runtime.title}`;
   let ended = 0;
   const run = async (part: Part, i: number, which: Which, when: () => string) => {
-    const { runtime, label } = part;
+    const { runtime, label, source } = part;
+    const { version, variables } = await lanes[i]!.use(await source.supply);
+    const title = titleOf(runtime, source, version);
     const [file, output] = [`${results}.${i}.report`, `${results}.${i}.out`];
     for (const each of [file, output]) rmSync(each, { force: true });
     const start = performance.now();
-    const env = { ...lanes[i]!, ...variable(which) };
+    const env = { ...variables, ...variable(which) };
     const report = await part.run(file, { env, output }, which);
     const seconds = Math.round((performance.now() - start) / 1000);
-    const title = `${label} on ${runtime.title}, ${seconds} s (${when()})`;
-    process.stdout.write(`\n--- ${title}\n${readFileSync(output, "utf8").trim()}\n`);
-    return report;
+    const heading = `${label} on ${title}, ${seconds} s (${when()})`;
+    process.stdout.write(`\n--- ${heading}\n${readFileSync(output, "utf8").trim()}\n`);
+    return { title, report };
   };
   say(`${total} parts in ${lanes.length} lanes: each prints when it has ended`);
   await Promise.all(lanes.map(async (_, i) => {
-    while (!interrupted) {
+    while (!signal.aborted) {
       // The first lane has those that wait, one after the other; of many lanes, it has nothing else.
       const next = parts.findIndex((part) => isWaiting(part) === (i === 0));
       if (next < 0 && i === 0 && lanes.length >= many) return;
       const [part] = parts.splice(Math.max(next, 0), 1);
       if (part === undefined) return;
-      const report = await run(part, i, "untimed", () => `${++ended} of ${total}`);
-      record(part.runtime, report);
-      if (report.timed.length > 0) timed.push(part);
+      const reason = await part.source.supply.then(
+        () => undefined,
+        (error: Error) => error.message,
+      );
+      if (reason !== undefined) {
+        ended++;
+        missing.push({ part, reason });
+        continue;
+      }
+      const { title, report } = await run(part, i, "untimed", () => `${++ended} of ${total}`);
+      if (part.source.further === undefined) {
+        const count = report.passed + report.failed.length + report.skipped.length;
+        counts.set(keyOf(part), count + report.timed.length);
+      }
+      record(title, part.timed ? report : { ...report, timed: [] });
+      if (part.timed && report.timed.length > 0) timed.push({ part, title });
     }
   }));
-  for (const part of timed) {
-    if (interrupted) return;
+  // As many as ran on the first broker.
+  for (const { part, reason } of missing) {
+    const skipped = Array<string>(counts.get(keyOf(part)) ?? 1)
+      .fill(`there is not ${part.source.further}: ${reason}`);
+    record(part.runtime.title, { ...newReport(), skipped });
+  }
+  await Promise.all(lanes.map((lane, i) => i > 0 || timed.length === 0 ? lane.end() : undefined));
+  for (const { part, title } of timed) {
+    if (signal.aborted) return;
     await runTimed(
-      () => run(part, 0, "timed", () => "alone: it measures time"),
-      (report, again) => record(part.runtime, report, again),
+      async () => (await run(part, 0, "timed", () => "alone: it measures time")).report,
+      (report, again) => record(title, report, again),
     );
   }
 }
 
-/** All tests of a runtime, those first that take longest. */
-function partsOf(runtime: Runtime): Part[] {
+/** What of the tests runs on a broker. */
+function partsOn(source: Source, runtimes: Runtime[], which: Brokers): Part[] {
+  if (source.further === undefined) return runtimes.flatMap((runtime) => partsOf(runtime, source));
+  if (which === "all") return runtimes.flatMap((runtime) => partsOf(runtime, source, usesBroker));
+  const decided = (file: string) => BY_BROKER.includes(basename(file));
+  return runtimes.slice(0, 1).flatMap((runtime) => partsOf(runtime, source, decided))
+    .map((part) => ({ ...part, timed: false }));
+}
+
+/** Whether the tests in a file use a broker, by what it names. */
+function usesBroker(file: string): boolean {
+  return /\bBROKER\b|\bstart(PrivateBroker|Cluster)\b/.test(readFileSync(file, "utf8"));
+}
+
+/**
+ * Tests of a runtime on a broker, those first that take longest.
+ *
+ * @param isWanted tells the files; without it, it is all there is to test
+ */
+function partsOf(runtime: Runtime, source: Source, isWanted?: (file: string) => boolean): Part[] {
   const rank = (file: string) => {
     const rank = [...WAITING, ...LONG].indexOf(basename(file));
     return rank < 0 ? Infinity : rank;
   };
-  const files = testFiles().toSorted((a, b) => rank(a) - rank(b) || 0);
+  const files = testFiles().filter(isWanted ?? (() => true))
+    .toSorted((a, b) => rank(a) - rank(b) || 0);
   const label = (file: string) => relative(ROOT, file);
+  const common = { runtime, source, timed: true };
   if (runtime.name !== "deno") {
     return files.filter((file) => !(basename(file) in DENO_ONLY)).map((file) => ({
-      runtime,
+      ...common,
       label: label(file),
       run: (report, how, which) =>
         portableTest(runtime, file, which === "timed" ? TIMED : "", report, how),
@@ -252,16 +415,16 @@ function partsOf(runtime: Runtime): Part[] {
   };
   return [
     // Types are checked once, for all files together: else it were most of what each of them costs.
-    {
-      runtime,
+    ...isWanted ? [] : [{
+      ...common,
       label: "types, and code in documentation",
-      async run(report, how) {
+      async run(report: string, how: How) {
         if (!await isChecked(runtime, [], how)) return newReport("the types of tests are wrong");
         return await deno(this.label, ["--no-check", `--ignore=${TESTS}`], report, how);
       },
-    },
+    }],
     ...files.map((file): Part => ({
-      runtime,
+      ...common,
       label: label(file),
       run(report, how, which) {
         const filter = which === "timed" ? [`--filter=${TIMED}`] : [];
@@ -388,6 +551,6 @@ function run(
 }
 
 if (import.meta.main) {
-  const [results, names, ...args] = process.argv.slice(2) as [string, string, ...string[]];
-  await main(results, names.split(",") as RuntimeName[], args);
+  const [results, ...args] = process.argv.slice(2) as [string, ...string[]];
+  await main(results, args);
 }

@@ -2,6 +2,7 @@ import {
   ChannelClosedError,
   ChannelConnectionError,
   type ChannelError,
+  ChannelSizeError,
   unknownOutcomeText,
   withMessageId,
 } from "../../errors.ts";
@@ -58,6 +59,15 @@ export function lostConnection(address: string, cause: unknown): ChannelConnecti
 
 /** What an operation rejects with that the broker refused. */
 export function refusedBy(action: string, address: string, cause: unknown): ChannelError {
+  const excess = excessOf(cause);
+  if (excess !== undefined) {
+    const { size, limit } = excess;
+    return new ChannelSizeError(
+      `${action}: the message has ${size} bytes, and ${address} takes ${limit}; send it in parts, or ` +
+        "raise max_message_size there",
+      { size, limit, cause: plain(cause) },
+    );
+  }
   const { advice, ...rest } = refusalOf(cause);
   const said = wordsOf(cause);
   return connectionError(
@@ -86,6 +96,25 @@ function connectionError(
     cause: plain(cause),
     ...reason === undefined ? {} : { reason },
   });
+}
+
+/** Bytes of a message, and how many the broker takes. */
+export interface Excess {
+  readonly size: number;
+  readonly limit: number;
+}
+
+/** What the broker says of a message that is too large; undefined where an error says something else. */
+export function excessOf(error: unknown): Excess | undefined {
+  const said = /message size (\d+) is larger than (?:configured )?max size (\d+)/.exec(
+    messageOf(error),
+  );
+  return said === null ? undefined : { size: Number(said[1]), limit: Number(said[2]) };
+}
+
+/** The broker's words for it. */
+export function excessText({ size, limit }: Excess): string {
+  return `message size ${size} is larger than max size ${limit}`;
 }
 
 /** What an operation rejects with that has waited too long for a connection. */

@@ -110,6 +110,11 @@ export class Outbox implements Sender {
     this.#add(new Letter(this, this.#route, offer, false));
   }
 
+  /** Whether the broker takes so many bytes in a message, as far as is known. */
+  takes(size: number): boolean {
+    return this.#publisher?.takes(size) ?? true;
+  }
+
   /** Puts a message that was lent by this channel, and counts as no put. */
   putAgain(offer: Offer): void {
     this.#again++;
@@ -304,6 +309,7 @@ export class Outbox implements Sender {
   refused(letter: Letter, error: Error): void {
     this.#landed(letter);
     this.#reject(letter, this.#owner.refusal(error));
+    if (this.#isBounded && this.#room === undefined) this.#next();
   }
 
   #send(letter: Letter, publisher: Publisher): void {

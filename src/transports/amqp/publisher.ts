@@ -1,6 +1,6 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
 import { Fifo } from "../../fifo.ts";
-import { endsConnection, replyCode } from "./failure.ts";
+import { endsConnection, excessOf, excessText, replyCode } from "./failure.ts";
 import { writePublication } from "./frames.ts";
 import type { Letter } from "./letter.ts";
 import type { Wire } from "./wire.ts";
@@ -12,7 +12,8 @@ import type { Wire } from "./wire.ts";
  *
  * When the AMQP channel ends, all that were unconfirmed may have arrived or not, and are sent again on the
  * next. The broker ends it for one message that it refuses, without saying which: they are suspects
- * then, and are sent one by one; the one after which it ends the channel again is refused.
+ * then, and are sent one by one; the one after which it ends the channel again is refused. Of a message that is
+ * too large the broker tells the limit: what exceeds it is refused here from then on, and nothing else is suspected.
  *
  * Invariants: letters leave in the order of `publish`, those to be sent again first. What is unconfirmed
  * is limited in number and bytes, or is one letter. A letter is in one of waiting, again and
@@ -34,6 +35,8 @@ export class Publisher {
   #channel!: AMQPChannel;
   #isOpen = false;
   #begun = 0;
+  /** Bytes that the broker takes in a message, once it has told. */
+  #limit = Infinity;
   /** Called where nothing can be published any more, although the connection may be open. */
   onLost: (reason: string) => void = () => {};
 
@@ -66,13 +69,18 @@ export class Publisher {
   #beginAgain(reason: string): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    if (reason !== replaced) this.#count();
+    const excess = excessOf(reason);
+    if (reason !== replaced && excess === undefined) this.#count();
     if (endsConnection(reason)) {
       queueMicrotask(() => this.#forget()); // the session may ask yet which are suspects
       return;
     }
     this.#returned.clear();
-    this.#isSuspicious = isRefusal(reason);
+    if (excess !== undefined) this.#limit = excess.limit;
+    for (const [tag, letter] of this.#unconfirmed) {
+      if (this.#refuseExcess(letter)) this.#unconfirmed.delete(tag);
+    }
+    this.#isSuspicious = excess === undefined && isRefusal(reason);
     const [culprit] = this.#unconfirmed.values();
     const isFound = this.#isSuspicious && this.#unconfirmed.size === 1;
     if (isFound) this.#unconfirmed.clear();
@@ -130,7 +138,22 @@ export class Publisher {
     for (const letter of this.#unconfirmed.values()) letter.isSuspect = true;
   }
 
+  /** Whether the broker takes so many bytes in a message, as far as it has told. */
+  takes(size: number): boolean {
+    return size <= this.#limit;
+  }
+
+  /** Whether a letter is refused because it is too large. */
+  #refuseExcess(letter: Letter): boolean {
+    const size = letter.message.body.length;
+    if (this.takes(size)) return false;
+    const reason = new Error(excessText({ size, limit: this.#limit }));
+    queueMicrotask(() => letter.sender.refused(letter, reason)); // its sender is not through with it yet
+    return true;
+  }
+
   publish(letter: Letter): void {
+    if (this.#refuseExcess(letter)) return;
     if (letter.refusal !== undefined) {
       const { refusal } = letter;
       queueMicrotask(() => letter.sender.refused(letter, refusal)); // its sender is not through with it yet
@@ -154,7 +177,7 @@ export class Publisher {
       if (this.#isSuspicious && this.#again.size > 0 && this.#unconfirmed.size > 0) return;
       const letter = this.#again.shift() ?? this.#waiting.shift();
       if (letter === undefined) return;
-      this.#send(letter);
+      if (!this.#refuseExcess(letter)) this.#send(letter);
     }
   }
 

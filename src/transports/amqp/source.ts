@@ -413,7 +413,9 @@ export class Source {
         return true;
       }
     }
-    if (!counted || !loan.isUncounted) return false;
+    // What is too large to be put again is lent as it is.
+    const isCountable = counted && loan.isUncounted && this.#outbox.takes(loan.message.body.length);
+    if (!isCountable) return false;
     this.#uncounted.push(loan);
     this.resume();
     return true;

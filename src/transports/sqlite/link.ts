@@ -89,8 +89,8 @@ export class SqliteLink implements Link, Task, Lender {
 
   put(offer: Offer): void {
     if (this.#isGone) return offer.reject(this.#closedError());
-    const cause = excess(offer.message);
-    if (cause !== undefined) return offer.reject(failure("put", this.#session.path, cause));
+    const error = excess("put", this.#session.path, offer.message.body.byteLength);
+    if (error !== undefined) return offer.reject(error);
     this.#outbox.add(offer);
     this.#claimants.setEarly();
     this.#schedule();
@@ -131,6 +131,8 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   announce(event: Uint8Array, isControl = false): Promise<void> {
+    const error = excess("announce", this.#session.path, event.byteLength);
+    if (error !== undefined) return Promise.reject(error);
     const { announcements } = this.#session.store;
     let posted: Posted | undefined;
     return this.#do("announce", () => {

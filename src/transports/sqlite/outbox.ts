@@ -1,4 +1,5 @@
-import type { Message, Offer, Stats } from "../../transport.ts";
+import { ChannelSizeError } from "../../errors.ts";
+import type { Offer, Stats } from "../../transport.ts";
 import { mostBytes, mostMessages } from "./writer.ts";
 
 /** The puts of a link that are not in the file. */
@@ -74,8 +75,11 @@ export class Outbox {
 /** SQLite's own limit is 1,000,000,000 bytes for a whole row. */
 const largest = 999_000_000;
 
-/** Why no row holds this message; undefined where one does. */
-export function excess({ body }: Message): Error | undefined {
-  if (body.byteLength <= largest) return undefined;
-  return new RangeError(`${body.byteLength} bytes are more than SQLite takes`);
+/** Why no row holds so many bytes; undefined where one does. */
+export function excess(action: string, path: string, size: number): ChannelSizeError | undefined {
+  if (size <= largest) return undefined;
+  return new ChannelSizeError(
+    `${action}: the message has ${size} bytes, and a row of ${path} takes ${largest}; send it in parts`,
+    { size, limit: largest },
+  );
 }

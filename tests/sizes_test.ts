@@ -1,0 +1,142 @@
+/** What has more bytes than the broker takes. */
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import process from "node:process";
+import { Channel, ChannelError, ChannelSizeError, Connection, serve } from "../mod.ts";
+import { connectionsRest, getAll, numbers, rejection, soon } from "./conformance/scene.ts";
+import { noControl } from "./support/conditions.ts";
+import { controlFromEnv } from "./support/control.ts";
+import { ask, tell } from "./support/erlang.ts";
+import { withRaw } from "./support/raw.ts";
+import { test as declare } from "./support/test.ts";
+
+const broker = process.env.BROKER!;
+const control = controlFromEnv()!;
+const limit = 100_000;
+const large = new Uint8Array(2 * limit);
+const isTooLarge = { name: "ChannelSizeError", limit } as const;
+
+/** A test on a broker that takes `limit` bytes in a message, with a name and connections of its own. */
+function test(title: string, body: (name: string, connection: Connection) => Promise<void>): void {
+  declare(title, { skip: noControl }, async () => {
+    const usual = await ask<number>(
+      control,
+      "element(2, {ok, _} = application:get_env(rabbit, max_message_size))",
+    );
+    await setLimit(limit);
+    const name = `test ${randomUUID()}`;
+    try {
+      await body(name, new Connection(broker, { name }));
+    } finally {
+      await setLimit(usual);
+    }
+    const last = new Channel({ name, connection: broker });
+    await last.delete();
+    await last.close();
+    await connectionsRest();
+  });
+}
+
+/** For AMQP channels that are opened from now on: RabbitMQ 3 looks it up here, and RabbitMQ 4 there. */
+async function setLimit(bytes: number): Promise<void> {
+  await tell(
+    control,
+    `application:set_env(rabbit, max_message_size, ${bytes}),
+     persistent_term:put(max_message_size, ${bytes})`,
+  );
+}
+
+test(
+  "a value that is too large is refused, and what is put with it is not",
+  async (name, connection) => {
+    const ch = new Channel<number | Uint8Array>({ name, connection });
+    await ch.depth();
+    const before = numbers(200).map((n) => ch.put(n));
+    const error = await rejection(ch.put(large), ChannelSizeError, isTooLarge);
+    ok(error.size > large.length && error.size < large.length + 10, String(error.size));
+    equal(error.value, large);
+    ok(error.message.includes(`takes ${limit}; send it in parts`), error.message);
+    ok(!("messageId" in error), "it has surely not arrived");
+    await Promise.all([...before, ...numbers(200, 200).map((n) => ch.put(n))]);
+    await rejection(ch.tryPut(large), ChannelSizeError, isTooLarge);
+    await rejection(ch.broadcast(large), ChannelSizeError, isTooLarge);
+    await rejection(ch.request(large, { timeout: 10_000 }), ChannelSizeError, isTooLarge);
+    deepEqual(await getAll(ch, 400), numbers(400));
+    await ch.close();
+  },
+);
+
+test(
+  "a value that is too large holds up no other, also where there is a capacity",
+  async (name, connection) => {
+    const ch = new Channel<number | Uint8Array>({ name, connection, capacity: 10 });
+    const puts = [ch.put(0), ch.put(large), ch.put(1), ch.put(large), ch.put(2)];
+    const outcomes = await soon(Promise.allSettled(puts));
+    deepEqual(outcomes.map(({ status }) => status === "fulfilled"), [
+      true,
+      false,
+      true,
+      false,
+      true,
+    ]);
+    deepEqual(await getAll(ch, 3), [0, 1, 2]);
+    await ch.close();
+  },
+);
+
+test("whoever asks is told of a reply that is too large", async (name, connection) => {
+  const ch = new Channel<string>({ name, connection });
+  const stop = new AbortController();
+  let handled = 0;
+  const serving = serve(ch, (what) => {
+    handled++;
+    if (what === "throw") throw new SyntaxError("x".repeat(large.length));
+    return large;
+  }, { signal: stop.signal });
+  const { message } = await rejection(ch.request("return", { timeout: 10_000 }), RangeError);
+  match(message, /what is too large: the reply has \d+ bytes, and 100000 may travel$/);
+  const error = await rejection(ch.request("throw", { timeout: 10_000 }), SyntaxError);
+  match(error.message, /^x{1000}…$/);
+  equal(handled, 2);
+  stop.abort();
+  await serving;
+  equal(await ch.depth(), 0);
+  await ch.close();
+});
+
+test(
+  "what became too large since it was put is received, and its attempts cannot be counted",
+  async (name, connection) => {
+    await setLimit(10 * limit);
+    const ch = new Channel<Uint8Array>({ name, connection: broker });
+    await ch.put(large);
+    await ch.close();
+    await setLimit(limit);
+    // Somebody has had it, and died.
+    await withRaw(broker, async (channel) => void await channel.basicGet(name, { noAck: false }));
+    const other = new Channel<Uint8Array>({ name, connection, maxAttempts: 5 });
+    for (const _ of numbers(3)) {
+      const delivery = await soon(other.receive());
+      equal(delivery.value.length, large.length);
+      delivery.release();
+    }
+    equal((await soon(other.get())).length, large.length);
+    await other.close();
+  },
+);
+
+test("a dead letter that is too large goes back", async (name, connection) => {
+  await setLimit(10 * limit);
+  const ch = new Channel<Uint8Array>({ name, connection: broker });
+  await ch.put(large);
+  await ch.close();
+  await setLimit(limit);
+  const other = new Channel<Uint8Array>({ name, connection, maxAttempts: 1 });
+  (await other.receive()).release();
+  const { cause } = await rejection(other.receive(), ChannelError);
+  ok(cause instanceof ChannelSizeError, String(cause));
+  await other.close();
+  const last = new Channel<Uint8Array>({ name, connection: broker });
+  equal((await soon(last.get())).length, large.length);
+  await last.close();
+});

@@ -1,0 +1,122 @@
+#!/bin/sh
+# unpack_debian.sh SUITE DIR: fetches rabbitmq-server of a suite of Debian (forky, trixie, ...) with all that it needs,
+# libc too, and unpacks it into the folder DIR. Nothing is installed: no root is needed, no mount and no chroot is made.
+# DIR/bin has rabbitmq-server, rabbitmqctl, epmd, erl_call and erl; DIR/version is the version.
+#
+# DIR is whole if it is there: it is made beside its place and renamed. Of several scripts at work one makes it, and the
+# others wait. When stdin ends, what is half-made is removed and the script ends: run it by Keeper. A script that is
+# killed leaves DIR.new, which the next one removes.
+#
+#   stdout  the last line, "ready", when DIR is there
+#   stderr  why it could not be made
+set -u
+suite=$1 dir=$2
+new=$dir.new
+
+# Where this machine's apt has Debian from, whatever its own suite is.
+source_of_debian() {
+  . /etc/os-release
+  [ "$ID" = debian ] &&
+    apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+    sed -n "s/^$VERSION_CODENAME main //p" | head -n 1
+}
+
+fetch() {
+  uri=$(source_of_debian)
+  [ -n "$uri" ] || { echo "apt-get knows no source of Debian on this machine" >&2; return 1; }
+  apt=$new/apt
+  mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$new/root"
+  : > "$apt/status" # as if nothing were installed: all that it needs is fetched
+  keys=/usr/share/keyrings/debian-archive-keyring.gpg # of all suites; else those that the machine trusts
+  [ -e "$keys" ] || keys=''
+  echo "deb ${keys:+[signed-by=$keys] }$uri $suite main" > "$apt/sources.list"
+  # Settings of the machine, such as a proxy, stay; its hooks must not run. State is all below $apt.
+  cat > "$apt/apt.conf" << END
+#clear APT::Update;
+#clear DPkg;
+Dir::State "$apt";
+Dir::State::lists "$apt/lists";
+Dir::State::status "$apt/status";
+Dir::Cache "$apt";
+Dir::Cache::archives "$apt/archives";
+Dir::Etc::sourcelist "$apt/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::Etc::preferences "-";
+Dir::Etc::preferencesparts "-";
+Dir::Log "$apt";
+APT::Sandbox::User "";
+Acquire::Languages "none";
+Acquire::Retries "2";
+Acquire::http::Timeout "30";
+END
+  get="apt-get -c $apt/apt.conf -qq"
+  $get update && $get --yes --no-install-recommends --download-only install rabbitmq-server || return 1
+  for each in "$apt"/archives/*.deb; do dpkg-deb --extract "$each" "$new/root" || return 1; done
+  rm -rf "$apt" "$new/root/usr/share"
+}
+
+# Writes an executable script of sh; its lines are the arguments.
+script() {
+  file=$1
+  shift
+  rm -f "$file"
+  { echo '#!/bin/sh'; printf '%s\n' 'here=${0%/*}' "$@"; } > "$file" && chmod 755 "$file"
+}
+
+# Programs of another libc are run by its own loader. Paths are relative: DIR may be moved.
+wrap() {
+  erlang=$new/root/usr/lib/erlang
+  erts=$(cd "$erlang"/erts-*/bin && pwd) || return 1
+  loader=$(ls "$new"/root/usr/lib/*/ld-linux*.so.* | head -n 1)
+  [ -n "$loader" ] || { echo "it has no loader of programs" >&2; return 1; }
+  from_bin=../${erts#"$new"/}
+  for program in "$erts"/* "$erlang"/lib/*/bin/* "$erlang"/lib/*/priv/bin/*; do
+    [ -f "$program" ] && [ ! -h "$program" ] && [ "$(head -c 4 "$program" | tail -c 3)" = ELF ] || continue
+    mv "$program" "$program.elf"
+    libraries='$here'/$(realpath --relative-to "${program%/*}" "${loader%/*}")
+    script "$program" "exec \"$libraries/${loader##*/}\" --library-path \"$libraries\" --argv0 \"\$0\" \"\$here/${program##*/}.elf\" \"\$@\""
+  done
+  mkdir "$new/bin"
+  for each in "$new/bin" "$erts" "$erlang/bin"; do
+    to=$(realpath --relative-to "$each" "$erlang")
+    script "$each/erl" "ROOTDIR=\$(cd \"\$here/$to\" && pwd)" "BINDIR=\$ROOTDIR/${erts#"$erlang"/} EMU=beam PROGNAME=erl" \
+      'export ROOTDIR BINDIR EMU PROGNAME' 'exec "$BINDIR/erlexec" "$@"'
+  done
+  for each in epmd escript; do script "$new/bin/$each" "exec \"\$here/$from_bin/$each\" \"\$@\""; done
+  call=$(ls "$erlang"/lib/erl_interface-*/bin/erl_call | head -n 1)
+  script "$new/bin/erl_call" "exec \"\$here/../${call#"$new"/}\" \"\$@\""
+  for each in rabbitmq-server rabbitmqctl; do
+    script "$new/bin/$each" 'bin=$(cd "$here" && pwd)' 'PATH=$bin:$PATH ESCRIPT_EMULATOR=$bin/erl' 'export PATH ESCRIPT_EMULATOR' \
+      "exec \"\$bin/../root/usr/lib/rabbitmq/bin/$each\" \"\$@\""
+  done
+  HOME=$new RABBITMQ_CONF_ENV_FILE=/dev/null "$new/bin/rabbitmqctl" version > "$new/version"
+}
+
+make() {
+  mkdir -p "${dir%/*}" || return 1
+  exec 9> "$dir.lock" && flock 9 || return 1
+  [ -d "$dir" ] && return 0
+  rm -rf "$new"
+  mkdir "$new" && fetch && wrap && rm -f "$new/.erlang.cookie" && mv "$new" "$dir"
+}
+
+if [ "${3:-}" = make ]; then
+  # What the programs print is of use where they fail.
+  log=$(mktemp) || exit 1
+  make > "$log" 2>&1 < /dev/null && code=0 || { code=1; tail -n 20 "$log" >&2; rm -rf "$new"; }
+  rm -f "$log"
+  exit "$code"
+fi
+
+# The work has a session of its own, so that all of it can be ended.
+setsid sh "$0" "$suite" "$dir" make > /dev/null &
+work=$!
+exec 3<&0
+{ while read -r _; do :; done; kill -KILL "-$work"; } <&3 > /dev/null 2>&1 &
+watcher=$!
+wait "$work" && code=0 || code=1
+kill "$watcher" 2> /dev/null
+[ "$code" = 1 ] || { echo ready; exit; }
+# Unless another script is making it now.
+[ -d "$dir" ] || { exec 9> "$dir.lock" && flock --wait 5 9 && [ ! -d "$dir" ] && rm -rf "$new"; }
+exit 1
