@@ -72,7 +72,9 @@ export async function unpackServer(suite: string, signal?: AbortSignal): Promise
   signal?.removeEventListener("abort", stop);
   signal?.throwIfAborted();
   if (!ready) {
-    const why = keeper.stderr.trim().split("\n").slice(-3).join("; ");
+    const lines = keeper.stderr.trim().split("\n");
+    const errors = lines.filter((line) => line.startsWith("E: ")); // of apt-get
+    const why = (errors.length > 0 ? errors.slice(0, 1) : lines.slice(-3)).join("; ");
     throw new Error(`Debian ${suite} could not be fetched: ${why}`);
   }
   const installation = installationIn(bin);

@@ -232,6 +232,8 @@ async function main(file: string, args: string[]): Promise<void> {
         }
       }
     }
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
   } finally {
     await Promise.all(lanes.map((lane) => lane.end()));
   }
@@ -248,6 +250,11 @@ function titleOf(runtime: Runtime, { further }: Source, version: string): string
   return further === undefined ? runtime.title : `${runtime.title} with RabbitMQ ${version}`;
 }
 
+/** Why tests are skipped whose broker cannot be had. */
+function missing({ further }: Source, error: unknown): string {
+  return `${further} could not be had: ${(error as Error).message}`;
+}
+
 /** Runs the tests that arguments ask for on a runtime and a broker. */
 async function runAsked(
   runtime: Runtime,
@@ -261,8 +268,7 @@ async function runAsked(
   try {
     supply = await source.supply;
   } catch (error) {
-    const reason = `there is not ${source.further}: ${(error as Error).message}`;
-    return record(runtime.title, { ...newReport(), skipped: [reason] });
+    return record(runtime.title, { ...newReport(), skipped: [missing(source, error)] });
   }
   const { version, variables } = await lane.use(supply);
   const title = titleOf(runtime, source, version);
@@ -313,8 +319,8 @@ async function runLanes(
   const isWaiting = ({ label }: Part) => WAITING.includes(basename(label));
   const total = parts.length;
   const timed: { part: Part; title: string }[] = [];
-  const missing: { part: Part; reason: string }[] = [];
-  const counts = new Map<string, number>();
+  const skipped: { part: Part; reason: string }[] = [];
+  const first = new Map<string, Report>();
   const keyOf = ({ runtime, label }: Part) => `${label} on ${runtime.title}`;
   let ended = 0;
   const run = async (part: Part, i: number, which: Which, when: () => string) => {
@@ -339,29 +345,24 @@ async function runLanes(
       if (next < 0 && i === 0 && lanes.length >= many) return;
       const [part] = parts.splice(Math.max(next, 0), 1);
       if (part === undefined) return;
-      const reason = await part.source.supply.then(
-        () => undefined,
-        (error: Error) => error.message,
-      );
-      if (reason !== undefined) {
+      const without = await part.source.supply.then(() => "", (why) => missing(part.source, why));
+      if (without !== "") {
         ended++;
-        missing.push({ part, reason });
+        skipped.push({ part, reason: without });
         continue;
       }
       const { title, report } = await run(part, i, "untimed", () => `${++ended} of ${total}`);
-      if (part.source.further === undefined) {
-        const count = report.passed + report.failed.length + report.skipped.length;
-        counts.set(keyOf(part), count + report.timed.length);
-      }
+      if (part.source.further === undefined) first.set(keyOf(part), report);
       record(title, part.timed ? report : { ...report, timed: [] });
       if (part.timed && report.timed.length > 0) timed.push({ part, title });
     }
   }));
   // As many as ran on the first broker.
-  for (const { part, reason } of missing) {
-    const skipped = Array<string>(counts.get(keyOf(part)) ?? 1)
-      .fill(`there is not ${part.source.further}: ${reason}`);
-    record(part.runtime.title, { ...newReport(), skipped });
+  for (const { part, reason } of skipped) {
+    const { passed, failed, skipped, timed } = first.get(keyOf(part)) ?? newReport(reason);
+    const count = passed + failed.length + skipped.length + (part.timed ? timed.length : 0);
+    const each = Array<string>(count).fill(reason);
+    record(part.runtime.title, { ...newReport(), skipped: each });
   }
   await Promise.all(lanes.map((lane, i) => i > 0 || timed.length === 0 ? lane.end() : undefined));
   for (const { part, title } of timed) {

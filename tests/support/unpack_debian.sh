@@ -40,11 +40,12 @@ Dir::State::status "$apt/status";
 Dir::Cache "$apt";
 Dir::Cache::archives "$apt/archives";
 Dir::Etc::sourcelist "$apt/sources.list";
-Dir::Etc::sourceparts "-";
-Dir::Etc::preferences "-";
-Dir::Etc::preferencesparts "-";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
 Dir::Log "$apt";
 APT::Sandbox::User "";
+APT::Update::Error-Mode "any";
 Acquire::Languages "none";
 Acquire::Retries "2";
 Acquire::http::Timeout "30";
@@ -108,6 +109,8 @@ if [ "${3:-}" = make ]; then
   exit "$code"
 fi
 
+# Whoever would read what is said here may be gone.
+trap '' PIPE
 # The work has a session of its own, so that all of it can be ended.
 setsid sh "$0" "$suite" "$dir" make > /dev/null &
 work=$!
