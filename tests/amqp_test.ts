@@ -397,6 +397,7 @@ test("a channel that expires is a queue and nothing else, however it is attached
     make(1),
     make(2, { expires: 30_000 }),
     make(3, { capacity: 5 }),
+    make(4, { durability: "quorum" }),
   ];
   for (const other of others) await other.depth();
   const state = await brokerState();
@@ -405,10 +406,29 @@ test("a channel that expires is a queue and nothing else, however it is attached
   // All hear each other, although they were made with other options.
   const heard = [first, ...others].map((each) => each.broadcasts());
   await Promise.all(heard.map((each) => each.ready));
-  await make(4).broadcast(7);
+  await make(5).broadcast(7);
   for (const each of heard) assert.equal((await soon(each.next())).value, 7);
   await others[0]!.closeAll({ drain: true });
   for (const each of [first, ...others]) {
+    await soon(rejection(each.get(), ChannelClosedError, { reason: "drain" }));
+  }
+  await first.delete();
+});
+
+test("a long name, which cuts off what the broker says, changes nothing for a channel that expires", async (scene) => {
+  const name = scene.name().padEnd(250, "x");
+  const make = (n: number, options = {}) =>
+    scene.own(new Channel<number>({ name, connection: setup.connection(n), ...options }));
+  const first = make(0, { expires: 60_000 });
+  await first.depth();
+  const others = [make(1), make(2, { expires: 30_000 })];
+  const heard = others.map((each) => each.broadcasts());
+  await Promise.all(heard.map((each) => each.ready));
+  await first.broadcast(7);
+  for (const each of heard) assert.equal((await soon(each.next())).value, 7);
+  assert.equal((await brokerState())?.exchanges.includes(name) ?? false, false);
+  await others[0]!.closeAll({ drain: true });
+  for (const each of [first, ...others, make(0), make(3, { expires: 30_000 })]) {
     await soon(rejection(each.get(), ChannelClosedError, { reason: "drain" }));
   }
   await first.delete();
@@ -425,7 +445,10 @@ test("a channel that expires exists as such before its name travels", async (sce
   await received.depth(); // what would create it without a lease
   await client(async (raw) => {
     const channel = await raw.channel(); // refused with 406, were it declared otherwise
-    await channel.queueDeclare(leased.name, { durable: true }, { "x-expires": 60_000 });
+    await channel.queueDeclare(leased.name, { durable: true }, {
+      "x-expires": 60_000,
+      "x-overflow": "reject-publish",
+    });
   });
   await received.close();
   await leased.delete();

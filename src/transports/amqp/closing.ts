@@ -1,9 +1,17 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { closeAllEvent } from "../../attachment.ts";
 import { backOff, varied } from "../../pauses.ts";
-import { isDeclaredOtherwise, isMissing, replyCode, unlessNacked } from "./failure.ts";
+import {
+  isDeclaredOtherwise,
+  isMissing,
+  mayPass,
+  methodOf,
+  replyCode,
+  unlessNacked,
+} from "./failure.ts";
 import { type Place, reservedName } from "./places.ts";
 import { classic, depth } from "./queues.ts";
+import { accessRefused, preconditionFailed } from "./refusal.ts";
 import type { Session } from "./session.ts";
 
 /**
@@ -22,16 +30,23 @@ export function markerOf(name: string): string {
   return reservedName(name, "closed");
 }
 
-/** Whether an error says that a channel has a closed marker. */
-export function isMarked(error: unknown): boolean {
-  const text = String(error);
-  return text.includes(".closed.channelts'") && /not empty|down or inaccessible/.test(text);
+/** There is a marker; the user may not ask; or it cannot be reached now, as another connection may be removing it. */
+export type MarkerRefusal = "marked" | "forbidden" | "unreachable";
+
+/**
+ * What an error says of the closed marker; undefined where it is about something else. An attachment deletes nothing
+ * but the marker, so the refused method tells; the words of a refusal are cut off where a name is long.
+ */
+export function markerRefusal(error: unknown): MarkerRefusal | undefined {
+  if (methodOf(error) !== queueDelete) return undefined;
+  const code = replyCode(error);
+  if (code === preconditionFailed) return "marked";
+  if (code === accessRefused) return "forbidden";
+  return mayPass(error) ? "unreachable" : undefined;
 }
 
-/** Whether an error says that the user may not ask for a closed marker. */
-export function isMarkerForbidden(error: unknown): boolean {
-  return replyCode(error) === 403 && String(error).includes(".closed.channelts'");
-}
+/** The method `queue.delete`. */
+const queueDelete = "50.40";
 
 /** Removes the closed marker of a channel that is gone. */
 export async function unmark(session: Session, name: string): Promise<void> {
@@ -48,6 +63,7 @@ export async function mark(
   name: string,
   expires: number | undefined,
 ): Promise<boolean> {
+  if (await depth(session, name) === undefined) return false;
   const marker = markerOf(name);
   let passive = false; // another process may have made the marker with another expiry
   for (let attempt = 1;; attempt++) {
@@ -56,7 +72,6 @@ export async function mark(
       await session.administer(async (channel, lane) => {
         await lane.confirm();
         channel.onReturn = () => isThere = false;
-        await channel.queueDeclare(name, { durable: true, passive: true });
         await channel.queueDeclare(marker, { durable: true, passive }, {
           ...expires === undefined ? {} : { "x-expires": expires },
           "x-max-length": 1,
@@ -73,12 +88,13 @@ export async function mark(
       });
       if (isThere) break;
     } catch (error) {
-      if (isMissing(error) && String(error).includes(`no queue '${name}'`)) return false;
       passive = isDeclaredOtherwise(error);
-      if (attempt === mostAttempts || !passive && !isMissing(error)) throw error;
+      // Another connection may be removing it: it took the marker for an empty one, or of an earlier channel.
+      const isTemporary = passive || isMissing(error) || mayPass(error);
+      if (attempt === mostAttempts || !isTemporary) throw error;
     }
     if (attempt === mostAttempts) throw new Error("the closed marker was removed again and again");
-    await pause(backOff(attempt, 5, 500)); // an attachment took it for an empty one
+    await pause(backOff(attempt, 5, 500));
   }
   // Where the channel was deleted meanwhile, the marker would close the next of this name.
   if (await depth(session, name) !== undefined) return true;

@@ -175,7 +175,7 @@ export function replyCode(error: unknown): number | undefined {
 }
 
 /** What the broker has refused, as its connection knows. */
-function methodOf(error: unknown): Method | undefined {
+export function methodOf(error: unknown): Method | undefined {
   const { connection } = (error ?? {}) as { readonly connection?: unknown };
   if (!(connection instanceof Wire)) return undefined;
   const channel = /^channel (\d+) closed/.exec(messageOf(error))?.[1] ?? 0;

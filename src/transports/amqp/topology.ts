@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { ChannelConfigError } from "../../errors.ts";
 import { isAnonymous } from "../../names.ts";
 import { backOff } from "../../pauses.ts";
-import { isMarked, isMarkerForbidden, leave, markerOf, removeClosed, unmark } from "./closing.ts";
+import { leave, markerOf, markerRefusal, removeClosed, unmark } from "./closing.ts";
 import { isMissing, replyCode, unlessNacked } from "./failure.ts";
 import { everyone, type Lifetime, type Place, usersOf } from "./places.ts";
 import { argumentsOf, depth } from "./queues.ts";
@@ -82,7 +82,12 @@ export async function attach(
       });
       return { isClosed: false, isBounded, lifetime };
     } catch (error) {
-      if (isMarked(error)) {
+      const marker = markerRefusal(error);
+      if (marker === "unreachable" && attempt < mostAttempts) {
+        await pause(backOff(attempt, 5, 500));
+        continue;
+      }
+      if (marker === "marked" || marker === "unreachable") {
         if (await depth(session, name) !== undefined) {
           if (lifetime === "durable" && !await hasExchange(session, name)) lifetime = "expiring";
           if (lifetime !== "anonymous") await leave(session, usersOf(name, lifetime));
@@ -94,7 +99,7 @@ export async function attach(
         if (attempt === mostAttempts) throw error;
         continue;
       }
-      if (isMarkerForbidden(error) && asksForMarker) {
+      if (marker === "forbidden" && asksForMarker) {
         asksForMarker = false;
         continue;
       }
@@ -115,7 +120,10 @@ export async function attach(
         passive[part] = true;
         if (part === "queue") {
           isBounded = isOtherwiseBounded(error);
-          if (lifetime !== "anonymous") lifetime = lifetimeOtherwise(error) ?? lifetime;
+          if (lifetime !== "anonymous" && /arg 'x-expires'/.test(String(error))) {
+            lifetime = lifetimeOtherwise(error, lease !== undefined) ??
+              (await hasExchange(session, name) ? "durable" : "expiring");
+          }
         } else if (isUnbuffered(error)) {
           throw unbufferedError(name);
         } else {
@@ -140,11 +148,13 @@ function isOtherwiseBounded(error: unknown): boolean {
 }
 
 /**
- * How long the channel that is there is kept, where the refusal tells. RabbitMQ compares `x-expires` before
- * all other arguments, so a refusal for another one tells that it is as it was asked for.
+ * How long the channel that is there is kept, where it is refused for `x-expires`; undefined where a long name has
+ * cut the words off. RabbitMQ compares this argument before all others, so a refusal for another one tells
+ * that it is as it was asked for.
  */
-function lifetimeOtherwise(error: unknown): Lifetime | undefined {
-  const current = /inequivalent arg 'x-expires'.* current is (\w+)/.exec(String(error))?.[1];
+function lifetimeOtherwise(error: unknown, hasLease: boolean): Lifetime | undefined {
+  if (!hasLease) return "expiring";
+  const current = / current is (\w+)/.exec(String(error))?.[1];
   return current === undefined ? undefined : current === "none" ? "durable" : "expiring";
 }
 
