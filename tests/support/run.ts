@@ -103,7 +103,7 @@ function summary(file: string, code: number, seconds: number): number {
   }
   const restarted = brokers.reduce((sum, { restarted }) => sum + restarted, 0);
   if (brokers.length > 0) {
-    const nodes = restarted > 0 ? `; ${restarted} nodes restarted cleanly after their tests` : "";
+    const nodes = restarted > 0 ? `; after their tests ${restarted} restarted cleanly` : "";
     lines.push(`BROKERS: RabbitMQ ${brokers.map(({ version }) => version).join(", ")}${nodes}`);
   }
   const skipped = results.flatMap((result) => result.skipped).length;

@@ -6,8 +6,8 @@
 // others, with nothing beside them; they alone run once more if they fail. What is asked for by arguments runs in one
 // lane, and prints at once; with --filter, those that measure time run in their place, once.
 //
-// The first broker is for all tests. On another one run the files of tests that use a broker: with --brokers=two those
-// of which it decides what happens, on the first runtime alone.
+// The first broker is for all tests. On another one run the files of tests that use a broker: with --brokers=two on the
+// first runtime alone, and without those of which the broker does not decide what happens.
 
 import { spawn } from "node:child_process";
 import {
@@ -94,31 +94,16 @@ const LONG = [
   "requests_test.ts",
 ];
 
-/** Files of tests in which it is the broker that decides what happens: they run on a second one, too. */
-const BY_BROKER = [
-  "faults_test.ts",
-  "connect_test.ts",
-  "cluster_test.ts",
-  "amqp_test.ts",
-  "outbox_test.ts",
-  "connection_test.ts",
-  "processes_test.ts",
-  "requests_test.ts",
-  "capacity_test.ts",
-  "channelpy_test.ts",
-  "copies_test.ts",
-  "drain_races_test.ts",
-  "draining_test.ts",
-  "ended_connections_test.ts",
-  "least_privilege_test.ts",
-  "list_test.ts",
-  "queues_test.ts",
-  "serving_test.ts",
-  "sizes_test.ts",
-  "stopped_listener_test.ts",
-  "topology_races_test.ts",
-  "traps_test.ts",
-];
+/** Files of tests that use a broker, do not run on a second one unless all are to, and why. */
+const ONE_BROKER: Record<string, string> = {
+  "examples_test.ts":
+    "runs the examples, which have no more to do with the broker than other tests",
+  "exit_test.ts": "asks when a runtime ends",
+  "go_test.ts": "compares channels with Go's, which memory decides",
+  "leaks_test.ts": "asks what a runtime keeps",
+  "model_test.ts": "looks for what other tests have not thought of, for as long as there is time",
+  "soak_test.ts": "looks for what other tests have not thought of, for as long as there is time",
+};
 
 /** How many files of tests run at a time: most of them wait most of their time. */
 const LANES = Number(process.env.TEST_LANES || 4);
@@ -378,7 +363,7 @@ async function runLanes(
 function partsOn(source: Source, runtimes: Runtime[], which: Brokers): Part[] {
   if (source.further === undefined) return runtimes.flatMap((runtime) => partsOf(runtime, source));
   if (which === "all") return runtimes.flatMap((runtime) => partsOf(runtime, source, usesBroker));
-  const decided = (file: string) => BY_BROKER.includes(basename(file));
+  const decided = (file: string) => usesBroker(file) && !(basename(file) in ONE_BROKER);
   return runtimes.slice(0, 1).flatMap((runtime) => partsOf(runtime, source, decided))
     .map((part) => ({ ...part, timed: false }));
 }
