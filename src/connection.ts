@@ -126,6 +126,7 @@ export class Connection {
         if (reason === undefined) log(logger, "info", `${here()} takes messages again`);
         else log(logger, "warn", `${here()} takes no messages: ${reason}`);
       },
+      warned: (problem) => log(logger, "warn", problem),
     };
   }
 }

@@ -235,6 +235,8 @@ export interface ConnectionWatcher {
   failed(error: Error, pause: number): void;
   /** The broker takes no messages for this reason, or takes them again. */
   blocked(reason: string | undefined): void;
+  /** Something may go wrong, as where a channel that is there may drop values. */
+  warned?(problem: string): void;
 }
 
 /** What carries channels: memory, a file, a broker. */

@@ -1,5 +1,5 @@
 /** What becomes of values in queues of each type, on vhosts of each default type. */
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, Connection, select } from "../mod.ts";
@@ -8,6 +8,7 @@ import { noControl } from "./support/conditions.ts";
 import { controlFromEnv, runCtl } from "./support/control.ts";
 import { ask } from "./support/erlang.ts";
 import { startProxy } from "./support/proxy.ts";
+import { withRaw } from "./support/raw.ts";
 import { test } from "./support/test.ts";
 import { addVhost } from "./support/users.ts";
 
@@ -27,6 +28,7 @@ for (const usual of types) {
     async () => {
       await using vhost = await addVhost(control, broker, usual);
       await isNamed(vhost.uri);
+      await isToldOf(vhost.uri);
       await Promise.all([
         ...types.flatMap((durability) => [
           stayReleased(vhost.uri, durability),
@@ -134,6 +136,57 @@ async function isNamed(uri: string): Promise<void> {
   }
   await Promise.all(all.map((ch) => ch.delete()));
   await Promise.all(all.map((ch) => ch.close()));
+}
+
+/** Queues of others that may drop values. */
+async function isToldOf(uri: string): Promise<void> {
+  const queues = [
+    ["usual", { "x-queue-type": "quorum" }, "classic", /may drop values that were given back 20 /],
+    ["earlier", { "x-queue-type": "quorum" }, "quorum", /may drop values that were given back 20 /],
+    [
+      "limited",
+      { "x-queue-type": "quorum", "x-delivery-limit": 5 },
+      "quorum",
+      /drops values that were given back 5 times/,
+    ],
+    [
+      "mortal",
+      { "x-queue-type": "classic", "x-message-ttl": 60_000 },
+      "classic",
+      /drops values after 60000 ms/,
+    ],
+    ["harmless", { "x-max-length": 5 }, "classic", undefined],
+  ] as const;
+  const warnings: string[] = [];
+  const logger = { warn: (text: string) => void warnings.push(text) };
+  const connection = new Connection(uri, { logger });
+  for (const [name, settings, durability, warning] of queues) {
+    await withRaw(uri, (channel) => channel.queueDeclare(name, { durable: true }, settings));
+    const ch = new Channel<number>({ name, connection, durability });
+    await ch.put(1);
+    equal(await ch.get(), 1);
+    const told = warnings.splice(0);
+    equal(told.length, warning === undefined ? 0 : 1, `${told}`);
+    if (warning !== undefined) match(told[0]!, warning);
+    await ch.delete();
+    await ch.close();
+  }
+  // What this version makes is none of these.
+  const quorum = new Channel<number>({ name: "quorum", connection, durability: "quorum" });
+  await quorum.put(1);
+  const others = ["classic", "quorum"] as const;
+  for (const durability of others) {
+    const ch = new Channel<number>({
+      name: "quorum",
+      connection: new Connection(uri, { logger }),
+      durability,
+    });
+    equal(await ch.depth(), 1);
+    await ch.close();
+  }
+  await quorum.delete();
+  await quorum.close();
+  deepEqual(warnings, []);
 }
 
 /** A policy limits the length of the queue. */

@@ -57,6 +57,11 @@ export class Connector {
     this.#watcher = watcher;
   }
 
+  /** Tells of something that may go wrong. */
+  warn(problem: string): void {
+    this.#watcher.warned?.(problem);
+  }
+
   get address(): string {
     return this.#options.uri.address;
   }

@@ -323,6 +323,12 @@ export class AmqpLink implements Link, Seeker {
       this.#onRefused(session, error);
       return;
     }
+    if (found.hazard !== undefined && !this.#wasAttached) {
+      this.#connector.warn(
+        `channel ${this.#name} ${found.hazard}: another program or an earlier version made its queue; ` +
+          "delete the channel to have it made anew",
+      );
+    }
     this.#attempts = 0;
     this.#wasAttached = true;
     if (found.isBounded) this.#outbox.isBounded = true;

@@ -40,6 +40,20 @@ export function argumentsOf({ lease, quorum: isQuorum, capacity }: ChannelQueue)
   };
 }
 
+/**
+ * How a queue that is there may drop messages, as far as the broker tells: it names one argument that differs from the
+ * declared ones, the first of those in an order of its own.
+ */
+export function hazardOf(error: unknown): string | undefined {
+  const [, name, current] = /inequivalent arg '([\w-]+)'.* current is (?:the value )?'?(-?\w+)/
+    .exec(String(error)) ?? [];
+  if (name === "x-message-ttl" && current !== "none") return `drops values after ${current} ms`;
+  const isLimited = name === "x-delivery-limit" && Number(current) >= 0;
+  if (isLimited) return `drops values that were given back ${current} times`;
+  const isForeign = name === "x-queue-type" && current === "quorum" || name === "x-delivery-limit";
+  return isForeign ? "may drop values that were given back 20 times" : undefined;
+}
+
 /** How many messages are ready in a queue; undefined if there is no such queue. */
 export async function depth(session: Session, name: string): Promise<number | undefined> {
   try {

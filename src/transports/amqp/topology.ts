@@ -5,7 +5,7 @@ import { backOff } from "../../pauses.ts";
 import { leave, markerOf, markerRefusal, removeClosed, unmark } from "./closing.ts";
 import { isMissing, replyCode, unlessNacked } from "./failure.ts";
 import { everyone, type Lifetime, type Place, usersOf } from "./places.ts";
-import { argumentsOf, depth } from "./queues.ts";
+import { argumentsOf, depth, hazardOf } from "./queues.ts";
 import { accessRefused, notFound, preconditionFailed } from "./refusal.ts";
 import type { Session } from "./session.ts";
 
@@ -28,6 +28,8 @@ export interface Found {
   /** Whether it has a capacity, as far as its declaration tells. */
   readonly isBounded: boolean;
   readonly lifetime: Lifetime;
+  /** How its queue may drop messages, as far as its declaration tells. */
+  readonly hazard: string | undefined;
 }
 
 /**
@@ -53,7 +55,8 @@ export async function attach(
     : lease === undefined
     ? "durable"
     : "expiring";
-  const queueArguments = argumentsOf({ lease, quorum, capacity });
+  let queueArguments = argumentsOf({ lease, quorum, capacity });
+  let hazard: string | undefined;
   let isBounded = create && capacity !== undefined;
   let asksForMarker = isNew !== true;
   let checksType = true;
@@ -80,7 +83,7 @@ export async function attach(
           ...unlessMarked(),
         ]);
       });
-      return { isClosed: false, isBounded, lifetime };
+      return { isClosed: false, isBounded, lifetime, hazard };
     } catch (error) {
       const marker = markerRefusal(error);
       if (marker === "unreachable" && attempt < mostAttempts) {
@@ -91,7 +94,7 @@ export async function attach(
         if (await depth(session, name) !== undefined) {
           if (lifetime === "durable" && !await hasExchange(session, name)) lifetime = "expiring";
           if (lifetime !== "anonymous") await leave(session, usersOf(name, lifetime));
-          return { isClosed: true, isBounded, lifetime };
+          return { isClosed: true, isBounded, lifetime, hazard };
         }
         // It is the marker of a channel that is gone.
         await unmark(session, name);
@@ -117,8 +120,15 @@ export async function attach(
       }
       if (attempt === mostAttempts || part === undefined) throw error;
       if (code === preconditionFailed) {
+        // Quorum queues of earlier versions lack it; what else differs is told then.
+        if (quorum && "x-overflow" in queueArguments && isOtherwise("x-overflow", error)) {
+          const { "x-overflow": _, ...others } = queueArguments;
+          queueArguments = others;
+          continue;
+        }
         passive[part] = true;
         if (part === "queue") {
+          hazard = hazardOf(error);
           isBounded = isOtherwiseBounded(error);
           if (lifetime !== "anonymous" && /arg 'x-expires'/.test(String(error))) {
             lifetime = lifetimeOtherwise(error, lease !== undefined) ??
@@ -140,6 +150,11 @@ export async function attach(
       }
     }
   }
+}
+
+/** Whether an error says that a queue has another value of this argument. */
+function isOtherwise(argument: string, error: unknown): boolean {
+  return String(error).includes(`inequivalent arg '${argument}'`);
 }
 
 /** Whether the queue that is there has a length of its own. */

@@ -52,6 +52,7 @@ export class AmqpTransport implements Transport {
       disconnected: (error) => watcher?.disconnected(error),
       failed: (error, pause) => watcher?.failed(error, pause),
       blocked: (reason) => watcher?.blocked(reason),
+      warned: (problem) => watcher?.warned?.(problem),
     });
   }
 
