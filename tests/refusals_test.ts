@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
-import { Channel, ChannelConnectionError, Connection } from "../mod.ts";
+import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
 import { type Method, readRefusal } from "../src/transports/amqp/refusal.ts";
 import { connectionsRest, getAll, numbers, rejection, soon, until } from "./conformance/scene.ts";
 import { noControl } from "./support/conditions.ts";
@@ -359,6 +359,34 @@ refusalTest(
     assert.deepEqual(await soon(Promise.all(channels.map((ch) => ch.get()))), numbers(8));
     assert.ok(losses.length <= 1, losses.join("\n"));
     await Promise.all(channels.map((ch) => ch.delete()));
+  },
+);
+
+refusalTest("a stream cannot be a channel, and is told before anything is put", async (open) => {
+  const name = `test ${randomUUID()}`;
+  await withRaw(broker, async (channel) => {
+    await channel.queueDeclare(name, { durable: true }, { "x-queue-type": "stream" });
+    const words =
+      /queue '.*' is there with another x-queue-type, 'stream'; delete it, or use another/;
+    await refused(open(name, broker).put(1), "conflict", words, false);
+    assert.equal((await channel.queueDelete(name)).messageCount, 0);
+  });
+  await withRaw(broker, async (channel) => {
+    await channel.exchangeDelete(name);
+  });
+});
+
+refusalTest(
+  "words that are cut off after a long name tell that a channel is closed",
+  async (open) => {
+    const name = `test ${randomUUID()}`.padEnd(230, "n"); // its marker's name has 247 bytes
+    const first = open(name, broker, 10_000);
+    await first.put(1);
+    await first.closeAll({ drain: true });
+    const late = open(name, new Connection(broker), 10_000);
+    await soon(rejection(late.put(2), ChannelClosedError, { reason: "drain" }));
+    assert.equal(await late.get({ timeout: 5000 }), 1);
+    await late.delete();
   },
 );
 

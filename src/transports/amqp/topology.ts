@@ -126,6 +126,7 @@ export async function attach(
           queueArguments = others;
           continue;
         }
+        if (part === "queue" && isStream(error)) throw error; // it cannot be asked for a message
         passive[part] = true;
         if (part === "queue") {
           hazard = hazardOf(error);
@@ -155,6 +156,11 @@ export async function attach(
 /** Whether an error says that a queue has another value of this argument. */
 function isOtherwise(argument: string, error: unknown): boolean {
   return String(error).includes(`inequivalent arg '${argument}'`);
+}
+
+/** Whether the queue that is there is a stream. */
+function isStream(error: unknown): boolean {
+  return /inequivalent arg 'x-queue-type'.* current is (the value )?'stream'/.test(String(error));
 }
 
 /** Whether the queue that is there has a length of its own. */
