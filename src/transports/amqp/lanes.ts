@@ -1,4 +1,5 @@
-import type { AMQPChannel } from "@cloudamqp/amqp-client";
+import type { AMQPChannel, AMQPConsumer } from "@cloudamqp/amqp-client";
+import type { Taker } from "./deliveries.ts";
 import { Ledger } from "./ledger.ts";
 import type { Passage } from "./receipts.ts";
 import { leastChannels } from "./refusal.ts";
@@ -8,6 +9,7 @@ import type { Wire } from "./wire.ts";
 export class Lane {
   readonly channel: AMQPChannel;
   readonly ledger: Ledger;
+  readonly #wire: Wire;
   users = 0;
   /** Whether it is not to be used again. */
   isBroken = false;
@@ -21,6 +23,7 @@ export class Lane {
 
   constructor(channel: AMQPChannel, wire: Wire) {
     this.channel = channel;
+    this.#wire = wire;
     this.ledger = new Ledger(channel, (work) => wire.atEndOfTurn(work));
   }
 
@@ -37,6 +40,23 @@ export class Lane {
     });
     this.#lastRequest = made.catch(() => {});
     return made;
+  }
+
+  /** Consumes from a queue: `take` is called for each message as soon as it is read, also before this resolves. */
+  async consume(queue: string, take: Taker): Promise<AMQPConsumer> {
+    const { deliveries } = this.#wire;
+    const tag = deliveries.add(take);
+    try {
+      return await this.channel.basicConsume(queue, { tag, noAck: false }, () => {});
+    } catch (error) {
+      deliveries.delete(tag);
+      throw error;
+    }
+  }
+
+  /** Resolves when the consumer has been cancelled; rejects when it has ended otherwise. To be called once. */
+  ended(consumer: AMQPConsumer): Promise<void> {
+    return consumer.wait().finally(() => this.#wire.deliveries.delete(consumer.tag));
   }
 
   /** The broker has read what was settled here before its last answer. */

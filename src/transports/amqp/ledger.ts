@@ -1,8 +1,19 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
+import { clearTimeout, setTimeout } from "node:timers";
+
+/** Who accepts messages. */
+export interface Acceptor {
+  /** Whether it waits for more of them. */
+  isWaiting(): boolean;
+}
 
 /**
  * The messages that one AMQP channel has on loan, by delivery tag; it settles them with few frames.
  * RabbitMQ numbers the deliveries of a channel 1, 2, 3 …, and `multiple` settles all up to a tag.
+ *
+ * Acceptances leave at the end of the turn. While whoever accepts waits for more, they wait for each other,
+ * for `patience` milliseconds at most: where messages come a few at a time, a frame and a write for each few
+ * cost both sides more than the messages.
  *
  * Invariants: every tag below `#oldest` is settled at the broker; so is every tag in `#settled`. A
  * tag that somebody still has on loan is never covered by `multiple`.
@@ -15,6 +26,10 @@ export class Ledger {
   #accepted: number[] = [];
   readonly #released = new Map<number, string>();
   #scheduled = false;
+  /** Runs while acceptances wait for others. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Who accepted last. */
+  #acceptor: Acceptor | undefined;
   /** Whether anything was released since this was last asked. */
   #hasReleased = false;
 
@@ -24,11 +39,15 @@ export class Ledger {
     this.#atEndOfTurn = atEndOfTurn;
   }
 
-  /** @param batch how many accepted messages are worth a frame at once; fewer go at the end of the turn */
-  accept(tag: number, batch: number): void {
+  /**
+   * @param batch how many accepted messages are worth a frame at once
+   * @param acceptor absent where fewer are not to wait for others
+   */
+  accept(tag: number, batch: number, acceptor?: Acceptor): void {
     this.#accepted.push(tag);
-    if (this.#accepted.length >= batch) this.flush();
-    else this.#flushSoon();
+    this.#acceptor = acceptor;
+    if (this.#accepted.length < batch) this.#flushSoon();
+    else this.#send();
   }
 
   /** Whether all that was settled here has been sent. */
@@ -53,7 +72,15 @@ export class Ledger {
     this.#flushSoon();
   }
 
+  /** Sends all that was settled here. */
   flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#send();
+  }
+
+  /** Lets the timer run: the next acceptances will need one again. */
+  #send(): void {
     const accepted = this.#accepted;
     const released = new Map(this.#released);
     this.#accepted = [];
@@ -74,8 +101,14 @@ export class Ledger {
     this.#scheduled = true;
     this.#atEndOfTurn(() => {
       this.#scheduled = false;
-      this.flush();
+      if (this.#released.size === 0 && this.#acceptor?.isWaiting()) this.#flushLater();
+      else this.#send();
     });
+  }
+
+  /** The timer keeps the process alive, for what was accepted is not to come again. */
+  #flushLater(): void {
+    this.#timer ??= setTimeout(() => this.flush(), patience);
   }
 
   /** @param isTogether whether two tags that follow each other may be settled by one frame */
@@ -101,6 +134,9 @@ export class Ledger {
     }
   }
 }
+
+/** Milliseconds for which an acceptance waits for others. */
+const patience = 2;
 
 /** A lost connection is noticed elsewhere; the broker delivers again what was on loan. */
 function ignore(): void {}

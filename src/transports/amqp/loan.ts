@@ -1,12 +1,13 @@
-import type { AMQPMessage } from "@cloudamqp/amqp-client";
 import type { Loan, Message } from "../../transport.ts";
+import type { Delivery } from "./deliveries.ts";
 import { header } from "./frames.ts";
+import type { Acceptor } from "./ledger.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Held, Passage } from "./receipts.ts";
 
 /** Who is told what becomes of a loan. */
-export interface LoanKeeper {
+export interface LoanKeeper extends Acceptor {
   /** It was taken for good. @param isMoved whether it lives on elsewhere, under its id */
   accepted(loan: AmqpLoan, isMoved: boolean): void;
   /** It was kept by its claimant, who has settled it. */
@@ -42,7 +43,7 @@ export class AmqpLoan implements Loan, Held {
 
   /** @param batch how many accepted messages are worth a frame */
   constructor(
-    message: AMQPMessage,
+    message: Delivery,
     lane: Lane,
     batch: number,
     token: object | undefined,
@@ -54,14 +55,15 @@ export class AmqpLoan implements Loan, Held {
     const tried = headers?.[header.attempts];
     const reason = headers?.[header.reason];
     const attempts = Number.isSafeInteger(tried) && tried as number > 0 ? tried as number : 0;
-    this.message = {
+    const lent: { -readonly [K in keyof Message]: Message[K] } = {
       body: message.body ?? new Uint8Array(),
       contentType,
-      ...messageId === undefined ? {} : { id: messageId },
-      ...attempts === 0 ? {} : { attempts },
-      ...typeof reason === "string" ? { reason } : {},
-      ...Number.isSafeInteger(expires) && expires > 0 ? { expires } : {}, // for when it is put again
     };
+    if (messageId !== undefined) lent.id = messageId;
+    if (attempts > 0) lent.attempts = attempts;
+    if (typeof reason === "string") lent.reason = reason;
+    if (Number.isSafeInteger(expires) && expires > 0) lent.expires = expires; // for when it is put again
+    this.message = lent;
     this.wasLent = redelivered;
     const copy = headers?.[header.copy];
     this.copy = Number.isSafeInteger(copy) && copy as number > 0 ? copy as number : 0;
@@ -97,7 +99,9 @@ export class AmqpLoan implements Loan, Held {
   accept(isMoved = false): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#lane.ledger.accept(this.#tag, this.#keptIn === undefined ? this.#batch : Infinity);
+    const { ledger } = this.#lane;
+    if (this.#keptIn === undefined) ledger.accept(this.#tag, this.#batch, this.#keeper);
+    else ledger.accept(this.#tag, Infinity);
     this.#keeper.accepted(this, isMoved);
     if (this.#keptIn !== undefined) this.#keeper.unkept(this);
     this.#leave();

@@ -193,7 +193,9 @@ export class Publisher {
     this.#unconfirmed.set(++this.#tag, letter);
     const token = letter.isNamesake ? this.#tag : undefined;
     const copy = letter.copies++;
+    const { isQuiet } = this.#wire;
     writePublication(this.#wire, this.#channel.id, route, message, copy, token);
+    if (isQuiet) this.#wire.flush();
   }
 
   #onConfirm(tag: number, multiple: boolean, nack: boolean): void {

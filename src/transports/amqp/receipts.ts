@@ -34,8 +34,8 @@ export interface Held extends Arrival {
 export class Receipts<L extends Held> {
   readonly #held = new Map<string, L>();
   /** Two generations, so that there is a limit, and forgetting costs nothing. */
-  #taken = new Map<string, Passage | Copies>();
-  #takenBefore = new Map<string, Passage | Copies>();
+  #taken = new Generation();
+  #takenBefore = new Generation();
 
   hold(loan: L): void {
     const { id } = loan.message;
@@ -52,19 +52,11 @@ export class Receipts<L extends Held> {
   /** The message was accepted, or was a copy of one that was. */
   take({ message: { id }, copy, passage }: Arrival): void {
     if (id === undefined) return;
-    const before = this.#find(id);
     if (this.#taken.size === generation) {
       this.#takenBefore = this.#taken;
-      this.#taken = new Map();
+      this.#taken = new Generation();
     }
-    if (before === undefined && copy === 0) {
-      this.#taken.set(id, passage);
-      return;
-    }
-    const copies: Copies = before instanceof Map ? before : new Map();
-    if (before !== undefined && before !== copies) copies.set(0, before as Passage);
-    copies.set(copy, passage);
-    this.#taken.set(id, copies);
+    this.#taken.add(id, copy, passage);
   }
 
   /** Who holds the message that has come; `"taken"` where it was accepted; undefined where it is another. */
@@ -75,19 +67,50 @@ export class Receipts<L extends Held> {
       const isCopy = copy !== held.copy || held.isStale && wasLent;
       return isCopy ? held : undefined;
     }
-    const taken = this.#find(id);
-    if (taken === undefined) return undefined;
-    const known = taken instanceof Map ? taken.get(copy) : copy === 0 ? taken : undefined;
-    return known === undefined || known.isLost && wasLent ? "taken" : undefined;
-  }
-
-  #find(id: string): Passage | Copies | undefined {
-    return this.#taken.get(id) ?? this.#takenBefore.get(id);
+    const taken = this.#taken.find(id, copy);
+    const takenBefore = this.#takenBefore.find(id, copy);
+    if (taken === undefined && takenBefore === undefined) return undefined;
+    const known = taken ?? takenBefore;
+    return !known || known.isLost && wasLent ? "taken" : undefined;
   }
 }
 
-/** In which each copy was settled, by its number; a single one without a number is only its passage. */
-type Copies = Map<number, Passage>;
+/**
+ * Messages that were taken. Taking one only writes it down; looking for one makes the index. Most programs look for
+ * few, and the index costs more than anything else that is done here for a message.
+ */
+class Generation {
+  readonly #ids: string[] = [];
+  readonly #copies: number[] = [];
+  readonly #passages: Passage[] = [];
+  /** Where each of the first messages with an index was written down last, by its id. */
+  readonly #last = new Map<string, number>();
+  /** For each message with an index, where the same id was written down before; -1: nowhere. */
+  readonly #before: number[] = [];
+
+  get size(): number {
+    return this.#ids.length;
+  }
+
+  add(id: string, copy: number, passage: Passage): void {
+    this.#ids.push(id);
+    this.#copies.push(copy);
+    this.#passages.push(passage);
+  }
+
+  /** In which this copy was settled; null where only others of its message were; undefined where none was. */
+  find(id: string, copy: number): Passage | null | undefined {
+    for (let next; (next = this.#before.length) < this.size;) {
+      const each = this.#ids[next]!;
+      this.#before.push(this.#last.get(each) ?? -1);
+      this.#last.set(each, next);
+    }
+    let at = this.#last.get(id);
+    if (at === undefined) return undefined;
+    while (at >= 0 && this.#copies[at] !== copy) at = this.#before[at]!;
+    return at < 0 ? null : this.#passages[at]!;
+  }
+}
 
 /** At least so many are remembered, and twice as many at most: as many as a publisher has on its way. */
 const generation = 2048;

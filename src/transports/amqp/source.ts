@@ -1,8 +1,9 @@
-import type { AMQPConsumer, AMQPMessage } from "@cloudamqp/amqp-client";
+import type { AMQPConsumer } from "@cloudamqp/amqp-client";
 import { clearTimeout, setTimeout } from "node:timers";
 import { Fifo } from "../../fifo.ts";
 import type { Claim, Loan, Stats } from "../../transport.ts";
 import { isHolding } from "../../turns.ts";
+import type { Delivery } from "./deliveries.ts";
 import type { Lane } from "./lanes.ts";
 import { AmqpLoan, type LoanKeeper } from "./loan.ts";
 import type { Outbox } from "./outbox.ts";
@@ -239,7 +240,7 @@ export class Source {
     if (this.#claims.size > 0) await this.#consume(1);
   }
 
-  async #ask(lane: Lane): Promise<AMQPMessage | null> {
+  async #ask(lane: Lane): Promise<Delivery | null> {
     lane.ledger.flush();
     const start = performance.now();
     const answer = await lane.request(() => lane.channel.basicGet(this.#queue, { noAck: false }));
@@ -306,14 +307,14 @@ export class Source {
     const lane = await this.#useLane();
     // Its first messages may come before the answer.
     const token = this.#token ??= {};
-    const arrived = (message: AMQPMessage) => this.#arrived(message, lane, token);
+    const arrived = (message: Delivery) => this.#arrived(message, lane, token);
     const [, consumer] = await lane.request(() =>
       Promise.all([
         lane.channel.prefetch(window - this.#pace.window),
-        lane.channel.basicConsume(this.#queue, { noAck: false }, arrived),
+        lane.consume(this.#queue, arrived),
       ])
     );
-    consumer.wait().catch((error) => this.#lost(consumer, error));
+    lane.ended(consumer).catch((error) => this.#lost(consumer, error));
     this.#consumers.push(consumer);
     this.#pace.window = window;
   }
@@ -371,7 +372,7 @@ export class Source {
   }
 
   /** @param token of the consumer that brought the message */
-  #arrived(message: AMQPMessage, lane: Lane, token: object | undefined): void {
+  #arrived(message: Delivery, lane: Lane, token: object | undefined): void {
     const loan = this.#loan(message, lane, token);
     this.#lastFlow = loan.arrived;
     if (this.#isRetiring) return void this.#returning.push(loan); // older ones go back, and come first
@@ -385,7 +386,7 @@ export class Source {
     this.#rest();
   }
 
-  #loan(message: AMQPMessage, lane: Lane, token: object | undefined): AmqpLoan {
+  #loan(message: Delivery, lane: Lane, token: object | undefined): AmqpLoan {
     this.arrivals++;
     this.#outbox.roomMade();
     return new AmqpLoan(message, lane, this.#pace.window >> 2, token, this.#keeper);
@@ -470,6 +471,7 @@ export class Source {
   }
 
   readonly #keeper: LoanKeeper = {
+    isWaiting: () => this.#claims.size > 0,
     accepted: (loan, isMoved) => {
       this.#stats.gets++;
       if (!isMoved) this.#receipts.take(loan);

@@ -2,7 +2,9 @@ import { type AMQPBaseClient, type AMQPChannel, AMQPClient } from "@cloudamqp/am
 import { clearInterval, setImmediate, setInterval } from "node:timers";
 import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
+import type { Buffer } from "node:buffer";
 import { hostname } from "../../environment.ts";
+import { Deliveries } from "./deliveries.ts";
 import type { Outlet } from "./frames.ts";
 import type { Tether } from "./lifeline.ts";
 import type { Method } from "./refusal.ts";
@@ -33,6 +35,8 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   #batched = 0;
   readonly #lastWork: (() => void)[] = [];
   #turnEnds = false;
+  /** Whether something was written in this turn. */
+  #hasWritten = false;
   #writing = 0;
   /** More than a batch, and not written yet: whoever asked for the room is filling it. */
   #large: Uint8Array | undefined;
@@ -46,12 +50,16 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   isCounted = false;
   /** When the broker last ended one of them. */
   #lastEnd = -Infinity;
+  readonly #largestRead: number;
+  /** The messages that come, from when it is connected. */
+  deliveries!: Deliveries;
   /** Called where something was to be sent and the socket is gone; `ondisconnect` comes later. */
   onDead: () => void = () => {};
 
   /** @param tls used with `amqps:` only */
   constructor(uri: AmqpUri, endpoint: Endpoint, tls: TlsOptions = {}) {
     super(clientUrl(uri, endpoint), tls as ConstructorParameters<typeof AMQPClient>[1]);
+    this.#largestRead = uri.frameMax ?? receiveFrameMax;
     // The client leaves the brackets of an IPv6 address in place.
     Object.assign(this, { host: endpoint.host });
     Object.defineProperty(this, "tlsOptions", { enumerable: false }); // there is a key among them
@@ -69,7 +77,10 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   override async connect(): Promise<AMQPBaseClient> {
     const connecting = super.connect();
     const socket = this.socket!;
-    guard(socket);
+    const [pass] = socket.listeners("data") as [(chunk: Uint8Array) => void];
+    socket.off("data", pass);
+    this.deliveries = new Deliveries(pass, this.#largestRead);
+    guard(socket, (chunk) => this.deliveries.read(chunk));
     socket.setNoDelay(true);
     this.#isReferenced = true;
     this.#release();
@@ -174,12 +185,17 @@ export class Wire extends AMQPClient implements Outlet, Tether {
 
   /** Room for so many bytes, to be filled at once; they leave at the end of this turn. */
   reserve(size: number): { readonly bytes: Uint8Array; readonly at: number } {
-    if (this.#large !== undefined || this.#batched + size > batchSize) this.#flush();
+    if (this.#large !== undefined || this.#batched + size > batchSize) this.flush();
     this.#endTurn();
     if (size > batchSize) return { bytes: this.#large = new Uint8Array(size), at: 0 };
     const at = this.#batched;
     this.#batched += size;
     return { bytes: this.#batch, at };
+  }
+
+  /** Whether nothing was sent in this turn: what is sent first need not wait for others. */
+  get isQuiet(): boolean {
+    return this.#batched === 0 && this.#large === undefined && !this.#hasWritten;
   }
 
   /** Runs `work`, which may send, at the end of this turn: what it sends leaves with all the rest. */
@@ -198,10 +214,12 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   readonly #onEndOfTurn = (): void => {
     for (const work of this.#lastWork.splice(0)) work();
     this.#turnEnds = false;
-    this.#flush();
+    this.flush();
+    this.#hasWritten = false;
   };
 
-  #flush(): void {
+  /** Writes what was to leave at the end of this turn. */
+  flush(): void {
     if (this.#large !== undefined) {
       this.#write(this.#large);
       this.#large = undefined;
@@ -213,6 +231,7 @@ export class Wire extends AMQPClient implements Outlet, Tether {
   }
 
   #write(bytes: Uint8Array): void {
+    this.#hasWritten = true;
     this.#writing++;
     this.socket?.write(bytes, () => {
       this.#writing--;
@@ -254,12 +273,10 @@ function clientUrl(uri: AmqpUri, endpoint: Endpoint): string {
   return url.href;
 }
 
-/** Lets the client read only what may be AMQP, and turns what it throws into the connection's end. */
-function guard(socket: Socket): void {
-  const [read] = socket.listeners("data") as [(chunk: Uint8Array) => void];
+/** Has data read where they may be AMQP, and turns what is thrown then into the connection's end. */
+function guard(socket: Socket, read: (chunk: Buffer) => void): void {
   let begun = false;
-  socket.off("data", read);
-  socket.on("data", (chunk: Uint8Array) => {
+  socket.on("data", (chunk: Buffer) => {
     try {
       if (!begun) expectAmqp(chunk);
       begun = true;
