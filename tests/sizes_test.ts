@@ -113,6 +113,38 @@ test("whoever asks is told of a reply that is too large", async (name, connectio
 });
 
 test(
+  "a broadcast that is too large keeps none beside it from being heard, once",
+  async (name, connection) => {
+    const ch = new Channel<number | Uint8Array>({ name, connection });
+    const other = new Channel<number | Uint8Array>({ name, connection: broker });
+    const heard = other.broadcasts();
+    await Promise.all([heard.ready, ch.depth()]);
+    const sent = [0, 1, large, 2, large, 3].map((value) => ch.broadcast(value));
+    const outcomes = await soon(Promise.allSettled(sent));
+    deepEqual(outcomes.map(({ status }) => status === "fulfilled"), [
+      true,
+      true,
+      false,
+      true,
+      false,
+      true,
+    ]);
+    await ch.broadcast(4);
+    const got: unknown[] = [];
+    while (got.at(-1) !== 4) got.push((await soon(heard.next())).value);
+    deepEqual(got, [0, 1, 2, 3, 4]);
+    await heard.return();
+    await Promise.all([ch.close(), other.close()]);
+    // More than what waits for one connection at most would be dropped, with all that waits.
+    const most = 2 ** 24;
+    await setLimit(2 * most);
+    const third = new Channel<Uint8Array>({ name, connection: new Connection(broker) });
+    await rejection(third.broadcast(new Uint8Array(most)), ChannelSizeError, { limit: most });
+    await third.close();
+  },
+);
+
+test(
   "what became too large since it was put is received, and its attempts cannot be counted",
   async (name, connection) => {
     await setLimit(10 * limit);

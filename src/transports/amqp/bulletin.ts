@@ -115,7 +115,7 @@ export class Bulletin {
     const { count, bytes } = this.#heard;
     try {
       const waiting = await this.catchUp();
-      if (isOver(this.#heard, most)) {
+      if (isOver(this.#heard, suspicious)) {
         this.#heard = { count: 0, bytes: 0 };
         for (const listener of [...this.#listeners.values()]) listener.missed();
       } else if (waiting === 0) { // what came after the question may have come after the answer
@@ -142,6 +142,10 @@ interface Amount {
 
 /** What waits at the broker for one connection at most. */
 const most: Amount = { count: 10_000, bytes: 16 * 1024 * 1024 };
+/** Bytes: one that is larger would be dropped, with all that waits. */
+export const largestAnnouncement: number = most.bytes;
+/** After so much may some have been dropped: what waits in a full queue lacks up to one message's bytes. */
+const suspicious: Amount = { count: most.count, bytes: most.bytes / 2 };
 const quarter: Amount = { count: most.count / 4, bytes: most.bytes / 4 };
 
 function more(a: Amount, b: Amount): Amount {

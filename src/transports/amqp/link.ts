@@ -3,6 +3,7 @@ import { closeAllEvent } from "../../attachment.ts";
 import {
   ChannelClosedError,
   ChannelError,
+  ChannelSizeError,
   deletedText,
   drainedError,
   errorAnew,
@@ -10,7 +11,7 @@ import {
 import { backOff } from "../../pauses.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
 import { closeTimeout, within } from "../../within.ts";
-import type { Listener } from "./bulletin.ts";
+import { largestAnnouncement, type Listener } from "./bulletin.ts";
 import { drainType, leave, mark, markerOf } from "./closing.ts";
 import type { Connector, Seeker } from "./connector.ts";
 import { Drain } from "./drain.ts";
@@ -73,6 +74,8 @@ export class AmqpLink implements Link, Seeker {
   readonly #jobs = new Map<string, Job>();
   /** Announcements to be sent when the ones before have been. */
   readonly #events: Uint8Array[] = [];
+  /** Bytes that may be announced, as far as is known on this connection. */
+  #largestEvent = largestAnnouncement;
   /** Whether anyone has announced anything, as far as this link knows. */
   #hasAnnounced = false;
   /** Their turn, while it has not begun. */
@@ -179,25 +182,53 @@ export class AmqpLink implements Link, Seeker {
   }
 
   async announce(event: Uint8Array): Promise<void> {
+    this.#refuseExcess(event);
     this.#events.push(event);
     this.#hasAnnounced = true;
     // One AMQP channel for all keeps their order; what comes meanwhile goes together in the next turn.
     const turn = this.#announcing ??= this.#announceAll(this.#announced);
     await turn;
+    this.#refuseExcess(event); // the broker may have told its limit meanwhile
+  }
+
+  #refuseExcess({ length: size }: Uint8Array): void {
+    const limit = this.#largestEvent;
+    if (size <= limit) return;
+    throw new ChannelSizeError(
+      `announce on channel ${this.#name}: the message has ${size} bytes, and ${this.#connector.address} ` +
+        `takes ${limit} to tell all; send it in parts`,
+      { size, limit },
+    );
   }
 
   #announceAll(previous: Promise<void>): Promise<void> {
     const turn = previous.catch(() => {}).then(async () => {
       this.#announcing = undefined;
-      const events = this.#events.splice(0);
-      const reached = await this.#request(
-        "announce",
-        ({ session, lifetime }) =>
-          topology.announce(session, this.#name, events, { lifetime, isClosed: this.#isClosed }),
-      );
-      if (!reached) throw this.#gone("announce");
+      let events = this.#events.splice(0);
+      while (events.length > 0) {
+        try {
+          if (!await this.#publishEvents(events)) throw this.#gone("announce");
+          return;
+        } catch (error) {
+          const first = error instanceof ChannelSizeError
+            ? events.findIndex(({ length }) => length > error.limit)
+            : -1;
+          if (first < 0) throw error;
+          // What was sent before it has arrived, and what was sent after it has not.
+          const limit = this.#largestEvent = (error as ChannelSizeError).limit;
+          events = events.slice(first).filter(({ length }) => length <= limit);
+        }
+      }
     });
     return this.#announced = turn;
+  }
+
+  #publishEvents(events: readonly Uint8Array[]): Promise<boolean> {
+    return this.#request(
+      "announce",
+      ({ session, lifetime }) =>
+        topology.announce(session, this.#name, events, { lifetime, isClosed: this.#isClosed }),
+    );
   }
 
   async catchUp(): Promise<void> {
@@ -330,6 +361,7 @@ export class AmqpLink implements Link, Seeker {
       );
     }
     this.#attempts = 0;
+    this.#largestEvent = largestAnnouncement;
     this.#wasAttached = true;
     if (found.isBounded) this.#outbox.isBounded = true;
     const { lifetime } = found;
