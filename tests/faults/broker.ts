@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { PrivateBroker } from "../support/broker.ts";
 import { ask, tell } from "../support/erlang.ts";
 
@@ -71,12 +73,10 @@ export async function listeners({ control }: PrivateBroker, name: string): Promi
   );
 }
 
-/** How many deliveries of a queue are neither accepted nor given back. */
-export async function unaccepted({ control }: PrivateBroker, queue: string): Promise<number> {
-  return await ask(
-    control,
-    `begin {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${queue}">>)),
-     proplists:get_value(messages_unacknowledged,
-       rabbit_amqqueue:info(Q, [messages_unacknowledged])) end`,
+/** Whether the broker has taken a delivery back, by its log: it counts what is held in a quorum queue too late. */
+export function hasTimedOut({ directory }: PrivateBroker): boolean {
+  const folder = join(directory, "log");
+  return readdirSync(folder).some((file) =>
+    readFileSync(join(folder, file), "utf8").includes("has timed out waiting")
   );
 }

@@ -23,6 +23,7 @@ export class Cell implements AsyncDisposable {
   readonly retryTimeout: number;
   /** The cable to the broker, where the fault needs one. */
   readonly proxy: Proxy | undefined;
+  readonly #durability: "classic" | "quorum";
   readonly #handles = new Set<Channel<number>>();
   readonly #names = new Set<string>();
 
@@ -33,6 +34,7 @@ export class Cell implements AsyncDisposable {
     this.retryTimeout = options.retryTimeout ?? 30_000;
     this.name = `${options.fault}: ${title}`;
     this.proxy = proxy;
+    this.#durability = options.isQuorum ? "quorum" : "classic";
     const connection = new URL(`amqp://127.0.0.1:${proxy?.port ?? options.broker.port}`);
     connection.searchParams.set("heartbeat", "1");
     connection.searchParams.set("name", options.isShared ? options.fault : this.name);
@@ -47,7 +49,8 @@ export class Cell implements AsyncDisposable {
   /** A handle on the cell's channel, by the connection that the fault strikes. It writes JSON, to be read without the library. */
   channel(options: ChannelOptions = {}): Channel<number> {
     const { name, uri, retryTimeout } = this;
-    const defaults = { name, connection: uri, retryTimeout, encoding: "json" } as const;
+    const durability = this.#durability;
+    const defaults = { name, connection: uri, retryTimeout, durability, encoding: "json" } as const;
     const channel = new Channel<number>({ ...defaults, ...options });
     this.#handles.add(channel);
     this.#names.add(channel.name);
@@ -102,6 +105,8 @@ export interface CellOptions {
   readonly hasProxy: boolean;
   /** Whether all states share one connection. */
   readonly isShared: boolean;
+  /** Whether channels are quorum queues. */
+  readonly isQuorum: boolean;
 }
 
 /** Milliseconds within which all goes on when a fault is over. */

@@ -33,6 +33,7 @@ export async function strike(
     retryTimeout: fault.retryTimeout,
     hasProxy: fault.hasProxy ?? false,
     isShared: fault.isShared ?? false,
+    isQuorum: fault.isQuorum ?? false,
   };
   const cells = await Promise.all(Object.keys(states).map((title) => Cell.open(title, options)));
   try {
