@@ -141,7 +141,12 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
       const ch = bounded<number>(scene, 1);
       const other = scene.channel<number>(ch.name, 1);
       await ch.put(0);
-      const waiting = rejection(ch.put(1), ChannelClosedError, { reason });
+      const put = ch.put(1).then(() => {
+        // RabbitMQ confirms what reaches a queue that is just being deleted: the value goes with the others.
+        assert.ok(label === "amqp" && reason === "delete", `a put resolved, reason ${reason}`);
+        return ch.put(1);
+      });
+      const waiting = rejection(put, ChannelClosedError, { reason });
       assert.ok(await waits(waiting, 50));
       if (reason === "close") await soon(ch.close());
       else if (reason === "delete") await other.delete();
