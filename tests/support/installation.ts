@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { accessSync, constants, realpathSync } from "node:fs";
+import { accessSync, constants, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { cleanEnv } from "./keeper.ts";
@@ -82,11 +82,16 @@ export function installationIn(folder: string): Installation {
   return { ...programs, ...erlCall ? { erlCall } : {} };
 }
 
-/** The version of an installation, such as `4.3.6`. */
-export function versionOf({ ctl }: Installation): string {
-  // A configuration file of the machine may say what this user may not read.
-  const env = cleanEnv({ RABBITMQ_CONF_ENV_FILE: "/dev/null" });
-  return execFileSync(ctl, ["version"], { env, encoding: "utf8", timeout: 30_000 }).trim();
+/**
+ * The version of an installation, such as `4.3.6`, by its files; undefined where they do not tell. rabbitmqctl would start
+ * an epmd, which would stay.
+ */
+export function versionOf({ server }: Installation): string | undefined {
+  try {
+    return readFileSync(join(dirname(server), "../version"), "utf8").trim(); // of unpack_debian.sh
+  } catch {
+    return /rabbitmq(?:_server-|\/)(\d+(?:\.\d+)*)\//.exec(realpathSync(server))?.[1];
+  }
 }
 
 /** The path of an executable in the first of the folders that has it, by default those of PATH. */

@@ -90,7 +90,8 @@ wrap() {
     script "$new/bin/$each" 'bin=$(cd "$here" && pwd)' 'PATH=$bin:$PATH ESCRIPT_EMULATOR=$bin/erl' 'export PATH ESCRIPT_EMULATOR' \
       "exec \"\$bin/../root/usr/lib/rabbitmq/bin/$each\" \"\$@\""
   done
-  HOME=$new RABBITMQ_CONF_ENV_FILE=/dev/null "$new/bin/rabbitmqctl" version > "$new/version"
+  version=$(ls -d "$new"/root/usr/lib/rabbitmq/lib/rabbitmq_server-*) && echo "${version##*rabbitmq_server-}" > "$new/version" &&
+    "$new/bin/erl" -noinput -eval 'halt().' # it runs
 }
 
 make() {
@@ -98,7 +99,7 @@ make() {
   exec 9> "$dir.lock" && flock 9 || return 1
   [ -d "$dir" ] && return 0
   rm -rf "$new"
-  mkdir "$new" && fetch && wrap && rm -f "$new/.erlang.cookie" && mv "$new" "$dir"
+  mkdir "$new" && fetch && wrap && mv "$new" "$dir"
 }
 
 if [ "${3:-}" = make ]; then
