@@ -184,6 +184,7 @@ export function drainingTests({ test, shared }: Suite): void {
       await ch.closeAll({ drain: true });
       const end = rest(ch);
       const timer = scene.channel<string>(name, 2);
+      await timer.depth(); // it is attached
       await rejection(timer.get({ timeout: 300 }), ChannelTimeoutError);
       child.kill();
       assert.deepEqual(await soon(end), ["last"]);

@@ -61,7 +61,8 @@ export function suite(label: string, setup: Setup): Suite {
     features: setup.features,
     noState: setup.state === undefined && `${label}: what is there cannot be asked`,
     test: declare,
-    shared: (title, body, options) => declare(title, body, { skip, ...options }),
+    shared: (title, body, options = {}) =>
+      declare(title, body, { ...options, skip: skip || (options.skip ?? false) }),
   };
 }
 

@@ -233,8 +233,8 @@ class PrivateNode implements PrivateBroker {
 
   async #end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     if (!this.#running) return;
-    this.#signal("SIGCONT"); // a frozen node cannot stop
     this.#signal(signal);
+    if (signal !== "SIGKILL") this.#signal("SIGCONT"); // a frozen node cannot stop in order
     await this.#exited;
   }
 

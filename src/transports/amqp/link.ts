@@ -269,6 +269,7 @@ export class AmqpLink implements Link, Seeker {
           }),
       );
     } catch (error) {
+      if (this.#isDeletedHere) return; // by another call, while this one was to be tried again
       this.#isGone = wasGone;
       throw error;
     }
