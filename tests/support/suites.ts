@@ -54,6 +54,7 @@ const DENO_ONLY: Record<string, string> = {
   "faults_test.ts": "waits for two minutes for a private broker, its restarts and its heartbeats",
   "growth_test.ts": "measures what does not depend on the runtime",
   "heap_test.ts": "tests what does not depend on the runtime",
+  "topology_races_test.ts": "asks what a broker does in a race, which no runtime decides",
   "turns_test.ts": "starts the other runtimes itself",
   "guides_test.ts": "has Deno check the guides' snippets",
   "least_privilege_test.ts": "asks what a broker refuses to whom, which no runtime decides",
@@ -96,13 +97,16 @@ const LONG = [
 
 /** Files of tests that use a broker, do not run on a second one unless all are to, and why. */
 const ONE_BROKER: Record<string, string> = {
+  "connection_test.ts": "asks what users are told of a connection, which no version decides",
   "examples_test.ts":
     "runs the examples, which have no more to do with the broker than other tests",
   "exit_test.ts": "asks when a runtime ends",
   "go_test.ts": "compares channels with Go's, which memory decides",
   "leaks_test.ts": "asks what a runtime keeps",
   "model_test.ts": "looks for what other tests have not thought of, for as long as there is time",
+  "processes_test.ts": "asks how processes divide values, which amqp_test.ts does, too",
   "soak_test.ts": "looks for what other tests have not thought of, for as long as there is time",
+  "tls_test.ts": "asks what TLS libraries say",
 };
 
 /** How many files of tests run at a time: most of them wait most of their time. */
@@ -208,7 +212,9 @@ async function main(file: string, args: string[]): Promise<void> {
   );
   try {
     if (asked.length === 0) {
-      const parts = sources.flatMap((source) => partsOn(source, runtimes, which));
+      // By runtime: what takes long is not the last on any broker.
+      const all = sources.flatMap((source) => partsOn(source, runtimes, which));
+      const parts = runtimes.flatMap((runtime) => all.filter((part) => part.runtime === runtime));
       await runLanes(parts, lanes, file, record, stop.signal);
     } else {
       for (const source of sources) {
