@@ -8,6 +8,7 @@ import { migrations } from "../src/transports/sqlite/schema.ts";
 import { connectionsRest, pause, rejection, soon, until } from "./conformance/scene.ts";
 import { brokerState } from "./support/broker_state.ts";
 import { startChild } from "./support/child.ts";
+import { withRaw } from "./support/raw.ts";
 import { checkFile, sqliteDirectory } from "./support/sqlite_file.ts";
 
 // What becomes of a drained channel when processes and files have their ways; of brokers, see faults_test.ts.
@@ -56,7 +57,7 @@ Deno.test("amqp: a producer that is stopped in mid-put holds the end up, and its
   await clean(ch as Channel<never>);
 });
 
-Deno.test("amqp: a channel that is made anew is not closed by the sign of an earlier one", async () => {
+Deno.test("amqp: a channel that is made anew is not closed by the closed marker of an earlier one", async () => {
   const name = `drained ${randomUUID()}`;
   const first = new Channel<string>({ name, connection: broker, expires: 1000 });
   await first.closeAll({ drain: true });
@@ -68,7 +69,7 @@ Deno.test("amqp: a channel that is made anew is not closed by the sign of an ear
   await clean(second as Channel<never>);
 });
 
-Deno.test("amqp: a sign goes with a deletion from elsewhere, and with the disposal of an anonymous channel", async () => {
+Deno.test("amqp: a closed marker goes with a deletion from elsewhere, and with the disposal of an anonymous channel", async () => {
   {
     await using ch = new Channel<number>({ connection: broker });
     await ch.put(1);
@@ -89,6 +90,34 @@ Deno.test("amqp: a sign goes with a deletion from elsewhere, and with the dispos
     ch as Channel<never>,
     far as Channel<never>,
   );
+});
+
+Deno.test("amqp: a drained channel whose queue others delete is open when it is made anew", async () => {
+  const name = `drained ${randomUUID()}`;
+  const ch = new Channel<number>({ name, connection: broker });
+  await ch.closeAll({ drain: true });
+  await ch.close();
+  await connectionsRest();
+  await withRaw(broker, (channel) => channel.queueDelete(name));
+  const anew = new Channel<number>({ name, connection: broker });
+  await anew.put(1);
+  assert.equal(await anew.get(), 1);
+  const state = await brokerState();
+  assert.deepEqual(state?.queues.filter((each) => each.startsWith(name)) ?? [name], [name]);
+  // If others make the queue, too, nothing tells that it is another one.
+  await anew.closeAll({ drain: true });
+  await anew.close();
+  await connectionsRest();
+  await withRaw(broker, async (channel) => {
+    await channel.queueDelete(name);
+    await channel.queueDeclare(name, { durable: true });
+  });
+  const closed = new Channel<number>({ name, connection: broker });
+  await rejection(closed.put(2), ChannelClosedError, drained);
+  await closed.delete();
+  const last = new Channel<number>({ name, connection: broker });
+  await last.put(3);
+  await clean(last as unknown as Channel<never>, closed as unknown as Channel<never>);
 });
 
 Deno.test("sqlite: a file of the first schema is migrated, and its channels can be drained", async () => {

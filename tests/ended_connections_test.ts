@@ -114,11 +114,11 @@ function traffic(stage: Stage, connection: Connection, name: string): () => Prom
   };
 }
 
-/** A channel's sign as a quorum queue, of which RabbitMQ refuses to delete what is empty only. */
-async function signQuorum(uri: string, name: string): Promise<void> {
+/** A channel's closed marker as a quorum queue, of which RabbitMQ refuses to delete what is empty only. */
+async function markQuorum(uri: string, name: string): Promise<void> {
   await withRaw(uri, async (channel) => {
-    const sign = `${name}.closed.channelts`;
-    await channel.queueDeclare(sign, { durable: true }, { "x-queue-type": "quorum" });
+    const marker = `${name}.closed.channelts`;
+    await channel.queueDeclare(marker, { durable: true }, { "x-queue-type": "quorum" });
   });
 }
 
@@ -126,7 +126,7 @@ stageTest(
   "who attaches to what cannot be attached to is told why, and others on the connection go on",
   async (stage) => {
     const name = `test ${randomUUID()}`;
-    await signQuorum(broker, name);
+    await markQuorum(broker, name);
     const { connection, losses } = watched(broker);
     const stop = traffic(stage, connection, `beside ${name}`);
     const waiting = stage.channel<string>(`waiting ${name}`, connection);
