@@ -233,8 +233,9 @@ class PrivateNode implements PrivateBroker {
 
   async #end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     if (!this.#running) return;
+    // A frozen node cannot stop in order. One that is killed must not answer before.
+    if (signal !== "SIGKILL") this.#signal("SIGCONT");
     this.#signal(signal);
-    if (signal !== "SIGKILL") this.#signal("SIGCONT"); // a frozen node cannot stop in order
     await this.#exited;
   }
 
