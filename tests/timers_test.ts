@@ -8,10 +8,18 @@ Deno.test("timers: those of node:test move whatever waits for a time", async () 
   const runtime = await findRuntime("node");
   const program = new URL("programs/mock_timers.ts", import.meta.url);
   await using child = startChild(program, { runtime });
-  assert.deepEqual(await child.next(), [
+  const month = 30 * 24 * 3_600_000;
+  const events = await child.next() as string[];
+  // The machine's clock goes on, too: the last step of 1 ms may not be needed.
+  const long = events.findIndex((event) => event.startsWith("long get"));
+  events[long] = events[long]!.replace(
+    / at (\d+)$/,
+    (text, at) => month - at <= 1 ? " in time" : text,
+  );
+  assert.deepEqual(events, [
     "get: ChannelTimeoutError at 500000",
     "short get: ChannelTimeoutError at 1",
-    `long get: ChannelTimeoutError at ${30 * 24 * 3_600_000}`,
+    "long get: ChannelTimeoutError in time",
     "after: done at 500000",
     "tick 1: done at 500000",
     "tick 2: done at 500000",
