@@ -52,6 +52,8 @@ const DENO_ONLY: Record<string, string> = {
   "drain_races_test.ts": "asks what a broker does in a race, which no runtime decides",
   "exit_test.ts": "starts the other runtimes itself",
   "faults_test.ts": "waits for two minutes for a private broker, its restarts and its heartbeats",
+  "go_test.ts":
+    "compares channels with Go's, which the conformance suite does on each runtime, too",
   "growth_test.ts": "measures what does not depend on the runtime",
   "heap_test.ts": "tests what does not depend on the runtime",
   "topology_races_test.ts": "asks what a broker does in a race, which no runtime decides",
@@ -60,6 +62,8 @@ const DENO_ONLY: Record<string, string> = {
   "least_privilege_test.ts": "asks what a broker refuses to whom, which no runtime decides",
   "stopped_listener_test.ts": "stops a process with signals, and asks the broker",
   "leaks_test.ts": "starts the other runtimes itself",
+  "model_test.ts": "looks for what other tests have not thought of, for as long as there is time",
+  "outbox_test.ts": "asks what becomes of puts when connections are lost, which no runtime decides",
   "queues_test.ts": "asks what a broker keeps, which no runtime decides",
   "refusals_test.ts": "asks what a broker refuses, which no runtime decides",
   "readme_test.ts": "has Deno check and run the README's code",
