@@ -64,6 +64,7 @@ const DENO_ONLY: Record<string, string> = {
   "leaks_test.ts": "starts the other runtimes itself",
   "model_test.ts": "looks for what other tests have not thought of, for as long as there is time",
   "outbox_test.ts": "asks what becomes of puts when connections are lost, which no runtime decides",
+  "processes_test.ts": "asks how processes divide values, which no runtime decides",
   "queues_test.ts": "asks what a broker keeps, which no runtime decides",
   "refusals_test.ts": "asks what a broker refuses, which no runtime decides",
   "readme_test.ts": "has Deno check and run the README's code",
