@@ -3,8 +3,11 @@ import { Channel, ChannelTimeoutError, every, select } from "../mod.ts";
 import { numbers, rejection } from "./conformance/scene.ts";
 import { startChild } from "./support/child.ts";
 import { findRuntime } from "./support/runtimes.ts";
+import { test } from "./support/test.ts";
 
-Deno.test("timers: those of node:test move whatever waits for a time", async () => {
+test("timers: those of node:test move whatever waits for a time", {
+  timed: "the machine's clock goes on, and the program must be faster",
+}, async () => {
   const runtime = await findRuntime("node");
   const program = new URL("programs/mock_timers.ts", import.meta.url);
   await using child = startChild(program, { runtime });
