@@ -9,7 +9,7 @@ import {
   replyCode,
   unlessNacked,
 } from "./failure.ts";
-import { type Place, reservedName } from "./places.ts";
+import { direct, type Place, reservedName } from "./places.ts";
 import { classic, depth } from "./queues.ts";
 import { accessRefused, preconditionFailed } from "./refusal.ts";
 import type { Session } from "./session.ts";
@@ -84,7 +84,7 @@ export async function mark(
         channel.onReturn = () => {};
         // A broker that is killed may have forgotten what it was last told to make. The binding is that, and
         // nothing is published to it.
-        await channel.queueBind(marker, "amq.direct", marker);
+        await channel.queueBind(marker, direct, marker);
       });
       if (isThere) break;
     } catch (error) {

@@ -14,7 +14,10 @@ export interface LoanKeeper extends Acceptor {
   unkept(loan: AmqpLoan): void;
   /** It takes no place in its consumer's window any more. */
   left(loan: AmqpLoan): void;
-  /** It was kept by its claimant, who has tried it and gives it back. Whether the keeper does so later, by {@linkcode AmqpLoan.giveBack}. */
+  /**
+   * Its claimant has tried it and gives it back. Returns whether the keeper gives it back later, by
+   * {@linkcode AmqpLoan.giveBack}.
+   */
   defers(loan: AmqpLoan): boolean;
 }
 

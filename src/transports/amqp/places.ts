@@ -11,7 +11,7 @@ export interface Place {
 }
 
 /** Every broker has this exchange (AMQP 0-9-1, section 3.1.3.1). The correlation id of a message names the channel. */
-const direct = "amq.direct";
+export const direct = "amq.direct";
 
 /** Where every connection hears what is announced. */
 export const everyone: Place = { exchange: direct, routingKey: "channelts.anonymous" };

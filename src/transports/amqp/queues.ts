@@ -40,13 +40,23 @@ export function argumentsOf({ lease, quorum: isQuorum, capacity }: ChannelQueue)
   };
 }
 
-/**
- * How a queue that is there may drop messages, as far as the broker tells: it names one argument that differs from the
- * declared ones, the first of those in an order of its own.
- */
-export function hazardOf(error: unknown): string | undefined {
-  const [, name, current] = /inequivalent arg '([\w-]+)'.* current is (?:the value )?'?(-?\w+)/
-    .exec(String(error)) ?? [];
+/** In what a queue or exchange that is there differs from what was declared. */
+export interface Difference {
+  readonly argument: string;
+  /** The value that it has, or `none`; absent where a long name has cut the broker's words off. */
+  readonly current: string | undefined;
+}
+
+/** Reads a refusal of a declaration. The broker names one argument, the first that differs in an order of its own. */
+export function differenceOf(error: unknown): Difference | undefined {
+  const [, argument, current] =
+    /inequivalent arg '([\w-]+)'(?:.* current is (?:the value )?'?(-?\w+))?/.exec(String(error)) ??
+      [];
+  return argument === undefined ? undefined : { argument, current };
+}
+
+/** How a queue that is there may drop messages, as far as a difference tells. */
+export function hazardOf({ argument: name, current }: Difference): string | undefined {
   if (name === "x-message-ttl" && current !== "none") return `drops values after ${current} ms`;
   const isLimited = name === "x-delivery-limit" && Number(current) >= 0;
   if (isLimited) return `drops values that were given back ${current} times`;

@@ -5,7 +5,7 @@ import { backOff } from "../../pauses.ts";
 import { leave, markerOf, markerRefusal, removeClosed, unmark } from "./closing.ts";
 import { isMissing, replyCode, unlessNacked } from "./failure.ts";
 import { everyone, type Lifetime, type Place, usersOf } from "./places.ts";
-import { argumentsOf, depth, hazardOf } from "./queues.ts";
+import { argumentsOf, depth, type Difference, differenceOf, hazardOf } from "./queues.ts";
 import { accessRefused, notFound, preconditionFailed } from "./refusal.ts";
 import type { Session } from "./session.ts";
 
@@ -119,23 +119,26 @@ export async function attach(
         continue;
       }
       if (attempt === mostAttempts || part === undefined) throw error;
-      if (code === preconditionFailed) {
+      const difference = differenceOf(error);
+      if (code === preconditionFailed && difference !== undefined) {
+        const { argument, current } = difference;
         // Quorum queues of earlier versions lack it; what else differs is told then.
-        if (quorum && "x-overflow" in queueArguments && isOtherwise("x-overflow", error)) {
+        if (quorum && "x-overflow" in queueArguments && argument === "x-overflow") {
           const { "x-overflow": _, ...others } = queueArguments;
           queueArguments = others;
           continue;
         }
-        if (part === "queue" && isStream(error)) throw error; // it cannot be asked for a message
+        // A stream cannot be asked for a message.
+        if (part === "queue" && argument === "x-queue-type" && current === "stream") throw error;
         passive[part] = true;
         if (part === "queue") {
-          hazard = hazardOf(error);
-          isBounded = isOtherwiseBounded(error);
-          if (lifetime !== "anonymous" && /arg 'x-expires'/.test(String(error))) {
-            lifetime = lifetimeOtherwise(error, lease !== undefined) ??
+          hazard = hazardOf(difference);
+          isBounded = argument === "x-max-length" && current !== undefined && current !== "none";
+          if (lifetime !== "anonymous" && argument === "x-expires") {
+            lifetime = lifetimeOtherwise(difference, lease !== undefined) ??
               (await hasExchange(session, name) ? "durable" : "expiring");
           }
-        } else if (isUnbuffered(error)) {
+        } else if (argument === "type" && current === "topic") { // an earlier version made it, for capacity 0
           throw unbufferedError(name);
         } else {
           checksType = false;
@@ -153,35 +156,14 @@ export async function attach(
   }
 }
 
-/** Whether an error says that a queue has another value of this argument. */
-function isOtherwise(argument: string, error: unknown): boolean {
-  return String(error).includes(`inequivalent arg '${argument}'`);
-}
-
-/** Whether the queue that is there is a stream. */
-function isStream(error: unknown): boolean {
-  return /inequivalent arg 'x-queue-type'.* current is (the value )?'stream'/.test(String(error));
-}
-
-/** Whether the queue that is there has a length of its own. */
-function isOtherwiseBounded(error: unknown): boolean {
-  return /inequivalent arg 'x-max-length'.* current is (the value )?'\d/.test(String(error));
-}
-
 /**
- * How long the channel that is there is kept, where it is refused for `x-expires`; undefined where a long name has
- * cut the words off. RabbitMQ compares this argument before all others, so a refusal for another one tells
- * that it is as it was asked for.
+ * How long the channel that is there is kept, where it is refused for `x-expires`; undefined where the words do not
+ * tell. RabbitMQ compares this argument before all others, so a refusal for another one tells that it is as it was
+ * asked for.
  */
-function lifetimeOtherwise(error: unknown, hasLease: boolean): Lifetime | undefined {
+function lifetimeOtherwise({ current }: Difference, hasLease: boolean): Lifetime | undefined {
   if (!hasLease) return "expiring";
-  const current = / current is (\w+)/.exec(String(error))?.[1];
   return current === undefined ? undefined : current === "none" ? "durable" : "expiring";
-}
-
-/** Whether the exchange that is there is that of a channel of capacity 0, which earlier versions made. */
-function isUnbuffered(error: unknown): boolean {
-  return /inequivalent arg 'type'.* current is (?:the value )?'topic'/.test(String(error));
 }
 
 /** Names that earlier versions gave to channels of capacity 0 without a name. */
