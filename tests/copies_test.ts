@@ -35,11 +35,18 @@ async function withChannel(
   }
 }
 
-/** Receives so many values and releases them, so that they become dead letters; resolves when they are. */
-async function bury(jobs: Channel<unknown>, count: number): Promise<void> {
+/**
+ * Receives `count` values and releases them, so that they become dead letters. Resolves when the broker has read the
+ * acknowledgements of the originals: a connection that is cut before would have them delivered again, and each
+ * would become a second dead letter.
+ */
+async function makeDeadLetters(jobs: Channel<unknown>, count: number): Promise<void> {
   const before = await jobs.deadLetters.depth();
-  for (let i = 0; i < count; i++) (await jobs.receive({ timeout: 5000 })).release();
+  const consumer = jobs.dup();
+  for (let i = 0; i < count; i++) (await consumer.receive({ timeout: 5000 })).release();
   await until(async () => await jobs.deadLetters.depth() === before + count);
+  await consumer.close(); // it has sent its acknowledgements
+  await jobs.depth(); // the answer comes after the broker has read them
 }
 
 /** Moves every message of a queue as RabbitMQ's shovel does: with its id and its headers. */
@@ -93,7 +100,7 @@ for (const isCut of [false, true]) {
     const connection = new Connection(gateway.uri, { onreconnect: () => returns++ });
     await withChannel(connection, async (jobs, name) => {
       await Promise.all(numbers(20).map((n) => jobs.put(n)));
-      await bury(jobs, 20);
+      await makeDeadLetters(jobs, 20);
       if (isCut) {
         gateway.cut();
         gateway.open();
@@ -199,7 +206,7 @@ for (const [title, idOf] of foreign) {
   Deno.test(`returned: dead letters with ${title} are not lost where their queue is gone`, async () => {
     await withChannel(broker, async (jobs, name) => {
       await rawPut(broker, name, ["first"]);
-      await bury(jobs, 1); // their channel is attached then
+      await makeDeadLetters(jobs, 1); // their channel is attached then
       assert.equal(await jobs.deadLetters.get({ timeout: 5000 }), "first");
       await withRaw(broker, async (channel) => {
         await channel.confirmSelect();
