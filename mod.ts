@@ -12,9 +12,9 @@
  *
  * @module
  */
-export type { Broadcasts, BroadcastsOptions } from "./src/broadcasts.ts";
-export type { CaseSource, GetCase, PutCase } from "./src/cases.ts";
-export { Channel, type ChannelOptions, type TryGetResult } from "./src/channel.ts";
+export type { Broadcasts, BroadcastsOptions } from "./src/channel/broadcasts.ts";
+export type { CaseSource, GetCase, PutCase } from "./src/select/case.ts";
+export { Channel, type ChannelOptions, type TryGetResult } from "./src/channel/channel.ts";
 export {
   ChannelClosedError,
   ChannelConfigError,
@@ -27,17 +27,17 @@ export {
   ChannelTimeoutError,
   type CloseReason,
   type RefusalReason,
-} from "./src/errors.ts";
-export type { CloseAllOptions } from "./src/handle.ts";
-export { Connection, type ConnectionOptions, type Logger } from "./src/connection.ts";
-export type { Delivery, ReleaseOptions } from "./src/delivery.ts";
-export { ReceiveChannel, SendChannel } from "./src/directions.ts";
-export { type RequestContext, serve, type ServeOptions } from "./src/serve.ts";
-export type { DeliveriesOptions } from "./src/iteration.ts";
-export type { ReadableOptions, WritableOptions } from "./src/streams.ts";
-export type { OperationOptions } from "./src/operation.ts";
-export type { PutOptions } from "./src/put_options.ts";
-export type { ConnectionOption } from "./src/connections.ts";
+} from "./src/shared/errors.ts";
+export type { CloseAllOptions } from "./src/handle/handle.ts";
+export { Connection, type ConnectionOptions, type Logger } from "./src/connection/connection.ts";
+export type { Delivery, ReleaseOptions } from "./src/handle/delivery.ts";
+export { ReceiveChannel, SendChannel } from "./src/channel/directed.ts";
+export { type RequestContext, serve, type ServeOptions } from "./src/rpc/serve.ts";
+export type { DeliveriesOptions } from "./src/handle/iteration.ts";
+export type { ReadableOptions, WritableOptions } from "./src/channel/streams.ts";
+export type { OperationOptions } from "./src/handle/operation.ts";
+export type { PutOptions } from "./src/handle/put_options.ts";
+export type { ConnectionOption } from "./src/connection/shared_connection.ts";
 export {
   type Cases,
   type CaseValue,
@@ -46,8 +46,8 @@ export {
   select,
   type Selected,
   trySelect,
-} from "./src/select.ts";
-export { after, every, type Ticks } from "./src/time.ts";
+} from "./src/select/select.ts";
+export { after, every, type Ticks } from "./src/select/ticks.ts";
 export type {
   Claim,
   EmptyWaiter,
@@ -63,4 +63,4 @@ export type {
   RoomWaiter,
   Stats,
   Transport,
-} from "./src/transport.ts";
+} from "./src/transports/transport.ts";

@@ -13,7 +13,7 @@ import { pathToFileURL } from "node:url";
 import v8 from "node:v8";
 import { Encoder } from "cbor-x/index-no-eval";
 import { Packr } from "msgpackr/index-no-eval";
-import { decode, encode } from "../src/codec/mod.ts";
+import { decode, encode } from "../src/encoding/cbor/mod.ts";
 import { compare, type Figure } from "./compare.ts";
 import { runtime } from "./output.ts";
 import { type Payload, payloads } from "./payloads.ts";

@@ -21,10 +21,10 @@ import {
   serve,
   trySelect,
 } from "../mod.ts";
-import { isAnonymous } from "../src/names.ts";
-import { drainType } from "../src/transports/amqp/closing.ts";
-import { header } from "../src/transports/amqp/frames.ts";
-import { everyone } from "../src/transports/amqp/places.ts";
+import { isAnonymous } from "../src/shared/names.ts";
+import { drainType } from "../src/transports/amqp/topology/closed_marker.ts";
+import { header } from "../src/transports/amqp/connection/frames.ts";
+import { everyone } from "../src/transports/amqp/topology/names.ts";
 import { testTransport } from "./conformance.ts";
 import {
   connectionsRest,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { inspect } from "node:util";
-import { ChannelConfigError } from "../src/errors.ts";
+import { ChannelConfigError } from "../src/shared/errors.ts";
 import { parseAmqpUri } from "../src/transports/amqp/uri.ts";
 
 const canonicalAddress = (uri: string) => single(uri).address;

@@ -18,7 +18,7 @@ async function bundle(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "channelts-bundle-"));
   try {
     const file = join(folder, "codec.js");
-    const source = fileURLToPath(new URL("../src/codec/mod.ts", import.meta.url));
+    const source = fileURLToPath(new URL("../src/encoding/cbor/mod.ts", import.meta.url));
     await promisify(execFile)(process.execPath, ["bundle", "--minify", "-o", file, source]);
     return readFileSync(file, "utf8");
   } finally {

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { Channel, ChannelConnectionError, type ChannelError, ChannelTimeoutError } from "../mod.ts";
-import { newStats } from "../src/stats.ts";
-import type { Offer } from "../src/transport.ts";
-import { Route } from "../src/transports/amqp/frames.ts";
-import type { Letter } from "../src/transports/amqp/letter.ts";
-import { Lifeline } from "../src/transports/amqp/lifeline.ts";
-import { Outbox } from "../src/transports/amqp/outbox.ts";
-import type { Publisher } from "../src/transports/amqp/publisher.ts";
+import { newStats } from "../src/transports/stats.ts";
+import type { Offer } from "../src/transports/transport.ts";
+import { Route } from "../src/transports/amqp/connection/frames.ts";
+import type { Letter } from "../src/transports/amqp/connection/pending_publish.ts";
+import { Lifeline } from "../src/transports/amqp/connection/process_ref.ts";
+import { Outbox } from "../src/transports/amqp/puts/outbox.ts";
+import type { Publisher } from "../src/transports/amqp/connection/publisher.ts";
 import { connectionsRest, numbers, pause, rejection, soon } from "./conformance/scene.ts";
 
 const refusal = () => new ChannelConnectionError("refused", { address: "amqp://stage" });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { bytes, concat, hex } from "./codec/hex.ts";
 import { rejectionOf } from "./codec/rejection_of.ts";
-import { CodecError, decode, encode, type Extension } from "../src/codec/mod.ts";
+import { CodecError, decode, encode, type Extension } from "../src/encoding/cbor/mod.ts";
 
 function roundTrip(value: unknown): unknown {
   return decode(encode(value));

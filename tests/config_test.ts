@@ -6,9 +6,9 @@ import path from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
-import { type Settings, settings } from "../src/config.ts";
-import { withoutCredentials } from "../src/credentials.ts";
-import { ChannelConfigError } from "../src/errors.ts";
+import { type Settings, settings } from "../src/connection/config.ts";
+import { withoutCredentials } from "../src/shared/redact.ts";
+import { ChannelConfigError } from "../src/shared/errors.ts";
 import { test } from "./support/test.ts";
 import { noDeno } from "./support/conditions.ts";
 
@@ -471,7 +471,9 @@ function inChild({ home, permissions = [], env = {} }: Child): string {
   const script = path.join(home, "child.ts");
   fs.writeFileSync(
     script,
-    `import { settings } from ${JSON.stringify(new URL("../src/config.ts", import.meta.url).href)};
+    `import { settings } from ${
+      JSON.stringify(new URL("../src/connection/config.ts", import.meta.url).href)
+    };
     try { console.log(JSON.stringify(await settings())); }
     catch (error) { console.log((error as Error).message); }`,
   );

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { Channel, ChannelConfigError, ChannelConnectionError, type Connection } from "../mod.ts";
-import { setShared, SharedConnection } from "../src/connections.ts";
-import { MemoryTransport } from "../src/transports/memory.ts";
+import { setShared, SharedConnection } from "../src/connection/shared_connection.ts";
+import { MemoryTransport } from "../src/transports/memory/transport.ts";
 import { rejection } from "./conformance/scene.ts";
 import { startChild } from "./support/child.ts";
 

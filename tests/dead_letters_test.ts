@@ -1,8 +1,8 @@
 // What a handle does with dead letters that cannot be seen through a channel.
 import assert from "node:assert/strict";
 import { Channel, ChannelError, Connection } from "../mod.ts";
-import type { Link } from "../src/transport.ts";
-import { MemoryTransport } from "../src/transports/memory.ts";
+import type { Link } from "../src/transports/transport.ts";
+import { MemoryTransport } from "../src/transports/memory/transport.ts";
 import { numbers, rejection, soon, until } from "./conformance/scene.ts";
 
 /** A memory that knows how many links are open. */

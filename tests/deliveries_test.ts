@@ -1,7 +1,7 @@
 // What the broker sends is read alike wherever a chunk ends, whatever comes between the frames of a message.
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { Deliveries, type Delivery } from "../src/transports/amqp/deliveries.ts";
+import { Deliveries, type Delivery } from "../src/transports/amqp/connection/message_frames.ts";
 
 const utf8 = new TextEncoder();
 const short = (text: string) => [utf8.encode(text).length, ...utf8.encode(text)];

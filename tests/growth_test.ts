@@ -3,8 +3,8 @@
 import { equal, ok } from "node:assert/strict";
 import process from "node:process";
 import { Channel } from "../mod.ts";
-import { MemoryTransport } from "../src/transports/memory.ts";
-import type { Offer } from "../src/transport.ts";
+import { MemoryTransport } from "../src/transports/memory/transport.ts";
+import type { Offer } from "../src/transports/transport.ts";
 import { numbers } from "./conformance/scene.ts";
 import { collector } from "./support/garbage.ts";
 import { linkOptions } from "./support/link.ts";

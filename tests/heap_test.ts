@@ -1,6 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import fc from "fast-check";
-import { Heap } from "../src/heap.ts";
+import { Heap } from "../src/shared/heap.ts";
 
 interface Element {
   readonly rank: number;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
 import { Channel, ChannelConfigError } from "../mod.ts";
-import { decode, encode, JsonError, type Members } from "../src/json/mod.ts";
+import { decode, encode, JsonError, type Members } from "../src/encoding/json/mod.ts";
 import { random } from "./conformance/scene.ts";
 import { test } from "./support/test.ts";
 import { noPython } from "./support/conditions.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
-import { Ledger } from "../src/transports/amqp/ledger.ts";
+import { Ledger } from "../src/transports/amqp/connection/acks.ts";
 
 /** A ledger, the frames that it has sent, and the end of the turn. */
 function stage() {

@@ -2,8 +2,12 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, ChannelConnectionError, Connection } from "../mod.ts";
-import { connectionFor, type SharedConnection } from "../src/connections.ts";
-import { readJsonReference, type Reference, writeJsonReference } from "../src/reference.ts";
+import { connectionFor, type SharedConnection } from "../src/connection/shared_connection.ts";
+import {
+  readJsonReference,
+  type Reference,
+  writeJsonReference,
+} from "../src/encoding/reference.ts";
 import { connectionsRest, rejection } from "./conformance/scene.ts";
 import { freePorts } from "./support/broker.ts";
 

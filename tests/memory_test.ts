@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { Channel } from "../mod.ts";
-import { MemoryTransport } from "../src/transports/memory.ts";
+import { MemoryTransport } from "../src/transports/memory/transport.ts";
 import { testTransport } from "./conformance.ts";
 import { pause } from "./conformance/scene.ts";
 import { linkOptions, rawOn } from "./support/link.ts";

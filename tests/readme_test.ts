@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseConfigFile } from "../src/config_file.ts";
+import { parseConfigFile } from "../src/connection/config_file.ts";
 
 const readme = read("README.md");
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
-import { type Method, readRefusal } from "../src/transports/amqp/refusal.ts";
+import { type Method, readRefusal } from "../src/transports/amqp/connection/refusal.ts";
 import { connectionsRest, getAll, numbers, rejection, soon, until } from "./conformance/scene.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";

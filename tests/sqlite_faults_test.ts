@@ -24,11 +24,11 @@ import {
   ChannelTimeoutError,
   Connection,
 } from "../mod.ts";
-import { loadSqlite } from "../src/transports/sqlite/database.ts";
-import { isPresent, Presence } from "../src/transports/sqlite/presence.ts";
-import { fileOf } from "../src/transports/sqlite/token.ts";
+import { loadSqlite } from "../src/transports/sqlite/file/database.ts";
+import { isPresent, Presence } from "../src/transports/sqlite/session/liveness_lock.ts";
+import { fileOf } from "../src/transports/sqlite/file/token.ts";
 import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
-import type { Loan } from "../src/transport.ts";
+import type { Loan } from "../src/transports/transport.ts";
 import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
 import { decidedOnDeno, onWindows } from "./support/conditions.ts";
 import { type Child, startChild } from "./support/child.ts";

@@ -1,4 +1,4 @@
-import { decode, encode } from "../../src/codec/mod.ts";
+import { decode, encode } from "../../src/encoding/cbor/mod.ts";
 import { CORPUS } from "./corpus.ts";
 import { assertEquivalent } from "./equivalent.ts";
 import { nativeClone } from "./oracle.ts";

@@ -3,8 +3,8 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
-import { decode } from "../../src/codec/mod.ts";
-import { decode as decodeJson } from "../../src/json/mod.ts";
+import { decode } from "../../src/encoding/cbor/mod.ts";
+import { decode as decodeJson } from "../../src/encoding/json/mod.ts";
 import { send } from "../support/child_side.ts";
 import { linkOptions, putOn } from "../support/link.ts";
 import { COSTLY, COSTLY_JSON, COSTLY_REFERENCES } from "./costly.ts";
@@ -64,7 +64,7 @@ function isRefusal(error: Error): boolean {
 /** The value of a message with references in it. */
 async function got(body: Uint8Array): Promise<unknown> {
   const { Channel } = await import("../../mod.ts");
-  const { MemoryTransport } = await import("../../src/transports/memory.ts");
+  const { MemoryTransport } = await import("../../src/transports/memory/transport.ts");
   const transport = new MemoryTransport("memory:costly");
   const channel = new Channel({ name: "costly", connection: transport });
   const link = await transport.open("costly", linkOptions);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import process from "node:process";
-import { decode, encode } from "../../src/codec/mod.ts";
+import { decode, encode } from "../../src/encoding/cbor/mod.ts";
 import { build, buildTrimmed } from "./built.ts";
 import { assertEquivalent } from "./equivalent.ts";
 import { graphs } from "./graphs.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { decode, encode } from "../../src/codec/mod.ts";
-import * as json from "../../src/json/mod.ts";
+import { decode, encode } from "../../src/encoding/cbor/mod.ts";
+import * as json from "../../src/encoding/json/mod.ts";
 
 /** How often each property was read, by its path. */
 type Reads = Map<string, number>;

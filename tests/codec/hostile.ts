@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CodecError, decode, encode } from "../../src/codec/mod.ts";
+import { CodecError, decode, encode } from "../../src/encoding/cbor/mod.ts";
 import { assertEquivalent } from "./equivalent.ts";
 import { hex } from "./hex.ts";
 import { objectsIn } from "./objects_in.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { hashOf } from "../../src/codec/crowd.ts";
-import { decode, encode } from "../../src/codec/mod.ts";
+import { hashOf } from "../../src/encoding/cbor/crowd.ts";
+import { decode, encode } from "../../src/encoding/cbor/mod.ts";
 import { bytes, concat, generic, head, text } from "./hex.ts";
 import { assertUnpolluted, attempt, refuse } from "./hostile.ts";
 

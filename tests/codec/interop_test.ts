@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { decode } from "../../src/codec/mod.ts";
+import { decode } from "../../src/encoding/cbor/mod.ts";
 import { assertEquivalent } from "./equivalent.ts";
 import { bytes } from "./hex.ts";
 import { ARRIVES, type Vector, VECTORS } from "./vectors.ts";

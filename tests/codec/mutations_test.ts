@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import process from "node:process";
-import { encode } from "../../src/codec/mod.ts";
+import { encode } from "../../src/encoding/cbor/mod.ts";
 import { CORPUS } from "./corpus.ts";
 import { bytes, concat } from "./hex.ts";
 import { assertUnpolluted, attempt, refuse } from "./hostile.ts";

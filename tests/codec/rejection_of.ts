@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { encode } from "../../src/codec/mod.ts";
+import { encode } from "../../src/encoding/cbor/mod.ts";
 
 /** The message of the DataCloneError that encoding a value must throw. */
 export function rejectionOf(value: unknown): string {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { encode } from "../../src/codec/mod.ts";
+import { encode } from "../../src/encoding/cbor/mod.ts";
 import { rejectionOf } from "./rejection_of.ts";
 
 function detached(): ArrayBuffer {

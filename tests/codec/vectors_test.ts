@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { decode, encode } from "../../src/codec/mod.ts";
+import { decode, encode } from "../../src/encoding/cbor/mod.ts";
 import { assertEquivalent } from "./equivalent.ts";
 import { bytes, hex } from "./hex.ts";
 import { ACCEPTED, ARRIVES, FLOAT16_VECTOR, VECTORS } from "./vectors.ts";

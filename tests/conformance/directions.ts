@@ -9,7 +9,7 @@ import {
   SendChannel,
   serve,
 } from "../../mod.ts";
-import { encode } from "../../src/codec/mod.ts";
+import { encode } from "../../src/encoding/cbor/mod.ts";
 import { rejection, soon, type Suite } from "./scene.ts";
 
 /** Channels to send with, and to receive with, only. */

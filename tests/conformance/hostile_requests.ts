@@ -7,7 +7,7 @@ import {
   ChannelTimeoutError,
   type ServeOptions,
 } from "../../mod.ts";
-import { encode } from "../../src/codec/mod.ts";
+import { encode } from "../../src/encoding/cbor/mod.ts";
 import { isGone } from "./receiving.ts";
 import { pair, rejectionOf, served } from "./requests.ts";
 import { numbers, type Scene, soon, type Suite, until } from "./scene.ts";

@@ -1,6 +1,6 @@
 // Tells the bytes of the corpus as this runtime writes it. Of bytes that it is sent, it tells which do not arrive here as
 // the value that they stand for.
-import { decode, encode } from "../../src/codec/mod.ts";
+import { decode, encode } from "../../src/encoding/cbor/mod.ts";
 import { CORPUS } from "../codec/corpus.ts";
 import { assertEquivalent } from "../codec/equivalent.ts";
 import { bytes, hex } from "../codec/hex.ts";

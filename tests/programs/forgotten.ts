@@ -1,8 +1,8 @@
 // Makes connections, drops what refers to them, and tells which of them references may still name.
 import process from "node:process";
 import { Channel, Connection } from "../../mod.ts";
-import { encode } from "../../src/codec/mod.ts";
-import { MemoryTransport } from "../../src/transports/memory.ts";
+import { encode } from "../../src/encoding/cbor/mod.ts";
+import { MemoryTransport } from "../../src/transports/memory/transport.ts";
 import { send } from "../support/child_side.ts";
 import { linkOptions, rawOn } from "../support/link.ts";
 

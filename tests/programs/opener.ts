@@ -1,6 +1,6 @@
 // Opens files that others open for the first time in the same milliseconds, and tells what went wrong.
 import process from "node:process";
-import { loadSqlite, openDatabase } from "../../src/transports/sqlite/database.ts";
+import { loadSqlite, openDatabase } from "../../src/transports/sqlite/file/database.ts";
 import { send } from "../support/child_side.ts";
 
 const [folder, start, count, every] = process.argv.slice(2) as [string, string, string, string];

@@ -1,4 +1,4 @@
-import type { Link, LinkOptions, Message } from "../../src/transport.ts";
+import type { Link, LinkOptions, Message } from "../../src/transports/transport.ts";
 import type { Raw } from "../conformance/scene.ts";
 
 /** How a test opens a link by itself. */

@@ -5,7 +5,7 @@ import {
   ChannelSizeError,
   unknownOutcomeText,
   withMessageId,
-} from "../../errors.ts";
+} from "../../shared/errors.ts";
 import {
   accessRefused,
   isMissingText,
@@ -17,10 +17,10 @@ import {
   preconditionFailed,
   readRefusal,
   type Refusal,
-} from "./refusal.ts";
-import { RepeatedLoss } from "./suspects.ts";
+} from "./connection/refusal.ts";
+import { RepeatedLoss } from "./connection/suspects.ts";
 import { type AmqpUri, type Endpoint, shown } from "./uri.ts";
-import { Wire } from "./wire.ts";
+import { Wire } from "./connection/client.ts";
 
 /** Why a connection could not be made, in words that say what to try. */
 export function connectFailure(

@@ -1,5 +1,5 @@
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
-import { closeAllEvent } from "../../attachment.ts";
+import { closeAllEvent } from "../../connection/attachment.ts";
 import {
   ChannelClosedError,
   ChannelError,
@@ -7,14 +7,14 @@ import {
   deletedText,
   drainedError,
   errorAnew,
-} from "../../errors.ts";
-import { backOff } from "../../pauses.ts";
-import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../../transport.ts";
-import { closeTimeout, within } from "../../within.ts";
-import { largestAnnouncement, type Listener } from "./bulletin.ts";
-import { drainType, leave, mark, markerOf } from "./closing.ts";
-import type { Connector, Seeker } from "./connector.ts";
-import { Drain } from "./drain.ts";
+} from "../../shared/errors.ts";
+import { backOff } from "../../shared/backoff.ts";
+import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../transport.ts";
+import { closeTimeout, within } from "../../shared/timeouts.ts";
+import { largestAnnouncement, type Listener } from "./connection/announcement_queue.ts";
+import { drainType, leave, mark, markerOf } from "./topology/closed_marker.ts";
+import type { Connector, Seeker } from "./connection/connector.ts";
+import { Drain } from "./gets/drain.ts";
 import {
   closedMeanwhile,
   isForbidden,
@@ -24,17 +24,17 @@ import {
   refusedBy,
   unknownOutcome,
 } from "./failure.ts";
-import { Route } from "./frames.ts";
-import type { AmqpLoan } from "./loan.ts";
-import { Outbox } from "./outbox.ts";
-import { Patience } from "./patience.ts";
-import { type Lifetime, usersOf } from "./places.ts";
-import { depth } from "./queues.ts";
-import { Receipts } from "./receipts.ts";
-import type { Session } from "./session.ts";
-import { Source } from "./source.ts";
-import { type Job, RepeatedLoss } from "./suspects.ts";
-import * as topology from "./topology.ts";
+import { Route } from "./connection/frames.ts";
+import type { AmqpLoan } from "./gets/loan.ts";
+import { Outbox } from "./puts/outbox.ts";
+import { Patience } from "./puts/deadlines.ts";
+import { type Lifetime, usersOf } from "./topology/names.ts";
+import { depth } from "./topology/queues.ts";
+import { Receipts } from "./gets/deduplication.ts";
+import type { Session } from "./connection/session.ts";
+import { Source } from "./gets/consumer.ts";
+import { type Job, RepeatedLoss } from "./connection/suspects.ts";
+import * as topology from "./topology/topology.ts";
 
 /** An attachment as it is on one connection; after a loss there is another. */
 interface Attached {

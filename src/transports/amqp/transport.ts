@@ -1,5 +1,5 @@
-import { nextMessageId } from "../../message_id.ts";
-import { newStats } from "../../stats.ts";
+import { nextMessageId } from "../../shared/message_id.ts";
+import { newStats } from "../stats.ts";
 import type {
   ConnectionWatcher,
   Features,
@@ -8,11 +8,11 @@ import type {
   Reach,
   Stats,
   Transport,
-} from "../../transport.ts";
-import { Connector } from "./connector.ts";
+} from "../transport.ts";
+import { Connector } from "./connection/connector.ts";
 import { AmqpLink } from "./link.ts";
 import { parseAmqpUri } from "./uri.ts";
-import type { TlsOptions } from "./wire.ts";
+import type { TlsOptions } from "./connection/client.ts";
 
 /** What a connection may have beside its URI. */
 export interface AmqpOptions extends TlsOptions {

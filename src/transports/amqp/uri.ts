@@ -1,5 +1,5 @@
-import { ChannelConfigError } from "../../errors.ts";
-import { withoutCredentials } from "../../credentials.ts";
+import { ChannelConfigError } from "../../shared/errors.ts";
+import { withoutCredentials } from "../../shared/redact.ts";
 
 /** Where a broker listens. */
 export interface Endpoint {

@@ -1,4 +1,4 @@
-import { ChannelConfigError, ChannelConnectionError, ChannelError } from "../../errors.ts";
+import { ChannelConfigError, ChannelConnectionError, ChannelError } from "../../shared/errors.ts";
 
 /** A kind of failure: SQLite's result codes (sqlite.org/rescode.html), the system's, or a text, as Deno's `exec` gives. */
 interface Kind {

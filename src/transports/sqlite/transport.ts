@@ -1,6 +1,6 @@
-import { ChannelClosedError } from "../../errors.ts";
-import { newStats } from "../../stats.ts";
-import { unref } from "../../timers.ts";
+import { ChannelClosedError } from "../../shared/errors.ts";
+import { newStats } from "../stats.ts";
+import { unref } from "../../shared/timers.ts";
 import type {
   ConnectionWatcher,
   Features,
@@ -9,10 +9,10 @@ import type {
   Reach,
   Stats,
   Transport,
-} from "../../transport.ts";
+} from "../transport.ts";
 import { failure } from "./failure.ts";
-import { patienceOf, SqliteLink } from "./link.ts";
-import { Session } from "./session.ts";
+import { patienceOf, SqliteLink } from "./link/link.ts";
+import { Session } from "./session/session.ts";
 import { parseSqliteUri, type SqliteUri } from "./uri.ts";
 
 /** Milliseconds for which a session stays after its last link. */

@@ -1,5 +1,5 @@
-import { absolute, env, home, join, platform } from "../../environment.ts";
-import { ChannelConfigError } from "../../errors.ts";
+import { absolute, env, home, join, platform } from "../../shared/host.ts";
+import { ChannelConfigError } from "../../shared/errors.ts";
 
 /** What a `sqlite:` URI says. */
 export interface SqliteUri {

@@ -1,0 +1,81 @@
+// Invariants: every call of `next` that waits has an operation of its own, in the order of the calls. Once the
+// iteration was left, no operation is pending, and every call of `next` is at the end.
+
+import { ChannelClosedError } from "../shared/errors.ts";
+import type { Operation } from "./operation.ts";
+
+/** What an operation of an iteration is given up with that was left, or has nothing more to yield. */
+export const left: unique symbol = Symbol("the iteration was left");
+
+/** How `deliveries` receives. */
+export interface DeliveriesOptions {
+  /**
+   * Ends the iteration, which rejects with the signal's reason. What it has yielded is not released: what is
+   * under way can be finished.
+   */
+  readonly signal?: AbortSignal;
+}
+
+/** An iteration over the results of operations, one for each call of `next`, which ends where one is closed. */
+export class Iteration<T> implements AsyncIterableIterator<T> {
+  readonly #begin: () => Operation<T>;
+  readonly #onLeft: (() => void) | undefined;
+  readonly #pending = new Set<Operation<T>>();
+  #isLeft = false;
+
+  /**
+   * @param begin begins the next operation, or throws what it cannot begin for
+   * @param onLeft called where the iteration was left: by `break`, `return` or `throw` in a loop
+   */
+  constructor(begin: () => Operation<T>, onLeft?: () => void) {
+    this.#begin = begin;
+    this.#onLeft = onLeft;
+  }
+
+  next(): Promise<IteratorResult<T>> {
+    if (this.#isLeft) return Promise.resolve(end);
+    let operation: Operation<T>;
+    try {
+      operation = this.#begin();
+    } catch (error) {
+      return error instanceof ChannelClosedError ? Promise.resolve(end) : Promise.reject(error);
+    }
+    if (!operation.settled) {
+      this.#pending.add(operation);
+      operation.whenSettled(() => this.#pending.delete(operation));
+    }
+    return operation.promise.then(yielded<T>, ended);
+  }
+
+  return(value?: unknown): Promise<IteratorResult<T>> {
+    this.#leave();
+    return Promise.resolve({ value, done: true });
+  }
+
+  throw(error?: unknown): Promise<IteratorResult<T>> {
+    this.#leave();
+    return Promise.reject(error);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #leave(): void {
+    if (this.#isLeft) return;
+    this.#isLeft = true;
+    for (const operation of this.#pending) operation.giveUp(left);
+    this.#onLeft?.();
+  }
+}
+
+function yielded<T>(value: T): IteratorYieldResult<T> {
+  return { value, done: false };
+}
+
+function ended(error: unknown): IteratorReturnResult<undefined> {
+  if (error === left || error instanceof ChannelClosedError) return end;
+  throw error;
+}
+
+const end: IteratorReturnResult<undefined> = { value: undefined, done: true };

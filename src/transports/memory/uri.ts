@@ -1,0 +1,12 @@
+import { ChannelConfigError } from "../../shared/errors.ts";
+
+/** `memory:`, or `memory:NAME` for channels apart from those of other names. */
+export function parseMemoryUri(uri: string): { readonly address: string } {
+  const space = /^memory:([\w.-]*)$/i.exec(uri)?.[1];
+  if (space === undefined) {
+    throw new ChannelConfigError(
+      `a memory URI is memory: or memory:NAME, with letters, digits and _ . -, not ${uri}`,
+    );
+  }
+  return { address: `memory:${space}` };
+}
