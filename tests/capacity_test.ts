@@ -4,8 +4,8 @@ import { Channel, ChannelConnectionError, type ChannelError, ChannelTimeoutError
 import { newStats } from "../src/transports/stats.ts";
 import type { Offer } from "../src/transports/transport.ts";
 import { Route } from "../src/transports/amqp/connection/frames.ts";
-import type { Letter } from "../src/transports/amqp/connection/pending_publish.ts";
-import { Lifeline } from "../src/transports/amqp/connection/process_ref.ts";
+import type { PendingPublish } from "../src/transports/amqp/connection/pending_publish.ts";
+import { ProcessRef } from "../src/transports/amqp/connection/process_ref.ts";
 import { Outbox } from "../src/transports/amqp/puts/outbox.ts";
 import type { Publisher } from "../src/transports/amqp/connection/publisher.ts";
 import { connectionsRest, numbers, pause, rejection, soon } from "./conformance/scene.ts";
@@ -14,7 +14,7 @@ const refusal = () => new ChannelConnectionError("refused", { address: "amqp://s
 
 /** An outbox to a broker that refuses (basic.nack) whatever comes, and a put into it. */
 async function refused(isFull: boolean, ms: number): Promise<{ tries: number; error?: Error }> {
-  const outbox: Outbox = new Outbox(new Route("q"), newStats(), new Lifeline(), 300, {
+  const outbox: Outbox = new Outbox(new Route("q"), newStats(), new ProcessRef(), 300, {
     outage: refusal,
     lost: refusal,
     returned: () => Promise.resolve(undefined),
@@ -23,7 +23,7 @@ async function refused(isFull: boolean, ms: number): Promise<{ tries: number; er
   });
   const result: { tries: number; error?: ChannelError } = { tries: 0 };
   const publisher = {
-    publish(letter: Letter) {
+    publish(letter: PendingPublish) {
       result.tries++;
       letter.wasSent = true;
       queueMicrotask(() => letter.sender.nacked(letter));

@@ -18,9 +18,9 @@ import {
   readRefusal,
   type Refusal,
 } from "./connection/refusal.ts";
-import { RepeatedLoss } from "./connection/suspects.ts";
+import { RepeatedLossError } from "./connection/culprit_finder.ts";
 import { type AmqpUri, type Endpoint, shown } from "./uri.ts";
-import { Wire } from "./connection/client.ts";
+import { Client } from "./connection/client.ts";
 
 /** Why a connection could not be made, in words that say what to try. */
 export function connectFailure(
@@ -157,7 +157,7 @@ export function unknownOutcome(error: ChannelError, id: string | undefined): Cha
 
 /** What the broker means by an error. */
 export function refusalOf(error: unknown): Refusal {
-  if (!(error instanceof RepeatedLoss)) {
+  if (!(error instanceof RepeatedLossError)) {
     return readRefusal(replyCode(error), messageOf(error), methodOf(error));
   }
   const { reason, advice } = refusalOf(error.cause);
@@ -177,7 +177,7 @@ export function replyCode(error: unknown): number | undefined {
 /** What the broker has refused, as its connection knows. */
 export function methodOf(error: unknown): Method | undefined {
   const { connection } = (error ?? {}) as { readonly connection?: unknown };
-  if (!(connection instanceof Wire)) return undefined;
+  if (!(connection instanceof Client)) return undefined;
   const channel = /^channel (\d+) closed/.exec(messageOf(error))?.[1] ?? 0;
   return connection.refused.get(Number(channel));
 }

@@ -13,7 +13,7 @@ import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../transport.
 import { closeTimeout, within } from "../../shared/timeouts.ts";
 import { largestAnnouncement, type Listener } from "./connection/announcement_queue.ts";
 import { drainType, leave, mark, markerOf } from "./topology/closed_marker.ts";
-import type { Connector, Seeker } from "./connection/connector.ts";
+import type { Connector, SessionWaiter } from "./connection/connector.ts";
 import { Drain } from "./gets/drain.ts";
 import {
   closedMeanwhile,
@@ -27,13 +27,13 @@ import {
 import { Route } from "./connection/frames.ts";
 import type { AmqpLoan } from "./gets/loan.ts";
 import { Outbox } from "./puts/outbox.ts";
-import { Patience } from "./puts/deadlines.ts";
+import { Deadlines } from "./puts/deadlines.ts";
 import { type Lifetime, usersOf } from "./topology/names.ts";
 import { depth } from "./topology/queues.ts";
 import { Receipts } from "./gets/deduplication.ts";
 import type { Session } from "./connection/session.ts";
 import { Source } from "./gets/consumer.ts";
-import { type Job, RepeatedLoss } from "./connection/suspects.ts";
+import { type BrokerOperation, RepeatedLossError } from "./connection/culprit_finder.ts";
 import * as topology from "./topology/topology.ts";
 
 /** An attachment as it is on one connection; after a loss there is another. */
@@ -61,17 +61,17 @@ interface Request {
  * ended or was refused; whoever waits is in the outbox, among `#claims` or `#requests`. The process is
  * held alive for each of them.
  */
-export class AmqpLink implements Link, Seeker {
+export class AmqpLink implements Link, SessionWaiter {
   readonly #name: string;
   readonly #options: LinkOptions;
   readonly #connector: Connector;
   readonly #stats: Stats;
   readonly #outbox: Outbox;
   readonly #receipts = new Receipts<AmqpLoan>();
-  readonly #claims: Patience<Claim>;
-  readonly #requests: Patience<Request>;
+  readonly #claims: Deadlines<Claim>;
+  readonly #requests: Deadlines<Request>;
   /** By what is done: what was found to end the connection is remembered. */
-  readonly #jobs = new Map<string, Job>();
+  readonly #operations = new Map<string, BrokerOperation>();
   /** Announcements to be sent when the ones before have been. */
   readonly #events: Uint8Array[] = [];
   /** Bytes that may be announced, as far as is known on this connection. */
@@ -87,7 +87,7 @@ export class AmqpLink implements Link, Seeker {
   /** Why the last attempt to attach has failed, where the next may succeed. */
   #refusal: unknown;
   #wasAttached = false;
-  #isSeeking = false;
+  #isConnecting = false;
   #attaching: Promise<void> | undefined;
   #again: ReturnType<typeof setTimeout> | undefined;
   #attempts = 0;
@@ -105,23 +105,23 @@ export class AmqpLink implements Link, Seeker {
     this.#options = options;
     this.#connector = connector;
     this.#stats = stats;
-    const { lifeline } = connector;
+    const { processRef } = connector;
     const { retryTimeout } = options;
     const because = (action: string) => {
       if (this.#refusal !== undefined) return this.#explain(action, this.#refusal);
       const { address, trouble = this.#loss } = connector;
       return outage(`${action} on channel ${name}`, { address, trouble });
     };
-    this.#claims = new Patience(retryTimeout, lifeline, (claim) => claim.reject(because("get")));
-    this.#requests = new Patience(
+    this.#claims = new Deadlines(retryTimeout, processRef, (claim) => claim.reject(because("get")));
+    this.#requests = new Deadlines(
       retryTimeout,
-      lifeline,
+      processRef,
       ({ action, reject }) => reject(because(action)),
     );
-    this.#outbox = new Outbox(new Route(name), stats, lifeline, retryTimeout, {
+    this.#outbox = new Outbox(new Route(name), stats, processRef, retryTimeout, {
       outage: (wasSent, id) => wasSent ? unknownOutcome(because("put"), id) : because("put"),
       lost: (count, id) =>
-        unknownOutcome(this.#explain("put", new RepeatedLoss(this.#loss!, count)), id),
+        unknownOutcome(this.#explain("put", new RepeatedLossError(this.#loss!, count)), id),
       returned: () => this.#onReturned(),
       refusal: (error) => this.#explain("put", error),
       isFull: () => this.#isFull(),
@@ -278,7 +278,7 @@ export class AmqpLink implements Link, Seeker {
 
   async close(): Promise<void> {
     // What was released, and is put again to be counted.
-    if (this.#session !== undefined) await within(closeTimeout / 2, this.#outbox.allPutAgain());
+    if (this.#session !== undefined) await within(closeTimeout / 2, this.#outbox.allRepublished());
     this.#end(new Error("the link is closed"));
     await this.#attaching;
     const attached = this.#attached;
@@ -291,25 +291,25 @@ export class AmqpLink implements Link, Seeker {
     // A newer link on the same name uses the same binding.
     const isBound = session.bulletin.unlisten(this.#name, this.#ear);
     if (session.isLost) return;
-    const { lifeline } = this.#connector;
-    await lifeline.holding(source.close());
+    const { processRef } = this.#connector;
+    await processRef.refWhile(source.close());
     if (!isBound || this.#isDeletedHere) return;
     const left = drain === undefined
       ? topology.detach(session, this.#name, lifetime)
       : leave(session, usersOf(this.#name, lifetime));
-    await lifeline.holding(left).catch(() => {});
+    await processRef.refWhile(left).catch(() => {});
   }
 
   /** There is a connection. */
   connected(session: Session): void {
-    this.#isSeeking = false;
+    this.#isConnecting = false;
     this.#attaching = this.#attach(session).finally(() => this.#attaching = undefined);
   }
 
   /** There is none yet. */
   failed(error: ChannelError, pause: number): void {
     if (pause === Infinity) {
-      this.#isSeeking = false;
+      this.#isConnecting = false;
       this.#rejectAll(() => errorAnew(error) as ChannelError);
     } else {
       this.#outbox.expire(pause);
@@ -328,14 +328,14 @@ export class AmqpLink implements Link, Seeker {
   #start(): void {
     if (this.#isEnded || this.#session !== undefined || this.#attaching !== undefined) return;
     if (this.#again !== undefined) return;
-    if (this.#isSeeking) return this.#connector.hurry();
-    this.#isSeeking = true;
-    this.#connector.seek(this);
+    if (this.#isConnecting) return this.#connector.retryNow();
+    this.#isConnecting = true;
+    this.#connector.connect(this);
   }
 
   async #attach(session: Session): Promise<void> {
     const { bulletin } = session;
-    const { lifeline } = this.#connector;
+    const { processRef } = this.#connector;
     let found;
     try {
       await bulletin.clear(this.#name);
@@ -344,10 +344,10 @@ export class AmqpLink implements Link, Seeker {
       const isNew = this.#options.isNew === true && !this.#wasAttached;
       const about = { ...this.#options, isNew };
       const attaching = session.run(
-        this.#job("attach"),
+        this.#operation("attach"),
         () => topology.attach(session, this.#name, about),
       );
-      found = await (this.#isAwaited ? lifeline.holding(attaching) : attaching);
+      found = await (this.#isAwaited ? processRef.refWhile(attaching) : attaching);
       if (session.isLost) throw session.loss;
       if (found === undefined) throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
     } catch (error) {
@@ -387,7 +387,7 @@ export class AmqpLink implements Link, Seeker {
       outbox: this.#outbox,
       stats: this.#stats,
       kept: this.#kept,
-      job: this.#job("get"),
+      operation: this.#operation("get"),
       isBounded: this.#outbox.isBounded,
       onFailure: (error, inARow) => this.#onFailure(error, inARow),
     });
@@ -406,7 +406,7 @@ export class AmqpLink implements Link, Seeker {
     if (attached.drain !== undefined) return;
     const { session, lifetime, source } = attached;
     const error = () => drainedError("put", this.#name);
-    this.#outbox.end((wasSent, id) => wasSent ? unknownOutcome(error(), id) : error());
+    this.#outbox.drain((wasSent, id) => wasSent ? unknownOutcome(error(), id) : error());
     attached.drain = new Drain({
       session,
       name: this.#name,
@@ -414,7 +414,7 @@ export class AmqpLink implements Link, Seeker {
       wasAttached,
       source,
       renewSource: () => attached.source = this.#newSource(session),
-      job: this.#job("get"),
+      operation: this.#operation("get"),
       isBusy: () => this.#outbox.size > 0 || this.#kept.count > 0,
       gone: () => this.#gone("get"),
       explain: (error) => this.#explain("get", error),
@@ -431,8 +431,8 @@ export class AmqpLink implements Link, Seeker {
     this.#refusal = undefined;
     if (session.isLost) {
       this.#loss = session.lossError;
-      this.#isSeeking = true;
-      return this.#connector.seek(this);
+      this.#isConnecting = true;
+      return this.#connector.connect(this);
     }
     // What was created, and is missing, is deleted by others at the same time.
     if (!mayPass(error) && !isMissing(error)) {
@@ -446,7 +446,7 @@ export class AmqpLink implements Link, Seeker {
       this.#again = undefined;
       this.#start();
     }, pause);
-    if (!this.#connector.lifeline.isHeld) this.#again.unref();
+    if (!this.#connector.processRef.isHeld) this.#again.unref();
   }
 
   readonly #ear: Listener = {
@@ -468,7 +468,7 @@ export class AmqpLink implements Link, Seeker {
     let state;
     try {
       const looking = () => topology.look(attached.session, this.#name);
-      state = await attached.session.run(this.#job("look"), looking);
+      state = await attached.session.run(this.#operation("look"), looking);
     } catch { // as where the queue's node is down
       setTimeout(() => this.#lookAgain(attempt + 1), backOff(attempt, 100, 30_000)).unref();
       return;
@@ -494,7 +494,7 @@ export class AmqpLink implements Link, Seeker {
     const attached = this.#attached;
     if (attached === undefined || attached.session.isLost || this.#isEnded) return;
     const { session, source } = attached;
-    if (error instanceof RepeatedLoss || isForbidden(error)) {
+    if (error instanceof RepeatedLossError || isForbidden(error)) {
       for (const claim of source.withdrawAll()) claim.reject(this.#explain("get", error));
       return;
     }
@@ -527,17 +527,17 @@ export class AmqpLink implements Link, Seeker {
 
   /** As somebody finds out on the way; undefined where the queue is gone. */
   #depth(session: Session): Promise<number | undefined> {
-    return session.run(this.#job("depth"), () => depth(session, this.#name));
+    return session.run(this.#operation("depth"), () => depth(session, this.#name));
   }
 
-  #job(action: string): Job {
-    let job = this.#jobs.get(action);
-    if (job === undefined) {
+  #operation(action: string): BrokerOperation {
+    let operation = this.#operations.get(action);
+    if (operation === undefined) {
       const key = `${action} ${this.#name}`;
-      job = this.#connector.suspects.job(key, this.#options.retryTimeout);
-      this.#jobs.set(action, job);
+      operation = this.#connector.culprits.operation(key, this.#options.retryTimeout);
+      this.#operations.set(action, operation);
     }
-    return job;
+    return operation;
   }
 
   /** Whether the queue works, and has messages: then it refuses more because it is full. */
@@ -589,15 +589,15 @@ export class AmqpLink implements Link, Seeker {
       };
       const waited = () => performance.now() - (since ??= performance.now());
       const go = (attached: Attached) => {
-        const { lifeline } = this.#connector;
-        const working = attached.session.run(this.#job(action), () => work(attached));
-        lifeline.holding(working).then(resolve, (error) => {
-          if (attached.session.isLost && !(error instanceof RepeatedLoss)) again();
+        const { processRef } = this.#connector;
+        const working = attached.session.run(this.#operation(action), () => work(attached));
+        processRef.refWhile(working).then(resolve, (error) => {
+          if (attached.session.isLost && !(error instanceof RepeatedLossError)) again();
           else if (isMissing(error)) reject(this.#gone(action));
           else if (isPatient && mayPass(error) && waited() < this.#options.retryTimeout) {
-            lifeline.hold();
+            processRef.ref();
             setTimeout(() => {
-              lifeline.unhold();
+              processRef.unref();
               again();
             }, backOff(attempts++, 50, 1000));
           } else reject(this.#explain(action, error));
@@ -617,7 +617,7 @@ export class AmqpLink implements Link, Seeker {
     this.#isEnded = true;
     clearInterval(this.#renewal);
     clearTimeout(this.#again);
-    this.#connector.leave(this);
+    this.#connector.cancel(this);
     this.#rejectAll((action) => closedMeanwhile(action, this.#connector.address, reason));
   }
 

@@ -69,6 +69,6 @@ export class AmqpTransport implements Transport {
   }
 
   rest(): void {
-    this.#connector.rest();
+    this.#connector.closeSoon();
   }
 }

@@ -3,13 +3,13 @@ import type { Taker } from "./message_frames.ts";
 import { Ledger } from "./acks.ts";
 import type { Passage } from "../gets/deduplication.ts";
 import { leastChannels } from "./refusal.ts";
-import type { Wire } from "./client.ts";
+import type { Client } from "./client.ts";
 
 /** An AMQP channel for a while's use, with what it has on loan. (A Channel of ours is a queue.) */
 export class Lane {
   readonly channel: AMQPChannel;
   readonly ledger: Ledger;
-  readonly #wire: Wire;
+  readonly #client: Client;
   users = 0;
   /** Whether it is not to be used again. */
   isBroken = false;
@@ -21,10 +21,10 @@ export class Lane {
   readonly #recent: { readonly passage: Passage; readonly read: number }[] = [];
   #lastRequest: Promise<unknown> = Promise.resolve();
 
-  constructor(channel: AMQPChannel, wire: Wire) {
+  constructor(channel: AMQPChannel, client: Client) {
     this.channel = channel;
-    this.#wire = wire;
-    this.ledger = new Ledger(channel, (work) => wire.atEndOfTurn(work));
+    this.#client = client;
+    this.ledger = new Ledger(channel, (work) => client.atEndOfTurn(work));
   }
 
   /**
@@ -44,7 +44,7 @@ export class Lane {
 
   /** Consumes from a queue: `take` is called for each message as soon as it is read, also before this resolves. */
   async consume(queue: string, take: Taker): Promise<AMQPConsumer> {
-    const { deliveries } = this.#wire;
+    const { deliveries } = this.#client;
     const tag = deliveries.add(take);
     try {
       return await this.channel.basicConsume(queue, { tag, noAck: false }, () => {});
@@ -56,7 +56,7 @@ export class Lane {
 
   /** Resolves when the consumer has been cancelled; rejects when it has ended otherwise. To be called once. */
   ended(consumer: AMQPConsumer): Promise<void> {
-    return consumer.wait().finally(() => this.#wire.deliveries.delete(consumer.tag));
+    return consumer.wait().finally(() => this.#client.deliveries.delete(consumer.tag));
   }
 
   /** The broker has read what was settled here before its last answer. */
@@ -110,7 +110,7 @@ export interface Allowance {
  * woken by every lane that can be shared, is given back, closed, or fails to open.
  */
 export class Lanes {
-  readonly #wire: Wire;
+  readonly #client: Client;
   readonly #idle: Lane[] = [];
   /** Lent for receiving, the longest-lent first. */
   readonly #receiving = new Set<Lane>();
@@ -125,8 +125,8 @@ export class Lanes {
   /** Milliseconds of the shortest round trip to the broker so far; 0 while none is known. */
   roundTrip = 0;
 
-  constructor(wire: Wire, allowance: Allowance) {
-    this.#wire = wire;
+  constructor(client: Client, allowance: Allowance) {
+    this.#client = client;
     this.#allowance = allowance;
   }
 
@@ -241,9 +241,9 @@ export class Lanes {
   async #openLane(): Promise<Lane> {
     this.#open++;
     try {
-      const channel = await this.#wire.channel();
+      const channel = await this.#client.channel();
       this.#opened++;
-      const lane = new Lane(channel, this.#wire);
+      const lane = new Lane(channel, this.#client);
       channel.onerror = () => lane.lost(); // whoever uses it hears of its end otherwise
       return lane;
     } catch (error) {
@@ -261,13 +261,13 @@ export class Lanes {
   }
 
   async #change(): Promise<void> {
-    if (this.#wire.closed) throw new Error("the connection is closed");
+    if (this.#client.closed) throw new Error("the connection is closed");
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   /** RabbitMQ's default is 2,047 for each connection; 0 means no limit but the numbering's. */
   get #limit(): number {
-    return Math.min(this.#wire.channelMax || 65_535, this.#allowance.channels) - ownChannels;
+    return Math.min(this.#client.channelMax || 65_535, this.#allowance.channels) - ownChannels;
   }
 
   get #reserve(): number {

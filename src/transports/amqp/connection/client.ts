@@ -5,8 +5,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Buffer } from "node:buffer";
 import { hostname } from "../../../shared/host.ts";
 import { Deliveries } from "./message_frames.ts";
-import type { Outlet } from "./frames.ts";
-import type { Tether } from "./process_ref.ts";
+import type { SendBuffer } from "./frames.ts";
+import type { Refable } from "./process_ref.ts";
 import type { Method } from "./refusal.ts";
 import { type AmqpUri, type Endpoint, shown } from "../uri.ts";
 
@@ -28,7 +28,7 @@ type Socket = NonNullable<AMQPClient["socket"]>;
  * - the process may exit while nobody holds the connection, yet not before all is written;
  * - bytes that are no AMQP end the connection instead of the process.
  */
-export class Wire extends AMQPClient implements Outlet, Tether {
+export class Client extends AMQPClient implements SendBuffer, Refable {
   /** Bytes; a frame may be as large. */
   largestFrame: number = sendFrameMax;
   #batch = new Uint8Array(batchSize);

@@ -2,17 +2,17 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { ChannelConnectionError } from "../../../shared/errors.ts";
 import { backOff } from "../../../shared/backoff.ts";
 import type { ConnectionWatcher } from "../../transport.ts";
-import { Lifeline } from "./process_ref.ts";
+import { ProcessRef } from "./process_ref.ts";
 import { Session, type SessionOptions } from "./session.ts";
-import { Suspects } from "./suspects.ts";
+import { CulpritFinder } from "./culprit_finder.ts";
 
 /** Who wants a connection. */
-export interface Seeker {
+export interface SessionWaiter {
   /** There is one. */
   connected(session: Session): void;
   /**
    * An attempt has failed; the next is `pause` ms away. With `Infinity` there will be none, as long as
-   * the seeker does not ask again.
+   * the waiter does not ask again.
    */
   failed(error: ChannelConnectionError, pause: number): void;
 }
@@ -22,14 +22,14 @@ export interface Seeker {
  * to endpoint in turn, and after each round with a pause, which grows and varies, so that a thousand
  * clients of a broker that comes back do not come at once.
  *
- * Invariants: one attempt runs at a time. While attempts or pauses go on, there are seekers; when a
+ * Invariants: one attempt runs at a time. While attempts or pauses go on, there are waiters; when a
  * connection is there, none waits.
  */
 export class Connector {
-  readonly lifeline: Lifeline = new Lifeline();
+  readonly processRef: ProcessRef = new ProcessRef();
   readonly #options: SessionOptions;
   readonly #watcher: ConnectionWatcher;
-  readonly #seekers = new Set<Seeker>();
+  readonly #waiters = new Set<SessionWaiter>();
   #session: Session | undefined;
   #wasConnected = false;
   #trouble: Error = noAnswer;
@@ -39,19 +39,19 @@ export class Connector {
   /** The endpoint to be tried next. */
   #next = 0;
   /** Ends the pause before the next attempt. */
-  #hurry: (() => void) | undefined;
+  #endPause: (() => void) | undefined;
   /** Aborted when nothing needs a connection any more. */
   #atRest = new AbortController();
   #resting: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    options: Omit<SessionOptions, "lifeline" | "suspects" | "allowance">,
+    options: Omit<SessionOptions, "processRef" | "culprits" | "allowance">,
     watcher: ConnectionWatcher,
   ) {
     this.#options = {
       ...options,
-      lifeline: this.lifeline,
-      suspects: new Suspects(),
+      processRef: this.processRef,
+      culprits: new CulpritFinder(),
       allowance: { channels: Infinity },
     };
     this.#watcher = watcher;
@@ -76,32 +76,32 @@ export class Connector {
     return this.session === undefined ? this.#trouble : undefined;
   }
 
-  get suspects(): Suspects {
-    return this.#options.suspects;
+  get culprits(): CulpritFinder {
+    return this.#options.culprits;
   }
 
-  /** Tells the seeker of the connection, now or when there is one. */
-  seek(seeker: Seeker): void {
+  /** Tells the waiter of the connection, now or when there is one. */
+  connect(waiter: SessionWaiter): void {
     clearTimeout(this.#resting);
     const { session } = this;
-    if (session !== undefined) return seeker.connected(session);
-    this.#seekers.add(seeker);
+    if (session !== undefined) return waiter.connected(session);
+    this.#waiters.add(waiter);
     if (!this.#isTrying) this.#try();
   }
 
-  /** The seeker wants none any more. */
-  leave(seeker: Seeker): void {
-    this.#seekers.delete(seeker);
+  /** The waiter wants none any more. */
+  cancel(waiter: SessionWaiter): void {
+    this.#waiters.delete(waiter);
   }
 
   /** An operation waits: a long pause, as between attempts for nobody, is over. */
-  hurry(): void {
-    this.#hurry?.();
+  retryNow(): void {
+    this.#endPause?.();
   }
 
   /** Nothing needs a connection any more; it stays a moment, for the next may be near. */
-  rest(): void {
-    this.#seekers.clear();
+  closeSoon(): void {
+    this.#waiters.clear();
     this.#atRest.abort(new Error("nothing is attached"));
     this.#atRest = new AbortController();
     clearTimeout(this.#resting);
@@ -122,7 +122,7 @@ export class Connector {
     const { signal } = this.#atRest;
     // What the broker closed at once, it may close again at once.
     if (this.#shortLived > 1) await this.#sleep(this.#pause(this.#shortLived - 2), signal);
-    for (let round = 0; !signal.aborted && this.#seekers.size > 0; round++) {
+    for (let round = 0; !signal.aborted && this.#waiters.size > 0; round++) {
       const outcome = await this.#tryEach(signal);
       if (signal.aborted) {
         if (outcome instanceof Session) outcome.close();
@@ -136,14 +136,14 @@ export class Connector {
       const isFutile = !outcome.transient && !this.#wasConnected;
       const pause = isFutile ? Infinity : this.#pause(round);
       this.#watcher.failed(outcome, pause);
-      for (const seeker of [...this.#seekers]) {
-        if (isFutile) this.#seekers.delete(seeker);
-        seeker.failed(outcome, pause);
+      for (const waiter of [...this.#waiters]) {
+        if (isFutile) this.#waiters.delete(waiter);
+        waiter.failed(outcome, pause);
       }
-      if (this.#seekers.size > 0) await this.#sleep(pause, signal);
+      if (this.#waiters.size > 0) await this.#sleep(pause, signal);
     }
     this.#isTrying = false;
-    if (this.session === undefined && this.#seekers.size > 0) this.#try(); // they came as it ended
+    if (this.session === undefined && this.#waiters.size > 0) this.#try(); // they came as it ended
   }
 
   /** A session, or why each endpoint failed. */
@@ -183,14 +183,14 @@ export class Connector {
     });
     session.onBlocked = (reason) => this.#watcher.blocked(reason);
     this.#watcher.connected(isAgain);
-    const seekers = [...this.#seekers];
-    this.#seekers.clear();
-    for (const seeker of seekers) seeker.connected(session);
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const waiter of waiters) waiter.connected(session);
   }
 
   /** Milliseconds: shorter where an operation waits. */
   #pause(round: number): number {
-    const most = this.lifeline.isHeld ? longestPause : longestIdlePause;
+    const most = this.processRef.isHeld ? longestPause : longestIdlePause;
     return backOff(round, shortestPause, most);
   }
 
@@ -200,13 +200,13 @@ export class Connector {
       const over = () => {
         clearTimeout(timer);
         signal.removeEventListener("abort", over);
-        this.#hurry = undefined;
+        this.#endPause = undefined;
         resolve();
       };
       const timer = setTimeout(over, ms);
-      if (ms > longestPause) this.#hurry = over;
+      if (ms > longestPause) this.#endPause = over;
       signal.addEventListener("abort", over);
-      this.lifeline.tie(timer);
+      this.processRef.use(timer);
     });
   }
 }

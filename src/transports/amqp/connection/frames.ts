@@ -115,7 +115,7 @@ export const header = {
 } as const;
 
 /** Where bytes are written that leave together. */
-export interface Outlet {
+export interface SendBuffer {
   /** Bytes; the most that a frame may have. */
   readonly largestFrame: number;
   /** Room for so many bytes, which leave soon. */
@@ -129,7 +129,7 @@ export interface Outlet {
  * @param token by which it is known where it is returned; absent where the message's id is enough
  */
 export function writePublication(
-  outlet: Outlet,
+  outlet: SendBuffer,
   channel: number,
   route: Route,
   message: Message,

@@ -1,22 +1,21 @@
 import { isOwnId, nextMessageId } from "../../../shared/message_id.ts";
 import type { Message, Offer } from "../../transport.ts";
 import type { Route } from "./frames.ts";
-import type { Publisher } from "./publisher.ts";
 
 /** Who is told what becomes of a letter. */
 export interface Sender {
   /** The broker has taken responsibility. */
-  confirmed(letter: Letter): void;
+  confirmed(letter: PendingPublish): void;
   /** No queue took it. */
-  returned(letter: Letter): void;
+  returned(letter: PendingPublish): void;
   /** The broker could not take it now (basic.nack). */
-  nacked(letter: Letter): void;
+  nacked(letter: PendingPublish): void;
   /** The broker does not take it. */
-  refused(letter: Letter, error: Error): void;
+  refused(letter: PendingPublish, error: Error): void;
 }
 
 /** A message on its way to a queue, over as many connections as that takes. */
-export class Letter {
+export class PendingPublish {
   readonly sender: Sender;
   readonly route: Route;
   readonly offer: Offer;
@@ -36,14 +35,14 @@ export class Letter {
   isSuspect = false;
   /** Why it is not sent again: the broker closes the connection for it. */
   refusal: Error | undefined;
-  /** Who has it to send or to settle. */
-  publisher: Publisher | undefined;
+  /** The publisher that sends and settles it; only its identity matters here. */
+  publisher: object | undefined;
   /** Since when the broker could not take it, and how often; not because the channel was full. */
   refusedSince: number | undefined;
   refusals = 0;
   /** Its neighbours in a {@linkcode Pile}. */
-  older: Letter | undefined;
-  newer: Letter | undefined;
+  older: PendingPublish | undefined;
+  newer: PendingPublish | undefined;
 
   constructor(sender: Sender, route: Route, offer: Offer, isAgain: boolean) {
     this.sender = sender;
@@ -67,14 +66,14 @@ export class Letter {
 
 /** Letters in the order of their coming. Each is in one pile at most, and every operation takes constant time. */
 export class Pile {
-  #oldest: Letter | undefined;
-  #newest: Letter | undefined;
+  #oldest: PendingPublish | undefined;
+  #newest: PendingPublish | undefined;
 
-  get oldest(): Letter | undefined {
+  get oldest(): PendingPublish | undefined {
     return this.#oldest;
   }
 
-  add(letter: Letter): void {
+  add(letter: PendingPublish): void {
     letter.older = this.#newest;
     if (this.#newest === undefined) this.#oldest = letter;
     else this.#newest.newer = letter;
@@ -82,7 +81,7 @@ export class Pile {
   }
 
   /** @param letter one of this pile */
-  remove(letter: Letter): void {
+  remove(letter: PendingPublish): void {
     const { older, newer } = letter;
     if (older === undefined) this.#oldest = newer;
     else older.newer = newer;

@@ -1,5 +1,5 @@
 /** Something that keeps the process alive, such as a socket or a timer. */
-export interface Tether {
+export interface Refable {
   ref(): unknown;
   unref(): unknown;
 }
@@ -8,37 +8,37 @@ export interface Tether {
  * Keeps the process alive while operations are pending, by whatever the connection is at the moment: a
  * socket, or a timer between two attempts.
  */
-export class Lifeline {
+export class ProcessRef {
   #holds = 0;
-  #tether: Tether | undefined;
+  #target: Refable | undefined;
 
   get isHeld(): boolean {
     return this.#holds > 0;
   }
 
   /** Keeps the process alive until as many calls of `unhold` have come. */
-  hold(): void {
-    if (this.#holds++ === 0) this.#tether?.ref();
+  ref(): void {
+    if (this.#holds++ === 0) this.#target?.ref();
   }
 
-  unhold(): void {
-    if (--this.#holds === 0) this.#tether?.unref();
+  unref(): void {
+    if (--this.#holds === 0) this.#target?.unref();
   }
 
   /** Keeps the process alive while `work` is pending. */
-  async holding<T>(work: Promise<T>): Promise<T> {
-    this.hold();
+  async refWhile<T>(work: Promise<T>): Promise<T> {
+    this.ref();
     try {
       return await work;
     } finally {
-      this.unhold();
+      this.unref();
     }
   }
 
-  /** From now on it is by `tether`. */
-  tie(tether: Tether): void {
-    this.#tether = tether;
-    if (this.isHeld) tether.ref();
-    else tether.unref();
+  /** From now on it is by `target`. */
+  use(target: Refable): void {
+    this.#target = target;
+    if (this.isHeld) target.ref();
+    else target.unref();
   }
 }

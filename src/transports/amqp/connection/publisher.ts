@@ -2,8 +2,8 @@ import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
 import { Fifo } from "../../../shared/fifo.ts";
 import { endsConnection, excessOf, excessText, replyCode } from "../failure.ts";
 import { writePublication } from "./frames.ts";
-import type { Letter } from "./pending_publish.ts";
-import type { Wire } from "./client.ts";
+import type { PendingPublish } from "./pending_publish.ts";
+import type { Client } from "./client.ts";
 
 /**
  * Publishes with confirms on one AMQP channel, for all queues of a connection: persistent, and
@@ -11,7 +11,7 @@ import type { Wire } from "./client.ts";
  * back before its confirmation does (https://www.rabbitmq.com/docs/confirms).
  *
  * When the AMQP channel ends, all that were unconfirmed may have arrived or not, and are sent again on the
- * next. The broker ends it for one message that it refuses, without saying which: they are suspects
+ * next. The broker ends it for one message that it refuses, without saying which: they are culprits
  * then, and are sent one by one; the one after which it ends the channel again is refused. Of a message that is
  * too large the broker tells the limit: what exceeds it is refused here from then on, and nothing else is suspected.
  *
@@ -20,14 +20,14 @@ import type { Wire } from "./client.ts";
  * unconfirmed, until it is settled; when the connection is lost, its owner has it still.
  */
 export class Publisher {
-  readonly #wire: Wire;
-  readonly #waiting = new Fifo<Letter>();
+  readonly #client: Client;
+  readonly #waiting = new Fifo<PendingPublish>();
   /** Those that were sent on an AMQP channel that has ended. */
-  readonly #again = new Fifo<Letter>();
+  readonly #again = new Fifo<PendingPublish>();
   /** Whether one of them may be what ended it. */
   #isSuspicious = false;
   /** By delivery tag, in order. */
-  #unconfirmed = new Map<number, Letter>();
+  #unconfirmed = new Map<number, PendingPublish>();
   #bytes = 0;
   #tag = 0;
   /** What has come back, and is not confirmed yet: ids of messages, or tokens. */
@@ -40,18 +40,18 @@ export class Publisher {
   /** Called where nothing can be published any more, although the connection may be open. */
   onLost: (reason: string) => void = () => {};
 
-  private constructor(wire: Wire) {
-    this.#wire = wire;
+  private constructor(client: Client) {
+    this.#client = client;
   }
 
-  static async open(wire: Wire): Promise<Publisher> {
-    const publisher = new Publisher(wire);
+  static async open(client: Client): Promise<Publisher> {
+    const publisher = new Publisher(client);
     await publisher.#begin();
     return publisher;
   }
 
   async #begin(): Promise<void> {
-    const channel = await this.#wire.channel();
+    const channel = await this.#client.channel();
     channel.onerror = (reason) => this.#beginAgain(reason);
     channel.onReturn = ({ properties }: AMQPMessage) => {
       const { correlationId: token, messageId: id } = properties;
@@ -72,7 +72,7 @@ export class Publisher {
     const excess = excessOf(reason);
     if (reason !== replaced && excess === undefined) this.#count();
     if (endsConnection(reason)) {
-      queueMicrotask(() => this.#forget()); // the session may ask yet which are suspects
+      queueMicrotask(() => this.#forget()); // the session may ask yet which are culprits
       return;
     }
     this.#returned.clear();
@@ -139,20 +139,20 @@ export class Publisher {
   }
 
   /** Whether the broker takes so many bytes in a message, as far as it has told. */
-  takes(size: number): boolean {
+  fits(size: number): boolean {
     return size <= this.#limit;
   }
 
   /** Whether a letter is refused because it is too large. */
-  #refuseExcess(letter: Letter): boolean {
+  #refuseExcess(letter: PendingPublish): boolean {
     const size = letter.message.body.length;
-    if (this.takes(size)) return false;
+    if (this.fits(size)) return false;
     const reason = new Error(excessText({ size, limit: this.#limit }));
     queueMicrotask(() => letter.sender.refused(letter, reason)); // its sender is not through with it yet
     return true;
   }
 
-  publish(letter: Letter): void {
+  publish(letter: PendingPublish): void {
     if (this.#refuseExcess(letter)) return;
     if (letter.refusal !== undefined) {
       const { refusal } = letter;
@@ -167,7 +167,7 @@ export class Publisher {
   }
 
   /** Whether the letter had not been sent on this connection, and will not be. */
-  withdraw(letter: Letter): boolean {
+  withdraw(letter: PendingPublish): boolean {
     return this.#waiting.remove(letter) || this.#again.remove(letter);
   }
 
@@ -183,19 +183,19 @@ export class Publisher {
 
   get #isReady(): boolean {
     return this.#isOpen && this.#unconfirmed.size < mostUnconfirmed &&
-      this.#bytes < mostUnconfirmedBytes && this.#wire.blocked === undefined;
+      this.#bytes < mostUnconfirmedBytes && this.#client.blocked === undefined;
   }
 
-  #send(letter: Letter): void {
+  #send(letter: PendingPublish): void {
     const { route, message } = letter;
     letter.wasSent = true;
     this.#bytes += message.body.length;
     this.#unconfirmed.set(++this.#tag, letter);
     const token = letter.isNamesake ? this.#tag : undefined;
     const copy = letter.copies++;
-    const { isQuiet } = this.#wire;
-    writePublication(this.#wire, this.#channel.id, route, message, copy, token);
-    if (isQuiet) this.#wire.flush();
+    const { isQuiet } = this.#client;
+    writePublication(this.#client, this.#channel.id, route, message, copy, token);
+    if (isQuiet) this.#client.flush();
   }
 
   #onConfirm(tag: number, multiple: boolean, nack: boolean): void {
@@ -211,7 +211,7 @@ export class Publisher {
     if (this.#waiting.size > 0 || this.#again.size > 0) this.resume();
   }
 
-  #settle(tag: number, letter: Letter, nack: boolean): void {
+  #settle(tag: number, letter: PendingPublish, nack: boolean): void {
     this.#unconfirmed.delete(tag);
     this.#bytes -= letter.message.body.length;
     const isReturned = this.#returned.size > 0 &&

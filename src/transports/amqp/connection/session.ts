@@ -11,19 +11,19 @@ import {
   tooFewChannels,
 } from "../failure.ts";
 import { type Allowance, type Lane, Lanes } from "./channel_pool.ts";
-import type { Lifeline } from "./process_ref.ts";
+import type { ProcessRef } from "./process_ref.ts";
 import { Publisher } from "./publisher.ts";
 import { leastChannels } from "./refusal.ts";
-import type { Job, Suspects } from "./suspects.ts";
+import type { BrokerOperation, CulpritFinder } from "./culprit_finder.ts";
 import type { AmqpUri, Endpoint } from "../uri.ts";
-import { type TlsOptions, Wire } from "./client.ts";
+import { Client, type TlsOptions } from "./client.ts";
 
 /** What a connection is made of. */
 export interface SessionOptions {
   readonly uri: AmqpUri;
   readonly tls?: TlsOptions;
-  readonly lifeline: Lifeline;
-  readonly suspects: Suspects;
+  readonly processRef: ProcessRef;
+  readonly culprits: CulpritFinder;
   readonly allowance: Allowance;
   /** What begins the ids of this process's announcements. */
   readonly own: string;
@@ -35,13 +35,13 @@ export interface SessionOptions {
  */
 export class Session {
   readonly address: string;
-  readonly lifeline: Lifeline;
+  readonly processRef: ProcessRef;
   readonly publisher: Publisher;
   readonly bulletin: Bulletin;
   readonly lanes: Lanes;
-  readonly #wire: Wire;
+  readonly #client: Client;
   readonly #own: string;
-  readonly #suspects: Suspects;
+  readonly #culprits: CulpritFinder;
   /** When it was opened, in ms of `performance.now()`. */
   readonly #opened = performance.now();
   #ids = 0;
@@ -51,30 +51,30 @@ export class Session {
   onBlocked: (reason: string | undefined) => void = () => {};
 
   private constructor(
-    { uri, lifeline, own, suspects }: SessionOptions,
-    wire: Wire,
+    { uri, processRef, own, culprits }: SessionOptions,
+    client: Client,
     publisher: Publisher,
     bulletin: Bulletin,
     lanes: Lanes,
   ) {
     this.address = uri.address;
-    this.lifeline = lifeline;
-    this.#wire = wire;
+    this.processRef = processRef;
+    this.#client = client;
     this.#own = own;
-    this.#suspects = suspects;
+    this.#culprits = culprits;
     this.publisher = publisher;
     this.bulletin = bulletin;
     this.lanes = lanes;
-    wire.ondisconnect = (error) => this.#lose(error ?? new Error("the broker closed it"));
-    wire.onDead = () => this.#lose(new Error("the connection is closed"));
-    wire.onblocked = (reason) => this.onBlocked(reason);
-    wire.onunblocked = () => {
+    client.ondisconnect = (error) => this.#lose(error ?? new Error("the broker closed it"));
+    client.onDead = () => this.#lose(new Error("the connection is closed"));
+    client.onblocked = (reason) => this.onBlocked(reason);
+    client.onunblocked = () => {
       this.onBlocked(undefined);
       publisher.resume();
     };
     publisher.onLost = bulletin.onLost = (reason) => {
       this.#lose(new Error(reason));
-      wire.destroy();
+      client.destroy();
     };
   }
 
@@ -87,7 +87,7 @@ export class Session {
     timeout: number,
     signal: AbortSignal,
   ): Promise<Session> {
-    const wire = new Wire(options.uri, endpoint, options.tls);
+    const client = new Client(options.uri, endpoint, options.tls);
     let giveUp: (error: Error) => void;
     const givenUp = new Promise<never>((_, reject) => giveUp = reject);
     const timer = setTimeout(() => giveUp(new Error(`no answer within ${timeout} ms`)), timeout);
@@ -95,11 +95,11 @@ export class Session {
     const onAbort = () => giveUp(signal.reason);
     signal.addEventListener("abort", onAbort);
     if (signal.aborted) onAbort();
-    options.lifeline.tie(wire);
+    options.processRef.use(client);
     try {
-      return await Promise.race([Session.#open(options, wire), givenUp]);
+      return await Promise.race([Session.#open(options, client), givenUp]);
     } catch (error) {
-      wire.destroy();
+      client.destroy();
       throw connectFailure(error, options.uri, endpoint);
     } finally {
       clearTimeout(timer);
@@ -107,23 +107,23 @@ export class Session {
     }
   }
 
-  static async #open(options: SessionOptions, wire: Wire): Promise<Session> {
+  static async #open(options: SessionOptions, client: Client): Promise<Session> {
     let lost: Error | undefined;
-    wire.ondisconnect = (error) => lost = error ?? new Error("the broker closed the connection");
-    await wire.connect();
-    const { channelMax } = wire;
+    client.ondisconnect = (error) => lost = error ?? new Error("the broker closed the connection");
+    await client.connect();
+    const { channelMax } = client;
     if (channelMax > 0 && channelMax < leastChannels) {
       throw tooFewChannels(channelMax, options.uri);
     }
-    wire.isCounted = options.allowance.channels < Infinity;
-    const lanes = new Lanes(wire, options.allowance);
+    client.isCounted = options.allowance.channels < Infinity;
+    const lanes = new Lanes(client, options.allowance);
     const [publisher, bulletin] = await Promise.all([
-      Publisher.open(wire),
-      wire.channel().then((channel) => Bulletin.open(channel, options.own)),
+      Publisher.open(client),
+      client.channel().then((channel) => Bulletin.open(channel, options.own)),
       lanes.open(),
     ]);
     if (lost !== undefined) throw lost;
-    return new Session(options, wire, publisher, bulletin, lanes);
+    return new Session(options, client, publisher, bulletin, lanes);
   }
 
   get isLost(): boolean {
@@ -137,7 +137,7 @@ export class Session {
 
   /** Why the broker takes no messages; undefined where it does. */
   get blocked(): string | undefined {
-    return this.#wire.blocked;
+    return this.#client.blocked;
   }
 
   /** An id for an announcement of this process. */
@@ -165,11 +165,11 @@ export class Session {
   }
 
   /**
-   * Does the work of a job that is repeated where the connection is lost meanwhile; rejects with a RepeatedLoss where
+   * Does the work of a operation that is repeated where the connection is lost meanwhile; rejects with a RepeatedLossError where
    * that was found to be because of it.
    */
-  run<T>(job: Job, work: () => Promise<T>): Promise<T> {
-    return this.#suspects.run(job, this, work);
+  run<T>(operation: BrokerOperation, work: () => Promise<T>): Promise<T> {
+    return this.#culprits.run(operation, this, work);
   }
 
   /** Runs `use` on an AMQP channel that nobody else uses. */
@@ -181,12 +181,12 @@ export class Session {
   async close(): Promise<void> {
     if (this.isLost) return;
     this.#lose(new Error("it was closed here"));
-    this.#wire.ref();
-    const { socket } = this.#wire;
-    const closed = this.#wire.close().catch(() => {}); // pending for ever where the socket ends first
+    this.#client.ref();
+    const { socket } = this.#client;
+    const closed = this.#client.close().catch(() => {}); // pending for ever where the socket ends first
     const ended = new Promise<void>((resolve) => socket?.once("close", () => resolve()));
     await within(closeTimeout, Promise.race([closed, ended]));
-    this.#wire.destroy();
+    this.#client.destroy();
   }
 
   #lose(error: Error): void {
@@ -195,8 +195,8 @@ export class Session {
     // With fewer AMQP channels all can go on.
     const isError = blamesConnection(error) &&
       !(hasTooManyChannels(error) && this.lanes.refused());
-    if (isError && !this.#suspects.isBusy) this.publisher.suspect(error);
-    this.#suspects.lost(error, isError);
+    if (isError && !this.#culprits.isBusy) this.publisher.suspect(error);
+    this.#culprits.lost(error, isError);
     for (const listener of [...this.#onLost]) listener();
     this.#onLost.clear();
     this.lanes.wake();

@@ -10,7 +10,7 @@ import type { Outbox } from "../puts/outbox.ts";
 import { far, linger, Pace, widest } from "./prefetch.ts";
 import type { Receipts } from "./deduplication.ts";
 import type { Session } from "../connection/session.ts";
-import type { Job } from "../connection/suspects.ts";
+import type { BrokerOperation } from "../connection/culprit_finder.ts";
 
 /** What a source works with. */
 export interface SourceOptions {
@@ -23,7 +23,7 @@ export interface SourceOptions {
   /** Whether the channel has a capacity: then nothing is read ahead, for that would not count. */
   readonly isBounded: boolean;
   /** What getting is for the broker. */
-  readonly job: Job;
+  readonly operation: BrokerOperation;
   /** Counts the loans that their claimants keep, of all sources of a link. */
   readonly kept: { count: number };
   /** Told why claims are not served; the claims are still there then. */
@@ -55,7 +55,7 @@ export class Source {
   readonly #outbox: Outbox;
   readonly #stats: Stats;
   readonly #onFailure: (error: unknown, inARow: number) => void;
-  readonly #job: Job;
+  readonly #operation: BrokerOperation;
   readonly #allKept: { count: number };
   readonly #isBounded: boolean;
   /** How many messages have come. */
@@ -98,8 +98,8 @@ export class Source {
   #isHolding = false;
 
   constructor({ session, queue, receipts, outbox, stats, ...rest }: SourceOptions) {
-    const { job, kept, isBounded, onFailure } = rest;
-    this.#job = job;
+    const { operation, kept, isBounded, onFailure } = rest;
+    this.#operation = operation;
     this.#allKept = kept;
     this.#isBounded = isBounded;
     this.#session = session;
@@ -204,7 +204,7 @@ export class Source {
     try {
       for (let step; (step = this.#nextStep()) !== undefined;) {
         const take = step.bind(this);
-        await this.#session.run(this.#job, take);
+        await this.#session.run(this.#operation, take);
         if (this.#ended !== undefined) throw this.#ended;
       }
     } catch (error) {
@@ -388,7 +388,7 @@ export class Source {
 
   #loan(message: Delivery, lane: Lane, token: object | undefined): AmqpLoan {
     this.arrivals++;
-    this.#outbox.roomMade();
+    this.#outbox.onRoom();
     return new AmqpLoan(message, lane, this.#pace.window >> 2, token, this.#keeper);
   }
 
@@ -415,7 +415,7 @@ export class Source {
       }
     }
     // What is too large to be put again is lent as it is.
-    const isCountable = counted && loan.isUncounted && this.#outbox.takes(loan.message.body.length);
+    const isCountable = counted && loan.isUncounted && this.#outbox.fits(loan.message.body.length);
     if (!isCountable) return false;
     this.#uncounted.push(loan);
     this.resume();
@@ -522,7 +522,7 @@ export class Source {
   #hold(): void {
     if (this.#isHolding) return;
     this.#isHolding = true;
-    this.#session.lifeline.hold();
+    this.#session.processRef.ref();
   }
 
   /** After a claim has left: lets the process exit if it was the last. */
@@ -532,7 +532,7 @@ export class Source {
     this.#idle();
     if (!this.#isHolding) return;
     this.#isHolding = false;
-    this.#session.lifeline.unhold();
+    this.#session.processRef.unref();
   }
 
   #idle(): void {

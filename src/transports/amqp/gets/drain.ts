@@ -8,7 +8,7 @@ import { isMissing } from "../failure.ts";
 import { type Lifetime, type Place, usersOf } from "../topology/names.ts";
 import type { Session } from "../connection/session.ts";
 import type { Source } from "./consumer.ts";
-import type { Job } from "../connection/suspects.ts";
+import type { BrokerOperation } from "../connection/culprit_finder.ts";
 
 /** What a drain works with. */
 export interface DrainOptions {
@@ -22,7 +22,7 @@ export interface DrainOptions {
   /** Another one, for when that one is closed. */
   renewSource(): Source;
   /** What getting is for the broker. */
-  readonly job: Job;
+  readonly operation: BrokerOperation;
   /** Whether this process has loans, or puts that are not confirmed. */
   isBusy(): boolean;
   /** Told that the channel is gone. */
@@ -114,14 +114,14 @@ export class Drain {
   }
 
   async #work(): Promise<void> {
-    const { session, job, isBusy } = this.#options;
+    const { session, operation, isBusy } = this.#options;
     while (!this.#isClosed) {
       if (!this.#isEntered) {
         if (!this.#isWanted) return;
         if (!await this.#isSomeLeft()) continue;
       }
       if (!this.#isBound) {
-        await session.run(job, () => enter(session, this.#users));
+        await session.run(operation, () => enter(session, this.#users));
         this.#isBound = true;
       }
       this.#isEntered = true;
@@ -143,8 +143,8 @@ export class Drain {
 
   /** Whether there is something to be got. If there is not yet, waits a while; if never, ends all. */
   async #isSomeLeft(): Promise<boolean> {
-    const { session, name, job, gone } = this.#options;
-    const left = await session.run(job, () => remainder(session, name, this.#users));
+    const { session, name, operation, gone } = this.#options;
+    const left = await session.run(operation, () => remainder(session, name, this.#users));
     if (this.#isClosed) return false;
     if (left === "some") {
       this.#idle = 0;
@@ -175,7 +175,7 @@ export class Drain {
   }
 
   async #leave(): Promise<void> {
-    const { session, lifetime, job, isBusy, renewSource } = this.#options;
+    const { session, lifetime, operation, isBusy, renewSource } = this.#options;
     this.#isEntered = false;
     const source = this.#source;
     for (const claim of source.withdrawAll()) this.#claims.push(claim);
@@ -186,7 +186,7 @@ export class Drain {
       this.#isEntered = true;
       return;
     }
-    await session.run(job, () => leave(session, this.#users));
+    await session.run(operation, () => leave(session, this.#users));
     // Those who hear of the end of an anonymous channel bind themselves only then.
     if (lifetime === "anonymous" && this.#isFirst) await pause(100);
     this.#isFirst = false;
@@ -211,9 +211,9 @@ export class Drain {
 
   /** Keeps the process alive for the claims that wait here. */
   #hold(): void {
-    const { lifeline } = this.#options.session;
-    for (; this.#holds < this.#claims.size; this.#holds++) lifeline.hold();
-    for (; this.#holds > this.#claims.size; this.#holds--) lifeline.unhold();
+    const { processRef } = this.#options.session;
+    for (; this.#holds < this.#claims.size; this.#holds++) processRef.ref();
+    for (; this.#holds > this.#claims.size; this.#holds--) processRef.unref();
   }
 }
 

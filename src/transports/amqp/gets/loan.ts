@@ -116,7 +116,7 @@ export class AmqpLoan implements Loan, Held {
     if (this.#keptIn !== undefined) this.#keeper.unkept(this);
     // What is stale, the broker has given back itself.
     if (!counted || this.#outbox === undefined || this.isStale) this.#return(counted);
-    else this.#putAgain(this.#outbox, this.attempts);
+    else this.#republish(this.#outbox, this.attempts);
   }
 
   /** Takes it as the copy of another message. */
@@ -159,14 +159,14 @@ export class AmqpLoan implements Loan, Held {
   /** Counts the attempt of who died. Resolves when this copy is taken, or given back. */
   recount(outbox: Outbox): Promise<void> {
     this.#settled = true;
-    return this.#putAgain(outbox, this.attempts - 1);
+    return this.#republish(outbox, this.attempts - 1);
   }
 
   /** At the end of the queue, with so many attempts behind it; this copy goes when that one is safe. */
-  #putAgain(outbox: Outbox, attempts: number): Promise<void> {
+  #republish(outbox: Outbox, attempts: number): Promise<void> {
     const isStale = () => this.isStale;
     return new Promise((resolve) =>
-      outbox.putAgain({
+      outbox.republish({
         message: { ...this.message, attempts },
         get settled() {
           return isStale(); // then the broker lends this copy anew, and it is counted again

@@ -1,5 +1,5 @@
 import { clearTimeout, setTimeout } from "node:timers";
-import type { Lifeline } from "../connection/process_ref.ts";
+import type { ProcessRef } from "../connection/process_ref.ts";
 
 /**
  * Who waits for a connection, each for `timeout` ms from when it was added. The process is held alive
@@ -7,18 +7,18 @@ import type { Lifeline } from "../connection/process_ref.ts";
  *
  * Invariant: in the order of their coming, so the first is the first to lose patience.
  */
-export class Patience<T extends object> {
+export class Deadlines<T extends object> {
   readonly #timeout: number;
-  readonly #lifeline: Lifeline;
+  readonly #processRef: ProcessRef;
   readonly #expired: (one: T) => void;
   /** With the time of its coming. */
   readonly #waiting = new Map<T, number>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param expired told of each that has waited for `timeout` ms */
-  constructor(timeout: number, lifeline: Lifeline, expired: (one: T) => void) {
+  constructor(timeout: number, processRef: ProcessRef, expired: (one: T) => void) {
     this.#timeout = timeout;
-    this.#lifeline = lifeline;
+    this.#processRef = processRef;
     this.#expired = expired;
   }
 
@@ -28,7 +28,7 @@ export class Patience<T extends object> {
 
   add(one: T): void {
     this.#waiting.set(one, performance.now());
-    this.#lifeline.hold();
+    this.#processRef.ref();
     this.#startTimer();
   }
 
@@ -76,7 +76,7 @@ export class Patience<T extends object> {
   }
 
   #left(count: number): void {
-    for (; count > 0; count--) this.#lifeline.unhold();
+    for (; count > 0; count--) this.#processRef.unref();
     if (this.#waiting.size > 0) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;

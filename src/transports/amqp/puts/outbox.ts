@@ -3,9 +3,9 @@ import type { ChannelError } from "../../../shared/errors.ts";
 import { backOff } from "../../../shared/backoff.ts";
 import type { Offer, Stats } from "../../transport.ts";
 import type { Route } from "../connection/frames.ts";
-import { Letter, Pile, type Sender } from "../connection/pending_publish.ts";
-import type { Lifeline } from "../connection/process_ref.ts";
-import { Patience } from "./deadlines.ts";
+import { PendingPublish, Pile, type Sender } from "../connection/pending_publish.ts";
+import type { ProcessRef } from "../connection/process_ref.ts";
+import { Deadlines } from "./deadlines.ts";
 import type { Publisher } from "../connection/publisher.ts";
 
 /** What the outbox does not decide by itself. */
@@ -39,16 +39,16 @@ type Make = (wasSent: boolean, id: string | undefined) => ChannelError;
 export class Outbox implements Sender {
   readonly #route: Route;
   readonly #stats: Stats;
-  readonly #lifeline: Lifeline;
+  readonly #processRef: ProcessRef;
   readonly #retryTimeout: number;
   readonly #owner: OutboxOwner;
-  readonly #letters = new Map<Offer, Letter>();
+  readonly #letters = new Map<Offer, PendingPublish>();
   /** The same: those that are put again, which go first where the channel has a capacity, and all others. */
   readonly #putAgain = new Pile();
   readonly #put = new Pile();
   /** Those that are told that the channel is full, and do not wait. */
-  readonly #impatient = new Set<Letter>();
-  readonly #waiting: Patience<Letter>;
+  readonly #impatient = new Set<PendingPublish>();
+  readonly #waiting: Deadlines<PendingPublish>;
   #publisher: Publisher | undefined;
   #isBounded = false;
   /** How many letters a publisher has. */
@@ -66,16 +66,16 @@ export class Outbox implements Sender {
   constructor(
     route: Route,
     stats: Stats,
-    lifeline: Lifeline,
+    processRef: ProcessRef,
     retryTimeout: number,
     owner: OutboxOwner,
   ) {
     this.#route = route;
     this.#stats = stats;
-    this.#lifeline = lifeline;
+    this.#processRef = processRef;
     this.#retryTimeout = retryTimeout;
     this.#owner = owner;
-    this.#waiting = new Patience(retryTimeout, lifeline, (letter) => {
+    this.#waiting = new Deadlines(retryTimeout, processRef, (letter) => {
       this.#reject(letter, owner.outage(letter.wasSent, letter.message.id));
     });
   }
@@ -98,7 +98,7 @@ export class Outbox implements Sender {
   }
 
   /** A message has left the queue. */
-  roomMade(): void {
+  onRoom(): void {
     if (this.#room === undefined) return;
     this.#fullness = 1;
     this.#next();
@@ -107,26 +107,26 @@ export class Outbox implements Sender {
   put(offer: Offer): void {
     if (offer.full !== undefined && this.#isFull) return offer.full();
     this.#stats.puts++;
-    this.#add(new Letter(this, this.#route, offer, false));
+    this.#add(new PendingPublish(this, this.#route, offer, false));
   }
 
   /** Whether the broker takes so many bytes in a message, as far as is known. */
-  takes(size: number): boolean {
-    return this.#publisher?.takes(size) ?? true;
+  fits(size: number): boolean {
+    return this.#publisher?.fits(size) ?? true;
   }
 
   /** Puts a message that was lent by this channel, and counts as no put. */
-  putAgain(offer: Offer): void {
+  republish(offer: Offer): void {
     this.#again++;
-    this.#add(new Letter(this, this.#route, offer, true));
+    this.#add(new PendingPublish(this, this.#route, offer, true));
   }
 
-  #add(letter: Letter): void {
+  #add(letter: PendingPublish): void {
     this.#letters.set(letter.offer, letter);
     this.#pileOf(letter).add(letter);
     if (letter.offer.full !== undefined) this.#impatient.add(letter);
     this.#stats.outstanding++;
-    this.#lifeline.hold();
+    this.#processRef.ref();
     if (this.#publisher === undefined) this.#waiting.add(letter);
     else if (!this.#isBounded) this.#send(letter, this.#publisher);
     else if (this.#room === undefined) this.#next();
@@ -145,7 +145,7 @@ export class Outbox implements Sender {
     this.#fullness = 0;
   }
 
-  #pileOf({ isAgain }: Letter): Pile {
+  #pileOf({ isAgain }: PendingPublish): Pile {
     return isAgain ? this.#putAgain : this.#put;
   }
 
@@ -165,7 +165,7 @@ export class Outbox implements Sender {
   }
 
   /** Resolves when every message that was lent by this channel, and put again, is settled. */
-  allPutAgain(): Promise<void> {
+  allRepublished(): Promise<void> {
     if (this.#again === 0) return Promise.resolve();
     return new Promise((resolve) => this.#onAllPutAgain.push(resolve));
   }
@@ -216,7 +216,7 @@ export class Outbox implements Sender {
    *
    * @param make as for `rejectAll`
    */
-  end(make: Make): void {
+  drain(make: Make): void {
     this.#refuse = make;
     if (this.#publisher === undefined || this.#isFull) this.#refuseWaiting(make);
   }
@@ -229,7 +229,7 @@ export class Outbox implements Sender {
     }
   }
 
-  confirmed(letter: Letter): void {
+  confirmed(letter: PendingPublish): void {
     this.#landed(letter);
     this.#fullness = 0;
     if (this.#remove(letter)) { // else it was given up meanwhile
@@ -240,12 +240,12 @@ export class Outbox implements Sender {
   }
 
   /** The broker has answered. */
-  #landed(letter: Letter): void {
+  #landed(letter: PendingPublish): void {
     letter.publisher = undefined;
     this.#flying--;
   }
 
-  async returned(letter: Letter): Promise<void> {
+  async returned(letter: PendingPublish): Promise<void> {
     this.#landed(letter);
     letter.wasSent = letter.isDoubtful;
     const error = await this.#owner.returned();
@@ -253,7 +253,7 @@ export class Outbox implements Sender {
     else this.#onRefused(letter, backOff(letter.refusals, shortestPause, longestPause));
   }
 
-  async nacked(letter: Letter): Promise<void> {
+  async nacked(letter: PendingPublish): Promise<void> {
     this.#landed(letter);
     letter.wasSent = letter.isDoubtful;
     // It may have been full when it was asked, and no more.
@@ -271,7 +271,7 @@ export class Outbox implements Sender {
   /** The answer to whether the queue is full, where that was asked. */
   #asking: Promise<boolean> | undefined;
 
-  #onFull(letter: Letter): void {
+  #onFull(letter: PendingPublish): void {
     this.#isBounded = true;
     letter.refusedSince = undefined;
     letter.refusals = 0;
@@ -291,7 +291,7 @@ export class Outbox implements Sender {
   }
 
   /** The broker cannot store the message: not because the queue is full. */
-  #onRefused(letter: Letter, pause: number): void {
+  #onRefused(letter: PendingPublish, pause: number): void {
     if (!this.#letters.has(letter.offer)) return; // it was given up meanwhile
     letter.refusals++;
     const since = letter.refusedSince ??= performance.now();
@@ -306,20 +306,20 @@ export class Outbox implements Sender {
     setTimeout(() => this.#resend(letter), pause);
   }
 
-  refused(letter: Letter, error: Error): void {
+  refused(letter: PendingPublish, error: Error): void {
     this.#landed(letter);
     this.#reject(letter, this.#owner.refusal(error));
     if (this.#isBounded && this.#room === undefined) this.#next();
   }
 
-  #send(letter: Letter, publisher: Publisher): void {
+  #send(letter: PendingPublish, publisher: Publisher): void {
     letter.publisher = publisher;
     this.#flying++;
     publisher.publish(letter);
   }
 
   /** Sends a message again, unless that was done on a new connection meanwhile. */
-  #resend(letter: Letter): void {
+  #resend(letter: PendingPublish): void {
     if (!this.#letters.has(letter.offer) || this.#publisher === undefined) return;
     if (letter.publisher === this.#publisher) return;
     if (this.#isBounded) return this.#room === undefined ? this.#next() : undefined;
@@ -327,19 +327,19 @@ export class Outbox implements Sender {
     else this.#send(letter, this.#publisher);
   }
 
-  #reject(letter: Letter, error: ChannelError): void {
+  #reject(letter: PendingPublish, error: ChannelError): void {
     if (!this.#remove(letter)) return;
     this.#waiting.delete(letter);
     if (this.#publisher?.withdraw(letter)) this.#landed(letter);
     letter.offer.reject(error);
   }
 
-  #remove(letter: Letter): boolean {
+  #remove(letter: PendingPublish): boolean {
     if (!this.#letters.delete(letter.offer)) return false;
     this.#pileOf(letter).remove(letter);
     this.#impatient.delete(letter);
     this.#stats.outstanding--;
-    this.#lifeline.unhold();
+    this.#processRef.unref();
     if (letter.isAgain && --this.#again === 0) {
       for (const resolve of this.#onAllPutAgain.splice(0)) resolve();
     }

@@ -1,5 +1,5 @@
+import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { isMissing } from "../failure.ts";
-import type { Session } from "../connection/session.ts";
 
 /** Arguments of a queue (https://www.rabbitmq.com/docs/queues#optional-arguments). */
 export type QueueArguments = Readonly<Record<string, string | number>>;
@@ -64,8 +64,14 @@ export function hazardOf({ argument: name, current }: Difference): string | unde
   return isForeign ? "may drop values that were given back 20 times" : undefined;
 }
 
-/** How many messages are ready in a queue; undefined if there is no such queue. */
-export async function depth(session: Session, name: string): Promise<number | undefined> {
+/** The part of a session that asks the broker about a queue. */
+export interface Administrator {
+  /** Runs `use` on an AMQP channel that has no other user. */
+  administer<T>(use: (channel: AMQPChannel) => Promise<T>): Promise<T>;
+}
+
+/** Returns how many messages are ready in a queue, or undefined if the queue does not exist. */
+export async function depth(session: Administrator, name: string): Promise<number | undefined> {
   try {
     const queue = await session.administer((channel) =>
       channel.queueDeclare(name, { passive: true, durable: true })

@@ -5,7 +5,7 @@ import { backOff } from "../../../shared/backoff.ts";
  * Something that is done at the broker, and done again on the next connection where one is lost meanwhile.
  * It outlasts connections.
  */
-export class Job {
+export class BrokerOperation {
   readonly key: string;
   /** Milliseconds for which it is repeated at least, where the broker may only be in trouble. */
   readonly patience: number;
@@ -18,7 +18,7 @@ export class Job {
   /** When the first of them was. */
   since = 0;
   /** Why it is not done again. */
-  refusal: RepeatedLoss | undefined;
+  refusal: RepeatedLossError | undefined;
 
   /** @param key what is done, and with what */
   constructor(key: string, patience: number) {
@@ -33,23 +33,23 @@ export class Job {
   }
 }
 
-/** What a job is refused with during which connections were lost again and again. */
-export class RepeatedLoss extends Error {
+/** What a operation is refused with during which connections were lost again and again. */
+export class RepeatedLossError extends Error {
   /** @param cause why the last connection was lost */
   constructor(cause: Error, count: number) {
     super(`the connection was lost ${count} times meanwhile, last: ${cause.message}`, { cause });
   }
 }
 
-/** A connection as far as suspects need it. */
+/** A connection as far as culprits need it. */
 interface Live {
   readonly isLost: boolean;
   readonly loss: Error | undefined;
 }
 
-/** A job on a connection. */
+/** A operation on a connection. */
 interface Run {
-  readonly job: Job;
+  readonly operation: BrokerOperation;
 }
 
 /**
@@ -57,54 +57,54 @@ interface Run {
  * blame on one AMQP channel (reply codes from 500 on). It does not say which one it was, and all others
  * on the connection suffer.
  *
- * All that were under way are suspects then, and are done one after the other on the next connection, while all
+ * All that were under way are culprits then, and are done one after the other on the next connection, while all
  * else goes on; one that ends is none any more. Where the connection is closed again, it is because of the one that
  * was tried, and twice is enough. An internal error (541) may be one of a broker in trouble, and is tried for as long
  * as a broker that cannot be reached.
  *
- * Whatever the reason, a job during which ten connections were lost is not repeated any more.
+ * Whatever the reason, a operation during which ten connections were lost is not repeated any more.
  *
  * Invariants: at most one suspect is tried at a time. Who waits for that is woken when it has ended, or the
  * connection is lost.
  */
-export class Suspects {
+export class CulpritFinder {
   readonly #running = new Set<Run>();
   #tried: Run | undefined;
   #tooLong: ReturnType<typeof setTimeout> | undefined;
   #waiting: (() => void)[] = [];
-  /** What ends the pauses before suspects are tried again. */
+  /** What ends the pauses before culprits are tried again. */
   readonly #pauses = new Set<() => void>();
   /** Those that were refused, the oldest first: who begins anew does not end as many connections again. */
-  readonly #refused = new Map<string, Job>();
+  readonly #refused = new Map<string, BrokerOperation>();
 
   /**
    * @param key what is done, and with what
    * @param patience milliseconds for which it is repeated at least, where the broker may only be in trouble
    */
-  job(key: string, patience: number): Job {
-    return this.#refused.get(key) ?? new Job(key, patience);
+  operation(key: string, patience: number): BrokerOperation {
+    return this.#refused.get(key) ?? new BrokerOperation(key, patience);
   }
 
-  /** Whether a job is under way, and may be what the connection is closed for. */
+  /** Whether a operation is under way, and may be what the connection is closed for. */
   get isBusy(): boolean {
     return this.#running.size > 0;
   }
 
   /**
-   * Does the work of a job. Rejects with a {@linkcode RepeatedLoss} where it was found to be what connections are
+   * Does the work of a operation. Rejects with a {@linkcode RepeatedLossError} where it was found to be what connections are
    * lost for.
    */
-  async run<T>(job: Job, live: Live, work: () => Promise<T>): Promise<T> {
-    if (job.refusal !== undefined) throw this.#refuse(job);
-    const run: Run = { job };
-    if (job.isSuspect) await this.#turn(run, live);
+  async run<T>(operation: BrokerOperation, live: Live, work: () => Promise<T>): Promise<T> {
+    if (operation.refusal !== undefined) throw this.#refuse(operation);
+    const run: Run = { operation };
+    if (operation.isSuspect) await this.#turn(run, live);
     this.#running.add(run);
     try {
       const result = await work();
-      this.#clear(job);
+      this.#clear(operation);
       return result;
     } catch (error) {
-      if (!live.isLost) this.#clear(job); // the broker has refused it, and that is all
+      if (!live.isLost) this.#clear(operation); // the broker has refused it, and that is all
       throw error;
     } finally {
       this.#running.delete(run);
@@ -116,17 +116,19 @@ export class Suspects {
   lost(reason: Error, isError: boolean): void {
     const running = [...this.#running];
     const culprit = this.#tried ?? (running.length === 1 ? running[0] : undefined);
-    for (const { job } of running) {
-      if (job.losses++ === 0) job.since = performance.now();
-      const waited = performance.now() - job.since;
-      if (isError && culprit === undefined) job.isSuspect = true;
-      if (isError && culprit?.job === job) {
-        job.isSuspect = true;
-        const isEnough = ++job.convictions >= enough;
-        const isInTrouble = reason.message.endsWith(internalError) && waited < job.patience;
-        if (isEnough && !isInTrouble) job.refusal = new RepeatedLoss(reason, job.losses);
-      } else if (job.losses >= mostLosses && waited > job.patience) {
-        job.refusal = new RepeatedLoss(reason, job.losses);
+    for (const { operation } of running) {
+      if (operation.losses++ === 0) operation.since = performance.now();
+      const waited = performance.now() - operation.since;
+      if (isError && culprit === undefined) operation.isSuspect = true;
+      if (isError && culprit?.operation === operation) {
+        operation.isSuspect = true;
+        const isEnough = ++operation.convictions >= enough;
+        const isInTrouble = reason.message.endsWith(internalError) && waited < operation.patience;
+        if (isEnough && !isInTrouble) {
+          operation.refusal = new RepeatedLossError(reason, operation.losses);
+        }
+      } else if (operation.losses >= mostLosses && waited > operation.patience) {
+        operation.refusal = new RepeatedLossError(reason, operation.losses);
       }
     }
     this.#running.clear();
@@ -135,19 +137,19 @@ export class Suspects {
     for (const end of this.#pauses) end();
   }
 
-  #clear(job: Job): void {
-    job.clear();
-    if (this.#refused.size > 0) this.#refused.delete(job.key);
+  #clear(operation: BrokerOperation): void {
+    operation.clear();
+    if (this.#refused.size > 0) this.#refused.delete(operation.key);
   }
 
   /** Whoever tries again is tried alone, and once is enough. */
-  #refuse(job: Job): RepeatedLoss {
-    const { refusal } = job;
-    job.refusal = undefined;
-    job.losses = 0;
-    job.convictions = Math.min(job.convictions, enough - 1);
-    this.#refused.delete(job.key);
-    this.#refused.set(job.key, job);
+  #refuse(operation: BrokerOperation): RepeatedLossError {
+    const { refusal } = operation;
+    operation.refusal = undefined;
+    operation.losses = 0;
+    operation.convictions = Math.min(operation.convictions, enough - 1);
+    this.#refused.delete(operation.key);
+    this.#refused.set(operation.key, operation);
     if (this.#refused.size > mostRefused) {
       for (const oldest of this.#refused.keys()) {
         this.#refused.delete(oldest);
@@ -159,7 +161,7 @@ export class Suspects {
 
   /** Waits until no other suspect is tried. */
   async #turn(run: Run, live: Live): Promise<void> {
-    const { convictions } = run.job;
+    const { convictions } = run.operation;
     if (convictions > 0) await this.#pause(backOff(convictions - 1, 50, 2000));
     while (this.#tried !== undefined && !live.isLost) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -167,7 +169,7 @@ export class Suspects {
     if (live.isLost) throw live.loss;
     this.#tried = run;
     this.#tooLong = setTimeout(() => {
-      this.#clear(run.job);
+      this.#clear(run.operation);
       this.#endTrial();
     }, longestTrial);
     this.#tooLong.unref();
@@ -196,7 +198,7 @@ export class Suspects {
 /** How often a connection is closed before its only suspect is refused. */
 const enough = 2;
 
-/** Connections that are lost during one job, before it is refused whatever the reasons were. */
+/** Connections that are lost during one operation, before it is refused whatever the reasons were. */
 const mostLosses = 10;
 
 /** So many are remembered. */
