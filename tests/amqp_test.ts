@@ -24,7 +24,7 @@ import {
 import { isAnonymous } from "../src/shared/names.ts";
 import { drainType } from "../src/transports/amqp/topology/closed_marker.ts";
 import { header } from "../src/transports/amqp/connection/frames.ts";
-import { everyone } from "../src/transports/amqp/topology/names.ts";
+import { commonBinding } from "../src/transports/amqp/topology/bindings.ts";
 import { testTransport } from "./conformance.ts";
 import {
   connectionsRest,
@@ -104,7 +104,7 @@ const setup: Setup = {
         publish({ exchange: "", routingKey: name }, body, { contentType }),
       announce: (event, contentType = "") =>
         isAnonymous(name)
-          ? publish(everyone, event, { contentType, correlationId: name })
+          ? publish(commonBinding, event, { contentType, correlationId: name })
           : publish({ exchange: name, routingKey: "" }, event, { contentType }),
       async get() {
         const message = await (await (channel ??= connect())).basicGet(name, { noAck: true });

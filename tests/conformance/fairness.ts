@@ -151,7 +151,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
     await ch.put(1);
     await ch.put(2);
     await getAll(ch, 2);
-    const resting = scene.channel(); // its bulletin's consumer is the connection's
+    const resting = scene.channel(); // the consumer of its announcement queue is the connection's
     await resting.depth();
     await until(async () => (await scene.setup.state!()).consumers <= before.consumers + 1, 10_000);
   }, noState ? { skip: noState } : {});

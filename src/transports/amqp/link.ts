@@ -28,7 +28,7 @@ import { Route } from "./connection/frames.ts";
 import type { AmqpLoan } from "./gets/loan.ts";
 import { Outbox } from "./puts/outbox.ts";
 import { Deadlines } from "./puts/deadlines.ts";
-import { type Lifetime, usersOf } from "./topology/names.ts";
+import { type Lifetime, usersBinding } from "./topology/bindings.ts";
 import { depth } from "./topology/queues.ts";
 import { Receipts } from "./gets/deduplication.ts";
 import type { Session } from "./connection/session.ts";
@@ -232,7 +232,7 @@ export class AmqpLink implements Link, SessionWaiter {
   }
 
   async catchUp(): Promise<void> {
-    await this.#request("attach", ({ session }) => session.bulletin.catchUp());
+    await this.#request("attach", ({ session }) => session.announcements.catchUp());
   }
 
   async depth(): Promise<number> {
@@ -289,14 +289,14 @@ export class AmqpLink implements Link, SessionWaiter {
     for (const claim of source.withdrawAll()) claim.reject(new Error("the link is closed"));
     drain?.close(new Error("the link is closed"));
     // A newer link on the same name uses the same binding.
-    const isBound = session.bulletin.unlisten(this.#name, this.#ear);
+    const isBound = session.announcements.unlisten(this.#name, this.#ear);
     if (session.isLost) return;
     const { processRef } = this.#connector;
     await processRef.refWhile(source.close());
     if (!isBound || this.#isDeletedHere) return;
     const left = drain === undefined
       ? topology.detach(session, this.#name, lifetime)
-      : leave(session, usersOf(this.#name, lifetime));
+      : leave(session, usersBinding(this.#name, lifetime));
     await processRef.refWhile(left).catch(() => {});
   }
 
@@ -334,12 +334,12 @@ export class AmqpLink implements Link, SessionWaiter {
   }
 
   async #attach(session: Session): Promise<void> {
-    const { bulletin } = session;
+    const { announcements } = session;
     const { processRef } = this.#connector;
     let found;
     try {
-      await bulletin.clear(this.#name);
-      bulletin.listen(this.#name, this.#ear);
+      await announcements.clear(this.#name);
+      announcements.listen(this.#name, this.#ear);
       // What exists and is gone while the connection was lost is made again, as for a new broker.
       const isNew = this.#options.isNew === true && !this.#wasAttached;
       const about = { ...this.#options, isNew };
@@ -351,7 +351,7 @@ export class AmqpLink implements Link, SessionWaiter {
       if (session.isLost) throw session.loss;
       if (found === undefined) throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
     } catch (error) {
-      bulletin.unlisten(this.#name, this.#ear);
+      announcements.unlisten(this.#name, this.#ear);
       this.#onRefused(session, error);
       return;
     }

@@ -1,5 +1,5 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
-import { everyone } from "../topology/names.ts";
+import { commonBinding } from "../topology/bindings.ts";
 import { classic } from "../topology/queues.ts";
 
 /**
@@ -11,7 +11,7 @@ import { classic } from "../topology/queues.ts";
  * before it is empty: where so many were heard since it was known to be empty, every listener is told that it may
  * have missed something. It is asked whether it is empty each time that a quarter of it was heard.
  */
-export class Bulletin {
+export class AnnouncementQueue {
   readonly queue: string;
   readonly #channel: AMQPChannel;
   readonly #listeners = new Map<string, Listener>();
@@ -35,18 +35,18 @@ export class Bulletin {
   }
 
   /** @param own the prefix of message ids that this process sends, and need not hear */
-  static async open(channel: AMQPChannel, own: string): Promise<Bulletin> {
+  static async open(channel: AMQPChannel, own: string): Promise<AnnouncementQueue> {
     const { name } = await channel.queueDeclare(
       "",
       { exclusive: true, durable: false, autoDelete: false },
       { ...classic, "x-max-length": most.count, "x-max-length-bytes": most.bytes },
     );
-    await channel.queueBind(name, everyone.exchange, everyone.routingKey);
-    const bulletin = new Bulletin(channel, name, own);
-    const hear = (message: AMQPMessage) => bulletin.#hear(message);
+    await channel.queueBind(name, commonBinding.exchange, commonBinding.routingKey);
+    const announcements = new AnnouncementQueue(channel, name, own);
+    const hear = (message: AMQPMessage) => announcements.#hear(message);
     const consumer = await channel.basicConsume(name, { noAck: true }, hear);
-    consumer.wait().catch((error: Error) => bulletin.onLost(error.message));
-    return bulletin;
+    consumer.wait().catch((error: Error) => announcements.onLost(error.message));
+    return announcements;
   }
 
   /** @param name of a channel; so below */
@@ -105,7 +105,7 @@ export class Bulletin {
     if (!this.#isProbing && isOver(heard, this.#nextProbe)) this.#probe();
     const { messageId, correlationId = "", contentType = "" } = message.properties;
     if (messageId?.startsWith(this.#own)) return;
-    const name = message.exchange === everyone.exchange ? correlationId : message.exchange;
+    const name = message.exchange === commonBinding.exchange ? correlationId : message.exchange;
     this.#listeners.get(name)?.hear(message.body ?? new Uint8Array(), contentType);
   }
 

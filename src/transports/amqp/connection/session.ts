@@ -2,7 +2,7 @@ import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { clearTimeout, setTimeout } from "node:timers";
 import type { ChannelConnectionError } from "../../../shared/errors.ts";
 import { closeTimeout, within } from "../../../shared/timeouts.ts";
-import { Bulletin } from "./announcement_queue.ts";
+import { AnnouncementQueue } from "./announcement_queue.ts";
 import {
   blamesConnection,
   connectFailure,
@@ -37,7 +37,7 @@ export class Session {
   readonly address: string;
   readonly processRef: ProcessRef;
   readonly publisher: Publisher;
-  readonly bulletin: Bulletin;
+  readonly announcements: AnnouncementQueue;
   readonly lanes: Lanes;
   readonly #client: Client;
   readonly #own: string;
@@ -54,7 +54,7 @@ export class Session {
     { uri, processRef, own, culprits }: SessionOptions,
     client: Client,
     publisher: Publisher,
-    bulletin: Bulletin,
+    announcements: AnnouncementQueue,
     lanes: Lanes,
   ) {
     this.address = uri.address;
@@ -63,7 +63,7 @@ export class Session {
     this.#own = own;
     this.#culprits = culprits;
     this.publisher = publisher;
-    this.bulletin = bulletin;
+    this.announcements = announcements;
     this.lanes = lanes;
     client.ondisconnect = (error) => this.#lose(error ?? new Error("the broker closed it"));
     client.onDead = () => this.#lose(new Error("the connection is closed"));
@@ -72,7 +72,7 @@ export class Session {
       this.onBlocked(undefined);
       publisher.resume();
     };
-    publisher.onLost = bulletin.onLost = (reason) => {
+    publisher.onLost = announcements.onLost = (reason) => {
       this.#lose(new Error(reason));
       client.destroy();
     };
@@ -117,13 +117,13 @@ export class Session {
     }
     client.isCounted = options.allowance.channels < Infinity;
     const lanes = new Lanes(client, options.allowance);
-    const [publisher, bulletin] = await Promise.all([
+    const [publisher, announcements] = await Promise.all([
       Publisher.open(client),
-      client.channel().then((channel) => Bulletin.open(channel, options.own)),
+      client.channel().then((channel) => AnnouncementQueue.open(channel, options.own)),
       lanes.open(),
     ]);
     if (lost !== undefined) throw lost;
-    return new Session(options, client, publisher, bulletin, lanes);
+    return new Session(options, client, publisher, announcements, lanes);
   }
 
   get isLost(): boolean {

@@ -5,7 +5,7 @@ import { unref } from "../../../shared/timers.ts";
 import type { Claim, Loan } from "../../transport.ts";
 import { enter, leave, remainder } from "../topology/closed_marker.ts";
 import { isMissing } from "../failure.ts";
-import { type Lifetime, type Place, usersOf } from "../topology/names.ts";
+import { type Binding, type Lifetime, usersBinding } from "../topology/bindings.ts";
 import type { Session } from "../connection/session.ts";
 import type { Source } from "./consumer.ts";
 import type { BrokerOperation } from "../connection/culprit_finder.ts";
@@ -43,7 +43,7 @@ export class Drain {
   readonly #claims = new Fifo<Claim>();
   #asks: Ask[] = [];
   #source: Source;
-  readonly #users: Place;
+  readonly #users: Binding;
   #isEntered: boolean;
   #isBound: boolean;
   #working: Promise<void> | undefined;
@@ -60,7 +60,7 @@ export class Drain {
     this.#options = options;
     this.#source = options.source;
     const { name, lifetime, wasAttached } = options;
-    this.#users = usersOf(name, lifetime);
+    this.#users = usersBinding(name, lifetime);
     this.#isEntered = wasAttached;
     this.#isBound = wasAttached && lifetime !== "anonymous";
     this.resume();

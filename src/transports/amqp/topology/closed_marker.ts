@@ -9,7 +9,7 @@ import {
   replyCode,
   unlessNacked,
 } from "../failure.ts";
-import { direct, type Place, reservedName } from "./names.ts";
+import { type Binding, directExchange, reservedName } from "./bindings.ts";
 import { classic, depth } from "./queues.ts";
 import { accessRefused, preconditionFailed } from "../connection/refusal.ts";
 import type { Session } from "../connection/session.ts";
@@ -84,7 +84,7 @@ export async function mark(
         channel.onReturn = () => {};
         // A broker that is killed may have forgotten what it was last told to make. The binding is that, and
         // nothing is published to it.
-        await channel.queueBind(marker, direct, marker);
+        await channel.queueBind(marker, directExchange, marker);
       });
       if (isThere) break;
     } catch (error) {
@@ -118,16 +118,16 @@ export async function removeClosed(
 }
 
 /** Binds this connection where the channel's users are: it may have values of the channel, or is about to. */
-export async function enter(session: Session, { exchange, routingKey }: Place): Promise<void> {
+export async function enter(session: Session, { exchange, routingKey }: Binding): Promise<void> {
   await session.administer((channel) =>
-    channel.queueBind(session.bulletin.queue, exchange, routingKey)
+    channel.queueBind(session.announcements.queue, exchange, routingKey)
   );
 }
 
 /** Undoes `enter`: this connection has no values of the channel. */
-export async function leave(session: Session, { exchange, routingKey }: Place): Promise<void> {
+export async function leave(session: Session, { exchange, routingKey }: Binding): Promise<void> {
   await session.administer((channel) =>
-    channel.queueUnbind(session.bulletin.queue, exchange, routingKey)
+    channel.queueUnbind(session.announcements.queue, exchange, routingKey)
   );
 }
 
@@ -135,7 +135,11 @@ export async function leave(session: Session, { exchange, routingKey }: Place): 
 export type Remainder = "some" | "perhaps" | "none" | "gone";
 
 /** Looks twice: the broker gives back the values of a process that has just died a moment after its binding went. */
-export async function remainder(session: Session, name: string, users: Place): Promise<Remainder> {
+export async function remainder(
+  session: Session,
+  name: string,
+  users: Binding,
+): Promise<Remainder> {
   const first = await lookOnce(session, name, users);
   if (first !== "none") return first;
   await pause(varied(settleTime));
@@ -143,7 +147,7 @@ export async function remainder(session: Session, name: string, users: Place): P
 }
 
 /** Nobody is bound, the queue is empty, and still nobody is bound: then nothing is left. */
-async function lookOnce(session: Session, name: string, users: Place): Promise<Remainder> {
+async function lookOnce(session: Session, name: string, users: Binding): Promise<Remainder> {
   const hasUsers = await isHeard(session, name, users);
   const waiting = await depth(session, name);
   if (waiting === undefined) return "gone";
@@ -155,7 +159,7 @@ async function lookOnce(session: Session, name: string, users: Place): Promise<R
  * Whether a connection is bound: announces once more that the channel is closed, and the broker returns what nobody
  * hears. So nothing is changed at the broker, and who had missed the announcement hears it now.
  */
-async function isHeard(session: Session, name: string, users: Place): Promise<boolean> {
+async function isHeard(session: Session, name: string, users: Binding): Promise<boolean> {
   const about = {
     contentType: drainType,
     correlationId: name,

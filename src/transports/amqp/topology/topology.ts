@@ -4,7 +4,7 @@ import { isAnonymous } from "../../../shared/names.ts";
 import { backOff } from "../../../shared/backoff.ts";
 import { leave, markerOf, markerRefusal, removeClosed, unmark } from "./closed_marker.ts";
 import { isMissing, replyCode, unlessNacked } from "../failure.ts";
-import { everyone, type Lifetime, type Place, usersOf } from "./names.ts";
+import { type Binding, commonBinding, type Lifetime, usersBinding } from "./bindings.ts";
 import { argumentsOf, depth, type Difference, differenceOf, hazardOf } from "./queues.ts";
 import { accessRefused, notFound, preconditionFailed } from "../connection/refusal.ts";
 import type { Session } from "../connection/session.ts";
@@ -68,7 +68,7 @@ export async function attach(
           asksForMarker ? [channel.queueDelete(markerOf(name), { ifEmpty: true })] : [];
         const declareExchange = (isPassive: boolean) =>
           channel.exchangeDeclare(name, "fanout", { durable: true, passive: isPassive });
-        const users = usersOf(name, lifetime);
+        const users = usersBinding(name, lifetime);
         return Promise.all([
           // First: where there is a marker, no queue is created.
           ...passive.queue ? [] : unlessMarked(),
@@ -78,7 +78,7 @@ export async function attach(
           ...lifetime === "durable" && checksType ? [declareExchange(false)] : [],
           ...lifetime === "anonymous"
             ? []
-            : [channel.queueBind(session.bulletin.queue, users.exchange, users.routingKey)],
+            : [channel.queueBind(session.announcements.queue, users.exchange, users.routingKey)],
           // Last: who closes the channel later announces it to who is bound.
           ...unlessMarked(),
         ]);
@@ -93,7 +93,7 @@ export async function attach(
       if (marker === "marked" || marker === "unreachable") {
         if (await depth(session, name) !== undefined) {
           if (lifetime === "durable" && !await hasExchange(session, name)) lifetime = "expiring";
-          if (lifetime !== "anonymous") await leave(session, usersOf(name, lifetime));
+          if (lifetime !== "anonymous") await leave(session, usersBinding(name, lifetime));
           return { isClosed: true, isBounded, lifetime, hazard };
         }
         // It is the marker of a channel that is gone.
@@ -201,7 +201,7 @@ const mostAttempts = 10;
 
 /** Undoes the binding of `attach`. */
 export async function detach(session: Session, name: string, lifetime: Lifetime): Promise<void> {
-  if (lifetime !== "anonymous") await leave(session, usersOf(name, lifetime));
+  if (lifetime !== "anonymous") await leave(session, usersBinding(name, lifetime));
 }
 
 /** What is known of a channel that is deleted, or on which something is announced. */
@@ -289,6 +289,6 @@ export async function announce(
 }
 
 /** Where a channel's users hear what is announced: who is through with a closed channel is not bound any more. */
-function placeOf(name: string, { lifetime, isClosed }: Known): Place {
-  return isClosed || lifetime === "anonymous" ? everyone : usersOf(name, lifetime);
+function placeOf(name: string, { lifetime, isClosed }: Known): Binding {
+  return isClosed || lifetime === "anonymous" ? commonBinding : usersBinding(name, lifetime);
 }

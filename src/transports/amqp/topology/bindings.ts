@@ -5,26 +5,29 @@
 export type Lifetime = "durable" | "expiring" | "anonymous";
 
 /** Where announcements are published, and what a queue is bound to that gets them. */
-export interface Place {
+export interface Binding {
   readonly exchange: string;
   readonly routingKey: string;
 }
 
 /** Every broker has this exchange (AMQP 0-9-1, section 3.1.3.1). The correlation id of a message names the channel. */
-export const direct = "amq.direct";
+export const directExchange = "amq.direct";
 
 /** Where every connection hears what is announced. */
-export const everyone: Place = { exchange: direct, routingKey: "channelts.anonymous" };
+export const commonBinding: Binding = {
+  exchange: directExchange,
+  routingKey: "channelts.anonymous",
+};
 
 /**
  * Where the users of a channel are bound. Only a durable channel has an exchange of its own: an exchange that
  * goes with its last binding breaks in a race on RabbitMQ's metadata store Khepri
  * (https://www.rabbitmq.com/docs/metadata-store), and one that stays would outlive the channel.
  */
-export function usersOf(name: string, lifetime: Lifetime): Place {
+export function usersBinding(name: string, lifetime: Lifetime): Binding {
   return lifetime === "durable"
     ? { exchange: name, routingKey: "" }
-    : { exchange: direct, routingKey: reservedName(name, "users") };
+    : { exchange: directExchange, routingKey: reservedName(name, "users") };
 }
 
 /** The name of something that belongs to a channel; no channel has such a name. */
