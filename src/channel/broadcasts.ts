@@ -1,12 +1,7 @@
 import type { SharedConnection } from "../connection/shared_connection.ts";
-import {
-  ChannelClosedError,
-  ChannelDecodeError,
-  ChannelReferenceError,
-  errorAnew,
-  errorOfValue,
-  withValue,
-} from "../shared/errors.ts";
+import { copyOfError, errorOfValue } from "../shared/error_copies.ts";
+import { ChannelClosedError, ChannelDecodeError, ChannelReferenceError } from "../shared/errors.ts";
+import { withValue } from "../shared/put_errors.ts";
 import { Fifo } from "../shared/fifo.ts";
 import type { Handle, Hearer } from "../handle/handle.ts";
 import { pack, type Parcel } from "../encoding/message.ts";
@@ -95,7 +90,7 @@ export function listen<T>(
     handle.listeners.add(listener);
     handle.attachFor(life).then(
       () => listening.resolve(),
-      (error) => life.reject(errorAnew(error)),
+      (error) => life.reject(copyOfError(error)),
     );
   }
   // Made for whoever asks, so that nothing is rejected to whoever does not: the next `next` is.

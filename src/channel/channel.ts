@@ -10,12 +10,8 @@ import { withoutCredentials } from "../shared/redact.ts";
 import type { Delivery } from "../handle/delivery.ts";
 import { ReceiveChannel, SendChannel } from "./directed.ts";
 import { defaultEncoding } from "../encoding/encoding.ts";
-import {
-  ChannelClosedError,
-  ChannelConfigError,
-  ChannelTimeoutError,
-  errorOf,
-} from "../shared/errors.ts";
+import { errorOfAction } from "../shared/error_copies.ts";
+import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "../shared/errors.ts";
 import { type CloseAllOptions, Handle, type HandleOptions } from "../handle/handle.ts";
 import { type DeliveriesOptions, Iteration } from "../handle/iteration.ts";
 import { unpack } from "../encoding/message.ts";
@@ -1011,7 +1007,7 @@ function handleOptions(
   try {
     return connectedOptions(options, origin);
   } catch (error) {
-    throw errorOf(signature.action, error);
+    throw errorOfAction(signature.action, error);
   }
 }
 

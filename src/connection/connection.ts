@@ -1,5 +1,6 @@
 import { customConnection, setShared, type SharedConnection } from "./shared_connection.ts";
-import { type ChannelConnectionError, errorOf } from "../shared/errors.ts";
+import { errorOfAction } from "../shared/error_copies.ts";
+import { type ChannelConnectionError } from "../shared/errors.ts";
 import { checkArgument, none } from "../shared/options.ts";
 import * as signatures from "../channel/signatures.ts";
 import type { ConnectionWatcher, Stats } from "../transports/transport.ts";
@@ -86,7 +87,7 @@ export class Connection {
     try {
       shared = customConnection(String(uri), custom, this.#watcher(logger), retryTimeout);
     } catch (error) {
-      throw errorOf("new Connection", error);
+      throw errorOfAction("new Connection", error);
     }
     this.#shared = shared;
     setShared(this, shared, (problem) => log(logger, "error", problem));

@@ -1,12 +1,9 @@
 import * as cbor from "./cbor/mod.ts";
 import { LateConnection, type SharedConnection } from "../connection/shared_connection.ts";
 import type { Encoding } from "./encoding.ts";
-import {
-  ChannelDecodeError,
-  ChannelReferenceError,
-  isCloneError,
-  stackFrom,
-} from "../shared/errors.ts";
+import { ChannelDecodeError, ChannelReferenceError } from "../shared/errors.ts";
+import { isCloneError } from "../shared/put_errors.ts";
+import { stackFrom } from "../shared/stacks.ts";
 import type { Handle } from "../handle/handle.ts";
 import * as json from "./json/mod.ts";
 import { nextMessageId } from "../shared/message_id.ts";

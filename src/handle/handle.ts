@@ -8,17 +8,16 @@ import { Custody } from "./unsettled.ts";
 import type { Delivery } from "./delivery.ts";
 import { untilEmpty } from "./when_empty.ts";
 import type { Encoding } from "../encoding/encoding.ts";
+import { deletedText, drainedText, missingText } from "../shared/closed_errors.ts";
+import { copyOfError } from "../shared/error_copies.ts";
 import {
   ChannelClosedError,
   ChannelConnectionError,
   ChannelError,
   ChannelTimeoutError,
   type CloseReason,
-  deletedText,
-  drainedText,
-  errorAnew,
-  unknownOutcomeText,
 } from "../shared/errors.ts";
+import { unknownOutcomeText } from "../shared/put_errors.ts";
 import { deadLettersName } from "../shared/names.ts";
 import {
   allSettled,
@@ -375,7 +374,7 @@ export class Handle implements Attached {
     const control = new Operation<T>(this.#call(action, owner, pending, options), options);
     this.attachFor(control).then((attachment) => act(attachment, control)).then(
       (result) => control.resolve(result),
-      (error) => control.reject(errorAnew(error)),
+      (error) => control.reject(copyOfError(error)),
     );
     return control.promise;
   }
@@ -467,7 +466,7 @@ export class Handle implements Attached {
     this.#want({
       operation,
       use: ({ link }) => use(link),
-      fail: (error) => operation.reject(errorAnew(error)),
+      fail: (error) => operation.reject(copyOfError(error)),
     });
   }
 
@@ -634,5 +633,5 @@ const outcomes: Readonly<Record<CloseReason, string>> = {
   closeAll: "was closed for everyone; make a new handle to open it anew",
   drain: drainedText,
   delete: deletedText,
-  missing: "does not exist any more",
+  missing: missingText,
 };

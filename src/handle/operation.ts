@@ -1,4 +1,6 @@
-import { captureStack, ChannelError, errorOf } from "../shared/errors.ts";
+import { errorOfAction } from "../shared/error_copies.ts";
+import { ChannelError } from "../shared/errors.ts";
+import { captureStack } from "../shared/stacks.ts";
 import { Alarm, now } from "../shared/timers.ts";
 import { afterTurn, inTurn, mayGoOn } from "../shared/turns.ts";
 
@@ -148,7 +150,7 @@ export class Operation<T> {
   /** What is the caller's own is rejected with as it is. */
   #failFor(reason: unknown, isOurs: boolean): void {
     if (!isOurs) return this.#fail(reason, false);
-    const error = this.dress(errorOf(this.action, reason));
+    const error = this.dress(errorOfAction(this.action, reason));
     this.#fail(error, error instanceof ChannelError);
   }
 

@@ -1,4 +1,4 @@
-import { withMessageId, withValue } from "../shared/errors.ts";
+import { withMessageId, withValue } from "../shared/put_errors.ts";
 import { type Call, Operation, type OperationOptions, type Pending } from "./operation.ts";
 import type { Claim, Link, Loan, Message, Offer } from "../transports/transport.ts";
 

@@ -1,5 +1,7 @@
 import type { SharedConnection } from "../connection/shared_connection.ts";
-import { ChannelClosedError, errorAnew, errorOfValue, withValue } from "../shared/errors.ts";
+import { copyOfError, errorOfValue } from "../shared/error_copies.ts";
+import { ChannelClosedError } from "../shared/errors.ts";
+import { withValue } from "../shared/put_errors.ts";
 import type { Handle } from "./handle.ts";
 import { pack, type Parcel } from "../encoding/message.ts";
 import { type Call, isAbort, type OperationOptions, type Pending } from "./operation.ts";
@@ -144,7 +146,7 @@ export class Puts {
       await previous;
       put.send(link, terms === undefined ? message : { ...message, ...terms });
     } catch (error) {
-      put.reject(errorAnew(error));
+      put.reject(copyOfError(error));
       await previous;
     }
   }

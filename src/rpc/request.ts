@@ -3,14 +3,9 @@
 // so is the reply channel, which its owner deletes.
 
 import type { Channel } from "../channel/channel.ts";
-import {
-  ChannelDecodeError,
-  ChannelError,
-  ChannelReferenceError,
-  renamed,
-  renamedChannel,
-  withValue,
-} from "../shared/errors.ts";
+import { renameAction, renameChannel } from "../shared/error_copies.ts";
+import { ChannelDecodeError, ChannelError, ChannelReferenceError } from "../shared/errors.ts";
+import { withValue } from "../shared/put_errors.ts";
 import { type Outcome, readBegun, readPlainReply, readReply, writeNotice } from "./protocol.ts";
 import { hasStack } from "./remote_error.ts";
 import type { Handle } from "../handle/handle.ts";
@@ -78,7 +73,7 @@ export class Requester {
       rejectByPut(request, error, sent)
     );
     const fail = (error: unknown) =>
-      request.reject(renamedChannel(reply.name, this.#handle.name, error));
+      request.reject(renameChannel(reply.name, this.#handle.name, error));
     queueMicrotask(() => request.settled || readReplyAlone(reply, request, gaveUp, fail));
     request.whenSettled(() => void dispose());
   }
@@ -203,7 +198,7 @@ class Replies {
 
   /** The channel for replies is nothing that a requester knows. */
   #failure(error: unknown): unknown {
-    return renamedChannel(this.#handle.name, this.#requesting.name, error);
+    return renameChannel(this.#handle.name, this.#requesting.name, error);
   }
 
   /** What nobody waits for is dropped: it is late, came twice, or is no reply. */
@@ -274,7 +269,7 @@ function rejectByPut(
 ): void {
   const isOurs = (error as { value?: unknown } | null | undefined)?.value === sent;
   if (!isOurs) return request.reject(error, false);
-  const named = withValue(renamed("request", error), sent.value);
+  const named = withValue(renameAction("request", error), sent.value);
   if (named instanceof ChannelError) request.rejectAtCaller(named);
   else request.reject(named, false);
 }

@@ -4,13 +4,13 @@
 import type { Channel } from "../channel/channel.ts";
 import { Delivery } from "../handle/delivery.ts";
 import type { ReceiveChannel } from "../channel/directed.ts";
+import { errorOfAction } from "../shared/error_copies.ts";
 import {
   ChannelClosedError,
   ChannelDecodeError,
   ChannelError,
   ChannelReferenceError,
   ChannelSizeError,
-  errorOf,
 } from "../shared/errors.ts";
 import { readRequest, type Request, writeError, writeReply } from "./protocol.ts";
 import { shortened, writeBriefly, writeFailure } from "./remote_error.ts";
@@ -153,7 +153,7 @@ async function next(
       if (signal?.aborted || error instanceof ChannelClosedError) return undefined;
       const isOfOne = error instanceof ChannelDecodeError ||
         error instanceof ChannelReferenceError || isUnburied(error);
-      if (!isOfOne) throw errorOf("serve", error);
+      if (!isOfOne) throw errorOfAction("serve", error);
       server.tell(error, undefined);
     }
   }

@@ -1,5 +1,6 @@
 import { Case, type Choice, type GetCase, type Part, type PutCase } from "./case.ts";
-import { ChannelConnectionError, errorAnew } from "../shared/errors.ts";
+import { copyOfError } from "../shared/error_copies.ts";
+import { ChannelConnectionError } from "../shared/errors.ts";
 import type { Handle } from "../handle/handle.ts";
 import { pack, type Parcel } from "../encoding/message.ts";
 import type { Operation, OperationOptions } from "../handle/operation.ts";
@@ -182,7 +183,7 @@ class PutPart extends ChannelPart {
     this.handle.puts.ready(this.#parcel, interest).then((parcel) => {
       this.#parcel = parcel;
       if (!interest.settled) this.choice.ready(this);
-    }, (error) => interest.reject(errorAnew(error)));
+    }, (error) => interest.reject(copyOfError(error)));
   }
 
   #awaitRoom(interest: Operation<void>): void {

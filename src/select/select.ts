@@ -7,12 +7,8 @@ import {
   type Part,
   type PutCase,
 } from "./case.ts";
-import {
-  ChannelClosedError,
-  ChannelConfigError,
-  ChannelTimeoutError,
-  errorOfValue,
-} from "../shared/errors.ts";
+import { errorOfValue } from "../shared/error_copies.ts";
+import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "../shared/errors.ts";
 import { Operation, type OperationOptions, type Pending } from "../handle/operation.ts";
 import { none, shown } from "../shared/options.ts";
 import * as signatures from "../channel/signatures.ts";

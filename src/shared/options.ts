@@ -1,7 +1,8 @@
 // Every public function checks its arguments by a Signature: unknown options, values of the wrong type, options that
 // are no object, and surplus arguments are a ChannelConfigError. The signatures are in signatures.ts.
 
-import { ChannelConfigError, withValue } from "./errors.ts";
+import { ChannelConfigError } from "./errors.ts";
+import { withValue } from "./put_errors.ts";
 import { nearest } from "./spelling.ts";
 
 /** Which values an option, or an argument, takes. */

@@ -3,9 +3,8 @@ import {
   ChannelConnectionError,
   type ChannelError,
   ChannelSizeError,
-  unknownOutcomeText,
-  withMessageId,
 } from "../../shared/errors.ts";
+import { unknownOutcomeText, withMessageId } from "../../shared/put_errors.ts";
 import {
   accessRefused,
   isMissingText,

@@ -1,13 +1,8 @@
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { closeAllEvent } from "../../connection/attachment.ts";
-import {
-  ChannelClosedError,
-  ChannelError,
-  ChannelSizeError,
-  deletedText,
-  drainedError,
-  errorAnew,
-} from "../../shared/errors.ts";
+import { deletedText, drainedError, missingText } from "../../shared/closed_errors.ts";
+import { copyOfError } from "../../shared/error_copies.ts";
+import { ChannelClosedError, ChannelError, ChannelSizeError } from "../../shared/errors.ts";
 import { backOff } from "../../shared/backoff.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../transport.ts";
 import { closeTimeout, within } from "../../shared/timeouts.ts";
@@ -157,7 +152,7 @@ export class AmqpLink implements Link, SessionWaiter {
   }
 
   put(offer: Offer): void {
-    if (this.#isClosed) return offer.reject(drainedError("put", this.#name));
+    if (this.#isClosed) return offer.reject(drainedError(this.#name));
     this.#outbox.put(offer);
     if (this.#session === undefined) this.#start();
   }
@@ -310,7 +305,7 @@ export class AmqpLink implements Link, SessionWaiter {
   failed(error: ChannelError, pause: number): void {
     if (pause === Infinity) {
       this.#isConnecting = false;
-      this.#rejectAll(() => errorAnew(error) as ChannelError);
+      this.#rejectAll(() => copyOfError(error) as ChannelError);
     } else {
       this.#outbox.expire(pause);
       this.#claims.expire(pause);
@@ -405,7 +400,7 @@ export class AmqpLink implements Link, SessionWaiter {
     if (attached === undefined) return;
     if (attached.drain !== undefined) return;
     const { session, lifetime, source } = attached;
-    const error = () => drainedError("put", this.#name);
+    const error = () => drainedError(this.#name);
     this.#outbox.drain((wasSent, id) => wasSent ? unknownOutcome(error(), id) : error());
     attached.drain = new Drain({
       session,
@@ -437,7 +432,7 @@ export class AmqpLink implements Link, SessionWaiter {
     // What was created, and is missing, is deleted by others at the same time.
     if (!mayPass(error) && !isMissing(error)) {
       const refusal = this.#explain("attach", error);
-      return this.#rejectAll(() => errorAnew(refusal) as ChannelError);
+      return this.#rejectAll(() => copyOfError(refusal) as ChannelError);
     }
     this.#refusal = error;
     const pause = backOff(this.#attempts++, 50, 1000);
@@ -560,7 +555,7 @@ export class AmqpLink implements Link, SessionWaiter {
       this.#isGone = true;
       if (reason === "delete") this.#options.observer.gone();
     }
-    const outcome = reason === "delete" ? deletedText : "does not exist";
+    const outcome = reason === "delete" ? deletedText : missingText;
     return new ChannelClosedError(`${action}: channel ${this.#name} ${outcome}`, { reason });
   }
 

@@ -1,9 +1,9 @@
 import {
-  ChannelClosedError,
-  deletedText,
+  deletedError,
   drainedError,
+  missingError,
   undelayableError,
-} from "../../shared/errors.ts";
+} from "../../shared/closed_errors.ts";
 import { Agenda, type Appointment } from "../../shared/schedule.ts";
 import { Fifo } from "../../shared/fifo.ts";
 import { newStats } from "../stats.ts";
@@ -59,7 +59,7 @@ export class MemoryTransport implements Transport {
   async open(name: string, options: LinkOptions): Promise<Link> {
     let channel = this.#channels.get(name);
     if (channel === undefined) {
-      if (!options.create) throw missing(name);
+      if (!options.create) throw missingError(name);
       const created = new MemoryChannel(name, options, this.stats, () => {
         if (this.#channels.get(name) === created) this.#channels.delete(name);
         if (this.#channels.size === 0 && this.#isShared) engines.delete(this.address);
@@ -144,7 +144,7 @@ class MemoryChannel {
   }
 
   offer(offer: Offer): void {
-    if (this.#isClosed) return offer.reject(drainedError("put", this.name));
+    if (this.#isClosed) return offer.reject(drainedError(this.name));
     if (this.#capacity === 0 && offer.message.delay !== undefined) {
       return offer.reject(undelayableError(this.name));
     }
@@ -242,7 +242,7 @@ class MemoryChannel {
   claim(claim: Claim): void {
     const loan = this.take();
     if (loan !== undefined) return claim.deliver(loan);
-    if (this.isOver) return claim.reject(drainedError("get", this.name));
+    if (this.isOver) return claim.reject(drainedError(this.name));
     this.#claims.push(claim);
     this.#agenda.update();
     claim.waits?.();
@@ -337,7 +337,7 @@ class MemoryChannel {
   drain(): void {
     this.#isClosed = true;
     for (let offer; (offer = this.#shiftOffer()) !== undefined;) {
-      offer.reject(drainedError("put", this.name));
+      offer.reject(drainedError(this.name));
     }
     this.#tellRoom();
     this.#endIfOver();
@@ -351,7 +351,7 @@ class MemoryChannel {
   #endIfOver(): void {
     if (!this.isOver) return;
     for (let claim; (claim = this.#claims.shift()) !== undefined;) {
-      claim.reject(drainedError("get", this.name));
+      claim.reject(drainedError(this.name));
     }
   }
 
@@ -359,7 +359,9 @@ class MemoryChannel {
     this.#isDeleted = true;
     this.#end();
     this.#messages.clear();
-    for (let offer; (offer = this.#shiftOffer()) !== undefined;) offer.reject(deleted(this.name));
+    for (let offer; (offer = this.#shiftOffer()) !== undefined;) {
+      offer.reject(deletedError(this.name));
+    }
   }
 
   #end(): void {
@@ -448,12 +450,12 @@ class MemoryLink implements Link {
   }
 
   put(offer: Offer): void {
-    if (this.#gone) return offer.reject(missing(this.#channel.name));
+    if (this.#gone) return offer.reject(missingError(this.#channel.name));
     this.#channel.offer(offer);
   }
 
   take(claim: Claim): void {
-    if (this.#gone) return claim.reject(missing(this.#channel.name));
+    if (this.#gone) return claim.reject(missingError(this.#channel.name));
     this.#channel.claim(claim);
   }
 
@@ -473,7 +475,7 @@ class MemoryLink implements Link {
   tryTake(): Promise<Loan | undefined> {
     const loan = this.#channel.take();
     if (loan !== undefined || !this.#channel.isOver) return Promise.resolve(loan);
-    return Promise.reject(drainedError("get", this.#channel.name));
+    return Promise.reject(drainedError(this.#channel.name));
   }
 
   announce(event: Uint8Array): Promise<void> {
@@ -488,7 +490,7 @@ class MemoryLink implements Link {
   }
 
   drain(): Promise<void> {
-    if (this.#gone) return Promise.reject(missing(this.#channel.name));
+    if (this.#gone) return Promise.reject(missingError(this.#channel.name));
     this.#channel.drain();
     return done;
   }
@@ -513,11 +515,3 @@ class MemoryLink implements Link {
 }
 
 const done: Promise<void> = Promise.resolve();
-
-function deleted(name: string): ChannelClosedError {
-  return new ChannelClosedError(`channel ${name} ${deletedText}`, { reason: "delete" });
-}
-
-function missing(name: string): ChannelClosedError {
-  return new ChannelClosedError(`channel ${name} does not exist`, { reason: "missing" });
-}

@@ -1,4 +1,4 @@
-import { ChannelClosedError } from "../../shared/errors.ts";
+import { missingError } from "../../shared/closed_errors.ts";
 import { newStats } from "../stats.ts";
 import { unref } from "../../shared/timers.ts";
 import type {
@@ -105,7 +105,7 @@ export class SqliteTransport implements Transport {
       let channel = store.find(name);
       if (channel === undefined) {
         if (!options.create) {
-          throw new ChannelClosedError(`channel ${name} does not exist`, { reason: "missing" });
+          throw missingError(name);
         }
         channel = store.create(name, options.lease, options.capacity);
       }

@@ -1,4 +1,4 @@
-import { drainedError } from "../../../shared/errors.ts";
+import { drainedError } from "../../../shared/closed_errors.ts";
 import { Fifo } from "../../../shared/fifo.ts";
 import { backOff } from "../../../shared/backoff.ts";
 import { unref } from "../../../shared/timers.ts";
@@ -154,7 +154,7 @@ export class Drain {
       this.#answer(undefined);
       await pause(backOff(this.#idle++, 10, 200));
     } else {
-      this.#reject(() => left === "gone" ? gone() : drainedError("get", name));
+      this.#reject(() => left === "gone" ? gone() : drainedError(name));
     }
     return false;
   }

@@ -1,9 +1,4 @@
-import {
-  ChannelClosedError,
-  deletedText,
-  drainedError,
-  undelayableError,
-} from "../../../shared/errors.ts";
+import { deletedError, drainedError, undelayableError } from "../../../shared/closed_errors.ts";
 import type { Posted } from "../file/announcements.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, RoomWaiter, Stats } from "../../transport.ts";
 import { closeTimeout } from "../../../shared/timeouts.ts";
@@ -93,7 +88,7 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   put(offer: Offer): void {
-    if (this.#isGone) return offer.reject(this.#closedError());
+    if (this.#isGone) return offer.reject(deletedError(this.#name));
     const error = excess("put", this.#session.path, offer.message.body.byteLength);
     if (error !== undefined) return offer.reject(error);
     this.#outbox.add(offer);
@@ -102,7 +97,7 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   take(claim: Claim): void {
-    if (this.#isGone) return claim.reject(this.#closedError());
+    if (this.#isGone) return claim.reject(deletedError(this.#name));
     this.#claimants.claim(claim);
     this.#serve();
     if (this.#claimants.waiting === 0) return;
@@ -128,7 +123,7 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   tryTake(counted: boolean): Promise<Loan | undefined> {
-    if (this.#isGone) return Promise.reject(this.#closedError());
+    if (this.#isGone) return Promise.reject(deletedError(this.#name));
     const asking = this.#claimants.ask(counted);
     this.#serve();
     if (this.#claimants.asking > 0) this.#schedule();
@@ -158,7 +153,7 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   drain(): Promise<void> {
-    if (this.#isGone) return Promise.reject(this.#closedError());
+    if (this.#isGone) return Promise.reject(deletedError(this.#name));
     return new Promise((resolve, reject) => {
       this.#drainers.push({ resolve, reject });
       this.#schedule();
@@ -172,7 +167,7 @@ export class SqliteLink implements Link, Task, Lender {
       throw failure("delete", path, error);
     });
     this.#end();
-    this.#rejectAll(this.#closedError());
+    this.#rejectAll(deletedError(this.#name));
   }
 
   close(): Promise<void> {
@@ -189,10 +184,10 @@ export class SqliteLink implements Link, Task, Lender {
    * @param done called when it is in the file
    */
   #do<T>(action: string, act: (state: ChannelState) => T, done?: () => void): Promise<T> {
-    if (this.#isGone) return Promise.reject(this.#closedError());
+    if (this.#isGone) return Promise.reject(deletedError(this.#name));
     return this.#session.writer.do(this.patience, () => {
       const state = this.#session.store.state(this.channel);
-      if (state === undefined) throw this.#closedError();
+      if (state === undefined) throw deletedError(this.#name);
       return act(state);
     }, done).catch((error) => {
       throw failure(action, this.#session.path, error);
@@ -240,7 +235,7 @@ export class SqliteLink implements Link, Task, Lender {
     if (this.#isGone) return;
     this.#end();
     this.#options.observer.gone();
-    this.#rejectAll(this.#closedError());
+    this.#rejectAll(deletedError(this.#name));
   }
 
   settled(loan: SqliteLoan): void {
@@ -302,13 +297,13 @@ export class SqliteLink implements Link, Task, Lender {
     this.#outbox.refuse(() => undelayableError(this.#name), plan.undelayable);
     if (plan.isClosed) {
       for (const { resolve } of this.#drainers.splice(0)) resolve();
-      this.#outbox.refuse(() => drainedError("put", this.#name));
+      this.#outbox.refuse(() => drainedError(this.#name));
     }
     for (const waiter of plan.isClosed ? [...this.#roomWaiters] : plan.roomy) {
       if (this.#roomWaiters.delete(waiter)) waiter.tryAgain();
     }
     this.#serve();
-    if (plan.isOver) this.#claimants.end(() => drainedError("get", this.#name));
+    if (plan.isOver) this.#claimants.end(() => drainedError(this.#name));
     else if (this.#isWaiting) this.#claimants.tell();
     if (plan.isMeeting && this.#claimants.asking > 0) this.#meet();
     else if (!plan.isMore) this.#claimants.refuse();
@@ -359,7 +354,7 @@ export class SqliteLink implements Link, Task, Lender {
 
   #finish(): void {
     this.#end();
-    this.#rejectAll(this.#closedError());
+    this.#rejectAll(deletedError(this.#name));
   }
 
   #serve(): void {
@@ -429,10 +424,6 @@ export class SqliteLink implements Link, Task, Lender {
     this.#claimants.reject(error);
     for (const { reject } of this.#drainers.splice(0)) reject(error);
     this.#rest();
-  }
-
-  #closedError(): ChannelClosedError {
-    return new ChannelClosedError(`channel ${this.#name} ${deletedText}`, { reason: "delete" });
   }
 }
 
