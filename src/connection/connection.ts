@@ -1,6 +1,6 @@
 import { customConnection, setShared, type SharedConnection } from "./shared_connection.ts";
 import { errorOfAction } from "../shared/error_copies.ts";
-import { type ChannelConnectionError } from "../shared/errors.ts";
+import type { ChannelConnectionError } from "../shared/errors.ts";
 import { checkArgument, none } from "../shared/options.ts";
 import * as signatures from "../channel/signatures.ts";
 import type { ConnectionWatcher, Stats } from "../transports/transport.ts";
