@@ -4,6 +4,7 @@ import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Buffer } from "node:buffer";
 import { hostname } from "../../../shared/host.ts";
+import { internalsOf } from "./client_internals.ts";
 import { Deliveries } from "./message_frames.ts";
 import type { SendBuffer } from "./frames.ts";
 import type { Refable } from "./process_ref.ts";
@@ -65,7 +66,7 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
     Object.defineProperty(this, "tlsOptions", { enumerable: false }); // there is a key among them
     // It takes an empty password for none.
     Object.defineProperty(this, "password", { value: uri.password, enumerable: false });
-    const { bufferPool } = this as unknown as { bufferPool: DataView[] };
+    const { bufferPool } = internalsOf(this);
     // It keeps every buffer that it sends from, also one that has grown to a large message's size.
     bufferPool.push = (buffer) =>
       buffer.byteLength > this.frameMax
