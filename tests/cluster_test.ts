@@ -64,7 +64,7 @@ test("a quorum channel outlasts its nodes, one at a time, and loses nothing", as
   for (const [title, victim] of rounds) {
     await t.step(title, async () => {
       const node = await victim();
-      await node.kill9();
+      await node.crash();
       await traffic.goesOn();
       notEqual(await cluster.connectedTo("producer"), node);
       await node.restart();
@@ -92,7 +92,7 @@ test("a channel whose only node is killed waits for it on the others", async () 
   equal(await ch.get(), 1);
   const got = ch.receive();
   await ch.depth();
-  await cluster.nodes[2]!.kill9();
+  await cluster.nodes[2]!.crash();
   const put = ch.put(2);
   await pause(1000);
   await cluster.nodes[2]!.restart();

@@ -256,9 +256,9 @@ Deno.test("a broker that dies ends what is pending, and serves the same handles 
   // A get that waits alone.
   const get = failure(channel.dup().get());
   await channel.depth();
-  own.freeze(); // so that what is put now is pending
+  own.suspend(); // so that what is put now is pending
   const puts = [failure(other.put("one")), failure(other.put("two"))];
-  await own.kill9();
+  await own.crash();
   for (const error of await Promise.all([get, ...puts])) {
     assert.match(error.message, /was lost|cannot connect/);
     assert.equal(error.transient, true);
@@ -305,7 +305,7 @@ Deno.test("closing is bounded while the broker is frozen, and loses nothing that
   await using own = await startPrivateBroker();
   const channel = new Channel<string>({ name: "test", connection: own.uri });
   await channel.put("confirmed");
-  own.freeze();
+  own.suspend();
   const late = failureOfClosed(channel.put("not confirmed"));
   const get = channel.get().catch((error) => error);
   const timedOut = channel.get({ timeout: 100 }).catch((error) => error);
@@ -316,7 +316,7 @@ Deno.test("closing is bounded while the broker is frozen, and loses nothing that
   assert.ok(took < 8000, `close took ${took} ms`);
   assert.ok(await get instanceof ChannelClosedError, String(await get));
   await late;
-  own.thaw();
+  own.resume();
   const again = new Channel<string>({ name: "test", connection: own.uri });
   assert.equal(await again.get({ timeout: 10_000 }), "confirmed");
   await again.delete();

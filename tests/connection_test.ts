@@ -14,7 +14,7 @@ import { connectionsRest, numbers, pause, rejection, soon, until } from "./confo
 import { startPrivateBroker } from "./support/broker.ts";
 import { startChild } from "./support/child.ts";
 import { controlFromEnv } from "./support/control.ts";
-import { ask } from "./support/erlang.ts";
+import { evalJson } from "./support/erlang.ts";
 import { collector } from "./support/garbage.ts";
 import { type Gateway, startGateway } from "./support/gateway.ts";
 import { test } from "./support/test.ts";
@@ -255,7 +255,7 @@ test("connection: the broker sees its name, and takes the credentials of its opt
 }, async () => {
   const control = controlFromEnv()!;
   const names = async () =>
-    await ask<string[]>(
+    await evalJson<string[]>(
       control,
       `[V || C <- rabbit_networking:connections(), [{client_properties, P}] <- ` +
         `[rabbit_networking:connection_info(C, [client_properties])], ` +
@@ -288,7 +288,7 @@ test("connection: two on one broker are two there, and each closes with its last
   skip: noControl,
 }, async () => {
   const control = controlFromEnv()!;
-  const count = () => ask<number>(control, "length(rabbit_networking:connections())");
+  const count = () => evalJson<number>(control, "length(rabbit_networking:connections())");
   const before = await count();
   const connections = [new Connection(broker), new Connection(broker)];
   const handles = connections.flatMap((connection) =>

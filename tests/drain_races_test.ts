@@ -12,7 +12,7 @@ import {
 } from "../mod.ts";
 import { connectionsRest, numbers, pause, random, soon } from "./conformance/scene.ts";
 import { brokerState } from "./support/broker_state.ts";
-import { say } from "./support/keeper.ts";
+import { logLine } from "./support/supervisor.ts";
 import { startProxy } from "./support/proxy.ts";
 
 const broker = process.env.BROKER!;
@@ -142,9 +142,9 @@ for (const [kind, make] of Object.entries(kinds)) {
     for (let done = 0; done < races; done++) {
       const cut = done % 4 === 3 ? () => proxy.cut() : undefined;
       duplicates += await race(make(), connections, cut);
-      if (done % 100 === 99) say(`${done + 1} races of channels that are ${kind}`);
+      if (done % 100 === 99) logLine(`${done + 1} races of channels that are ${kind}`);
     }
-    say(
+    logLine(
       `${races} races of channels that are ${kind}: ${duplicates} values came twice, and said so`,
     );
     await connectionsRest();

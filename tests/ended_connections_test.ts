@@ -7,7 +7,7 @@ import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from 
 import { connectionsRest, getAll, numbers, rejection, soon, until } from "./conformance/scene.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
-import { ask, tell } from "./support/erlang.ts";
+import { evalErlang, evalJson } from "./support/erlang.ts";
 import { startGateway } from "./support/gateway.ts";
 import { withRaw } from "./support/raw.ts";
 import { test } from "./support/test.ts";
@@ -35,7 +35,7 @@ class Stage {
 
 /** Whether the broker keeps its queues in tables of Mnesia, as RabbitMQ before 4.3 does unless told otherwise. */
 const hasTables = control !== undefined &&
-  await ask<boolean>(
+  await evalJson<boolean>(
     control,
     "mnesia:system_info(is_running) =:= yes andalso lists:member(rabbit_queue, mnesia:system_info(tables))",
   );
@@ -45,7 +45,7 @@ async function breakQueue(name: string): Promise<void> {
   const model = `test ${randomUUID()}`;
   await withRaw(broker, async (channel) => {
     await channel.queueDeclare(model, { durable: true });
-    await tell(
+    await evalErlang(
       control,
       `[Q] = mnesia:dirty_read(rabbit_queue, ${resource(model)}), ` +
         `mnesia:dirty_write(rabbit_queue, setelement(2, setelement(20, Q, no_such_type), ${
@@ -174,7 +174,7 @@ stageTest(
     assert.ok(losses.length >= 2 && losses.length < 12, `${losses.length} losses`);
     for (const loss of losses) assert.match(loss, /\(541\)$/);
     assert.ok(await stop() > 0);
-    await tell(control, `mnesia:dirty_delete(rabbit_queue, ${resource(name)})`);
+    await evalErlang(control, `mnesia:dirty_delete(rabbit_queue, ${resource(name)})`);
   },
   noControl || !hasTables && "the broker keeps its queues elsewhere than in tables of Mnesia",
 );
@@ -206,7 +206,7 @@ stageTest(
       await withRaw(user.uri, async (_, client) => {
         for (let n = 1; n < most; n++) await client.channel();
         // RabbitMQ counts a moment later.
-        await until(async () => await ask<boolean>(control, `${limited} =/= false`));
+        await until(async () => await evalJson<boolean>(control, `${limited} =/= false`));
         const error = await soon(rejection(ch.put(1), ChannelConnectionError));
         assert.match(error.message, new RegExp(`limit of ${most} AMQP channels, and .* needs 4; `));
         assert.equal(error.reason, "limit");

@@ -23,8 +23,8 @@ for (const fault of ["is killed", "falls silent"]) {
     const idle = await children("idle.ts", [`${broker.uri}?heartbeat=1`, "3500"]);
     try {
       for (const child of idle) deepEqual(await child.next(), "attached");
-      if (fault === "is killed") await broker.kill9();
-      else broker.freeze();
+      if (fault === "is killed") await broker.crash();
+      else broker.suspend();
       for (const child of idle) {
         deepEqual(await child.next(), "nothing to do");
         deepEqual(await soon(child.exited, inTime), { code: 0, signal: null });
@@ -40,7 +40,7 @@ Deno.test("a service that closes its channels on SIGTERM ends soon, also while t
   const services = await children("terminated.ts", [broker.uri]);
   try {
     for (const child of services) deepEqual(await child.next(), "putting");
-    await broker.kill9();
+    await broker.crash();
     for (const child of services) child.kill("SIGTERM");
     await Promise.all(services.map(async (child) => {
       const told: Record<string, unknown> = {};

@@ -42,14 +42,14 @@ Deno.test("a process that keeps putting notices a broker that has fallen silent"
   const connection = `${shared.uri}?heartbeat=1`;
   const ch = new Channel<number>({ name: "beat", connection, retryTimeout: 500 });
   await ch.put(0);
-  shared.freeze();
+  shared.suspend();
   const puts: Promise<unknown>[] = [];
   let failure: unknown;
   for (const end = Date.now() + 15_000; failure === undefined && Date.now() < end;) {
     puts.push(ch.put(1).catch((error) => failure ??= error));
     await pause(100);
   }
-  shared.thaw();
+  shared.resume();
   ok(failure instanceof ChannelConnectionError, String(failure));
   await Promise.all(puts);
   await soon(ch.close());
@@ -61,9 +61,9 @@ Deno.test("a broker that is silent for a heartbeat and a half keeps its connecti
   const ch = new Channel<number>({ name: "silent", connection });
   await ch.depth();
   await pause(1000); // the broker's heartbeats are under way
-  shared.freeze();
+  shared.suspend();
   await pause(3000);
-  shared.thaw();
+  shared.resume();
   await pause(500);
   equal(await ch.depth(), 0);
   equal(connection.stats.reconnects, 0);
@@ -86,7 +86,7 @@ Deno.test("a message that the broker refuses for its size disturbs nobody's get"
   await nobodyConnected();
 });
 
-for (const how of ["restart", "kill9"] as const) {
+for (const how of ["restart", "crash"] as const) {
   Deno.test(`a drained channel stays closed when its broker is gone (${how}) and back`, async () => {
     const name = `drained ${how}`;
     const [a, b] = [0, 1].map(() =>
@@ -96,7 +96,7 @@ for (const how of ["restart", "kill9"] as const) {
     const loan = await b!.receive();
     await a!.closeAll({ drain: true });
     const end = rest(a!);
-    if (how === "kill9") await shared.kill9();
+    if (how === "crash") await shared.crash();
     await shared.restart();
     await pause(200);
     loan.accept(); // the connection that brought it is gone: it comes again, to one or the other
@@ -126,7 +126,7 @@ async function rest<T>(channel: Channel<T>): Promise<T[]> {
 Deno.test("a get that is given up while the broker is away waits no more when it is back", async () => {
   const ch = new Channel<string>({ name: "away", connection: shared.uri });
   equal(await ch.depth(), 0);
-  await shared.kill9();
+  await shared.crash();
   await rejection(ch.get({ timeout: 200 }), ChannelConnectionError);
   await shared.restart();
   await ch.put("a value");

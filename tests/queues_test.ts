@@ -6,7 +6,7 @@ import { Channel, Connection, select } from "../mod.ts";
 import { connectionsRest, getAll, numbers, until } from "./conformance/scene.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv, runCtl } from "./support/control.ts";
-import { ask } from "./support/erlang.ts";
+import { evalJson } from "./support/erlang.ts";
 import { startProxy } from "./support/proxy.ts";
 import { withRaw } from "./support/raw.ts";
 import { test } from "./support/test.ts";
@@ -123,7 +123,7 @@ async function isNamed(uri: string): Promise<void> {
   const all = [...classic, quorum];
   await Promise.all(all.map((ch) => ch.put(1)));
   await classic[0]!.closeAll({ drain: true });
-  const queues = await ask<[string, Record<string, string | number>][]>(
+  const queues = await evalJson<[string, Record<string, string | number>][]>(
     control,
     `[[N, maps:from_list([{K, V} || {K, _, V} <- amqqueue:get_arguments(Q)])] ||
       Q <- rabbit_amqqueue:list(<<"${uri.split("/").at(-1)}">>),

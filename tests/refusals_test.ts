@@ -7,7 +7,7 @@ import { type Method, readRefusal } from "../src/transports/amqp/connection/refu
 import { connectionsRest, getAll, numbers, rejection, soon, until } from "./conformance/scene.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
-import { ask, tell } from "./support/erlang.ts";
+import { evalErlang, evalJson } from "./support/erlang.ts";
 import { startGateway } from "./support/gateway.ts";
 import { withRaw } from "./support/raw.ts";
 import { test } from "./support/test.ts";
@@ -299,7 +299,7 @@ refusalTest("who may not log in, or use the vhost, is told why", async (open) =>
 refusalTest("a vhost that is down is told from a broker that is", async (open) => {
   await using vhost = await addVhost(control, broker);
   const name = new URL(vhost.uri).pathname.slice(1);
-  await tell(control, `rabbit_vhost_sup_sup:delete_on_all_nodes(<<"${name}">>)`);
+  await evalErlang(control, `rabbit_vhost_sup_sup:delete_on_all_nodes(<<"${name}">>)`);
   await refused(open("any", vhost.uri).put(1), "unavailable", /vhost .* is down; /, true);
 });
 
@@ -315,8 +315,12 @@ refusalTest("a queue that is another connection's is told", async (open) => {
 });
 
 refusalTest("a broker that allows too few AMQP channels is told so at once", async (open) => {
-  const before = await ask<number>(control, "element(2, application:get_env(rabbit, channel_max))");
-  const set = (most: number) => tell(control, `application:set_env(rabbit, channel_max, ${most})`);
+  const before = await evalJson<number>(
+    control,
+    "element(2, application:get_env(rabbit, channel_max))",
+  );
+  const set = (most: number) =>
+    evalErlang(control, `application:set_env(rabbit, channel_max, ${most})`);
   try {
     for (const most of [2, 3]) {
       await set(most);
@@ -402,7 +406,7 @@ refusalTest(
     const put = ch.put(1);
     await until(() => gateway.published > published);
     const close = "rabbit_networking:close_all_user_connections";
-    await tell(control, `ok = ${close}(<<"${user.name}">>, "maintenance")`);
+    await evalErlang(control, `ok = ${close}(<<"${user.name}">>, "maintenance")`);
     await until(() => gateway.connections > 1);
     gateway.release();
     await soon(put);

@@ -6,7 +6,7 @@ import { Channel, ChannelError, ChannelSizeError, Connection, serve } from "../m
 import { connectionsRest, getAll, numbers, rejection, soon, until } from "./conformance/scene.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
-import { ask, tell } from "./support/erlang.ts";
+import { evalErlang, evalJson } from "./support/erlang.ts";
 import { withRaw } from "./support/raw.ts";
 import { test as declare } from "./support/test.ts";
 
@@ -19,7 +19,7 @@ const isTooLarge = { name: "ChannelSizeError", limit } as const;
 /** A test on a broker that takes `limit` bytes in a message, with a name and connections of its own. */
 function test(title: string, body: (name: string, connection: Connection) => Promise<void>): void {
   declare(title, { skip: noControl }, async () => {
-    const usual = await ask<number>(
+    const usual = await evalJson<number>(
       control,
       "element(2, {ok, _} = application:get_env(rabbit, max_message_size))",
     );
@@ -39,7 +39,7 @@ function test(title: string, body: (name: string, connection: Connection) => Pro
 
 /** For AMQP channels that are opened from now on: RabbitMQ 3 looks it up here, and RabbitMQ 4 there. */
 async function setLimit(bytes: number): Promise<void> {
-  await tell(
+  await evalErlang(
     control,
     `application:set_env(rabbit, max_message_size, ${bytes}),
      persistent_term:put(max_message_size, ${bytes})`,

@@ -4,18 +4,18 @@ import { soak } from "./soak/soak.ts";
 import { startPrivateBroker } from "./support/broker.ts";
 import { brokerState } from "./support/broker_state.ts";
 import { untilAsBefore } from "./support/leftovers.ts";
-import { say } from "./support/keeper.ts";
+import { logLine } from "./support/supervisor.ts";
 
 Deno.test("three processes put and three take, mishap follows mishap, and nothing is lost", async () => {
   const seed = Number(process.env.SOAK_SEED ?? Math.floor(Math.random() * 2 ** 31));
-  say(`SOAK_SEED=${seed}`);
+  logLine(`SOAK_SEED=${seed}`);
   await using broker = await startPrivateBroker();
   const before = (await brokerState(broker.control))!;
   const { resolved, rejected, lost, unmarked, withinProcess, troubles } = await soak(
     broker,
     seed,
     8,
-    say,
+    logLine,
   );
   ok(resolved > 1000, `only ${resolved} puts resolved`);
   deepEqual(rejected, []);

@@ -7,7 +7,7 @@ import { connectionsRest, numbers, soon } from "./conformance/scene.ts";
 import { startChild } from "./support/child.ts";
 import { noControl, onWindows } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
-import { ask } from "./support/erlang.ts";
+import { evalJson } from "./support/erlang.ts";
 import { test } from "./support/test.ts";
 
 const broker = process.env.BROKER!;
@@ -18,7 +18,7 @@ const mega = 2 ** 20;
 
 /** Bytes of messages that wait in all queues that a connection has for itself. */
 async function waiting(): Promise<number> {
-  return await ask<number>(
+  return await evalJson<number>(
     control,
     "lists:sum([B || Q <- rabbit_amqqueue:list(), is_pid(amqqueue:get_exclusive_owner(Q)), " +
       "{message_bytes, B} <- rabbit_amqqueue:info(Q, [message_bytes])])",

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PrivateBroker } from "../support/broker.ts";
-import { ask, tell } from "../support/erlang.ts";
+import { evalErlang, evalJson } from "../support/erlang.ts";
 
 /** The names that connections gave themselves. */
 export async function connectionNames({ control }: PrivateBroker): Promise<string[]> {
-  return await ask(
+  return await evalJson(
     control,
     `[N || P <- rabbit_networking:connections(),
       {client_properties, T} <- try rabbit_networking:connection_info(P, [client_properties])
@@ -17,7 +17,7 @@ export async function connectionNames({ control }: PrivateBroker): Promise<strin
 
 /** Closes every connection, as `rabbitmqctl close_all_connections` does. */
 export async function closeConnections({ control }: PrivateBroker): Promise<void> {
-  await tell(
+  await evalErlang(
     control,
     `rabbit_networking:close_connections(rabbit_networking:connections(), "an operator did it")`,
   );
@@ -28,7 +28,7 @@ export async function closeConnections({ control }: PrivateBroker): Promise<void
  * as if the client had sent it. This is what `rabbit_channel:do` does, which 4.3 no longer has.
  */
 export async function closeAmqpChannels({ control }: PrivateBroker): Promise<void> {
-  await tell(
+  await evalErlang(
     control,
     `Wait = fun Wait(_, 0) -> exit(it_goes_on);
                 Wait(C, N) -> case is_process_alive(C) of
@@ -44,7 +44,7 @@ export async function closeAmqpChannels({ control }: PrivateBroker): Promise<voi
 
 /** Has the broker take no publication, or take them again: its alarm of scarce memory. */
 export async function setMemoryAlarm({ control }: PrivateBroker, on: boolean): Promise<void> {
-  await tell(
+  await evalErlang(
     control,
     `vm_memory_monitor:set_vm_memory_high_watermark(${on ? "0.000001" : "0.4"})`,
   );
@@ -56,7 +56,7 @@ export async function setAckTimeout(
   timeout: number,
   checked: number,
 ): Promise<void> {
-  await tell(
+  await evalErlang(
     control,
     `application:set_env(rabbit, consumer_timeout, ${timeout}),
      application:set_env(rabbit, channel_tick_interval, ${checked})`,
@@ -67,7 +67,7 @@ export const defaultAckTimeout = [1_800_000, 60_000] as const;
 
 /** How many connections hear what is announced to a channel. */
 export async function listeners({ control }: PrivateBroker, name: string): Promise<number> {
-  return await ask(
+  return await evalJson(
     control,
     `length(rabbit_binding:list_for_source(rabbit_misc:r(<<"/">>, exchange, <<"${name}">>)))`,
   );

@@ -34,7 +34,7 @@ export const faults: readonly Fault[] = [
   {
     title: "the broker is killed, and started again",
     strike: async (broker) => {
-      await broker.kill9();
+      await broker.crash();
       await broker.restart();
     },
   },
@@ -43,7 +43,7 @@ export const faults: readonly Fault[] = [
     meaning: { isOutage: true },
     retryTimeout: 1000,
     strike: async (broker) => {
-      await broker.kill9();
+      await broker.crash();
       await pause(2500);
       await broker.restart();
     },
@@ -51,9 +51,9 @@ export const faults: readonly Fault[] = [
   {
     title: "the broker is frozen for longer than two heartbeats",
     strike: async (broker) => {
-      broker.freeze();
+      broker.suspend();
       await pause(4500);
-      broker.thaw();
+      broker.resume();
     },
   },
   {

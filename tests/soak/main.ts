@@ -2,14 +2,14 @@
 
 import process from "node:process";
 import { startPrivateBroker } from "../support/broker.ts";
-import { say } from "../support/keeper.ts";
+import { logLine } from "../support/supervisor.ts";
 import { soak } from "./soak.ts";
 
 const [count = "20", seed = String(Math.floor(Math.random() * 2 ** 31))] = process.argv.slice(2);
-say(`soak: ${count} mishaps, seed ${seed}`);
+logLine(`soak: ${count} mishaps, seed ${seed}`);
 await using broker = await startPrivateBroker();
 const start = performance.now();
-const result = await soak(broker, Number(seed), Number(count), say);
+const result = await soak(broker, Number(seed), Number(count), logLine);
 const { resolved, rejected, lost, duplicates, marked, unmarked, withinProcess, troubles } = result;
 const rows: [string, number][] = [
   ["puts that resolved", resolved],

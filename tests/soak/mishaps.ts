@@ -25,18 +25,18 @@ export interface Stage {
 export const mishaps: Record<string, (stage: Stage) => Promise<void>> = {
   "the broker is restarted": ({ broker }) => broker.restart(),
   "the broker is killed": async ({ broker }) => {
-    await broker.kill9();
+    await broker.crash();
     await broker.restart();
   },
   "the broker is frozen": async ({ broker }) => {
-    broker.freeze();
+    broker.suspend();
     await pause(3500);
-    broker.thaw();
+    broker.resume();
   },
   "the broker is frozen for a moment": async ({ broker }) => {
-    broker.freeze();
+    broker.suspend();
     await pause(700);
-    broker.thaw();
+    broker.resume();
   },
   "an operator closes all connections": ({ broker }) => at.closeConnections(broker),
   "the broker closes all AMQP channels": ({ broker }) => at.closeAmqpChannels(broker),

@@ -20,46 +20,46 @@ export {
   startPrivateBroker,
 } from "./private_node.ts";
 
-/** A RabbitMQ to test against. Disposing removes it, if it was started for this run. */
+/** A RabbitMQ to test against. Disposal removes it if it was started for this run. */
 export interface Broker extends AsyncDisposable {
-  /** Where it listens: `amqp://…`. */
+  /** Its address: `amqp://…`. */
   readonly uri: string;
-  /** How to ask and command it; absent for a given broker, which is never touched. */
+  /** How to query and control it. Absent for a broker that the user gave: that one is never modified. */
   readonly control?: BrokerControl;
-  /** Runs rabbitmqctl on it; resolves with what it printed. Absent for a given broker. */
+  /** Runs rabbitmqctl and resolves with its output. Absent for a broker that the user gave. */
   ctl?(...args: string[]): Promise<string>;
 }
 
-/** A RabbitMQ of one version, of which the tests can have brokers. */
+/** A RabbitMQ of one version, from which tests start brokers. */
 export interface Supply {
-  /** Starts a broker; where one is given, it is that. */
+  /** Starts a broker, or returns the one that the user gave. */
   start(signal?: AbortSignal): Promise<Broker>;
-  /** Variables by which tests find it where they start nodes of their own. */
+  /** Variables that tests need to start nodes of the same version. */
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** A supply that is wanted beside the first one. It may have to be fetched, which `ready` waits for. */
+/** A supply besides the first one. `ready` waits until it has been fetched. */
 export interface FurtherSupply {
-  /** Whose it is, for people. */
+  /** Its title in the output. */
   readonly title: string;
-  /** Rejects where it cannot be had: says why. */
+  /** Rejects with the reason if the supply is not available. */
   readonly ready: Promise<Supply>;
 }
 
-/** Which RabbitMQs tests run on: the first that is found; another one besides; all that can be had. */
+/** Which RabbitMQs the tests run on: the first one found; also another one; all that are available. */
 export type Brokers = "one" | "two" | "all";
 
-/** The variables that tell a test its broker, and where to have more of its kind. */
+/** The variables that tell a test its broker and how to start more nodes of the same version. */
 export function variablesOf({ env }: Supply, { uri, control }: Broker): Record<string, string> {
   return { ...env, BROKER: uri, BROKER_CTL: control ? JSON.stringify(control) : "" };
 }
 
 /**
- * Finds the RabbitMQ to test on: the one in `BROKER`; else private nodes of the one that `TEST_RABBITMQ` names or that
- * is installed; else containers, where a Docker engine runs; else, as root on Debian, it installs the package.
+ * Finds the RabbitMQ to test on. The order is: the one in `BROKER`; private nodes of the one that `TEST_RABBITMQ` names
+ * or that is installed; containers, if a Docker engine runs; on Debian, as root, the package is installed.
  *
- * @param signal gives up
- * @throws where a given broker does not answer, or there is no way at all
+ * @param signal cancels the search
+ * @throws if a given broker does not answer, or if no way works
  */
 export async function findSupply(signal?: AbortSignal): Promise<Supply> {
   const given = process.env.BROKER;
@@ -77,12 +77,12 @@ export async function findSupply(signal?: AbortSignal): Promise<Supply> {
   return { start: startSharedNode, env: folder ? { TEST_RABBITMQ: folder } : {} };
 }
 
-/** The suites of Debian whose RabbitMQ is a 4, the one with the latest first. */
+/** The suites of Debian that have RabbitMQ 4, the newest version first. */
 const SUITES = ["forky", "trixie"];
 
 /**
- * Finds further RabbitMQs beside the first: the others that `TEST_RABBITMQ` names; else, unless a broker is given, those
- * that newer suites of Debian have, which are fetched.
+ * Finds further RabbitMQs besides the first one: the others that `TEST_RABBITMQ` names; else, unless a broker is given,
+ * those of newer suites of Debian, which are fetched.
  */
 export function findFurther(which: Brokers, signal?: AbortSignal): FurtherSupply[] {
   const [first, ...others] = givenFolders();
@@ -98,11 +98,11 @@ export function findFurther(which: Brokers, signal?: AbortSignal): FurtherSupply
       title: `the RabbitMQ of Debian ${suite}`,
       ready: fetchOne([suite], signal),
     }));
-  for (const { ready } of further) ready.catch(() => {}); // whoever needs it is told
+  for (const { ready } of further) ready.catch(() => {}); // the caller that needs it gets the error
   return further;
 }
 
-/** Fetches the RabbitMQ of the first suite of which that is possible, and that is not the installed one. */
+/** Fetches the RabbitMQ of the first suite that is available and has another version than the installed one. */
 async function fetchOne(suites: readonly string[], signal?: AbortSignal): Promise<Supply> {
   const own = findInstallation();
   const reasons: string[] = [];
@@ -128,15 +128,15 @@ function supplyOf(installation: Installation): Supply {
   };
 }
 
-const NO_WAY = `no RabbitMQ to test against. Any one of these will do:
-  - name a broker that runs:          BROKER=amqp://localhost:5672 deno task test
+const NO_WAY = `no RabbitMQ to test against. Do one of these:
+  - name a running broker:            BROKER=amqp://localhost:5672 deno task test
   - install RabbitMQ:                 apt-get install rabbitmq-server, or brew install rabbitmq
-                                      (the tests start a private node; no service need run)
+                                      (the tests start a private node; no service needs to run)
   - start Docker:                     the tests start a container of rabbitmq:4.3-management
   - run the tests as root on Debian:  they install the package themselves`;
 
 async function givenBroker(uri: string): Promise<Broker> {
-  // Messages must not show the password: they are made of the host and port alone.
+  // Messages contain only the host and port, never the password.
   let url: URL;
   try {
     url = new URL(uri);

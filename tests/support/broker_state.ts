@@ -1,6 +1,6 @@
 import { type BrokerControl, controlFromEnv, evaluate } from "./control.ts";
 
-/** What a broker holds, over all its virtual hosts. */
+/** What a broker holds in all its virtual hosts. */
 export interface BrokerState {
   /** Open AMQP connections. */
   connections: number;
@@ -10,11 +10,11 @@ export interface BrokerState {
   consumers: number;
   /** Names of all queues, sorted. */
   queues: string[];
-  /** Names of all exchanges that somebody declared (not the default one, nor `amq.*`), sorted. */
+  /** Names of all declared exchanges, sorted: without the default exchange and `amq.*`. */
   exchanges: string[];
 }
 
-// Record positions, not accessors, for what has none: they are the same in 3.10 and 4.x.
+// Record positions are used where there are no accessors. They are the same in 3.10 and 4.x.
 const EXPRESSION = `
 Vs = rabbit_vhost:list_names(),
 base64:encode_to_string(rabbit_json:encode(#{
@@ -27,11 +27,11 @@ base64:encode_to_string(rabbit_json:encode(#{
 `;
 
 /**
- * Counts what a broker holds, for leak checks: one call of about 5 ms (350 ms where only rabbitmqctl is there). A
- * connection that was closed just now may be counted a moment longer: ask again.
+ * Counts what a broker holds, for leak checks. One call takes about 5 ms, or 350 ms if only rabbitmqctl is installed. A
+ * connection that has just been closed may still be counted for a moment: call again.
  *
- * @param control whose state; by default the broker's that the runner started
- * @returns undefined where the broker was given, and cannot be asked
+ * @param control the broker to query; by default the one that the runner started
+ * @returns undefined if the broker was given by the user and cannot be queried
  */
 export async function brokerState(
   control: BrokerControl | undefined = controlFromEnv(),

@@ -4,15 +4,15 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Runtime } from "./runtimes.ts";
 
-/** How {@linkcode startChild} runs its program. */
+/** The options of {@linkcode startChild}. */
 export interface ChildOptions {
   /** The program's arguments. */
   args?: string[];
-  /** Variables added to this process's; undefined removes one. */
+  /** Variables added to this process's environment; undefined removes a variable. */
   env?: Record<string, string | undefined>;
-  /** Flags of the runtime: on Deno instead of `-A`, e.g. single permissions. */
+  /** Flags of the runtime. On Deno they replace `-A`, for example by single permissions. */
   runtimeArgs?: string[];
-  /** Another runtime than this process's. */
+  /** The runtime to use, if not this process's. */
   runtime?: Runtime;
 }
 
@@ -23,8 +23,8 @@ export interface ChildExit {
 }
 
 /**
- * Runs a TypeScript program as a process of its own, by default on the runtime of this one. The two exchange lines
- * of JSON; `child_side.ts` is the program's end. Disposing kills the child and waits for it.
+ * Runs a TypeScript program in a process of its own, by default on the runtime of this process. Parent and child
+ * exchange lines of JSON; `child_side.ts` is the child's end. Disposal kills the child and waits for it.
  *
  * @param program a URL, usually `new URL("program.ts", import.meta.url)`
  */
@@ -32,9 +32,9 @@ export function startChild(program: URL, options: ChildOptions = {}): Child {
   return new Child(program, options);
 }
 
-/** A program that {@linkcode startChild} runs. */
+/** A program started by {@linkcode startChild}. */
 export class Child implements AsyncDisposable {
-  /** Resolves when the child has ended and all its output was read. */
+  /** Resolves when the child has ended and all its output has been read. */
   readonly exited: Promise<ChildExit>;
   #name: string;
   #process: ChildProcess;
@@ -60,7 +60,7 @@ export class Child implements AsyncDisposable {
       env,
       stdio: "pipe",
     });
-    this.#process.stdin!.on("error", () => {}); // the child is gone: `exited` tells
+    this.#process.stdin!.on("error", () => {}); // the child is gone, which `exited` reports
     this.#process.stderr!.on("data", (data) => this.#stderr += data);
     createInterface({ input: this.#process.stdout! }).on("line", (line) => this.#receive(line));
     this.exited = new Promise((resolve) => {
@@ -96,7 +96,8 @@ export class Child implements AsyncDisposable {
    * Takes the child's next message.
    *
    * @param timeout milliseconds
-   * @throws after the timeout, or when the child ends without one: says what it did and what was last heard
+   * @throws after the timeout, or when the child ends without a message: the error holds the child's state, its last
+   * message and its output
    */
   async next(timeout = 20_000): Promise<unknown> {
     const message = await this.#take(timeout);
@@ -104,8 +105,8 @@ export class Child implements AsyncDisposable {
     const state = this.#exit
       ? `ended with ${this.#exit.signal ?? `code ${this.#exit.code}`}`
       : `runs, and sent nothing for ${timeout} ms`;
-    const parts = [`no message from ${this.#name}: it ${state}; last heard: ${this.#heard}`];
-    if (this.#noise) parts.push(`stdout besides:\n${this.#noise}`);
+    const parts = [`no message from ${this.#name}: it ${state}; its last message: ${this.#heard}`];
+    if (this.#noise) parts.push(`other output:\n${this.#noise}`);
     if (this.#stderr) parts.push(`stderr:\n${this.#stderr.slice(-4000)}`);
     throw new Error(parts.join("\n").trim());
   }
@@ -115,9 +116,9 @@ export class Child implements AsyncDisposable {
     return this.#lines();
   }
 
-  /** Sends the child a signal; nothing if it has ended. */
+  /** Sends the child a signal, unless it has ended. */
   kill(signal: "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGSTOP" | "SIGCONT" = "SIGKILL"): void {
-    // Not by the ChildProcess: Deno's sends one signal only, and so cannot kill what it has stopped.
+    // process.kill is used because Deno's ChildProcess sends only one signal, and so cannot kill a stopped child.
     try {
       if (!this.#exit) process.kill(this.pid, signal);
     } catch (error) {
@@ -125,7 +126,7 @@ export class Child implements AsyncDisposable {
     }
   }
 
-  /** Ends the child's stdin: a program of `child_side.ts` exits. */
+  /** Ends the child's stdin: a program that uses `child_side.ts` then exits. */
   end(): void {
     this.#process.stdin!.end();
   }
@@ -143,7 +144,7 @@ export class Child implements AsyncDisposable {
     }
   }
 
-  /** One message in an array, or none: too late, or the child has ended. */
+  /** Returns one message in an array, or an empty array after the timeout or when the child has ended. */
   async #take(timeout?: number): Promise<unknown[]> {
     const deadline = timeout === undefined ? Infinity : Date.now() + timeout;
     while (this.#messages.length === 0 && !this.#exit) {
@@ -172,7 +173,7 @@ export class Child implements AsyncDisposable {
     try {
       this.#messages.push(JSON.parse(line));
     } catch {
-      this.#noise += line + "\n"; // a program may print; its messages are JSON
+      this.#noise += line + "\n"; // a program may print lines that are not JSON
       return;
     }
     this.#heard = line;

@@ -7,8 +7,8 @@ export function send(message: unknown): void {
 }
 
 /**
- * The test's messages. Listening keeps this program alive, and ends it when the test is gone: no child survives
- * its test.
+ * The test's messages. Iterating keeps this program alive, and the program exits when the test is gone: no child
+ * outlives its test.
  */
 export async function* messages(): AsyncGenerator<unknown> {
   for await (const line of createInterface({ input: process.stdin })) yield JSON.parse(line);

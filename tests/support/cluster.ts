@@ -1,20 +1,20 @@
 import { type PrivateBroker, startPrivateBroker } from "./private_node.ts";
-import { ask } from "./erlang.ts";
+import { evalJson } from "./erlang.ts";
 
 /** Private nodes that form a cluster. */
 export interface Cluster extends AsyncDisposable {
   readonly nodes: readonly PrivateBroker[];
-  /** An AMQP URI that names the nodes in this order: by their numbers from 0 on. */
+  /** An AMQP URI that lists the nodes in this order, by their indexes. */
   uri(...order: number[]): string;
-  /** The node that leads a quorum queue, as a node that runs sees it. */
+  /** The node that leads a quorum queue, as reported by a running node. */
   leader(queue: string): Promise<PrivateBroker>;
-  /** The node to which the connection of this name goes; undefined where there is none. */
+  /** The node that holds the connection of this name; undefined if there is no such connection. */
   connectedTo(name: string): Promise<PrivateBroker | undefined>;
   /** How many members of a quorum queue run. */
   membersOf(queue: string): Promise<number>;
 }
 
-/** Starts private nodes and has them form a cluster, in about 25 s for three. Disposing removes all of them. */
+/** Starts private nodes and makes them a cluster, in about 25 s for three. Disposal removes all of them. */
 export async function startCluster(count: number): Promise<Cluster> {
   const first = await startPrivateBroker();
   const starting = Array.from({ length: count - 1 }, () => startPrivateBroker({ peer: first }));
@@ -23,7 +23,7 @@ export async function startCluster(count: number): Promise<Cluster> {
   for (const each of started) if (each.status === "fulfilled") nodes.push(each.value);
   try {
     await Promise.all(starting);
-    // One after the other: two that join at once may refuse each other.
+    // One after the other: two nodes that join at the same time may refuse each other.
     for (const node of nodes.slice(1)) await join(node, first);
   } catch (error) {
     await dispose(nodes);
@@ -32,7 +32,7 @@ export async function startCluster(count: number): Promise<Cluster> {
   return new PrivateCluster(nodes);
 }
 
-/** Has a node give up what it has, and become one of the other's cluster. */
+/** Resets a node and lets it join the other's cluster. */
 async function join(node: PrivateBroker, other: PrivateBroker): Promise<void> {
   await node.ctl("stop_app");
   await node.ctl("join_cluster", other.control.env.RABBITMQ_NODENAME!);
@@ -51,7 +51,7 @@ class PrivateCluster implements Cluster {
   }
 
   async leader(queue: string): Promise<PrivateBroker> {
-    const node = await this.#ask<string>(
+    const node = await this.#query<string>(
       `begin {ok, Q} = ${lookup(queue)},
        {ok, _, {_, N}} = ra:members(amqqueue:get_pid(Q)),
        atom_to_binary(N) end`,
@@ -60,7 +60,7 @@ class PrivateCluster implements Cluster {
   }
 
   async connectedTo(name: string): Promise<PrivateBroker | undefined> {
-    const nodes = await this.#ask<string[]>(
+    const nodes = await this.#query<string[]>(
       `[atom_to_binary(node(P)) || P <- rabbit_networking:connections(),
         {client_properties, T} <- try rabbit_networking:connection_info(P, [client_properties])
                                   catch _:_ -> [] end,
@@ -71,7 +71,7 @@ class PrivateCluster implements Cluster {
   }
 
   async membersOf(queue: string): Promise<number> {
-    return await this.#ask<number>(
+    return await this.#query<number>(
       `begin {ok, Q} = ${lookup(queue)},
        {Name, _} = amqqueue:get_pid(Q),
        #{nodes := Members} = amqqueue:get_type_state(Q),
@@ -84,12 +84,12 @@ class PrivateCluster implements Cluster {
     await dispose(this.nodes);
   }
 
-  /** Asks a node that answers. */
-  async #ask<T>(expression: string): Promise<T> {
+  /** Queries the first node that answers. */
+  async #query<T>(expression: string): Promise<T> {
     const errors: unknown[] = [];
     for (const { control } of this.nodes) {
       try {
-        return await ask<T>(control, expression);
+        return await evalJson<T>(control, expression);
       } catch (error) {
         errors.push(error);
       }
@@ -102,7 +102,7 @@ class PrivateCluster implements Cluster {
   }
 }
 
-/** The first one last, as its epmd serves all. */
+/** Disposes of the first node last, because its epmd serves all. */
 async function dispose([first, ...others]: readonly PrivateBroker[]): Promise<void> {
   await Promise.all(others.map((node) => node[Symbol.asyncDispose]()));
   await first![Symbol.asyncDispose]();

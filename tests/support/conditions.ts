@@ -1,36 +1,36 @@
-// Why a test cannot run here, for `skip` of `test.ts`: false where it can.
+// Reasons why a test cannot run here, for `skip` of `test.ts`. Each is false if the test can run.
 
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { controlFromEnv } from "./control.ts";
 import { collector } from "./garbage.ts";
 
-/** For what only Deno has. */
+/** For features that only Deno has. */
 export const noDeno: string | false = process.versions.deno === undefined && "only Deno has this";
 
-/** For what no runtime decides, and takes long. */
+/** For slow tests whose result does not depend on the runtime. */
 export const decidedOnDeno: string | false = process.versions.deno === undefined &&
-  "no runtime decides this: it runs on Deno";
+  "the result does not depend on the runtime: the test runs on Deno";
 
-/** For what asks a broker about itself, or commands it. */
+/** For tests that query or control the broker. */
 export const noControl: string | false = controlFromEnv() === undefined &&
-  "the given BROKER cannot be asked or commanded";
+  "the given BROKER cannot be queried or controlled";
 
-/** For what puts something on the way to a broker. */
+/** For tests that put a proxy before the broker. */
 export const noLocalBroker: string | false = !isLocal() &&
   "the given BROKER is not at 127.0.0.1 without TLS";
 
-/** For what stops a process with signals, or asks which files one has open. */
+/** For tests that stop a process with signals or list its open files. */
 export const onWindows: string | false = process.platform === "win32" &&
   "Windows cannot do this";
 
-/** For what has garbage collected. */
+/** For tests that collect garbage. */
 export const noCollector: string | false = await collector() === undefined &&
   "this runtime does not let programs collect garbage";
 
-/** For what runs Python. */
+/** For tests that run Python. */
 export function noPython(): string | false {
-  return spawnSync("python3", ["--version"]).status !== 0 && "there is no python3";
+  return spawnSync("python3", ["--version"]).status !== 0 && "python3 is not installed";
 }
 
 function isLocal(): boolean {

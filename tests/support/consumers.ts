@@ -1,7 +1,7 @@
 import { AMQPClient } from "@cloudamqp/amqp-client";
 import { until } from "../conformance/scene.ts";
 
-/** How many connections wait at the broker to get from a channel: each has a consumer there. */
+/** Returns how many connections are waiting at the broker to get from a channel. Each has one consumer there. */
 export async function consumersOf(client: AMQPClient, name: string): Promise<number> {
   const channel = await client.channel();
   channel.onerror = () => {};
@@ -10,14 +10,14 @@ export async function consumersOf(client: AMQPClient, name: string): Promise<num
     await channel.close();
     return consumerCount;
   } catch (error) {
-    if (/404/.test(String(error))) return 0; // which has closed the AMQP channel
+    if (/404/.test(String(error))) return 0; // this error has closed the AMQP channel
     throw error;
   }
 }
 
 /**
- * Waits until this many connections wait at the broker for a channel: a get is a consumer there once it has found the
- * queue empty. Asks the broker itself, for no channel can tell.
+ * Waits until `count` connections are waiting at the broker for a channel. A get becomes a consumer once it has found
+ * the queue empty. This queries the broker itself, because no channel can tell.
  *
  * @throws after 20 s
  */

@@ -3,13 +3,13 @@ import { randomBytes } from "node:crypto";
 import process from "node:process";
 import type { Broker } from "./broker.ts";
 import { runCtl } from "./control.ts";
-import { cleanEnv, Keeper, say } from "./keeper.ts";
+import { cleanEnv, logLine, Supervisor } from "./supervisor.ts";
 import { probe, waitUntil } from "./net.ts";
 
-// The minor version that the gate runs on, as docker-compose.yml has it. This image itself has not been tried.
+// The minor version that the gate runs on, as in docker-compose.yml. This image itself has not been tested.
 const IMAGE = "rabbitmq:4.3-management";
 
-/** Whether a Docker engine answers. */
+/** Reports whether a Docker engine answers. */
 export async function dockerRuns(): Promise<boolean> {
   try {
     return await docker(["info", "--format", "{{.ServerVersion}}"], { timeout: 10_000 }) !== "";
@@ -18,22 +18,22 @@ export async function dockerRuns(): Promise<boolean> {
   }
 }
 
-/** Starts RabbitMQ in a container of its own, on a free port of 127.0.0.1, removed on disposal. */
+/** Starts RabbitMQ in a container, on a free port of 127.0.0.1. Disposal removes the container. */
 export async function startContainer(signal?: AbortSignal): Promise<Broker> {
   const present = await docker(["image", "inspect", IMAGE], {}).then(() => true, () => false);
   if (!present) {
-    say(`pulling ${IMAGE} …`);
-    // Apart from the keeper, because this may take minutes and must give way to Ctrl-C.
+    logLine(`pulling ${IMAGE} …`);
+    // Not in the script, because this may take minutes and must stop on Ctrl-C.
     await docker(["pull", "--quiet", IMAGE], signal ? { signal } : {});
   }
   signal?.throwIfAborted();
-  say("starting RabbitMQ in Docker …");
+  logLine("starting RabbitMQ in Docker …");
   const name = `channelts-test-${process.pid}-${randomBytes(4).toString("hex")}`;
   let state: "starting" | "started" | "gone" = "starting";
-  const keeper = new Keeper("keep_container.sh", [name, IMAGE], cleanEnv(), (line) => {
+  const supervisor = new Supervisor("supervise_container.sh", [name, IMAGE], cleanEnv(), (line) => {
     if (line === "started") state = "started";
   });
-  keeper.gone.then(() => state = "gone");
+  supervisor.gone.then(() => state = "gone");
   const alive = () => {
     if (state === "gone") throw new Error("the container ended");
   };
@@ -43,9 +43,9 @@ export async function startContainer(signal?: AbortSignal): Promise<Broker> {
       return state === "started";
     };
     if (!await waitUntil(started, 60_000, signal)) throw new Error("no container within 60 s");
-    const published = await docker(["port", name, "5672/tcp"], {}); // 127.0.0.1:49153
+    const published = await docker(["port", name, "5672/tcp"], {}); // for example 127.0.0.1:49153
     const port = Number(/:(\d+)\s*$/m.exec(published)?.[1]);
-    // Docker's proxy accepts connections before the broker does: only an answer counts.
+    // Docker's proxy accepts connections before the broker does, so only an answer counts.
     const answers = async () => {
       alive();
       return await probe("127.0.0.1", port, "amqp", 2000) === "yes";
@@ -56,12 +56,12 @@ export async function startContainer(signal?: AbortSignal): Promise<Broker> {
       uri: `amqp://127.0.0.1:${port}`,
       control,
       ctl: (...args) => runCtl(control, args),
-      [Symbol.asyncDispose]: () => keeper.close(),
+      [Symbol.asyncDispose]: () => supervisor.close(),
     };
   } catch (error) {
-    await keeper.close();
+    await supervisor.close();
     signal?.throwIfAborted();
-    const why = [(error as Error).message, keeper.stderr.trim()].filter(Boolean).join(": ");
+    const why = [(error as Error).message, supervisor.stderr.trim()].filter(Boolean).join(": ");
     throw new Error(`starting ${IMAGE} in Docker failed: ${why}`, { cause: error });
   }
 }

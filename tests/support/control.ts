@@ -1,41 +1,41 @@
 import { execFile } from "node:child_process";
 import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
-import { cleanEnv } from "./keeper.ts";
+import { cleanEnv } from "./supervisor.ts";
 
-/** How to run a broker's command line tools. Plain data: the runner hands it to the tests as JSON. */
+/** How to run a broker's command-line tools. This is plain data: the runner passes it to the tests as JSON. */
 export interface BrokerControl {
   /** rabbitmqctl, with its leading arguments. */
   readonly ctl: readonly string[];
-  /** Erlang's `erl_call` with the node's name, where it is installed: it evaluates in 4 ms, rabbitmqctl in 350. */
+  /** Erlang's `erl_call` with the node's name, if it is installed. It evaluates in 4 ms; rabbitmqctl takes 350 ms. */
   readonly erlCall?: readonly string[];
-  /** Variables that both need. */
+  /** The variables that both tools need. */
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** The control of the broker in `BROKER`, as the runner put it into `BROKER_CTL`; undefined for a given broker. */
+/** The control of the broker in `BROKER`, which the runner put into `BROKER_CTL`; undefined for a given broker. */
 export function controlFromEnv(): BrokerControl | undefined {
   const json = process.env.BROKER_CTL;
   return json ? JSON.parse(json) as BrokerControl : undefined;
 }
 
-/** Runs rabbitmqctl; resolves with what it printed, rejects with what it complained of. */
+/** Runs rabbitmqctl. Resolves with its output and rejects with its error output. */
 export function runCtl(control: BrokerControl, args: string[]): Promise<string> {
   return run(control.ctl, args, control);
 }
 
-/** Evaluates an Erlang expression that yields a string of base64, by the fastest tool there is. */
+/** Evaluates an Erlang expression that yields a base64 string, with the fastest tool that is installed. */
 export async function evaluate(control: BrokerControl, expression: string): Promise<string> {
   const printed = control.erlCall
     ? await call(control, control.erlCall, expression)
     : await run(control.ctl, ["eval", expression], control);
-  // {ok, "…"} or "…", which rabbitmqctl breaks into several strings, one a line.
+  // The output is {ok, "…"} or "…"; rabbitmqctl breaks it into several strings, one in each line.
   const encoded = [...printed.matchAll(/"([A-Za-z0-9+/=]*)"/g)].map((match) => match[1]).join("");
   if (encoded === "") throw new Error(`the broker answered ${printed.trim()}`);
   return new TextDecoder().decode(Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0)));
 }
 
-/** On a busy machine erl_call fails to connect to a broker that is well, so it is called again for two seconds. */
+/** Calls erl_call, which may fail to connect to a healthy broker on a busy machine; it is retried for two seconds. */
 async function call(control: BrokerControl, erlCall: readonly string[], expression: string) {
   for (let attempt = 1;; attempt++) {
     try {
@@ -65,7 +65,7 @@ function run(
         reject(new Error(`${file} ${args.join(" ")} failed: ${why}`, { cause: error }));
       },
     );
-    child.stdin?.on("error", () => {}); // it ended without reading: its exit tells
+    child.stdin?.on("error", () => {}); // the tool ended without reading, which its exit code reports
     child.stdin?.end(input);
   });
 }

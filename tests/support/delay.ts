@@ -1,12 +1,12 @@
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
-/** A way to a port of 127.0.0.1 that takes its time. */
+/** A TCP proxy to a port of 127.0.0.1 that adds latency. */
 export interface Delay extends AsyncDisposable {
-  /** What to connect to on 127.0.0.1 instead. */
+  /** The port of 127.0.0.1 to connect to instead. */
   readonly port: number;
 }
 
-/** @param ms milliseconds that all takes, each way */
+/** @param ms latency in milliseconds, added in each direction */
 export async function startDelay(target: number, ms: number): Promise<Delay> {
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (near) => {

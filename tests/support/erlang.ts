@@ -1,7 +1,7 @@
 import { type BrokerControl, evaluate } from "./control.ts";
 
-/** Evaluates an Erlang expression at a broker; resolves with its value as JSON. */
-export async function ask<T>(control: BrokerControl, expression: string): Promise<T> {
+/** Evaluates an Erlang expression on a broker and resolves with its value, passed as JSON. */
+export async function evalJson<T>(control: BrokerControl, expression: string): Promise<T> {
   const text = await evaluate(
     control,
     `base64:encode_to_string(rabbit_json:encode(${expression})).\n`,
@@ -9,7 +9,7 @@ export async function ask<T>(control: BrokerControl, expression: string): Promis
   return JSON.parse(text) as T;
 }
 
-/** Evaluates Erlang expressions at a broker for what they do. */
-export async function tell(control: BrokerControl, expressions: string): Promise<void> {
+/** Evaluates Erlang expressions on a broker for their effect. */
+export async function evalErlang(control: BrokerControl, expressions: string): Promise<void> {
   await evaluate(control, `begin ${expressions} end, base64:encode_to_string(<<"done">>).\n`);
 }

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 
-/** What collects garbage; undefined where the runtime does not let us. */
+/** Returns a function that collects garbage, or undefined if the runtime does not allow it. */
 export async function collector(): Promise<(() => Promise<void>) | undefined> {
   const { Bun } = globalThis as unknown as { Bun?: { gc(isFull: boolean): void } };
   if (Bun) {

@@ -1,25 +1,25 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 
-/** What goes which way through a {@linkcode Gateway}. */
+/** The direction of data through a {@linkcode Gateway}. */
 type Direction = "toBroker" | "toClient";
 
-/** Starts a {@linkcode Gateway} to the broker of this URI. */
+/** Starts a {@linkcode Gateway} to the broker with this URI. */
 export async function startGateway(uri: string): Promise<Gateway> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return new Gateway(server, uri);
 }
 
-/** A TCP proxy before a broker, which can withhold what passes, and counts what is published. */
+/** A TCP proxy before a broker that can withhold data and counts published messages. */
 export class Gateway implements AsyncDisposable {
-  /** The broker's URI by way of the gateway. */
+  /** The broker's URI through the gateway. */
   readonly uri: string;
   /** How many messages passed to the broker. */
   published = 0;
   /** How many bytes passed to the broker. */
   bytes = 0;
-  /** How many connections were made so far. */
+  /** How many connections have been made. */
   connections = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -39,18 +39,18 @@ export class Gateway implements AsyncDisposable {
     server.on("connection", (client) => this.#join(client, target));
   }
 
-  /** Lets nothing pass this way; what comes is kept. */
+  /** Withholds data in these directions and keeps it. */
   hold(...directions: Direction[]): void {
     for (const direction of directions) this.#held.add(direction);
   }
 
-  /** Lets everything pass, also what was kept. */
+  /** Passes all data, including the withheld data. */
   release(): void {
     this.#held.clear();
     for (const [to, chunk] of this.#withheld.splice(0)) if (!to.destroyed) to.write(chunk);
   }
 
-  /** Ends every connection, and what was kept with them; new ones are refused until `open`. */
+  /** Ends every connection and drops its withheld data. New connections are refused until `open`. */
   cut(): void {
     this.#refuses = true;
     this.#held.clear();
@@ -58,7 +58,7 @@ export class Gateway implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Takes connections again. */
+  /** Accepts connections again. */
   open(): void {
     this.#refuses = false;
   }
@@ -97,7 +97,7 @@ export class Gateway implements AsyncDisposable {
   }
 }
 
-/** Reads AMQP frames (AMQP 0-9-1, section 4.2.3) and tells of each whether it is a basic.publish. */
+/** Parses AMQP frames (AMQP 0-9-1, section 4.2.3) and reports for each whether it is a basic.publish. */
 class Frames {
   readonly #onFrame: (isPublish: boolean) => void;
   #rest = new Uint8Array();

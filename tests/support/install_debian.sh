@@ -1,11 +1,11 @@
 #!/bin/sh
-# install_debian.sh: installs Debian's rabbitmq-server (as root) without letting the package start its service; and
-# python3-cbor2, by which a test has Python read what the codec writes.
-# SIGTERM stops it where that is safe: at once while apt-get downloads, after the work while dpkg is busy.
+# install_debian.sh: installs Debian's rabbitmq-server (as root) without letting the package start its service, and
+# python3-cbor2, with which a test reads in Python what the codec writes.
+# SIGTERM stops it where that is safe: at once while apt-get downloads, after the work while dpkg runs.
 set -u
 policy=/usr/sbin/policy-rc.d
 ours='' apt='' stopping=''
-# Into a file, because a pipe breaks under apt-get when its reader dies; dpkg must not stop half-way.
+# The output goes into a file: a pipe breaks under apt-get when its reader dies, and dpkg must not stop half-way.
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"; [ -z "$ours" ] || rm -f "$policy"' EXIT
 # apt-get ignores SIGHUP while dpkg runs; background jobs of sh ignore SIGINT.
@@ -18,20 +18,20 @@ run() {
   while :; do
     wait "$apt"
     code=$?
-    kill -0 "$apt" 2> /dev/null || break # else a signal ended the wait, not apt-get
+    kill -0 "$apt" 2> /dev/null || break # otherwise a signal ended the wait, not apt-get
   done
   apt=''
   [ -z "$stopping" ] || exit 1
   return "$code"
 }
 
-# noclobber makes this atomic; a policy that is there already is somebody's, and stays.
+# noclobber makes this atomic; a policy that exists already is not ours and stays.
 if (set -C && printf '#!/bin/sh\nexit 101\n' > "$policy") 2> /dev/null; then
   ours=1
   chmod 755 "$policy"
 fi
 export DEBIAN_FRONTEND=noninteractive
-# One unreachable third-party source fails the update; the install tells whether that matters.
+# One unreachable third-party source fails the update; the install shows whether that matters.
 run apt-get -qq update
 run apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 install rabbitmq-server || {
   code=$?

@@ -2,17 +2,17 @@ import { execFileSync } from "node:child_process";
 import { accessSync, constants, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { cleanEnv } from "./keeper.ts";
+import { cleanEnv } from "./supervisor.ts";
 
 /** The programs of an installed RabbitMQ. */
 export interface Installation {
-  /** rabbitmq-server, one that any user may run. */
+  /** A rabbitmq-server that any user may run. */
   readonly server: string;
   /** rabbitmqctl. */
   readonly ctl: string;
   /** Erlang's port mapper. */
   readonly epmd: string;
-  /** Erlang's fast evaluator, where it is there. */
+  /** Erlang's fast evaluator, if it is installed. */
   readonly erlCall?: string;
 }
 
@@ -39,8 +39,8 @@ const ERLANG_FOLDERS = [
 /**
  * Finds an installed RabbitMQ: the first that `TEST_RABBITMQ` names, else one in the usual folders.
  *
- * @returns undefined where none is in the usual folders
- * @throws where the folder that is named lacks one of the programs
+ * @returns undefined if the usual folders have none
+ * @throws if the named folder lacks one of the programs
  */
 export function findInstallation(): Installation | undefined {
   const [given] = givenFolders();
@@ -54,15 +54,15 @@ export function findInstallation(): Installation | undefined {
   return { server, ctl, epmd, ...erlCall ? { erlCall } : {} };
 }
 
-/** The folders of RabbitMQs that `TEST_RABBITMQ` names, with ":" between them. */
+/** The RabbitMQ folders that `TEST_RABBITMQ` names, separated by ":". */
 export function givenFolders(): string[] {
   return (process.env.TEST_RABBITMQ ?? "").split(":").filter(Boolean);
 }
 
 /**
- * The RabbitMQ whose programs are all in one folder.
+ * Returns the RabbitMQ whose programs are all in one folder.
  *
- * @throws where one is missing
+ * @throws if a program is missing
  */
 export function installationIn(folder: string): Installation {
   const find = (name: string) => {
@@ -83,18 +83,18 @@ export function installationIn(folder: string): Installation {
 }
 
 /**
- * The version of an installation, such as `4.3.6`, by its files; undefined where they do not tell. rabbitmqctl would start
- * an epmd, which would stay.
+ * The version of an installation, for example `4.3.6`, read from its files; undefined if they do not tell. rabbitmqctl
+ * is not asked, because it would start an epmd that stays.
  */
 export function versionOf({ server }: Installation): string | undefined {
   try {
-    return readFileSync(join(dirname(server), "../version"), "utf8").trim(); // of unpack_debian.sh
+    return readFileSync(join(dirname(server), "../version"), "utf8").trim(); // written by unpack_debian.sh
   } catch {
     return /rabbitmq(?:_server-|\/)(\d+(?:\.\d+)*)\//.exec(realpathSync(server))?.[1];
   }
 }
 
-/** The path of an executable in the first of the folders that has it, by default those of PATH. */
+/** The path of an executable in the first folder that has it, by default in the folders of PATH. */
 export function findProgram(
   name: string,
   folders: string[] = (process.env.PATH ?? "").split(":"),
@@ -106,13 +106,13 @@ export function findProgram(
       accessSync(path, constants.X_OK);
       return path;
     } catch {
-      // not here
+      // not in this folder
     }
   }
   return undefined;
 }
 
-/** Asks Erlang where its own programs are. */
+/** Asks Erlang for the folder of its programs. */
 function runtimeFolder(): string[] {
   const erl = findProgram("erl", ERLANG_FOLDERS);
   if (!erl) return [];

@@ -1,12 +1,12 @@
-/** CBOR items and JSON texts that nobody vouches for: well-formed for the most part, and of any meaning. */
+/** Random CBOR items and JSON texts: mostly well-formed, with arbitrary meaning. */
 
 import fc from "fast-check";
 import { concat, head, text } from "../codec/hex.ts";
 
-/** Tags that mean something to the codec, and some that do not. */
+/** Tags that the codec knows, and some that it does not. */
 const tags = [0, 1, 2, 3, 21, 27, 28, 29, 64, 70, 77, 258, 259, 273, 21_066, 55_799, 99_999];
 
-/** The types of generic objects, tag 27. */
+/** The types of generic objects (tag 27). */
 const types = ["Channel", "Array", "ArrayBuffer", "Date", "Error", "DOMException", "DataView", ""];
 
 const leaves: fc.Arbitrary<string> = fc.oneof(
@@ -53,7 +53,7 @@ function hexOf(...parts: (string | Uint8Array)[]): string {
   return [...concat(...parts)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** What is of another type than is expected, or none that `JSON.stringify` takes: bigints, cycles, depth. */
+/** Items of an unexpected type, and items that `JSON.stringify` rejects: bigints, cycles, depth. */
 const wrong: fc.Arbitrary<string> = fc.constantFrom(
   ...[
     "c24101",
@@ -78,7 +78,7 @@ const wrong: fc.Arbitrary<string> = fc.constantFrom(
   ...[`${"81".repeat(990)}00`, `${"d9d9f7".repeat(900)}00`, "a166746f4a534f4ec24101"],
 );
 
-/** Any item, as hex digits. */
+/** Any item, as hexadecimal digits. */
 export const items: fc.Arbitrary<string> = fc.letrec<{ item: string }>((tie) => ({
   item: fc.oneof(
     { depthSize: "small", withCrossShrink: true },
@@ -89,21 +89,21 @@ export const items: fc.Arbitrary<string> = fc.letrec<{ item: string }>((tie) => 
     fc.tuple(fc.constantFrom(...tags), tie("item")).map(([tag, item]) => head(6, tag) + item),
     fc.tuple(fc.constantFrom(...types), fc.array(tie("item"), { maxLength: 5 }))
       .map(([type, args]) => `d81b${head(4, 1 + args.length)}${text(type)}${args.join("")}`),
-    // A cycle: what is shared contains itself.
+    // A cycle: the shared item contains itself.
     tie("item").map((item) => `d81c82${item}d81d00`),
   ),
 })).item;
 
-/** A map of these members; an undefined one is left out. */
+/** A map of these members, without the undefined ones. */
 function map(members: Record<string, string | undefined>): string {
   const entries = Object.entries(members).filter(([, item]) => item !== undefined);
   return head(5, entries.length) + entries.map(([key, item]) => text(key) + item).join("");
 }
 
-/** References to channels, with anything in the place of any part; the names are of these channels, or of none. */
+/** References to channels with a random item in any part. The names are of these channels or of none. */
 function references(names: readonly string[]): fc.Arbitrary<string> {
   const missing = "0123456789abcdef0123456789abcdef";
-  // No other text for a name: it would be a channel that is created.
+  // No other valid name: a reference to it would create a channel.
   const name = mostly([...names, missing], fc.oneof(wrong, fc.constantFrom("", "amq.x").map(text)));
   const address = mostly(
     ["memory:", "sqlite:/nowhere", "amqp://u:hunter2@[::1"],
@@ -118,12 +118,12 @@ function references(names: readonly string[]): fc.Arbitrary<string> {
   );
 }
 
-/** One of these texts, two times of three. */
+/** One of these texts with a probability of 2/3, else another item. */
 function mostly(texts: readonly string[], other: fc.Arbitrary<string>): fc.Arbitrary<string> {
   return fc.oneof({ weight: 2, arbitrary: fc.constantFrom(...texts).map(text) }, other);
 }
 
-/** Messages in CBOR: values, references, requests, replies, with anything in every place. */
+/** Messages in CBOR: values, references, requests, replies, with random items in every place. */
 export function cborMessages(names: readonly string[]): fc.Arbitrary<Uint8Array> {
   const anything = fc.oneof(items, wrong, references(names));
   const maybe = fc.option(anything, { nil: undefined });
@@ -139,7 +139,7 @@ export function cborMessages(names: readonly string[]): fc.Arbitrary<Uint8Array>
   ).map((item) => concat(item));
 }
 
-/** The same in JSON. */
+/** The same messages in JSON. */
 export function jsonMessages(names: readonly string[]): fc.Arbitrary<Uint8Array> {
   const anything = fc.jsonValue({ maxDepth: 3 });
   const maybe = fc.option(anything, { nil: undefined });
@@ -168,7 +168,7 @@ export function jsonMessages(names: readonly string[]): fc.Arbitrary<Uint8Array>
   ).map((value) => new TextEncoder().encode(JSON.stringify(value)));
 }
 
-/** Bodies in one of the encodings, and bytes that are in none. */
+/** Bodies in one of the encodings, and bytes in none of them. */
 export function bodies(
   names: readonly string[],
 ): fc.Arbitrary<{ readonly body: Uint8Array; readonly contentType: string }> {

@@ -2,17 +2,20 @@ import { type Broker, type Supply, variablesOf } from "./broker.ts";
 import { brokerVersion } from "./net.ts";
 import { assertRestarts, type PrivateBroker } from "./private_node.ts";
 
-/** What came of the brokers of one version. */
+/** The results of the brokers of one version. */
 export interface BrokerResult {
-  /** The version that they give. */
+  /** The version that the brokers report. */
   version: string;
-  /** How many private nodes were restarted after their tests, and came up with all that they held. */
+  /** How many private nodes were restarted after their tests and recovered everything. */
   restarted: number;
-  /** What was wrong with others after their restart. */
+  /** What was wrong with the others after their restart. */
   failed: string[];
 }
 
-/** The broker that a lane has to itself: one at a time, started when the first test needs it. */
+/**
+ * Owns the broker of one lane. It starts the broker when the first test needs it and replaces it when another one is
+ * needed.
+ */
 export class Lane {
   #supply: Supply | undefined;
   #broker: Broker | undefined;
@@ -22,9 +25,9 @@ export class Lane {
   #record: (result: BrokerResult) => void;
 
   /**
-   * @param signal gives up starting
-   * @param restarts whether a private node is restarted after its tests, to see whether it can be
-   * @param record called with what came of a broker at its end
+   * @param signal cancels a start
+   * @param restarts whether a private node is restarted after its tests to verify that it recovers
+   * @param record called with the result of each broker when it ends
    */
   constructor(signal: AbortSignal, restarts: boolean, record: (result: BrokerResult) => void) {
     this.#signal = signal;
@@ -32,7 +35,7 @@ export class Lane {
     this.#record = record;
   }
 
-  /** Has a broker of a supply: the one at hand, or another one in its place. */
+  /** Returns a broker of a supply: the current one, or a new one that replaces it. */
   async use(supply: Supply): Promise<{ version: string; variables: Record<string, string> }> {
     if (this.#supply !== supply) {
       await this.end();
@@ -47,7 +50,7 @@ export class Lane {
     return { version: this.#version, variables: variablesOf(supply, this.#broker!) };
   }
 
-  /** Ends with its broker. Idempotent. */
+  /** Ends the broker. Idempotent. */
   async end(): Promise<void> {
     const broker = this.#broker;
     this.#broker = this.#supply = undefined;

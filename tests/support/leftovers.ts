@@ -4,7 +4,7 @@ import { until } from "../conformance/scene.ts";
 import { type BrokerState, brokerState } from "./broker_state.ts";
 import type { BrokerControl } from "./control.ts";
 
-/** Waits until a broker holds what it did before: a connection rests a moment after its last use. */
+/** Waits until the broker holds what it held before. A connection stays open for a moment after its last use. */
 export async function untilAsBefore(control: BrokerControl, before: BrokerState): Promise<void> {
   let now: BrokerState | undefined;
   const isClean = async () => {

@@ -1,7 +1,7 @@
 import type { Link, LinkOptions, Message } from "../../src/transports/transport.ts";
 import type { Raw } from "../conformance/scene.ts";
 
-/** How a test opens a link by itself. */
+/** The options of a link that a test opens directly. */
 export const linkOptions: LinkOptions = {
   create: true,
   retryTimeout: 10_000,
@@ -9,14 +9,14 @@ export const linkOptions: LinkOptions = {
   observer: { announced() {}, missed() {}, gone() {} },
 };
 
-/** Puts a message by a link alone. */
+/** Puts a message through a link. */
 export function putOn(link: Link, message: Message): Promise<void> {
   return new Promise((resolve, reject) => {
     link.put({ message, settled: false, taken: resolve, reject });
   });
 }
 
-/** A channel by its link alone. */
+/** Returns raw access to a channel through its link. */
 export function rawOn(link: Link, close: () => Promise<void> = () => link.close()): Raw {
   return {
     put: (message) => putOn(link, message),

@@ -1,7 +1,7 @@
 import { Channel, type Delivery, select, trySelect } from "../../mod.ts";
 import { until } from "../conformance/scene.ts";
 
-/** What an actor is told to do; JSON, as it may be another process. */
+/** What an actor does, as JSON: the actor may be another process. */
 export type Request =
   | {
     readonly op: "open";
@@ -14,20 +14,20 @@ export type Request =
   | { readonly op: "accept" | "release"; readonly loan: number }
   | { readonly op: "get" | "receive" | "close" | "closeAll" | "awaitClosed" };
 
-/** What came of it. */
+/** The result of a request. */
 export interface Reply {
-  /** What was got. */
+  /** The value that was got. */
   readonly value?: number;
   readonly redelivered?: boolean;
-  /** Names the delivery for `accept` and `release`. */
+  /** Identifies the delivery for `accept` and `release`. */
   readonly loan?: number;
   /** How many of the values were put. */
   readonly sent?: number;
-  /** What no test expects. */
+  /** An error that the test does not expect. */
   readonly error?: string;
 }
 
-/** Does with a handle of its own what it is told, one thing at a time. */
+/** Executes requests one at a time on a handle of its own. */
 export class Actor {
   #channel!: Channel<number>;
   readonly #loans = new Map<number, Delivery<number>>();
@@ -102,14 +102,14 @@ export class Actor {
         await this.#channel.closeAll();
         return {};
       case "awaitClosed":
-        // Not by a get, which may well be given a value before it hears of the end.
+        // Not by a get, which may receive a value before it learns of the close.
         await until(() => this.#channel.closed);
         return {};
     }
   }
 }
 
-/** What was got, or nothing where it is rejected in the expected way. */
+/** The value that was got, or nothing if the get rejects with the expected error. */
 function or(name: string, got: Promise<number>): Promise<Reply> {
   return got.then((value) => ({ value }), (error) => {
     if (error.name === name) return {};

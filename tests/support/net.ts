@@ -3,8 +3,8 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
- * Finds TCP ports of 127.0.0.1 that are free now, all different. Nothing holds them afterwards: whoever
- * listens next has to cope with the rare loss.
+ * Finds TCP ports of 127.0.0.1 that are free now, all different. They are not reserved: another process may take one
+ * before the caller listens.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
@@ -25,14 +25,14 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** What {@linkcode probe} found: silence means a listener that did not say what was asked of it. */
+/** The result of {@linkcode probe}: silence means a listener that did not send the expected answer. */
 export type Answer = "yes" | "silence" | Error;
 
 const AMQP_HEADER = new Uint8Array([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1]);
 
 /**
- * Asks whether something listens at an address: an AMQP 0-9-1 broker that sends `connection.start`, or, for
- * `"tcp"`, anything that accepts a connection. Never rejects.
+ * Checks whether something listens at an address: an AMQP 0-9-1 broker that sends `connection.start`, or, for `"tcp"`,
+ * anything that accepts a connection. Never rejects.
  *
  * @param timeout milliseconds
  */
@@ -46,15 +46,15 @@ export async function probe(
   return answer instanceof Uint8Array ? "yes" : answer;
 }
 
-/** The version that a broker of AMQP 0-9-1 gives, such as `3.10.8`; undefined where it gives none. */
+/** The version that an AMQP 0-9-1 broker reports, for example `3.10.8`; undefined if it reports none. */
 export async function brokerVersion(host: string, port: number): Promise<string | undefined> {
   const start = await greet(host, port, "amqp", 5000);
   if (!(start instanceof Uint8Array)) return undefined;
-  // Of its properties: the name, "S" for a string, and the length in four bytes.
+  // The property is its name, "S" for a string, a length of four bytes, and the text.
   return /versionS.{4}(\d+(?:\.\d+)*)/s.exec(new TextDecoder("latin1").decode(start))?.[1];
 }
 
-/** What something that listens says at first; nothing for `"tcp"`. */
+/** Returns the first bytes that a listener sends; for `"tcp"`, an empty array. */
 function greet(
   host: string,
   port: number,
@@ -80,16 +80,16 @@ function greet(
       if (kind === "tcp") finish(new Uint8Array());
       else socket.write(AMQP_HEADER);
     });
-    // A method frame (1) on channel 0 is connection.start; a broker of another version sends "AMQP…".
+    // A method frame (1) on channel 0 is connection.start; a broker of another protocol version sends "AMQP…".
     socket.once("data", (data: Uint8Array) => finish(data[0] === 1 ? data : "silence"));
   });
 }
 
 /**
- * Calls `check` every 100 ms until it says true.
+ * Calls `check` every 100 ms until it returns true.
  *
  * @param timeout milliseconds; false is returned after it
- * @throws the signal's reason, and what `check` throws
+ * @throws the signal's reason, and errors of `check`
  */
 export async function waitUntil(
   check: () => Promise<boolean> | boolean,

@@ -1,7 +1,7 @@
 // Invariants:
-// - Every process and file of a node belongs to its Keeper: closing that (or dying) removes all of them.
-// - A node shares nothing with others: ports, epmd, cookie, home and data are its own, on 127.0.0.1 only. The nodes of
-//   a cluster share the first one's epmd, and its cookie.
+// - Every process and file of a node belongs to its Supervisor: closing that, or its death, removes all of them.
+// - A node shares nothing with others: its ports, epmd, cookie, home and data are its own, on 127.0.0.1 only. The nodes
+// of a cluster share the epmd and the cookie of the first one.
 
 import { randomBytes } from "node:crypto";
 import {
@@ -18,51 +18,51 @@ import { join } from "node:path";
 import process from "node:process";
 import type { Broker } from "./broker.ts";
 import { type BrokerControl, runCtl } from "./control.ts";
-import { ask } from "./erlang.ts";
+import { evalJson } from "./erlang.ts";
 import { findInstallation, type Installation } from "./installation.ts";
-import { cleanEnv, Keeper, say } from "./keeper.ts";
+import { cleanEnv, logLine, Supervisor } from "./supervisor.ts";
 import { freePorts, probe, waitUntil } from "./net.ts";
 
-/** How {@linkcode startPrivateBroker} sets up its node. */
+/** The options of {@linkcode startPrivateBroker}. */
 export interface PrivateBrokerOptions {
-  /** Lines for rabbitmq.conf, e.g. a TLS listener on a port of `freePorts`. */
+  /** Lines for rabbitmq.conf, for example a TLS listener on a port of `freePorts`. */
   conf?: string[];
-  /** Plugins to enable, e.g. `rabbitmq_management`. */
+  /** Plugins to enable, for example `rabbitmq_management`. */
   plugins?: string[];
-  /** The RabbitMQ to start a node of, if it is not the first that is found. */
+  /** The RabbitMQ to start a node of, if not the first that is found. */
   installation?: Installation;
-  /** A node whose cluster this one is to join: they share its epmd and cookie, so it must be disposed of last. */
+  /** A node whose cluster this node will join. They share its epmd and cookie, so dispose of it last. */
   peer?: PrivateBroker;
-  /** Gives up starting, and removes what there is. */
+  /** Cancels the start and removes the node. */
   signal?: AbortSignal;
 }
 
-/** A RabbitMQ node that belongs to the test that started it, to be broken at will. */
+/** A RabbitMQ node of one test, which may stop or crash it. */
 export interface PrivateBroker extends Broker {
   readonly control: BrokerControl;
-  /** The AMQP port on 127.0.0.1; a restart keeps it. */
+  /** The AMQP port on 127.0.0.1, which stays the same after a restart. */
   readonly port: number;
-  /** The node's data, logs and configuration. */
+  /** The folder of the node's data, logs and configuration. */
   readonly directory: string;
-  /** Runs rabbitmqctl; resolves with what it printed. */
+  /** Runs rabbitmqctl and resolves with its output. */
   ctl(...args: string[]): Promise<string>;
-  /** Crashes the node. Durable data stay for {@linkcode PrivateBroker.restart}. */
-  kill9(): Promise<void>;
-  /** Stops the node in order, as a maintainer would. */
+  /** Crashes the node. Durable data is kept for {@linkcode PrivateBroker.restart}. */
+  crash(): Promise<void>;
+  /** Shuts the node down in an orderly way. */
   stop(): Promise<void>;
-  /** Starts the node again, stopping it first if it runs; resolves when it answers. */
+  /** Starts the node again, and stops it first if it runs. Resolves when it answers. */
   restart(): Promise<void>;
-  /** Halts the node's process: its sockets stay open and silent. */
-  freeze(): void;
-  /** Lets a frozen node go on. */
-  thaw(): void;
+  /** Stops the node's process with SIGSTOP: its sockets stay open and silent. */
+  suspend(): void;
+  /** Continues a suspended node. */
+  resume(): void;
 }
 
 /**
- * Starts a private RabbitMQ node, in about 5 s, from the server that is installed. Disposing removes it without a
- * trace; so does the death of this process, however it dies.
+ * Starts a private RabbitMQ node of the installed server, in about 5 s. Disposal, or the death of this process, removes
+ * it completely.
  *
- * @throws where no server is installed, or the node does not start: with the end of its output
+ * @throws if no server is installed, or if the node does not start: with the end of its output
  */
 export async function startPrivateBroker(
   options: PrivateBrokerOptions = {},
@@ -78,7 +78,7 @@ export async function startPrivateBroker(
       const output = node.output();
       await node[Symbol.asyncDispose]();
       options.signal?.throwIfAborted();
-      // Another process may have taken a port that was free a moment ago.
+      // Another process may have taken a port that was free before.
       if (attempt === 1 && /eaddrinuse|already in use|port_in_use/i.test(output)) continue;
       throw new Error(`${(error as Error).message}\n${output}`, { cause: error });
     }
@@ -91,7 +91,7 @@ class PrivateNode implements PrivateBroker {
   readonly directory: string;
   readonly control: BrokerControl;
   #epmdPort: number;
-  #keeper: Keeper;
+  #supervisor: Supervisor;
   #running = false;
   #onExit: () => void = () => {};
   #exited: Promise<void> = Promise.resolve();
@@ -123,7 +123,7 @@ class PrivateNode implements PrivateBroker {
       ERL_EPMD_PORT: String(epmdPort),
       ERL_CRASH_DUMP: "/dev/null",
       RABBITMQ_NODENAME: name,
-      RABBITMQ_CONF_ENV_FILE: "/dev/null", // not the machine's settings
+      RABBITMQ_CONF_ENV_FILE: "/dev/null", // ignores the machine's settings
       RABBITMQ_CTL_ERL_ARGS: "-kernel inet_dist_use_interface {127,0,0,1}",
     };
     this.control = {
@@ -131,8 +131,8 @@ class PrivateNode implements PrivateBroker {
       ...installation.erlCall ? { erlCall: [installation.erlCall, "-r", "-n", name] } : {},
       env,
     };
-    this.#keeper = new Keeper(
-      "keep_node.sh",
+    this.#supervisor = new Supervisor(
+      "supervise_node.sh",
       [directory, installation.server, peer ? "" : installation.epmd],
       cleanEnv({
         ...env,
@@ -148,14 +148,15 @@ class PrivateNode implements PrivateBroker {
         RABBITMQ_DIST_PORT: String(distPort),
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
           "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
-        // As under systemd, the server's script becomes the Erlang VM instead of waiting for it: one pid.
+        // As under systemd, the server's script becomes the Erlang VM instead of waiting for it, so that there is one
+        // pid.
         RUNNING_UNDER_SYSTEMD: "true",
       }),
       (line) => {
         if (line.startsWith("exited")) this.#ended();
       },
     );
-    this.#keeper.gone.then(() => this.#ended());
+    this.#supervisor.gone.then(() => this.#ended());
   }
 
   async start(signal?: AbortSignal): Promise<void> {
@@ -164,7 +165,7 @@ class PrivateNode implements PrivateBroker {
     rmSync(join(this.directory, "rabbit.pid"), { force: true });
     this.#running = true;
     this.#exited = new Promise((resolve) => this.#onExit = resolve);
-    this.#keeper.tell("start");
+    this.#supervisor.send("start");
     const answers = async () => {
       if (!this.#running) throw new Error("the private RabbitMQ ended while starting");
       return await probe("127.0.0.1", this.port, "amqp", 2000) === "yes";
@@ -178,7 +179,7 @@ class PrivateNode implements PrivateBroker {
     return runCtl(this.control, args);
   }
 
-  kill9(): Promise<void> {
+  crash(): Promise<void> {
     return this.#end("SIGKILL");
   }
 
@@ -191,14 +192,14 @@ class PrivateNode implements PrivateBroker {
     await this.start();
   }
 
-  freeze(): void {
+  suspend(): void {
     this.#signal("SIGSTOP");
-    // The signal may take a moment to reach every thread, and one more answer must not slip out.
-    for (const end = Date.now() + 1000; Date.now() < end && !this.#isFrozen(););
+    // The signal may take a moment to reach every thread; until then the node may still answer.
+    for (const end = Date.now() + 1000; Date.now() < end && !this.#isSuspended(););
   }
 
-  /** Whether every thread of the node is stopped (proc(5)); true where that cannot be asked. */
-  #isFrozen(): boolean {
+  /** Reports whether every thread of the node is stopped (proc(5)); true if the system has no /proc. */
+  #isSuspended(): boolean {
     const tasks = `/proc/${this.#pid}/task`;
     if (!existsSync(tasks)) return true;
     return readdirSync(tasks).every((thread) =>
@@ -210,30 +211,31 @@ class PrivateNode implements PrivateBroker {
     return Number(readFileSync(join(this.directory, "rabbit.pid"), "utf8"));
   }
 
-  thaw(): void {
+  resume(): void {
     this.#signal("SIGCONT");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#keeper.close();
-    // The keeper removed it, unless something killed the keeper.
+    await this.#supervisor.close();
+    // The script has removed it, unless the script was killed.
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** What the node said of its failure, for error messages. */
+  /** The node's output about its failure, for error messages. */
   output(): string {
     const lines = ["node.out", "epmd.out"].flatMap((file) => {
       const path = join(this.directory, file);
       return existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
     });
-    // Of errors the first say why; the rest are Erlang's supervisors, one after the other.
+    // The first errors give the cause; the rest come from Erlang's supervisors.
     const errors = lines.filter((line) => /\[error\] <[\d.]+> *\S/.test(line)).slice(0, 15);
-    return (errors.length > 0 ? errors : lines.slice(-40)).join("\n").trim() + this.#keeper.stderr;
+    return (errors.length > 0 ? errors : lines.slice(-40)).join("\n").trim() +
+      this.#supervisor.stderr;
   }
 
   async #end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     if (!this.#running) return;
-    // A frozen node cannot stop in order. One that is killed must not answer before.
+    // A suspended node cannot shut down in order. A node that is about to be killed must not answer before.
     if (signal !== "SIGKILL") this.#signal("SIGCONT");
     this.#signal(signal);
     await this.#exited;
@@ -257,12 +259,12 @@ const CONF = [
   "log.file.level = info",
 ];
 
-/** Starts a node that many files of tests share, one after the other. */
+/** Starts a node that many test files share, one after the other. */
 export function startSharedNode(
   signal?: AbortSignal,
   installation?: Installation,
 ): Promise<PrivateBroker> {
-  say("starting a private RabbitMQ …");
+  logLine("starting a private RabbitMQ …");
   return startPrivateBroker({
     ...signal ? { signal } : {},
     ...installation ? { installation } : {},
@@ -270,8 +272,8 @@ export function startSharedNode(
 }
 
 /**
- * Restarts a node in order, and asserts that it comes up with all virtual hosts that it had, and that nothing in its log
- * says that it could not recover one.
+ * Restarts a node in order and asserts that it comes up with all virtual hosts and that its log has no `Unable to
+ * recover`.
  */
 export async function assertRestarts(node: PrivateBroker): Promise<void> {
   const { control, directory } = node;
@@ -280,11 +282,11 @@ export async function assertRestarts(node: PrivateBroker): Promise<void> {
     const files = readdirSync(folder).filter((file) => file.endsWith(".log")).sort();
     return files.map((file) => readFileSync(join(folder, file), "utf8")).join("");
   };
-  const before = await ask<string[]>(control, "rabbit_vhost:list_names()");
+  const before = await evalJson<string[]>(control, "rabbit_vhost:list_names()");
   const { length } = log();
   await node.restart();
-  await waitUntil(() => ask<boolean>(control, "rabbit:is_running()"), 60_000); // it listens before
-  const running = await ask<string[]>(
+  await waitUntil(() => evalJson<boolean>(control, "rabbit:is_running()"), 60_000); // the node listens before it runs
+  const running = await evalJson<string[]>(
     control,
     `begin
        [M:filesync(Id) || #{id := Id, module := M} <- logger:get_handler_config(),

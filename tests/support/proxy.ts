@@ -1,31 +1,31 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 
-/** Which way bytes go: to the broker, or from it. */
+/** The direction of data: to the broker or from it. */
 export type Direction = "to" | "from";
 
-/** A cable to a broker that can be cut at will. Connections through it know the broker by its port. */
+/** A TCP proxy to a broker that can cut its connections. The client sees the proxy's port as the broker's. */
 export interface Proxy extends AsyncDisposable {
-  /** What to connect to on 127.0.0.1 instead of the broker's port. */
+  /** The port of 127.0.0.1 to connect to instead of the broker's. */
   readonly port: number;
-  /** Connections that are open through it. */
+  /** How many connections are open through the proxy. */
   readonly connections: number;
-  /** How many were ever opened. */
+  /** How many connections have been opened in all. */
   readonly opened: number;
-  /** How many that swallow everything the client has given up. */
+  /** How many swallowed connections the client has closed. */
   readonly abandoned: number;
   /**
-   * Cuts each open connection in the middle of the `n`th frame that begins from now on (1: the next);
-   * resolves when all of those are cut.
+   * Cuts each open connection in the middle of the `n`th frame that begins from now on (1 is the next one). Resolves
+   * when all of them are cut.
    */
   cutInFrame(direction: Direction, n: number): Promise<void>;
-  /** Has every connection that is opened from now on cut in the middle of the `n`th frame; undefined: none. */
+  /** Cuts every connection opened from now on in the middle of its `n`th frame; undefined ends this. */
   cutEachIn(direction: Direction, n: number | undefined): void;
-  /** Cuts what is open, at once. */
+  /** Cuts all open connections at once. */
   cut(): void;
-  /** Passes no byte on, yet keeps connections open, as a network does that has lost its way. */
+  /** Drops all bytes but keeps the connections open, as a broken network route does. */
   swallow(): void;
-  /** Cuts the connections that were swallowed, and serves new ones. */
+  /** Cuts the swallowed connections and serves new ones. */
   recover(): void;
 }
 
@@ -106,18 +106,18 @@ class CuttingProxy implements Proxy {
   }
 }
 
-/** One connection. It passes bytes on as they come, but knows where frames begin and end. */
+/** One connection. It passes bytes on at once and tracks where frames begin and end. */
 class Cable {
   readonly ended: Promise<void>;
   readonly #sockets: Record<Direction, Socket>;
   readonly #frames: Record<Direction, Frames>;
-  /** Passes nothing on, and does not tell one end that the other has gone. */
+  /** Whether the connection drops all bytes and does not report to one end that the other has closed. */
   isSwallowed = false;
   #isCut = false;
 
   constructor(client: Socket, broker: Socket) {
     this.#sockets = { from: client, to: broker };
-    // A client begins with "AMQP" and a version, which are no frame.
+    // A client begins with "AMQP" and a version, which are not a frame.
     this.#frames = { from: new Frames(0), to: new Frames(8) };
     const closed = (socket: Socket) =>
       new Promise<void>((resolve) => {
@@ -151,7 +151,7 @@ class Cable {
     if (passed === undefined) {
       socket.write(bytes);
     } else {
-      // What is before the cut must arrive, so that it is a part of a frame that does.
+      // The bytes before the cut must arrive, so that the peer has received a part of a frame.
       this.#isCut = true;
       if (passed === 0 || socket.destroyed) this.cut();
       else socket.write(bytes.subarray(0, passed), () => this.cut());
@@ -159,13 +159,13 @@ class Cable {
   }
 }
 
-/** Frames of AMQP 0-9-1 (section 4.2.3): type, channel (2 bytes), size (4), payload, end. */
+/** Tracks AMQP 0-9-1 frames (section 4.2.3): type, channel (2 bytes), size (4 bytes), payload, end. */
 class Frames {
-  /** Bytes until the next frame begins. */
+  /** The number of bytes until the next frame begins. */
   #rest: number;
-  /** The beginning of a frame whose size is not known yet. */
+  /** The first bytes of a frame whose size is not known yet. */
   #head: number[] = [];
-  /** Frames until the one to stop in. */
+  /** The number of frames until the one to stop in. */
   #left: number | undefined;
 
   constructor(before: number) {
@@ -176,7 +176,7 @@ class Frames {
     this.#left = n;
   }
 
-  /** How many of these bytes come before the stop; undefined where it is not among them. */
+  /** Returns how many of these bytes come before the stop; undefined if the stop is not among them. */
   until(bytes: Uint8Array): number | undefined {
     for (let at = 0; at < bytes.length;) {
       if (this.#rest > 0) {

@@ -30,15 +30,15 @@ export async function rawPut(uri: string, queue: string, values: unknown[]): Pro
   });
 }
 
-/** What {@linkcode rawDrain} took. */
+/** A message that {@linkcode rawDrain} took. */
 export interface RawMessage {
-  /** Of a JSON message; else undefined. */
+  /** The value of a JSON message; undefined for another one. */
   readonly value: unknown;
   readonly messageId: string | undefined;
   readonly redelivered: boolean;
 }
 
-/** Takes all that is in a queue, in order. */
+/** Takes all messages of a queue, in order. */
 export async function rawDrain(uri: string, queue: string): Promise<RawMessage[]> {
   return await withRaw(uri, async (channel) => {
     const found: RawMessage[] = [];
@@ -51,7 +51,7 @@ export async function rawDrain(uri: string, queue: string): Promise<RawMessage[]
       });
     });
     while ((await channel.queueDeclare(queue, { passive: true })).messageCount > 0) await pause(10);
-    await consumer.cancel(); // answered by the queue, after all that it has sent
+    await consumer.cancel(); // the queue answers after all messages that it has sent
     return found;
   });
 }

@@ -1,24 +1,24 @@
 import { readFileSync } from "node:fs";
 
-/** The results of tests. */
+/** The results of a number of tests. */
 export interface Report {
   passed: number;
-  /** What failed, each with its file where it is known. */
+  /** The tests that failed, each with its file if it is known. */
   failed: string[];
-  /** Why tests were skipped: a reason for each. */
+  /** One reason for each skipped test. */
   skipped: string[];
-  /** Tests that measure time, and were left for later. */
+  /** Tests that measure time and were left for later. */
   timed: string[];
 }
 
-/** A report of no test. */
+/** Returns a report of no tests. */
 export function newReport(...failed: string[]): Report {
   return { passed: 0, failed, skipped: [], timed: [] };
 }
 
-// What `test.ts` knows of a test stands in its name, which is all that each runner tells.
+// The options of `test.ts` are written into the test's name, because runners report nothing else.
 
-/** What the names of tests that measure time contain. */
+/** A text in the name of each test that measures time. */
 export const TIMED = "[timed: ";
 
 /** The end of the name of a test that measures time. */
@@ -26,12 +26,12 @@ export function timedMark(reason: string): string {
   return ` ${TIMED}${reason}]`;
 }
 
-/** The end of the name of a test that is skipped. */
+/** The end of the name of a skipped test. */
 export function skipMark(reason: string): string {
   return ` [skipped: ${reason}]`;
 }
 
-/** Notes a test that was not run. */
+/** Records a test that did not run. */
 function addIgnored(report: Report, name: string): void {
   const reason = /\[skipped: (.*)\]$/.exec(name)?.[1];
   if (reason !== undefined) report.skipped.push(reason);
@@ -39,30 +39,30 @@ function addIgnored(report: Report, name: string): void {
   else report.failed.push(`${name}: ignored without a reason; see "skip" in tests/README.md`);
 }
 
-/** Whether `--filter` asks for a test: by a part of its name, or by a /regular expression/. */
+/** Reports whether `--filter` selects a test, by a part of its name or by a /regular expression/. */
 export function matches(name: string, filter: string): boolean {
   const pattern = /^\/(.*)\/$/.exec(filter)?.[1];
   return pattern === undefined ? name.includes(filter) : new RegExp(pattern).test(name);
 }
 
-/** What {@linkcode readEvents} reads and `run_file.ts` writes as things happen: a line of JSON each. */
+/** A line of JSON that `run_file.ts` writes as each event happens and {@linkcode readEvents} reads. */
 export type Event =
   | { event: "begin"; test: string }
   | { event: "end"; test: string; outcome: "passed" | "failed" | "ignored" }
-  /** Something failed that is no test's. */
-  | { event: "trouble"; what: string }
-  /** All tests have ended; the process is about to. */
-  | { event: "over"; declared: number };
+  /** An error outside of tests. */
+  | { event: "error"; what: string }
+  /** All tests have ended; the process is about to end. */
+  | { event: "done"; declared: number };
 
-/** Milliseconds that a test may take on Bun and Node, unless it says otherwise. */
+/** The time limit in milliseconds of a test on Bun and Node, unless the test sets another one. */
 export const TEST_TIMEOUT = 120_000;
 
 /**
- * Counts the tests in a JUnit report that `deno test` wrote. Steps count with their test, as in Deno's own summary.
+ * Counts the tests in a JUnit report of `deno test`. Steps count with their test, as in Deno's own summary.
  *
- * @param exit how `deno test` ended: undefined for exit code 0. If no test failed, its failure (a file that does not
- * compile, an error outside of tests) counts as one
- * @param filter what the tests' names had to contain
+ * @param exit how `deno test` ended; undefined for exit code 0. If no test failed, another exit (a file that does not
+ * compile, an error outside of tests) counts as one failure
+ * @param filter the text that the tests' names had to contain
  */
 export function readReport(file: string, exit: string | undefined, filter: string): Report {
   const report = newReport();
@@ -91,7 +91,7 @@ function suitesOf(file: string): string[] {
   return read(file).split("<testsuite ").slice(1);
 }
 
-/** Steps follow the tests of their file, named "test > step". */
+/** Reports whether a name is that of a step. Steps follow the tests of their file and are named "test > step". */
 function isStep(name: string, tests: Set<string>): boolean {
   const parts = name.split(" &gt; ");
   return parts.some((_, i) => i > 0 && tests.has(parts.slice(0, i).join(" &gt; ")));
@@ -106,20 +106,20 @@ function unescaped(text: string): string {
 /**
  * Counts the tests of one file that `run_file.ts` ran.
  *
- * @param label the file, as people know it
- * @param exit how its process ended: undefined for exit code 0. It must have come to its last test
+ * @param label the file's name in the output
+ * @param exit how its process ended; undefined for exit code 0. The process must have reached its last test
  */
 export function readEvents(file: string, label: string, exit: string | undefined): Report {
   const report = newReport();
   const fail = (what: string) => report.failed.push(`${label}: ${what}`);
   let running: string | undefined;
-  let over = false;
+  let isDone = false;
   for (const line of read(file).split("\n").filter(Boolean)) {
     const event = JSON.parse(line) as Event;
     if (event.event === "begin") running = event.test;
-    else if (event.event === "trouble") fail(event.what);
-    else if (event.event === "over") {
-      over = true;
+    else if (event.event === "error") fail(event.what);
+    else if (event.event === "done") {
+      isDone = true;
       if (event.declared === 0) fail("it declares no test");
     } else {
       running = undefined;
@@ -130,12 +130,12 @@ export function readEvents(file: string, label: string, exit: string | undefined
   }
   const ended = exit ?? "its process ended";
   if (running !== undefined) fail(`${running}: ${ended} in it`);
-  else if (!over && report.failed.length === 0) fail(`${ended} before its last test`);
+  else if (!isDone && report.failed.length === 0) fail(`${ended} before its last test`);
   else if (exit !== undefined && report.failed.length === 0) fail(ended);
   return report;
 }
 
-/** A file's text; nothing where there is none, because nothing ran. */
+/** Returns a file's text, or an empty text if it does not exist because nothing ran. */
 function read(file: string): string {
   try {
     return readFileSync(file, "utf8");

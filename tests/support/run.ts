@@ -1,7 +1,7 @@
-// The way in for `deno task test`: run.ts COMMAND ARGS… runs `deno COMMAND ARGS…` with a broker in `BROKER`.
-// run.ts test [--on=deno,bun,node] [--brokers=one|two|all] ARGS… runs the tests, on these runtimes and brokers
-// (`suites.ts`), and ends with a plain line "N passed, N failed, N skipped" over all of them. Whatever happens, nothing
-// that it started stays.
+// The program of `deno task test`: `run.ts COMMAND ARGS…` runs `deno COMMAND ARGS…` with a broker in `BROKER`.
+// `run.ts test [--on=deno,bun,node] [--brokers=one|two|all] ARGS…` runs the tests on these runtimes and brokers
+// (`suites.ts`) and ends with the line "N passed, N failed[, N skipped]" over all of them. However it ends, it leaves
+// nothing that it started.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -10,16 +10,16 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { findSupply, variablesOf } from "./broker.ts";
-import { say } from "./keeper.ts";
+import { logLine } from "./supervisor.ts";
 import type { Results } from "./suites.ts";
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
-/** How many tests may measure time, which alone have a second chance. */
+/** How many tests may measure time: only they run a second time. */
 const MOST_TIMED = 40;
 
-// Runs "$@" as the leader ($$) of its own session, which programs that tests start are in too. When stdin ends, it
-// kills the session. If the leader is still there then, this runner is gone, and the folder $0 is nobody's.
+// Runs "$@" as the leader ($$) of a session of its own, to which programs started by tests belong too. When stdin ends,
+// the session is killed. If the leader still runs at that time, the runner is gone, so its folder $0 is removed too.
 const GUARD = `
 exec 3<&0
 { read -r _ <&3; kill -0 $$ && rm -rf "$0"; kill -KILL 0; } > /dev/null 2>&1 &
@@ -29,7 +29,7 @@ exec "$@" < /dev/null`;
 async function main(args: string[]): Promise<number> {
   const stop = new AbortController();
   for (const name of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]) {
-    process.on(name, () => stop.abort(name)); // a second one changes nothing: stopping is bounded
+    process.on(name, () => stop.abort(name)); // a second signal changes nothing: stopping is bounded
   }
   const start = performance.now();
   let broker: AsyncDisposable | undefined;
@@ -38,7 +38,7 @@ async function main(args: string[]): Promise<number> {
     const test = args[0] === "test";
     const supply = test ? undefined : await findSupply(stop.signal);
     const started = broker = await supply?.start(stop.signal);
-    folder = mkdtempSync(join(tmpdir(), "channelts-run-")); // last, for the guard is not there yet
+    folder = mkdtempSync(join(tmpdir(), "channelts-run-")); // created last, because the guard does not run yet
     const results = join(folder, "results.json");
     const command = test ? suites(results, args.slice(1)) : args;
     const variables = supply && started ? variablesOf(supply, started) : {};
@@ -47,7 +47,7 @@ async function main(args: string[]): Promise<number> {
     return test ? summary(results, code, (performance.now() - start) / 1000) : code;
   } catch (error) {
     if (stop.signal.aborted) return stoppedBy(stop.signal.reason);
-    say(`error: ${(error as Error).message}`);
+    logLine(`error: ${(error as Error).message}`);
     return 1;
   } finally {
     await broker?.[Symbol.asyncDispose]();
@@ -56,23 +56,23 @@ async function main(args: string[]): Promise<number> {
 }
 
 function stoppedBy(name: keyof typeof SIGNALS): number {
-  say(`stopped by ${name}`);
+  logLine(`stopped by ${name}`);
   return SIGNALS[name];
 }
 
-/** Deno's arguments to run the tests. */
+/** Deno's arguments that run the tests. */
 function suites(results: string, args: string[]): string[] {
   const program = fileURLToPath(new URL("suites.ts", import.meta.url));
   return ["run", "-A", "--frozen", program, results, ...args];
 }
 
-/** Says what came of the tests on each runtime and, in the last line, on all. */
+/** Prints the results of the tests on each runtime and, in the last line, of all. */
 function summary(file: string, code: number, seconds: number): number {
   let { results, brokers }: Results = { results: [], brokers: [] };
   try {
     ({ results, brokers } = JSON.parse(readFileSync(file, "utf8")));
   } catch {
-    // there is none: they ended before the first runtime's end
+    // there is no file: the tests ended before the first result
   }
   let [passed, failed] = [0, 0];
   const lines = [""];
@@ -107,14 +107,14 @@ function summary(file: string, code: number, seconds: number): number {
     lines.push(`BROKERS: RabbitMQ ${brokers.map(({ version }) => version).join(", ")}${nodes}`);
   }
   const skipped = results.flatMap((result) => result.skipped).length;
-  if (timed.size > 0) lines.push(`TIMED: ${timed.size} tests measure time, and ran alone`);
+  if (timed.size > 0) lines.push(`TIMED: ${timed.size} tests measure time and ran alone`);
   if (timed.size > MOST_TIMED) {
     failed++;
     lines.push(`FAILED: more than ${MOST_TIMED} tests are declared to measure time`);
   }
   if (code !== 0) {
     failed++;
-    lines.push(`FAILED: the tests did not come to their end, with code ${code}`);
+    lines.push(`FAILED: the test run ended early with code ${code}`);
   }
   if (passed + failed === 0) failed++;
   lines.push(
@@ -140,13 +140,13 @@ async function runDeno(
     try {
       process.kill(-child.pid!, name);
     } catch {
-      // all of it is gone
+      // the session is gone
     }
   };
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
     killSession("SIGINT");
-    timer = setTimeout(() => killSession("SIGKILL"), 10_000); // the tests' brokers are removed meanwhile
+    timer = setTimeout(() => killSession("SIGKILL"), 10_000); // the tests' brokers are removed in this time
   };
   if (signal.aborted) stop();
   signal.addEventListener("abort", stop);
@@ -156,7 +156,7 @@ async function runDeno(
   });
   signal.removeEventListener("abort", stop);
   clearTimeout(timer);
-  killSession("SIGKILL"); // the guard, and what a failed test left behind
+  killSession("SIGKILL"); // ends the guard and what a failed test left
   return code;
 }
 

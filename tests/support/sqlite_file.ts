@@ -7,16 +7,19 @@ import { DatabaseSync } from "node:sqlite";
 import { Channel, type ChannelOptions } from "../../mod.ts";
 import { pause } from "../conformance/scene.ts";
 
-/** A directory for this process's files of channels, which goes with it; where it is killed, with the runner's. */
+/**
+ * Creates a directory for this process's SQLite files. It is removed with the process, or with the runner's folder if
+ * the process is killed.
+ */
 export function sqliteDirectory(): string {
   const directory = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-sqlite-"));
   const remove = () => rmSync(directory, { recursive: true, force: true });
-  if (process.versions.deno) globalThis.addEventListener("unload", remove); // tests there have no exit event
+  if (process.versions.deno) globalThis.addEventListener("unload", remove); // tests on Deno have no exit event
   else process.once("exit", remove);
   return directory;
 }
 
-/** Uses one channel in a file of its own, in a directory that is there. */
+/** Opens a channel in a new file of an existing directory and calls `use` with it. */
 export async function withFile(
   directory: string,
   use: (channel: Channel<unknown>, path: string, uri: string) => Promise<void>,
@@ -30,11 +33,11 @@ export async function withFile(
     checkFile(path);
   } finally {
     await channel.close();
-    await pause(60); // its connection rests
+    await pause(60); // its connection stays open for a moment
   }
 }
 
-/** Reads a file without the library. */
+/** Queries a file without the library. */
 export function query<T>(path: string, sql: string): T[] {
   const db = new DatabaseSync(path, { readOnly: true });
   try {
@@ -49,9 +52,9 @@ export function count(path: string, table: string): number {
   return query<{ n: number }>(path, `SELECT count(*) AS n FROM ${table}`)[0]!.n;
 }
 
-/** Asserts what must hold of a file at any time; `schema.ts` says it. */
+/** Asserts the invariants of a file, as `schema.ts` states them. */
 export function checkFile(path: string): void {
-  // Who began to make it may have been killed.
+  // The process that was creating the file may have been killed.
   if (!existsSync(path) || query(path, "SELECT 1 FROM sqlite_master LIMIT 1").length === 0) return;
   const [{ integrity_check }] = query<{ integrity_check: string }>(
     path,

@@ -1,13 +1,13 @@
-// Runs the tests on runtimes and brokers, and writes what came of them to a file, for run.ts:
+// Runs the tests on the requested runtimes and brokers and writes the results to a file for run.ts:
 // suites.ts RESULTS [--on=RUNTIME,…] [--brokers=one|two|all] [FILE…] [--filter TEXT] [flags of `deno test`]
 //
-// All tests run side by side, in lanes: a lane runs a file at a time, and has its broker to itself, because tests look
-// at what is left there and have it raise alarms. Tests that are declared to measure time (`test.ts`) run after all
-// others, with nothing beside them; they alone run once more if they fail. What is asked for by arguments runs in one
-// lane, and prints at once; with --filter, those that measure time run in their place, once.
+// The full suite runs in parallel lanes. A lane runs one file at a time and has a broker of its own, because tests
+// inspect what remains on their broker and make it raise alarms. Tests that measure time (see `test.ts`) run after all
+// others, alone on the machine; only they run a second time if they fail. Files named by arguments run in one lane and
+// print at once; with --filter, tests that measure time run in place, once.
 //
-// The first broker is for all tests. On another one run the files of tests that use a broker: with --brokers=two on the
-// first runtime alone, and without those of which the broker does not decide what happens.
+// All tests run on the first broker. On a further broker, only files whose tests use a broker run. With --brokers=two,
+// they run only on the first runtime, without the files in ONE_BROKER.
 
 import { spawn } from "node:child_process";
 import {
@@ -23,59 +23,58 @@ import { basename, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { type Brokers, findFurther, findSupply, type Supply } from "./broker.ts";
-import { say } from "./keeper.ts";
+import { logLine } from "./supervisor.ts";
 import { type BrokerResult, Lane } from "./lane.ts";
 import { newReport, readEvents, readReport, type Report, TEST_TIMEOUT, TIMED } from "./report.ts";
 import { findRuntime, type Runtime, type RuntimeName } from "./runtimes.ts";
 
-/** What came of the tests on one runtime, and on the first broker or another one. */
+/** The results of the tests on one runtime and one broker. */
 export interface Result extends Report {
-  /** The runtime's name and version, and those of another broker than the first. */
+  /** The runtime's name and version; on a further broker, also the broker's version. */
   title: string;
   /** Tests that measure time, failed, and passed in their second run. */
   again: string[];
 }
 
-/** What came of all. */
+/** The results of all tests. */
 export interface Results {
   results: Result[];
   brokers: BrokerResult[];
 }
 
-/** Files of tests that Bun and Node do not run unless they are asked to, and why. */
+/** Test files that Bun and Node skip unless they are named, each with the reason. */
 const DENO_ONLY: Record<string, string> = {
-  "connect_test.ts": "waits for a minute, most of it for brokers that are stopped and started",
-  "bundle_test.ts": "has Deno bundle the codec",
+  "connect_test.ts": "takes a minute, most of it for brokers that stop and start",
+  "bundle_test.ts": "bundles the codec with Deno",
   "ended_connections_test.ts":
-    "commands its broker for a minute, and no runtime decides what that answers",
-  "examples_test.ts": "runs the examples as the README says: by Deno",
-  "drain_races_test.ts": "asks what a broker does in a race, which no runtime decides",
+    "controls its broker for a minute; the result does not depend on the runtime",
+  "examples_test.ts": "runs the examples with Deno, as the README says",
+  "drain_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
   "exit_test.ts": "starts the other runtimes itself",
-  "faults_test.ts": "waits for two minutes for a private broker, its restarts and its heartbeats",
-  "go_test.ts":
-    "compares channels with Go's, which the conformance suite does on each runtime, too",
-  "growth_test.ts": "measures what does not depend on the runtime",
-  "heap_test.ts": "tests what does not depend on the runtime",
-  "topology_races_test.ts": "asks what a broker does in a race, which no runtime decides",
+  "faults_test.ts": "takes two minutes for a private broker, its restarts and its heartbeats",
+  "go_test.ts": "compares channels with Go's; the conformance suite covers each runtime",
+  "growth_test.ts": "measures figures that do not depend on the runtime",
+  "heap_test.ts": "tests a structure that does not depend on the runtime",
+  "topology_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
   "turns_test.ts": "starts the other runtimes itself",
-  "guides_test.ts": "has Deno check the guides' snippets",
-  "least_privilege_test.ts": "asks what a broker refuses to whom, which no runtime decides",
-  "stopped_listener_test.ts": "stops a process with signals, and asks the broker",
+  "guides_test.ts": "checks the guides' snippets with Deno",
+  "least_privilege_test.ts": "tests permissions of the broker, which do not depend on the runtime",
+  "stopped_listener_test.ts": "stops a process with signals and queries the broker",
   "leaks_test.ts": "starts the other runtimes itself",
-  "model_test.ts": "looks for what other tests have not thought of, for as long as there is time",
-  "outbox_test.ts": "asks what becomes of puts when connections are lost, which no runtime decides",
-  "processes_test.ts": "asks how processes divide values, which no runtime decides",
-  "queues_test.ts": "asks what a broker keeps, which no runtime decides",
-  "refusals_test.ts": "asks what a broker refuses, which no runtime decides",
-  "readme_test.ts": "has Deno check and run the README's code",
-  "sizes_test.ts": "asks what a broker refuses, which no runtime decides",
-  "soak_test.ts": "waits for half a minute for a private broker and its mishaps",
-  "cluster_test.ts": "waits for a minute for three private brokers and their cluster",
+  "model_test.ts": "is a random search, which need not run on each runtime",
+  "outbox_test.ts": "tests puts on lost connections, which do not depend on the runtime",
+  "processes_test.ts": "tests how processes share values, which does not depend on the runtime",
+  "queues_test.ts": "tests what the broker keeps, which does not depend on the runtime",
+  "refusals_test.ts": "tests what the broker refuses, which does not depend on the runtime",
+  "readme_test.ts": "checks and runs the README's code with Deno",
+  "sizes_test.ts": "tests what the broker refuses, which does not depend on the runtime",
+  "soak_test.ts": "takes half a minute for a private broker and its failures",
+  "cluster_test.ts": "takes a minute for three private brokers and their cluster",
   "runtimes_test.ts": "starts the other runtimes itself",
   "unhandled_test.ts": "starts the other runtimes itself",
 };
 
-/** Those that mostly wait, for brokers of their own: never two at a time, unless nothing else is left. */
+/** Files that mostly wait for private brokers. Two of them run at the same time only if nothing else is left. */
 const WAITING = [
   "faults_test.ts",
   "connect_test.ts",
@@ -84,7 +83,7 @@ const WAITING = [
   "exit_test.ts",
 ];
 
-/** Those that take longest: they begin first, so that none of them is the last. */
+/** Files that take longest. They start first, so that none of them is the last to end. */
 const LONG = [
   "amqp_test.ts",
   "outbox_test.ts",
@@ -100,63 +99,65 @@ const LONG = [
   "requests_test.ts",
 ];
 
-/** Files of tests that use a broker, do not run on a second one unless all are to, and why. */
+/** Files whose tests use a broker but run on a further one only with --brokers=all, each with the reason. */
 const ONE_BROKER: Record<string, string> = {
-  "connection_test.ts": "asks what users are told of a connection, which no version decides",
-  "examples_test.ts":
-    "runs the examples, which have no more to do with the broker than other tests",
-  "exit_test.ts": "asks when a runtime ends",
-  "go_test.ts": "compares channels with Go's, which memory decides",
-  "leaks_test.ts": "asks what a runtime keeps",
-  "model_test.ts": "looks for what other tests have not thought of, for as long as there is time",
-  "processes_test.ts": "asks how processes divide values, which amqp_test.ts does, too",
-  "soak_test.ts": "looks for what other tests have not thought of, for as long as there is time",
-  "tls_test.ts": "asks what TLS libraries say",
+  "connection_test.ts":
+    "tests the errors of a connection, which do not depend on the broker's version",
+  "examples_test.ts": "runs the examples, which use nothing that other tests do not cover",
+  "exit_test.ts": "tests when a process ends, which the runtime decides",
+  "go_test.ts": "compares channels with Go's; the broker's version does not matter",
+  "leaks_test.ts": "measures the memory of the runtime",
+  "model_test.ts": "is a random search, which need not run on each broker",
+  "processes_test.ts": "tests how processes share values, which amqp_test.ts covers too",
+  "soak_test.ts": "is a random search, which need not run on each broker",
+  "tls_test.ts": "tests the errors of the TLS libraries",
 };
 
-/** How many files of tests run at a time: most of them wait most of their time. */
+/** How many files run at a time. Most files spend most of their time waiting. */
 const LANES = Number(process.env.TEST_LANES || 4);
 
-/** How many lanes are enough for two processors without the one in which nothing happens for most of the time. */
-const many = 4;
+/** From this many lanes on, the first lane runs only the files in WAITING: the others keep two processors busy. */
+const ENOUGH_LANES = 4;
 
 const TESTS = fileURLToPath(new URL("..", import.meta.url));
 const ROOT = resolve(TESTS, "..");
 
-/** Variables of a process. */
+/** Environment variables. */
 type Variables = Record<string, string>;
 
-/** A RabbitMQ to run on, and what it is beside the first one: nothing for that. */
-interface Source {
+/** A RabbitMQ to test on. `further` is its title if it is not the first one. */
+interface BrokerSource {
   readonly further?: string;
-  /** Rejects where it cannot be had. */
+  /** Rejects if the RabbitMQ is not available. */
   readonly supply: Promise<Supply>;
 }
 
-/** What runs in a process of its own. */
+/** A unit of work that runs in a process of its own. */
 interface Part {
   runtime: Runtime;
-  source: Source;
-  /** What it runs, for people. */
+  source: BrokerSource;
+  /** The name that is printed. */
   label: string;
-  /** Whether those that measure time run, too. */
+  /** Whether tests that measure time run too. */
   timed: boolean;
-  run(report: string, how: How, which: Which): Promise<Report>;
+  run(report: string, options: RunOptions, which: Timing): Promise<Report>;
 }
 
-/** Which tests of a part: all but those that measure time, or those. */
-type Which = "untimed" | "timed";
+/** Which tests of a part run: all but those that measure time, or only those. */
+type Timing = "untimed" | "timed";
 
-/** What {@linkcode test} of `test.ts` is told. */
-const variable = (which: Which): Variables => ({ TEST_TIMED: which === "untimed" ? "later" : "" });
+/** The variables for {@linkcode test} of `test.ts`. */
+const variable = (which: Timing): Variables => ({ TEST_TIMED: which === "untimed" ? "later" : "" });
 
-/** How {@linkcode run} runs a program. */
-interface How {
+/** The options of {@linkcode run}. */
+interface RunOptions {
   cwd?: string;
   env?: Variables;
-  /** A file that is to take what it prints. */
+  /** A file that receives the program's output. */
   output?: string;
-  /** A file that it writes as it goes on: it is killed when it has not done so for too long. */
+  /**
+   * A file that the program writes while it makes progress. The program is killed if it does not write for too long.
+   */
   progress?: string;
 }
 
@@ -165,18 +166,18 @@ async function main(file: string, args: string[]): Promise<void> {
   const which = (option(args, "brokers") ?? "one") as Brokers;
   const asked = args.filter((arg) => !/^--(on|brokers)=/.test(arg));
   const stop = new AbortController();
-  process.on("SIGINT", () => stop.abort()); // which ends the tests that run, too: they still print
-  // All are found before the first runs: one may have to be fetched, or be missing.
+  process.on("SIGINT", () => stop.abort()); // also ends the running tests, which still print
+  // All runtimes are found before the first one runs: one may be missing or have to be fetched.
   const first = await findSupply(stop.signal);
   const further = findFurther(which, stop.signal);
   const found = await Promise.all(names.map((name) =>
     findRuntime(name).catch((error: Error) => {
-      say(`error: ${error.message}`);
+      logLine(`error: ${error.message}`);
       return { name, title: name, error };
     })
   ));
   if (names.some((name) => name !== "deno")) {
-    // node_modules, which is where the others find what deno.json names.
+    // The other runtimes find the packages that deno.json names in node_modules.
     const [deno] = (await findRuntime("deno")).command;
     await run([deno, "install", "--quiet", "--frozen"]);
   }
@@ -206,18 +207,18 @@ async function main(file: string, args: string[]): Promise<void> {
     if ("error" in runtime) record(runtime.title, newReport(runtime.error.message));
     else runtimes.push(runtime);
   }
-  const sources: Source[] = [
+  const sources: BrokerSource[] = [
     { supply: Promise.resolve(first) },
     ...further.map(({ title, ready }) => ({ further: title, supply: ready })),
   ];
-  const restarts = asked.length === 0 || which !== "one"; // not each time that a test is tried
+  const restarts = asked.length === 0 || which !== "one"; // not each time that a single test is tried
   const lanes = Array.from(
     { length: asked.length === 0 ? LANES : 1 },
     () => new Lane(stop.signal, restarts, recordBroker),
   );
   try {
     if (asked.length === 0) {
-      // By runtime: what takes long is not the last on any broker.
+      // Sorted by runtime, so that on no broker the long parts come last.
       const all = sources.flatMap((source) => partsOn(source, runtimes, which));
       const parts = runtimes.flatMap((runtime) => all.filter((part) => part.runtime === runtime));
       await runLanes(parts, lanes, file, record, stop.signal);
@@ -235,26 +236,26 @@ async function main(file: string, args: string[]): Promise<void> {
   }
 }
 
-/** The value of an option: of the last of several. */
+/** Returns the value of an option. If it is given several times, the last one counts. */
 function option(args: string[], name: string): string | undefined {
   const start = `--${name}=`;
   return args.findLast((arg) => arg.startsWith(start))?.slice(start.length);
 }
 
-/** A runtime and a broker, for people. */
-function titleOf(runtime: Runtime, { further }: Source, version: string): string {
+/** The title of a runtime and a broker. */
+function titleOf(runtime: Runtime, { further }: BrokerSource, version: string): string {
   return further === undefined ? runtime.title : `${runtime.title} with RabbitMQ ${version}`;
 }
 
-/** Why tests are skipped whose broker cannot be had. */
-function missing({ further }: Source, error: unknown): string {
-  return `${further} could not be had: ${(error as Error).message}`;
+/** The reason why tests are skipped whose broker is not available. */
+function unavailable({ further }: BrokerSource, error: unknown): string {
+  return `${further} is not available: ${(error as Error).message}`;
 }
 
-/** Runs the tests that arguments ask for on a runtime and a broker. */
+/** Runs the tests that are named by arguments on one runtime and one broker. */
 async function runAsked(
   runtime: Runtime,
-  source: Source,
+  source: BrokerSource,
   lane: Lane,
   args: string[],
   results: string,
@@ -264,17 +265,17 @@ async function runAsked(
   try {
     supply = await source.supply;
   } catch (error) {
-    return record(runtime.title, { ...newReport(), skipped: [missing(source, error)] });
+    return record(runtime.title, { ...newReport(), skipped: [unavailable(source, error)] });
   }
   const { version, variables } = await lane.use(supply);
   const title = titleOf(runtime, source, version);
-  say(`the tests on ${title}`);
-  const unchecked = args.includes("--no-check") ? [] : ["--no-check"]; // they are checked before
-  const run = (args: string[], which: Which) => {
-    const how = { env: { ...variables, ...variable(which) } };
+  logLine(`the tests on ${title}`);
+  const unchecked = args.includes("--no-check") ? [] : ["--no-check"]; // the types were checked before
+  const run = (args: string[], which: Timing) => {
+    const options = { env: { ...variables, ...variable(which) } };
     return runtime.name === "deno"
-      ? denoTest(runtime, [...unchecked, ...args], `${results}.xml`, how)
-      : portableTests(runtime, args, `${results}.lines`, how);
+      ? denoTest(runtime, [...unchecked, ...args], `${results}.xml`, options)
+      : portableTests(runtime, args, `${results}.lines`, options);
   };
   if (runtime.name === "deno" && !await isChecked(runtime, args)) {
     return record(title, newReport("the types of tests are wrong"));
@@ -290,10 +291,10 @@ async function runAsked(
   }
 }
 
-/** Adds to what came of the tests on a runtime and a broker. */
+/** Adds a report to the results of a runtime and a broker. */
 type Recorder = (title: string, report: Report, again?: string[]) => void;
 
-/** Runs tests that measure time: once more if one fails. */
+/** Runs the tests that measure time, and runs them once more if one fails. */
 async function runTimed(
   run: () => Promise<Report>,
   record: (report: Report, again: string[]) => void,
@@ -304,7 +305,7 @@ async function runTimed(
   record({ ...newReport(...last.failed), passed: last.passed }, again);
 }
 
-/** Runs all tests, as many parts at a time as there are lanes; each prints when it has ended. */
+/** Runs all parts, one at a time in each lane. A part prints when it has ended. */
 async function runLanes(
   parts: Part[],
   lanes: Lane[],
@@ -319,7 +320,7 @@ async function runLanes(
   const first = new Map<string, Report>();
   const keyOf = ({ runtime, label }: Part) => `${label} on ${runtime.title}`;
   let ended = 0;
-  const run = async (part: Part, i: number, which: Which, when: () => string) => {
+  const run = async (part: Part, i: number, which: Timing, when: () => string) => {
     const { runtime, label, source } = part;
     const { version, variables } = await lanes[i]!.use(await source.supply);
     const title = titleOf(runtime, source, version);
@@ -333,15 +334,18 @@ async function runLanes(
     process.stdout.write(`\n--- ${heading}\n${readFileSync(output, "utf8").trim()}\n`);
     return { title, report };
   };
-  say(`${total} parts in ${lanes.length} lanes: each prints when it has ended`);
+  logLine(`${total} parts in ${lanes.length} lanes: each part prints when it has ended`);
   await Promise.all(lanes.map(async (_, i) => {
     while (!signal.aborted) {
-      // The first lane has those that wait, one after the other; of many lanes, it has nothing else.
+      // The first lane takes the waiting parts, one after the other. If there are enough lanes, it takes nothing else.
       const next = parts.findIndex((part) => isWaiting(part) === (i === 0));
-      if (next < 0 && i === 0 && lanes.length >= many) return;
+      if (next < 0 && i === 0 && lanes.length >= ENOUGH_LANES) return;
       const [part] = parts.splice(Math.max(next, 0), 1);
       if (part === undefined) return;
-      const without = await part.source.supply.then(() => "", (why) => missing(part.source, why));
+      const without = await part.source.supply.then(
+        () => "",
+        (why) => unavailable(part.source, why),
+      );
       if (without !== "") {
         ended++;
         skipped.push({ part, reason: without });
@@ -353,7 +357,7 @@ async function runLanes(
       if (part.timed && report.timed.length > 0) timed.push({ part, title });
     }
   }));
-  // As many as ran on the first broker.
+  // Counts as many skipped tests as ran on the first broker.
   for (const { part, reason } of skipped) {
     const { passed, failed, skipped, timed } = first.get(keyOf(part)) ?? newReport(reason);
     const count = passed + failed.length + skipped.length + (part.timed ? timed.length : 0);
@@ -370,8 +374,8 @@ async function runLanes(
   }
 }
 
-/** What of the tests runs on a broker. */
-function partsOn(source: Source, runtimes: Runtime[], which: Brokers): Part[] {
+/** The parts that run on a broker. */
+function partsOn(source: BrokerSource, runtimes: Runtime[], which: Brokers): Part[] {
   if (source.further === undefined) return runtimes.flatMap((runtime) => partsOf(runtime, source));
   if (which === "all") return runtimes.flatMap((runtime) => partsOf(runtime, source, usesBroker));
   const decided = (file: string) => usesBroker(file) && !(basename(file) in ONE_BROKER);
@@ -379,17 +383,21 @@ function partsOn(source: Source, runtimes: Runtime[], which: Brokers): Part[] {
     .map((part) => ({ ...part, timed: false }));
 }
 
-/** Whether the tests in a file use a broker, by what it names. */
+/** Reports whether the tests in a file use a broker, judged by the names in it. */
 function usesBroker(file: string): boolean {
   return /\bBROKER\b|\bstart(PrivateBroker|Cluster)\b/.test(readFileSync(file, "utf8"));
 }
 
 /**
- * Tests of a runtime on a broker, those first that take longest.
+ * The parts of a runtime on a broker, the longest first.
  *
- * @param isWanted tells the files; without it, it is all there is to test
+ * @param isWanted selects the files; without it, all parts are returned
  */
-function partsOf(runtime: Runtime, source: Source, isWanted?: (file: string) => boolean): Part[] {
+function partsOf(
+  runtime: Runtime,
+  source: BrokerSource,
+  isWanted?: (file: string) => boolean,
+): Part[] {
   const rank = (file: string) => {
     const rank = [...WAITING, ...LONG].indexOf(basename(file));
     return rank < 0 ? Infinity : rank;
@@ -402,69 +410,71 @@ function partsOf(runtime: Runtime, source: Source, isWanted?: (file: string) => 
     return files.filter((file) => !(basename(file) in DENO_ONLY)).map((file) => ({
       ...common,
       label: label(file),
-      run: (report, how, which) =>
-        portableTest(runtime, file, which === "timed" ? TIMED : "", report, how),
+      run: (report, options, which) =>
+        portableTest(runtime, file, which === "timed" ? TIMED : "", report, options),
     }));
   }
-  const deno = async (label: string, args: string[], report: string, how: How) => {
-    const { failed, ...others } = await denoTest(runtime, args, report, how);
+  const deno = async (label: string, args: string[], report: string, options: RunOptions) => {
+    const { failed, ...others } = await denoTest(runtime, args, report, options);
     return { ...others, failed: failed.map((what) => `${label}: ${what}`) };
   };
   return [
-    // Types are checked once, for all files together: else it were most of what each of them costs.
+    // Types are checked once for all files together. For each file separately, this would take most of its time.
     ...isWanted ? [] : [{
       ...common,
       label: "types, and code in documentation",
-      async run(report: string, how: How) {
-        if (!await isChecked(runtime, [], how)) return newReport("the types of tests are wrong");
-        return await deno(this.label, ["--no-check", `--ignore=${TESTS}`], report, how);
+      async run(report: string, options: RunOptions) {
+        if (!await isChecked(runtime, [], options)) {
+          return newReport("the types of tests are wrong");
+        }
+        return await deno(this.label, ["--no-check", `--ignore=${TESTS}`], report, options);
       },
     }],
     ...files.map((file): Part => ({
       ...common,
       label: label(file),
-      run(report, how, which) {
+      run(report, options, which) {
         const filter = which === "timed" ? [`--filter=${TIMED}`] : [];
-        return deno(label(file), ["--no-check", ...filter, file], report, how);
+        return deno(label(file), ["--no-check", ...filter, file], report, options);
       },
     })),
   ];
 }
 
-/** Checks the types of tests, once for all files and for the Workers that they start, each of which would do so. */
-async function isChecked(runtime: Runtime, args: string[], how?: How): Promise<boolean> {
+/** Checks the types of the tests and of the Workers that they start, once for all files. */
+async function isChecked(runtime: Runtime, args: string[], options?: RunOptions): Promise<boolean> {
   const check = ["test", "--doc", "--frozen", "--no-run", ...args];
-  return (await run([runtime.command[0], ...check], { cwd: process.cwd(), ...how })).code === 0;
+  return (await run([runtime.command[0], ...check], { cwd: process.cwd(), ...options })).code === 0;
 }
 
-/** `deno test` as this project runs it; `args` of the caller come last. */
+/** Runs `deno test` as this project does; the caller's `args` come last. */
 async function denoTest(
   runtime: Runtime,
   args: string[],
   report: string,
-  how: How = {},
+  options: RunOptions = {},
 ): Promise<Report> {
   const frozen = args.some((arg) => arg.startsWith("--frozen")) ? [] : ["--frozen"];
   const { code, ending } = await run(
     [runtime.command[0], "test", "-A", "--doc", ...frozen, `--junit-path=${report}`, ...args],
-    { cwd: process.cwd(), ...how, ...how.output && { progress: how.output } },
+    { cwd: process.cwd(), ...options, ...options.output && { progress: options.output } },
   );
   return readReport(report, code === 0 ? undefined : ending, filterOf(args));
 }
 
-/** The tests on a runtime that has no `Deno.test`: each file in a process of its own. */
+/** Runs the tests on a runtime without `Deno.test`, each file in a process of its own. */
 async function portableTests(
   runtime: Runtime,
   args: string[],
   report: string,
-  how: How,
+  options: RunOptions,
 ): Promise<Report> {
   const { files, filter } = selection(args);
   const total = newReport();
   for (const file of files) {
     process.stdout.write(`\nrunning ${relative(ROOT, file)} on ${runtime.title}\n`);
     rmSync(report, { force: true });
-    const part = await portableTest(runtime, file, filter, report, how);
+    const part = await portableTest(runtime, file, filter, report, options);
     if (filter !== "" && part.passed + part.failed.length + part.skipped.length === 0) continue;
     total.passed += part.passed;
     total.failed.push(...part.failed);
@@ -479,17 +489,17 @@ async function portableTest(
   file: string,
   filter: string,
   report: string,
-  how: How = {},
+  options: RunOptions = {},
 ): Promise<Report> {
   const program = fileURLToPath(new URL("run_file.ts", import.meta.url));
   const { code, ending } = await run([...runtime.command, program, file, report, filter], {
-    ...how,
+    ...options,
     progress: report,
   });
   return readEvents(report, relative(ROOT, file), code === 0 ? undefined : ending);
 }
 
-/** The files that were asked for, or all; and what the tests' names must contain. */
+/** The files that were named, or all files, and the filter on test names. */
 function selection(args: string[]): { files: string[]; filter: string } {
   const asked: string[] = [];
   for (let i = 0; i < args.length; i++) {
@@ -497,14 +507,14 @@ function selection(args: string[]): { files: string[]; filter: string } {
     if (arg === "--filter") i++;
     else if (!arg.startsWith("-")) asked.push(resolve(arg));
     else if (!arg.startsWith("--filter=")) {
-      throw new Error(`${arg} is not known here; known are --filter TEXT, and files`);
+      throw new Error(`${arg} is not supported on this runtime; use --filter TEXT and file names`);
     }
   }
   const files = testFiles().filter((file) => !(basename(file) in DENO_ONLY));
   return { files: asked.length > 0 ? asked : files, filter: filterOf(args) };
 }
 
-/** What the names of the tests that were asked for must contain. */
+/** The text that the names of the requested tests must contain. */
 function filterOf(args: string[]): string {
   const i = args.findLastIndex((arg) => arg === "--filter" || arg.startsWith("--filter="));
   if (i < 0) return "";
@@ -515,10 +525,10 @@ function testFiles(): string[] {
   return globSync("**/*_test.ts", { cwd: TESTS }).map((file) => join(TESTS, file)).sort();
 }
 
-/** Runs a program to its end. */
+/** Runs a program until it ends. */
 function run(
   [program, ...args]: string[],
-  { cwd = ROOT, env, output, progress }: How = {},
+  { cwd = ROOT, env, output, progress }: RunOptions = {},
 ): Promise<{ code: number | null; ending: string }> {
   return new Promise((resolve, reject) => {
     const prints = output === undefined ? "inherit" : openSync(output, "a");
@@ -540,7 +550,7 @@ function run(
     child.once("exit", (code, signal) => {
       clearInterval(watch || undefined);
       const ending = silent
-        ? "its process did nothing for too long, and was killed,"
+        ? "its process made no progress and was killed"
         : `its process ended with ${signal ?? `code ${code}`}`;
       resolve({ code: silent ? 1 : code, ending });
     });

@@ -1,18 +1,20 @@
 import process from "node:process";
 import { skipMark, timedMark } from "./report.ts";
 
-/** What the harness has to know of a test beside its name and its body. */
+/** What the harness has to know of a test besides its name and body. */
 export interface TestOptions {
-  /** Why the test cannot run here; false or undefined where it can. It is counted as skipped, with this reason. */
+  /**
+   * The reason why the test cannot run here; false or undefined if it can. A skipped test is counted with its reason.
+   */
   skip?: string | false | undefined;
   /**
-   * Why the test measures time. Such a test runs after all others, with nothing beside it, and once more if it fails:
-   * for figures that another process on the same machine can spoil, not for a limit that only ends a hang.
+   * The reason why the test measures time. Such a test runs after all others, alone on the machine, and once more if it
+   * fails. It is for figures that another process on the same machine can spoil, not for a limit that only ends a hang.
    */
   timed?: string;
 }
 
-/** Declares a test as `Deno.test` does; on Bun and Node, too. */
+/** Declares a test, as `Deno.test` does, on all three runtimes. */
 export function test(
   name: string,
   options: TestOptions,

@@ -1,19 +1,20 @@
 #!/bin/sh
-# unpack_debian.sh SUITE DIR: fetches rabbitmq-server of a suite of Debian (forky, trixie, ...) with all that it needs,
-# libc too, and unpacks it into the folder DIR. Nothing is installed: no root is needed, no mount and no chroot is made.
+# unpack_debian.sh SUITE DIR: fetches rabbitmq-server of a suite of Debian (forky, trixie, ...) with all its
+# dependencies, including libc, and unpacks them into the folder DIR. Nothing is installed; no root, mount or chroot is
+# needed.
 # DIR/bin has rabbitmq-server, rabbitmqctl, epmd, erl_call and erl; DIR/version is the version.
 #
-# DIR is whole if it is there: it is made beside its place and renamed. Of several scripts at work one makes it, and the
-# others wait. When stdin ends, what is half-made is removed and the script ends: run it by Keeper. A script that is
-# killed leaves DIR.new, which the next one removes.
+# If DIR exists, it is complete: it is built under another name and renamed. Of several scripts that run at the same
+# time, one builds it and the others wait. When stdin ends, the script removes the unfinished folder and ends: run it
+# with Supervisor. A killed script leaves DIR.new, which the next one removes.
 #
-#   stdout  the last line, "ready", when DIR is there
-#   stderr  why it could not be made
+#  stdout  the last line, "ready", when DIR exists
+#  stderr  the reason if it could not be built
 set -u
 suite=$1 dir=$2
 new=$dir.new
 
-# Where this machine's apt has Debian from, whatever its own suite is.
+# The URI from which this machine's apt fetches Debian, whatever suite the machine runs.
 source_of_debian() {
   . /etc/os-release
   [ "$ID" = debian ] &&
@@ -26,11 +27,12 @@ fetch() {
   [ -n "$uri" ] || { echo "apt-get knows no source of Debian on this machine" >&2; return 1; }
   apt=$new/apt
   mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$new/root"
-  : > "$apt/status" # as if nothing were installed: all that it needs is fetched
-  keys=/usr/share/keyrings/debian-archive-keyring.gpg # of all suites; else those that the machine trusts
+  : > "$apt/status" # as if nothing were installed, so that all dependencies are fetched
+  # has the keys of all suites; otherwise the machine's trusted keys are used
+  keys=/usr/share/keyrings/debian-archive-keyring.gpg
   [ -e "$keys" ] || keys=''
   echo "deb ${keys:+[signed-by=$keys] }$uri $suite main" > "$apt/sources.list"
-  # Settings of the machine, such as a proxy, stay; its hooks must not run. State is all below $apt.
+  # The machine's settings, for example a proxy, stay; its hooks must not run. All state is below $apt.
   cat > "$apt/apt.conf" << END
 #clear APT::Update;
 #clear DPkg;
@@ -56,7 +58,7 @@ END
   rm -rf "$apt" "$new/root/usr/share"
 }
 
-# Writes an executable script of sh; its lines are the arguments.
+# Writes an executable sh script; the arguments are its lines.
 script() {
   file=$1
   shift
@@ -64,7 +66,7 @@ script() {
   { echo '#!/bin/sh'; printf '%s\n' 'here=${0%/*}' "$@"; } > "$file" && chmod 755 "$file"
 }
 
-# Programs of another libc are run by its own loader. Paths are relative: DIR may be moved.
+# Programs of another libc are run by its own loader. Paths are relative, so that DIR can be moved.
 wrap() {
   erlang=$new/root/usr/lib/erlang
   erts=$(cd "$erlang"/erts-*/bin && pwd) || return 1
@@ -91,7 +93,7 @@ wrap() {
       "exec \"\$bin/../root/usr/lib/rabbitmq/bin/$each\" \"\$@\""
   done
   version=$(ls -d "$new"/root/usr/lib/rabbitmq/lib/rabbitmq_server-*) && echo "${version##*rabbitmq_server-}" > "$new/version" &&
-    "$new/bin/erl" -noinput -eval 'halt().' # it runs
+    "$new/bin/erl" -noinput -eval 'halt().' # verifies that it runs
 }
 
 make() {
@@ -103,16 +105,16 @@ make() {
 }
 
 if [ "${3:-}" = make ]; then
-  # What the programs print is of use where they fail.
+  # The programs' output is shown only on failure.
   log=$(mktemp) || exit 1
   make > "$log" 2>&1 < /dev/null && code=0 || { code=1; tail -n 20 "$log" >&2; rm -rf "$new"; }
   rm -f "$log"
   exit "$code"
 fi
 
-# Whoever would read what is said here may be gone.
+# The reader of stdout may be gone.
 trap '' PIPE
-# The work has a session of its own, so that all of it can be ended.
+# The work runs in a session of its own, so that all of it can be killed.
 setsid sh "$0" "$suite" "$dir" make > /dev/null &
 work=$!
 exec 3<&0
@@ -121,6 +123,6 @@ watcher=$!
 wait "$work" && code=0 || code=1
 kill "$watcher" 2> /dev/null
 [ "$code" = 1 ] || { echo ready; exit; }
-# Unless another script is making it now.
+# Unless another script is building it now.
 [ -d "$dir" ] || { exec 9> "$dir.lock" && flock --wait 5 9 && [ ! -d "$dir" ] && rm -rf "$new"; }
 exit 1

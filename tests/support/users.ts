@@ -1,25 +1,25 @@
 import { randomUUID } from "node:crypto";
 import type { BrokerControl } from "./control.ts";
-import { tell } from "./erlang.ts";
+import { evalErlang } from "./erlang.ts";
 
-/** What a user may do, each a regular expression of names of queues and exchanges; absent: nothing. */
+/** The permissions of a user, each a regular expression on names of queues and exchanges; absent means none. */
 export interface Permissions {
-  /** May declare and delete these. */
+  /** Queues and exchanges that the user may declare and delete. */
   readonly configure?: string;
-  /** May publish to these exchanges (`amq.default` is the default one), and bind these queues. */
+  /** Exchanges that the user may publish to (`amq.default` is the default one), and queues that it may bind. */
   readonly write?: string;
-  /** May consume from these queues, and bind to these exchanges. */
+  /** Queues that the user may consume from, and exchanges that it may bind to. */
   readonly read?: string;
 }
 
-/** Names that a connection itself needs, beside those of its channels; see README.md, "Permissions". */
+/** Names that a connection needs besides those of its channels; see README.md, "Permissions". */
 export const least = {
   configure: "amq\\.gen-.*",
   write: "amq\\.gen-.*|amq\\.default",
   read: "amq\\.gen-.*|amq\\.direct",
 } as const;
 
-/** What `least` allows, and all of it for the names of some channels and their exchanges. */
+/** The permissions of `least`, and all permissions on some channels and their exchanges. */
 export function leastFor(...names: string[]): Required<Permissions> {
   const own = names.map((name) => name.replaceAll(/[^\w -]/g, "\\$&")).join("|");
   const anchored = (pattern: string) => own === "" ? `^(${pattern})$` : `^(${pattern}|${own})$`;
@@ -30,21 +30,21 @@ export function leastFor(...names: string[]): Required<Permissions> {
   };
 }
 
-/** A user of a broker. Disposing deletes it, which ends its connections. */
+/** A user of a broker. Disposal deletes the user, which ends its connections. */
 export interface User extends AsyncDisposable {
   readonly name: string;
   /** The broker's URI for this user. */
   readonly uri: string;
-  /** Replaces its permissions. */
+  /** Replaces the user's permissions. */
   permit(permissions: Permissions): Promise<void>;
-  /** Sets its limits; `{}` lifts them. */
+  /** Sets the user's limits; `{}` lifts them. */
   limit(limits: { "max-connections"?: number; "max-channels"?: number }): Promise<void>;
 }
 
 /**
  * Adds a user to a broker that the tests have started.
  *
- * @param uri of the broker, and of the vhost that the permissions are for
+ * @param uri the broker, with the vhost of the permissions
  */
 export async function addUser(
   control: BrokerControl,
@@ -57,7 +57,7 @@ export async function addUser(
   const vhost = decodeURIComponent(url.pathname.slice(1)) || "/";
   url.username = name;
   url.password = password;
-  const run = (call: string) => tell(control, `ok = rabbit_auth_backend_internal:${call}`);
+  const run = (call: string) => evalErlang(control, `ok = rabbit_auth_backend_internal:${call}`);
   await run(`add_user(${binary(name)}, ${binary(password)}, ${actor})`);
   const user: User = {
     name,
@@ -83,23 +83,23 @@ function binary(text: string): string {
   return `<<"${text.replaceAll(/["\\]/g, "\\$&")}">>`;
 }
 
-/** Who does it, for the broker's log. */
+/** The acting user in the broker's log. */
 const actor = binary("tests");
 
 const unlimited = { "max-connections": -1, "max-channels": -1 };
 
-/** A vhost of a broker. Disposing deletes it with all that is in it. */
+/** A vhost of a broker. Disposal deletes it with all its contents. */
 export interface Vhost extends AsyncDisposable {
   /** The broker's URI with this vhost. */
   readonly uri: string;
-  /** Sets its limits; `{}` lifts them. */
+  /** Sets the vhost's limits; `{}` lifts them. */
   limit(limits: { "max-connections"?: number; "max-queues"?: number }): Promise<void>;
 }
 
 /**
- * Adds a vhost to a broker that the tests have started, and lets the broker URI's user use it.
+ * Adds a vhost to a broker that the tests have started and gives the URI's user access.
  *
- * @param queueType of queues that are declared without one
+ * @param queueType the type of queues that are declared without one
  */
 export async function addVhost(
   control: BrokerControl,
@@ -112,7 +112,7 @@ export async function addVhost(
   const user = binary(decodeURIComponent(url.username) || "guest");
   const vhost = binary(name);
   const all = binary(".*");
-  const run = (call: string) => tell(control, `ok = ${call}`);
+  const run = (call: string) => evalErlang(control, `ok = ${call}`);
   await run(`rabbit_vhost:add(${vhost}, #{default_queue_type => ${binary(queueType)}}, ${actor})`);
   await run(
     `rabbit_auth_backend_internal:set_permissions(${user}, ${vhost}, ${all}, ${all}, ${all}, ${actor})`,
@@ -124,7 +124,7 @@ export async function addVhost(
       await run(`rabbit_vhost_limit:parse_set(${vhost}, ${json}, ${actor})`);
     },
     async [Symbol.asyncDispose]() {
-      await tell(control, `rabbit_vhost:delete(${vhost}, ${actor})`); // 4.3 answers otherwise
+      await evalErlang(control, `rabbit_vhost:delete(${vhost}, ${actor})`); // 4.3 has another return value
     },
   };
 }

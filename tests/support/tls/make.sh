@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the certificates of tls_test.ts anew, in this folder. They secure nothing but tests on this machine.
+# Creates the certificates of tls_test.ts anew, in this folder. They secure nothing but tests on this machine.
 set -eu
 cd "$(dirname "$0")"
 days=36500

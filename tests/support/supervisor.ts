@@ -5,10 +5,11 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 /**
- * A `keep_*.sh` script at work. It runs in a session of its own, so that the terminal's Ctrl-C leaves it to us,
- * and cleans up when its stdin ends: on {@linkcode Keeper.close}, or when this process dies in any way.
+ * Runs a `supervise_*.sh` script. The script runs in a session of its own, so that the terminal's Ctrl-C reaches only
+ * this process. It cleans up when its stdin ends: on {@linkcode Supervisor.close}, or when this process dies in any
+ * way.
  */
-export class Keeper {
+export class Supervisor {
   /** What the script wrote to stderr. */
   stderr = "";
   #child: ChildProcess;
@@ -33,22 +34,22 @@ export class Keeper {
       });
       this.#child.once("close", () => resolve());
     });
-    this.#child.stdin?.on("error", () => {}); // it is gone already: #gone tells
+    this.#child.stdin?.on("error", () => {}); // the script has ended already, which #gone reports
     this.#child.stderr?.on("data", (data) => this.stderr += data);
     createInterface({ input: this.#child.stdout! }).on("line", onLine);
   }
 
-  /** Resolves when the script and all that it kept are gone. */
+  /** Resolves when the script and all processes that it started are gone. */
   get gone(): Promise<void> {
     return this.#gone;
   }
 
-  /** Sends the script one line. */
-  tell(line: string): void {
+  /** Sends one line to the script. */
+  send(line: string): void {
     this.#child.stdin?.write(line + "\n");
   }
 
-  /** Has everything cleaned up, and waits for it, 30 s at most. Idempotent. */
+  /** Ends the script, which cleans up, and waits for that for up to 30 s. Idempotent. */
   async close(): Promise<void> {
     this.#child.stdin?.end();
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -58,7 +59,7 @@ export class Keeper {
   }
 }
 
-/** This process's environment without settings of RabbitMQ and Erlang, and with `additions`. */
+/** Returns this process's environment without settings of RabbitMQ and Erlang, plus `additions`. */
 export function cleanEnv(additions: Record<string, string> = {}): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
@@ -67,7 +68,7 @@ export function cleanEnv(additions: Record<string, string> = {}): Record<string,
   return { ...env, ...additions };
 }
 
-/** Writes one line for people to stderr. */
-export function say(line: string): void {
+/** Writes one line to stderr. */
+export function logLine(line: string): void {
   process.stderr.write(line + "\n");
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# keep_container.sh NAME IMAGE: keeps one container of RabbitMQ for the process at the other end of stdin, and
+# supervise_container.sh NAME IMAGE: runs one container of RabbitMQ for the process at the other end of stdin, and
 # removes it when stdin ends, however that process died. Docker picks a free port of 127.0.0.1.
 #
 #   stdout  "started"  the container runs (its broker needs some seconds more)

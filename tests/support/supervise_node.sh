@@ -1,19 +1,19 @@
 #!/bin/sh
-# keep_node.sh DIR SERVER EPMD: keeps one private RabbitMQ node for the process at the other end of stdin.
+# supervise_node.sh DIR SERVER EPMD: runs one private RabbitMQ node for the process at the other end of stdin.
 #
-# It is a process of its own so that nothing outlives that owner: however the owner dies (an exit, Ctrl-C,
-# kill -9), stdin ends, and then the node, its epmd and DIR go too. Run it in a session of its own, where the
-# terminal's Ctrl-C does not reach it. The node's settings are in the environment.
+# It is a process of its own so that nothing outlives that process: however the owner dies (an exit, Ctrl-C, kill -9),
+# stdin ends, and then the node, its epmd and DIR are removed. Run it in a session of its own, where the terminal's
+# Ctrl-C does not reach it. The node's settings are in the environment.
 #
 #   stdin   "start"     starts the node (again)
 #   stdout  "exited N"  the node ended, by itself or by a signal
 set -u
 dir=$1 server=$2 epmd=$3
-state=$dir/keeper.state
+state=$dir/supervisor.state
 echo idle > "$state"
 
-# The owner's own epmd: the machine's, and other runs', are left alone. A node of a cluster is told of no EPMD, for
-# another keeper runs it.
+# The owner's own epmd: those of the machine and of other runs are not touched. A node of a cluster gets no EPMD,
+# because another script runs it.
 epmd_pid=''
 if [ -n "$epmd" ]; then
   "$epmd" -address 127.0.0.1 -port "$ERL_EPMD_PORT" > "$dir/epmd.out" 2>&1 < /dev/null &
@@ -33,13 +33,13 @@ start() {
 cleanup() {
   trap '' HUP INT TERM PIPE
   while [ "$(cat "$state")" = starting ]; do sleep 0.05; done
-  # The data is thrown away, so the node need not stop in order; a frozen one could not.
+  # The data is deleted, so the node need not shut down in order; a suspended one could not.
   for pid in "$(cat "$state")" "$(cat "$dir/rabbit.pid" 2> /dev/null)" "$epmd_pid"; do
     case $pid in '' | *[!0-9]*) ;; *) kill -KILL "$pid" ;; esac
   done 2> /dev/null
   wait
   rm -rf "$dir"
-  kill -KILL 0 # this session: whatever the server's scripts may have left
+  kill -KILL 0 # this session: processes that the server's scripts may have left
 }
 trap 'cleanup' EXIT
 trap 'exit 1' HUP INT TERM
