@@ -1,6 +1,7 @@
 import type { SharedConnection } from "../connection/shared_connection.ts";
 import { copyOfError, errorOfValue } from "../shared/error_copies.ts";
 import { ChannelClosedError, ChannelDecodeError, ChannelReferenceError } from "../shared/errors.ts";
+import { KeepAlive } from "../shared/keep_alive.ts";
 import { withValue } from "../shared/put_errors.ts";
 import { Fifo } from "../shared/fifo.ts";
 import type { Handle, Hearer } from "../handle/handle.ts";
@@ -130,7 +131,7 @@ class Listener<T> implements Hearer {
   readonly #waiting = new Fifo<Waiting<T>>();
   #failure: { readonly reason: unknown } | undefined;
   #isOver = false;
-  #lifeline: ReturnType<typeof setInterval> | undefined;
+  readonly #keepAlive = new KeepAlive();
 
   constructor(options: ListenerOptions<T>) {
     this.#options = options;
@@ -220,12 +221,7 @@ class Listener<T> implements Hearer {
   }
 
   #hold(): void {
-    if (this.#waiting.size > 0 && this.#options.outside()) {
-      this.#lifeline ??= setInterval(() => {}, 2 ** 30);
-    } else {
-      clearInterval(this.#lifeline);
-      this.#lifeline = undefined;
-    }
+    this.#keepAlive.set(this.#waiting.size > 0 && this.#options.outside());
   }
 }
 

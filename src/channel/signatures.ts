@@ -24,15 +24,13 @@ import type { PutOptions } from "../handle/put_options.ts";
 import { directionOf, handleOf, isChannel as isKnown } from "../encoding/channel_registry.ts";
 import type { ServeOptions } from "../rpc/serve.ts";
 import type { ReadableOptions, WritableOptions } from "./streams.ts";
+import { longestTimer } from "../shared/timers.ts";
 
 const signal = abortSignal;
 const waiting = { timeout: milliseconds(), signal };
 
 /** RabbitMQ takes no more: 49 days. */
 const longestTerm = 2 ** 32 - 1;
-/** No timer is longer. */
-const longestTimer = 2 ** 31 - 1;
-
 const connection: Rule = {
   takes: "a URI such as amqp://localhost, a URL, a Connection or a transport",
   allows: (value) =>

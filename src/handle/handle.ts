@@ -30,7 +30,7 @@ import type { PutOptions } from "./put_options.ts";
 import { Puts } from "./put_queue.ts";
 import { Get, Put, Receive } from "./put.ts";
 import type { Claim, Link, Message } from "../transports/transport.ts";
-import { closeTimeout, within } from "../shared/timeouts.ts";
+import { closeTimeout, reachTimeout, within } from "../shared/timeouts.ts";
 
 /** What `closeAll` takes. */
 export interface CloseAllOptions extends OperationOptions {
@@ -614,9 +614,6 @@ const unburied = new WeakSet<object>();
 export function isUnburied(error: unknown): boolean {
   return typeof error === "object" && error !== null && unburied.has(error);
 }
-
-/** Milliseconds that a get which does not wait for a value waits for its broker. */
-const reachTimeout = 1000;
 
 const outcomesOfWaiting: Readonly<Record<string, string>> = {
   get: "nothing arrived",

@@ -1,7 +1,7 @@
 import { errorOfAction } from "../shared/error_copies.ts";
 import { ChannelError } from "../shared/errors.ts";
 import { captureStack } from "../shared/stacks.ts";
-import { Alarm, now } from "../shared/timers.ts";
+import { now, Timer } from "../shared/timers.ts";
 import { afterTurn, inTurn, mayGoOn } from "../shared/turns.ts";
 
 /** What every operation that may wait takes. */
@@ -54,7 +54,7 @@ export class Operation<T> {
   readonly #pending: Set<Pending>;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: (() => void) | undefined;
-  readonly #alarm: Alarm | undefined;
+  readonly #timer: Timer | undefined;
   #promise: Promise<T> | undefined;
   #resolve: ((value: T) => void) | undefined;
   #reject: ((reason: unknown) => void) | undefined;
@@ -70,7 +70,7 @@ export class Operation<T> {
     this.#pending = pending;
     pending.add(this);
     if (timeout !== undefined && timeout !== Infinity) {
-      this.#alarm = new Alarm(now() + timeout, () => this.giveUp(timedOut()));
+      this.#timer = new Timer(now() + timeout, () => this.giveUp(timedOut()));
     }
     if (signal === undefined) return;
     this.#signal = signal;
@@ -176,7 +176,7 @@ export class Operation<T> {
     if (this.#settled) return false;
     this.#settled = true;
     this.#pending.delete(this);
-    this.#alarm?.stop();
+    this.#timer?.stop();
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
     return true;
   }

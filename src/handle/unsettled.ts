@@ -1,7 +1,7 @@
 import { Delivery } from "./delivery.ts";
 import { ChannelSizeError } from "../shared/errors.ts";
 import { backOff } from "../shared/backoff.ts";
-import { unref } from "../shared/timers.ts";
+import { Pauses } from "../shared/pauses.ts";
 import type { Loan, Message } from "../transports/transport.ts";
 import { closeTimeout } from "../shared/timeouts.ts";
 import type { OperationOptions } from "./operation.ts";
@@ -45,7 +45,7 @@ export class Custody {
   /** How many tries in a row have failed, those at one time as one. */
   #failures = 0;
   /** What ends the pauses of dead letters. */
-  readonly #pauses = new Set<() => void>();
+  readonly #pauses = new Pauses();
   #isEnding = false;
   #abandoned: AbortController | undefined;
   /** Who waits until fewer dead letters are on their way. */
@@ -110,7 +110,7 @@ export class Custody {
   end(): void {
     this.#isEnding = true;
     for (const delivery of [...this.#kept]) Delivery.end(delivery);
-    for (const wake of this.#pauses) wake();
+    this.#pauses.end();
   }
 
   /** Resolves when what is a dead letter is where it belongs, or given back. */
@@ -154,12 +154,12 @@ export class Custody {
     const letter = { body, contentType, reason, ...id === undefined ? {} : { id } };
     const deadline = performance.now() + this.#owner.patience();
     for (;;) {
-      if (this.#failures > 0) await this.#pause(this.#nextPause);
+      if (this.#failures > 0) await this.#pause();
       const failures = this.#failures;
       try {
         await this.#put(letter, deadline - performance.now());
         this.#failures = 0;
-        for (const wake of this.#pauses) wake();
+        this.#pauses.end();
         return loan.accept(true);
       } catch (error) {
         this.#failures = Math.max(this.#failures, failures + 1);
@@ -190,18 +190,8 @@ export class Custody {
   }
 
   /** Lets time pass: none where the handle is closed. */
-  #pause(ms: number): Promise<void> {
-    if (this.#isEnding) return Promise.resolve();
-    return new Promise((resolve) => {
-      const end = () => {
-        clearTimeout(timer);
-        this.#pauses.delete(end);
-        resolve();
-      };
-      const timer = setTimeout(end, ms);
-      if (this.#owner.outlasting()) unref(timer);
-      this.#pauses.add(end);
-    });
+  async #pause(): Promise<void> {
+    if (!this.#isEnding) await this.#pauses.begin(this.#nextPause, !this.#owner.outlasting());
   }
 }
 

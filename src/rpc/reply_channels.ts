@@ -9,7 +9,8 @@ import { Handle } from "../handle/handle.ts";
 import { pack, type Parcel } from "../encoding/message.ts";
 import type { OperationOptions } from "../handle/operation.ts";
 import { backOff } from "../shared/backoff.ts";
-import { unref } from "../shared/timers.ts";
+import { pause } from "../shared/pauses.ts";
+import { longestTimer, unref } from "../shared/timers.ts";
 import type { TryPut, TryPutOutcome } from "../handle/put.ts";
 
 /** Makes a reply, which may fail; told why the one before could not travel. */
@@ -168,7 +169,7 @@ class Outlet {
   /** Gives up, by and by, what takes too long. */
   #watch(): ReturnType<typeof setTimeout> | undefined {
     if (this.#timeout === Infinity) return undefined;
-    const pause = Math.min(Math.max(this.#timeout / 2, 10), longestPause);
+    const wait = Math.min(Math.max(this.#timeout / 2, 10), longestTimer);
     const timer = setTimeout(() => {
       this.#watching = undefined;
       const now = performance.now();
@@ -177,7 +178,7 @@ class Outlet {
         put.giveUp(this.#handle.late("put", { timeout: this.#timeout }, put.recall()));
       }
       if (this.#sending.size > 0) this.#watching ??= this.#watch();
-    }, pause);
+    }, wait);
     unref(timer); // serving keeps the process alive
     return timer;
   }
@@ -226,9 +227,9 @@ class Outlet {
   ): Promise<R> {
     for (let failures = 0;; failures++) {
       const mayHelp = failure instanceof ChannelConnectionError && failure.transient;
-      const pause = backOff(failures, 50, 2000);
-      if (!mayHelp || performance.now() + pause >= deadline) throw failure;
-      await new Promise((resolve) => setTimeout(resolve, pause));
+      const wait = backOff(failures, 50, 2000);
+      if (!mayHelp || performance.now() + wait >= deadline) throw failure;
+      await pause(wait);
       try {
         return await put({ timeout: Math.max(deadline - performance.now(), 0), signal });
       } catch (error) {
@@ -273,9 +274,6 @@ const cancelled = "nobody waits for the reply any more";
 
 /** Milliseconds after which a handler is long at work, and worth the question whether it is for nothing. */
 const patience = 20;
-
-/** Longer timers fire at once, in every runtime. */
-const longestPause = 2 ** 31 - 1;
 
 /** How many replies wait for room in one channel. */
 const mostWaiting = 64;

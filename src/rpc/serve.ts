@@ -20,7 +20,9 @@ import { callable, checkArgument, none } from "../shared/options.ts";
 import { type Draft, type Job, Outlets, type Reply } from "./reply_channels.ts";
 import { handleOf } from "../encoding/channel_registry.ts";
 import * as signatures from "../channel/signatures.ts";
+import { KeepAlive } from "../shared/keep_alive.ts";
 import { closeTimeout, within } from "../shared/timeouts.ts";
+import { longestTimer } from "../shared/timers.ts";
 
 /** What `serve` takes beside the channel and the handler. */
 export interface ServeOptions<T = unknown> {
@@ -121,7 +123,8 @@ export async function serve<T, R>(
   handle.onClosed.add(stop);
   signal?.addEventListener("abort", stop);
   // A handler may wait for what keeps no process alive, such as its signal.
-  const alive = setInterval(() => {}, 2 ** 30);
+  const keepAlive = new KeepAlive();
+  keepAlive.set(true);
   try {
     for (let delivery; (delivery = await next(channel, server, signal)) !== undefined;) {
       server.begin(delivery);
@@ -131,7 +134,7 @@ export async function serve<T, R>(
     handle.onClosed.delete(stop);
     signal?.removeEventListener("abort", stop);
     await server.end(grace);
-    clearInterval(alive);
+    keepAlive.set(false);
   }
 }
 
@@ -349,6 +352,3 @@ class Server {
     }
   }
 }
-
-/** Longer timers fire at once, in every runtime. */
-const longestTimer = 2 ** 31 - 1;

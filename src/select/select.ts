@@ -12,7 +12,8 @@ import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "../
 import { Operation, type OperationOptions, type Pending } from "../handle/operation.ts";
 import { none, shown } from "../shared/options.ts";
 import * as signatures from "../channel/signatures.ts";
-import { Alarm, now } from "../shared/timers.ts";
+import { reachTimeout } from "../shared/timeouts.ts";
+import { now, Timer } from "../shared/timers.ts";
 
 /**
  * What {@linkcode select} chooses from, by keys or as an array. A case may be in several selects, and one
@@ -168,7 +169,7 @@ class Selection implements Choice {
   readonly #states: ("unknown" | "waiting" | "ready")[];
   #first = 0;
   #chosen: Part | undefined;
-  #patience: Alarm | undefined;
+  #patience: Timer | undefined;
 
   /** @param isWaiting whether to wait until a case can happen; otherwise resolves with undefined */
   static async start(
@@ -222,7 +223,7 @@ class Selection implements Choice {
     const { place } = this.#places.get(part)!;
     if (place <= this.#first) return this.#take(part);
     this.#states[place] = "ready";
-    this.#patience ??= new Alarm(now() + patience, () => this.#takeAny());
+    this.#patience ??= new Timer(now() + patience, () => this.#takeAny());
   }
 
   waiting(part: Part): void {
@@ -324,9 +325,6 @@ class Selection implements Choice {
  * back, a value that is given back then is others' within the 20 ms that a channel promises.
  */
 const patience = 10;
-
-/** Milliseconds that whoever does not wait for a value waits for a broker. */
-const reachTimeout = 1000;
 
 /** Whether the channel is closed for everyone, and what was sent has surely not arrived. */
 function isEnd(error: unknown): boolean {

@@ -4,7 +4,7 @@ import { Operation, type Pending } from "../handle/operation.ts";
 import { checkArgument, milliseconds, none } from "../shared/options.ts";
 import { select } from "./select.ts";
 import * as signatures from "../channel/signatures.ts";
-import { Alarm, now } from "../shared/timers.ts";
+import { now, Timer } from "../shared/timers.ts";
 
 /**
  * Times to receive, from {@linkcode after} and {@linkcode every}: in selects, or by iteration. One that
@@ -152,7 +152,7 @@ class Tick extends Case implements GetCase<Date> {
 class TickPart implements Part {
   readonly #clock: Clock;
   readonly #choice: Choice;
-  #alarm: Alarm | undefined;
+  #timer: Timer | undefined;
 
   constructor(clock: Clock, choice: Choice) {
     this.#clock = clock;
@@ -166,7 +166,7 @@ class TickPart implements Part {
   wait(): void {
     if (this.isReady) return this.#choice.ready(this);
     const { next } = this.#clock;
-    if (next !== Infinity) this.#alarm = new Alarm(next, () => this.wait());
+    if (next !== Infinity) this.#timer = new Timer(next, () => this.wait());
     this.#choice.waiting(this);
   }
 
@@ -175,7 +175,7 @@ class TickPart implements Part {
   }
 
   leave(): void {
-    this.#alarm?.stop();
+    this.#timer?.stop();
   }
 
   late(): undefined {}

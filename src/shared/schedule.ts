@@ -1,8 +1,8 @@
 import { Heap, type Placed } from "./heap.ts";
-import { Alarm, now } from "./timers.ts";
+import { now, Timer } from "./timers.ts";
 
 /** Something that is to be done at a time. */
-export interface Appointment extends Placed {
+export interface ScheduledTask extends Placed {
   /** As {@linkcode now} counts. */
   readonly at: number;
 }
@@ -12,11 +12,11 @@ export interface Appointment extends Placed {
  *
  * Invariant: one timer is set where anything is to be done, no later than the first, and none otherwise.
  */
-export class Agenda {
+export class Schedule {
   readonly #entries = new Heap<Entry>(precedes);
   readonly #isAwaited: () => boolean;
   #count = 0;
-  #timer: { readonly at: number; readonly isAwaited: boolean; readonly alarm: Alarm } | undefined;
+  #timer: { readonly at: number; readonly isAwaited: boolean; readonly alarm: Timer } | undefined;
 
   /** @param isAwaited whether someone waits for what will be done, so that the process must not end before */
   constructor(isAwaited: () => boolean) {
@@ -24,7 +24,7 @@ export class Agenda {
   }
 
   /** Has `act` done at a time; of two that are due at once, the first that was added comes first. */
-  add(at: number, act: () => void): Appointment {
+  add(at: number, act: () => void): ScheduledTask {
     const entry = { at, act, order: this.#count++, place: -1 };
     this.#entries.push(entry);
     this.update();
@@ -32,7 +32,7 @@ export class Agenda {
   }
 
   /** Has it not be done. */
-  remove(appointment: Appointment): void {
+  remove(appointment: ScheduledTask): void {
     if (this.#entries.remove(appointment as Entry)) this.update();
   }
 
@@ -61,7 +61,7 @@ export class Agenda {
     if (timer !== undefined && timer.at <= first.at && timer.isAwaited === isAwaited) return;
     this.#stop();
     const { at } = first;
-    const alarm = new Alarm(at, () => {
+    const alarm = new Timer(at, () => {
       this.#timer = undefined;
       this.ring(Math.max(at, now()));
     }, isAwaited);
@@ -74,7 +74,7 @@ export class Agenda {
   }
 }
 
-interface Entry extends Appointment {
+interface Entry extends ScheduledTask {
   readonly order: number;
   act(): void;
 }

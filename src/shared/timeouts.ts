@@ -1,10 +1,18 @@
-/** Resolves with `work`, which must not reject, or after `ms` milliseconds. */
-export async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise((resolve) => timer = setTimeout(resolve, ms));
-  await Promise.race([work, late]);
-  clearTimeout(timer);
-}
-
-/** Milliseconds that closing waits for a broker, in all its steps together. */
+/** Milliseconds for which closing waits for a broker, in all its steps together. */
 export const closeTimeout = 1000;
+
+/** Milliseconds for which an operation that does not wait for a value waits for its broker. */
+export const reachTimeout = 1000;
+
+/** Resolves with the result of `work`, or with undefined after `ms` milliseconds. */
+export async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,3 +1,6 @@
+/** The longest time of a runtime's timer, in milliseconds. A longer timer fires at once, in every runtime. */
+export const longestTimer: number = 2 ** 31 - 1;
+
 /** Lets the process exit although the timer is pending, where the runtime has processes. */
 export function unref(timer: ReturnType<typeof setTimeout>): void {
   // Node and Bun return an object, Deno a number or an object, browsers a number.
@@ -5,55 +8,52 @@ export function unref(timer: ReturnType<typeof setTimeout>): void {
   else (globalThis as { Deno?: { unrefTimer?(id: number): void } }).Deno?.unrefTimer?.(timer);
 }
 
-/** How far timers have been moved ahead of the runtime's clock, by whoever has put others in their place. */
+/** How far a test has moved the timers ahead of the runtime's clock, in milliseconds. */
 let ahead = 0;
 
 /**
- * The time in milliseconds, for deadlines: `performance.now()`, but never behind a timer that has fired. So a
- * deadline is over when its timer says so, also where a test moves the timers and not the clock, as `mock.timers`
- * of `node:test` does.
+ * Returns the time in milliseconds, for deadlines. It is `performance.now()`, but never behind a timer that has fired:
+ * a deadline has passed when its timer fires, even if a test moves the timers and not the clock, as `mock.timers` of
+ * `node:test` does.
  */
 export function now(): number {
   return performance.now() + ahead;
 }
 
-/** Longer timers fire at once, in every runtime. */
-const longestTimer = 2 ** 31 - 1;
-
-/** A timer for any time, however far away. It is a millisecond early at most, as runtimes' own are. */
-export class Alarm {
+/** A timer for any time, however far away. Like a runtime's own timers, it fires at most one millisecond early. */
+export class Timer {
   readonly #deadline: number;
-  readonly #ring: () => void;
+  readonly #fire: () => void;
   readonly #keepsAlive: boolean;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timeout: ReturnType<typeof setTimeout> | undefined;
 
   /**
-   * @param deadline as {@linkcode now} counts
-   * @param keepsAlive whether the process goes on until it rings
+   * @param deadline a time of {@linkcode now}
+   * @param keepsAlive whether the process stays alive until the timer fires
    */
-  constructor(deadline: number, ring: () => void, keepsAlive = true) {
+  constructor(deadline: number, fire: () => void, keepsAlive = true) {
     this.#deadline = deadline;
-    this.#ring = ring;
+    this.#fire = fire;
     this.#keepsAlive = keepsAlive;
-    this.#wait(now());
+    this.#start(now());
   }
 
   stop(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    clearTimeout(this.#timeout);
+    this.#timeout = undefined;
   }
 
-  #wait(since: number): void {
-    // Rounded up, as runtimes leave out what is behind the point.
-    const wait = Math.min(Math.max(Math.ceil(this.#deadline - since), 0), longestTimer);
-    const due = Math.min(this.#deadline, since + wait);
-    const timer = this.#timer = setTimeout(() => {
-      if (this.#timer !== timer) return; // stopped by the clearTimeout of a test
+  #start(time: number): void {
+    // Runtimes truncate the delay to an integer.
+    const delay = Math.min(Math.max(Math.ceil(this.#deadline - time), 0), longestTimer);
+    const due = Math.min(this.#deadline, time + delay);
+    const timeout = this.#timeout = setTimeout(() => {
+      if (this.#timeout !== timeout) return; // a test's clearTimeout did not stop it
       const early = due - now();
-      if (early >= 1) ahead += early; // no runtime's timer is
-      if (due < this.#deadline) this.#wait(now());
-      else this.#ring();
-    }, wait);
-    if (!this.#keepsAlive) unref(timer);
+      if (early >= 1) ahead += early; // a test has moved the timers: no runtime's timer is so early
+      if (due < this.#deadline) this.#start(now());
+      else this.#fire();
+    }, delay);
+    if (!this.#keepsAlive) unref(timeout);
   }
 }

@@ -6,6 +6,7 @@ import { ChannelClosedError, ChannelError, ChannelSizeError } from "../../shared
 import { backOff } from "../../shared/backoff.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../transport.ts";
 import { closeTimeout, within } from "../../shared/timeouts.ts";
+import { longestTimer } from "../../shared/timers.ts";
 import { largestAnnouncement, type Listener } from "./connection/announcement_queue.ts";
 import { drainType, leave, mark, markerOf } from "./topology/closed_marker.ts";
 import type { Connector, SessionWaiter } from "./connection/connector.ts";
@@ -539,14 +540,10 @@ export class AmqpLink implements Link, SessionWaiter {
   async #isFull(): Promise<boolean> {
     const session = this.#session;
     if (session === undefined) return false;
-    let timer: ReturnType<typeof setTimeout>;
-    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, mostPatience));
     try {
-      return (await Promise.race([this.#depth(session), late]) || 0) > 0;
+      return (await within(mostPatience, this.#depth(session)) ?? 0) > 0;
     } catch {
       return false;
-    } finally {
-      clearTimeout(timer!);
     }
   }
 
@@ -644,7 +641,7 @@ const mostPatience = 1000;
  * twice as long as the channel.
  */
 function markerLife(lease: number): number {
-  return Math.min(Math.max(2 * lease, 7 * 24 * 3600 * 1000), 2 ** 31 - 1);
+  return Math.min(Math.max(2 * lease, 7 * 24 * 3600 * 1000), longestTimer);
 }
 
 /** How often in a row the broker may end a consumer of a queue that exists. */

@@ -4,7 +4,7 @@ import {
   missingError,
   undelayableError,
 } from "../../shared/closed_errors.ts";
-import { Agenda, type Appointment } from "../../shared/schedule.ts";
+import { Schedule, type ScheduledTask } from "../../shared/schedule.ts";
 import { Fifo } from "../../shared/fifo.ts";
 import { newStats } from "../stats.ts";
 import { now, unref } from "../../shared/timers.ts";
@@ -94,7 +94,7 @@ class MemoryChannel {
   readonly stats: Stats;
   readonly #forget: () => void;
   #expiry: ReturnType<typeof setTimeout> | undefined;
-  readonly #agenda: Agenda = new Agenda(() =>
+  readonly #schedule: Schedule = new Schedule(() =>
     this.#claims.size + this.#offers.size + this.#roomWaiters.size + this.#emptyWaiters.size > 0
   );
   /** How many messages are on loan. */
@@ -119,7 +119,7 @@ class MemoryChannel {
   }
 
   get depth(): number {
-    this.#agenda.ring();
+    this.#schedule.ring();
     return this.#messages.size;
   }
 
@@ -149,12 +149,12 @@ class MemoryChannel {
       return offer.reject(undelayableError(this.name));
     }
     this.stats.puts++;
-    if (this.#capacity < Infinity) this.#agenda.ring();
+    if (this.#capacity < Infinity) this.#schedule.ring();
     if (this.#offers.size === 0 && this.#hasRoom) return this.#put(offer);
     if (offer.full !== undefined) return offer.full();
     this.stats.outstanding++;
     this.#offers.push(offer);
-    this.#agenda.update();
+    this.#schedule.update();
   }
 
   get #hasRoom(): boolean {
@@ -166,7 +166,7 @@ class MemoryChannel {
   awaitRoom(waiter: RoomWaiter): void {
     if (this.#mayTry(waiter)) return waiter.tryAgain();
     this.#roomWaiters.push(waiter);
-    this.#agenda.update();
+    this.#schedule.update();
   }
 
   #mayTry({ group }: { readonly group?: object }): boolean {
@@ -198,7 +198,7 @@ class MemoryChannel {
       const end = endOf(message);
       this.#delayed++;
       const own = withOwnBytes(message);
-      this.#agenda.add(now() + message.delay, () => {
+      this.#schedule.add(now() + message.delay, () => {
         this.#delayed--;
         this.#add(own, end);
       });
@@ -216,7 +216,7 @@ class MemoryChannel {
   #serve(loan: MemoryLoan): boolean {
     const claim = this.#claims.shift();
     if (claim === undefined) return false;
-    this.#agenda.update();
+    this.#schedule.update();
     if (loan.redelivered) this.stats.redeliveries++;
     this.#lent++;
     claim.deliver(loan);
@@ -227,7 +227,7 @@ class MemoryChannel {
     this.#messages.push(loan);
     nursery.add(loan);
     if (loan.end === Infinity) return;
-    loan.expiry = this.#agenda.add(loan.end, () => {
+    loan.expiry = this.#schedule.add(loan.end, () => {
       if (!this.#messages.remove(loan)) return;
       nursery.remove(loan);
       this.#left();
@@ -244,13 +244,13 @@ class MemoryChannel {
     if (loan !== undefined) return claim.deliver(loan);
     if (this.isOver) return claim.reject(drainedError(this.name));
     this.#claims.push(claim);
-    this.#agenda.update();
+    this.#schedule.update();
     claim.waits?.();
     if (this.#capacity === 0) this.#tellRoom();
   }
 
   take(): MemoryLoan | undefined {
-    this.#agenda.ring();
+    this.#schedule.ring();
     const loan = this.#first() ?? (this.#capacity === 0 ? this.#meet() : undefined);
     if (loan === undefined) return undefined;
     if (loan.redelivered) this.stats.redeliveries++;
@@ -262,7 +262,7 @@ class MemoryChannel {
     const loan = this.#messages.shift();
     if (loan !== undefined) {
       nursery.remove(loan);
-      if (loan.expiry !== undefined) this.#agenda.remove(loan.expiry);
+      if (loan.expiry !== undefined) this.#schedule.remove(loan.expiry);
     }
     this.#tellEmpty();
     return loan;
@@ -270,7 +270,7 @@ class MemoryChannel {
 
   awaitEmpty(waiter: EmptyWaiter): void {
     this.#emptyWaiters.push(waiter);
-    if (this.depth > 0) this.#agenda.update();
+    if (this.depth > 0) this.#schedule.update();
     else this.#tellEmpty();
   }
 
@@ -307,7 +307,7 @@ class MemoryChannel {
     ) {
       return false;
     }
-    this.#agenda.update();
+    this.#schedule.update();
     return true;
   }
 
@@ -366,7 +366,7 @@ class MemoryChannel {
 
   #end(): void {
     this.#forget();
-    this.#agenda.clear();
+    this.#schedule.clear();
     nursery.removeAll((one) => (one as MemoryLoan).isOf(this));
   }
 }
@@ -387,7 +387,7 @@ class MemoryLoan implements Loan, Waiting, Resident {
   place = -1;
   young = -1;
   /** When it is dropped, while it waits. */
-  expiry: Appointment | undefined;
+  expiry: ScheduledTask | undefined;
   message: Message;
   readonly position: number;
   readonly attempts: number;

@@ -1,5 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { backOff } from "../../../shared/backoff.ts";
+import { Pauses } from "../../../shared/pauses.ts";
 
 /**
  * Something that is done at the broker, and done again on the next connection where one is lost meanwhile.
@@ -73,7 +74,7 @@ export class CulpritFinder {
   #tooLong: ReturnType<typeof setTimeout> | undefined;
   #waiting: (() => void)[] = [];
   /** What ends the pauses before culprits are tried again. */
-  readonly #pauses = new Set<() => void>();
+  readonly #pauses = new Pauses();
   /** Those that were refused, the oldest first: who begins anew does not end as many connections again. */
   readonly #refused = new Map<string, BrokerOperation>();
 
@@ -134,7 +135,7 @@ export class CulpritFinder {
     this.#running.clear();
     this.#endTrial();
     for (const wake of this.#waiting.splice(0)) wake();
-    for (const end of this.#pauses) end();
+    this.#pauses.end();
   }
 
   #clear(operation: BrokerOperation): void {
@@ -162,7 +163,7 @@ export class CulpritFinder {
   /** Waits until no other suspect is tried. */
   async #turn(run: Run, live: Live): Promise<void> {
     const { convictions } = run.operation;
-    if (convictions > 0) await this.#pause(backOff(convictions - 1, 50, 2000));
+    if (convictions > 0) await this.#pauses.begin(backOff(convictions - 1, 50, 2000), false);
     while (this.#tried !== undefined && !live.isLost) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
@@ -173,19 +174,6 @@ export class CulpritFinder {
       this.#endTrial();
     }, longestTrial);
     this.#tooLong.unref();
-  }
-
-  /** Lets time pass, until the connection is lost. */
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const end = () => {
-        clearTimeout(timer);
-        this.#pauses.delete(end);
-        resolve();
-      };
-      const timer = setTimeout(end, ms).unref();
-      this.#pauses.add(end);
-    });
   }
 
   #endTrial(): void {

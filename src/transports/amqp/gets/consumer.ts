@@ -2,6 +2,7 @@ import type { AMQPConsumer } from "@cloudamqp/amqp-client";
 import { clearTimeout, setTimeout } from "node:timers";
 import { Fifo } from "../../../shared/fifo.ts";
 import type { Claim, Loan, Stats } from "../../transport.ts";
+import type { Poll } from "../../poll.ts";
 import { isHolding } from "../../../shared/turns.ts";
 import type { Delivery } from "../connection/message_frames.ts";
 import type { Lane } from "../connection/channel_pool.ts";
@@ -79,7 +80,7 @@ export class Source {
   #endSoon = false;
   #working: Promise<void> | undefined;
   #lending: Promise<Lane> | undefined;
-  #asks: Ask[] = [];
+  #polls: Poll[] = [];
   /** Messages that were lent to who died, and whose attempts are to be counted. */
   #uncounted: AmqpLoan[] = [];
   /** What goes back when nothing more is read ahead. */
@@ -167,7 +168,7 @@ export class Source {
       return Promise.resolve(loan && this.#lendKept(loan, counted));
     }
     return new Promise((resolve, reject) => {
-      this.#asks.push({ counted, resolve, reject });
+      this.#polls.push({ counted, resolve, reject });
       this.resume();
     });
   }
@@ -184,7 +185,7 @@ export class Source {
   /** The connection is lost, and all that was here. */
   lose(): void {
     this.#closed = true;
-    for (const { reject } of this.#asks.splice(0)) reject(this.#session.loss);
+    for (const { reject } of this.#polls.splice(0)) reject(this.#session.loss);
     clearTimeout(this.#timer);
     clearTimeout(this.#dry);
   }
@@ -192,7 +193,7 @@ export class Source {
   /** Gives back what is here. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const { resolve } of this.#asks.splice(0)) resolve(undefined);
+    for (const { resolve } of this.#polls.splice(0)) resolve(undefined);
     await this.#working;
     await this.#retire().catch(() => {});
     this.#rest();
@@ -209,7 +210,7 @@ export class Source {
       }
     } catch (error) {
       this.#lose();
-      for (const { reject } of this.#asks.splice(0)) reject(error);
+      for (const { reject } of this.#polls.splice(0)) reject(error);
       return { error };
     }
     this.#idle();
@@ -219,7 +220,7 @@ export class Source {
     if (this.#closed) return undefined;
     if (this.#retireSoon) return this.#retire;
     if (this.#uncounted.length > 0) return this.#recount;
-    if (this.#asks.length > 0) return this.#answer;
+    if (this.#polls.length > 0) return this.#answer;
     if (this.#consumers.length === 0) return this.#claims.size > 0 ? this.#start : undefined;
     if (this.#endSoon) return this.#endConsumers;
     if (this.#claims.size > 0 && this.#kept >= this.#pace.window) {
@@ -281,7 +282,7 @@ export class Source {
    */
   async #answer(): Promise<void> {
     await this.#endConsumers();
-    const { counted } = this.#asks[0] ?? { counted: false };
+    const { counted } = this.#polls[0] ?? { counted: false };
     let loan = this.#unbuffer(counted);
     while (loan === undefined) {
       const lane = await this.#useLane();
@@ -293,9 +294,9 @@ export class Source {
         if (this.#uncounted.length > 0) await this.#recount();
       }
     }
-    const ask = this.#asks.shift();
-    if (ask === undefined) loan?.release();
-    else ask.resolve(loan && this.#lendKept(loan, ask.counted));
+    const poll = this.#polls.shift();
+    if (poll === undefined) loan?.release();
+    else poll.resolve(loan && this.#lendKept(loan, poll.counted));
     this.#lastNeeded = performance.now();
   }
 
@@ -564,10 +565,3 @@ const dryness = 2;
 
 /** The widest window for loans that are kept; a prefetch is a number of 16 bits. */
 const mostKept = 2 ** 15;
-
-/** Someone who asks for a message that is there already. */
-interface Ask {
-  readonly counted: boolean;
-  resolve(loan: Loan | undefined): void;
-  reject(error: unknown): void;
-}

@@ -1,8 +1,9 @@
+import { setTimeout } from "node:timers/promises";
 import { drainedError } from "../../../shared/closed_errors.ts";
 import { Fifo } from "../../../shared/fifo.ts";
 import { backOff } from "../../../shared/backoff.ts";
-import { unref } from "../../../shared/timers.ts";
 import type { Claim, Loan } from "../../transport.ts";
+import type { Poll } from "../../poll.ts";
 import { enter, leave, remainder } from "../topology/closed_marker.ts";
 import { isMissing } from "../failure.ts";
 import { type Binding, type Lifetime, usersBinding } from "../topology/bindings.ts";
@@ -41,7 +42,7 @@ export interface DrainOptions {
 export class Drain {
   readonly #options: DrainOptions;
   readonly #claims = new Fifo<Claim>();
-  #asks: Ask[] = [];
+  #polls: Poll[] = [];
   #source: Source;
   readonly #users: Binding;
   #isEntered: boolean;
@@ -91,7 +92,7 @@ export class Drain {
 
   tryTake(counted: boolean): Promise<Loan | undefined> {
     return new Promise((resolve, reject) => {
-      this.#asks.push({ counted, resolve, reject });
+      this.#polls.push({ counted, resolve, reject });
       this.resume();
     });
   }
@@ -99,7 +100,7 @@ export class Drain {
   /** The connection is lost, or the link closed. */
   close(reason: unknown): void {
     this.#isClosed = true;
-    for (const { reject } of this.#asks.splice(0)) reject(reason);
+    for (const { reject } of this.#polls.splice(0)) reject(reason);
   }
 
   resume(): void {
@@ -110,7 +111,7 @@ export class Drain {
   }
 
   get #isWanted(): boolean {
-    return this.#claims.size > 0 || this.#asks.length > 0;
+    return this.#claims.size > 0 || this.#polls.length > 0;
   }
 
   async #work(): Promise<void> {
@@ -128,7 +129,7 @@ export class Drain {
       for (const claim of this.#claims.takeAll()) this.#source.take(claim);
       this.#hold();
       const { arrivals } = this.#source;
-      await this.#ask();
+      await this.#servePolls();
       await pause(backOff(this.#idle, 10, 80));
       if (isBusy()) {
         this.#answer(undefined);
@@ -160,18 +161,18 @@ export class Drain {
   }
 
   /** Serves those who do not wait; who gets nothing stays, to hear whether this is the end. */
-  async #ask(): Promise<void> {
-    const asks = this.#asks.splice(0);
-    for (const ask of asks) {
-      const loan = await this.#source.tryTake(ask.counted);
-      if (loan !== undefined) ask.resolve(loan);
-      else if (this.#isClosed) ask.resolve(undefined);
-      else this.#asks.push(ask);
+  async #servePolls(): Promise<void> {
+    const polls = this.#polls.splice(0);
+    for (const poll of polls) {
+      const loan = await this.#source.tryTake(poll.counted);
+      if (loan !== undefined) poll.resolve(loan);
+      else if (this.#isClosed) poll.resolve(undefined);
+      else this.#polls.push(poll);
     }
   }
 
   #answer(loan: undefined): void {
-    for (const { resolve } of this.#asks.splice(0)) resolve(loan);
+    for (const { resolve } of this.#polls.splice(0)) resolve(loan);
   }
 
   async #leave(): Promise<void> {
@@ -205,7 +206,7 @@ export class Drain {
 
   #reject(make: () => Error): void {
     for (const claim of this.#claims.takeAll()) claim.reject(make());
-    for (const { reject } of this.#asks.splice(0)) reject(make());
+    for (const { reject } of this.#polls.splice(0)) reject(make());
     this.#hold();
   }
 
@@ -217,13 +218,5 @@ export class Drain {
   }
 }
 
-interface Ask {
-  readonly counted: boolean;
-  resolve(loan: Loan | undefined): void;
-  reject(error: unknown): void;
-}
-
-/** Keeps no process alive: who waits does. */
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => unref(setTimeout(resolve, ms)));
-}
+/** A pause that does not keep the process alive: the waiting claims do. */
+const pause = (ms: number) => setTimeout(ms, undefined, { ref: false });

@@ -1,4 +1,5 @@
 import { clearTimeout, setTimeout } from "node:timers";
+import { longestTimer } from "../../../shared/timers.ts";
 import type { ProcessRef } from "../connection/process_ref.ts";
 
 /**
@@ -72,7 +73,7 @@ export class Deadlines<T extends object> {
       this.#timer = undefined;
       this.#expireSince(performance.now() - patience);
       this.#startTimer();
-    }, Math.min(Math.ceil(rest), 2 ** 31 - 1));
+    }, Math.min(Math.ceil(rest), longestTimer));
   }
 
   #left(count: number): void {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import {
   closeSync,
   existsSync,
@@ -78,7 +79,7 @@ async function patiently(deadline: number, act: () => void): Promise<void> {
     } catch (error) {
       if (!isBusy(error) || performance.now() > deadline) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 4));
+    await pause(Math.random() * 4);
   }
 }
 

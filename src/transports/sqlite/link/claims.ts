@@ -1,19 +1,17 @@
 import { Fifo } from "../../../shared/fifo.ts";
 import type { Claim, Loan } from "../../transport.ts";
+import type { Poll } from "../../poll.ts";
 
 /** Someone who takes a message that is there, and does not wait. */
-export interface Ask {
-  readonly counted: boolean;
-  /** Whether something was put here since, which is not for it. */
+export interface PendingPoll extends Poll {
+  /** Whether this link has put something since the call, which is not for it. */
   isEarly: boolean;
-  resolve(loan: Loan | undefined): void;
-  reject(error: unknown): void;
 }
 
-/** Who wants messages of a link: claims in their order, then those who only ask. */
+/** Who wants messages of a link: claims in their order, then those who only poll. */
 export class Claimants {
   readonly #claims = new Fifo<Claim>();
-  readonly #asks = new Set<Ask>();
+  readonly #polls = new Set<PendingPoll>();
   #counting = 0;
 
   /** How many wait for a message. */
@@ -27,12 +25,12 @@ export class Claimants {
     return this.#claims.all.filter((claim) => claim.group !== group).length;
   }
 
-  get asking(): number {
-    return this.#asks.size;
+  get polling(): number {
+    return this.#polls.size;
   }
 
   get size(): number {
-    return this.#claims.size + this.#asks.size;
+    return this.#claims.size + this.#polls.size;
   }
 
   /** Whether some want their attempts counted. */
@@ -57,21 +55,21 @@ export class Claimants {
     return true;
   }
 
-  ask(counted: boolean): Promise<Loan | undefined> {
+  poll(counted: boolean): Promise<Loan | undefined> {
     return new Promise((resolve, reject) => {
-      const ask = { counted, isEarly: false, resolve, reject };
-      this.#asks.add(ask);
-      this.#count(ask, 1);
+      const poll = { counted, isEarly: false, resolve, reject };
+      this.#polls.add(poll);
+      this.#count(poll, 1);
     });
   }
 
   /** Something was put: it is not for those who have asked. */
   setEarly(): void {
-    for (const ask of this.#asks) ask.isEarly = true;
+    for (const poll of this.#polls) poll.isEarly = true;
   }
 
-  get early(): Ask[] {
-    return [...this.#asks].filter(({ isEarly }) => isEarly);
+  get early(): PendingPoll[] {
+    return [...this.#polls].filter(({ isEarly }) => isEarly);
   }
 
   /** Whose turn it is; he is here no longer. */
@@ -81,17 +79,17 @@ export class Claimants {
       this.#count(claim, -1);
       return claim;
     }
-    for (const ask of this.#asks) {
-      this.#forget(ask);
-      return { counted: ask.counted, deliver: (loan) => ask.resolve(loan) };
+    for (const poll of this.#polls) {
+      this.#forget(poll);
+      return { counted: poll.counted, deliver: (loan) => poll.resolve(loan) };
     }
   }
 
   /** Says that nothing is there. */
-  refuse(asks: Iterable<Ask> = this.#asks): void {
-    for (const ask of asks) {
-      this.#forget(ask);
-      ask.resolve(undefined);
+  refuse(polls: Iterable<PendingPoll> = this.#polls): void {
+    for (const poll of polls) {
+      this.#forget(poll);
+      poll.resolve(undefined);
     }
   }
 
@@ -100,9 +98,9 @@ export class Claimants {
       this.#count(claim, -1);
       claim.reject(error);
     }
-    for (const ask of this.#asks) {
-      this.#forget(ask);
-      ask.reject(error);
+    for (const poll of this.#polls) {
+      this.#forget(poll);
+      poll.reject(error);
     }
   }
 
@@ -112,15 +110,15 @@ export class Claimants {
       this.#count(claimant, -1);
       claimant.reject(make());
     }
-    for (const ask of this.#asks) {
-      this.#forget(ask);
-      ask.reject(make());
+    for (const poll of this.#polls) {
+      this.#forget(poll);
+      poll.reject(make());
     }
   }
 
-  #forget(ask: Ask): void {
-    this.#asks.delete(ask);
-    this.#count(ask, -1);
+  #forget(poll: PendingPoll): void {
+    this.#polls.delete(poll);
+    this.#count(poll, -1);
   }
 
   #count({ counted }: { readonly counted: boolean }, by: 1 | -1): void {

@@ -124,10 +124,10 @@ export class SqliteLink implements Link, Task, Lender {
 
   tryTake(counted: boolean): Promise<Loan | undefined> {
     if (this.#isGone) return Promise.reject(deletedError(this.#name));
-    const asking = this.#claimants.ask(counted);
+    const polling = this.#claimants.poll(counted);
     this.#serve();
-    if (this.#claimants.asking > 0) this.#schedule();
-    return asking;
+    if (this.#claimants.polling > 0) this.#schedule();
+    return polling;
   }
 
   announce(event: Uint8Array, isControl = false): Promise<void> {
@@ -305,7 +305,7 @@ export class SqliteLink implements Link, Task, Lender {
     this.#serve();
     if (plan.isOver) this.#claimants.end(() => drainedError(this.#name));
     else if (this.#isWaiting) this.#claimants.tell();
-    if (plan.isMeeting && this.#claimants.asking > 0) this.#meet();
+    if (plan.isMeeting && this.#claimants.polling > 0) this.#meet();
     else if (!plan.isMore) this.#claimants.refuse();
     // The claims may have been withdrawn, as another link has served their select.
     const isLeft = this.#isWaiting && this.#claimants.size === 0;

@@ -1,5 +1,5 @@
 import type { Offer, RoomWaiter } from "../../transport.ts";
-import type { Ask } from "./claims.ts";
+import type { PendingPoll } from "./claims.ts";
 import type { SqliteLoan } from "./loan.ts";
 import type { Row } from "../file/store.ts";
 
@@ -11,7 +11,7 @@ export class Plan {
   /** Given to it in this same transaction. */
   given: Row[] = [];
   /** For whom nothing was there. */
-  refused: Ask[] = [];
+  refused: PendingPoll[] = [];
   kept: SqliteLoan[] = [];
   /** All on the shelf, or none. */
   returned: SqliteLoan[] = [];

@@ -109,9 +109,9 @@ export class Exchange {
       ? capacity - size
       : store.putters.takers(this.#channel) - (plan.isWaiting ? 1 : 0) - plan.shelved -
         plan.rows.length;
-    const asking = this.#claimants.asking - plan.refused.length;
+    const polling = this.#claimants.polling - plan.refused.length;
     const room = (group?: object) =>
-      others + (capacity > 0 ? 0 : this.#claimants.waitingBut(group) + asking);
+      others + (capacity > 0 ? 0 : this.#claimants.waitingBut(group) + polling);
     const late = plan.offers.splice(Math.max(room(), 0));
     plan.impatient = late.filter(({ full }) => full !== undefined);
     plan.roomy = [...this.#roomWaiters].filter(({ group }) => room(group) > plan.offers.length);
@@ -123,11 +123,11 @@ export class Exchange {
   #fill(plan: Plan): void {
     const { store } = this.#session;
     const { waiting, isCounting } = this.#claimants;
-    const asking = this.#claimants.asking - plan.refused.length;
-    if (isCounting && plan.shelved > 0) this.#keepReady(plan, waiting + asking);
+    const polling = this.#claimants.polling - plan.refused.length;
+    if (isCounting && plan.shelved > 0) this.#keepReady(plan, waiting + polling);
     this.#noteGiven(plan);
     const here = plan.shelved + plan.given.length + plan.rows.length;
-    const lacking = waiting + asking - here;
+    const lacking = waiting + polling - here;
     const need = Math.min(lacking, mostMessages, this.#pace.fitting(mostBytes));
     let taken = 0;
     if (need > 0) {
@@ -137,7 +137,7 @@ export class Exchange {
       plan.rows.push(...rows);
       plan.isMore = taken >= need && lacking > need;
     }
-    const mustWait = taken < need && (plan.isMeeting || taken < lacking - asking);
+    const mustWait = taken < need && (plan.isMeeting || taken < lacking - polling);
     if (mustWait === plan.isWaiting) return;
     if (!mustWait) return this.waitNoMore(plan);
     store.wait(this.#channel);

@@ -1,6 +1,7 @@
 import { realpathSync, rmSync, statSync } from "node:fs";
 import process from "node:process";
-import { unref } from "../../../shared/timers.ts";
+import { KeepAlive } from "../../../shared/keep_alive.ts";
+import { longestTimer, unref } from "../../../shared/timers.ts";
 import { Bell, Ringer } from "./wakeup_file.ts";
 import type { Correction } from "../file/clock.ts";
 import { type DatabaseOptions, loadSqlite, openDatabase, type Sqlite } from "../file/database.ts";
@@ -65,7 +66,7 @@ export class Session {
   /** How many pauses there were since the last bell. */
   #paused = 0;
   #holds = 0;
-  #lifeline: ReturnType<typeof setInterval> | undefined;
+  readonly #keepAlive = new KeepAlive();
   #isOver = false;
   #isLost = false;
   /** Which file it is, whatever its name. */
@@ -155,11 +156,7 @@ export class Session {
   /** Keeps the process alive while the sum of all `by` is positive. */
   hold(by: 1 | -1): void {
     this.#holds += by;
-    if (this.#holds > 0) this.#lifeline ??= setInterval(() => {}, 2 ** 30);
-    else {
-      clearInterval(this.#lifeline);
-      this.#lifeline = undefined;
-    }
+    this.#keepAlive.set(this.#holds > 0);
   }
 
   /** A link has joined its channel's waiters, or left them. */
@@ -298,7 +295,7 @@ export class Session {
       process.off("exit", this.#leaveNow);
     }
     clearInterval(this.#rounds);
-    clearInterval(this.#lifeline);
+    this.#keepAlive.set(false);
     clearTimeout(this.#soon);
     clearTimeout(this.#again);
     clearTimeout(this.#alarm);
@@ -516,9 +513,6 @@ export class Session {
     if (isMore && !this.#isOver) await this.#sweep();
   }
 }
-
-/** Longer timers fire at once, in every runtime. */
-const longestTimer = 2 ** 31 - 1;
 
 function identityOf(path: string): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false });

@@ -1,0 +1,8 @@
+import type { Link, Loan } from "./transport.ts";
+
+/** A pending call of {@linkcode Link.tryTake}, which asks for a message that is there already. */
+export interface Poll {
+  readonly counted: boolean;
+  resolve(loan: Loan | undefined): void;
+  reject(error: unknown): void;
+}
