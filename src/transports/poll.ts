@@ -1,6 +1,6 @@
-import type { Link, Loan } from "./transport.ts";
+import type { Loan } from "./transport.ts";
 
-/** A pending call of {@linkcode Link.tryTake}, which asks for a message that is there already. */
+/** A pending call of `Link.tryTake`, which asks for a message that is there already. */
 export interface Poll {
   readonly counted: boolean;
   resolve(loan: Loan | undefined): void;
