@@ -1,5 +1,5 @@
 /**
- * What every transport must do: the words of the design's section 2, as tests.
+ * The conformance suite: what every transport must do, in the words of the design's section 2.
  *
  * @module
  */
@@ -31,7 +31,7 @@ import { terminationTests } from "./conformance/termination.ts";
 import { unreadableTests } from "./conformance/unreadable.ts";
 import { volumeTests } from "./conformance/volume.ts";
 
-/** Runs the suite on one transport. */
+/** Declares the suite for one transport. */
 export function testTransport(label: string, setup: Setup): void {
   const tests = suite(label, setup);
   for (

@@ -8,7 +8,7 @@ import {
 } from "../../mod.ts";
 import { numbers, pause, rejection, soon, type Suite } from "./scene.ts";
 
-/** broadcast: everyone who listens hears it, nobody else does, and nothing of it is kept. */
+/** broadcast: every listener gets it, nobody else does, and it is not stored. */
 export function broadcastsTests({ test, shared }: Suite): void {
   for (const connections of [1, 2]) {
     const declare = connections === 1 ? test : shared;
@@ -16,10 +16,10 @@ export function broadcastsTests({ test, shared }: Suite): void {
 
     for (const kind of ["a named channel", "an anonymous channel"]) {
       declare(
-        `a broadcast on ${kind} reaches every listener, its sender too${where}`,
+        `a broadcast on ${kind} reaches every listener, including its sender${where}`,
         async (scene) => {
           const first = kind === "a named channel" ? scene.channel() : scene.anonymous();
-          await first.depth(); // the anonymous one is made
+          await first.depth(); // creates the anonymous channel
           const handles = [
             first,
             scene.channel(first.name),
@@ -75,7 +75,7 @@ export function broadcastsTests({ test, shared }: Suite): void {
       }
     }
 
-    declare(`a channel travels by broadcast${where}`, async (scene) => {
+    declare(`a broadcast can carry a channel${where}`, async (scene) => {
       const sender = scene.channel<{ to: Channel<string> }>();
       const events = scene.channel<{ to: Channel<string> }>(sender.name, connections - 1)
         .broadcasts();
@@ -88,7 +88,7 @@ export function broadcastsTests({ test, shared }: Suite): void {
       assert.equal(await reply.get({ timeout: 20_000 }), "heard");
     });
 
-    declare(`JSON broadcasts are heard by all, whatever they say${where}`, async (scene) => {
+    declare(`JSON broadcasts reach all listeners, also those that look like events${where}`, async (scene) => {
       const sender = scene.channel<unknown>(undefined, 0, { encoding: "json" });
       const events = scene.channel<unknown>(sender.name, connections - 1).broadcasts();
       await events.ready;
@@ -101,17 +101,17 @@ export function broadcastsTests({ test, shared }: Suite): void {
     });
   }
 
-  shared("a listener hears broadcasts after any operation of its handle", async (scene) => {
+  shared("a listener gets broadcasts once any operation of its handle has resolved", async (scene) => {
     const [sender, listener] = [scene.channel(), scene.channel(undefined, 1)];
     const other = scene.channel(listener.name);
     const events = listener.broadcasts();
     await listener.depth();
     await other.broadcast("here");
     assert.equal(await next(events), "here");
-    await sender.broadcast("nobody listens"); // which is no error
+    await sender.broadcast("nobody listens"); // a broadcast without listeners is not an error
   });
 
-  test("who does not listen misses a broadcast, and other channels hear nothing", async (scene) => {
+  test("a handle without a listener misses a broadcast, and other channels get nothing", async (scene) => {
     const ch = scene.channel<number>();
     const other = scene.channel<number>().broadcasts();
     await other.ready;
@@ -125,7 +125,7 @@ export function broadcastsTests({ test, shared }: Suite): void {
     assert.deepEqual([late.missed, other.missed], [0, 0]);
   });
 
-  test("a slow listener keeps the last ones, counts the others, and slows nobody down", async (scene) => {
+  test("a slow listener keeps the latest broadcasts, counts the others, and slows nobody down", async (scene) => {
     const ch = scene.channel<number>();
     const [slow, all] = [ch.broadcasts({ buffer: 3 }), ch.broadcasts()];
     await Promise.all([slow.ready, all.ready]);
@@ -148,7 +148,7 @@ export function broadcastsTests({ test, shared }: Suite): void {
     assert.deepEqual(results.map(({ value }) => value), numbers(5));
   });
 
-  test("an aborted signal ends the listening with its reason, once", async (scene) => {
+  test("an aborted signal ends a listener with its reason, once", async (scene) => {
     const ch = scene.channel<number>();
     const reason = new Error("enough");
     const stop = new AbortController();
@@ -170,10 +170,10 @@ export function broadcastsTests({ test, shared }: Suite): void {
     const never = ch.broadcasts({ signal: stop.signal });
     await assert.rejects(soon(never.ready), reason);
     await assert.rejects(soon(never.next()), reason);
-    await ch.broadcast(2); // the handle is as it was
+    await ch.broadcast(2); // the handle still works
   });
 
-  test("leaving the loop leaves nothing behind, and other loops go on", async (scene) => {
+  test("leaving a loop over broadcasts does not affect other loops", async (scene) => {
     const ch = scene.channel<number>();
     const other = ch.broadcasts();
     await other.ready;
@@ -187,7 +187,7 @@ export function broadcastsTests({ test, shared }: Suite): void {
     assert.deepEqual(await take(other, 2), [1, 2]);
   });
 
-  test("closing the handle ends its loops, and no other's", async (scene) => {
+  test("closing the handle ends its loops but no loop of another handle", async (scene) => {
     const ch = scene.channel<number>();
     const stays = scene.channel<number>(ch.name);
     const [a, b] = [ch.broadcasts(), stays.broadcasts()];
@@ -203,7 +203,7 @@ export function broadcastsTests({ test, shared }: Suite): void {
     assert.equal(await next(b), 2);
   });
 
-  test("what a broadcast cannot carry is refused", async (scene) => {
+  test("a value that a broadcast cannot carry is rejected", async (scene) => {
     const ch = scene.channel<unknown>();
     const error = await rejection(ch.broadcast(() => {}), DOMException);
     assert.equal(error.name, "DataCloneError");
@@ -217,7 +217,7 @@ export function broadcastsTests({ test, shared }: Suite): void {
     assert.deepEqual(await next(events), { n: [1] });
   });
 
-  shared("a broadcast carries no channel that reaches less far", async (scene) => {
+  shared("a broadcast cannot carry a channel of shorter reach", async (scene) => {
     const ch = scene.channel<unknown>();
     await rejection(ch.broadcast([new Channel({ connection: "memory:" })]), ChannelReferenceError);
   });

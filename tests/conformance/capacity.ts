@@ -11,17 +11,17 @@ import {
 import { startChild } from "../support/child.ts";
 import { getAll, numbers, pause, rejection, type Scene, soon, type Suite, until } from "./scene.ts";
 
-/** Whether a promise is still pending after `ms` milliseconds. */
+/** Reports whether a promise is still pending after `ms` milliseconds. */
 async function waits(promise: Promise<unknown>, ms = 150): Promise<boolean> {
   return await Promise.race([promise.then(() => false), pause(ms).then(() => true)]);
 }
 
-/** A handle on a new channel that holds so many values. */
+/** Returns a handle on a new channel with this capacity. */
 function bounded<T>(scene: Scene, capacity: number, n = 0): Channel<T> {
   return scene.channel<T>(undefined, n, { capacity });
 }
 
-/** Has a process put, gets the first value, and kills the process while it puts the next. */
+/** Starts a process that puts, gets its first value, and kills the process while it waits with the next. */
 async function killedWhileWaiting(
   program: URL,
   args: string[],
@@ -36,11 +36,11 @@ async function killedWhileWaiting(
   return first;
 }
 
-/** Channels that hold so many values. */
+/** Channels with a capacity. */
 export function capacityTests({ label, features, test, shared }: Suite): void {
   const skip = !features.rendezvous && `${label}: has no channels of capacity 0`;
 
-  test("a put waits while so many values wait, and goes on when one is got", async (scene) => {
+  test("a put to a full channel waits and resolves when a value is got", async (scene) => {
     const ch = bounded<number>(scene, 3);
     for (const n of numbers(3)) await soon(ch.put(n));
     const fourth = ch.put(3);
@@ -51,7 +51,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     assert.deepEqual(await getAll(ch, 3), [1, 2, 3]);
   });
 
-  test("puts that wait keep their order, and each comes once", async (scene) => {
+  test("waiting puts keep their order, and each value arrives once", async (scene) => {
     const ch = bounded<number>(scene, 5);
     const puts = numbers(200).map((n) => ch.put(n));
     assert.deepEqual(await soon(getAll(ch, 200)), numbers(200));
@@ -59,14 +59,15 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     assert.equal(await ch.depth(), 0);
   });
 
-  test("a put that is given up while it waits is never delivered", async (scene) => {
+  test("the value of a cancelled waiting put is never delivered", async (scene) => {
     const ch = bounded<number>(scene, 1);
     await ch.put(0);
     const late = await Promise.all(
       numbers(5).map((n) => rejection(ch.put(1, { timeout: 400 + 7 * n }), ChannelTimeoutError)),
     );
     assert.deepEqual(late.map(({ value }) => value), numbers(5).map(() => 1));
-    // RabbitMQ refuses what it has no room for: one that is up while it is tried is on its way then.
+    // RabbitMQ rejects a publish to a full queue. A put that is cancelled during such an attempt has an unknown
+    // outcome.
     const known = late.filter(({ messageId }) => messageId === undefined).length;
     assert.ok(known === 5 || (label === "amqp" && known >= 3), `${known} of 5 are known`);
     const stop = new AbortController();
@@ -81,7 +82,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
   });
 
-  test("tryPut says ok, full or closed, and never waits", async (scene) => {
+  test("tryPut returns ok, full or closed, and never waits", async (scene) => {
     const ch = bounded<number>(scene, 2);
     const answers = [];
     for (const n of numbers(4)) answers.push(await soon(ch.tryPut(n)));
@@ -101,7 +102,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     assert.equal(await unbounded.tryPut(1), "ok");
   });
 
-  test("who made the channel decides its capacity, and all obey", async (scene) => {
+  test("the first handle sets the channel's capacity, and all handles respect it", async (scene) => {
     const ch = bounded<number>(scene, 2);
     await ch.depth();
     const plain = scene.channel<number>(ch.name, 1);
@@ -122,7 +123,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     await soon(late.put(1));
   });
 
-  test("producers and consumers of a channel of one pass each value once", async (scene) => {
+  test("producers and consumers of a channel of capacity 1 pass each value once", async (scene) => {
     const ch = bounded<number>(scene, 1);
     await ch.depth();
     const producers = [0, 1, 2].map((n) => scene.channel<number>(ch.name, n));
@@ -136,13 +137,13 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     assert.deepEqual(all.sort((a, b) => a - b), numbers(120));
   });
 
-  test("a close of any kind rejects a put that waits for room", async (scene) => {
+  test("each way to close a channel rejects a put that waits for room", async (scene) => {
     await Promise.all((["close", "closeAll", "drain", "delete"] as const).map(async (reason) => {
       const ch = bounded<number>(scene, 1);
       const other = scene.channel<number>(ch.name, 1);
       await ch.put(0);
       const put = ch.put(1).then(() => {
-        // RabbitMQ confirms what reaches a queue that is just being deleted: the value goes with the others.
+        // RabbitMQ confirms a publish to a queue that is being deleted: the value is deleted with the others.
         assert.ok(label === "amqp" && reason === "delete", `a put resolved, reason ${reason}`);
         return ch.put(1);
       });
@@ -160,7 +161,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     }));
   });
 
-  test("a value that is released finds its place in a full channel", async (scene) => {
+  test("a released value returns to a full channel", async (scene) => {
     for (const options of [{}, { maxAttempts: 5 }] as ChannelOptions[]) {
       const ch = scene.channel<string>(undefined, 0, { ...options, capacity: 1 });
       await ch.put("a");
@@ -179,14 +180,14 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     }
   });
 
-  test("a capacity that is none is refused", () => {
+  test("an invalid capacity is rejected", () => {
     for (const capacity of [-1, 0.5, NaN, Infinity, "1" as unknown as number, 2 ** 31]) {
       assert.throws(() => new Channel({ capacity, connection: "memory:" }), ChannelConfigError);
     }
     return Promise.resolve();
   });
 
-  test("a put to a channel of capacity 0 waits for who takes its value", async (scene) => {
+  test("a put to a channel of capacity 0 waits until its value is taken", async (scene) => {
     const ch = bounded<number>(scene, 0);
     const put = ch.put(1);
     assert.ok(await waits(put));
@@ -195,12 +196,12 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     assert.equal(await soon(far.get()), 1);
     await soon(put);
     const got = far.get();
-    await until(async () => await ch.tryPut(3) === "ok"); // a slow answer counts as none
+    await until(async () => await ch.tryPut(3) === "ok"); // a slow answer counts as no answer
     assert.equal(await soon(got), 3);
     assert.equal(await ch.tryPut(4), "full");
     for (const taker of [ch, far]) {
       const waiting = ch.put(5);
-      // On a busy machine, who waits to put may not have been heard of at first.
+      // On a busy machine, a waiting put may not be visible at first.
       await until(async () => {
         const got = await taker.tryGet();
         return got.status === "ok" && got.value === 5;
@@ -210,7 +211,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     }
   }, { skip });
 
-  test("a put to a channel of capacity 0 that is given up is never delivered", async (scene) => {
+  test("the value of a cancelled put to a channel of capacity 0 is never delivered", async (scene) => {
     const ch = bounded<number>(scene, 0);
     await ch.depth();
     await rejection(ch.put(1, { timeout: 50 }), ChannelTimeoutError);
@@ -228,7 +229,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
   }, { skip });
 
   test(
-    "a channel of capacity 0 passes each value once, in the order of its puts",
+    "a channel of capacity 0 passes each value once, in the order of the puts",
     async (scene) => {
       const ch = bounded<number>(scene, 0);
       await ch.depth();
@@ -241,7 +242,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     { skip },
   );
 
-  test("select does not send to a full channel, and does when there is room", async (scene) => {
+  test("select puts to a full channel only when there is room", async (scene) => {
     const ch = bounded<number>(scene, 1);
     const other = scene.channel<string>();
     await ch.put(0);
@@ -261,10 +262,10 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     await other.put("foo");
     assert.deepEqual(await soon(second), { key: "other", value: "foo", closed: false });
     assert.equal(await ch.get(), 2);
-    await rejection(ch.get({ timeout: 100 }), ChannelTimeoutError); // nothing was sent
+    await rejection(ch.get({ timeout: 100 }), ChannelTimeoutError); // nothing was put
   });
 
-  test("a full channel that is closed is a case that happens", async (scene) => {
+  test("a put case is ready when its full channel is closed", async (scene) => {
     for (const drain of [true, false]) {
       const ch = bounded<number>(scene, 1);
       const far = scene.channel<number>(ch.name, 1);
@@ -277,14 +278,14 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     }
   });
 
-  test("select sends to a channel of capacity 0 only where someone takes", async (scene) => {
+  test("select puts to a channel of capacity 0 only if a receiver waits", async (scene) => {
     const ch = bounded<number>(scene, 0);
     const far = scene.channel<number>(ch.name, 1);
     await ch.depth();
     await far.depth();
     assert.equal(await soon(trySelect([ch.putCase(1)])), undefined);
     const alone = select({ out: ch.putCase(1), in: ch.getCase() });
-    assert.ok(await waits(alone, 300)); // it does not meet itself
+    assert.ok(await waits(alone, 300)); // a select does not match its own cases
     assert.equal(await soon(far.get()), 1);
     assert.equal((await soon(alone)).key, "out");
     const receiving = select({ in: far });
@@ -293,7 +294,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     assert.equal((await soon(receiving)).value, 2);
   }, { skip });
 
-  test("selects that send and receive on channels of capacity 0 meet in pairs", async (scene) => {
+  test("selects that put and get on channels of capacity 0 meet in pairs", async (scene) => {
     const ch = bounded<number>(scene, 0);
     const ends = numbers(4).map((n) => scene.channel<number>(ch.name, n));
     for (const end of [ch, ...ends]) await end.depth();
@@ -319,7 +320,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
   }, { skip });
 
   test(
-    "a channel of capacity 0 is one for whoever joins, by name or by reference",
+    "a handle by name or by reference respects capacity 0",
     async (scene) => {
       for (const ch of [bounded<number>(scene, 0), scene.anonymous<number>(0, { capacity: 0 })]) {
         await ch.depth();
@@ -341,7 +342,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
   );
 
   test(
-    "puts to a channel of capacity 0 that are given up leave the others as they are",
+    "cancelled puts to a channel of capacity 0 do not affect the others",
     async (scene) => {
       const ch = bounded<number>(scene, 0);
       await ch.depth();
@@ -350,7 +351,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
       const puts = numbers(9).map((n) => {
         if (n % 3 === 0) return ch.put(n);
         const how = n % 3 === 1 ? { timeout: 60 } : { signal: stop.signal };
-        return ch.put(n, how).then(() => assert.fail("it was taken"), () => {});
+        return ch.put(n, how).then(() => assert.fail("the value was taken"), () => {});
       });
       await pause(150);
       stop.abort();
@@ -361,7 +362,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     { skip },
   );
 
-  test("what a receiver of a channel of capacity 0 gives back is another's", async (scene) => {
+  test("a value released by a receiver of a channel of capacity 0 goes to another receiver", async (scene) => {
     const ch = bounded<string>(scene, 0);
     await ch.depth();
     const far = scene.channel<string>(ch.name, 1);
@@ -399,7 +400,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     assert.deepEqual(all.sort((a, b) => a - b), numbers(90));
   }, { skip });
 
-  test("a close of any kind rejects a put that waits for a receiver", async (scene) => {
+  test("each way to close a channel rejects a put that waits for a receiver", async (scene) => {
     const reject = async (
       ch: Channel<number>,
       reason: "close" | "closeAll" | "drain" | "delete",
@@ -420,7 +421,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     ]));
   }, { skip });
 
-  shared("a channel of capacity 0 is one between processes", async (scene) => {
+  shared("a channel of capacity 0 works between processes", async (scene) => {
     const ch = bounded<number>(scene, 0);
     await ch.depth();
     const connection = String(scene.setup.connection(1));
@@ -440,14 +441,14 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     assert.equal((await soon(getter.exited)).code, 0);
   }, { skip });
 
-  shared("processes that are killed hold up nobody at a channel of capacity 0", async (scene) => {
+  shared("killed processes block nobody at a channel of capacity 0", async (scene) => {
     const ch = bounded<number>(scene, 0);
     await ch.depth();
     const connection = String(scene.setup.connection(1));
     const program = (name: string) => new URL(`../programs/${name}.ts`, import.meta.url);
     const first = await killedWhileWaiting(program("filler"), [connection, ch.name, "3"], ch);
     assert.equal(first, 0);
-    await rejection(ch.get({ timeout: 300 }), ChannelTimeoutError); // its next value went with it
+    await rejection(ch.get({ timeout: 300 }), ChannelTimeoutError); // its next value was lost with it
     await using getter = startChild(program("pending"), { args: [connection, ch.name] });
     assert.equal(await getter.next(), "waiting");
     await scene.waiting(ch);
@@ -459,7 +460,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
   }, { skip });
 
   shared(
-    "a full channel's producer in another process goes on when there is room",
+    "a full channel's producer in another process continues when there is room",
     async (scene) => {
       const ch = bounded<number>(scene, 2);
       await ch.depth();

@@ -4,7 +4,7 @@ import { getAll, numbers, pause, rejection, soon, type Suite, until } from "./sc
 
 /** close: it ends one handle and nothing else. */
 export function closingTests({ test, shared }: Suite): void {
-  test("close rejects the handle's gets that wait", async (scene) => {
+  test("close rejects the handle's waiting gets", async (scene) => {
     const ch = scene.channel();
     await ch.depth();
     const gets = [ch.get(), ch.get({ timeout: 10_000 }), ch.get()];
@@ -27,7 +27,7 @@ export function closingTests({ test, shared }: Suite): void {
     await soon(Promise.all([other.close(), at0]));
   });
 
-  test("close sends first what was put before, and the puts resolve", async (scene) => {
+  test("close first sends the values that were put before it, and their puts resolve", async (scene) => {
     const reader = scene.channel<number>();
     for (const attached of [false, true]) {
       const ch = scene.channel<number>(reader.name);
@@ -39,7 +39,7 @@ export function closingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("close sends first a channel that was put but not made yet", async (scene) => {
+  test("close first sends a channel that was put but not created yet", async (scene) => {
     const reader = scene.channel<Channel<string>>();
     const ch = scene.channel<Channel<string>>(reader.name);
     const inner = scene.anonymous<string>();
@@ -50,7 +50,7 @@ export function closingTests({ test, shared }: Suite): void {
     assert.equal(await got.get({ timeout: 20_000 }), "x");
   });
 
-  test("close is idempotent, and works on a handle that was never used", async (scene) => {
+  test("close is idempotent and works on a handle that was never used", async (scene) => {
     const ch = scene.channel();
     await soon(ch.close());
     await soon(Promise.all([ch.close(), ch.close()]));
@@ -66,7 +66,7 @@ export function closingTests({ test, shared }: Suite): void {
     const ch = scene.channel<string>();
     await ch.put("kept");
     const closing = ch.close();
-    for (let i = 0; i < 2; i++) { // while it closes, and afterwards
+    for (let i = 0; i < 2; i++) { // during the close and after it
       const closed = { reason: "close" } as const;
       await rejection(ch.get(), ChannelClosedError, closed);
       await rejection(ch.get({ timeout: 0 }), ChannelClosedError, closed);
@@ -80,13 +80,13 @@ export function closingTests({ test, shared }: Suite): void {
     assert.equal(await scene.channel<string>(ch.name).get({ timeout: 0 }), "kept");
   });
 
-  test("an aborted signal or a bad option is told before that the handle is closed", async (scene) => {
+  test("an aborted signal or an invalid option takes precedence over a closed handle", async (scene) => {
     const ch = scene.channel();
     await ch.close();
     await assert.rejects(ch.get({ signal: AbortSignal.abort("mine") }), (e) => e === "mine");
   });
 
-  test("close of one handle leaves the others alone", async (scene) => {
+  test("close of one handle does not affect other handles", async (scene) => {
     const a = scene.channel<string>();
     const b = scene.channel<string>(a.name);
     await a.put("1");
@@ -102,7 +102,7 @@ export function closingTests({ test, shared }: Suite): void {
     assert.equal(await b.get({ timeout: 20_000 }), "3");
   });
 
-  test("a name can be opened as its last handle closes", async (scene) => {
+  test("a name can be opened while its last handle closes", async (scene) => {
     const name = scene.name();
     let handle = scene.channel<number>(name);
     await handle.put(0);
@@ -118,7 +118,7 @@ export function closingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a handle can be closed in the moment that its get resolves", async (scene) => {
+  test("a handle can be closed in the moment in which its get resolves", async (scene) => {
     const name = scene.name();
     const source = scene.channel<number>(name);
     for (const n of numbers(20)) {
@@ -133,7 +133,7 @@ export function closingTests({ test, shared }: Suite): void {
     assert.equal(await source.depth(), 0);
   });
 
-  shared("a value whose get has resolved does not come again after close", async (scene) => {
+  shared("a value whose get has resolved is not redelivered after close", async (scene) => {
     const a = scene.channel<number>();
     const b = scene.channel<number>(a.name, 1);
     await Promise.all(numbers(100).map((n) => a.put(n)));
@@ -146,7 +146,7 @@ export function closingTests({ test, shared }: Suite): void {
     assert.equal(await a.depth(), 0);
   });
 
-  test("a channel's disposal by `await using` closes the handle", async (scene) => {
+  test("`await using` closes the handle", async (scene) => {
     const reader = scene.channel<string>();
     let outside: Channel<string>;
     {

@@ -13,7 +13,7 @@ import { numbers, rejection, type Scene, soon, type Suite } from "./scene.ts";
 
 /** maxAttempts: how often a value is tried, and where it goes then. */
 export function deadLettersTests({ test, shared }: Suite): void {
-  test("a maxAttempts that cannot be used is refused", (scene) => {
+  test("an invalid maxAttempts is rejected", (scene) => {
     for (const maxAttempts of [0, -1, 1.5, NaN, Infinity, "1", null] as number[]) {
       assert.throws(() => scene.channel(scene.name(), 0, { maxAttempts }), ChannelConfigError);
     }
@@ -23,7 +23,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
   });
 
   for (const maxAttempts of [1, 2, 3]) {
-    test(`a value that is released ${maxAttempts} times is a dead letter, and others keep their order`, async (scene) => {
+    test(`a value released ${maxAttempts} times becomes a dead letter, and others keep their order`, async (scene) => {
       const ch = maker(scene, { maxAttempts })<string>(scene.name());
       const values = ["a", "poison", "b", "c"];
       await Promise.all(values.map((value) => ch.put(value)));
@@ -56,7 +56,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     });
   }
 
-  test("a dead letter that is released is one still, with its reason, and without limit", async (scene) => {
+  test("a released dead letter stays a dead letter with its reason, without a limit of attempts", async (scene) => {
     const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
     await ch.put(7);
     (await ch.receive()).release();
@@ -71,7 +71,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     assert.equal(await dead.get({ timeout: 20_000 }), 7);
   });
 
-  test("what its holder did to a value is not among the dead letters", async (scene) => {
+  test("changes that the holder makes to a value are not in the dead letter", async (scene) => {
     const ch = maker(scene, { maxAttempts: 1 })<{ list: number[]; bytes: Uint8Array }>(
       scene.name(),
     );
@@ -84,7 +84,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     assert.deepEqual(await scene.own(ch.deadLetters).get({ timeout: 20_000 }), value);
   });
 
-  test("the end of a scope, a delay, and close count as attempts", async (scene) => {
+  test("the end of a scope, a delayed release, and close count as attempts", async (scene) => {
     const make = maker(scene, { maxAttempts: 3 });
     const ch = make<string>(scene.name());
     await ch.put("poison");
@@ -104,7 +104,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await isGone(scene.channel(ch.name));
   });
 
-  test("a get counts no attempt, and buries nothing", async (scene) => {
+  test("a get does not count as an attempt and makes no dead letter", async (scene) => {
     const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
     await ch.put(1);
     await ch.put(2);
@@ -114,7 +114,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await isGone(ch);
   });
 
-  test("what was tried too often before maxAttempts was said is buried when it is received", async (scene) => {
+  test("a value already tried too often becomes a dead letter at the next receive with maxAttempts", async (scene) => {
     const ch = scene.channel<string>();
     await ch.put("poison");
     await ch.put("good");
@@ -130,7 +130,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
 
   for (const connections of [1, 3]) {
     const declare = connections === 1 ? test : shared;
-    declare(`attempts count over handles on ${connections} connection(s)`, async (scene) => {
+    declare(`attempts are counted across handles on ${connections} connection(s)`, async (scene) => {
       const make = maker(scene, { maxAttempts: 3 });
       const name = scene.name();
       const handles = numbers(3).map((n) => make<string>(name, n % connections));
@@ -149,7 +149,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
 
   const garbage = { body: new Uint8Array([0xff, 0, 1]), contentType: "application/cbor" };
 
-  test("with maxAttempts, what cannot be decoded is a dead letter, and without it is taken", async (scene) => {
+  test("an undecodable message becomes a dead letter with maxAttempts, and is removed without", async (scene) => {
     const ch = maker(scene, { maxAttempts: 3 })<string>(scene.name());
     const plain = scene.channel<string>(ch.name);
     await using raw = await scene.setup.raw(ch.name);
@@ -173,7 +173,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     assert.equal(await buried.get(), undefined);
   });
 
-  test("a value of deadLetters can be put into the channel again", async (scene) => {
+  test("a dead letter can be put into its channel again", async (scene) => {
     const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
     const dead = scene.own(ch.deadLetters);
     await ch.put(1);
@@ -186,7 +186,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     delivery.accept();
   });
 
-  test("where the dead letters' channel is full, others are received, and the next receive says why", async (scene) => {
+  test("if the dead-letter channel is full, other values are received, and the next receive rejects with the reason", async (scene) => {
     const ch = maker(scene, { maxAttempts: 1, retryTimeout: 200 })<string>(scene.name());
     const dead = scene.channel<string>(`${ch.name}.dead-letters`, 0, { capacity: 1 });
     await dead.put("first");
@@ -211,7 +211,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await dead.delete();
   });
 
-  test("what the dead letters' channel refuses comes again after pauses that grow, and close is bounded", async (scene) => {
+  test("a value refused by the dead-letter channel is retried with growing pauses, and close is bounded", async (scene) => {
     const ch = maker(scene, { maxAttempts: 1, retryTimeout: 200 })<string>(scene.name());
     const dead = scene.channel<string>(`${ch.name}.dead-letters`);
     await dead.put("first");
@@ -226,7 +226,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     const began = performance.now();
     await failed();
     await failed();
-    // The pauses before the two tries: half of 200 ms and half of 400 ms, at least.
+    // The pauses before the two retries are at least half of 200 ms and half of 400 ms.
     const waited = performance.now() - began;
     assert.ok(waited > 290, `it was tried again after ${waited} ms`);
     const waiting = rejection(ch.receive(), ChannelClosedError);
@@ -238,7 +238,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await dead.delete();
   });
 
-  test("dead letters whose channel was deleted, or closed for everyone, are in a new one", async (scene) => {
+  test("if the dead-letter channel was deleted or closed for everyone, a new one is used", async (scene) => {
     const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
     for (const how of ["delete", "closeAll", "delete"] as const) {
       const dead = scene.own(ch.dup().deadLetters);
@@ -249,7 +249,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     }
   });
 
-  test("what cannot be decoded and cannot be put among the dead letters is told, and not received at once again", async (scene) => {
+  test("an undecodable message that the dead-letter channel refuses is reported, and not received again at once", async (scene) => {
     const ch = maker(scene, { maxAttempts: 1, retryTimeout: 200 })<string>(scene.name());
     const dead = scene.channel<string>(`${ch.name}.dead-letters`);
     await dead.put("first");
@@ -263,7 +263,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await dead.delete();
   });
 
-  shared("what a killed process held comes back, with an attempt more", async (scene) => {
+  shared("a value held by a killed process is redelivered with one more attempt", async (scene) => {
     const ch = scene.channel<string>();
     await ch.put("a value");
     await using holder = hold(scene, ch.name);
@@ -278,7 +278,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
   });
 
   shared(
-    "what has killed as many processes as maxAttempts says is a dead letter",
+    "a value that has killed maxAttempts processes becomes a dead letter",
     async (scene) => {
       const ch = maker(scene, { maxAttempts: 2 })<string>(scene.name());
       await ch.put("poison");
@@ -303,7 +303,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
   );
 
   shared(
-    "what kills each process in the moment of its receipt is a dead letter, once",
+    "a value that kills each process on receipt becomes a dead letter once",
     async (scene) => {
       const maxAttempts = 3;
       const ch = maker(scene, { maxAttempts })<string>(scene.name());
@@ -318,7 +318,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
         ends.push((await victim.exited).signal);
       }
       assert.equal(ends.at(-1), null);
-      // On a busy machine another may have ended without it: a victim waits for a second.
+      // On a busy machine, a process may have ended without receiving: it waits for one second.
       const deaths = ends.filter((end) => end !== null);
       assert.deepEqual(deaths, numbers(maxAttempts).map(() => "SIGKILL"));
       assert.equal(await dead.depth(), 1);
@@ -326,7 +326,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
     },
   );
 
-  shared("a release and a death are counted alike", async (scene) => {
+  shared("releases and process deaths count as attempts alike", async (scene) => {
     const ch = maker(scene, { maxAttempts: 9 })<string>(scene.name());
     await ch.put("poison");
     (await ch.receive()).release();
@@ -344,7 +344,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
   });
 }
 
-/** A process that receives a value of the channel and keeps it. */
+/** Starts a process that receives a value of the channel and holds it. */
 function hold(scene: Scene, name: string, maxAttempts?: number): Child {
   const counting = maxAttempts === undefined ? [] : [String(maxAttempts)];
   const args = [String(scene.setup.connection(1)), name, ...counting];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
 import { numbers, rejection, soon, type Suite } from "./scene.ts";
 
-/** delete: the channel and its values are no more. */
+/** delete: it removes the channel and its values. */
 export function deletingTests({ test, shared }: Suite): void {
   const deleted = { reason: "delete" } as const;
 
@@ -26,7 +26,7 @@ export function deletingTests({ test, shared }: Suite): void {
     });
 
     declare(
-      `a put to a channel that was deleted is rejected with its value${where}`,
+      `a put to a deleted channel is rejected with its value${where}`,
       async (scene) => {
         for (let round = 0; round < 10; round++) {
           const a = scene.channel<string>();
@@ -35,13 +35,13 @@ export function deletingTests({ test, shared }: Suite): void {
           await soon(a.delete());
           const error = await rejection(b.put("unsent"), ChannelClosedError, deleted);
           assert.equal(error.value, "unsent");
-          assert.equal(await scene.setup.exists(a.name), false, "the put has made it again");
+          assert.equal(await scene.setup.exists(a.name), false, "the put has created it again");
           await rejection(a.put("unsent"), ChannelClosedError, deleted);
         }
       },
     );
 
-    declare(`two that delete at once both succeed${where}`, async (scene) => {
+    declare(`two concurrent calls of delete both succeed${where}`, async (scene) => {
       for (let round = 0; round < 10; round++) {
         const a = scene.channel<string>();
         const b = scene.channel<string>(a.name, connections - 1);
@@ -69,13 +69,13 @@ export function deletingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("delete works on a channel that is not there", async (scene) => {
+  test("delete works on a channel that does not exist", async (scene) => {
     const ch = scene.channel();
     await soon(ch.delete());
     assert.equal(await scene.setup.exists(ch.name), false);
   });
 
-  test("values that were prefetched for a channel are gone with it", async (scene) => {
+  test("delete removes values that were prefetched", async (scene) => {
     const a = scene.channel<number>();
     await Promise.all(numbers(300).map((n) => a.put(n)));
     for (const n of numbers(100)) assert.equal(await a.get(), n);

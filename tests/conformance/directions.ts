@@ -12,9 +12,9 @@ import {
 import { encode } from "../../src/encoding/cbor/mod.ts";
 import { rejection, soon, type Suite } from "./scene.ts";
 
-/** Channels to send with, and to receive with, only. */
+/** Channels for sending only and for receiving only. */
 export function directionTests({ test }: Suite): void {
-  test("a sender sends and a receiver receives, and neither does the other", async (scene) => {
+  test("a sender only sends, and a receiver only receives", async (scene) => {
     const ch = scene.channel<number>();
     const { sender, receiver } = ch;
     assert.ok(sender instanceof SendChannel && receiver instanceof ReceiveChannel);
@@ -36,19 +36,19 @@ export function directionTests({ test }: Suite): void {
     const sending = ["put", "tryPut", "putCase", "request", "writable", "broadcast", "closeAll"];
     for (const name of [...receiving, "delete"]) assert.ok(!(name in sender), String(name));
     for (const name of [...sending, "delete"]) assert.ok(!(name in receiver), String(name));
-    // @ts-expect-error the types refuse it, too
+    // the types reject it, too
     assert.throws(() => sender.get(), TypeError);
-    // @ts-expect-error the types refuse it, too
+    // the types reject it, too
     assert.throws(() => receiver.put(1), TypeError);
-    // @ts-expect-error the types refuse it, too
+    // the types reject it, too
     assert.throws(() => new ReceiveChannel(sender), ChannelConfigError);
-    // @ts-expect-error the types refuse it, too
+    // the types reject it, too
     assert.throws(() => new SendChannel(receiver), ChannelConfigError);
     const get = Channel.prototype.get as (this: unknown) => Promise<unknown>;
     assert.throws(() => get.call(sender), TypeError);
   });
 
-  test("a receiver does all that receiving is, and closing it closes the handle", async (scene) => {
+  test("a receiver has all receiving operations, and closing it closes the handle", async (scene) => {
     const ch = scene.channel<number>();
     const { sender, receiver } = ch;
     await sender.put(1);
@@ -80,7 +80,7 @@ export function directionTests({ test }: Suite): void {
     assert.ok(ch.closed && sender.closed && receiver.closed);
   });
 
-  test("directed channels travel as such, however often", async (scene) => {
+  test("directed channels keep their direction when they travel, repeatedly", async (scene) => {
     const there = scene.setup.features.shared ? 1 : 0;
     type Ends = { out: SendChannel<string>; in: ReceiveChannel<string>; both: Channel<string> };
     const ch = scene.channel<Ends>();
@@ -103,7 +103,7 @@ export function directionTests({ test }: Suite): void {
     }
   });
 
-  test("the ends of one channel are the same objects where they are in a value", async (scene) => {
+  test("several ends of one channel in a value are the same objects on arrival", async (scene) => {
     const ch = scene.channel<unknown[]>();
     const inner = scene.channel();
     await ch.put([inner.sender, inner.sender, inner, inner.receiver]);
@@ -121,7 +121,7 @@ export function directionTests({ test }: Suite): void {
     assert.equal(await ch.depth(), 0);
   });
 
-  test("hostile directions are refused", async (scene) => {
+  test("hostile directions are rejected", async (scene) => {
     const ch = scene.channel<unknown>();
     await using raw = await scene.setup.raw(ch.name);
     class Marked {}

@@ -14,21 +14,21 @@ import {
 
 const drained = { reason: "drain" } as const;
 
-/** What is got until the end. */
+/** Returns the values until the end of the channel. */
 async function rest<T>(channel: Channel<T>): Promise<T[]> {
   const values: T[] = [];
   for await (const value of channel) values.push(value);
   return values;
 }
 
-/** Deletes a channel, and has its handles closed first. */
+/** Deletes a channel, whose handles are then closed first. */
 async function done(scene: Scene, channel: Channel<never>): Promise<void> {
   await scene.channel(channel.name).delete();
 }
 
 /** Closing as in Go: `closeAll({ drain: true })`. */
 export function drainingTests({ test, shared }: Suite): void {
-  test("what was put before a drain is got, then gets reject and iterations end", async (scene) => {
+  test("values put before a drain are got, then gets reject and iterations end", async (scene) => {
     const ch = scene.channel<number>();
     for (const n of numbers(5)) await ch.put(n);
     await ch.closeAll({ drain: true });
@@ -42,10 +42,10 @@ export function drainingTests({ test, shared }: Suite): void {
     await rejection(ch.get({ timeout: 0 }), ChannelClosedError, drained);
     await rejection(ch.receive({ timeout: 500 }), ChannelClosedError, drained);
     await rejection(ch.put(9), ChannelClosedError, drained);
-    await ch.closeAll({ drain: true }); // once more is no error
+    await ch.closeAll({ drain: true }); // a second drain is not an error
   });
 
-  test("an empty channel's drain ends who waits, in this process and in others", async (scene) => {
+  test("draining an empty channel ends waiting operations, in this process and in others", async (scene) => {
     const name = scene.name();
     const others = [0, 1, 2].map((n) => scene.channel<number>(name, n));
     const ends = others.flatMap((ch) => [rest(ch), rest(ch)]);
@@ -56,7 +56,7 @@ export function drainingTests({ test, shared }: Suite): void {
     assert.equal(new Set(await soon(Promise.all(gets))).size, 3);
   });
 
-  test("puts that were called before a drain, and not awaited, come before the end", async (scene) => {
+  test("puts called before a drain, and not awaited, are delivered before the end", async (scene) => {
     for (const attached of [false, true]) {
       const ch = scene.channel<number>();
       if (attached) await ch.depth();
@@ -68,12 +68,12 @@ export function drainingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("who comes later finds a drained channel closed, until it is deleted", async (scene) => {
+  test("a handle made after a drain finds the channel closed until it is deleted", async (scene) => {
     const ch = scene.channel<string>();
     await ch.put("left");
     await ch.closeAll({ drain: true });
     await ch.close();
-    await pause(60); // the connection rests
+    await pause(60); // the connection becomes idle
     const later = scene.channel<string>(ch.name, 1);
     await rejection(later.put("late"), ChannelClosedError, drained);
     assert.equal(await later.get({ timeout: 20_000 }), "left");
@@ -87,7 +87,7 @@ export function drainingTests({ test, shared }: Suite): void {
     assert.equal(await anew.get({ timeout: 20_000 }), "new");
   });
 
-  test("a loan that is released after a drain is delivered again before the end", async (scene) => {
+  test("a loan released after a drain is redelivered before the end", async (scene) => {
     const name = scene.name();
     const holder = scene.channel<string>(name, 1);
     const ch = scene.channel<string>(name);
@@ -95,14 +95,14 @@ export function drainingTests({ test, shared }: Suite): void {
     const loan = await holder.receive();
     await ch.closeAll({ drain: true });
     const end = rest(ch);
-    await pause(150); // on amqp: it asks now and then, which nobody sees
+    await pause(150); // on amqp it polls now and then, which has no visible effect
     await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
     loan.release();
     assert.deepEqual(await soon(end), ["a"]);
     await rejection(holder.get(), ChannelClosedError, drained);
   });
 
-  test("a loan that is accepted after a drain ends who waits", async (scene) => {
+  test("a loan accepted after a drain ends waiting operations", async (scene) => {
     const name = scene.name();
     const holder = scene.channel<string>(name, 1);
     const ch = scene.channel<string>(name);
@@ -115,7 +115,7 @@ export function drainingTests({ test, shared }: Suite): void {
     assert.deepEqual(await soon(end), []);
   });
 
-  test("with maxAttempts, a drained channel's values are tried as often as ever", async (scene) => {
+  test("with maxAttempts, a drained channel's values are tried as often as before", async (scene) => {
     const ch = scene.channel<string>(undefined, 0, { maxAttempts: 2 });
     await ch.put("poison");
     await ch.closeAll({ drain: true });
@@ -142,7 +142,7 @@ export function drainingTests({ test, shared }: Suite): void {
     assert.deepEqual(await soon(rest(later)), []);
   });
 
-  test("two who drain a channel at the same time do no harm", async (scene) => {
+  test("two concurrent drains of a channel both succeed", async (scene) => {
     for (let round = 0; round < 10; round++) {
       const name = scene.name();
       const [a, b] = [scene.channel<number>(name), scene.channel<number>(name, 1)];
@@ -165,14 +165,14 @@ export function drainingTests({ test, shared }: Suite): void {
     assert.deepEqual(await soon(rest(scene.channel<string>(ch.name))), ["a"]);
   });
 
-  test("each put that races a drain is delivered before the end or rejected", async (scene) => {
+  test("each put that races with a drain is delivered before the end or rejected", async (scene) => {
     for (let group = 0; group < 8; group++) {
       await Promise.all(numbers(10).map((n) => race(scene, group * 10 + n)));
     }
   });
 
   shared(
-    "a process that dies with the last value of a drained channel gives it back before the end",
+    "the last value of a drained channel is redelivered if the process that holds it dies",
     async (scene) => {
       const name = scene.name();
       const connection = String(scene.setup.connection(1));
@@ -184,7 +184,7 @@ export function drainingTests({ test, shared }: Suite): void {
       await ch.closeAll({ drain: true });
       const end = rest(ch);
       const timer = scene.channel<string>(name, 2);
-      await timer.depth(); // it is attached
+      await timer.depth(); // attaches the handle
       await rejection(timer.get({ timeout: 300 }), ChannelTimeoutError);
       child.kill();
       assert.deepEqual(await soon(end), ["last"]);

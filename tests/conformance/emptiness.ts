@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
 import { getAll, numbers, rejection, soon, type Suite, until } from "./scene.ts";
 
-/** whenEmpty: waits as long as depth counts a value, and no longer. */
+/** whenEmpty: it waits as long as depth counts a value, and no longer. */
 export function emptinessTests({ test, shared, features }: Suite): void {
   test("a channel without values is empty at once", async (scene) => {
     const ch = scene.channel<number>();
@@ -17,7 +17,7 @@ export function emptinessTests({ test, shared, features }: Suite): void {
     const declare = n === 0 ? test : shared;
     const where = n === 0 ? "" : ", on another connection";
     declare(
-      `whoever waits for emptiness goes on when the last value is got${where}`,
+      `whenEmpty resolves when the last value is got${where}`,
       async (scene) => {
         const ch = scene.channel<number>();
         for (const value of numbers(3)) await ch.put(value);
@@ -33,7 +33,7 @@ export function emptinessTests({ test, shared, features }: Suite): void {
     );
   }
 
-  test("a value on loan does not wait, and one that is released does", async (scene) => {
+  test("whenEmpty does not wait for a value on loan, but for one that was released", async (scene) => {
     const ch = scene.channel<string>();
     await ch.put("x");
     const delivery = await ch.receive();
@@ -45,7 +45,7 @@ export function emptinessTests({ test, shared, features }: Suite): void {
     await soon(ch.whenEmpty());
   });
 
-  test("waiting for emptiness ends by a timeout, a signal, and the end of the handle", async (scene) => {
+  test("whenEmpty ends by a timeout, a signal, and the end of the handle", async (scene) => {
     const ch = scene.channel<string>();
     await ch.put("x");
     for (const timeout of [0, 30]) {
@@ -72,7 +72,7 @@ export function emptinessTests({ test, shared, features }: Suite): void {
   if (features.terms?.includes("expires")) {
     test("a channel is empty when its last value has expired", async (scene) => {
       const ch = scene.channel<string>();
-      await ch.depth(); // so that it is attached
+      await ch.depth(); // attaches the handle
       await ch.put("x", { expires: 200 });
       await soon(ch.whenEmpty());
       assert.equal(await ch.depth(), 0);

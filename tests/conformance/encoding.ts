@@ -10,9 +10,9 @@ import { rejection, soon, type Suite } from "./scene.ts";
 const json = { encoding: "json" } as const;
 const values = [null, 0, "é\ud800", [1.5, { a: [true] }], { ["__proto__"]: {}, n: 1e21 }];
 
-/** The option `encoding`. What cannot be read is in unreadable.ts, and what JSON is in json_test.ts. */
+/** The option `encoding`. unreadable.ts tests undecodable messages, and json_test.ts the JSON format. */
 export function encodingTests({ test, shared }: Suite): void {
-  test("what JSON can say travels as JSON, and both encodings are read by every handle", async (scene) => {
+  test("JSON values travel as JSON, and every handle reads both encodings", async (scene) => {
     const writes = scene.channel(scene.name(), 0, json);
     const reads = scene.channel(writes.name);
     for (const value of values) {
@@ -25,7 +25,7 @@ export function encodingTests({ test, shared }: Suite): void {
     assert.deepEqual(await writes.get(), [new Date(5), undefined, 5n]);
   });
 
-  test("what structuredClone copies travels as CBOR", async (scene) => {
+  test("values that structuredClone copies travel as CBOR", async (scene) => {
     const ch = scene.channel<unknown>();
     const buffer = new ArrayBuffer(8, { maxByteLength: 16 });
     const sparse: unknown[] = [1];
@@ -55,7 +55,7 @@ export function encodingTests({ test, shared }: Suite): void {
     assert.ok(Object.is(got.nothing[1], -0) && Number.isNaN((got.nothing[3] as Date).getTime()));
   });
 
-  test("errors leave their stack behind where a channel says so", async (scene) => {
+  test("errors travel without their stack if the channel's option says so", async (scene) => {
     const ch = scene.channel<Error>(scene.name(), 0, { stacks: false });
     await ch.put(new RangeError("far", { cause: new Error("near") }));
     const got = await ch.get();
@@ -63,7 +63,7 @@ export function encodingTests({ test, shared }: Suite): void {
     assert.equal((got.cause as Error).stack, "Error: near");
   });
 
-  test("a megabyte of bytes travels, and is nobody else's", async (scene) => {
+  test("a megabyte of bytes travels and is not shared with the sender", async (scene) => {
     const ch = scene.channel<Uint8Array>();
     const bytes = Uint8Array.from({ length: 1_000_000 }, (_, i) => i);
     await ch.put(bytes);
@@ -108,24 +108,24 @@ export function encodingTests({ test, shared }: Suite): void {
     });
   }
 
-  test("a channel that writes JSON still does where it arrives, through CBOR as well", async (scene) => {
+  test("a channel that writes JSON still does so after travelling, also as CBOR", async (scene) => {
     const carrier = scene.channel<[Channel, Channel]>();
     await carrier.put([scene.anonymous(0, json), scene.anonymous()]);
     const [first, second] = await carrier.get();
-    await carrier.put([scene.own(first), scene.own(second)]); // and further on
+    await carrier.put([scene.own(first), scene.own(second)]); // and travel a second time
     const [inner, other] = await carrier.get();
     await isJson(scene.own(inner));
     await scene.own(other).put([undefined]);
     assert.deepEqual(await other.get(), [undefined]);
   });
 
-  test("handles that are made of one that writes JSON do so, too", async (scene) => {
+  test("dup and clone of a channel that writes JSON write JSON, too", async (scene) => {
     const ch = scene.channel(scene.name(), 0, json);
     await isJson(scene.own(ch.dup()));
     await isJson(scene.own(ch.clone()));
   });
 
-  test("the same channel twice in a JSON value is one object there too, at any depth", async (scene) => {
+  test("the same channel twice in a JSON value is one object on arrival, at any depth", async (scene) => {
     const ch = scene.channel<unknown>(scene.name(), 0, json);
     const inner = scene.anonymous();
     class Job {
@@ -150,7 +150,7 @@ export function encodingTests({ test, shared }: Suite): void {
     assert.equal(scene.own(await ch.get() as Channel).name, inner.name);
   });
 
-  test("a JSON reference to a disposed anonymous channel makes nothing anew", async (scene) => {
+  test("a JSON reference to a disposed anonymous channel does not create it again", async (scene) => {
     const ch = scene.channel<Channel>(scene.name(), 0, json);
     const inner = scene.anonymous();
     await ch.put(inner);
@@ -160,7 +160,7 @@ export function encodingTests({ test, shared }: Suite): void {
     assert.equal(await scene.setup.exists(inner.name), false);
   });
 
-  test("what JSON cannot say rejects before anything is sent", async (scene) => {
+  test("a value that JSON cannot represent is rejected before anything is sent", async (scene) => {
     const ch = scene.channel<unknown>(scene.name(), 0, json);
     const value = { job: { callbacks: [1, 2, new Date(0)] }, inner: scene.channel() };
     const error = await rejection(ch.put(value), DOMException);
@@ -173,7 +173,7 @@ export function encodingTests({ test, shared }: Suite): void {
     assert.equal(await ch.get({ timeout: 0 }), "goes on");
   });
 
-  test("a memory channel travels as JSON no further than it reaches", async (scene) => {
+  test("a memory channel travels as JSON only within its reach", async (scene) => {
     const inner = scene.own(new Channel<string>({ connection: "memory:apart" }));
     const ch = scene.channel<{ inner: Channel<string> }>(scene.name(), 0, json);
     const put = ch.put({ inner });
@@ -188,7 +188,7 @@ export function encodingTests({ test, shared }: Suite): void {
   });
 }
 
-/** Fails unless the handle writes JSON, which undefined is not. */
+/** Asserts that the handle writes JSON, which cannot represent undefined. */
 async function isJson(channel: Channel): Promise<void> {
   const error = await rejection(channel.put([undefined]), DOMException);
   assert.match(error.message, /JSON/);

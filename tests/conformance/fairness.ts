@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { type Channel, ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
 import { getAll, numbers, pause, rejection, soon, type Suite, until } from "./scene.ts";
 
-/** Competing getters: taking turns, and holding nothing that others wait for. */
+/** Competing getters: they take turns, and none holds values that others wait for. */
 export function fairnessTests({ test, shared, noState }: Suite): void {
-  test("three handles that wait are served in turn", async (scene) => {
+  test("three waiting handles are served in turn", async (scene) => {
     const ch = scene.channel<number>();
     const getters = numbers(3).map(() => scene.channel<number>(ch.name));
     for (const getter of getters) await getter.depth();
@@ -31,7 +31,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
     }
   });
 
-  shared("three connections that wait are served in turn", async (scene) => {
+  shared("three waiting connections are served in turn", async (scene) => {
     const ch = scene.channel<number>();
     const getters = numbers(3, 1).map((i) => scene.channel<number>(ch.name, i));
     for (const getter of getters) await getter.depth();
@@ -43,7 +43,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
   });
 
   shared(
-    "a burst is shared alike by connections that take as long for each value",
+    "a burst is shared evenly by connections with the same time per value",
     async (scene) => {
       const ch = scene.channel<number>();
       const getters = numbers(3, 1).map((i) => scene.channel<number>(ch.name, i));
@@ -53,7 +53,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
       const loops = getters.map(async (getter, i) => {
         for await (const n of getter) {
           shares[i]!.push(n);
-          await pause(2); // its work
+          await pause(2); // simulated work
         }
       });
       await until(() => shares.flat().length === 600);
@@ -66,7 +66,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
   );
 
   shared(
-    "connections that get a burst as fast as they can get each value once, in order",
+    "connections that get a burst at full speed get each value once, in order",
     async (scene) => {
       const ch = scene.channel<number>();
       const getters = numbers(3, 1).map((i) => scene.channel<number>(ch.name, i));
@@ -81,12 +81,12 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
       await soon(Promise.all(loops));
       assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(9000));
       for (const share of shares) {
-        assert.deepEqual(share, share.toSorted((a, b) => a - b), "a connection's are in order");
+        assert.deepEqual(share, share.toSorted((a, b) => a - b), "a connection's values are in order");
       }
     },
   );
 
-  shared("a connection that has stopped getting gives back what it holds", async (scene) => {
+  shared("a connection that has stopped getting returns the values that it holds", async (scene) => {
     const a = scene.channel<number>();
     const b = scene.channel<number>(a.name, 1);
     await b.depth();
@@ -96,7 +96,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
     assert.deepEqual(rest.sort((x, y) => x - y), numbers(400, 200));
   });
 
-  shared("what a connection gives back has its old place in the queue", async (scene) => {
+  shared("returned values go to their old place in the queue", async (scene) => {
     const a = scene.channel<number>();
     const b = scene.channel<number>(a.name, 1);
     await Promise.all(numbers(600).map((n) => a.put(n)));
@@ -106,7 +106,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
   });
 
   shared(
-    "a connection that has stopped getting keeps nobody waiting who already waits",
+    "a connection that has stopped getting does not delay a get that already waits",
     async (scene) => {
       const a = scene.channel<number>();
       const b = scene.channel<number>(a.name, 1);
@@ -121,7 +121,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
   );
 
   shared(
-    "what a connection has not got is counted again soon after it has stopped",
+    "prefetched values are counted again shortly after a connection has stopped getting",
     async (scene) => {
       const a = scene.channel<number>();
       const b = scene.channel<number>(a.name, 1);
@@ -132,7 +132,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
     },
   );
 
-  shared("a handle that is closed gives back at once what its connection holds", async (scene) => {
+  shared("closing a handle returns at once the values that its connection holds", async (scene) => {
     for (let round = 0; round < 5; round++) {
       const a = scene.channel<number>();
       const [b, c] = [scene.channel<number>(a.name, 1), scene.channel<number>(a.name, 2)];
@@ -143,10 +143,10 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
     }
   });
 
-  shared("a get that was given up leaves no consumer", async (scene) => {
+  shared("a cancelled get leaves no consumer", async (scene) => {
     const before = await scene.setup.state!();
     const ch = scene.channel<number>();
-    await ch.depth(); // it is attached
+    await ch.depth(); // attaches the handle
     await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
     await ch.put(1);
     await ch.put(2);
@@ -157,7 +157,7 @@ export function fairnessTests({ test, shared, noState }: Suite): void {
   }, noState ? { skip: noState } : {});
 }
 
-/** Puts values one by one, each when the one before was got; what each getter got. */
+/** Puts values one by one, each after the previous one was got. Returns what each getter got. */
 async function takingTurns(
   ch: Channel<number>,
   getters: Channel<number>[],

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "../../mod.ts";
 import { getAll, numbers, rejection, soon, type Suite, until } from "./scene.ts";
 
-/** get: order, waiting, timeouts and aborts. Those that race deliveries are in races.ts. */
+/** get: order, waiting, timeouts and aborts. races.ts has the gets that race with deliveries. */
 export function gettingTests({ test, shared }: Suite): void {
   test("values are got in the order of the puts", async (scene) => {
     const ch = scene.channel<number>();
@@ -18,7 +18,7 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(await soon(got), "late");
   });
 
-  test("what one handle puts another gets", async (scene) => {
+  test("a value put by one handle is got by another", async (scene) => {
     const a = scene.channel<string>();
     const b = scene.channel<string>(a.name);
     const got = b.get();
@@ -26,7 +26,7 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(await soon(got), "foo");
   });
 
-  shared("what one connection puts another gets", async (scene) => {
+  shared("a value put by one connection is got by another", async (scene) => {
     const a = scene.channel<string>();
     const b = scene.channel<string>(a.name, 1);
     const got = b.get();
@@ -36,7 +36,7 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(await a.get({ timeout: 20_000 }), "bar");
   });
 
-  test("a get with timeout 0 takes a value that is there, on a handle's first use too", async (scene) => {
+  test("a get with timeout 0 takes a value that exists, also as a handle's first operation", async (scene) => {
     const a = scene.channel<number>();
     for (const n of numbers(6)) await a.put(n);
     assert.equal(await a.get({ timeout: 0 }), 0);
@@ -44,7 +44,7 @@ export function gettingTests({ test, shared }: Suite): void {
     for (const n of numbers(5, 1)) assert.equal(await b.get({ timeout: 0 }), n);
   });
 
-  test("a get with timeout 0 rejects at once where nothing is there", async (scene) => {
+  test("a get with timeout 0 on an empty channel rejects at once", async (scene) => {
     const ch = scene.channel<string>();
     const start = performance.now();
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
@@ -54,7 +54,7 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(await ch.get({ timeout: 0 }), "still works");
   });
 
-  test("a get with timeout 0 takes nothing that an older get waits for", async (scene) => {
+  test("a get with timeout 0 takes no value that an earlier get waits for", async (scene) => {
     const ch = scene.channel<string>();
     const waiting = ch.get();
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
@@ -65,12 +65,12 @@ export function gettingTests({ test, shared }: Suite): void {
   test("gets with timeout 0 find every value after a burst of other gets", async (scene) => {
     const ch = scene.channel<number>();
     await Promise.all(numbers(300).map((n) => ch.put(n)));
-    assert.deepEqual(await getAll(ch, 100), numbers(100)); // a transport may hold more by now
+    assert.deepEqual(await getAll(ch, 100), numbers(100)); // a transport may have read ahead by now
     for (const n of numbers(200, 100)) assert.equal(await ch.get({ timeout: 0 }), n);
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  test("a get with a timeout rejects when it is over, and not before", async (scene) => {
+  test("a get with a timeout rejects when the timeout has elapsed, and not before", async (scene) => {
     const ch = scene.channel();
     await ch.depth();
     for (const timeout of [1, 30, 100.5]) {
@@ -83,15 +83,15 @@ export function gettingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a timeout that ends as a fresh handle attaches is a timeout", async (scene) => {
-    const other = scene.channel(); // the broker is reachable, and connected to
+  test("a timeout that elapses while a new handle attaches is a ChannelTimeoutError", async (scene) => {
+    const other = scene.channel(); // the broker is reachable, and the connection is open
     await other.depth();
     for (const timeout of [0.1, 1, 2]) {
       await rejection(scene.channel().get({ timeout }), ChannelTimeoutError);
     }
   });
 
-  test("a get with a timeout gets what comes in time", async (scene) => {
+  test("a get with a timeout resolves with a value that arrives in time", async (scene) => {
     const ch = scene.channel<number>();
     const gets = [Infinity, 5000, 2 ** 31, Number.MAX_VALUE, undefined].map((timeout) =>
       ch.get(timeout === undefined ? {} : { timeout })
@@ -101,7 +101,7 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.deepEqual(await soon(Promise.all(gets)), numbers(5));
   });
 
-  test("an option that is none is refused before anything is done", async (scene) => {
+  test("an invalid option is rejected before anything is done", async (scene) => {
     const ch = scene.channel<unknown>();
     await ch.put("kept");
     const bad: unknown[] = [
@@ -120,7 +120,7 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(await ch.get({ timeout: 0 }), "kept");
   });
 
-  test("gets that have timed out eat nothing", async (scene) => {
+  test("a get that has timed out takes no value", async (scene) => {
     const ch = scene.channel<number>();
     await ch.depth();
     const gets = numbers(100).map((n) =>
@@ -131,7 +131,7 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.deepEqual(await getAll(ch, 50), numbers(50));
   });
 
-  test("a get whose signal is aborted before takes nothing and rejects with the reason", async (scene) => {
+  test("a get whose signal is already aborted takes nothing and rejects with the reason", async (scene) => {
     const ch = scene.channel<string>();
     const reason = { any: "reason" };
     await assert.rejects(ch.get({ signal: AbortSignal.abort(reason) }), (e) => e === reason);
@@ -145,7 +145,7 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(await ch.get({ timeout: 0 }), "kept");
   });
 
-  test("a get that is aborted while it waits rejects at once with the reason", async (scene) => {
+  test("a waiting get that is aborted rejects at once with the reason", async (scene) => {
     const ch = scene.channel<string>();
     const first = new AbortController();
     const got = ch.get({ signal: first.signal }); // before the handle is attached
@@ -161,17 +161,17 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(await ch.get({ timeout: 0 }), "kept");
   });
 
-  test("a get works with the signal of AbortSignal.timeout", async (scene) => {
+  test("a get accepts the signal of AbortSignal.timeout", async (scene) => {
     const ch = scene.channel();
     await assert.rejects(soon(ch.get({ signal: AbortSignal.timeout(20) })), {
       name: "TimeoutError",
     });
   });
 
-  test("what a waiting get gives up goes to the next that waits", async (scene) => {
+  test("a value meant for a cancelled get goes to the next waiting get", async (scene) => {
     const a = scene.channel<string>();
     const b = scene.channel<string>(a.name);
-    await a.depth(); // it is attached
+    await a.depth(); // attaches the handle
     const control = new AbortController();
     const aborted = a.get({ signal: control.signal });
     const late = a.get({ timeout: 30 });
@@ -183,16 +183,16 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(await soon(waiting), "for b");
   });
 
-  shared("what a waiting get gives up goes to another connection", async (scene) => {
+  shared("a value meant for a cancelled get goes to another connection", async (scene) => {
     const a = scene.channel<string>();
     const b = scene.channel<string>(a.name, 1);
-    await a.depth(); // it is attached
+    await a.depth(); // attaches the handle
     await rejection(a.get({ timeout: 50 }), ChannelTimeoutError);
     await a.put("for b"); // a's connection may still have a consumer
     assert.equal(await b.get({ timeout: 20_000 }), "for b");
   });
 
-  test("operations that are over leave nothing on their signal", async (scene) => {
+  test("settled operations leave no listener on their signal", async (scene) => {
     const ch = scene.channel<number>();
     const { signal } = new AbortController();
     let listeners = 0;
@@ -219,7 +219,7 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(listeners, 0);
   });
 
-  test("many gets that wait are each served once, in the order of the calls", async (scene) => {
+  test("many waiting gets are each served once, in the order of the calls", async (scene) => {
     const ch = scene.channel<number>();
     const order: number[] = [];
     const gets = numbers(500).map((i) =>
@@ -234,7 +234,7 @@ export function gettingTests({ test, shared }: Suite): void {
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  test("depth counts the values that wait", async (scene) => {
+  test("depth counts the values in the channel", async (scene) => {
     const a = scene.channel<number>();
     const b = scene.channel<number>(a.name);
     assert.equal(await a.depth(), 0);

@@ -11,13 +11,13 @@ import { concat } from "../codec/hex.ts";
 import { bodies } from "../support/items.ts";
 import { random, type Scene, soon, type Suite } from "./scene.ts";
 
-/** How many messages each run of a property puts, and how many runs there are. */
+/** How many messages each run puts, and how many runs there are. */
 const batch = 30;
 const runs = 4;
 
-/** Messages, announcements and replies of anyone who may write to the broker. */
+/** Messages, announcements and replies from anyone who may write to the broker. */
 export function hostileTests({ test }: Suite): void {
-  test("whatever a message holds, a get resolves or rejects with one of two errors, and the next goes on", async (scene) => {
+  test("a get of any message resolves or rejects with one of two errors, and the next get works", async (scene) => {
     const ch = scene.channel<unknown>();
     const inner = scene.channel();
     await using raw = await scene.setup.raw(ch.name);
@@ -34,7 +34,7 @@ export function hostileTests({ test }: Suite): void {
     });
   });
 
-  test("whatever is announced, a listener goes on, and so does the channel", async (scene) => {
+  test("a listener and its channel survive any announcement", async (scene) => {
     const ch = scene.channel<unknown>();
     const other = scene.channel<unknown>(ch.name, 1);
     await ch.depth();
@@ -61,7 +61,7 @@ export function hostileTests({ test }: Suite): void {
     await also.return();
   });
 
-  test("whatever a request holds, serve outlives it", async (scene) => {
+  test("serve survives any request", async (scene) => {
     const ch = scene.channel<unknown>();
     const inner = scene.anonymous();
     await inner.depth();
@@ -76,7 +76,7 @@ export function hostileTests({ test }: Suite): void {
     await soon(serving);
   });
 
-  test("whatever a reply or a notice holds, its requester goes on", async (scene) => {
+  test("a requester survives any reply and any announcement", async (scene) => {
     const ch = scene.channel<unknown>();
     const request = ch.request("asked");
     const { id, reply_to } = await soon(ch.get()) as { id: number; reply_to: Channel };
@@ -95,14 +95,14 @@ export function hostileTests({ test }: Suite): void {
   });
 }
 
-/** Whether a message is a reply to the request of this id, by chance. */
+/** Reports whether a message happens to be a reply to the request with this id. */
 function answers(body: Uint8Array, id: number): boolean {
   const text = new TextDecoder().decode(body);
   return text.includes(`"id":${id}`) || text.includes(`bid${String.fromCharCode(id)}`) ||
     text === `"close"`;
 }
 
-/** Checks batches of messages; which they were, an error tells by the seed that made them. */
+/** Checks random batches of messages. An error names the seed that repeats the batch. */
 async function property(
   message: fc.Arbitrary<Message>,
   check: (messages: Message[]) => Promise<void>,
@@ -122,7 +122,7 @@ function isUnreadable(error: unknown): undefined {
   throw error;
 }
 
-/** Has the channels in a value disposed of. */
+/** Disposes of the channels in a value after the test. */
 function own(scene: Scene, value: unknown, seen: Set<unknown> = new Set()): void {
   if (typeof value !== "object" || value === null || seen.has(value)) return;
   seen.add(value);

@@ -12,7 +12,7 @@ import { isGone } from "./receiving.ts";
 import { pair, rejectionOf, served } from "./requests.ts";
 import { numbers, type Scene, soon, type Suite, until } from "./scene.ts";
 
-/** What `onerror` was told. */
+/** Records the calls of `onerror`. */
 class Told {
   readonly errors: unknown[] = [];
   readonly requests: unknown[] = [];
@@ -23,7 +23,7 @@ class Told {
   };
 }
 
-/** Where a value is given up as it is read. */
+/** Values that cannot be encoded. */
 const traps: Record<string, () => unknown> = {
   "a getter that throws": () => ({
     get value() {
@@ -35,24 +35,24 @@ const traps: Record<string, () => unknown> = {
       throw new ChannelClosedError("not this channel");
     },
   }),
-  "a proxy that was revoked": () => {
+  "a revoked proxy": () => {
     const { proxy, revoke } = Proxy.revocable({}, {});
     const holder = { proxy };
     revoke();
     return holder;
   },
   "a function": () => () => {},
-  "a channel that cannot be made": () => ({
+  "a channel that cannot be created": () => ({
     channel: new Channel({ connection: "amqp://localhost:1", retryTimeout: 0 }),
   }),
 };
 
-/** Requests that are not meant well, and replies that cannot be made or sent. */
+/** Hostile requests, and replies that cannot be encoded or sent. */
 export function hostileRequestTests({ test, shared, features }: Suite): void {
   for (const encoding of ["cbor", "json"] as const) {
     const title = (text: string) => `${text} (${encoding})`;
 
-    /** A server that tells what it cannot do, and a requester by hand. */
+    /** Starts a server that records its errors, and returns means to send requests by hand. */
     const stage = (scene: Scene, options: ServeOptions<unknown> = {}) => {
       const [ch, far] = pair<unknown>(scene, { encoding });
       const told = new Told();
@@ -72,7 +72,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
 
     test(
       title(
-        "a reply that waits for room keeps no other request waiting, and is there when there is some",
+        "a reply that waits for room does not delay other requests, and is sent once there is room",
       ),
       async (scene) => {
         const { ask, asked, handled, told, server } = stage(scene, { replyTimeout: 60_000 });
@@ -90,7 +90,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
       },
     );
 
-    test(title("a reply that finds no room is told, and its request settled"), async (scene) => {
+    test(title("a reply without room is reported, and its request settled"), async (scene) => {
       const { ch, ask, asked, handled, told, server } = stage(scene, { replyTimeout: 100 });
       await using _server = server;
       const full = scene.channel<unknown>(scene.name(), 0, { capacity: 1, encoding });
@@ -107,7 +107,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     });
 
     if (features.rendezvous) {
-      test(title("a reply to an unbuffered channel keeps nobody waiting"), async (scene) => {
+      test(title("a reply to a channel of capacity 0 does not delay other requests"), async (scene) => {
         const { ask, asked, told, server } = stage(scene, { replyTimeout: 100 });
         await using _server = server;
         const unbuffered = scene.channel<unknown>(scene.name(), 0, { capacity: 0, encoding });
@@ -120,7 +120,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     }
 
     test(
-      title("a reply goes to a channel that exists, whether it is read or not"),
+      title("a reply goes to an existing channel even if nobody reads it"),
       async (scene) => {
         const { ch, ask, asked, told, server } = stage(scene);
         await using _server = server;
@@ -135,7 +135,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     );
 
     test(
-      title("a reply channel by a name that is missing is not created, and told"),
+      title("a missing reply channel is reported and not created"),
       async (scene) => {
         const { ch, ask, asked, told, server } = stage(scene);
         await using _server = server;
@@ -151,7 +151,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
       },
     );
 
-    test(title("with replyTo: any, a reply channel that is missing is created"), async (scene) => {
+    test(title("with replyTo: any, a missing reply channel is created"), async (scene) => {
       const { ask, told, server } = stage(scene, { replyTo: "any" });
       await using _server = server;
       const missing = scene.channel<{ value: unknown }>(scene.name(), 0, { encoding });
@@ -162,7 +162,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     });
 
     test(
-      title("a reply channel that was drained is told, and one that was deleted is not"),
+      title("a drained reply channel is reported, and a deleted one is not"),
       async (scene) => {
         const { ch, ask, asked, told, server } = stage(scene);
         await using _server = server;
@@ -185,14 +185,14 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
 
     test(
       title(
-        "a request that names its own channel for the reply is not handled, and comes back to nobody",
+        "a request that names its own channel for the reply is rejected without being handled",
       ),
       async (scene) => {
         const { ch, ask, asked, handled, told, server } = stage(scene);
         await using _server = server;
         await ask("the channel", ch);
         await ask("its dead letters", scene.channel(`${ch.name}.dead-letters`, 0, { encoding }));
-        // Its reply is a request again, for ever.
+        // Its reply would again be a request, endlessly.
         const loop: Record<string, unknown> = { reply_to: ch };
         loop.value = loop;
         if (encoding === "cbor") await ch.put(loop);
@@ -207,7 +207,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     );
 
     test(
-      title("a reply channel of another broker is refused, unless that is allowed"),
+      title("a reply channel on another broker is rejected unless it is allowed"),
       async (scene) => {
         const elsewhere = scene.own(
           new Channel<unknown>({
@@ -238,7 +238,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     );
 
     shared(
-      title("a reply channel of the server's own memory or file is refused"),
+      title("a reply channel in the server's own memory or file is rejected"),
       async (scene) => {
         const { ch, asked, handled, told, server } = stage(scene);
         await using _server = server;
@@ -272,7 +272,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
       },
     );
 
-    test(title("what is no request is told, each once, and the next is served"), async (scene) => {
+    test(title("messages that are not requests are reported once each, and the next request is served"), async (scene) => {
       const { ch, asked, handled, told, server } = stage(scene);
       await using _server = server;
       const messages = [null, 7, "text", { value: 1 }, { value: 1, reply_to: "text" }, {
@@ -292,7 +292,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
 
     for (const [what, trap] of Object.entries(traps)) {
       test(
-        title(`a handler that returns ${what} runs once, and its requester is answered`),
+        title(`a handler that returns ${what} runs once, and its requester gets an error`),
         async (scene) => {
           const [ch, far] = pair<string>(scene, { encoding });
           const told = new Told();
@@ -312,7 +312,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     }
 
     test(
-      title("whatever is thrown, the handler runs once and its requester is answered"),
+      title("a handler that throws any value runs once, and its requester gets an error"),
       async (scene) => {
         const { proxy, revoke } = Proxy.revocable(new Error("revoked"), {});
         revoke();
@@ -320,7 +320,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         cyclic.cause = cyclic;
         const throwing = (key: string) =>
           Object.defineProperty(new Error(`no ${key}`), key, {
-            get: () => assert.fail("asked for it"),
+            get: () => assert.fail("the getter was called"),
             enumerable: true,
           });
         const thrown = [
@@ -418,7 +418,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     );
 
     test(
-      title("a server that is stopped gives back what its handler does not end, and resolves"),
+      title("a stopped server releases requests whose handlers do not end, and resolves"),
       async (scene) => {
         const [ch, far] = pair<string>(scene, { encoding });
         const began = Promise.withResolvers<AbortSignal>();
@@ -437,7 +437,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     );
 
     test(
-      title("serve ends when its channel is closed, also where all its handlers hang"),
+      title("serve ends when its channel is closed, even if all its handlers hang"),
       async (scene) => {
         const [ch, far] = pair<string>(scene, { encoding });
         const began = Promise.withResolvers<AbortSignal>();
@@ -455,7 +455,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     );
 
     test(
-      title("a server that is stopped gives back a request whose reply waits for room"),
+      title("a stopped server releases a request whose reply waits for room"),
       async (scene) => {
         const { ch, ask, asked, told, server } = stage(scene, { grace: 20, replyTimeout: 60_000 });
         const full = scene.channel<unknown>(scene.name(), 0, { capacity: 1, encoding });

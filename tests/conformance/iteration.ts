@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { type Channel, ChannelTimeoutError, type Delivery } from "../../mod.ts";
 import { getAll, numbers, soon, type Suite, until } from "./scene.ts";
 
-/** `for await`: order, ends, leaving. */
+/** `for await`: order, end, early exit. */
 export function iterationTests({ test, shared }: Suite): void {
-  test("an iteration yields the values in order, those there and those to come", async (scene) => {
+  test("an iteration yields existing and later values in order", async (scene) => {
     const ch = scene.channel<number>();
     for (const n of numbers(5)) await ch.put(n);
     const got: number[] = [];
@@ -30,7 +30,7 @@ export function iterationTests({ test, shared }: Suite): void {
       if (connections === 2 && !title.startsWith("another")) continue;
       const declare = connections === 1 ? test : shared;
       const where = connections === 1 ? "" : " on another connection";
-      declare(`an iteration that waits ends by ${title}${where}`, async (scene) => {
+      declare(`a waiting iteration ends by ${title}${where}`, async (scene) => {
         const ch = scene.channel<number>();
         const other = scene.channel<number>(ch.name, connections - 1);
         await other.put(1);
@@ -48,7 +48,7 @@ export function iterationTests({ test, shared }: Suite): void {
     }
   }
 
-  test("leaving an iteration leaves nothing behind", async (scene) => {
+  test("leaving an iteration takes no further value", async (scene) => {
     const ch = scene.channel<number>();
     const other = scene.channel<number>(ch.name);
     for (const n of numbers(10)) await ch.put(n);
@@ -93,7 +93,7 @@ export function iterationTests({ test, shared }: Suite): void {
     }
   });
 
-  test("an iterator can be used by hand, and stays at its end", async (scene) => {
+  test("an iterator can be used directly, and stays at its end", async (scene) => {
     const ch = scene.channel<number>();
     const iterator = ch[Symbol.asyncIterator]();
     assert.equal(iterator[Symbol.asyncIterator](), iterator);
@@ -111,7 +111,7 @@ export function iterationTests({ test, shared }: Suite): void {
     }
   });
 
-  test("an iterator that was left yields nothing more", async (scene) => {
+  test("an iterator yields nothing after return", async (scene) => {
     const ch = scene.channel<number>();
     await ch.put(1);
     await ch.put(2);
@@ -122,7 +122,7 @@ export function iterationTests({ test, shared }: Suite): void {
     assert.equal(await ch.get({ timeout: 0 }), 2);
   });
 
-  // What is iterated over, and how the value of what it yields is taken.
+  // Each kind of iteration and how it is started.
   const iterations: [
     string,
     (ch: Channel<number>, wanted: Wanted) => AsyncIterableIterator<Yielded>,
@@ -150,7 +150,7 @@ export function iterationTests({ test, shared }: Suite): void {
       });
     }
 
-    test(`an iterator of ${title} that is thrown into takes nothing`, async (scene) => {
+    test(`an iterator of ${title} takes nothing after throw`, async (scene) => {
       const ch = scene.channel<number>();
       const other = scene.channel<number>(ch.name);
       const iterator = iterate(ch, {});
@@ -193,7 +193,7 @@ export function iterationTests({ test, shared }: Suite): void {
     ["readable()", (ch) => ch.readable()],
   ];
   for (const [title, open] of streams) {
-    test(`the stream of ${title} that is cancelled while it is read takes nothing`, async (scene) => {
+    test(`cancelling the stream of ${title} during a read takes nothing`, async (scene) => {
       const ch = scene.channel<number>();
       const other = scene.channel<number>(ch.name);
       await ch.depth();
@@ -207,7 +207,7 @@ export function iterationTests({ test, shared }: Suite): void {
     });
   }
 
-  test("a loop over deliveries yields values on loan, and ends as one over values does", async (scene) => {
+  test("a loop over deliveries yields values on loan and ends as a loop over values does", async (scene) => {
     const ch = scene.channel<number>();
     const other = scene.channel<number>(ch.name);
     for (const n of numbers(3)) await other.put(n);
@@ -227,7 +227,7 @@ export function iterationTests({ test, shared }: Suite): void {
   });
 
   for (const how of ["break", "throw"]) {
-    test(`a loop over deliveries that is left by ${how} gives back what it leaves unsettled`, async (scene) => {
+    test(`a loop over deliveries that is left by ${how} releases its unsettled deliveries`, async (scene) => {
       const ch = scene.channel<number>();
       const other = scene.channel<number>(ch.name);
       for (const n of numbers(4)) await other.put(n);
@@ -246,12 +246,12 @@ export function iterationTests({ test, shared }: Suite): void {
       else await soon(loop);
       const rest = await getAll(other, 3, 5000);
       assert.deepEqual(rest.sort((a, b) => a - b), [1, 2, 3]);
-      for (const delivery of kept) delivery.accept(); // settled already: nothing happens
+      for (const delivery of kept) delivery.accept(); // settled already, so this has no effect
       assert.equal(await other.depth(), 0);
     });
   }
 
-  test("a loop over deliveries ends with its signal's reason, and what it has yielded can be finished", async (scene) => {
+  test("a loop over deliveries ends with its signal's reason, and its deliveries can still be settled", async (scene) => {
     const ch = scene.channel<number>();
     await ch.put(1);
     const stop = new AbortController();

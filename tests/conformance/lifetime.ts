@@ -4,14 +4,14 @@ import { getAll, numbers, pause, rejection, soon, type Suite, until } from "./sc
 
 /** Anonymous and named channels, second handles, disposal. */
 export function lifetimeTests({ test, shared }: Suite): void {
-  test("a channel without a name has one of 32 hexadecimal digits", (scene) => {
+  test("the name of an anonymous channel has 32 hexadecimal digits", (scene) => {
     const names = numbers(100).map(() => scene.anonymous().name);
     for (const name of names) assert.match(name, /^[0-9a-f]{32}$/);
     assert.equal(new Set(names).size, 100);
     return Promise.resolve();
   });
 
-  test("making a handle makes no channel", async (scene) => {
+  test("making a handle creates no channel", async (scene) => {
     const ch = scene.channel();
     await pause(20);
     assert.equal(await scene.setup.exists(ch.name), false);
@@ -21,7 +21,7 @@ export function lifetimeTests({ test, shared }: Suite): void {
     const declare = connections === 1 ? test : shared;
     const where = connections === 1 ? "" : " on another connection";
     declare(
-      `disposal deletes an anonymous channel under a second handle${where}`,
+      `disposal deletes an anonymous channel that has a second handle${where}`,
       async (scene) => {
         const ch = scene.anonymous<number>();
         await ch.put(1);
@@ -38,7 +38,7 @@ export function lifetimeTests({ test, shared }: Suite): void {
     );
   }
 
-  test("`await using` deletes an anonymous channel, and not a named one", async (scene) => {
+  test("`await using` deletes an anonymous channel but not a named one", async (scene) => {
     const named = scene.channel<string>();
     let name: string;
     {
@@ -71,7 +71,7 @@ export function lifetimeTests({ test, shared }: Suite): void {
     });
   }
 
-  test("disposal as the first operation is under way leaves no anonymous channel", async (scene) => {
+  test("disposal during the first operation leaves no anonymous channel", async (scene) => {
     for (let round = 0; round < 10; round++) {
       const ch = scene.anonymous<number>();
       const put = ch.put(1).catch((error) => assert.ok(error instanceof ChannelClosedError));
@@ -83,7 +83,7 @@ export function lifetimeTests({ test, shared }: Suite): void {
     }
   });
 
-  test("disposal after a first operation that was given up on the way leaves no anonymous channel", async (scene) => {
+  test("disposal after a first operation that was cancelled early leaves no anonymous channel", async (scene) => {
     for (let round = 0; round < 12; round++) {
       const ch = scene.anonymous<number>();
       const stop = new AbortController();
@@ -97,7 +97,7 @@ export function lifetimeTests({ test, shared }: Suite): void {
     }
   });
 
-  test("disposal of an anonymous channel that was never used is instant and makes none", async (scene) => {
+  test("disposal of an unused anonymous channel is instant and creates nothing", async (scene) => {
     const ch = scene.anonymous();
     await soon(ch[Symbol.asyncDispose]());
     assert.ok(ch.closed);
@@ -105,7 +105,7 @@ export function lifetimeTests({ test, shared }: Suite): void {
     await rejection(ch.put(1), ChannelClosedError);
   });
 
-  test("a dup is a handle on the same channel with a life of its own", async (scene) => {
+  test("a dup is a separate handle on the same channel", async (scene) => {
     for (const original of [scene.channel<number>(), scene.anonymous<number>()]) {
       const dup = scene.own(original.dup());
       assert.notEqual(dup, original);
@@ -139,7 +139,7 @@ export function lifetimeTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a handle by the name of an anonymous channel deletes nothing on disposal", async (scene) => {
+  test("disposal of a second handle, by name, does not delete an anonymous channel", async (scene) => {
     const ch = scene.anonymous<number>();
     await ch.put(1);
     const second = scene.channel<number>(ch.name);
@@ -148,7 +148,7 @@ export function lifetimeTests({ test, shared }: Suite): void {
     assert.equal(await ch.get({ timeout: 20_000 }), 1);
   });
 
-  test("a leased channel vanishes when it has not been used for that long, and not before", async (scene) => {
+  test("a leased channel is deleted when it has been unused for its lease, and not before", async (scene) => {
     const expires = 1000;
     const ch = scene.channel<number>(undefined, 0, { expires });
     await ch.put(1);
@@ -159,7 +159,7 @@ export function lifetimeTests({ test, shared }: Suite): void {
     const again = scene.channel<number>(ch.name, 0, { expires });
     assert.equal(await again.get({ timeout: 0 }), 2);
     await again.close();
-    // Asking counts as use.
+    // Querying counts as use, so the interval is longer than the lease.
     await until(async () => !await scene.setup.exists(ch.name), 20_000, expires * 1.5);
   });
 
@@ -174,7 +174,7 @@ export function lifetimeTests({ test, shared }: Suite): void {
     };
     const share = numbers(100);
     await soon(Promise.all(numbers(10).map((i) => worker(share.map((n) => n + i)))), 20_000);
-  }); // what is left is looked for after each test
+  }); // the leak check runs after each test
 
   test("many channels of one process are used at the same time", async (scene) => {
     const channels = numbers(150).map(() => scene.channel<number>());

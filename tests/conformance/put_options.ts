@@ -9,7 +9,7 @@ import {
 import { getAll, numbers, pause, rejection, type Scene, soon, type Suite, until } from "./scene.ts";
 import type { TestOptions } from "../support/test.ts";
 
-/** put with a delay, an expiry or a priority: what the transport offers works, the rest is refused. */
+/** put with a delay, an expiry or a priority: options that the transport has work, and others are rejected. */
 export function putOptionsTests({ label, test, shared, features }: Suite): void {
   const offered = features.terms ?? [];
   const unless = (needed: PutTerm[]) => {
@@ -27,7 +27,7 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
 
   for (const term of ["delay", "expires", "priority"] as const) {
     if (offered.includes(term)) continue;
-    test(`a put with ${term} is refused, with its value and the transport's name`, async (scene) => {
+    test(`a put with ${term} is rejected with its value and the transport's name`, async (scene) => {
       const ch = scene.channel<string>();
       for (const _ of [1, 2]) {
         const error = await rejection(ch.put("unsent", { [term]: 5 }), ChannelConfigError);
@@ -39,7 +39,7 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     });
   }
 
-  test("what is out of range is refused at once", async (scene) => {
+  test("an option out of range is rejected at once", async (scene) => {
     const ch = scene.channel<number>();
     const bad: PutOptions[] = [
       { delay: -1 },
@@ -59,7 +59,7 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     assert.equal(await ch.depth(), 0);
   });
 
-  declare(["delay"], "a delayed value is got when it is due, and not before", async (scene) => {
+  declare(["a delayed value is got when it is due, and not before"], "a delayed value is got when it is due, and not before", async (scene) => {
     const ch = scene.channel<string>();
     await soon(ch.put("much later", { delay: 600_000 }));
     await ch.put("now");
@@ -74,7 +74,7 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  declare(["delay"], "a delayed value is never early", async (scene) => {
+  declare(["a delayed value is never early"], "a delayed value is never early", async (scene) => {
     const ch = scene.channel<number>();
     const start = performance.now();
     const delays = numbers(50).map((n) => 20 + 7 * n);
@@ -86,7 +86,7 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     }
   });
 
-  declare(["delay"], "delayed values come in the order in which they are due", async (scene) => {
+  declare(["delayed values arrive in the order in which they are due"], "delayed values come in the order in which they are due", async (scene) => {
     const ch = scene.channel<number>();
     const delays = [120, 40, 80, 40, 0, 120];
     await Promise.all(delays.map((delay, i) => ch.put(i, { delay })));
@@ -95,7 +95,7 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
 
   declare(
     ["delay"],
-    "a value that is due joins the end, and depth counts it then",
+    "a value that becomes due joins the end of the queue, and depth counts it from then on",
     async (scene) => {
       const ch = scene.channel<string>();
       await ch.put("a");
@@ -108,14 +108,14 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     },
   );
 
-  declare(["delay"], "getters that wait are served by delayed values, in turn", async (scene) => {
+  declare(["waiting getters get delayed values in turn"], "getters that wait are served by delayed values, in turn", async (scene) => {
     const ch = scene.channel<number>();
     const gets = numbers(5).map(() => ch.get());
     await Promise.all(numbers(5).map((n) => ch.put(n, { delay: 30 + 10 * n })));
     assert.deepEqual(await soon(Promise.all(gets)), numbers(5));
   });
 
-  declare(["delay"], "delete and closeAll have nothing due afterwards go astray", async (scene) => {
+  declare(["delayed values are deleted by delete and kept by closeAll"], "delete and closeAll have nothing due afterwards go astray", async (scene) => {
     const ch = scene.channel<string>();
     await ch.put("gone", { delay: 30 });
     await ch.delete();
@@ -128,7 +128,7 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
 
   across(
     ["delay"],
-    "a delayed value reaches who waits on another connection, in time",
+    "a delayed value reaches a waiting get on another connection in time",
     async (scene) => {
       for (const isClosed of [false, true]) {
         const a = scene.channel<number>();
@@ -144,12 +144,12 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
         assert.ok(took < 900, `after ${took} ms`);
       }
     },
-    { timed: "that a value is late by little shows by time alone" },
+    { timed: "a value that is slightly late shows only by time" },
   );
 
-  declare(["expires"], "an expired value is not got", async (scene) => {
+  declare(["an expired value is not got"], "an expired value is not got", async (scene) => {
     const ch = scene.channel<string>();
-    await ch.depth(); // so that it is attached
+    await ch.depth(); // attaches the handle
     const puts = [
       ch.put("short", { expires: 1500 }),
       ch.put("long", { expires: 60_000 }),
@@ -162,13 +162,13 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  declare(["expires"], "a value that has not expired is got as any other", async (scene) => {
+  declare(["a value that has not expired is got as any other"], "a value that has not expired is got as any other", async (scene) => {
     const ch = scene.channel<number>();
     await Promise.all(numbers(50).map((n) => ch.put(n, { expires: 30_000 })));
     assert.deepEqual(await getAll(ch, 25), numbers(25));
     const delivery = await ch.receive();
     delivery.release();
-    const rest = await getAll(ch, 25); // where it is read ahead, what is released comes later
+    const rest = await getAll(ch, 25); // a released value comes later if others were read ahead
     assert.deepEqual(rest.sort((a, b) => a - b), numbers(25, 25));
     const waiting = ch.get();
     await ch.put(50, { expires: 1 });
@@ -177,11 +177,11 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
 
   declare(
     ["expires"],
-    "a value on loan stays, and is dropped if it is released too late",
+    "an expired value on loan stays usable, and is dropped when it is released",
     async (scene) => {
       await Promise.all([true, false].map(async (isAccepted) => {
         const ch = scene.channel<string>();
-        await ch.depth(); // so that it is attached
+        await ch.depth(); // attaches the handle
         await ch.put("x", { expires: 2000 });
         const delivery = await ch.receive({ timeout: 20_000 });
         await pause(2050);
@@ -194,7 +194,7 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     },
   );
 
-  declare(["delay", "expires"], "what is due later may expire, too", async (scene) => {
+  declare(["a delayed value may expire, too", "expires"], "what is due later may expire, too", async (scene) => {
     const ch = scene.channel<string>();
     await ch.put("x", { delay: 20, expires: 60 });
     await pause(120);
@@ -215,7 +215,7 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     },
   );
 
-  declare(["priority"], "what is released keeps its place among its priority", async (scene) => {
+  declare(["a released value keeps its place among its priority"], "what is released keeps its place among its priority", async (scene) => {
     const ch = scene.channel<string>();
     const put = (value: string, priority: number) => ch.put(value, { priority });
     await put("low 1", 0);
@@ -230,7 +230,7 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     assert.deepEqual(await getAll(ch, 5), ["top", "high 1", "high 2", "high 3", "low 1"]);
   });
 
-  declare(["priority"], "who waits gets what comes, whatever its priority", async (scene) => {
+  declare(["a waiting get gets the next value of any priority"], "who waits gets what comes, whatever its priority", async (scene) => {
     const ch = scene.channel<number>();
     const gets = numbers(4).map(() => ch.get());
     await ch.depth();
@@ -238,7 +238,7 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     assert.deepEqual(await soon(Promise.all(gets)), numbers(4));
   });
 
-  across(["delay", "priority"], "priorities and delays hold over connections", async (scene) => {
+  across(["priorities and delays work across connections", "priority"], "priorities and delays hold over connections", async (scene) => {
     const a = scene.channel<string>();
     const b = scene.channel<string>(a.name, 1);
     await a.put("low");

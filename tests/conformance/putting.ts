@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { ChannelClosedError, ChannelTimeoutError, select } from "../../mod.ts";
 import { getAll, numbers, rejection, soon, type Suite } from "./scene.ts";
 
-/** put: encoding, order, refusal. */
+/** put: encoding, order, rejection. */
 export function puttingTests({ test, shared }: Suite): void {
   test("a value is encoded at the call, so later changes do not travel", async (scene) => {
     const ch = scene.channel<{ n: number; list: number[]; bytes: Uint8Array }>();
-    for (let i = 0; i < 2; i++) { // the first put is the one that attaches the handle
+    for (let i = 0; i < 2; i++) { // the first put attaches the handle
       const value = { n: 1, list: [1, 2], bytes: new Uint8Array([1, 2]) };
       const put = ch.put(value);
       value.n = 2;
@@ -17,7 +17,7 @@ export function puttingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a put has resolved when the value is there for others", async (scene) => {
+  test("when a put has resolved, the value is available", async (scene) => {
     const a = scene.channel<number>();
     const b = scene.channel<number>(a.name);
     for (const n of numbers(20)) {
@@ -27,7 +27,7 @@ export function puttingTests({ test, shared }: Suite): void {
     }
   });
 
-  shared("a put has resolved when the value is there for other connections", async (scene) => {
+  shared("when a put has resolved, the value is available to other connections", async (scene) => {
     const a = scene.channel<number>();
     const b = scene.channel<number>(a.name, 1);
     for (const n of numbers(20)) {
@@ -57,7 +57,7 @@ export function puttingTests({ test, shared }: Suite): void {
     assert.deepEqual(await getAll(ch, values.length), values);
   });
 
-  test("a value that cannot be cloned is refused with a DataCloneError, and the channel goes on", async (scene) => {
+  test("a value that cannot be cloned is rejected with a DataCloneError, and the channel stays usable", async (scene) => {
     const ch = scene.channel<unknown>();
     const bad = [
       () => {},
@@ -83,7 +83,7 @@ export function puttingTests({ test, shared }: Suite): void {
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  test("a put whose signal is aborted before puts nothing", async (scene) => {
+  test("a put whose signal is already aborted puts nothing", async (scene) => {
     const ch = scene.channel<string>();
     await assert.rejects(ch.put("no", { signal: AbortSignal.abort("r") }), (e) => e === "r");
     const control = new AbortController();
@@ -104,7 +104,7 @@ export function puttingTests({ test, shared }: Suite): void {
     assert.ok(!Object.keys(error).includes("value"));
   });
 
-  test("puts of a fresh handle keep their order", async (scene) => {
+  test("puts of a new handle keep their order", async (scene) => {
     for (let round = 0; round < 5; round++) {
       const ch = scene.channel<number>();
       const puts = numbers(100).map((n) => ch.put(n));
@@ -115,7 +115,7 @@ export function puttingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("puts keep their order where one carries a channel that has to be made first", async (scene) => {
+  test("puts keep their order if one of them carries a channel that must be created first", async (scene) => {
     const ch = scene.channel<unknown>();
     await ch.depth();
     for (let round = 0; round < 5; round++) {
@@ -132,7 +132,7 @@ export function puttingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("the reason of a signal is rejected with as it is, frozen or not, and never written to", async (scene) => {
+  test("a signal's reason is rejected unchanged, frozen or not", async (scene) => {
     const full = scene.channel<number>(undefined, 0, { capacity: 1 });
     await full.put(0);
     const operations: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
@@ -189,7 +189,7 @@ export function puttingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("what a getter of the value throws is rejected with, frozen or not", async (scene) => {
+  test("an error thrown by a getter of the value is rejected unchanged, frozen or not", async (scene) => {
     const ch = scene.channel<unknown>();
     const reason = Object.freeze(new ChannelTimeoutError("frozen"));
     const value = {
@@ -208,7 +208,7 @@ export function puttingTests({ test, shared }: Suite): void {
     ) assert.equal(await soon(reasonOf(operate())), reason);
   });
 
-  test("a put that is refused or aborted holds up none that follow it", async (scene) => {
+  test("a rejected or aborted put does not delay the puts after it", async (scene) => {
     const ch = scene.channel<unknown>();
     const control = new AbortController();
     const puts = [
@@ -228,7 +228,7 @@ export function puttingTests({ test, shared }: Suite): void {
   for (const connections of [1, 2]) {
     const declare = connections === 1 ? test : shared;
     declare(
-      `of two producers on ${connections} connection(s) each keeps its order`,
+      `each of two producers on ${connections} connection(s) keeps its order`,
       async (scene) => {
         const ch = scene.channel<[number, number]>();
         const producers = [0, 1].map((i) =>
@@ -246,7 +246,7 @@ export function puttingTests({ test, shared }: Suite): void {
   }
 }
 
-/** What `promise` rejects with, whatever it is; undefined where it resolves. */
+/** Returns what `promise` rejects with, of any type; undefined if it resolves. */
 function reasonOf(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(() => undefined, (error) => error);
 }

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { type Channel, ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
 import { numbers, pause, random, rejection, soon, type Suite } from "./scene.ts";
 
-/** Gets that are given up as values arrive: every value is got exactly once. */
+/** Gets that are cancelled while values arrive: every value is got exactly once. */
 export function racesTests({ test, shared }: Suite): void {
-  test("of 1,000 values whose gets are aborted around their arrival each is got once", async (scene) => {
+  test("1,000 values whose gets are aborted around their arrival are each got once", async (scene) => {
     const ch = scene.channel<number>();
     const tally = new Tally();
     await rounds(ch, tally, (i) => {
@@ -14,7 +14,7 @@ export function racesTests({ test, shared }: Suite): void {
     }, (error) => assert.equal(error, aborted));
   });
 
-  test("of 1,000 values whose gets time out around their arrival each is got once", async (scene) => {
+  test("1,000 values whose gets time out around their arrival are each got once", async (scene) => {
     const ch = scene.channel<number>();
     const tally = new Tally();
     await rounds(
@@ -25,7 +25,7 @@ export function racesTests({ test, shared }: Suite): void {
     );
   });
 
-  test("a value that arrives as its get's handle closes is got once", async (scene) => {
+  test("a value that arrives while its get's handle closes is got once", async (scene) => {
     const a = scene.channel<number>();
     const tally = new Tally();
     let n = 0;
@@ -41,7 +41,7 @@ export function racesTests({ test, shared }: Suite): void {
     await tally.drain(a, n);
   });
 
-  shared("a value that arrives as its get's connection closes is got once", async (scene) => {
+  shared("a value that arrives while its get's connection closes is got once", async (scene) => {
     const a = scene.channel<number>();
     const tally = new Tally();
     let n = 0;
@@ -57,7 +57,7 @@ export function racesTests({ test, shared }: Suite): void {
   });
 
   shared(
-    "getters of three connections that time out again and again get each value once",
+    "getters of three connections that time out repeatedly get each value once",
     async (scene) => {
       const source = scene.channel<number>();
       const tally = new Tally();
@@ -80,7 +80,7 @@ export function racesTests({ test, shared }: Suite): void {
     },
   );
 
-  test("closeAll as values arrive loses none", async (scene) => {
+  test("closeAll while values arrive loses none", async (scene) => {
     const name = scene.name();
     const tally = new Tally();
     let n = 0;
@@ -103,7 +103,7 @@ export function racesTests({ test, shared }: Suite): void {
 
 const aborted = new Error("aborted");
 
-/** Calls `act` at one of several moments, some of which are within this turn of the event loop. */
+/** Calls `act` at one of several moments, some of them within this turn of the event loop. */
 function later(i: number, act: () => void): void {
   const moment = i % 8;
   if (moment === 0) act();
@@ -116,7 +116,7 @@ function hop(times: number, act: () => void): void {
   else queueMicrotask(() => hop(times - 1, act));
 }
 
-/** 1,000 values in 50 rounds; `get` is called as often, now before a value is put, now after. */
+/** Puts 1,000 values in 50 rounds and calls `get` as often, sometimes before a put and sometimes after it. */
 async function rounds(
   ch: Channel<number>,
   tally: Tally,
@@ -135,23 +135,23 @@ async function rounds(
     await soon(Promise.all(work));
   }
   for (const error of tally.errors) check(error);
-  assert.ok(tally.errors.length > 0, "no get was given up: this has tested nothing");
+  assert.ok(tally.errors.length > 0, "no get was cancelled: this has tested nothing");
   assert.ok(tally.values.length > 0, "no get got a value: this has tested nothing");
   await tally.drain(ch, 1000);
 }
 
-/** What was got, and what was not. */
+/** Counts the values that were got and the errors of the gets. */
 class Tally {
   readonly values: number[] = [];
   readonly errors: unknown[] = [];
-  /** Values of rejected puts, which may have been put all the same. */
+  /** Values of rejected puts, which may have been put nevertheless. */
   readonly unsure = new Set<number>();
 
   count(got: Promise<number>): Promise<void> {
     return got.then((n) => void this.values.push(n), (error) => void this.errors.push(error));
   }
 
-  /** Gets the rest of `count` values, and checks that each was there once. */
+  /** Gets the rest of `count` values and asserts that each arrived once. */
   async drain(ch: Channel<number>, count: number): Promise<void> {
     for (;;) {
       const sure = numbers(count).filter((n) => !this.unsure.has(n));

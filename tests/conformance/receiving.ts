@@ -21,7 +21,7 @@ import {
 
 /** receive: values on loan. */
 export function receivingTests({ test, shared }: Suite): void {
-  test("receive lends a value, and accept takes it for good", async (scene) => {
+  test("receive lends a value, and accept removes it", async (scene) => {
     const [ch, other] = await twoConnections<string>(scene);
     await ch.put("a value");
     const delivery = await ch.receive({ timeout: 20_000 });
@@ -35,7 +35,7 @@ export function receivingTests({ test, shared }: Suite): void {
     await isGone(other);
   });
 
-  test("a receive that waits is given what is put", async (scene) => {
+  test("a waiting receive gets the next value that is put", async (scene) => {
     const ch = scene.channel<number>();
     for (const n of numbers(3)) {
       const waiting = ch.receive();
@@ -47,7 +47,7 @@ export function receivingTests({ test, shared }: Suite): void {
     await isGone(ch);
   });
 
-  test("what is held is nobody else's until it is released", async (scene) => {
+  test("a held value is not delivered to others until it is released", async (scene) => {
     const [ch, other] = await twoConnections<string>(scene);
     await ch.put("a value");
     const delivery = await ch.receive();
@@ -61,7 +61,7 @@ export function receivingTests({ test, shared }: Suite): void {
     await isGone(ch);
   });
 
-  test("a get takes what a receive has released, in the same moment, too", async (scene) => {
+  test("a get takes a value that a receive has just released", async (scene) => {
     const ch = scene.channel<number>();
     for (const n of numbers(5)) {
       await ch.put(n);
@@ -70,7 +70,7 @@ export function receivingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("what is released is the next to be received, however fast", async (scene) => {
+  test("a released value is the next one received, however fast", async (scene) => {
     const ch = scene.channel<number>();
     await Promise.all(numbers(9).map((n) => ch.put(n)));
     for (const _ of numbers(60)) {
@@ -82,7 +82,7 @@ export function receivingTests({ test, shared }: Suite): void {
   });
 
   for (const order of ["the older first", "the younger first"]) {
-    test(`what is released goes to its old place, ${order}`, async (scene) => {
+    test(`a released value returns to its old place, ${order}`, async (scene) => {
       const [ch, other] = await twoConnections<number>(scene);
       await Promise.all(numbers(6).map((n) => ch.put(n)));
       const held = [await ch.receive(), await ch.receive()];
@@ -96,7 +96,7 @@ export function receivingTests({ test, shared }: Suite): void {
     });
   }
 
-  test("the end of a scope releases what was not accepted", async (scene) => {
+  test("the end of an `await using` scope releases a delivery that was not accepted", async (scene) => {
     const ch = scene.channel<number>();
     await ch.put(1);
     await ch.put(2);
@@ -116,7 +116,7 @@ export function receivingTests({ test, shared }: Suite): void {
     await isGone(ch);
   });
 
-  test("a delivery is settled once: what comes later does nothing", async (scene) => {
+  test("a delivery is settled once: later calls have no effect", async (scene) => {
     const [ch, other] = await twoConnections<number>(scene);
     await Promise.all(numbers(2).map((n) => ch.put(n)));
     const [accepted, released] = [await ch.receive(), await ch.receive()];
@@ -130,14 +130,14 @@ export function receivingTests({ test, shared }: Suite): void {
     released.release();
     await released[Symbol.asyncDispose]();
     assert.equal(await other.get({ timeout: 20_000 }), 1);
-    released.accept(); // someone else has it
+    released.accept(); // another handle has the value now
     released.release();
     await pause(20);
     await ch.close();
     await isGone(other);
   });
 
-  test("receive with timeout 0 takes what is there, and waits for nothing", async (scene) => {
+  test("receive with timeout 0 takes a value that exists and never waits", async (scene) => {
     const ch = scene.channel<number>();
     const error = await rejection(ch.receive({ timeout: 0 }), ChannelTimeoutError);
     assert.match(error.message, /receive.*[^.]$/);
@@ -151,7 +151,7 @@ export function receivingTests({ test, shared }: Suite): void {
     await rejection(ch.receive({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  test("a receive that is given up takes nothing", async (scene) => {
+  test("a cancelled receive takes nothing", async (scene) => {
     const ch = scene.channel<number>();
     await ch.depth();
     const control = new AbortController();
@@ -165,9 +165,9 @@ export function receivingTests({ test, shared }: Suite): void {
     assert.deepEqual(await getAll(ch, 3), numbers(3));
   });
 
-  test("a receiver that gives up again and again receives all, in order", async (scene) => {
+  test("a receiver whose calls time out repeatedly receives all values in order", async (scene) => {
     const ch = scene.channel<number>();
-    await ch.depth(); // attached: a timeout is one from here on
+    await ch.depth(); // attached: from here on a timeout is a ChannelTimeoutError
     const [count, got] = [150, [] as number[]];
     const putting = (async () => {
       for (const n of numbers(count)) await ch.put(n);
@@ -185,7 +185,7 @@ export function receivingTests({ test, shared }: Suite): void {
     assert.deepEqual(got, numbers(count));
   });
 
-  test("an option of receive that cannot be used is refused, and takes nothing", async (scene) => {
+  test("an invalid option of receive is rejected, and nothing is taken", async (scene) => {
     const ch = scene.channel<number>();
     await ch.put(1);
     for (const options of [{ timeout: -1 }, { timeout: NaN }, { timeout: "1" }, { signal: {} }]) {
@@ -195,7 +195,7 @@ export function receivingTests({ test, shared }: Suite): void {
   });
 
   for (const end of ["close", "closeAll", "delete"] as const) {
-    test(`${end} ends a receive that waits`, async (scene) => {
+    test(`${end} ends a waiting receive`, async (scene) => {
       const ch = scene.channel<number>();
       await ch.depth();
       const reason = end;
@@ -209,7 +209,7 @@ export function receivingTests({ test, shared }: Suite): void {
       const ch = scene.channel<number>();
       await Promise.all(numbers(3).map((n) => ch.put(n)));
       const held = [await ch.receive(), await ch.receive(), await ch.receive()];
-      held[1]!.release({ delay: 60_000 }); // the wait is over, too
+      held[1]!.release({ delay: 60_000 }); // the delay ends, too
       await ch[end]();
       for (const delivery of held) {
         delivery.accept();
@@ -224,7 +224,7 @@ export function receivingTests({ test, shared }: Suite): void {
   }
 
   shared(
-    "closeAll on another connection ends receives, and releases what is held",
+    "closeAll on another connection ends receives and releases held values",
     async (scene) => {
       const [ch, other] = await twoConnections<number>(scene);
       await ch.put(1);
@@ -241,7 +241,7 @@ export function receivingTests({ test, shared }: Suite): void {
     },
   );
 
-  shared("delete on another connection, while values are held", async (scene) => {
+  shared("delete on another connection while values are held", async (scene) => {
     const [ch, other] = await twoConnections<number>(scene);
     await Promise.all(numbers(2).map((n) => ch.put(n)));
     const held = [await ch.receive(), await ch.receive()];
@@ -256,7 +256,7 @@ export function receivingTests({ test, shared }: Suite): void {
   for (const maxAttempts of [undefined, 3]) {
     const counting = maxAttempts === undefined ? {} : { maxAttempts };
     const where = maxAttempts === undefined ? "" : ", with maxAttempts";
-    test(`close releases what is held, once${where}`, async (scene) => {
+    test(`close releases held values once${where}`, async (scene) => {
       const name = scene.name();
       const other = scene.channel<number>(name, 1);
       await Promise.all(numbers(20).map((n) => other.put(n)));
@@ -265,13 +265,13 @@ export function receivingTests({ test, shared }: Suite): void {
       await soon(ch.close());
       await until(async () => await other.depth() >= 20);
       await pause(30);
-      assert.equal(await other.depth(), 20); // before a get here, which knows a copy
+      assert.equal(await other.depth(), 20); // before a get here, which recognizes a duplicate
       const got = await getAll(other, 20, 1000);
       assert.deepEqual(got.sort((a, b) => a - b), numbers(20));
       await isGone(other);
     });
 
-    test(`what the holder does to a value is not seen by the next${where}`, async (scene) => {
+    test(`changes that the holder makes to a value are not seen by the next receiver${where}`, async (scene) => {
       const ch = maker(scene, counting)<{ list: number[]; bytes: Uint8Array; map: Map<string, 1> }>(
         scene.name(),
       );
@@ -289,16 +289,16 @@ export function receivingTests({ test, shared }: Suite): void {
       assert.deepEqual(await ch.get({ timeout: 20_000 }), value);
     });
 
-    test(`release with a delay lets others have the value later${where}`, async (scene) => {
+    test(`release with a delay makes the value available later${where}`, async (scene) => {
       const ch = maker(scene, counting)<number>(scene.name());
       const other = scene.channel<number>(ch.name, 1);
       await ch.put(1);
       const delivery = await ch.receive();
-      await other.depth(); // so that it is attached
+      await other.depth(); // attaches the handle
       const start = performance.now();
       delivery.release({ delay: 150 });
       await rejection(other.get({ timeout: 0 }), ChannelTimeoutError);
-      delivery.release(); // it is settled already
+      delivery.release(); // the delivery is settled already
       const again = await other.receive({ timeout: 20_000 });
       const took = performance.now() - start;
       assert.ok(took > 145, `it took ${took} ms`);
@@ -307,7 +307,7 @@ export function receivingTests({ test, shared }: Suite): void {
     });
   }
 
-  test("a delay that is none is refused, and the delivery goes on", async (scene) => {
+  test("an invalid delay is rejected, and the delivery stays usable", async (scene) => {
     const ch = scene.channel<number>();
     await ch.put(1);
     const delivery = await ch.receive();
@@ -319,7 +319,7 @@ export function receivingTests({ test, shared }: Suite): void {
   });
 
   for (const count of [10, 300]) {
-    test(`with ${count} values held the next is served, here and elsewhere`, async (scene) => {
+    test(`with ${count} values held, the next value is served here and elsewhere`, async (scene) => {
       const [ch, other] = await twoConnections<number>(scene);
       await Promise.all(numbers(count + 4).map((n) => ch.put(n)));
       const held = await soon(Promise.all(numbers(count).map(() => ch.receive())));
@@ -342,7 +342,7 @@ export function receivingTests({ test, shared }: Suite): void {
     });
   }
 
-  test("ten receives that wait are served in the order of the calls, and hold", async (scene) => {
+  test("ten waiting receives are served in the order of the calls, and hold their values", async (scene) => {
     const ch = scene.channel<number>();
     await ch.depth();
     const waiting = numbers(11).map(() => ch.receive());
@@ -369,7 +369,7 @@ export function receivingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("receivers and getters that wait are served in turn", async (scene) => {
+  test("waiting receivers and getters are served in turn", async (scene) => {
     const ch = scene.channel<number>();
     const handles = numbers(3).map(() => scene.channel<number>(ch.name));
     for (const handle of handles) await handle.depth();
@@ -377,7 +377,7 @@ export function receivingTests({ test, shared }: Suite): void {
     assert.deepEqual(got, [[0, 3, 6], [1, 4, 7], [2, 5, 8]]);
   });
 
-  shared("of connections that wait, receivers take no more than their turn", async (scene) => {
+  shared("of several waiting connections, receivers take no more than their turn", async (scene) => {
     const ch = scene.channel<number>();
     const handles = numbers(3, 1).map((i) => scene.channel<number>(ch.name, i));
     for (const handle of handles) await handle.depth();
@@ -388,10 +388,10 @@ export function receivingTests({ test, shared }: Suite): void {
     assert.deepEqual(got.flat().sort((a, b) => a - b), numbers(60));
   });
 
-  shared("a receiver that holds a value keeps nobody else waiting", async (scene) => {
+  shared("a receiver that holds a value does not make others wait", async (scene) => {
     const [ch, other] = await twoConnections<number>(scene);
     await Promise.all(numbers(600).map((n) => ch.put(n)));
-    for (const _ of numbers(200)) (await ch.receive()).accept(); // its window is wide now
+    for (const _ of numbers(200)) (await ch.receive()).accept(); // its prefetch is large now
     const held = await ch.receive();
     assert.equal(held.value, 200);
     const rest = await getAll(other, 399);
@@ -417,7 +417,8 @@ export function receivingTests({ test, shared }: Suite): void {
             const n = delivery.value;
             tries[n]!++;
             if (isExact) assert.equal(delivery.attempts, tries[n]);
-            else assert.equal(delivery.attempts > 1, delivery.redelivered); // or read ahead of the holder
+            // a redelivered value may have been read ahead
+            else assert.equal(delivery.attempts > 1, delivery.redelivered);
             assert.ok(delivery.redelivered || tries[n] === 1);
             if (random(3) === 0) await pause(random(4));
             if (random(5) < 3) delivery.release({ delay: random(2) * random(5) });
@@ -433,7 +434,7 @@ export function receivingTests({ test, shared }: Suite): void {
       await Promise.all(numbers(count).map((n) => handles[n % 3]!.put(n)));
       await until(() => isOver || accepted.length >= count, 15_000);
       if (isOver) await running;
-      await pause(30); // one too many would come now
+      await pause(30); // a value too many would arrive now
       await handles[0]!.closeAll();
       await soon(running);
       assert.deepEqual(accepted.sort((a, b) => a - b), numbers(count));
@@ -442,7 +443,7 @@ export function receivingTests({ test, shared }: Suite): void {
   }
 }
 
-/** Makes handles with these options; the channel of their dead letters goes with the test. */
+/** Returns a function that makes handles with these options. Their dead-letter channel is deleted after the test. */
 export function maker(
   scene: Scene,
   options: ChannelOptions,
@@ -461,7 +462,7 @@ export function maker(
   };
 }
 
-/** Two handles on one channel, on connections of their own where the transport has several. */
+/** Returns two handles on one channel, on different connections if the transport has several. */
 async function twoConnections<T>(scene: Scene): Promise<[Channel<T>, Channel<T>]> {
   const a = scene.channel<T>();
   const b = scene.channel<T>(a.name, 1);
@@ -469,13 +470,13 @@ async function twoConnections<T>(scene: Scene): Promise<[Channel<T>, Channel<T>]
   return [a, b];
 }
 
-/** Asserts that nothing is in the channel, nor comes back when a connection has rested. */
+/** Asserts that the channel is empty and that no value returns after a connection has become idle. */
 export async function isGone(channel: Channel<never> | Channel<number> | Channel): Promise<void> {
   await rejection((channel as Channel).get({ timeout: 60 }), ChannelTimeoutError);
   await rejection((channel as Channel).get({ timeout: 0 }), ChannelTimeoutError);
 }
 
-/** Puts values one by one, each when the one before was taken; the first two handles receive, others get. */
+/** Puts values one by one, each after the previous one was taken. The first two handles receive, the others get. */
 async function takingTurns(
   ch: Channel<number>,
   handles: Channel<number>[],

@@ -7,12 +7,12 @@ import {
 } from "../../mod.ts";
 import { numbers, rejection, soon, type Suite } from "./scene.ts";
 
-/** Channels inside values. What a hostile reference does is in unreadable.ts. */
+/** Channels inside values. unreadable.ts tests hostile references. */
 export function referenceTests({ test, shared }: Suite): void {
   for (const connections of [1, 2]) {
     const declare = connections === 1 ? test : shared;
     const where = connections === 1 ? "" : " to another connection";
-    declare(`a channel that travels${where} is a live channel, named or not`, async (scene) => {
+    declare(`a channel that travels${where} is live, named or not`, async (scene) => {
       const a = scene.channel<{ job: number; replyTo: Channel<string> }>();
       const b = scene.channel<{ job: number; replyTo: Channel<string> }>(a.name, connections - 1);
       for (const inner of [scene.channel<string>(), scene.anonymous<string>()]) {
@@ -28,14 +28,14 @@ export function referenceTests({ test, shared }: Suite): void {
         assert.equal(await soon(answer), "there");
         await inner.put("back");
         assert.equal(await soon(replyTo.get()), "back");
-        await replyTo[Symbol.asyncDispose](); // is not its creator's
+        await replyTo[Symbol.asyncDispose](); // the arrived handle does not own the channel
         await inner.put("still here");
         assert.equal(await inner.get(), "still here");
       }
     });
   }
 
-  test("a channel travels before it was used, and is there for the receiver first", async (scene) => {
+  test("a channel that was never used can travel, and its receiver creates it", async (scene) => {
     const ch = scene.channel<Channel<number>>();
     const inner = scene.anonymous<number>();
     await ch.put(inner);
@@ -69,7 +69,7 @@ export function referenceTests({ test, shared }: Suite): void {
     assert.equal(await ch.get(), "x");
   });
 
-  test("the same channel twice in a value is one object there too", async (scene) => {
+  test("the same channel twice in a value is one object on arrival", async (scene) => {
     const ch = scene.channel<unknown>();
     const inner = scene.anonymous();
     const other = scene.anonymous();
@@ -153,10 +153,10 @@ export function referenceTests({ test, shared }: Suite): void {
     assert.equal(await inner.get(), "alive");
   });
 
-  test("a channel outlives the handles of those who sent and carried it", async (scene) => {
+  test("a channel outlives the handles that sent and carried it", async (scene) => {
     const outer = scene.anonymous<Channel<string>>();
     const receiver = scene.channel<Channel<string>>(outer.name);
-    await receiver.depth().catch(() => {}); // attached, whether or not it is there yet
+    await receiver.depth().catch(() => {}); // attached, whether or not the channel exists yet
     const inner = new Channel<string>({ connection: scene.setup.connection(0) });
     await inner.put("left behind");
     await outer.put(inner);
@@ -173,7 +173,7 @@ export function referenceTests({ test, shared }: Suite): void {
     const declare = connections === 1 ? test : shared;
     const where = connections === 1 ? "" : ", on another connection";
     declare(
-      `a reference to a disposed anonymous channel makes nothing anew${where}`,
+      `a reference to a disposed anonymous channel does not create it again${where}`,
       async (scene) => {
         const ch = scene.channel<Channel<number>>();
         const receiver = scene.channel<Channel<number>>(ch.name, connections - 1);
@@ -192,7 +192,7 @@ export function referenceTests({ test, shared }: Suite): void {
           await rejection(got.get({ timeout: 50 }), ChannelClosedError);
           await rejection(got.depth(), ChannelClosedError);
         }
-        for await (const _ of late) assert.fail("nothing is there");
+        for await (const _ of late) assert.fail("the channel has a value");
         assert.equal(await scene.setup.exists(inner.name), false);
         await rejection(inner.put(1), ChannelClosedError);
         await soon(late[Symbol.asyncDispose]());
@@ -201,7 +201,7 @@ export function referenceTests({ test, shared }: Suite): void {
     );
   }
 
-  test("a dup of a reference to a disposed anonymous channel makes nothing anew", async (scene) => {
+  test("a dup of a reference to a disposed anonymous channel does not create it again", async (scene) => {
     const ch = scene.channel<Channel<number>>();
     const inner = scene.anonymous<number>();
     await ch.put(inner);
@@ -215,7 +215,7 @@ export function referenceTests({ test, shared }: Suite): void {
     assert.equal(isThere, false);
   });
 
-  test("a channel that is closed here can still be sent", async (scene) => {
+  test("a channel whose handle is closed can still be sent", async (scene) => {
     const ch = scene.channel<Channel<number>>();
     const inner = scene.channel<number>();
     await inner.put(1);
@@ -225,7 +225,7 @@ export function referenceTests({ test, shared }: Suite): void {
     assert.equal(await got.get({ timeout: 20_000 }), 1);
   });
 
-  test("a deleted anonymous channel is not made anew by sending it", async (scene) => {
+  test("sending a deleted anonymous channel does not create it again", async (scene) => {
     const ch = scene.channel<Channel<number>>();
     const inner = scene.anonymous<number>();
     await inner.put(1);
@@ -236,7 +236,7 @@ export function referenceTests({ test, shared }: Suite): void {
     assert.equal(await scene.setup.exists(inner.name), false);
   });
 
-  test("an anonymous channel that was closed unused can be sent, and does no harm", async (scene) => {
+  test("an anonymous channel that was closed unused can be sent without harm", async (scene) => {
     const ch = scene.channel<unknown>();
     const inner = scene.anonymous<number>();
     await inner.close();
@@ -253,7 +253,7 @@ export function referenceTests({ test, shared }: Suite): void {
     assert.equal(next, "next");
   });
 
-  test("a reference to a channel of a memory apart is refused, or leads there", async (scene) => {
+  test("a reference to a channel of another memory is rejected, or leads to it", async (scene) => {
     const inner = scene.own(new Channel<string>({ connection: "memory:apart" }));
     const ch = scene.channel<unknown>();
     const value = { inner };
@@ -274,7 +274,7 @@ export function referenceTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a reference that travels on is relative, without address and credentials", async (scene) => {
+  test("a reference is written as relative, without address and credentials", async (scene) => {
     const ch = scene.channel<unknown>();
     await using raw = await scene.setup.raw(ch.name);
     await ch.put([scene.channel(), scene.anonymous()]);

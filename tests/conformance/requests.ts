@@ -12,7 +12,7 @@ import { numbers, pause, rejection, type Scene, soon, type Suite, until } from "
 
 type Handler<T, R> = Parameters<typeof serve<T, R>>[1];
 
-/** Serves until the end of a block. */
+/** Serves a channel until the end of the scope. */
 export function served<T, R>(
   channel: Channel<T>,
   handler: Handler<T, R>,
@@ -30,7 +30,7 @@ export function served<T, R>(
   };
 }
 
-/** Two handles on one channel, far apart where the transport can. */
+/** Returns two handles on one channel, on different connections if the transport has several. */
 export function pair<T>(
   scene: Scene,
   options: ConstructorParameters<typeof Channel>[0] = {},
@@ -40,7 +40,7 @@ export function pair<T>(
   return [ch, scene.channel<T>(ch.name, there, options as object)];
 }
 
-/** A handler that waits for its signal. */
+/** Returns a handler that waits until its signal aborts. */
 function patient(): {
   began: Promise<void>;
   ended: Promise<unknown>;
@@ -80,7 +80,7 @@ export function requestTests({ test, shared }: Suite): void {
       assert.equal(await ch.depth(), 0);
     });
 
-    test(title("what a handler throws is the requester's error"), async (scene) => {
+    test(title("an error thrown by a handler rejects the request"), async (scene) => {
       const [ch, far] = pair<string>(scene, { encoding });
       class OutOfPaper extends Error {
         override readonly name = "OutOfPaper";
@@ -92,7 +92,7 @@ export function requestTests({ test, shared }: Suite): void {
         if (kind === "ours") throw new ChannelTimeoutError("of another channel");
         if (kind === "text") throw "only text";
         if (kind === "function") throw Object.assign(new Error("odd"), { cause: () => {} });
-        throw { toString: () => assert.fail("asked for its text") };
+        throw { toString: () => assert.fail("toString was called") };
       });
       const own = await rejectionOf(ch.request("own", { timeout: 5000 }));
       assert.equal(own.name, "OutOfPaper");
@@ -114,7 +114,7 @@ export function requestTests({ test, shared }: Suite): void {
       assert.ok(!(object instanceof assert.AssertionError), object.message);
     });
 
-    test(title("a reply that cannot travel is the requester's error"), async (scene) => {
+    test(title("a reply that cannot be encoded rejects the request"), async (scene) => {
       const [ch, far] = pair<string>(scene, { encoding });
       await using _server = served(far, () => () => {});
       const error = await rejectionOf(ch.request("function", { timeout: 5000 }));
@@ -122,11 +122,11 @@ export function requestTests({ test, shared }: Suite): void {
     });
 
     for (const how of ["timeout", "signal", "close", "dispose"] as const) {
-      test(title(`a request that is given up tells its handler: ${how}`), async (scene) => {
+      test(title(`the handler of a cancelled request is notified: ${how}`), async (scene) => {
         const [ch, far] = pair<string>(scene, { encoding });
         const { began, ended, handler } = patient();
         await using _server = served(far, handler);
-        await Promise.all([ch.depth(), far.depth()]); // so that they are attached
+        await Promise.all([ch.depth(), far.depth()]); // attaches both handles
         const stop = new AbortController();
         const request = ch.request("work", {
           signal: stop.signal,
@@ -147,10 +147,10 @@ export function requestTests({ test, shared }: Suite): void {
     }
 
     test(
-      title("the handler of a request that was given up in the queue is told"),
+      title("the handler of a request that was cancelled in the queue is notified"),
       async (scene) => {
         const [ch, far] = pair<string>(scene, { encoding });
-        await ch.depth(); // so that it is attached
+        await ch.depth(); // attaches the handle
         await rejection(ch.request("work", { timeout: 500 }), ChannelTimeoutError);
         const { ended, handler } = patient();
         await using _server = served(far, handler);
@@ -158,7 +158,7 @@ export function requestTests({ test, shared }: Suite): void {
       },
     );
 
-    test(title("a late reply harms nobody, and is not there for the next"), async (scene) => {
+    test(title("a late reply is dropped and does not reach a later request"), async (scene) => {
       const [ch, far] = pair<number>(scene, { encoding });
       await using _server = served(far, async (n) => {
         if (n === 1) await pause(200);
@@ -173,7 +173,7 @@ export function requestTests({ test, shared }: Suite): void {
     });
 
     test(
-      title("a request is given to another server when one goes in mid-request"),
+      title("a request goes to another server if its server leaves during the request"),
       async (scene) => {
         const [ch, far] = pair<string>(scene, { encoding });
         const dying = scene.channel<string>(ch.name, 0, { encoding });
@@ -182,10 +182,10 @@ export function requestTests({ test, shared }: Suite): void {
         const ending = serve(dying, handler, { signal: stop.signal });
         const request = ch.request("work");
         await soon(began);
-        await dying.close(); // which gives back what it has received
+        await dying.close(); // releases the requests that it has received
         await using _server = served(far, (what) => `${what} done`);
         assert.equal(await soon(request), "work done");
-        // The first handler is not told, for its reply was waited for to the end; its end is the requester's.
+        // The first handler is not aborted, because its requester waits until the end. It ends with the requester.
         await ch[Symbol.asyncDispose]();
         await soon(ending);
       },
@@ -201,7 +201,7 @@ export function requestTests({ test, shared }: Suite): void {
     });
   }
 
-  test("undefined, channels and whatever travels is asked and answered", async (scene) => {
+  test("undefined, channels and other values are requested and replied", async (scene) => {
     const [ch, far] = pair<unknown>(scene);
     await using _server = served(far, (value) => value);
     assert.equal(await soon(ch.request(undefined)), undefined);
@@ -215,7 +215,7 @@ export function requestTests({ test, shared }: Suite): void {
     assert.equal(await soon(inner.get()), "found");
   });
 
-  test("no more than so many are handled at a time, and none is read ahead", async (scene) => {
+  test("at most `concurrency` requests are handled at a time, and none is read ahead", async (scene) => {
     const [ch, far] = pair<number>(scene);
     let [now, most] = [0, 0];
     const gate = Promise.withResolvers<void>();
@@ -234,7 +234,7 @@ export function requestTests({ test, shared }: Suite): void {
     await server[Symbol.asyncDispose]();
   });
 
-  test("a signal ends serve after what has begun", async (scene) => {
+  test("a signal ends serve after the running handlers", async (scene) => {
     const [ch, far] = pair<string>(scene);
     const stop = new AbortController();
     const began = Promise.withResolvers<void>();
@@ -265,7 +265,7 @@ export function requestTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a request that cannot be put rejects with the value, and waits for nothing", async (scene) => {
+  test("a request that cannot be put rejects at once with the value", async (scene) => {
     const ch = scene.channel<unknown>();
     const value = { f: () => {} };
     const error = await rejection(ch.request(value), DOMException);
@@ -274,7 +274,7 @@ export function requestTests({ test, shared }: Suite): void {
     assert.equal(await ch.depth(), 0);
   });
 
-  test("hostile replies are dropped and harm nothing", async (scene) => {
+  test("hostile replies are dropped without harm", async (scene) => {
     const [ch, far] = pair<string>(scene);
     const request = ch.request("help", { timeout: 20_000 });
     const { id, reply_to } = await soon(far.get()) as unknown as { id: number; reply_to: Channel };
@@ -303,7 +303,7 @@ export function requestTests({ test, shared }: Suite): void {
     assert.equal(await soon(request), "the reply");
   });
 
-  test("what is no request is dropped, and the next is served", async (scene) => {
+  test("messages that are not requests are dropped, and the next request is served", async (scene) => {
     const [ch, far] = pair<unknown>(scene);
     await using _server = served(far, (value) => value);
     const receiver = scene.anonymous().receiver;
@@ -317,7 +317,7 @@ export function requestTests({ test, shared }: Suite): void {
       { id: "x", value: 1, reply_to: ch },
       { id: {}, value: 1, reply_to: ch },
       { reply_to: ch },
-      { id: 1, value: 1, reply_to: ch }, // whose reply is no request
+      { id: 1, value: 1, reply_to: ch }, // its reply is not a request
     ];
     for (const message of hostile) await ch.put(message);
     await using raw = await scene.setup.raw(ch.name);
@@ -326,7 +326,7 @@ export function requestTests({ test, shared }: Suite): void {
     assert.equal(await ch.depth(), 0);
   });
 
-  test("what is no request is a dead letter, where there are such", async (scene) => {
+  test("a message that is not a request becomes a dead letter if maxAttempts is set", async (scene) => {
     const [ch, far] = pair<unknown>(scene, { maxAttempts: 2 });
     const dead = scene.channel<unknown>(`${ch.name}.dead-letters`);
     await using _server = served(far, (value) => value);
@@ -336,7 +336,7 @@ export function requestTests({ test, shared }: Suite): void {
     await dead.delete();
   });
 
-  test("a request is tried as often as the channel says, and then a dead letter", async (scene) => {
+  test("a request is tried maxAttempts times and then becomes a dead letter", async (scene) => {
     const [ch] = pair<string>(scene, { maxAttempts: 2 });
     const dead = scene.channel<{ value: string }>(`${ch.name}.dead-letters`);
     const request = rejectionOf(ch.request("fatal"), true);
@@ -355,7 +355,7 @@ export function requestTests({ test, shared }: Suite): void {
     await dead.delete();
   });
 
-  test("the replies' channel is made once, and goes with the handle", async (scene) => {
+  test("the reply channel is created once and deleted with the handle", async (scene) => {
     const ch = scene.channel<unknown>();
     const far = scene.channel<unknown>(ch.name);
     const names = new Set<string>();
@@ -372,7 +372,7 @@ export function requestTests({ test, shared }: Suite): void {
     await until(async () => !await scene.setup.exists(name!));
   });
 
-  test("options that are none are refused", async (scene) => {
+  test("invalid options are rejected", async (scene) => {
     const ch = scene.channel<number>();
     for (const concurrency of [0, -1, 1.5, NaN, "2" as unknown as number]) {
       await assert.rejects(serve(ch, () => {}, { concurrency }), { name: "ChannelConfigError" });
@@ -381,7 +381,7 @@ export function requestTests({ test, shared }: Suite): void {
   });
 
   shared(
-    "a channel that reaches less far cannot be asked through one that reaches further",
+    "a channel of shorter reach cannot be sent in a request or reply",
     async (scene) => {
       const [ch, far] = pair<unknown>(scene);
       const here = scene.own(new Channel({ connection: "memory:" }));
@@ -393,9 +393,13 @@ export function requestTests({ test, shared }: Suite): void {
   );
 }
 
-/** @param mayBeOurs whether it may be this library's */
+/**
+ * Returns the error that `promise` rejects with.
+ *
+ * @param mayBeOurs whether the error may be a `ChannelError`
+ */
 export async function rejectionOf(promise: Promise<unknown>, mayBeOurs = false): Promise<Error> {
-  const error = await soon(promise.then(() => assert.fail("it resolved"), (error) => error));
+  const error = await soon(promise.then(() => assert.fail("the promise resolved"), (error) => error));
   assert.ok(error instanceof Error);
   assert.ok(mayBeOurs || !(error instanceof ChannelError), `${error}`);
   return error;

@@ -1,5 +1,5 @@
-// Invariant: when a test is over, nothing of it is left: no channel, no handle, no connection at the
-// broker, no unhandled rejection.
+// Invariant: after a test, nothing of it is left: no channel, no handle, no connection at the broker, no unhandled
+// rejection.
 
 import assert from "node:assert/strict";
 import process from "node:process";
@@ -7,29 +7,29 @@ import { Channel, type ChannelOptions, type ConnectionOption, type Features } fr
 import type { Message } from "../../mod.ts";
 import { test, type TestOptions } from "../support/test.ts";
 
-/** What a transport offers to be tested by. */
+/** Describes a transport to the suite. */
 export interface Setup {
   readonly features: Features;
-  /** How channels are reached over the connection `n` of this process; 0 is the usual one. */
+  /** The connection `n` of this process; 0 is the default one. */
   connection(n: number): ConnectionOption;
-  /** A broker of the same kind, or the same by another address, that this process may use. */
+  /** Another broker of the same kind, or another address of the same broker, that this process may use. */
   elsewhere(): ConnectionOption;
-  /** The channel of this name without the library in between, created if it is missing. */
+  /** Opens the channel of this name without the library; it is created if it is missing. */
   raw(name: string): Promise<Raw>;
-  /** Whether a channel of this name exists. */
+  /** Reports whether a channel of this name exists. */
   exists(name: string): Promise<boolean>;
-  /** How many connections, in any process, wait to get from the channel of this name; 0 where there is none. */
+  /** Returns how many connections, in all processes, are waiting to get from the channel; 0 if it does not exist. */
   waiting(name: string): Promise<number>;
-  /** What a broker holds; absent where that cannot be asked. */
+  /** Returns what the broker holds; absent if the broker cannot be queried. */
   state?(): Promise<State>;
 }
 
-/** A channel without the library. */
+/** A channel accessed without the library. */
 export interface Raw extends AsyncDisposable {
   put(message: Message): Promise<void>;
-  /** The oldest message, taken. */
+  /** Removes the oldest message and returns it. */
   get(): Promise<Message | undefined>;
-  /** Announces an event, with a content type where the transport has such. */
+  /** Announces an event, with a content type if the transport has content types. */
   announce(event: Uint8Array, contentType?: string): Promise<void>;
 }
 
@@ -42,11 +42,11 @@ export interface State {
   readonly exchanges: string[];
 }
 
-/** Declares tests; `shared` ones only for a transport that several connections share. */
+/** Declares tests. A `shared` test runs only on a transport whose channels are shared by several connections. */
 export interface Suite {
   readonly label: string;
   readonly features: Features;
-  /** For `skip` of a test that asks what a broker holds. */
+  /** The `skip` of a test that queries what a broker holds. */
   readonly noState: string | false;
   test(title: string, body: (scene: Scene) => Promise<void>, options?: TestOptions): void;
   shared(title: string, body: (scene: Scene) => Promise<void>, options?: TestOptions): void;
@@ -59,7 +59,7 @@ export function suite(label: string, setup: Setup): Suite {
   return {
     label,
     features: setup.features,
-    noState: setup.state === undefined && `${label}: what is there cannot be asked`,
+    noState: setup.state === undefined && `${label}: what the broker holds cannot be queried`,
     test: declare,
     shared: (title, body, options = {}) =>
       declare(title, body, { ...options, skip: skip || (options.skip ?? false) }),
@@ -77,12 +77,12 @@ async function run(setup: Setup, body: (scene: Scene) => Promise<void>): Promise
     await soon(body(scene), 60_000);
   } finally {
     await scene.clear();
-    // Whoever looks for connections that were left waits until those at rest have ended.
+    // The leak check below counts connections, so it waits until idle ones have closed.
     const isLookedFor = before !== undefined || process.versions.deno !== undefined;
-    if (isLookedFor) await connectionsRest(sockets).catch(() => {}); // on a busy machine
+    if (isLookedFor) await connectionsRest(sockets).catch(() => {}); // it may take longer on a busy machine
     process.off("unhandledRejection", onUnhandled);
   }
-  assert.deepEqual(unhandled, [], "a promise was rejected that nobody handles");
+  assert.deepEqual(unhandled, [], "a rejection was not handled");
   if (before !== undefined) await noMoreThan(before, scene);
 }
 
@@ -90,9 +90,11 @@ function openSockets(): number {
   return process.getActiveResourcesInfo().filter((type) => type === "TCPSocketWrap").length;
 }
 
-/** Resolves when no more connections are open than these: each stays a moment after its last use. */
+/**
+ * Resolves when no more than `sockets` connections are open. A connection stays open for a moment after its last use.
+ */
 export async function connectionsRest(sockets = 0): Promise<void> {
-  // Only Deno tells of sockets that keep no process alive.
+  // Only Deno reports sockets that keep no process alive.
   if (process.versions.deno === undefined) return await pause(60);
   await until(() => openSockets() <= sockets);
   await pause(1);
@@ -112,16 +114,16 @@ async function noMoreThan(before: State, scene: Scene): Promise<void> {
     if (Object.values(left).every((what) => what === 0 || (what as string[]).length === 0)) {
       return true;
     }
-    await scene.clear(); // what was given up at its start may have made a channel afterwards
+    await scene.clear(); // an operation that was cancelled early may have created a channel after all
     return false;
   };
-  // Clearing uses connections, too, which rest a moment later.
+  // Clearing uses connections too, which close a moment later.
   await until(isClean, 20_000, 60).catch(() =>
     assert.fail(`left at the broker: ${JSON.stringify(left)}`)
   );
 }
 
-/** What one test works with. */
+/** What one test works with. It is cleared after the test. */
 export class Scene {
   readonly setup: Setup;
   readonly #names = new Set<string>();
@@ -132,29 +134,29 @@ export class Scene {
     this.setup = setup;
   }
 
-  /** A name that no other test has; its channel is deleted at the end. */
+  /** Returns a name that no other test uses. Its channel is deleted after the test. */
   name(): string {
     const name = `conformance ${this.#run} ${this.#names.size}`;
     this.#names.add(name);
     return name;
   }
 
-  /** A handle on the connection `n`, by default on a new named channel. */
+  /** Returns a handle on connection `n`, by default on a new named channel. */
   channel<T>(name: string = this.name(), n = 0, options: ChannelOptions = {}): Channel<T> {
     return this.own(new Channel<T>({ ...options, name, connection: this.setup.connection(n) }));
   }
 
-  /** A handle on a new channel without a name. */
+  /** Returns a handle on a new anonymous channel. */
   anonymous<T>(n = 0, options: ChannelOptions = {}): Channel<T> {
     return this.own(new Channel<T>({ ...options, connection: this.setup.connection(n) }));
   }
 
-  /** Resolves when so many connections wait to get from a channel, and were told that nothing is there. */
+  /** Resolves when this many connections are waiting to get from an empty channel. */
   async waiting({ name }: { readonly name: string }, connections = 1): Promise<void> {
     await until(async () => await this.setup.waiting(name) === connections, 20_000);
   }
 
-  /** Has a handle disposed of at the end, such as one that arrived. */
+  /** Disposes of a handle after the test, for example one that arrived in a value. */
   own<C extends AsyncDisposable>(channel: C): C {
     this.#handles.add(channel);
     return channel;
@@ -171,7 +173,7 @@ export class Scene {
   }
 }
 
-/** The outcome of `promise`, or a failure after `ms` milliseconds. */
+/** Resolves as `promise` does, and rejects after `ms` milliseconds. */
 export async function soon<T>(promise: Promise<T>, ms = 20_000): Promise<T> {
   const here = new Error(`it took more than ${ms} ms`);
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -183,13 +185,13 @@ export async function soon<T>(promise: Promise<T>, ms = 20_000): Promise<T> {
   }
 }
 
-/** Waits until `condition` holds, and fails after `ms` milliseconds. */
+/** Waits until `condition` holds, and rejects after `ms` milliseconds. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   ms = 20_000,
   every = 5,
 ): Promise<void> {
-  const here = new Error(`it did not come true within ${ms} ms: ${condition}`);
+  const here = new Error(`the condition did not hold within ${ms} ms: ${condition}`);
   const deadline = performance.now() + ms;
   while (!await condition()) {
     if (performance.now() > deadline) throw here;
@@ -197,12 +199,12 @@ export async function until(
   }
 }
 
-/** Lets time pass; not for waiting until something is so. */
+/** Lets time pass. To wait for a condition, use {@linkcode until}. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** What `promise` rejects with, which is a `Class`. */
+/** Returns the error that `promise` rejects with, and asserts that it is a `Class` with these fields. */
 export async function rejection<E extends Error>(
   promise: Promise<unknown>,
   // deno-lint-ignore no-explicit-any -- any class of errors
@@ -212,7 +214,7 @@ export async function rejection<E extends Error>(
   let error: unknown;
   try {
     const value = await soon(promise);
-    assert.fail(`it resolved, with ${String(value)}`);
+    assert.fail(`it resolved with ${String(value)}`);
   } catch (reason) {
     error = reason;
   }
@@ -224,19 +226,19 @@ export async function rejection<E extends Error>(
   return error;
 }
 
-/** Gets `count` values one after the other, each within `ms` milliseconds. */
+/** Gets `count` values one after the other, with a timeout of `ms` milliseconds each. */
 export async function getAll<T>(channel: Channel<T>, count: number, ms = 20_000): Promise<T[]> {
   const values: T[] = [];
   while (values.length < count) values.push(await channel.get({ timeout: ms }));
   return values;
 }
 
-/** 0, 1, 2 … */
+/** Returns `count` consecutive numbers: 0, 1, 2 … */
 export function numbers(count: number, first = 0): number[] {
   return Array.from({ length: count }, (_, i) => first + i);
 }
 
-/** A number from 0 up to below `limit`. */
+/** Returns a random integer from 0 up to but not including `limit`. */
 export function random(limit: number): number {
   return Math.floor(Math.random() * limit);
 }

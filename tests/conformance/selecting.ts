@@ -25,10 +25,10 @@ import {
   until,
 } from "./scene.ts";
 
-/** Exactly one case happens, and whatever it is, nothing else has. */
+/** select: exactly one case is chosen, and no other case has any effect. */
 export function selectingTests({ test, shared, features }: Suite): void {
-  // Chance is the core's, and exact where each case is known at once. Elsewhere a case that is not known within
-  // 10 ms takes no part: it must happen now and then.
+  // The core chooses at random, which is exact if every case answers at once. On other transports, a case that does not
+  // answer within 10 ms is not considered, so each case only has to be chosen now and then.
   const isFair = (counts: number[]) =>
     features.shared ? Math.min(...counts) >= 5 : chiSquare(counts) < 28;
   const rounds = features.shared ? 200 : 1000;
@@ -36,10 +36,10 @@ export function selectingTests({ test, shared, features }: Suite): void {
     test(
       title,
       body,
-      features.shared ? { timed: "a case that is not known within 10 ms has no chance" } : {},
+      features.shared ? { timed: "a case that does not answer within 10 ms has no chance" } : {},
     );
 
-  test("select receives what is there", async (scene) => {
+  test("select receives a value that exists", async (scene) => {
     const [a, b] = [scene.channel<string>(), scene.channel<number>()];
     await b.put(7);
     assert.deepEqual(await soon(select({ a, b })), { key: "b", value: 7, closed: false });
@@ -51,17 +51,17 @@ export function selectingTests({ test, shared, features }: Suite): void {
     });
   });
 
-  test("select waits for what comes", async (scene) => {
+  test("select waits for a value", async (scene) => {
     const [a, b] = [scene.channel<string>(), scene.channel<string>()];
     const chosen = select({ a, b });
     await Promise.all([a, b].map((ch) => scene.waiting(ch)));
     await b.put("foo");
     assert.deepEqual(await soon(chosen), { key: "b", value: "foo", closed: false });
-    await a.put("bar"); // whose receive is withdrawn
+    await a.put("bar"); // the receive case of a was withdrawn
     assert.equal(await a.get({ timeout: 20_000 }), "bar");
   });
 
-  test("select sends where it cannot receive, and then only", async (scene) => {
+  test("select puts if it cannot receive, and only then", async (scene) => {
     const [a, b] = [scene.channel<string>(), scene.channel<string>()];
     await Promise.all([a.depth(), b.depth()]);
     assert.deepEqual(await soon(select({ a, out: b.putCase("foo") })), {
@@ -73,7 +73,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
     assert.equal(await a.depth() + await b.depth(), 0);
   });
 
-  test("a send and a receive on one channel find each other, one by one", async (scene) => {
+  test("a put case and a get case on one channel match, one by one", async (scene) => {
     const ch = scene.channel<number>();
     let sum = 0;
     let sent = 0;
@@ -107,7 +107,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
     assert.equal(await ch.depth(), 0);
   });
 
-  fair("chance is fair among receives that can happen", async (scene) => {
+  fair("the choice among ready receives is fair", async (scene) => {
     const channels = numbers(3).map(() => scene.channel<number>());
     await Promise.all(channels.flatMap((ch) => numbers(rounds).map((n) => ch.put(n))));
     const counts = [0, 0, 0];
@@ -120,7 +120,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
     assert.equal(left[0]! + left[1]! + left[2]!, 2 * rounds);
   });
 
-  fair("chance is fair among sends, and among a send, a receive and a time", async (scene) => {
+  fair("the choice among puts, and among a put, a receive and a timer, is fair", async (scene) => {
     const [a, b] = [scene.channel<number>(), scene.channel<number>()];
     await Promise.all(numbers(rounds).map((n) => a.put(n)));
     await b.depth();
@@ -140,7 +140,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
     await assert.rejects(a.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  shared("what has reached a case that was not chosen is others' within 20 ms", async (scene) => {
+  shared("a value that reached a case that was not chosen is available to others within 20 ms", async (scene) => {
     const [a, b] = [scene.channel<number>(), scene.channel<number>()];
     const [a1, b1] = [scene.channel<number>(a.name, 1), scene.channel<number>(b.name, 1)];
     await Promise.all([a1.depth(), b1.depth()]);
@@ -153,10 +153,10 @@ export function selectingTests({ test, shared, features }: Suite): void {
       waits.push(performance.now() - start);
     }
     waits.sort((x, y) => x - y);
-    assert.ok(waits[10]! < 40, `ms: ${waits.map(Math.round)}`); // and as long for the way
-  }, { timed: "what is held for more than 20 ms shows by time alone" });
+    assert.ok(waits[10]! < 40, `ms: ${waits.map(Math.round)}`); // twice the limit, for the transfer
+  }, { timed: "a value held for more than 20 ms shows only by time" });
 
-  test("a channel that is closed for everyone is a case that happens", async (scene) => {
+  test("a channel closed for everyone is a ready case", async (scene) => {
     const [a, b] = [scene.channel<string>(), scene.channel<string>()];
     const chosen = select({ a, b, c: b.putCase("x") });
     await chosen;
@@ -176,7 +176,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
     assert.equal((await soon(select({ a }))).closed, true);
   });
 
-  shared("a channel that is closed elsewhere is a case that happens", async (scene) => {
+  shared("a channel closed by another connection is a ready case", async (scene) => {
     const [a, b] = [scene.channel<string>(), scene.channel<string>()];
     const other = scene.channel<string>(b.name, 1);
     for (const end of ["closeAll", "delete"] as const) {
@@ -190,7 +190,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
     }
   });
 
-  test("a handle that is closed here is a mistake", async (scene) => {
+  test("a handle that is closed here rejects the select", async (scene) => {
     const [a, b] = [scene.channel<string>(), scene.channel<string>()];
     const waiting = rejection(select({ a, b }), ChannelClosedError, { reason: "close" });
     await Promise.all([a.depth(), b.depth()]);
@@ -198,13 +198,13 @@ export function selectingTests({ test, shared, features }: Suite): void {
     await waiting;
     await rejection(select({ a, b }), ChannelClosedError, { reason: "close" });
     await rejection(select({ a, b: b.putCase("") }), ChannelClosedError, { reason: "close" });
-    await a.put("foo"); // which nobody waits for any more
+    await a.put("foo"); // no select waits for it any more
     assert.equal(await a.get({ timeout: 20_000 }), "foo");
   });
 
-  test("a select that times out or is aborted wants nothing any more", async (scene) => {
+  test("a select that timed out or was aborted takes nothing", async (scene) => {
     const [a, b] = [scene.channel<number>(), scene.channel<number>()];
-    await Promise.all([a.depth(), b.depth()]); // so that they are attached
+    await Promise.all([a.depth(), b.depth()]); // attaches both handles
     await rejection(select({ a, b }, { timeout: 20 }), ChannelTimeoutError);
     await rejection(select({ a, b }, { timeout: 0 }), ChannelTimeoutError);
     const control = new AbortController();
@@ -218,7 +218,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
     assert.deepEqual(await Promise.all([getAll(a, 1), getAll(b, 1)]), [[1], [2]]);
   });
 
-  test("of 600 values whose selects are given up around their arrival each is got once", async (scene) => {
+  test("600 values whose selects are cancelled around their arrival are each got once", async (scene) => {
     const channels = numbers(3).map(() => scene.channel<number>());
     await Promise.all(channels.map((ch) => ch.depth()));
     const got: number[] = [];
@@ -245,7 +245,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
     assert.deepEqual(got.sort((x, y) => x - y), numbers(600));
   });
 
-  test("selects that send and receive on the same channels lose nothing", async (scene) => {
+  test("selects that put and get on the same channels lose nothing", async (scene) => {
     const channels = numbers(3).map(() => scene.channel<number>());
     const got: number[] = [];
     let next = 0;
@@ -291,7 +291,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
     await getAll(fresh, 1);
   });
 
-  test("what cannot be sent or read rejects the select, and nothing else happens", async (scene) => {
+  test("a value that cannot be encoded or decoded rejects the select, and no other case has an effect", async (scene) => {
     const [a, b] = [scene.channel<unknown>(), scene.channel<unknown>()];
     await a.put("foo");
     const error = await rejection(select({ a, b: b.putCase(() => {}) }), DOMException);
@@ -307,7 +307,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
     await rejection(select({ a }, { timeout: -1 }), ChannelConfigError);
   });
 
-  test("a broker that cannot be reached rejects the select", async (scene) => {
+  test("an unreachable broker rejects the select", async (scene) => {
     const a = scene.channel<string>();
     const connection = "amqp://127.0.0.1:1";
     const far = scene.own(new Channel<string>({ connection, retryTimeout: 0 }));
@@ -315,11 +315,11 @@ export function selectingTests({ test, shared, features }: Suite): void {
     await rejection(select({ a, far: far.putCase("x") }), ChannelConnectionError);
     const patient = scene.own(new Channel<string>({ connection, retryTimeout: 60_000 }));
     await rejection(select({ a, patient }, { timeout: 50 }), ChannelConnectionError);
-    await a.put("foo"); // whatever the others do
+    await a.put("foo"); // the other cases do not matter
     assert.equal((await soon(select({ a, patient }))).value, "foo");
   });
 
-  fair("transports are mixed in one select", async (scene) => {
+  fair("one select can mix transports", async (scene) => {
     const here = scene.own(new Channel<number>({ connection: "memory:select" }));
     const there = scene.channel<number>();
     await Promise.all(numbers(rounds).flatMap((n) => [here.put(n), there.put(n)]));
@@ -343,19 +343,19 @@ export function selectingTests({ test, shared, features }: Suite): void {
     assert.equal(key, "late");
     assert.ok(value instanceof Date);
     assert.ok(performance.now() - start >= 29);
-    assert.equal(await trySelect({ late, never: undefined }), undefined, "it happens once");
+    assert.equal(await trySelect({ late, never: undefined }), undefined, "it fires once");
     await using ticks = every(10);
     let n = 0;
     for await (const _ of ticks) if (++n === 3) break;
     await pause(35);
-    assert.equal((await trySelect([ticks]))?.key, 0, "one for all that were missed");
+    assert.equal((await trySelect([ticks]))?.key, 0, "one tick for all that were missed");
     assert.ok(performance.now() - start < 5000);
     await ch.put(1);
     const kinds = { ch: 0, ticks: 0 };
     while (kinds.ch === 0) kinds[(await soon(select({ ch, ticks }))).key]++;
   });
 
-  test("an iterator of times that is left, or whose times are disposed of, while it waits is done", async () => {
+  test("a waiting iterator of timers ends when it is left or its timer is disposed of", async () => {
     const end = { value: undefined, done: true };
     for (const ticks of [every(60_000), after(60_000)]) {
       const iterator = ticks[Symbol.asyncIterator]();
@@ -382,7 +382,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
     assert.equal((await trySelect(channels))?.value, 42);
   });
 
-  // Which runtime is under test matters least to five processes.
+  // The runtime matters little to a test of five processes.
   const count = process.versions.deno === undefined ? 2000 : 10_000;
   shared(
     `five selecting processes move ${count} values of three channels, each once`,
@@ -414,7 +414,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
         for (const child of children) {
           const { got, ends } = await child.next() as { got: number; ends: string };
           assert.equal(ends, "closed");
-          assert.ok(got > 0, "each takes part");
+          assert.ok(got > 0, "each process gets values");
           assert.deepEqual(await soon(child.exited), { code: 0, signal: null }, child.stderr);
         }
         assert.equal(await trySelect(channels.slice(1)), undefined);
@@ -425,7 +425,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
   );
 }
 
-/** How far counts are from being all alike (Pearson): with 2 degrees of freedom, above 28 once in 1,200,000. */
+/** Pearson's statistic for equal counts. With 2 degrees of freedom, it exceeds 28 once in 1,200,000. */
 function chiSquare(counts: number[]): number {
   const expected = counts.reduce((sum, count) => sum + count) / counts.length;
   return counts.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);

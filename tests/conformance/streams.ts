@@ -16,7 +16,7 @@ export function streamTests({ test }: Suite): void {
     assert.deepEqual(await getAll(ch, 2), [1, 2]);
   });
 
-  test("cancelling a readable leaves nothing behind, also while it waits", async (scene) => {
+  test("cancelling a readable takes no value, also while it waits", async (scene) => {
     const ch = scene.channel<number>();
     const reader = ch.readable().getReader();
     const read = reader.read();
@@ -48,7 +48,7 @@ export function streamTests({ test }: Suite): void {
     }
   }
 
-  test("what arrives after its reader has left waits for the next, or goes back", async (scene) => {
+  test("a value that arrives after its reader was released goes to the next reader, or back to the channel", async (scene) => {
     const ch = scene.channel<number>();
     const stream = ch.readable();
     const first = stream.getReader();
@@ -57,7 +57,7 @@ export function streamTests({ test }: Suite): void {
     first.releaseLock();
     assert.equal(await soon(read), "released");
     await ch.put(1);
-    await until(async () => await ch.depth() === 0); // it is with the stream
+    await until(async () => await ch.depth() === 0); // the stream has it
     const second = stream.getReader();
     assert.equal((await soon(second.read())).value, 1);
     const third = second.read().catch(() => "released");
@@ -70,7 +70,7 @@ export function streamTests({ test }: Suite): void {
     assert.equal(await soon(ch.get()), 2);
   });
 
-  test("closeAll ends a readable normally, and a signal with its reason", async (scene) => {
+  test("closeAll ends a readable normally, and a signal ends it with its reason", async (scene) => {
     const ch = scene.channel<number>();
     const stop = new AbortController();
     const aborted = ch.readable({ signal: stop.signal }).getReader();
@@ -86,7 +86,7 @@ export function streamTests({ test }: Suite): void {
     assert.deepEqual(await soon(last), { value: undefined, done: true });
   });
 
-  test("a write resolves when its put does, and closing closes the stream alone", async (scene) => {
+  test("a write resolves when its put does, and closing the stream leaves the channel open", async (scene) => {
     const ch = scene.channel<number>();
     const writer = ch.writable().getWriter();
     await soon(writer.write(1));
@@ -99,7 +99,7 @@ export function streamTests({ test }: Suite): void {
     assert.deepEqual(await getAll(ch, 3), [1, 2, 3]);
   });
 
-  test("a writable has so many puts on their way, in order, and then has its writer wait", async (scene) => {
+  test("a writable has at most highWaterMark puts in progress, in order, then applies back pressure", async (scene) => {
     const ch = scene.channel<number>();
     const gates: (() => void)[] = [];
     const put = ch.put.bind(ch);
@@ -110,7 +110,7 @@ export function streamTests({ test }: Suite): void {
     const writer = ch.writable({ highWaterMark: 3 }).getWriter();
     const writes = numbers(5).map((n) => writer.write(n));
     await until(() => gates.length === 3);
-    await pause(10); // no fourth comes
+    await pause(10); // no fourth put is called
     assert.equal(gates.length, 3);
     assert.ok(writer.desiredSize! <= 0);
     gates[0]!();
@@ -124,7 +124,7 @@ export function streamTests({ test }: Suite): void {
     assert.deepEqual(await getAll(ch, 5), numbers(5));
   });
 
-  test("a put that fails is its write's error, and the stream's", async (scene) => {
+  test("a rejected put rejects its write and errors the stream", async (scene) => {
     const ch = scene.channel<unknown>();
     const writer = ch.writable().getWriter();
     writer.closed.catch(() => {});
@@ -142,7 +142,7 @@ export function streamTests({ test }: Suite): void {
     assert.throws(() => ch.writable({ highWaterMark: 0 }), { name: "ChannelConfigError" });
   });
 
-  test("aborting a writable waits for what has begun, and closes the stream alone", async (scene) => {
+  test("aborting a writable waits for writes in progress and leaves the channel open", async (scene) => {
     const ch = scene.channel<number>();
     const writer = ch.writable().getWriter();
     writer.closed.catch(() => {});
@@ -154,7 +154,7 @@ export function streamTests({ test }: Suite): void {
     assert.equal(ch.closed, false);
   });
 
-  test("pipeTo between channels moves all, and ends when the source is closed", async (scene) => {
+  test("pipeTo between channels moves all values and ends when the source is closed", async (scene) => {
     for (const memory of [false, true]) {
       const from = scene.channel<number>();
       const to = memory
@@ -176,7 +176,7 @@ export function streamTests({ test }: Suite): void {
     }
   });
 
-  test("a pipe that is aborted in mid-way loses nothing", async (scene) => {
+  test("a pipe that is aborted midway loses nothing", async (scene) => {
     for (const _ of numbers(5)) {
       const [from, to] = [scene.channel<number>(), scene.channel<number>()];
       await Promise.all(numbers(200).map((n) => from.put(n)));
@@ -190,7 +190,7 @@ export function streamTests({ test }: Suite): void {
     }
   });
 
-  test("a pipe whose destination fails gives back what was not taken", async (scene) => {
+  test("a pipe whose destination fails returns the values that were not written", async (scene) => {
     const [from, to] = [scene.channel<unknown>(), scene.channel<unknown>()];
     const put = to.put.bind(to);
     to.put = (value, options) =>
@@ -219,7 +219,7 @@ export function streamTests({ test }: Suite): void {
   });
 }
 
-/** What is in two channels, once what was read ahead is back: so many values. */
+/** Returns `count` values of two channels, once values that were read ahead have returned. */
 async function drained<T>(
   count: number,
   ...channels: [Channel<T>, Channel<T>]

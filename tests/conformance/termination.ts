@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { type Channel, ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
 import { getAll, numbers, rejection, soon, type Suite, until } from "./scene.ts";
 
-/** closeAll: it ends the channel for everyone who is attached, and keeps the values. */
+/** closeAll: it ends the channel for all attached handles and keeps the values. */
 export function terminationTests({ test, shared }: Suite): void {
   for (const connections of [1, 2]) {
     const declare = connections === 1 ? test : shared;
     const where = connections === 1 ? "" : ", on every connection";
 
     declare(
-      `closeAll rejects what is pending and what comes later, on every handle${where}`,
+      `closeAll rejects pending and later operations on every handle${where}`,
       async (scene) => {
         const name = scene.name();
         const handles = numbers(3).map((i) => scene.channel<number>(name, i % connections));
@@ -58,7 +58,7 @@ export function terminationTests({ test, shared }: Suite): void {
       }
     });
 
-    declare(`two that closeAll at once both succeed${where}`, async (scene) => {
+    declare(`two concurrent calls of closeAll both succeed${where}`, async (scene) => {
       const name = scene.name();
       for (let round = 0; round < 20; round++) {
         const a = scene.channel<number>(name);
@@ -76,7 +76,7 @@ export function terminationTests({ test, shared }: Suite): void {
     });
   }
 
-  test("values stay after closeAll for whoever opens the name anew", async (scene) => {
+  test("values stay after closeAll for handles that open the name anew", async (scene) => {
     const a = scene.channel<number>();
     for (const n of numbers(5)) await a.put(n);
     await a.closeAll();
@@ -87,7 +87,7 @@ export function terminationTests({ test, shared }: Suite): void {
     assert.equal(await b.get(), 5);
   });
 
-  test("closeAll keeps what was put before it on the same handle, or says that it did not", async (scene) => {
+  test("closeAll keeps each value put before it on the same handle, or rejects its put", async (scene) => {
     const name = scene.name();
     for (let round = 0; round < 10; round++) {
       const ch = scene.channel<number>(name);
@@ -108,7 +108,7 @@ export function terminationTests({ test, shared }: Suite): void {
     }
   });
 
-  test("closeAll by a handle that was never used reaches the others", async (scene) => {
+  test("closeAll on a handle that was never used reaches the others", async (scene) => {
     const a = scene.channel();
     const refused = rejection(a.get(), ChannelClosedError, { reason: "closeAll" });
     await a.depth();
@@ -116,7 +116,7 @@ export function terminationTests({ test, shared }: Suite): void {
     await soon(refused);
   });
 
-  test("closeAll reaches no channel of another name", async (scene) => {
+  test("closeAll does not affect a channel of another name", async (scene) => {
     const [a, b] = [scene.channel<string>(), scene.channel<string>()];
     await Promise.all([a.depth(), b.depth()]);
     const got = b.get();
@@ -143,7 +143,7 @@ export function terminationTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a handler of the rejection can open the name anew at once", async (scene) => {
+  test("a rejection handler can open the name anew at once", async (scene) => {
     const a = scene.channel<number>();
     await a.put(1);
     await a.get();

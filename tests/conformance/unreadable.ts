@@ -12,7 +12,7 @@ import {
 } from "../../mod.ts";
 import { rejection, soon, type Suite } from "./scene.ts";
 
-/** Messages that this library did not write, or should not have. */
+/** Messages that this library did not write, or should not have written. */
 export function unreadableTests({ test, shared }: Suite): void {
   const [cbor, json] = ["application/cbor", "application/json"];
   const text = new TextEncoder();
@@ -39,7 +39,7 @@ export function unreadableTests({ test, shared }: Suite): void {
     ["no content type", { body: text.encode("{nonsense"), contentType: "" }],
   ];
   for (const [title, message] of unreadable) {
-    test(`a message of ${title} rejects one get with its bytes, and the channel goes on`, async (scene) => {
+    test(`a message of ${title} rejects one get with its bytes, and the channel stays usable`, async (scene) => {
       const ch = scene.channel<string>();
       await using raw = await scene.setup.raw(ch.name);
       await raw.put(message);
@@ -62,7 +62,7 @@ export function unreadableTests({ test, shared }: Suite): void {
     });
   }
 
-  test("an unknown content type is named, and those that are read", async (scene) => {
+  test("the error of an unknown content type names it and the known ones", async (scene) => {
     const ch = scene.channel<string>();
     await using raw = await scene.setup.raw(ch.name);
     for (const contentType of ["text/plain", "application/jsonx", `${cbor}; charset="UTF-16"`]) {
@@ -92,7 +92,7 @@ export function unreadableTests({ test, shared }: Suite): void {
     }
   });
 
-  test("an iteration throws the error of an unreadable message, and another goes on", async (scene) => {
+  test("an unreadable message rejects an iteration, and the next iteration continues", async (scene) => {
     const ch = scene.channel<string>();
     await using raw = await scene.setup.raw(ch.name);
     await ch.put("before");
@@ -110,7 +110,7 @@ export function unreadableTests({ test, shared }: Suite): void {
     assert.deepEqual(got, ["before", "after"]);
   });
 
-  test("a hostile reference rejects one get, and leads nowhere", async (scene) => {
+  test("a hostile reference rejects one get and connects nowhere", async (scene) => {
     const ch = scene.channel<string>();
     await using raw = await scene.setup.raw(ch.name);
     await using trap = await Trap.open();
@@ -132,7 +132,7 @@ export function unreadableTests({ test, shared }: Suite): void {
       ["x", `amqp://127.0.0.1:${port}`],
       ["x", `ws://127.0.0.1:${port}/`],
       ["x", "memory:never-configured"],
-      ["x", "sqlite:/tmp/never-configured.db"],
+      ["x", "sqlite:/nowhere/never-configured.db"],
       ["x", ""],
       ["x", 5],
       ["x", null],
@@ -210,7 +210,7 @@ export function unreadableTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a JSON reference to a broker that is not configured is relative, and leads nowhere", async (scene) => {
+  test("a JSON reference to an unknown broker is relative and connects nowhere", async (scene) => {
     const ch = scene.channel<Channel<string>>();
     await using raw = await scene.setup.raw(ch.name);
     await using trap = await Trap.open();
@@ -221,7 +221,7 @@ export function unreadableTests({ test, shared }: Suite): void {
       `amqps://127.0.0.1:${trap.port}/?heartbeat=5`,
       `ws://127.0.0.1:${trap.port}/`,
       "memory:never-configured",
-      "sqlite:/tmp/never-configured.db",
+      "sqlite:/nowhere/never-configured.db",
       "amqp://[",
       `amqp://${"ü,".repeat(200_000)}b`,
       "nonsense",
@@ -240,7 +240,7 @@ export function unreadableTests({ test, shared }: Suite): void {
   });
 
   shared(
-    "a reference to a memory channel is refused where it comes from farther",
+    "a reference to a memory channel is rejected if it comes from a transport of wider reach",
     async (scene) => {
       const own = scene.channel("secret", 0);
       await own.close();
@@ -260,7 +260,7 @@ export function unreadableTests({ test, shared }: Suite): void {
   );
 }
 
-/** A value with a reference of these parts inside. */
+/** Encodes a value that contains a reference of these parts. */
 function reference(...parts: unknown[]): Uint8Array {
   class Anything {}
   return encode({ deep: [new Anything()] }, {
@@ -268,7 +268,7 @@ function reference(...parts: unknown[]): Uint8Array {
   });
 }
 
-/** Listens where nobody may connect. */
+/** A server that counts connections, none of which may happen. */
 class Trap implements AsyncDisposable {
   connections = 0;
   readonly #server: Server;

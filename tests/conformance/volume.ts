@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { getAll, numbers, soon, type Suite } from "./scene.ts";
 
-/** Large values, and many. */
+/** Large values, and many values. */
 export function volumeTests({ test, shared }: Suite): void {
   test("values of 1 MB arrive as they were sent", async (scene) => {
     const ch = scene.channel<Uint8Array | string>();
     const bytes = new Uint8Array(1 << 20).map((_, i) => i * 31 + (i >> 8));
     const text = "\u{1f600}é x".repeat(100_000);
     const puts = [ch.put(bytes), ch.put(text), ch.put(bytes)];
-    bytes[0] = 77; // it was encoded at the call
+    bytes[0] = 77; // the value was encoded at the call
     const got = await soon(getAll(ch, 3));
     await Promise.all(puts);
     bytes[0] = 0;
