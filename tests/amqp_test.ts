@@ -28,17 +28,17 @@ import { commonBinding } from "../src/transports/amqp/topology/bindings.ts";
 import { testTransport } from "./conformance.ts";
 import {
   connectionsRest,
+  type Fixture,
   getAll,
   numbers,
   pause,
   random,
   rejection,
-  type Scene,
   type Setup,
-  soon,
   suite,
   until,
-} from "./conformance/scene.ts";
+  within,
+} from "./conformance/fixture.ts";
 import { brokerState } from "./support/broker_state.ts";
 import { freePorts } from "./support/broker.ts";
 import { startDelay } from "./support/delay.ts";
@@ -159,8 +159,8 @@ const propertiesOfStrangers: fc.Arbitrary<AMQPProperties> = fc.record({
   ),
 }, { requiredKeys: [] });
 
-test("whatever the properties of messages and announcements are, the channel goes on", async (scene) => {
-  const ch = scene.channel<unknown>(scene.name(), 0, { maxAttempts: 2 });
+test("whatever the properties of messages and announcements are, the channel goes on", async (fixture) => {
+  const ch = fixture.channel<unknown>(fixture.name(), 0, { maxAttempts: 2 });
   const heard = ch.broadcasts();
   await heard.ready;
   const seed = random(2 ** 31);
@@ -178,13 +178,13 @@ test("whatever the properties of messages and announcements are, the channel goe
   try {
     let value: unknown;
     while (value !== "good") {
-      const delivery = await soon(ch.receive()).catch(isUnreadable);
+      const delivery = await within(ch.receive()).catch(isUnreadable);
       value = delivery?.value;
       if (random(2) === 0) delivery?.accept();
       else delivery?.release({ delay: 0 });
     }
     value = undefined;
-    while (value !== "good") ({ value } = await soon(heard.next()));
+    while (value !== "good") ({ value } = await within(heard.next()));
   } catch (cause) {
     throw new Error(`with the properties of seed ${seed}: ${cause}`, { cause });
   }
@@ -197,8 +197,8 @@ function isUnreadable(error: unknown): undefined {
 }
 
 for (const title of ["that waits by asking", "that waits with a consumer"]) {
-  test(`a queue that is deleted behind our back rejects a get ${title}`, async (scene) => {
-    const [a, b] = [scene.channel<string>(), scene.channel<string>()];
+  test(`a queue that is deleted behind our back rejects a get ${title}`, async (fixture) => {
+    const [a, b] = [fixture.channel<string>(), fixture.channel<string>()];
     await Promise.all([a.depth(), b.depth()]);
     if (title.includes("consumer")) {
       const first = a.get();
@@ -211,7 +211,7 @@ for (const title of ["that waits by asking", "that waits with a consumer"]) {
       await channel.queueDelete(a.name);
       await channel.queueDelete(b.name);
     });
-    await soon(refused);
+    await within(refused);
     const error = await rejection(b.put("unsent"), ChannelClosedError, { reason: "delete" });
     assert.equal(error.value, "unsent");
     for (const ch of [a, b]) {
@@ -227,15 +227,15 @@ for (const title of ["that waits by asking", "that waits with a consumer"]) {
 }
 
 for (const action of ["get", "get at once", "depth", "closeAll", "delete"] as const) {
-  test(`${action} on a queue that was deleted behind our back`, async (scene) => {
-    const ch = scene.channel<string>();
+  test(`${action} on a queue that was deleted behind our back`, async (fixture) => {
+    const ch = fixture.channel<string>();
     await ch.depth();
     await client(async (raw) => {
       const channel = await raw.channel();
       await channel.queueDelete(ch.name);
       await channel.exchangeDelete(ch.name);
     });
-    if (action === "delete") return await soon(ch.delete());
+    if (action === "delete") return await within(ch.delete());
     const refused = action === "get"
       ? ch.get()
       : action === "get at once"
@@ -247,22 +247,22 @@ for (const action of ["get", "get at once", "depth", "closeAll", "delete"] as co
   });
 }
 
-test("a queue that others declared with other arguments is used as it is", async (scene) => {
-  const name = scene.name();
+test("a queue that others declared with other arguments is used as it is", async (fixture) => {
+  const name = fixture.name();
   await client(async (raw) => {
     const channel = await raw.channel();
     await channel.queueDeclare(name, { durable: true }, { "x-max-length": 100 });
     await channel.exchangeDeclare(name, "fanout", { durable: false });
   });
-  const [a, b] = [scene.channel<number>(name), scene.channel<number>(name, 1)];
+  const [a, b] = [fixture.channel<number>(name), fixture.channel<number>(name, 1)];
   await a.put(1);
   assert.equal(await b.get(), 1);
   await a.closeAll();
   await until(() => b.closed);
 });
 
-test("values survive in the broker without any handle, persistent and durable", async (scene) => {
-  const ch = scene.channel<string>();
+test("values survive in the broker without any handle, persistent and durable", async (fixture) => {
+  const ch = fixture.channel<string>();
   await ch.put("kept");
   await ch.close();
   const message = await client(async (raw) => {
@@ -271,8 +271,8 @@ test("values survive in the broker without any handle, persistent and durable", 
   assert.equal(message?.properties.deliveryMode, 2);
 });
 
-test("a value whose receiver's connection is cut before its get goes to others", async (scene) => {
-  const ch = scene.channel<number>();
+test("a value whose receiver's connection is cut before its get goes to others", async (fixture) => {
+  const ch = fixture.channel<number>();
   await ch.put(1);
   await client(async (raw) => {
     const message = await (await raw.channel()).basicGet(ch.name, { noAck: false });
@@ -283,20 +283,20 @@ test("a value whose receiver's connection is cut before its get goes to others",
 
 test(
   "references are relative, and work on whichever address their receiver uses",
-  async (scene) => {
+  async (fixture) => {
     const [here, there] = ["localhost", "127.0.0.1"].map((hostname) =>
       uri((url) => url.hostname = hostname)
     ) as [string, string];
-    const name = scene.name();
-    const a = scene.own(new Channel<Channel<string>>({ name, connection: here }));
-    const b = scene.own(new Channel<Channel<string>>({ name, connection: there }));
-    const inner = scene.own(new Channel<string>({ connection: here }));
+    const name = fixture.name();
+    const a = fixture.own(new Channel<Channel<string>>({ name, connection: here }));
+    const b = fixture.own(new Channel<Channel<string>>({ name, connection: there }));
+    const inner = fixture.own(new Channel<string>({ connection: here }));
     await using raw = await setup.raw(name);
     await a.put(inner);
     const { body, contentType } = (await raw.get())!;
     assert.doesNotMatch(String.fromCharCode(...body), /localhost|127\.0\.0\.1|guest|amqp/);
     await raw.put({ body, contentType });
-    const got = scene.own(await b.get());
+    const got = fixture.own(await b.get());
     await got.put("through another address");
     assert.equal(await inner.get({ timeout: 20_000 }), "through another address");
     await a.close();
@@ -304,35 +304,35 @@ test(
     assert.equal(await got.get({ timeout: 20_000 }), "still");
 
     // A channel on another address is named with it, without user and password.
-    const named = scene.own(new Channel<string>({ name: scene.name(), connection: there }));
-    const c = scene.own(new Channel<Channel<string>>({ name, connection: here }));
+    const named = fixture.own(new Channel<string>({ name: fixture.name(), connection: there }));
+    const c = fixture.own(new Channel<Channel<string>>({ name, connection: here }));
     await c.put(named);
     const absolute = (await raw.get())!;
     const text = String.fromCharCode(...absolute.body);
     assert.match(text, /amqp:\/\/127\.0\.0\.1/);
     assert.doesNotMatch(text, /guest|@/);
     await raw.put(absolute);
-    const arrived = scene.own(await c.get());
+    const arrived = fixture.own(await c.get());
     await arrived.put("x");
     assert.equal(await named.get({ timeout: 20_000 }), "x");
   },
   { skip: noLocalBroker },
 );
 
-test("an amqp channel travels through memory, and works there", async (scene) => {
-  const carrier = scene.own(new Channel<Channel<string>>({ connection: "memory:carrier" }));
-  for (const inner of [scene.channel<string>(), scene.anonymous<string>()]) {
+test("an amqp channel travels through memory, and works there", async (fixture) => {
+  const carrier = fixture.own(new Channel<Channel<string>>({ connection: "memory:carrier" }));
+  for (const inner of [fixture.channel<string>(), fixture.anonymous<string>()]) {
     await carrier.put(inner);
-    const got = scene.own(await carrier.get());
+    const got = fixture.own(await carrier.get());
     assert.equal(got.name, inner.name);
     await got.put("x");
     assert.equal(await inner.get({ timeout: 20_000 }), "x");
   }
 });
 
-test("a memory channel is refused by amqp, also deep inside a value", async (scene) => {
-  const ch = scene.channel<unknown>();
-  const inner = scene.own(new Channel({ connection: "memory:" }));
+test("a memory channel is refused by amqp, also deep inside a value", async (fixture) => {
+  const ch = fixture.channel<unknown>();
+  const inner = fixture.own(new Channel({ connection: "memory:" }));
   for (const value of [inner, [inner], new Map([[inner, 1]]), { a: new Set([inner]) }]) {
     const error = await rejection(ch.put(value), ChannelReferenceError);
     assert.equal(error.value, value);
@@ -341,8 +341,8 @@ test("a memory channel is refused by amqp, also deep inside a value", async (sce
   assert.equal(await ch.depth(), 0);
 });
 
-test("capacity 0 is refused, also for a handle on a channel that is attached to", async (scene) => {
-  const ch = scene.channel<number>();
+test("capacity 0 is refused, also for a handle on a channel that is attached to", async (fixture) => {
+  const ch = fixture.channel<number>();
   await ch.put(1);
   const words = /^(put|get|depth): channel .*: the option capacity cannot be 0 on amqp:.*; use /;
   for (const name of [ch.name, undefined]) {
@@ -359,23 +359,23 @@ test("capacity 0 is refused, also for a handle on a channel that is attached to"
   assert.deepEqual([await ch.get(), await ch.depth()], [1, 0]);
 });
 
-test("a channel to which an earlier version gave capacity 0 is refused", async (scene) => {
-  const name = scene.name();
+test("a channel to which an earlier version gave capacity 0 is refused", async (fixture) => {
+  const name = fixture.name();
   await client(async (raw) => {
     const channel = await raw.channel();
     await channel.queueDeclare(name, { durable: true });
     await channel.exchangeDeclare(name, "topic", { durable: true });
   });
-  const carrier = scene.channel<Channel<number>>();
+  const carrier = fixture.channel<Channel<number>>();
   await carrier.put(new Channel<number>({ name, connection: uri() }));
   const byReference = await carrier.get();
   const digits = crypto.randomUUID().replaceAll("-", "");
   const earlierName = digits.slice(0, 12) + "80008000" + digits.slice(20);
   for (
     const ch of [
-      scene.own(new Channel<number>({ name, connection: uri() })),
-      scene.own(byReference),
-      scene.own(new Channel<number>({ name: earlierName, connection: uri() })),
+      fixture.own(new Channel<number>({ name, connection: uri() })),
+      fixture.own(byReference),
+      fixture.own(new Channel<number>({ name: earlierName, connection: uri() })),
     ]
   ) {
     const error = await rejection(ch.put(1), ChannelConfigError);
@@ -387,10 +387,10 @@ test("a channel to which an earlier version gave capacity 0 is refused", async (
   });
 });
 
-test("a channel that expires is a queue and nothing else, however it is attached to", async (scene) => {
-  const name = scene.name();
+test("a channel that expires is a queue and nothing else, however it is attached to", async (fixture) => {
+  const name = fixture.name();
   const make = (n: number, options = {}) =>
-    scene.own(new Channel<number>({ name, connection: setup.connection(n), ...options }));
+    fixture.own(new Channel<number>({ name, connection: setup.connection(n), ...options }));
   const first = make(0, { expires: 60_000 });
   await first.depth();
   const others = [
@@ -407,36 +407,36 @@ test("a channel that expires is a queue and nothing else, however it is attached
   const heard = [first, ...others].map((each) => each.broadcasts());
   await Promise.all(heard.map((each) => each.ready));
   await make(5).broadcast(7);
-  for (const each of heard) assert.equal((await soon(each.next())).value, 7);
+  for (const each of heard) assert.equal((await within(each.next())).value, 7);
   await others[0]!.closeAll({ drain: true });
   for (const each of [first, ...others]) {
-    await soon(rejection(each.get(), ChannelClosedError, { reason: "drain" }));
+    await within(rejection(each.get(), ChannelClosedError, { reason: "drain" }));
   }
   await first.delete();
 });
 
-test("a long name, which cuts off what the broker says, changes nothing for a channel that expires", async (scene) => {
-  const name = scene.name().padEnd(250, "x");
+test("a long name, which cuts off what the broker says, changes nothing for a channel that expires", async (fixture) => {
+  const name = fixture.name().padEnd(250, "x");
   const make = (n: number, options = {}) =>
-    scene.own(new Channel<number>({ name, connection: setup.connection(n), ...options }));
+    fixture.own(new Channel<number>({ name, connection: setup.connection(n), ...options }));
   const first = make(0, { expires: 60_000 });
   await first.depth();
   const others = [make(1), make(2, { expires: 30_000 })];
   const heard = others.map((each) => each.broadcasts());
   await Promise.all(heard.map((each) => each.ready));
   await first.broadcast(7);
-  for (const each of heard) assert.equal((await soon(each.next())).value, 7);
+  for (const each of heard) assert.equal((await within(each.next())).value, 7);
   assert.equal((await brokerState())?.exchanges.includes(name) ?? false, false);
   await others[0]!.closeAll({ drain: true });
   for (const each of [first, ...others, make(0), make(3, { expires: 30_000 })]) {
-    await soon(rejection(each.get(), ChannelClosedError, { reason: "drain" }));
+    await within(rejection(each.get(), ChannelClosedError, { reason: "drain" }));
   }
   await first.delete();
 });
 
-test("a channel that expires exists as such before its name travels", async (scene) => {
-  const carrier = scene.channel<Channel>();
-  const leased = scene.own(
+test("a channel that expires exists as such before its name travels", async (fixture) => {
+  const carrier = fixture.channel<Channel>();
+  const leased = fixture.own(
     new Channel({ name: `${carrier.name} leased`, connection: broker!, expires: 60_000 }),
   );
   await carrier.put(leased);
@@ -455,21 +455,21 @@ test("a channel that expires exists as such before its name travels", async (sce
 });
 
 for (const channelMax of [4, 20]) {
-  test(`fifty gets wait on a connection of ${channelMax} AMQP channels`, async (scene) => {
+  test(`fifty gets wait on a connection of ${channelMax} AMQP channels`, async (fixture) => {
     const connection = uri((url) => url.searchParams.set("channel_max", String(channelMax)));
     const id = crypto.randomUUID();
     const channels = numbers(50).map((n) =>
-      scene.own(new Channel<number>({ name: `${id} ${n}`, connection }))
+      fixture.own(new Channel<number>({ name: `${id} ${n}`, connection }))
     );
     const gets = channels.map((ch) => ch.get());
     await Promise.all(channels.map((ch, n) => ch.put(n)));
-    assert.deepEqual(await soon(Promise.all(gets)), numbers(50));
+    assert.deepEqual(await within(Promise.all(gets)), numbers(50));
     await Promise.all(channels.map((ch) => ch.delete()));
   });
 }
 
-test("a getter that gives up again and again gets all in order", async (scene) => {
-  const ch = scene.channel<number>();
+test("a getter that gives up again and again gets all in order", async (fixture) => {
+  const ch = fixture.channel<number>();
   const [count, got] = [400, [] as number[]];
   assert.equal(await ch.depth(), 0); // attached: a timeout is one from here on
   const putting = (async () => {
@@ -503,10 +503,10 @@ const attempts: [string, number, (ch: Channel<string>) => Promise<unknown>][] = 
   ["a put with a timeout", 10_000, (ch) => ch.put("unsent", { timeout: 100 })],
 ];
 for (const [title, retryTimeout, attempt] of attempts) {
-  test(`${title} says soon that no broker is there, and never its password`, async (scene) => {
+  test(`${title} says soon that no broker is there, and never its password`, async (fixture) => {
     const connection = await closedPort();
     const address = `${connection.replace("user:hunter2@", "")}/%2F`;
-    const ch = scene.own(new Channel<string>({ name: "x", connection, retryTimeout }));
+    const ch = fixture.own(new Channel<string>({ name: "x", connection, retryTimeout }));
     const start = performance.now();
     const error = await rejection(attempt(ch), ChannelConnectionError, { address });
     assert.ok(performance.now() - start < 8000, `it took ${performance.now() - start} ms`);
@@ -522,17 +522,17 @@ for (const [title, retryTimeout, attempt] of attempts) {
   });
 }
 
-test("puts that no broker takes each carry their own value", async (scene) => {
+test("puts that no broker takes each carry their own value", async (fixture) => {
   const connection = await closedPort();
-  const ch = scene.own(new Channel<string>({ connection, retryTimeout: 0 }));
+  const ch = fixture.own(new Channel<string>({ connection, retryTimeout: 0 }));
   const puts = ["a", "b", "c"].map((value) => rejection(ch.put(value), ChannelConnectionError));
   assert.deepEqual((await Promise.all(puts)).map((error) => error.value), ["a", "b", "c"]);
 });
 
-test("an abort ends what waits for a broker", async (scene) => {
-  const ch = scene.own(new Channel({ connection: await closedPort() }));
+test("an abort ends what waits for a broker", async (fixture) => {
+  const ch = fixture.own(new Channel({ connection: await closedPort() }));
   const signal = AbortSignal.timeout(50);
-  await assert.rejects(soon(ch.get({ signal })), { name: "TimeoutError" });
+  await assert.rejects(within(ch.get({ signal })), { name: "TimeoutError" });
 });
 
 test("closing needs no reachable broker, and is bounded", async () => {
@@ -547,14 +547,14 @@ test("closing needs no reachable broker, and is bounded", async () => {
     handles[0]![Symbol.asyncDispose](),
   ]);
   assert.ok(performance.now() - start < 8000, `it took ${performance.now() - start} ms`);
-  for (const error of await soon(Promise.all(work))) {
+  for (const error of await within(Promise.all(work))) {
     assert.ok(error instanceof ChannelError, String(error));
   }
 });
 
-test("a wrong password is told at once, and not shown", async (scene) => {
+test("a wrong password is told at once, and not shown", async (fixture) => {
   const connection = uri((url) => url.password = "hunter2");
-  const ch = scene.own(new Channel({ connection }));
+  const ch = fixture.own(new Channel({ connection }));
   const start = performance.now();
   const error = await rejection(ch.get(), ChannelConnectionError, { transient: false });
   assert.ok(performance.now() - start < 8000, "it is not tried again: that takes 10 s");
@@ -562,10 +562,10 @@ test("a wrong password is told at once, and not shown", async (scene) => {
   assert.doesNotMatch(inspect(error, { depth: 20, showHidden: true }), /hunter2/);
 });
 
-test("a burst of puts and gets over one connection and many channels stays in order", async (scene) => {
-  const channels = numbers(10).map(() => scene.channel<number>());
+test("a burst of puts and gets over one connection and many channels stays in order", async (fixture) => {
+  const channels = numbers(10).map(() => fixture.channel<number>());
   const puts = numbers(100).flatMap((n) => channels.map((ch) => ch.put(n)));
-  const got = await soon(Promise.all(channels.map((ch) => getAll(ch, 100))));
+  const got = await within(Promise.all(channels.map((ch) => getAll(ch, 100))));
   await Promise.all(puts);
   for (const values of got) assert.deepEqual(values, numbers(100));
 });
@@ -576,34 +576,34 @@ const { port } = new URL(broker);
 function remoteTest(
   title: string,
   body: (
-    scene: Scene,
+    fixture: Fixture,
     connection: string,
     trips: (work: Promise<unknown>) => Promise<number>,
   ) => Promise<void>,
 ): void {
   const timed = "round-trips are counted by the time that they take";
-  test(title, async (scene) => {
+  test(title, async (fixture) => {
     const way = 100; // much, beside what a busy machine takes
     await using delay = await startDelay(Number(port || 5672), way);
     const connection = uri((url) => {
       url.hostname = "127.0.0.1";
       url.port = String(delay.port);
     });
-    await body(scene, connection, async (work) => {
+    await body(fixture, connection, async (work) => {
       const start = performance.now();
       await work;
       return (performance.now() - start) / (2 * way);
     });
-    await scene.clear(); // while there is a way to the broker
+    await fixture.clear(); // while there is a way to the broker
     await connectionsRest();
   }, { skip: noLocalBroker || decidedOnDeno, timed });
 }
 
 remoteTest(
   "a select of a hundred channels costs no more round-trips than one of two",
-  async (scene, connection, trips) => {
+  async (fixture, connection, trips) => {
     for (const count of [2, 100]) {
-      const channels = numbers(count).map(() => scene.own(new Channel<number>({ connection })));
+      const channels = numbers(count).map(() => fixture.own(new Channel<number>({ connection })));
       await Promise.all(channels.map((channel) => channel.depth()));
       await channels[1]!.put(1);
       const first = await trips(select(channels));
@@ -622,9 +622,9 @@ remoteTest(
 
 remoteTest(
   "a request and its reply take two round-trips, with both ends far from the broker",
-  async (scene, connection, trips) => {
-    const asking = scene.own(new Channel<number>({ connection }));
-    const answering = scene.own(new Channel<number>({ name: asking.name, connection }));
+  async (fixture, connection, trips) => {
+    const asking = fixture.own(new Channel<number>({ connection }));
+    const answering = fixture.own(new Channel<number>({ name: asking.name, connection }));
     const serving = serve(answering, (n) => n + 1);
     await asking.request(0); // everything is attached
     const taken: number[] = [];
@@ -638,10 +638,10 @@ remoteTest(
 
 remoteTest(
   "over a long way a loop does not take a round-trip for each value, and leaves the rest to others",
-  async (scene, connection, trips) => {
-    const far = scene.own(new Channel<number>({ connection }));
+  async (fixture, connection, trips) => {
+    const far = fixture.own(new Channel<number>({ connection }));
     await far.depth();
-    const near = scene.own(new Channel<number>({ name: far.name, connection: broker! }));
+    const near = fixture.own(new Channel<number>({ name: far.name, connection: broker! }));
     await Promise.all(numbers(1000).map((n) => near.put(n)));
     const got: number[] = [];
     const loop = async () => {
@@ -658,10 +658,10 @@ remoteTest(
 
 remoteTest(
   "over a long way those who receive at the same time do not wait for each other's round-trips",
-  async (scene, connection, trips) => {
-    const far = scene.own(new Channel<number>({ connection }));
+  async (fixture, connection, trips) => {
+    const far = fixture.own(new Channel<number>({ connection }));
     await far.depth();
-    const near = scene.own(new Channel<number>({ name: far.name, connection: broker! }));
+    const near = fixture.own(new Channel<number>({ name: far.name, connection: broker! }));
     await Promise.all(numbers(120).map((n) => near.put(n)));
     const got: number[] = [];
     const work = async () => {

@@ -338,8 +338,8 @@ Deno.test("no mistake in a list shows a password, and only a ChannelConfigError 
   );
   const text = fc.array(pieces, { maxLength: 8 }).map((some) => some.join(""));
   fc.assert(
-    fc.property(text, text, text, (before, within, after) => {
-      const uri = `amqp://${before}u:hunter2${within}@${after}`;
+    fc.property(text, text, text, (before, inside, after) => {
+      const uri = `amqp://${before}u:hunter2${inside}@${after}`;
       try {
         const { address, endpoints } = parseAmqpUri(uri);
         assert.ok(endpoints.length > 0);

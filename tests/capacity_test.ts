@@ -8,7 +8,7 @@ import type { PendingPublish } from "../src/transports/amqp/connection/pending_p
 import { ProcessRef } from "../src/transports/amqp/connection/process_ref.ts";
 import { Outbox } from "../src/transports/amqp/puts/outbox.ts";
 import type { Publisher } from "../src/transports/amqp/connection/publisher.ts";
-import { connectionsRest, numbers, pause, rejection, soon } from "./conformance/scene.ts";
+import { connectionsRest, numbers, pause, rejection, within } from "./conformance/fixture.ts";
 
 const refusal = () => new ChannelConnectionError("refused", { address: "amqp://stage" });
 
@@ -61,11 +61,11 @@ Deno.test("amqp: a put to a full channel outlasts retryTimeout, and is not sent 
   for (const n of numbers(2)) await ch.put(n);
   const puts = numbers(5, 2).map((n) => ch.put(n));
   const late = rejection(ch.put(9, { timeout: 1500 }), ChannelTimeoutError);
-  await soon(late);
+  await within(late);
   const values = [];
   for (let i = 0; i < 7; i++) values.push(await ch.get({ timeout: 20_000 }));
   assert.deepEqual(values, numbers(7));
-  await soon(Promise.all(puts));
+  await within(Promise.all(puts));
   await ch[Symbol.asyncDispose]();
   await connectionsRest();
 });

@@ -12,7 +12,7 @@ import process from "node:process";
 import { inspect } from "node:util";
 import { Channel, ChannelClosedError, ChannelTimeoutError, serve } from "../mod.ts";
 import { parseAmqpUri } from "../src/transports/amqp/uri.ts";
-import { connectionsRest, pause, rejection, soon } from "./conformance/scene.ts";
+import { connectionsRest, pause, rejection, within } from "./conformance/fixture.ts";
 
 const broker = process.env.BROKER;
 if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
@@ -128,7 +128,7 @@ function readByPython(text: string): unknown {
 function test(title: string, body: (peer: Peer) => Promise<void>, options: TestOptions = {}): void {
   declare(`channelpy: ${title}`, options, async () => {
     await using peer = await Peer.start();
-    await soon(body(peer));
+    await within(body(peer));
   });
 }
 

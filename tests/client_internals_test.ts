@@ -8,7 +8,7 @@ import {
   type ClientInternal,
   internalsOf,
 } from "../src/transports/amqp/connection/client_internals.ts";
-import { soon, until } from "./conformance/scene.ts";
+import { until, within } from "./conformance/fixture.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -202,7 +202,7 @@ async function failure(promise: Promise<unknown>): Promise<AMQPError> {
 Deno.test("client internals: the private parts of @cloudamqp/amqp-client are what this library expects", async () => {
   const moved: string[] = [];
   for (const [part, check] of Object.entries(checks)) {
-    await soon(check()).catch((error: Error) => moved.push(`${part}: ${error.message}`));
+    await within(check()).catch((error: Error) => moved.push(`${part}: ${error.message}`));
   }
   const advice = "client_internals.ts says what each part must do, and client.ts uses it";
   const message = `@cloudamqp/amqp-client has changed (${advice}):\n${moved.join("\n")}`;

@@ -1,7 +1,7 @@
 import { deepEqual, equal, notEqual, ok } from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel } from "../mod.ts";
-import { soon, until } from "./conformance/scene.ts";
+import { until, within } from "./conformance/fixture.ts";
 import type { PrivateBroker } from "./support/broker.ts";
 import { brokerState } from "./support/broker_state.ts";
 import { type Cluster, startCluster } from "./support/cluster.ts";
@@ -96,12 +96,12 @@ test("a channel whose only node is killed waits for it on the others", async () 
   const put = ch.put(2);
   await pause(1000);
   await cluster.nodes[2]!.restart();
-  await soon(put);
-  let delivery = await soon(got);
+  await within(put);
+  let delivery = await within(got);
   if (delivery.value === 1) { // the node had not written down yet that it was accepted
     ok(delivery.redelivered);
     delivery.accept();
-    delivery = await soon(ch.receive());
+    delivery = await within(ch.receive());
   }
   equal(delivery.value, 2);
   delivery.accept();
@@ -140,7 +140,7 @@ class Traffic {
   /** Has the puts stop, and compares. */
   async end(): Promise<void> {
     this.#isOver = true;
-    await soon(this.#writing, 20_000);
+    await within(this.#writing, 20_000);
     const missing = () => {
       const received = new Set(this.#received);
       return [...this.#resolved].filter((n) => !received.has(n));
@@ -150,7 +150,7 @@ class Traffic {
     equal(new Set(this.#received).size, this.#received.length, "values came twice to one process");
     ok(this.#received.length > 500, `${this.#received.length} values`);
     await this.#consumer.closeAll();
-    await soon(this.#reading);
+    await within(this.#reading);
   }
 
   async #write(): Promise<void> {

@@ -6,7 +6,7 @@ import process from "node:process";
 import { Channel, ChannelConfigError, ChannelConnectionError, type Connection } from "../mod.ts";
 import { setShared, SharedConnection } from "../src/connection/shared_connection.ts";
 import { MemoryTransport } from "../src/transports/memory/transport.ts";
-import { rejection } from "./conformance/scene.ts";
+import { rejection } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
 
 /** Makes the engine's garbage collector callable; Bun's is so anyway. */

@@ -24,7 +24,7 @@ import { racesTests } from "./conformance/races.ts";
 import { receivingTests } from "./conformance/receiving.ts";
 import { referenceTests } from "./conformance/references.ts";
 import { requestTests } from "./conformance/requests.ts";
-import { type Setup, suite } from "./conformance/scene.ts";
+import { type Setup, suite } from "./conformance/fixture.ts";
 import { selectingTests } from "./conformance/selecting.ts";
 import { streamTests } from "./conformance/streams.ts";
 import { terminationTests } from "./conformance/termination.ts";

@@ -5,7 +5,7 @@ import {
   ChannelConnectionError,
   ChannelTimeoutError,
 } from "../mod.ts";
-import { connectionsRest } from "./conformance/scene.ts";
+import { connectionsRest } from "./conformance/fixture.ts";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { createServer, type Socket } from "node:net";

@@ -10,7 +10,14 @@ import {
   Connection,
   type ConnectionOptions,
 } from "../mod.ts";
-import { connectionsRest, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
+import {
+  connectionsRest,
+  numbers,
+  pause,
+  rejection,
+  until,
+  within,
+} from "./conformance/fixture.ts";
 import { startPrivateBroker } from "./support/broker.ts";
 import { startChild } from "./support/child.ts";
 import { controlFromEnv } from "./support/control.ts";
@@ -147,7 +154,7 @@ Deno.test("connection: stats count puts as outstanding until they are settled, a
     const puts = numbers(7).map((n) => ch.put(n));
     assert.deepEqual(connection.stats, { ...none, puts: 7, outstanding: 7 });
     gateway.release();
-    await soon(Promise.all(puts));
+    await within(Promise.all(puts));
     assert.deepEqual(connection.stats, { ...none, puts: 7, confirms: 7 });
     const { name } = ch;
     const counting = new Channel<number>({ name, connection, maxAttempts: 3, expires: 60_000 });
@@ -182,7 +189,7 @@ Deno.test("connection: hooks are called once for each loss, and its logger is to
       assert.equal(calls.length, 2 * round + 1);
       gateway.open();
       await ch.put(round);
-      assert.equal(await soon(waiting), round);
+      assert.equal(await within(waiting), round);
       assert.deepEqual(calls, numbers(round + 1).flatMap(() => ["lost", "back"]));
       assert.equal(connection.stats.reconnects, round + 1);
     }

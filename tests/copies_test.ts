@@ -10,7 +10,7 @@ import {
   Connection,
   type Delivery,
 } from "../mod.ts";
-import { connectionsRest, numbers, rejection, soon, until } from "./conformance/scene.ts";
+import { connectionsRest, numbers, rejection, until, within } from "./conformance/fixture.ts";
 import { startGateway } from "./support/gateway.ts";
 import { rawPut, withRaw } from "./support/raw.ts";
 
@@ -223,7 +223,7 @@ for (const [title, idOf] of foreign) {
         await channel.queueDelete(`${name}.dead-letters`);
         for (const delivery of deliveries) delivery.release();
       });
-      await soon(everywhere(name, 6));
+      await within(everywhere(name, 6));
     });
   });
 }

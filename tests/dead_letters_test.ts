@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Channel, ChannelError, Connection } from "../mod.ts";
 import type { Link } from "../src/transports/transport.ts";
 import { MemoryTransport } from "../src/transports/memory/transport.ts";
-import { numbers, rejection, soon, until } from "./conformance/scene.ts";
+import { numbers, rejection, until, within } from "./conformance/fixture.ts";
 
 /** A memory that knows how many links are open. */
 class CountingTransport extends MemoryTransport {
@@ -29,7 +29,7 @@ for (const how of ["closeAll", "delete"] as const) {
     await far.put(1);
     (await ch.receive()).release();
     const dead = ch.deadLetters;
-    assert.equal(await soon(dead.get()), 1);
+    assert.equal(await within(dead.get()), 1);
     await dead.close();
     await far[how]();
     await until(() => transport.links === 0);
@@ -67,7 +67,7 @@ Deno.test("while many dead letters cannot be put, no more messages are received"
   const receiving = ch.receive().catch((error) => error);
   await until(async () => await first.depth() <= 68);
   assert.equal(await first.depth(), 68);
-  await soon(ch.close());
+  await within(ch.close());
   assert.equal((await receiving as Error).name, "ChannelClosedError");
   await until(async () => await first.depth() === 100);
   await Promise.all([first.delete(), dead.delete()]);

@@ -10,7 +10,7 @@ import {
   Connection,
   type Delivery,
 } from "../mod.ts";
-import { connectionsRest, numbers, pause, random, soon } from "./conformance/scene.ts";
+import { connectionsRest, numbers, pause, random, within } from "./conformance/fixture.ts";
 import { brokerState } from "./support/broker_state.ts";
 import { logLine } from "./support/supervisor.ts";
 import { startProxy } from "./support/proxy.ts";
@@ -121,10 +121,10 @@ async function race(
   ];
   if (cut !== undefined) work.push(pause(random(100)).then(cut));
   try {
-    await soon(Promise.all(work), 30_000);
+    await within(Promise.all(work), 30_000);
     // Who comes after the end finds it.
-    await soon(getUntilClosed(join(random(4)), account), 10_000);
-    await soon(putUntilClosed(join(random(4)), account), 10_000);
+    await within(getUntilClosed(join(random(4)), account), 10_000);
+    await within(putUntilClosed(join(random(4)), account), 10_000);
     return account.check();
   } finally {
     await first.delete();

@@ -5,7 +5,7 @@ import process from "node:process";
 import { Channel, ChannelClosedError, ChannelConfigError, Connection } from "../mod.ts";
 import { loadSqlite, openDatabase } from "../src/transports/sqlite/file/database.ts";
 import { migrations } from "../src/transports/sqlite/file/schema.ts";
-import { connectionsRest, pause, rejection, soon, until } from "./conformance/scene.ts";
+import { connectionsRest, pause, rejection, until, within } from "./conformance/fixture.ts";
 import { brokerState } from "./support/broker_state.ts";
 import { startChild } from "./support/child.ts";
 import { withRaw } from "./support/raw.ts";
@@ -51,7 +51,7 @@ Deno.test("amqp: a producer that is stopped in mid-put holds the end up, and its
   assert.equal(await Promise.race([getting.then(() => "over"), pause(600)]), undefined);
   child.kill("SIGCONT");
   const stored = await child.next() as number[];
-  await soon(getting);
+  await within(getting);
   assert.deepEqual(values, stored);
   await child.exited;
   await clean(ch as Channel<never>);
@@ -74,13 +74,13 @@ Deno.test("amqp: a closed marker goes with a deletion from elsewhere, and with t
     await using ch = new Channel<number>({ connection: broker });
     await ch.put(1);
     await ch.closeAll({ drain: true });
-    assert.deepEqual(await soon(rest(ch)), [1]);
+    assert.deepEqual(await within(rest(ch)), [1]);
   }
   const ch = new Channel<number>({ name: `drained ${randomUUID()}`, connection: broker });
   const far = new Channel<number>({ name: ch.name, connection: new Connection(broker) });
   await far.depth();
   await ch.closeAll({ drain: true });
-  await soon(rest(far));
+  await within(rest(far));
   const gone = rejection(ch.get(), ChannelClosedError);
   await gone;
   await far.delete();
@@ -139,7 +139,7 @@ Deno.test("sqlite: a file of the first schema is migrated, and its channels can 
   await assert.rejects(openDatabase(sqlite, options, 1000, old), ChannelConfigError);
   const again = new Channel<string>({ name: "x", connection: `sqlite:${path}` });
   await rejection(again.put("new"), ChannelClosedError, drained);
-  assert.deepEqual(await soon(rest(again)), ["old"]);
+  assert.deepEqual(await within(rest(again)), ["old"]);
   await again.delete();
   await again.close();
   await pause(60);

@@ -4,7 +4,14 @@ import { randomUUID } from "node:crypto";
 import { type AddressInfo, connect, createServer } from "node:net";
 import process from "node:process";
 import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
-import { connectionsRest, getAll, numbers, rejection, soon, until } from "./conformance/scene.ts";
+import {
+  connectionsRest,
+  getAll,
+  numbers,
+  rejection,
+  until,
+  within,
+} from "./conformance/fixture.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
 import { evalErlang, evalJson } from "./support/erlang.ts";
@@ -108,7 +115,7 @@ function traffic(stage: Stage, connection: Connection, name: string): () => Prom
   working.catch(() => {}); // awaited below
   return async () => {
     isOver = true;
-    const count = await soon(working);
+    const count = await within(working);
     await ch.delete();
     return count;
   };
@@ -138,7 +145,7 @@ stageTest(
       rejection(ch.put(1), ChannelConnectionError),
       rejection(ch.depth(), ChannelConnectionError),
     ];
-    for (const error of await soon(Promise.all(errors))) {
+    for (const error of await within(Promise.all(errors))) {
       assert.match(error.message, /lost [23] times .*NOT_IMPLEMENTED.* \(540\)/);
       assert.match(String(error.cause), /\(540\)/);
     }
@@ -148,7 +155,7 @@ stageTest(
     await rejection(ch.put(2), ChannelConnectionError); // it is found out anew, and once is enough
     assert.ok(losses.length === before + 1, `${losses.length} losses, ${before} before`);
     await waiting.put("later");
-    assert.equal(await soon(got), "later");
+    assert.equal(await within(got), "later");
     assert.ok(await stop() > 0);
     await waiting.delete();
     await withRaw(broker, async (channel) => {
@@ -168,7 +175,7 @@ stageTest(
     const stop = traffic(stage, connection, other);
     const ch = stage.channel(name, connection, 1000);
     const begun = performance.now();
-    const error = await soon(rejection(ch.depth(), ChannelConnectionError));
+    const error = await within(rejection(ch.depth(), ChannelConnectionError));
     assert.match(error.message, /INTERNAL_ERROR \(541\)/);
     assert.ok(performance.now() - begun < 8000);
     assert.ok(losses.length >= 2 && losses.length < 12, `${losses.length} losses`);
@@ -188,7 +195,7 @@ stageTest("a user's limit on AMQP channels is kept: they are shared", async (sta
   const gets = channels.map((ch) => ch.get());
   const direct = names.map((name) => stage.channel<number>(name, broker));
   await Promise.all(direct.map((ch, n) => ch.put(n)));
-  assert.deepEqual(await soon(Promise.all(gets)), numbers(9));
+  assert.deepEqual(await within(Promise.all(gets)), numbers(9));
   assert.ok(losses.length <= 3, losses.join("\n"));
   for (const loss of losses) assert.match(loss, /number of channels.* \(530\)$/);
   await Promise.all(direct.map((ch) => ch.delete()));
@@ -207,7 +214,7 @@ stageTest(
         for (let n = 1; n < most; n++) await client.channel();
         // RabbitMQ counts a moment later.
         await until(async () => await evalJson<boolean>(control, `${limited} =/= false`));
-        const error = await soon(rejection(ch.put(1), ChannelConnectionError));
+        const error = await within(rejection(ch.put(1), ChannelConnectionError));
         assert.match(error.message, new RegExp(`limit of ${most} AMQP channels, and .* needs 4; `));
         assert.equal(error.reason, "limit");
         assert.equal(error.transient, most > 4);
@@ -234,7 +241,7 @@ stageTest(
       await until(() => watch.returns > returns);
     }
     assert.ok(losses.length > 3 && losses.length < 14, `${losses.length} losses in 3 s`);
-    await soon(ch.delete());
+    await within(ch.delete());
     await waiting;
   },
 );
@@ -279,10 +286,10 @@ stageTest(
     const first = ch.put(0);
     const large = rejection(ch.put(new Uint8Array(400_000)), ChannelConnectionError);
     const others = numbers(5, 1).map((n) => ch.put(n));
-    const error = await soon(large);
+    const error = await within(large);
     assert.match(error.message, /the connection was lost \d+ times meanwhile, .*unknown outcome/);
     assert.equal((error.value as Uint8Array).length, 400_000);
-    await soon(Promise.all([first, ...others]));
+    await within(Promise.all([first, ...others]));
     assert.ok(losses.length >= 8 && losses.length < 14, `${losses.length} losses`);
     assert.deepEqual(await getAll(ch, 6), numbers(6));
     await ch.delete();
@@ -301,7 +308,7 @@ stageTest(
     const late = watched(vhost.uri);
     const other = stage.channel<number>(name, late.connection);
     assert.deepEqual(await getAll(other, 3), numbers(3));
-    await soon(rejection(other.get(), ChannelClosedError, { reason: "drain" }));
+    await within(rejection(other.get(), ChannelClosedError, { reason: "drain" }));
     await rejection(other.put(1), ChannelClosedError, { reason: "drain" });
     await other.delete();
     assert.deepEqual([...losses, ...late.losses], []);
@@ -318,10 +325,10 @@ stageTest(
     const two = stage.channel<number>(name, b.connection);
     const got = two.get();
     await one.put(1);
-    assert.equal(await soon(got), 1);
+    assert.equal(await within(got), 1);
     const over = rejection(two.get(), ChannelClosedError);
     await one.closeAll();
-    await soon(over);
+    await within(over);
     await stage.channel(name, b.connection).delete();
     assert.deepEqual([...a.losses, ...b.losses], []);
   },

@@ -1,6 +1,6 @@
 // What becomes of a process whose broker is away: nothing keeps it alive but what is pending.
 import { deepEqual, ok } from "node:assert/strict";
-import { soon } from "./conformance/scene.ts";
+import { within } from "./conformance/fixture.ts";
 import { startPrivateBroker } from "./support/broker.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
@@ -27,7 +27,7 @@ for (const fault of ["is killed", "falls silent"]) {
       else broker.suspend();
       for (const child of idle) {
         deepEqual(await child.next(), "nothing to do");
-        deepEqual(await soon(child.exited, inTime), { code: 0, signal: null });
+        deepEqual(await within(child.exited, inTime), { code: 0, signal: null });
       }
     } finally {
       for (const child of idle) await child[Symbol.asyncDispose]();
@@ -47,7 +47,7 @@ Deno.test("a service that closes its channels on SIGTERM ends soon, also while t
       while (!("closed" in told)) Object.assign(told, await child.next());
       ok((told.closed as number) < inTime, `closing took ${told.closed} ms`);
       deepEqual([told.put, told.get], ["ChannelClosedError", "ChannelClosedError"]);
-      deepEqual(await soon(child.exited, inTime), { code: 0, signal: null });
+      deepEqual(await within(child.exited, inTime), { code: 0, signal: null });
     }));
   } finally {
     for (const child of services) await child[Symbol.asyncDispose]();

@@ -7,7 +7,7 @@ import {
   ChannelSizeError,
   Connection,
 } from "../mod.ts";
-import { rejection, soon, until } from "./conformance/scene.ts";
+import { rejection, until, within } from "./conformance/fixture.ts";
 import { faults } from "./faults/faults.ts";
 import { Failure, strike } from "./faults/strike.ts";
 import { Table } from "./faults/table.ts";
@@ -52,7 +52,7 @@ Deno.test("a process that keeps putting notices a broker that has fallen silent"
   shared.resume();
   ok(failure instanceof ChannelConnectionError, String(failure));
   await Promise.all(puts);
-  await soon(ch.close());
+  await within(ch.close());
   await nobodyConnected();
 });
 
@@ -80,7 +80,7 @@ Deno.test("a message that the broker refuses for its size disturbs nobody's get"
   await rejection(large.put(new Uint8Array(200_000)), ChannelSizeError, { limit: 100_000 });
   await large.put(new Uint8Array(20));
   await waiting.put("a value");
-  equal(await soon(got), "a value");
+  equal(await within(got), "a value");
   deepEqual([(await large.get()).length, (await large.get()).length], [10, 20]);
   await Promise.all([waiting.close(), large.close()]);
   await nobodyConnected();
@@ -100,15 +100,15 @@ for (const how of ["restart", "crash"] as const) {
     await shared.restart();
     await pause(200);
     loan.accept(); // the connection that brought it is gone: it comes again, to one or the other
-    const values = await soon(end);
+    const values = await within(end);
     ok(values.includes("y"), String(values));
     const drained = { reason: "drain" } as const;
     await rejection(a!.put("z"), ChannelClosedError, drained);
     await rejection(b!.put("z"), ChannelClosedError, drained);
     const late = new Channel<string>({ name, connection: shared.uri });
     await rejection(late.put("z"), ChannelClosedError, drained);
-    await soon(rest(b!));
-    deepEqual(await soon(rest(late)), []);
+    await within(rest(b!));
+    deepEqual(await within(rest(late)), []);
     await late.delete();
     await Promise.all([late, a!, b!].map((ch) => ch.close()));
     const { queues, exchanges } = (await brokerState(shared.control))!;

@@ -14,7 +14,14 @@ import {
   type SendChannel,
   trySelect,
 } from "../mod.ts";
-import { connectionsRest, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
+import {
+  connectionsRest,
+  numbers,
+  pause,
+  rejection,
+  until,
+  within,
+} from "./conformance/fixture.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
 import { test as declare, type TestOptions } from "./support/test.ts";
 
@@ -66,7 +73,7 @@ class Network {
   /** Ends every task, and says what failed. */
   async end(): Promise<void> {
     await Promise.all([...this.#channels].map((channel) => channel[Symbol.asyncDispose]()));
-    await soon(Promise.all(this.#tasks));
+    await within(Promise.all(this.#tasks));
   }
 }
 
@@ -80,7 +87,7 @@ function test(
     declare(`go: ${label}: ${title}`, options(label), async () => {
       const network = new Network(place);
       try {
-        await soon(body(network), 30_000);
+        await within(body(network), 30_000);
       } finally {
         await network.end();
         await connectionsRest();
@@ -214,7 +221,7 @@ test("whoever gets from a channel that is closed is told, however many wait", as
   const told = waiting.map((get) => rejection(get, ChannelClosedError, { reason: "closeAll" }));
   await Promise.all(handles.map((handle) => handle.depth()));
   await ch.closeAll();
-  await soon(Promise.all(told));
+  await within(Promise.all(told));
 });
 
 test("select with cases that are switched off sends each value to each channel once", async (network) => {

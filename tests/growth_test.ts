@@ -5,7 +5,7 @@ import process from "node:process";
 import { Channel } from "../mod.ts";
 import { MemoryTransport } from "../src/transports/memory/transport.ts";
 import type { Offer } from "../src/transports/transport.ts";
-import { numbers } from "./conformance/scene.ts";
+import { numbers } from "./conformance/fixture.ts";
 import { collector } from "./support/garbage.ts";
 import { linkOptions } from "./support/link.ts";
 

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { soon } from "./conformance/scene.ts";
+import { within } from "./conformance/fixture.ts";
 
 /** A row of a table, and what is above it. */
 interface Row {
@@ -118,7 +118,7 @@ Deno.test({
         const module = await import(pathToFileURL(fileOf(guide)).href);
         for (const [i, { title, lines }] of rows.entries()) {
           ok(lines.length > 0, `${title}: no snippet`);
-          await t.step(title, () => soon(module[`row${i}`]()));
+          await t.step(title, () => within(module[`row${i}`]()));
           await clear();
         }
         const claims = rows.flatMap(({ lines }) => lines).filter((line) => line.includes(" // "));

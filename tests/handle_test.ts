@@ -16,7 +16,7 @@ import {
   type Offer,
   type Transport,
 } from "../mod.ts";
-import { numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
+import { numbers, pause, rejection, until, within } from "./conformance/fixture.ts";
 import { collector } from "./support/garbage.ts";
 import { test } from "./support/test.ts";
 import { noCollector } from "./support/conditions.ts";
@@ -262,7 +262,7 @@ Deno.test("close is bounded where opening or closing the link hangs", async () =
     const start = performance.now();
     await ch.close();
     assert.ok(performance.now() - start < 8000, `${part}: ${performance.now() - start} ms`);
-    for (const name of await soon(Promise.all(work))) {
+    for (const name of await within(Promise.all(work))) {
       assert.equal(name, "ChannelClosedError", part);
     }
     await pause(1100); // whatever it has given up waiting for
@@ -303,7 +303,7 @@ Deno.test("puts are handed to the link in the order of the calls, however long e
   assert.deepEqual(sizes.map((size) => size > 10), [false, true, false, false, true, false]);
   assert.deepEqual([0, 2, 3, 5].map((i) => link().puts[i]!.message.body.at(-1)), [0, 2, 3, 5]);
   for (const { confirm } of link().puts) confirm();
-  await soon(Promise.all(puts));
+  await within(Promise.all(puts));
   await Promise.all([ch.close(), inner.close()]);
   await until(() => stage.rests > 0);
 });
@@ -346,7 +346,7 @@ test("a forgotten channel is collected and its link closed, but not under a get 
   await put;
   waiting.claims.forEach((claim) => claim.deliver(loan(waiting.puts[0]!.message)));
   waiting.claims.clear();
-  assert.equal(await soon(got), 1);
+  assert.equal(await within(got), 1);
   await other.close();
   await until(async () => {
     await gc();

@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
 import { Channel, ChannelConfigError } from "../mod.ts";
 import { decode, encode, JsonError, type Members } from "../src/encoding/json/mod.ts";
-import { random } from "./conformance/scene.ts";
+import { random } from "./conformance/fixture.ts";
 import { test } from "./support/test.ts";
 import { noPython } from "./support/conditions.ts";
 

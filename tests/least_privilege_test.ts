@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, ChannelConnectionError, Connection } from "../mod.ts";
-import { connectionsRest, pause, rejection, soon } from "./conformance/scene.ts";
+import { connectionsRest, pause, rejection, within } from "./conformance/fixture.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
 import { type Gateway, startGateway } from "./support/gateway.ts";
@@ -70,7 +70,7 @@ userTest("who may not declare what exists uses it", async ({ user, name, ch, dir
 userTest("who may not declare what is missing is told so", async ({ user, name, gateway }) => {
   await user.permit({ ...leastFor(name), configure: "^amq\\.gen-.*$" });
   const other = new Channel({ name: `missing ${name}`, connection: gateway.uri });
-  const error = await soon(rejection(other.put(1), ChannelConnectionError));
+  const error = await within(rejection(other.put(1), ChannelConnectionError));
   assert.match(error.message, /lacks the permission "configure" for queue missing .* \(403\)/);
   await assertQuiet(gateway);
   await other.close();
@@ -82,7 +82,7 @@ userTest("who may not read is told so at once", async ({ user, name, ch, gateway
   await user.permit({ ...leastFor(name), read });
   for (const get of [() => ch.get(), () => ch.get({ timeout: 0 }), () => ch.receive()]) {
     const begun = performance.now();
-    const error = await soon(rejection(get(), ChannelConnectionError));
+    const error = await within(rejection(get(), ChannelConnectionError));
     assert.match(error.message, /ACCESS_REFUSED - .* \(403\)/);
     assert.ok(performance.now() - begun < 2000);
   }
@@ -96,7 +96,7 @@ userTest("who may not write is told so, and others on the connection go on", asy
   await user.permit({ ...leastFor(name), write: write.replace("|amq\\.default", "") });
   const got = ch.get({ timeout: 5000 });
   const errors = [1, 2, 3].map((n) => rejection(ch.put(n), ChannelConnectionError));
-  for (const error of await soon(Promise.all(errors))) {
+  for (const error of await within(Promise.all(errors))) {
     assert.match(error.message, /ACCESS_REFUSED - .* \(403\)/);
   }
   await assertQuiet(gateway);
@@ -109,7 +109,7 @@ userTest(
   async ({ user, gateway }) => {
     await user.permit({});
     const other = new Channel({ name: "any", connection: gateway.uri });
-    const error = await soon(rejection(other.put(1), ChannelConnectionError));
+    const error = await within(rejection(other.put(1), ChannelConnectionError));
     assert.match(error.message, /lacks the permission "configure" .* amq\.gen-.*\(403\)/);
     assert.doesNotMatch(error.message, /password/);
     await assertQuiet(gateway);
@@ -122,7 +122,7 @@ userTest(
   async ({ name, gateway }) => {
     const jobs = new Channel<unknown>({ name, connection: gateway.uri, maxAttempts: 1 });
     await rawPut(broker, name, ["poison"]);
-    const error = await soon(rejection(jobs.deadLetters.depth(), ChannelConnectionError));
+    const error = await within(rejection(jobs.deadLetters.depth(), ChannelConnectionError));
     assert.match(error.message, /ACCESS_REFUSED - .*dead-letters' .* \(403\)/);
     await assertQuiet(gateway);
     await jobs.close();
@@ -141,8 +141,8 @@ test(
     await vhost.limit({ "max-queues": 2 }); // it and that of the announcements
     const words = /queue limit in vhost .* is reached/;
     const other = new Channel({ name: `other ${name}`, connection });
-    assert.match((await soon(rejection(other.put(1), ChannelConnectionError))).message, words);
-    const error = await soon(rejection(ch.closeAll({ drain: true }), ChannelConnectionError));
+    assert.match((await within(rejection(other.put(1), ChannelConnectionError))).message, words);
+    const error = await within(rejection(ch.closeAll({ drain: true }), ChannelConnectionError));
     assert.match(error.message, words);
     await ch.put(2);
     assert.deepEqual([await ch.get(), await ch.get()], [1, 2]);

@@ -8,7 +8,7 @@ import {
   type Reference,
   writeJsonReference,
 } from "../src/encoding/reference.ts";
-import { connectionsRest, rejection } from "./conformance/scene.ts";
+import { connectionsRest, rejection } from "./conformance/fixture.ts";
 import { freePorts } from "./support/broker.ts";
 
 const broker = new URL(process.env.BROKER!);

@@ -3,7 +3,7 @@ import process from "node:process";
 import { Channel } from "../mod.ts";
 import { MemoryTransport } from "../src/transports/memory/transport.ts";
 import { testTransport } from "./conformance.ts";
-import { pause } from "./conformance/scene.ts";
+import { pause } from "./conformance/fixture.ts";
 import { linkOptions, rawOn } from "./support/link.ts";
 
 const transport = new MemoryTransport("memory:conformance");

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import process from "node:process";
 import { Channel } from "../mod.ts";
-import { connectionsRest, numbers, pause, soon } from "./conformance/scene.ts";
+import { connectionsRest, numbers, pause, within } from "./conformance/fixture.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { Actor, type Reply, type Request } from "./support/model_actor.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
@@ -143,7 +143,7 @@ interface Real {
 type Command = fc.AsyncCommand<Model, Real>;
 
 async function ask(real: Real, peer: number, request: Request): Promise<Reply> {
-  const reply = await soon(real.peers[peer]!.do(request));
+  const reply = await within(real.peers[peer]!.do(request));
   assert.equal(reply.error, undefined);
   return reply;
 }

@@ -12,7 +12,7 @@ import {
   serve,
   trySelect,
 } from "../mod.ts";
-import { rejection } from "./conformance/scene.ts";
+import { rejection } from "./conformance/fixture.ts";
 
 type Call = (...args: unknown[]) => unknown;
 

@@ -18,9 +18,9 @@ import {
   numbers,
   pause,
   rejection,
-  soon,
   until,
-} from "./conformance/scene.ts";
+  within,
+} from "./conformance/fixture.ts";
 import { startPrivateBroker } from "./support/broker.ts";
 import { startChild } from "./support/child.ts";
 import { type Gateway, startGateway } from "./support/gateway.ts";
@@ -90,7 +90,7 @@ Deno.test("outbox: unconfirmed puts are limited in number, and all arrive in ord
     assert.ok(gateway.published <= 4096, `${gateway.published} messages were sent unconfirmed`);
     assert.ok(gateway.published >= 256, `only ${gateway.published} messages were sent`);
     gateway.release();
-    await soon(Promise.all(puts));
+    await within(Promise.all(puts));
     assert.equal(gateway.published, count);
     assert.deepEqual(await getAll(direct, count), numbers(count));
   });
@@ -105,7 +105,7 @@ Deno.test("outbox: unconfirmed puts are limited in bytes, and one of any size is
     await quiet(gateway);
     assert.ok(gateway.bytes < 17 * mega, `${gateway.bytes} bytes were sent unconfirmed`);
     gateway.release();
-    await soon(Promise.all(puts));
+    await within(Promise.all(puts));
     const first = (await getAll(direct, 40)).map((value) => value[0]);
     assert.deepEqual(first, numbers(40));
     await ch.put(new Uint8Array(12 * mega));
@@ -127,7 +127,7 @@ Deno.test("outbox: a put that is given up while it waits for its turn is never s
     puts.push(ch.put(count));
     await quiet(gateway);
     gateway.release();
-    await soon(Promise.all(puts));
+    await within(Promise.all(puts));
     assert.equal(gateway.published, count + 1);
     assert.deepEqual(await getAll(direct, count + 1), numbers(count + 1));
     await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
@@ -162,11 +162,11 @@ Deno.test("outbox: a put that was given up is not sent again on the next connect
     control.abort("r");
     assert.equal(await aborted, "r");
     gateway.cut();
-    await soon(lost);
+    await within(lost);
     const unsent = await rejection(ch.put("unsent", { timeout: 100 }), ChannelConnectionError);
     assertOutcome(unsent, "unsent", true);
     gateway.open();
-    await soon(kept);
+    await within(kept);
     await ch.put("next");
     assert.deepEqual(await getAll(direct, 2), ["kept", "next"]);
     await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
@@ -185,7 +185,7 @@ for (const [title, attempt] of tries) {
       const sent = rejection(attempt(ch), ChannelConnectionError);
       await until(async () => await direct.depth() === 1);
       gateway.cut();
-      await soon(lost);
+      await within(lost);
       gateway.open();
       assertOutcome(await sent, "sent", false);
       assert.equal(await direct.get({ timeout: 20_000 }), "sent"); // it was what filled the channel
@@ -202,7 +202,7 @@ Deno.test("outbox: of puts that outlive retryTimeout, those that were sent have 
     const sent = rejection(ch.put("sent"), ChannelConnectionError);
     assert.equal(await direct.get({ timeout: 20_000 }), "sent");
     gateway.cut();
-    await soon(lost);
+    await within(lost);
     const unsent = rejection(ch.put("unsent"), ChannelConnectionError);
     assertOutcome(await sent, "sent", false);
     assertOutcome(await unsent, "unsent", true);
@@ -222,7 +222,7 @@ Deno.test("outbox: of puts that close gives up, those that were sent have an unk
     await quiet(gateway);
     const sent = gateway.published;
     assert.ok(sent < count);
-    await soon(ch.close());
+    await within(ch.close());
     for (const [n, error] of (await Promise.all(puts)).entries()) {
       assert.equal(error.value, n);
       assert.equal(error.messageId === undefined, n >= sent);
@@ -271,7 +271,7 @@ Deno.test("outbox: a broker in memory alarm holds puts up, and those given up me
     assert.equal(await aborted, "r");
     assert.ok(!has("takes messages again"));
     await node.ctl("set_vm_memory_high_watermark", "0.6");
-    await soon(Promise.all([first, second]));
+    await within(Promise.all([first, second]));
     assert.ok(has("takes messages again"));
     assert.deepEqual(await getAll(ch, await ch.depth()), ["first", "second"]);
   } finally {
@@ -327,7 +327,7 @@ Deno.test(`outbox: memory stays flat while ${count} values are put in batches`, 
     isOver = await until(() => got === count, 60_000).then(() => true);
   } finally {
     await ch.delete();
-    await soon(draining);
+    await within(draining);
     await connectionsRest();
   }
   assert.ok(isOver);

@@ -1,5 +1,5 @@
 import { Channel, ChannelTimeoutError } from "../mod.ts";
-import { connectionsRest } from "./conformance/scene.ts";
+import { connectionsRest } from "./conformance/fixture.ts";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
@@ -169,7 +169,7 @@ Deno.test("a put into a reply channel resolves although the answer's receiver de
 });
 
 /** Milliseconds within which a process ends after its last operation. */
-const soon = 1500;
+const exitLimit = 1500;
 
 /** Runs last.ts; its process must end soon after what it did. Resolves with what it told. */
 async function last(act: string, connection: string, name: string): Promise<unknown[]> {
@@ -180,7 +180,7 @@ async function last(act: string, connection: string, name: string): Promise<unkn
     told.push(message);
     if (typeof message === "object") break;
   }
-  await endsInOrder(child, soon);
+  await endsInOrder(child, exitLimit);
   return told;
 }
 
@@ -231,7 +231,7 @@ Deno.test("what a process got last is not delivered again when it has ended", as
     await waitForConsumers(broker, name, 1);
     await channel.put("the next one");
     assert.deepEqual(await child.next(), { result: "the next one" });
-    await endsInOrder(child, soon);
+    await endsInOrder(child, exitLimit);
     await assert.rejects(channel.get({ timeout: 500 }), ChannelTimeoutError);
   });
 });
@@ -243,7 +243,7 @@ Deno.test("a process ends by itself when closeAll elsewhere has ended its iterat
     await channel.put("one");
     assert.equal(await child.next(), "one");
     await channel.closeAll();
-    await endsInOrder(child, soon);
+    await endsInOrder(child, exitLimit);
   });
 });
 

@@ -3,7 +3,7 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, Connection, select } from "../mod.ts";
-import { connectionsRest, getAll, numbers, until } from "./conformance/scene.ts";
+import { connectionsRest, getAll, numbers, until } from "./conformance/fixture.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv, runCtl } from "./support/control.ts";
 import { evalJson } from "./support/erlang.ts";

@@ -4,7 +4,14 @@ import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
 import { type Method, readRefusal } from "../src/transports/amqp/connection/refusal.ts";
-import { connectionsRest, getAll, numbers, rejection, soon, until } from "./conformance/scene.ts";
+import {
+  connectionsRest,
+  getAll,
+  numbers,
+  rejection,
+  until,
+  within,
+} from "./conformance/fixture.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
 import { evalErlang, evalJson } from "./support/erlang.ts";
@@ -227,7 +234,7 @@ async function refused(
   message: RegExp,
   transient: boolean,
 ): Promise<void> {
-  const error = await soon(rejection(operation, ChannelConnectionError));
+  const error = await within(rejection(operation, ChannelConnectionError));
   assert.match(error.message, message);
   assert.equal(error.reason, reason, error.message);
   assert.equal(error.transient, transient, error.message);
@@ -334,7 +341,7 @@ refusalTest("a broker that allows too few AMQP channels is told so at once", asy
     const channels = numbers(6).map(() => open(`test ${randomUUID()}`, broker));
     const gets = channels.map((ch) => ch.get());
     await Promise.all(channels.map((ch, n) => ch.put(n)));
-    assert.deepEqual(await soon(Promise.all(gets)), numbers(6));
+    assert.deepEqual(await within(Promise.all(gets)), numbers(6));
     await Promise.all(channels.map((ch) => ch.delete()));
   } finally {
     await set(before);
@@ -359,8 +366,8 @@ refusalTest(
       ondisconnect: ({ message }) => losses.push(message),
     });
     const channels = names.map((name) => open(name, connection, 10_000));
-    await soon(Promise.all(channels.map((ch, n) => ch.put(n))));
-    assert.deepEqual(await soon(Promise.all(channels.map((ch) => ch.get()))), numbers(8));
+    await within(Promise.all(channels.map((ch, n) => ch.put(n))));
+    assert.deepEqual(await within(Promise.all(channels.map((ch) => ch.get()))), numbers(8));
     assert.ok(losses.length <= 1, losses.join("\n"));
     await Promise.all(channels.map((ch) => ch.delete()));
   },
@@ -388,7 +395,7 @@ refusalTest(
     await first.put(1);
     await first.closeAll({ drain: true });
     const late = open(name, new Connection(broker), 10_000);
-    await soon(rejection(late.put(2), ChannelClosedError, { reason: "drain" }));
+    await within(rejection(late.put(2), ChannelClosedError, { reason: "drain" }));
     assert.equal(await late.get({ timeout: 5000 }), 1);
     await late.delete();
   },
@@ -409,7 +416,7 @@ refusalTest(
     await evalErlang(control, `ok = ${close}(<<"${user.name}">>, "maintenance")`);
     await until(() => gateway.connections > 1);
     gateway.release();
-    await soon(put);
+    await within(put);
     assert.deepEqual(await getAll(ch, 2), [0, 1]);
     await ch.delete();
   },

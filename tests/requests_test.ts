@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { Channel } from "../mod.ts";
-import { connectionsRest, numbers, pause, soon } from "./conformance/scene.ts";
+import { connectionsRest, numbers, pause, within } from "./conformance/fixture.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
 
@@ -46,7 +46,7 @@ function test(
           channel,
           async server() {
             const child = start("server");
-            assert.equal(await soon(child.next()), "ready");
+            assert.equal(await within(child.next()), "ready");
             return child;
           },
           asker: () => start("asker"),
@@ -65,28 +65,28 @@ function test(
 
 test("servers share them, and one that has nothing to do ends with the channel", async (stage) => {
   const servers = [await stage.server(), await stage.server()];
-  const answers = await soon(
+  const answers = await within(
     Promise.all(numbers(200).map((n) => stage.channel.request<{ n: number; by: number }>({ n }))),
   );
   assert.deepEqual(answers.map(({ n }) => n), numbers(200, 1));
   assert.equal(new Set(answers.map(({ by }) => by)).size, 2);
   await stage.channel.closeAll();
   for (const server of servers) {
-    assert.deepEqual(await soon(server.exited), { code: 0, signal: null }, server.stderr);
+    assert.deepEqual(await within(server.exited), { code: 0, signal: null }, server.stderr);
   }
 });
 
 test("one whose server is killed is given to another", async (stage) => {
   const first = await stage.server();
   const request = stage.channel.request({ n: 1, die: [] });
-  assert.deepEqual(await soon(first.next()), { began: 1 });
+  assert.deepEqual(await within(first.next()), { began: 1 });
   const second = await stage.server();
   process.kill(first.pid, "SIGKILL");
-  assert.deepEqual(await soon(second.next()), { began: 1 });
+  assert.deepEqual(await within(second.next()), { began: 1 });
   const gaveUp = assert.rejects(request, { name: "ChannelClosedError" });
   await stage.channel.close();
   await gaveUp;
-  assert.deepEqual(await soon(second.next()), { aborted: 1 });
+  assert.deepEqual(await within(second.next()), { aborted: 1 });
 });
 
 test("one that kills its servers is a dead letter, and harms no other", async (stage) => {
@@ -94,24 +94,24 @@ test("one that kills its servers is a dead letter, and harms no other", async (s
   const fatal = stage.channel.request({ n: 1, die: [9] }).catch((error) => error);
   for (const _ of numbers(2)) {
     const server = await stage.server();
-    assert.deepEqual(await soon(server.next()), { began: 1 });
-    await soon(server.exited);
+    assert.deepEqual(await within(server.next()), { began: 1 });
+    await within(server.exited);
   }
   const last = await stage.server();
-  assert.equal((await soon(stage.channel.request<{ n: number }>({ n: 5 }))).n, 6);
-  const { value } = await soon(dead.get()) as unknown as { value: Work };
+  assert.equal((await within(stage.channel.request<{ n: number }>({ n: 5 }))).n, 6);
+  const { value } = await within(dead.get()) as unknown as { value: Work };
   assert.equal(value.n, 1);
   await dead.delete();
   await stage.channel.closeAll();
   assert.equal((await fatal as Error).name, "ChannelClosedError");
-  await soon(last.exited);
+  await within(last.exited);
 }, { maxAttempts: 2 });
 
 test("a process that has asked and waits for nothing ends", async (stage) => {
   const server = await stage.server();
   const asker = stage.asker();
-  assert.equal((await soon(asker.next()) as Work).n, 2);
-  assert.deepEqual(await soon(asker.exited), { code: 0, signal: null }, asker.stderr);
+  assert.equal((await within(asker.next()) as Work).n, 2);
+  assert.deepEqual(await within(asker.exited), { code: 0, signal: null }, asker.stderr);
   await stage.channel.closeAll();
-  await soon(server.exited);
+  await within(server.exited);
 });

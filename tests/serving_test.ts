@@ -3,7 +3,7 @@ import { AMQPClient } from "@cloudamqp/amqp-client";
 import assert from "node:assert/strict";
 import process from "node:process";
 import { Channel, ChannelConnectionError, ChannelError, Connection, serve } from "../mod.ts";
-import { connectionsRest, numbers, rejection, soon, until } from "./conformance/scene.ts";
+import { connectionsRest, numbers, rejection, until, within } from "./conformance/fixture.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
 import { test } from "./support/test.ts";
@@ -68,7 +68,7 @@ Deno.test("requests: one that is answered late is announced to nobody, and one t
   await until(() => requester.stats.gets === 2); // it has been told of both that they have begun
   answers.get("slow")!();
   answers.get("other")!();
-  assert.deepEqual(await soon(Promise.all([slow, other])), ["slow", "other"]);
+  assert.deepEqual(await within(Promise.all([slow, other])), ["slow", "other"]);
   assert.deepEqual(await heard(), []);
 
   // Given up while another waits, and then the last.
@@ -86,15 +86,15 @@ Deno.test("requests: one that is answered late is announced to nobody, and one t
   await until(async () => told.push(...await heard()) >= 3);
   assert.match(told.join(" "), /^{"cancel":\d+} {"gone":true} delete$/);
   stop.abort();
-  await soon(serving);
+  await within(serving);
 
   // Whoever floods a reply channel with such messages has nothing announced.
   const pending = asking.request("flooded", { timeout: 10_000 });
-  const flooded = await soon(answering.get()) as unknown as { id: number; reply_to: Channel };
+  const flooded = await within(answering.get()) as unknown as { id: number; reply_to: Channel };
   replies.push(flooded.reply_to);
   for (const n of numbers(300)) await flooded.reply_to.put({ id: flooded.id - n, begun: true });
   await flooded.reply_to.put({ id: flooded.id, value: "answered" });
-  assert.equal(await soon(pending), "answered");
+  assert.equal(await within(pending), "answered");
   assert.deepEqual(await heard(), []);
 
   await Promise.all(replies.map((reply) => reply.close()));
@@ -133,7 +133,7 @@ Deno.test("requests: a reply to a queue makes no exchange, and one to another's 
   assert.equal(message!.properties.contentType, "application/cbor");
   assert.equal(runs, 2);
   stop.abort();
-  await soon(serving);
+  await within(serving);
   assert.equal(await ch.depth(), 0);
   const probe = await client.channel();
   probe.onerror = () => {};
@@ -166,7 +166,7 @@ test(
     // The same message came again, and waited for its turn: once for each try.
     assert.ok(connection.stats.redeliveries - redeliveries <= 2, "it came again and again");
     await ch.put("good");
-    const good = await soon(ch.receive());
+    const good = await within(ch.receive());
     assert.equal(good.value, "good");
     good.accept();
     await ch.close();
@@ -192,11 +192,11 @@ for (const how of ["throws", "rejects"] as const) {
       },
     });
     await ch.put("no request");
-    assert.equal(await soon(ch.request("served")), "served");
+    assert.equal(await within(ch.request("served")), "served");
     assert.equal(logged.length, 1);
     assert.match(logged[0]!, /^ChannelTS: serve: channel asked on memory:onerror: .*of its own$/);
     await ch.closeAll();
-    await soon(serving);
+    await within(serving);
     await ch.close();
   });
 }
@@ -210,11 +210,11 @@ Deno.test("requests: without onerror the logger is told, and of a request that i
   assert.equal(gone.name, "ChannelTimeoutError");
   await ch.put({ id: 1, value: 1, reply_to: new Channel({ name: "missing", connection }) });
   const serving = serve(ch, (value) => value);
-  assert.equal(await soon(ch.request("served")), "served");
+  assert.equal(await within(ch.request("served")), "served");
   await until(() => logged.length === 1);
   assert.match(logged[0]!, /asked on memory:unanswered.*ChannelClosedError.*missing/);
   await ch.closeAll();
-  await soon(serving);
+  await within(serving);
   await ch.close();
 });
 
@@ -229,12 +229,12 @@ Deno.test("requests: serve goes on where dead letters cannot be put, and tells s
   const serving = serve(ch, (value) => value, { onerror: (error) => void told.push(error) });
   await ch.put("no request");
   await until(() => told.length >= 3);
-  assert.equal(await soon(ch.request("served")), "served");
+  assert.equal(await within(ch.request("served")), "served");
   const [refused, unburied] = told as Error[];
   assert.match(refused!.message, /is no request/);
   assert.match(unburied!.message, /asked\.dead-letters/);
   await ch.closeAll();
-  await soon(serving);
+  await within(serving);
   await ch.close();
   await dead.delete();
   await dead.close();

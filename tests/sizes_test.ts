@@ -3,7 +3,14 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, ChannelError, ChannelSizeError, Connection, serve } from "../mod.ts";
-import { connectionsRest, getAll, numbers, rejection, soon, until } from "./conformance/scene.ts";
+import {
+  connectionsRest,
+  getAll,
+  numbers,
+  rejection,
+  until,
+  within,
+} from "./conformance/fixture.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
 import { evalErlang, evalJson } from "./support/erlang.ts";
@@ -71,7 +78,7 @@ test(
   async (name, connection) => {
     const ch = new Channel<number | Uint8Array>({ name, connection, capacity: 10 });
     const puts = [ch.put(0), ch.put(large), ch.put(1), ch.put(large), ch.put(2)];
-    const outcomes = await soon(Promise.allSettled(puts));
+    const outcomes = await within(Promise.allSettled(puts));
     deepEqual(outcomes.map(({ status }) => status === "fulfilled"), [
       true,
       false,
@@ -101,8 +108,8 @@ test("whoever asks is told of a reply that is too large", async (name, connectio
   await replies.put("that it is full");
   await (ch as Channel<unknown>).put({ id: 7, value: "return", reply_to: replies });
   await until(() => handled === 3);
-  equal(await soon(replies.get()), "that it is full");
-  const { id, error: failure } = await soon(replies.get()) as { id: number; error: Error };
+  equal(await within(replies.get()), "that it is full");
+  const { id, error: failure } = await within(replies.get()) as { id: number; error: Error };
   deepEqual([id, failure.name], [7, "RangeError"]);
   await replies.delete();
   await replies.close();
@@ -120,7 +127,7 @@ test(
     const heard = other.broadcasts();
     await Promise.all([heard.ready, ch.depth()]);
     const sent = [0, 1, large, 2, large, 3].map((value) => ch.broadcast(value));
-    const outcomes = await soon(Promise.allSettled(sent));
+    const outcomes = await within(Promise.allSettled(sent));
     deepEqual(outcomes.map(({ status }) => status === "fulfilled"), [
       true,
       true,
@@ -131,7 +138,7 @@ test(
     ]);
     await ch.broadcast(4);
     const got: unknown[] = [];
-    while (got.at(-1) !== 4) got.push((await soon(heard.next())).value);
+    while (got.at(-1) !== 4) got.push((await within(heard.next())).value);
     deepEqual(got, [0, 1, 2, 3, 4]);
     await heard.return();
     await Promise.all([ch.close(), other.close()]);
@@ -156,11 +163,11 @@ test(
     await withRaw(broker, async (channel) => void await channel.basicGet(name, { noAck: false }));
     const other = new Channel<Uint8Array>({ name, connection, maxAttempts: 5 });
     for (const _ of numbers(3)) {
-      const delivery = await soon(other.receive());
+      const delivery = await within(other.receive());
       equal(delivery.value.length, large.length);
       delivery.release();
     }
-    equal((await soon(other.get())).length, large.length);
+    equal((await within(other.get())).length, large.length);
     await other.close();
   },
 );
@@ -177,6 +184,6 @@ test("a dead letter that is too large goes back", async (name, connection) => {
   ok(cause instanceof ChannelSizeError, String(cause));
   await other.close();
   const last = new Channel<Uint8Array>({ name, connection: broker });
-  equal((await soon(last.get())).length, large.length);
+  equal((await within(last.get())).length, large.length);
   await last.close();
 });

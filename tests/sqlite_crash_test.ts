@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { Channel, ChannelTimeoutError } from "../mod.ts";
-import { pause, random, until } from "./conformance/scene.ts";
+import { pause, random, until } from "./conformance/fixture.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { checkFile, count, sqliteDirectory } from "./support/sqlite_file.ts";
 

@@ -29,7 +29,7 @@ import { isPresent, Presence } from "../src/transports/sqlite/session/liveness_l
 import { fileOf } from "../src/transports/sqlite/file/token.ts";
 import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
 import type { Loan } from "../src/transports/transport.ts";
-import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
+import { getAll, numbers, pause, rejection, until, within } from "./conformance/fixture.ts";
 import { decidedOnDeno, onWindows } from "./support/conditions.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { linkOptions, putOn } from "./support/link.ts";
@@ -116,7 +116,7 @@ Deno.test("sqlite: who removes the file deletes its channels, and the next handl
     const refused = rejection(other.get(), ChannelClosedError, { reason: "delete" });
     await other.depth();
     for (const suffix of ["", "-wal", "-shm"]) rmSync(file + suffix);
-    await soon(refused);
+    await within(refused);
     assert.ok(channel.closed);
     const again = new Channel({ name: "x", connection });
     await again.put("new");
@@ -133,7 +133,7 @@ Deno.test("sqlite: a process that is killed in a transaction has written nothing
     const put = channel.put(200);
     await pause(50);
     locker.kill();
-    await soon(put);
+    await within(put);
     checkFile(path);
     assert.deepEqual(await getAll(channel, 201), numbers(201));
   });
@@ -201,7 +201,7 @@ Deno.test("sqlite: a transaction that fails keeps nobody from what was given mea
     await getting.depth(); // it is among the waiters
     await putOn(putting, { body: new Uint8Array(1), contentType: "" });
     await assert.rejects(mine.open("none", { ...linkOptions, create: false }), ChannelClosedError);
-    (await soon(got)).accept();
+    (await within(got)).accept();
   }
   await Promise.all([getting.close(), putting.close()]);
   mine.rest();
@@ -260,7 +260,7 @@ Deno.test("sqlite: a session whose lock is removed ends, and what it held is the
     const [, { token }] = ids() as [{ token: string }, { token: string }];
     rmSync(fileOf(path, token, "lock"));
     assert.equal(await channel.get({ timeout: 20_000 }), "held");
-    await rejection(soon(victim.get({ timeout: 3000 })), ChannelClosedError);
+    await rejection(within(victim.get({ timeout: 3000 })), ChannelClosedError);
     held.accept();
     const again = new Channel({ name: "x", connection: uri });
     await again.put("new");

@@ -9,7 +9,7 @@ import { Channel, ChannelConfigError } from "../mod.ts";
 import { loadSqlite, openDatabase } from "../src/transports/sqlite/file/database.ts";
 import { migrations } from "../src/transports/sqlite/file/schema.ts";
 import { parseSqliteUri } from "../src/transports/sqlite/uri.ts";
-import { getAll, numbers, pause, rejection, soon, until } from "./conformance/scene.ts";
+import { getAll, numbers, pause, rejection, until, within } from "./conformance/fixture.ts";
 import { decidedOnDeno } from "./support/conditions.ts";
 import { startChild } from "./support/child.ts";
 import { query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
@@ -353,13 +353,13 @@ test(
       const told: string[] = [];
       const tell = (error: Error) => told.push(`${error.name}: ${error.message}`);
       for (const act of [() => channel.get(), () => channel.receive()]) {
-        await soon(act().then(() => told.push("value"), tell), 5000);
+        await within(act().then(() => told.push("value"), tell), 5000);
       }
       for (const act of [() => channel.put(1), () => channel.depth(), () => channel.broadcast(1)]) {
-        await soon(act().catch(tell), 5000);
+        await within(act().catch(tell), 5000);
       }
-      await soon(channel.delete().catch(tell), 5000);
-      await soon(channel.close(), 5000);
+      await within(channel.delete().catch(tell), 5000);
+      await within(channel.close(), 5000);
       assert.ok(told.some((text) => expected.test(text)), `${sql}: ${told.join("; ")}`);
       const beside = () =>
         readdirSync(directory).filter((name) => join(directory, name).startsWith(`${file}.`));

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Channel } from "../mod.ts";
-import { numbers, pause, soon, until } from "./conformance/scene.ts";
+import { numbers, pause, until, within } from "./conformance/fixture.ts";
 import { type Child, type ChildOptions, startChild } from "./support/child.ts";
 import { findRuntime } from "./support/runtimes.ts";
 import { checkFile, count, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
@@ -33,7 +33,7 @@ async function withChannel<T>(use: (channel: Channel<T>, name: string) => Promis
 }
 
 async function endsInOrder(child: Child): Promise<void> {
-  const exit = await soon(child.exited);
+  const exit = await within(child.exited);
   assert.deepEqual(exit, { code: 0, signal: null }, child.stderr);
   assert.doesNotMatch(child.stderr, /error/i);
 }
@@ -77,9 +77,9 @@ Deno.test("sqlite: a producer and consumers on three runtimes share a file, and 
   });
 });
 
-const ways: [way: string, within: number][] = [["exit", 400], ["throw", 1500], ["kill", 1500]];
-for (const [way, within] of ways) {
-  test(`sqlite: what a process held that ends by ${way} is there within ${within} ms`, {
+const ways: [way: string, limit: number][] = [["exit", 400], ["throw", 1500], ["kill", 1500]];
+for (const [way, limit] of ways) {
+  test(`sqlite: what a process held that ends by ${way} is there within ${limit} ms`, {
     timed: "the time is promised",
   }, async () => {
     await withChannel<number>(async (channel, name) => {
@@ -89,9 +89,9 @@ for (const [way, within] of ways) {
       const waiting = channel.receive();
       assert.deepEqual(await child.next(), [7, 1]);
       const exited = child.exited.then(() => performance.now());
-      const delivery = await soon(waiting);
+      const delivery = await within(waiting);
       const took = performance.now() - await exited;
-      assert.ok(took < within, `it took ${took} ms`);
+      assert.ok(took < limit, `it took ${took} ms`);
       assert.deepEqual([delivery.value, delivery.redelivered], [7, true]);
       assert.ok(delivery.attempts === 2, `attempts: ${delivery.attempts}`);
       delivery.accept();

@@ -12,19 +12,19 @@ import {
   random,
   rejection,
   type Setup,
-  soon,
   type State,
   suite,
   until,
-} from "./conformance/scene.ts";
+  within,
+} from "./conformance/fixture.ts";
 import { linkOptions, putOn, rawOn } from "./support/link.ts";
 import { checkFile, count, query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
 
 /** What all tests here prepare, and whether within a transaction. */
-const prepared = { outside: 0, within: new Set<string>() };
+const prepared = { outside: 0, inside: new Set<string>() };
 const { prepare } = DatabaseSync.prototype;
 DatabaseSync.prototype.prepare = function (sql) {
-  if (this.isTransaction) prepared.within.add(sql);
+  if (this.isTransaction) prepared.inside.add(sql);
   else prepared.outside++;
   return prepare.call(this, sql);
 };
@@ -131,9 +131,9 @@ Deno.test("sqlite: an iteration reads ahead, and accepts what it got", async () 
   });
 });
 
-test("what the tables say agrees after anything that may happen", async (scene) => {
-  const name = scene.name();
-  const handles = numbers(3).map((n) => scene.channel<number>(name, n, { maxAttempts: 50 }));
+test("what the tables say agrees after anything that may happen", async (fixture) => {
+  const name = fixture.name();
+  const handles = numbers(3).map((n) => fixture.channel<number>(name, n, { maxAttempts: 50 }));
   const deadline = performance.now() + 1500;
   const busy = handles.map(async (handle) => {
     while (performance.now() < deadline) {
@@ -166,8 +166,8 @@ test("what the tables say agrees after anything that may happen", async (scene) 
   assert.equal(await handles[0]!.depth(), count(path, "messages"));
 });
 
-test("what is released comes before what was read ahead", async (scene) => {
-  const ch = scene.channel<number>();
+test("what is released comes before what was read ahead", async (fixture) => {
+  const ch = fixture.channel<number>();
   await Promise.all(numbers(400).map((n) => ch.put(n)));
   for (const n of numbers(200)) {
     const delivery = await ch.receive();
@@ -180,34 +180,34 @@ test("what is released comes before what was read ahead", async (scene) => {
   assert.deepEqual(await getAll(ch, 200), numbers(200, 200));
 });
 
-test("a file channel travels through memory, and not through a broker", async (scene) => {
-  const inner = scene.channel<string>();
-  const carrier = scene.own(new Channel<Channel<string>>({ connection: "memory:carrier" }));
+test("a file channel travels through memory, and not through a broker", async (fixture) => {
+  const inner = fixture.channel<string>();
+  const carrier = fixture.own(new Channel<Channel<string>>({ connection: "memory:carrier" }));
   await carrier.put(inner);
-  const got = scene.own(await carrier.get());
+  const got = fixture.own(await carrier.get());
   await got.put("x");
   assert.equal(await inner.get({ timeout: 20_000 }), "x");
-  const far = scene.own(new Channel<unknown>({ connection: "amqp://127.0.0.1:1" }));
+  const far = fixture.own(new Channel<unknown>({ connection: "amqp://127.0.0.1:1" }));
   const error = await rejection(far.put([inner]), ChannelReferenceError);
   assert.match(error.message, /one machine only/);
 });
 
-test("a file by another name is the same file, and nobody there takes us for dead", async (scene) => {
+test("a file by another name is the same file, and nobody there takes us for dead", async (fixture) => {
   const link = join(directory, "by another name.db");
   if (!existsSync(link)) symlinkSync(path, link);
-  const a = scene.channel<string>();
-  const b = scene.own(new Channel<string>({ name: a.name, connection: `sqlite:${link}` }));
+  const a = fixture.channel<string>();
+  const b = fixture.own(new Channel<string>({ name: a.name, connection: `sqlite:${link}` }));
   await Promise.all([a.depth(), b.depth()]);
   await pause(700); // each has looked for the other
   assert.equal(count(path, "sessions"), 2);
   const waiting = b.get();
   await a.put("x");
-  assert.equal(await soon(waiting), "x");
+  assert.equal(await within(waiting), "x");
 });
 
-test("a value that no row holds is refused", async (scene) => {
+test("a value that no row holds is refused", async (fixture) => {
   const transport = new SqliteTransport(uri);
-  const link = await transport.open(scene.name(), linkOptions);
+  const link = await transport.open(fixture.name(), linkOptions);
   const body = { byteLength: 1e9 } as Uint8Array;
   const tooLarge = { name: "ChannelSizeError", size: 1e9, limit: 999_000_000 };
   await assert.rejects(putOn(link, { body, contentType: "" }), tooLarge);
@@ -217,9 +217,9 @@ test("a value that no row holds is refused", async (scene) => {
   await pause(40);
 });
 
-test("who broadcasts more in one turn than the file keeps hears all of it, and what it missed of others", async (scene) => {
-  const ch = scene.channel<number>();
-  const other = scene.channel<number>(ch.name, 1);
+test("who broadcasts more in one turn than the file keeps hears all of it, and what it missed of others", async (fixture) => {
+  const ch = fixture.channel<number>();
+  const other = fixture.channel<number>(ch.name, 1);
   await Promise.all([ch.depth(), other.depth()]);
   const mine = ch.broadcasts({ buffer: 10_000 });
   await mine.ready;
@@ -240,6 +240,6 @@ Deno.test("sqlite: no statement was prepared within a transaction", async () => 
     await channel.put(1);
     assert.equal(await channel.get(), 1);
   });
-  assert.deepEqual([...prepared.within], []);
+  assert.deepEqual([...prepared.inside], []);
   assert.ok(prepared.outside > 20);
 });

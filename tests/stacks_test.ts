@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { Channel, ChannelError, select, serve } from "../mod.ts";
-import { soon } from "./conformance/scene.ts";
+import { within } from "./conformance/fixture.ts";
 import { freePorts } from "./support/net.ts";
 import { test } from "./support/test.ts";
 
@@ -58,7 +58,7 @@ for (
     async function theCaller(): Promise<void> {
       await operate(away);
     }
-    const error = await soon(theCaller().then(() => undefined, (error) => error));
+    const error = await within(theCaller().then(() => undefined, (error) => error));
     assert.ok(error instanceof ChannelError || error instanceof RangeError, String(error));
     assert.match(error.stack!, /theCaller.*stacks_test\.ts:\d+/);
     await away.close();

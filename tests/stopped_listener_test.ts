@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel } from "../mod.ts";
-import { connectionsRest, numbers, soon } from "./conformance/scene.ts";
+import { connectionsRest, numbers, within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
 import { noControl, onWindows } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
@@ -57,7 +57,7 @@ test(
       child.kill("SIGCONT");
       await noise.broadcast("last");
       const heard = [];
-      for (const _ of numbers(3)) heard.push(await soon(child.next() as Promise<string>));
+      for (const _ of numbers(3)) heard.push(await within(child.next() as Promise<string>));
       assert.deepEqual(heard.sort(), ["delete", "drain", "last"]);
       assert.equal(await waiting(), 0);
     } finally {

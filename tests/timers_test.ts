@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Channel, ChannelTimeoutError, every, select } from "../mod.ts";
-import { numbers, rejection } from "./conformance/scene.ts";
+import { numbers, rejection } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
 import { findRuntime } from "./support/runtimes.ts";
 import { test } from "./support/test.ts";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { Channel, ChannelConnectionError, Connection, type ConnectionOptions } from "../mod.ts";
-import { rejection, soon } from "./conformance/scene.ts";
+import { rejection, within } from "./conformance/fixture.ts";
 import { freePorts, startPrivateBroker } from "./support/broker.ts";
 import { startChild } from "./support/child.ts";
 
@@ -90,7 +90,7 @@ Deno.test("certificates and names are checked as the options say, and a refusal 
   for (const [title, host, options, says] of refused) {
     await t.step(`refused: ${title}`, async () => {
       const ch = channel(host, options);
-      const error = await soon(
+      const error = await within(
         rejection(ch.put("a value"), ChannelConnectionError, { transient: false }),
         3000,
       );

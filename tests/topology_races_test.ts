@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, ChannelClosedError, type ChannelOptions, Connection } from "../mod.ts";
-import { connectionsRest, numbers, pause, random, soon } from "./conformance/scene.ts";
+import { connectionsRest, numbers, pause, random, within } from "./conformance/fixture.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -50,7 +50,7 @@ for (const [kind, about] of Object.entries({ "": {}, "that expires ": { expires:
       const keepers = connections.map((connection) => new Channel({ connection }));
       await Promise.all(keepers.map((keeper) => keeper.depth())); // so that the connections stay
       const options: ChannelOptions = { name: `race ${randomUUID()}`, ...about };
-      await soon(
+      await within(
         Promise.all(connections.map(async (connection, n) => {
           for (const _ of numbers(rounds)) {
             await end(new Channel<number>({ ...options, connection }), n);

@@ -4,7 +4,14 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, ChannelTimeoutError, Connection, select, serve } from "../mod.ts";
-import { connectionsRest, getAll, numbers, pause, rejection, soon } from "./conformance/scene.ts";
+import {
+  connectionsRest,
+  getAll,
+  numbers,
+  pause,
+  rejection,
+  within,
+} from "./conformance/fixture.ts";
 import { startProxy } from "./support/proxy.ts";
 import { withRaw } from "./support/raw.ts";
 import { brokerState } from "./support/broker_state.ts";
@@ -108,7 +115,7 @@ test(
     await withRaw(broker, (channel) => channel.queueDelete(other));
     await refused.depth().catch(() => {});
     await waiting.put(2);
-    equal(await soon(got), 2);
+    equal(await within(got), 2);
     equal(connection.stats.reconnects, 0);
     await Promise.all([waiting.close(), refused.close()]);
     await new Channel({ name: other, connection }).delete();
@@ -134,7 +141,7 @@ test("a put that finds its queue full waits for room", async (connection, name) 
   const late = ch.put(3);
   await rejection(ch.put(4, { timeout: 300 }), ChannelTimeoutError);
   equal(await ch.get(), 1);
-  await soon(late);
+  await within(late);
   deepEqual(await getAll(ch, 2), [2, 3]);
   await ch.close();
 });
@@ -183,7 +190,7 @@ test("announcements are heard after a loss, by each channel of the connection", 
     await other.closeAll();
     await other.close();
   }));
-  deepEqual(await soon(Promise.all(gets)), names.map(() => "closeAll"));
+  deepEqual(await within(Promise.all(gets)), names.map(() => "closeAll"));
   for (const name of names) {
     const other = new Channel({ name, connection: broker });
     await other.delete();
@@ -201,11 +208,11 @@ lossTest("broadcasts are heard and sent after a loss, in their order", async (ur
   await lost.channel.broadcast(0);
   cut();
   const sent = numbers(20, 1).map((n) => lost.channel.broadcast(n));
-  await soon(Promise.all(sent));
+  await within(Promise.all(sent));
   await steady.channel.broadcast(21);
   for (const { events } of [lost, steady]) {
     const heard: number[] = [];
-    while (!heard.includes(21)) heard.push((await soon(events.next())).value!);
+    while (!heard.includes(21)) heard.push((await within(events.next())).value!);
     deepEqual([...new Set(heard)], numbers(22)); // what was sent as it was lost may come twice
     await events.return();
   }
@@ -230,8 +237,8 @@ lossTest("a select and a request that wait go on after a loss", async (uri, cut,
     const serving = new AbortController();
     const served = serve(answering!, (m) => m + 1, { signal: serving.signal });
     await far!.put(n);
-    deepEqual(await soon(chosen), { key: "a", value: n, closed: false });
-    equal(await soon(asked), n + 1);
+    deepEqual(await within(chosen), { key: "a", value: n, closed: false });
+    equal(await within(asked), n + 1);
     serving.abort();
     await served;
   }

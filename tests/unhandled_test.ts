@@ -4,7 +4,7 @@ import { deepEqual, match, notEqual, ok } from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { soon } from "./conformance/scene.ts";
+import { within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
 import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
 
@@ -27,7 +27,7 @@ for (const name of RUNTIMES) {
       ok(titles.length > 150);
       deepEqual(titles.filter((title) => surfaced[title] === 0), [], "these surfaced nowhere");
       deepEqual(titles.filter((title) => surfaced[title]! > 1), [], "these surfaced twice");
-      deepEqual(await soon(child.exited), { code: 0, signal: null });
+      deepEqual(await within(child.exited), { code: 0, signal: null });
     } finally {
       rmSync(folder, { recursive: true });
     }
@@ -37,7 +37,7 @@ for (const name of RUNTIMES) {
     await using child = startChild(new URL("programs/unawaited.ts", import.meta.url), {
       runtime: await findRuntime(name),
     });
-    const { code } = await soon(child.exited);
+    const { code } = await within(child.exited);
     notEqual(code, 0);
     match(child.stderr, /ChannelConnectionError: .*cannot connect to/);
   });

@@ -8,7 +8,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Worker as NodeWorker } from "node:worker_threads";
 import { Channel } from "../mod.ts";
-import { numbers, pause, soon, until } from "./conformance/scene.ts";
+import { numbers, pause, until, within } from "./conformance/fixture.ts";
 import type { Orders, Question } from "./programs/worker_thread.ts";
 import { findRuntime } from "./support/runtimes.ts";
 import { checkFile, count, query, sqliteDirectory } from "./support/sqlite_file.ts";
@@ -213,7 +213,7 @@ Deno.test("workers: one that is terminated while it puts leaves the file to othe
       assert.equal(await thread.next(), "it floods");
       await pause(round * 3);
       thread.terminate();
-      await soon(other.put("a value"));
+      await within(other.put("a value"));
       assert.equal(await other.get({ timeout: 20_000 }), "a value");
     }
     assert.ok(await channel.depth() > 0);

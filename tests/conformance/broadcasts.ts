@@ -6,7 +6,7 @@ import {
   ChannelConfigError,
   ChannelReferenceError,
 } from "../../mod.ts";
-import { numbers, pause, rejection, soon, type Suite } from "./scene.ts";
+import { numbers, pause, rejection, type Suite, within } from "./fixture.ts";
 
 /** broadcast: every listener gets it, nobody else does, and it is not stored. */
 export function broadcastsTests({ test, shared }: Suite): void {
@@ -17,16 +17,16 @@ export function broadcastsTests({ test, shared }: Suite): void {
     for (const kind of ["a named channel", "an anonymous channel"]) {
       declare(
         `a broadcast on ${kind} reaches every listener, including its sender${where}`,
-        async (scene) => {
-          const first = kind === "a named channel" ? scene.channel() : scene.anonymous();
+        async (fixture) => {
+          const first = kind === "a named channel" ? fixture.channel() : fixture.anonymous();
           await first.depth(); // creates the anonymous channel
           const handles = [
             first,
-            scene.channel(first.name),
-            scene.channel(first.name, connections - 1),
+            fixture.channel(first.name),
+            fixture.channel(first.name, connections - 1),
           ];
           const heard = handles.map((handle) => handle.broadcasts());
-          await soon(Promise.all(heard.map(({ ready }) => ready)));
+          await within(Promise.all(heard.map(({ ready }) => ready)));
           await first.broadcast({ n: 1n, at: new Map([["x", new Date(5)]]) });
           for (const events of heard) {
             assert.deepEqual(await next(events), { n: 1n, at: new Map([["x", new Date(5)]]) });
@@ -40,11 +40,11 @@ export function broadcastsTests({ test, shared }: Suite): void {
       );
     }
 
-    declare(`broadcasts arrive in the order of the calls${where}`, async (scene) => {
-      const sender = scene.channel<number>();
-      const events = scene.channel<number>(sender.name, connections - 1).broadcasts();
+    declare(`broadcasts arrive in the order of the calls${where}`, async (fixture) => {
+      const sender = fixture.channel<number>();
+      const events = fixture.channel<number>(sender.name, connections - 1).broadcasts();
       await events.ready;
-      await soon(Promise.all(numbers(300).map((n) => sender.broadcast(n))));
+      await within(Promise.all(numbers(300).map((n) => sender.broadcast(n))));
       assert.deepEqual(await take(events, 300), numbers(300));
     });
 
@@ -53,9 +53,9 @@ export function broadcastsTests({ test, shared }: Suite): void {
         const when = isWaiting ? "that waits" : "after what was heard before";
         declare(
           `${ending} ends a loop over broadcasts normally, ${when}${where}`,
-          async (scene) => {
-            const sender = scene.channel<number>();
-            const listener = scene.channel<number>(sender.name, connections - 1);
+          async (fixture) => {
+            const sender = fixture.channel<number>();
+            const listener = fixture.channel<number>(sender.name, connections - 1);
             const events = listener.broadcasts();
             await events.ready;
             const got: number[] = [];
@@ -66,7 +66,7 @@ export function broadcastsTests({ test, shared }: Suite): void {
             await sender.broadcast(1);
             await sender.broadcast(2);
             await sender[ending]();
-            await soon(early ?? loop());
+            await within(early ?? loop());
             assert.deepEqual(got, [1, 2]);
             await rejection(sender.broadcast(3), ChannelClosedError, { reason: ending });
             assert.deepEqual(await events.next(), { value: undefined, done: true });
@@ -75,45 +75,51 @@ export function broadcastsTests({ test, shared }: Suite): void {
       }
     }
 
-    declare(`a broadcast can carry a channel${where}`, async (scene) => {
-      const sender = scene.channel<{ to: Channel<string> }>();
-      const events = scene.channel<{ to: Channel<string> }>(sender.name, connections - 1)
+    declare(`a broadcast can carry a channel${where}`, async (fixture) => {
+      const sender = fixture.channel<{ to: Channel<string> }>();
+      const events = fixture.channel<{ to: Channel<string> }>(sender.name, connections - 1)
         .broadcasts();
       await events.ready;
-      const reply = scene.anonymous<string>();
+      const reply = fixture.anonymous<string>();
       await sender.broadcast({ to: reply });
       const { to } = await next(events);
       assert.ok(to instanceof Channel);
-      await scene.own(to).put("heard");
+      await fixture.own(to).put("heard");
       assert.equal(await reply.get({ timeout: 20_000 }), "heard");
     });
 
-    declare(`JSON broadcasts reach all listeners, also those that look like events${where}`, async (scene) => {
-      const sender = scene.channel<unknown>(undefined, 0, { encoding: "json" });
-      const events = scene.channel<unknown>(sender.name, connections - 1).broadcasts();
-      await events.ready;
-      for (const value of ["close", "delete", { a: [1, null] }, 7]) {
-        await sender.broadcast(value);
-        assert.deepEqual(await next(events), value);
-      }
-      await rejection(sender.broadcast(1n), DOMException);
-      assert.equal(sender.closed, false);
-    });
+    declare(
+      `JSON broadcasts reach all listeners, also those that look like events${where}`,
+      async (fixture) => {
+        const sender = fixture.channel<unknown>(undefined, 0, { encoding: "json" });
+        const events = fixture.channel<unknown>(sender.name, connections - 1).broadcasts();
+        await events.ready;
+        for (const value of ["close", "delete", { a: [1, null] }, 7]) {
+          await sender.broadcast(value);
+          assert.deepEqual(await next(events), value);
+        }
+        await rejection(sender.broadcast(1n), DOMException);
+        assert.equal(sender.closed, false);
+      },
+    );
   }
 
-  shared("a listener gets broadcasts once any operation of its handle has resolved", async (scene) => {
-    const [sender, listener] = [scene.channel(), scene.channel(undefined, 1)];
-    const other = scene.channel(listener.name);
-    const events = listener.broadcasts();
-    await listener.depth();
-    await other.broadcast("here");
-    assert.equal(await next(events), "here");
-    await sender.broadcast("nobody listens"); // a broadcast without listeners is not an error
-  });
+  shared(
+    "a listener gets broadcasts once any operation of its handle has resolved",
+    async (fixture) => {
+      const [sender, listener] = [fixture.channel(), fixture.channel(undefined, 1)];
+      const other = fixture.channel(listener.name);
+      const events = listener.broadcasts();
+      await listener.depth();
+      await other.broadcast("here");
+      assert.equal(await next(events), "here");
+      await sender.broadcast("nobody listens"); // a broadcast without listeners is not an error
+    },
+  );
 
-  test("a handle without a listener misses a broadcast, and other channels get nothing", async (scene) => {
-    const ch = scene.channel<number>();
-    const other = scene.channel<number>().broadcasts();
+  test("a handle without a listener misses a broadcast, and other channels get nothing", async (fixture) => {
+    const ch = fixture.channel<number>();
+    const other = fixture.channel<number>().broadcasts();
     await other.ready;
     await ch.broadcast(1);
     const late = ch.broadcasts();
@@ -125,11 +131,11 @@ export function broadcastsTests({ test, shared }: Suite): void {
     assert.deepEqual([late.missed, other.missed], [0, 0]);
   });
 
-  test("a slow listener keeps the latest broadcasts, counts the others, and slows nobody down", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a slow listener keeps the latest broadcasts, counts the others, and slows nobody down", async (fixture) => {
+    const ch = fixture.channel<number>();
     const [slow, all] = [ch.broadcasts({ buffer: 3 }), ch.broadcasts()];
     await Promise.all([slow.ready, all.ready]);
-    await soon(Promise.all(numbers(10).map((n) => ch.broadcast(n))));
+    await within(Promise.all(numbers(10).map((n) => ch.broadcast(n))));
     assert.deepEqual(await take(all, 10), numbers(10));
     assert.equal(slow.missed, 7);
     assert.deepEqual(await take(slow, 3), [7, 8, 9]);
@@ -138,18 +144,18 @@ export function broadcastsTests({ test, shared }: Suite): void {
     }
   });
 
-  test("each call of next gets one broadcast, in the order of the calls", async (scene) => {
-    const ch = scene.channel<number>();
+  test("each call of next gets one broadcast, in the order of the calls", async (fixture) => {
+    const ch = fixture.channel<number>();
     const events = ch.broadcasts();
     const calls = numbers(5).map(() => events.next());
     await events.ready;
     for (const n of numbers(5)) await ch.broadcast(n);
-    const results = await soon(Promise.all(calls));
+    const results = await within(Promise.all(calls));
     assert.deepEqual(results.map(({ value }) => value), numbers(5));
   });
 
-  test("an aborted signal ends a listener with its reason, once", async (scene) => {
-    const ch = scene.channel<number>();
+  test("an aborted signal ends a listener with its reason, once", async (fixture) => {
+    const ch = fixture.channel<number>();
     const reason = new Error("enough");
     const stop = new AbortController();
     const [waiting, later] = [0, 1].map(() => ch.broadcasts({ signal: stop.signal })) as [
@@ -161,20 +167,20 @@ export function broadcastsTests({ test, shared }: Suite): void {
     assert.equal(await next(waiting), 1);
     const pending = waiting.next();
     stop.abort(reason);
-    await assert.rejects(soon(pending), reason);
+    await assert.rejects(within(pending), reason);
     await pause(0);
     await assert.rejects(later.next(), reason);
     for (const events of [waiting, later]) {
       assert.deepEqual(await events.next(), { value: undefined, done: true });
     }
     const never = ch.broadcasts({ signal: stop.signal });
-    await assert.rejects(soon(never.ready), reason);
-    await assert.rejects(soon(never.next()), reason);
+    await assert.rejects(within(never.ready), reason);
+    await assert.rejects(within(never.next()), reason);
     await ch.broadcast(2); // the handle still works
   });
 
-  test("leaving a loop over broadcasts does not affect other loops", async (scene) => {
-    const ch = scene.channel<number>();
+  test("leaving a loop over broadcasts does not affect other loops", async (fixture) => {
+    const ch = fixture.channel<number>();
     const other = ch.broadcasts();
     await other.ready;
     const loops = numbers(50).map(async () => {
@@ -182,29 +188,29 @@ export function broadcastsTests({ test, shared }: Suite): void {
     });
     await ch.depth();
     await ch.broadcast(1);
-    assert.deepEqual(await soon(Promise.all(loops)), numbers(50).map(() => 1));
+    assert.deepEqual(await within(Promise.all(loops)), numbers(50).map(() => 1));
     await ch.broadcast(2);
     assert.deepEqual(await take(other, 2), [1, 2]);
   });
 
-  test("closing the handle ends its loops but no loop of another handle", async (scene) => {
-    const ch = scene.channel<number>();
-    const stays = scene.channel<number>(ch.name);
+  test("closing the handle ends its loops but no loop of another handle", async (fixture) => {
+    const ch = fixture.channel<number>();
+    const stays = fixture.channel<number>(ch.name);
     const [a, b] = [ch.broadcasts(), stays.broadcasts()];
     const waiting = a.next();
     await Promise.all([a.ready, b.ready]);
     await ch.close();
-    assert.equal((await soon(waiting)).done, true);
+    assert.equal((await within(waiting)).done, true);
     const late = ch.broadcasts();
-    assert.equal((await soon(late.next())).done, true);
+    assert.equal((await within(late.next())).done, true);
     await rejection(late.ready, ChannelClosedError);
     await rejection(ch.broadcast(1), ChannelClosedError);
     await stays.broadcast(2);
     assert.equal(await next(b), 2);
   });
 
-  test("a value that a broadcast cannot carry is rejected", async (scene) => {
-    const ch = scene.channel<unknown>();
+  test("a value that a broadcast cannot carry is rejected", async (fixture) => {
+    const ch = fixture.channel<unknown>();
     const error = await rejection(ch.broadcast(() => {}), DOMException);
     assert.equal(error.name, "DataCloneError");
     await rejection(ch.broadcast(1, { signal: AbortSignal.abort(new TypeError()) }), TypeError);
@@ -217,14 +223,14 @@ export function broadcastsTests({ test, shared }: Suite): void {
     assert.deepEqual(await next(events), { n: [1] });
   });
 
-  shared("a broadcast cannot carry a channel of shorter reach", async (scene) => {
-    const ch = scene.channel<unknown>();
+  shared("a broadcast cannot carry a channel of shorter reach", async (fixture) => {
+    const ch = fixture.channel<unknown>();
     await rejection(ch.broadcast([new Channel({ connection: "memory:" })]), ChannelReferenceError);
   });
 }
 
 async function next<T>(events: Broadcasts<T>): Promise<T> {
-  const { value, done } = await soon(events.next());
+  const { value, done } = await within(events.next());
   assert.equal(done, false);
   return value;
 }

@@ -9,7 +9,16 @@ import {
   trySelect,
 } from "../../mod.ts";
 import { startChild } from "../support/child.ts";
-import { getAll, numbers, pause, rejection, type Scene, soon, type Suite, until } from "./scene.ts";
+import {
+  type Fixture,
+  getAll,
+  numbers,
+  pause,
+  rejection,
+  type Suite,
+  until,
+  within,
+} from "./fixture.ts";
 
 /** Reports whether a promise is still pending after `ms` milliseconds. */
 async function waits(promise: Promise<unknown>, ms = 150): Promise<boolean> {
@@ -17,8 +26,8 @@ async function waits(promise: Promise<unknown>, ms = 150): Promise<boolean> {
 }
 
 /** Returns a handle on a new channel with this capacity. */
-function bounded<T>(scene: Scene, capacity: number, n = 0): Channel<T> {
-  return scene.channel<T>(undefined, n, { capacity });
+function bounded<T>(fixture: Fixture, capacity: number, n = 0): Channel<T> {
+  return fixture.channel<T>(undefined, n, { capacity });
 }
 
 /** Starts a process that puts, gets its first value, and kills the process while it waits with the next. */
@@ -40,27 +49,27 @@ async function killedWhileWaiting(
 export function capacityTests({ label, features, test, shared }: Suite): void {
   const skip = !features.rendezvous && `${label}: has no channels of capacity 0`;
 
-  test("a put to a full channel waits and resolves when a value is got", async (scene) => {
-    const ch = bounded<number>(scene, 3);
-    for (const n of numbers(3)) await soon(ch.put(n));
+  test("a put to a full channel waits and resolves when a value is got", async (fixture) => {
+    const ch = bounded<number>(fixture, 3);
+    for (const n of numbers(3)) await within(ch.put(n));
     const fourth = ch.put(3);
     assert.ok(await waits(fourth));
     assert.equal(await ch.depth(), 3);
     assert.equal(await ch.get(), 0);
-    await soon(fourth);
+    await within(fourth);
     assert.deepEqual(await getAll(ch, 3), [1, 2, 3]);
   });
 
-  test("waiting puts keep their order, and each value arrives once", async (scene) => {
-    const ch = bounded<number>(scene, 5);
+  test("waiting puts keep their order, and each value arrives once", async (fixture) => {
+    const ch = bounded<number>(fixture, 5);
     const puts = numbers(200).map((n) => ch.put(n));
-    assert.deepEqual(await soon(getAll(ch, 200)), numbers(200));
-    await soon(Promise.all(puts));
+    assert.deepEqual(await within(getAll(ch, 200)), numbers(200));
+    await within(Promise.all(puts));
     assert.equal(await ch.depth(), 0);
   });
 
-  test("the value of a cancelled waiting put is never delivered", async (scene) => {
-    const ch = bounded<number>(scene, 1);
+  test("the value of a cancelled waiting put is never delivered", async (fixture) => {
+    const ch = bounded<number>(fixture, 1);
     await ch.put(0);
     const late = await Promise.all(
       numbers(5).map((n) => rejection(ch.put(1, { timeout: 400 + 7 * n }), ChannelTimeoutError)),
@@ -75,39 +84,39 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     const last = ch.put(3);
     await pause(50);
     stop.abort("mine");
-    await soon(aborted);
+    await within(aborted);
     assert.equal(await ch.get(), 0);
-    await soon(last);
+    await within(last);
     assert.equal(await ch.get(), 3);
     await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
   });
 
-  test("tryPut returns ok, full or closed, and never waits", async (scene) => {
-    const ch = bounded<number>(scene, 2);
+  test("tryPut returns ok, full or closed, and never waits", async (fixture) => {
+    const ch = bounded<number>(fixture, 2);
     const answers = [];
-    for (const n of numbers(4)) answers.push(await soon(ch.tryPut(n)));
+    for (const n of numbers(4)) answers.push(await within(ch.tryPut(n)));
     assert.deepEqual(answers, ["ok", "ok", "full", "full"]);
     const waiting = ch.put(9);
-    assert.equal(await soon(ch.tryPut(4)), "full");
+    assert.equal(await within(ch.tryPut(4)), "full");
     assert.ok(await waits(waiting, 50));
     assert.equal(await ch.tryPut(4), "full");
     assert.deepEqual(await getAll(ch, 2), [0, 1]);
-    await soon(waiting);
+    await within(waiting);
     assert.equal(await ch.tryPut(5), "ok");
     assert.deepEqual(await getAll(ch, 2), [9, 5]);
-    const other = scene.channel<number>(ch.name);
+    const other = fixture.channel<number>(ch.name);
     await other.close();
     assert.equal(await other.tryPut(6), "closed");
-    const unbounded = scene.channel<number>();
+    const unbounded = fixture.channel<number>();
     assert.equal(await unbounded.tryPut(1), "ok");
   });
 
-  test("the first handle sets the channel's capacity, and all handles respect it", async (scene) => {
-    const ch = bounded<number>(scene, 2);
+  test("the first handle sets the channel's capacity, and all handles respect it", async (fixture) => {
+    const ch = bounded<number>(fixture, 2);
     await ch.depth();
-    const plain = scene.channel<number>(ch.name, 1);
-    const other = scene.channel<number>(ch.name, 2, { capacity: 10 });
-    if (!scene.setup.features.shared) assert.equal(await plain.depth(), 0);
+    const plain = fixture.channel<number>(ch.name, 1);
+    const other = fixture.channel<number>(ch.name, 2, { capacity: 10 });
+    if (!fixture.setup.features.shared) assert.equal(await plain.depth(), 0);
     await plain.put(0);
     await other.put(1);
     assert.equal(await other.tryPut(2), "full");
@@ -116,31 +125,31 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     assert.ok(await waits(Promise.race(waiting)));
     assert.deepEqual(await getAll(ch, 2), [0, 1]);
     assert.deepEqual((await getAll(ch, 2)).sort(), [2, 3]);
-    await soon(Promise.all(waiting));
-    const unbounded = scene.channel<number>();
+    await within(Promise.all(waiting));
+    const unbounded = fixture.channel<number>();
     await unbounded.put(0);
-    const late = scene.channel<number>(unbounded.name, 1, { capacity: 1 });
-    await soon(late.put(1));
+    const late = fixture.channel<number>(unbounded.name, 1, { capacity: 1 });
+    await within(late.put(1));
   });
 
-  test("producers and consumers of a channel of capacity 1 pass each value once", async (scene) => {
-    const ch = bounded<number>(scene, 1);
+  test("producers and consumers of a channel of capacity 1 pass each value once", async (fixture) => {
+    const ch = bounded<number>(fixture, 1);
     await ch.depth();
-    const producers = [0, 1, 2].map((n) => scene.channel<number>(ch.name, n));
-    const consumers = [0, 1, 2].map((n) => scene.channel<number>(ch.name, n));
+    const producers = [0, 1, 2].map((n) => fixture.channel<number>(ch.name, n));
+    const consumers = [0, 1, 2].map((n) => fixture.channel<number>(ch.name, n));
     const puts = producers.map(async (producer, i) => {
       for (const n of numbers(40)) await producer.put(i * 40 + n);
     });
     const gets = consumers.map((consumer) => getAll(consumer, 40));
-    const all = (await soon(Promise.all(gets))).flat();
-    await soon(Promise.all(puts));
+    const all = (await within(Promise.all(gets))).flat();
+    await within(Promise.all(puts));
     assert.deepEqual(all.sort((a, b) => a - b), numbers(120));
   });
 
-  test("each way to close a channel rejects a put that waits for room", async (scene) => {
+  test("each way to close a channel rejects a put that waits for room", async (fixture) => {
     await Promise.all((["close", "closeAll", "drain", "delete"] as const).map(async (reason) => {
-      const ch = bounded<number>(scene, 1);
-      const other = scene.channel<number>(ch.name, 1);
+      const ch = bounded<number>(fixture, 1);
+      const other = fixture.channel<number>(ch.name, 1);
       await ch.put(0);
       const put = ch.put(1).then(() => {
         // RabbitMQ confirms a publish to a queue that is being deleted: the value is deleted with the others.
@@ -149,21 +158,21 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
       });
       const waiting = rejection(put, ChannelClosedError, { reason });
       assert.ok(await waits(waiting, 50));
-      if (reason === "close") await soon(ch.close());
+      if (reason === "close") await within(ch.close());
       else if (reason === "delete") await other.delete();
       else await other.closeAll({ drain: reason === "drain" });
-      const error = await soon(waiting);
+      const error = await within(waiting);
       assert.equal(error.value, 1);
       if (reason === "delete") return;
-      const later = scene.channel<number>(ch.name);
+      const later = fixture.channel<number>(ch.name);
       assert.equal(await later.get({ timeout: 20_000 }), 0);
       await assert.rejects(later.get({ timeout: 100 }));
     }));
   });
 
-  test("a released value returns to a full channel", async (scene) => {
+  test("a released value returns to a full channel", async (fixture) => {
     for (const options of [{}, { maxAttempts: 5 }] as ChannelOptions[]) {
-      const ch = scene.channel<string>(undefined, 0, { ...options, capacity: 1 });
+      const ch = fixture.channel<string>(undefined, 0, { ...options, capacity: 1 });
       await ch.put("a");
       const delivery = await ch.receive();
       const waiting = ch.put("b");
@@ -175,7 +184,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
         values.push(next.value);
         next.accept();
       }
-      await soon(waiting);
+      await within(waiting);
       assert.deepEqual(values.sort(), ["a", "b"]);
     }
   });
@@ -187,17 +196,17 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     return Promise.resolve();
   });
 
-  test("a put to a channel of capacity 0 waits until its value is taken", async (scene) => {
-    const ch = bounded<number>(scene, 0);
+  test("a put to a channel of capacity 0 waits until its value is taken", async (fixture) => {
+    const ch = bounded<number>(fixture, 0);
     const put = ch.put(1);
     assert.ok(await waits(put));
     assert.equal(await ch.tryPut(2), "full");
-    const far = scene.channel<number>(ch.name, 1);
-    assert.equal(await soon(far.get()), 1);
-    await soon(put);
+    const far = fixture.channel<number>(ch.name, 1);
+    assert.equal(await within(far.get()), 1);
+    await within(put);
     const got = far.get();
     await until(async () => await ch.tryPut(3) === "ok"); // a slow answer counts as no answer
-    assert.equal(await soon(got), 3);
+    assert.equal(await within(got), 3);
     assert.equal(await ch.tryPut(4), "full");
     for (const taker of [ch, far]) {
       const waiting = ch.put(5);
@@ -206,100 +215,104 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
         const got = await taker.tryGet();
         return got.status === "ok" && got.value === 5;
       });
-      await soon(waiting);
-      assert.deepEqual(await soon(taker.tryGet()), { status: "empty" });
+      await within(waiting);
+      assert.deepEqual(await within(taker.tryGet()), { status: "empty" });
     }
   }, { skip });
 
-  test("the value of a cancelled put to a channel of capacity 0 is never delivered", async (scene) => {
-    const ch = bounded<number>(scene, 0);
-    await ch.depth();
-    await rejection(ch.put(1, { timeout: 50 }), ChannelTimeoutError);
-    const far = scene.channel<number>(ch.name, 1);
-    await far.depth();
-    await rejection(far.get({ timeout: 100 }), ChannelTimeoutError);
-    const put = ch.put(2);
-    assert.equal(await soon(far.get()), 2);
-    await soon(put);
-    const waiting = rejection(ch.put(3), ChannelClosedError, { reason: "drain" });
-    await pause(50);
-    await far.closeAll({ drain: true });
-    await soon(waiting);
-    await rejection(far.get(), ChannelClosedError, { reason: "drain" });
-  }, { skip });
-
   test(
-    "a channel of capacity 0 passes each value once, in the order of the puts",
-    async (scene) => {
-      const ch = bounded<number>(scene, 0);
+    "the value of a cancelled put to a channel of capacity 0 is never delivered",
+    async (fixture) => {
+      const ch = bounded<number>(fixture, 0);
       await ch.depth();
-      const far = scene.channel<number>(ch.name, 1);
-      const puts = numbers(60).map((n) => ch.put(n));
-      assert.deepEqual(await soon(getAll(far, 30)), numbers(30));
-      assert.deepEqual(await soon(getAll(ch, 30)), numbers(30, 30));
-      await soon(Promise.all(puts));
+      await rejection(ch.put(1, { timeout: 50 }), ChannelTimeoutError);
+      const far = fixture.channel<number>(ch.name, 1);
+      await far.depth();
+      await rejection(far.get({ timeout: 100 }), ChannelTimeoutError);
+      const put = ch.put(2);
+      assert.equal(await within(far.get()), 2);
+      await within(put);
+      const waiting = rejection(ch.put(3), ChannelClosedError, { reason: "drain" });
+      await pause(50);
+      await far.closeAll({ drain: true });
+      await within(waiting);
+      await rejection(far.get(), ChannelClosedError, { reason: "drain" });
     },
     { skip },
   );
 
-  test("select puts to a full channel only when there is room", async (scene) => {
-    const ch = bounded<number>(scene, 1);
-    const other = scene.channel<string>();
+  test(
+    "a channel of capacity 0 passes each value once, in the order of the puts",
+    async (fixture) => {
+      const ch = bounded<number>(fixture, 0);
+      await ch.depth();
+      const far = fixture.channel<number>(ch.name, 1);
+      const puts = numbers(60).map((n) => ch.put(n));
+      assert.deepEqual(await within(getAll(far, 30)), numbers(30));
+      assert.deepEqual(await within(getAll(ch, 30)), numbers(30, 30));
+      await within(Promise.all(puts));
+    },
+    { skip },
+  );
+
+  test("select puts to a full channel only when there is room", async (fixture) => {
+    const ch = bounded<number>(fixture, 1);
+    const other = fixture.channel<string>();
     await ch.put(0);
     await other.depth();
     const full = { out: ch.putCase(1), other };
-    assert.equal(await soon(trySelect(full)), undefined);
+    assert.equal(await within(trySelect(full)), undefined);
     await rejection(select(full, { timeout: 100 }), ChannelTimeoutError);
     const chosen = select(full);
     assert.ok(await waits(chosen));
     assert.equal(await ch.get(), 0);
-    assert.equal((await soon(chosen)).key, "out");
+    assert.equal((await within(chosen)).key, "out");
     assert.equal(await ch.get(), 1);
 
     await ch.put(2);
     const second = select(full);
     assert.ok(await waits(second));
     await other.put("foo");
-    assert.deepEqual(await soon(second), { key: "other", value: "foo", closed: false });
+    assert.deepEqual(await within(second), { key: "other", value: "foo", closed: false });
     assert.equal(await ch.get(), 2);
     await rejection(ch.get({ timeout: 100 }), ChannelTimeoutError); // nothing was put
   });
 
-  test("a put case is ready when its full channel is closed", async (scene) => {
+  test("a put case is ready when its full channel is closed", async (fixture) => {
     for (const drain of [true, false]) {
-      const ch = bounded<number>(scene, 1);
-      const far = scene.channel<number>(ch.name, 1);
+      const ch = bounded<number>(fixture, 1);
+      const far = fixture.channel<number>(ch.name, 1);
       await ch.put(0);
       await far.depth();
       const chosen = select([ch.putCase(1)]);
       assert.ok(await waits(chosen, 100));
       await far.closeAll({ drain });
-      assert.deepEqual(await soon(chosen), { key: 0, value: undefined, closed: true });
+      assert.deepEqual(await within(chosen), { key: 0, value: undefined, closed: true });
     }
   });
 
-  test("select puts to a channel of capacity 0 only if a receiver waits", async (scene) => {
-    const ch = bounded<number>(scene, 0);
-    const far = scene.channel<number>(ch.name, 1);
+  test("select puts to a channel of capacity 0 only if a receiver waits", async (fixture) => {
+    const ch = bounded<number>(fixture, 0);
+    const far = fixture.channel<number>(ch.name, 1);
     await ch.depth();
     await far.depth();
-    assert.equal(await soon(trySelect([ch.putCase(1)])), undefined);
+    assert.equal(await within(trySelect([ch.putCase(1)])), undefined);
     const alone = select({ out: ch.putCase(1), in: ch.getCase() });
     assert.ok(await waits(alone, 300)); // a select does not match its own cases
-    assert.equal(await soon(far.get()), 1);
-    assert.equal((await soon(alone)).key, "out");
+    assert.equal(await within(far.get()), 1);
+    assert.equal((await within(alone)).key, "out");
     const receiving = select({ in: far });
-    await scene.waiting(far);
-    assert.equal((await soon(select([ch.putCase(2)]))).key, 0);
-    assert.equal((await soon(receiving)).value, 2);
+    await fixture.untilWaiting(far);
+    assert.equal((await within(select([ch.putCase(2)]))).key, 0);
+    assert.equal((await within(receiving)).value, 2);
   }, { skip });
 
-  test("selects that put and get on channels of capacity 0 meet in pairs", async (scene) => {
-    const ch = bounded<number>(scene, 0);
-    const ends = numbers(4).map((n) => scene.channel<number>(ch.name, n));
+  test("selects that put and get on channels of capacity 0 meet in pairs", async (fixture) => {
+    const ch = bounded<number>(fixture, 0);
+    const ends = numbers(4).map((n) => fixture.channel<number>(ch.name, n));
     for (const end of [ch, ...ends]) await end.depth();
-    const quit = scene.channel<never>();
-    const quits = numbers(4).map((n) => scene.channel<never>(quit.name, n));
+    const quit = fixture.channel<never>();
+    const quits = numbers(4).map((n) => fixture.channel<never>(quit.name, n));
     await Promise.all(quits.map((end) => end.depth()));
     const sent: number[] = [];
     const received: number[] = [];
@@ -307,7 +320,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
       for (let n = 0;; n++) {
         const value = i * 1000 + n;
         const cases = { in: end, out: end.putCase(value), quit: quits[i]! };
-        const { key, value: got } = await soon(select(cases), 20_000);
+        const { key, value: got } = await within(select(cases), 20_000);
         if (key === "quit") return;
         if (key === "out") sent.push(value);
         else received.push(got!);
@@ -321,19 +334,23 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
 
   test(
     "a handle by name or by reference respects capacity 0",
-    async (scene) => {
-      for (const ch of [bounded<number>(scene, 0), scene.anonymous<number>(0, { capacity: 0 })]) {
+    async (fixture) => {
+      for (
+        const ch of [bounded<number>(fixture, 0), fixture.anonymous<number>(0, { capacity: 0 })]
+      ) {
         await ch.depth();
-        const byName = scene.channel<number>(ch.name, 1);
+        const byName = fixture.channel<number>(ch.name, 1);
         assert.ok(await waits(byName.put(0), 100));
-        assert.equal(await soon(ch.get()), 0);
-        const carrier = scene.channel<Channel<number>>();
+        assert.equal(await within(ch.get()), 0);
+        const carrier = fixture.channel<Channel<number>>();
         await carrier.put(ch);
-        const byReference = scene.own(await scene.channel<Channel<number>>(carrier.name, 2).get());
+        const byReference = fixture.own(
+          await fixture.channel<Channel<number>>(carrier.name, 2).get(),
+        );
         const put = byReference.put(1);
         assert.ok(await waits(put, 100));
-        assert.equal(await soon(byName.get()), 1);
-        await soon(put);
+        assert.equal(await within(byName.get()), 1);
+        await within(put);
         await rejection(byReference.put(2, { timeout: 50 }), ChannelTimeoutError);
         await rejection(byName.get({ timeout: 100 }), ChannelTimeoutError);
       }
@@ -343,10 +360,10 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
 
   test(
     "cancelled puts to a channel of capacity 0 do not affect the others",
-    async (scene) => {
-      const ch = bounded<number>(scene, 0);
+    async (fixture) => {
+      const ch = bounded<number>(fixture, 0);
       await ch.depth();
-      const far = scene.channel<number>(ch.name, 1);
+      const far = fixture.channel<number>(ch.name, 1);
       const stop = new AbortController();
       const puts = numbers(9).map((n) => {
         if (n % 3 === 0) return ch.put(n);
@@ -355,76 +372,84 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
       });
       await pause(150);
       stop.abort();
-      assert.deepEqual(await soon(getAll(far, 3)), [0, 3, 6]);
-      await soon(Promise.all(puts));
+      assert.deepEqual(await within(getAll(far, 3)), [0, 3, 6]);
+      await within(Promise.all(puts));
       await rejection(far.get({ timeout: 100 }), ChannelTimeoutError);
     },
     { skip },
   );
 
-  test("a value released by a receiver of a channel of capacity 0 goes to another receiver", async (scene) => {
-    const ch = bounded<string>(scene, 0);
-    await ch.depth();
-    const far = scene.channel<string>(ch.name, 1);
-    const put = ch.put("a");
-    const delivery = await soon(far.receive());
-    await soon(put);
-    assert.ok(await waits(ch.put("b").catch(() => {}), 50));
-    delivery.release();
-    const values = await soon(getAll(scene.channel<string>(ch.name, 2), 2));
-    assert.deepEqual(values.sort(), ["a", "b"]);
-  }, { skip });
+  test(
+    "a value released by a receiver of a channel of capacity 0 goes to another receiver",
+    async (fixture) => {
+      const ch = bounded<string>(fixture, 0);
+      await ch.depth();
+      const far = fixture.channel<string>(ch.name, 1);
+      const put = ch.put("a");
+      const delivery = await within(far.receive());
+      await within(put);
+      assert.ok(await waits(ch.put("b").catch(() => {}), 50));
+      delivery.release();
+      const values = await within(getAll(fixture.channel<string>(ch.name, 2), 2));
+      assert.deepEqual(values.sort(), ["a", "b"]);
+    },
+    { skip },
+  );
 
-  test("a channel of capacity 0 passes 1,000 values, each once and in order", async (scene) => {
-    const ch = bounded<number>(scene, 0);
+  test("a channel of capacity 0 passes 1,000 values, each once and in order", async (fixture) => {
+    const ch = bounded<number>(fixture, 0);
     await ch.depth();
-    const far = scene.channel<number>(ch.name, 1);
+    const far = fixture.channel<number>(ch.name, 1);
     const got = getAll(far, 1000);
     for (const n of numbers(500)) await ch.put(n);
     const puts = numbers(500, 500).map((n) => ch.put(n));
     assert.deepEqual(await got, numbers(1000));
-    await soon(Promise.all(puts));
+    await within(Promise.all(puts));
     assert.equal(await ch.depth(), 0);
   }, { skip });
 
-  test("producers and consumers of a channel of capacity 0 pass each value once", async (scene) => {
-    const ch = bounded<number>(scene, 0);
-    await ch.depth();
-    const handles = [0, 1, 2].map((n) => scene.channel<number>(ch.name, n));
-    const gets = handles.map((consumer) => getAll(consumer, 30));
-    const puts = handles.map(async (producer, i) => {
-      for (const n of numbers(30)) await producer.put(i * 30 + n);
-    });
-    const all = (await soon(Promise.all(gets))).flat();
-    await soon(Promise.all(puts));
-    assert.deepEqual(all.sort((a, b) => a - b), numbers(90));
-  }, { skip });
+  test(
+    "producers and consumers of a channel of capacity 0 pass each value once",
+    async (fixture) => {
+      const ch = bounded<number>(fixture, 0);
+      await ch.depth();
+      const handles = [0, 1, 2].map((n) => fixture.channel<number>(ch.name, n));
+      const gets = handles.map((consumer) => getAll(consumer, 30));
+      const puts = handles.map(async (producer, i) => {
+        for (const n of numbers(30)) await producer.put(i * 30 + n);
+      });
+      const all = (await within(Promise.all(gets))).flat();
+      await within(Promise.all(puts));
+      assert.deepEqual(all.sort((a, b) => a - b), numbers(90));
+    },
+    { skip },
+  );
 
-  test("each way to close a channel rejects a put that waits for a receiver", async (scene) => {
+  test("each way to close a channel rejects a put that waits for a receiver", async (fixture) => {
     const reject = async (
       ch: Channel<number>,
       reason: "close" | "closeAll" | "drain" | "delete",
     ) => {
       await ch.depth();
-      const other = scene.channel<number>(ch.name, 1);
+      const other = fixture.channel<number>(ch.name, 1);
       await other.depth();
       const waiting = rejection(ch.put(1), ChannelClosedError, { reason });
       assert.ok(await waits(waiting, 50));
-      if (reason === "close") await soon(ch.close());
+      if (reason === "close") await within(ch.close());
       else if (reason === "delete") await other.delete();
       else await other.closeAll({ drain: reason === "drain" });
-      assert.equal((await soon(waiting)).value, 1);
+      assert.equal((await within(waiting)).value, 1);
     };
     await Promise.all((["close", "closeAll", "drain", "delete"] as const).flatMap((reason) => [
-      reject(bounded(scene, 0), reason),
-      reject(scene.anonymous(0, { capacity: 0 }), reason),
+      reject(bounded(fixture, 0), reason),
+      reject(fixture.anonymous(0, { capacity: 0 }), reason),
     ]));
   }, { skip });
 
-  shared("a channel of capacity 0 works between processes", async (scene) => {
-    const ch = bounded<number>(scene, 0);
+  shared("a channel of capacity 0 works between processes", async (fixture) => {
+    const ch = bounded<number>(fixture, 0);
     await ch.depth();
-    const connection = String(scene.setup.connection(1));
+    const connection = String(fixture.setup.connection(1));
     const program = (name: string) => new URL(`../programs/${name}.ts`, import.meta.url);
     {
       await using filler = startChild(program("filler"), { args: [connection, ch.name, "3"] });
@@ -433,39 +458,39 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
         assert.equal(await ch.get({ timeout: 10_000 }), n);
         assert.equal(await filler.next(), n);
       }
-      assert.equal((await soon(filler.exited)).code, 0);
+      assert.equal((await within(filler.exited)).code, 0);
     }
     await using getter = startChild(program("getter"), { args: [connection, ch.name] });
-    await soon(ch.put(9));
+    await within(ch.put(9));
     assert.equal(await getter.next(), 9);
-    assert.equal((await soon(getter.exited)).code, 0);
+    assert.equal((await within(getter.exited)).code, 0);
   }, { skip });
 
-  shared("killed processes block nobody at a channel of capacity 0", async (scene) => {
-    const ch = bounded<number>(scene, 0);
+  shared("killed processes block nobody at a channel of capacity 0", async (fixture) => {
+    const ch = bounded<number>(fixture, 0);
     await ch.depth();
-    const connection = String(scene.setup.connection(1));
+    const connection = String(fixture.setup.connection(1));
     const program = (name: string) => new URL(`../programs/${name}.ts`, import.meta.url);
     const first = await killedWhileWaiting(program("filler"), [connection, ch.name, "3"], ch);
     assert.equal(first, 0);
     await rejection(ch.get({ timeout: 300 }), ChannelTimeoutError); // its next value was lost with it
     await using getter = startChild(program("pending"), { args: [connection, ch.name] });
     assert.equal(await getter.next(), "waiting");
-    await scene.waiting(ch);
+    await fixture.untilWaiting(ch);
     getter.kill();
     await getter.exited;
     const put = ch.put(7);
-    assert.equal(await soon(scene.channel<number>(ch.name, 2).get()), 7);
-    await soon(put);
+    assert.equal(await within(fixture.channel<number>(ch.name, 2).get()), 7);
+    await within(put);
   }, { skip });
 
   shared(
     "a full channel's producer in another process continues when there is room",
-    async (scene) => {
-      const ch = bounded<number>(scene, 2);
+    async (fixture) => {
+      const ch = bounded<number>(fixture, 2);
       await ch.depth();
       const program = new URL("../programs/filler.ts", import.meta.url);
-      const args = [String(scene.setup.connection(1)), ch.name, "6"];
+      const args = [String(fixture.setup.connection(1)), ch.name, "6"];
       await using child = startChild(program, { args });
       assert.equal(await child.next(), 0);
       assert.equal(await child.next(), 1);
@@ -473,7 +498,7 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
       assert.equal(await ch.depth(), 2);
       assert.deepEqual(await getAll(ch, 6), numbers(6));
       for (const n of numbers(4, 2)) assert.equal(await child.next(), n);
-      assert.equal((await soon(child.exited)).code, 0);
+      assert.equal((await within(child.exited)).code, 0);
     },
   );
 }

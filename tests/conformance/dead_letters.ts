@@ -9,22 +9,22 @@ import {
 } from "../../mod.ts";
 import { type Child, startChild } from "../support/child.ts";
 import { isGone, maker } from "./receiving.ts";
-import { numbers, rejection, type Scene, soon, type Suite } from "./scene.ts";
+import { type Fixture, numbers, rejection, type Suite, within } from "./fixture.ts";
 
 /** maxAttempts: how often a value is tried, and where it goes then. */
 export function deadLettersTests({ test, shared }: Suite): void {
-  test("an invalid maxAttempts is rejected", (scene) => {
+  test("an invalid maxAttempts is rejected", (fixture) => {
     for (const maxAttempts of [0, -1, 1.5, NaN, Infinity, "1", null] as number[]) {
-      assert.throws(() => scene.channel(scene.name(), 0, { maxAttempts }), ChannelConfigError);
+      assert.throws(() => fixture.channel(fixture.name(), 0, { maxAttempts }), ChannelConfigError);
     }
     const long = "x".repeat(250); // no room for .dead-letters
-    assert.throws(() => scene.channel(long, 0, { maxAttempts: 1 }), ChannelConfigError);
+    assert.throws(() => fixture.channel(long, 0, { maxAttempts: 1 }), ChannelConfigError);
     return Promise.resolve();
   });
 
   for (const maxAttempts of [1, 2, 3]) {
-    test(`a value released ${maxAttempts} times becomes a dead letter, and others keep their order`, async (scene) => {
-      const ch = maker(scene, { maxAttempts })<string>(scene.name());
+    test(`a value released ${maxAttempts} times becomes a dead letter, and others keep their order`, async (fixture) => {
+      const ch = maker(fixture, { maxAttempts })<string>(fixture.name());
       const values = ["a", "poison", "b", "c"];
       await Promise.all(values.map((value) => ch.put(value)));
       const [accepted, attempts] = [[] as string[], [] as number[]];
@@ -42,7 +42,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
       }
       assert.deepEqual(accepted, ["a", "b", "c"]);
       assert.deepEqual(attempts, numbers(maxAttempts, 1));
-      const dead = scene.own(ch.deadLetters);
+      const dead = fixture.own(ch.deadLetters);
       assert.equal(dead, ch.deadLetters);
       assert.equal(dead.name, `${ch.name}.dead-letters`);
       const letter = await dead.receive({ timeout: 20_000 });
@@ -56,11 +56,11 @@ export function deadLettersTests({ test, shared }: Suite): void {
     });
   }
 
-  test("a released dead letter stays a dead letter with its reason, without a limit of attempts", async (scene) => {
-    const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
+  test("a released dead letter stays a dead letter with its reason, without a limit of attempts", async (fixture) => {
+    const ch = maker(fixture, { maxAttempts: 1 })<number>(fixture.name());
     await ch.put(7);
     (await ch.receive()).release();
-    const dead = scene.own(ch.deadLetters);
+    const dead = fixture.own(ch.deadLetters);
     for (const attempt of numbers(4, 1)) {
       const letter = await dead.receive({ timeout: 20_000 });
       assert.equal(letter.value, 7);
@@ -71,9 +71,9 @@ export function deadLettersTests({ test, shared }: Suite): void {
     assert.equal(await dead.get({ timeout: 20_000 }), 7);
   });
 
-  test("changes that the holder makes to a value are not in the dead letter", async (scene) => {
-    const ch = maker(scene, { maxAttempts: 1 })<{ list: number[]; bytes: Uint8Array }>(
-      scene.name(),
+  test("changes that the holder makes to a value are not in the dead letter", async (fixture) => {
+    const ch = maker(fixture, { maxAttempts: 1 })<{ list: number[]; bytes: Uint8Array }>(
+      fixture.name(),
     );
     const value = { list: [1], bytes: new Uint8Array([1, 2]) };
     await ch.put(value);
@@ -81,12 +81,12 @@ export function deadLettersTests({ test, shared }: Suite): void {
     delivery.value.list.push(2);
     delivery.value.bytes.fill(9);
     delivery.release();
-    assert.deepEqual(await scene.own(ch.deadLetters).get({ timeout: 20_000 }), value);
+    assert.deepEqual(await fixture.own(ch.deadLetters).get({ timeout: 20_000 }), value);
   });
 
-  test("the end of a scope, a delayed release, and close count as attempts", async (scene) => {
-    const make = maker(scene, { maxAttempts: 3 });
-    const ch = make<string>(scene.name());
+  test("the end of a scope, a delayed release, and close count as attempts", async (fixture) => {
+    const make = maker(fixture, { maxAttempts: 3 });
+    const ch = make<string>(fixture.name());
     await ch.put("poison");
     {
       await using delivery = await ch.receive();
@@ -98,61 +98,64 @@ export function deadLettersTests({ test, shared }: Suite): void {
     const third = await ch.receive({ timeout: 20_000 });
     assert.equal(third.attempts, 3);
     await ch.close();
-    const dead = scene.own(ch.deadLetters);
+    const dead = fixture.own(ch.deadLetters);
     assert.equal(await dead.get({ timeout: 20_000 }), "poison");
     await isGone(dead);
-    await isGone(scene.channel(ch.name));
+    await isGone(fixture.channel(ch.name));
   });
 
-  test("a get does not count as an attempt and makes no dead letter", async (scene) => {
-    const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
+  test("a get does not count as an attempt and makes no dead letter", async (fixture) => {
+    const ch = maker(fixture, { maxAttempts: 1 })<number>(fixture.name());
     await ch.put(1);
     await ch.put(2);
     assert.equal(await ch.get(), 1);
     (await ch.receive()).release();
-    assert.equal(await scene.own(ch.deadLetters).get({ timeout: 20_000 }), 2);
+    assert.equal(await fixture.own(ch.deadLetters).get({ timeout: 20_000 }), 2);
     await isGone(ch);
   });
 
-  test("a value already tried too often becomes a dead letter at the next receive with maxAttempts", async (scene) => {
-    const ch = scene.channel<string>();
+  test("a value already tried too often becomes a dead letter at the next receive with maxAttempts", async (fixture) => {
+    const ch = fixture.channel<string>();
     await ch.put("poison");
     await ch.put("good");
     (await ch.receive()).release();
-    const strict = maker(scene, { maxAttempts: 1 })<string>(ch.name);
+    const strict = maker(fixture, { maxAttempts: 1 })<string>(ch.name);
     const good = await strict.receive({ timeout: 20_000 });
     assert.equal(good.value, "good");
     good.accept();
     await rejection(strict.receive({ timeout: 100 }), ChannelTimeoutError);
-    assert.equal(await scene.own(strict.deadLetters).get({ timeout: 20_000 }), "poison");
+    assert.equal(await fixture.own(strict.deadLetters).get({ timeout: 20_000 }), "poison");
     await isGone(ch);
   });
 
   for (const connections of [1, 3]) {
     const declare = connections === 1 ? test : shared;
-    declare(`attempts are counted across handles on ${connections} connection(s)`, async (scene) => {
-      const make = maker(scene, { maxAttempts: 3 });
-      const name = scene.name();
-      const handles = numbers(3).map((n) => make<string>(name, n % connections));
-      await handles[0]!.put("poison");
-      for (const [i, handle] of handles.entries()) {
-        const delivery = await handle.receive({ timeout: 20_000 });
-        assert.equal(delivery.attempts, i + 1);
-        delivery.release();
-      }
-      assert.equal(await scene.own(handles[0]!.deadLetters).get({ timeout: 20_000 }), "poison");
-      for (const handle of handles) {
-        await rejection(handle.receive({ timeout: 30 }), ChannelTimeoutError);
-      }
-    });
+    declare(
+      `attempts are counted across handles on ${connections} connection(s)`,
+      async (fixture) => {
+        const make = maker(fixture, { maxAttempts: 3 });
+        const name = fixture.name();
+        const handles = numbers(3).map((n) => make<string>(name, n % connections));
+        await handles[0]!.put("poison");
+        for (const [i, handle] of handles.entries()) {
+          const delivery = await handle.receive({ timeout: 20_000 });
+          assert.equal(delivery.attempts, i + 1);
+          delivery.release();
+        }
+        assert.equal(await fixture.own(handles[0]!.deadLetters).get({ timeout: 20_000 }), "poison");
+        for (const handle of handles) {
+          await rejection(handle.receive({ timeout: 30 }), ChannelTimeoutError);
+        }
+      },
+    );
   }
 
   const garbage = { body: new Uint8Array([0xff, 0, 1]), contentType: "application/cbor" };
 
-  test("an undecodable message becomes a dead letter with maxAttempts, and is removed without", async (scene) => {
-    const ch = maker(scene, { maxAttempts: 3 })<string>(scene.name());
-    const plain = scene.channel<string>(ch.name);
-    await using raw = await scene.setup.raw(ch.name);
+  test("an undecodable message becomes a dead letter with maxAttempts, and is removed without", async (fixture) => {
+    const ch = maker(fixture, { maxAttempts: 3 })<string>(fixture.name());
+    const plain = fixture.channel<string>(ch.name);
+    await using raw = await fixture.setup.raw(ch.name);
     await raw.put(garbage);
     await ch.put("next");
     const error = await rejection(ch.receive(), ChannelDecodeError);
@@ -164,18 +167,18 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await rejection(plain.receive(), ChannelDecodeError);
     await rejection(plain.receive({ timeout: 0 }), ChannelTimeoutError);
     await isGone(ch);
-    const dead = scene.own(ch.deadLetters as Channel);
+    const dead = fixture.own(ch.deadLetters as Channel);
     await dead.depth();
-    await using buried = await scene.setup.raw(dead.name);
+    await using buried = await fixture.setup.raw(dead.name);
     const message = await buried.get();
     assert.deepEqual([...message!.body], [...garbage.body]);
     assert.equal(message!.contentType, garbage.contentType);
     assert.equal(await buried.get(), undefined);
   });
 
-  test("a dead letter can be put into its channel again", async (scene) => {
-    const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
-    const dead = scene.own(ch.deadLetters);
+  test("a dead letter can be put into its channel again", async (fixture) => {
+    const ch = maker(fixture, { maxAttempts: 1 })<number>(fixture.name());
+    const dead = fixture.own(ch.deadLetters);
     await ch.put(1);
     for (const _ of numbers(3)) {
       (await ch.receive({ timeout: 20_000 })).release();
@@ -186,9 +189,9 @@ export function deadLettersTests({ test, shared }: Suite): void {
     delivery.accept();
   });
 
-  test("if the dead-letter channel is full, other values are received, and the next receive rejects with the reason", async (scene) => {
-    const ch = maker(scene, { maxAttempts: 1, retryTimeout: 200 })<string>(scene.name());
-    const dead = scene.channel<string>(`${ch.name}.dead-letters`, 0, { capacity: 1 });
+  test("if the dead-letter channel is full, other values are received, and the next receive rejects with the reason", async (fixture) => {
+    const ch = maker(fixture, { maxAttempts: 1, retryTimeout: 200 })<string>(fixture.name());
+    const dead = fixture.channel<string>(`${ch.name}.dead-letters`, 0, { capacity: 1 });
     await dead.put("first");
     await ch.put("poison");
     (await ch.receive()).release();
@@ -200,8 +203,8 @@ export function deadLettersTests({ test, shared }: Suite): void {
     assert.ok(error.message.includes(dead.name), error.message);
     assert.ok(error.cause instanceof ChannelTimeoutError, String(error.cause));
     const waiting = rejection(ch.receive(), ChannelClosedError);
-    assert.equal(await soon(dead.get()), "first");
-    const letter = await soon(dead.receive());
+    assert.equal(await within(dead.get()), "first");
+    const letter = await within(dead.receive());
     assert.equal(letter.value, "poison");
     assert.match(letter.reason!, /maxAttempts/);
     letter.accept();
@@ -211,9 +214,9 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await dead.delete();
   });
 
-  test("a value refused by the dead-letter channel is retried with growing pauses, and close is bounded", async (scene) => {
-    const ch = maker(scene, { maxAttempts: 1, retryTimeout: 200 })<string>(scene.name());
-    const dead = scene.channel<string>(`${ch.name}.dead-letters`);
+  test("a value refused by the dead-letter channel is retried with growing pauses, and close is bounded", async (fixture) => {
+    const ch = maker(fixture, { maxAttempts: 1, retryTimeout: 200 })<string>(fixture.name());
+    const dead = fixture.channel<string>(`${ch.name}.dead-letters`);
     await dead.put("first");
     await dead.closeAll({ drain: true });
     await ch.put("poison");
@@ -230,18 +233,18 @@ export function deadLettersTests({ test, shared }: Suite): void {
     const waited = performance.now() - began;
     assert.ok(waited > 290, `it was tried again after ${waited} ms`);
     const waiting = rejection(ch.receive(), ChannelClosedError);
-    await soon(ch.close(), 3000);
+    await within(ch.close(), 3000);
     await waiting;
-    const again = await soon(scene.channel<string>(ch.name).receive());
+    const again = await within(fixture.channel<string>(ch.name).receive());
     assert.equal(again.value, "poison");
     again.accept();
     await dead.delete();
   });
 
-  test("if the dead-letter channel was deleted or closed for everyone, a new one is used", async (scene) => {
-    const ch = maker(scene, { maxAttempts: 1 })<number>(scene.name());
+  test("if the dead-letter channel was deleted or closed for everyone, a new one is used", async (fixture) => {
+    const ch = maker(fixture, { maxAttempts: 1 })<number>(fixture.name());
     for (const how of ["delete", "closeAll", "delete"] as const) {
-      const dead = scene.own(ch.dup().deadLetters);
+      const dead = fixture.own(ch.dup().deadLetters);
       await ch.put(1);
       (await ch.receive({ timeout: 1000 })).release();
       assert.equal(await dead.get({ timeout: 1000 }), 1);
@@ -249,12 +252,12 @@ export function deadLettersTests({ test, shared }: Suite): void {
     }
   });
 
-  test("an undecodable message that the dead-letter channel refuses is reported, and not received again at once", async (scene) => {
-    const ch = maker(scene, { maxAttempts: 1, retryTimeout: 200 })<string>(scene.name());
-    const dead = scene.channel<string>(`${ch.name}.dead-letters`);
+  test("an undecodable message that the dead-letter channel refuses is reported, and not received again at once", async (fixture) => {
+    const ch = maker(fixture, { maxAttempts: 1, retryTimeout: 200 })<string>(fixture.name());
+    const dead = fixture.channel<string>(`${ch.name}.dead-letters`);
     await dead.put("first");
     await dead.closeAll({ drain: true });
-    await using raw = await scene.setup.raw(ch.name);
+    await using raw = await fixture.setup.raw(ch.name);
     await raw.put(garbage);
     await rejection(ch.receive(), ChannelDecodeError);
     const error = await rejection(ch.receive(), ChannelError);
@@ -263,39 +266,42 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await dead.delete();
   });
 
-  shared("a value held by a killed process is redelivered with one more attempt", async (scene) => {
-    const ch = scene.channel<string>();
-    await ch.put("a value");
-    await using holder = hold(scene, ch.name);
-    assert.deepEqual(await holder.next(), { value: "a value", attempts: 1, redelivered: false });
-    await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
-    const waiting = ch.receive();
-    holder.kill();
-    const again = await soon(waiting);
-    assert.deepEqual([again.value, again.attempts, again.redelivered], ["a value", 2, true]);
-    again.accept();
-    await isGone(ch);
-  });
+  shared(
+    "a value held by a killed process is redelivered with one more attempt",
+    async (fixture) => {
+      const ch = fixture.channel<string>();
+      await ch.put("a value");
+      await using holder = hold(fixture, ch.name);
+      assert.deepEqual(await holder.next(), { value: "a value", attempts: 1, redelivered: false });
+      await rejection(ch.get({ timeout: 50 }), ChannelTimeoutError);
+      const waiting = ch.receive();
+      holder.kill();
+      const again = await within(waiting);
+      assert.deepEqual([again.value, again.attempts, again.redelivered], ["a value", 2, true]);
+      again.accept();
+      await isGone(ch);
+    },
+  );
 
   shared(
     "a value that has killed maxAttempts processes becomes a dead letter",
-    async (scene) => {
-      const ch = maker(scene, { maxAttempts: 2 })<string>(scene.name());
+    async (fixture) => {
+      const ch = maker(fixture, { maxAttempts: 2 })<string>(fixture.name());
       await ch.put("poison");
       for (const attempts of [1, 2]) {
-        await using victim = hold(scene, ch.name, 2);
+        await using victim = hold(fixture, ch.name, 2);
         const redelivered = attempts > 1;
         assert.deepEqual(await victim.next(), { value: "poison", attempts, redelivered });
         victim.kill();
         assert.equal((await victim.exited).signal, "SIGKILL");
       }
       const waiting = ch.receive();
-      const letter = await scene.own(ch.deadLetters).receive({ timeout: 20_000 });
+      const letter = await fixture.own(ch.deadLetters).receive({ timeout: 20_000 });
       assert.equal(letter.value, "poison");
       assert.match(letter.reason!, /maxAttempts/);
       letter.accept();
       await ch.put("good");
-      const next = await soon(waiting);
+      const next = await within(waiting);
       assert.deepEqual([next.value, next.attempts], ["good", 1]);
       next.accept();
       await isGone(ch.deadLetters);
@@ -304,14 +310,14 @@ export function deadLettersTests({ test, shared }: Suite): void {
 
   shared(
     "a value that kills each process on receipt becomes a dead letter once",
-    async (scene) => {
+    async (fixture) => {
       const maxAttempts = 3;
-      const ch = maker(scene, { maxAttempts })<string>(scene.name());
+      const ch = maker(fixture, { maxAttempts })<string>(fixture.name());
       await ch.put("poison");
-      const dead = scene.own(ch.deadLetters);
+      const dead = fixture.own(ch.deadLetters);
       const ends: (string | null)[] = [];
       for (let i = 0; i < maxAttempts + 4 && await dead.depth() === 0; i++) {
-        const args = [String(scene.setup.connection(1)), ch.name, String(maxAttempts)];
+        const args = [String(fixture.setup.connection(1)), ch.name, String(maxAttempts)];
         await using victim = startChild(new URL("../programs/victim.ts", import.meta.url), {
           args,
         });
@@ -326,12 +332,12 @@ export function deadLettersTests({ test, shared }: Suite): void {
     },
   );
 
-  shared("releases and process deaths count as attempts alike", async (scene) => {
-    const ch = maker(scene, { maxAttempts: 9 })<string>(scene.name());
+  shared("releases and process deaths count as attempts alike", async (fixture) => {
+    const ch = maker(fixture, { maxAttempts: 9 })<string>(fixture.name());
     await ch.put("poison");
     (await ch.receive()).release();
     {
-      await using victim = hold(scene, ch.name, 9);
+      await using victim = hold(fixture, ch.name, 9);
       const told = await victim.next();
       assert.deepEqual(told, { value: "poison", attempts: 2, redelivered: true });
     }
@@ -345,8 +351,8 @@ export function deadLettersTests({ test, shared }: Suite): void {
 }
 
 /** Starts a process that receives a value of the channel and holds it. */
-function hold(scene: Scene, name: string, maxAttempts?: number): Child {
+function hold(fixture: Fixture, name: string, maxAttempts?: number): Child {
   const counting = maxAttempts === undefined ? [] : [String(maxAttempts)];
-  const args = [String(scene.setup.connection(1)), name, ...counting];
+  const args = [String(fixture.setup.connection(1)), name, ...counting];
   return startChild(new URL("../programs/holder.ts", import.meta.url), { args });
 }

@@ -10,12 +10,12 @@ import {
   serve,
 } from "../../mod.ts";
 import { encode } from "../../src/encoding/cbor/mod.ts";
-import { rejection, soon, type Suite } from "./scene.ts";
+import { rejection, type Suite, within } from "./fixture.ts";
 
 /** Channels for sending only and for receiving only. */
 export function directionTests({ test }: Suite): void {
-  test("a sender only sends, and a receiver only receives", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a sender only sends, and a receiver only receives", async (fixture) => {
+    const ch = fixture.channel<number>();
     const { sender, receiver } = ch;
     assert.ok(sender instanceof SendChannel && receiver instanceof ReceiveChannel);
     assert.equal(ch.sender, sender);
@@ -36,20 +36,20 @@ export function directionTests({ test }: Suite): void {
     const sending = ["put", "tryPut", "putCase", "request", "writable", "broadcast", "closeAll"];
     for (const name of [...receiving, "delete"]) assert.ok(!(name in sender), String(name));
     for (const name of [...sending, "delete"]) assert.ok(!(name in receiver), String(name));
-    // the types reject it, too
+    // @ts-expect-error the types reject it, too
     assert.throws(() => sender.get(), TypeError);
-    // the types reject it, too
+    // @ts-expect-error the types reject it, too
     assert.throws(() => receiver.put(1), TypeError);
-    // the types reject it, too
+    // @ts-expect-error the types reject it, too
     assert.throws(() => new ReceiveChannel(sender), ChannelConfigError);
-    // the types reject it, too
+    // @ts-expect-error the types reject it, too
     assert.throws(() => new SendChannel(receiver), ChannelConfigError);
     const get = Channel.prototype.get as (this: unknown) => Promise<unknown>;
     assert.throws(() => get.call(sender), TypeError);
   });
 
-  test("a receiver has all receiving operations, and closing it closes the handle", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a receiver has all receiving operations, and closing it closes the handle", async (fixture) => {
+    const ch = fixture.channel<number>();
     const { sender, receiver } = ch;
     await sender.put(1);
     (await receiver.receive()).accept();
@@ -57,73 +57,73 @@ export function directionTests({ test }: Suite): void {
     await writer.write(2);
     await writer.close();
     const reader = receiver.readable().getReader();
-    assert.equal((await soon(reader.read())).value, 2);
+    assert.equal((await within(reader.read())).value, 2);
     await reader.cancel();
     await sender.put(3);
     for await (const n of receiver) {
       assert.equal(n, 3);
       break;
     }
-    assert.equal((await soon(select({ out: sender.putCase(4) }))).key, "out");
-    assert.equal((await soon(select({ in: receiver }))).value, 4);
-    assert.equal(await soon(sender.tryPut(5)), "ok");
-    assert.deepEqual(await soon(receiver.tryGet()), { status: "ok", value: 5 });
+    assert.equal((await within(select({ out: sender.putCase(4) }))).key, "out");
+    assert.equal((await within(select({ in: receiver }))).value, 4);
+    assert.equal(await within(sender.tryPut(5)), "ok");
+    assert.deepEqual(await within(receiver.tryGet()), { status: "ok", value: 5 });
     const heard = receiver.broadcasts();
-    await soon(heard.ready);
+    await within(heard.ready);
     await sender.broadcast(6);
-    assert.equal((await soon(heard.next())).value, 6);
+    assert.equal((await within(heard.next())).value, 6);
     const serving = serve(receiver, (n) => n + 1);
-    assert.equal(await soon(sender.request(4)), 5);
+    assert.equal(await within(sender.request(4)), 5);
     await sender.closeAll({ drain: true });
-    await soon(serving);
+    await within(serving);
     await sender.closeAll();
     assert.ok(ch.closed && sender.closed && receiver.closed);
   });
 
-  test("directed channels keep their direction when they travel, repeatedly", async (scene) => {
-    const there = scene.setup.features.shared ? 1 : 0;
+  test("directed channels keep their direction when they travel, repeatedly", async (fixture) => {
+    const there = fixture.setup.features.shared ? 1 : 0;
     type Ends = { out: SendChannel<string>; in: ReceiveChannel<string>; both: Channel<string> };
-    const ch = scene.channel<Ends>();
-    const far = scene.channel<Ends>(ch.name, there);
-    for (const inner of [scene.channel<string>(), scene.anonymous<string>()]) {
+    const ch = fixture.channel<Ends>();
+    const far = fixture.channel<Ends>(ch.name, there);
+    for (const inner of [fixture.channel<string>(), fixture.anonymous<string>()]) {
       let ends: Ends = { out: inner.sender, in: inner.receiver, both: inner };
       for (const _ of [1, 2]) {
         await ch.put(ends);
-        ends = await soon(far.get());
-        for (const end of Object.values(ends)) scene.own(end as AsyncDisposable);
+        ends = await within(far.get());
+        for (const end of Object.values(ends)) fixture.own(end as AsyncDisposable);
         assert.ok(ends.out instanceof SendChannel && !("get" in ends.out));
         assert.ok(ends.in instanceof ReceiveChannel && !("put" in ends.in));
         assert.ok(ends.both instanceof Channel);
         assert.equal(ends.out.name, inner.name);
       }
       await ends.out.put("there");
-      assert.equal(await soon(ends.in.get()), "there");
+      assert.equal(await within(ends.in.get()), "there");
       await ends.out.put("again");
-      assert.equal(await soon(inner.get()), "again");
+      assert.equal(await within(inner.get()), "again");
     }
   });
 
-  test("several ends of one channel in a value are the same objects on arrival", async (scene) => {
-    const ch = scene.channel<unknown[]>();
-    const inner = scene.channel();
+  test("several ends of one channel in a value are the same objects on arrival", async (fixture) => {
+    const ch = fixture.channel<unknown[]>();
+    const inner = fixture.channel();
     await ch.put([inner.sender, inner.sender, inner, inner.receiver]);
     const [a, b, c, d] = await ch.get() as [SendChannel, SendChannel, Channel, ReceiveChannel];
-    scene.own(c);
+    fixture.own(c);
     assert.equal(a, b);
     assert.equal(c.sender, a);
     assert.equal(c.receiver, d);
   });
 
-  test("JSON has no directed channels", async (scene) => {
-    const ch = scene.channel<unknown>(undefined, 0, { encoding: "json" });
+  test("JSON has no directed channels", async (fixture) => {
+    const ch = fixture.channel<unknown>(undefined, 0, { encoding: "json" });
     const error = await rejection(ch.put({ to: ch.sender }), ChannelReferenceError);
     assert.match(error.message, /no direction/);
     assert.equal(await ch.depth(), 0);
   });
 
-  test("hostile directions are rejected", async (scene) => {
-    const ch = scene.channel<unknown>();
-    await using raw = await scene.setup.raw(ch.name);
+  test("hostile directions are rejected", async (fixture) => {
+    const ch = fixture.channel<unknown>();
+    await using raw = await fixture.setup.raw(ch.name);
     class Marked {}
     const put = (...items: unknown[]) =>
       raw.put({
@@ -145,10 +145,10 @@ export function directionTests({ test }: Suite): void {
     for (const items of [["inner"], ["inner", undefined], ["inner", undefined, "json"]]) {
       await put(...items);
       const [older] = await ch.get() as [Channel];
-      assert.ok(scene.own(older) instanceof Channel, inspect(older));
+      assert.ok(fixture.own(older) instanceof Channel, inspect(older));
     }
     await put("inner", undefined, undefined, "receive");
     const [directed] = await ch.get() as [ReceiveChannel];
-    assert.ok(scene.own(directed) instanceof ReceiveChannel);
+    assert.ok(fixture.own(directed) instanceof ReceiveChannel);
   });
 }

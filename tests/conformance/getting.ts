@@ -1,51 +1,51 @@
 import assert from "node:assert/strict";
 import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "../../mod.ts";
-import { getAll, numbers, rejection, soon, type Suite, until } from "./scene.ts";
+import { getAll, numbers, rejection, type Suite, until, within } from "./fixture.ts";
 
 /** get: order, waiting, timeouts and aborts. races.ts has the gets that race with deliveries. */
 export function gettingTests({ test, shared }: Suite): void {
-  test("values are got in the order of the puts", async (scene) => {
-    const ch = scene.channel<number>();
+  test("values are got in the order of the puts", async (fixture) => {
+    const ch = fixture.channel<number>();
     for (const n of numbers(20)) await ch.put(n);
     assert.deepEqual(await getAll(ch, 20), numbers(20));
   });
 
-  test("a get waits for a value that is put later", async (scene) => {
-    const ch = scene.channel<string>();
+  test("a get waits for a value that is put later", async (fixture) => {
+    const ch = fixture.channel<string>();
     const got = ch.get();
-    await scene.waiting(ch);
+    await fixture.untilWaiting(ch);
     await ch.put("late");
-    assert.equal(await soon(got), "late");
+    assert.equal(await within(got), "late");
   });
 
-  test("a value put by one handle is got by another", async (scene) => {
-    const a = scene.channel<string>();
-    const b = scene.channel<string>(a.name);
+  test("a value put by one handle is got by another", async (fixture) => {
+    const a = fixture.channel<string>();
+    const b = fixture.channel<string>(a.name);
     const got = b.get();
     await a.put("foo");
-    assert.equal(await soon(got), "foo");
+    assert.equal(await within(got), "foo");
   });
 
-  shared("a value put by one connection is got by another", async (scene) => {
-    const a = scene.channel<string>();
-    const b = scene.channel<string>(a.name, 1);
+  shared("a value put by one connection is got by another", async (fixture) => {
+    const a = fixture.channel<string>();
+    const b = fixture.channel<string>(a.name, 1);
     const got = b.get();
     await a.put("foo");
-    assert.equal(await soon(got), "foo");
+    assert.equal(await within(got), "foo");
     await b.put("bar");
     assert.equal(await a.get({ timeout: 20_000 }), "bar");
   });
 
-  test("a get with timeout 0 takes a value that exists, also as a handle's first operation", async (scene) => {
-    const a = scene.channel<number>();
+  test("a get with timeout 0 takes a value that exists, also as a handle's first operation", async (fixture) => {
+    const a = fixture.channel<number>();
     for (const n of numbers(6)) await a.put(n);
     assert.equal(await a.get({ timeout: 0 }), 0);
-    const b = scene.channel<number>(a.name);
+    const b = fixture.channel<number>(a.name);
     for (const n of numbers(5, 1)) assert.equal(await b.get({ timeout: 0 }), n);
   });
 
-  test("a get with timeout 0 on an empty channel rejects at once", async (scene) => {
-    const ch = scene.channel<string>();
+  test("a get with timeout 0 on an empty channel rejects at once", async (fixture) => {
+    const ch = fixture.channel<string>();
     const start = performance.now();
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
     for (let i = 0; i < 20; i++) await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
@@ -54,24 +54,24 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(await ch.get({ timeout: 0 }), "still works");
   });
 
-  test("a get with timeout 0 takes no value that an earlier get waits for", async (scene) => {
-    const ch = scene.channel<string>();
+  test("a get with timeout 0 takes no value that an earlier get waits for", async (fixture) => {
+    const ch = fixture.channel<string>();
     const waiting = ch.get();
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
     await ch.put("first");
-    assert.equal(await soon(waiting), "first");
+    assert.equal(await within(waiting), "first");
   });
 
-  test("gets with timeout 0 find every value after a burst of other gets", async (scene) => {
-    const ch = scene.channel<number>();
+  test("gets with timeout 0 find every value after a burst of other gets", async (fixture) => {
+    const ch = fixture.channel<number>();
     await Promise.all(numbers(300).map((n) => ch.put(n)));
     assert.deepEqual(await getAll(ch, 100), numbers(100)); // a transport may have read ahead by now
     for (const n of numbers(200, 100)) assert.equal(await ch.get({ timeout: 0 }), n);
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  test("a get with a timeout rejects when the timeout has elapsed, and not before", async (scene) => {
-    const ch = scene.channel();
+  test("a get with a timeout rejects when the timeout has elapsed, and not before", async (fixture) => {
+    const ch = fixture.channel();
     await ch.depth();
     for (const timeout of [1, 30, 100.5]) {
       const start = performance.now();
@@ -83,26 +83,26 @@ export function gettingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a timeout that elapses while a new handle attaches is a ChannelTimeoutError", async (scene) => {
-    const other = scene.channel(); // the broker is reachable, and the connection is open
+  test("a timeout that elapses while a new handle attaches is a ChannelTimeoutError", async (fixture) => {
+    const other = fixture.channel(); // the broker is reachable, and the connection is open
     await other.depth();
     for (const timeout of [0.1, 1, 2]) {
-      await rejection(scene.channel().get({ timeout }), ChannelTimeoutError);
+      await rejection(fixture.channel().get({ timeout }), ChannelTimeoutError);
     }
   });
 
-  test("a get with a timeout resolves with a value that arrives in time", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a get with a timeout resolves with a value that arrives in time", async (fixture) => {
+    const ch = fixture.channel<number>();
     const gets = [Infinity, 5000, 2 ** 31, Number.MAX_VALUE, undefined].map((timeout) =>
       ch.get(timeout === undefined ? {} : { timeout })
     );
-    await scene.waiting(ch);
+    await fixture.untilWaiting(ch);
     for (const n of numbers(5)) await ch.put(n);
-    assert.deepEqual(await soon(Promise.all(gets)), numbers(5));
+    assert.deepEqual(await within(Promise.all(gets)), numbers(5));
   });
 
-  test("an invalid option is rejected before anything is done", async (scene) => {
-    const ch = scene.channel<unknown>();
+  test("an invalid option is rejected before anything is done", async (fixture) => {
+    const ch = fixture.channel<unknown>();
     await ch.put("kept");
     const bad: unknown[] = [
       ...[-1, -0.001, NaN, -Infinity, "10", null, true, 1n, {}].map((timeout) => ({ timeout })),
@@ -120,8 +120,8 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(await ch.get({ timeout: 0 }), "kept");
   });
 
-  test("a get that has timed out takes no value", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a get that has timed out takes no value", async (fixture) => {
+    const ch = fixture.channel<number>();
     await ch.depth();
     const gets = numbers(100).map((n) =>
       rejection(ch.get({ timeout: 1 + n % 7 }), ChannelTimeoutError)
@@ -131,8 +131,8 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.deepEqual(await getAll(ch, 50), numbers(50));
   });
 
-  test("a get whose signal is already aborted takes nothing and rejects with the reason", async (scene) => {
-    const ch = scene.channel<string>();
+  test("a get whose signal is already aborted takes nothing and rejects with the reason", async (fixture) => {
+    const ch = fixture.channel<string>();
     const reason = { any: "reason" };
     await assert.rejects(ch.get({ signal: AbortSignal.abort(reason) }), (e) => e === reason);
     await ch.put("kept");
@@ -145,32 +145,32 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(await ch.get({ timeout: 0 }), "kept");
   });
 
-  test("a waiting get that is aborted rejects at once with the reason", async (scene) => {
-    const ch = scene.channel<string>();
+  test("a waiting get that is aborted rejects at once with the reason", async (fixture) => {
+    const ch = fixture.channel<string>();
     const first = new AbortController();
     const got = ch.get({ signal: first.signal }); // before the handle is attached
     first.abort("changed my mind");
-    await assert.rejects(soon(got), (e) => e === "changed my mind");
+    await assert.rejects(within(got), (e) => e === "changed my mind");
     await ch.depth();
     const second = new AbortController();
     const other = ch.get({ signal: second.signal, timeout: 10_000 });
-    await scene.waiting(ch);
+    await fixture.untilWaiting(ch);
     second.abort("again");
-    await assert.rejects(soon(other), (e) => e === "again");
+    await assert.rejects(within(other), (e) => e === "again");
     await ch.put("kept");
     assert.equal(await ch.get({ timeout: 0 }), "kept");
   });
 
-  test("a get accepts the signal of AbortSignal.timeout", async (scene) => {
-    const ch = scene.channel();
-    await assert.rejects(soon(ch.get({ signal: AbortSignal.timeout(20) })), {
+  test("a get accepts the signal of AbortSignal.timeout", async (fixture) => {
+    const ch = fixture.channel();
+    await assert.rejects(within(ch.get({ signal: AbortSignal.timeout(20) })), {
       name: "TimeoutError",
     });
   });
 
-  test("a value meant for a cancelled get goes to the next waiting get", async (scene) => {
-    const a = scene.channel<string>();
-    const b = scene.channel<string>(a.name);
+  test("a value meant for a cancelled get goes to the next waiting get", async (fixture) => {
+    const a = fixture.channel<string>();
+    const b = fixture.channel<string>(a.name);
     await a.depth(); // attaches the handle
     const control = new AbortController();
     const aborted = a.get({ signal: control.signal });
@@ -180,20 +180,20 @@ export function gettingTests({ test, shared }: Suite): void {
     await assert.rejects(aborted, { name: "AbortError" });
     await rejection(late, ChannelTimeoutError);
     await a.put("for b");
-    assert.equal(await soon(waiting), "for b");
+    assert.equal(await within(waiting), "for b");
   });
 
-  shared("a value meant for a cancelled get goes to another connection", async (scene) => {
-    const a = scene.channel<string>();
-    const b = scene.channel<string>(a.name, 1);
+  shared("a value meant for a cancelled get goes to another connection", async (fixture) => {
+    const a = fixture.channel<string>();
+    const b = fixture.channel<string>(a.name, 1);
     await a.depth(); // attaches the handle
     await rejection(a.get({ timeout: 50 }), ChannelTimeoutError);
     await a.put("for b"); // a's connection may still have a consumer
     assert.equal(await b.get({ timeout: 20_000 }), "for b");
   });
 
-  test("settled operations leave no listener on their signal", async (scene) => {
-    const ch = scene.channel<number>();
+  test("settled operations leave no listener on their signal", async (fixture) => {
+    const ch = fixture.channel<number>();
     const { signal } = new AbortController();
     let listeners = 0;
     const { addEventListener, removeEventListener } = signal;
@@ -219,8 +219,8 @@ export function gettingTests({ test, shared }: Suite): void {
     assert.equal(listeners, 0);
   });
 
-  test("many waiting gets are each served once, in the order of the calls", async (scene) => {
-    const ch = scene.channel<number>();
+  test("many waiting gets are each served once, in the order of the calls", async (fixture) => {
+    const ch = fixture.channel<number>();
     const order: number[] = [];
     const gets = numbers(500).map((i) =>
       ch.get().then((value) => {
@@ -229,14 +229,14 @@ export function gettingTests({ test, shared }: Suite): void {
       })
     );
     await Promise.all(numbers(500).map((n) => ch.put(n)));
-    assert.deepEqual(await soon(Promise.all(gets)), numbers(500));
+    assert.deepEqual(await within(Promise.all(gets)), numbers(500));
     assert.deepEqual(order, numbers(500));
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  test("depth counts the values in the channel", async (scene) => {
-    const a = scene.channel<number>();
-    const b = scene.channel<number>(a.name);
+  test("depth counts the values in the channel", async (fixture) => {
+    const a = fixture.channel<number>();
+    const b = fixture.channel<number>(a.name);
     assert.equal(await a.depth(), 0);
     await Promise.all(numbers(5).map((n) => a.put(n)));
     assert.equal(await a.depth(), 5);

@@ -9,7 +9,7 @@ import {
 } from "../../mod.ts";
 import { concat } from "../codec/hex.ts";
 import { bodies } from "../support/items.ts";
-import { random, type Scene, soon, type Suite } from "./scene.ts";
+import { type Fixture, random, type Suite, within } from "./fixture.ts";
 
 /** How many messages each run puts, and how many runs there are. */
 const batch = 30;
@@ -17,28 +17,28 @@ const runs = 4;
 
 /** Messages, announcements and replies from anyone who may write to the broker. */
 export function hostileTests({ test }: Suite): void {
-  test("a get of any message resolves or rejects with one of two errors, and the next get works", async (scene) => {
-    const ch = scene.channel<unknown>();
-    const inner = scene.channel();
-    await using raw = await scene.setup.raw(ch.name);
+  test("a get of any message resolves or rejects with one of two errors, and the next get works", async (fixture) => {
+    const ch = fixture.channel<unknown>();
+    const inner = fixture.channel();
+    await using raw = await fixture.setup.raw(ch.name);
     await property(bodies([inner.name]), async (messages) => {
       await Promise.all(messages.map((message) => raw.put(message)));
-      for (const _ of messages) own(scene, await soon(ch.get()).catch(isUnreadable));
+      for (const _ of messages) own(fixture, await within(ch.get()).catch(isUnreadable));
       await ch.put("good");
-      assert.equal(await soon(ch.get()), "good");
+      assert.equal(await within(ch.get()), "good");
       await Promise.all(messages.map((message) => raw.put(message)));
       for (const _ of messages) {
-        const delivery = await soon(ch.receive()).catch(isUnreadable);
+        const delivery = await within(ch.receive()).catch(isUnreadable);
         if (typeof delivery === "object") delivery.accept();
       }
     });
   });
 
-  test("a listener and its channel survive any announcement", async (scene) => {
-    const ch = scene.channel<unknown>();
-    const other = scene.channel<unknown>(ch.name, 1);
+  test("a listener and its channel survive any announcement", async (fixture) => {
+    const ch = fixture.channel<unknown>();
+    const other = fixture.channel<unknown>(ch.name, 1);
     await ch.depth();
-    await using raw = await scene.setup.raw(ch.name);
+    await using raw = await fixture.setup.raw(ch.name);
     const heard = ch.broadcasts();
     const also = ch.broadcasts({ buffer: 1 });
     await Promise.all([heard.ready, also.ready]);
@@ -50,10 +50,10 @@ export function hostileTests({ test }: Suite): void {
       }
       await other.broadcast("good");
       for (;;) {
-        const { value, done } = await soon(heard.next());
+        const { value, done } = await within(heard.next());
         assert.equal(done, false);
         if (value === "good") break;
-        own(scene, value);
+        own(fixture, value);
       }
       assert.equal(ch.closed, false);
     });
@@ -61,28 +61,28 @@ export function hostileTests({ test }: Suite): void {
     await also.return();
   });
 
-  test("serve survives any request", async (scene) => {
-    const ch = scene.channel<unknown>();
-    const inner = scene.anonymous();
+  test("serve survives any request", async (fixture) => {
+    const ch = fixture.channel<unknown>();
+    const inner = fixture.anonymous();
     await inner.depth();
-    await using raw = await scene.setup.raw(ch.name);
+    await using raw = await fixture.setup.raw(ch.name);
     const stop = new AbortController();
     const serving = serve(ch, (value) => value, { signal: stop.signal, concurrency: 5 });
     await property(bodies([inner.name]), async (messages) => {
       await Promise.all(messages.map((message) => raw.put(message)));
-      assert.equal(await soon(ch.request("good")), "good");
+      assert.equal(await within(ch.request("good")), "good");
     });
     stop.abort();
-    await soon(serving);
+    await within(serving);
   });
 
-  test("a requester survives any reply and any announcement", async (scene) => {
-    const ch = scene.channel<unknown>();
+  test("a requester survives any reply and any announcement", async (fixture) => {
+    const ch = fixture.channel<unknown>();
     const request = ch.request("asked");
-    const { id, reply_to } = await soon(ch.get()) as { id: number; reply_to: Channel };
-    scene.own(reply_to);
+    const { id, reply_to } = await within(ch.get()) as { id: number; reply_to: Channel };
+    fixture.own(reply_to);
     await reply_to.depth();
-    await using raw = await scene.setup.raw(reply_to.name);
+    await using raw = await fixture.setup.raw(reply_to.name);
     await property(bodies([ch.name]), async (messages) => {
       const harmless = messages.filter(({ body }) => !answers(body, id));
       await Promise.all(harmless.map((message) => raw.put(message)));
@@ -91,7 +91,7 @@ export function hostileTests({ test }: Suite): void {
       }
     });
     await reply_to.put({ id, value: "good" });
-    assert.equal(await soon(request), "good");
+    assert.equal(await within(request), "good");
   });
 }
 
@@ -123,9 +123,9 @@ function isUnreadable(error: unknown): undefined {
 }
 
 /** Disposes of the channels in a value after the test. */
-function own(scene: Scene, value: unknown, seen: Set<unknown> = new Set()): void {
+function own(fixture: Fixture, value: unknown, seen: Set<unknown> = new Set()): void {
   if (typeof value !== "object" || value === null || seen.has(value)) return;
   seen.add(value);
-  if (value instanceof Channel) scene.own(value);
-  else for (const part of Object.values(value)) own(scene, part, seen);
+  if (value instanceof Channel) fixture.own(value);
+  else for (const part of Object.values(value)) own(fixture, part, seen);
 }

@@ -10,7 +10,7 @@ import {
 import { encode } from "../../src/encoding/cbor/mod.ts";
 import { isGone } from "./receiving.ts";
 import { pair, rejectionOf, served } from "./requests.ts";
-import { numbers, type Scene, soon, type Suite, until } from "./scene.ts";
+import { type Fixture, numbers, type Suite, until, within } from "./fixture.ts";
 
 /** Records the calls of `onerror`. */
 class Told {
@@ -53,8 +53,8 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     const title = (text: string) => `${text} (${encoding})`;
 
     /** Starts a server that records its errors, and returns means to send requests by hand. */
-    const stage = (scene: Scene, options: ServeOptions<unknown> = {}) => {
-      const [ch, far] = pair<unknown>(scene, { encoding });
+    const stage = (fixture: Fixture, options: ServeOptions<unknown> = {}) => {
+      const [ch, far] = pair<unknown>(fixture, { encoding });
       const told = new Told();
       const handled: unknown[] = [];
       const server = served(far, (value) => {
@@ -64,7 +64,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
       const ask = (value: unknown, reply_to: unknown) =>
         ch.put(encoding === "cbor" ? { id: 1, value, reply_to } : { value, reply_to });
       const asked = async () => {
-        assert.equal(await soon(ch.request("well", { timeout: 10_000 })), "well");
+        assert.equal(await within(ch.request("well", { timeout: 10_000 })), "well");
         assert.equal(handled.pop(), "well");
       };
       return { ch, far, told, handled, ask, asked, server };
@@ -74,26 +74,26 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
       title(
         "a reply that waits for room does not delay other requests, and is sent once there is room",
       ),
-      async (scene) => {
-        const { ask, asked, handled, told, server } = stage(scene, { replyTimeout: 60_000 });
+      async (fixture) => {
+        const { ask, asked, handled, told, server } = stage(fixture, { replyTimeout: 60_000 });
         await using _server = server;
-        const full = scene.channel<unknown>(scene.name(), 0, { capacity: 1, encoding });
+        const full = fixture.channel<unknown>(fixture.name(), 0, { capacity: 1, encoding });
         await full.put("first");
         await ask("for a full channel", full);
         await ask("for another place in it", full);
         await asked();
         assert.equal(handled.length, 2);
         assert.equal(await full.get(), "first");
-        await soon(full.get());
-        await soon(full.get());
+        await within(full.get());
+        await within(full.get());
         assert.deepEqual(told.errors, []);
       },
     );
 
-    test(title("a reply without room is reported, and its request settled"), async (scene) => {
-      const { ch, ask, asked, handled, told, server } = stage(scene, { replyTimeout: 100 });
+    test(title("a reply without room is reported, and its request settled"), async (fixture) => {
+      const { ch, ask, asked, handled, told, server } = stage(fixture, { replyTimeout: 100 });
       await using _server = server;
-      const full = scene.channel<unknown>(scene.name(), 0, { capacity: 1, encoding });
+      const full = fixture.channel<unknown>(fixture.name(), 0, { capacity: 1, encoding });
       await full.put("first");
       for (const n of numbers(3)) await ask(n, full);
       await until(() => told.errors.length === 3);
@@ -107,24 +107,27 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     });
 
     if (features.rendezvous) {
-      test(title("a reply to a channel of capacity 0 does not delay other requests"), async (scene) => {
-        const { ask, asked, told, server } = stage(scene, { replyTimeout: 100 });
-        await using _server = server;
-        const unbuffered = scene.channel<unknown>(scene.name(), 0, { capacity: 0, encoding });
-        await unbuffered.depth();
-        await ask("nobody gets it", unbuffered);
-        await asked();
-        await until(() => told.errors.length === 1);
-        assert.ok(told.errors[0] instanceof ChannelTimeoutError, `${told.errors[0]}`);
-      });
+      test(
+        title("a reply to a channel of capacity 0 does not delay other requests"),
+        async (fixture) => {
+          const { ask, asked, told, server } = stage(fixture, { replyTimeout: 100 });
+          await using _server = server;
+          const unbuffered = fixture.channel<unknown>(fixture.name(), 0, { capacity: 0, encoding });
+          await unbuffered.depth();
+          await ask("nobody gets it", unbuffered);
+          await asked();
+          await until(() => told.errors.length === 1);
+          assert.ok(told.errors[0] instanceof ChannelTimeoutError, `${told.errors[0]}`);
+        },
+      );
     }
 
     test(
       title("a reply goes to an existing channel even if nobody reads it"),
-      async (scene) => {
-        const { ch, ask, asked, told, server } = stage(scene);
+      async (fixture) => {
+        const { ch, ask, asked, told, server } = stage(fixture);
         await using _server = server;
-        const unread = scene.channel<unknown>(scene.name(), 0, { encoding });
+        const unread = fixture.channel<unknown>(fixture.name(), 0, { encoding });
         await unread.depth();
         for (const n of numbers(20)) await ask(n, unread);
         await asked();
@@ -136,40 +139,40 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
 
     test(
       title("a missing reply channel is reported and not created"),
-      async (scene) => {
-        const { ch, ask, asked, told, server } = stage(scene);
+      async (fixture) => {
+        const { ch, ask, asked, told, server } = stage(fixture);
         await using _server = server;
-        const missing = scene.channel<unknown>(scene.name(), 0, { encoding });
+        const missing = fixture.channel<unknown>(fixture.name(), 0, { encoding });
         await ask(1, missing);
         await asked();
         await until(() => told.errors.length === 1);
         const [error] = told.errors;
         assert.ok(error instanceof ChannelClosedError && error.reason === "missing", `${error}`);
         assert.deepEqual(told.requests, [1]);
-        assert.equal(await scene.setup.exists(missing.name), false);
+        assert.equal(await fixture.setup.exists(missing.name), false);
         await isGone(ch);
       },
     );
 
-    test(title("with replyTo: any, a missing reply channel is created"), async (scene) => {
-      const { ask, told, server } = stage(scene, { replyTo: "any" });
+    test(title("with replyTo: any, a missing reply channel is created"), async (fixture) => {
+      const { ask, told, server } = stage(fixture, { replyTo: "any" });
       await using _server = server;
-      const missing = scene.channel<{ value: unknown }>(scene.name(), 0, { encoding });
+      const missing = fixture.channel<{ value: unknown }>(fixture.name(), 0, { encoding });
       await ask({ value: 1 }, missing);
-      const reply = await soon(missing.get({ timeout: 10_000 }));
+      const reply = await within(missing.get({ timeout: 10_000 }));
       assert.deepEqual(reply, encoding === "cbor" ? { id: 1, value: { value: 1 } } : { value: 1 });
       assert.deepEqual(told.errors, []);
     });
 
     test(
       title("a drained reply channel is reported, and a deleted one is not"),
-      async (scene) => {
-        const { ch, ask, asked, told, server } = stage(scene);
+      async (fixture) => {
+        const { ch, ask, asked, told, server } = stage(fixture);
         await using _server = server;
-        const drained = scene.channel<unknown>(scene.name(), 0, { encoding });
+        const drained = fixture.channel<unknown>(fixture.name(), 0, { encoding });
         await drained.put("first"); // so that it stays open for gets
         await drained.closeAll({ drain: true });
-        const deleted = scene.anonymous<unknown>(0, { encoding });
+        const deleted = fixture.anonymous<unknown>(0, { encoding });
         await deleted.depth();
         await deleted.delete();
         await ask("deleted", deleted);
@@ -187,11 +190,11 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
       title(
         "a request that names its own channel for the reply is rejected without being handled",
       ),
-      async (scene) => {
-        const { ch, ask, asked, handled, told, server } = stage(scene);
+      async (fixture) => {
+        const { ch, ask, asked, handled, told, server } = stage(fixture);
         await using _server = server;
         await ask("the channel", ch);
-        await ask("its dead letters", scene.channel(`${ch.name}.dead-letters`, 0, { encoding }));
+        await ask("its dead letters", fixture.channel(`${ch.name}.dead-letters`, 0, { encoding }));
         // Its reply would again be a request, endlessly.
         const loop: Record<string, unknown> = { reply_to: ch };
         loop.value = loop;
@@ -202,23 +205,23 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         for (const error of told.errors) assert.ok(error instanceof ChannelReferenceError);
         assert.deepEqual(handled, []);
         await isGone(ch);
-        assert.equal(await scene.setup.exists(`${ch.name}.dead-letters`), false);
+        assert.equal(await fixture.setup.exists(`${ch.name}.dead-letters`), false);
       },
     );
 
     test(
       title("a reply channel on another broker is rejected unless it is allowed"),
-      async (scene) => {
-        const elsewhere = scene.own(
+      async (fixture) => {
+        const elsewhere = fixture.own(
           new Channel<unknown>({
-            name: scene.name(),
-            connection: scene.setup.elsewhere(),
+            name: fixture.name(),
+            connection: fixture.setup.elsewhere(),
             encoding,
           }),
         );
         await elsewhere.depth();
         {
-          const { ch, ask, asked, handled, told, server } = stage(scene);
+          const { ch, ask, asked, handled, told, server } = stage(fixture);
           await using _server = server;
           await ask("elsewhere", elsewhere);
           await asked();
@@ -228,10 +231,10 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
           assert.equal(await elsewhere.depth(), 0);
           await isGone(ch);
         }
-        const { ask, told, server } = stage(scene, { replyTo: "any" });
+        const { ask, told, server } = stage(fixture, { replyTo: "any" });
         await using _server = server;
         await ask("elsewhere", elsewhere);
-        await soon(elsewhere.get());
+        await within(elsewhere.get());
         assert.deepEqual(told.errors, []);
         await elsewhere.delete();
       },
@@ -239,12 +242,12 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
 
     shared(
       title("a reply channel in the server's own memory or file is rejected"),
-      async (scene) => {
-        const { ch, asked, handled, told, server } = stage(scene);
+      async (fixture) => {
+        const { ch, asked, handled, told, server } = stage(fixture);
         await using _server = server;
-        const here = scene.own(new Channel({ name: "here", connection: "memory:here" }));
+        const here = fixture.own(new Channel({ name: "here", connection: "memory:here" }));
         await here.depth();
-        await using raw = await scene.setup.raw(ch.name);
+        await using raw = await fixture.setup.raw(ch.name);
         if (encoding === "cbor") {
           const reference = class {};
           const body = encode({ id: 1, value: 1, reply_to: new reference() }, {
@@ -272,29 +275,34 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
       },
     );
 
-    test(title("messages that are not requests are reported once each, and the next request is served"), async (scene) => {
-      const { ch, asked, handled, told, server } = stage(scene);
-      await using _server = server;
-      const messages = [null, 7, "text", { value: 1 }, { value: 1, reply_to: "text" }, {
-        id: {},
-        value: 1,
-        reply_to: ch,
-      }];
-      for (const message of messages) await ch.put(message);
-      await using raw = await scene.setup.raw(ch.name);
-      await raw.put({ body: new Uint8Array([0xff, 0xff]), contentType: "application/cbor" });
-      await asked();
-      assert.equal(told.errors.length, messages.length + 1);
-      for (const error of told.errors) assert.ok(error instanceof ChannelError, `${error}`);
-      assert.deepEqual(handled, []);
-      await isGone(ch);
-    });
+    test(
+      title(
+        "messages that are not requests are reported once each, and the next request is served",
+      ),
+      async (fixture) => {
+        const { ch, asked, handled, told, server } = stage(fixture);
+        await using _server = server;
+        const messages = [null, 7, "text", { value: 1 }, { value: 1, reply_to: "text" }, {
+          id: {},
+          value: 1,
+          reply_to: ch,
+        }];
+        for (const message of messages) await ch.put(message);
+        await using raw = await fixture.setup.raw(ch.name);
+        await raw.put({ body: new Uint8Array([0xff, 0xff]), contentType: "application/cbor" });
+        await asked();
+        assert.equal(told.errors.length, messages.length + 1);
+        for (const error of told.errors) assert.ok(error instanceof ChannelError, `${error}`);
+        assert.deepEqual(handled, []);
+        await isGone(ch);
+      },
+    );
 
     for (const [what, trap] of Object.entries(traps)) {
       test(
         title(`a handler that returns ${what} runs once, and its requester gets an error`),
-        async (scene) => {
-          const [ch, far] = pair<string>(scene, { encoding });
+        async (fixture) => {
+          const [ch, far] = pair<string>(fixture, { encoding });
           const told = new Told();
           let runs = 0;
           await using _server = served(far, (value) => {
@@ -304,7 +312,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
           }, { onerror: told.onerror });
           const error = await rejectionOf(ch.request("trap", { timeout: 10_000 }));
           assert.ok(error instanceof TypeError, `${error}`);
-          assert.equal(await soon(ch.request("well")), "well");
+          assert.equal(await within(ch.request("well")), "well");
           assert.equal(runs, 1);
           assert.deepEqual(told.errors, []);
         },
@@ -313,7 +321,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
 
     test(
       title("a handler that throws any value runs once, and its requester gets an error"),
-      async (scene) => {
+      async (fixture) => {
         const { proxy, revoke } = Proxy.revocable(new Error("revoked"), {});
         revoke();
         const cyclic = new Error("cyclic");
@@ -337,7 +345,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
           new AggregateError([proxy, cyclic, 7], "several"),
           new DOMException("aborted", "AbortError"),
         ];
-        const [ch, far] = pair<number>(scene, { encoding });
+        const [ch, far] = pair<number>(fixture, { encoding });
         const told = new Told();
         const runs: number[] = [];
         await using _server = served(far, (n): never => {
@@ -355,8 +363,8 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
 
     test(
       title("an error arrives with its properties, class and causes, and without its stack"),
-      async (scene) => {
-        const [ch, far] = pair<string>(scene, { encoding });
+      async (fixture) => {
+        const [ch, far] = pair<string>(fixture, { encoding });
         class OutOfStock extends RangeError {
           override readonly name = "OutOfStock";
           readonly code = "E_STOCK";
@@ -419,8 +427,8 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
 
     test(
       title("a stopped server releases requests whose handlers do not end, and resolves"),
-      async (scene) => {
-        const [ch, far] = pair<string>(scene, { encoding });
+      async (fixture) => {
+        const [ch, far] = pair<string>(fixture, { encoding });
         const began = Promise.withResolvers<AbortSignal>();
         const never = new Promise<string>(() => {});
         const server = served(far, (_, { signal }) => {
@@ -428,27 +436,27 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
           return never;
         }, { grace: 20 });
         const request = ch.request("work", { timeout: 15_000 });
-        const signal = await soon(began.promise);
-        await soon(server[Symbol.asyncDispose](), 5000);
+        const signal = await within(began.promise);
+        await within(server[Symbol.asyncDispose](), 5000);
         assert.ok(signal.aborted);
         await using _server = served(far, (what) => `${what} done`);
-        assert.equal(await soon(request), "work done");
+        assert.equal(await within(request), "work done");
       },
     );
 
     test(
       title("serve ends when its channel is closed, even if all its handlers hang"),
-      async (scene) => {
-        const [ch, far] = pair<string>(scene, { encoding });
+      async (fixture) => {
+        const [ch, far] = pair<string>(fixture, { encoding });
         const began = Promise.withResolvers<AbortSignal>();
         const server = served(far, (_, { signal }) => {
           began.resolve(signal);
           return new Promise<string>(() => {});
         }, { grace: 20 });
         const request = rejectionOf(ch.request("work"), true);
-        const signal = await soon(began.promise);
+        const signal = await within(began.promise);
         await ch.closeAll();
-        await soon(server.done, 5000);
+        await within(server.done, 5000);
         assert.ok(signal.aborted);
         assert.ok(await request instanceof ChannelClosedError);
       },
@@ -456,15 +464,18 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
 
     test(
       title("a stopped server releases a request whose reply waits for room"),
-      async (scene) => {
-        const { ch, ask, asked, told, server } = stage(scene, { grace: 20, replyTimeout: 60_000 });
-        const full = scene.channel<unknown>(scene.name(), 0, { capacity: 1, encoding });
+      async (fixture) => {
+        const { ch, ask, asked, told, server } = stage(fixture, {
+          grace: 20,
+          replyTimeout: 60_000,
+        });
+        const full = fixture.channel<unknown>(fixture.name(), 0, { capacity: 1, encoding });
         await full.put("first");
         await ask("work", full);
         await asked();
-        await soon(server[Symbol.asyncDispose](), 5000);
+        await within(server[Symbol.asyncDispose](), 5000);
         assert.deepEqual(told.errors, []);
-        const again = await soon(ch.receive());
+        const again = await within(ch.receive());
         assert.equal((again.value as { value: unknown }).value, "work");
         again.accept();
         await isGone(ch);

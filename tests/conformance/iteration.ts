@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { type Channel, ChannelTimeoutError, type Delivery } from "../../mod.ts";
-import { getAll, numbers, soon, type Suite, until } from "./scene.ts";
+import { getAll, numbers, type Suite, until, within } from "./fixture.ts";
 
 /** `for await`: order, end, early exit. */
 export function iterationTests({ test, shared }: Suite): void {
-  test("an iteration yields existing and later values in order", async (scene) => {
-    const ch = scene.channel<number>();
+  test("an iteration yields existing and later values in order", async (fixture) => {
+    const ch = fixture.channel<number>();
     for (const n of numbers(5)) await ch.put(n);
     const got: number[] = [];
     const iteration = collect(ch, got);
@@ -13,7 +13,7 @@ export function iterationTests({ test, shared }: Suite): void {
     for (const n of numbers(5, 5)) await ch.put(n);
     await until(() => got.length === 10);
     await ch.closeAll();
-    await soon(iteration);
+    await within(iteration);
     assert.deepEqual(got, numbers(10));
   });
 
@@ -30,27 +30,27 @@ export function iterationTests({ test, shared }: Suite): void {
       if (connections === 2 && !title.startsWith("another")) continue;
       const declare = connections === 1 ? test : shared;
       const where = connections === 1 ? "" : " on another connection";
-      declare(`a waiting iteration ends by ${title}${where}`, async (scene) => {
-        const ch = scene.channel<number>();
-        const other = scene.channel<number>(ch.name, connections - 1);
+      declare(`a waiting iteration ends by ${title}${where}`, async (fixture) => {
+        const ch = fixture.channel<number>();
+        const other = fixture.channel<number>(ch.name, connections - 1);
         await other.put(1);
         const got: number[] = [];
         const iteration = collect(ch, got);
         await until(() => got.length === 1);
-        await scene.waiting(ch);
+        await fixture.untilWaiting(ch);
         await end(ch, other);
-        await soon(iteration);
+        await within(iteration);
         assert.deepEqual(got, [1]);
         assert.ok(ch.closed);
-        await soon(collect(ch, got)); // an iteration of a closed channel ends at once
+        await within(collect(ch, got)); // an iteration of a closed channel ends at once
         assert.deepEqual(got, [1]);
       });
     }
   }
 
-  test("leaving an iteration takes no further value", async (scene) => {
-    const ch = scene.channel<number>();
-    const other = scene.channel<number>(ch.name);
+  test("leaving an iteration takes no further value", async (fixture) => {
+    const ch = fixture.channel<number>();
+    const other = fixture.channel<number>(ch.name);
     for (const n of numbers(10)) await ch.put(n);
     for await (const n of ch) if (n === 3) break;
     assert.deepEqual(await getAll(other, 3), [4, 5, 6]);
@@ -63,13 +63,13 @@ export function iterationTests({ test, shared }: Suite): void {
     assert.deepEqual(await getAll(other, 2), [8, 9]);
     const got = other.get();
     await ch.put(10);
-    assert.equal(await soon(got), 10);
+    assert.equal(await within(got), 10);
     assert.equal(ch.closed, false);
   });
 
-  shared("leaving an iteration leaves the next value to another connection", async (scene) => {
-    const ch = scene.channel<number>();
-    const other = scene.channel<number>(ch.name, 1);
+  shared("leaving an iteration leaves the next value to another connection", async (fixture) => {
+    const ch = fixture.channel<number>();
+    const other = fixture.channel<number>(ch.name, 1);
     await Promise.all(numbers(400).map((n) => ch.put(n)));
     for await (const n of ch) if (n === 199) break;
     const rest = await getAll(other, 200, 1000);
@@ -78,14 +78,14 @@ export function iterationTests({ test, shared }: Suite): void {
     assert.equal(await other.get({ timeout: 20_000 }), 400);
   });
 
-  test("concurrent iterations share the values, each value once", async (scene) => {
-    const ch = scene.channel<number>();
+  test("concurrent iterations share the values, each value once", async (fixture) => {
+    const ch = fixture.channel<number>();
     const shares = numbers(3).map(() => [] as number[]);
     const iterations = shares.map((share) => collect(ch, share));
     await Promise.all(numbers(300).map((n) => ch.put(n)));
     await until(() => shares.flat().length >= 300);
     await ch.closeAll();
-    await soon(Promise.all(iterations));
+    await within(Promise.all(iterations));
     assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(300));
     for (const share of shares) {
       assert.ok(share.length > 0);
@@ -93,32 +93,32 @@ export function iterationTests({ test, shared }: Suite): void {
     }
   });
 
-  test("an iterator can be used directly, and stays at its end", async (scene) => {
-    const ch = scene.channel<number>();
+  test("an iterator can be used directly, and stays at its end", async (fixture) => {
+    const ch = fixture.channel<number>();
     const iterator = ch[Symbol.asyncIterator]();
     assert.equal(iterator[Symbol.asyncIterator](), iterator);
     const next = [iterator.next(), iterator.next()];
     await ch.put(1);
     await ch.put(2);
-    assert.deepEqual(await soon(Promise.all(next)), [
+    assert.deepEqual(await within(Promise.all(next)), [
       { value: 1, done: false },
       { value: 2, done: false },
     ]);
     const last = iterator.next();
     await ch.close();
     for (const next of [last, iterator.next(), iterator.next()]) {
-      assert.deepEqual(await soon(next), { value: undefined, done: true });
+      assert.deepEqual(await within(next), { value: undefined, done: true });
     }
   });
 
-  test("an iterator yields nothing after return", async (scene) => {
-    const ch = scene.channel<number>();
+  test("an iterator yields nothing after return", async (fixture) => {
+    const ch = fixture.channel<number>();
     await ch.put(1);
     await ch.put(2);
     const iterator = ch[Symbol.asyncIterator]();
     assert.deepEqual(await iterator.next(), { value: 1, done: false });
     assert.deepEqual(await iterator.return!(), { value: undefined, done: true });
-    assert.deepEqual(await soon(iterator.next()), { value: undefined, done: true });
+    assert.deepEqual(await within(iterator.next()), { value: undefined, done: true });
     assert.equal(await ch.get({ timeout: 0 }), 2);
   });
 
@@ -135,81 +135,84 @@ export function iterationTests({ test, shared }: Suite): void {
   for (const [title, iterate] of iterations) {
     for (const isAttached of [true, false]) {
       const when = isAttached ? "waits" : "attaches";
-      test(`an iterator of ${title} that is left while it ${when} takes nothing`, async (scene) => {
-        const ch = scene.channel<number>();
-        const other = scene.channel<number>(ch.name);
+      test(`an iterator of ${title} that is left while it ${when} takes nothing`, async (fixture) => {
+        const ch = fixture.channel<number>();
+        const other = fixture.channel<number>(ch.name);
         if (isAttached) await ch.depth();
         const iterator = iterate(ch, {});
         const next = [iterator.next(), iterator.next()];
-        if (isAttached) await scene.waiting(ch);
-        assert.deepEqual(await soon(iterator.return!()), end);
-        assert.deepEqual(await soon(Promise.all(next)), [end, end]);
+        if (isAttached) await fixture.untilWaiting(ch);
+        assert.deepEqual(await within(iterator.return!()), end);
+        assert.deepEqual(await within(Promise.all(next)), [end, end]);
         await other.put(1);
-        assert.deepEqual(await soon(iterator.next()), end);
+        assert.deepEqual(await within(iterator.next()), end);
         assert.equal(await other.get({ timeout: 1000 }), 1);
       });
     }
 
-    test(`an iterator of ${title} takes nothing after throw`, async (scene) => {
-      const ch = scene.channel<number>();
-      const other = scene.channel<number>(ch.name);
+    test(`an iterator of ${title} takes nothing after throw`, async (fixture) => {
+      const ch = fixture.channel<number>();
+      const other = fixture.channel<number>(ch.name);
       const iterator = iterate(ch, {});
       const next = iterator.next();
       const reason = new Error("the caller's own");
-      await assert.rejects(soon(iterator.throw!(reason)), reason);
-      assert.deepEqual(await soon(next), end);
+      await assert.rejects(within(iterator.throw!(reason)), reason);
+      assert.deepEqual(await within(next), end);
       await other.put(1);
       assert.equal(await other.get({ timeout: 1000 }), 1);
-      assert.deepEqual(await soon(iterator.next()), end);
+      assert.deepEqual(await within(iterator.next()), end);
     });
 
-    test(`concurrent calls of next of ${title} are served in their order`, async (scene) => {
-      const ch = scene.channel<number>();
-      const other = scene.channel<number>(ch.name);
+    test(`concurrent calls of next of ${title} are served in their order`, async (fixture) => {
+      const ch = fixture.channel<number>();
+      const other = fixture.channel<number>(ch.name);
       await other.put(0);
       const iterator = iterate(ch, {});
       const next = numbers(6).map(() => iterator.next());
       for (const n of numbers(5, 1)) await other.put(n);
-      const yielded = await soon(Promise.all(next));
+      const yielded = await within(Promise.all(next));
       assert.deepEqual(yielded.map(({ value }) => valueOf(value)), numbers(6));
     });
   }
 
-  shared("an iterator that is left leaves the next value to another connection", async (scene) => {
-    const ch = scene.channel<number>();
-    const other = scene.channel<number>(ch.name, 1);
-    await ch.depth();
-    const iterator = ch[Symbol.asyncIterator]();
-    const next = iterator.next();
-    await scene.waiting(ch);
-    await iterator.return!();
-    assert.deepEqual(await soon(next), end);
-    await other.put(1);
-    assert.equal(await other.get({ timeout: 1000 }), 1);
-  });
+  shared(
+    "an iterator that is left leaves the next value to another connection",
+    async (fixture) => {
+      const ch = fixture.channel<number>();
+      const other = fixture.channel<number>(ch.name, 1);
+      await ch.depth();
+      const iterator = ch[Symbol.asyncIterator]();
+      const next = iterator.next();
+      await fixture.untilWaiting(ch);
+      await iterator.return!();
+      assert.deepEqual(await within(next), end);
+      await other.put(1);
+      assert.equal(await other.get({ timeout: 1000 }), 1);
+    },
+  );
 
   const streams: [string, (ch: Channel<number>) => ReadableStream<number>][] = [
     ["ReadableStream.from a channel", (ch) => ReadableStream.from(ch)],
     ["readable()", (ch) => ch.readable()],
   ];
   for (const [title, open] of streams) {
-    test(`cancelling the stream of ${title} during a read takes nothing`, async (scene) => {
-      const ch = scene.channel<number>();
-      const other = scene.channel<number>(ch.name);
+    test(`cancelling the stream of ${title} during a read takes nothing`, async (fixture) => {
+      const ch = fixture.channel<number>();
+      const other = fixture.channel<number>(ch.name);
       await ch.depth();
       const reader = open(ch).getReader();
       const read = reader.read();
-      await scene.waiting(ch);
-      await soon(reader.cancel());
-      assert.equal((await soon(read)).done, true);
+      await fixture.untilWaiting(ch);
+      await within(reader.cancel());
+      assert.equal((await within(read)).done, true);
       await other.put(1);
       assert.equal(await other.get({ timeout: 1000 }), 1);
     });
   }
 
-  test("a loop over deliveries yields values on loan and ends as a loop over values does", async (scene) => {
-    const ch = scene.channel<number>();
-    const other = scene.channel<number>(ch.name);
+  test("a loop over deliveries yields values on loan and ends as a loop over values does", async (fixture) => {
+    const ch = fixture.channel<number>();
+    const other = fixture.channel<number>(ch.name);
     for (const n of numbers(3)) await other.put(n);
     const got: number[] = [];
     const loop = (async () => {
@@ -221,15 +224,15 @@ export function iterationTests({ test, shared }: Suite): void {
     })();
     await until(() => got.length === 3);
     await other.closeAll({ drain: true });
-    await soon(loop);
+    await within(loop);
     assert.deepEqual(got, numbers(3));
     for await (const _ of ch.deliveries()) assert.fail("it is closed");
   });
 
   for (const how of ["break", "throw"]) {
-    test(`a loop over deliveries that is left by ${how} releases its unsettled deliveries`, async (scene) => {
-      const ch = scene.channel<number>();
-      const other = scene.channel<number>(ch.name);
+    test(`a loop over deliveries that is left by ${how} releases its unsettled deliveries`, async (fixture) => {
+      const ch = fixture.channel<number>();
+      const other = fixture.channel<number>(ch.name);
       for (const n of numbers(4)) await other.put(n);
       const kept: Delivery<number>[] = [];
       const reason = new Error("the caller's own");
@@ -242,8 +245,8 @@ export function iterationTests({ test, shared }: Suite): void {
           throw reason;
         }
       })();
-      if (how === "throw") await assert.rejects(soon(loop), reason);
-      else await soon(loop);
+      if (how === "throw") await assert.rejects(within(loop), reason);
+      else await within(loop);
       const rest = await getAll(other, 3, 5000);
       assert.deepEqual(rest.sort((a, b) => a - b), [1, 2, 3]);
       for (const delivery of kept) delivery.accept(); // settled already, so this has no effect
@@ -251,8 +254,8 @@ export function iterationTests({ test, shared }: Suite): void {
     });
   }
 
-  test("a loop over deliveries ends with its signal's reason, and its deliveries can still be settled", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a loop over deliveries ends with its signal's reason, and its deliveries can still be settled", async (fixture) => {
+    const ch = fixture.channel<number>();
     await ch.put(1);
     const stop = new AbortController();
     const kept: Delivery<number>[] = [];
@@ -261,10 +264,10 @@ export function iterationTests({ test, shared }: Suite): void {
     })();
     await until(() => kept.length === 1);
     stop.abort("enough");
-    await assert.rejects(soon(loop), (error) => error === "enough");
+    await assert.rejects(within(loop), (error) => error === "enough");
     await ch.put(2);
     kept[0]!.accept();
-    assert.equal(await soon(ch.get()), 2);
+    assert.equal(await within(ch.get()), 2);
     await assert.rejects(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 }

@@ -6,7 +6,16 @@ import {
   type PutOptions,
   type PutTerm,
 } from "../../mod.ts";
-import { getAll, numbers, pause, rejection, type Scene, soon, type Suite, until } from "./scene.ts";
+import {
+  type Fixture,
+  getAll,
+  numbers,
+  pause,
+  rejection,
+  type Suite,
+  until,
+  within,
+} from "./fixture.ts";
 import type { TestOptions } from "../support/test.ts";
 
 /** put with a delay, an expiry or a priority: options that the transport has work, and others are rejected. */
@@ -16,19 +25,19 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     const missing = needed.filter((term) => !offered.includes(term));
     return missing.length > 0 ? { skip: `${label}: has no ${missing.join(" and no ")}` } : {};
   };
-  const declare = (needed: PutTerm[], title: string, body: (scene: Scene) => Promise<void>) =>
+  const declare = (needed: PutTerm[], title: string, body: (fixture: Fixture) => Promise<void>) =>
     test(title, body, unless(needed));
   const across = (
     needed: PutTerm[],
     title: string,
-    body: (scene: Scene) => Promise<void>,
+    body: (fixture: Fixture) => Promise<void>,
     options: TestOptions = {},
   ) => shared(title, body, { ...options, ...unless(needed) });
 
   for (const term of ["delay", "expires", "priority"] as const) {
     if (offered.includes(term)) continue;
-    test(`a put with ${term} is rejected with its value and the transport's name`, async (scene) => {
-      const ch = scene.channel<string>();
+    test(`a put with ${term} is rejected with its value and the transport's name`, async (fixture) => {
+      const ch = fixture.channel<string>();
       for (const _ of [1, 2]) {
         const error = await rejection(ch.put("unsent", { [term]: 5 }), ChannelConfigError);
         assert.match(error.message, new RegExp(`\\b${term}\\b.* is not for [a-z]+:.* takes `));
@@ -39,8 +48,8 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     });
   }
 
-  test("an option out of range is rejected at once", async (scene) => {
-    const ch = scene.channel<number>();
+  test("an option out of range is rejected at once", async (fixture) => {
+    const ch = fixture.channel<number>();
     const bad: PutOptions[] = [
       { delay: -1 },
       { delay: NaN },
@@ -59,9 +68,9 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     assert.equal(await ch.depth(), 0);
   });
 
-  declare(["a delayed value is got when it is due, and not before"], "a delayed value is got when it is due, and not before", async (scene) => {
-    const ch = scene.channel<string>();
-    await soon(ch.put("much later", { delay: 600_000 }));
+  declare(["delay"], "a delayed value is got when it is due, and not before", async (fixture) => {
+    const ch = fixture.channel<string>();
+    await within(ch.put("much later", { delay: 600_000 }));
     await ch.put("now");
     assert.equal(await ch.depth(), 1);
     assert.equal(await ch.get(), "now");
@@ -74,8 +83,8 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  declare(["a delayed value is never early"], "a delayed value is never early", async (scene) => {
-    const ch = scene.channel<number>();
+  declare(["delay"], "a delayed value is never early", async (fixture) => {
+    const ch = fixture.channel<number>();
     const start = performance.now();
     const delays = numbers(50).map((n) => 20 + 7 * n);
     await Promise.all(delays.map((delay) => ch.put(delay, { delay })));
@@ -86,18 +95,22 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     }
   });
 
-  declare(["delayed values arrive in the order in which they are due"], "delayed values come in the order in which they are due", async (scene) => {
-    const ch = scene.channel<number>();
-    const delays = [120, 40, 80, 40, 0, 120];
-    await Promise.all(delays.map((delay, i) => ch.put(i, { delay })));
-    assert.deepEqual(await getAll(ch, 6), [4, 1, 3, 2, 0, 5]);
-  });
+  declare(
+    ["delay"],
+    "delayed values arrive in the order in which they are due",
+    async (fixture) => {
+      const ch = fixture.channel<number>();
+      const delays = [120, 40, 80, 40, 0, 120];
+      await Promise.all(delays.map((delay, i) => ch.put(i, { delay })));
+      assert.deepEqual(await getAll(ch, 6), [4, 1, 3, 2, 0, 5]);
+    },
+  );
 
   declare(
     ["delay"],
     "a value that becomes due joins the end of the queue, and depth counts it from then on",
-    async (scene) => {
-      const ch = scene.channel<string>();
+    async (fixture) => {
+      const ch = fixture.channel<string>();
       await ch.put("a");
       await ch.put("c", { delay: 500 });
       await ch.put("b");
@@ -108,38 +121,42 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     },
   );
 
-  declare(["waiting getters get delayed values in turn"], "getters that wait are served by delayed values, in turn", async (scene) => {
-    const ch = scene.channel<number>();
+  declare(["delay"], "waiting getters get delayed values in turn", async (fixture) => {
+    const ch = fixture.channel<number>();
     const gets = numbers(5).map(() => ch.get());
     await Promise.all(numbers(5).map((n) => ch.put(n, { delay: 30 + 10 * n })));
-    assert.deepEqual(await soon(Promise.all(gets)), numbers(5));
+    assert.deepEqual(await within(Promise.all(gets)), numbers(5));
   });
 
-  declare(["delayed values are deleted by delete and kept by closeAll"], "delete and closeAll have nothing due afterwards go astray", async (scene) => {
-    const ch = scene.channel<string>();
-    await ch.put("gone", { delay: 30 });
-    await ch.delete();
-    const again = scene.channel<string>(ch.name);
-    await rejection(again.get({ timeout: 80 }), ChannelTimeoutError);
-    await again.put("kept", { delay: 60 });
-    await again.closeAll();
-    assert.equal(await scene.channel<string>(ch.name).get({ timeout: 20_000 }), "kept");
-  });
+  declare(
+    ["delay"],
+    "delayed values are deleted by delete and kept by closeAll",
+    async (fixture) => {
+      const ch = fixture.channel<string>();
+      await ch.put("gone", { delay: 30 });
+      await ch.delete();
+      const again = fixture.channel<string>(ch.name);
+      await rejection(again.get({ timeout: 80 }), ChannelTimeoutError);
+      await again.put("kept", { delay: 60 });
+      await again.closeAll();
+      assert.equal(await fixture.channel<string>(ch.name).get({ timeout: 20_000 }), "kept");
+    },
+  );
 
   across(
     ["delay"],
     "a delayed value reaches a waiting get on another connection in time",
-    async (scene) => {
+    async (fixture) => {
       for (const isClosed of [false, true]) {
-        const a = scene.channel<number>();
-        const b = scene.channel<number>(a.name, 1);
+        const a = fixture.channel<number>();
+        const b = fixture.channel<number>(a.name, 1);
         const got = b.get();
-        await scene.waiting(a);
+        await fixture.untilWaiting(a);
         const start = performance.now();
-        const sender = scene.channel<number>(a.name, 2);
+        const sender = fixture.channel<number>(a.name, 2);
         await sender.put(1, { delay: 700 });
         if (isClosed) await sender.close();
-        assert.equal(await soon(got), 1);
+        assert.equal(await within(got), 1);
         const took = performance.now() - start;
         assert.ok(took < 900, `after ${took} ms`);
       }
@@ -147,8 +164,8 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     { timed: "a value that is slightly late shows only by time" },
   );
 
-  declare(["an expired value is not got"], "an expired value is not got", async (scene) => {
-    const ch = scene.channel<string>();
+  declare(["expires"], "an expired value is not got", async (fixture) => {
+    const ch = fixture.channel<string>();
     await ch.depth(); // attaches the handle
     const puts = [
       ch.put("short", { expires: 1500 }),
@@ -162,8 +179,8 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  declare(["a value that has not expired is got as any other"], "a value that has not expired is got as any other", async (scene) => {
-    const ch = scene.channel<number>();
+  declare(["expires"], "a value that has not expired is got as any other", async (fixture) => {
+    const ch = fixture.channel<number>();
     await Promise.all(numbers(50).map((n) => ch.put(n, { expires: 30_000 })));
     assert.deepEqual(await getAll(ch, 25), numbers(25));
     const delivery = await ch.receive();
@@ -172,15 +189,15 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     assert.deepEqual(rest.sort((a, b) => a - b), numbers(25, 25));
     const waiting = ch.get();
     await ch.put(50, { expires: 1 });
-    assert.equal(await soon(waiting), 50);
+    assert.equal(await within(waiting), 50);
   });
 
   declare(
     ["expires"],
     "an expired value on loan stays usable, and is dropped when it is released",
-    async (scene) => {
+    async (fixture) => {
       await Promise.all([true, false].map(async (isAccepted) => {
-        const ch = scene.channel<string>();
+        const ch = fixture.channel<string>();
         await ch.depth(); // attaches the handle
         await ch.put("x", { expires: 2000 });
         const delivery = await ch.receive({ timeout: 20_000 });
@@ -194,8 +211,8 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     },
   );
 
-  declare(["a delayed value may expire, too", "expires"], "what is due later may expire, too", async (scene) => {
-    const ch = scene.channel<string>();
+  declare(["delay", "expires"], "a delayed value may expire, too", async (fixture) => {
+    const ch = fixture.channel<string>();
     await ch.put("x", { delay: 20, expires: 60 });
     await pause(120);
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
@@ -206,8 +223,8 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
   declare(
     ["priority"],
     "the highest priority is next, and the oldest among equals",
-    async (scene) => {
-      const ch = scene.channel<number[]>();
+    async (fixture) => {
+      const ch = fixture.channel<number[]>();
       const puts = numbers(60).map((n) => [[0, 5, -1, 2 ** 40, 0][n % 5]!, n]);
       for (const [priority, n] of puts) await ch.put([priority!, n!], { priority: priority! });
       const sorted = puts.toSorted((a, b) => b[0]! - a[0]! || a[1]! - b[1]!);
@@ -215,8 +232,8 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     },
   );
 
-  declare(["a released value keeps its place among its priority"], "what is released keeps its place among its priority", async (scene) => {
-    const ch = scene.channel<string>();
+  declare(["priority"], "a released value keeps its place among its priority", async (fixture) => {
+    const ch = fixture.channel<string>();
     const put = (value: string, priority: number) => ch.put(value, { priority });
     await put("low 1", 0);
     await put("high 1", 1);
@@ -230,23 +247,27 @@ export function putOptionsTests({ label, test, shared, features }: Suite): void 
     assert.deepEqual(await getAll(ch, 5), ["top", "high 1", "high 2", "high 3", "low 1"]);
   });
 
-  declare(["a waiting get gets the next value of any priority"], "who waits gets what comes, whatever its priority", async (scene) => {
-    const ch = scene.channel<number>();
+  declare(["priority"], "a waiting get gets the next value of any priority", async (fixture) => {
+    const ch = fixture.channel<number>();
     const gets = numbers(4).map(() => ch.get());
     await ch.depth();
     for (const n of numbers(4)) await ch.put(n, { priority: -n });
-    assert.deepEqual(await soon(Promise.all(gets)), numbers(4));
+    assert.deepEqual(await within(Promise.all(gets)), numbers(4));
   });
 
-  across(["priorities and delays work across connections", "priority"], "priorities and delays hold over connections", async (scene) => {
-    const a = scene.channel<string>();
-    const b = scene.channel<string>(a.name, 1);
-    await a.put("low");
-    await a.put("high", { priority: 3 });
-    await a.put("highest", { priority: 4, delay: 50 });
-    await until(async () => await b.depth() === 3);
-    assert.deepEqual(await getAll(b, 3), ["highest", "high", "low"]);
-  });
+  across(
+    ["delay", "priority"],
+    "priorities and delays work across connections",
+    async (fixture) => {
+      const a = fixture.channel<string>();
+      const b = fixture.channel<string>(a.name, 1);
+      await a.put("low");
+      await a.put("high", { priority: 3 });
+      await a.put("highest", { priority: 4, delay: 50 });
+      await until(async () => await b.depth() === 3);
+      assert.deepEqual(await getAll(b, 3), ["highest", "high", "low"]);
+    },
+  );
 }
 
 async function settled(ch: Channel<string>, depth: number): Promise<void> {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { ChannelClosedError, ChannelTimeoutError, select } from "../../mod.ts";
-import { getAll, numbers, rejection, soon, type Suite } from "./scene.ts";
+import { getAll, numbers, rejection, type Suite, within } from "./fixture.ts";
 
 /** put: encoding, order, rejection. */
 export function puttingTests({ test, shared }: Suite): void {
-  test("a value is encoded at the call, so later changes do not travel", async (scene) => {
-    const ch = scene.channel<{ n: number; list: number[]; bytes: Uint8Array }>();
+  test("a value is encoded at the call, so later changes do not travel", async (fixture) => {
+    const ch = fixture.channel<{ n: number; list: number[]; bytes: Uint8Array }>();
     for (let i = 0; i < 2; i++) { // the first put attaches the handle
       const value = { n: 1, list: [1, 2], bytes: new Uint8Array([1, 2]) };
       const put = ch.put(value);
@@ -17,9 +17,9 @@ export function puttingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("when a put has resolved, the value is available", async (scene) => {
-    const a = scene.channel<number>();
-    const b = scene.channel<number>(a.name);
+  test("when a put has resolved, the value is available", async (fixture) => {
+    const a = fixture.channel<number>();
+    const b = fixture.channel<number>(a.name);
     for (const n of numbers(20)) {
       await a.put(n);
       assert.equal(await b.depth(), 1);
@@ -27,17 +27,20 @@ export function puttingTests({ test, shared }: Suite): void {
     }
   });
 
-  shared("when a put has resolved, the value is available to other connections", async (scene) => {
-    const a = scene.channel<number>();
-    const b = scene.channel<number>(a.name, 1);
-    for (const n of numbers(20)) {
-      await a.put(n);
-      assert.equal(await b.get({ timeout: 0 }), n);
-    }
-  });
+  shared(
+    "when a put has resolved, the value is available to other connections",
+    async (fixture) => {
+      const a = fixture.channel<number>();
+      const b = fixture.channel<number>(a.name, 1);
+      for (const n of numbers(20)) {
+        await a.put(n);
+        assert.equal(await b.get({ timeout: 0 }), n);
+      }
+    },
+  );
 
-  test("values arrive as structuredClone copies them", async (scene) => {
-    const ch = scene.channel();
+  test("values arrive as structuredClone copies them", async (fixture) => {
+    const ch = fixture.channel();
     const value = {
       things: [undefined, null, -0, NaN, 2n ** 70n, "\u{1f600}", new Date(5)],
       map: new Map<unknown, unknown>([[{ k: 1 }, new Set([1, "1"])]]),
@@ -48,8 +51,8 @@ export function puttingTests({ test, shared }: Suite): void {
     assert.deepEqual(await ch.get(), structuredClone(value));
   });
 
-  test("empty values arrive", async (scene) => {
-    const ch = scene.channel();
+  test("empty values arrive", async (fixture) => {
+    const ch = fixture.channel();
     const values = [undefined, null, "", 0, false, [], {}, new Map(), new Uint8Array(), [
       undefined,
     ]];
@@ -57,8 +60,8 @@ export function puttingTests({ test, shared }: Suite): void {
     assert.deepEqual(await getAll(ch, values.length), values);
   });
 
-  test("a value that cannot be cloned is rejected with a DataCloneError, and the channel stays usable", async (scene) => {
-    const ch = scene.channel<unknown>();
+  test("a value that cannot be cloned is rejected with a DataCloneError, and the channel stays usable", async (fixture) => {
+    const ch = fixture.channel<unknown>();
     const bad = [
       () => {},
       Symbol("s"),
@@ -83,8 +86,8 @@ export function puttingTests({ test, shared }: Suite): void {
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  test("a put whose signal is already aborted puts nothing", async (scene) => {
-    const ch = scene.channel<string>();
+  test("a put whose signal is already aborted puts nothing", async (fixture) => {
+    const ch = fixture.channel<string>();
     await assert.rejects(ch.put("no", { signal: AbortSignal.abort("r") }), (e) => e === "r");
     const control = new AbortController();
     const fresh = ch.put("no", { signal: control.signal }); // waits until the handle is attached
@@ -95,8 +98,8 @@ export function puttingTests({ test, shared }: Suite): void {
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  test("a rejected put carries the value, which logs do not show", async (scene) => {
-    const ch = scene.channel<object>();
+  test("a rejected put carries the value, which logs do not show", async (fixture) => {
+    const ch = fixture.channel<object>();
     await ch.close();
     const value = { secret: 1 };
     const error = await rejection(ch.put(value), ChannelClosedError);
@@ -104,49 +107,49 @@ export function puttingTests({ test, shared }: Suite): void {
     assert.ok(!Object.keys(error).includes("value"));
   });
 
-  test("puts of a new handle keep their order", async (scene) => {
+  test("puts of a new handle keep their order", async (fixture) => {
     for (let round = 0; round < 5; round++) {
-      const ch = scene.channel<number>();
+      const ch = fixture.channel<number>();
       const puts = numbers(100).map((n) => ch.put(n));
       await puts[0];
       puts.push(...numbers(100, 100).map((n) => ch.put(n)));
-      await soon(Promise.all(puts));
+      await within(Promise.all(puts));
       assert.deepEqual(await getAll(ch, 200), numbers(200));
     }
   });
 
-  test("puts keep their order if one of them carries a channel that must be created first", async (scene) => {
-    const ch = scene.channel<unknown>();
+  test("puts keep their order if one of them carries a channel that must be created first", async (fixture) => {
+    const ch = fixture.channel<unknown>();
     await ch.depth();
     for (let round = 0; round < 5; round++) {
       const puts: Promise<void>[] = [];
       for (const n of numbers(10)) {
-        puts.push(ch.put({ n, ch: scene.anonymous() }), ch.put({ n }), ch.put({ n }));
+        puts.push(ch.put({ n, ch: fixture.anonymous() }), ch.put({ n }), ch.put({ n }));
         if (n % 3 === 0) await Promise.resolve();
       }
-      await soon(Promise.all(puts));
+      await within(Promise.all(puts));
       const got = await getAll(ch, 30) as { n: number; ch?: never }[];
       assert.deepEqual(got.map(({ n }) => n), numbers(10).flatMap((n) => [n, n, n]));
       got.forEach(({ ch }, i) => assert.equal(ch !== undefined, i % 3 === 0));
-      for (const { ch } of got) if (ch) scene.own(ch);
+      for (const { ch } of got) if (ch) fixture.own(ch);
     }
   });
 
-  test("a signal's reason is rejected unchanged, frozen or not", async (scene) => {
-    const full = scene.channel<number>(undefined, 0, { capacity: 1 });
+  test("a signal's reason is rejected unchanged, frozen or not", async (fixture) => {
+    const full = fixture.channel<number>(undefined, 0, { capacity: 1 });
     await full.put(0);
     const operations: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
       put: (signal) => full.put(1, { signal }),
-      "first put": (signal) => scene.anonymous().put(1, { signal }),
-      get: (signal) => scene.anonymous().get({ signal }),
-      receive: (signal) => scene.anonymous().receive({ signal }),
-      request: (signal) => scene.anonymous().request(1, { signal }),
+      "first put": (signal) => fixture.anonymous().put(1, { signal }),
+      get: (signal) => fixture.anonymous().get({ signal }),
+      receive: (signal) => fixture.anonymous().receive({ signal }),
+      request: (signal) => fixture.anonymous().request(1, { signal }),
       "request in JSON": (signal) =>
-        scene.anonymous(0, { encoding: "json" }).request(1, { signal }),
-      broadcast: (signal) => scene.anonymous().broadcast(1, { signal }),
-      closeAll: (signal) => scene.anonymous().closeAll({ signal }),
-      select: (signal) => select([full.putCase(2), scene.anonymous()], { signal }),
-      broadcasts: (signal) => scene.anonymous().broadcasts({ signal }).next(),
+        fixture.anonymous(0, { encoding: "json" }).request(1, { signal }),
+      broadcast: (signal) => fixture.anonymous().broadcast(1, { signal }),
+      closeAll: (signal) => fixture.anonymous().closeAll({ signal }),
+      select: (signal) => select([full.putCase(2), fixture.anonymous()], { signal }),
+      broadcasts: (signal) => fixture.anonymous().broadcasts({ signal }).next(),
     };
     for (const when of ["before", "meanwhile"]) {
       for (const [name, operate] of Object.entries(operations)) {
@@ -157,7 +160,7 @@ export function puttingTests({ test, shared }: Suite): void {
         for (const reason of [...reasons, Object.freeze(new ChannelTimeoutError("frozen"))]) {
           const control = new AbortController();
           if (when === "before") control.abort(reason);
-          const outcome = soon(reasonOf(operate(control.signal)));
+          const outcome = within(reasonOf(operate(control.signal)));
           control.abort(reason);
           assert.equal(await outcome, reason, `${name}, aborted ${when}`);
           assert.ok(!Object.hasOwn(reason, "value"), name);
@@ -168,8 +171,8 @@ export function puttingTests({ test, shared }: Suite): void {
     assert.equal(await full.get(), 0);
   });
 
-  test("the stack of a DataCloneError has the caller's line, however deep the value is", async (scene) => {
-    const ch = scene.channel<unknown>();
+  test("the stack of a DataCloneError has the caller's line, however deep the value is", async (fixture) => {
+    const ch = fixture.channel<unknown>();
     let value: unknown = () => {};
     for (let i = 0; i < 50; i++) value = { value };
     for (
@@ -182,15 +185,15 @@ export function puttingTests({ test, shared }: Suite): void {
         () => select([ch.putCase(value)]),
       ]
     ) {
-      const { name, stack } = await soon(reasonOf(operate())) as DOMException & { stack: string };
+      const { name, stack } = await within(reasonOf(operate())) as DOMException & { stack: string };
       assert.equal(name, "DataCloneError");
       assert.match(stack, /^DataCloneError: a function .* cannot be cloned\n/);
       assert.match(stack, /putting\.ts/);
     }
   });
 
-  test("an error thrown by a getter of the value is rejected unchanged, frozen or not", async (scene) => {
-    const ch = scene.channel<unknown>();
+  test("an error thrown by a getter of the value is rejected unchanged, frozen or not", async (fixture) => {
+    const ch = fixture.channel<unknown>();
     const reason = Object.freeze(new ChannelTimeoutError("frozen"));
     const value = {
       get trap(): never {
@@ -205,22 +208,22 @@ export function puttingTests({ test, shared }: Suite): void {
         () => ch.broadcast(value),
         () => select([ch.putCase(value)]),
       ]
-    ) assert.equal(await soon(reasonOf(operate())), reason);
+    ) assert.equal(await within(reasonOf(operate())), reason);
   });
 
-  test("a rejected or aborted put does not delay the puts after it", async (scene) => {
-    const ch = scene.channel<unknown>();
+  test("a rejected or aborted put does not delay the puts after it", async (fixture) => {
+    const ch = fixture.channel<unknown>();
     const control = new AbortController();
     const puts = [
       ch.put(0),
       ch.put(() => {}).catch(() => {}),
       ch.put("aborted", { signal: control.signal }).catch(() => {}),
       ch.put(1),
-      ch.put(scene.anonymous(), { signal: control.signal }).catch(() => {}),
+      ch.put(fixture.anonymous(), { signal: control.signal }).catch(() => {}),
       ch.put(2),
     ];
     control.abort();
-    await soon(Promise.all(puts));
+    await within(Promise.all(puts));
     assert.deepEqual(await getAll(ch, 3), numbers(3));
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
   });
@@ -229,14 +232,14 @@ export function puttingTests({ test, shared }: Suite): void {
     const declare = connections === 1 ? test : shared;
     declare(
       `each of two producers on ${connections} connection(s) keeps its order`,
-      async (scene) => {
-        const ch = scene.channel<[number, number]>();
+      async (fixture) => {
+        const ch = fixture.channel<[number, number]>();
         const producers = [0, 1].map((i) =>
-          scene.channel<[number, number]>(ch.name, i * (connections - 1))
+          fixture.channel<[number, number]>(ch.name, i * (connections - 1))
         );
         const puts = numbers(200).flatMap((n) => producers.map((p, i) => p.put([i, n])));
         const got = getAll(ch, 400);
-        await soon(Promise.all(puts));
+        await within(Promise.all(puts));
         const values = await got;
         for (const i of [0, 1]) {
           assert.deepEqual(values.filter(([who]) => who === i).map(([, n]) => n), numbers(200));

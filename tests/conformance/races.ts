@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { type Channel, ChannelClosedError, ChannelTimeoutError } from "../../mod.ts";
-import { numbers, pause, random, rejection, soon, type Suite } from "./scene.ts";
+import { numbers, pause, random, rejection, type Suite, within } from "./fixture.ts";
 
 /** Gets that are cancelled while values arrive: every value is got exactly once. */
 export function racesTests({ test, shared }: Suite): void {
-  test("1,000 values whose gets are aborted around their arrival are each got once", async (scene) => {
-    const ch = scene.channel<number>();
+  test("1,000 values whose gets are aborted around their arrival are each got once", async (fixture) => {
+    const ch = fixture.channel<number>();
     const tally = new Tally();
     await rounds(ch, tally, (i) => {
       const control = new AbortController();
@@ -14,8 +14,8 @@ export function racesTests({ test, shared }: Suite): void {
     }, (error) => assert.equal(error, aborted));
   });
 
-  test("1,000 values whose gets time out around their arrival are each got once", async (scene) => {
-    const ch = scene.channel<number>();
+  test("1,000 values whose gets time out around their arrival are each got once", async (fixture) => {
+    const ch = fixture.channel<number>();
     const tally = new Tally();
     await rounds(
       ch,
@@ -25,46 +25,46 @@ export function racesTests({ test, shared }: Suite): void {
     );
   });
 
-  test("a value that arrives while its get's handle closes is got once", async (scene) => {
-    const a = scene.channel<number>();
+  test("a value that arrives while its get's handle closes is got once", async (fixture) => {
+    const a = fixture.channel<number>();
     const tally = new Tally();
     let n = 0;
     for (let round = 0; round < 50; round++) {
-      const b = scene.channel<number>(a.name);
+      const b = fixture.channel<number>(a.name);
       await b.depth();
       const gets = numbers(4).map(() => tally.count(b.get()));
       const puts = numbers(4).map(() => a.put(n++));
       const closing = new Promise<void>((resolve) => later(round, () => resolve(b.close())));
-      await soon(Promise.all([...gets, ...puts, closing]));
+      await within(Promise.all([...gets, ...puts, closing]));
     }
     for (const error of tally.errors) assert.ok(error instanceof ChannelClosedError);
     await tally.drain(a, n);
   });
 
-  shared("a value that arrives while its get's connection closes is got once", async (scene) => {
-    const a = scene.channel<number>();
+  shared("a value that arrives while its get's connection closes is got once", async (fixture) => {
+    const a = fixture.channel<number>();
     const tally = new Tally();
     let n = 0;
     for (let round = 0; round < 20; round++) {
-      const b = scene.channel<number>(a.name, 1 + round % 3);
+      const b = fixture.channel<number>(a.name, 1 + round % 3);
       await b.depth();
       const gets = numbers(4).map(() => tally.count(b.get()));
       const puts = numbers(4).map(() => a.put(n++));
       const closing = new Promise<void>((resolve) => later(round, () => resolve(b.close())));
-      await soon(Promise.all([...gets, ...puts, closing]));
+      await within(Promise.all([...gets, ...puts, closing]));
     }
     await tally.drain(a, n);
   });
 
   shared(
     "getters of three connections that time out repeatedly get each value once",
-    async (scene) => {
-      const source = scene.channel<number>();
+    async (fixture) => {
+      const source = fixture.channel<number>();
       const tally = new Tally();
       const count = 1000;
       let done = false;
       const getters = numbers(3).map(async (i) => {
-        const ch = scene.channel<number>(source.name, i + 1);
+        const ch = fixture.channel<number>(source.name, i + 1);
         for (let k = 0; !done; k++) await tally.count(ch.get({ timeout: k % 5 }));
       });
       for (let n = 0; n < count; n += 10) {
@@ -74,18 +74,18 @@ export function racesTests({ test, shared }: Suite): void {
       const over = performance.now() + 10_000;
       while (tally.values.length < count && performance.now() < over) await pause(5);
       done = true;
-      await soon(Promise.all(getters));
+      await within(Promise.all(getters));
       for (const error of tally.errors) assert.ok(error instanceof ChannelTimeoutError);
       assert.deepEqual(tally.values.sort((a, b) => a - b), numbers(count));
     },
   );
 
-  test("closeAll while values arrive loses none", async (scene) => {
-    const name = scene.name();
+  test("closeAll while values arrive loses none", async (fixture) => {
+    const name = fixture.name();
     const tally = new Tally();
     let n = 0;
     for (let round = 0; round < 30; round++) {
-      const [a, b] = [scene.channel<number>(name), scene.channel<number>(name)];
+      const [a, b] = [fixture.channel<number>(name), fixture.channel<number>(name)];
       await b.depth();
       const gets = numbers(5).map(() => tally.count(b.get()));
       const puts = numbers(5).map(() =>
@@ -95,9 +95,9 @@ export function racesTests({ test, shared }: Suite): void {
         })
       );
       const closing = new Promise<void>((resolve) => later(round, () => resolve(b.closeAll())));
-      await soon(Promise.all([...gets, ...puts, closing]));
+      await within(Promise.all([...gets, ...puts, closing]));
     }
-    await tally.drain(scene.channel<number>(name), n);
+    await tally.drain(fixture.channel<number>(name), n);
   });
 }
 
@@ -132,7 +132,7 @@ async function rounds(
       else work.push(ch.put(n), tally.count(get(i + round)));
       if (i % 5 === round % 5) await pause(0);
     }
-    await soon(Promise.all(work));
+    await within(Promise.all(work));
   }
   for (const error of tally.errors) check(error);
   assert.ok(tally.errors.length > 0, "no get was cancelled: this has tested nothing");

@@ -8,21 +8,21 @@ import {
   type Delivery,
 } from "../../mod.ts";
 import {
+  type Fixture,
   getAll,
   numbers,
   pause,
   random,
   rejection,
-  type Scene,
-  soon,
   type Suite,
   until,
-} from "./scene.ts";
+  within,
+} from "./fixture.ts";
 
 /** receive: values on loan. */
 export function receivingTests({ test, shared }: Suite): void {
-  test("receive lends a value, and accept removes it", async (scene) => {
-    const [ch, other] = await twoConnections<string>(scene);
+  test("receive lends a value, and accept removes it", async (fixture) => {
+    const [ch, other] = await twoConnections<string>(fixture);
     await ch.put("a value");
     const delivery = await ch.receive({ timeout: 20_000 });
     assert.equal(delivery.value, "a value");
@@ -35,34 +35,34 @@ export function receivingTests({ test, shared }: Suite): void {
     await isGone(other);
   });
 
-  test("a waiting receive gets the next value that is put", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a waiting receive gets the next value that is put", async (fixture) => {
+    const ch = fixture.channel<number>();
     for (const n of numbers(3)) {
       const waiting = ch.receive();
       await ch.put(n);
-      const delivery = await soon(waiting);
+      const delivery = await within(waiting);
       assert.deepEqual([delivery.value, delivery.attempts], [n, 1]);
       delivery.accept();
     }
     await isGone(ch);
   });
 
-  test("a held value is not delivered to others until it is released", async (scene) => {
-    const [ch, other] = await twoConnections<string>(scene);
+  test("a held value is not delivered to others until it is released", async (fixture) => {
+    const [ch, other] = await twoConnections<string>(fixture);
     await ch.put("a value");
     const delivery = await ch.receive();
     await rejection(other.get({ timeout: 60 }), ChannelTimeoutError);
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
     const waiting = other.receive();
     delivery.release();
-    const again = await soon(waiting);
+    const again = await within(waiting);
     assert.deepEqual([again.value, again.attempts, again.redelivered], ["a value", 2, true]);
     again.accept();
     await isGone(ch);
   });
 
-  test("a get takes a value that a receive has just released", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a get takes a value that a receive has just released", async (fixture) => {
+    const ch = fixture.channel<number>();
     for (const n of numbers(5)) {
       await ch.put(n);
       (await ch.receive()).release();
@@ -70,8 +70,8 @@ export function receivingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a released value is the next one received, however fast", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a released value is the next one received, however fast", async (fixture) => {
+    const ch = fixture.channel<number>();
     await Promise.all(numbers(9).map((n) => ch.put(n)));
     for (const _ of numbers(60)) {
       const delivery = await ch.receive(); // so fast that a transport may read ahead
@@ -82,8 +82,8 @@ export function receivingTests({ test, shared }: Suite): void {
   });
 
   for (const order of ["the older first", "the younger first"]) {
-    test(`a released value returns to its old place, ${order}`, async (scene) => {
-      const [ch, other] = await twoConnections<number>(scene);
+    test(`a released value returns to its old place, ${order}`, async (fixture) => {
+      const [ch, other] = await twoConnections<number>(fixture);
       await Promise.all(numbers(6).map((n) => ch.put(n)));
       const held = [await ch.receive(), await ch.receive()];
       if (order.includes("younger")) held.reverse();
@@ -96,8 +96,8 @@ export function receivingTests({ test, shared }: Suite): void {
     });
   }
 
-  test("the end of an `await using` scope releases a delivery that was not accepted", async (scene) => {
-    const ch = scene.channel<number>();
+  test("the end of an `await using` scope releases a delivery that was not accepted", async (fixture) => {
+    const ch = fixture.channel<number>();
     await ch.put(1);
     await ch.put(2);
     for (const attempts of [1, 2]) {
@@ -116,8 +116,8 @@ export function receivingTests({ test, shared }: Suite): void {
     await isGone(ch);
   });
 
-  test("a delivery is settled once: later calls have no effect", async (scene) => {
-    const [ch, other] = await twoConnections<number>(scene);
+  test("a delivery is settled once: later calls have no effect", async (fixture) => {
+    const [ch, other] = await twoConnections<number>(fixture);
     await Promise.all(numbers(2).map((n) => ch.put(n)));
     const [accepted, released] = [await ch.receive(), await ch.receive()];
     accepted.accept();
@@ -137,8 +137,8 @@ export function receivingTests({ test, shared }: Suite): void {
     await isGone(other);
   });
 
-  test("receive with timeout 0 takes a value that exists and never waits", async (scene) => {
-    const ch = scene.channel<number>();
+  test("receive with timeout 0 takes a value that exists and never waits", async (fixture) => {
+    const ch = fixture.channel<number>();
     const error = await rejection(ch.receive({ timeout: 0 }), ChannelTimeoutError);
     assert.match(error.message, /receive.*[^.]$/);
     await ch.put(1);
@@ -151,8 +151,8 @@ export function receivingTests({ test, shared }: Suite): void {
     await rejection(ch.receive({ timeout: 0 }), ChannelTimeoutError);
   });
 
-  test("a cancelled receive takes nothing", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a cancelled receive takes nothing", async (fixture) => {
+    const ch = fixture.channel<number>();
     await ch.depth();
     const control = new AbortController();
     const late = rejection(ch.receive({ timeout: 30 }), ChannelTimeoutError);
@@ -165,8 +165,8 @@ export function receivingTests({ test, shared }: Suite): void {
     assert.deepEqual(await getAll(ch, 3), numbers(3));
   });
 
-  test("a receiver whose calls time out repeatedly receives all values in order", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a receiver whose calls time out repeatedly receives all values in order", async (fixture) => {
+    const ch = fixture.channel<number>();
     await ch.depth(); // attached: from here on a timeout is a ChannelTimeoutError
     const [count, got] = [150, [] as number[]];
     const putting = (async () => {
@@ -185,8 +185,8 @@ export function receivingTests({ test, shared }: Suite): void {
     assert.deepEqual(got, numbers(count));
   });
 
-  test("an invalid option of receive is rejected, and nothing is taken", async (scene) => {
-    const ch = scene.channel<number>();
+  test("an invalid option of receive is rejected, and nothing is taken", async (fixture) => {
+    const ch = fixture.channel<number>();
     await ch.put(1);
     for (const options of [{ timeout: -1 }, { timeout: NaN }, { timeout: "1" }, { signal: {} }]) {
       await rejection(ch.receive(options as never), ChannelConfigError);
@@ -195,8 +195,8 @@ export function receivingTests({ test, shared }: Suite): void {
   });
 
   for (const end of ["close", "closeAll", "delete"] as const) {
-    test(`${end} ends a waiting receive`, async (scene) => {
-      const ch = scene.channel<number>();
+    test(`${end} ends a waiting receive`, async (fixture) => {
+      const ch = fixture.channel<number>();
       await ch.depth();
       const reason = end;
       const refused = rejection(ch.receive(), ChannelClosedError, { reason });
@@ -205,8 +205,8 @@ export function receivingTests({ test, shared }: Suite): void {
       await rejection(ch.receive(), ChannelClosedError, { reason });
     });
 
-    test(`${end} while values are held`, async (scene) => {
-      const ch = scene.channel<number>();
+    test(`${end} while values are held`, async (fixture) => {
+      const ch = fixture.channel<number>();
       await Promise.all(numbers(3).map((n) => ch.put(n)));
       const held = [await ch.receive(), await ch.receive(), await ch.receive()];
       held[1]!.release({ delay: 60_000 }); // the delay ends, too
@@ -215,7 +215,7 @@ export function receivingTests({ test, shared }: Suite): void {
         delivery.accept();
         delivery.release();
       }
-      const next = scene.channel<number>(ch.name);
+      const next = fixture.channel<number>(ch.name);
       if (end !== "delete") {
         assert.deepEqual(await getAll(next, 3, 1000), numbers(3));
       }
@@ -225,8 +225,8 @@ export function receivingTests({ test, shared }: Suite): void {
 
   shared(
     "closeAll on another connection ends receives and releases held values",
-    async (scene) => {
-      const [ch, other] = await twoConnections<number>(scene);
+    async (fixture) => {
+      const [ch, other] = await twoConnections<number>(fixture);
       await ch.put(1);
       const delivery = await ch.receive();
       const refused = rejection(ch.receive(), ChannelClosedError, { reason: "closeAll" });
@@ -234,15 +234,15 @@ export function receivingTests({ test, shared }: Suite): void {
       await refused;
       await until(() => ch.closed);
       delivery.accept(); // too late
-      const next = scene.channel<number>(ch.name, 2);
+      const next = fixture.channel<number>(ch.name, 2);
       const again = await next.receive({ timeout: 20_000 });
       assert.deepEqual([again.value, again.redelivered], [1, true]);
       again.accept();
     },
   );
 
-  shared("delete on another connection while values are held", async (scene) => {
-    const [ch, other] = await twoConnections<number>(scene);
+  shared("delete on another connection while values are held", async (fixture) => {
+    const [ch, other] = await twoConnections<number>(fixture);
     await Promise.all(numbers(2).map((n) => ch.put(n)));
     const held = [await ch.receive(), await ch.receive()];
     const refused = rejection(ch.receive(), ChannelClosedError, { reason: "delete" });
@@ -250,19 +250,19 @@ export function receivingTests({ test, shared }: Suite): void {
     await refused;
     held[0]!.accept();
     held[1]!.release();
-    assert.equal(await scene.setup.exists(ch.name), false);
+    assert.equal(await fixture.setup.exists(ch.name), false);
   });
 
   for (const maxAttempts of [undefined, 3]) {
     const counting = maxAttempts === undefined ? {} : { maxAttempts };
     const where = maxAttempts === undefined ? "" : ", with maxAttempts";
-    test(`close releases held values once${where}`, async (scene) => {
-      const name = scene.name();
-      const other = scene.channel<number>(name, 1);
+    test(`close releases held values once${where}`, async (fixture) => {
+      const name = fixture.name();
+      const other = fixture.channel<number>(name, 1);
       await Promise.all(numbers(20).map((n) => other.put(n)));
-      const ch = maker(scene, { ...counting })<number>(name);
+      const ch = maker(fixture, { ...counting })<number>(name);
       for (const _ of numbers(20)) await ch.receive({ timeout: 20_000 });
-      await soon(ch.close());
+      await within(ch.close());
       await until(async () => await other.depth() >= 20);
       await pause(30);
       assert.equal(await other.depth(), 20); // before a get here, which recognizes a duplicate
@@ -271,9 +271,11 @@ export function receivingTests({ test, shared }: Suite): void {
       await isGone(other);
     });
 
-    test(`changes that the holder makes to a value are not seen by the next receiver${where}`, async (scene) => {
-      const ch = maker(scene, counting)<{ list: number[]; bytes: Uint8Array; map: Map<string, 1> }>(
-        scene.name(),
+    test(`changes that the holder makes to a value are not seen by the next receiver${where}`, async (fixture) => {
+      const ch = maker(fixture, counting)<
+        { list: number[]; bytes: Uint8Array; map: Map<string, 1> }
+      >(
+        fixture.name(),
       );
       const value = { list: [1], bytes: new Uint8Array([1, 2]), map: new Map([["a", 1 as const]]) };
       await ch.put(value);
@@ -289,9 +291,9 @@ export function receivingTests({ test, shared }: Suite): void {
       assert.deepEqual(await ch.get({ timeout: 20_000 }), value);
     });
 
-    test(`release with a delay makes the value available later${where}`, async (scene) => {
-      const ch = maker(scene, counting)<number>(scene.name());
-      const other = scene.channel<number>(ch.name, 1);
+    test(`release with a delay makes the value available later${where}`, async (fixture) => {
+      const ch = maker(fixture, counting)<number>(fixture.name());
+      const other = fixture.channel<number>(ch.name, 1);
       await ch.put(1);
       const delivery = await ch.receive();
       await other.depth(); // attaches the handle
@@ -307,8 +309,8 @@ export function receivingTests({ test, shared }: Suite): void {
     });
   }
 
-  test("an invalid delay is rejected, and the delivery stays usable", async (scene) => {
-    const ch = scene.channel<number>();
+  test("an invalid delay is rejected, and the delivery stays usable", async (fixture) => {
+    const ch = fixture.channel<number>();
     await ch.put(1);
     const delivery = await ch.receive();
     for (const delay of [-1, NaN, Infinity, 2 ** 31, "1", null] as number[]) {
@@ -319,10 +321,10 @@ export function receivingTests({ test, shared }: Suite): void {
   });
 
   for (const count of [10, 300]) {
-    test(`with ${count} values held, the next value is served here and elsewhere`, async (scene) => {
-      const [ch, other] = await twoConnections<number>(scene);
+    test(`with ${count} values held, the next value is served here and elsewhere`, async (fixture) => {
+      const [ch, other] = await twoConnections<number>(fixture);
       await Promise.all(numbers(count + 4).map((n) => ch.put(n)));
-      const held = await soon(Promise.all(numbers(count).map(() => ch.receive())));
+      const held = await within(Promise.all(numbers(count).map(() => ch.receive())));
       assert.deepEqual(held.map(({ value }) => value), numbers(count));
       const next: number[] = [];
       for (const getter of [ch, other, ch, other]) {
@@ -333,7 +335,7 @@ export function receivingTests({ test, shared }: Suite): void {
       assert.deepEqual(next.sort((a, b) => a - b), numbers(4, count));
       const waiting = ch.receive();
       await other.put(-1);
-      (await soon(waiting)).accept();
+      (await within(waiting)).accept();
       held.forEach((delivery, i) => i % 2 === 0 ? delivery.accept() : delivery.release());
       const rest = await getAll(other, count / 2, 1000);
       assert.deepEqual(rest.sort((a, b) => a - b), numbers(count).filter((n) => n % 2 === 1));
@@ -342,26 +344,26 @@ export function receivingTests({ test, shared }: Suite): void {
     });
   }
 
-  test("ten waiting receives are served in the order of the calls, and hold their values", async (scene) => {
-    const ch = scene.channel<number>();
+  test("ten waiting receives are served in the order of the calls, and hold their values", async (fixture) => {
+    const ch = fixture.channel<number>();
     await ch.depth();
     const waiting = numbers(11).map(() => ch.receive());
     for (const n of numbers(11)) await ch.put(n);
-    const held = await soon(Promise.all(waiting));
+    const held = await within(Promise.all(waiting));
     assert.deepEqual(held.map(({ value }) => value), numbers(11));
     for (const delivery of held) delivery.accept();
     await isGone(ch);
   });
 
-  test("gets and receives of one channel are served in the order of the calls", async (scene) => {
+  test("gets and receives of one channel are served in the order of the calls", async (fixture) => {
     for (const isThere of [true, false]) {
-      const ch = scene.channel<number>();
+      const ch = fixture.channel<number>();
       await ch.depth();
       const put = () => Promise.all(numbers(40).map((n) => ch.put(n)));
       if (isThere) await put();
       const waiting = numbers(40).map((n) => n % 3 === 0 ? ch.receive() : ch.get());
       if (!isThere) await put();
-      const got = await soon(Promise.all(waiting));
+      const got = await within(Promise.all(waiting));
       const values = got.map((one) => typeof one === "number" ? one : one.value);
       assert.deepEqual(values, numbers(40));
       for (const one of got) if (typeof one !== "number") one.accept();
@@ -369,27 +371,30 @@ export function receivingTests({ test, shared }: Suite): void {
     }
   });
 
-  test("waiting receivers and getters are served in turn", async (scene) => {
-    const ch = scene.channel<number>();
-    const handles = numbers(3).map(() => scene.channel<number>(ch.name));
+  test("waiting receivers and getters are served in turn", async (fixture) => {
+    const ch = fixture.channel<number>();
+    const handles = numbers(3).map(() => fixture.channel<number>(ch.name));
     for (const handle of handles) await handle.depth();
     const got = await takingTurns(ch, handles, 9);
     assert.deepEqual(got, [[0, 3, 6], [1, 4, 7], [2, 5, 8]]);
   });
 
-  shared("of several waiting connections, receivers take no more than their turn", async (scene) => {
-    const ch = scene.channel<number>();
-    const handles = numbers(3, 1).map((i) => scene.channel<number>(ch.name, i));
-    for (const handle of handles) await handle.depth();
-    const got = await takingTurns(ch, handles, 60);
-    for (const values of got) {
-      assert.ok(values.length >= 12, `shares: ${got.map((values) => values.length)}`);
-    }
-    assert.deepEqual(got.flat().sort((a, b) => a - b), numbers(60));
-  });
+  shared(
+    "of several waiting connections, receivers take no more than their turn",
+    async (fixture) => {
+      const ch = fixture.channel<number>();
+      const handles = numbers(3, 1).map((i) => fixture.channel<number>(ch.name, i));
+      for (const handle of handles) await handle.depth();
+      const got = await takingTurns(ch, handles, 60);
+      for (const values of got) {
+        assert.ok(values.length >= 12, `shares: ${got.map((values) => values.length)}`);
+      }
+      assert.deepEqual(got.flat().sort((a, b) => a - b), numbers(60));
+    },
+  );
 
-  shared("a receiver that holds a value does not make others wait", async (scene) => {
-    const [ch, other] = await twoConnections<number>(scene);
+  shared("a receiver that holds a value does not make others wait", async (fixture) => {
+    const [ch, other] = await twoConnections<number>(fixture);
     await Promise.all(numbers(600).map((n) => ch.put(n)));
     for (const _ of numbers(200)) (await ch.receive()).accept(); // its prefetch is large now
     const held = await ch.receive();
@@ -402,14 +407,14 @@ export function receivingTests({ test, shared }: Suite): void {
 
   for (const maxAttempts of [undefined, 1000]) {
     const where = maxAttempts === undefined ? "" : ", and is counted exactly";
-    test(`each value is accepted once, however often it was released${where}`, async (scene) => {
-      const make = maker(scene, maxAttempts === undefined ? {} : { maxAttempts });
-      const name = scene.name();
+    test(`each value is accepted once, however often it was released${where}`, async (fixture) => {
+      const make = maker(fixture, maxAttempts === undefined ? {} : { maxAttempts });
+      const name = fixture.name();
       const handles = numbers(3).map((n) => make<number>(name, n));
       const count = 60;
       const tries = numbers(count).map(() => 0);
       const accepted: number[] = [];
-      const isExact = maxAttempts !== undefined || !scene.setup.features.shared;
+      const isExact = maxAttempts !== undefined || !fixture.setup.features.shared;
       const loops = handles.map(async (handle) => {
         try {
           for (;;) {
@@ -436,36 +441,36 @@ export function receivingTests({ test, shared }: Suite): void {
       if (isOver) await running;
       await pause(30); // a value too many would arrive now
       await handles[0]!.closeAll();
-      await soon(running);
+      await within(running);
       assert.deepEqual(accepted.sort((a, b) => a - b), numbers(count));
-      await isGone(scene.channel(name));
+      await isGone(fixture.channel(name));
     });
   }
 }
 
 /** Returns a function that makes handles with these options. Their dead-letter channel is deleted after the test. */
 export function maker(
-  scene: Scene,
+  fixture: Fixture,
   options: ChannelOptions,
 ): <T>(name: string, n?: number) => Channel<T> {
   return <T>(name: string, n = 0) => {
     if (options.maxAttempts !== undefined) {
-      scene.own({
+      fixture.own({
         async [Symbol.asyncDispose]() {
           const dead = `${name}.dead-letters`;
-          if (!await scene.setup.exists(dead)) return;
-          await new Channel({ name: dead, connection: scene.setup.connection(0) }).delete();
+          if (!await fixture.setup.exists(dead)) return;
+          await new Channel({ name: dead, connection: fixture.setup.connection(0) }).delete();
         },
       });
     }
-    return scene.channel<T>(name, n, options);
+    return fixture.channel<T>(name, n, options);
   };
 }
 
 /** Returns two handles on one channel, on different connections if the transport has several. */
-async function twoConnections<T>(scene: Scene): Promise<[Channel<T>, Channel<T>]> {
-  const a = scene.channel<T>();
-  const b = scene.channel<T>(a.name, 1);
+async function twoConnections<T>(fixture: Fixture): Promise<[Channel<T>, Channel<T>]> {
+  const a = fixture.channel<T>();
+  const b = fixture.channel<T>(a.name, 1);
   await Promise.all([a.depth(), b.depth()]);
   return [a, b];
 }
@@ -501,6 +506,6 @@ async function takingTurns(
     await until(() => taken === n + 1, 20_000, 0);
   }
   await ch.closeAll();
-  await soon(Promise.all(loops));
+  await within(Promise.all(loops));
   return got;
 }

@@ -1,35 +1,35 @@
 import assert from "node:assert/strict";
 import { Channel, ChannelClosedError, select, trySelect } from "../../mod.ts";
-import { getAll, numbers, pause, rejection, soon, type Suite, until } from "./scene.ts";
+import { getAll, numbers, pause, rejection, type Suite, until, within } from "./fixture.ts";
 
 /** Channels as Web Streams. */
 export function streamTests({ test }: Suite): void {
-  test("a readable reads nothing before it is pulled, and one value for each read", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a readable reads nothing before it is pulled, and one value for each read", async (fixture) => {
+    const ch = fixture.channel<number>();
     for (const n of numbers(3)) await ch.put(n);
     const reader = ch.readable().getReader();
     await pause(50);
     assert.equal(await ch.depth(), 3);
-    assert.deepEqual(await soon(reader.read()), { value: 0, done: false });
+    assert.deepEqual(await within(reader.read()), { value: 0, done: false });
     await until(async () => await ch.depth() === 2);
     await reader.cancel();
     assert.deepEqual(await getAll(ch, 2), [1, 2]);
   });
 
-  test("cancelling a readable takes no value, also while it waits", async (scene) => {
-    const ch = scene.channel<number>();
+  test("cancelling a readable takes no value, also while it waits", async (fixture) => {
+    const ch = fixture.channel<number>();
     const reader = ch.readable().getReader();
     const read = reader.read();
-    await scene.waiting(ch);
+    await fixture.untilWaiting(ch);
     await reader.cancel();
-    assert.deepEqual(await soon(read), { value: undefined, done: true });
+    assert.deepEqual(await within(read), { value: undefined, done: true });
     await ch.put(1);
-    assert.equal(await soon(ch.get()), 1);
+    assert.equal(await within(ch.get()), 1);
     for await (const n of iterate(ch)) {
       assert.equal(n, 2);
       break;
     }
-    assert.equal(await soon(ch.get()), 3);
+    assert.equal(await within(ch.get()), 3);
     assert.equal(ch.closed, false);
   });
 
@@ -48,30 +48,30 @@ export function streamTests({ test }: Suite): void {
     }
   }
 
-  test("a value that arrives after its reader was released goes to the next reader, or back to the channel", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a value that arrives after its reader was released goes to the next reader, or back to the channel", async (fixture) => {
+    const ch = fixture.channel<number>();
     const stream = ch.readable();
     const first = stream.getReader();
     const read = first.read().catch(() => "released");
-    await scene.waiting(ch);
+    await fixture.untilWaiting(ch);
     first.releaseLock();
-    assert.equal(await soon(read), "released");
+    assert.equal(await within(read), "released");
     await ch.put(1);
     await until(async () => await ch.depth() === 0); // the stream has it
     const second = stream.getReader();
-    assert.equal((await soon(second.read())).value, 1);
+    assert.equal((await within(second.read())).value, 1);
     const third = second.read().catch(() => "released");
-    await scene.waiting(ch);
+    await fixture.untilWaiting(ch);
     second.releaseLock();
     await third;
     await ch.put(2);
     await until(async () => await ch.depth() === 0);
     await stream.cancel();
-    assert.equal(await soon(ch.get()), 2);
+    assert.equal(await within(ch.get()), 2);
   });
 
-  test("closeAll ends a readable normally, and a signal ends it with its reason", async (scene) => {
-    const ch = scene.channel<number>();
+  test("closeAll ends a readable normally, and a signal ends it with its reason", async (fixture) => {
+    const ch = fixture.channel<number>();
     const stop = new AbortController();
     const aborted = ch.readable({ signal: stop.signal }).getReader();
     const read = rejection(aborted.read(), RangeError);
@@ -79,28 +79,28 @@ export function streamTests({ test }: Suite): void {
     await read;
     const reader = ch.readable().getReader();
     await ch.put(1);
-    assert.equal((await soon(reader.read())).value, 1);
+    assert.equal((await within(reader.read())).value, 1);
     const last = reader.read();
-    await scene.waiting(ch);
+    await fixture.untilWaiting(ch);
     await ch.closeAll();
-    assert.deepEqual(await soon(last), { value: undefined, done: true });
+    assert.deepEqual(await within(last), { value: undefined, done: true });
   });
 
-  test("a write resolves when its put does, and closing the stream leaves the channel open", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a write resolves when its put does, and closing the stream leaves the channel open", async (fixture) => {
+    const ch = fixture.channel<number>();
     const writer = ch.writable().getWriter();
-    await soon(writer.write(1));
+    await within(writer.write(1));
     assert.equal(await ch.depth(), 1);
     void writer.write(2);
     void writer.write(3);
-    await soon(writer.close());
+    await within(writer.close());
     assert.equal(await ch.depth(), 3);
     assert.equal(ch.closed, false);
     assert.deepEqual(await getAll(ch, 3), [1, 2, 3]);
   });
 
-  test("a writable has at most highWaterMark puts in progress, in order, then applies back pressure", async (scene) => {
-    const ch = scene.channel<number>();
+  test("a writable has at most highWaterMark puts in progress, in order, then applies back pressure", async (fixture) => {
+    const ch = fixture.channel<number>();
     const gates: (() => void)[] = [];
     const put = ch.put.bind(ch);
     ch.put = async (value, options) => {
@@ -114,59 +114,59 @@ export function streamTests({ test }: Suite): void {
     assert.equal(gates.length, 3);
     assert.ok(writer.desiredSize! <= 0);
     gates[0]!();
-    await soon(writes[0]!);
+    await within(writes[0]!);
     await until(() => gates.length === 4);
     for (let i = 1; i < 5; i++) {
       await until(() => gates.length > i);
       gates[i]!();
     }
-    await soon(writer.close());
+    await within(writer.close());
     assert.deepEqual(await getAll(ch, 5), numbers(5));
   });
 
-  test("a rejected put rejects its write and errors the stream", async (scene) => {
-    const ch = scene.channel<unknown>();
+  test("a rejected put rejects its write and errors the stream", async (fixture) => {
+    const ch = fixture.channel<unknown>();
     const writer = ch.writable().getWriter();
     writer.closed.catch(() => {});
-    await soon(writer.write(1));
+    await within(writer.write(1));
     const failed = writer.write(() => {});
     await rejection(failed, DOMException);
     await rejection(writer.write(2), DOMException);
-    const closing = scene.channel<number>();
+    const closing = fixture.channel<number>();
     const other = closing.writable().getWriter();
     other.closed.catch(() => {});
-    await soon(other.write(1));
+    await within(other.write(1));
     await closing.closeAll();
     other.write(2).catch(() => {});
     await rejection(other.close(), ChannelClosedError);
     assert.throws(() => ch.writable({ highWaterMark: 0 }), { name: "ChannelConfigError" });
   });
 
-  test("aborting a writable waits for writes in progress and leaves the channel open", async (scene) => {
-    const ch = scene.channel<number>();
+  test("aborting a writable waits for writes in progress and leaves the channel open", async (fixture) => {
+    const ch = fixture.channel<number>();
     const writer = ch.writable().getWriter();
     writer.closed.catch(() => {});
     const writes = Promise.allSettled(numbers(5).map((n) => writer.write(n)));
-    await soon(writer.abort(new Error("no more")));
+    await within(writer.abort(new Error("no more")));
     const depth = await ch.depth();
-    const done = (await soon(writes)).filter(({ status }) => status === "fulfilled").length;
+    const done = (await within(writes)).filter(({ status }) => status === "fulfilled").length;
     assert.ok(done <= depth, `${done} of ${depth}`);
     assert.equal(ch.closed, false);
   });
 
-  test("pipeTo between channels moves all values and ends when the source is closed", async (scene) => {
+  test("pipeTo between channels moves all values and ends when the source is closed", async (fixture) => {
     for (const memory of [false, true]) {
-      const from = scene.channel<number>();
+      const from = fixture.channel<number>();
       const to = memory
-        ? scene.own(new Channel<number>({ connection: "memory:" }))
-        : scene.channel<number>();
+        ? fixture.own(new Channel<number>({ connection: "memory:" }))
+        : fixture.channel<number>();
       const piping = from.readable().pipeTo(to.writable());
       for (const n of numbers(200)) void from.put(n);
       assert.deepEqual(await getAll(to, 200), numbers(200));
       await from.closeAll();
-      await soon(piping);
+      await within(piping);
       assert.equal(to.closed, false);
-      const back = scene.channel<number>();
+      const back = fixture.channel<number>();
       const into = new AbortController();
       const other = to.readable().pipeTo(back.writable(), { signal: into.signal });
       for (const n of numbers(50)) await to.put(n);
@@ -176,9 +176,9 @@ export function streamTests({ test }: Suite): void {
     }
   });
 
-  test("a pipe that is aborted midway loses nothing", async (scene) => {
+  test("a pipe that is aborted midway loses nothing", async (fixture) => {
     for (const _ of numbers(5)) {
-      const [from, to] = [scene.channel<number>(), scene.channel<number>()];
+      const [from, to] = [fixture.channel<number>(), fixture.channel<number>()];
       await Promise.all(numbers(200).map((n) => from.put(n)));
       const stop = new AbortController();
       const piping = from.readable().pipeTo(to.writable(), { signal: stop.signal });
@@ -190,8 +190,8 @@ export function streamTests({ test }: Suite): void {
     }
   });
 
-  test("a pipe whose destination fails returns the values that were not written", async (scene) => {
-    const [from, to] = [scene.channel<unknown>(), scene.channel<unknown>()];
+  test("a pipe whose destination fails returns the values that were not written", async (fixture) => {
+    const [from, to] = [fixture.channel<unknown>(), fixture.channel<unknown>()];
     const put = to.put.bind(to);
     to.put = (value, options) =>
       value === 7 ? Promise.reject(new RangeError("not 7")) : put(value, options);
@@ -206,8 +206,8 @@ export function streamTests({ test }: Suite): void {
     await rejection(from.readable().pipeTo(sink), RangeError);
   });
 
-  test("a channel is piped through other streams", async (scene) => {
-    const [from, to] = [scene.channel<number>(), scene.channel<number>()];
+  test("a channel is piped through other streams", async (fixture) => {
+    const [from, to] = [fixture.channel<number>(), fixture.channel<number>()];
     const doubled = new TransformStream<number, number>({
       transform: (n, controller) => controller.enqueue(n * 2),
     });
@@ -215,7 +215,7 @@ export function streamTests({ test }: Suite): void {
     for (const n of numbers(20)) await from.put(n);
     assert.deepEqual(await getAll(to, 20), numbers(20).map((n) => n * 2));
     await from.closeAll();
-    await soon(piping);
+    await within(piping);
   });
 }
 

@@ -10,7 +10,7 @@ import {
   ChannelTimeoutError,
   type Message,
 } from "../../mod.ts";
-import { rejection, soon, type Suite } from "./scene.ts";
+import { rejection, type Suite, within } from "./fixture.ts";
 
 /** Messages that this library did not write, or should not have written. */
 export function unreadableTests({ test, shared }: Suite): void {
@@ -39,9 +39,9 @@ export function unreadableTests({ test, shared }: Suite): void {
     ["no content type", { body: text.encode("{nonsense"), contentType: "" }],
   ];
   for (const [title, message] of unreadable) {
-    test(`a message of ${title} rejects one get with its bytes, and the channel stays usable`, async (scene) => {
-      const ch = scene.channel<string>();
-      await using raw = await scene.setup.raw(ch.name);
+    test(`a message of ${title} rejects one get with its bytes, and the channel stays usable`, async (fixture) => {
+      const ch = fixture.channel<string>();
+      await using raw = await fixture.setup.raw(ch.name);
       await raw.put(message);
       await ch.put("next");
       const error = await rejection(ch.get(), ChannelDecodeError);
@@ -54,7 +54,7 @@ export function unreadableTests({ test, shared }: Suite): void {
       await raw.put(message);
       await ch.put("again");
       await waiting;
-      assert.equal(await soon(behind), "again");
+      assert.equal(await within(behind), "again");
       await raw.put(message);
       await rejection(ch.get({ timeout: 0 }), ChannelDecodeError);
       await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
@@ -62,9 +62,9 @@ export function unreadableTests({ test, shared }: Suite): void {
     });
   }
 
-  test("the error of an unknown content type names it and the known ones", async (scene) => {
-    const ch = scene.channel<string>();
-    await using raw = await scene.setup.raw(ch.name);
+  test("the error of an unknown content type names it and the known ones", async (fixture) => {
+    const ch = fixture.channel<string>();
+    await using raw = await fixture.setup.raw(ch.name);
     for (const contentType of ["text/plain", "application/jsonx", `${cbor}; charset="UTF-16"`]) {
       await raw.put({ body: text.encode("1"), contentType });
       const { message } = await rejection(ch.get(), ChannelDecodeError, { contentType });
@@ -72,9 +72,9 @@ export function unreadableTests({ test, shared }: Suite): void {
     }
   });
 
-  test("content types are compared without regard to case and parameters", async (scene) => {
-    const ch = scene.channel<unknown>();
-    await using raw = await scene.setup.raw(ch.name);
+  test("content types are compared without regard to case and parameters", async (fixture) => {
+    const ch = fixture.channel<unknown>();
+    await using raw = await fixture.setup.raw(ch.name);
     const readable: [type: string, body: Uint8Array][] = [
       [json, text.encode("[7]")],
       ["", text.encode(" [7]\n")],
@@ -92,9 +92,9 @@ export function unreadableTests({ test, shared }: Suite): void {
     }
   });
 
-  test("an unreadable message rejects an iteration, and the next iteration continues", async (scene) => {
-    const ch = scene.channel<string>();
-    await using raw = await scene.setup.raw(ch.name);
+  test("an unreadable message rejects an iteration, and the next iteration continues", async (fixture) => {
+    const ch = fixture.channel<string>();
+    await using raw = await fixture.setup.raw(ch.name);
     await ch.put("before");
     await raw.put(unreadable[0]![1]);
     await ch.put("after");
@@ -106,13 +106,13 @@ export function unreadableTests({ test, shared }: Suite): void {
       }
     };
     await rejection(iteration(), ChannelDecodeError);
-    await soon(iteration());
+    await within(iteration());
     assert.deepEqual(got, ["before", "after"]);
   });
 
-  test("a hostile reference rejects one get and connects nowhere", async (scene) => {
-    const ch = scene.channel<string>();
-    await using raw = await scene.setup.raw(ch.name);
+  test("a hostile reference rejects one get and connects nowhere", async (fixture) => {
+    const ch = fixture.channel<string>();
+    await using raw = await fixture.setup.raw(ch.name);
     await using trap = await Trap.open();
     const { port } = trap;
     const cycle: unknown[] = [];
@@ -161,9 +161,9 @@ export function unreadableTests({ test, shared }: Suite): void {
     assert.equal(trap.connections, 0);
   });
 
-  test("the error of a hostile reference says what is wrong with it", async (scene) => {
-    const ch = scene.channel<string>();
-    await using raw = await scene.setup.raw(ch.name);
+  test("the error of a hostile reference says what is wrong with it", async (fixture) => {
+    const ch = fixture.channel<string>();
+    await using raw = await fixture.setup.raw(ch.name);
     const wrong: [parts: unknown[], what: RegExp][] = [
       [["x", undefined, "xml"], /to channel x has the encoding "xml", and only "cbor" and "json"/],
       [["x", undefined, 1n], /has the encoding a bigint, /],
@@ -179,9 +179,9 @@ export function unreadableTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a malformed JSON reference rejects one get", async (scene) => {
-    const ch = scene.channel<string>();
-    await using raw = await scene.setup.raw(ch.name);
+  test("a malformed JSON reference rejects one get", async (fixture) => {
+    const ch = fixture.channel<string>();
+    await using raw = await fixture.setup.raw(ch.name);
     const malformed: Record<string, unknown>[] = [
       {},
       ...["", 5, null, "amq.direct", "x".repeat(256), "a\0b", "\ud800", ["x"], {}].map((name) => ({
@@ -210,11 +210,11 @@ export function unreadableTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a JSON reference to an unknown broker is relative and connects nowhere", async (scene) => {
-    const ch = scene.channel<Channel<string>>();
-    await using raw = await scene.setup.raw(ch.name);
+  test("a JSON reference to an unknown broker is relative and connects nowhere", async (fixture) => {
+    const ch = fixture.channel<Channel<string>>();
+    await using raw = await fixture.setup.raw(ch.name);
     await using trap = await Trap.open();
-    const inner = scene.channel<string>();
+    const inner = fixture.channel<string>();
     const uris: unknown[] = [
       `amqp://127.0.0.1:${trap.port}`,
       `amqp://user:hunter2@127.0.0.1:${trap.port}/%2F`,
@@ -232,7 +232,7 @@ export function unreadableTests({ test, shared }: Suite): void {
     for (const uri of uris) {
       const value = { __channel__: true, name: inner.name, connection_args: { uri } };
       await raw.put({ body: text.encode(JSON.stringify(value)), contentType: "" });
-      const got = scene.own(await ch.get());
+      const got = fixture.own(await ch.get());
       await got.put("relative");
       assert.equal(await inner.get({ timeout: 20_000 }), "relative", String(uri));
     }
@@ -241,16 +241,16 @@ export function unreadableTests({ test, shared }: Suite): void {
 
   shared(
     "a reference to a memory channel is rejected if it comes from a transport of wider reach",
-    async (scene) => {
-      const own = scene.channel("secret", 0);
+    async (fixture) => {
+      const own = fixture.channel("secret", 0);
       await own.close();
-      const ch = scene.channel<string>();
-      await using raw = await scene.setup.raw(ch.name);
+      const ch = fixture.channel<string>();
+      await using raw = await fixture.setup.raw(ch.name);
       for (const address of ["memory:", "memory:apart", "memory:conformance"]) {
         await raw.put({ body: reference("secret", address), contentType: cbor });
         await rejection(ch.get(), ChannelReferenceError);
       }
-      scene.own(new Channel({ connection: "memory:apart" })); // configured from here on
+      fixture.own(new Channel({ connection: "memory:apart" })); // configured from here on
       for (const uri of ["memory:apart", "MEMORY:apart"]) {
         const value = { __channel__: true, name: "secret", connection_args: { uri } };
         await raw.put({ body: text.encode(JSON.stringify(value)), contentType: json });

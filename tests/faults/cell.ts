@@ -1,5 +1,5 @@
 import { Channel, type ChannelOptions } from "../../mod.ts";
-import { soon, until } from "../conformance/scene.ts";
+import { until, within } from "../conformance/fixture.ts";
 import type { PrivateBroker } from "../support/broker.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
 
@@ -71,8 +71,8 @@ export class Cell implements AsyncDisposable {
 
   /** Whether a value goes through a handle, the one that met the fault or another. */
   async works(channel: Channel<number>): Promise<void> {
-    await soon(channel.put(-1), bound);
-    while (await soon(channel.get(), bound) !== -1);
+    await within(channel.put(-1), bound);
+    while (await within(channel.get(), bound) !== -1);
   }
 
   /** The same for the channel where the fault's meaning is that the handle has ended. */
@@ -84,7 +84,7 @@ export class Cell implements AsyncDisposable {
 
   /** Removes all, also the channels at the broker. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const closing = [...this.#handles].map((handle) => soon(handle.close()));
+    const closing = [...this.#handles].map((handle) => within(handle.close()));
     const outcomes = await Promise.allSettled(closing);
     for (const name of this.#names) {
       const last = new Channel({ name, connection: this.uri });

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { until } from "../conformance/scene.ts";
+import { until } from "../conformance/fixture.ts";
 import type { PrivateBroker } from "../support/broker.ts";
 import type { Proxy } from "../support/proxy.ts";
 import { withRaw } from "../support/raw.ts";

@@ -6,7 +6,7 @@ import {
   ChannelConnectionError,
   ChannelTimeoutError,
 } from "../../mod.ts";
-import { numbers, rejection, soon } from "../conformance/scene.ts";
+import { numbers, rejection, within } from "../conformance/fixture.ts";
 import { rawPut } from "../support/raw.ts";
 import { connectionNames } from "./broker.ts";
 import { bound, type Cell, eventually } from "./cell.ts";
@@ -73,7 +73,7 @@ async function putting(cell: Cell): Promise<Station> {
       const goesOn = eventually(() => isDeletion ? ch.closed : ledger.hasResolved(first));
       await Promise.race([goesOn, writers]); // the writers end before by their failure only
       isOver = true;
-      await soon(writers, bound);
+      await within(writers, bound);
       assert.equal(ledger.pending, 0);
       if (isDeletion) await endedByDeletion(cell, ch);
       const outcome = await ledger.settle();
@@ -103,7 +103,7 @@ async function waiting(cell: Cell): Promise<Station> {
         for (const each of [get, receive]) {
           await rejection(each, ChannelClosedError, { reason: "delete" });
         }
-        assert.equal(await soon(next), -1);
+        assert.equal(await within(next), -1);
         return await endedByDeletion(cell, ch);
       }
       if (isOutage) {
@@ -113,7 +113,7 @@ async function waiting(cell: Cell): Promise<Station> {
         return `rejected (ChannelConnectionError) within ${Math.round(took)} ms`;
       }
       await rawPut(cell.broker.uri, cell.name, [1, 2, 3]);
-      const got = await soon(Promise.all(waiters), bound);
+      const got = await within(Promise.all(waiters), bound);
       assert.deepEqual(got.sort(), [1, 2, 3]);
       assert.equal(await ch.depth(), 0);
       await allWorks(cell, ch);
@@ -151,12 +151,12 @@ async function iterating(cell: Cell): Promise<Station> {
   return {
     end: async () => {
       if (cell.meaning.isDeletion) {
-        await soon(iteration);
+        await within(iteration);
         await endedByDeletion(cell, ch);
         return `ended after ${got.length} values`;
       }
       await cell.feed(late);
-      await soon(iteration, 40 * end + bound);
+      await within(iteration, 40 * end + bound);
       assert.deepEqual([...got].sort((a, b) => a - b), [...early, ...late]);
       const isOrdered = got.every((value, i) => value === i);
       assert.equal(await ch.depth(), 0);
@@ -234,9 +234,9 @@ async function asking(cell: Cell): Promise<Station> {
   return {
     end: async () => {
       isOver = true;
-      await soon(asking, bound);
+      await within(asking, bound);
       if (isDeletion) return await endedByDeletion(cell, ch);
-      await soon(ch.depth(), bound); // the connection is back
+      await within(ch.depth(), bound); // the connection is back
       await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
       await allWorks(cell, ch);
       return [...outcomes].map(([outcome, count]) => `${count} × ${outcome}`).join(", ");
@@ -256,10 +256,10 @@ async function closing(cell: Cell): Promise<Station> {
       const get = other.get().then(() => assert.fail("a get of nothing"), (error) => error);
       if (count % 2 === 0) await pause(Math.random() * 20); // else it may not be attached yet
       const start = performance.now();
-      await soon(Promise.all([ch.close(), other.close()]));
+      await within(Promise.all([ch.close(), other.close()]));
       longest = Math.max(longest, performance.now() - start);
-      await soon(puts);
-      const reason = await soon(get);
+      await within(puts);
+      const reason = await within(get);
       const isExpected = reason instanceof ChannelClosedError ||
         reason instanceof ChannelConnectionError && cell.meaning.isOutage;
       assert.ok(isExpected, `the get of a handle that is closed: ${reason}`);
@@ -272,7 +272,7 @@ async function closing(cell: Cell): Promise<Station> {
   return {
     end: async () => {
       isOver = true;
-      await soon(closing, bound);
+      await within(closing, bound);
       assert.ok(longest < closeBound, `close took ${Math.round(longest)} ms`);
       const outcome = await ledger.settle();
       await cell.worksAnew();

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel } from "../../mod.ts";
-import { soon, until } from "../conformance/scene.ts";
+import { until, within } from "../conformance/fixture.ts";
 import { listeners } from "../faults/broker.ts";
 import type { PrivateBroker } from "../support/broker.ts";
 import { Troupe } from "./actors.ts";
@@ -60,7 +60,7 @@ export async function soak(
     say(`${happened.length}. ${title}: ${took} ms, and all went on after ${recovery} ms more`);
   }
 
-  await soon(troupe.stopProducers(), 20_000);
+  await within(troupe.stopProducers(), 20_000);
   await until(() => troupe.missing().length === 0, 15_000, 50).catch(() => {}); // told by `lost`
   // Who has not come back yet would miss the closeAll.
   const { length } = troupe.consumers;
@@ -68,7 +68,7 @@ export async function soak(
   const channel = new Channel({ name, connection: broker.uri });
   const left = await channel.depth();
   await channel.closeAll();
-  await soon(troupe.consumersEnd());
+  await within(troupe.consumersEnd());
   await new Channel({ name, connection: broker.uri }).delete();
   if (left > 0) troupe.troubles.push(`${left} values were left in the queue`);
   return result(seed, happened, troupe);

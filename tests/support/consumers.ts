@@ -1,5 +1,5 @@
 import { AMQPClient } from "@cloudamqp/amqp-client";
-import { until } from "../conformance/scene.ts";
+import { until } from "../conformance/fixture.ts";
 
 /** Returns how many connections are waiting at the broker to get from a channel. Each has one consumer there. */
 export async function consumersOf(client: AMQPClient, name: string): Promise<number> {

@@ -1,6 +1,6 @@
 import { deepEqual } from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { until } from "../conformance/scene.ts";
+import { until } from "../conformance/fixture.ts";
 import { type BrokerState, brokerState } from "./broker_state.ts";
 import type { BrokerControl } from "./control.ts";
 

@@ -1,5 +1,5 @@
 import type { Link, LinkOptions, Message } from "../../src/transports/transport.ts";
-import type { Raw } from "../conformance/scene.ts";
+import type { Raw } from "../conformance/fixture.ts";
 
 /** The options of a link that a test opens directly. */
 export const linkOptions: LinkOptions = {

@@ -1,5 +1,5 @@
 import { Channel, type Delivery, select, trySelect } from "../../mod.ts";
-import { until } from "../conformance/scene.ts";
+import { until } from "../conformance/fixture.ts";
 
 /** What an actor does, as JSON: the actor may be another process. */
 export type Request =

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { Channel, type ChannelOptions } from "../../mod.ts";
-import { pause } from "../conformance/scene.ts";
+import { pause } from "../conformance/fixture.ts";
 
 /**
  * Creates a directory for this process's SQLite files. It is removed with the process, or with the runner's folder if

@@ -48,8 +48,8 @@ export interface Suite {
   readonly features: Features;
   /** The `skip` of a test that queries what a broker holds. */
   readonly noState: string | false;
-  test(title: string, body: (scene: Scene) => Promise<void>, options?: TestOptions): void;
-  shared(title: string, body: (scene: Scene) => Promise<void>, options?: TestOptions): void;
+  test(title: string, body: (fixture: Fixture) => Promise<void>, options?: TestOptions): void;
+  shared(title: string, body: (fixture: Fixture) => Promise<void>, options?: TestOptions): void;
 }
 
 export function suite(label: string, setup: Setup): Suite {
@@ -66,24 +66,24 @@ export function suite(label: string, setup: Setup): Suite {
   };
 }
 
-async function run(setup: Setup, body: (scene: Scene) => Promise<void>): Promise<void> {
+async function run(setup: Setup, body: (fixture: Fixture) => Promise<void>): Promise<void> {
   const unhandled: unknown[] = [];
   const onUnhandled = (reason: unknown) => void unhandled.push(reason);
   process.on("unhandledRejection", onUnhandled);
   const before = await setup.state?.();
   const sockets = openSockets();
-  const scene = new Scene(setup);
+  const fixture = new Fixture(setup);
   try {
-    await soon(body(scene), 60_000);
+    await within(body(fixture), 60_000);
   } finally {
-    await scene.clear();
+    await fixture.clear();
     // The leak check below counts connections, so it waits until idle ones have closed.
     const isLookedFor = before !== undefined || process.versions.deno !== undefined;
     if (isLookedFor) await connectionsRest(sockets).catch(() => {}); // it may take longer on a busy machine
     process.off("unhandledRejection", onUnhandled);
   }
   assert.deepEqual(unhandled, [], "a rejection was not handled");
-  if (before !== undefined) await noMoreThan(before, scene);
+  if (before !== undefined) await noMoreThan(before, fixture);
 }
 
 function openSockets(): number {
@@ -100,10 +100,10 @@ export async function connectionsRest(sockets = 0): Promise<void> {
   await pause(1);
 }
 
-async function noMoreThan(before: State, scene: Scene): Promise<void> {
+async function noMoreThan(before: State, fixture: Fixture): Promise<void> {
   let left = {};
   const isClean = async () => {
-    const now = await scene.setup.state!();
+    const now = await fixture.setup.state!();
     left = {
       connections: Math.max(0, now.connections - before.connections),
       channels: Math.max(0, now.channels - before.channels),
@@ -114,7 +114,7 @@ async function noMoreThan(before: State, scene: Scene): Promise<void> {
     if (Object.values(left).every((what) => what === 0 || (what as string[]).length === 0)) {
       return true;
     }
-    await scene.clear(); // an operation that was cancelled early may have created a channel after all
+    await fixture.clear(); // an operation that was cancelled early may have created a channel after all
     return false;
   };
   // Clearing uses connections too, which close a moment later.
@@ -124,7 +124,7 @@ async function noMoreThan(before: State, scene: Scene): Promise<void> {
 }
 
 /** What one test works with. It is cleared after the test. */
-export class Scene {
+export class Fixture {
   readonly setup: Setup;
   readonly #names = new Set<string>();
   readonly #handles = new Set<AsyncDisposable>();
@@ -152,7 +152,7 @@ export class Scene {
   }
 
   /** Resolves when this many connections are waiting to get from an empty channel. */
-  async waiting({ name }: { readonly name: string }, connections = 1): Promise<void> {
+  async untilWaiting({ name }: { readonly name: string }, connections = 1): Promise<void> {
     await until(async () => await this.setup.waiting(name) === connections, 20_000);
   }
 
@@ -163,18 +163,18 @@ export class Scene {
   }
 
   async clear(): Promise<void> {
-    await soon(Promise.all([...this.#handles].map((handle) => handle[Symbol.asyncDispose]())));
+    await within(Promise.all([...this.#handles].map((handle) => handle[Symbol.asyncDispose]())));
     const names = [...this.#names].map(async (name) => {
       if (!await this.setup.exists(name)) return;
       await using channel = new Channel({ name, connection: this.setup.connection(0) });
       await channel.delete({ timeout: 5000 });
     });
-    await soon(Promise.all(names));
+    await within(Promise.all(names));
   }
 }
 
 /** Resolves as `promise` does, and rejects after `ms` milliseconds. */
-export async function soon<T>(promise: Promise<T>, ms = 20_000): Promise<T> {
+export async function within<T>(promise: Promise<T>, ms = 20_000): Promise<T> {
   const here = new Error(`it took more than ${ms} ms`);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => timer = setTimeout(() => reject(here), ms));
@@ -213,7 +213,7 @@ export async function rejection<E extends Error>(
 ): Promise<E> {
   let error: unknown;
   try {
-    const value = await soon(promise);
+    const value = await within(promise);
     assert.fail(`it resolved with ${String(value)}`);
   } catch (reason) {
     error = reason;
