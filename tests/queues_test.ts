@@ -141,13 +141,13 @@ async function isNamed(uri: string): Promise<void> {
 /** Queues of others that may drop values. */
 async function isToldOf(uri: string): Promise<void> {
   const queues = [
-    ["usual", { "x-queue-type": "quorum" }, "classic", /may drop values that were given back 20 /],
-    ["earlier", { "x-queue-type": "quorum" }, "quorum", /may drop values that were given back 20 /],
+    ["usual", { "x-queue-type": "quorum" }, "classic", /may drop values that were released 20 /],
+    ["earlier", { "x-queue-type": "quorum" }, "quorum", /may drop values that were released 20 /],
     [
       "limited",
       { "x-queue-type": "quorum", "x-delivery-limit": 5 },
       "quorum",
-      /drops values that were given back 5 times/,
+      /drops values that were released 5 times/,
     ],
     [
       "mortal",

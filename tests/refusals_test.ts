@@ -114,7 +114,7 @@ const words: [text: string, code: number, expected: string, advice: RegExp, meth
     "unavailable, soon",
     /^vhost v is down; /,
   ],
-  ["INTERNAL_ERROR", 541, "internal, soon", /its log says why/],
+  ["INTERNAL_ERROR", 541, "internal, soon", /see the broker.s log/],
   // Before 4 the words do not tell which permission.
   [
     "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'u'",
@@ -165,7 +165,7 @@ const words: [text: string, code: number, expected: string, advice: RegExp, meth
     "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'",
     406,
     "conflict, never",
-    /^queue 'q' is there with another durable, 'false'; delete it, or use another name$/,
+    /^queue 'q' exists with another durable, 'false'; delete it, or use another name$/,
   ],
   [
     "NOT_IMPLEMENTED - basic.get not supported by stream queues queue 's' in vhost '/'",
@@ -184,7 +184,7 @@ const words: [text: string, code: number, expected: string, advice: RegExp, meth
     "NOT_FOUND - queue 'q' in vhost '/' process is stopped by supervisor",
     404,
     "unavailable, soon",
-    /its log says why/,
+    /see the broker.s log/,
   ],
   [
     "NOT_FOUND - failed to perform operation on queue 'q' in vhost '/': its leader <0.1.0> may be stopping or being demoted",
@@ -378,7 +378,7 @@ refusalTest("a stream cannot be a channel, and is told before anything is put", 
   await withRaw(broker, async (channel) => {
     await channel.queueDeclare(name, { durable: true }, { "x-queue-type": "stream" });
     const words =
-      /queue '.*' is there with another x-queue-type, 'stream'; delete it, or use another/;
+      /queue '.*' exists with another x-queue-type, 'stream'; delete it, or use another/;
     await refused(open(name, broker).put(1), "conflict", words, false);
     assert.equal((await channel.queueDelete(name)).messageCount, 0);
   });

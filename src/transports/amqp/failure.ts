@@ -14,6 +14,7 @@ import {
   notAllowed,
   notFound,
   preconditionFailed,
+  readDifference,
   readRefusal,
   type Refusal,
 } from "./connection/refusal.ts";
@@ -203,7 +204,7 @@ export function hasTooManyChannels(error: unknown): boolean {
 
 /** Whether an error says that a queue or exchange exists with other arguments; a limit has the same code. */
 export function isDeclaredOtherwise(error: unknown): boolean {
-  return replyCode(error) === preconditionFailed && /\binequivalent arg\b/.test(messageOf(error));
+  return replyCode(error) === preconditionFailed && readDifference(messageOf(error)) !== undefined;
 }
 
 /** Whether an error says that the user may not do something. */
@@ -233,7 +234,7 @@ function plain(error: unknown): Error {
 }
 
 /** The same without the number of an AMQP channel, which tells a user nothing. */
-function wordsOf(error: unknown): string {
+export function wordsOf(error: unknown): string {
   return messageOf(error).replace(/^(?:channel \d+|connection) closed: /, "");
 }
 

@@ -1,5 +1,4 @@
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
-import { closeAllEvent } from "../../connection/attachment.ts";
 import { deletedText, drainedError, missingText } from "../../shared/closed_errors.ts";
 import { copyOfError } from "../../shared/error_copies.ts";
 import { ChannelClosedError, ChannelError, ChannelSizeError } from "../../shared/errors.ts";
@@ -8,7 +7,7 @@ import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../transport.
 import { closeTimeout, within } from "../../shared/timeouts.ts";
 import { longestTimer } from "../../shared/timers.ts";
 import { largestAnnouncement, type Listener } from "./connection/announcement_queue.ts";
-import { drainType, leave, mark, markerOf } from "./topology/closed_marker.ts";
+import { drainType, markerOf, placeMarker } from "./topology/closed_marker.ts";
 import type { Connector, SessionWaiter } from "./connection/connector.ts";
 import { Drain } from "./gets/drain.ts";
 import {
@@ -25,6 +24,7 @@ import type { AmqpLoan } from "./gets/loan.ts";
 import { Outbox } from "./puts/outbox.ts";
 import { Deadlines } from "./puts/deadlines.ts";
 import { type Lifetime, usersBinding } from "./topology/bindings.ts";
+import { becomeAbsent } from "./topology/presence.ts";
 import { depth } from "./topology/queues.ts";
 import { Receipts } from "./gets/deduplication.ts";
 import type { Session } from "./connection/session.ts";
@@ -242,9 +242,8 @@ export class AmqpLink implements Link, SessionWaiter {
     const exists = await this.#request("closeAll", async ({ session, lifetime }) => {
       const { lease = 0 } = this.#options;
       const expires = lifetime === "durable" ? undefined : markerLife(lease);
-      if (!await mark(session, this.#name, expires)) return false;
-      const known = { lifetime, isClosed: false };
-      await topology.announce(session, this.#name, [closeAllEvent], known, drainType);
+      if (!await placeMarker(session, this.#name, expires)) return false;
+      await topology.announceDrain(session, this.#name, lifetime);
       return true;
     });
     if (!exists) throw this.#gone("closeAll");
@@ -292,7 +291,7 @@ export class AmqpLink implements Link, SessionWaiter {
     if (!isBound || this.#isDeletedHere) return;
     const left = drain === undefined
       ? topology.detach(session, this.#name, lifetime)
-      : leave(session, usersBinding(this.#name, lifetime));
+      : becomeAbsent(session, usersBinding(this.#name, lifetime));
     await processRef.refWhile(left).catch(() => {});
   }
 
@@ -408,8 +407,8 @@ export class AmqpLink implements Link, SessionWaiter {
       name: this.#name,
       lifetime,
       wasAttached,
-      source,
-      renewSource: () => attached.source = this.#newSource(session),
+      consumer: source,
+      renewConsumer: () => attached.source = this.#newSource(session),
       operation: this.#operation("get"),
       isBusy: () => this.#outbox.size > 0 || this.#kept.count > 0,
       gone: () => this.#gone("get"),

@@ -1,18 +1,23 @@
 import type { RefusalReason } from "../../../shared/errors.ts";
 
-/** What the broker means by a refusal, as far as its words tell. */
+/** The meaning of a refusal by the broker, as far as its reply tells. */
 export interface Refusal {
   readonly reason?: RefusalReason;
   /** Whether waiting may help. */
   readonly isTransient: boolean;
-  /** Whether the same request may succeed within seconds, and so is made again. */
+  /** Whether the same request may succeed within seconds, so that it is worth repeating. */
   readonly mayPass?: boolean;
-  /** What is the matter; what to do about it. */
+  /** What happened, and what to do about it. */
   readonly advice?: string;
 }
 
-/** A method of AMQP 0-9-1 that the broker has refused: its class and its number (section 1.2). */
+/** A method of AMQP 0-9-1: its class and its number (section 1.2). */
 export type Method = `${number}.${number}`;
+
+export const exchangeDeclare: Method = "40.10";
+export const queueDeclare: Method = "50.10";
+export const queueBind: Method = "50.20";
+export const queueDelete: Method = "50.40";
 
 // Reply codes (section 1.2).
 export const accessRefused = 403;
@@ -25,11 +30,11 @@ const notImplemented = 540;
 const internalError = 541;
 
 /**
- * Reads a refusal. RabbitMQ's words differ by version, and end after 255 bytes (with `...`), which a long name uses up:
- * so it is told by what they begin with where that is enough.
+ * Reads a refusal. RabbitMQ's texts differ by version. They are cut off (with `...`) after 255 bytes, which a long name
+ * uses up, so they are recognized by their beginnings where possible.
  *
  * @param words the reply text
- * @param method what was refused, where that is known: before version 4 the words do not tell the permission
+ * @param method the refused method, if known: before version 4 the text does not tell which permission is lacking
  */
 export function readRefusal(code: number | undefined, words: string, method?: Method): Refusal {
   if (code === accessRefused) return readDenial(words, method);
@@ -41,29 +46,46 @@ export function readRefusal(code: number | undefined, words: string, method?: Me
     return {
       reason: "conflict",
       isTransient: false,
-      advice: "what has this name is of a type that cannot be a channel; use another name",
+      advice: "the queue of this name is of a type that cannot be a channel; use another name",
     };
   }
   if (code === internalError) return readInternalError(words);
   if (code === resourceError) return unavailable(words);
-  return passing.test(words) ? unavailable(words) : { isTransient: false };
+  return temporary.test(words) ? unavailable(words) : { isTransient: false };
 }
 
-/** Whether a 404 says that a queue or exchange does not exist, and not that its node is down. */
+/** Reports whether a 404 means that a queue or exchange does not exist, and not that its node is down. */
 export function isMissingText(words: string): boolean {
   return /\bno (queue|exchange) /.test(words);
 }
 
 const missing: Refusal = { reason: "missing", isTransient: false };
 
-/** What RabbitMQ says of what it cannot do at the moment. */
-const passing = /not available|no leader|timeout|timed out|in progress/i;
+/** How an existing queue or exchange differs from its declaration. */
+export interface Difference {
+  readonly argument: string;
+  /** The argument's value at the broker, or `none`; absent where the text is cut off before it. */
+  readonly current: string | undefined;
+}
+
+/**
+ * Reads what differs, from a refusal of a declaration. The broker names one argument: the first that differs, in an
+ * order of its own.
+ */
+export function readDifference(words: string): Difference | undefined {
+  const found = /inequivalent arg '([^']*)'(?:.* current is (?:the value )?(?:'([^']*)'|(none)))?/
+    .exec(words);
+  return found === null ? undefined : { argument: found[1]!, current: found[2] ?? found[3] };
+}
+
+/** What RabbitMQ says of a request that it cannot serve at the moment. */
+const temporary = /not available|no leader|timeout|timed out|in progress/i;
 
 function unavailable(words: string): Refusal {
   const advice = /down or inaccessible/.test(words)
     ? "the queue's node is down; start it again"
     : /stopped by supervisor|crashed/.test(words)
-    ? "the queue has failed at the broker; its log says why"
+    ? "the queue has crashed at the broker; see the broker's log"
     : undefined;
   return {
     reason: "unavailable",
@@ -73,7 +95,7 @@ function unavailable(words: string): Refusal {
   };
 }
 
-/** 541: the broker has failed at it. */
+/** Reads a 541: a failure of the broker itself. */
 function readInternalError(words: string): Refusal {
   const vhost = /vhost '([^']*)' is down/.exec(words)?.[1];
   return {
@@ -81,16 +103,16 @@ function readInternalError(words: string): Refusal {
     isTransient: true,
     mayPass: true,
     advice: vhost === undefined
-      ? "the broker has failed at it; its log says why"
-      : `vhost ${vhost} is down; the broker's log says why, and rabbitmqctl restart_vhost starts it again`,
+      ? "the broker has failed; see the broker's log"
+      : `vhost ${vhost} is down; see the broker's log, and start it with rabbitmqctl restart_vhost`,
   };
 }
 
-/** 403: the user may not, or nobody may. */
+/** Reads a 403: the user lacks a permission, or no user may do it. */
 function readDenial(words: string, method: Method | undefined): Refusal {
   const denied = denial.exec(words)?.groups;
   if (denied !== undefined) {
-    // An authorization service that does not answer is not the user's lack.
+    // The authorization service has not answered, which says nothing about the user.
     if (/returned an error/.test(words)) return unavailable(words);
     return { reason: "permission", isTransient: false, advice: adviseGrant(denied, method) };
   }
@@ -98,21 +120,20 @@ function readDenial(words: string, method: Method | undefined): Refusal {
     return {
       reason: "conflict",
       isTransient: true,
-      advice:
-        "another program is the queue's only consumer (exclusive); end it, or use another name",
+      advice: "another program consumes from the queue exclusively; end it, or use another name",
     };
   }
   if (/Login was refused/.test(words)) return { reason: "login", isTransient: false };
-  return { reason: "conflict", isTransient: false }; // as of an internal exchange: its words say all
+  return { reason: "conflict", isTransient: false }; // such as an internal exchange: the text tells all
 }
 
 const denial =
   /(?:(?<verb>configure|write|read) )?access to (?<kind>queue|exchange|topic) '(?<name>[^']*)(?:.* refused for user '(?<user>[^']*)')?/;
 
-/** Which permission the user lacks, for what. */
+/** Says which permission the user lacks. */
 function adviseGrant(denied: Record<string, string | undefined>, method?: Method): string {
   const { kind, name = "", user } = denied;
-  const verb = denied.verb ?? (name === "amq.default" // to which one can only publish
+  const verb = denied.verb ?? (name === "amq.default" // to which a client can only publish
     ? "write"
     : method && permissions[kind as "queue" | "exchange"]?.[method]);
   const permission = verb === undefined ? "a permission" : `the permission "${verb}"`;
@@ -123,35 +144,32 @@ function adviseGrant(denied: Record<string, string | undefined>, method?: Method
     `its pattern must match ${needed} (rabbitmqctl set_permissions)`;
 }
 
-/**
- * What a request needs of a queue or an exchange (https://www.rabbitmq.com/docs/access-control#authorisation), by the
- * class and the number of its method.
- */
+/** The permission that each method needs (https://www.rabbitmq.com/docs/access-control#authorisation). */
 const permissions: Record<"queue" | "exchange", Readonly<Partial<Record<Method, string>>>> = {
   queue: {
-    "50.10": "configure", // queue.declare
-    "50.40": "configure", // queue.delete
-    "50.20": "write", // queue.bind
+    [queueDeclare]: "configure",
+    [queueDelete]: "configure",
+    [queueBind]: "write",
     "50.50": "write", // queue.unbind
     "60.20": "read", // basic.consume
     "60.70": "read", // basic.get
   },
   exchange: {
-    "40.10": "configure", // exchange.declare
+    [exchangeDeclare]: "configure",
     "40.20": "configure", // exchange.delete
-    "50.20": "read", // queue.bind
+    [queueBind]: "read",
     "50.50": "read", // queue.unbind
     "60.40": "write", // basic.publish
   },
 };
 
-/** 405: the queue is another's, or cannot be asked. */
+/** Reads a 405: the queue belongs to another connection or consumer. */
 function readLock(words: string): Refusal {
   return /single active consumer/.test(words)
     ? {
       reason: "conflict",
       isTransient: false,
-      advice: "the queue has a single active consumer, and cannot be asked; use another name",
+      advice: "the queue has a single active consumer, and allows no basic.get; use another name",
     }
     : {
       reason: "conflict",
@@ -160,19 +178,18 @@ function readLock(words: string): Refusal {
     };
 }
 
-/** 406: a limit, something that is declared otherwise, or what the broker does not take. */
+/** Reads a 406: a limit, a different declaration, or a message that the broker does not accept. */
 function readPrecondition(words: string): Refusal {
   if (/cannot declare (queue|exchange) /.test(words)) return readDeclarationLimit(words);
-  const other =
-    /inequivalent arg '(?<arg>[^']*)' for (?<what>(?:queue|exchange) '[^']*')(?:.* current is (?:the value )?(?<is>'[^']*'|none))?/
-      .exec(words)?.groups;
-  if (other !== undefined) {
-    const { arg, what, is } = other;
+  const difference = readDifference(words);
+  if (difference !== undefined) {
+    const { argument, current } = difference;
+    const what = /for ((?:queue|exchange) '[^']*')/.exec(words)?.[1] ?? "the queue or exchange";
+    const value = current === undefined ? "" : `, ${current === "none" ? current : `'${current}'`}`;
     return {
       reason: "conflict",
       isTransient: false,
-      advice: `${what} is there with another ${arg}${is === undefined ? "" : `, ${is}`}; ` +
-        "delete it, or use another name",
+      advice: `${what} exists with another ${argument}${value}; delete it, or use another name`,
     };
   }
   if (/delivery acknowledgement on channel/.test(words)) {
@@ -181,7 +198,7 @@ function readPrecondition(words: string): Refusal {
       advice: "a delivery was held for longer than the broker's consumer_timeout",
     };
   }
-  return passing.test(words) ? unavailable(words) : { isTransient: false };
+  return temporary.test(words) ? unavailable(words) : { isTransient: false };
 }
 
 function readDeclarationLimit(words: string): Refusal {
@@ -198,7 +215,7 @@ function readDeclarationLimit(words: string): Refusal {
   return limit("the vhost or the cluster", undefined, "queues", "that limit");
 }
 
-/** 530: a limit, or a vhost that is not there or not for this user. */
+/** Reads a 530: a limit, or a vhost that does not exist or is forbidden to the user. */
 function readDisallowed(words: string): Refusal {
   const most = /\blimit (?:of )?\(?(\d+)\)?/.exec(words)?.[1];
   const user = /\buser '([^']*)'/.exec(words)?.[1];
@@ -235,27 +252,27 @@ function readDisallowed(words: string): Refusal {
     return {
       reason: "permission",
       isTransient: false,
-      advice:
-        `user ${user} may not use vhost ${vhost}; give it permissions there (rabbitmqctl set_permissions)`,
+      advice: `user ${user} may not use vhost ${vhost}; ` +
+        "grant permissions there (rabbitmqctl set_permissions)",
     };
   }
   return { isTransient: false };
 }
 
-/** Whether words say that there are too many AMQP channels, of a user or a node. */
+/** Reports whether a reply text says that a user or a node has too many AMQP channels. */
 export function isTooManyChannels(words: string): boolean {
   return /\bnumber of channels\b/.test(words);
 }
 
 const channels = "AMQP channels";
 
-/** AMQP channels that a connection needs: for puts, for announcements, for gets, and for all else. */
+/** The AMQP channels that a connection needs: for puts, for announcements, for gets, and for everything else. */
 export const leastChannels = 4;
 
 /**
- * A limit is reached. Others may leave room: but not where it is too low for anyone.
+ * Describes a limit that is reached. Waiting may help, as others may leave room, unless the limit is too low for any use.
  *
- * @param option what raises it
+ * @param option the setting that raises the limit
  */
 function limit(whose: string, most: string | undefined, things: string, option: string): Refusal {
   const least = things === channels ? leastChannels : 1;

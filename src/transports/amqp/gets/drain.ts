@@ -1,15 +1,15 @@
 import { setTimeout } from "node:timers/promises";
+import { backOff } from "../../../shared/backoff.ts";
 import { drainedError } from "../../../shared/closed_errors.ts";
 import { Fifo } from "../../../shared/fifo.ts";
-import { backOff } from "../../../shared/backoff.ts";
-import type { Claim, Loan } from "../../transport.ts";
 import type { Poll } from "../../poll.ts";
-import { enter, leave, remainder } from "../topology/closed_marker.ts";
+import type { Claim, Loan } from "../../transport.ts";
+import type { BrokerOperation } from "../connection/culprit_finder.ts";
+import type { Session } from "../connection/session.ts";
 import { isMissing } from "../failure.ts";
 import { type Binding, type Lifetime, usersBinding } from "../topology/bindings.ts";
-import type { Session } from "../connection/session.ts";
+import { becomeAbsent, becomePresent, lookForEnd } from "../topology/presence.ts";
 import type { Source } from "./consumer.ts";
-import type { BrokerOperation } from "../connection/culprit_finder.ts";
 
 /** What a drain works with. */
 export interface DrainOptions {
@@ -18,58 +18,69 @@ export interface DrainOptions {
   readonly lifetime: Lifetime;
   /** Whether this process was attached when it learnt that the channel is closed, and so may have values. */
   readonly wasAttached: boolean;
-  /** What gets the channel's messages now. */
-  readonly source: Source;
-  /** Another one, for when that one is closed. */
-  renewSource(): Source;
-  /** What getting is for the broker. */
+  /** Gets the channel's messages. */
+  readonly consumer: Source;
+  /** Returns a consumer to use once the current one is closed. */
+  renewConsumer(): Source;
+  /** The operation as whose part the broker is asked. */
   readonly operation: BrokerOperation;
-  /** Whether this process has loans, or puts that are not confirmed. */
+  /** Reports whether this process has loans, or puts that are not confirmed. */
   isBusy(): boolean;
-  /** Told that the channel is gone. */
+  /** Records that the channel is gone, and returns the error that says so. */
   gone(): Error;
-  /** The error for what the broker refused. */
+  /** Returns the error for a refusal of the broker. */
   explain(error: unknown): Error;
 }
 
 /**
- * Gets what is left of a closed channel on one connection, until there is nothing.
+ * The state of a drain. `unbound` is the first state for an anonymous channel, to whose announcements no connection is
+ * bound before the drain; it becomes `present` as soon as the broker has bound the connection.
+ */
+type State = "unbound" | "present" | "leaving" | "absent";
+
+/**
+ * Gets what is left of a closed channel on one connection, until the end. ARCHITECTURE.md describes the protocol
+ * ("Closing").
  *
- * Invariants: while it is entered, this connection is bound where the channel's users are (or, of an anonymous one,
- * about to be), and all claims are at the source; else none is, and the source has nothing. It is entered whenever
- * this process may have values, or puts under way. So where nobody is bound and nothing waits, that is the end.
+ * ```
+ * unbound ──bound──▶ present ──nothing comes──▶ leaving ──unbound──▶ absent ──▶ the end
+ *                    ▲    ▲                        │                   │
+ *                    │    └────busy, or refused────┘                   │
+ *                    └────────────────values wait──────────────────────┘
+ * ```
+ *
+ * Invariants: while this process is `present` or `unbound`, all claims are at the consumer. In the other states all claims
+ * are here, and in `absent` the consumer has nothing. This process is absent only while it has no value of the channel
+ * and no put under way. So the channel is at its end where no process is present and nothing waits.
  */
 export class Drain {
   readonly #options: DrainOptions;
+  readonly #users: Binding;
   readonly #claims = new Fifo<Claim>();
   #polls: Poll[] = [];
-  #source: Source;
-  readonly #users: Binding;
-  #isEntered: boolean;
-  #isBound: boolean;
+  #consumer: Source;
+  #state: State;
+  #hasLeft = false;
   #working: Promise<void> | undefined;
   #isClosed = false;
-  /** Whether it has never been left. */
-  #isFirst = true;
+  /** The claims for which the process is held alive. */
   #holds = 0;
-  /** How often in a row there was nothing to do but to wait. */
-  #idle = 0;
-  /** How often the broker has refused something. */
+  /** How often in a row there was nothing to do but wait. */
+  #idleTurns = 0;
   #failures = 0;
 
   constructor(options: DrainOptions) {
+    const { name, lifetime, wasAttached, consumer } = options;
     this.#options = options;
-    this.#source = options.source;
-    const { name, lifetime, wasAttached } = options;
     this.#users = usersBinding(name, lifetime);
-    this.#isEntered = wasAttached;
-    this.#isBound = wasAttached && lifetime !== "anonymous";
+    this.#consumer = consumer;
+    this.#state = !wasAttached ? "absent" : lifetime === "anonymous" ? "unbound" : "present";
     this.resume();
   }
 
   take(claim: Claim): void {
-    if (this.#isEntered) {
-      this.#source.take(claim);
+    if (this.#hasConsumer) {
+      this.#consumer.take(claim);
     } else {
       this.#claims.push(claim);
       this.#hold();
@@ -80,12 +91,12 @@ export class Drain {
   withdraw(claim: Claim): boolean {
     const wasHere = this.#claims.remove(claim);
     this.#hold();
-    return wasHere || this.#source.withdraw(claim);
+    return wasHere || this.#consumer.withdraw(claim);
   }
 
-  /** Takes every claim out. */
+  /** Withdraws every claim. */
   withdrawAll(): Claim[] {
-    const claims = [...this.#claims.takeAll(), ...this.#source.withdrawAll()];
+    const claims = [...this.#claims.takeAll(), ...this.#consumer.withdrawAll()];
     this.#hold();
     return claims;
   }
@@ -97,7 +108,7 @@ export class Drain {
     });
   }
 
-  /** The connection is lost, or the link closed. */
+  /** Ends the drain, after the connection is lost or the link closed. */
   close(reason: unknown): void {
     this.#isClosed = true;
     for (const { reject } of this.#polls.splice(0)) reject(reason);
@@ -106,8 +117,13 @@ export class Drain {
   resume(): void {
     this.#working ??= this.#work().catch((error) => this.#fail(error)).finally(() => {
       this.#working = undefined;
-      if (!this.#isClosed && this.#isWanted) this.resume(); // it came up as the work ended
+      if (!this.#isClosed && this.#isWanted) this.resume(); // a claim came as the work ended
     });
+  }
+
+  /** Whether claims are served by the consumer, and not held here. */
+  get #hasConsumer(): boolean {
+    return this.#state === "present" || this.#state === "unbound";
   }
 
   get #isWanted(): boolean {
@@ -115,102 +131,120 @@ export class Drain {
   }
 
   async #work(): Promise<void> {
-    const { session, operation, isBusy } = this.#options;
     while (!this.#isClosed) {
-      if (!this.#isEntered) {
-        if (!this.#isWanted) return;
-        if (!await this.#isSomeLeft()) continue;
-      }
-      if (!this.#isBound) {
-        await session.run(operation, () => enter(session, this.#users));
-        this.#isBound = true;
-      }
-      this.#isEntered = true;
-      for (const claim of this.#claims.takeAll()) this.#source.take(claim);
-      this.#hold();
-      const { arrivals } = this.#source;
-      await this.#servePolls();
-      await pause(backOff(this.#idle, 10, 80));
-      if (isBusy()) {
-        this.#answer(undefined);
-        this.#idle++;
-      } else if (this.#source.arrivals !== arrivals || !this.#source.isDry) {
-        this.#idle = 0;
-      } else {
-        await this.#leave();
+      if (this.#state === "unbound") {
+        await this.#becomePresent();
+      } else if (this.#state === "present") {
+        if (await this.#get() === "nothing comes") await this.#leave();
+      } else if (!this.#isWanted) {
+        return;
+      } else if (await this.#lookForEnd() === "values wait") {
+        await this.#becomePresent();
       }
     }
   }
 
-  /** Whether there is something to be got. If there is not yet, waits a while; if never, ends all. */
-  async #isSomeLeft(): Promise<boolean> {
-    const { session, name, operation, gone } = this.#options;
-    const left = await session.run(operation, () => remainder(session, name, this.#users));
-    if (this.#isClosed) return false;
-    if (left === "some") {
-      this.#idle = 0;
-      return true;
-    }
-    if (left === "perhaps") {
-      this.#answer(undefined);
-      await pause(backOff(this.#idle++, 10, 200));
-    } else {
-      this.#reject(() => left === "gone" ? gone() : drainedError(name));
-    }
-    return false;
+  async #becomePresent(): Promise<void> {
+    const { session, operation } = this.#options;
+    await session.run(operation, () => becomePresent(session, this.#users));
+    this.#state = "present";
   }
 
-  /** Serves those who do not wait; who gets nothing stays, to hear whether this is the end. */
+  /** Gets values for a while. */
+  async #get(): Promise<"values come" | "nothing comes"> {
+    for (const claim of this.#claims.takeAll()) this.#consumer.take(claim);
+    this.#hold();
+    const { arrivals } = this.#consumer;
+    await this.#servePolls();
+    await pause(backOff(this.#idleTurns, 10, 80));
+    if (this.#options.isBusy()) {
+      this.#answerNothing();
+      this.#idleTurns++;
+      return "values come"; // those on loan may come back
+    }
+    if (this.#consumer.arrivals === arrivals && this.#consumer.isDry) return "nothing comes";
+    this.#idleTurns = 0;
+    return "values come";
+  }
+
+  /** Serves the polls. A poll that gets nothing stays, to learn whether this is the end. */
   async #servePolls(): Promise<void> {
     const polls = this.#polls.splice(0);
     for (const poll of polls) {
-      const loan = await this.#source.tryTake(poll.counted);
+      const loan = await this.#consumer.tryTake(poll.counted);
       if (loan !== undefined) poll.resolve(loan);
       else if (this.#isClosed) poll.resolve(undefined);
       else this.#polls.push(poll);
     }
   }
 
-  #answer(loan: undefined): void {
-    for (const { resolve } of this.#polls.splice(0)) resolve(loan);
+  #answerNothing(): void {
+    for (const { resolve } of this.#polls.splice(0)) resolve(undefined);
   }
 
+  /** Gives back what the consumer has, and makes this process absent if it has nothing else. */
   async #leave(): Promise<void> {
-    const { session, lifetime, operation, isBusy, renewSource } = this.#options;
-    this.#isEntered = false;
-    const source = this.#source;
-    for (const claim of source.withdrawAll()) this.#claims.push(claim);
+    const { session, lifetime, operation, isBusy, renewConsumer } = this.#options;
+    this.#state = "leaving";
+    const consumer = this.#consumer;
+    for (const claim of consumer.withdrawAll()) this.#claims.push(claim);
     this.#hold();
-    this.#source = renewSource();
-    await source.close();
+    this.#consumer = renewConsumer();
+    await consumer.close();
     if (isBusy() || this.#isClosed) {
-      this.#isEntered = true;
+      this.#state = "present";
       return;
     }
-    await session.run(operation, () => leave(session, this.#users));
-    // Those who hear of the end of an anonymous channel bind themselves only then.
-    if (lifetime === "anonymous" && this.#isFirst) await pause(100);
-    this.#isFirst = false;
-    this.#isBound = false;
+    try {
+      await session.run(operation, () => becomeAbsent(session, this.#users));
+    } catch (error) {
+      this.#state = "present"; // it is bound still
+      throw error;
+    }
+    // The other users of an anonymous channel bind themselves only when they learn of the drain.
+    if (lifetime === "anonymous" && !this.#hasLeft) await pause(bindTime);
+    this.#hasLeft = true;
+    this.#state = "absent";
+  }
+
+  /** Looks for the end, which settles all claims. If it has not come, and no value waits, pauses. */
+  async #lookForEnd(): Promise<"values wait" | "nothing waits"> {
+    const { session, name, operation, gone } = this.#options;
+    const outlook = await session.run(operation, () => lookForEnd(session, name, this.#users));
+    if (this.#isClosed) return "nothing waits";
+    switch (outlook) {
+      case "values wait":
+        this.#idleTurns = 0;
+        return "values wait";
+      case "processes are present":
+        this.#answerNothing();
+        await pause(backOff(this.#idleTurns++, 10, 200));
+        break;
+      case "end":
+        this.#rejectAll(() => drainedError(name));
+        break;
+      case "deleted":
+        this.#rejectAll(gone);
+    }
+    return "nothing waits";
   }
 
   #fail(error: unknown): void {
     if (this.#isClosed || this.#options.session.isLost) return;
     const { gone, explain } = this.#options;
-    this.#reject(() => isMissing(error) ? gone() : explain(error));
-    // While it is bound, nobody else comes to the end.
-    if (this.#isEntered) {
-      pause(backOff(this.#failures++, 500, 30_000)).then(() => this.#isClosed || this.resume());
-    }
+    this.#rejectAll(() => isMissing(error) ? gone() : explain(error));
+    if (this.#state === "absent") return;
+    // While this process is present, the channel does not come to its end for others.
+    pause(backOff(this.#failures++, 500, 30_000)).then(() => this.#isClosed || this.resume());
   }
 
-  #reject(make: () => Error): void {
+  #rejectAll(make: () => Error): void {
     for (const claim of this.#claims.takeAll()) claim.reject(make());
     for (const { reject } of this.#polls.splice(0)) reject(make());
     this.#hold();
   }
 
-  /** Keeps the process alive for the claims that wait here. */
+  /** Holds the process alive for the claims that wait here. */
   #hold(): void {
     const { processRef } = this.#options.session;
     for (; this.#holds < this.#claims.size; this.#holds++) processRef.ref();
@@ -218,5 +252,10 @@ export class Drain {
   }
 }
 
-/** A pause that does not keep the process alive: the waiting claims do. */
-const pause = (ms: number) => setTimeout(ms, undefined, { ref: false });
+/** Milliseconds for the other users of an anonymous channel to bind themselves. */
+const bindTime = 100;
+
+/** Pauses without holding the process alive; the claims do that. */
+function pause(ms: number): Promise<void> {
+  return setTimeout(ms, undefined, { ref: false });
+}

@@ -1,4 +1,5 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
+import type { Difference } from "../connection/refusal.ts";
 import { isMissing } from "../failure.ts";
 
 /** Arguments of a queue (https://www.rabbitmq.com/docs/queues#optional-arguments). */
@@ -40,28 +41,13 @@ export function argumentsOf({ lease, quorum: isQuorum, capacity }: ChannelQueue)
   };
 }
 
-/** In what a queue or exchange that is there differs from what was declared. */
-export interface Difference {
-  readonly argument: string;
-  /** The value that it has, or `none`; absent where a long name has cut the broker's words off. */
-  readonly current: string | undefined;
-}
-
-/** Reads a refusal of a declaration. The broker names one argument, the first that differs in an order of its own. */
-export function differenceOf(error: unknown): Difference | undefined {
-  const [, argument, current] =
-    /inequivalent arg '([\w-]+)'(?:.* current is (?:the value )?'?(-?\w+))?/.exec(String(error)) ??
-      [];
-  return argument === undefined ? undefined : { argument, current };
-}
-
-/** How a queue that is there may drop messages, as far as a difference tells. */
+/** Returns how an existing queue may drop messages, as far as a difference tells. */
 export function hazardOf({ argument: name, current }: Difference): string | undefined {
   if (name === "x-message-ttl" && current !== "none") return `drops values after ${current} ms`;
   const isLimited = name === "x-delivery-limit" && Number(current) >= 0;
-  if (isLimited) return `drops values that were given back ${current} times`;
+  if (isLimited) return `drops values that were released ${current} times`;
   const isForeign = name === "x-queue-type" && current === "quorum" || name === "x-delivery-limit";
-  return isForeign ? "may drop values that were given back 20 times" : undefined;
+  return isForeign ? "may drop values that were released 20 times" : undefined;
 }
 
 /** The part of a session that asks the broker about a queue. */

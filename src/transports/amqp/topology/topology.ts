@@ -1,31 +1,26 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { ChannelConfigError } from "../../../shared/errors.ts";
-import { isAnonymous } from "../../../shared/names.ts";
 import { backOff } from "../../../shared/backoff.ts";
-import { leave, markerOf, markerRefusal, removeClosed, unmark } from "./closed_marker.ts";
-import { isMissing, replyCode, unlessNacked } from "../failure.ts";
-import { type Binding, commonBinding, type Lifetime, usersBinding } from "./bindings.ts";
-import { argumentsOf, depth, type Difference, differenceOf, hazardOf } from "./queues.ts";
-import { accessRefused, notFound, preconditionFailed } from "../connection/refusal.ts";
+import { ChannelConfigError } from "../../../shared/errors.ts";
+import { closeAllEvent } from "../../close_all_event.ts";
 import type { Session } from "../connection/session.ts";
+import { isMissing, methodOf, replyCode, unlessNacked, wordsOf } from "../failure.ts";
+import { type Binding, commonBinding, type Lifetime, usersBinding } from "./bindings.ts";
+import { drainType, markerOf, removeClosed, removeMarker } from "./closed_marker.ts";
+import {
+  type AttachOptions,
+  type Declaration,
+  firstDeclaration,
+  nextStep,
+  readDeclarationRefusal,
+} from "./declaration.ts";
+import { becomeAbsent } from "./presence.ts";
+import { depth } from "./queues.ts";
 
-/** How a queue is declared that does not exist yet. */
-export interface QueueOptions {
-  readonly create: boolean;
-  /** Milliseconds. */
-  readonly lease?: number;
-  readonly quorum?: boolean;
-  /** How many messages wait at most. */
-  readonly capacity?: number;
-  /** Whether nobody else can have the channel. */
-  readonly isNew?: boolean;
-}
-
-/** A channel as it was found. */
+/** A channel as an attachment has found it. */
 export interface Found {
-  /** Whether it was closed by a drain; then this connection is not bound. */
+  /** Whether the channel was closed by a drain. The connection is not bound then. */
   readonly isClosed: boolean;
-  /** Whether it has a capacity, as far as its declaration tells. */
+  /** Whether the channel has a capacity, as far as its declaration tells. */
   readonly isBounded: boolean;
   readonly lifetime: Lifetime;
   /** How its queue may drop messages, as far as its declaration tells. */
@@ -33,150 +28,111 @@ export interface Found {
 }
 
 /**
- * A channel is a durable queue on the default exchange. A channel that is durable itself has a fanout exchange of
- * the same name for announcements, as ChannelPy's has, so that both can share it; one that expires is the queue and
- * nothing else. Declares what is missing and binds this connection's announcement queue, in one round trip.
+ * Attaches to a channel: declares what is missing of it and binds this connection's announcement queue. Returns
+ * undefined if the channel does not exist.
  *
- * What exists with other arguments is used as it is, for a reference's receiver cannot know them: the
- * refusal (406) closes the AMQP channel, and the next try only asks whether it is there (passive).
+ * A channel is a durable queue on the default exchange. A durable channel also has a fanout exchange of the same name
+ * for announcements, as ChannelPy has, so that both can share it. A channel that expires is only the queue.
  *
- * @returns undefined where there is no such channel
+ * A refusal closes the AMQP channel and tells one thing, so an attachment is a sequence of declarations, each of which
+ * heeds the refusals before: see {@linkcode nextStep}.
  */
 export async function attach(
   session: Session,
   name: string,
-  { create, lease, quorum, capacity, isNew }: QueueOptions,
+  options: AttachOptions,
 ): Promise<Found | undefined> {
   if (earlierUnbuffered.test(name)) throw unbufferedError(name);
-  // Who does not create the queue creates no exchange either.
-  const passive = { queue: !create, exchange: !create };
-  let lifetime: Lifetime = isAnonymous(name)
-    ? "anonymous"
-    : lease === undefined
-    ? "durable"
-    : "expiring";
-  let queueArguments = argumentsOf({ lease, quorum, capacity });
-  let hazard: string | undefined;
-  let isBounded = create && capacity !== undefined;
-  let asksForMarker = isNew !== true;
-  let checksType = true;
-  let refusal: unknown;
+  let declaration = firstDeclaration(name, options);
+  let denial: unknown;
   for (let attempt = 1;; attempt++) {
+    const isLast = attempt === mostAttempts;
     try {
-      await session.administer((channel) => {
-        const unlessMarked = () =>
-          asksForMarker ? [channel.queueDelete(markerOf(name), { ifEmpty: true })] : [];
-        const declareExchange = (isPassive: boolean) =>
-          channel.exchangeDeclare(name, "fanout", { durable: true, passive: isPassive });
-        const users = usersBinding(name, lifetime);
-        return Promise.all([
-          // First: where there is a marker, no queue is created.
-          ...passive.queue ? [] : unlessMarked(),
-          channel.queueDeclare(name, { durable: true, passive: passive.queue }, queueArguments),
-          ...lifetime === "durable" && passive.exchange ? [declareExchange(true)] : [],
-          // A passive declaration does not compare the type.
-          ...lifetime === "durable" && checksType ? [declareExchange(false)] : [],
-          ...lifetime === "anonymous"
-            ? []
-            : [channel.queueBind(session.announcements.queue, users.exchange, users.routingKey)],
-          // Last: who closes the channel later announces it to who is bound.
-          ...unlessMarked(),
-        ]);
-      });
-      return { isClosed: false, isBounded, lifetime, hazard };
+      await declare(session, name, declaration);
+      return found(declaration, false);
     } catch (error) {
-      const marker = markerRefusal(error);
-      if (marker === "unreachable" && attempt < mostAttempts) {
-        await pause(backOff(attempt, 5, 500));
-        continue;
-      }
-      if (marker === "marked" || marker === "unreachable") {
-        if (await depth(session, name) !== undefined) {
-          if (lifetime === "durable" && !await hasExchange(session, name)) lifetime = "expiring";
-          if (lifetime !== "anonymous") await leave(session, usersBinding(name, lifetime));
-          return { isClosed: true, isBounded, lifetime, hazard };
+      const refusal = readDeclarationRefusal(replyCode(error), wordsOf(error), methodOf(error));
+      const step = nextStep(refusal, declaration, isLast);
+      switch (step.next) {
+        case "declare":
+          declaration = step.declaration;
+          if (declaration.isDenied) denial ??= error;
+          if (step.pauses) await pause(backOff(attempt, 5, 500));
+          break;
+        case "probe marker": {
+          const closed = await probeMarker(session, name, declaration);
+          if (closed !== undefined) return closed;
+          if (!declaration.creates) return undefined;
+          if (isLast) throw error;
+          break;
         }
-        // It is the marker of a channel that is gone.
-        await unmark(session, name);
-        if (!create) return undefined;
-        if (attempt === mostAttempts) throw error;
-        continue;
-      }
-      if (marker === "forbidden" && asksForMarker) {
-        asksForMarker = false;
-        continue;
-      }
-      const code = replyCode(error);
-      const part = partOf(error);
-      if (code === accessRefused && part === "exchange" && passive.exchange && checksType) {
-        checksType = false;
-        continue;
-      }
-      if (code === accessRefused && part !== undefined && !passive[part]) {
-        passive[part] = true; // who may not create it may use what is there
-        checksType &&= part !== "exchange";
-        refusal ??= error;
-        continue;
-      }
-      if (attempt === mostAttempts || part === undefined) throw error;
-      const difference = differenceOf(error);
-      if (code === preconditionFailed && difference !== undefined) {
-        const { argument, current } = difference;
-        // Quorum queues of earlier versions lack it; what else differs is told then.
-        if (quorum && "x-overflow" in queueArguments && argument === "x-overflow") {
-          const { "x-overflow": _, ...others } = queueArguments;
-          queueArguments = others;
-          continue;
+        case "probe lifetime": {
+          const lifetime = await hasExchange(session, name) ? "durable" : "expiring";
+          declaration = { ...step.declaration, lifetime };
+          break;
         }
-        // A stream cannot be asked for a message.
-        if (part === "queue" && argument === "x-queue-type" && current === "stream") throw error;
-        passive[part] = true;
-        if (part === "queue") {
-          hazard = hazardOf(difference);
-          isBounded = argument === "x-max-length" && current !== undefined && current !== "none";
-          if (lifetime !== "anonymous" && argument === "x-expires") {
-            lifetime = lifetimeOtherwise(difference, lease !== undefined) ??
-              (await hasExchange(session, name) ? "durable" : "expiring");
-          }
-        } else if (argument === "type" && current === "topic") { // an earlier version made it, for capacity 0
-          throw unbufferedError(name);
-        } else {
-          checksType = false;
-        }
-      } else if (code !== notFound) throw error;
-      else if (refusal !== undefined && create) throw refusal;
-      else if (part === "queue" && !create) return undefined;
-      else if (part === "exchange" && !create) lifetime = "expiring";
-      else {
-        passive[part] = false;
-        checksType ||= part === "exchange";
-        await pause(backOff(attempt, 5, 500)); // whoever deletes it has more to delete
+        case "report missing":
+          return undefined;
+        case "reject":
+          if (step.because === "capacity 0") throw unbufferedError(name);
+          throw step.because === "denied" ? denial : error;
       }
     }
   }
 }
 
+/** Other connections may create and delete the channel meanwhile, but hardly at each attempt. */
+const mostAttempts = 10;
+
+/** Declares the parts of a channel, binds this connection and asks for the closed marker, in one round trip. */
+async function declare(session: Session, name: string, declaration: Declaration): Promise<void> {
+  const { lifetime, queue, queueArguments, exchange, asksForMarker } = declaration;
+  const users = usersBinding(name, lifetime);
+  const isDurable = lifetime === "durable";
+  await session.administer((channel) => {
+    const askForMarker = () =>
+      asksForMarker ? [channel.queueDelete(markerOf(name), { ifEmpty: true })] : [];
+    const declareExchange = (passive: boolean) =>
+      channel.exchangeDeclare(name, "fanout", { durable: true, passive });
+    return Promise.all([
+      // First, so that no queue is created for a channel that has the marker.
+      ...queue === "create" ? askForMarker() : [],
+      channel.queueDeclare(name, { durable: true, passive: queue === "find" }, queueArguments),
+      ...isDurable && exchange !== "create" ? [declareExchange(true)] : [],
+      ...isDurable && exchange !== "find" ? [declareExchange(false)] : [],
+      ...lifetime === "anonymous"
+        ? []
+        : [channel.queueBind(session.announcements.queue, users.exchange, users.routingKey)],
+      // Last, so that a process that closes the channel later announces it to this connection.
+      ...askForMarker(),
+    ]);
+  });
+}
+
+function found({ isBounded, lifetime, hazard }: Declaration, isClosed: boolean): Found {
+  return { isClosed, isBounded, lifetime, hazard };
+}
+
 /**
- * How long the channel that is there is kept, where it is refused for `x-expires`; undefined where the words do not
- * tell. RabbitMQ compares this argument before all others, so a refusal for another one tells that it is as it was
- * asked for.
+ * Looks for the channel of a closed marker. Returns the closed channel, or undefined after removing the marker of a
+ * channel that is gone.
  */
-function lifetimeOtherwise({ current }: Difference, hasLease: boolean): Lifetime | undefined {
-  if (!hasLease) return "expiring";
-  return current === undefined ? undefined : current === "none" ? "durable" : "expiring";
+async function probeMarker(
+  session: Session,
+  name: string,
+  declaration: Declaration,
+): Promise<Found | undefined> {
+  if (await depth(session, name) === undefined) {
+    await removeMarker(session, name);
+    return undefined;
+  }
+  let { lifetime } = declaration;
+  if (lifetime === "durable" && !await hasExchange(session, name)) lifetime = "expiring";
+  await detach(session, name, lifetime);
+  return found({ ...declaration, lifetime }, true);
 }
 
-/** Names that earlier versions gave to channels of capacity 0 without a name. */
-const earlierUnbuffered = /^[0-9a-f]{12}80008000[0-9a-f]{12}$/;
-
-function unbufferedError(name: string): ChannelConfigError {
-  return new ChannelConfigError(
-    `channel ${name} has capacity 0, which an earlier version of this library made on RabbitMQ: it cannot be used ` +
-      "any more; delete its queue and its exchange, or use another name",
-  );
-}
-
-/** Whether a channel has an exchange of its own. */
+/** Reports whether a channel has an exchange of its own. */
 async function hasExchange(session: Session, name: string): Promise<boolean> {
   try {
     await session.administer((channel) =>
@@ -189,51 +145,52 @@ async function hasExchange(session: Session, name: string): Promise<boolean> {
   }
 }
 
-/** What the broker's refusal is about. */
-function partOf(error: unknown): "queue" | "exchange" | undefined {
-  const part = /(?:inequivalent arg '[^']*' for|no|access to) (queue|exchange) /.exec(String(error))
-    ?.[1];
-  return part as "queue" | "exchange" | undefined;
-}
+/** The names that earlier versions gave to anonymous channels of capacity 0. */
+const earlierUnbuffered = /^[0-9a-f]{12}80008000[0-9a-f]{12}$/;
 
-/** Others may create and delete the channel meanwhile, but hardly at each attempt. */
-const mostAttempts = 10;
+function unbufferedError(name: string): ChannelConfigError {
+  return new ChannelConfigError(
+    `attach: channel ${name} has capacity 0, which an earlier version of this library gave it on RabbitMQ; ` +
+      "delete its queue and its exchange, or use another name",
+  );
+}
 
 /** Undoes the binding of `attach`. */
 export async function detach(session: Session, name: string, lifetime: Lifetime): Promise<void> {
-  if (lifetime !== "anonymous") await leave(session, usersBinding(name, lifetime));
+  if (lifetime !== "anonymous") await becomeAbsent(session, usersBinding(name, lifetime));
 }
 
-/** What is known of a channel that is deleted, or on which something is announced. */
-export interface Known {
+/** The state of a channel that decides where its announcements go. */
+export interface ChannelState {
   readonly lifetime: Lifetime;
-  /** Whether it was closed by a drain. */
+  /** Whether the channel was closed by a drain. */
   readonly isClosed: boolean;
 }
 
 /**
- * Deletes a channel, whether it is there or not, announcing `event`. The queue goes first: who hears of
- * the end may begin anew at once, and put into it. That an anonymous one is gone is announced only where
- * something has been announced on it before: all connections would hear of each. Who waits for its
- * messages is told by the broker, and who does not finds out with the next operation.
+ * Deletes a channel, whether it exists or not, and announces `event`. The queue is deleted first: a process that hears
+ * of the deletion may create the channel again at once, and put into it.
+ *
+ * The deletion of an anonymous channel is announced only if something was announced on it before, since each
+ * announcement of an anonymous channel reaches all connections. Without one, the broker tells the processes that wait
+ * for messages, and the others find out with their next operation.
  */
 export async function remove(
   session: Session,
   name: string,
   event: Uint8Array,
-  { lifetime, isClosed, hasAnnounced }: Known & { readonly hasAnnounced: boolean },
+  { lifetime, isClosed, hasAnnounced }: ChannelState & { readonly hasAnnounced: boolean },
 ): Promise<void> {
-  const isHeard = hasAnnounced || lifetime !== "anonymous";
-  if (isClosed) {
-    await removeClosed(session, name, lifetime === "durable");
-    if (isHeard) await announce(session, name, [event], { lifetime, isClosed });
-    return;
+  if (lifetime === "durable" && !isClosed) return await removeDurable(session, name, event);
+  if (isClosed) await removeClosed(session, name, lifetime === "durable");
+  else await session.administer((channel) => channel.queueDelete(name));
+  if (lifetime !== "anonymous" || hasAnnounced) {
+    await announce(session, name, [event], { lifetime, isClosed });
   }
-  if (lifetime !== "durable") {
-    await session.administer((channel) => channel.queueDelete(name));
-    if (isHeard) await announce(session, name, [event], { lifetime, isClosed });
-    return;
-  }
+}
+
+/** Deletes an open durable channel in one round trip. */
+async function removeDurable(session: Session, name: string, event: Uint8Array): Promise<void> {
   const messageId = session.nextId();
   try {
     await session.administer(async (channel, lane) => {
@@ -246,33 +203,30 @@ export async function remove(
     });
   } catch (error) {
     if (!isMissing(error)) throw error;
-    // It is the exchange. The client may have sent the announcement first.
+    // The exchange is missing. The client may have sent the announcement before the deletion.
     await session.administer((channel) => channel.queueDelete(name));
   }
 }
 
-/** What the broker knows of a channel that somebody is attached to. */
+/** Returns what the broker knows of a channel that this process has attached to. */
 export async function look(session: Session, name: string): Promise<"open" | "closed" | "gone"> {
   if (await depth(session, name) === undefined) return "gone";
   return await depth(session, markerOf(name)) === undefined ? "open" : "closed";
 }
 
 /**
- * Publishes announcements, in their order. False where nobody can hear them, because the channel's exchange is missing;
- * that closes the AMQP channel.
+ * Publishes announcements, in their order. Returns false if the channel's exchange is missing, so that no process can
+ * hear them.
  */
 export async function announce(
   session: Session,
   name: string,
   events: readonly Uint8Array[],
-  known: Known,
+  state: ChannelState,
   contentType?: string,
 ): Promise<boolean> {
-  const { exchange, routingKey } = placeOf(name, known);
-  const common = {
-    correlationId: name,
-    ...contentType === undefined ? {} : { contentType },
-  };
+  const { exchange, routingKey } = announcementBinding(name, state);
+  const common = { correlationId: name, ...contentType === undefined ? {} : { contentType } };
   try {
     await session.administer(async (channel, lane) => {
       await lane.confirm();
@@ -288,7 +242,16 @@ export async function announce(
   }
 }
 
-/** Where a channel's users hear what is announced: who is through with a closed channel is not bound any more. */
-function placeOf(name: string, { lifetime, isClosed }: Known): Binding {
+/** Announces that a channel is closed by a drain. The closed marker is there already. */
+export async function announceDrain(
+  session: Session,
+  name: string,
+  lifetime: Lifetime,
+): Promise<void> {
+  await announce(session, name, [closeAllEvent], { lifetime, isClosed: false }, drainType);
+}
+
+/** Returns the binding of a channel's users; those of a closed channel may have left theirs. */
+function announcementBinding(name: string, { lifetime, isClosed }: ChannelState): Binding {
   return isClosed || lifetime === "anonymous" ? commonBinding : usersBinding(name, lifetime);
 }
