@@ -1,0 +1,48 @@
+/** Every file and every class, type or function that the pages about the code name exists. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const internals = readdirSync(join(root, "docs/internals")).map((page) => `docs/internals/${page}`);
+
+/** The folders to which the paths of a page are relative. */
+function basesOf(page: string): string[] {
+  if (page === "tests/README.md") return ["tests", ""];
+  const transport = /^docs\/internals\/(memory|sqlite|amqp)\.md$/.exec(page)?.[1];
+  return transport === undefined ? ["src", ""] : [`src/transports/${transport}`, "src", ""];
+}
+
+/** What a page has between backticks, apart from its code blocks. */
+function quoted(page: string): string[] {
+  const text = readFileSync(join(root, page), "utf8").replaceAll(/^```.*?^```$/gms, "");
+  return [...text.matchAll(/`([^`\n]+)`/g)].map(([, part]) => part!);
+}
+
+const isPath = (text: string) => /^[\w.-]+(?:\/[\w.-]+)*(?:\/|\.(?:ts|md|json|yml|sh))$/.test(text);
+/** A name that begins with a capital, such as `Link` or `Link.take`, or one with parentheses, such as `decode()`. */
+const isName = (text: string) => /^[A-Z]\w*[a-z]\w*(?:\.\w+)*(?:\(\))?$|^\w+\(\)$/.test(text);
+
+/** Every word of the sources and the tests. */
+const words = new Set(
+  ["src", "tests"].flatMap((folder) =>
+    (readdirSync(join(root, folder), { recursive: true }) as string[])
+      .filter((path) => path.endsWith(".ts") && !path.endsWith("docs_test.ts"))
+      .flatMap((path) => readFileSync(join(root, folder, path), "utf8").match(/\w+/g) ?? [])
+  ),
+);
+
+for (const page of ["ARCHITECTURE.md", "tests/README.md", ...internals]) {
+  Deno.test(`${page} names files and code that exist`, () => {
+    const parts = quoted(page);
+    const paths = parts.filter(isPath);
+    assert.ok(paths.length > 0);
+    const exists = (path: string) =>
+      basesOf(page).some((base) => existsSync(join(root, base, path)));
+    assert.deepEqual(paths.filter((path) => !exists(path)), []);
+    const missing = parts.filter(isName)
+      .filter((name) => (name.match(/\w+/g) ?? []).some((word) => !words.has(word)));
+    assert.deepEqual(missing, []);
+  });
+}
