@@ -15,21 +15,21 @@ const refusal = () => new ChannelConnectionError("refused", { address: "amqp://s
 /** An outbox to a broker that refuses (basic.nack) whatever comes, and a put into it. */
 async function refused(isFull: boolean, ms: number): Promise<{ tries: number; error?: Error }> {
   const outbox: Outbox = new Outbox(new Route("q"), newStats(), new ProcessRef(), 300, {
-    outage: refusal,
-    lost: refusal,
-    returned: () => Promise.resolve(undefined),
-    refusal,
+    outageError: refusal,
+    lossError: refusal,
+    checkQueue: () => Promise.resolve(undefined),
+    refusalError: refusal,
     isFull: () => Promise.resolve(isFull),
   });
   const result: { tries: number; error?: ChannelError } = { tries: 0 };
   const publisher = {
-    publish(letter: PendingPublish) {
+    publish(publish: PendingPublish) {
       result.tries++;
-      letter.wasSent = true;
-      queueMicrotask(() => letter.sender.nacked(letter));
+      publish.wasSent = true;
+      queueMicrotask(() => publish.observer.nacked(publish));
     },
     withdraw: () => false,
-    renew() {},
+    replaceChannel() {},
   };
   outbox.open(publisher as unknown as Publisher);
   const offer: Offer = {

@@ -115,11 +115,11 @@ export class AmqpLink implements Link, SessionWaiter {
       ({ action, reject }) => reject(because(action)),
     );
     this.#outbox = new Outbox(new Route(name), stats, processRef, retryTimeout, {
-      outage: (wasSent, id) => wasSent ? unknownOutcome(because("put"), id) : because("put"),
-      lost: (count, id) =>
+      outageError: (wasSent, id) => wasSent ? unknownOutcome(because("put"), id) : because("put"),
+      lossError: (count, id) =>
         unknownOutcome(this.#explain("put", new RepeatedLossError(this.#loss!, count)), id),
-      returned: () => this.#onReturned(),
-      refusal: (error) => this.#explain("put", error),
+      checkQueue: () => this.#onReturned(),
+      refusalError: (error) => this.#explain("put", error),
       isFull: () => this.#isFull(),
     });
   }
@@ -359,7 +359,7 @@ export class AmqpLink implements Link, SessionWaiter {
     this.#attempts = 0;
     this.#largestEvent = largestAnnouncement;
     this.#wasAttached = true;
-    if (found.isBounded) this.#outbox.isBounded = true;
+    if (found.isBounded) this.#outbox.bound();
     const { lifetime } = found;
     const source = this.#newSource(session);
     const attached: Attached = this.#attached = { session, lifetime, source };

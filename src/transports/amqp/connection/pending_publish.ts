@@ -2,70 +2,71 @@ import { isOwnId, nextMessageId } from "../../../shared/message_id.ts";
 import type { Message, Offer } from "../../transport.ts";
 import type { Route } from "./frames.ts";
 
-/** Who is told what becomes of a letter. */
-export interface Sender {
-  /** The broker has taken responsibility. */
-  confirmed(letter: PendingPublish): void;
-  /** No queue took it. */
-  returned(letter: PendingPublish): void;
-  /** The broker could not take it now (basic.nack). */
-  nacked(letter: PendingPublish): void;
-  /** The broker does not take it. */
-  refused(letter: PendingPublish, error: Error): void;
+/** Receives the broker's answer to a publish. */
+export interface PublishObserver {
+  /** The broker has taken responsibility for the message. */
+  confirmed(publish: PendingPublish): void;
+  /** No queue took the message. */
+  returned(publish: PendingPublish): void;
+  /** The broker could not take the message now (basic.nack). */
+  nacked(publish: PendingPublish): void;
+  /** The broker never accepts the message. */
+  refused(publish: PendingPublish, error: Error): void;
 }
 
-/** A message on its way to a queue, over as many connections as that takes. */
+/** A message that is being published to a queue, over as many connections as that takes. */
 export class PendingPublish {
-  readonly sender: Sender;
+  readonly observer: PublishObserver;
   readonly route: Route;
   readonly offer: Offer;
-  /** Whether the message was lent by this channel before. */
-  readonly isAgain: boolean;
-  /** Whether it was sent once, and may have arrived. */
-  wasSent = false;
-  /** How often it was sent without an answer that it has arrived nowhere. */
-  copies = 0;
   readonly message: Message;
-  /** Whether it may have arrived by a connection that is lost. */
-  isDoubtful = false;
-  /** How many connections were lost while it was on its way, and when the first of them was. */
+  /** Whether the message is a released value of this channel, and not a put. */
+  readonly isReleased: boolean;
+  /** Whether the message was sent and may have arrived. */
+  wasSent = false;
+  /** Whether the message may have arrived over a connection that is lost. */
+  mayHaveArrived = false;
+  /** How often the message was sent, except where the broker has answered that no queue has it. */
+  copies = 0;
+  /** The number of connections that were lost while the message was unconfirmed. */
   losses = 0;
+  /** When the first of them was lost, in ms of `performance.now()`. */
   lostSince = 0;
-  /** Whether the broker may have closed the connection for it. */
+  /** Whether the broker may have closed a connection or an AMQP channel because of this message. */
   isSuspect = false;
-  /** Why it is not sent again: the broker closes the connection for it. */
+  /** Why the message is not sent again: the broker closes the connection because of it. */
   refusal: Error | undefined;
-  /** The publisher that sends and settles it; only its identity matters here. */
+  /** The publisher that has it; only its identity matters. */
   publisher: object | undefined;
-  /** Since when the broker could not take it, and how often; not because the channel was full. */
-  refusedSince: number | undefined;
-  refusals = 0;
-  /** Its neighbours in a {@linkcode Pile}. */
+  /** Since when the broker could not store the message for another reason than a full queue. */
+  failingSince: number | undefined;
+  failures = 0;
+  /** The neighbors in a {@linkcode PublishList}. */
   older: PendingPublish | undefined;
   newer: PendingPublish | undefined;
 
-  constructor(sender: Sender, route: Route, offer: Offer, isAgain: boolean) {
-    this.sender = sender;
+  constructor(observer: PublishObserver, route: Route, offer: Offer, isReleased: boolean) {
+    this.observer = observer;
     this.route = route;
     this.offer = offer;
-    this.isAgain = isAgain;
+    this.isReleased = isReleased;
     const { message } = offer;
-    // What others have put may have no id, and is put again under one: by that it is known where it comes back.
+    // A message of another program may have no id. It gets one, by which a returned message is found.
     this.message = message.id === undefined ? { ...message, id: nextMessageId() } : message;
   }
 
   /**
-   * Whether another letter may have the same id: of those that were put before, as a dead letter was, somebody may
-   * have made several.
+   * Whether another pending message may have the same id: copies of a message that was put before, such as a dead
+   * letter, can be made by anyone.
    */
-  get isNamesake(): boolean {
+  get hasSharedId(): boolean {
     const { id, attempts, reason } = this.message;
     return attempts !== undefined || reason !== undefined || !isOwnId(id!);
   }
 }
 
-/** Letters in the order of their coming. Each is in one pile at most, and every operation takes constant time. */
-export class Pile {
+/** Publishes in the order in which they were added. A publish is in one list at most. All methods take constant time. */
+export class PublishList {
   #oldest: PendingPublish | undefined;
   #newest: PendingPublish | undefined;
 
@@ -73,20 +74,20 @@ export class Pile {
     return this.#oldest;
   }
 
-  add(letter: PendingPublish): void {
-    letter.older = this.#newest;
-    if (this.#newest === undefined) this.#oldest = letter;
-    else this.#newest.newer = letter;
-    this.#newest = letter;
+  add(publish: PendingPublish): void {
+    publish.older = this.#newest;
+    if (this.#newest === undefined) this.#oldest = publish;
+    else this.#newest.newer = publish;
+    this.#newest = publish;
   }
 
-  /** @param letter one of this pile */
-  remove(letter: PendingPublish): void {
-    const { older, newer } = letter;
+  /** @param publish one of this list */
+  remove(publish: PendingPublish): void {
+    const { older, newer } = publish;
     if (older === undefined) this.#oldest = newer;
     else older.newer = newer;
     if (newer === undefined) this.#newest = older;
     else newer.older = older;
-    letter.older = letter.newer = undefined;
+    publish.older = publish.newer = undefined;
   }
 }

@@ -6,38 +6,40 @@ import type { PendingPublish } from "./pending_publish.ts";
 import type { Client } from "./client.ts";
 
 /**
- * Publishes with confirms on one AMQP channel, for all queues of a connection: persistent, and
- * mandatory, because the broker confirms also what it could deliver nowhere. Such a message comes
- * back before its confirmation does (https://www.rabbitmq.com/docs/confirms).
+ * Publishes with confirms on one AMQP channel, for all queues of a connection. Messages are persistent, and mandatory
+ * because the broker also confirms a message that no queue took; it returns such a message before the confirmation
+ * (https://www.rabbitmq.com/docs/confirms).
  *
- * When the AMQP channel ends, all that were unconfirmed may have arrived or not, and are sent again on the
- * next. The broker ends it for one message that it refuses, without saying which: they are culprits
- * then, and are sent one by one; the one after which it ends the channel again is refused. Of a message that is
- * too large the broker tells the limit: what exceeds it is refused here from then on, and nothing else is suspected.
+ * When the AMQP channel ends, each unconfirmed message may have arrived or not; it is sent again on the next AMQP
+ * channel. The broker ends the AMQP channel for one message that it refuses, and does not tell which. All unconfirmed
+ * messages are suspects then, and are sent one at a time; the one that ends the AMQP channel again is refused. For a
+ * message that is too large the broker tells its limit: larger messages are refused here from then on, and no other
+ * message is a suspect.
  *
- * Invariants: letters leave in the order of `publish`, those to be sent again first. What is unconfirmed
- * is limited in number and bytes, or is one letter. A letter is in one of waiting, again and
- * unconfirmed, until it is settled; when the connection is lost, its owner has it still.
+ * Invariants: messages leave in the order of `publish`, those that are sent again first. Unconfirmed messages are
+ * limited in number and bytes, except that a single message may have any size. Until it is settled, a publish is in
+ * one of `#unsent`, `#resend` and `#unconfirmed`. After the connection is lost, its outbox still has it.
  */
 export class Publisher {
   readonly #client: Client;
-  readonly #waiting = new Fifo<PendingPublish>();
-  /** Those that were sent on an AMQP channel that has ended. */
-  readonly #again = new Fifo<PendingPublish>();
-  /** Whether one of them may be what ended it. */
-  #isSuspicious = false;
+  readonly #unsent = new Fifo<PendingPublish>();
+  /** The publishes that were sent on an AMQP channel that has ended. */
+  readonly #resend = new Fifo<PendingPublish>();
+  /** Whether one of `#resend` may have ended the AMQP channel. */
+  #hasSuspects = false;
   /** By delivery tag, in order. */
   #unconfirmed = new Map<number, PendingPublish>();
-  #bytes = 0;
+  #unconfirmedBytes = 0;
   #tag = 0;
-  /** What has come back, and is not confirmed yet: ids of messages, or tokens. */
+  /** The returned messages that are not confirmed yet, by message id or token. */
   readonly #returned = new Set<string>();
   #channel!: AMQPChannel;
   #isOpen = false;
-  #begun = 0;
-  /** Bytes that the broker takes in a message, once it has told. */
-  #limit = Infinity;
-  /** Called where nothing can be published any more, although the connection may be open. */
+  /** When the AMQP channel was opened, in ms of `performance.now()`. */
+  #openedAt = 0;
+  /** The largest message that the broker accepts, in bytes, once it has told. */
+  #maxSize = Infinity;
+  /** Called when no more can be published, although the connection may be open. */
   onLost: (reason: string) => void = () => {};
 
   private constructor(client: Client) {
@@ -46,13 +48,13 @@ export class Publisher {
 
   static async open(client: Client): Promise<Publisher> {
     const publisher = new Publisher(client);
-    await publisher.#begin();
+    await publisher.#openChannel();
     return publisher;
   }
 
-  async #begin(): Promise<void> {
+  async #openChannel(): Promise<void> {
     const channel = await this.#client.channel();
-    channel.onerror = (reason) => this.#beginAgain(reason);
+    channel.onerror = (reason) => this.#onEnd(reason);
     channel.onReturn = ({ properties }: AMQPMessage) => {
       const { correlationId: token, messageId: id } = properties;
       this.#returned.add(token === undefined ? id! : tokenKey(token));
@@ -61,138 +63,143 @@ export class Publisher {
     await channel.confirmSelect();
     this.#channel = channel;
     this.#tag = 0;
-    this.#begun = performance.now();
+    this.#openedAt = performance.now();
     this.#isOpen = true;
     this.resume();
   }
 
-  #beginAgain(reason: string): void {
+  /** Handles the end of the AMQP channel, and opens another one. */
+  #onEnd(reason: string): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     const excess = excessOf(reason);
-    if (reason !== replaced && excess === undefined) this.#count();
+    if (reason !== replaced && excess === undefined) this.#countLosses();
     if (endsConnection(reason)) {
-      queueMicrotask(() => this.#forget()); // the session may ask yet which are culprits
+      queueMicrotask(() => this.#clear()); // the session calls suspectUnconfirmed before
       return;
     }
     this.#returned.clear();
-    if (excess !== undefined) this.#limit = excess.limit;
-    for (const [tag, letter] of this.#unconfirmed) {
-      if (this.#refuseExcess(letter)) this.#unconfirmed.delete(tag);
+    if (excess !== undefined) this.#maxSize = excess.limit;
+    for (const [tag, publish] of this.#unconfirmed) {
+      if (this.#refuseExcess(publish)) this.#unconfirmed.delete(tag);
     }
-    this.#isSuspicious = excess === undefined && isRefusal(reason);
+    this.#hasSuspects = excess === undefined && isRefusal(reason);
     const [culprit] = this.#unconfirmed.values();
-    const isFound = this.#isSuspicious && this.#unconfirmed.size === 1;
+    const isFound = this.#hasSuspects && this.#unconfirmed.size === 1;
     if (isFound) this.#unconfirmed.clear();
-    const later = this.#again.takeAll();
-    for (const letter of this.#unconfirmed.values()) this.#again.push(letter);
-    for (const letter of later) this.#again.push(letter);
-    if (isFound) culprit!.sender.refused(culprit!, new Error(reason));
+    const later = this.#resend.takeAll();
+    for (const publish of this.#unconfirmed.values()) this.#resend.push(publish);
+    for (const publish of later) this.#resend.push(publish);
+    if (isFound) culprit!.observer.refused(culprit!, new Error(reason));
     this.#unconfirmed = new Map();
-    this.#bytes = 0;
-    // Later, as the whole connection may be ending.
+    this.#unconfirmedBytes = 0;
+    // In a microtask, because the whole connection may be ending.
     queueMicrotask(() =>
-      this.#begin().catch((error: Error) => {
+      this.#openChannel().catch((error: Error) => {
         this.onLost(error.message);
-        this.#forget();
+        this.#clear();
       })
     );
   }
 
-  /** The connection is lost. The client may keep its AMQP channels for long, and what belongs to them. */
-  #forget(): void {
+  /** Drops all after the connection is lost: the AMQP client may keep this object for long. */
+  #clear(): void {
     this.#unconfirmed.clear();
-    this.#waiting.takeAll();
-    this.#again.takeAll();
+    this.#unsent.takeAll();
+    this.#resend.takeAll();
   }
 
-  /** Counts the losses of what is on its way; what was often lost is sent alone, as it may be the reason. */
-  #count(): void {
+  /** Counts a loss for each unconfirmed message. A message that was lost often may be the cause, and is a suspect. */
+  #countLosses(): void {
     const now = performance.now();
-    for (const letter of this.#unconfirmed.values()) {
-      if (letter.losses++ === 0) letter.lostSince = now;
-      letter.isSuspect ||= letter.losses >= oftenLost;
+    for (const publish of this.#unconfirmed.values()) {
+      if (publish.losses++ === 0) publish.lostSince = now;
+      publish.isSuspect ||= publish.losses >= suspectLosses;
     }
   }
 
   /**
-   * Goes on with another AMQP channel, once a second at most: on one that met a quorum queue without a
-   * leader, RabbitMQ 3.10 refuses messages (basic.nack) for ever.
+   * Replaces the AMQP channel, at most once a second. RabbitMQ 3.10 refuses all messages (basic.nack) on an AMQP channel
+   * that was used when a quorum queue had no leader.
    */
-  renew(): void {
-    if (!this.#isOpen || performance.now() - this.#begun < 1000) return;
+  replaceChannel(): void {
+    if (!this.#isOpen || performance.now() - this.#openedAt < 1000) return;
     const channel = this.#channel;
     channel.publishConfirmed = () => {};
     channel.onerror = () => {};
-    this.#beginAgain(replaced);
-    channel.close().catch(() => {}); // the connection is lost, then
+    this.#onEnd(replaced);
+    channel.close().catch(() => {}); // the connection is lost
   }
 
   /**
-   * The broker has closed the connection for an error, and nothing else was under way: what is unconfirmed is
-   * suspected, and is sent one by one on the next. One that was alone is refused, if it was suspected before.
+   * Makes suspects of the unconfirmed messages, after the broker has closed the connection for an error while no other
+   * operation was running. They are sent one at a time on the next connection. A message that was already a suspect,
+   * and the only unconfirmed one, is refused.
    */
-  suspect(reason: Error): void {
+  suspectUnconfirmed(reason: Error): void {
     const [only] = this.#unconfirmed.values();
     if (this.#unconfirmed.size === 1 && only!.isSuspect) only!.refusal = reason;
-    for (const letter of this.#unconfirmed.values()) letter.isSuspect = true;
+    for (const publish of this.#unconfirmed.values()) publish.isSuspect = true;
   }
 
-  /** Whether the broker takes so many bytes in a message, as far as it has told. */
+  /** Reports whether the broker, as far as it has told, accepts a message of `size` bytes. */
   fits(size: number): boolean {
-    return size <= this.#limit;
+    return size <= this.#maxSize;
   }
 
-  /** Whether a letter is refused because it is too large. */
-  #refuseExcess(letter: PendingPublish): boolean {
-    const size = letter.message.body.length;
+  /** Refuses a publish whose message is too large. Reports whether it did. */
+  #refuseExcess(publish: PendingPublish): boolean {
+    const size = publish.message.body.length;
     if (this.fits(size)) return false;
-    const reason = new Error(excessText({ size, limit: this.#limit }));
-    queueMicrotask(() => letter.sender.refused(letter, reason)); // its sender is not through with it yet
+    this.#refuse(publish, new Error(excessText({ size, limit: this.#maxSize })));
     return true;
   }
 
-  publish(letter: PendingPublish): void {
-    if (this.#refuseExcess(letter)) return;
-    if (letter.refusal !== undefined) {
-      const { refusal } = letter;
-      queueMicrotask(() => letter.sender.refused(letter, refusal)); // its sender is not through with it yet
-    } else if (letter.isSuspect) {
-      this.#isSuspicious = true;
-      this.#again.push(letter);
+  /** Refuses in a microtask, because the observer may be in the middle of `publish`. */
+  #refuse(publish: PendingPublish, reason: Error): void {
+    queueMicrotask(() => publish.observer.refused(publish, reason));
+  }
+
+  publish(publish: PendingPublish): void {
+    if (this.#refuseExcess(publish)) return;
+    if (publish.refusal !== undefined) {
+      this.#refuse(publish, publish.refusal);
+    } else if (publish.isSuspect) {
+      this.#hasSuspects = true;
+      this.#resend.push(publish);
       this.resume();
-    } else if (this.#isReady && this.#waiting.size === 0 && this.#again.size === 0) {
-      this.#send(letter);
-    } else this.#waiting.push(letter);
+    } else if (this.#isReady && this.#unsent.size === 0 && this.#resend.size === 0) {
+      this.#send(publish);
+    } else this.#unsent.push(publish);
   }
 
-  /** Whether the letter had not been sent on this connection, and will not be. */
-  withdraw(letter: PendingPublish): boolean {
-    return this.#waiting.remove(letter) || this.#again.remove(letter);
+  /** Reports whether the publish was not sent on this connection; it will not be. */
+  withdraw(publish: PendingPublish): boolean {
+    return this.#unsent.remove(publish) || this.#resend.remove(publish);
   }
 
-  /** Sends what waits, as far as that is possible now. */
+  /** Sends the publishes that wait, as far as the limits allow. */
   resume(): void {
     while (this.#isReady) {
-      if (this.#isSuspicious && this.#again.size > 0 && this.#unconfirmed.size > 0) return;
-      const letter = this.#again.shift() ?? this.#waiting.shift();
-      if (letter === undefined) return;
-      if (!this.#refuseExcess(letter)) this.#send(letter);
+      if (this.#hasSuspects && this.#resend.size > 0 && this.#unconfirmed.size > 0) return;
+      const publish = this.#resend.shift() ?? this.#unsent.shift();
+      if (publish === undefined) return;
+      if (!this.#refuseExcess(publish)) this.#send(publish);
     }
   }
 
   get #isReady(): boolean {
-    return this.#isOpen && this.#unconfirmed.size < mostUnconfirmed &&
-      this.#bytes < mostUnconfirmedBytes && this.#client.blocked === undefined;
+    return this.#isOpen && this.#unconfirmed.size < maxUnconfirmed &&
+      this.#unconfirmedBytes < maxUnconfirmedBytes && this.#client.blocked === undefined;
   }
 
-  #send(letter: PendingPublish): void {
-    const { route, message } = letter;
-    letter.wasSent = true;
-    this.#bytes += message.body.length;
-    this.#unconfirmed.set(++this.#tag, letter);
-    const token = letter.isNamesake ? this.#tag : undefined;
-    const copy = letter.copies++;
+  #send(publish: PendingPublish): void {
+    const { route, message } = publish;
+    publish.wasSent = true;
+    this.#unconfirmedBytes += message.body.length;
+    this.#unconfirmed.set(++this.#tag, publish);
+    const token = publish.hasSharedId ? this.#tag : undefined;
+    const copy = publish.copies++;
     const { isQuiet } = this.#client;
     writePublication(this.#client, this.#channel.id, route, message, copy, token);
     if (isQuiet) this.#client.flush();
@@ -200,45 +207,45 @@ export class Publisher {
 
   #onConfirm(tag: number, multiple: boolean, nack: boolean): void {
     if (!multiple) {
-      const letter = this.#unconfirmed.get(tag);
-      if (letter !== undefined) this.#settle(tag, letter, nack);
+      const publish = this.#unconfirmed.get(tag);
+      if (publish !== undefined) this.#settle(tag, publish, nack);
     } else {
-      for (const [each, letter] of this.#unconfirmed) {
+      for (const [each, publish] of this.#unconfirmed) {
         if (each > tag) break;
-        this.#settle(each, letter, nack);
+        this.#settle(each, publish, nack);
       }
     }
-    if (this.#waiting.size > 0 || this.#again.size > 0) this.resume();
+    if (this.#unsent.size > 0 || this.#resend.size > 0) this.resume();
   }
 
-  #settle(tag: number, letter: PendingPublish, nack: boolean): void {
+  #settle(tag: number, publish: PendingPublish, nack: boolean): void {
     this.#unconfirmed.delete(tag);
-    this.#bytes -= letter.message.body.length;
+    this.#unconfirmedBytes -= publish.message.body.length;
     const isReturned = this.#returned.size > 0 &&
-      this.#returned.delete(letter.isNamesake ? tokenKey(tag) : letter.message.id!);
-    if (nack || isReturned) letter.copies--;
-    if (nack) letter.sender.nacked(letter);
-    else if (isReturned) letter.sender.returned(letter);
-    else letter.sender.confirmed(letter);
+      this.#returned.delete(publish.hasSharedId ? tokenKey(tag) : publish.message.id!);
+    if (nack || isReturned) publish.copies--;
+    if (nack) publish.observer.nacked(publish);
+    else if (isReturned) publish.observer.returned(publish);
+    else publish.observer.confirmed(publish);
   }
 }
 
-/** Losses of one letter after which it is sent alone. */
-const oftenLost = 4;
+/** The number of losses after which a message is a suspect. */
+const suspectLosses = 4;
 
-const replaced = "it was replaced";
+const replaced = "the AMQP channel was replaced";
 
-/** No id is like this. */
+/** Returns the key of a token, which equals no message id. */
 function tokenKey(tag: number | string): string {
   return `\0${tag}`;
 }
 
-/** Whether the broker closed an AMQP channel for what was published on it. */
+/** Reports whether the broker closed an AMQP channel because of a message. */
 function isRefusal(reason: string): boolean {
   const code = replyCode(reason) ?? 0;
   return code >= 300 && code < 500;
 }
 
-/** Letters on their way, enough for a round-trip of tens of ms at full speed. */
-const mostUnconfirmed = 2048;
-const mostUnconfirmedBytes = 8 * 1024 * 1024;
+/** Limits of unconfirmed messages: enough for a round trip of tens of milliseconds at full speed. */
+const maxUnconfirmed = 2048;
+const maxUnconfirmedBytes = 8 * 1024 * 1024;

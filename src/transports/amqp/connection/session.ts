@@ -195,7 +195,7 @@ export class Session {
     // With fewer AMQP channels all can go on.
     const isError = blamesConnection(error) &&
       !(hasTooManyChannels(error) && this.lanes.refused());
-    if (isError && !this.#culprits.isBusy) this.publisher.suspect(error);
+    if (isError && !this.#culprits.isBusy) this.publisher.suspectUnconfirmed(error);
     this.#culprits.lost(error, isError);
     for (const listener of [...this.#onLost]) listener();
     this.#onLost.clear();

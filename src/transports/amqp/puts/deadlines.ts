@@ -3,20 +3,20 @@ import { longestTimer } from "../../../shared/timers.ts";
 import type { ProcessRef } from "../connection/process_ref.ts";
 
 /**
- * Who waits for a connection, each for `timeout` ms from when it was added. The process is held alive
- * meanwhile.
+ * The operations that wait for a connection, each with a deadline of `timeout` ms after it was added. They keep the
+ * process alive.
  *
- * Invariant: in the order of their coming, so the first is the first to lose patience.
+ * Invariant: the operations are in the order in which they were added, so the first one expires first.
  */
 export class Deadlines<T extends object> {
   readonly #timeout: number;
   readonly #processRef: ProcessRef;
   readonly #expired: (one: T) => void;
-  /** With the time of its coming. */
+  /** Each with the time when it was added. */
   readonly #waiting = new Map<T, number>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param expired told of each that has waited for `timeout` ms */
+  /** @param expired called with each operation whose deadline has passed */
   constructor(timeout: number, processRef: ProcessRef, expired: (one: T) => void) {
     this.#timeout = timeout;
     this.#processRef = processRef;
@@ -33,22 +33,22 @@ export class Deadlines<T extends object> {
     this.#startTimer();
   }
 
-  /** Whether it waited, and waits no longer. */
+  /** Reports whether it waited. */
   delete(one: T): boolean {
-    const waited = this.#waiting.delete(one);
-    if (waited) this.#left(1);
-    return waited;
+    const hasWaited = this.#waiting.delete(one);
+    if (hasWaited) this.#unref(1);
+    return hasWaited;
   }
 
-  /** Those who wait wait no longer. */
+  /** Removes and returns all. */
   takeAll(): T[] {
     const all = [...this.#waiting.keys()];
     this.#waiting.clear();
-    this.#left(all.length);
+    this.#unref(all.length);
     return all;
   }
 
-  /** An attempt has failed, and the next is `pause` ms away: too late for some. */
+  /** Expires the operations whose deadline comes before the next attempt to connect, in `pause` ms. */
   expire(pause: number): void {
     this.#expireSince(performance.now() + pause - this.#timeout);
   }
@@ -57,7 +57,7 @@ export class Deadlines<T extends object> {
     for (const [one, since] of this.#waiting) {
       if (since > limit) break;
       this.#waiting.delete(one);
-      this.#left(1);
+      this.#unref(1);
       this.#expired(one);
     }
   }
@@ -66,17 +66,16 @@ export class Deadlines<T extends object> {
     if (this.#timer !== undefined || this.#timeout === Infinity) return;
     const [oldest] = this.#waiting.values();
     if (oldest === undefined) return;
-    // An attempt that is under way is given a moment at least.
-    const patience = Math.max(this.#timeout, leastAttempt);
-    const rest = Math.max(oldest + patience - performance.now(), 0);
+    const timeout = Math.max(this.#timeout, minTimeout);
+    const rest = Math.max(oldest + timeout - performance.now(), 0);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#expireSince(performance.now() - patience);
+      this.#expireSince(performance.now() - timeout);
       this.#startTimer();
     }, Math.min(Math.ceil(rest), longestTimer));
   }
 
-  #left(count: number): void {
+  #unref(count: number): void {
     for (; count > 0; count--) this.#processRef.unref();
     if (this.#waiting.size > 0) return;
     clearTimeout(this.#timer);
@@ -84,5 +83,5 @@ export class Deadlines<T extends object> {
   }
 }
 
-/** Milliseconds that an attempt is given at least. */
-const leastAttempt = 1000;
+/** Milliseconds that an attempt to connect, once begun, has at least, also where `timeout` is shorter. */
+const minTimeout = 1000;

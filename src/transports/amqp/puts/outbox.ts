@@ -1,67 +1,70 @@
-import { clearTimeout, setTimeout } from "node:timers";
+import { setTimeout } from "node:timers";
 import type { ChannelError } from "../../../shared/errors.ts";
 import { backOff } from "../../../shared/backoff.ts";
 import type { Offer, Stats } from "../../transport.ts";
 import type { Route } from "../connection/frames.ts";
-import { PendingPublish, Pile, type Sender } from "../connection/pending_publish.ts";
+import {
+  PendingPublish,
+  PublishList,
+  type PublishObserver,
+} from "../connection/pending_publish.ts";
 import type { ProcessRef } from "../connection/process_ref.ts";
-import { Deadlines } from "./deadlines.ts";
 import type { Publisher } from "../connection/publisher.ts";
+import { Deadlines } from "./deadlines.ts";
+import { type SendPolicy, Unbounded } from "./send_policy.ts";
 
-/** What the outbox does not decide by itself. */
+/** The part of a link that knows the broker's queue and makes errors. */
 export interface OutboxOwner {
-  /** The error for a put that has waited too long for a connection. */
-  outage(wasSent: boolean, id: string | undefined): ChannelError;
-  /** The error for a put during which so many connections were lost. */
-  lost(count: number, id: string | undefined): ChannelError;
-  /** No queue took a message: resolves with the put's error where there is none, else with nothing. */
-  returned(): Promise<ChannelError | undefined>;
-  /** The error for a message that the broker does not take. */
-  refusal(error: Error): ChannelError;
-  /** Whether the broker refuses messages because the queue is full. */
+  /** Returns the error for a put that has waited too long for a connection. */
+  outageError(wasSent: boolean, id: string | undefined): ChannelError;
+  /** Returns the error for a put during which `count` connections were lost. */
+  lossError(count: number, id: string | undefined): ChannelError;
+  /** Returns the error for a message that the broker does not accept. */
+  refusalError(error: Error): ChannelError;
+  /** Resolves with the error for a message that no queue took if the queue is gone; otherwise with undefined. */
+  checkQueue(): Promise<ChannelError | undefined>;
+  /** Resolves with whether the broker refuses messages because the queue is full. */
   isFull(): Promise<boolean>;
 }
 
-/** Makes an error for a put: whether the message was sent, and may have arrived, and its id. */
-type Make = (wasSent: boolean, id: string | undefined) => ChannelError;
+/** Makes an error for a put. `wasSent` tells whether the message, whose id is `id`, may have arrived. */
+type MakeError = (wasSent: boolean, id: string | undefined) => ChannelError;
 
 /**
- * The puts of one channel that the broker has not confirmed, over all connections.
+ * The puts of one channel that the broker has not confirmed, over all connections, and the released values that are
+ * published again because their attempt counts.
  *
- * Invariants: in the order of the puts, and so they are sent, on each connection anew; what was sent on
- * an earlier one may arrive twice, and says so. While there is no connection, each loses patience in
- * time. The process is held alive for each.
+ * A {@linkcode SendPolicy} decides when they are sent on an open connection. While no connection is open, each waits at
+ * most for `retryTimeout`.
  *
- * To a channel with a capacity they are sent one by one, for RabbitMQ may refuse (basic.nack) one and take the next.
- * What it refuses because the queue is full is tried again, after pauses that grow to a quarter of a second, and at
- * once where this process takes a message of that queue.
+ * Invariants: publishes are sent in the order of the puts, and in the same order again on each new connection. A
+ * publish that was sent on an earlier connection may arrive twice, and its message says so. Each pending publish keeps
+ * the process alive.
  */
-export class Outbox implements Sender {
+export class Outbox implements PublishObserver {
   readonly #route: Route;
   readonly #stats: Stats;
   readonly #processRef: ProcessRef;
   readonly #retryTimeout: number;
   readonly #owner: OutboxOwner;
-  readonly #letters = new Map<Offer, PendingPublish>();
-  /** The same: those that are put again, which go first where the channel has a capacity, and all others. */
-  readonly #putAgain = new Pile();
-  readonly #put = new Pile();
-  /** Those that are told that the channel is full, and do not wait. */
-  readonly #impatient = new Set<PendingPublish>();
+  readonly #publishes = new Map<Offer, PendingPublish>();
+  /** The same publishes in two lists: released values, which a bounded channel gets first, and puts. */
+  readonly #released = new PublishList();
+  readonly #puts = new PublishList();
+  /** The puts that fail at once if the channel is full (`tryPut`). */
+  readonly #tries = new Set<PendingPublish>();
   readonly #waiting: Deadlines<PendingPublish>;
+  #policy: SendPolicy;
+  /** Undefined while no connection is open. */
   #publisher: Publisher | undefined;
-  #isBounded = false;
-  /** How many letters a publisher has. */
-  #flying = 0;
-  /** How often in a row the queue was full. */
-  #fullness = 0;
-  /** Runs while a full queue is left alone. */
-  #room: ReturnType<typeof setTimeout> | undefined;
-  /** Set where no more is put. */
-  #refuse: Make | undefined;
-  /** How many letters were put again. */
-  #again = 0;
-  readonly #onAllPutAgain: (() => void)[] = [];
+  /** The number of publishes that the publisher has. */
+  #inFlight = 0;
+  /** Makes the errors of a channel that is closed, and takes no more puts. */
+  #drainError: MakeError | undefined;
+  #releasedCount = 0;
+  readonly #onAllRepublished: (() => void)[] = [];
+  /** The broker's pending answer to whether the queue is full. */
+  #isFull: Promise<boolean> | undefined;
 
   constructor(
     route: Route,
@@ -75,283 +78,272 @@ export class Outbox implements Sender {
     this.#processRef = processRef;
     this.#retryTimeout = retryTimeout;
     this.#owner = owner;
-    this.#waiting = new Deadlines(retryTimeout, processRef, (letter) => {
-      this.#reject(letter, owner.outage(letter.wasSent, letter.message.id));
+    this.#waiting = new Deadlines(retryTimeout, processRef, (publish) => {
+      this.#reject(publish, owner.outageError(publish.wasSent, publish.message.id));
+    });
+    this.#policy = new Unbounded({
+      isEmpty: () => this.#publishes.size === 0,
+      inFlight: () => this.#inFlight,
+      send: (publish) => this.#send(publish, this.#publisher!),
+      sendAll: () => this.#sendAll(this.#publisher!),
+      next: () => this.#next(),
+      refuseWaiting: () => this.#refuseWaiting(),
     });
   }
 
   get size(): number {
-    return this.#letters.size;
+    return this.#publishes.size;
   }
 
-  /** Whether the channel has a capacity, as far as is known. */
+  /** Whether the channel is known to have a capacity. */
   get isBounded(): boolean {
-    return this.#isBounded;
+    return this.#policy.isBounded;
   }
 
-  set isBounded(isBounded: boolean) {
-    this.#isBounded = isBounded;
+  /** Notes that the channel has a capacity. */
+  bound(): void {
+    this.#policy = this.#policy.bound();
   }
 
-  get #isFull(): boolean {
-    return this.#fullness > 0;
+  /** The policy, while a connection is open. */
+  get #activePolicy(): SendPolicy | undefined {
+    return this.#publisher === undefined ? undefined : this.#policy;
   }
 
-  /** A message has left the queue. */
+  /** Notes that a message has left the queue. */
   onRoom(): void {
-    if (this.#room === undefined) return;
-    this.#fullness = 1;
-    this.#next();
+    this.#activePolicy?.onRoom();
   }
 
   put(offer: Offer): void {
-    if (offer.full !== undefined && this.#isFull) return offer.full();
+    if (offer.full !== undefined && this.#policy.isFull) return offer.full();
     this.#stats.puts++;
     this.#add(new PendingPublish(this, this.#route, offer, false));
   }
 
-  /** Whether the broker takes so many bytes in a message, as far as is known. */
+  /** Publishes a message again that this channel had on loan. It does not count as a put. */
+  republish(offer: Offer): void {
+    this.#releasedCount++;
+    this.#add(new PendingPublish(this, this.#route, offer, true));
+  }
+
+  /** Resolves when every message that was published again is settled. */
+  allRepublished(): Promise<void> {
+    if (this.#releasedCount === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onAllRepublished.push(resolve));
+  }
+
+  /** Reports whether the broker, as far as is known, accepts a message of `size` bytes. */
   fits(size: number): boolean {
     return this.#publisher?.fits(size) ?? true;
   }
 
-  /** Puts a message that was lent by this channel, and counts as no put. */
-  republish(offer: Offer): void {
-    this.#again++;
-    this.#add(new PendingPublish(this, this.#route, offer, true));
-  }
-
-  #add(letter: PendingPublish): void {
-    this.#letters.set(letter.offer, letter);
-    this.#pileOf(letter).add(letter);
-    if (letter.offer.full !== undefined) this.#impatient.add(letter);
+  #add(publish: PendingPublish): void {
+    this.#publishes.set(publish.offer, publish);
+    this.#listOf(publish).add(publish);
+    if (publish.offer.full !== undefined) this.#tries.add(publish);
     this.#stats.outstanding++;
     this.#processRef.ref();
-    if (this.#publisher === undefined) this.#waiting.add(letter);
-    else if (!this.#isBounded) this.#send(letter, this.#publisher);
-    else if (this.#room === undefined) this.#next();
+    if (this.#publisher === undefined) this.#waiting.add(publish);
+    else this.#policy.ready(publish);
   }
 
-  /** Sends the next letter to a channel with a capacity. */
-  #next(): void {
-    clearTimeout(this.#room);
-    this.#room = undefined;
-    if (this.#publisher === undefined || this.#flying > 0) return;
-    // What is put again has its place already, and whoever released it waits.
-    for (let next; (next = this.#putAgain.oldest ?? this.#put.oldest) !== undefined;) {
-      if (!next.offer.settled) return this.#send(next, this.#publisher);
+  #listOf({ isReleased }: PendingPublish): PublishList {
+    return isReleased ? this.#released : this.#puts;
+  }
+
+  /** Returns the oldest publish that a caller still waits for. */
+  #next(): PendingPublish | undefined {
+    for (let next; (next = this.#released.oldest ?? this.#puts.oldest) !== undefined;) {
+      if (!next.offer.settled) return next;
       this.#remove(next);
     }
-    this.#fullness = 0;
+    return undefined;
   }
 
-  #pileOf({ isAgain }: PendingPublish): Pile {
-    return isAgain ? this.#putAgain : this.#put;
+  #sendAll(publisher: Publisher): void {
+    for (const publish of [...this.#publishes.values()]) {
+      if (publish.offer.settled) this.#remove(publish); // its put was rejected with an unknown outcome
+      else this.#send(publish, publisher);
+    }
   }
 
-  /** Whether the message was never sent, and will not be. */
+  #send(publish: PendingPublish, publisher: Publisher): void {
+    publish.publisher = publisher;
+    this.#inFlight++;
+    publisher.publish(publish);
+  }
+
+  /** Withdraws a put. Reports whether its message was never sent, and will not be. */
   withdraw(offer: Offer): boolean {
-    const letter = this.#letters.get(offer);
-    if (letter === undefined || letter.wasSent) return false;
-    if (this.#publisher?.withdraw(letter)) this.#landed(letter);
-    this.#waiting.delete(letter);
-    this.#remove(letter);
-    if (this.#letters.size === 0) {
-      clearTimeout(this.#room);
-      this.#room = undefined;
-      this.#fullness = 0;
-    } else if (this.#isBounded && this.#room === undefined) this.#next();
+    const publish = this.#publishes.get(offer);
+    if (publish === undefined || publish.wasSent) return false;
+    if (this.#publisher?.withdraw(publish)) this.#answered(publish);
+    this.#waiting.delete(publish);
+    this.#remove(publish);
+    this.#activePolicy?.removed();
     return true;
   }
 
-  /** Resolves when every message that was lent by this channel, and put again, is settled. */
-  allRepublished(): Promise<void> {
-    if (this.#again === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#onAllPutAgain.push(resolve));
-  }
-
-  /** There is a connection: sends all, in order. */
+  /** Sends all, in order, on a new connection. */
   open(publisher: Publisher): void {
     this.#publisher = publisher;
     this.#waiting.takeAll();
     const now = performance.now();
-    for (const letter of [...this.#letters.values()]) {
-      if (letter.losses < mostLosses || now - letter.lostSince < this.#retryTimeout) continue;
-      this.#reject(letter, this.#owner.lost(letter.losses, letter.message.id));
+    for (const publish of [...this.#publishes.values()]) {
+      const { losses, lostSince, message } = publish;
+      if (losses < maxLosses || now - lostSince < this.#retryTimeout) continue;
+      this.#reject(publish, this.#owner.lossError(losses, message.id));
     }
-    if (this.#isBounded) return this.#next();
-    for (const letter of [...this.#letters.values()]) {
-      // Its put was given up, and has told that it may have arrived.
-      if (letter.offer.settled) this.#remove(letter);
-      else this.#send(letter, publisher);
-    }
+    this.#policy.open();
   }
 
-  /** The connection is lost. */
+  /** Notes that the connection is lost. */
   close(): void {
     this.#publisher = undefined;
-    this.#flying = this.#fullness = 0;
-    clearTimeout(this.#room);
-    this.#room = undefined;
-    for (const letter of this.#letters.values()) {
-      letter.isDoubtful ||= letter.wasSent;
-      this.#waiting.add(letter);
+    this.#inFlight = 0;
+    this.#policy.reset();
+    for (const publish of this.#publishes.values()) {
+      publish.mayHaveArrived ||= publish.wasSent;
+      this.#waiting.add(publish);
     }
   }
 
-  /** An attempt to connect has failed, and the next is `pause` ms away: too late for some. */
+  /** Rejects the publishes whose time is over before the next attempt to connect, in `pause` ms. */
   expire(pause: number): void {
     this.#waiting.expire(pause);
   }
 
-  /** @param make an error for each; whether the message was sent, and its id */
-  rejectAll(make: Make): void {
-    for (const letter of [...this.#letters.values()]) {
-      this.#reject(letter, make(letter.wasSent, letter.message.id));
+  rejectAll(makeError: MakeError): void {
+    for (const publish of [...this.#publishes.values()]) {
+      this.#reject(publish, makeError(publish.wasSent, publish.message.id));
     }
   }
 
-  /**
-   * No more is put: rejects what waits for room, or for a connection; what is put again stays.
-   *
-   * @param make as for `rejectAll`
-   */
-  drain(make: Make): void {
-    this.#refuse = make;
-    if (this.#publisher === undefined || this.#isFull) this.#refuseWaiting(make);
+  /** Closes the outbox to puts. Rejects those that wait for a connection or for room, now and later. */
+  drain(makeError: MakeError): void {
+    this.#drainError = makeError;
+    this.#policy = this.#policy.drain();
+    if (this.#publisher === undefined) this.#refuseWaiting();
   }
 
-  #refuseWaiting(make: Make): void {
-    for (const letter of [...this.#letters.values()]) {
-      const isFlying = this.#publisher !== undefined && letter.publisher === this.#publisher;
-      if (letter.isAgain || isFlying) continue;
-      this.#reject(letter, make(letter.wasSent, letter.message.id));
+  #refuseWaiting(): void {
+    for (const publish of [...this.#publishes.values()]) {
+      const isInFlight = this.#publisher !== undefined && publish.publisher === this.#publisher;
+      if (publish.isReleased || isInFlight) continue;
+      this.#reject(publish, this.#drainError!(publish.wasSent, publish.message.id));
     }
   }
 
-  confirmed(letter: PendingPublish): void {
-    this.#landed(letter);
-    this.#fullness = 0;
-    if (this.#remove(letter)) { // else it was given up meanwhile
-      if (!letter.isAgain) this.#stats.confirms++;
-      letter.offer.taken();
-    }
-    if (this.#isBounded) this.#next();
+  confirmed(publish: PendingPublish): void {
+    this.#answered(publish);
+    const isPending = this.#remove(publish);
+    this.#activePolicy?.confirmed();
+    if (!isPending) return; // its put was rejected meanwhile
+    if (!publish.isReleased) this.#stats.confirms++;
+    publish.offer.taken();
   }
 
-  /** The broker has answered. */
-  #landed(letter: PendingPublish): void {
-    letter.publisher = undefined;
-    this.#flying--;
+  async returned(publish: PendingPublish): Promise<void> {
+    this.#answered(publish);
+    publish.wasSent = publish.mayHaveArrived;
+    const error = await this.#owner.checkQueue();
+    if (error !== undefined) this.#reject(publish, error);
+    else this.#onFailure(publish, backOff(publish.failures, minPause, maxPause));
   }
 
-  async returned(letter: PendingPublish): Promise<void> {
-    this.#landed(letter);
-    letter.wasSent = letter.isDoubtful;
-    const error = await this.#owner.returned();
-    if (error !== undefined) this.#reject(letter, error);
-    else this.#onRefused(letter, backOff(letter.refusals, shortestPause, longestPause));
-  }
-
-  async nacked(letter: PendingPublish): Promise<void> {
-    this.#landed(letter);
-    letter.wasSent = letter.isDoubtful;
-    // It may have been full when it was asked, and no more.
-    const pause = letter.refusals === 0
-      ? 0
-      : backOff(letter.refusals - 1, shortestPause, longestPause);
+  async nacked(publish: PendingPublish): Promise<void> {
+    this.#answered(publish);
+    publish.wasSent = publish.mayHaveArrived;
+    // At first without a pause: the queue may have been full, and not be full when the broker answers.
+    const { failures } = publish;
+    const pause = failures === 0 ? 0 : backOff(failures - 1, minPause, maxPause);
     const publisher = this.#publisher;
-    const isFull =
-      await (this.#asking ??= this.#owner.isFull().finally(() => this.#asking = undefined));
-    if (this.#publisher !== publisher || !this.#letters.has(letter.offer)) return;
-    if (isFull) this.#onFull(letter);
-    else this.#onRefused(letter, pause);
+    this.#isFull ??= this.#owner.isFull().finally(() => this.#isFull = undefined);
+    const isFull = await this.#isFull;
+    if (this.#publisher !== publisher || !this.#publishes.has(publish.offer)) return;
+    if (isFull) this.#onFull(publish);
+    else this.#onFailure(publish, pause);
   }
 
-  /** The answer to whether the queue is full, where that was asked. */
-  #asking: Promise<boolean> | undefined;
+  refused(publish: PendingPublish, error: Error): void {
+    this.#answered(publish);
+    this.#reject(publish, this.#owner.refusalError(error));
+    this.#activePolicy?.removed();
+  }
 
-  #onFull(letter: PendingPublish): void {
-    this.#isBounded = true;
-    letter.refusedSince = undefined;
-    letter.refusals = 0;
-    for (const each of [...this.#impatient]) {
-      const { offer, publisher, isDoubtful } = each;
-      if (publisher !== undefined) continue; // it is on its way, and answered by the broker
-      if (isDoubtful) { // it may have arrived before, and must not wait
-        this.#reject(each, this.#owner.outage(true, each.message.id));
+  /** Notes that the publisher has the publish no more. */
+  #answered(publish: PendingPublish): void {
+    if (publish.publisher === this.#publisher) this.#inFlight--;
+    publish.publisher = undefined;
+  }
+
+  #onFull(publish: PendingPublish): void {
+    this.bound();
+    publish.failingSince = undefined;
+    publish.failures = 0;
+    for (const each of [...this.#tries]) {
+      const { offer, publisher, mayHaveArrived } = each;
+      if (publisher !== undefined) continue; // in flight: the broker answers it
+      if (mayHaveArrived) {
+        this.#reject(each, this.#owner.outageError(true, each.message.id));
       } else {
         this.#remove(each);
         offer.full!();
       }
     }
-    if (this.#refuse !== undefined) this.#refuseWaiting(this.#refuse);
-    if (this.#room !== undefined || this.#letters.size === 0) return;
-    this.#room = setTimeout(() => this.#next(), backOff(this.#fullness++, 4, 250));
+    this.#policy.onFull();
   }
 
-  /** The broker cannot store the message: not because the queue is full. */
-  #onRefused(letter: PendingPublish, pause: number): void {
-    if (!this.#letters.has(letter.offer)) return; // it was given up meanwhile
-    letter.refusals++;
-    const since = letter.refusedSince ??= performance.now();
+  /** Handles a message that the broker could not store, although the queue is not full. */
+  #onFailure(publish: PendingPublish, pause: number): void {
+    if (!this.#publishes.has(publish.offer)) return; // its put was rejected meanwhile
+    publish.failures++;
+    const since = publish.failingSince ??= performance.now();
     const waited = performance.now() - since;
     if (waited > this.#retryTimeout) {
-      return this.#reject(
-        letter,
-        this.#owner.refusal(new Error("it cannot store the message now")),
-      );
+      const error = new Error("it cannot store the message now");
+      return this.#reject(publish, this.#owner.refusalError(error));
     }
-    if (waited > nacksEnough) this.#publisher?.renew();
-    setTimeout(() => this.#resend(letter), pause);
+    if (waited > channelTimeout) this.#publisher?.replaceChannel();
+    setTimeout(() => this.#resend(publish), pause);
   }
 
-  refused(letter: PendingPublish, error: Error): void {
-    this.#landed(letter);
-    this.#reject(letter, this.#owner.refusal(error));
-    if (this.#isBounded && this.#room === undefined) this.#next();
+  /** Sends a publish again, unless a new connection has done so. */
+  #resend(publish: PendingPublish): void {
+    if (!this.#publishes.has(publish.offer) || this.#publisher === undefined) return;
+    if (publish.publisher === this.#publisher) return;
+    if (publish.offer.settled) {
+      this.#remove(publish);
+      this.#policy.removed();
+    } else this.#policy.ready(publish);
   }
 
-  #send(letter: PendingPublish, publisher: Publisher): void {
-    letter.publisher = publisher;
-    this.#flying++;
-    publisher.publish(letter);
+  #reject(publish: PendingPublish, error: ChannelError): void {
+    if (!this.#remove(publish)) return;
+    this.#waiting.delete(publish);
+    if (this.#publisher?.withdraw(publish)) this.#answered(publish);
+    publish.offer.reject(error);
   }
 
-  /** Sends a message again, unless that was done on a new connection meanwhile. */
-  #resend(letter: PendingPublish): void {
-    if (!this.#letters.has(letter.offer) || this.#publisher === undefined) return;
-    if (letter.publisher === this.#publisher) return;
-    if (this.#isBounded) return this.#room === undefined ? this.#next() : undefined;
-    if (letter.offer.settled) this.#remove(letter);
-    else this.#send(letter, this.#publisher);
-  }
-
-  #reject(letter: PendingPublish, error: ChannelError): void {
-    if (!this.#remove(letter)) return;
-    this.#waiting.delete(letter);
-    if (this.#publisher?.withdraw(letter)) this.#landed(letter);
-    letter.offer.reject(error);
-  }
-
-  #remove(letter: PendingPublish): boolean {
-    if (!this.#letters.delete(letter.offer)) return false;
-    this.#pileOf(letter).remove(letter);
-    this.#impatient.delete(letter);
+  #remove(publish: PendingPublish): boolean {
+    if (!this.#publishes.delete(publish.offer)) return false;
+    this.#listOf(publish).remove(publish);
+    this.#tries.delete(publish);
     this.#stats.outstanding--;
     this.#processRef.unref();
-    if (letter.isAgain && --this.#again === 0) {
-      for (const resolve of this.#onAllPutAgain.splice(0)) resolve();
+    if (publish.isReleased && --this.#releasedCount === 0) {
+      for (const resolve of this.#onAllRepublished.splice(0)) resolve();
     }
     return true;
   }
 }
 
-/** So many connections are lost for one put, and for `retryTimeout`, before it is given up. */
-const mostLosses = 8;
+/** The number of connections lost during one put, and for `retryTimeout`, after which the put is rejected. */
+const maxLosses = 8;
 
-/** Milliseconds after which a message is sent again that the broker could not store. */
-const shortestPause = 150;
-const longestPause = 1000;
-/** Milliseconds of such refusals after which another AMQP channel is tried. */
-const nacksEnough = 500;
+/** Milliseconds before a message that the broker could not store is sent again. */
+const minPause = 150;
+const maxPause = 1000;
+/** Milliseconds of such failures after which another AMQP channel is tried. */
+const channelTimeout = 500;
