@@ -1,7 +1,7 @@
 // What the broker sends is read alike wherever a chunk ends, whatever comes between the frames of a message.
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { Deliveries, type Delivery } from "../src/transports/amqp/connection/message_frames.ts";
+import { type Delivery, DeliveryReader } from "../src/transports/amqp/connection/message_frames.ts";
 
 const utf8 = new TextEncoder();
 const short = (text: string) => [utf8.encode(text).length, ...utf8.encode(text)];
@@ -49,7 +49,7 @@ function readAll(bytes: number[], size: number, largest = 4096): unknown[] {
       at = end;
     }
   };
-  const deliveries = new Deliveries(pass, largest);
+  const deliveries = new DeliveryReader(pass, largest);
   const take = (name: string) => (delivery: Delivery) => {
     const { deliveryTag, redelivered, properties, body } = delivery;
     const { headers } = properties;

@@ -26,9 +26,9 @@ import { Deadlines } from "./puts/deadlines.ts";
 import { type Lifetime, usersBinding } from "./topology/bindings.ts";
 import { becomeAbsent } from "./topology/presence.ts";
 import { depth } from "./topology/queues.ts";
-import { Receipts } from "./gets/deduplication.ts";
+import { Deduplication } from "./gets/deduplication.ts";
 import type { Session } from "./connection/session.ts";
-import { Source } from "./gets/consumer.ts";
+import { QueueConsumer } from "./gets/consumer.ts";
 import { type BrokerOperation, RepeatedLossError } from "./connection/culprit_finder.ts";
 import * as topology from "./topology/topology.ts";
 
@@ -36,7 +36,7 @@ import * as topology from "./topology/topology.ts";
 interface Attached {
   readonly session: Session;
   readonly lifetime: Lifetime;
-  source: Source;
+  source: QueueConsumer;
   /** There where the channel was closed to be emptied. */
   drain?: Drain;
 }
@@ -63,7 +63,7 @@ export class AmqpLink implements Link, SessionWaiter {
   readonly #connector: Connector;
   readonly #stats: Stats;
   readonly #outbox: Outbox;
-  readonly #receipts = new Receipts<AmqpLoan>();
+  readonly #deduplication = new Deduplication<AmqpLoan>();
   readonly #claims: Deadlines<Claim>;
   readonly #requests: Deadlines<Request>;
   /** By what is done: what was found to end the connection is remembered. */
@@ -374,11 +374,11 @@ export class AmqpLink implements Link, SessionWaiter {
     for (const request of this.#requests.takeAll()) request.go(attached);
   }
 
-  #newSource(session: Session): Source {
-    return new Source({
+  #newSource(session: Session): QueueConsumer {
+    return new QueueConsumer({
       session,
       queue: this.#name,
-      receipts: this.#receipts,
+      deduplication: this.#deduplication,
       outbox: this.#outbox,
       stats: this.#stats,
       kept: this.#kept,
@@ -389,7 +389,7 @@ export class AmqpLink implements Link, SessionWaiter {
   }
 
   /** Who serves claims. */
-  get #getting(): Source | Drain | undefined {
+  get #getting(): QueueConsumer | Drain | undefined {
     return this.#attached?.drain ?? this.#attached?.source;
   }
 

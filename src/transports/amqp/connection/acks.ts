@@ -18,7 +18,7 @@ export interface Acceptor {
  * Invariants: every tag below `#oldest` is settled at the broker; so is every tag in `#settled`. A
  * tag that somebody still has on loan is never covered by `multiple`.
  */
-export class Ledger {
+export class Acks {
   readonly #channel: AMQPChannel;
   readonly #atEndOfTurn: (work: () => void) => void;
   #oldest = 1;

@@ -1,39 +1,39 @@
 import type { AMQPChannel, AMQPConsumer } from "@cloudamqp/amqp-client";
-import type { Taker } from "./message_frames.ts";
-import { Ledger } from "./acks.ts";
-import type { Passage } from "../gets/deduplication.ts";
+import type { DeliveryListener } from "./message_frames.ts";
+import { Acks } from "./acks.ts";
+import type { AckPeriod } from "../gets/deduplication.ts";
 import { leastChannels } from "./refusal.ts";
 import type { Client } from "./client.ts";
 
 /** An AMQP channel for a while's use, with what it has on loan. (A Channel of ours is a queue.) */
-export class Lane {
+export class PooledChannel {
   readonly channel: AMQPChannel;
-  readonly ledger: Ledger;
+  readonly acks: Acks;
   readonly #client: Client;
   users = 0;
   /** Whether it is not to be used again. */
   isBroken = false;
   #confirming: Promise<void> | undefined;
   /** In which what is accepted now is settled. */
-  passage: Passage = { isLost: false };
+  ackPeriod: AckPeriod = { isLost: false };
   #passageBegan = performance.now();
   /** Those that the broker may forget if it is killed, and when it had read them. */
-  readonly #recent: { readonly passage: Passage; readonly read: number }[] = [];
+  readonly #recent: { readonly ackPeriod: AckPeriod; readonly read: number }[] = [];
   #lastRequest: Promise<unknown> = Promise.resolve();
 
   constructor(channel: AMQPChannel, client: Client) {
     this.channel = channel;
     this.#client = client;
-    this.ledger = new Ledger(channel, (work) => client.atEndOfTurn(work));
+    this.acks = new Acks(channel, (work) => client.atEndOfTurn(work));
   }
 
   /**
-   * Makes requests of this lane one after the other. The client takes answers in the order of its
+   * Makes requests of this pooled one after the other. The client takes answers in the order of its
    * requests, yet RabbitMQ's to basic.consume and basic.cancel come from the queue, and others overtake.
    */
   request<T>(make: () => Promise<T>): Promise<T> {
     const made = this.#lastRequest.then(async () => {
-      const proves = this.ledger.isFlushed; // else the broker reads some of it after the request
+      const proves = this.acks.isFlushed; // else the broker reads some of it after the request
       const answer = await make();
       if (proves) this.#proved();
       return answer;
@@ -43,7 +43,7 @@ export class Lane {
   }
 
   /** Consumes from a queue: `take` is called for each message as soon as it is read, also before this resolves. */
-  async consume(queue: string, take: Taker): Promise<AMQPConsumer> {
+  async consume(queue: string, take: DeliveryListener): Promise<AMQPConsumer> {
     const { deliveries } = this.#client;
     const tag = deliveries.add(take);
     try {
@@ -63,22 +63,22 @@ export class Lane {
   #proved(): void {
     const now = performance.now();
     if (now - this.#passageBegan < passageTime) return;
-    this.#recent.push({ passage: this.passage, read: now });
-    this.passage = { isLost: false };
+    this.#recent.push({ ackPeriod: this.ackPeriod, read: now });
+    this.ackPeriod = { isLost: false };
     this.#passageBegan = now;
     while (now - this.#recent[0]!.read > safeTime) this.#recent.shift();
   }
 
   /** The AMQP channel has ended, and what was settled here may not be known to the broker. */
   lost(): void {
-    this.passage.isLost = true;
+    this.ackPeriod.isLost = true;
     const now = performance.now();
-    for (const { passage, read } of this.#recent) passage.isLost = now - read < safeTime;
+    for (const { ackPeriod, read } of this.#recent) ackPeriod.isLost = now - read < safeTime;
   }
 
   /** Resolves when the broker has read all that was settled here. */
   async settle(): Promise<void> {
-    this.ledger.flush();
+    this.acks.flush();
     await this.request(() => this.channel.prefetch(1));
   }
 
@@ -95,25 +95,25 @@ const passageTime = 500;
 const safeTime = 5000;
 
 /** How many AMQP channels a connection may open, as far as earlier ones have found out. */
-export interface Allowance {
+export interface ChannelLimit {
   channels: number;
 }
 
 /**
  * The AMQP channels of a connection, reused: opening one costs as much as a get.
  *
- * A lane is lent to one user, as an error closes it with all that runs on it. Only where the broker
+ * A pooled is lent to one user, as an error closes it with all that runs on it. Only where the broker
  * allows no more of them do receivers share; a topology change, which errors often, waits instead.
  *
- * Invariants: no more lanes are open, opening or closing than the broker allows; some of them are
+ * Invariants: no more pool are open, opening or closing than the broker allows; some of them are
  * never lent for receiving, so that a topology change never waits for a message. Whoever waits is
- * woken by every lane that can be shared, is given back, closed, or fails to open.
+ * woken by every pooled that can be shared, is given back, closed, or fails to open.
  */
-export class Lanes {
+export class ChannelPool {
   readonly #client: Client;
-  readonly #idle: Lane[] = [];
+  readonly #idle: PooledChannel[] = [];
   /** Lent for receiving, the longest-lent first. */
-  readonly #receiving = new Set<Lane>();
+  readonly #receiving = new Set<PooledChannel>();
   /** How many are lent for receiving, or about to be. */
   #receivers = 0;
   #waiting: (() => void)[] = [];
@@ -121,22 +121,22 @@ export class Lanes {
   #open = 0;
   /** How many of them the broker has opened. */
   #opened = 0;
-  readonly #allowance: Allowance;
+  readonly #channelLimit: ChannelLimit;
   /** Milliseconds of the shortest round trip to the broker so far; 0 while none is known. */
   roundTrip = 0;
 
-  constructor(client: Client, allowance: Allowance) {
+  constructor(client: Client, channelLimit: ChannelLimit) {
     this.#client = client;
-    this.#allowance = allowance;
+    this.#channelLimit = channelLimit;
   }
 
   /**
    * The broker has closed the connection because its user has too many AMQP channels. Whether fewer may do on the next.
    */
   refused(): boolean {
-    const { channels } = this.#allowance;
+    const { channels } = this.#channelLimit;
     const fewer = Math.min(this.#opened + ownChannels, channels - 1);
-    this.#allowance.channels = Math.max(fewer, leastChannels);
+    this.#channelLimit.channels = Math.max(fewer, leastChannels);
     return channels > leastChannels;
   }
 
@@ -150,48 +150,48 @@ export class Lanes {
     this.roundTrip = this.roundTrip === 0 ? ms : Math.min(this.roundTrip, ms);
   }
 
-  /** A lane for as long as messages are expected on it. */
-  async lendForReceiving(): Promise<Lane> {
+  /** A pooled for as long as messages are expected on it. */
+  async lendForReceiving(): Promise<PooledChannel> {
     for (;;) {
-      const lane = this.#receivers < this.#limit - this.#reserve
+      const pooled = this.#receivers < this.#limit - this.#reserve
         ? await this.#takeForReceiving()
         : this.#leastUsed();
-      if (lane !== undefined) {
-        lane.users++;
-        this.#receiving.delete(lane);
-        this.#receiving.add(lane);
+      if (pooled !== undefined) {
+        pooled.users++;
+        this.#receiving.delete(pooled);
+        this.#receiving.add(pooled);
         this.wake(); // those who would share it
-        return lane;
+        return pooled;
       }
       await this.#change();
     }
   }
 
-  /** Runs `use` with a lane that nobody else uses. */
-  async with<T>(use: (channel: AMQPChannel, lane: Lane) => Promise<T>): Promise<T> {
-    const lane = await this.#take();
-    lane.users++;
+  /** Runs `use` with a pooled that nobody else uses. */
+  async with<T>(use: (channel: AMQPChannel, pooled: PooledChannel) => Promise<T>): Promise<T> {
+    const pooled = await this.#take();
+    pooled.users++;
     try {
-      return await use(lane.channel, lane);
+      return await use(pooled.channel, pooled);
     } finally {
-      this.giveBack(lane);
+      this.giveBack(pooled);
     }
   }
 
-  giveBack(lane: Lane): void {
-    lane.ledger.flush();
-    if (--lane.users > 0) return;
-    if (this.#receiving.delete(lane)) this.#receivers--;
-    if (lane.channel.closed) this.#ended();
-    else if (lane.isBroken || this.#idle.length >= keepIdle) this.#close(lane);
-    else this.#idle.push(lane);
+  giveBack(pooled: PooledChannel): void {
+    pooled.acks.flush();
+    if (--pooled.users > 0) return;
+    if (this.#receiving.delete(pooled)) this.#receivers--;
+    if (pooled.channel.closed) this.#ended();
+    else if (pooled.isBroken || this.#idle.length >= keepIdle) this.#close(pooled);
+    else this.#idle.push(pooled);
     this.wake();
   }
 
-  /** Gives a lane back on which something went wrong; what it has on loan goes to others. */
-  discard(lane: Lane): void {
-    lane.isBroken = true;
-    this.giveBack(lane);
+  /** Gives a pooled back on which something went wrong; what it has on loan goes to others. */
+  discard(pooled: PooledChannel): void {
+    pooled.isBroken = true;
+    this.giveBack(pooled);
   }
 
   /** Lets everyone who waits look again, as when the connection is lost. */
@@ -199,12 +199,12 @@ export class Lanes {
     for (const resume of this.#waiting.splice(0)) resume();
   }
 
-  #close(lane: Lane): void {
+  #close(pooled: PooledChannel): void {
     const closed = () => {
       this.#ended();
       this.wake();
     };
-    lane.channel.close().then(closed, closed);
+    pooled.channel.close().then(closed, closed);
   }
 
   /** One was closed by the broker. */
@@ -213,7 +213,7 @@ export class Lanes {
     this.#opened--;
   }
 
-  async #takeForReceiving(): Promise<Lane> {
+  async #takeForReceiving(): Promise<PooledChannel> {
     this.#receivers++;
     try {
       return await this.#take();
@@ -224,11 +224,11 @@ export class Lanes {
     }
   }
 
-  async #take(): Promise<Lane> {
+  async #take(): Promise<PooledChannel> {
     for (;;) {
-      const lane = this.#idle.pop();
-      if (lane !== undefined) {
-        if (!lane.channel.closed) return lane;
+      const pooled = this.#idle.pop();
+      if (pooled !== undefined) {
+        if (!pooled.channel.closed) return pooled;
         this.#ended();
       } else if (this.#open < this.#limit) {
         return await this.#openLane();
@@ -238,14 +238,14 @@ export class Lanes {
     }
   }
 
-  async #openLane(): Promise<Lane> {
+  async #openLane(): Promise<PooledChannel> {
     this.#open++;
     try {
       const channel = await this.#client.channel();
       this.#opened++;
-      const lane = new Lane(channel, this.#client);
-      channel.onerror = () => lane.lost(); // whoever uses it hears of its end otherwise
-      return lane;
+      const pooled = new PooledChannel(channel, this.#client);
+      channel.onerror = () => pooled.lost(); // whoever uses it hears of its end otherwise
+      return pooled;
     } catch (error) {
       this.#open--;
       this.wake();
@@ -253,10 +253,10 @@ export class Lanes {
     }
   }
 
-  /** In turn, which comes to the least used, as lanes are given back in turn. */
-  #leastUsed(): Lane | undefined {
-    for (const lane of this.#receiving) {
-      if (!lane.channel.closed && !lane.isBroken) return lane;
+  /** In turn, which comes to the least used, as pool are given back in turn. */
+  #leastUsed(): PooledChannel | undefined {
+    for (const pooled of this.#receiving) {
+      if (!pooled.channel.closed && !pooled.isBroken) return pooled;
     }
   }
 
@@ -267,7 +267,7 @@ export class Lanes {
 
   /** RabbitMQ's default is 2,047 for each connection; 0 means no limit but the numbering's. */
   get #limit(): number {
-    return Math.min(this.#client.channelMax || 65_535, this.#allowance.channels) - ownChannels;
+    return Math.min(this.#client.channelMax || 65_535, this.#channelLimit.channels) - ownChannels;
   }
 
   get #reserve(): number {
@@ -275,7 +275,7 @@ export class Lanes {
   }
 }
 
-/** AMQP channels that the connection uses beside its lanes: for puts, and for announcements. */
+/** AMQP channels that the connection uses beside its pool: for puts, and for announcements. */
 const ownChannels = 2;
 
 const keepIdle = 32;

@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Buffer } from "node:buffer";
 import { hostname } from "../../../shared/host.ts";
 import { internalsOf } from "./client_internals.ts";
-import { Deliveries } from "./message_frames.ts";
+import { DeliveryReader } from "./message_frames.ts";
 import type { SendBuffer } from "./frames.ts";
 import type { Refable } from "./process_ref.ts";
 import type { Method } from "./refusal.ts";
@@ -53,7 +53,7 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
   #lastEnd = -Infinity;
   readonly #largestRead: number;
   /** The messages that come, from when it is connected. */
-  deliveries!: Deliveries;
+  deliveries!: DeliveryReader;
   /** Called where something was to be sent and the socket is gone; `ondisconnect` comes later. */
   onDead: () => void = () => {};
 
@@ -80,7 +80,7 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
     const socket = this.socket!;
     const [pass] = socket.listeners("data") as [(chunk: Uint8Array) => void];
     socket.off("data", pass);
-    this.deliveries = new Deliveries(pass, this.#largestRead);
+    this.deliveries = new DeliveryReader(pass, this.#largestRead);
     guard(socket, (chunk) => this.deliveries.read(chunk));
     socket.setNoDelay(true);
     this.#isReferenced = true;

@@ -45,14 +45,14 @@ export class Connector {
   #resting: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    options: Omit<SessionOptions, "processRef" | "culprits" | "allowance">,
+    options: Omit<SessionOptions, "processRef" | "culprits" | "channelLimit">,
     watcher: ConnectionWatcher,
   ) {
     this.#options = {
       ...options,
       processRef: this.processRef,
       culprits: new CulpritFinder(),
-      allowance: { channels: Infinity },
+      channelLimit: { channels: Infinity },
     };
     this.#watcher = watcher;
   }
@@ -108,7 +108,7 @@ export class Connector {
     this.#trouble = noAnswer;
     this.#wasConnected = false;
     this.#shortLived = 0;
-    this.#options.allowance.channels = Infinity;
+    this.#options.channelLimit.channels = Infinity;
     const { session } = this;
     if (session === undefined) return;
     this.#resting = setTimeout(() => {

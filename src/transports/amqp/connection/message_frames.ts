@@ -18,11 +18,11 @@ export interface Delivery {
 }
 
 /** Called for each message of a consumer, as soon as it is read. */
-export type Taker = (delivery: Delivery) => void;
+export type DeliveryListener = (delivery: Delivery) => void;
 
 /** What a message becomes while its frames come. */
 interface Growing {
-  readonly take: Taker;
+  readonly take: DeliveryListener;
   readonly consumerTag: string;
   readonly deliveryTag: number;
   readonly redelivered: boolean;
@@ -41,10 +41,10 @@ interface Growing {
  *
  * Invariants: the client sees whole frames only. No more than `largest` bytes of an unfinished frame are kept.
  */
-export class Deliveries {
+export class DeliveryReader {
   readonly #pass: (frames: Uint8Array) => void;
   readonly #largest: number;
-  readonly #takers = new Map<number, Taker>();
+  readonly #takers = new Map<number, DeliveryListener>();
   #lastTag = 0;
   /** Of each AMQP channel the message whose frames are coming. */
   readonly #growing = new Map<number, Growing>();
@@ -65,7 +65,7 @@ export class Deliveries {
   }
 
   /** @returns the consumer tag under which messages are for `take` */
-  add(take: Taker): string {
+  add(take: DeliveryListener): string {
     this.#takers.set(++this.#lastTag, take);
     return String(this.#lastTag);
   }

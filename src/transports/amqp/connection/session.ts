@@ -10,7 +10,7 @@ import {
   lostConnection,
   tooFewChannels,
 } from "../failure.ts";
-import { type Allowance, type Lane, Lanes } from "./channel_pool.ts";
+import { type ChannelLimit, ChannelPool, type PooledChannel } from "./channel_pool.ts";
 import type { ProcessRef } from "./process_ref.ts";
 import { Publisher } from "./publisher.ts";
 import { leastChannels } from "./refusal.ts";
@@ -24,7 +24,7 @@ export interface SessionOptions {
   readonly tls?: TlsOptions;
   readonly processRef: ProcessRef;
   readonly culprits: CulpritFinder;
-  readonly allowance: Allowance;
+  readonly channelLimit: ChannelLimit;
   /** What begins the ids of this process's announcements. */
   readonly own: string;
 }
@@ -38,7 +38,7 @@ export class Session {
   readonly processRef: ProcessRef;
   readonly publisher: Publisher;
   readonly announcements: AnnouncementQueue;
-  readonly lanes: Lanes;
+  readonly pool: ChannelPool;
   readonly #client: Client;
   readonly #own: string;
   readonly #culprits: CulpritFinder;
@@ -55,7 +55,7 @@ export class Session {
     client: Client,
     publisher: Publisher,
     announcements: AnnouncementQueue,
-    lanes: Lanes,
+    pool: ChannelPool,
   ) {
     this.address = uri.address;
     this.processRef = processRef;
@@ -64,7 +64,7 @@ export class Session {
     this.#culprits = culprits;
     this.publisher = publisher;
     this.announcements = announcements;
-    this.lanes = lanes;
+    this.pool = pool;
     client.ondisconnect = (error) => this.#lose(error ?? new Error("the broker closed it"));
     client.onDead = () => this.#lose(new Error("the connection is closed"));
     client.onblocked = (reason) => this.onBlocked(reason);
@@ -115,15 +115,15 @@ export class Session {
     if (channelMax > 0 && channelMax < leastChannels) {
       throw tooFewChannels(channelMax, options.uri);
     }
-    client.isCounted = options.allowance.channels < Infinity;
-    const lanes = new Lanes(client, options.allowance);
+    client.isCounted = options.channelLimit.channels < Infinity;
+    const pool = new ChannelPool(client, options.channelLimit);
     const [publisher, announcements] = await Promise.all([
       Publisher.open(client),
       client.channel().then((channel) => AnnouncementQueue.open(channel, options.own)),
-      lanes.open(),
+      pool.open(),
     ]);
     if (lost !== undefined) throw lost;
-    return new Session(options, client, publisher, announcements, lanes);
+    return new Session(options, client, publisher, announcements, pool);
   }
 
   get isLost(): boolean {
@@ -173,8 +173,8 @@ export class Session {
   }
 
   /** Runs `use` on an AMQP channel that nobody else uses. */
-  administer<T>(use: (channel: AMQPChannel, lane: Lane) => Promise<T>): Promise<T> {
-    return this.lanes.with(use);
+  administer<T>(use: (channel: AMQPChannel, pooled: PooledChannel) => Promise<T>): Promise<T> {
+    return this.pool.with(use);
   }
 
   /** Closes the connection, politely for a second at most. Never rejects. */
@@ -194,11 +194,11 @@ export class Session {
     this.#loss = error;
     // With fewer AMQP channels all can go on.
     const isError = blamesConnection(error) &&
-      !(hasTooManyChannels(error) && this.lanes.refused());
+      !(hasTooManyChannels(error) && this.pool.refused());
     if (isError && !this.#culprits.isBusy) this.publisher.suspectUnconfirmed(error);
     this.#culprits.lost(error, isError);
     for (const listener of [...this.#onLost]) listener();
     this.#onLost.clear();
-    this.lanes.wake();
+    this.pool.wake();
   }
 }

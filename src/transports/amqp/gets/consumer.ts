@@ -5,19 +5,19 @@ import type { Claim, Loan, Stats } from "../../transport.ts";
 import type { Poll } from "../../poll.ts";
 import { isHolding } from "../../../shared/turns.ts";
 import type { Delivery } from "../connection/message_frames.ts";
-import type { Lane } from "../connection/channel_pool.ts";
+import type { PooledChannel } from "../connection/channel_pool.ts";
 import { AmqpLoan, type LoanKeeper } from "./loan.ts";
 import type { Outbox } from "../puts/outbox.ts";
-import { far, linger, Pace, widest } from "./prefetch.ts";
-import type { Receipts } from "./deduplication.ts";
+import { far, linger, Prefetch, widest } from "./prefetch.ts";
+import type { Deduplication } from "./deduplication.ts";
 import type { Session } from "../connection/session.ts";
 import type { BrokerOperation } from "../connection/culprit_finder.ts";
 
 /** What a source works with. */
-export interface SourceOptions {
+export interface QueueConsumerOptions {
   readonly session: Session;
   readonly queue: string;
-  readonly receipts: Receipts<AmqpLoan>;
+  readonly deduplication: Deduplication<AmqpLoan>;
   /** How a message is put again whose attempts are counted. */
   readonly outbox: Outbox;
   readonly stats: Stats;
@@ -38,7 +38,7 @@ export interface SourceOptions {
  * A lone claim asks (basic.get). If nothing is there, a consumer waits, with a window (prefetch) of
  * one message. Claims that follow each other fast widen the window, so that messages are here before
  * they are claimed. What nobody has claimed or needed for `linger` ms goes back: the messages, the
- * consumer, and the lane.
+ * consumer, and the pooled.
  *
  * A loan that its claimant keeps takes its place in the consumer's window until it is settled, so claims
  * that wait behind a full window start anew, by asking. Where the broker is far, so that asking takes
@@ -46,13 +46,13 @@ export interface SourceOptions {
  * what is given back unseen looks like what a dead process had.
  *
  * Invariants: claims or messages wait here, never both. The idle timer runs while anything is here
- * and no claim waits. Lane and consumer change only within `#work`, which runs once at a time, or
+ * and no claim waits. PooledChannel and consumer change only within `#work`, which runs once at a time, or
  * where they are lost. The process is held alive while claims wait.
  */
-export class Source {
+export class QueueConsumer {
   readonly #session: Session;
   readonly #queue: string;
-  readonly #receipts: Receipts<AmqpLoan>;
+  readonly #deduplication: Deduplication<AmqpLoan>;
   readonly #outbox: Outbox;
   readonly #stats: Stats;
   readonly #onFailure: (error: unknown, inARow: number) => void;
@@ -65,10 +65,10 @@ export class Source {
   /** Why the broker has ended the consumer. */
   #ended: Error | undefined;
   readonly #claims = new Fifo<Claim>();
-  readonly #pace = new Pace();
+  readonly #pace = new Prefetch();
   /** What has been read ahead. */
   readonly #buffer = new Fifo<AmqpLoan>();
-  #lane: Lane | undefined;
+  #pooled: PooledChannel | undefined;
   /** Each has a part of the window. */
   #consumers: AMQPConsumer[] = [];
   /** Stands for these consumers in the loans that they have brought. */
@@ -79,7 +79,7 @@ export class Source {
   #wanted = 0;
   #endSoon = false;
   #working: Promise<void> | undefined;
-  #lending: Promise<Lane> | undefined;
+  #lending: Promise<PooledChannel> | undefined;
   #polls: Poll[] = [];
   /** Messages that were lent to who died, and whose attempts are to be counted. */
   #uncounted: AmqpLoan[] = [];
@@ -98,14 +98,14 @@ export class Source {
   #dry: ReturnType<typeof setTimeout> | undefined;
   #isHolding = false;
 
-  constructor({ session, queue, receipts, outbox, stats, ...rest }: SourceOptions) {
+  constructor({ session, queue, deduplication, outbox, stats, ...rest }: QueueConsumerOptions) {
     const { operation, kept, isBounded, onFailure } = rest;
     this.#operation = operation;
     this.#allKept = kept;
     this.#isBounded = isBounded;
     this.#session = session;
     this.#queue = queue;
-    this.#receipts = receipts;
+    this.#deduplication = deduplication;
     this.#outbox = outbox;
     this.#stats = stats;
     this.#onFailure = onFailure;
@@ -231,28 +231,30 @@ export class Source {
 
   async #start(): Promise<void> {
     if (this.#wanted > 0) return await this.#widen();
-    const lane = await this.#useLane();
-    const message = await this.#ask(lane);
+    const pooled = await this.#useLane();
+    const message = await this.#ask(pooled);
     if (message !== null) {
-      this.#arrived(message, lane, undefined);
+      this.#arrived(message, pooled, undefined);
       return this.#claims.size > 0 && this.#isFar ? this.#follow() : undefined;
     }
     this.#tell();
     if (this.#claims.size > 0) await this.#consume(1);
   }
 
-  async #ask(lane: Lane): Promise<Delivery | null> {
-    lane.ledger.flush();
+  async #ask(pooled: PooledChannel): Promise<Delivery | null> {
+    pooled.acks.flush();
     const start = performance.now();
-    const answer = await lane.request(() => lane.channel.basicGet(this.#queue, { noAck: false }));
-    this.#session.lanes.took(performance.now() - start);
+    const answer = await pooled.request(() =>
+      pooled.channel.basicGet(this.#queue, { noAck: false })
+    );
+    this.#session.pool.took(performance.now() - start);
     return answer;
   }
 
   /** Whether a round trip takes so long that claims are not to wait for one each. */
   get #isFar(): boolean {
     const mayReadAhead = !this.#isBounded && this.#claims.peek()?.counted !== true;
-    return mayReadAhead && this.#session.lanes.roundTrip > far;
+    return mayReadAhead && this.#session.pool.roundTrip > far;
   }
 
   /**
@@ -264,12 +266,12 @@ export class Source {
     await this.#consume(Math.min(Math.max(this.#kept + this.#claims.size, twice), mostKept));
   }
 
-  async #useLane(): Promise<Lane> {
-    if (this.#lane !== undefined) return this.#lane;
-    this.#lending ??= this.#session.lanes.lendForReceiving().finally(() => {
+  async #useLane(): Promise<PooledChannel> {
+    if (this.#pooled !== undefined) return this.#pooled;
+    this.#lending ??= this.#session.pool.lendForReceiving().finally(() => {
       this.#lending = undefined;
     });
-    return this.#lane = await this.#lending;
+    return this.#pooled = await this.#lending;
   }
 
   async #widen(): Promise<void> {
@@ -285,10 +287,10 @@ export class Source {
     const { counted } = this.#polls[0] ?? { counted: false };
     let loan = this.#unbuffer(counted);
     while (loan === undefined) {
-      const lane = await this.#useLane();
-      const message = await this.#ask(lane);
+      const pooled = await this.#useLane();
+      const message = await this.#ask(pooled);
       if (message === null) break;
-      loan = this.#loan(message, lane, undefined);
+      loan = this.#loan(message, pooled, undefined);
       if (this.#isDealtWith(loan, counted)) {
         loan = undefined;
         if (this.#uncounted.length > 0) await this.#recount();
@@ -305,17 +307,17 @@ export class Source {
    * the one before would have a quorum queue take back what is on its way to it.
    */
   async #consume(window: number): Promise<void> {
-    const lane = await this.#useLane();
+    const pooled = await this.#useLane();
     // Its first messages may come before the answer.
     const token = this.#token ??= {};
-    const arrived = (message: Delivery) => this.#arrived(message, lane, token);
-    const [, consumer] = await lane.request(() =>
+    const arrived = (message: Delivery) => this.#arrived(message, pooled, token);
+    const [, consumer] = await pooled.request(() =>
       Promise.all([
-        lane.channel.prefetch(window - this.#pace.window),
-        lane.consume(this.#queue, arrived),
+        pooled.channel.prefetch(window - this.#pace.window),
+        pooled.consume(this.#queue, arrived),
       ])
     );
-    lane.ended(consumer).catch((error) => this.#lost(consumer, error));
+    pooled.ended(consumer).catch((error) => this.#lost(consumer, error));
     this.#consumers.push(consumer);
     this.#pace.window = window;
   }
@@ -326,31 +328,31 @@ export class Source {
    */
   #defers(loan: AmqpLoan): boolean {
     const reads = this.#consumers.length > 0 || this.#working !== undefined; // or is about to
-    if (!reads || this.#claims.size > 0 || this.#closed || !loan.isOf(this.#lane)) return false;
+    if (!reads || this.#claims.size > 0 || this.#closed || !loan.isOf(this.#pooled)) return false;
     this.#returning.push(loan, ...this.#buffer.takeAll());
     this.#isRetiring = this.#retireSoon = true;
     this.resume();
     return true;
   }
 
-  /** Gives back messages, consumer and lane. */
+  /** Gives back messages, consumer and pooled. */
   async #retire(): Promise<void> {
     this.#retireSoon = false;
     this.#isRetiring = true;
     try {
-      // The ledger settles at the end of the turn, so that the broker has read of the consumer's end
+      // The acks settles at the end of the turn, so that the broker has read of the consumer's end
       // before, and the messages go to others.
       const ended = this.#endConsumers();
       this.#releaseBuffer();
       await ended;
       this.#giveBack();
       // The broker answers when it has read of what went back: whoever asks next, gets the oldest.
-      if (this.#lane?.ledger.hasReleased) await this.#lane.settle();
+      if (this.#pooled?.acks.hasReleased) await this.#pooled.settle();
     } finally {
       this.#isRetiring = false;
-      const lane = this.#lane;
-      this.#lane = undefined;
-      if (lane !== undefined) this.#session.lanes.giveBack(lane);
+      const pooled = this.#pooled;
+      this.#pooled = undefined;
+      if (pooled !== undefined) this.#session.pool.giveBack(pooled);
     }
   }
 
@@ -359,8 +361,8 @@ export class Source {
     const consumers = this.#consumers;
     this.#forgetConsumers();
     if (consumers.length === 0) return;
-    const lane = this.#lane!;
-    await lane.request(() => Promise.all(consumers.map((consumer) => consumer.cancel())));
+    const pooled = this.#pooled!;
+    await pooled.request(() => Promise.all(consumers.map((consumer) => consumer.cancel())));
   }
 
   #forgetConsumers(): void {
@@ -373,8 +375,8 @@ export class Source {
   }
 
   /** @param token of the consumer that brought the message */
-  #arrived(message: Delivery, lane: Lane, token: object | undefined): void {
-    const loan = this.#loan(message, lane, token);
+  #arrived(message: Delivery, pooled: PooledChannel, token: object | undefined): void {
+    const loan = this.#loan(message, pooled, token);
     this.#lastFlow = loan.arrived;
     if (this.#isRetiring) return void this.#returning.push(loan); // older ones go back, and come first
     if (this.#claims.size === 0) {
@@ -387,10 +389,10 @@ export class Source {
     this.#rest();
   }
 
-  #loan(message: Delivery, lane: Lane, token: object | undefined): AmqpLoan {
+  #loan(message: Delivery, pooled: PooledChannel, token: object | undefined): AmqpLoan {
     this.arrivals++;
     this.#outbox.onRoom();
-    return new AmqpLoan(message, lane, this.#pace.window >> 2, token, this.#keeper);
+    return new AmqpLoan(message, pooled, this.#pace.window >> 2, token, this.#keeper);
   }
 
   /** The oldest message that waits here, for who counts attempts or not. */
@@ -403,11 +405,11 @@ export class Source {
   /** Whether a message is none for a claim: a copy of what this process has, or one to be counted first. */
   #isDealtWith(loan: AmqpLoan, counted: boolean): boolean {
     if (loan.wasLent || loan.copy > 0) {
-      const known = this.#receipts.find(loan);
+      const known = this.#deduplication.find(loan);
       if (known !== undefined) {
         if (known === "taken" || !known.isStale) {
           loan.drop();
-          if (known === "taken") this.#receipts.take(loan);
+          if (known === "taken") this.#deduplication.take(loan);
         } else {
           known.renew(loan);
           if (known.token === this.#token && this.#token !== undefined) this.#kept++;
@@ -444,7 +446,7 @@ export class Source {
       this.#endSoon = this.#consumers.length > 0;
       return this.#endSoon ? this.resume() : undefined;
     }
-    const { roundTrip } = this.#session.lanes;
+    const { roundTrip } = this.#session.pool;
     const travel = roundTrip > far && waited < 1.5 * roundTrip ? waited : 0;
     const wider = this.#isBounded ? undefined : this.#pace.served(this.#lastNeeded, travel);
     if (wider !== undefined) this.#wanted = wider;
@@ -463,11 +465,11 @@ export class Source {
     return this.#lend(loan);
   }
 
-  /** Its claimant has not settled the loan yet, and its lane must stay open until then. */
+  /** Its claimant has not settled the loan yet, and its pooled must stay open until then. */
   #keep(loan: AmqpLoan): void {
-    loan.keep(this.#session.lanes);
+    loan.keep(this.#session.pool);
     this.#allKept.count++;
-    this.#receipts.hold(loan);
+    this.#deduplication.hold(loan);
     if (loan.token === this.#token && this.#token !== undefined) this.#kept++;
   }
 
@@ -475,10 +477,10 @@ export class Source {
     isWaiting: () => this.#claims.size > 0,
     accepted: (loan, isMoved) => {
       this.#stats.gets++;
-      if (!isMoved) this.#receipts.take(loan);
+      if (!isMoved) this.#deduplication.take(loan);
     },
     unkept: (loan) => {
-      this.#receipts.unhold(loan);
+      this.#deduplication.unhold(loan);
       this.#allKept.count--;
     },
     left: (loan) => {
@@ -513,11 +515,11 @@ export class Source {
     this.#giveBack();
     this.#ended = undefined;
     this.#forgetConsumers();
-    const lane = this.#lane;
-    this.#lane = undefined;
-    if (lane === undefined) return;
-    lane.lost(); // the queue's node may have ended, and have forgotten what was accepted last
-    this.#session.lanes.discard(lane);
+    const pooled = this.#pooled;
+    this.#pooled = undefined;
+    if (pooled === undefined) return;
+    pooled.lost(); // the queue's node may have ended, and have forgotten what was accepted last
+    this.#session.pool.discard(pooled);
   }
 
   #hold(): void {
@@ -537,7 +539,7 @@ export class Source {
   }
 
   #idle(): void {
-    if (this.#lane !== undefined && this.#claims.size === 0) this.#startTimer(linger);
+    if (this.#pooled !== undefined && this.#claims.size === 0) this.#startTimer(linger);
   }
 
   #startTimer(ms: number): void {
@@ -550,7 +552,7 @@ export class Source {
   }
 
   #retireIfIdle(): void {
-    if (this.#lane === undefined || this.#claims.size > 0) return;
+    if (this.#pooled === undefined || this.#claims.size > 0) return;
     if (isHolding()) return this.#startTimer(1);
     const since = this.#buffer.peek()?.arrived ?? this.#lastNeeded;
     const rest = since + linger - performance.now();

@@ -1,7 +1,7 @@
 import { isOwnId } from "../../../shared/message_id.ts";
 
 /** What was settled on one AMQP channel within a while. */
-export interface Passage {
+export interface AckPeriod {
   /** Whether the AMQP channel was lost soon after: the broker may not know of it, and lend the messages again. */
   isLost: boolean;
 }
@@ -14,7 +14,7 @@ export interface Arrival {
   /** Whether the broker has lent this copy before. */
   readonly wasLent: boolean;
   /** In which it is settled. */
-  readonly passage: Passage;
+  readonly ackPeriod: AckPeriod;
 }
 
 /** A loan that somebody here holds. */
@@ -31,7 +31,7 @@ export interface Held extends Arrival {
  * All else that comes under an id that was taken is another message: somebody has moved it back from the dead
  * letters, or has put it again. So are all those whose ids others made up.
  */
-export class Receipts<L extends Held> {
+export class Deduplication<L extends Held> {
   readonly #held = new Map<string, L>();
   /** Two generations, so that there is a limit, and forgetting costs nothing. */
   #taken = new Generation();
@@ -50,13 +50,13 @@ export class Receipts<L extends Held> {
   }
 
   /** The message was accepted, or was a copy of one that was. */
-  take({ message: { id }, copy, passage }: Arrival): void {
+  take({ message: { id }, copy, ackPeriod }: Arrival): void {
     if (id === undefined) return;
     if (this.#taken.size === generation) {
       this.#takenBefore = this.#taken;
       this.#taken = new Generation();
     }
-    this.#taken.add(id, copy, passage);
+    this.#taken.add(id, copy, ackPeriod);
   }
 
   /** Who holds the message that has come; `"taken"` where it was accepted; undefined where it is another. */
@@ -82,7 +82,7 @@ export class Receipts<L extends Held> {
 class Generation {
   readonly #ids: string[] = [];
   readonly #copies: number[] = [];
-  readonly #passages: Passage[] = [];
+  readonly #passages: AckPeriod[] = [];
   /** Where each of the first messages with an index was written down last, by its id. */
   readonly #last = new Map<string, number>();
   /** For each message with an index, where the same id was written down before; -1: nowhere. */
@@ -92,14 +92,14 @@ class Generation {
     return this.#ids.length;
   }
 
-  add(id: string, copy: number, passage: Passage): void {
+  add(id: string, copy: number, ackPeriod: AckPeriod): void {
     this.#ids.push(id);
     this.#copies.push(copy);
-    this.#passages.push(passage);
+    this.#passages.push(ackPeriod);
   }
 
   /** In which this copy was settled; null where only others of its message were; undefined where none was. */
-  find(id: string, copy: number): Passage | null | undefined {
+  find(id: string, copy: number): AckPeriod | null | undefined {
     for (let next; (next = this.#before.length) < this.size;) {
       const each = this.#ids[next]!;
       this.#before.push(this.#last.get(each) ?? -1);

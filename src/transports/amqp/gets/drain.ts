@@ -9,7 +9,7 @@ import type { Session } from "../connection/session.ts";
 import { isMissing } from "../failure.ts";
 import { type Binding, type Lifetime, usersBinding } from "../topology/bindings.ts";
 import { becomeAbsent, becomePresent, lookForEnd } from "../topology/presence.ts";
-import type { Source } from "./consumer.ts";
+import type { QueueConsumer } from "./consumer.ts";
 
 /** What a drain works with. */
 export interface DrainOptions {
@@ -19,9 +19,9 @@ export interface DrainOptions {
   /** Whether this process was attached when it learnt that the channel is closed, and so may have values. */
   readonly wasAttached: boolean;
   /** Gets the channel's messages. */
-  readonly consumer: Source;
+  readonly consumer: QueueConsumer;
   /** Returns a consumer to use once the current one is closed. */
-  renewConsumer(): Source;
+  renewConsumer(): QueueConsumer;
   /** The operation as whose part the broker is asked. */
   readonly operation: BrokerOperation;
   /** Reports whether this process has loans, or puts that are not confirmed. */
@@ -58,7 +58,7 @@ export class Drain {
   readonly #users: Binding;
   readonly #claims = new Fifo<Claim>();
   #polls: Poll[] = [];
-  #consumer: Source;
+  #consumer: QueueConsumer;
   #state: State;
   #hasLeft = false;
   #working: Promise<void> | undefined;

@@ -2,9 +2,9 @@ import type { Loan, Message } from "../../transport.ts";
 import type { Delivery } from "../connection/message_frames.ts";
 import { header } from "../connection/frames.ts";
 import type { Acceptor } from "../connection/acks.ts";
-import type { Lane, Lanes } from "../connection/channel_pool.ts";
+import type { ChannelPool, PooledChannel } from "../connection/channel_pool.ts";
 import type { Outbox } from "../puts/outbox.ts";
-import type { Held, Passage } from "./deduplication.ts";
+import type { AckPeriod, Held } from "./deduplication.ts";
 
 /** Who is told what becomes of a loan. */
 export interface LoanKeeper extends Acceptor {
@@ -35,11 +35,11 @@ export class AmqpLoan implements Loan, Held {
   readonly wasLent: boolean;
   #keeper: LoanKeeper;
   readonly #batch: number;
-  #lane: Lane;
+  #pooled: PooledChannel;
   #tag: number;
   /** Which brought it; empty where it was asked for. */
   #consumer: string;
-  #keptIn: Lanes | undefined;
+  #keptIn: ChannelPool | undefined;
   /** By which it is put again; there where it was lent to who counts. */
   #outbox: Outbox | undefined;
   #settled = false;
@@ -47,7 +47,7 @@ export class AmqpLoan implements Loan, Held {
   /** @param batch how many accepted messages are worth a frame */
   constructor(
     message: Delivery,
-    lane: Lane,
+    pooled: PooledChannel,
     batch: number,
     token: object | undefined,
     keeper: LoanKeeper,
@@ -72,7 +72,7 @@ export class AmqpLoan implements Loan, Held {
     this.copy = Number.isSafeInteger(copy) && copy as number > 0 ? copy as number : 0;
     this.attempts = attempts + (redelivered ? 2 : 1);
     this.redelivered = this.attempts > 1 || this.copy > 0;
-    this.#lane = lane;
+    this.#pooled = pooled;
     this.#tag = message.deliveryTag;
     this.#consumer = message.consumerTag ?? "";
     this.#batch = batch;
@@ -86,25 +86,25 @@ export class AmqpLoan implements Loan, Held {
 
   /** Whether the AMQP channel that brought it is gone: the broker lends the message anew. */
   get isStale(): boolean {
-    return this.#lane.channel.closed;
+    return this.#pooled.channel.closed;
   }
 
-  /** Whether this lane brought it. */
-  isOf(lane: Lane | undefined): boolean {
-    return this.#lane === lane;
+  /** Whether this pooled brought it. */
+  isOf(pooled: PooledChannel | undefined): boolean {
+    return this.#pooled === pooled;
   }
 
   /** In which it is settled. */
-  get passage(): Passage {
-    return this.#lane.passage;
+  get ackPeriod(): AckPeriod {
+    return this.#pooled.ackPeriod;
   }
 
   accept(isMoved = false): void {
     if (this.#settled) return;
     this.#settled = true;
-    const { ledger } = this.#lane;
-    if (this.#keptIn === undefined) ledger.accept(this.#tag, this.#batch, this.#keeper);
-    else ledger.accept(this.#tag, Infinity);
+    const { acks } = this.#pooled;
+    if (this.#keptIn === undefined) acks.accept(this.#tag, this.#batch, this.#keeper);
+    else acks.accept(this.#tag, Infinity);
     this.#keeper.accepted(this, isMoved);
     if (this.#keptIn !== undefined) this.#keeper.unkept(this);
     this.#leave();
@@ -122,28 +122,28 @@ export class AmqpLoan implements Loan, Held {
   /** Takes it as the copy of another message. */
   drop(): void {
     this.#settled = true;
-    this.#lane.ledger.accept(this.#tag, this.#batch);
+    this.#pooled.acks.accept(this.#tag, this.#batch);
   }
 
-  /** Its claimant keeps it: its lane stays open until it is settled. */
-  keep(lanes: Lanes): void {
-    this.#keptIn = lanes;
-    this.#lane.users++;
+  /** Its claimant keeps it: its pooled stays open until it is settled. */
+  keep(pool: ChannelPool): void {
+    this.#keptIn = pool;
+    this.#pooled.users++;
   }
 
   /** The broker has lent the message anew, here: this loan goes on with that. */
   renew(again: AmqpLoan): void {
-    const lanes = this.#keptIn!;
-    const stale = this.#lane;
-    this.#lane = again.#lane;
+    const pool = this.#keptIn!;
+    const stale = this.#pooled;
+    this.#pooled = again.#pooled;
     this.#tag = again.#tag;
     this.#consumer = again.#consumer;
     this.#keeper = again.#keeper;
     this.token = again.token;
     this.copy = again.copy;
     again.#settled = true;
-    this.keep(lanes);
-    lanes.giveBack(stale);
+    this.keep(pool);
+    pool.giveBack(stale);
   }
 
   /** Whether it was lent to a process that died, as far as the broker tells, and that was not counted. */
@@ -172,7 +172,7 @@ export class AmqpLoan implements Loan, Held {
           return isStale(); // then the broker lends this copy anew, and it is counted again
         },
         taken: () => {
-          this.#lane.ledger.accept(this.#tag, 0);
+          this.#pooled.acks.accept(this.#tag, 0);
           this.#leave();
           resolve();
         },
@@ -186,7 +186,7 @@ export class AmqpLoan implements Loan, Held {
 
   /** Tells the broker that it is given back. */
   giveBack(): void {
-    this.#lane.ledger.release(this.#tag, this.#consumer);
+    this.#pooled.acks.release(this.#tag, this.#consumer);
   }
 
   #return(wasTried: boolean): void {
@@ -197,7 +197,7 @@ export class AmqpLoan implements Loan, Held {
   #leave(): void {
     if (this.#keptIn === undefined) return;
     this.#keeper.left(this);
-    this.#keptIn.giveBack(this.#lane);
+    this.#keptIn.giveBack(this.#pooled);
     this.#keptIn = undefined;
   }
 }

@@ -2,7 +2,7 @@
  * How many messages a process may hold, by how fast it has been getting them: as many as it gets
  * within the time for which one may lie here.
  */
-export class Pace {
+export class Prefetch {
   /** The consumer's prefetch; 0: no consumer, each message is asked for. */
   window = 0;
   #served = 0;

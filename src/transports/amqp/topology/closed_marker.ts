@@ -62,8 +62,8 @@ async function declareMarker(
 ): Promise<boolean> {
   const marker = markerOf(name);
   let hasMessage = true;
-  await session.administer(async (channel, lane) => {
-    await lane.confirm();
+  await session.administer(async (channel, pooled) => {
+    await pooled.confirm();
     channel.onReturn = () => hasMessage = false;
     await channel.queueDeclare(marker, { durable: true, passive }, {
       ...expires === undefined ? {} : { "x-expires": expires },

@@ -70,8 +70,8 @@ async function isAnyonePresent(session: Session, name: string, users: Binding): 
   };
   let isPresent = true;
   try {
-    await session.administer(async (channel, lane) => {
-      await lane.confirm();
+    await session.administer(async (channel, pooled) => {
+      await pooled.confirm();
       channel.onReturn = () => isPresent = false; // the return precedes the confirmation
       await channel.basicPublish(users.exchange, users.routingKey, closeAllEvent, properties, true)
         .catch(unlessNacked);

@@ -193,8 +193,8 @@ export async function remove(
 async function removeDurable(session: Session, name: string, event: Uint8Array): Promise<void> {
   const messageId = session.nextId();
   try {
-    await session.administer(async (channel, lane) => {
-      await lane.confirm();
+    await session.administer(async (channel, pooled) => {
+      await pooled.confirm();
       await Promise.all([
         channel.queueDelete(name),
         channel.basicPublish(name, "", event, { messageId }).catch(unlessNacked),
@@ -228,8 +228,8 @@ export async function announce(
   const { exchange, routingKey } = announcementBinding(name, state);
   const common = { correlationId: name, ...contentType === undefined ? {} : { contentType } };
   try {
-    await session.administer(async (channel, lane) => {
-      await lane.confirm();
+    await session.administer(async (channel, pooled) => {
+      await pooled.confirm();
       await Promise.all(events.map((event) => {
         const properties = { messageId: session.nextId(), ...common };
         return channel.basicPublish(exchange, routingKey, event, properties).catch(unlessNacked);

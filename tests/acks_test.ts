@@ -1,10 +1,10 @@
-// With how few frames a ledger settles what one AMQP channel has on loan, and when.
+// With how few frames a acks settles what one AMQP channel has on loan, and when.
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
-import { Ledger } from "../src/transports/amqp/connection/acks.ts";
+import { Acks } from "../src/transports/amqp/connection/acks.ts";
 
-/** A ledger, the frames that it has sent, and the end of the turn. */
+/** A acks, the frames that it has sent, and the end of the turn. */
 function stage() {
   const frames: string[] = [];
   const send = (what: string) => (tag: number, multiple: boolean) => {
@@ -18,49 +18,49 @@ function stage() {
     basicNack: (tag: number, _: boolean, multiple: boolean) => nack(tag, multiple),
   };
   const work: (() => void)[] = [];
-  const ledger = new Ledger(channel as unknown as AMQPChannel, (each) => work.push(each));
+  const acks = new Acks(channel as unknown as AMQPChannel, (each) => work.push(each));
   const endTurn = () => {
     for (const each of work.splice(0)) each();
     return frames.splice(0);
   };
-  return { ledger, frames, endTurn };
+  return { acks, frames, endTurn };
 }
 
 const waiting = { isWaiting: () => true };
 const content = { isWaiting: () => false };
 
-Deno.test("ledger: acceptances leave at the end of the turn, where no more is waited for", () => {
-  const { ledger, endTurn } = stage();
-  for (const tag of [1, 2, 3]) ledger.accept(tag, 64, content);
+Deno.test("acks: acceptances leave at the end of the turn, where no more is waited for", () => {
+  const { acks, endTurn } = stage();
+  for (const tag of [1, 2, 3]) acks.accept(tag, 64, content);
   assert.deepEqual(endTurn(), ["ack up to 3"]);
-  ledger.accept(4, 64);
+  acks.accept(4, 64);
   assert.deepEqual(endTurn(), ["ack 4"]);
 });
 
-Deno.test("ledger: acceptances wait for others while more is waited for, and not for long", async () => {
-  const { ledger, frames, endTurn } = stage();
-  ledger.accept(1, 64, waiting);
+Deno.test("acks: acceptances wait for others while more is waited for, and not for long", async () => {
+  const { acks, frames, endTurn } = stage();
+  acks.accept(1, 64, waiting);
   assert.deepEqual(endTurn(), []);
-  ledger.accept(2, 64, waiting);
+  acks.accept(2, 64, waiting);
   assert.deepEqual(endTurn(), []);
-  assert.equal(ledger.isFlushed, false);
+  assert.equal(acks.isFlushed, false);
   while (frames.length === 0) await sleep(1);
   assert.deepEqual(frames.splice(0), ["ack up to 2"]);
-  ledger.accept(3, 64, waiting);
+  acks.accept(3, 64, waiting);
   assert.deepEqual(endTurn(), []);
-  ledger.accept(4, 64, content);
+  acks.accept(4, 64, content);
   assert.deepEqual(endTurn(), ["ack up to 4"]);
-  ledger.flush(); // and ends the timer
+  acks.flush(); // and ends the timer
 });
 
-Deno.test("ledger: so many as are worth a frame do not wait, nor does what is given back", () => {
-  const { ledger, frames, endTurn } = stage();
-  for (let tag = 1; tag <= 5; tag++) ledger.accept(tag, 4, waiting);
+Deno.test("acks: so many as are worth a frame do not wait, nor does what is given back", () => {
+  const { acks, frames, endTurn } = stage();
+  for (let tag = 1; tag <= 5; tag++) acks.accept(tag, 4, waiting);
   assert.deepEqual(frames.splice(0), ["ack up to 4"]);
-  ledger.release(6, "1");
+  acks.release(6, "1");
   assert.deepEqual(endTurn(), ["ack 5", "nack 6"]);
-  ledger.accept(7, 4, waiting);
+  acks.accept(7, 4, waiting);
   assert.deepEqual(endTurn(), []);
-  ledger.flush();
+  acks.flush();
   assert.deepEqual(frames, ["ack 7"]);
 });
