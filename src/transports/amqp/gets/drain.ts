@@ -39,7 +39,7 @@ export interface DrainOptions {
 type State = "unbound" | "present" | "leaving" | "absent";
 
 /**
- * Gets what is left of a closed channel on one connection, until the end. ARCHITECTURE.md describes the protocol
+ * Gets what is left of a closed channel on one connection, until the end. docs/internals/amqp.md describes the protocol
  * ("Closing").
  *
  * ```

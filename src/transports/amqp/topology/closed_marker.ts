@@ -7,7 +7,7 @@ import { classic, depth } from "./queues.ts";
 
 /**
  * The closed marker of a channel: a queue with one message, which a `closeAll({ drain: true })` leaves at the broker.
- * It is the first step of the protocol that ARCHITECTURE.md describes ("Closing").
+ * It is the first step of the protocol that docs/internals/amqp.md describes ("Closing").
  *
  * An attachment asks for the marker by deleting it if it is empty. That does nothing where there is no marker, and is
  * refused where there is one.

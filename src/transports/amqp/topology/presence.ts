@@ -8,7 +8,7 @@ import { drainType } from "./closed_marker.ts";
 import { depth } from "./queues.ts";
 
 /**
- * The presence of processes at a closed channel, and its end; ARCHITECTURE.md describes the protocol ("Closing").
+ * The presence of processes at a closed channel, and its end; docs/internals/amqp.md has the protocol ("Closing").
  *
  * A process is present while its announcement queue is bound where the channel's users are: it may have values of the
  * channel, or puts under way. The broker drops the binding with the connection, so a process that dies is absent.
