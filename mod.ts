@@ -14,7 +14,9 @@
  */
 export type { Broadcasts, BroadcastsOptions } from "./src/channel/broadcasts.ts";
 export type { CaseSource, GetCase, PutCase } from "./src/select/case.ts";
-export { Channel, type ChannelOptions, type TryGetResult } from "./src/channel/channel.ts";
+export { Channel } from "./src/channel/channel.ts";
+export type { ChannelOptions } from "./src/channel/channel_options.ts";
+export type { ChannelEnd, ReceivingEnd, SendingEnd, TryGetResult } from "./src/channel/ends.ts";
 export {
   ChannelClosedError,
   ChannelConfigError,
@@ -28,8 +30,10 @@ export {
   type CloseReason,
   type RefusalReason,
 } from "./src/shared/errors.ts";
-export type { CloseAllOptions } from "./src/handle/handle.ts";
-export { Connection, type ConnectionOptions, type Logger } from "./src/connection/connection.ts";
+export type { CloseAllOptions } from "./src/handle/contracts.ts";
+export type { Receiver, Sender } from "./src/handle/sender_receiver.ts";
+export { Connection, type ConnectionOption } from "./src/connection/connection.ts";
+export type { ConnectionOptions, Logger } from "./src/connection/connection_options.ts";
 export type { Delivery, ReleaseOptions } from "./src/handle/delivery.ts";
 export { ReceiveChannel, SendChannel } from "./src/channel/directed.ts";
 export { type RequestContext, serve, type ServeOptions } from "./src/rpc/serve.ts";
@@ -37,7 +41,6 @@ export type { DeliveriesOptions } from "./src/handle/iteration.ts";
 export type { ReadableOptions, WritableOptions } from "./src/channel/streams.ts";
 export type { OperationOptions } from "./src/handle/operation.ts";
 export type { PutOptions } from "./src/handle/put_options.ts";
-export type { ConnectionOption } from "./src/connection/shared_connection.ts";
 export {
   type Cases,
   type CaseValue,

@@ -251,7 +251,7 @@ Deno.test("connection: what it logs of a refused password is not the password", 
   const ch = new Channel({ name: "refused", connection });
   const error = await rejection(ch.get(), ChannelConnectionError, { transient: false });
   assert.doesNotMatch(inspect(error, { showHidden: true, depth: 9 }), /hunter2/);
-  assert.ok(lines.some((line) => /password.*not tried again/.test(line)), lines.join("\n"));
+  assert.ok(lines.some((line) => /password.*no further try/.test(line)), lines.join("\n"));
   assert.doesNotMatch(lines.join("\n"), /hunter2/);
   await ch.close();
   await connectionsRest();

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, ChannelConnectionError, Connection } from "../mod.ts";
-import { connectionFor, type SharedConnection } from "../src/connection/shared_connection.ts";
+import { connectionFor } from "../src/connection/configured.ts";
+import type { SharedConnection } from "../src/connection/shared_connection.ts";
 import {
   readJsonReference,
   type Reference,

@@ -61,8 +61,8 @@ Deno.test("messages: an error of a drained channel names what was called", async
 
 Deno.test("messages: whoever uses a handle that is over is told how to go on", async () => {
   const ends: [end: (ch: Channel) => Promise<void>, says: RegExp][] = [
-    [(ch) => ch.close(), /^put: .* is closed in this process; make a new handle to go on$/],
-    [(ch) => ch.closeAll(), /^put: .* was closed for everyone; make a new handle to open it anew$/],
+    [(ch) => ch.close(), /^put: .* is closed in this process; make a new handle to continue$/],
+    [(ch) => ch.closeAll(), /^put: .* was closed for all handles; make a new handle to reopen it$/],
     [(ch) => ch.delete(), /^put: .* was deleted; make a new handle to create it anew$/],
   ];
   for (const [end, says] of ends) {
@@ -74,7 +74,7 @@ Deno.test("messages: whoever uses a handle that is over is told how to go on", a
   await using ch = new Channel({ connection: "memory:messages" });
   await ch.closeAll();
   const { message } = await failure(() => ch.delete());
-  assert.match(message, /^delete: .* make a new handle to open it anew$/);
+  assert.match(message, /^delete: .* make a new handle to reopen it$/);
 });
 
 Deno.test("messages: what was likely meant by a URI is proposed", () => {
@@ -91,13 +91,15 @@ Deno.test("messages: what was likely meant by a URI is proposed", () => {
     "/var/jobs.db": "sqlite:/var/jobs.db",
   };
   for (const [connection, uri] of Object.entries(meant)) {
-    const says = `${JSON.stringify(connection)} is no URI of a connection; did you mean ${uri}?`;
+    const says = `${
+      JSON.stringify(connection)
+    } is not the URI of a connection; did you mean ${uri}?`;
     assert.throws(() => new Channel({ connection }), { message: `new Channel: ${says}` });
     assert.throws(() => new Connection(connection), { message: `new Connection: ${says}` });
   }
   assert.throws(() => new Channel({ connection: "redis://u:hunter2@h" }), {
     message:
-      `new Channel: "redis://***@h" is no URI of a connection; a connection begins with one ` +
+      `new Channel: "redis://***@h" is not the URI of a connection; a connection begins with one ` +
       "of memory: sqlite: amqp: amqps:",
   });
 });

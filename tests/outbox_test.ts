@@ -260,19 +260,19 @@ Deno.test("outbox: a broker in memory alarm holds puts up, and those given up me
     await ch.depth();
     await node.ctl("set_vm_memory_high_watermark", "0.000001");
     const first = ch.put("first"); // the broker says only then that it is blocked
-    await until(() => has("takes no messages"));
+    await until(() => has("accepts no messages"));
     const blocked = await rejection(ch.put("unsent", { timeout: 100 }), ChannelTimeoutError);
     assertOutcome(blocked, "unsent", true);
-    assert.match(blocked.message, /the broker takes no messages now: low on memory/);
+    assert.match(blocked.message, /the broker accepts no messages now: low on memory/);
     const control = new AbortController();
     const aborted = outcome(ch.put("aborted", { signal: control.signal }));
     const second = ch.put("second");
     control.abort("r");
     assert.equal(await aborted, "r");
-    assert.ok(!has("takes messages again"));
+    assert.ok(!has("accepts messages again"));
     await node.ctl("set_vm_memory_high_watermark", "0.6");
     await within(Promise.all([first, second]));
-    assert.ok(has("takes messages again"));
+    assert.ok(has("accepts messages again"));
     assert.deepEqual(await getAll(ch, await ch.depth()), ["first", "second"]);
   } finally {
     await ch.close();

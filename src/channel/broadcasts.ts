@@ -1,11 +1,11 @@
 import type { SharedConnection } from "../connection/shared_connection.ts";
 import { copyOfError, errorOfValue } from "../shared/error_copies.ts";
 import { ChannelClosedError, ChannelDecodeError, ChannelReferenceError } from "../shared/errors.ts";
-import { KeepAlive } from "../shared/keep_alive.ts";
 import { withValue } from "../shared/put_errors.ts";
+import { KeepAlive } from "../shared/keep_alive.ts";
 import { Fifo } from "../shared/fifo.ts";
-import type { Handle, Hearer } from "../handle/handle.ts";
-import { pack, type Parcel } from "../encoding/message.ts";
+import type { AnnouncementListener, Handle } from "../handle/handle.ts";
+import { type EncodedValue, encodeValue } from "../handle/encoded_value.ts";
 import { isAbort, type OperationOptions } from "../handle/operation.ts";
 import type { Message } from "../transports/transport.ts";
 
@@ -43,16 +43,16 @@ export async function broadcast(
   value: unknown,
   options: OperationOptions,
 ): Promise<void> {
-  let parcel: Parcel | Promise<Parcel>;
+  let encoded: EncodedValue | Promise<EncodedValue>;
   try {
     handle.check("broadcast", options);
-    parcel = pack(value, handle);
+    encoded = encodeValue(value, handle);
   } catch (error) {
     throw isAbort(error, options) ? error : withValue(errorOfValue("broadcast", error), value);
   }
-  if (parcel instanceof Promise) parcel.catch(() => {}); // awaited below, unless attaching fails
+  if (encoded instanceof Promise) encoded.catch(() => {}); // awaited below, unless attaching fails
   await handle.control("broadcast", owner, options, async (attachment, control) => {
-    const { message, carried } = parcel instanceof Promise ? await parcel : parcel;
+    const { message, carried } = encoded instanceof Promise ? await encoded : encoded;
     for (const each of carried) await each.makeKnown(control);
     const event = eventOf(message);
     await attachment.link.announce(event);
@@ -68,7 +68,7 @@ export function listen<T>(
 ): { readonly listener: Listener<T>; ready(): Promise<void> } {
   const options = signal === undefined ? {} : { signal };
   // Lasts as long as the listener does: ended by what ends a get.
-  const life = handle.interest<void>("broadcasts", {}, options);
+  const life = handle.begin<void>("broadcasts", {}, options);
   const listener = new Listener<T>({
     unpack,
     buffer,
@@ -78,7 +78,7 @@ export function listen<T>(
       life.resolve();
     },
   });
-  const listening = handle.interest<void>("broadcasts", {});
+  const listening = handle.begin<void>("broadcasts", {});
   life.whenSettled((failure) => {
     if (failure === undefined) return listening.resolve();
     listening.reject(failure.reason);
@@ -123,7 +123,7 @@ interface ListenerOptions<T> {
  * Invariants: broadcasts or calls of `next` wait, never both; no call waits once it is over. What
  * waits is bounded. The process is held alive while a call waits, where it could be served from outside.
  */
-class Listener<T> implements Hearer {
+class Listener<T> implements AnnouncementListener {
   missed = 0;
   readonly #options: ListenerOptions<T>;
   /** Decoded when they are wanted, as most of what a slow listener drops never is. */
@@ -137,7 +137,7 @@ class Listener<T> implements Hearer {
     this.#options = options;
   }
 
-  hear(event: Uint8Array): void {
+  heard(event: Uint8Array): void {
     if (this.#isOver) return;
     const next = this.#waiting.peek();
     if (next === undefined) {
@@ -154,7 +154,7 @@ class Listener<T> implements Hearer {
     next.resolve(found);
   }
 
-  miss(count: number): void {
+  lost(count: number): void {
     this.missed += count;
   }
 

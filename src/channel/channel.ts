@@ -1,116 +1,32 @@
+import type { Report } from "../connection/configured.ts";
+import type { SharedConnection } from "../connection/shared_connection.ts";
+import { decodeMessage } from "../encoding/message.ts";
+import type { Reference } from "../encoding/reference.ts";
+import { brand, registerChannelClass, toJSON } from "../handle/channel_registry.ts";
+import type { CloseAllOptions } from "../handle/contracts.ts";
+import type { Delivery } from "../handle/delivery.ts";
+import { Handle } from "../handle/handle.ts";
+import { type DeliveriesOptions, Iteration } from "../handle/iteration.ts";
+import { begun, type OperationOptions } from "../handle/operation.ts";
+import type { PutOptions } from "../handle/put_options.ts";
+import { Requester } from "../rpc/request.ts";
+import type { GetCase, PutCase } from "../select/case.ts";
+import { ChannelGet, ChannelPut } from "../select/channel_cases.ts";
+import { ChannelClosedError, ChannelTimeoutError } from "../shared/errors.ts";
+import { isAnonymous } from "../shared/names.ts";
+import { none } from "../shared/options.ts";
+import type { Message } from "../transports/transport.ts";
 import { broadcast, type Broadcasts, type BroadcastsOptions, listen } from "./broadcasts.ts";
 import {
-  connectionFor,
-  type ConnectionOption,
-  type Report,
-  reportFor,
-} from "../connection/shared_connection.ts";
-import type { GetCase, PutCase } from "../select/case.ts";
-import { withoutCredentials } from "../shared/redact.ts";
-import type { Delivery } from "../handle/delivery.ts";
+  type ChannelOptions,
+  connectedOptions,
+  defaultLease,
+  handleOptions,
+} from "./channel_options.ts";
 import { ReceiveChannel, SendChannel } from "./directed.ts";
-import { defaultEncoding } from "../encoding/encoding.ts";
-import { errorOfAction } from "../shared/error_copies.ts";
-import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "../shared/errors.ts";
-import { type CloseAllOptions, Handle, type HandleOptions } from "../handle/handle.ts";
-import { type DeliveriesOptions, Iteration } from "../handle/iteration.ts";
-import { unpack } from "../encoding/message.ts";
-import { anonymousName, checkName, deadLettersName, isAnonymous } from "../shared/names.ts";
-import { begun, type OperationOptions } from "../handle/operation.ts";
-import { none, type Signature } from "../shared/options.ts";
-import type { PutOptions } from "../handle/put_options.ts";
-import { ChannelGet, ChannelPut } from "../select/channel_cases.ts";
-import type { Reference } from "../encoding/reference.ts";
-import { addKind, brand, toJSON } from "../encoding/channel_registry.ts";
-import { Requester } from "../rpc/request.ts";
+import type { ReceivingEnd, SendingEnd, TryGetResult } from "./ends.ts";
 import * as signatures from "./signatures.ts";
 import { readableOf, type ReadableOptions, writableOf, type WritableOptions } from "./streams.ts";
-import type { Message } from "../transports/transport.ts";
-
-/** What a channel is made from; every part may be left out. */
-export interface ChannelOptions {
-  /**
-   * The same name on the same connection is the same channel, in any process and on any host.
-   * Absent: a new channel, whose name nobody else knows.
-   */
-  readonly name?: string;
-  /**
-   * How the channel is reached: a URI such as `amqp://user:password@host/vhost` or `memory:`, or a
-   * transport. Absent: the environment variable `CHANNELTS_URI`, else the file that
-   * `CHANNELTS_CONFIG` names or `~/.channelts.yml`, else `~/.channelpy.yml`, else `memory:`.
-   *
-   * References in messages may name the broker for as long as a channel or a {@linkcode Connection} is referred to
-   * that was made with this option, and, where it was absent, for the life of the process.
-   */
-  readonly connection?: ConnectionOption;
-  /**
-   * How this handle writes values; it reads both, and its other users may choose otherwise.
-   *
-   * `"cbor"`, the default (RFC 8949, `application/cbor`), carries whatever a channel can.
-   *
-   * `"json"` (RFC 8259, `application/json`) is for ChannelPy and whoever else reads JSON. It carries
-   * null, booleans, finite numbers, strings, arrays, plain objects and class instances (their own
-   * enumerable properties), and channels, as ChannelPy writes them: an object with
-   * `"__channel__": true`, which is why no other object may have that key. An object with a method
-   * `toJSON` travels as what that returns, and one that occurs twice is written twice. What JSON
-   * cannot say is refused, where `JSON.stringify` would change it or leave it out: `undefined`, also
-   * as a property, bigints, NaN, infinities, -0, Date, Map, Set, binary data, functions and cycles.
-   *
-   * A channel that is received inside a JSON message writes JSON, since whoever sent it may read
-   * nothing else. Integers beyond 2^53 that others send lose precision. A channel that ChannelPy is
-   * to attach to needs a name, and no `expires`.
-   */
-  readonly encoding?: "cbor" | "json";
-  /**
-   * Whether errors inside values take their `stack` along, as with `structuredClone`: default true. It
-   * names files of this machine, and what the receiver should not know may be better left out.
-   */
-  readonly stacks?: boolean;
-  /**
-   * Milliseconds for which an operation goes on while the broker cannot be reached; 10,000 unless
-   * configured. `Infinity` waits for the broker as long as it takes.
-   */
-  readonly retryTimeout?: number;
-  /**
-   * How often a value that was received with {@linkcode Channel.receive} is tried: 1 or more. What was
-   * released, or held by a process that died, so many times goes to {@linkcode Channel.deadLetters}.
-   * Default: without limit.
-   *
-   * Where a dead letter cannot be put (the user may not declare that channel, or it is full), it is tried
-   * for `retryTimeout`, 60,000 ms at most, and then given back: the `receive` that waits, or else the next,
-   * rejects with a ChannelError whose `cause` says why, and the connection's logger is told.
-   */
-  readonly maxAttempts?: number;
-  /**
-   * How many values a channel that is created now holds: while so many wait, or are received and not
-   * settled, a put waits. One that exists stays as it is. Default: any number.
-   *
-   * With `0` nothing is held: a put waits until someone takes its value, and where it is given up before that,
-   * nobody ever gets it; as with Go's unbuffered channels.
-   *
-   * On RabbitMQ received values do not count (`x-max-length` and `x-overflow: reject-publish`), and every operation
-   * of a handle with `0` rejects with a {@linkcode ChannelConfigError}: the broker stores a value before anyone takes
-   * it. Use {@linkcode Channel.request} to know that a value was handled, or a capacity of 1.
-   */
-  readonly capacity?: number;
-  /**
-   * How RabbitMQ keeps a channel that is created now: `"classic"`, the default, on one node;
-   * `"quorum"` on the majority of a cluster's nodes, so that it survives the loss of any one of three
-   * (https://www.rabbitmq.com/docs/quorum-queues). One that exists stays as it is.
-   */
-  readonly durability?: "classic" | "quorum";
-  /**
-   * Milliseconds, 100 or more, for which the channel outlives its use. Default: 1,800,000 (30 minutes)
-   * for a channel without a name; a named channel lasts until it is deleted. A handle on it counts as
-   * use; with less than the default, only one that was made with this option does, not a reference.
-   */
-  readonly expires?: number;
-}
-
-/** What {@linkcode Channel.tryGet} finds. */
-export type TryGetResult<T> =
-  | { readonly status: "ok"; readonly value: T }
-  | { readonly status: "empty" | "closed" };
 
 /** How Node and Bun, and Deno, ask an object what to print of it. */
 const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.customInspect")];
@@ -138,9 +54,9 @@ const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.c
  * await reply.get(); // 42
  * ```
  */
-export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
+export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   /** A reference of a message, of which there may be very many, becomes a handle when it is used. */
-  #source: Handle | Arrived;
+  #source: Handle | ReceivedReference;
   /**
    * Throws, as JSON and copies carry no channel. It is a property of each object, so that `structuredClone` and
    * `postMessage` refuse that as well, with a `DataCloneError`.
@@ -153,7 +69,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
 
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
-    addKind({
+    registerChannelClass({
       is: (object) => #source in object,
       handle: (object) => (object as Channel).#handle,
     });
@@ -174,19 +90,16 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    */
   constructor(options: string | ChannelOptions);
   constructor(options: string | ChannelOptions = none) {
-    if (options instanceof Arrived) this.#source = options;
-    else {
-      this.#source = options instanceof Handle
-        ? options
-        : new Handle(handleOptions(signatures.newChannel, options, arguments));
-      forgetWhenClosed(this, this.#source);
-    }
+    this.#source = isInternal(options)
+      ? options[source]
+      : new Handle(handleOptions(signatures.newChannel, options, arguments));
+    if (this.#source instanceof Handle) closeWhenForgotten(this, this.#source);
   }
 
   get #handle(): Handle {
     if (!(this.#source instanceof Handle)) {
       this.#source = this.#source.open();
-      forgetWhenClosed(this, this.#source);
+      closeWhenForgotten(this, this.#source);
     }
     return this.#source;
   }
@@ -464,7 +377,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    * ```
    */
   get deadLetters(): Channel<T> {
-    return this.#deadLetters ??= adopt(this.#handle.deadLetters());
+    return this.#deadLetters ??= channelOf(this.#handle.deadLetters());
   }
 
   /**
@@ -764,7 +677,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    */
   dup(): Channel<T> {
     signatures.dup.check(none, arguments.length);
-    return adopt(new Handle(this.#handle.share()));
+    return channelOf(new Handle(this.#handle.share()));
   }
 
   /** A new anonymous channel on the same connection, with the same `encoding`, `stacks` and `retryTimeout`. */
@@ -792,7 +705,7 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
    */
   clone<U = T>(options: string | ChannelOptions): Channel<U>;
   clone<U = T>(options: string | ChannelOptions = none): Channel<U> {
-    return adopt(
+    return channelOf(
       new Handle(handleOptions(signatures.clone, options, arguments, this.#handle.options)),
     );
   }
@@ -890,11 +803,11 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
   #unpack(message: Message, owned: boolean): T {
     const handle = this.#handle;
     // A handle that has attached knows its connection.
-    const via = handle.connection as Parameters<typeof unpack>[1];
+    const via = handle.connection as SharedConnection;
     let met: Map<string, Channel> | undefined; // most messages hold no channel
     const open = (reference: Reference) =>
       fromReference(reference, met ??= new Map(), handle.options.report);
-    return unpack(message, via, open, owned) as T;
+    return decodeMessage(message, via, open, owned) as T;
   }
 }
 
@@ -902,20 +815,30 @@ export class Channel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
 const forgotten = new FinalizationRegistry<Handle>((handle) => void handle.close());
 
 /** A closed handle must not stay there: where it holds its channel, as one for replies does, neither would ever go. */
-function forgetWhenClosed(channel: object, handle: Handle): void {
+function closeWhenForgotten(channel: object, handle: Handle): void {
   forgotten.register(channel, handle, handle);
   handle.onClosed.add(() => void forgotten.unregister(handle));
 }
 
-const defaultLease = 30 * 60 * 1000;
+const source: unique symbol = Symbol("source");
 
-/** A channel of a handle made here; the constructor's declared types are what users may pass. */
-function adopt<T>(source: Handle | Arrived): Channel<T> {
-  return new Channel<T>(source as unknown as ChannelOptions);
+/** What the constructor takes from this file: a handle, or a reference from a message. */
+interface InternalOptions extends ChannelOptions {
+  readonly [source]: Handle | ReceivedReference;
+}
+
+function isInternal(options: string | ChannelOptions): options is InternalOptions {
+  return typeof options === "object" && options !== null && source in options;
+}
+
+/** Returns a channel of a handle, or of a reference. */
+function channelOf<T>(handle: Handle | ReceivedReference): Channel<T> {
+  const options: InternalOptions = { [source]: handle };
+  return new Channel<T>(options);
 }
 
 /** A reference that came in a message. */
-class Arrived {
+class ReceivedReference {
   readonly #reference: Reference;
   readonly #report: Report | undefined;
 
@@ -937,7 +860,7 @@ class Arrived {
 
 /** A channel on the handle's connection; anonymous where no name is given. */
 function cloneOf<U>(handle: Handle, options: ChannelOptions = none): Channel<U> {
-  return adopt(new Handle(connectedOptions(options, handle.options)));
+  return channelOf(new Handle(connectedOptions(options, handle.options)));
 }
 
 /** The channel of a reference: the same object for the same channel of one message. */
@@ -949,89 +872,9 @@ function fromReference(
   const { name, connection, encoding, direction } = reference;
   const key = `${connection.address} ${encoding} ${name}`;
   let channel = met.get(key);
-  if (channel === undefined) met.set(key, channel = adopt(new Arrived(reference, report)));
+  if (channel === undefined) {
+    met.set(key, channel = channelOf(new ReceivedReference(reference, report)));
+  }
   if (direction === undefined) return channel;
   return direction === "send" ? channel.sender : channel.receiver;
-}
-
-/** The options that a function was called with, which takes a channel's name, its options, or nothing. */
-function optionsOf(
-  signature: Signature,
-  given: string | ChannelOptions,
-  args: IArguments,
-): ChannelOptions {
-  const { action } = signature;
-  if (args.length > 0 && args[0] === undefined) {
-    throw new ChannelConfigError(
-      `${action}: the name is undefined; leave it out for an anonymous channel`,
-    );
-  }
-  if (typeof given === "object" && given !== null && brand in given) {
-    throw new ChannelConfigError(
-      `${action}: got a channel; write ch.dup() for a second handle on it`,
-    );
-  }
-  const options = typeof given === "string" ? { name: given } : given;
-  signature.check(options, args.length);
-  if (options.name !== undefined) checkOwnName(action, options.name, options.connection);
-  return options;
-}
-
-/** Refuses a name that no channel can have, or that was meant to be a connection. */
-function checkOwnName(action: string, name: string, connection: unknown): void {
-  if (connection === undefined && /^(?:memory:|sqlite:(?:[./~].*)?|amqps?:\/\/.*)$/is.test(name)) {
-    throw new ChannelConfigError(
-      `${action}: a channel's name must not be a URI, such as ${withoutCredentials(name)}; ` +
-        "write { connection: uri }",
-    );
-  }
-  try {
-    checkName(name);
-  } catch (error) {
-    throw new ChannelConfigError(`${action}: ${(error as Error).message}`);
-  }
-}
-
-/**
- * What a handle is made from by a function that takes a channel's name, its options, or nothing.
- *
- * @param origin what the channel is a clone of
- */
-function handleOptions(
-  signature: Signature,
-  given: string | ChannelOptions,
-  args: IArguments,
-  origin?: HandleOptions,
-): HandleOptions {
-  const options = optionsOf(signature, given, args);
-  try {
-    return connectedOptions(options, origin);
-  } catch (error) {
-    throw errorOfAction(signature.action, error);
-  }
-}
-
-function connectedOptions(options: ChannelOptions, origin?: HandleOptions): HandleOptions {
-  const { name, connection, expires, maxAttempts, capacity, durability = "classic" } = options;
-  if (maxAttempts !== undefined && name !== undefined) deadLettersName(name); // throws where it is too long
-  return {
-    name: name ?? anonymousName(),
-    connection: connection === undefined && origin !== undefined
-      ? origin.connection
-      : connectionFor(connection),
-    report: connection === undefined && origin !== undefined
-      ? origin.report
-      : reportFor(connection),
-    encoding: options.encoding ?? origin?.encoding ?? defaultEncoding,
-    stacks: options.stacks ?? origin?.stacks ?? true,
-    retryTimeout: options.retryTimeout ?? origin?.retryTimeout,
-    lease: expires === undefined
-      ? name === undefined ? defaultLease : undefined
-      : Math.round(expires),
-    quorum: durability === "quorum",
-    maxAttempts,
-    capacity,
-    create: true,
-    owned: name === undefined,
-  };
 }

@@ -1,15 +1,16 @@
 import type { Broadcasts, BroadcastsOptions } from "./broadcasts.ts";
 import type { GetCase, PutCase } from "../select/case.ts";
-import type { Channel, TryGetResult } from "./channel.ts";
 import type { Delivery } from "../handle/delivery.ts";
-import type { CloseAllOptions } from "../handle/handle.ts";
+import { brand, registerChannelClass, toJSON } from "../handle/channel_registry.ts";
+import type { CloseAllOptions } from "../handle/contracts.ts";
+import { handleOf } from "../handle/handle.ts";
 import type { DeliveriesOptions } from "../handle/iteration.ts";
 import type { OperationOptions } from "../handle/operation.ts";
 import type { PutOptions } from "../handle/put_options.ts";
 import type { ReadableOptions, WritableOptions } from "./streams.ts";
 import * as signatures from "./signatures.ts";
 import { checkArgument, none } from "../shared/options.ts";
-import { addKind, brand, handleOf, toJSON } from "../encoding/channel_registry.ts";
+import type { ReceivingEnd, SendingEnd, TryGetResult } from "./ends.ts";
 
 /**
  * A channel that values are only put into, from {@linkcode Channel.sender}: what Go writes `chan<- T`. It has
@@ -32,9 +33,9 @@ import { addKind, brand, handleOf, toJSON } from "../encoding/channel_registry.t
  * equal(await reply.get(), 42);
  * ```
  */
-export class SendChannel<T = unknown> implements AsyncDisposable {
+export class SendChannel<T = unknown> implements SendingEnd<T> {
   /** Held, because the handle of a channel that is collected is closed. */
-  readonly #channel: Channel<T>;
+  readonly #channel: SendingEnd<T>;
   /**
    * Throws, as JSON and copies carry no channel. It is a property of each object, so that `structuredClone` and
    * `postMessage` refuse that as well, with a `DataCloneError`.
@@ -43,7 +44,7 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
 
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
-    addKind({
+    registerChannelClass({
       is: (object) => #channel in object,
       handle: (object) => handleOf((object as SendChannel).#channel)!,
       direction: "send",
@@ -51,7 +52,7 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
   }
 
   /** Directs a channel; the same as its `sender`. */
-  constructor(channel: Channel<T>) {
+  constructor(channel: SendingEnd<T>) {
     checkUndirected("new SendChannel", channel);
     this.#channel = channel;
   }
@@ -160,9 +161,9 @@ export class SendChannel<T = unknown> implements AsyncDisposable {
  * await summing; // 6
  * ```
  */
-export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterable<T> {
+export class ReceiveChannel<T = unknown> implements ReceivingEnd<T> {
   /** Held, because the handle of a channel that is collected is closed. */
-  readonly #channel: Channel<T>;
+  readonly #channel: ReceivingEnd<T>;
   /**
    * Throws, as JSON and copies carry no channel. It is a property of each object, so that `structuredClone` and
    * `postMessage` refuse that as well, with a `DataCloneError`.
@@ -171,7 +172,7 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
 
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
-    addKind({
+    registerChannelClass({
       is: (object) => #channel in object,
       handle: (object) => handleOf((object as ReceiveChannel).#channel)!,
       direction: "receive",
@@ -179,7 +180,7 @@ export class ReceiveChannel<T = unknown> implements AsyncDisposable, AsyncIterab
   }
 
   /** Directs a channel; the same as its `receiver`. */
-  constructor(channel: Channel<T>) {
+  constructor(channel: ReceivingEnd<T>) {
     checkUndirected("new ReceiveChannel", channel);
     this.#channel = channel;
   }

@@ -1,36 +1,31 @@
-// What every public function takes: one signature for each. The compiler asks for a rule for every option of its type.
+// The arguments that each public function of a channel takes. The compiler demands a rule for every option of its type.
 
-import type { BroadcastsOptions } from "./broadcasts.ts";
-import type { ChannelOptions } from "./channel.ts";
-import type { ConnectionOptions } from "../connection/connection.ts";
-import type { ReleaseOptions } from "../handle/delivery.ts";
-import type { CloseAllOptions } from "../handle/handle.ts";
+import type { CloseAllOptions } from "../handle/contracts.ts";
+import { directionOf, isChannelValue } from "../handle/channel_registry.ts";
 import type { DeliveriesOptions } from "../handle/iteration.ts";
-import type { OperationOptions } from "../handle/operation.ts";
+import { type OperationOptions, waiting } from "../handle/operation.ts";
+import type { PutOptions } from "../handle/put_options.ts";
 import {
   abortSignal,
-  callable,
   integer,
   milliseconds,
   oneOf,
   type Rule,
   type Rules,
-  secret,
   Signature,
   text,
   truth,
 } from "../shared/options.ts";
-import type { PutOptions } from "../handle/put_options.ts";
-import { directionOf, handleOf, isChannel as isKnown } from "../encoding/channel_registry.ts";
-import type { ServeOptions } from "../rpc/serve.ts";
-import type { ReadableOptions, WritableOptions } from "./streams.ts";
 import { longestTimer } from "../shared/timers.ts";
+import type { BroadcastsOptions } from "./broadcasts.ts";
+import type { ChannelOptions } from "./channel_options.ts";
+import type { ReadableOptions, WritableOptions } from "./streams.ts";
 
 const signal = abortSignal;
-const waiting = { timeout: milliseconds(), signal };
 
 /** RabbitMQ takes no more: 49 days. */
 const longestTerm = 2 ** 32 - 1;
+
 const connection: Rule = {
   takes: "a URI such as amqp://localhost, a URL, a Connection or a transport",
   allows: (value) =>
@@ -82,38 +77,6 @@ export const clone: Signature = signature<ChannelOptions>(
   channel,
   'clone({ name: "jobs" })',
 );
-/** What a connection is made with. */
-export const uri: Rule = {
-  takes: "a URI such as amqp://localhost, or a URL",
-  allows: (value) => typeof value === "string" ? value !== "" : value instanceof URL,
-  isSecret: true,
-};
-export const newConnection: Signature = signature<ConnectionOptions>(
-  "new Connection",
-  2,
-  {
-    username: secret,
-    password: secret,
-    name: text,
-    ca: {
-      takes: "PEM text, or an array of such",
-      allows: (value) => (Array.isArray(value) ? value : [value]).every(text.allows),
-      isSecret: true,
-    },
-    cert: secret,
-    key: secret,
-    servername: text,
-    retryTimeout: milliseconds(),
-    logger: {
-      takes: "an object such as console",
-      allows: (value) => typeof value === "object" && value !== null,
-    },
-    ondisconnect: callable,
-    onreconnect: callable,
-  },
-  'new Connection("amqp://localhost", { name: "billing" })',
-);
-
 export const put: Signature = sending<PutOptions>("put", {
   ...waiting,
   delay: milliseconds(0, longestTerm),
@@ -164,12 +127,6 @@ export const writable: Signature = signature<WritableOptions>(
   { highWaterMark: integer(1), signal },
   "writable({ highWaterMark: 16 })",
 );
-export const release: Signature = signature<ReleaseOptions>(
-  "release",
-  1,
-  { delay: milliseconds(0, longestTimer) },
-  "release({ delay: 1000 })",
-);
 export const getCase: Signature = signature("getCase", 0, {}, "select([ch.getCase()])");
 export const putCase: Signature = signature("putCase", 1, {}, "select([ch.putCase(value)])");
 export const dup: Signature = signature("dup", 0, {}, "dup()");
@@ -180,48 +137,8 @@ export const close: Signature = signature(
   "close(), or closeAll({ drain: true }) to close the channel for everyone",
 );
 
-/** Where requests come from. */
-export const servedChannel: Rule = {
-  takes: "a Channel or a ReceiveChannel",
-  allows: (value) => isChannel(value) && directionOf(value) !== "send",
-};
 /** What allows both directions. */
 export const directedChannel: Rule = {
   takes: "a Channel",
-  allows: (value) => isChannel(value) && directionOf(value) === undefined,
+  allows: (value) => isChannelValue(value) && directionOf(value) === undefined,
 };
-
-function isChannel(value: unknown): value is object {
-  // The second tells of a channel of another copy of this library.
-  return typeof value === "object" && value !== null &&
-    (isKnown(value) || handleOf(value) !== undefined);
-}
-
-export const serve: Signature = signature<ServeOptions>(
-  "serve",
-  3,
-  {
-    concurrency: integer(1),
-    signal,
-    grace: milliseconds(),
-    replyTimeout: milliseconds(),
-    replyTo: oneOf("same-broker", "any"),
-    stacks: truth,
-    onerror: callable,
-  },
-  "serve(channel, handler, { concurrency: 10 })",
-);
-export const select: Signature = signature<OperationOptions>(
-  "select",
-  2,
-  waiting,
-  "select({ jobs, results: results.putCase(42) }, { timeout: 1000 })",
-);
-export const trySelect: Signature = signature<OperationOptions>(
-  "trySelect",
-  2,
-  waiting,
-  "trySelect({ jobs, results: results.putCase(42) })",
-);
-export const after: Signature = signature("after", 1, {}, "after(1000)");
-export const every: Signature = signature("every", 1, {}, "every(1000)");

@@ -1,9 +1,9 @@
 // Invariants: nothing is read before a reader waits for it. What a stream has received is accepted when it is
 // handed to a reader, or given back. What a writer has begun to put is settled before its stream is.
-
-import type { Channel } from "./channel.ts";
-import type { Delivery } from "../handle/delivery.ts";
 import { ChannelClosedError } from "../shared/errors.ts";
+
+import type { Receiver, Sender } from "../handle/sender_receiver.ts";
+import type { Delivery } from "../handle/delivery.ts";
 
 /** What `readable` takes. */
 export interface ReadableOptions {
@@ -19,11 +19,11 @@ export interface WritableOptions {
   readonly signal?: AbortSignal;
 }
 
-type Source<T> = Pick<Channel<T>, "receive">;
-type Sink<T> = Pick<Channel<T>, "put">;
-
 /** The stream of a channel's values; {@linkcode Channel.readable} says the rest. */
-export function readableOf<T>(channel: Source<T>, { signal }: ReadableOptions): ReadableStream<T> {
+export function readableOf<T>(
+  channel: Receiver<T>,
+  { signal }: ReadableOptions,
+): ReadableStream<T> {
   const ended = new AbortController();
   /** Handed to the stream when no reader waited any more: it is in the stream's queue. */
   let queued: Delivery<T> | undefined;
@@ -97,7 +97,7 @@ class Parcel<T> {
 
 /** Puts values, several at a time. */
 class ChannelSink<T> implements UnderlyingSink<T | Parcel<T>> {
-  readonly #channel: Sink<T>;
+  readonly #channel: Sender<T>;
   readonly #most: number;
   readonly #signal: AbortSignal | undefined;
   readonly #ended = new AbortController();
@@ -105,7 +105,7 @@ class ChannelSink<T> implements UnderlyingSink<T | Parcel<T>> {
   #failure: { readonly error: unknown } | undefined;
   #controller: WritableStreamDefaultController | undefined;
 
-  constructor(channel: Sink<T>, most: number, signal: AbortSignal | undefined) {
+  constructor(channel: Sender<T>, most: number, signal: AbortSignal | undefined) {
     this.#channel = channel;
     this.#most = most;
     this.#signal = signal;
@@ -154,7 +154,7 @@ class ChannelSink<T> implements UnderlyingSink<T | Parcel<T>> {
 }
 
 /** The stream that puts into a channel; {@linkcode Channel.writable} says the rest. */
-export function writableOf<T>(channel: Sink<T>, options: WritableOptions): WritableStream<T> {
+export function writableOf<T>(channel: Sender<T>, options: WritableOptions): WritableStream<T> {
   const { highWaterMark = 16, signal } = options;
   const sink = new ChannelSink(channel, highWaterMark, signal);
   const stream = new WritableStream<T | Parcel<T>>(sink, { highWaterMark: 1 });
@@ -244,7 +244,7 @@ async function pipe<T>(
 
 /** Where a pipe begins. */
 interface Origin<T> {
-  readonly channel: Source<T>;
+  readonly channel: Receiver<T>;
   readonly stream: ReadableStream<T>;
   /** Ends the stream with an error. */
   readonly fail: (error: unknown) => void;

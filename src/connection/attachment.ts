@@ -1,43 +1,42 @@
 import type { CloseReason } from "../shared/errors.ts";
-import type { Link, LinkObserver } from "../transports/transport.ts";
 import { closeTimeout, within } from "../shared/timeouts.ts";
+import { isCloseAllEvent } from "../transports/close_all_event.ts";
+import type { Link, LinkObserver } from "../transports/transport.ts";
 
-/** What an attachment tells each of its handles. */
+/** A handle, as its attachment calls it. */
 export interface Attached {
   /**
-   * Once: the channel is closed for everyone. Resolves when what the handle has sent is settled; bounded
-   * in time, and never rejects.
+   * Called once, when the channel is closed for all handles. The promise resolves when the operations that the handle
+   * has sent are settled, within a bounded time; it never rejects.
    */
   terminate(reason: CloseReason): Promise<void>;
-  /** An event was announced that closes nothing. */
+  /** Called for an announced event that does not close the channel. */
   announced(event: Uint8Array): void;
-  /** So many events did not arrive. */
+  /** Called when `count` announced events were lost. */
   missed(count: number): void;
 }
 
 /**
- * A process's attachment to one channel: the one link that all its handles on it share.
+ * The attachment of this process to one channel: the link that all its handles on the channel share.
  *
- * Invariants: it is open while it has handles, or is about to have its first. From the moment
- * `closing` is set it takes no handle and tells none anything; whoever wants the channel again waits
- * for `closing` and attaches anew.
+ * Invariants: the attachment has handles, or waits for its first. Once `closing` is set it accepts no handle and
+ * forwards no event; a handle that needs the channel waits for `closing` and then opens a new attachment.
  */
 export class Attachment implements LinkObserver {
-  /** The link; there when it is open. */
+  /** The link; set once `opened` has resolved. */
   link!: Link;
   /** Resolves when the link is open. */
   readonly opened: Promise<void>;
-  /** Resolves when the link is closed; undefined until it is being closed. Never rejects. */
+  /** Resolves when the link is closed; undefined while it is open or opening. Never rejects. */
   closing: Promise<void> | undefined;
   readonly #handles = new Set<Attached>();
-  /** How many handles wait for the link to open. */
-  #awaited = 0;
+  /** The number of handles that wait for the link to open. */
+  #waiting = 0;
   readonly #onClosed: () => void;
-
-  readonly #unwanted = new AbortController();
+  readonly #abandoned = new AbortController();
 
   /**
-   * @param open opens the link; told when nobody wants it any more
+   * @param open opens the link; its signal is aborted when no handle waits for the link any more
    * @param onClosed called once, when the link is closed or could not be opened
    */
   constructor(
@@ -45,7 +44,7 @@ export class Attachment implements LinkObserver {
     onClosed: () => void,
   ) {
     this.#onClosed = onClosed;
-    this.opened = open(this, this.#unwanted.signal).then((link) => {
+    this.opened = open(this, this.#abandoned.signal).then((link) => {
       this.link = link;
     }, (error) => {
       if (this.closing === undefined) {
@@ -56,20 +55,21 @@ export class Attachment implements LinkObserver {
     });
   }
 
+  /** Whether a handle uses the attachment. */
   get isShared(): boolean {
     return this.#handles.size > 0;
   }
 
-  /** Resolves when the link is open; rejects where that fails, or `signal` is aborted. */
+  /** Resolves when the link is open; rejects if opening fails or `signal` is aborted. */
   async awaited(signal: AbortSignal): Promise<void> {
-    this.#awaited++;
+    this.#waiting++;
     try {
       await unlessAborted(this.opened, signal);
     } finally {
-      this.#awaited--;
-      // Nobody wants it any more: a broker that cannot be reached is not tried for nothing.
-      if (signal.aborted && this.#awaited === 0 && !this.isShared) {
-        this.#unwanted.abort(signal.reason);
+      this.#waiting--;
+      // With no handle left, an unreachable broker is not retried.
+      if (signal.aborted && this.#waiting === 0 && !this.isShared) {
+        this.#abandoned.abort(signal.reason);
         this.#close();
       }
     }
@@ -79,15 +79,15 @@ export class Attachment implements LinkObserver {
     this.#handles.add(handle);
   }
 
-  /** Takes a handle off; the last one closes the link. Resolves when that is done. */
+  /** Removes a handle; the last one closes the link. Resolves when the link is closed, or at once if others remain. */
   remove(handle: Attached): Promise<void> {
     if (this.#handles.delete(handle) && this.#handles.size === 0) this.#close();
     return this.#handles.size === 0 ? this.closing! : Promise.resolve();
   }
 
-  /** @param by a handle that is not told, having announced it */
+  /** @param by the handle that announced the event, which is not called */
   announced(event: Uint8Array, by?: Attached): void {
-    if (isCloseAll(event)) return this.terminate("closeAll");
+    if (isCloseAllEvent(event)) return this.terminate("closeAll");
     for (const handle of [...this.#handles]) if (handle !== by) handle.announced(event);
   }
 
@@ -99,24 +99,24 @@ export class Attachment implements LinkObserver {
     this.terminate("delete");
   }
 
-  /** Closes every handle, and the link with the last. */
+  /** Closes every handle, and then the link. */
   terminate(reason: CloseReason): void {
     const handles = [...this.#handles];
     this.#handles.clear();
     this.#close(Promise.all(handles.map((handle) => handle.terminate(reason))));
   }
 
-  /** @param settled when the handles need the link no more */
+  /** @param settled resolves when the handles no longer need the link */
+  #close(settled: Promise<unknown> = Promise.resolve()): void {
+    this.closing ??= this.#closeAfter(settled).then(this.#onClosed);
+  }
+
   async #closeAfter(settled: Promise<unknown>): Promise<void> {
     const opened = this.opened.catch(() => {});
     await within(closeTimeout, opened);
     await settled;
     if (this.link !== undefined) await within(closeTimeout, this.link.close());
-    else opened.then(() => this.link?.close()); // too late for anyone to wait
-  }
-
-  #close(settled: Promise<unknown> = Promise.resolve()): void {
-    this.closing ??= this.#closeAfter(settled).then(this.#onClosed);
+    else opened.then(() => this.link?.close()); // the link opens later than anyone waits
   }
 }
 
@@ -132,12 +132,4 @@ async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<
   } finally {
     signal.removeEventListener("abort", stop!);
   }
-}
-
-/** The event of `closeAll`, in JSON as ChannelPy announces it. */
-export const closeAllEvent: Uint8Array = new TextEncoder().encode(`"close"`);
-
-function isCloseAll(event: Uint8Array): boolean {
-  return event.length === closeAllEvent.length &&
-    event.every((byte, i) => byte === closeAllEvent[i]);
 }

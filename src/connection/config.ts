@@ -2,16 +2,7 @@ import { ChannelConfigError } from "../shared/errors.ts";
 import { env, home, join, type Reading, readText } from "../shared/host.ts";
 import { hasScheme, parseConfigFile } from "./config_file.ts";
 import { withoutCredentials } from "../shared/redact.ts";
-
-/** What a channel uses whose `connection` option is absent. */
-export interface Settings {
-  /** The connection's URI, credentials included: not to be shown. */
-  readonly uri: string;
-  /** Milliseconds for which an unreachable broker is tried again; absent if nothing says. */
-  readonly retryTimeout?: number;
-  /** For error messages: `CHANNELTS_URI`, the configuration file's path, or `default`. */
-  readonly source: string;
-}
+import type { Settings } from "./settings.ts";
 
 const DEFAULT: Settings = { uri: "memory:", source: "default" };
 /** The second is ChannelPy's. */

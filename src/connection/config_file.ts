@@ -1,7 +1,7 @@
 import type { Node } from "yaml";
-import type { Settings } from "./config.ts";
-import { withEmptyEnv } from "../shared/host.ts";
+import type { Settings } from "./settings.ts";
 import { ChannelConfigError } from "../shared/errors.ts";
+import { withEmptyEnv } from "../shared/host.ts";
 import { withoutCredentials } from "../shared/redact.ts";
 import { nearest } from "../shared/spelling.ts";
 

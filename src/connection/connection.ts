@@ -1,55 +1,63 @@
-import { customConnection, setShared, type SharedConnection } from "./shared_connection.ts";
 import { errorOfAction } from "../shared/error_copies.ts";
 import type { ChannelConnectionError } from "../shared/errors.ts";
-import { checkArgument, none } from "../shared/options.ts";
-import * as signatures from "../channel/signatures.ts";
-import type { ConnectionWatcher, Stats } from "../transports/transport.ts";
+import {
+  callable,
+  checkArgument,
+  milliseconds,
+  none,
+  type Rule,
+  type Rules,
+  secret,
+  Signature,
+  text,
+} from "../shared/options.ts";
+import type { ConnectionWatcher, Stats, Transport } from "../transports/transport.ts";
+import { customConnection, setShared } from "./configured.ts";
+import type { ConnectionOptions, Logger } from "./connection_options.ts";
+import type { SharedConnection } from "./shared_connection.ts";
 
-/** Where a connection tells what happens to it; `console` is one. */
-export interface Logger {
-  /**
-   * Told what could not be done, where no operation is there to be rejected: a dead letter or a reply that
-   * could not be put, an error of an `onerror`.
-   */
-  error?(message: string): void;
-  /** Told of each attempt that failed. */
-  debug?(message: string): void;
-  /** Told that the connection is made, or the broker takes messages again. */
-  info?(message: string): void;
-  /** Told that the connection is lost, or that the broker takes no messages. */
-  warn?(message: string): void;
-}
+const uriRule: Rule = {
+  takes: "a URI such as amqp://localhost, or a URL",
+  allows: (value) => typeof value === "string" ? value !== "" : value instanceof URL,
+  isSecret: true,
+};
 
-/** What a connection may have beside its URI. Keys and certificates are in PEM, as `node:tls` takes them. */
-export interface ConnectionOptions {
-  /** Instead of the URI's user name. */
-  readonly username?: string;
-  /** Instead of the URI's password. */
-  readonly password?: string;
-  /** How the broker's management shows the connection; default: `ChannelTS`, host name and process id. */
-  readonly name?: string;
-  /** With `amqps:`, the certificates of the authorities to trust, instead of the system's. */
-  readonly ca?: string | readonly string[];
-  /** With `amqps:`, this client's certificate. */
-  readonly cert?: string;
-  /** With `amqps:`, the private key of `cert`. */
-  readonly key?: string;
-  /** With `amqps:`, the name that the broker's certificate must be for; default: the URI's host. */
-  readonly servername?: string;
-  /** Milliseconds, for channels that say nothing else; default 10,000. */
-  readonly retryTimeout?: number;
-  /** Absent: nothing is logged. What is logged holds no credentials. */
-  readonly logger?: Logger;
-  /** The initial {@linkcode Connection.ondisconnect}. */
-  readonly ondisconnect?: (error: ChannelConnectionError) => void;
-  /** The initial {@linkcode Connection.onreconnect}. */
-  readonly onreconnect?: () => void;
-}
+const signature: Signature = new Signature(
+  "new Connection",
+  2,
+  {
+    username: secret,
+    password: secret,
+    name: text,
+    ca: {
+      takes: "PEM text, or an array of such",
+      allows: (value) => (Array.isArray(value) ? value : [value]).every(text.allows),
+      isSecret: true,
+    },
+    cert: secret,
+    key: secret,
+    servername: text,
+    retryTimeout: milliseconds(),
+    logger: {
+      takes: "an object such as console",
+      allows: (value) => typeof value === "object" && value !== null,
+    },
+    ondisconnect: callable,
+    onreconnect: callable,
+  } satisfies Rules<ConnectionOptions>,
+  'new Connection("amqp://localhost", { name: "billing" })',
+);
 
 /**
- * A connection to a broker that channels are made on, where a URI alone does not say enough. It opens when
- * the first of its channels is used, opens again when it is lost, and closes with the last. Channels that
- * are to share it are given the same object.
+ * The connection of a channel: a URI, a {@linkcode Connection}, or a transport of the program's own. Channels whose URIs
+ * mean the same broker, the same credentials and the same parameters share one connection.
+ */
+export type ConnectionOption = string | URL | Connection | Transport;
+
+/**
+ * A connection to a broker, for channels that need more than a URI: credentials, certificates, a logger, callbacks.
+ * The connection opens when the first of its channels is used, reopens when it is lost, and closes with the last
+ * channel. Channels share the connection if they are given the same object.
  *
  * @example
  * ```ts
@@ -65,21 +73,21 @@ export interface ConnectionOptions {
  * ```
  */
 export class Connection {
-  /** Called when the connection is lost; what is pending goes on when it is back. */
+  /** Called when the connection is lost. Pending operations continue when it is back. */
   ondisconnect: ((error: ChannelConnectionError) => void) | undefined;
-  /** Called when it is back, and before anything is sent on it. */
+  /** Called when the connection is back, before anything is sent on it. */
   onreconnect: (() => void) | undefined;
   readonly #shared: SharedConnection;
 
   /**
-   * Opens nothing yet.
+   * Describes a connection; nothing is opened before a channel uses it.
    *
-   * @param uri as the option `connection` of a channel takes it
-   * @throws {ChannelConfigError} for a URI or an option that cannot be used
+   * @param uri a URI as the `connection` option of a channel takes it
+   * @throws {ChannelConfigError} if the URI or an option is invalid
    */
   constructor(uri: string | URL, options: ConnectionOptions = none) {
-    signatures.newConnection.check(options, arguments.length);
-    checkArgument("new Connection", "uri", signatures.uri, uri);
+    signature.check(options, arguments.length);
+    checkArgument("new Connection", "uri", uriRule, uri);
     const { retryTimeout, logger, ondisconnect, onreconnect, ...custom } = options;
     this.ondisconnect = ondisconnect;
     this.onreconnect = onreconnect;
@@ -93,39 +101,39 @@ export class Connection {
     setShared(this, shared, (problem) => log(logger, "error", problem));
   }
 
-  /** Its address, without credentials. */
+  /** Returns `Connection(address)`, without credentials. */
   toString(): string {
     return `Connection(${this.address})`;
   }
 
-  /** Canonical, and without credentials. */
+  /** The canonical address of the broker, without credentials. */
   get address(): string {
     return this.#shared.address;
   }
 
-  /** What it has done since it was made. */
+  /** Counts of what the connection has done since it was made; a copy. */
   get stats(): Readonly<Stats> {
     return { ...this.#shared.stats };
   }
 
   #watcher(logger: Logger | undefined): ConnectionWatcher {
-    const here = () => this.#shared.address;
+    const address = () => this.#shared.address;
     return {
       connected: (isAgain) => {
-        log(logger, "info", `${isAgain ? "connected again" : "connected"} to ${here()}`);
-        if (isAgain) outside(() => this.onreconnect?.());
+        log(logger, "info", `${isAgain ? "connected again" : "connected"} to ${address()}`);
+        if (isAgain) callUser(() => this.onreconnect?.());
       },
       disconnected: (error) => {
         log(logger, "warn", error.message);
-        outside(() => this.ondisconnect?.(error as ChannelConnectionError));
+        callUser(() => this.ondisconnect?.(error as ChannelConnectionError));
       },
       failed: (error, pause) => {
-        const next = pause === Infinity ? "not tried again" : `next try in ${Math.round(pause)} ms`;
+        const next = pause === Infinity ? "no further try" : `next try in ${Math.round(pause)} ms`;
         log(logger, "debug", `${error.message}; ${next}`);
       },
       blocked: (reason) => {
-        if (reason === undefined) log(logger, "info", `${here()} takes messages again`);
-        else log(logger, "warn", `${here()} takes no messages: ${reason}`);
+        if (reason === undefined) log(logger, "info", `${address()} accepts messages again`);
+        else log(logger, "warn", `${address()} accepts no messages: ${reason}`);
       },
       warned: (problem) => log(logger, "warn", problem),
     };
@@ -133,11 +141,11 @@ export class Connection {
 }
 
 function log(logger: Logger | undefined, level: keyof Logger, text: string): void {
-  outside(() => logger?.[level]?.(`ChannelTS: ${text}`));
+  callUser(() => logger?.[level]?.(`ChannelTS: ${text}`));
 }
 
-/** An error of the program's own code must not end ours; it is reported like one of a timer's. */
-function outside(call: () => void): void {
+/** Calls the program's code. An error that it throws is reported as an uncaught error and does not end ours. */
+function callUser(call: () => void): void {
   try {
     call();
   } catch (error) {

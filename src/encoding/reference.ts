@@ -1,45 +1,53 @@
-import {
-  addressOf,
-  connectionTo,
-  nodesOf,
-  type SharedConnection,
-} from "../connection/shared_connection.ts";
-import { withoutCredentials } from "../shared/redact.ts";
-import { defaultEncoding, type Encoding, isEncoding } from "./encoding.ts";
+import { connectionTo } from "../connection/configured.ts";
+import { addressOf, nodesOf } from "../connection/schemes.ts";
+import type { SharedConnection } from "../connection/shared_connection.ts";
 import { ChannelReferenceError } from "../shared/errors.ts";
-import type { Members } from "./json/mod.ts";
 import { checkName } from "../shared/names.ts";
-import type { Direction } from "./channel_registry.ts";
+import { withoutCredentials } from "../shared/redact.ts";
 import type { Reach } from "../transports/transport.ts";
+import { defaultEncoding, type Encoding, isEncoding } from "./encoding.ts";
+import type { Members } from "./json/mod.ts";
+
+/** The direction that a SendChannel or a ReceiveChannel allows. */
+export type Direction = "send" | "receive";
 
 /**
- * A channel as it travels inside a value: its name, relative to the broker of the channel that
- * carries it, or with the address of another broker. One broker has many addresses, so only a
- * relative reference works wherever it arrives.
+ * A channel as it travels inside a value: the channel's name, and the address of its broker unless that is the broker of
+ * the channel which carries the value. A broker has several addresses, so only a reference without an address
+ * works on every host.
  */
 export interface Reference {
   readonly name: string;
   readonly connection: SharedConnection;
-  /** What is written into the channel, so that its readers can read it. */
+  /** The encoding of the values that are put into the channel, so that its readers can decode them. */
   readonly encoding: Encoding;
-  /** The one way that it allows; absent: both. */
+  /** The direction that the channel allows; absent if it allows both. */
   readonly direction?: Direction | undefined;
 }
 
-/** The type of a reference on the wire, as the first item of a CBOR generic object (tag 27). */
+/** The type name of a reference in CBOR: the first item of a generic object (tag 27). */
 export const referenceType = "Channel";
 
-/** How `target` is written into a CBOR value that `carrier` carries: the items after the type. */
+/**
+ * Returns the items that follow the type name in a CBOR reference to `target`, inside a value that `carrier` carries.
+ *
+ * @throws {ChannelReferenceError} if `target` does not reach as far as `carrier`
+ */
 export function writeReference(target: Reference, carrier: SharedConnection): readonly unknown[] {
   const { name, connection, encoding, direction } = target;
   const address = isSameBroker(connection, carrier) ? undefined : connection.address;
-  checkSent(target, carrier);
+  checkSentReach(target, carrier);
   if (direction !== undefined) return [name, address, encoding, direction];
   if (encoding !== defaultEncoding) return [name, address, encoding];
   return address === undefined ? [name] : [name, address];
 }
 
-/** What a reference that `carrier` brought means here. The message is untrusted: it adds no connection. */
+/**
+ * Reads the items of a CBOR reference that `carrier` has delivered. The message is untrusted: it cannot add a connection
+ * to those that this process has configured.
+ *
+ * @throws {ChannelReferenceError} if the reference is invalid or its broker is not configured
+ */
 export function readReference(args: readonly unknown[], carrier: SharedConnection): Reference {
   const [name, address, encoding = defaultEncoding, direction] = args;
   checkReceivedName(name);
@@ -72,28 +80,30 @@ export function readReference(args: readonly unknown[], carrier: SharedConnectio
     );
   }
   const reference: Reference = { ...about, connection };
-  checkReceived(reference, carrier);
+  checkReceivedReach(reference, carrier);
   return reference;
 }
 
-/** What a message has in place of a text. It may be anything, and may hold a password. */
+/** Describes an item that should be a string. It may be anything, and may contain a password. */
 function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(withoutCredentials(value.slice(0, 200)));
   return value === null ? "null" : typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
-/** The key that marks a reference in JSON, as ChannelPy has it. */
+/** The key that marks a reference in JSON, as ChannelPy writes it. */
 export const referenceMarker = "__channel__";
 
-/** The class of ChannelPy's that connects to RabbitMQ, the only one it has. */
-const rabbitConnection = "RabbitConnection";
+/** ChannelPy's only connection class, which connects to RabbitMQ. */
+const channelPyConnection = "RabbitConnection";
 
 /**
- * How `target` is written into a JSON value that `carrier` carries: as ChannelPy does, which needs
- * every member and always a URI. How long to try is left to the receiver.
+ * Returns the members of a JSON reference to `target`, inside a value that `carrier` carries. ChannelPy needs every
+ * member, and always a URI. Its retry timeout is left to the receiver.
+ *
+ * @throws {ChannelReferenceError} if `target` allows one direction only, or does not reach as far as `carrier`
  */
 export function writeJsonReference(target: Reference, carrier: SharedConnection): Members {
-  checkSent(target, carrier);
+  checkSentReach(target, carrier);
   if (target.direction !== undefined) {
     throw new ChannelReferenceError(
       `channel ${target.name} cannot travel in JSON as one to ${target.direction} only: ` +
@@ -102,32 +112,34 @@ export function writeJsonReference(target: Reference, carrier: SharedConnection)
   }
   return {
     name: target.name,
-    connection_type: rabbitConnection,
+    connection_type: channelPyConnection,
     retry_timeout: null,
-    // ChannelPy knows no lists of nodes.
+    // ChannelPy does not support lists of nodes.
     connection_args: { uri: nodesOf(target.connection.address)[0]! },
   };
 }
 
 /**
- * What a JSON reference that `carrier` brought means here. Its URI is how its sender reaches the
- * broker, mostly the one that carried it: it counts only where this process has configured it, too.
- * Whoever writes references in JSON reads JSON.
+ * Reads the members of a JSON reference that `carrier` has delivered. The URI in it is how the sender reaches the
+ * broker, usually that of `carrier`; it is used only if this process has configured it. The channel is put into
+ * in JSON, as its sender reads JSON.
+ *
+ * @throws {ChannelReferenceError} if the reference is invalid
  */
 export function readJsonReference(members: Members, carrier: SharedConnection): Reference {
   const { name, connection_type: type, connection_args: args } = members;
   checkReceivedName(name);
-  if (type !== rabbitConnection && type !== undefined && type !== null) {
+  if (type !== channelPyConnection && type !== undefined && type !== null) {
     throw new ChannelReferenceError(
-      `a reference to channel ${name} has a connection_type other than "${rabbitConnection}"`,
+      `a reference to channel ${name} has a connection_type other than "${channelPyConnection}"`,
     );
   }
   const reference: Reference = {
     name,
-    connection: ofUri(uriIn(args, name), carrier),
+    connection: connectionOfUri(uriIn(args, name), carrier),
     encoding: "json",
   };
-  checkReceived(reference, carrier);
+  checkReceivedReach(reference, carrier);
   return reference;
 }
 
@@ -143,16 +155,16 @@ function uriIn(args: unknown, name: string): string | undefined {
   );
 }
 
-function ofUri(uri: string | undefined, carrier: SharedConnection): SharedConnection {
+function connectionOfUri(uri: string | undefined, carrier: SharedConnection): SharedConnection {
   if (uri === undefined) return carrier;
-  // Nobody has configured such a one, and to parse it takes time.
+  // No configured URI is as long, and parsing one takes time.
   if (uri.length > longestUri || uri.split(",").length > mostNodes) return carrier;
   const address = addressOf(uri) ?? uri;
   if (address === carrier.address || nodesOf(carrier.address).includes(address)) return carrier;
   return connectionTo(address) ?? carrier;
 }
 
-/** How long a URI in a message may be, and how many nodes it may list. */
+/** The greatest length of a URI in a message, and the greatest number of nodes in it. */
 const longestUri = 2048;
 const mostNodes = 16;
 
@@ -164,7 +176,7 @@ function checkReceivedName(name: unknown): asserts name is string {
   }
 }
 
-function checkSent({ name, connection }: Reference, carrier: SharedConnection): void {
+function checkSentReach({ name, connection }: Reference, carrier: SharedConnection): void {
   if (distance[connection.reach] >= distance[carrier.reach]) return;
   throw new ChannelReferenceError(
     `channel ${name} on ${connection.address} reaches one ${connection.reach} only and cannot ` +
@@ -172,7 +184,7 @@ function checkSent({ name, connection }: Reference, carrier: SharedConnection): 
   );
 }
 
-function checkReceived({ name, connection }: Reference, carrier: SharedConnection): void {
+function checkReceivedReach({ name, connection }: Reference, carrier: SharedConnection): void {
   if (distance[connection.reach] >= distance[carrier.reach]) return;
   throw new ChannelReferenceError(
     `a reference to channel ${name} came through ${carrier.address}, yet names ` +
@@ -180,7 +192,7 @@ function checkReceived({ name, connection }: Reference, carrier: SharedConnectio
   );
 }
 
-/** Connections of several users of one broker have one address; memories may be several all the same. */
+/** Connections of different users of one broker share an address. Memory transports may share one and still differ. */
 function isSameBroker(a: SharedConnection, b: SharedConnection): boolean {
   return a === b || a.address === b.address && a.reach !== "isolate";
 }

@@ -1,6 +1,5 @@
-import { none } from "../shared/options.ts";
-import * as signatures from "../channel/signatures.ts";
-import { unref } from "../shared/timers.ts";
+import { longestTimer, unref } from "../shared/timers.ts";
+import { milliseconds, none, type Rules, Signature } from "../shared/options.ts";
 import type { Loan } from "../transports/transport.ts";
 
 /** How a delivery is given back. */
@@ -11,6 +10,13 @@ export interface ReleaseOptions {
    */
   readonly delay?: number;
 }
+
+const releaseSignature: Signature = new Signature(
+  "release",
+  1,
+  { delay: milliseconds(0, longestTimer) } satisfies Rules<ReleaseOptions>,
+  "release({ delay: 1000 })",
+);
 
 /** What a delivery needs of its handle. */
 export interface Custodian {
@@ -87,7 +93,7 @@ export class Delivery<T = unknown> implements AsyncDisposable {
    * @throws {ChannelConfigError} for a delay that is none
    */
   release(options: ReleaseOptions = none): void {
-    signatures.release.check(options, arguments.length);
+    releaseSignature.check(options, arguments.length);
     const { delay = 0 } = options;
     if (this.#settled) return;
     this.#settled = true;

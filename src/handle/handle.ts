@@ -1,24 +1,18 @@
-import { type Attached, type Attachment, closeAllEvent } from "../connection/attachment.ts";
-import {
-  LateConnection,
-  type Report,
-  type SharedConnection,
-} from "../connection/shared_connection.ts";
-import { Custody } from "./unsettled.ts";
-import type { Delivery } from "./delivery.ts";
-import { untilEmpty } from "./when_empty.ts";
+import type { Attached, Attachment } from "../connection/attachment.ts";
+import { PendingConnection, type Report } from "../connection/configured.ts";
+import type { SharedConnection } from "../connection/shared_connection.ts";
 import type { Encoding } from "../encoding/encoding.ts";
-import { deletedText, drainedText, missingText } from "../shared/closed_errors.ts";
 import { copyOfError } from "../shared/error_copies.ts";
-import {
-  ChannelClosedError,
-  ChannelConnectionError,
-  ChannelError,
-  ChannelTimeoutError,
-  type CloseReason,
-} from "../shared/errors.ts";
-import { unknownOutcomeText } from "../shared/put_errors.ts";
+import { type ChannelClosedError, ChannelError, type CloseReason } from "../shared/errors.ts";
+import { closeTimeout, reachTimeout, within } from "../shared/timeouts.ts";
 import { deadLettersName } from "../shared/names.ts";
+import { closeAllEvent } from "../transports/close_all_event.ts";
+import type { Claim, Link, Message } from "../transports/transport.ts";
+import { Attaching } from "./attaching.ts";
+import { carrierOf } from "./channel_registry.ts";
+import { GetClaim, ReceiveClaim } from "./get.ts";
+import type { CloseAllOptions, PutTarget, Rejectable } from "./contracts.ts";
+import type { Delivery } from "./delivery.ts";
 import {
   allSettled,
   type Call,
@@ -26,107 +20,96 @@ import {
   type OperationOptions,
   type Pending,
 } from "./operation.ts";
+import { closedError, timeoutError, titleOf } from "./outcomes.ts";
+import { Put } from "./put.ts";
 import type { PutOptions } from "./put_options.ts";
-import { Puts } from "./put_queue.ts";
-import { Get, Put, Receive } from "./put.ts";
-import type { Claim, Link, Message } from "../transports/transport.ts";
-import { closeTimeout, reachTimeout, within } from "../shared/timeouts.ts";
+import { PutQueue } from "./put_queue.ts";
+import { Unsettled } from "./unsettled.ts";
+import { whenEmpty } from "./when_empty.ts";
 
-/** What `closeAll` takes. */
-export interface CloseAllOptions extends OperationOptions {
-  /** Whether consumers first get what was put before, and the channel stays closed until it is deleted. */
-  readonly drain?: boolean;
+/** A listener of the events that are announced on a channel. */
+export interface AnnouncementListener {
+  heard(event: Uint8Array): void;
+  /** Called when `count` events were lost. */
+  lost?(count: number): void;
 }
 
-/** Who hears announcements. */
-export interface Hearer {
-  hear(event: Uint8Array): void;
-  /** So many did not arrive. */
-  miss?(count: number): void;
-}
-
-/** What a handle is made from. */
+/** The options of {@linkcode Handle}. */
 export interface HandleOptions {
   readonly name: string;
-  readonly connection: SharedConnection | LateConnection;
-  /** How values are written. */
+  readonly connection: SharedConnection | PendingConnection;
+  /** The encoding of the values that are put. */
   readonly encoding: Encoding;
-  /** Whether errors are sent with their stack. */
+  /** Whether errors are encoded with their stacks. */
   readonly stacks: boolean;
-  /** Milliseconds; absent: as the connection's configuration says. */
+  /** Milliseconds; absent: the `retryTimeout` of the connection. */
   readonly retryTimeout?: number | undefined;
-  /** Milliseconds; absent: the channel lasts until it is deleted. */
+  /** Milliseconds for which the channel outlives its use; absent: it lasts until it is deleted. */
   readonly lease?: number | undefined;
-  /** Whether the channel is created for a cluster. */
+  /** Whether the channel, if it is created, is replicated in a cluster. */
   readonly quorum?: boolean;
-  /** How many values a channel holds that is created now; absent: any number. */
+  /** The number of values that the channel, if it is created, holds; absent: no limit. */
   readonly capacity?: number | undefined;
-  /** How often a value is received before it is a dead letter; absent: without limit. */
+  /** How often a value is received before it becomes a dead letter; absent: no limit. */
   readonly maxAttempts?: number | undefined;
-  /** Whether to create the channel where it is missing. */
+  /** Whether the channel is created if it does not exist. */
   readonly create: boolean;
   /** Whether disposing the handle deletes the channel. */
   readonly owned: boolean;
-  /** Told what could not be done, and no operation is there to be rejected. */
+  /** Reports failures that reject no operation. */
   readonly report?: Report | undefined;
 }
 
 /**
- * What a Channel does: attaching, waiting, closing. It is apart from Channel so that a Channel that
- * the program has forgotten can be collected, and its handle, which the attachment knows, be closed.
+ * The work of a Channel: attaching, waiting, closing. It is a class of its own so that a Channel that the program has
+ * forgotten can be garbage collected; then its handle, which the attachment references, is closed.
  *
- * Invariants: no I/O before the first operation. Once closed it stays so, no get is pending and no
- * operation starts. Messages are put in the order of the calls.
+ * Invariants: no I/O happens before the first operation. A closed handle stays closed, has no pending get, and starts
+ * no operation. Values are put in the order of the calls.
  */
-export class Handle implements Attached {
+export class Handle implements Attached, PutTarget {
   readonly name: string;
-  connection: SharedConnection | LateConnection;
+  connection: SharedConnection | PendingConnection;
+  readonly puts: PutQueue;
+  /** Functions that are called once, when the handle is closed; closing waits for the promises that they return. */
+  readonly onClosed: Set<() => Promise<void> | void> = new Set();
+  readonly listeners: Set<AnnouncementListener> = new Set();
   readonly #options: HandleOptions;
-  #attachment: Attachment | undefined;
-  #attaching: Promise<Attachment> | undefined;
-  /** Aborted where nobody waits for the attachment any more. */
-  #unwanted: AbortController | undefined;
-  /** The operations that wait for the attachment. */
-  readonly #wanting = new Set<Wanting>();
-  /** Whether the channel has been attached to, and so has existed. */
-  #existed = false;
-  /** Whether attaching was given up on the way: what it makes may be there, and may not. */
-  #wasGivenUp = false;
-  /** Whether there may be other handles on it. */
+  readonly #attaching: Attaching;
+  /** Whether other handles may have been made from this one, so that the channel may exist although this is new. */
   #isShared = false;
   #closed: CloseReason | undefined;
   #closing: Promise<void> | undefined;
+  /** Resolves when the functions in `onClosed` are done. */
   #ending: Promise<unknown> | undefined;
-  readonly #gets = new Set<Pending>();
-  readonly puts: Puts;
-  /** What was received here and is not settled. */
-  readonly #custody: Custody;
-  /** What the next receive rejects with. */
-  #unburied: ChannelError | undefined;
-  /** Called once, when the handle takes no more operations; closing waits for what they return. */
-  readonly onClosed: Set<() => Promise<void> | void> = new Set();
-  /** What ends the channel for all handles: it goes on where one of the others was faster. */
-  readonly #endings = new Set<Pending>();
-  /** They hear what is announced and closes nothing. */
-  readonly listeners: Set<Hearer> = new Set();
+  /** The pending operations other than puts and `#closings`. */
+  readonly #operations = new Set<Pending>();
+  /** The pending operations that close the channel for all handles. They may succeed after another handle's has. */
+  readonly #closings = new Set<Pending>();
+  readonly #unsettled: Unsettled;
+  /** The error that the next receive rejects with: a dead letter could not be put. */
+  #deadLetterError: ChannelError | undefined;
 
   constructor(options: HandleOptions) {
     this.#options = options;
     this.name = options.name;
     this.connection = options.connection;
-    this.puts = new Puts(this);
-    this.#custody = new Custody(options.maxAttempts, {
+    this.puts = new PutQueue(this);
+    this.#attaching = new Attaching((signal) => this.#attach(signal));
+    this.#unsettled = new Unsettled(options.maxAttempts, {
       outlasting: () => (this.connection as SharedConnection).reach !== "isolate",
-      deadLetters: () => this.deadLetters(),
-      patience: () => Math.min(this.#retryTimeout, longestPatience),
-      unburied: (cause) => this.#onUnburied(cause),
+      openDeadLetters: () => this.deadLetters(),
+      deadLetterTimeout: () => Math.min(this.#retryTimeout, longestDeadLetterTimeout),
+      deadLetterFailed: (cause) => this.#onDeadLetterFailed(cause),
     });
-    if (options.connection instanceof LateConnection) this.known().catch(() => {}); // operations tell
+    // A failure rejects each operation that needs the connection.
+    if (options.connection instanceof PendingConnection) this.resolved().catch(() => {});
   }
 
-  /** Resolves when the connection is known. Rejects where the configuration cannot be used as it is now. */
-  async known(): Promise<SharedConnection> {
-    if (this.connection instanceof LateConnection) this.connection = await this.connection.known();
+  async resolved(): Promise<SharedConnection> {
+    if (this.connection instanceof PendingConnection) {
+      this.connection = await this.connection.resolved();
+    }
     return this.connection;
   }
 
@@ -134,12 +117,11 @@ export class Handle implements Attached {
     return this.#options.encoding;
   }
 
-  /** Whether errors are sent with their stack. */
   get stacks(): boolean {
     return this.#options.stacks;
   }
 
-  /** What a second handle on the same channel is made from. */
+  /** Returns the options of a second handle on the same channel. */
   share(): HandleOptions {
     this.#isShared = true;
     return { ...this.options, owned: false };
@@ -153,149 +135,110 @@ export class Handle implements Attached {
     return this.#closed !== undefined;
   }
 
-  /** The link, once it is attached. */
   get link(): Link | undefined {
-    return this.#attachment?.link;
+    return this.#attaching.attachment?.link;
   }
 
-  /** What every operation rejects with that begins now. */
+  /** Whether the handle is attached and open. */
+  get isAttached(): boolean {
+    return this.link !== undefined && !this.closed;
+  }
+
+  /** The channel's name and address, for people. */
+  get title(): string {
+    return titleOf(this);
+  }
+
+  /** Returns the error that an operation of a closed handle rejects with; undefined if the handle is open. */
   closure(action: string): ChannelClosedError | undefined {
-    return this.#closed === undefined ? undefined : this.#closedError(action);
+    return this.#closed === undefined ? undefined : this.#closedError(action, this.#closed);
   }
 
-  /** An operation that waits for something else than a value of this channel, until the handle is closed. */
-  interest<T>(action: string, owner: object, options: OperationOptions = {}): Operation<T> {
-    return new Operation(this.#call(action, owner, this.#gets, options), options);
+  /** Begins an operation that waits for something other than a value of the channel, until the handle is closed. */
+  begin<T>(action: string, owner: object, options: OperationOptions = {}): Operation<T> {
+    return new Operation(this.#call(action, owner, this.#operations, options), options);
   }
 
-  /** @param owner what must not be collected while the operation is pending; so below */
+  /** @param owner an object that must not be garbage collected while the operation is pending; the same below */
   put(owner: object, value: unknown, options: PutOptions): Promise<void> {
     return this.puts.put(owner, value, options);
   }
 
-  /** Whether a receiver of the channel's name finds it, or would create it as this handle does. */
   get isKnown(): boolean {
     const { create, lease } = this.#options;
-    return this.#existed || !create || lease === undefined;
+    return this.#attaching.hasAttached || !create || lease === undefined;
   }
 
-  /** Creates a channel before its name travels, for a receiver does not know how. */
-  async makeKnown(carrying: Pending): Promise<void> {
-    if (!this.isKnown) await this.attachFor(carrying);
+  async makeKnown(operation: Pending): Promise<void> {
+    if (!this.isKnown) await this.attachFor(operation);
   }
 
   /**
-   * @param unpack makes the value of a message; its error is the get's, and the message is taken
-   * @throws what `check` does
+   * @param decode returns the value of a message; the get rejects with its error, and the message is accepted
+   * @throws the errors of `check`
    */
   get<T>(
     owner: object,
-    unpack: (message: Message) => T,
+    decode: (message: Message) => T,
     options: OperationOptions,
     action = "get",
   ): Operation<T> {
     this.check(action, options);
-    const get = this.#newClaimant<T>(action, owner, options);
-    this.#claim(get, new Get(get, unpack), options);
+    const get = this.#newConsuming<T>(action, owner, options);
+    this.#claim(get, new GetClaim(get, decode), options);
     return get;
   }
 
   /**
-   * @param unpack makes the value of a message, whose bytes stay what they are; its error is the receive's
-   * @param unsettled has the delivery until it is settled
-   * @throws what `check` does
+   * @param decode returns the value of a message, without sharing its bytes; the receive rejects with its error
+   * @param group a set that contains the delivery until it is settled
+   * @throws the errors of `check`
    */
   receive<T>(
     owner: object,
-    unpack: (message: Message) => T,
+    decode: (message: Message) => T,
     options: OperationOptions,
-    unsettled?: Set<Delivery>,
+    group?: Set<Delivery>,
   ): Operation<Delivery<T>> {
     this.check("receive", options);
-    if (this.#unburied !== undefined) {
-      const error = this.#unburied;
-      this.#unburied = undefined;
+    if (this.#deadLetterError !== undefined) {
+      const error = this.#deadLetterError;
+      this.#deadLetterError = undefined;
       throw error;
     }
-    const receive = this.#newClaimant<Delivery<T>>("receive", owner, options);
-    const claim = new Receive<Delivery<T>>(
+    const receive = this.#newConsuming<Delivery<T>>("receive", owner, options);
+    const claim = new ReceiveClaim<Delivery<T>>(
       receive,
       this.#options.maxAttempts !== undefined,
-      (loan) => this.#custody.hand(owner, loan, unpack, unsettled),
-      (again) => this.#claimInTurn(receive, again, options),
+      (loan) => this.#unsettled.deliver(owner, loan, decode, group),
+      (again) => this.#claimWhenRoom(receive, again, options),
     );
-    this.#claimInTurn(receive, claim, options);
+    this.#claimWhenRoom(receive, claim, options);
     return receive;
   }
 
-  /** Whether the channel is attached to now. */
-  get isAttached(): boolean {
-    return this.#attachment !== undefined && !this.closed;
-  }
-
-  /** Attaches, so that the handle hears announcements, and that the channel is closed. */
-  attach(owner: object): Promise<void> {
-    return this.control("attach", owner, {}, () => Promise.resolve());
-  }
-
-  /** Tells every other handle on this channel of `event`. */
-  announce(owner: object, event: Uint8Array): Promise<void> {
-    return this.control("announce", owner, {}, (attachment) => {
-      attachment.announced(event, this);
-      return attachment.link.announce(event);
-    });
-  }
-
-  announced(event: Uint8Array): void {
-    for (const listener of [...this.listeners]) listener.hear(event);
-  }
-
-  missed(count: number): void {
-    for (const listener of [...this.listeners]) listener.miss?.(count);
-  }
-
-  #newClaimant<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
+  /** Makes an operation that consumes a message. With a timeout of 0 it still waits for the broker's answer. */
+  #newConsuming<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
     return new Operation<T>(
-      this.#call(action, owner, this.#gets, options),
+      this.#call(action, owner, this.#operations, options),
       options.timeout === 0 ? { ...options, timeout: reachTimeout } : options,
     );
   }
 
-  /** Claims a message to be received: later, where dead letters are on their way in number. */
-  #claimInTurn<T>(operation: Operation<T>, claim: Claim, options: OperationOptions): void {
-    if (!this.#custody.isFull) return this.#claim(operation, claim, options);
-    this.#custody.room().then(() => operation.settled || this.#claim(operation, claim, options));
+  /** Claims a message, once few enough dead letters are being put. */
+  #claimWhenRoom<T>(operation: Operation<T>, claim: Claim, options: OperationOptions): void {
+    if (!this.#unsettled.isFull) return this.#claim(operation, claim, options);
+    this.#unsettled.room().then(() => operation.settled || this.#claim(operation, claim, options));
   }
 
-  /** A dead letter could not be put: whoever receives is told, now or next. */
-  #onUnburied(cause: unknown): void {
-    const error = new ChannelError(
-      `receive: channel ${this.title}: a dead letter could not be put into ` +
-        `${deadLettersName(this.name)} and is in the channel again: ` +
-        `${(cause as Error)?.message}; see that it can be, or leave maxAttempts out`,
-      { cause },
-    );
-    unburied.add(error);
-    this.report(error.message);
-    for (const operation of this.#gets) {
-      if (operation.action === "receive") return operation.giveUp(error);
-    }
-    this.#unburied = error;
-  }
-
-  /** Tells the logger what could not be done. */
-  report(problem: string): void {
-    this.#options.report?.(problem);
-  }
-
-  /** Claims a message: one that is there, where the timeout is 0. */
+  /** Claims a message; with a timeout of 0, only one that waits in the channel now. */
   #claim<T>(operation: Operation<T>, claim: Claim, options: OperationOptions): void {
     this.withLink(operation, (link) => {
       if (options.timeout === 0) {
         link.tryTake(claim.counted).then(
           (loan) => {
             if (loan !== undefined) claim.deliver(loan);
-            else operation.reject(this.late(operation.action, options));
+            else operation.reject(this.timeoutError(operation.action, options));
           },
           (error) => operation.reject(error),
         );
@@ -306,7 +249,25 @@ export class Handle implements Attached {
     });
   }
 
-  /** A handle for the values that were received too often. */
+  /** Rejects the receive that waits, or else the next one. */
+  #onDeadLetterFailed(cause: unknown): void {
+    const error = new ChannelError(
+      `receive: channel ${this.title}: a dead letter could not be put into ` +
+        `${deadLettersName(this.name)} and is in the channel again: ` +
+        `${
+          (cause as Error)?.message
+        }; make that channel usable, or leave out the option maxAttempts`,
+      { cause },
+    );
+    deadLetterErrors.add(error);
+    this.report(error.message);
+    for (const operation of this.#operations) {
+      if (operation.action === "receive") return operation.giveUp(error);
+    }
+    this.#deadLetterError = error;
+  }
+
+  /** Makes a handle on the dead-letter queue. */
   deadLetters(): Handle {
     const { maxAttempts: _, capacity: _any, ...options } = this.options;
     return new Handle({
@@ -317,18 +278,45 @@ export class Handle implements Attached {
     });
   }
 
+  /** Reports a failure that rejects no operation. */
+  report(problem: string): void {
+    this.#options.report?.(problem);
+  }
+
+  /** Attaches the handle, so that it receives announced events. */
+  attach(owner: object): Promise<void> {
+    return this.control("attach", owner, {}, () => Promise.resolve());
+  }
+
+  /** Announces an event to every other handle on the channel. */
+  announce(owner: object, event: Uint8Array): Promise<void> {
+    return this.control("announce", owner, {}, (attachment) => {
+      attachment.announced(event, this);
+      return attachment.link.announce(event);
+    });
+  }
+
+  announced(event: Uint8Array): void {
+    for (const listener of [...this.listeners]) listener.heard(event);
+  }
+
+  missed(count: number): void {
+    for (const listener of [...this.listeners]) listener.lost?.(count);
+  }
+
   depth(owner: object, options: OperationOptions): Promise<number> {
     return this.control("depth", owner, options, ({ link }) => link.depth());
   }
 
-  /** Resolves when no value waits; with a timeout of 0, it is asked once. */
+  /** Resolves when the channel is empty. With a timeout of 0, the depth is read once. */
   whenEmpty(owner: object, options: OperationOptions): Promise<void> {
     const action = "whenEmpty";
     if (options.timeout !== 0) {
-      return this.control(action, owner, options, ({ link }, control) => untilEmpty(link, control));
+      return this.control(action, owner, options, ({ link }, control) => whenEmpty(link, control));
     }
-    return this.control(action, owner, { ...options, timeout: reachTimeout }, async ({ link }) => {
-      if (await link.depth() > 0) throw this.late(action, options);
+    const answering = { ...options, timeout: reachTimeout };
+    return this.control(action, owner, answering, async ({ link }) => {
+      if (await link.depth() > 0) throw this.timeoutError(action, options);
     });
   }
 
@@ -338,16 +326,15 @@ export class Handle implements Attached {
     await this.control("closeAll", owner, options, async (attachment) => {
       await attachment.link.announce(closeAllEvent, true);
       attachment.terminate("closeAll");
-    }, this.#endings);
+    }, this.#closings);
   }
 
-  /** What was put here before comes before. */
   async #drain(owner: object, options: OperationOptions): Promise<void> {
-    const sent = this.puts.sent;
+    const { sent } = this.puts;
     await this.control("closeAll", owner, options, async ({ link }) => {
       await sent;
       await link.drain();
-    }, this.#endings);
+    }, this.#closings);
   }
 
   async delete(owner: object, options: OperationOptions): Promise<void> {
@@ -355,16 +342,16 @@ export class Handle implements Attached {
     await this.control("delete", owner, options, async (attachment) => {
       await attachment.link.delete();
       attachment.terminate("delete");
-    }, this.#endings);
+    }, this.#closings);
   }
 
-  /** An operation that does something with the attachment. */
+  /** Runs an operation that acts on the attachment. */
   control<T>(
     action: string,
     owner: object,
     options: OperationOptions,
     act: (attachment: Attachment, control: Pending) => Promise<T>,
-    pending: Set<Pending> = this.#gets,
+    pending: Set<Pending> = this.#operations,
   ): Promise<T> {
     try {
       this.check(action, options);
@@ -379,69 +366,123 @@ export class Handle implements Attached {
     return control.promise;
   }
 
-  /** Detaches. What was put before is sent first; gets are rejected. Bounded in time; never rejects. */
+  check(action: string, options: OperationOptions): void {
+    options.signal?.throwIfAborted();
+    if (this.#closed !== undefined) throw this.#closedError(action, this.#closed);
+  }
+
+  withLink(operation: Rejectable, use: (link: Link) => void): void {
+    const { link } = this;
+    if (link !== undefined) return use(link);
+    this.#attaching.wait({
+      operation,
+      use: ({ link }) => use(link),
+      fail: (error) => operation.reject(copyOfError(error)),
+    });
+  }
+
+  attachFor(operation: Pending): Promise<Attachment> {
+    return new Promise((use, fail) => this.#attaching.wait({ operation, use, fail }));
+  }
+
+  async #attach(signal: AbortSignal): Promise<Attachment> {
+    const { create, lease, quorum, capacity } = this.#options;
+    const connection = await this.resolved();
+    const attachment = await connection.attach(this, this.name, {
+      create,
+      retryTimeout: this.#retryTimeout,
+      ...(lease === undefined ? {} : { lease }),
+      ...(quorum ? { quorum } : {}),
+      ...(capacity === undefined ? {} : { capacity }),
+      isNew: this.#options.owned && !this.#attaching.hasAttached && !this.#isShared,
+    }, signal);
+    this.#attaching.hasAttached = true;
+    if (this.#closed !== undefined && this.puts.pending.size === 0) {
+      attachment.remove(this);
+      throw this.#closedError("attach", this.#closed);
+    }
+    this.#attaching.attached(attachment);
+    return attachment;
+  }
+
+  /** Milliseconds. The configuration's value is known once the connection is. */
+  get #retryTimeout(): number {
+    const { connection } = this;
+    const configured = connection instanceof PendingConnection
+      ? undefined
+      : connection.retryTimeout;
+    return this.#options.retryTimeout ?? configured ?? defaultRetryTimeout;
+  }
+
+  /** Detaches the handle: pending puts are sent first, gets are rejected. Bounded in time; never rejects. */
   close(): Promise<void> {
     return this.#closing ??= this.#close();
   }
 
   async #close(): Promise<void> {
     this.#closed ??= "close";
-    this.#giveUp(this.#gets);
-    this.#giveUp(this.#endings);
-    this.#custody.end();
+    this.#giveUp(this.#operations);
+    this.#giveUp(this.#closings);
+    this.#unsettled.end();
     await within(closeTimeout, Promise.all([this.#end(), this.#detach()]));
-    await this.#custody.close();
-  }
-
-  #end(): Promise<unknown> {
-    return this.#ending ??= Promise.all([...this.onClosed].map((listener) => listener()));
+    await this.#unsettled.close();
   }
 
   async #detach(): Promise<void> {
-    await Promise.all([this.#settle(), this.#custody.settled()]);
-    const attachment = this.#attachment ?? await this.#attaching?.catch(() => undefined);
+    await Promise.all([this.#settle(), this.#unsettled.settled()]);
+    const attachment = await this.#attaching.outcome();
     await attachment?.remove(this);
   }
 
   /** Closes the handle, and deletes the channel if this handle made it without a name. Never rejects. */
   async dispose(owner: object): Promise<void> {
-    const { connection } = this;
-    const isReachable = connection instanceof LateConnection || connection.trouble === undefined;
-    const mayExist = this.#existed || this.#attaching !== undefined ||
-      this.#wasGivenUp && isReachable;
-    if (this.#options.owned && mayExist && this.#closed !== "delete") {
+    if (this.#options.owned && this.#closed !== "delete" && this.#mayHaveCreated) {
       const handle = this.closed ? new Handle(this.options) : this;
-      // Where the broker cannot be reached now, the channel's lease ends it.
+      // If the broker is unreachable, the lease ends the channel.
       await handle.delete(owner, { timeout: closeTimeout }).catch(() => {});
       await handle.close();
     }
     await this.close();
   }
 
-  /** What has been sent is settled by the transport's answer: it may have arrived all the same. */
-  async terminate(reason: CloseReason): Promise<void> {
-    this.#closed ??= reason;
-    this.#attachment = undefined;
-    this.#giveUp(this.#gets);
-    this.#giveUp(this.puts.recalled());
-    this.#custody.end();
-    this.#end();
-    await Promise.all([this.#settle(), within(closeTimeout, this.#custody.settled())]);
-    await this.#custody.close();
+  /** Whether the channel may exist because of this handle. */
+  get #mayHaveCreated(): boolean {
+    const { hasAttached, isAttaching, wasAbandoned } = this.#attaching;
+    if (hasAttached || isAttaching) return true;
+    const { connection } = this;
+    return wasAbandoned &&
+      (connection instanceof PendingConnection || connection.trouble === undefined);
   }
 
-  /** Gives the transport a moment to answer for what it was told. */
+  /** Closes the handle, because the channel was closed for all. The transport still settles what was sent. */
+  async terminate(reason: CloseReason): Promise<void> {
+    this.#closed ??= reason;
+    this.#attaching.end();
+    this.#giveUp(this.#operations);
+    this.#giveUp(this.puts.recalled());
+    this.#unsettled.end();
+    this.#end();
+    await Promise.all([this.#settle(), within(closeTimeout, this.#unsettled.settled())]);
+    await this.#unsettled.close();
+  }
+
+  #end(): Promise<unknown> {
+    return this.#ending ??= Promise.all([...this.onClosed].map((listener) => listener()));
+  }
+
+  /** Waits for the transport's answers to what was sent, then gives up the puts that have none. */
   async #settle(): Promise<void> {
-    const told: Pending[] = [...this.puts.pending, ...this.#endings];
-    if (told.length === 0) return;
-    await within(closeTimeout, allSettled(told));
+    const sent: Pending[] = [...this.puts.pending, ...this.#closings];
+    if (sent.length === 0) return;
+    await within(closeTimeout, allSettled(sent));
     this.#giveUp(this.puts.pending);
   }
 
   #giveUp(operations: Iterable<Pending>): void {
+    const reason = this.#closed!;
     for (const operation of operations) {
-      const isUnknown = operation instanceof Put && !operation.recall();
-      operation.giveUp(this.#closedError(operation.action, isUnknown));
+      const isOutcomeUnknown = operation instanceof Put && !operation.recall();
+      operation.giveUp(this.#closedError(operation.action, reason, isOutcomeUnknown));
     }
   }
 
@@ -451,184 +492,33 @@ export class Handle implements Attached {
     pending: Set<Pending>,
     options: OperationOptions,
   ): Call {
-    return { action, owner, pending, timedOut: () => this.late(action, options) };
+    return { action, owner, pending, timedOut: () => this.timeoutError(action, options) };
   }
 
-  /** @throws what an operation rejects with that cannot begin */
-  check(action: string, options: OperationOptions): void {
-    options.signal?.throwIfAborted();
-    if (this.#closed !== undefined) throw this.#closedError(action);
+  #closedError(action: string, reason: CloseReason, isOutcomeUnknown = false): ChannelClosedError {
+    return closedError(this, action, reason, isOutcomeUnknown);
   }
 
-  /** Calls `use` with the link, at once where it is open; a failure to open it is the operation's. */
-  withLink<T>(operation: Operation<T>, use: (link: Link) => void): void {
-    if (this.#attachment !== undefined) return use(this.#attachment.link);
-    this.#want({
-      operation,
-      use: ({ link }) => use(link),
-      fail: (error) => operation.reject(copyOfError(error)),
-    });
-  }
-
-  /** Attaches; rejects also where the operation settles before. */
-  attachFor(operation: Pending): Promise<Attachment> {
-    if (this.#attachment !== undefined) return Promise.resolve(this.#attachment);
-    return new Promise((use, fail) => this.#want({ operation, use, fail }));
-  }
-
-  /** Attaches, for as long as some operation wants it: nothing is tried that nobody waits for. */
-  #want(wanting: Wanting): void {
-    const { operation, fail } = wanting;
-    if (operation.settled) return fail(unwanted);
-    this.#wanting.add(wanting);
-    operation.whenSettled(() => {
-      if (!this.#wanting.delete(wanting)) return;
-      fail(unwanted);
-      if (this.#wanting.size === 0 && this.#attachment === undefined) this.#stopAttaching();
-    });
-    if (this.#attaching === undefined) this.#startAttaching();
-  }
-
-  /** Known where the connection is. */
-  get #retryTimeout(): number {
-    const { connection } = this;
-    const configured = connection instanceof LateConnection ? undefined : connection.retryTimeout;
-    return this.#options.retryTimeout ?? configured ?? defaultRetryTimeout;
-  }
-
-  #startAttaching(): void {
-    this.#unwanted = new AbortController();
-    const attaching = this.#attaching = this.#attach(this.#unwanted.signal);
-    attaching.catch((error) => {
-      if (this.#attaching !== attaching) return; // given up, and perhaps begun anew
-      this.#attaching = undefined;
-      for (const { fail } of this.#takeWanting()) fail(error);
-    });
-  }
-
-  #attached(attachment: Attachment): Attachment {
-    this.#attachment = attachment;
-    for (const { operation, use, fail } of this.#takeWanting()) {
-      if (operation.settled) continue;
-      try {
-        use(attachment);
-      } catch (error) {
-        fail(error);
-      }
-    }
-    return attachment;
-  }
-
-  #takeWanting(): Wanting[] {
-    const all = [...this.#wanting];
-    this.#wanting.clear();
-    return all;
-  }
-
-  #stopAttaching(): void {
-    this.#wasGivenUp = true;
-    this.#unwanted?.abort(unwanted);
-    this.#attaching = undefined;
-  }
-
-  async #attach(signal: AbortSignal): Promise<Attachment> {
-    const { create, lease, quorum, capacity } = this.#options;
-    const connection = await this.known();
-    const retryTimeout = this.#retryTimeout;
-    const attachment = await connection.attach(this, this.name, {
-      create,
-      retryTimeout,
-      ...(lease === undefined ? {} : { lease }),
-      ...(quorum ? { quorum } : {}),
-      ...(capacity === undefined ? {} : { capacity }),
-      isNew: this.#options.owned && !this.#existed && !this.#isShared,
-    }, signal);
-    this.#existed = true;
-    if (this.#closed !== undefined && this.puts.pending.size === 0) {
-      attachment.remove(this);
-      throw this.#closedError("attach");
-    }
-    return this.#attached(attachment);
-  }
-
-  /** Name and address, for people. */
-  get title(): string {
-    const { connection } = this;
-    return connection instanceof LateConnection
-      ? this.name
-      : `${this.name} on ${connection.address}`;
-  }
-
-  #closedError(action: string, isUnknown = false): ChannelClosedError {
-    const reason = this.#closed!;
-    const outcome = `${outcomes[reason]}${isUnknown ? unknownOutcomeText : ""}`;
-    return new ChannelClosedError(`${action}: channel ${this.title} ${outcome}`, { reason });
-  }
-
-  /** The error for a timeout: who cannot reach the broker is not told that the channel is empty. */
-  late(action: string, { timeout }: OperationOptions, isUnsent = true): ChannelError {
-    const { connection } = this;
-    const sent = isUnsent ? "" : unknownOutcomeText;
-    const broker = connection instanceof LateConnection ? undefined : connection;
-    if (broker === undefined || broker.trouble !== undefined) {
-      const address = broker?.address ?? "";
-      return new ChannelConnectionError(
-        `${action}: channel ${this.title} could not be reached within ${timeout} ms${sent}`,
-        { address, cause: broker?.trouble },
-      );
-    }
-    const outcome = outcomesOfWaiting[action] ?? "no answer came";
-    const advice = action !== "put"
-      ? sent
-      : broker.blocked !== undefined
-      ? `; the broker takes no messages now: ${broker.blocked}${sent}`
-      : isUnsent
-      ? "; the channel may be full"
-      : sent;
-    return new ChannelTimeoutError(
-      `${action}: channel ${this.title}: ${outcome} within ${timeout} ms${advice}`,
-    );
+  timeoutError(action: string, { timeout }: OperationOptions, wasRecalled = true): ChannelError {
+    return timeoutError(this, action, timeout, wasRecalled);
   }
 }
 
-/** An operation that waits for the attachment. */
-interface Wanting {
-  readonly operation: Pending;
-  use(attachment: Attachment): void;
-  fail(error: unknown): void;
+/** Returns the handle of a channel; undefined for any other object. */
+export function handleOf(object: object): Handle | undefined {
+  const carrier = carrierOf(object);
+  return carrier instanceof Handle ? carrier : undefined;
 }
 
-/** One for all: the stack of an error that is made anew holds what its caller holds. */
-const unwanted = new Error("nobody waits for it any more");
-
-/** Milliseconds for which a broker that cannot be reached is tried again. */
+/** Milliseconds for which an unreachable broker is retried. */
 const defaultRetryTimeout = 10_000;
 
-/** Milliseconds for which a dead letter is tried at most. */
-const longestPatience = 60_000;
+/** The longest time in milliseconds for which a dead letter is retried. */
+const longestDeadLetterTimeout = 60_000;
 
-/** The errors that tell of dead letters. */
-const unburied = new WeakSet<object>();
+const deadLetterErrors = new WeakSet<object>();
 
-/** Whether an error of a receive tells of a dead letter that could not be put, and of nothing else. */
-export function isUnburied(error: unknown): boolean {
-  return typeof error === "object" && error !== null && unburied.has(error);
+/** Reports whether an error of a receive says only that a dead letter could not be put. */
+export function isDeadLetterError(error: unknown): boolean {
+  return typeof error === "object" && error !== null && deadLetterErrors.has(error);
 }
-
-const outcomesOfWaiting: Readonly<Record<string, string>> = {
-  get: "nothing arrived",
-  tryGet: "nothing arrived",
-  receive: "nothing arrived",
-  request: "no reply came",
-  whenEmpty: "values still waited",
-  put: "the value was not taken",
-  tryPut: "no answer came",
-};
-
-const outcomes: Readonly<Record<CloseReason, string>> = {
-  close: "is closed in this process; make a new handle to go on",
-  closeAll: "was closed for everyone; make a new handle to open it anew",
-  drain: drainedText,
-  delete: deletedText,
-  missing: missingText,
-};

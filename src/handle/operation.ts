@@ -2,6 +2,7 @@ import { errorOfAction } from "../shared/error_copies.ts";
 import { ChannelError } from "../shared/errors.ts";
 import { captureStack } from "../shared/stacks.ts";
 import { now, Timer } from "../shared/timers.ts";
+import { abortSignal, milliseconds, type Rules } from "../shared/options.ts";
 import { afterTurn, inTurn, mayGoOn } from "../shared/turns.ts";
 
 /** What every operation that may wait takes. */
@@ -13,6 +14,9 @@ export interface OperationOptions {
   /** Gives the operation up; it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
+
+/** The rules for {@linkcode OperationOptions}. */
+export const waiting: Rules<OperationOptions> = { timeout: milliseconds(), signal: abortSignal };
 
 /** An operation, whatever it resolves with. */
 export type Pending = Pick<Operation<unknown>, "action" | "settled" | "giveUp" | "whenSettled">;

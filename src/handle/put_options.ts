@@ -1,5 +1,5 @@
-import { ChannelConfigError } from "../shared/errors.ts";
 import type { OperationOptions } from "./operation.ts";
+import { ChannelConfigError } from "../shared/errors.ts";
 import type { Message, PutTerm } from "../transports/transport.ts";
 
 /**

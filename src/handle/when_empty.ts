@@ -1,10 +1,10 @@
-import type { Pending } from "./operation.ts";
 import { backOff } from "../shared/backoff.ts";
 import type { Link } from "../transports/transport.ts";
+import type { Pending } from "./operation.ts";
 
-/** Resolves when no message waits in the channel; or when `operation`, for which it is, has settled otherwise. */
-export function untilEmpty(link: Link, operation: Pending): Promise<void> {
-  if (link.awaitEmpty === undefined) return askUntilEmpty(link, operation);
+/** Resolves when no message waits in the channel, or when `operation` has settled otherwise. */
+export function whenEmpty(link: Link, operation: Pending): Promise<void> {
+  if (link.awaitEmpty === undefined) return pollUntilEmpty(link, operation);
   return new Promise((resolve) => {
     const waiter = { empty: resolve };
     operation.whenSettled(() => link.withdraw(waiter));
@@ -12,14 +12,14 @@ export function untilEmpty(link: Link, operation: Pending): Promise<void> {
   });
 }
 
-/** Asks the transport after growing pauses. */
-async function askUntilEmpty(link: Link, operation: Pending): Promise<void> {
+/** Reads the depth repeatedly, with growing pauses. */
+async function pollUntilEmpty(link: Link, operation: Pending): Promise<void> {
   let wake = () => {};
   operation.whenSettled(() => wake());
-  for (let asked = 0; !operation.settled && await link.depth() > 0; asked++) {
+  for (let polls = 0; !operation.settled && await link.depth() > 0; polls++) {
     if (operation.settled) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, backOff(asked, shortest, longest));
+      const timer = setTimeout(resolve, backOff(polls, shortestPause, longestPause));
       wake = () => {
         clearTimeout(timer);
         resolve();
@@ -28,6 +28,6 @@ async function askUntilEmpty(link: Link, operation: Pending): Promise<void> {
   }
 }
 
-/** Milliseconds between two questions, at first and at most. */
-const shortest = 2;
-const longest = 250;
+/** Milliseconds. */
+const shortestPause = 2;
+const longestPause = 250;

@@ -9,8 +9,8 @@
  * @module
  */
 import { type Failure, isRecord, readFailure } from "./remote_error.ts";
-import type { Handle } from "../handle/handle.ts";
-import { directionOf, handleOf } from "../encoding/channel_registry.ts";
+import { directionOf } from "../handle/channel_registry.ts";
+import { type Handle, handleOf } from "../handle/handle.ts";
 
 /** A request as it was received. */
 export interface Request {

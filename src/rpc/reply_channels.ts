@@ -1,16 +1,16 @@
+import { readNotice, type Request, writeBegun } from "./protocol.ts";
+import { Handle } from "../handle/handle.ts";
+import { type EncodedValue, encodeValue } from "../handle/encoded_value.ts";
+import type { OperationOptions } from "../handle/operation.ts";
 import {
   ChannelClosedError,
   ChannelConnectionError,
   ChannelSizeError,
   ChannelTimeoutError,
 } from "../shared/errors.ts";
-import { readNotice, type Request, writeBegun } from "./protocol.ts";
-import { Handle } from "../handle/handle.ts";
-import { pack, type Parcel } from "../encoding/message.ts";
-import type { OperationOptions } from "../handle/operation.ts";
+import { longestTimer, unref } from "../shared/timers.ts";
 import { backOff } from "../shared/backoff.ts";
 import { pause } from "../shared/pauses.ts";
-import { longestTimer, unref } from "../shared/timers.ts";
 import type { TryPut, TryPutOutcome } from "../handle/put.ts";
 
 /** Makes a reply, which may fail; told why the one before could not travel. */
@@ -66,7 +66,7 @@ class Outlet {
     this.#timeout = timeout;
     handle.onClosed.add(() => this.#cancel(() => true));
     handle.listeners.add({
-      hear: (event) => {
+      heard: (event) => {
         const { cancel, gone } = readNotice(event);
         if (gone) return void handle.close();
         if (cancel !== undefined) this.#cancel((id) => id === cancel);
@@ -130,12 +130,12 @@ class Outlet {
     deadline: number = performance.now() + this.#timeout,
     failure?: unknown,
   ): Promise<Reply> {
-    const { parcel, others } = await this.#pack(drafts, failure);
+    const { encoded, others } = await this.#pack(drafts, failure);
     const again = (error: unknown) => {
       if (!(error instanceof ChannelSizeError) || others.length === 0) throw error;
       return this.#reply(others, signal, deadline, error);
     };
-    const trying = () => this.#send(parcel, deadline, signal);
+    const trying = () => this.#send(encoded, deadline, signal);
     let outcome: TryPutOutcome;
     try {
       outcome = await trying().catch((error) => this.#persist(trying, deadline, signal, error));
@@ -149,14 +149,18 @@ class Outlet {
       );
     }
     this.#waiting++;
-    const waiting = this.#wait(parcel, deadline, signal).finally(() => this.#waiting--);
+    const waiting = this.#wait(encoded, deadline, signal).finally(() => this.#waiting--);
     return { waiting: waiting.catch(async (error) => (await again(error)).waiting) };
   }
 
   /** Puts unless that would wait for room. A timer and a listener for each would cost as much as the put. */
-  async #send(parcel: Parcel, deadline: number, signal: AbortSignal): Promise<TryPutOutcome> {
+  async #send(
+    encoded: EncodedValue,
+    deadline: number,
+    signal: AbortSignal,
+  ): Promise<TryPutOutcome> {
     signal.throwIfAborted();
-    const put = this.#handle.puts.tryParcel(this, parcel);
+    const put = this.#handle.puts.tryPutEncoded(this, encoded);
     this.#sending.set(put, { deadline, signal });
     this.#watching ??= this.#watch();
     try {
@@ -175,7 +179,7 @@ class Outlet {
       const now = performance.now();
       for (const [put, { deadline }] of [...this.#sending]) {
         if (deadline > now) continue;
-        put.giveUp(this.#handle.late("put", { timeout: this.#timeout }, put.recall()));
+        put.giveUp(this.#handle.timeoutError("put", { timeout: this.#timeout }, put.recall()));
       }
       if (this.#sending.size > 0) this.#watching ??= this.#watch();
     }, wait);
@@ -190,8 +194,8 @@ class Outlet {
     }
   }
 
-  async #wait(parcel: Parcel, deadline: number, signal: AbortSignal): Promise<void> {
-    const put = (options: OperationOptions) => this.#handle.puts.putParcel(this, parcel, options);
+  async #wait(encoded: EncodedValue, deadline: number, signal: AbortSignal): Promise<void> {
+    const put = (options: OperationOptions) => this.#handle.puts.putEncoded(this, encoded, options);
     try {
       await put({ timeout: Math.max(deadline - performance.now(), 0), signal });
     } catch (error) {
@@ -206,13 +210,13 @@ class Outlet {
   async #pack(
     drafts: readonly Draft[],
     failure: unknown,
-  ): Promise<{ readonly parcel: Parcel; readonly others: readonly Draft[] }> {
+  ): Promise<{ readonly encoded: EncodedValue; readonly others: readonly Draft[] }> {
     const [draft, ...others] = drafts;
     if (draft === undefined) throw failure;
     try {
-      const parcel = await pack(draft(failure), this.#handle);
-      await this.#handle.puts.makeKnown(this, parcel, { timeout: this.#timeout });
-      return { parcel, others };
+      const encoded = await encodeValue(draft(failure), this.#handle);
+      await this.#handle.puts.makeKnown(this, encoded, { timeout: this.#timeout });
+      return { encoded, others };
     } catch (error) {
       return await this.#pack(others, error);
     }
@@ -240,9 +244,9 @@ class Outlet {
 
   #sizeOf(value: unknown): number | undefined {
     try {
-      const parcel = pack(value, this.#handle);
-      if (!(parcel instanceof Promise)) return parcel.message.body.length;
-      parcel.catch(() => {}); // it is not put
+      const encoded = encodeValue(value, this.#handle);
+      if (!(encoded instanceof Promise)) return encoded.message.body.length;
+      encoded.catch(() => {}); // it is not put
     } catch {
       // it cannot travel
     }

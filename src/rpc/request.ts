@@ -2,28 +2,33 @@
 // that waits for nothing keeps no process alive. A request is settled once. When the handle is closed,
 // so is the reply channel, which its owner deletes.
 
-import type { Channel } from "../channel/channel.ts";
 import { renameAction, renameChannel } from "../shared/error_copies.ts";
 import { ChannelDecodeError, ChannelError, ChannelReferenceError } from "../shared/errors.ts";
 import { withValue } from "../shared/put_errors.ts";
+import { closeTimeout, within } from "../shared/timeouts.ts";
 import { type Outcome, readBegun, readPlainReply, readReply, writeNotice } from "./protocol.ts";
 import { hasStack } from "./remote_error.ts";
-import type { Handle } from "../handle/handle.ts";
+import { type Handle, handleOf } from "../handle/handle.ts";
 import type { Operation, OperationOptions } from "../handle/operation.ts";
-import { handleOf } from "../encoding/channel_registry.ts";
-import { closeTimeout, within } from "../shared/timeouts.ts";
+
+/** A channel for replies, as its requester uses it. */
+export interface ReplyChannel extends AsyncDisposable {
+  readonly name: string;
+  readonly closed: boolean;
+  get(options: OperationOptions): Promise<unknown>;
+}
 
 /** Makes the requests of one handle. */
 export class Requester {
   readonly #handle: Handle;
-  readonly #open: () => Channel;
+  readonly #open: () => ReplyChannel;
   #replies: Replies | undefined;
   /** What disposes of the channels for one reply each, and of those that are retired. */
   readonly #disposals = new Set<() => Promise<void>>();
   #last = 0;
 
   /** @param open makes a channel for replies */
-  constructor(handle: Handle, open: () => Channel) {
+  constructor(handle: Handle, open: () => ReplyChannel) {
     this.#handle = handle;
     this.#open = open;
     handle.onClosed.add(() => this.#close());
@@ -34,7 +39,7 @@ export class Requester {
     let request: Operation<unknown>;
     try {
       this.#handle.check("request", options);
-      request = this.#handle.interest("request", owner, options);
+      request = this.#handle.begin("request", owner, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -105,7 +110,7 @@ export class Requester {
 
 /** The channel that the replies to a requester's requests share. */
 class Replies {
-  readonly channel: Channel;
+  readonly channel: ReplyChannel;
   /** Whether a handler may be at work for a handle that is closed now. */
   isAwaited = false;
   readonly #requesting: Handle;
@@ -120,7 +125,7 @@ class Replies {
    * @param requesting the handle that makes the requests
    * @param retire called when nothing is waited for, and some handler may not know it
    */
-  constructor(channel: Channel, requesting: Handle, retire: (replies: Replies) => void) {
+  constructor(channel: ReplyChannel, requesting: Handle, retire: (replies: Replies) => void) {
     this.channel = channel;
     this.#requesting = requesting;
     this.#handle = handleOf(channel)!;
@@ -222,7 +227,7 @@ const mostGivenUp = 1000;
 const idle = "no request waits for a reply";
 
 /** Deletes a channel for replies. Never rejects. */
-async function dismiss(channel: Channel, isAwaited: boolean): Promise<void> {
+async function dismiss(channel: ReplyChannel, isAwaited: boolean): Promise<void> {
   const handle = handleOf(channel)!;
   if (isAwaited && handle.isAttached) {
     const telling = handle.announce(channel, writeNotice({ gone: true })).catch((error) =>
@@ -234,7 +239,7 @@ async function dismiss(channel: Channel, isAwaited: boolean): Promise<void> {
 }
 
 /** The next value that can be read: what cannot is nobody's reply. */
-async function readable(channel: Channel, signal: AbortSignal): Promise<unknown> {
+async function readable(channel: ReplyChannel, signal: AbortSignal): Promise<unknown> {
   for (;;) {
     try {
       return await channel.get({ signal });
@@ -247,7 +252,7 @@ async function readable(channel: Channel, signal: AbortSignal): Promise<unknown>
 }
 
 function readReplyAlone(
-  reply: Channel,
+  reply: ReplyChannel,
   request: Operation<unknown>,
   gaveUp: AbortSignal,
   fail: (error: unknown) => void,

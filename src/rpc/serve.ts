@@ -1,9 +1,12 @@
 // Invariants: a request is received only when a handler is free for it. It is accepted when its reply
 // is confirmed, or nobody wants one: until then a death of this process gives it to another.
 
-import type { Channel } from "../channel/channel.ts";
 import { Delivery } from "../handle/delivery.ts";
-import type { ReceiveChannel } from "../channel/directed.ts";
+import { directionOf, isChannelValue } from "../handle/channel_registry.ts";
+import type { Receiver } from "../handle/sender_receiver.ts";
+import { readRequest, type Request, writeError, writeReply } from "./protocol.ts";
+import { shortened, writeBriefly, writeFailure } from "./remote_error.ts";
+import { type Handle, handleOf, isDeadLetterError } from "../handle/handle.ts";
 import { errorOfAction } from "../shared/error_copies.ts";
 import {
   ChannelClosedError,
@@ -12,17 +15,24 @@ import {
   ChannelReferenceError,
   ChannelSizeError,
 } from "../shared/errors.ts";
-import { readRequest, type Request, writeError, writeReply } from "./protocol.ts";
-import { shortened, writeBriefly, writeFailure } from "./remote_error.ts";
-import { type Handle, isUnburied } from "../handle/handle.ts";
-import { isAnonymous } from "../shared/names.ts";
-import { callable, checkArgument, none } from "../shared/options.ts";
-import { type Draft, type Job, Outlets, type Reply } from "./reply_channels.ts";
-import { handleOf } from "../encoding/channel_registry.ts";
-import * as signatures from "../channel/signatures.ts";
-import { KeepAlive } from "../shared/keep_alive.ts";
 import { closeTimeout, within } from "../shared/timeouts.ts";
+import { KeepAlive } from "../shared/keep_alive.ts";
 import { longestTimer } from "../shared/timers.ts";
+import { isAnonymous } from "../shared/names.ts";
+import {
+  abortSignal,
+  callable,
+  checkArgument,
+  integer,
+  milliseconds,
+  none,
+  oneOf,
+  type Rule,
+  type Rules,
+  Signature,
+  truth,
+} from "../shared/options.ts";
+import { type Draft, type Job, Outlets, type Reply } from "./reply_channels.ts";
 
 /** What `serve` takes beside the channel and the handler. */
 export interface ServeOptions<T = unknown> {
@@ -62,6 +72,26 @@ export interface ServeOptions<T = unknown> {
    */
   readonly onerror?: (error: unknown, request: T | undefined) => void | Promise<void>;
 }
+
+const serveSignature: Signature = new Signature(
+  "serve",
+  3,
+  {
+    concurrency: integer(1),
+    signal: abortSignal,
+    grace: milliseconds(),
+    replyTimeout: milliseconds(),
+    replyTo: oneOf("same-broker", "any"),
+    stacks: truth,
+    onerror: callable,
+  } satisfies Rules<ServeOptions>,
+  "serve(channel, handler, { concurrency: 10 })",
+);
+
+const servedChannel: Rule = {
+  takes: "a Channel or a ReceiveChannel",
+  allows: (value) => isChannelValue(value) && directionOf(value) !== "send",
+};
 
 /** What a handler is told beside the request's value. */
 export interface RequestContext {
@@ -108,12 +138,12 @@ export interface RequestContext {
  * ```
  */
 export async function serve<T, R>(
-  channel: Channel<T> | ReceiveChannel<T>,
+  channel: Receiver<T>,
   handler: (value: T, context: RequestContext) => R | Promise<R>,
   options: ServeOptions<T> = none,
 ): Promise<void> {
-  signatures.serve.check(options, arguments.length);
-  checkArgument("serve", "channel", signatures.servedChannel, channel);
+  serveSignature.check(options, arguments.length);
+  checkArgument("serve", "channel", servedChannel, channel);
   checkArgument("serve", "handler", callable, handler);
   const { concurrency = 1, signal, grace = defaultGrace } = options;
   const handle = handleOf(channel)!;
@@ -145,7 +175,7 @@ const defaultReplyTimeout = 10_000;
 
 /** The next message; undefined where there will be none. */
 async function next(
-  channel: Channel<unknown> | ReceiveChannel<unknown>,
+  channel: Receiver<unknown>,
   server: Server,
   signal: AbortSignal | undefined,
 ): Promise<Delivery<unknown> | undefined> {
@@ -155,7 +185,7 @@ async function next(
     } catch (error) {
       if (signal?.aborted || error instanceof ChannelClosedError) return undefined;
       const isOfOne = error instanceof ChannelDecodeError ||
-        error instanceof ChannelReferenceError || isUnburied(error);
+        error instanceof ChannelReferenceError || isDeadLetterError(error);
       if (!isOfOne) throw errorOfAction("serve", error);
       server.tell(error, undefined);
     }
@@ -241,7 +271,7 @@ class Server {
       (async () => await onerror(error, request))().catch((thrown) =>
         this.#report("its onerror failed", thrown)
       );
-    } else if (!isUnburied(error)) this.#report("a message was not answered", error);
+    } else if (!isDeadLetterError(error)) this.#report("a message was not answered", error);
   }
 
   #report(what: string, error: unknown): void {

@@ -1,5 +1,5 @@
-import { ChannelConfigError } from "../shared/errors.ts";
 import type { OperationOptions } from "../handle/operation.ts";
+import { ChannelConfigError } from "../shared/errors.ts";
 import { shown } from "../shared/options.ts";
 
 /**

@@ -1,9 +1,9 @@
 import { Case, type Choice, type GetCase, type Part, type PutCase } from "./case.ts";
+import type { Handle } from "../handle/handle.ts";
+import { type EncodedValue, encodeValue } from "../handle/encoded_value.ts";
+import type { Operation, OperationOptions } from "../handle/operation.ts";
 import { copyOfError } from "../shared/error_copies.ts";
 import { ChannelConnectionError } from "../shared/errors.ts";
-import type { Handle } from "../handle/handle.ts";
-import { pack, type Parcel } from "../encoding/message.ts";
-import type { Operation, OperationOptions } from "../handle/operation.ts";
 import { backOff } from "../shared/backoff.ts";
 import type { TryPut } from "../handle/put.ts";
 import type { Claim, Link, Loan, Message } from "../transports/transport.ts";
@@ -71,7 +71,7 @@ abstract class ChannelPart implements Part {
   wait(): void {
     const closure = this.handle.closure(this.choice.action);
     if (closure !== undefined) return this.choice.fail(this, closure);
-    const interest = this.#interest = this.handle.interest<void>(this.choice.action, this.owner);
+    const interest = this.#interest = this.handle.begin<void>(this.choice.action, this.owner);
     interest.whenSettled((failure) => {
       if (failure !== undefined && this.#interest === interest) {
         this.choice.fail(this, failure.reason);
@@ -87,7 +87,7 @@ abstract class ChannelPart implements Part {
   }
 
   late(options: OperationOptions): Error | undefined {
-    const error = this.handle.late(this.choice.action, options);
+    const error = this.handle.timeoutError(this.choice.action, options);
     return error instanceof ChannelConnectionError ? error : undefined;
   }
 }
@@ -164,7 +164,7 @@ class GetPart<T> extends ChannelPart implements Claim {
 class PutPart extends ChannelPart {
   readonly isReady = true;
   readonly #value: unknown;
-  #parcel: Parcel | Promise<Parcel>;
+  #encoded: EncodedValue | Promise<EncodedValue>;
   /** There when the case is chosen. */
   #put: TryPut | undefined;
   /** How often in a row the channel was full. */
@@ -173,15 +173,15 @@ class PutPart extends ChannelPart {
   constructor(handle: Handle, owner: object, choice: Choice, value: unknown) {
     super(handle, owner, choice);
     this.#value = value;
-    this.#parcel = pack(value, handle);
-    if (this.#parcel instanceof Promise) this.#parcel.catch(() => {}); // who waits hears of it
+    this.#encoded = encodeValue(value, handle);
+    if (this.#encoded instanceof Promise) this.#encoded.catch(() => {}); // who waits hears of it
   }
 
   protected want(interest: Operation<void>): void {
     if (this.#refusals > 0) return this.#awaitRoom(interest);
-    if (this.handle.puts.isReady(this.#parcel)) return this.choice.ready(this);
-    this.handle.puts.ready(this.#parcel, interest).then((parcel) => {
-      this.#parcel = parcel;
+    if (this.handle.puts.isReady(this.#encoded)) return this.choice.ready(this);
+    this.handle.puts.ready(this.#encoded, interest).then((encoded) => {
+      this.#encoded = encoded;
       if (!interest.settled) this.choice.ready(this);
     }, (error) => interest.reject(copyOfError(error)));
   }
@@ -230,7 +230,7 @@ class PutPart extends ChannelPart {
       this.choice.lost(this);
     };
     put.whenSettled((failure) => failure && this.choice.fail(this, failure.reason));
-    put.send(this.handle.link!, (this.#parcel as Parcel).message);
+    put.send(this.handle.link!, (this.#encoded as EncodedValue).message);
   }
 
   giveUp(reason: unknown, isOurs: boolean): void {
@@ -239,6 +239,6 @@ class PutPart extends ChannelPart {
 
   override late(options: OperationOptions): Error | undefined {
     if (this.#put === undefined) return super.late(options);
-    return this.handle.late(this.choice.action, options, this.#put.recall());
+    return this.handle.timeoutError(this.choice.action, options, this.#put.recall());
   }
 }

@@ -7,13 +7,25 @@ import {
   type Part,
   type PutCase,
 } from "./case.ts";
+import { Operation, type OperationOptions, type Pending, waiting } from "../handle/operation.ts";
 import { errorOfValue } from "../shared/error_copies.ts";
 import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "../shared/errors.ts";
-import { Operation, type OperationOptions, type Pending } from "../handle/operation.ts";
-import { none, shown } from "../shared/options.ts";
-import * as signatures from "../channel/signatures.ts";
 import { reachTimeout } from "../shared/timeouts.ts";
 import { now, Timer } from "../shared/timers.ts";
+import { none, shown, Signature } from "../shared/options.ts";
+
+const selectSignature: Signature = new Signature(
+  "select",
+  2,
+  waiting,
+  "select({ jobs, results: results.putCase(42) }, { timeout: 1000 })",
+);
+const trySelectSignature: Signature = new Signature(
+  "trySelect",
+  2,
+  waiting,
+  "trySelect({ jobs, results: results.putCase(42) })",
+);
 
 /**
  * What {@linkcode select} chooses from, by keys or as an array. A case may be in several selects, and one
@@ -82,7 +94,7 @@ export async function select<const C extends Cases>(
   cases: C,
   options: OperationOptions = none,
 ): Promise<Selected<C>> {
-  signatures.select.check(options, arguments.length);
+  selectSignature.check(options, arguments.length);
   checkCases("select", cases);
   checkEnd(cases, options);
   const isWaiting = options.timeout !== 0;
@@ -116,7 +128,7 @@ export async function trySelect<const C extends Cases>(
   cases: C,
   options: OperationOptions = none,
 ): Promise<Selected<C> | undefined> {
-  signatures.trySelect.check(options, arguments.length);
+  trySelectSignature.check(options, arguments.length);
   checkCases("trySelect", cases);
   return await Selection.start("trySelect", cases, options, false) as Selected<C> | undefined;
 }

@@ -1,10 +1,12 @@
 import { Case, type CaseSource, type Choice, type GetCase, type Part } from "./case.ts";
 import { Iteration, left } from "../handle/iteration.ts";
 import { Operation, type Pending } from "../handle/operation.ts";
-import { checkArgument, milliseconds, none } from "../shared/options.ts";
-import { select } from "./select.ts";
-import * as signatures from "../channel/signatures.ts";
 import { now, Timer } from "../shared/timers.ts";
+import { checkArgument, milliseconds, none, Signature } from "../shared/options.ts";
+import { select } from "./select.ts";
+
+const afterSignature: Signature = new Signature("after", 1, {}, "after(1000)");
+const everySignature: Signature = new Signature("every", 1, {}, "every(1000)");
 
 /**
  * Times to receive, from {@linkcode after} and {@linkcode every}: in selects, or by iteration. One that
@@ -42,7 +44,7 @@ export interface Ticks extends CaseSource<Date>, AsyncIterable<Date>, AsyncDispo
  * ```
  */
 export function after(ms: number): Ticks {
-  signatures.after.check(none, arguments.length);
+  afterSignature.check(none, arguments.length);
   checkArgument("after", "ms", milliseconds(), ms);
   return new Clock(now() + ms, undefined);
 }
@@ -66,7 +68,7 @@ export function after(ms: number): Ticks {
  * ```
  */
 export function every(ms: number): Ticks {
-  signatures.every.check(none, arguments.length);
+  everySignature.check(none, arguments.length);
   checkArgument("every", "ms", milliseconds(1), ms);
   return new Clock(now() + ms, ms);
 }

@@ -1,5 +1,5 @@
 // Every public function checks its arguments by a Signature: unknown options, values of the wrong type, options that
-// are no object, and surplus arguments are a ChannelConfigError. The signatures are in signatures.ts.
+// are no object, and surplus arguments are a ChannelConfigError.
 
 import { ChannelConfigError } from "./errors.ts";
 import { withValue } from "./put_errors.ts";

@@ -50,7 +50,7 @@ export function emptinessTests({ test, shared, features }: Suite): void {
     await ch.put("x");
     for (const timeout of [0, 30]) {
       const error = await rejection(ch.whenEmpty({ timeout }), ChannelTimeoutError);
-      assert.match(error.message, /^whenEmpty: .*: values still waited within \d+ ms$/);
+      assert.match(error.message, /^whenEmpty: .*: the channel was not empty within \d+ ms$/);
     }
     const stop = new AbortController();
     const stopped = ch.whenEmpty({ signal: stop.signal });

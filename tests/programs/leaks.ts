@@ -5,7 +5,7 @@
 import process from "node:process";
 import { setImmediate as turn } from "node:timers/promises";
 import { after, Channel, Connection, select, serve, trySelect } from "../../mod.ts";
-import { handleOf } from "../../src/encoding/channel_registry.ts";
+import { handleOf } from "../../src/handle/handle.ts";
 import { send } from "../support/child_side.ts";
 import { collector } from "../support/garbage.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";

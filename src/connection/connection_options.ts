@@ -1,0 +1,42 @@
+import type { ChannelConnectionError } from "../shared/errors.ts";
+
+/** What a {@linkcode Connection} calls to log; `console` is a Logger. No message holds a credential. */
+export interface Logger {
+  /**
+   * Called for a failure that rejects no operation: a dead letter or a reply that could not be put, or an error
+   * that an `onerror` callback threw.
+   */
+  error?(message: string): void;
+  /** Called for each failed attempt to connect. */
+  debug?(message: string): void;
+  /** Called when the connection is established, or when the broker accepts messages again. */
+  info?(message: string): void;
+  /** Called when the connection is lost, or when the broker accepts no messages. */
+  warn?(message: string): void;
+}
+
+/** The options of {@linkcode Connection}. Keys and certificates are in PEM format, as `node:tls` takes them. */
+export interface ConnectionOptions {
+  /** The user name; it replaces that of the URI. */
+  readonly username?: string;
+  /** The password; it replaces that of the URI. */
+  readonly password?: string;
+  /** The connection's name in the broker's management interface; default: `ChannelTS`, host name and process id. */
+  readonly name?: string;
+  /** For `amqps:`, the certificates of the trusted authorities; they replace the system's. */
+  readonly ca?: string | readonly string[];
+  /** For `amqps:`, the client certificate. */
+  readonly cert?: string;
+  /** For `amqps:`, the private key of `cert`. */
+  readonly key?: string;
+  /** For `amqps:`, the name that the broker's certificate must match; default: the host of the URI. */
+  readonly servername?: string;
+  /** The `retryTimeout` in milliseconds of channels that do not set their own; default 10,000. */
+  readonly retryTimeout?: number;
+  /** The logger; without it nothing is logged. */
+  readonly logger?: Logger;
+  /** The initial value of {@linkcode Connection.ondisconnect}. */
+  readonly ondisconnect?: (error: ChannelConnectionError) => void;
+  /** The initial value of {@linkcode Connection.onreconnect}. */
+  readonly onreconnect?: () => void;
+}
