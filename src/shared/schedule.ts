@@ -1,84 +1,85 @@
 import { Heap, type Placed } from "./heap.ts";
 import { now, Timer } from "./timers.ts";
 
-/** Something that is to be done at a time. */
+/** A task in a {@linkcode Schedule}. */
 export interface ScheduledTask extends Placed {
-  /** As {@linkcode now} counts. */
+  /** When it is due: a time of {@linkcode now}. */
   readonly at: number;
 }
 
 /**
- * What is to be done at some time, each at its own. Adding and removing take O(log n) steps.
+ * Tasks that run once, each at its own time. Adding and removing a task takes O(log n) steps.
  *
- * Invariant: one timer is set where anything is to be done, no later than the first, and none otherwise.
+ * Invariant: while there are tasks, one timer is set, and it fires no later than the first task is due. Without tasks
+ * no timer is set.
  */
 export class Schedule {
-  readonly #entries = new Heap<Entry>(precedes);
-  readonly #isAwaited: () => boolean;
-  #count = 0;
-  #timer: { readonly at: number; readonly isAwaited: boolean; readonly alarm: Timer } | undefined;
+  readonly #tasks = new Heap<Task>(precedes);
+  readonly #keepsAlive: () => boolean;
+  #added = 0;
+  #timer: { readonly at: number; readonly keepsAlive: boolean; readonly timer: Timer } | undefined;
 
-  /** @param isAwaited whether someone waits for what will be done, so that the process must not end before */
-  constructor(isAwaited: () => boolean) {
-    this.#isAwaited = isAwaited;
+  /** @param keepsAlive whether the process stays alive until the tasks have run */
+  constructor(keepsAlive: () => boolean) {
+    this.#keepsAlive = keepsAlive;
   }
 
-  /** Has `act` done at a time; of two that are due at once, the first that was added comes first. */
-  add(at: number, act: () => void): ScheduledTask {
-    const entry = { at, act, order: this.#count++, place: -1 };
-    this.#entries.push(entry);
+  /** Adds a task. Tasks that are due at one time run in the order in which they were added. */
+  add(at: number, run: () => void): ScheduledTask {
+    const task = { at, run, order: this.#added++, place: -1 };
+    this.#tasks.push(task);
     this.update();
-    return entry;
+    return task;
   }
 
-  /** Has it not be done. */
-  remove(appointment: ScheduledTask): void {
-    if (this.#entries.remove(appointment as Entry)) this.update();
+  remove(task: ScheduledTask): void {
+    if (this.#tasks.remove(task as Task)) this.update();
   }
 
   clear(): void {
-    this.#entries.clear();
+    this.#tasks.clear();
     this.update();
   }
 
-  /** Does what is due, without waiting for the timer. */
-  ring(time?: number): void {
-    if (this.#entries.size === 0) return;
+  /** Runs the tasks that are due, without waiting for the timer. */
+  runDue(time?: number): void {
+    if (this.#tasks.size === 0) return;
     time ??= now();
-    for (let first; (first = this.#entries.peek()) !== undefined && first.at <= time;) {
-      this.#entries.shift();
-      first.act();
+    for (let first; (first = this.#tasks.peek()) !== undefined && first.at <= time;) {
+      this.#tasks.shift();
+      first.run();
     }
     this.update();
   }
 
-  /** To be called when it may have changed whether someone waits. */
+  /** Sets the timer anew where that is needed. Must be called when the answer of `keepsAlive` may have changed. */
   update(): void {
-    const first = this.#entries.peek();
+    const first = this.#tasks.peek();
     if (first === undefined) return this.#stop();
-    const timer = this.#timer;
-    const isAwaited = this.#isAwaited();
-    if (timer !== undefined && timer.at <= first.at && timer.isAwaited === isAwaited) return;
+    const set = this.#timer;
+    const keepsAlive = this.#keepsAlive();
+    if (set !== undefined && set.at <= first.at && set.keepsAlive === keepsAlive) return;
     this.#stop();
     const { at } = first;
-    const alarm = new Timer(at, () => {
+    const timer = new Timer(at, () => {
       this.#timer = undefined;
-      this.ring(Math.max(at, now()));
-    }, isAwaited);
-    this.#timer = { at, isAwaited, alarm };
+      this.runDue(Math.max(at, now())); // a timer may fire a millisecond early
+    }, keepsAlive);
+    this.#timer = { at, keepsAlive, timer };
   }
 
   #stop(): void {
-    this.#timer?.alarm.stop();
+    this.#timer?.timer.stop();
     this.#timer = undefined;
   }
 }
 
-interface Entry extends ScheduledTask {
+interface Task extends ScheduledTask {
+  /** How many tasks were added before it. */
   readonly order: number;
-  act(): void;
+  run(): void;
 }
 
-function precedes(a: Entry, b: Entry): boolean {
+function precedes(a: Task, b: Task): boolean {
   return a.at < b.at || a.at === b.at && a.order < b.order;
 }

@@ -1,24 +1,25 @@
 import { Fifo } from "../../shared/fifo.ts";
 import { Heap, type Placed } from "../../shared/heap.ts";
 
-/** What waits in a queue. */
-export interface Waiting extends Placed {
-  /** The higher, the earlier it leaves. */
+/** A message in a queue. */
+export interface QueuedMessage extends Placed {
+  /** A message of higher priority leaves earlier. */
   readonly priority: number;
-  /** How many came before it. Of one priority, the lowest leaves first. */
+  /** How many messages were put before it. Of one priority, the message of the lowest position leaves first. */
   readonly position: number;
-  /** Whether it has left the queue before, and come back. */
+  /** Whether the message has left the queue before and was put back. */
   readonly redelivered: boolean;
 }
 
 /**
- * The messages of a channel, in the order in which they leave. Every operation takes O(log n) steps of
- * those messages that have a priority or have come back, and constant time where there are none.
+ * The waiting messages of a channel, in the order in which they leave.
  *
- * Invariant: what is plain has priority 0 and has not left yet; it is in the order of its coming. So what
- * has come back is older than all that is plain.
+ * Invariant: a plain message has priority 0 and has not left before, so plain messages are in the order of their
+ * positions. A redelivered message is older than every plain one.
+ *
+ * An operation takes constant time while all messages are plain, and O(log n) steps of the others.
  */
-export class MemoryQueue<T extends Waiting> {
+export class MemoryQueue<T extends QueuedMessage> {
   readonly #plain: Fifo<T> = new Fifo();
   readonly #ranked: Heap<T> = new Heap<T>(precedes);
 
@@ -39,7 +40,7 @@ export class MemoryQueue<T extends Waiting> {
     return this.#ranked.shift();
   }
 
-  /** Whether `message` waited, and no longer does. */
+  /** Removes a message, and reports whether it was in the queue. */
   remove(message: T): boolean {
     return this.#ranked.remove(message) || this.#plain.remove(message);
   }
@@ -50,6 +51,6 @@ export class MemoryQueue<T extends Waiting> {
   }
 }
 
-function precedes(a: Waiting, b: Waiting): boolean {
+function precedes(a: QueuedMessage, b: QueuedMessage): boolean {
   return a.priority > b.priority || a.priority === b.priority && a.position < b.position;
 }

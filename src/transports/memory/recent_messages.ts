@@ -1,48 +1,49 @@
-/** What waits, and holds bytes that may be a part of a larger buffer. */
-export interface Resident {
-  /** Its place among the young; -1 where it is not among them. Only the nursery writes it. */
-  young: number;
-  /** Copies its bytes out of a buffer that they share with others. */
-  settle(): void;
+/** A waiting message, whose bytes may be part of a larger buffer. */
+export interface RecentMessage {
+  /** Its slot among the recent messages; -1 if it has none. Only `RecentMessages` writes it. */
+  slot: number;
+  /** Copies the bytes out of a buffer that they share with other messages. */
+  copyBytes(): void;
 }
 
 /**
- * The messages of this isolate that have begun to wait last. The codec lets messages share buffers, so that
- * one which waits for long would hold the memory of many that do not. Most leave soon: what still waits when
- * `most` others have begun to is worth a copy.
+ * The messages that began to wait most recently.
+ *
+ * The codec lets messages share buffers, so one message that waits for long would keep the memory of many others
+ * alive. Most messages leave soon. A message that still waits when `slots` others have begun to wait is worth a copy.
  */
-class Nursery {
-  readonly #young: (Resident | undefined)[] = [];
-  #next = 0;
+class RecentMessages {
+  readonly #messages: (RecentMessage | undefined)[] = [];
+  #nextSlot = 0;
 
-  add(resident: Resident): void {
-    const place = this.#next;
-    const oldest = this.#young[place];
+  add(message: RecentMessage): void {
+    const slot = this.#nextSlot;
+    const oldest = this.#messages[slot];
     if (oldest !== undefined) {
-      oldest.young = -1;
-      oldest.settle();
+      oldest.slot = -1;
+      oldest.copyBytes();
     }
-    this.#young[place] = resident;
-    resident.young = place;
-    this.#next = (place + 1) % most;
+    this.#messages[slot] = message;
+    message.slot = slot;
+    this.#nextSlot = (slot + 1) % slots;
   }
 
-  /** It waits no more. */
-  remove(resident: Resident): void {
-    if (resident.young < 0) return;
-    this.#young[resident.young] = undefined;
-    resident.young = -1;
+  /** Removes a message that has left, if it has a slot. */
+  remove(message: RecentMessage): void {
+    if (message.slot < 0) return;
+    this.#messages[message.slot] = undefined;
+    message.slot = -1;
   }
 
-  removeAll(which: (resident: Resident) => boolean): void {
-    for (const resident of this.#young) {
-      if (resident !== undefined && which(resident)) this.remove(resident);
+  removeAll(isRemoved: (message: RecentMessage) => boolean): void {
+    for (const message of this.#messages) {
+      if (message !== undefined && isRemoved(message)) this.remove(message);
     }
   }
 }
 
-/** So many may hold a buffer of the codec's each. */
-const most = 64;
+/** How many waiting messages may each keep a buffer of the codec alive. */
+const slots = 64;
 
-/** That of this isolate: how many messages have come meanwhile does not depend on the channel. */
-export const nursery: Nursery = new Nursery();
+/** The recent messages of all channels of this isolate, which share the codec's buffers. */
+export const recentMessages: RecentMessages = new RecentMessages();

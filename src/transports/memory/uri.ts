@@ -1,6 +1,6 @@
 import { ChannelConfigError } from "../../shared/errors.ts";
 
-/** `memory:`, or `memory:NAME` for channels apart from those of other names. */
+/** Parses `memory:` or `memory:NAME`. The channels of each name are separate. */
 export function parseMemoryUri(uri: string): { readonly address: string } {
   const space = /^memory:([\w.-]*)$/i.exec(uri)?.[1];
   if (space === undefined) {
