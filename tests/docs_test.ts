@@ -1,7 +1,7 @@
-/** Every file and every class, type or function that the pages about the code name exists. */
+/** What the pages name exists: files, classes, types and functions of the code, and the targets of links. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -44,5 +44,28 @@ for (const page of ["ARCHITECTURE.md", "tests/README.md", ...internals]) {
     const missing = parts.filter(isName)
       .filter((name) => (name.match(/\w+/g) ?? []).some((word) => !words.has(word)));
     assert.deepEqual(missing, []);
+  });
+}
+
+/** The anchors of a page's headings, as GitHub makes them. */
+function anchorsOf(text: string): string[] {
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!.toLowerCase().replaceAll(/[^\w\- ]/g, "").replaceAll(" ", "-")
+  );
+}
+
+const guides = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md"))
+  .map((name) => `docs/${name}`);
+
+for (const page of ["README.md", "CHANGELOG.md", "ARCHITECTURE.md", ...guides, ...internals]) {
+  Deno.test(`${page} links to pages and headings that exist`, () => {
+    const text = readFileSync(join(root, page), "utf8");
+    const links = [...text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)];
+    const broken = links.filter(([, path, anchor]) => {
+      const target = path === "" ? join(root, page) : join(root, dirname(page), path!);
+      if (!existsSync(target)) return true;
+      return anchor !== undefined && !anchorsOf(readFileSync(target, "utf8")).includes(anchor);
+    });
+    assert.deepEqual(broken.map(([link]) => link), []);
   });
 }
