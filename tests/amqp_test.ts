@@ -49,7 +49,7 @@ import { consumersOf } from "./support/consumers.ts";
 const broker = process.env.BROKER;
 if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
 
-/** The URI with some parts changed, and its default user named. */
+/** Returns the broker's URI with some parts changed and its default user named. */
 function uri(change: (url: URL) => void = () => {}): string {
   const url = new URL(broker!);
   url.username ||= "guest";
@@ -58,7 +58,7 @@ function uri(change: (url: URL) => void = () => {}): string {
   return url.href;
 }
 
-/** The broker without the library. */
+/** Calls `use` with a connection to the broker that does not use the library. */
 async function client<T>(use: (client: AMQPClient) => Promise<T>): Promise<T> {
   const raw = new AMQPClient(uri());
   const connecting = raw.connect();
@@ -133,7 +133,7 @@ testTransport("amqp", setup);
 
 const { test } = suite("amqp", setup);
 
-/** What a header may hold. */
+/** Values that a header may have. */
 const headerValues: fc.Arbitrary<Field> = fc.oneof(
   fc.constantFrom(0, 1, 2, 3, -1, 255, 2 ** 31, 2 ** 53 - 1, 1.5, true, false, null, ""),
   fc.constantFrom("1", "x 1", "amq.gen-x 5", "\ud800", "\0", new Date(0), [1, "2"], {
@@ -142,7 +142,7 @@ const headerValues: fc.Arbitrary<Field> = fc.oneof(
   fc.string({ unit: "binary", maxLength: 50 }),
 );
 
-/** Properties of messages: those that this library uses with anything in them. */
+/** Message properties: those that this library uses, with random values. */
 const propertiesOfStrangers: fc.Arbitrary<AMQPProperties> = fc.record({
   contentType: fc.constantFrom("application/json", "", drainType.slice(1), "x".repeat(255)),
   messageId: fc.oneof(fc.constantFrom("", "1", "0"), fc.string({ maxLength: 30 })),
@@ -159,7 +159,7 @@ const propertiesOfStrangers: fc.Arbitrary<AMQPProperties> = fc.record({
   ),
 }, { requiredKeys: [] });
 
-test("whatever the properties of messages and announcements are, the channel goes on", async (fixture) => {
+test("a channel stays usable whatever the properties of messages and announcements are", async (fixture) => {
   const ch = fixture.channel<unknown>(fixture.name(), 0, { maxAttempts: 2 });
   const heard = ch.broadcasts();
   await heard.ready;
@@ -196,8 +196,8 @@ function isUnreadable(error: unknown): undefined {
   if (!(error instanceof ChannelDecodeError)) throw error;
 }
 
-for (const title of ["that waits by asking", "that waits with a consumer"]) {
-  test(`a queue that is deleted behind our back rejects a get ${title}`, async (fixture) => {
+for (const title of ["that polls", "that waits with a consumer"]) {
+  test(`a queue deleted by others rejects a get ${title}`, async (fixture) => {
     const [a, b] = [fixture.channel<string>(), fixture.channel<string>()];
     await Promise.all([a.depth(), b.depth()]);
     if (title.includes("consumer")) {
@@ -227,7 +227,7 @@ for (const title of ["that waits by asking", "that waits with a consumer"]) {
 }
 
 for (const action of ["get", "get at once", "depth", "closeAll", "delete"] as const) {
-  test(`${action} on a queue that was deleted behind our back`, async (fixture) => {
+  test(`${action} on a queue deleted by others`, async (fixture) => {
     const ch = fixture.channel<string>();
     await ch.depth();
     await client(async (raw) => {
@@ -247,7 +247,7 @@ for (const action of ["get", "get at once", "depth", "closeAll", "delete"] as co
   });
 }
 
-test("a queue that others declared with other arguments is used as it is", async (fixture) => {
+test("a queue that others declared with other arguments is used unchanged", async (fixture) => {
   const name = fixture.name();
   await client(async (raw) => {
     const channel = await raw.channel();
@@ -261,7 +261,7 @@ test("a queue that others declared with other arguments is used as it is", async
   await until(() => b.closed);
 });
 
-test("values survive in the broker without any handle, persistent and durable", async (fixture) => {
+test("values stay in the broker without any handle, persistent and durable", async (fixture) => {
   const ch = fixture.channel<string>();
   await ch.put("kept");
   await ch.close();
@@ -282,7 +282,7 @@ test("a value whose receiver's connection is cut before its get goes to others",
 });
 
 test(
-  "references are relative, and work on whichever address their receiver uses",
+  "references are relative and work on any address that their receiver uses",
   async (fixture) => {
     const [here, there] = ["localhost", "127.0.0.1"].map((hostname) =>
       uri((url) => url.hostname = hostname)
@@ -303,7 +303,7 @@ test(
     await inner.put("still");
     assert.equal(await got.get({ timeout: 20_000 }), "still");
 
-    // A channel on another address is named with it, without user and password.
+    // A channel on another address is referenced with that address, without user and password.
     const named = fixture.own(new Channel<string>({ name: fixture.name(), connection: there }));
     const c = fixture.own(new Channel<Channel<string>>({ name, connection: here }));
     await c.put(named);
@@ -319,7 +319,7 @@ test(
   { skip: noLocalBroker },
 );
 
-test("an amqp channel travels through memory, and works there", async (fixture) => {
+test("an amqp channel travels through memory and works on arrival", async (fixture) => {
   const carrier = fixture.own(new Channel<Channel<string>>({ connection: "memory:carrier" }));
   for (const inner of [fixture.channel<string>(), fixture.anonymous<string>()]) {
     await carrier.put(inner);
@@ -330,7 +330,7 @@ test("an amqp channel travels through memory, and works there", async (fixture) 
   }
 });
 
-test("a memory channel is refused by amqp, also deep inside a value", async (fixture) => {
+test("a memory channel is rejected by amqp, also deep inside a value", async (fixture) => {
   const ch = fixture.channel<unknown>();
   const inner = fixture.own(new Channel({ connection: "memory:" }));
   for (const value of [inner, [inner], new Map([[inner, 1]]), { a: new Set([inner]) }]) {
@@ -341,7 +341,7 @@ test("a memory channel is refused by amqp, also deep inside a value", async (fix
   assert.equal(await ch.depth(), 0);
 });
 
-test("capacity 0 is refused, also for a handle on a channel that is attached to", async (fixture) => {
+test("capacity 0 is rejected, also for a further handle on an existing channel", async (fixture) => {
   const ch = fixture.channel<number>();
   await ch.put(1);
   const words = /^(put|get|depth): channel .*: the option capacity cannot be 0 on amqp:.*; use /;
@@ -359,7 +359,7 @@ test("capacity 0 is refused, also for a handle on a channel that is attached to"
   assert.deepEqual([await ch.get(), await ch.depth()], [1, 0]);
 });
 
-test("a channel to which an earlier version gave capacity 0 is refused", async (fixture) => {
+test("a channel to which an earlier version gave capacity 0 is rejected", async (fixture) => {
   const name = fixture.name();
   await client(async (raw) => {
     const channel = await raw.channel();
@@ -387,7 +387,7 @@ test("a channel to which an earlier version gave capacity 0 is refused", async (
   });
 });
 
-test("a channel that expires is a queue and nothing else, however it is attached to", async (fixture) => {
+test("a channel that expires is a queue and nothing else, however it is attached", async (fixture) => {
   const name = fixture.name();
   const make = (n: number, options = {}) =>
     fixture.own(new Channel<number>({ name, connection: setup.connection(n), ...options }));
@@ -403,7 +403,7 @@ test("a channel that expires is a queue and nothing else, however it is attached
   const state = await brokerState();
   const exchanges = state?.exchanges.filter((each) => each.includes(name));
   if (state !== undefined) assert.deepEqual(exchanges, []);
-  // All hear each other, although they were made with other options.
+  // All handles get each other's broadcasts, although they were made with other options.
   const heard = [first, ...others].map((each) => each.broadcasts());
   await Promise.all(heard.map((each) => each.ready));
   await make(5).broadcast(7);
@@ -415,7 +415,7 @@ test("a channel that expires is a queue and nothing else, however it is attached
   await first.delete();
 });
 
-test("a long name, which cuts off what the broker says, changes nothing for a channel that expires", async (fixture) => {
+test("a channel that expires works with a long name, which truncates the broker's messages", async (fixture) => {
   const name = fixture.name().padEnd(250, "x");
   const make = (n: number, options = {}) =>
     fixture.own(new Channel<number>({ name, connection: setup.connection(n), ...options }));
@@ -434,7 +434,7 @@ test("a long name, which cuts off what the broker says, changes nothing for a ch
   await first.delete();
 });
 
-test("a channel that expires exists as such before its name travels", async (fixture) => {
+test("a channel that expires exists with its lease before its name travels", async (fixture) => {
   const carrier = fixture.channel<Channel>();
   const leased = fixture.own(
     new Channel({ name: `${carrier.name} leased`, connection: broker!, expires: 60_000 }),
@@ -442,9 +442,9 @@ test("a channel that expires exists as such before its name travels", async (fix
   await carrier.put(leased);
   assert.equal(await setup.exists(leased.name), true);
   const received = await carrier.get();
-  await received.depth(); // what would create it without a lease
+  await received.depth(); // this would create it without a lease
   await client(async (raw) => {
-    const channel = await raw.channel(); // refused with 406, were it declared otherwise
+    const channel = await raw.channel(); // rejected with 406 if it were declared otherwise
     await channel.queueDeclare(leased.name, { durable: true }, {
       "x-expires": 60_000,
       "x-overflow": "reject-publish",
@@ -468,10 +468,10 @@ for (const channelMax of [4, 20]) {
   });
 }
 
-test("a getter that gives up again and again gets all in order", async (fixture) => {
+test("a getter whose gets time out repeatedly gets all values in order", async (fixture) => {
   const ch = fixture.channel<number>();
   const [count, got] = [400, [] as number[]];
-  assert.equal(await ch.depth(), 0); // attached: a timeout is one from here on
+  assert.equal(await ch.depth(), 0); // attached: from here on a timeout is a ChannelTimeoutError
   const putting = (async () => {
     for (let n = 0; n < count; n++) await ch.put(n);
   })();
@@ -503,7 +503,7 @@ const attempts: [string, number, (ch: Channel<string>) => Promise<unknown>][] = 
   ["a put with a timeout", 10_000, (ch) => ch.put("unsent", { timeout: 100 })],
 ];
 for (const [title, retryTimeout, attempt] of attempts) {
-  test(`${title} says soon that no broker is there, and never its password`, async (fixture) => {
+  test(`${title} reports quickly that the broker is unreachable, without its password`, async (fixture) => {
     const connection = await closedPort();
     const address = `${connection.replace("user:hunter2@", "")}/%2F`;
     const ch = fixture.own(new Channel<string>({ name: "x", connection, retryTimeout }));
@@ -511,7 +511,7 @@ for (const [title, retryTimeout, attempt] of attempts) {
     const error = await rejection(attempt(ch), ChannelConnectionError, { address });
     assert.ok(performance.now() - start < 8000, `it took ${performance.now() - start} ms`);
     assert.ok(error instanceof ChannelError);
-    assert.ok(error.cause instanceof Error, "it has a cause");
+    assert.ok(error.cause instanceof Error, "the error has no cause");
     assert.match(error.message, /[^.]$/);
     assert.match(String(error.cause), /ECONNREFUSED|refused/);
     assert.ok(error.message.includes(address), error.message);
@@ -522,20 +522,20 @@ for (const [title, retryTimeout, attempt] of attempts) {
   });
 }
 
-test("puts that no broker takes each carry their own value", async (fixture) => {
+test("puts without a broker reject with their own values", async (fixture) => {
   const connection = await closedPort();
   const ch = fixture.own(new Channel<string>({ connection, retryTimeout: 0 }));
   const puts = ["a", "b", "c"].map((value) => rejection(ch.put(value), ChannelConnectionError));
   assert.deepEqual((await Promise.all(puts)).map((error) => error.value), ["a", "b", "c"]);
 });
 
-test("an abort ends what waits for a broker", async (fixture) => {
+test("an abort ends an operation that waits for a broker", async (fixture) => {
   const ch = fixture.own(new Channel({ connection: await closedPort() }));
   const signal = AbortSignal.timeout(50);
   await assert.rejects(within(ch.get({ signal })), { name: "TimeoutError" });
 });
 
-test("closing needs no reachable broker, and is bounded", async () => {
+test("closing needs no reachable broker and is bounded", async () => {
   const connection = await closedPort();
   const start = performance.now();
   const handles = numbers(4).map(() => new Channel<string>({ connection }));
@@ -552,12 +552,12 @@ test("closing needs no reachable broker, and is bounded", async () => {
   }
 });
 
-test("a wrong password is told at once, and not shown", async (fixture) => {
+test("a wrong password is reported at once and not shown", async (fixture) => {
   const connection = uri((url) => url.password = "hunter2");
   const ch = fixture.own(new Channel({ connection }));
   const start = performance.now();
   const error = await rejection(ch.get(), ChannelConnectionError, { transient: false });
-  assert.ok(performance.now() - start < 8000, "it is not tried again: that takes 10 s");
+  assert.ok(performance.now() - start < 8000, "it was retried, which takes 10 s");
   assert.match(error.message, /password/);
   assert.doesNotMatch(inspect(error, { depth: 20, showHidden: true }), /hunter2/);
 });
@@ -572,7 +572,7 @@ test("a burst of puts and gets over one connection and many channels stays in or
 
 const { port } = new URL(broker);
 
-/** Measures in round-trips to the broker, which is put far away. */
+/** Declares a test that measures in round-trips to the broker, behind a proxy with a long delay. */
 function remoteTest(
   title: string,
   body: (
@@ -581,9 +581,9 @@ function remoteTest(
     trips: (work: Promise<unknown>) => Promise<number>,
   ) => Promise<void>,
 ): void {
-  const timed = "round-trips are counted by the time that they take";
+  const timed = "round-trips are counted by their time";
   test(title, async (fixture) => {
-    const way = 100; // much, beside what a busy machine takes
+    const way = 100; // long in comparison with the delays of a busy machine
     await using delay = await startDelay(Number(port || 5672), way);
     const connection = uri((url) => {
       url.hostname = "127.0.0.1";
@@ -594,13 +594,13 @@ function remoteTest(
       await work;
       return (performance.now() - start) / (2 * way);
     });
-    await fixture.clear(); // while there is a way to the broker
+    await fixture.clear(); // while the proxy still runs
     await connectionsRest();
   }, { skip: noLocalBroker || decidedOnDeno, timed });
 }
 
 remoteTest(
-  "a select of a hundred channels costs no more round-trips than one of two",
+  "a select of a hundred channels takes no more round-trips than one of two",
   async (fixture, connection, trips) => {
     for (const count of [2, 100]) {
       const channels = numbers(count).map(() => fixture.own(new Channel<number>({ connection })));
@@ -608,28 +608,28 @@ remoteTest(
       await channels[1]!.put(1);
       const first = await trips(select(channels));
       assert.ok(first < 4, `the first of ${count}: ${first} round-trips`);
-      const [others, none]: [number[], number[]] = [[], []]; // the least of each, on a busy machine
+      const [others, none]: [number[], number[]] = [[], []]; // the minimum of each, because the machine may be busy
       for (const n of [2, 3, 4]) {
         await channels[1]!.put(n);
         others.push(await trips(select(channels)));
         none.push(await trips(trySelect(channels, { timeout: 10_000 })));
       }
-      assert.ok(Math.min(...others) < 3, `others of ${count}: ${others} round-trips`);
-      assert.ok(Math.min(...none) < 4, `those of ${count} in vain: ${none} round-trips`);
+      assert.ok(Math.min(...others) < 3, `further ones of ${count}: ${others} round-trips`);
+      assert.ok(Math.min(...none) < 4, `empty ones of ${count}: ${none} round-trips`);
     }
   },
 );
 
 remoteTest(
-  "a request and its reply take two round-trips, with both ends far from the broker",
+  "a request and its reply take two round-trips if both ends are far from the broker",
   async (fixture, connection, trips) => {
     const asking = fixture.own(new Channel<number>({ connection }));
     const answering = fixture.own(new Channel<number>({ name: asking.name, connection }));
     const serving = serve(answering, (n) => n + 1);
-    await asking.request(0); // everything is attached
+    await asking.request(0); // attaches everything
     const taken: number[] = [];
     for (const n of numbers(5)) taken.push(await trips(asking.request(n)));
-    const least = Math.min(...taken); // a busy machine takes time, too
+    const least = Math.min(...taken); // the minimum, because the machine may be busy
     assert.ok(least > 1.9 && least < 3, `${taken} round-trips`);
     await asking.delete();
     await serving;
@@ -637,7 +637,7 @@ remoteTest(
 );
 
 remoteTest(
-  "over a long way a loop does not take a round-trip for each value, and leaves the rest to others",
+  "over a long distance, a loop takes less than a round-trip per value and leaves the rest to others",
   async (fixture, connection, trips) => {
     const far = fixture.own(new Channel<number>({ connection }));
     await far.depth();
@@ -650,14 +650,14 @@ remoteTest(
     const taken = await trips(loop());
     assert.ok(taken < 60, `300 values took ${taken} round-trips`);
     assert.deepEqual(got, numbers(300));
-    await pause(20 + 60); // what was read ahead is on its way back
+    await pause(20 + 60); // values that were read ahead are on their way back
     const rest = await getAll(near, 700);
     assert.deepEqual(rest.sort((a, b) => a - b), numbers(700, 300));
   },
 );
 
 remoteTest(
-  "over a long way those who receive at the same time do not wait for each other's round-trips",
+  "over a long distance, concurrent receivers do not wait for each other's round-trips",
   async (fixture, connection, trips) => {
     const far = fixture.own(new Channel<number>({ connection }));
     await far.depth();

@@ -16,7 +16,7 @@ function rejection(uri: string): ChannelConfigError {
   assert.fail(`${uri} was accepted`);
 }
 
-/** A URI of one host. */
+/** Returns the parsed form of a URI with one host. */
 function single(uri: string) {
   const { endpoints: [endpoint, ...others], ...rest } = parseAmqpUri(uri);
   assert.equal(others.length, 0);
@@ -25,7 +25,7 @@ function single(uri: string) {
 
 const GUEST = { tls: false, username: "guest", password: "guest", vhost: "/", port: 5672 };
 
-Deno.test("an AMQP URI of a host alone gets every default", () => {
+Deno.test("an AMQP URI with only a host gets every default", () => {
   const expected = { ...GUEST, host: "host", address: "amqp://host:5672/%2F" };
   for (
     const uri of ["amqp://host", "amqp://host/", "AMQP://HOST", "amqp://host:", "amqp://host?"]
@@ -44,7 +44,7 @@ Deno.test("amqps means TLS and port 5671", () => {
   assert.equal(single("amqps://host:5672").port, 5672);
 });
 
-// The list of the specification's appendix A, without those that name no host.
+// The list in appendix A of the specification, without the URIs that name no host.
 for (
   const [uri, username, password, host, port, vhost] of [
     ["amqp://user:pass@host:10000/vhost", "user", "pass", "host", 10000, "vhost"],
@@ -55,7 +55,7 @@ for (
     ["amqp://[::1]", "guest", "guest", "::1", 5672, "/"],
   ] as const
 ) {
-  Deno.test(`the specification's ${uri} is parsed as the specification says`, () => {
+  Deno.test(`the specification's ${uri} is parsed as it says`, () => {
     const parsed = single(uri);
     assert.deepEqual(
       [parsed.username, parsed.password, parsed.host, parsed.port, parsed.vhost],
@@ -64,19 +64,19 @@ for (
   });
 }
 
-Deno.test("a user name without a password has the password guest, and an empty one stays empty", () => {
+Deno.test("a user name without a password gets the password guest, and an empty password stays empty", () => {
   assert.equal(single("amqp://bob@host").username, "bob");
   assert.equal(single("amqp://bob@host").password, "guest");
   assert.equal(single("amqp://bob:@host").password, "");
   assert.equal(single("amqp://:@host").username, "");
 });
 
-Deno.test("only the first colon parts the user name from the password", () => {
+Deno.test("only the first colon separates user name and password", () => {
   const { username, password } = single("amqp://a%3Ab:c:d%40%2F%3F%23é@host");
   assert.deepEqual([username, password], ["a:b", "c:d@/?#é"]);
 });
 
-Deno.test("an IPv6 address loses its brackets in the host and keeps them in the address", () => {
+Deno.test("an IPv6 address has no brackets in the host and has them in the address", () => {
   const { host, port, address } = single("amqp://[2001:DB8:0:0:0:0:0:1]:5673/v");
   assert.deepEqual([host, port, address], [
     "2001:db8::1",
@@ -85,24 +85,24 @@ Deno.test("an IPv6 address loses its brackets in the host and keeps them in the 
   ]);
 });
 
-Deno.test("names that URL would take for numbers, and names with underscores, stay as they are", () => {
+Deno.test("host names that URL would parse as numbers, and names with underscores, stay unchanged", () => {
   for (const host of ["rabbit.1", "0x7f.1", "my_rabbit-1", "192.168.35.10", "rabbit."]) {
     assert.equal(single(`amqp://${host}`).host, host);
   }
 });
 
-Deno.test("a host of other letters becomes what a resolver understands", () => {
+Deno.test("a host name with other letters is converted to the form that a resolver understands", () => {
   assert.equal(single("amqp://Größe.example").host, "xn--gre-6ka8i.example");
   assert.equal(single("amqp://Gr%C3%B6%C3%9Fe.example").host, "xn--gre-6ka8i.example");
 });
 
-Deno.test("a virtual host is decoded, and never taken for a path", () => {
+Deno.test("a virtual host is decoded and never parsed as a path", () => {
   for (const [path, vhost] of [["a%20b", "a b"], ["+", "+"], ["..", ".."], ["%C3%A9", "é"]]) {
     assert.equal(single(`amqp://host/${path}`).vhost, vhost);
   }
 });
 
-Deno.test("addresses are alike for URIs that differ in credentials, case, defaults, parameters", () => {
+Deno.test("URIs that differ in credentials, case, defaults or parameters have the same address", () => {
   for (
     const uri of [
       "amqp://host/%2f",
@@ -114,7 +114,7 @@ Deno.test("addresses are alike for URIs that differ in credentials, case, defaul
   assert.equal(canonicalAddress("amqp://u:p@host/v%2Fw%20é"), "amqp://host:5672/v%2Fw%20%C3%A9");
 });
 
-Deno.test("an address is its own address", () => {
+Deno.test("the address of an address is the address itself", () => {
   for (const uri of ["amqps://u:p@[::1]/a%2Fb%3F%23%40%25", "amqp://host", "amqp://é/é"]) {
     assert.equal(canonicalAddress(canonicalAddress(uri)), canonicalAddress(uri));
   }
@@ -190,14 +190,14 @@ for (
     ["amqp://host/a@b", /an @ too many/],
   ] as const
 ) {
-  Deno.test(`the AMQP URI ${JSON.stringify(uri.slice(0, 40))} is refused with a reason`, () => {
+  Deno.test(`the AMQP URI ${JSON.stringify(uri.slice(0, 40))} is rejected with a reason`, () => {
     const error = rejection(uri);
     assert.match(error.message, message);
     assert.doesNotMatch(error.message, /\.$/);
   });
 }
 
-Deno.test("no refusal carries a password, in its message, its cause or anywhere else", () => {
+Deno.test("no rejection contains a password, in its message, its cause or elsewhere", () => {
   for (
     const uri of [
       "http://u:hunter2@host",
@@ -228,14 +228,14 @@ Deno.test("no refusal carries a password, in its message, its cause or anywhere 
   }
 });
 
-Deno.test("a refusal shows the rest of the URI", () => {
+Deno.test("a rejection shows the rest of the URI", () => {
   assert.match(
     rejection("amqp://u:p@host:x/v").message,
     /^Cannot use the URI amqp:\/\/\*\*\*@host:x\/v: /,
   );
 });
 
-Deno.test("several hosts are a list, in their order, each once, with ports of their own", () => {
+Deno.test("several hosts are a list in their order, without repetitions, each with a port", () => {
   const { endpoints, address, username, password, vhost } = parseAmqpUri(
     "amqp://u,1:p,2@A,b:5673,[::1]:5674,a:5672,[fe80::1]/v,w?heartbeat=3",
   );
@@ -251,7 +251,7 @@ Deno.test("several hosts are a list, in their order, each once, with ports of th
   assert.equal(parseAmqpUri("amqps://a,b").address, "amqps://a:5671,b:5671/%2F");
 });
 
-Deno.test("a bad member of a list is refused, and no password shown", () => {
+Deno.test("an invalid member of a list is rejected without showing a password", () => {
   for (
     const hosts of ["a,", ",a", "a,,b", ",", "a,b:x", "a,b:0", "a:1:2,b", "a,[::1", "a, b", "a,:5"]
   ) {
@@ -268,7 +268,7 @@ Deno.test("a bad member of a list is refused, and no password shown", () => {
   }
 });
 
-/** What a host of a list may look like, and how it is understood. */
+/** Random hosts of a list, with their parsed form. */
 const members = fc.tuple(
   fc.constantFrom(
     ["a", "a"],
@@ -282,12 +282,15 @@ const members = fc.tuple(
   fc.option(fc.integer({ min: 1, max: 65_535 }), { nil: undefined }),
 );
 
-/** Text with what parts a URI, of one letter so that no percent-escape arises by chance. */
+/**
+ * Random text of the characters that separate a URI's parts, with a single letter, so that it contains no
+ * percent-escape by chance.
+ */
 const secrets = fc.array(fc.constantFrom(..."z,:@/?#[]%& =+ü"), { minLength: 1 }).map((letters) =>
   letters.join("")
 );
 
-Deno.test("any list is parsed to its endpoints, and its address to the same again", () => {
+Deno.test("any list is parsed to its endpoints, and its address parses to the same endpoints", () => {
   fc.assert(
     fc.property(
       fc.array(members, { minLength: 1, maxLength: 6 }),
@@ -313,8 +316,8 @@ Deno.test("any list is parsed to its endpoints, and its address to the same agai
   );
 });
 
-/** A password that was not percent-encoded may end where a URI's part does: all of it stays hidden. */
-Deno.test("no mistake in a list shows a password, and only a ChannelConfigError comes of it", () => {
+/** A password that was not percent-encoded may contain a URI's separators. All of it must stay hidden. */
+Deno.test("no error of a list shows a password, and every error is a ChannelConfigError", () => {
   const pieces = fc.constantFrom(
     ...[
       "a",
@@ -353,7 +356,7 @@ Deno.test("no mistake in a list shows a password, and only a ChannelConfigError 
   );
 });
 
-Deno.test("a comma in a user name or password parts no hosts, encoded or not", () => {
+Deno.test("a comma in a user name or password does not separate hosts, encoded or not", () => {
   for (const uri of ["amqp://a:1,b:2@c/v", "amqp://a:1%2Cb%3A2@c/v"]) {
     const { endpoints, username, password } = parseAmqpUri(uri);
     assert.deepEqual([username, password], ["a", "1,b:2"]);
@@ -361,7 +364,7 @@ Deno.test("a comma in a user name or password parts no hosts, encoded or not", (
   }
 });
 
-Deno.test("a long list is parsed in time that grows with its length", () => {
+Deno.test("the time to parse a long list grows linearly with its length", () => {
   const hosts = Array.from({ length: 20_000 }, (_, i) => `host${i}:${i + 1}`);
   const begin = performance.now();
   assert.equal(parseAmqpUri(`amqp://${hosts}`).endpoints.length, hosts.length);

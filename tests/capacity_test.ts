@@ -12,7 +12,7 @@ import { connectionsRest, numbers, pause, rejection, within } from "./conformanc
 
 const refusal = () => new ChannelConnectionError("refused", { address: "amqp://stage" });
 
-/** An outbox to a broker that refuses (basic.nack) whatever comes, and a put into it. */
+/** Puts into an outbox whose broker rejects every publish (basic.nack). */
 async function refused(isFull: boolean, ms: number): Promise<{ tries: number; error?: Error }> {
   const outbox: Outbox = new Outbox(new Route("q"), newStats(), new ProcessRef(), 300, {
     outageError: refusal,
@@ -40,19 +40,19 @@ async function refused(isFull: boolean, ms: number): Promise<{ tries: number; er
   };
   outbox.put(offer);
   await pause(ms);
-  if (result.error === undefined) assert.equal(outbox.withdraw(offer), true, "it was not sent");
+  if (result.error === undefined) assert.equal(outbox.withdraw(offer), true, "the offer was sent");
   assert.equal(outbox.size, 0);
   return result;
 }
 
-Deno.test("amqp: a put that the broker cannot store ends by retryTimeout, one to a full queue waits", async () => {
+Deno.test("amqp: a put that the broker cannot store ends after retryTimeout, and a put to a full queue waits", async () => {
   const [broken, full] = await Promise.all([refused(false, 900), refused(true, 2000)]);
   assert.ok(broken.error instanceof ChannelConnectionError);
   assert.equal(full.error, undefined);
   assert.ok(full.tries > 5 && full.tries < 40, `${full.tries} tries in 2 s`);
 });
 
-Deno.test("amqp: a put to a full channel outlasts retryTimeout, and is not sent again and again", async () => {
+Deno.test("amqp: a put to a full channel waits longer than retryTimeout without being sent repeatedly", async () => {
   const ch = new Channel<number>({
     capacity: 2,
     connection: process.env.BROKER!,

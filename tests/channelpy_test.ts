@@ -1,4 +1,4 @@
-// ChannelPy at the other end, byte for byte: what it publishes, and what it needs in order to read.
+// ChannelPy at the other end, byte for byte: what it publishes and what it can read.
 
 import { AMQPClient } from "@cloudamqp/amqp-client";
 import assert from "node:assert/strict";
@@ -23,7 +23,7 @@ url.password ||= "guest";
 const uri = url.href;
 const { address } = parseAmqpUri(uri);
 
-/** A Python program with ChannelPy, as the broker sees it. */
+/** A Python program that uses ChannelPy, as the broker sees it. */
 class Peer implements AsyncDisposable {
   readonly #client: AMQPClient;
   readonly #queues = new Set<string>();
@@ -38,7 +38,7 @@ class Peer implements AsyncDisposable {
     return new Peer(client);
   }
 
-  /** What the constructor of its Channel does. */
+  /** Declares what the constructor of ChannelPy's Channel declares. */
   async declare(name: string = crypto.randomUUID().replaceAll("-", "")): Promise<string> {
     this.#queues.add(name);
     const channel = await this.#client.channel();
@@ -51,10 +51,10 @@ class Peer implements AsyncDisposable {
     return name;
   }
 
-  /** The queue of what was announced since the last `declare`. */
+  /** The queue with the announcements since the last `declare`. */
   events = "";
 
-  /** What its close_all and its events do. */
+  /** Publishes as ChannelPy's close_all and events do. */
   async announce(name: string, text: string | Uint8Array): Promise<void> {
     const channel = await this.#client.channel();
     await channel.basicPublish(name, "", text, {});
@@ -68,7 +68,7 @@ class Peer implements AsyncDisposable {
     await channel.close();
   }
 
-  /** The text of the oldest message, within a second. */
+  /** Returns the text of the oldest message, within one second. */
   async get(name: string): Promise<string> {
     const channel = await this.#client.channel();
     for (let attempt = 0; attempt < 100; attempt++) {
@@ -97,13 +97,13 @@ class Peer implements AsyncDisposable {
   }
 }
 
-/** A reference as Python's json.dumps writes ChannelPy's. */
+/** A reference as ChannelPy writes it with json.dumps. */
 function reference(name: string, uri: string, retryTimeout: string | number = "null"): string {
   return `{"__channel__": true, "name": "${name}", "connection_type": "RabbitConnection", ` +
     `"retry_timeout": ${retryTimeout}, "connection_args": {"uri": "${uri}"}}`;
 }
 
-/** What Python reads of a text where it turns references into channels: their fields, as text. */
+/** Lets Python read a text, convert its references to channels, and print their fields. */
 const program = `
 import json, sys
 def as_channel(dct):
@@ -134,7 +134,7 @@ function test(title: string, body: (peer: Peer) => Promise<void>, options: TestO
 
 const jobs = () => `jobs ${crypto.randomUUID()}`;
 
-test("what Python has put is got, and what is put as JSON is read by Python", async (peer) => {
+test("a value put by Python is got, and a value put as JSON is read by Python", async (peer) => {
   const name = await peer.declare(jobs());
   await using ch = new Channel<unknown>({ name, connection: uri, encoding: "json" });
   await peer.put(
@@ -155,14 +155,14 @@ test("what Python has put is got, and what is put as JSON is read by Python", as
 });
 
 const addresses: [title: string, uri: string][] = [
-  ["as this process has it", uri],
+  ["by the same address", uri],
   ["without credentials", `amqp://${url.host}`],
   ["with another user's credentials", `amqp://someone:hunter2@${url.host}/%2F`],
   ["that only Python's host knows", "amqp://rabbit:5672"],
   ["with parameters of its own", `amqp://${url.host}/%2F?heartbeat_interval=5`],
 ];
 for (const [title, address] of addresses) {
-  test(`put_sync is answered, by a reference that names the broker ${title}`, async (peer) => {
+  test(`put_sync gets a reply if its reference names the broker ${title}`, async (peer) => {
     const name = await peer.declare(jobs());
     const reply = await peer.declare();
     await using ch = new Channel<{ value: number; reply_to: Channel }>({ name, connection: uri });
@@ -175,12 +175,12 @@ for (const [title, address] of addresses) {
     await reply_to.put({ value: value * 2 });
     assert.equal(await peer.get(reply), '{"value":8}');
     await reply_to.close();
-    // Its queue goes on to be Python's, declared as it was.
+    // The queue stays as Python declared it.
     await peer.declare(reply);
   });
 }
 
-test("serve answers put_sync with the plain value, and an error as one", async (peer) => {
+test("serve replies to put_sync with the plain value, and with an error as an error", async (peer) => {
   const name = await peer.declare(jobs());
   await using ch = new Channel<number>({ name, connection: uri, encoding: "json" });
   const stop = new AbortController();
@@ -211,7 +211,7 @@ test("serve answers put_sync with the plain value, and an error as one", async (
   assert.equal(await ch.depth(), 0);
 });
 
-test("request is put_sync, which a Python program answers with a plain value", async (peer) => {
+test("request is like put_sync, and a Python program replies with a plain value", async (peer) => {
   const name = await peer.declare(jobs());
   await using ch = new Channel<number>({ name, connection: uri, encoding: "json" });
   const request = ch.request<{ root: number }>(16);
@@ -227,7 +227,7 @@ test("request is put_sync, which a Python program answers with a plain value", a
   assert.deepEqual(await request, { root: 4 });
 });
 
-test("a reference to another broker that is configured is a handle there", async (peer) => {
+test("a reference to another configured broker leads to that broker", async (peer) => {
   const name = await peer.declare(jobs());
   const reply = await peer.declare();
   const hostname = url.hostname === "localhost" ? "127.0.0.1" : "localhost";
@@ -246,7 +246,7 @@ test("a reference to another broker that is configured is a handle there", async
   await Promise.all([before.close(), after.close()]);
 }, { skip: noLocalBroker });
 
-test("a URI in a reference makes nobody connect, and no error shows its password", async (peer) => {
+test("a URI in a reference causes no connection, and no error shows its password", async (peer) => {
   const name = await peer.declare(jobs());
   const reply = await peer.declare();
   let connections = 0;
@@ -273,7 +273,7 @@ test("a URI in a reference makes nobody connect, and no error shows its password
   assert.equal(connections, 0);
 });
 
-test("an answer to a Python program that has gone rejects, and makes no queue", async (peer) => {
+test("a reply to a Python program that has ended rejects and creates no queue", async (peer) => {
   const name = await peer.declare(jobs());
   const reply = await peer.declare();
   await using ch = new Channel<{ reply_to: Channel }>({ name, connection: uri });
@@ -303,10 +303,10 @@ test("closeAll reaches Python, and Python's close_all reaches every handle", asy
   await third.put(1);
   await third.closeAll();
   assert.equal(await peer.get(peer.events), '"close"', "its own");
-  assert.equal(await peer.get(peer.events), '"close"', "what json.loads reads");
+  assert.equal(await peer.get(peer.events), '"close"', "json.loads reads this");
 });
 
-test("Python's events are heard as broadcasts, and what cannot be decoded is not", async (peer) => {
+test("Python's events arrive as broadcasts, without those that cannot be decoded", async (peer) => {
   const name = await peer.declare(jobs());
   await using ch = new Channel<unknown>({ name, connection: uri, encoding: "json" });
   const events = ch.broadcasts();
@@ -332,13 +332,17 @@ test("Python's events are heard as broadcasts, and what cannot be decoded is not
   assert.equal(events.missed, hostile.length);
   await ch.broadcast("close");
   assert.equal((await events.next()).value, "close");
-  for (const _ of [...hostile, 1]) await peer.get(peer.events).catch(() => {}); // some is no text
-  assert.equal(await peer.get(peer.events), ' "close"', "what json.loads reads, and no closeAll");
+  for (const _ of [...hostile, 1]) await peer.get(peer.events).catch(() => {}); // some are not text
+  assert.equal(
+    await peer.get(peer.events),
+    ' "close"',
+    "json.loads reads this, and it is not a closeAll",
+  );
   assert.equal(ch.closed, false);
   await events.return();
 });
 
-test("a reference is written with all that ChannelPy needs, and no password", async (peer) => {
+test("a reference has all fields that ChannelPy needs, and no password", async (peer) => {
   const name = await peer.declare(jobs());
   const inner = jobs();
   await using ch = new Channel<unknown>({ name, connection: uri, encoding: "json" });
@@ -351,14 +355,14 @@ test("a reference is written with all that ChannelPy needs, and no password", as
       '"connection_type":"RabbitConnection","retry_timeout":null,' +
       `"connection_args":{"uri":"${address}"}}}`,
   );
-  // Python takes it at its word: it declares the queue, which is there or not, and answers.
+  // Python follows the reference: it declares the queue, whether or not it exists, and replies.
   await peer.declare(inner);
   await peer.put(inner, '{"status": "ok"}');
   assert.deepEqual(await named.get({ timeout: 20_000 }), { status: "ok" });
   await named.close();
 });
 
-test("Python turns what is written into its channels", async (peer) => {
+test("Python converts a written reference to its channel", async (peer) => {
   const name = await peer.declare(jobs());
   await using ch = new Channel<unknown>({ name, connection: uri, encoding: "json" });
   const inner = new Channel({ name: jobs(), connection: uri });

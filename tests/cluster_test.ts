@@ -16,7 +16,7 @@ Deno.test.afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
 });
 
-/** A test that leaves nothing at the brokers. */
+/** Declares a test that leaves nothing at the brokers. */
 function test(title: string, body: (t: Deno.TestContext) => Promise<void>): void {
   Deno.test(title, async (t) => {
     const { control } = cluster.nodes[0]!;
@@ -26,7 +26,7 @@ function test(title: string, body: (t: Deno.TestContext) => Promise<void>): void
   });
 }
 
-test("the nodes that a URI names are tried in turn", async () => {
+test("the nodes in a URI are tried in turn", async () => {
   const [closed] = await freePorts(1);
   const others = cluster.uri(1, 2).slice("amqp://".length);
   const ch = new Channel<string>({ connection: `amqp://127.0.0.1:${closed},${others}` });
@@ -35,13 +35,13 @@ test("the nodes that a URI names are tried in turn", async () => {
   await ch[Symbol.asyncDispose]();
 });
 
-test("a quorum channel outlasts its nodes, one at a time, and loses nothing", async (t) => {
+test("a quorum channel survives the loss of its nodes, one at a time, without losing values", async (t) => {
   const name = "outlasting";
   const options = { name, durability: "quorum", retryTimeout: 60_000 } as const;
   const uri = (order: number[], title: string) =>
     `${cluster.uri(...order)}?heartbeat=2&name=${title}`;
 
-  // Its leader is the node that it is declared at.
+  // The node on which it is declared becomes its leader.
   const declaring = new Channel({ ...options, connection: cluster.uri(2) });
   await declaring.depth();
   await declaring.close();
@@ -50,13 +50,13 @@ test("a quorum channel outlasts its nodes, one at a time, and loses nothing", as
   const producer = new Channel<number>({ ...options, connection: uri([0, 1, 2], "producer") });
   const consumer = new Channel<number>({ ...options, connection: uri([1, 0, 2], "consumer") });
   const traffic = new Traffic(producer, consumer);
-  // RabbitMQ 3.10.8 itself loses messages where a node dies in the first 3 s of a quorum queue.
+  // RabbitMQ 3.10.8 itself loses messages if a node dies in the first 3 s of a quorum queue.
   await pause(6500);
 
   const rounds: [string, () => Promise<PrivateBroker>][] = [
-    ["the node that puts go to is killed", async () => (await cluster.connectedTo("producer"))!],
+    ["the producer's node is killed", async () => (await cluster.connectedTo("producer"))!],
     [
-      "the node that gets come from is killed",
+      "the consumer's node is killed",
       async () => (await cluster.connectedTo("consumer"))!,
     ],
     ["the leader is killed", () => cluster.leader(name)],
@@ -73,14 +73,14 @@ test("a quorum channel outlasts its nodes, one at a time, and loses nothing", as
     });
   }
 
-  await traffic.end(); // with a closeAll, of which the producer hears sooner or later
+  await traffic.end(); // calls closeAll, of which the producer learns eventually
   await Promise.all([producer.close(), consumer.close()]);
   const last = new Channel({ ...options, connection: cluster.uri(0, 1, 2) });
   await last.delete();
   await last.close();
 });
 
-test("a channel whose only node is killed waits for it on the others", async () => {
+test("a channel whose only node is killed waits for that node on the others", async () => {
   const name = "at home";
   const declaring = new Channel({ name, connection: cluster.uri(2) });
   await declaring.depth();
@@ -98,7 +98,7 @@ test("a channel whose only node is killed waits for it on the others", async () 
   await cluster.nodes[2]!.restart();
   await within(put);
   let delivery = await within(got);
-  if (delivery.value === 1) { // the node had not written down yet that it was accepted
+  if (delivery.value === 1) { // the node had not yet stored the acknowledgement
     ok(delivery.redelivered);
     delivery.accept();
     delivery = await within(ch.receive());
@@ -110,7 +110,7 @@ test("a channel whose only node is killed waits for it on the others", async () 
   await ch.close();
 });
 
-/** Puts and gets, all the time. */
+/** Puts and gets continuously. */
 class Traffic {
   readonly #producer: Channel<number>;
   readonly #consumer: Channel<number>;
@@ -126,10 +126,10 @@ class Traffic {
     this.#consumer = consumer;
     this.#writing = Promise.all([this.#write(), this.#write()]);
     this.#reading = this.#read();
-    for (const work of [this.#writing, this.#reading]) work.catch(() => {}); // told by end()
+    for (const work of [this.#writing, this.#reading]) work.catch(() => {}); // end() reports the error
   }
 
-  /** Waits until a put that begins now has resolved, and its value has arrived. */
+  /** Waits until a put that starts now has resolved and its value has arrived. */
   async goesOn(): Promise<void> {
     const first = this.#next;
     const isFresh = (n: number) => n >= first && this.#resolved.has(n);
@@ -137,7 +137,7 @@ class Traffic {
     await Promise.race([until(() => this.#received.slice(-50).some(isFresh), 20_000, 10), failed]);
   }
 
-  /** Has the puts stop, and compares. */
+  /** Stops the puts and compares. */
   async end(): Promise<void> {
     this.#isOver = true;
     await within(this.#writing, 20_000);
@@ -145,9 +145,9 @@ class Traffic {
       const received = new Set(this.#received);
       return [...this.#resolved].filter((n) => !received.has(n));
     };
-    await until(() => missing().length === 0, 10_000, 50).catch(() => {}); // told below
+    await until(() => missing().length === 0, 10_000, 50).catch(() => {}); // reported below
     deepEqual(missing(), [], "puts resolved for values that are lost");
-    equal(new Set(this.#received).size, this.#received.length, "values came twice to one process");
+    equal(new Set(this.#received).size, this.#received.length, "one process got a value twice");
     ok(this.#received.length > 500, `${this.#received.length} values`);
     await this.#consumer.closeAll();
     await within(this.#reading);

@@ -7,7 +7,7 @@ function roundTrip(value: unknown): unknown {
   return decode(encode(value));
 }
 
-/** Node 22 takes no two invalid Dates for equal; here they become a text. */
+/** Node 22 considers two invalid Dates unequal; this replaces them by a text. */
 function mendInvalidDates(value: unknown): unknown {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? "Invalid Date" : value;
   if (value instanceof Map) {
@@ -49,7 +49,7 @@ class Point {
   }
 }
 
-/** Every row of the wire format's table that the codec has. */
+/** Every row of the wire format's table that the codec supports. */
 const VECTORS: [what: string, value: unknown, digits: string][] = [
   ["null", null, "f6"],
   ["undefined", undefined, "f7"],
@@ -123,15 +123,15 @@ const VECTORS: [what: string, value: unknown, digits: string][] = [
 ];
 
 for (const [what, value, digits] of VECTORS) {
-  Deno.test(`${what} is written as the wire format says and comes back as structuredClone's`, () => {
+  Deno.test(`${what} is written as the wire format says and decoded as structuredClone copies it`, () => {
     assert.equal(hex(encode(value)), digits);
     assertSame(decode(bytes(digits)), structuredClone(value));
   });
 }
 
-/** What other writers may send: accepted on input only. */
+/** Forms that other writers may send: accepted on input only. */
 const ACCEPTED: [what: string, digits: string, value: unknown][] = [
-  ["an integer in more bytes than it needs", "1b0000000000000001", 1],
+  ["an integer in more bytes than needed", "1b0000000000000001", 1],
   ["an unsigned integer over 2^53", "1b0020000000000001", 2n ** 53n + 1n],
   ["the largest unsigned integer", "1bffffffffffffffff", 2n ** 64n - 1n],
   ["the most negative integer", "3bffffffffffffffff", -(2n ** 64n)],
@@ -147,17 +147,17 @@ const ACCEPTED: [what: string, digits: string, value: unknown][] = [
   ["a single float NaN", "fa7fc00000", NaN],
   ["text in chunks", "7f6166606366c3bcff", "ffü"],
   ["bytes in chunks", "5f420102404103ff", Uint8Array.of(1, 2, 3)],
-  ["an array of open length", "9f019fffff", [1, []]],
-  ["an object of open length", "bf616101616200ff", { a: 1, b: 0 }],
+  ["an array of indefinite length", "9f019fffff", [1, []]],
+  ["an object of indefinite length", "bf616101616200ff", { a: 1, b: 0 }],
   ["an object with a key in chunks", "a17f61616162ff01", { ab: 1 }],
-  ["a Map of open length", "d90103bf0102ff", new Map([[1, 2]])],
-  ["a Set of open length", "d901029f0102ff", new Set([1, 2])],
-  ["a generic object of open length", "d81b9f644461746500ff", new Date(0)],
-  ["a key that comes twice, the last counting", "a2616101616102", { a: 2 }],
-  ["a Map key that comes twice, the last counting", "d90103a2010201ff".replace("ff", "03"), {
+  ["a Map of indefinite length", "d90103bf0102ff", new Map([[1, 2]])],
+  ["a Set of indefinite length", "d901029f0102ff", new Set([1, 2])],
+  ["a generic object of indefinite length", "d81b9f644461746500ff", new Date(0)],
+  ["a repeated key, of which the last counts", "a2616101616102", { a: 2 }],
+  ["a repeated Map key, of which the last counts", "d90103a2010201ff".replace("ff", "03"), {
     map: [[1, 3]],
   }],
-  ["a Uint8Array by its tag", "d840420102", Uint8Array.of(1, 2)],
+  ["a Uint8Array with its tag", "d840420102", Uint8Array.of(1, 2)],
   [
     "a date as text",
     `c074${hex(new TextEncoder().encode("2013-03-21T20:04:00Z"))}`,
@@ -179,7 +179,7 @@ for (const [what, digits, value] of ACCEPTED) {
 
 const LONG = "some longer text that goes on, über 32 units 😀";
 
-/** Values that structuredClone and the codec both carry; together they use every type. */
+/** Values that both structuredClone and the codec can carry. Together they use every type. */
 const CORPUS: unknown[] = [
   ...VECTORS.map(([, value]) => value),
   { id: 1, name: "foo", tags: ["a", "b"], ok: true },
@@ -193,7 +193,7 @@ const CORPUS: unknown[] = [
   [..."aäह😀"].map((unit) => Array.from({ length: 80 }, (_, i) => unit.repeat(i))),
 ];
 
-Deno.test("every supported type comes back as from structuredClone, nested in every container", () => {
+Deno.test("every supported type is decoded as structuredClone copies it, nested in every container", () => {
   for (const value of CORPUS) {
     const expected = structuredClone(value);
     assertSame(roundTrip(value), expected);
@@ -205,30 +205,30 @@ Deno.test("every supported type comes back as from structuredClone, nested in ev
   }
 });
 
-Deno.test("a class instance comes back as a plain object of its own enumerable properties", () => {
+Deno.test("a class instance is decoded as a plain object of its own enumerable properties", () => {
   const instance = Object.defineProperty(new Point(), "hidden", { value: 1 });
   assert.deepStrictEqual(roundTrip(instance), structuredClone(instance));
   assert.deepStrictEqual(roundTrip(instance), { x: 1, y: 2 });
 });
 
-Deno.test("an object without a prototype comes back as a plain object", () => {
+Deno.test("an object without a prototype is decoded as a plain object", () => {
   const value = Object.assign(Object.create(null), { a: 1 });
   assert.deepStrictEqual(roundTrip(value), { a: 1 });
 });
 
-Deno.test("symbol keys and inherited properties stay behind", () => {
+Deno.test("symbol keys and inherited properties are not encoded", () => {
   const value = Object.assign(Object.create({ inherited: 1 }), { own: 2, [Symbol("s")]: 3 });
   assert.deepStrictEqual(roundTrip(value), { own: 2 });
 });
 
-Deno.test("the arguments of a function come back as a plain object", () => {
+Deno.test("the arguments object of a function is decoded as a plain object", () => {
   const value = (function (..._: unknown[]) {
     return arguments;
   })(1, "a");
   assert.deepStrictEqual(roundTrip(value), { 0: 1, 1: "a" });
 });
 
-Deno.test("subclasses of Map, Set, Date, Array and Uint8Array come back as their base classes", () => {
+Deno.test("subclasses of Map, Set, Date, Array and Uint8Array are decoded as their base classes", () => {
   const values = [
     new (class extends Map<number, number> {
       override forEach(): void {}
@@ -250,14 +250,14 @@ Deno.test("subclasses of Map, Set, Date, Array and Uint8Array come back as their
   assert.deepStrictEqual(roundTrip(values), expected);
 });
 
-Deno.test("an object that occurs twice is one object", () => {
+Deno.test("an object that occurs twice is decoded as one object", () => {
   const shared = { a: 1 };
   assert.equal(hex(encode([shared, shared])), "82d81ca1616101d81d00");
   const [one, two] = roundTrip([shared, shared]) as [object, object];
   assert.equal(one, two);
 });
 
-Deno.test("shared objects are numbered in the order of the message, whichever is met again first", () => {
+Deno.test("shared objects are numbered in the order of the message, not of their second occurrence", () => {
   const outer: Record<string, unknown> = { name: "outer" };
   const inner = { outer };
   const others = Array.from({ length: 40 }, (_, i) => ({ i }));
@@ -265,28 +265,28 @@ Deno.test("shared objects are numbered in the order of the message, whichever is
   assert.deepStrictEqual(roundTrip(outer), outer);
 });
 
-Deno.test("references stand where large byte strings are put in afterwards", () => {
+Deno.test("references are right in a message whose large byte strings are inserted afterwards", () => {
   const large = Uint8Array.from({ length: 20_000 }, (_, i) => i);
   const shared = { large };
   const value = [large, shared, large, new Uint8Array(30_000).fill(7), shared, "end"];
   assert.deepStrictEqual(roundTrip(value), value);
 });
 
-Deno.test("a view of a part of a buffer sends only its part", () => {
+Deno.test("a view of a part of a buffer is encoded without the rest of the buffer", () => {
   const whole = Uint8Array.of(1, 2, 3, 4, 5);
   const result = roundTrip(whole.subarray(1, 3)) as Uint8Array;
   assert.deepStrictEqual(result, Uint8Array.of(2, 3));
   assert.equal(result.buffer.byteLength, 2);
 });
 
-Deno.test("a Node Buffer arrives as a Uint8Array", async () => {
+Deno.test("a Node Buffer is decoded as a Uint8Array", async () => {
   const { Buffer } = await import("node:buffer");
   const result = roundTrip(Buffer.from("abc")) as Uint8Array;
   assert.equal(Object.getPrototypeOf(result), Uint8Array.prototype);
   assert.deepStrictEqual(result, Uint8Array.of(97, 98, 99));
 });
 
-Deno.test("a Buffer can be decoded, and what comes out shares no memory with it", async () => {
+Deno.test("a Buffer can be decoded, and the result shares no memory with it", async () => {
   const { Buffer } = await import("node:buffer");
   const input = Buffer.from(encode({ b: Uint8Array.of(1, 2) }));
   const value = decode(input) as { b: Uint8Array };
@@ -320,7 +320,7 @@ Deno.test("no message is overwritten by a later one, whatever their sizes", () =
   assert.deepStrictEqual(messages.map((message) => decode(message)), values);
 });
 
-Deno.test("whoever transfers a message takes the slab along, and the next message has another", () => {
+Deno.test("transferring a message detaches the shared buffer, and the next message gets a new one", () => {
   const message = encode("first");
   structuredClone(message.buffer, { transfer: [message.buffer] });
   for (const value of [1, { text: "x".repeat(50) }, "y".repeat(50_000), [2]]) {
@@ -328,7 +328,7 @@ Deno.test("whoever transfers a message takes the slab along, and the next messag
   }
 });
 
-Deno.test("a large byte string is a view of a message that is owned, and a copy of one that is not", () => {
+Deno.test("a large byte string is a view of an owned message and a copy of one that is not owned", () => {
   const message = encode({
     head: 1,
     body: new Uint8Array(100_000).fill(5),
@@ -343,13 +343,13 @@ Deno.test("a large byte string is a view of a message that is owned, and a copy 
   assert.equal(copied.body.buffer.byteLength, 100_000);
 });
 
-Deno.test("a message far larger than the slab does not disturb the next ones", () => {
+Deno.test("a message much larger than the shared buffer does not disturb the next ones", () => {
   const large = { text: "x".repeat(3_000_000), list: new Array(100_000).fill(1.1) };
   assert.deepStrictEqual(roundTrip(large), large);
   assert.deepStrictEqual(roundTrip({ a: 1 }), { a: 1 });
 });
 
-Deno.test("texts of every length around the slab's end come back whole", () => {
+Deno.test("texts of every length around the end of the shared buffer are decoded completely", () => {
   for (let padding = 16_300; padding < 16_400; padding++) {
     for (const text of ["a".repeat(23), "ü".repeat(20), "😀".repeat(30)]) {
       const value = [new Uint8Array(padding), text, 1];
@@ -372,7 +372,7 @@ const REJECTED: [what: string, value: unknown, message: string][] = [
 ];
 
 for (const [what, value, message] of REJECTED) {
-  Deno.test(`encode rejects ${what}, also deep inside, and says what it is and where`, () => {
+  Deno.test(`encode rejects ${what}, also deep inside, and names it and its place`, () => {
     assert.ok(rejectionOf(value).startsWith(message), rejectionOf(value));
     const inside = rejectionOf({ job: { callbacks: [1, 2, value] } });
     const [subject, advice] = message.split(" cannot be cloned");
@@ -384,12 +384,12 @@ for (const [what, value, message] of REJECTED) {
 }
 
 Deno.test("a File is rejected with the advice to send its bytes", () => {
-  // Bun calls a File a Blob.
+  // Bun reports a File as a Blob.
   const message = /^a (File|Blob) object at f cannot be cloned: send its bytes instead$/;
   assert.match(rejectionOf({ f: new File(["a"], "f") }), message);
 });
 
-Deno.test("a rejection names a path through odd keys, Maps and Sets", () => {
+Deno.test("a rejection names a path through unusual keys, Maps and Sets", () => {
   const f = () => 1;
   assert.match(rejectionOf([{ "a b": f }]), / at \[0\]\["a b"\] cannot/);
   assert.match(rejectionOf({ m: new Map([["k", [f]]]) }), / at m\.get\("k"\)\[0\] cannot/);
@@ -418,7 +418,7 @@ Deno.test("a detached Uint8Array is rejected", () => {
   );
 });
 
-Deno.test("an impostor of a class is the plain object that it is", () => {
+Deno.test("an object that only imitates a class is encoded as a plain object", () => {
   for (
     const name of ["Map", "Set", "Date", "Error", "RegExp", "ArrayBuffer", "Promise", "Number"]
   ) {
@@ -431,11 +431,11 @@ Deno.test("an impostor of a class is the plain object that it is", () => {
     assert.deepStrictEqual(roundTrip(impostor), { own: 1 });
   }
   assert.deepStrictEqual(roundTrip(Object.create(Set.prototype)), {});
-  const promise = Object.create(Promise.prototype); // not told from what cannot be sent
+  const promise = Object.create(Promise.prototype); // cannot be distinguished from an object that cannot be cloned
   assert.equal(rejectionOf(promise), "a Promise object cannot be cloned");
 });
 
-Deno.test("a cycle comes back through every container", () => {
+Deno.test("a cycle is decoded through every container", () => {
   const object: Record<string, unknown> = {};
   const error = new Error("cyclic", { cause: object });
   const sparse: unknown[] = [];
@@ -458,14 +458,14 @@ Deno.test("a cycle comes back through every container", () => {
   assert.equal(result.sparse[3], result);
 });
 
-Deno.test("errors leave their stack behind on demand, and then show no stack of the codec", () => {
+Deno.test("errors are encoded without their stack on demand, and their decoded stack shows no frame of the codec", () => {
   const value = roundTrip(new TypeError("a")) as Error;
   assert.match(value.stack!, /codec_test/);
   const without = decode(encode(new TypeError("a"), { stacks: false })) as Error;
   assert.equal(without.stack, "TypeError: a");
 });
 
-Deno.test("nesting of 1000 travels, and 1001 is rejected by both directions", () => {
+Deno.test("a nesting of 1000 levels is accepted, and 1001 levels are rejected in both directions", () => {
   assert.deepStrictEqual(roundTrip(nested(1000)), nested(1000));
   assert.equal(
     rejectionOf(nested(1001)),
@@ -474,7 +474,7 @@ Deno.test("nesting of 1000 travels, and 1001 is rejected by both directions", ()
   assertCodecError(concat("81".repeat(1000), "80"), /nested more than 1000 deep/);
 });
 
-Deno.test("whatever type nests 1000 deep, decode accepts what encode accepts", () => {
+Deno.test("a nesting of 1000 levels that encode accepts is accepted by decode, for every type", () => {
   const wrappers: ((value: unknown) => unknown)[] = [
     (value) => ({ value }),
     (value) => new Map([[value, value === 0 ? 0 : 1]]),
@@ -491,13 +491,13 @@ Deno.test("whatever type nests 1000 deep, decode accepts what encode accepts", (
   );
 });
 
-Deno.test("after a rejection the next value is encoded as ever", () => {
+Deno.test("after a rejection the next value is encoded correctly", () => {
   rejectionOf({ a: [1, { b: () => 1 }] });
   assert.equal(hex(encode([1])), "8101");
   assert.deepStrictEqual(roundTrip(nested(1000)), nested(1000));
 });
 
-Deno.test("what a getter throws passes unchanged", () => {
+Deno.test("an error thrown by a getter is passed on unchanged", () => {
   const error = new RangeError("mine");
   const value = {
     get a() {
@@ -507,7 +507,7 @@ Deno.test("what a getter throws passes unchanged", () => {
   assert.throws(() => encode([value]), (thrown) => thrown === error);
 });
 
-Deno.test("a getter may encode and decode while its object is being encoded", () => {
+Deno.test("a getter may encode and decode while its object is encoded", () => {
   const value = {
     before: "text",
     get inner(): unknown {
@@ -522,7 +522,7 @@ Deno.test("a getter may encode and decode while its object is being encoded", ()
   });
 });
 
-Deno.test("a getter may fail to encode while its object is being encoded", () => {
+Deno.test("a getter may fail to encode while its object is encoded", () => {
   const value = {
     get a() {
       return rejectionOf({ f: () => 1 });
@@ -532,7 +532,7 @@ Deno.test("a getter may fail to encode while its object is being encoded", () =>
   assert.deepStrictEqual(roundTrip(value), { a: "a function at f cannot be cloned", b: [1] });
 });
 
-Deno.test("a getter that deletes, adds or changes properties has structuredClone's effect", () => {
+Deno.test("a getter that deletes, adds or changes properties has the same effect as in structuredClone", () => {
   const make = () => {
     const value: Record<string, unknown> = {};
     Object.defineProperty(value, "first", {
@@ -553,7 +553,7 @@ Deno.test("a getter that deletes, adds or changes properties has structuredClone
 });
 
 // Not compared with structuredClone, because Bun's departs from the standard here.
-Deno.test("a getter that changes the Map or Set around it does not change what is sent of them", () => {
+Deno.test("a getter that changes the surrounding Map or Set does not change what is encoded of it", () => {
   const map = new Map<unknown, unknown>();
   const set = new Set<unknown>();
   const trap = {
@@ -596,7 +596,7 @@ const references = {
   },
 };
 
-Deno.test("an extension travels as a generic object and is made anew by the receiver", () => {
+Deno.test("an extension is encoded as a generic object and re-created by the receiver", () => {
   const value = { to: new Reference("jobs", [new Reference("inner")]), list: [new Set([1])] };
   const message = encode(value, references.encode);
   assert.deepStrictEqual(decode(message, references.decode), value);
@@ -604,7 +604,7 @@ Deno.test("an extension travels as a generic object and is made anew by the rece
   assert.equal(hex(alone), "d81b83" + "695265666572656e6365" + "646a6f6273" + "f7");
 });
 
-Deno.test("the extension is asked for neither plain objects nor arrays, but for all others", () => {
+Deno.test("the extension is called for all objects but plain objects and arrays", () => {
   const asked: object[] = [];
   const point = new Point();
   const date = new Date();
@@ -621,12 +621,12 @@ Deno.test("a generic object that no extension knows is an error that names its t
   assert.throws(() => decode(message, { extension: () => undefined }), CodecError);
 });
 
-Deno.test("an extension may make null", () => {
+Deno.test("an extension may return null", () => {
   const message = encode(new Reference("jobs"), references.encode);
   assert.equal(decode(message, { extension: () => null }), null);
 });
 
-Deno.test("what an extension throws passes unchanged in both directions", () => {
+Deno.test("an error thrown by an extension is passed on unchanged in both directions", () => {
   const error = new RangeError("mine");
   const extension = () => {
     throw error;
@@ -637,7 +637,7 @@ Deno.test("what an extension throws passes unchanged in both directions", () => 
   assert.throws(() => decode(bytes("ff"), { extension }), CodecError);
 });
 
-Deno.test("an extension may decode and encode while a message is being decoded", () => {
+Deno.test("an extension may decode and encode while a message is decoded", () => {
   const message = encode([new Reference("a"), new Reference("b"), 3], references.encode);
   const result = decode(message, {
     extension: (_, args) => roundTrip({ inner: [args[0], LONG] }),
@@ -700,7 +700,7 @@ const HOSTILE: [what: string, digits: string, message: RegExp][] = [
   ["a date out of range", "c11b001fffffffffffff", /invalid Date/],
   ["a date inside of a date", "c1c100", /number was expected/],
   ["a text date that is a number", "c000", /text string was expected/],
-  ["a text date that is none", "c063666f6f", /invalid Date/],
+  ["an invalid text date", "c063666f6f", /invalid Date/],
   [
     "a text date in month 13",
     `c074${hex(new TextEncoder().encode("2013-13-21T20:04:00Z"))}`,
@@ -721,7 +721,7 @@ for (const [what, digits, message] of HOSTILE) {
   Deno.test(`decode rejects ${what}`, () => assertCodecError(bytes(digits), message));
 }
 
-Deno.test("a CodecError tells the offset also as a number", () => {
+Deno.test("a CodecError has the offset as a number, too", () => {
   assert.throws(() => decode(bytes("8201e0")), { name: "CodecError", offset: 3 });
 });
 
@@ -735,7 +735,7 @@ Deno.test("a truncated message is an error wherever it is cut", () => {
   }
 });
 
-/** A generator of the same pseudo-random numbers each time (mulberry32). */
+/** Returns a generator of reproducible pseudo-random numbers (mulberry32). */
 function seeded(seed: number): (below: number) => number {
   return (below) => {
     seed = seed + 0x6d2b79f5 | 0;
@@ -745,7 +745,7 @@ function seeded(seed: number): (below: number) => number {
   };
 }
 
-Deno.test("20,000 damaged messages give a CodecError or a value that travels, and touch no prototype", () => {
+Deno.test("20,000 damaged messages give a CodecError or an encodable value, and change no prototype", () => {
   const random = seeded(42);
   const corpus = CORPUS.map((value) => encode(value)).filter((message) => message.length < 2000);
   const mixed = encode(VECTORS.map(([, value]) => value));
@@ -768,7 +768,7 @@ Deno.test("20,000 damaged messages give a CodecError or a value that travels, an
   assert.equal(Reflect.ownKeys(Object.prototype).join(), prototype);
 });
 
-Deno.test("bombs of nesting are an error, whatever they are made of", () => {
+Deno.test("deeply nested messages of any type are an error", () => {
   const layers = ["81", "9f", "a16161", "bf6161", "d90102 81", "d90103 a100", "d9d9f7", "d81b 81"];
   layers.push("c1", "c2", "d90111", "d840", "5f", "7f", "a1d90111", "a1");
   for (const layer of layers) {
@@ -783,7 +783,7 @@ Deno.test("decode reports a stack that was nearly full before the call as a Code
     try {
       descend();
     } catch {
-      // the deepest frames have no room for anything: only what decode itself throws counts
+      // The deepest frames have no room for anything, so only errors of decode itself count.
     }
     try {
       decode(message);
@@ -801,7 +801,7 @@ Deno.test("decode reports a stack that was nearly full before the call as a Code
   assert.deepStrictEqual(decode(message), nested(1000));
 });
 
-Deno.test("keys such as __proto__ become own properties and touch no prototype", () => {
+Deno.test("keys such as __proto__ become own properties and change no prototype", () => {
   const names = ["__proto__", "constructor", "prototype", "toString", "hasOwnProperty"];
   for (const name of names) {
     const value = Object.defineProperty({}, name, {
@@ -822,7 +822,7 @@ Deno.test("keys such as __proto__ become own properties and touch no prototype",
   }
 });
 
-Deno.test("__proto__ is an own property also as a chunked or WTF-8 key, and when it comes twice", () => {
+Deno.test("__proto__ is an own property also as a chunked or WTF-8 key, and when it is repeated", () => {
   const name = hex(new TextEncoder().encode("__proto__"));
   const keys = [`69${name}`, `7809${name}`, `7f69${name}ff`, `d9011149${name}`];
   for (const key of keys) {
@@ -832,7 +832,7 @@ Deno.test("__proto__ is an own property also as a chunked or WTF-8 key, and when
   }
 });
 
-Deno.test("a BigInt of 64 KiB travels, and a larger one is refused at once", () => {
+Deno.test("a BigInt of 64 KiB is accepted, and a larger one is rejected at once", () => {
   const largest = (1n << 524_288n) - 1n;
   assert.equal(roundTrip(largest), largest);
   assert.equal(roundTrip(-largest), -largest);
@@ -854,11 +854,11 @@ Deno.test("a small message cannot take much memory", () => {
     const message = new Uint8Array(5 + part.length * count);
     message.set(bytes("9a" + count.toString(16).padStart(8, "0")));
     for (let i = 0; i < count; i++) message.set(part, 5 + i * part.length);
-    assert.throws(() => decode(message), /too much memory/, `${what} were not refused`);
+    assert.throws(() => decode(message), /too much memory/, `${what} were not rejected`);
   }
 });
 
-Deno.test("what encode accepts decode accepts, however much memory it takes", () => {
+Deno.test("decode accepts what encode accepts, however much memory it takes", () => {
   const kinds: (() => unknown)[] = [
     () => 0n,
     () => "\ud800",
@@ -895,10 +895,10 @@ Deno.test("what encode accepts decode accepts, however much memory it takes", ()
     }
     assert.equal((decode(message) as unknown[]).length, value.length, `kind ${i}`);
   }
-  assert.ok(refused > 3 && refused < kinds.length - 3, `${refused} were refused`);
+  assert.ok(refused > 3 && refused < kinds.length - 3, `${refused} were rejected`);
 });
 
-Deno.test("a regular expression may hold a lone surrogate", () => {
+Deno.test("a regular expression may contain a lone surrogate", () => {
   const source = new RegExp("[\ud800]");
   assert.equal((roundTrip(source) as RegExp).source, source.source);
 });

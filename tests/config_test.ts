@@ -15,7 +15,7 @@ import { noDeno } from "./support/conditions.ts";
 
 const VARIABLES = ["CHANNELTS_URI", "CHANNELTS_CONFIG", "HOME", "USERPROFILE"];
 
-/** Runs with a new directory as home, none of the other variables set, and restores all. */
+/** Calls `body` with a new directory as home and without the other variables, and restores all of them. */
 async function withHome(body: (home: string) => void | Promise<void>): Promise<void> {
   const before = new Map(VARIABLES.map((name) => [name, process.env[name]]));
   const home = fs.mkdtempSync(path.join(os.tmpdir(), "channelts-config-"));
@@ -45,7 +45,7 @@ async function rejection(): Promise<ChannelConfigError> {
   assert.fail(`accepted: ${inspect(found)}`);
 }
 
-/** What a configuration file with this text means. */
+/** Returns the settings of a configuration file with this text. */
 async function parsed(text: string): Promise<Omit<Settings, "source">> {
   let rest: Omit<Settings, "source"> | undefined;
   await withHome(async (home) => {
@@ -57,7 +57,10 @@ async function parsed(text: string): Promise<Omit<Settings, "source">> {
   return rest!;
 }
 
-/** Why a configuration file with this text is refused, without the part that all reasons have. */
+/**
+ * Returns the reason why a configuration file with this text is rejected, without the part that is common to all
+ * reasons.
+ */
 async function refused(text: string | Uint8Array): Promise<string> {
   let message = "";
   await withHome(async (home) => {
@@ -71,12 +74,12 @@ async function refused(text: string | Uint8Array): Promise<string> {
   return message;
 }
 
-Deno.test("nothing configured means memory, and is known at once", () =>
+Deno.test("without a configuration the connection is memory, known synchronously", () =>
   withHome(() => {
     assert.deepEqual(settings(), { uri: "memory:", source: "default" });
   }));
 
-Deno.test("CHANNELTS_URI wins over every file, and is known at once", () =>
+Deno.test("CHANNELTS_URI takes precedence over every file, and is known synchronously", () =>
   withHome((home) => {
     fs.writeFileSync(path.join(home, ".channelts.yml"), "connection: amqp://file");
     process.env["CHANNELTS_CONFIG"] = path.join(home, ".channelts.yml");
@@ -84,7 +87,7 @@ Deno.test("CHANNELTS_URI wins over every file, and is known at once", () =>
     assert.deepEqual(settings(), { uri: "amqp://u:p@variable", source: "CHANNELTS_URI" });
   }));
 
-Deno.test("an empty CHANNELTS_URI or CHANNELTS_CONFIG is refused, as it was to be something", () =>
+Deno.test("an empty CHANNELTS_URI or CHANNELTS_CONFIG is rejected", () =>
   withHome(async () => {
     process.env["CHANNELTS_CONFIG"] = "";
     assert.match(
@@ -98,13 +101,13 @@ Deno.test("an empty CHANNELTS_URI or CHANNELTS_CONFIG is refused, as it was to b
     );
   }));
 
-Deno.test("a CHANNELTS_URI without a scheme is refused without its credentials", () =>
+Deno.test("a CHANNELTS_URI without a scheme is rejected without showing its credentials", () =>
   withHome(async () => {
     process.env["CHANNELTS_URI"] = "/u:hunter2@host";
     assert.match((await rejection()).message, /CHANNELTS_URI: found "\*\*\*@host", expected a URI/);
   }));
 
-Deno.test("the file of CHANNELTS_CONFIG wins over ~/.channelts.yml, and that over ~/.channelpy.yml", () =>
+Deno.test("the file of CHANNELTS_CONFIG takes precedence over ~/.channelts.yml, and that over ~/.channelpy.yml", () =>
   withHome(async (home) => {
     const [py, ts, named] = [".channelpy.yml", ".channelts.yml", "named.yml"]
       .map((name) => path.join(home, name));
@@ -126,7 +129,7 @@ Deno.test("the result is not cached", () =>
     assert.ok(home);
   }));
 
-Deno.test("a home directory that does not exist, or is none, is skipped", () =>
+Deno.test("a home directory that does not exist, or is not a directory, is skipped", () =>
   withHome((home) => {
     fs.writeFileSync(path.join(home, "file"), "");
     for (const directory of [path.join(home, "missing"), path.join(home, "file")]) {
@@ -135,7 +138,7 @@ Deno.test("a home directory that does not exist, or is none, is skipped", () =>
     }
   }));
 
-Deno.test("a CHANNELTS_CONFIG that names no file is refused", () =>
+Deno.test("a CHANNELTS_CONFIG that names no file is rejected", () =>
   withHome(async (home) => {
     const missing = path.join(home, "missing.yml");
     process.env["CHANNELTS_CONFIG"] = missing;
@@ -144,13 +147,13 @@ Deno.test("a CHANNELTS_CONFIG that names no file is refused", () =>
     assert.match(message, /CHANNELTS_CONFIG names: there is no such file$/);
   }));
 
-Deno.test("a CHANNELTS_CONFIG that is a URI is refused unseen", () =>
+Deno.test("a CHANNELTS_CONFIG that is a URI is rejected without showing it", () =>
   withHome(async () => {
     process.env["CHANNELTS_CONFIG"] = "amqp://u:hunter2@host";
     assert.match((await rejection()).message, /found a URI, expected the path of a file/);
   }));
 
-Deno.test("a configuration file that is a directory is refused, wherever it is named", () =>
+Deno.test("a configuration file that is a directory is rejected, whatever names it", () =>
   withHome(async (home) => {
     fs.mkdirSync(path.join(home, ".channelpy.yml"));
     assert.match((await rejection()).message, /\.channelpy\.yml: found a directory, expected/);
@@ -158,7 +161,7 @@ Deno.test("a configuration file that is a directory is refused, wherever it is n
     assert.match((await rejection()).message, /found a directory, expected a YAML file$/);
   }));
 
-Deno.test("a configuration file that is too large, or not UTF-8, is refused", () =>
+Deno.test("a configuration file that is too large, or not UTF-8, is rejected", () =>
   withHome(async (home) => {
     const file = path.join(home, ".channelts.yml");
     fs.writeFileSync(file, `connection: amqp://host${"\n".repeat(65_536)}`);
@@ -172,21 +175,21 @@ const RABBIT = "connection: RabbitConnection";
 for (
   const [title, text, expected] of [
     ["a URI", "connection: amqp://192.168.35.10:5672\n", { uri: "amqp://192.168.35.10:5672" }],
-    ["memory:, which is no YAML", "connection: memory:  # x\n", { uri: "memory:" }],
+    ["memory:, which is not YAML", "connection: memory:  # x\n", { uri: "memory:" }],
     ["memory: in quotes", 'connection: "memory:"\n', { uri: "memory:" }],
     ["a path", "connection: sqlite:./a.db\n", { uri: "sqlite:./a.db" }],
     [
-      "ChannelPy's own format",
+      "ChannelPy's format",
       `${RABBIT}\narguments:\n  uri: amqp://192.168.35.10:5672\nretry_timeout: 10\n`,
       { uri: "amqp://192.168.35.10:5672", retryTimeout: 10_000 },
     ],
     [
-      "what ChannelPy's README prints",
+      "the format in ChannelPy's README",
       `${RABBIT}\n  uri: amqp://192.168.35.10:5672\n`,
       { uri: "amqp://192.168.35.10:5672" },
     ],
     [
-      "what ChannelPy's README prints, with comments, blank lines, CR LF and another key",
+      "the format in ChannelPy's README, with comments, blank lines, CR LF and another key",
       `\uFEFF# x\r\n${RABBIT}   # x\r\n\r\n# x\r\n    uri: amqp://u:p@h # x\r\nretry_timeout: 2.5\r\n`,
       { uri: "amqp://u:p@h", retryTimeout: 2500 },
     ],
@@ -202,7 +205,7 @@ for (
     ["a document start and JSON", '---\n{"connection": "amqp://h"}', { uri: "amqp://h" }],
   ] as const
 ) {
-  Deno.test(`a configuration file may hold ${title}`, async () => {
+  Deno.test(`a configuration file may contain ${title}`, async () => {
     assert.deepEqual(await parsed(text), expected);
   });
 }
@@ -262,7 +265,7 @@ for (
     ],
     ["a merge key", "<<: {connection: amqp://h}", /^1: "<<": found an unknown key/],
     [
-      "a key that is no string",
+      "a key that is not a string",
       "connection: amqp://h\n1: 2",
       /^2: found a key that is not a string/,
     ],
@@ -277,7 +280,7 @@ for (
       /^3: "password": found an unknown key, expected uri$/,
     ],
     [
-      "arguments that are none",
+      "arguments that are not a mapping",
       `${RABBIT}\narguments: amqp://u:hunter2@h`,
       /^2: arguments: found "amqp:\/\/\*\*\*@h", expected a mapping with the key uri$/,
     ],
@@ -343,11 +346,11 @@ for (
       /^2: retry_timeout: found "10s"/,
     ],
     [
-      "an endless time",
+      "an infinite time",
       "connection: amqp://h\nretry_timeout: .inf",
       /^2: retry_timeout: found Infinity/,
     ],
-    ["no time at all", "connection: amqp://h\nretry_timeout: .nan", /^2: retry_timeout: found NaN/],
+    ["NaN as a time", "connection: amqp://h\nretry_timeout: .nan", /^2: retry_timeout: found NaN/],
     [
       "a time that is null",
       "connection: amqp://h\nretry_timeout:",
@@ -380,18 +383,18 @@ for (
       "connection: amqp://h\n---\nconnection: amqp://h",
       /^2: found a YAML syntax error/,
     ],
-    ["an alias of nothing", "connection: *x", /^1: connection: found an alias, expected a URI/],
+    ["an undefined alias", "connection: *x", /^1: connection: found an alias, expected a URI/],
     ["an alias", "poll_frequency: &x amqp://h\nconnection: *x", /^2: connection: found an alias/],
   ] as const
 ) {
-  Deno.test(`a configuration file with ${title} is refused with line and reason`, async () => {
+  Deno.test(`a configuration file with ${title} is rejected with line and reason`, async () => {
     const found = await refused(text);
     if (typeof message === "string") assert.equal(found, message);
     else assert.match(found, message);
   });
 }
 
-Deno.test("a configuration file that is made to take long to read is refused soon", async () => {
+Deno.test("a configuration file that would expand exponentially is rejected quickly", async () => {
   const start = performance.now();
   const bomb = ["a: &a0 [x]"];
   for (let i = 1; i < 100; i++) bomb.push(`a${i}: &a${i} [${`*a${i - 1},`.repeat(20)}]`);
@@ -405,7 +408,7 @@ Deno.test("a configuration file that is made to take long to read is refused soo
   assert.ok(performance.now() - start < 10_000);
 });
 
-Deno.test("withoutCredentials hides user and password, and shows the rest", () => {
+Deno.test("withoutCredentials hides user and password and shows the rest", () => {
   for (
     const [uri, shown] of [
       ["amqp://user:pass@host:5672/v", "amqp://***@host:5672/v"],
@@ -463,8 +466,8 @@ interface Child {
 }
 
 /**
- * What settings() finds or throws in a Deno process with these permissions and no others: first
- * without a terminal, then, where `script` of util-linux is there, on one, where Deno would prompt.
+ * Returns what settings() finds or throws in a Deno process with exactly these permissions: first without a terminal,
+ * then, if `script` of util-linux is installed, on a terminal, where Deno would prompt.
  */
 function inChild({ home, permissions = [], env = {} }: Child): string {
   const deno = execPath!();
@@ -483,7 +486,7 @@ function inChild({ home, permissions = [], env = {} }: Child): string {
   command.push(...permissions, script);
 
   const environment = { NO_COLOR: "1", DENO_DIR: denoDir, HOME: home, ...env };
-  // Not node:child_process, which grants a Deno child of Deno everything.
+  // node:child_process is not used, because a Deno child inherits all of Deno's permissions from it.
   const plain = new Deno.Command(deno, { args: command.slice(1), env: environment }).outputSync();
   assert.equal(new TextDecoder().decode(plain.stderr), "");
   const found = new TextDecoder().decode(plain.stdout).trim();
@@ -502,7 +505,7 @@ function inChild({ home, permissions = [], env = {} }: Child): string {
   return found;
 }
 
-/** A test of permissions, which only Deno has. */
+/** Declares a test of permissions, which only Deno has. */
 function testPermissions(name: string, body: (home: string) => void): void {
   test(name, { skip: noDeno }, () =>
     withHome((home) => {
@@ -518,19 +521,19 @@ testPermissions("without any permission settings() neither prompts nor fails", (
   assert.equal(inChild({ home, env }), DEFAULT);
 });
 
-testPermissions("denied permissions are as good as none", (home) => {
+testPermissions("denied permissions are treated as missing ones", (home) => {
   const permissions = ["--allow-env", "--deny-env=CHANNELTS_URI", "--allow-read", "--deny-read"];
   assert.equal(inChild({ home, permissions, env: { CHANNELTS_URI: "amqp://x" } }), DEFAULT);
 });
 
-testPermissions("with CHANNELTS_URI alone granted it is used", (home) => {
+testPermissions("CHANNELTS_URI is used if only this variable is granted", (home) => {
   const permissions = ["--allow-env=CHANNELTS_URI"];
   const found = inChild({ home, permissions, env: { CHANNELTS_URI: "amqp://variable" } });
   assert.equal(found, '{"uri":"amqp://variable","source":"CHANNELTS_URI"}');
 });
 
 testPermissions(
-  "with the environment but no file granted the default files are skipped",
+  "with the environment but no file granted, the default files are skipped",
   (home) => {
     assert.equal(inChild({ home, permissions: ["--allow-env"] }), DEFAULT);
   },
@@ -549,14 +552,14 @@ testPermissions(
   },
 );
 
-testPermissions("with HOME and one file granted, and nothing else, the file is used", (home) => {
+testPermissions("the file is used if only HOME and this file are granted", (home) => {
   const file = path.join(home, ".channelts.yml");
   const permissions = ["--allow-env=HOME", `--allow-read=${file}`];
   const expected = { uri: "amqp://u:p@host", source: file };
   assert.deepEqual(JSON.parse(inChild({ home, permissions })), expected);
 });
 
-testPermissions("the home directory is found by the system where HOME is not granted", (home) => {
+testPermissions("the home directory comes from the system if HOME is not granted", (home) => {
   const permissions = ["--allow-sys=homedir", `--allow-read=${home}`];
   const { source } = JSON.parse(inChild({ home, permissions }));
   assert.equal(source, path.join(home, ".channelts.yml"));

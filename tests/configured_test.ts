@@ -10,14 +10,14 @@ import { MemoryTransport } from "../src/transports/memory/transport.ts";
 import { rejection } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
 
-/** Makes the engine's garbage collector callable; Bun's is so anyway. */
+/** Makes the engine's garbage collector callable. Bun's always is. */
 const runtimeArgs = process.versions.deno
   ? ["-A", "--v8-flags=--expose-gc"]
   : process.versions.bun
   ? []
   : ["--expose-gc"];
 
-Deno.test("a connection is forgotten when nothing refers to it, unless it was configured by name", async () => {
+Deno.test("an unreferenced connection is forgotten unless it was configured by name", async () => {
   const program = new URL("programs/forgotten.ts", import.meta.url);
   const env = { CHANNELTS_URI: undefined, CHANNELTS_CONFIG: undefined };
   await using child = startChild(program, { runtimeArgs, env });
@@ -30,11 +30,11 @@ Deno.test("a connection is forgotten when nothing refers to it, unless it was co
   const counting = ["channel", "closed", "connection", "directed", "named", "arrived"];
   assert.deepEqual(atFirst, [...counting, "dropped", "dropped-too"]);
   assert.deepEqual(afterwards, counting);
-  assert.equal(value, "kept"); // a memory: channel is where its values are, whoever refers to it
+  assert.equal(value, "kept"); // the values of a memory: channel stay whoever refers to it
   assert.ok(grown < 2_000_000, `20,000 URIs have left ${grown} bytes`);
 });
 
-/** Runs with an empty directory as home and none of the other variables, and restores them. */
+/** Calls `body` with an empty directory as home and without the other variables, and restores them. */
 async function withHome(body: (home: string) => Promise<void>): Promise<void> {
   const names = ["CHANNELTS_URI", "CHANNELTS_CONFIG", "HOME", "USERPROFILE"];
   const before = names.map((name) => [name, process.env[name]] as const);
@@ -52,7 +52,7 @@ async function withHome(body: (home: string) => Promise<void>): Promise<void> {
   }
 }
 
-Deno.test("a configuration that could not be used is read anew by the next use, also of the same handle", () =>
+Deno.test("a configuration that was rejected is read again by the next use, also of the same handle", () =>
   withHome(async (home) => {
     const [bad, good] = [join(home, "bad.yml"), join(home, "good.yml")];
     process.env.CHANNELTS_URI = "nonsense:x";
@@ -84,7 +84,7 @@ Deno.test("a configuration that could not be used is read anew by the next use, 
     await ch.put("late");
     assert.equal(await new Channel("x").get(), "late");
 
-    // What could be used once is not read again.
+    // A configuration that was used once is not read again.
     writeFileSync(good, "connection: memory:elsewhere");
     process.env.CHANNELTS_CONFIG = good;
     await ch.put("again");
@@ -92,7 +92,7 @@ Deno.test("a configuration that could not be used is read anew by the next use, 
     for (const each of [ch, carrier]) await each.delete();
   }));
 
-Deno.test("a transport whose code could not be loaded is loaded anew by the next use", async () => {
+Deno.test("a transport whose code could not be loaded is loaded again by the next use", async () => {
   const transport = new MemoryTransport("memory:loaded");
   let loads = 0;
   const connection = {};

@@ -21,13 +21,13 @@ assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
 const secret = "hunter2";
 
-/** A listener on 127.0.0.1 that is no broker. */
+/** Opens a listener on 127.0.0.1 that is not a broker. */
 async function listen(onConnection: (socket: Socket) => void): Promise<Listener> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on("error", () => {}).on("close", () => sockets.delete(socket));
-    socket.resume(); // else its end would not be seen
+    socket.resume(); // otherwise its end would not be noticed
     onConnection(socket);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -48,7 +48,7 @@ interface Listener extends AsyncDisposable {
   readonly connections: number;
 }
 
-/** What an operation rejects with, which shows no password anywhere. */
+/** Returns the error that an operation rejects with, and asserts that no password is in it. */
 async function failure(operation: Promise<unknown>): Promise<ChannelConnectionError> {
   const error = await operation.then(() => assert.fail("it did not reject"), (error) => error);
   assert.ok(error instanceof ChannelConnectionError, inspect(error));
@@ -58,7 +58,9 @@ async function failure(operation: Promise<unknown>): Promise<ChannelConnectionEr
   return error;
 }
 
-/** What every operation on a connection rejects with, each within its retry timeout and a little. */
+/**
+ * Returns the error of every operation on a connection, and asserts that each rejects shortly after its retry timeout.
+ */
 async function failures(connection: string): Promise<ChannelConnectionError> {
   const retryTimeout = 500;
   const name = `test ${randomUUID()}`;
@@ -85,7 +87,7 @@ async function failures(connection: string): Promise<ChannelConnectionError> {
   return first!;
 }
 
-Deno.test("a port where nothing listens is told, with what to try", async () => {
+Deno.test("a port without a listener is reported with advice", async () => {
   const [port] = await freePorts(1);
   const error = await failures(`amqp://user:${secret}@127.0.0.1:${port}/v`);
   assert.match(error.message, new RegExp(`nothing listens on 127.0.0.1:${port}; is the broker`));
@@ -93,21 +95,21 @@ Deno.test("a port where nothing listens is told, with what to try", async () => 
   assert.equal(error.transient, true);
 });
 
-Deno.test("a wrong password is told at once", async () => {
+Deno.test("a wrong password is reported at once", async () => {
   const url = new URL(broker);
   url.username = "guest";
   url.password = secret;
   const begin = performance.now();
   const channel = new Channel({ connection: url.href });
   const error = await failure(channel.put(1));
-  assert.ok(performance.now() - begin < 8000, "it is not tried again: that takes 10 s");
+  assert.ok(performance.now() - begin < 8000, "it was retried, which takes 10 s");
   assert.match(error.message, /refused user guest; check user name and password/);
   assert.equal(error.transient, false);
   await channel.close();
   await connectionsRest();
 });
 
-Deno.test("a vhost that does not exist is told at once", async () => {
+Deno.test("a vhost that does not exist is reported at once", async () => {
   const url = new URL(broker);
   url.pathname = "/no-such-vhost";
   const error = await failure(new Channel({ connection: url.href }).get());
@@ -116,12 +118,12 @@ Deno.test("a vhost that does not exist is told at once", async () => {
   await connectionsRest();
 });
 
-Deno.test("a host name that nobody knows is told", async () => {
+Deno.test("an unknown host name is reported", async () => {
   const error = await failures(`amqp://user:${secret}@no-such-host.invalid`);
   assert.match(error.message, /the host name no-such-host\.invalid is not known/);
 });
 
-Deno.test("a URI that cannot be used is refused when the handle is made, without its password", () => {
+Deno.test("an invalid URI is rejected when the handle is made, without showing its password", () => {
   for (
     const connection of [
       `amqp://user:${secret}@`,
@@ -165,55 +167,55 @@ const strangers: Record<string, { speak: (socket: Socket) => void; says: RegExp 
     says: /127\.0\.0\.1:\d+ is no AMQP 0-9-1 broker .*another version of AMQP/,
   },
   "a TLS server": {
-    // The alert unexpected_message, fatal: what OpenSSL says to what is no TLS.
+    // The alert unexpected_message, fatal: OpenSSL's answer to data that is not TLS.
     speak: (socket) =>
       socket.once("data", () => socket.end(new Uint8Array([0x15, 3, 3, 0, 2, 2, 10]))),
     says: /try amqps:\/\//,
   },
-  "a frame that lies about its length": {
+  "a frame with a wrong length": {
     speak: (socket) =>
       socket.once("data", () => socket.end(new Uint8Array([1, 0, 0, 255, 255, 255, 255, 0]))),
     says: /127\.0\.0\.1:\d+/,
   },
-  "one who closes at once": {
+  "a server that closes at once": {
     speak: (socket) => socket.end(),
     says: /127\.0\.0\.1:\d+ does not answer as an AMQP broker does/,
   },
-  "one who resets the connection": {
+  "a server that resets the connection": {
     speak: (socket) => socket.resetAndDestroy(),
     says: /127\.0\.0\.1:\d+/,
   },
-  "one who accepts and says nothing": {
+  "a server that accepts and stays silent": {
     speak: () => {},
     says: /127\.0\.0\.1:\d+.*no answer/,
   },
 };
 
 for (const [who, { speak, says }] of Object.entries(strangers)) {
-  Deno.test(`a port where no broker listens is told: ${who}`, async () => {
+  Deno.test(`a port without a broker is reported: ${who}`, async () => {
     await using listener = await listen(speak);
     const error = await failures(`amqp://user:${secret}@127.0.0.1:${listener.port}`);
     assert.match(error.message, says);
     assert.ok(
       await waitUntil(() => listener.connections === 0, 20_000),
-      "a connection stays when nobody waits for it",
+      "a connection stays although no operation waits for it",
     );
   });
 }
 
-Deno.test("amqps:// to a broker's plain port says to try amqp://", async () => {
+Deno.test("amqps:// to a broker's plain port is rejected with the advice to try amqp://", async () => {
   const url = new URL(broker);
   const error = await failures(`amqps://user:${secret}@${url.host}`);
   assert.match(error.message, /does not speak TLS; try amqp:\/\//);
 });
 
-Deno.test("amqps:// to one who says nothing is bounded, too", async () => {
+Deno.test("amqps:// to a silent server is bounded, too", async () => {
   await using listener = await listen(() => {});
   const error = await failures(`amqps://user:${secret}@127.0.0.1:${listener.port}`);
   assert.match(error.message, /no answer/);
 });
 
-Deno.test("a get with a timeout tells an unreachable broker from an empty channel", async () => {
+Deno.test("a get with a timeout distinguishes an unreachable broker from an empty channel", async () => {
   const [port] = await freePorts(1);
   await using silent = await listen(() => {});
   for (const connection of [`amqp://127.0.0.1:${port}`, `amqp://127.0.0.1:${silent.port}`]) {
@@ -221,7 +223,7 @@ Deno.test("a get with a timeout tells an unreachable broker from an empty channe
       const begin = performance.now();
       const error = await failure(new Channel({ connection }).get({ timeout }));
       const took = performance.now() - begin;
-      assert.ok(took < 8000, `${timeout} ms took ${took} ms`); // it is tried for 10 s
+      assert.ok(took < 8000, `${timeout} ms took ${took} ms`); // the connection is tried for 10 s
       assert.ok(error.message.includes(connection), error.message);
     }
   }
@@ -241,7 +243,7 @@ Deno.test("many operations on an unreachable broker each get an error of their o
   await connectionsRest();
 });
 
-Deno.test("a broker that dies ends what is pending, and serves the same handles when it is back", async () => {
+Deno.test("a broker that dies ends pending operations, and serves the same handles when it is back", async () => {
   await using own = await startPrivateBroker();
   const connection = own.uri;
   const name = "test";
@@ -253,10 +255,10 @@ Deno.test("a broker that dies ends what is pending, and serves the same handles 
   const other = new Channel<string>({ name: "another", connection, retryTimeout: 1000 });
   await other.put("before");
 
-  // A get that waits alone.
+  // a get without other operations
   const get = failure(channel.dup().get());
   await channel.depth();
-  own.suspend(); // so that what is put now is pending
+  own.suspend(); // so that the next puts stay pending
   const puts = [failure(other.put("one")), failure(other.put("two"))];
   await own.crash();
   for (const error of await Promise.all([get, ...puts])) {
@@ -268,7 +270,7 @@ Deno.test("a broker that dies ends what is pending, and serves the same handles 
   assert.ok(await waitUntil(() => exited(waiting.exited), 8000), "the process does not end");
   assert.equal((await waiting.exited).code, 0, waiting.stderr);
 
-  // Nobody is there now.
+  // Nobody listens now.
   const down = await failure(other.put("in vain"));
   assert.match(down.message, /nothing listens on/);
   const closing = new Channel({ name, connection });
@@ -286,7 +288,7 @@ Deno.test("a broker that dies ends what is pending, and serves the same handles 
   await connectionsRest();
 });
 
-/** A put of a handle that is closed before it is sent: it is not sent, and says so. */
+/** Asserts that a put of a handle that is closed before it is sent is not sent and rejects. */
 async function failureOfClosed(put: Promise<void>): Promise<void> {
   const error = await put.then(() => assert.fail("it did not reject"), (error) => error);
   assert.ok(
@@ -295,13 +297,13 @@ async function failureOfClosed(put: Promise<void>): Promise<void> {
   );
 }
 
-/** Whether a promise has resolved. */
+/** Reports whether a promise has resolved. */
 async function exited(promise: Promise<unknown>): Promise<boolean> {
   const pending = Symbol();
   return await Promise.race([promise, Promise.resolve(pending)]) !== pending;
 }
 
-Deno.test("closing is bounded while the broker is frozen, and loses nothing that it has confirmed", async () => {
+Deno.test("closing is bounded while the broker is suspended, and loses no confirmed value", async () => {
   await using own = await startPrivateBroker();
   const channel = new Channel<string>({ name: "test", connection: own.uri });
   await channel.put("confirmed");
@@ -309,7 +311,10 @@ Deno.test("closing is bounded while the broker is frozen, and loses nothing that
   const late = failureOfClosed(channel.put("not confirmed"));
   const get = channel.get().catch((error) => error);
   const timedOut = channel.get({ timeout: 100 }).catch((error) => error);
-  assert.ok(await timedOut instanceof ChannelTimeoutError, "the broker is not known to be away");
+  assert.ok(
+    await timedOut instanceof ChannelTimeoutError,
+    "the broker is not known to be unreachable",
+  );
   const begin = performance.now();
   await channel.close();
   const took = performance.now() - begin;

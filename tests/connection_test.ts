@@ -32,7 +32,7 @@ assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
 const secret = "hunter2";
 
-/** A channel of a new name on this connection, deleted in the end. */
+/** Calls `use` with a new channel on this connection, and deletes the channel. */
 async function withChannel<T>(
   connection: Connection,
   use: (ch: Channel<T>) => Promise<void>,
@@ -48,7 +48,7 @@ async function withChannel<T>(
   }
 }
 
-Deno.test("connection: an option that cannot be used is refused at once, without what it holds", () => {
+Deno.test("connection: an invalid option is rejected at once, without showing its value", () => {
   const here = "amqp://localhost:1";
   const bad: [string | URL, Record<string, unknown>][] = [
     ...["username", "password", "name"].flatMap((option) =>
@@ -85,7 +85,7 @@ Deno.test("connection: an option that cannot be used is refused at once, without
       new Connection(uri, options);
     } catch (error) {
       assert.ok(error instanceof ChannelConfigError, `${shown}: ${error}`);
-      if (options.retryTimeout !== secret) { // which is no credential
+      if (options.retryTimeout !== secret) { // this option is not a credential
         assert.doesNotMatch(inspect(error, { showHidden: true, depth: 9 }), /hunter2/, shown);
       }
       assert.doesNotMatch(error.message, /\.$/);
@@ -95,7 +95,7 @@ Deno.test("connection: an option that cannot be used is refused at once, without
   }
 });
 
-Deno.test("connection: a logger or a hook that is none is refused at once", () => {
+Deno.test("connection: an invalid logger or hook is rejected at once", () => {
   const bad = [{ logger: 5 }, { logger: "x" }, { ondisconnect: 5 }, { onreconnect: {} }];
   for (const options of bad) {
     assert.throws(
@@ -106,7 +106,7 @@ Deno.test("connection: a logger or a hook that is none is refused at once", () =
   }
 });
 
-Deno.test("connection: its address and what is printed of it hold no credentials", () => {
+Deno.test("connection: its address and its printed form contain no credentials", () => {
   const options = { username: "me", password: secret, name: "billing" };
   const connection = new Connection(`amqp://user:${secret}@localhost:1/v?heartbeat=5`, options);
   assert.equal(connection.address, "amqp://localhost:1/v");
@@ -116,7 +116,7 @@ Deno.test("connection: its address and what is printed of it hold no credentials
   assert.doesNotMatch(inspect(ch, { showHidden: true, depth: 9 }), /hunter2/);
 });
 
-Deno.test("connection: stats count what was done, and two connections are two", async () => {
+Deno.test("connection: stats count operations, separately for two connections", async () => {
   const [a, b] = [new Connection(broker), new Connection(broker)];
   assert.deepEqual(a.stats, none);
   await withChannel<number>(a, async (ch) => {
@@ -145,7 +145,7 @@ Deno.test("connection: stats count what was done, and two connections are two", 
 
 const none = { puts: 0, confirms: 0, gets: 0, redeliveries: 0, reconnects: 0, outstanding: 0 };
 
-Deno.test("connection: stats count puts as outstanding until they are settled, and attempts as no puts", async () => {
+Deno.test("connection: stats count puts as outstanding until they are settled, and attempts are not counted as puts", async () => {
   await using gateway = await startGateway(broker);
   const connection = new Connection(gateway.uri);
   await withChannel<number>(connection, async (ch) => {
@@ -166,7 +166,7 @@ Deno.test("connection: stats count puts as outstanding until they are settled, a
   });
 });
 
-Deno.test("connection: hooks are called once for each loss, and its logger is told", async () => {
+Deno.test("connection: hooks are called once for each loss, and the logger is called", async () => {
   await using gateway = await startGateway(broker);
   const [calls, lines] = [[] as string[], [] as string[]];
   const level = (name: string) => (line: string) => void lines.push(`${name} ${line}`);
@@ -201,7 +201,7 @@ Deno.test("connection: hooks are called once for each loss, and its logger is to
     assert.equal(calls.length, 7);
     await idle[Symbol.asyncDispose]();
   });
-  assert.equal(calls.length, 7, "the end of its use is no loss");
+  assert.equal(calls.length, 7, "the end of its use is not a loss");
   const levels = lines.map((line) => line.split(" ")[0]);
   const count = (name: string) => levels.filter((level) => level === name).length;
   assert.deepEqual([count("info"), count("warn")], [5, 4], lines.join("\n"));
@@ -243,7 +243,7 @@ Deno.test("connection: hooks and a logger that throw break nothing", async () =>
   await connectionsRest();
 });
 
-Deno.test("connection: what it logs of a refused password is not the password", async () => {
+Deno.test("connection: the log of a rejected password does not contain it", async () => {
   const lines: string[] = [];
   const log = (line: string) => void lines.push(line);
   const logger = { debug: log, info: log, warn: log };
@@ -257,7 +257,7 @@ Deno.test("connection: what it logs of a refused password is not the password", 
   await connectionsRest();
 });
 
-test("connection: the broker sees its name, and takes the credentials of its options", {
+test("connection: the broker sees its name and gets the credentials of its options", {
   skip: noControl,
 }, async () => {
   const control = controlFromEnv()!;
@@ -291,29 +291,33 @@ test("connection: the broker sees its name, and takes the credentials of its opt
   }
 });
 
-test("connection: two on one broker are two there, and each closes with its last channel", {
-  skip: noControl,
-}, async () => {
-  const control = controlFromEnv()!;
-  const count = () => evalJson<number>(control, "length(rabbit_networking:connections())");
-  const before = await count();
-  const connections = [new Connection(broker), new Connection(broker)];
-  const handles = connections.flatMap((connection) =>
-    numbers(3).map(() => new Channel({ connection }))
-  );
-  await Promise.all(handles.map((ch) => ch.depth()));
-  await until(async () => await count() === before + 2);
-  await Promise.all(handles.slice(0, 3).map((ch) => ch[Symbol.asyncDispose]()));
-  await until(async () => await count() === before + 1);
-  const again = new Channel({ connection: connections[0]! });
-  await again.depth();
-  await until(async () => await count() === before + 2);
-  await Promise.all([again, ...handles].map((ch) => ch[Symbol.asyncDispose]()));
-  await until(async () => await count() === before);
-  await connectionsRest();
-});
+test(
+  "connection: two connections to one broker are separate, and each closes with its last channel",
+  {
+    skip: noControl,
+  },
+  async () => {
+    const control = controlFromEnv()!;
+    const count = () => evalJson<number>(control, "length(rabbit_networking:connections())");
+    const before = await count();
+    const connections = [new Connection(broker), new Connection(broker)];
+    const handles = connections.flatMap((connection) =>
+      numbers(3).map(() => new Channel({ connection }))
+    );
+    await Promise.all(handles.map((ch) => ch.depth()));
+    await until(async () => await count() === before + 2);
+    await Promise.all(handles.slice(0, 3).map((ch) => ch[Symbol.asyncDispose]()));
+    await until(async () => await count() === before + 1);
+    const again = new Channel({ connection: connections[0]! });
+    await again.depth();
+    await until(async () => await count() === before + 2);
+    await Promise.all([again, ...handles].map((ch) => ch[Symbol.asyncDispose]()));
+    await until(async () => await count() === before);
+    await connectionsRest();
+  },
+);
 
-Deno.test("connection: a channel that arrives over it is on it, also where others go to the same broker", async () => {
+Deno.test("connection: a channel that arrives through a connection uses it, also beside others to the same broker", async () => {
   const [a, b] = [new Connection(broker), new Connection(broker)];
   await withChannel<Channel<number>>(a, async (carrier) => {
     const { name } = carrier;
@@ -336,33 +340,37 @@ Deno.test("connection: a channel that arrives over it is on it, also where other
   });
 });
 
-test("connection: one that was dropped is collected, and not under a channel that is used", {
-  skip: noCollector,
-}, async () => {
-  const gc = (await collector())!;
-  const name = `test ${randomUUID()}`;
-  const use = async () => {
-    const connection = new Connection(broker, { ondisconnect: () => {} });
-    const ch = new Channel<number>({ name, connection, expires: 60_000 });
-    await ch.put(1);
-    return { ref: new WeakRef(connection), ch };
-  };
-  const dropped = await (async () => {
-    const { ref, ch } = await use();
-    for (const _ of numbers(5)) await gc();
-    assert.ok(ref.deref(), "its hooks are wanted while a channel is used");
-    assert.equal(await ch.get(), 1);
-    await ch.delete();
-    return ref;
-  })();
-  await connectionsRest();
-  await until(async () => {
-    await gc();
-    return dropped.deref() === undefined;
-  });
-});
+test(
+  "connection: an unreferenced connection is collected, unless a channel that uses it is referenced",
+  {
+    skip: noCollector,
+  },
+  async () => {
+    const gc = (await collector())!;
+    const name = `test ${randomUUID()}`;
+    const use = async () => {
+      const connection = new Connection(broker, { ondisconnect: () => {} });
+      const ch = new Channel<number>({ name, connection, expires: 60_000 });
+      await ch.put(1);
+      return { ref: new WeakRef(connection), ch };
+    };
+    const dropped = await (async () => {
+      const { ref, ch } = await use();
+      for (const _ of numbers(5)) await gc();
+      assert.ok(ref.deref(), "the connection was collected while a channel used it");
+      assert.equal(await ch.get(), 1);
+      await ch.delete();
+      return ref;
+    })();
+    await connectionsRest();
+    await until(async () => {
+      await gc();
+      return dropped.deref() === undefined;
+    });
+  },
+);
 
-Deno.test("connection: hooks are called once where the broker ends it, or is restarted", async () => {
+Deno.test("connection: hooks are called once when the broker closes the connection or restarts", async () => {
   await using node = await startPrivateBroker();
   const calls: string[] = [];
   const connection = new Connection(node.uri, {

@@ -1,4 +1,7 @@
-/** Messages of one id that come twice: copies that are ours, and those that somebody moved or put again. */
+/**
+ * Messages with one id that arrive twice: duplicates that the library made, and messages that others moved or put
+ * again.
+ */
 import type { AMQPMessage, AMQPProperties } from "@cloudamqp/amqp-client";
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -17,7 +20,7 @@ import { rawPut, withRaw } from "./support/raw.ts";
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
-/** A channel with maxAttempts 1 and its dead letters, which are deleted in the end. */
+/** Calls `use` with a channel of maxAttempts 1 and its dead letters, and deletes both. */
 async function withChannel(
   connection: Connection | string,
   use: (jobs: Channel<unknown>, name: string) => Promise<void>,
@@ -37,19 +40,19 @@ async function withChannel(
 
 /**
  * Receives `count` values and releases them, so that they become dead letters. Resolves when the broker has read the
- * acknowledgements of the originals: a connection that is cut before would have them delivered again, and each
- * would become a second dead letter.
+ * acknowledgements of the originals. If the connection were cut before, the originals would be redelivered and become
+ * dead letters a second time.
  */
 async function makeDeadLetters(jobs: Channel<unknown>, count: number): Promise<void> {
   const before = await jobs.deadLetters.depth();
   const consumer = jobs.dup();
   for (let i = 0; i < count; i++) (await consumer.receive({ timeout: 5000 })).release();
   await until(async () => await jobs.deadLetters.depth() === before + count);
-  await consumer.close(); // it has sent its acknowledgements
-  await jobs.depth(); // the answer comes after the broker has read them
+  await consumer.close(); // the acknowledgements were sent
+  await jobs.depth(); // the answer arrives after the broker has read them
 }
 
-/** Moves every message of a queue as RabbitMQ's shovel does: with its id and its headers. */
+/** Moves every message of a queue with its id and headers, as RabbitMQ's shovel does. */
 async function move(from: string, to: string): Promise<number> {
   return await withRaw(broker, async (channel) => {
     await channel.confirmSelect();
@@ -66,7 +69,7 @@ async function move(from: string, to: string): Promise<number> {
   });
 }
 
-/** Takes every message of a queue and gives it back, as a consumer does that reads ahead and ends. */
+/** Takes every message of a queue and requeues it, as a consumer does that reads ahead and ends. */
 async function touch(queue: string): Promise<void> {
   await withRaw(broker, async (channel) => {
     const messages: AMQPMessage[] = [];
@@ -74,11 +77,11 @@ async function touch(queue: string): Promise<void> {
       for (let message; (message = await channel.basicGet(queue, { noAck: false })) !== null;) {
         messages.push(message);
       }
-      return messages.length > 0; // else a consumer that ends is giving them back
+      return messages.length > 0; // otherwise a consumer that ends is returning them
     };
     await until(takeAll);
     await channel.basicNack(messages.at(-1)!.deliveryTag, true, true);
-    await channel.prefetch(1); // answered when the broker has read that
+    await channel.prefetch(1); // answered when the broker has read the requeues
   });
 }
 
@@ -94,7 +97,7 @@ async function acceptAll(jobs: Channel<unknown>, count: number): Promise<unknown
 
 for (const isCut of [false, true]) {
   const after = isCut ? ", after a loss of the connection too" : "";
-  Deno.test(`copies: dead letters that are moved back are received, all of them${after}`, async () => {
+  Deno.test(`copies: dead letters that are moved back are all received${after}`, async () => {
     await using gateway = await startGateway(broker);
     let returns = 0;
     const connection = new Connection(gateway.uri, { onreconnect: () => returns++ });
@@ -115,7 +118,7 @@ for (const isCut of [false, true]) {
   });
 }
 
-Deno.test("copies: a value that was accepted and is put again by somebody is received, and again", async () => {
+Deno.test("copies: an accepted value that somebody puts again is received again each time", async () => {
   await withChannel(broker, async (jobs, name) => {
     const kept = await takeWhole(jobs, name);
     for (let i = 0; i < 3; i++) {
@@ -126,7 +129,7 @@ Deno.test("copies: a value that was accepted and is put again by somebody is rec
   });
 });
 
-Deno.test("copies: what is put again while its first delivery is held is another", async () => {
+Deno.test("copies: a value that is put again while its first delivery is held is a different value", async () => {
   await withChannel(broker, async (jobs, name) => {
     await jobs.put("value");
     const kept = await peekWhole(name);
@@ -144,7 +147,7 @@ Deno.test("copies: what is put again while its first delivery is held is another
   });
 });
 
-Deno.test("copies: what was accepted, and whose acceptance a lost connection took along, is dropped once", async () => {
+Deno.test("copies: an accepted value whose acknowledgement was lost with the connection is dropped once", async () => {
   await using gateway = await startGateway(broker);
   let returns = 0;
   const connection = new Connection(gateway.uri, { onreconnect: () => returns++ });
@@ -153,13 +156,13 @@ Deno.test("copies: what was accepted, and whose acceptance a lost connection too
     const kept = await peekWhole(name);
     const plain = new Channel<unknown>({ name, connection });
     const delivery = await plain.receive({ timeout: 5000 });
-    gateway.hold("toBroker"); // and with it the acceptance
+    gateway.hold("toBroker"); // holds the acknowledgement back, too
     delivery.accept();
     await new Promise((resolve) => setTimeout(resolve));
     gateway.cut();
     gateway.open();
     await until(() => returns === 1);
-    await until(async () => await jobs.depth() === 1); // it is back
+    await until(async () => await jobs.depth() === 1); // it was requeued
     await rejection(plain.get({ timeout: 300 }), ChannelTimeoutError);
     assert.equal(await plain.depth(), 0);
     await putWhole(name, kept);
@@ -169,7 +172,7 @@ Deno.test("copies: what was accepted, and whose acceptance a lost connection too
   });
 });
 
-/** Everything of a message. */
+/** A message with all its properties. */
 interface Whole {
   readonly body: Uint8Array;
   readonly properties: AMQPProperties;
@@ -196,17 +199,17 @@ async function putWhole(queue: string, { body, properties }: Whole): Promise<voi
   });
 }
 
-/** How ids are given to two messages of others. */
+/** Two ways in which others give ids to messages. */
 const foreign: [string, (n: number) => string | undefined][] = [
   ["no id", () => undefined],
   ["one id for all", () => "the same"],
   ["ids of their own", (n) => `order ${n}`],
 ];
 for (const [title, idOf] of foreign) {
-  Deno.test(`returned: dead letters with ${title} are not lost where their queue is gone`, async () => {
+  Deno.test(`returned: dead letters with ${title} are not lost if their queue was deleted`, async () => {
     await withChannel(broker, async (jobs, name) => {
       await rawPut(broker, name, ["first"]);
-      await makeDeadLetters(jobs, 1); // their channel is attached then
+      await makeDeadLetters(jobs, 1); // attaches their channel
       assert.equal(await jobs.deadLetters.get({ timeout: 5000 }), "first");
       await withRaw(broker, async (channel) => {
         await channel.confirmSelect();
@@ -228,7 +231,7 @@ for (const [title, idOf] of foreign) {
   });
 }
 
-/** Waits until so many values are in a channel or among its dead letters. */
+/** Waits until `count` values are in a channel or among its dead letters. */
 async function everywhere(name: string, count: number): Promise<void> {
   await until(async () => {
     const both = [name, `${name}.dead-letters`].map((each) =>
@@ -238,7 +241,7 @@ async function everywhere(name: string, count: number): Promise<void> {
       const depths = await Promise.all(both.map((ch) => ch.depth()));
       return depths[0]! + depths[1]! === count;
     } catch (error) {
-      if (error instanceof ChannelClosedError) return false; // this process has just found it gone
+      if (error instanceof ChannelClosedError) return false; // this process has just noticed the deletion
       throw error;
     } finally {
       await Promise.all(both.map((ch) => ch.close()));

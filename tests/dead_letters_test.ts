@@ -1,11 +1,11 @@
-// What a handle does with dead letters that cannot be seen through a channel.
+// How a handle treats dead letters, tested below the channel.
 import assert from "node:assert/strict";
 import { Channel, ChannelError, Connection } from "../mod.ts";
 import type { Link } from "../src/transports/transport.ts";
 import { MemoryTransport } from "../src/transports/memory/transport.ts";
 import { numbers, rejection, until, within } from "./conformance/fixture.ts";
 
-/** A memory that knows how many links are open. */
+/** A memory transport that counts open links. */
 class CountingTransport extends MemoryTransport {
   links = 0;
 
@@ -22,7 +22,7 @@ class CountingTransport extends MemoryTransport {
 }
 
 for (const how of ["closeAll", "delete"] as const) {
-  Deno.test(`a channel that is ended elsewhere by ${how} leaves no handle on its dead letters`, async () => {
+  Deno.test(`a channel that others end by ${how} leaves no handle on its dead letters`, async () => {
     const transport = new CountingTransport("memory:counting");
     const about = { name: "jobs", connection: transport, maxAttempts: 1 };
     const [ch, far] = [new Channel<number>(about), new Channel<number>(about)];
@@ -36,7 +36,7 @@ for (const how of ["closeAll", "delete"] as const) {
   });
 }
 
-Deno.test("a dead letter that cannot be put is told to the logger", async () => {
+Deno.test("a dead letter that cannot be put is reported to the logger", async () => {
   const told: string[] = [];
   const logger = { error: (message: string) => void told.push(message) };
   const connection = new Connection("memory:dead-letters", { logger });
@@ -61,7 +61,7 @@ Deno.test("while many dead letters cannot be put, no more messages are received"
   await dead.closeAll({ drain: true });
   const first = new Channel<number>({ connection: transport, name: "jobs" });
   for (const n of numbers(100)) await ch.put(n);
-  // Each was tried before, so that it is a dead letter as it is received.
+  // Each value was tried before, so that it becomes a dead letter when it is received.
   const held = await Promise.all(numbers(100).map(() => first.receive()));
   for (const delivery of held) delivery.release();
   const receiving = ch.receive().catch((error) => error);

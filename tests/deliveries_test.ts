@@ -1,4 +1,4 @@
-// What the broker sends is read alike wherever a chunk ends, whatever comes between the frames of a message.
+// The broker's frames are read alike wherever a chunk ends and whatever arrives between the frames of a message.
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { type Delivery, DeliveryReader } from "../src/transports/amqp/connection/message_frames.ts";
@@ -36,14 +36,14 @@ const body = (channel: number, bytes: number[]) => frame(3, channel, bytes);
 const confirm = (delivery: number) =>
   frame(1, 3, [0, 60, 0, 80, 0, 0, 0, 0, ...uint32(delivery), 0]);
 
-/** Everything that is read of some bytes, in its order, with the bytes cut into chunks of `size`. */
+/** Returns everything that is read from some bytes, in order, with the bytes cut into chunks of `size`. */
 function readAll(bytes: number[], size: number, largest = 4096): unknown[] {
   const seen: unknown[] = [];
   const passed: number[] = [];
   const pass = (frames: Uint8Array) => {
     for (let at = 0; at < frames.length;) {
       const end = at + 8 + new DataView(frames.buffer, frames.byteOffset + at).getUint32(3);
-      assert.ok(end <= frames.length, "the client is given whole frames");
+      assert.ok(end <= frames.length, "the client got an incomplete frame");
       passed.push(...frames.subarray(at, end));
       seen.push(`client ${frames[at]} of ${frames[at + 2]}, ${end - at} bytes`);
       at = end;
@@ -85,7 +85,7 @@ const stream = [
     ...[...short("correlation"), ...short("reply"), ...short("5000"), ...short("")],
     ...[0, 0, 0, 0, 0, 0, 0, 0, ...short("type"), ...short("guest"), ...short("app"), ...short("")],
   ]),
-  ...deliver(1, "amq.ctag-1", 12), // of consumers that the client has, or that have ended
+  ...deliver(1, "amq.ctag-1", 12), // of consumers that belong to the client or have ended
   ...head(1, 1),
   ...body(1, [9]),
   ...deliver(1, "3", 13),
@@ -125,7 +125,7 @@ Deno.test("deliveries: frames are read alike wherever a chunk ends", () => {
   }
 });
 
-Deno.test("deliveries: what is no AMQP is refused, and takes no memory", () => {
+Deno.test("deliveries: bytes that are not AMQP are rejected and take no memory", () => {
   const refused = (bytes: number[], message: RegExp | typeof RangeError) => {
     for (const size of [1, 50, bytes.length]) assert.throws(() => readAll(bytes, size), message);
   };
@@ -141,7 +141,7 @@ Deno.test("deliveries: what is no AMQP is refused, and takes no memory", () => {
   );
 });
 
-Deno.test("deliveries: headers that are malformed are as far as they can be read", () => {
+Deno.test("deliveries: malformed headers are read as far as possible", () => {
   const read = (bytes: number[]) => {
     const stream = [
       ...deliver(1, "1", 1),

@@ -1,5 +1,5 @@
-// Drains that race: several connections put, get, join and close one channel at the same time, and lose their
-// connections. No value is lost, no side waits for ever, and a value that comes twice says so.
+// Races of drains: several connections put, get, attach and close one channel at the same time, and lose their
+// connections. No value is lost, no operation waits forever, and a duplicate is marked as redelivered.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
@@ -21,20 +21,20 @@ assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 /** How many drains race for each kind of channel. */
 const races = Number(process.env.DRAIN_RACES ?? 20);
 
-/** How channels are made, by the handles that may make them. */
+/** How channels of each kind are made. */
 const kinds: Record<string, () => ChannelOptions> = {
   "named": () => ({ name: `race ${randomUUID()}` }),
   "named that expire": () => ({ name: `race ${randomUUID()}`, expires: 60_000 }),
   "anonymous": () => ({}),
 };
 
-/** What came of the values of one race. */
+/** Counts the values of one race. */
 class Account {
   readonly stored = new Set<number>();
   readonly refused = new Set<number>();
   readonly unknown = new Set<number>();
   readonly accepted = new Map<number, number>();
-  /** By value, how often it was handed out without the mark that it may have been before. */
+  /** For each value, how often it was delivered without being marked as redelivered. */
   readonly handedOut = new Map<number, number>();
   #last = 0;
 
@@ -50,14 +50,14 @@ class Account {
     this.accepted.set(value, (this.accepted.get(value) ?? 0) + 1);
   }
 
-  /** @returns how many values came twice, each of them marked */
+  /** @returns how many values were delivered twice, each of them marked */
   check(): number {
     const lost = [...this.stored].filter((value) => !this.accepted.has(value));
-    assert.deepEqual(lost, [], "puts resolved for values that nobody was handed before the end");
+    assert.deepEqual(lost, [], "puts resolved for values that were not delivered before the end");
     const refused = [...this.refused].filter((value) => this.handedOut.has(value));
-    assert.deepEqual(refused, [], "values were handed out whose puts were refused");
+    assert.deepEqual(refused, [], "values of rejected puts were delivered");
     const unmarked = [...this.handedOut].filter(([, times]) => times > 1);
-    assert.deepEqual(unmarked, [], "a value came twice and was not marked");
+    assert.deepEqual(unmarked, [], "a duplicate was not marked");
     return [...this.accepted.values()].filter((times) => times > 1).length;
   }
 }
@@ -91,7 +91,11 @@ async function getUntilClosed(ch: Channel<number>, account: Account): Promise<vo
   }
 }
 
-/** One channel from its making to its end. @returns how many values came twice */
+/**
+ * Runs one channel from its creation to its end.
+ *
+ * @returns how many values were delivered twice
+ */
 async function race(
   options: ChannelOptions,
   connections: readonly Connection[],
@@ -102,7 +106,7 @@ async function race(
   const handles: Channel<number>[] = [first];
   const join = (n: number) => {
     const connection = connections[n % connections.length]!;
-    // Some name the channel as it was made, and others know its name only.
+    // Some handles name the channel as it was made, others know only its name.
     const about = random(2) === 0 && options.name !== undefined ? options : { name: first.name };
     const handle = new Channel<number>({ ...about, connection });
     handles.push(handle);
@@ -112,7 +116,7 @@ async function race(
   const work = [
     ...numbers(3).map((n) => putUntilClosed(join(n), account)),
     ...numbers(3, 2).map((n) => getUntilClosed(join(n), account)),
-    // They come while the channel is being closed.
+    // These attach while the channel is being closed.
     ...numbers(2).map((n) => pause(random(80)).then(() => putUntilClosed(join(n), account))),
     ...numbers(2).map((n) => pause(random(80)).then(() => getUntilClosed(join(n), account))),
     ...numbers(1 + random(3)).map((n) =>
@@ -122,7 +126,7 @@ async function race(
   if (cut !== undefined) work.push(pause(random(100)).then(cut));
   try {
     await within(Promise.all(work), 30_000);
-    // Who comes after the end finds it.
+    // A handle made after the end finds the channel drained.
     await within(getUntilClosed(join(random(4)), account), 10_000);
     await within(putUntilClosed(join(random(4)), account), 10_000);
     return account.check();
@@ -133,7 +137,7 @@ async function race(
 }
 
 for (const [kind, make] of Object.entries(kinds)) {
-  Deno.test(`amqp: drains of channels that are ${kind} race, and nothing is lost or waits for ever`, async () => {
+  Deno.test(`amqp: racing drains of channels that are ${kind} lose nothing and never wait forever`, async () => {
     const url = new URL(broker);
     await using proxy = await startProxy(Number(url.port || 5672));
     url.host = `127.0.0.1:${proxy.port}`;
@@ -145,7 +149,7 @@ for (const [kind, make] of Object.entries(kinds)) {
       if (done % 100 === 99) logLine(`${done + 1} races of channels that are ${kind}`);
     }
     logLine(
-      `${races} races of channels that are ${kind}: ${duplicates} values came twice, and said so`,
+      `${races} races of channels that are ${kind}: ${duplicates} duplicates, all marked`,
     );
     await connectionsRest();
     const state = await brokerState();

@@ -11,7 +11,7 @@ import { startChild } from "./support/child.ts";
 import { withRaw } from "./support/raw.ts";
 import { checkFile, sqliteDirectory } from "./support/sqlite_file.ts";
 
-// What becomes of a drained channel when processes and files have their ways; of brokers, see faults_test.ts.
+// Drained channels with several processes and with files. faults_test.ts tests them with failing brokers.
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
@@ -23,7 +23,7 @@ async function rest<T>(channel: Channel<T>): Promise<T[]> {
   return values;
 }
 
-/** Deletes a channel and closes its handles, and sees that nothing of it is left at the broker. */
+/** Deletes a channel and closes its handles, and asserts that nothing of it is left at the broker. */
 async function clean(...channels: Channel<never>[]) {
   const { name } = channels[0]!;
   await channels[0]!.delete();
@@ -34,7 +34,7 @@ async function clean(...channels: Channel<never>[]) {
   await connectionsRest();
 }
 
-Deno.test("amqp: a producer that is stopped in mid-put holds the end up, and its values come before", async () => {
+Deno.test("amqp: the puts of a stopped producer delay the end of a drain and are delivered before it", async () => {
   const name = `drained ${randomUUID()}`;
   const ch = new Channel<number>({ name, connection: broker });
   await ch.depth();
@@ -57,19 +57,19 @@ Deno.test("amqp: a producer that is stopped in mid-put holds the end up, and its
   await clean(ch as Channel<never>);
 });
 
-Deno.test("amqp: a channel that is made anew is not closed by the closed marker of an earlier one", async () => {
+Deno.test("amqp: a re-created channel is not closed by the closed marker of an earlier one", async () => {
   const name = `drained ${randomUUID()}`;
   const first = new Channel<string>({ name, connection: broker, expires: 1000 });
   await first.closeAll({ drain: true });
   await first.close();
-  await pause(2500); // RabbitMQ looks now and then
+  await pause(2500); // RabbitMQ checks for expired queues at intervals
   const second = new Channel<string>({ name, connection: broker, expires: 60_000 });
   await second.put("open");
   assert.equal(await second.get(), "open");
   await clean(second as Channel<never>);
 });
 
-Deno.test("amqp: a closed marker goes with a deletion from elsewhere, and with the disposal of an anonymous channel", async () => {
+Deno.test("amqp: a closed marker is deleted with its channel by others, and with an anonymous channel", async () => {
   {
     await using ch = new Channel<number>({ connection: broker });
     await ch.put(1);
@@ -92,7 +92,7 @@ Deno.test("amqp: a closed marker goes with a deletion from elsewhere, and with t
   );
 });
 
-Deno.test("amqp: a drained channel whose queue others delete is open when it is made anew", async () => {
+Deno.test("amqp: a drained channel whose queue others delete is open when it is created again", async () => {
   const name = `drained ${randomUUID()}`;
   const ch = new Channel<number>({ name, connection: broker });
   await ch.closeAll({ drain: true });
@@ -104,7 +104,7 @@ Deno.test("amqp: a drained channel whose queue others delete is open when it is 
   assert.equal(await anew.get(), 1);
   const state = await brokerState();
   assert.deepEqual(state?.queues.filter((each) => each.startsWith(name)) ?? [name], [name]);
-  // If others make the queue, too, nothing tells that it is another one.
+  // If others create the queue as well, it cannot be distinguished from the former one.
   await anew.closeAll({ drain: true });
   await anew.close();
   await connectionsRest();

@@ -24,7 +24,7 @@ const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 const control = controlFromEnv()!;
 
-/** What a test uses, and gives back in the end. */
+/** The resources of a test, which are released after it. */
 class Stage {
   readonly #channels: Channel[] = [];
 
@@ -40,14 +40,14 @@ class Stage {
   }
 }
 
-/** Whether the broker keeps its queues in tables of Mnesia, as RabbitMQ before 4.3 does unless told otherwise. */
+/** Whether the broker keeps its queues in Mnesia tables, as RabbitMQ before 4.3 does by default. */
 const hasTables = control !== undefined &&
   await evalJson<boolean>(
     control,
     "mnesia:system_info(is_running) =:= yes andalso lists:member(rabbit_queue, mnesia:system_info(tables))",
   );
 
-/** Leaves a queue at the broker whose type has no code, so that whatever is done with it crashes. */
+/** Leaves a queue at the broker whose type has no code, so that every operation on it crashes. */
 async function breakQueue(name: string): Promise<void> {
   const model = `test ${randomUUID()}`;
   await withRaw(broker, async (channel) => {
@@ -67,7 +67,7 @@ function resource(queue: string): string {
   return `{resource, <<"/">>, queue, <<"${queue}">>}`;
 }
 
-/** A test of a broker that the tests command. */
+/** Declares a test of a broker that the tests control. */
 function stageTest(
   title: string,
   body: (stage: Stage) => Promise<void>,
@@ -83,7 +83,7 @@ function stageTest(
   });
 }
 
-/** A connection, why it was lost so far, and how often it came back. */
+/** A connection, the reasons of its losses, and how often it was restored. */
 interface Watched {
   readonly connection: Connection;
   readonly losses: string[];
@@ -100,7 +100,9 @@ function watched(uri: string): Watched {
   return watch;
 }
 
-/** Puts and gets values one after the other until it is told to stop; resolves with how many came. */
+/**
+ * Puts and gets values one after the other until it is stopped; the returned function resolves with how many arrived.
+ */
 function traffic(stage: Stage, connection: Connection, name: string): () => Promise<number> {
   const ch = stage.channel<number>(name, connection);
   let isOver = false;
@@ -121,7 +123,7 @@ function traffic(stage: Stage, connection: Connection, name: string): () => Prom
   };
 }
 
-/** A channel's closed marker as a quorum queue, of which RabbitMQ refuses to delete what is empty only. */
+/** Creates a channel's closed marker as a quorum queue, of which RabbitMQ rejects a delete with if-empty. */
 async function markQuorum(uri: string, name: string): Promise<void> {
   await withRaw(uri, async (channel) => {
     const marker = `${name}.closed.channelts`;
@@ -130,7 +132,7 @@ async function markQuorum(uri: string, name: string): Promise<void> {
 }
 
 stageTest(
-  "who attaches to what cannot be attached to is told why, and others on the connection go on",
+  "an operation on a channel that cannot be attached rejects with the reason, and others on the connection continue",
   async (stage) => {
     const name = `test ${randomUUID()}`;
     await markQuorum(broker, name);
@@ -152,7 +154,7 @@ stageTest(
     assert.ok(losses.length <= 3, `${losses.length} losses: ${losses.join("\n")}`);
     for (const loss of losses) assert.match(loss, /\(540\)$/);
     const before = losses.length;
-    await rejection(ch.put(2), ChannelConnectionError); // it is found out anew, and once is enough
+    await rejection(ch.put(2), ChannelConnectionError); // the failure is found again, after one attempt
     assert.ok(losses.length === before + 1, `${losses.length} losses, ${before} before`);
     await waiting.put("later");
     assert.equal(await within(got), "later");
@@ -167,7 +169,7 @@ stageTest(
 );
 
 stageTest(
-  "what the broker breaks at is refused when it has been tried for retryTimeout, with pauses",
+  "an operation that crashes the broker's channel is rejected after retries with pauses for retryTimeout",
   async (stage) => {
     const [name, other] = [`test ${randomUUID()}`, `test ${randomUUID()}`];
     await breakQueue(name);
@@ -183,10 +185,10 @@ stageTest(
     assert.ok(await stop() > 0);
     await evalErlang(control, `mnesia:dirty_delete(rabbit_queue, ${resource(name)})`);
   },
-  noControl || !hasTables && "the broker keeps its queues elsewhere than in tables of Mnesia",
+  noControl || !hasTables && "the broker does not keep its queues in Mnesia tables",
 );
 
-stageTest("a user's limit on AMQP channels is kept: they are shared", async (stage) => {
+stageTest("a user's limit on AMQP channels is respected: they are shared", async (stage) => {
   await using user = await addUser(control, broker, { configure: ".*", write: ".*", read: ".*" });
   await user.limit({ "max-channels": 6 });
   const { connection, losses } = watched(user.uri);
@@ -202,7 +204,7 @@ stageTest("a user's limit on AMQP channels is kept: they are shared", async (sta
 });
 
 stageTest(
-  "a limit that leaves too few AMQP channels is what operations reject with",
+  "operations reject with the limit if it leaves too few AMQP channels",
   async (stage) => {
     await using user = await addUser(control, broker, { configure: ".*", write: ".*", read: ".*" });
     const limited = `rabbit_auth_backend_internal:is_over_channel_limit(<<"${user.name}">>)`;
@@ -225,7 +227,7 @@ stageTest(
 );
 
 stageTest(
-  "a connection that is lost soon after it was made is made anew with growing pauses",
+  "a connection that is repeatedly lost soon after connecting is restored with growing pauses",
   async (stage) => {
     await using gateway = await startGateway(broker);
     const watch = watched(gateway.uri);
@@ -246,7 +248,7 @@ stageTest(
   },
 );
 
-/** A proxy before the broker that ends each connection over which more than so many bytes come at once. */
+/** Starts a proxy before the broker that ends each connection over which more than `most` bytes arrive at once. */
 async function startStrictProxy(most: number): Promise<AsyncDisposable & { readonly uri: string }> {
   const { hostname, port } = new URL(broker);
   const server = createServer((client) => {
@@ -277,7 +279,7 @@ async function startStrictProxy(most: number): Promise<AsyncDisposable & { reado
 }
 
 stageTest(
-  "a put for which something on the way ends the connection is given up, and others go on",
+  "a put for which a proxy ends the connection is rejected, and other puts continue",
   async (stage) => {
     await using proxy = await startStrictProxy(200_000);
     const { connection, losses } = watched(proxy.uri);
@@ -297,7 +299,7 @@ stageTest(
 );
 
 stageTest(
-  "a drained channel on a vhost whose queues are quorum queues ends for who comes later",
+  "a drained channel on a vhost of quorum queues is closed for later handles",
   async (stage) => {
     await using vhost = await addVhost(control, broker, "quorum");
     const name = `test ${randomUUID()}`;
@@ -316,7 +318,7 @@ stageTest(
 );
 
 stageTest(
-  "a user of one channel with no other permission puts, gets, and hears of its end",
+  "a user with permissions on one channel only can put, get, and notices its end",
   async (stage) => {
     const name = `test ${randomUUID()}`;
     await using user = await addUser(control, broker, leastFor(name));

@@ -25,14 +25,14 @@ interface Output {
 }
 
 /**
- * Runs `deno run` with these arguments, in a shell's environment. Not by node:child_process, whose Deno half lets a
- * Deno that it starts inherit this one's permissions.
+ * Runs `deno run` with these arguments in a shell's environment. node:child_process is not used, because a Deno child
+ * inherits this process's permissions from it.
  */
 async function deno(...args: string[]): Promise<Output> {
   return await denoWith({}, ...args);
 }
 
-/** The same with these variables. */
+/** Runs it with these variables. */
 async function denoWith(env: Record<string, string>, ...args: string[]): Promise<Output> {
   const command = new Deno.Command(Deno.execPath(), {
     args: ["run", "--frozen", ...args],
@@ -46,8 +46,8 @@ async function denoWith(env: Record<string, string>, ...args: string[]): Promise
 }
 
 /**
- * The same on a terminal, where Deno asks for what it has not been granted, and waits for the answer. Ends when the
- * program does, or when it has printed `until`.
+ * Runs it on a terminal, where Deno prompts for permissions that are not granted. Ends when the program does, or when
+ * it has printed `until`.
  */
 async function denoOnTerminal(args: string[], until?: string): Promise<string> {
   const words = [Deno.execPath(), "run", "--frozen", ...args];
@@ -63,7 +63,7 @@ async function denoOnTerminal(args: string[], until?: string): Promise<string> {
   let printed = "";
   for await (const text of terminal.stdout.pipeThrough(new TextDecoderStream())) {
     printed += text.replaceAll("\r", "");
-    if (until !== undefined && printed.includes(until)) terminal.kill("SIGTERM"); // hangs up on it
+    if (until !== undefined && printed.includes(until)) terminal.kill("SIGTERM"); // hangs up
   }
   const { code } = await terminal.status;
   return until === undefined ? `${printed}code ${code}` : printed;
@@ -81,7 +81,7 @@ no more jobs: closeAll
 const permissions = [
   { label: "on memory the quickstart needs no permission", flags: [], args: [] },
   {
-    label: "on a broker the quickstart needs --allow-net for its address, and nothing else",
+    label: "on a broker the quickstart needs only --allow-net for its address",
     flags: [`--allow-net=${host}`],
     args: [broker],
   },
@@ -100,8 +100,8 @@ for (const { label, flags, args } of permissions) {
     assert.deepEqual(output, { code: 0, stdout: story, stderr: "" });
   });
 
-  const skip = !hasTerminal && "there is no script(1) to have a terminal by";
-  test(`${label}, and Deno asks for none on a terminal`, { skip }, async () => {
+  const skip = !hasTerminal && "script(1), which provides a terminal, is not installed";
+  test(`${label}, and Deno does not prompt on a terminal`, { skip }, async () => {
     const request = "requests read access";
     assert.match(await denoOnTerminal([...flags, probe], request), new RegExp(request));
 
@@ -110,7 +110,7 @@ for (const { label, flags, args } of permissions) {
   });
 }
 
-Deno.test("the demo has all jobs done, although a worker is killed, and leaves no file", async () => {
+Deno.test("the demo completes all jobs although a worker is killed, and leaves no file", async () => {
   const directory = mkdtempSync(join(tmpdir(), "channelts-demo-test-"));
   try {
     assertProven(await denoWith({ TMPDIR: directory }, "-A", path("examples/demo.ts")));
@@ -120,7 +120,7 @@ Deno.test("the demo has all jobs done, although a worker is killed, and leaves n
   }
 });
 
-test("the demo on a broker tells the same story, and leaves nothing there", {
+test("the demo on a broker has the same output and leaves nothing there", {
   skip: noControl,
 }, async () => {
   const before = (await brokerState())!;
@@ -144,7 +144,7 @@ function assertProven({ code, stdout, stderr }: Output): void {
   assert.doesNotMatch(stdout, /NOT SO|\r/);
 }
 
-Deno.test("the demo says what was wrong, and fails, where there is no broker", async () => {
+Deno.test("the demo explains a missing broker and fails", async () => {
   const uri = "amqp://guest:hunter2@127.0.0.1:1";
   const { code, stderr } = await deno("-A", path("examples/demo.ts"), "--connection", uri);
   assert.equal(code, 1);
@@ -152,13 +152,13 @@ Deno.test("the demo says what was wrong, and fails, where there is no broker", a
   assert.doesNotMatch(stderr, /hunter2/);
 });
 
-Deno.test("the demo refuses a connection that does not leave its thread", async () => {
+Deno.test("the demo rejects a connection that does not leave its thread", async () => {
   const { code, stderr } = await deno("-A", path("examples/demo.ts"), "--connection", "memory:");
   assert.equal(code, 1);
   assert.match(stderr, /memory: stays in one thread/);
 });
 
-Deno.test("the demo explains itself", async () => {
+Deno.test("the demo has a help text", async () => {
   const { code, stdout } = await deno("-A", path("examples/demo.ts"), "--help");
   assert.equal(code, 0);
   assert.match(stdout, /deno task demo --connection amqp:/);

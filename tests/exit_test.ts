@@ -1,4 +1,4 @@
-// What becomes of a process whose broker is away: nothing keeps it alive but what is pending.
+// The end of a process whose broker is unreachable: only pending operations keep it alive.
 import { deepEqual, ok } from "node:assert/strict";
 import { within } from "./conformance/fixture.ts";
 import { startPrivateBroker } from "./support/broker.ts";
@@ -7,10 +7,10 @@ import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
 
 const RUNTIMES: RuntimeName[] = ["deno", "bun", "node"];
 
-/** Milliseconds, less than the 10 s for which an operation waits for its broker. */
+/** In milliseconds: less than the 10 s for which an operation waits for its broker. */
 const inTime = 8000;
 
-/** One child on each runtime. */
+/** Starts one child on each runtime. */
 async function children(program: string, args: string[]): Promise<Child[]> {
   const url = new URL(`programs/${program}`, import.meta.url);
   const runtimes = await Promise.all(RUNTIMES.map(findRuntime));
@@ -18,7 +18,7 @@ async function children(program: string, args: string[]): Promise<Child[]> {
 }
 
 for (const fault of ["is killed", "falls silent"]) {
-  Deno.test(`an idle handle keeps no process alive whose broker ${fault}`, async () => {
+  Deno.test(`an idle handle keeps no process alive when its broker ${fault}`, async () => {
     await using broker = await startPrivateBroker();
     const idle = await children("idle.ts", [`${broker.uri}?heartbeat=1`, "3500"]);
     try {
@@ -35,7 +35,7 @@ for (const fault of ["is killed", "falls silent"]) {
   });
 }
 
-Deno.test("a service that closes its channels on SIGTERM ends soon, also while the broker is away", async () => {
+Deno.test("a service that closes its channels on SIGTERM ends quickly, also while the broker is unreachable", async () => {
   await using broker = await startPrivateBroker();
   const services = await children("terminated.ts", [broker.uri]);
   try {

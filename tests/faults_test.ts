@@ -14,8 +14,8 @@ import { Table } from "./faults/table.ts";
 import { type PrivateBroker, startPrivateBroker } from "./support/broker.ts";
 import { brokerState } from "./support/broker_state.ts";
 
-// Each fault strikes each state, all states at the same time: FAULT_TABLE=FILE has the outcomes written. One broker serves
-// all faults, which end with it as it was.
+// Each fault occurs in each state, all states at the same time. With FAULT_TABLE=FILE the outcomes are written to a
+// file. All faults use one broker, which they leave as it was.
 const table = new Table();
 let shared: PrivateBroker;
 Deno.test.beforeAll(async () => {
@@ -27,7 +27,7 @@ Deno.test.afterAll(async () => {
 });
 
 for (const fault of faults) {
-  Deno.test(`when ${fault.title}, all goes on that can`, async (t) => {
+  Deno.test(`when ${fault.title}, operations continue as far as possible`, async (t) => {
     for (const [state, outcome] of await strike(fault, shared)) {
       const isFailure = outcome instanceof Failure;
       table.add(fault.title, state, isFailure ? `FAILED: ${outcome.reason}` : outcome);
@@ -38,7 +38,7 @@ for (const fault of faults) {
   });
 }
 
-Deno.test("a process that keeps putting notices a broker that has fallen silent", async () => {
+Deno.test("a process that keeps putting notices a broker that has become silent", async () => {
   const connection = `${shared.uri}?heartbeat=1`;
   const ch = new Channel<number>({ name: "beat", connection, retryTimeout: 500 });
   await ch.put(0);
@@ -56,11 +56,11 @@ Deno.test("a process that keeps putting notices a broker that has fallen silent"
   await nobodyConnected();
 });
 
-Deno.test("a broker that is silent for a heartbeat and a half keeps its connection", async () => {
+Deno.test("a connection survives a broker that is silent for one and a half heartbeats", async () => {
   const connection = new Connection(`${shared.uri}?heartbeat=2`);
   const ch = new Channel<number>({ name: "silent", connection });
   await ch.depth();
-  await pause(1000); // the broker's heartbeats are under way
+  await pause(1000); // the broker's heartbeats have started
   shared.suspend();
   await pause(3000);
   shared.resume();
@@ -71,7 +71,7 @@ Deno.test("a broker that is silent for a heartbeat and a half keeps its connecti
   await nobodyConnected();
 });
 
-Deno.test("a message that the broker refuses for its size disturbs nobody's get", async () => {
+Deno.test("a message that the broker rejects for its size does not disturb a get", async () => {
   const connection = shared.uri;
   const waiting = new Channel<string>({ name: "waiting", connection });
   const large = new Channel<Uint8Array>({ name: "large", connection });
@@ -99,7 +99,7 @@ for (const how of ["restart", "crash"] as const) {
     if (how === "crash") await shared.crash();
     await shared.restart();
     await pause(200);
-    loan.accept(); // the connection that brought it is gone: it comes again, to one or the other
+    loan.accept(); // its connection is gone, so one of the two gets it again
     const values = await within(end);
     ok(values.includes("y"), String(values));
     const drained = { reason: "drain" } as const;
@@ -123,21 +123,21 @@ async function rest<T>(channel: Channel<T>): Promise<T[]> {
   return values;
 }
 
-Deno.test("a get that is given up while the broker is away waits no more when it is back", async () => {
+Deno.test("a get that is cancelled while the broker is unreachable does not wait when it is back", async () => {
   const ch = new Channel<string>({ name: "away", connection: shared.uri });
   equal(await ch.depth(), 0);
   await shared.crash();
   await rejection(ch.get({ timeout: 200 }), ChannelConnectionError);
   await shared.restart();
   await ch.put("a value");
-  await until(async () => (await brokerState(shared.control))?.consumers === 1); // the announcements'
+  await until(async () => (await brokerState(shared.control))?.consumers === 1); // that of the announcements
   equal(await ch.depth(), 1);
   equal(await ch.get(), "a value");
   await ch.close();
   await nobodyConnected();
 });
 
-/** So that nothing of the test is left when it ends: a connection rests a moment after its last use. */
+/** Waits until no connection is left: a connection stays open for a moment after its last use. */
 async function nobodyConnected(): Promise<void> {
   await until(async () => (await brokerState(shared.control))?.connections === 0);
   await pause(50);

@@ -1,6 +1,6 @@
-// What Go's own tests of channels are about: networks of many tasks and channels, which work only where no
-// value is lost, doubled or overtaken, and what select, closing and capacities mean. Ideas from Go's
-// repository, folder test/chan, and from McIlroy, "Squinting at Power Series" (1990).
+// The subjects of Go's own channel tests: networks of many tasks and channels, which work only if no value is lost,
+// duplicated or overtaken, and the meaning of select, closing and capacities. The ideas come from Go's repository,
+// folder test/chan, and from McIlroy, "Squinting at Power Series" (1990).
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import process from "node:process";
@@ -28,7 +28,9 @@ import { test as declare, type TestOptions } from "./support/test.ts";
 const broker = process.env.BROKER;
 if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
 
-/** Where the networks are, and how large: what is a matter of microseconds in memory is one of milliseconds elsewhere. */
+/**
+ * The transports and the sizes of the networks: an operation takes microseconds in memory and milliseconds elsewhere.
+ */
 const places = [
   { label: "memory", connection: "memory:go", size: 10, least: 0 },
   { label: "sqlite", connection: `sqlite:${join(sqliteDirectory(), "go.db")}`, size: 5, least: 0 },
@@ -38,7 +40,7 @@ const places = [
 /** The channels and tasks of one network. */
 class Network {
   readonly size: number;
-  /** The least capacity that a channel may have. */
+  /** The smallest capacity that a channel may have. */
   readonly least: number;
   readonly #connection: string;
   readonly #channels = new Set<Channel<never>>();
@@ -55,7 +57,7 @@ class Network {
     return this.own(new Channel<T>({ connection: this.#connection, ...bounds }));
   }
 
-  /** Has one that arrived disposed of in the end. */
+  /** Disposes of a channel that arrived, after the test. */
   own<T>(channel: Channel<T>): Channel<T> {
     this.#channels.add(channel as unknown as Channel<never>);
     return channel;
@@ -70,7 +72,7 @@ class Network {
     );
   }
 
-  /** Ends every task, and says what failed. */
+  /** Ends every task and throws the error of a failed one. */
   async end(): Promise<void> {
     await Promise.all([...this.#channels].map((channel) => channel[Symbol.asyncDispose]()));
     await within(Promise.all(this.#tasks));
@@ -97,12 +99,12 @@ function test(
   }
 }
 
-/** For tests of what only channels of capacity 0 do. */
+/** The options of a test that needs channels of capacity 0. */
 function unbuffered(label: string): TestOptions {
   return { skip: label === "amqp" && "amqp: has no channels of capacity 0" };
 }
 
-test("a sieve of as many tasks as there are primes", async (network) => {
+test("a prime sieve with one task for each prime", async (network) => {
   const count = 6 * network.size;
   const naturals = network.channel<number>();
   network.go(async () => {
@@ -123,7 +125,7 @@ test("a sieve of as many tasks as there are primes", async (network) => {
   assert.deepEqual(primes, numbers(primes.at(-1)! + 1).filter(isPrime));
 });
 
-test("a daisy chain adds one at each link, and keeps the order", async (network) => {
+test("a daisy chain adds one at each link and keeps the order", async (network) => {
   const first = network.channel<number>();
   let last = first;
   const length = 10 * network.size;
@@ -138,8 +140,8 @@ test("a daisy chain adds one at each link, and keeps the order", async (network)
   for (const n of numbers(5)) assert.equal(await last.get(), n + length);
 });
 
-test("tasks that hand on a token take turns", async (network) => {
-  // Each may write only when its predecessor has.
+test("tasks that pass on a token take turns", async (network) => {
+  // Each task may write only after its predecessor.
   const written: number[] = [];
   const count = 8 * network.size;
   let turn = network.channel<true>();
@@ -157,7 +159,7 @@ test("tasks that hand on a token take turns", async (network) => {
   assert.deepEqual(written, numbers(count));
 });
 
-test("many producers, many workers: each value is worked on once", async (network) => {
+test("many producers, many workers: each value is processed once", async (network) => {
   const [jobs, results] = [network.channel<number>(), network.channel<[number, number]>()];
   const [producers, workers, each] = [3, 4, 20 * network.size];
   for (const p of numbers(producers)) {
@@ -177,7 +179,7 @@ test("many producers, many workers: each value is worked on once", async (networ
   await rejection(results.get({ timeout: 0 }), ChannelTimeoutError);
 });
 
-test("one producer's values stay in order through one consumer each time", async (network) => {
+test("one producer's values stay in order through one consumer at a time", async (network) => {
   const [up, down] = [network.channel<number>(), network.channel<number>()];
   const count = 50 * network.size;
   network.go(async () => {
@@ -191,7 +193,7 @@ test("one producer's values stay in order through one consumer each time", async
   assert.deepEqual(got, numbers(count));
 });
 
-test("what takes only what is there never waits, and misses nothing", async (network) => {
+test("gets that take only existing values never wait and miss nothing", async (network) => {
   const ch = network.channel<number>();
   for (const n of numbers(5 * network.size)) {
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
@@ -214,7 +216,7 @@ test("what takes only what is there never waits, and misses nothing", async (net
   assert.equal(got, total);
 });
 
-test("whoever gets from a channel that is closed is told, however many wait", async (network) => {
+test("every waiting get of a closed channel rejects, however many there are", async (network) => {
   const ch = network.channel<number>();
   const handles = numbers(3).map(() => network.own(ch.dup()));
   const waiting = handles.flatMap((handle) => [handle.get(), handle.get()]);
@@ -224,7 +226,7 @@ test("whoever gets from a channel that is closed is told, however many wait", as
   await within(Promise.all(told));
 });
 
-test("select with cases that are switched off sends each value to each channel once", async (network) => {
+test("select with disabled cases puts each value into each channel once", async (network) => {
   const [a, b] = numbers(2).map(() => network.channel<number>(network.least)) as [
     Channel<number>,
     Channel<number>,
@@ -248,7 +250,7 @@ test("select with cases that are switched off sends each value to each channel o
   await rejection(select([], { timeout: 20 }), ChannelTimeoutError);
 });
 
-test("what one select sends to any of four arrives once, and the closing of each is seen", async (network) => {
+test("a value that one select puts to any of four channels arrives once, and the closing of each is seen", async (network) => {
   const ways = numbers(4).map(() => network.channel<number>(network.least));
   const out = network.channel<number>();
   const count = 20 * network.size;
@@ -269,7 +271,7 @@ test("what one select sends to any of four arrives once, and the closing of each
 });
 
 test(
-  "select is fair: of what is always ready each has its share, and what is not has none",
+  "select is fair: cases that are always ready are chosen equally often, others never",
   async (network) => {
     const trials = 100 * network.size;
     const [a, b, never] = [network.channel<1>(), network.channel<2>(), network.channel<3>()];
@@ -283,11 +285,11 @@ test(
     assert.ok(Math.abs(counts.a - trials / 2) < 5 * deviation, JSON.stringify(counts));
   },
   (label) =>
-    label === "memory" ? {} : { timed: "a case that is not known within 10 ms has no chance" },
+    label === "memory" ? {} : { timed: "a case that does not answer within 10 ms has no chance" },
 );
 
 test(
-  "what does not wait says so, on channels of capacity 0 that are waited for or not",
+  "non-blocking operations report their outcome on channels of capacity 0, with and without a waiting peer",
   async (network) => {
     const unbuffered = network.channel<number>(0);
     assert.deepEqual(await unbuffered.tryGet(), { status: "empty" });
@@ -303,7 +305,7 @@ test(
   unbuffered,
 );
 
-test("what does not wait says so, on channels of one value that are empty, full and closed", async (network) => {
+test("non-blocking operations report their outcome on channels of capacity 1 that are empty, full and closed", async (network) => {
   const [one, empty] = [network.channel<number>(1), network.channel<number>(1)];
   assert.deepEqual(await empty.tryGet(), { status: "empty" });
   assert.equal((await trySelect([empty, one.putCase(1)]))?.key, 1);
@@ -320,7 +322,7 @@ test("what does not wait says so, on channels of one value that are empty, full 
   assert.deepEqual(await trySelect([one.putCase(4)]), { key: 0, value: undefined, closed: true });
 });
 
-test("a closed channel gives what it has, and is closed to everything for ever", async (network) => {
+test("a closed channel gives its values and then stays closed", async (network) => {
   for (const capacity of new Set([network.least, 1, undefined])) {
     const ch = network.channel<number>(capacity);
     if (capacity !== 0) await ch.put(7);
@@ -334,14 +336,14 @@ test("a closed channel gives what it has, and is closed to everything for ever",
       await rejection(ch.put(8), ChannelClosedError, drained);
       assert.equal((await select([ch])).closed, true);
       assert.equal((await select([ch.putCase(8)])).closed, true);
-      for await (const _ of ch) assert.fail("there is nothing");
+      for await (const _ of ch) assert.fail("the channel has a value");
     }
-    await ch.closeAll({ drain: true }); // which panics in Go
+    await ch.closeAll({ drain: true }); // this would panic in Go
   }
 });
 
-test("a select that is served elsewhere leaves the queue of its other channels in order", async (network) => {
-  // Go's issue 2075: the select was the last of several that waited, and left one of them behind.
+test("a select served by another channel leaves the queues of its other channels in order", async (network) => {
+  // Go's issue 2075: the select was the last of several waiting ones and left one of them in the queue.
   const [c1, c2, c3] = numbers(3).map(() => network.channel<string>(network.least));
   const first = network.own(c1!.dup()).get();
   const selected = (async () => {
@@ -358,7 +360,7 @@ test("a select that is served elsewhere leaves the queue of its other channels i
   assert.deepEqual((await Promise.all([first, selected])).sort(), ["one", "two"]);
 });
 
-test("a channel takes as many values as its capacity, and one more for each that is got", async (network) => {
+test("a channel takes as many values as its capacity, and one more for each get", async (network) => {
   for (const capacity of [1, 3]) {
     const ch = network.channel<number>(capacity);
     for (const n of numbers(capacity)) assert.equal(await ch.tryPut(n), "ok");
@@ -409,7 +411,7 @@ test("channels of any capacity, used by gets, puts and selects at once, lose not
   }
 });
 
-test("a direction is a type, and travels", async (network) => {
+test("a direction is a type and travels", async (network) => {
   const ch = network.channel<number>(1);
   const carrier = network.channel<{ out: SendChannel<number>; in: ReceiveChannel<number> }>();
   await carrier.put({ out: ch.sender, in: ch.receiver });
@@ -418,13 +420,13 @@ test("a direction is a type, and travels", async (network) => {
   assert.equal(await inward.get(), 1);
   assert.equal((await select({ out: out.putCase(2) })).key, "out");
   assert.equal((await select({ inward })).value, 2);
-  // @ts-expect-error a channel to receive from is not put into
+  // @ts-expect-error a receive-only channel cannot be put into
   assert.throws(() => inward.put(1), TypeError);
-  // @ts-expect-error a channel to send to is not received from
+  // @ts-expect-error a send-only channel cannot be received from
   assert.throws(() => out.get(), TypeError);
   // @ts-expect-error nor in a select
   await assert.rejects(select([out]), { name: "ChannelConfigError" });
-  // @ts-expect-error a receiver does not close
+  // @ts-expect-error a receive-only channel cannot be closed
   assert.throws(() => inward.closeAll(), TypeError);
   await Promise.all([out.close(), inward.close()]);
 });
@@ -441,7 +443,7 @@ function ratio(n: bigint, d: bigint): Ratio {
 const plus = ([a, b]: Ratio, [c, d]: Ratio) => ratio(a * d + c * b, b * d);
 const times = ([a, b]: Ratio, [c, d]: Ratio) => ratio(a * c, b * d);
 
-/** A power series: each coefficient is computed when it is asked for. */
+/** A power series: each coefficient is computed on request. */
 interface Series {
   readonly ask: Channel<null>;
   readonly answer: Channel<Ratio>;
@@ -459,7 +461,7 @@ class SeriesNetwork {
     this.#network = network;
   }
 
-  /** A series whose coefficients `generate` computes, one for each that is asked for. */
+  /** A series whose coefficients `generate` computes, one for each request. */
   #series(generate: () => AsyncGenerator<Ratio>): Series {
     const series = this.#empty();
     this.#serve(series, generate);
@@ -477,7 +479,7 @@ class SeriesNetwork {
     });
   }
 
-  /** 1 + x + x² … */
+  /** The series 1 + x + x² + … */
   ones(): Series {
     return this.#series(async function* () {
       for (;;) yield [1n, 1n];
@@ -502,7 +504,7 @@ class SeriesNetwork {
     });
   }
 
-  /** The integral, with this constant. */
+  /** The integral with this constant. */
   integrate(a: Series, constant: Ratio): Series {
     return this.#series(() => this.#integral(a, constant));
   }
@@ -512,7 +514,7 @@ class SeriesNetwork {
     for (let n = 1n;; n++) yield times(await next(a), [1n, n]);
   }
 
-  /** Two of one: each may be ahead of the other. */
+  /** Splits a series into two, of which either may be ahead of the other. */
   split(a: Series): [Series, Series] {
     const known: Ratio[] = [];
     let asking: Promise<unknown> = Promise.resolve();
@@ -533,7 +535,7 @@ class SeriesNetwork {
     return [one(), one()];
   }
 
-  /** The solution of y′ = y, y(0) = 1, which is fed by itself. */
+  /** The solution of y′ = y, y(0) = 1, which is its own input. */
   exponential(): Series {
     const series = this.#empty();
     const [out, back] = this.split(series);
@@ -548,7 +550,7 @@ async function take(series: Series, count: number): Promise<string[]> {
   return coefficients;
 }
 
-test("power series are added, multiplied, integrated, and fed by themselves", async (network) => {
+test("power series are added, multiplied, integrated and fed back", async (network) => {
   const series = new SeriesNetwork(network);
   const count = 2 + network.size;
   const integers = numbers(count, 1).map((n) => `${n}/1`);
@@ -572,7 +574,7 @@ test("power series are added, multiplied, integrated, and fed by themselves", as
   assert.deepEqual(await take(series.multiply(a, b), count), squares); // exp(x)² = exp(2x)
 });
 
-/** A natural number: a channel in which its predecessor is; in zero's there is null. */
+/** A natural number: a channel that contains its predecessor; zero's channel contains null. */
 type Peano = Channel<unknown>;
 
 class PeanoNetwork {
@@ -588,7 +590,7 @@ class PeanoNetwork {
     return number;
   }
 
-  /** Looks into a number, which stays. */
+  /** Returns the predecessor of a number without removing it. */
   async #predecessor(n: Peano): Promise<Peano | null> {
     const delivery = await n.receive({ timeout: 10_000 });
     const predecessor = delivery.value as Peano | null;

@@ -1,5 +1,5 @@
-// What an operation costs must not depend on how many others there are. Each shape of use is held against plain puts
-// and gets, as many and in the same process: a cost that grows with the square is tens of times as much.
+// The cost of an operation must not depend on the number of others. Each pattern of use is compared with as many plain
+// puts and gets in the same process: a quadratic cost is tens of times as much.
 import { equal, ok } from "node:assert/strict";
 import process from "node:process";
 import { Channel } from "../mod.ts";
@@ -10,10 +10,10 @@ import { collector } from "./support/garbage.ts";
 import { linkOptions } from "./support/link.ts";
 
 const N = 16_000;
-/** How many times as much as plain puts and gets a shape may cost; in fact it is up to four times. */
+/** How many times the cost of plain puts and gets a pattern may have. The actual maximum is four. */
 const MOST = 12;
 
-/** Microseconds of CPU time. */
+/** Returns the CPU time of `work` in microseconds. */
 async function cost(work: () => Promise<unknown>): Promise<number> {
   const start = process.cpuUsage();
   await work();
@@ -61,7 +61,7 @@ async function plain(ch: Channel<number>): Promise<void> {
   for (const _ of numbers(N)) await ch.get();
 }
 
-Deno.test("memory: no shape of use costs more with every value that is there", async () => {
+Deno.test("memory: the cost of an operation does not grow with the number of values", async () => {
   await using ch = new Channel<number>({ connection: "memory:growth" });
   await plain(ch); // warms up
   const least = Math.min(await cost(() => plain(ch)), await cost(() => plain(ch)));
@@ -71,7 +71,7 @@ Deno.test("memory: no shape of use costs more with every value that is there", a
   }
 });
 
-Deno.test("memory: priorities that were used once cost later puts nothing", async () => {
+Deno.test("memory: priorities that were used once do not make later puts more expensive", async () => {
   await using fresh = new Channel<number>({ connection: "memory:growth" });
   await using used = new Channel<number>({ connection: "memory:growth" });
   await shapes["values of as many priorities"]!(used);
@@ -81,7 +81,7 @@ Deno.test("memory: priorities that were used once cost later puts nothing", asyn
   ok(ratio < 4, `${ratio.toFixed(1)} times as much as in a channel without priorities`);
 });
 
-Deno.test("memory: a value that was got leaves neither its timer nor its bytes behind", async () => {
+Deno.test("memory: a value that was got leaves neither a timer nor its bytes", async () => {
   const collect = (await collector())!;
   const transport = new MemoryTransport();
   const link = await transport.open("growth", linkOptions);
@@ -92,7 +92,7 @@ Deno.test("memory: a value that was got leaves neither its timer nor its bytes b
     return new WeakRef(body);
   };
   const take = async () => (await link.tryTake(false))!;
-  // Nothing but what was accepted goes: a value that waits is there.
+  // Only the accepted value is dropped; a waiting value stays.
   const [accepted, released, waiting] = [put(60_000), put(60_000), put(50_000)];
   (await take()).accept();
   (await take()).release();
@@ -101,11 +101,11 @@ Deno.test("memory: a value that was got leaves neither its timer nor its bytes b
   equal(accepted.deref(), undefined);
   equal(released.deref(), undefined);
   ok(waiting.deref() !== undefined);
-  (await take()).accept(); // and no timer is left, which Deno looks for
+  (await take()).accept(); // no timer is left, which Deno checks
   await link.close();
 });
 
-Deno.test("memory: a small value that waits does not hold the memory of those that passed", async () => {
+Deno.test("memory: a small waiting value does not retain the memory of values that passed", async () => {
   const collect = (await collector())!;
   await using waiting = new Channel<number>({ connection: "memory:growth" });
   await using passing = new Channel<Uint8Array>({ connection: "memory:growth" });
@@ -115,7 +115,7 @@ Deno.test("memory: a small value that waits does not hold the memory of those th
   const before = process.memoryUsage();
   for (const n of numbers(count)) {
     await waiting.put(n);
-    for (const _ of numbers(12)) { // enough for a buffer of the codec's
+    for (const _ of numbers(12)) { // enough for a buffer of the codec
       await passing.put(body);
       await passing.get();
     }

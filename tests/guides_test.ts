@@ -1,4 +1,5 @@
-// The guides' tables: every snippet is checked for its types, and run after the program above its table.
+// The tables of the guides: the types of every snippet are checked, and the snippet runs after the program above its
+// table.
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -8,7 +9,7 @@ import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { within } from "./conformance/fixture.ts";
 
-/** A row of a table, and what is above it. */
+/** A row of a table with the program above it. */
 interface Row {
   readonly title: string;
   readonly program: string;
@@ -33,7 +34,7 @@ function rowsOf(guide: string): Row[] {
   return rows;
 }
 
-/** A line whose comment says what it gives is one that makes sure of it. */
+/** Converts a line whose comment states its result into an assertion. */
 function checked(line: string): string {
   const [, code, claim] = /^(.*?)(?: \/\/ (.*))?$/.exec(line)!;
   if (claim === undefined) return `${code};`;
@@ -43,7 +44,7 @@ function checked(line: string): string {
   return `await checkError(async () => { ${code}; }, "${claim}");`;
 }
 
-/** What the checks do; `count` tells the tests that they ran. */
+/** The assertions; `count` proves that they ran. */
 const head = `
 import { deepEqual, rejects } from "node:assert/strict";
 let count = 0;
@@ -58,7 +59,7 @@ async function checkError(action: () => Promise<unknown>, name: string) {
 }
 `;
 
-/** The module of one guide: a function for each row. */
+/** Returns the module of one guide: a function for each row. */
 function moduleOf(rows: readonly Row[]): string {
   const modTs = new URL("../mod.ts", import.meta.url).href;
   const imports = new Set<string>();
@@ -78,7 +79,7 @@ function moduleOf(rows: readonly Row[]): string {
   }`;
 }
 
-Deno.test("the guides' checks fail where a comment is wrong", async () => {
+Deno.test("the guides' checks fail if a comment is wrong", async () => {
   const wrong: Row = { title: "", program: "", lines: ["[1, 2] // [1]"] };
   const error: Row = { title: "", program: "", lines: ["await 1 // RangeError"] };
   const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-guide-"));
@@ -94,12 +95,12 @@ Deno.test("the guides' checks fail where a comment is wrong", async () => {
   }
 });
 
-/** How many rows there are at least. */
+/** The minimum number of rows of each guide. */
 const guides = [["from-go", 32], ["from-channelpy", 20]] as const;
 
 Deno.test({
-  name: "each snippet of the guides has the types it needs, and does what it says",
-  // Their channels are left to their leases, as in the tables.
+  name: "each snippet of the guides has the required types and does what it says",
+  // The channels are left to their leases, as in the tables.
   sanitizeOps: false,
   sanitizeResources: false,
   async fn(t) {
@@ -130,7 +131,7 @@ Deno.test({
   },
 });
 
-/** The channels that have names are as new for the next row. */
+/** Deletes the named channels, so that the next row starts with new ones. */
 async function clear(): Promise<void> {
   const { Channel } = await import("../mod.ts");
   for (const name of ["jobs", "numbers"]) {

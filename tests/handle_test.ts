@@ -21,7 +21,7 @@ import { collector } from "./support/garbage.ts";
 import { test } from "./support/test.ts";
 import { noCollector } from "./support/conditions.ts";
 
-/** A transport that does nothing by itself: the test settles what it is asked. */
+/** A transport that does nothing by itself: the test settles its operations. */
 class Stage implements Transport {
   readonly address = "stage:";
   readonly reach = "network";
@@ -29,7 +29,7 @@ class Stage implements Transport {
   trouble: Error | undefined;
   readonly opened: { name: string; options: LinkOptions; link: StageLink }[] = [];
   rests = 0;
-  /** What `open` waits for. */
+  /** The promise that `open` waits for. */
   opening: Promise<void> = Promise.resolve();
 
   async open(name: string, options: LinkOptions): Promise<Link> {
@@ -97,7 +97,7 @@ class StageLink implements Link {
   }
 }
 
-/** A message on loan, and how it was settled. */
+/** Returns a message on loan that records how it was settled. */
 function loan(message: Message) {
   const delivery = {
     message,
@@ -112,7 +112,7 @@ function loan(message: Message) {
 
 const never = new Promise<never>(() => {});
 
-Deno.test("a name that some transport could not carry is refused at once", () => {
+Deno.test("a name that some transport could not carry is rejected at once", () => {
   const bad = ["", "amq.x", "a\0", "a\nb", "\x7f", "\ud800", "x".repeat(256), "é".repeat(128)];
   for (const name of [...bad, 5, null, {}] as string[]) {
     assert.throws(() => new Channel({ name }), ChannelConfigError);
@@ -124,7 +124,7 @@ Deno.test("a name that some transport could not carry is refused at once", () =>
   }
 });
 
-Deno.test("an option that cannot be used is refused at once, without a password", () => {
+Deno.test("an invalid option is rejected at once, without a password", () => {
   const bad: Record<string, unknown>[] = [
     ...[-1, NaN, "1", null].map((retryTimeout) => ({ retryTimeout })),
     ...[0, -1, NaN, Infinity, 2 ** 31, "1", null].map((expires) => ({ expires })),
@@ -182,7 +182,7 @@ Deno.test("making a handle opens nothing, and many handles share one link", asyn
   await until(() => stage.rests > 0);
 });
 
-Deno.test("an option reaches the transport, and an anonymous channel is leased", async () => {
+Deno.test("options reach the transport, and an anonymous channel is leased", async () => {
   const stage = new Stage();
   const handles = [
     new Channel({ name: "a", connection: stage, retryTimeout: 5, expires: 177 }),
@@ -204,7 +204,7 @@ Deno.test("an option reaches the transport, and an anonymous channel is leased",
   await until(() => stage.rests > 0);
 });
 
-Deno.test("a value is accepted as it is handed over, and released to who has given up", async () => {
+Deno.test("a value is accepted when it is handed over, and released if its get was cancelled", async () => {
   const stage = new Stage();
   const ch = stage.channel<number>();
   const source = stage.channel<number>();
@@ -223,15 +223,15 @@ Deno.test("a value is accepted as it is handed over, and released to who has giv
   const late = rejection(ch.get({ timeout: 5 }), ChannelTimeoutError);
   const [, second] = [...stage.link.claims] as [Claim, Claim];
   await late;
-  assert.ok(!stage.link.claims.has(second), "it was withdrawn");
+  assert.ok(!stage.link.claims.has(second), "the claim was not withdrawn");
   const crossing = loan(message);
-  second.deliver(crossing); // it was on its way already
+  second.deliver(crossing); // the delivery had already started
   assert.deepEqual(crossing.settled, ["release"]);
   await Promise.all([ch.close(), source.close()]);
   await until(() => stage.rests > 0);
 });
 
-Deno.test("close waits for its puts for a second at most, and then rejects them", async () => {
+Deno.test("close waits for its puts for at most one second, and then rejects them", async () => {
   const stage = new Stage();
   const ch = stage.channel<string>();
   await ch.depth();
@@ -245,7 +245,7 @@ Deno.test("close waits for its puts for a second at most, and then rejects them"
   await until(() => stage.rests > 0);
 });
 
-Deno.test("close is bounded where opening or closing the link hangs", async () => {
+Deno.test("close is bounded even if opening or closing the link hangs", async () => {
   for (const part of ["opening", "closing"] as const) {
     const stage = new Stage();
     const ch = stage.channel<string>();
@@ -265,11 +265,11 @@ Deno.test("close is bounded where opening or closing the link hangs", async () =
     for (const name of await within(Promise.all(work))) {
       assert.equal(name, "ChannelClosedError", part);
     }
-    await pause(1100); // whatever it has given up waiting for
+    await pause(1100); // longer than close waits for anything
   }
 });
 
-Deno.test("where the link cannot be opened each operation has its own error, and the next tries again", async () => {
+Deno.test("if the link cannot be opened, each operation has its own error, and the next one tries again", async () => {
   const stage = new Stage();
   const failure = new ChannelConnectionError("no", { address: stage.address });
   stage.opening = Promise.reject(failure);
@@ -286,7 +286,7 @@ Deno.test("where the link cannot be opened each operation has its own error, and
   await until(() => stage.rests > 0);
 });
 
-Deno.test("puts are handed to the link in the order of the calls, however long each waits", async () => {
+Deno.test("puts reach the link in the order of the calls, however long each waits", async () => {
   const stage = new Stage();
   let open = () => {};
   stage.opening = new Promise((resolve) => open = resolve);
@@ -324,7 +324,7 @@ Deno.test("a channel that vanishes ends its handles, and a new handle opens a ne
   await until(() => stage.rests > 0);
 });
 
-test("a forgotten channel is collected and its link closed, but not under a get that waits", {
+test("an unreferenced channel is collected and its link closed, but not while a get waits", {
   skip: noCollector,
 }, async () => {
   const gc = (await collector())!;
@@ -355,7 +355,7 @@ test("a forgotten channel is collected and its link closed, but not under a get 
   await until(() => stage.rests > 0);
 });
 
-test("a forgotten channel is not closed while a delivery of its is held", {
+test("an unreferenced channel is not closed while one of its deliveries is held", {
   skip: noCollector,
 }, async () => {
   const gc = (await collector())!;
@@ -370,7 +370,7 @@ test("a forgotten channel is not closed while a delivery of its is held", {
   await other.delete();
 });
 
-Deno.test("a channel that is printed shows its name and where it is, and no credentials", () => {
+Deno.test("a printed channel shows its name and address, without credentials", () => {
   const ch = new Channel({ name: "jobs", connection: "amqp://user:hunter2@localhost:1" });
   assert.equal(inspect(ch), "Channel(jobs on amqp://localhost:1/%2F)");
   assert.equal(inspect({ ch }).includes("hunter2"), false);

@@ -11,7 +11,7 @@ interface Element {
 const precedes = (a: Element, b: Element) =>
   a.rank < b.rank || a.rank === b.rank && a.order < b.order;
 
-Deno.test("a heap gives its elements in order, whoever comes and leaves meanwhile", () => {
+Deno.test("a heap returns its elements in order, whatever is added and removed meanwhile", () => {
   const step = fc.oneof(
     fc.record({ do: fc.constant("push" as const), rank: fc.integer({ min: 0, max: 9 }) }),
     fc.record({ do: fc.constant("remove" as const), which: fc.nat(60) }),
@@ -46,7 +46,7 @@ Deno.test("a heap gives its elements in order, whoever comes and leaves meanwhil
   }));
 });
 
-Deno.test("a heap that is cleared knows none of its elements any more", () => {
+Deno.test("a cleared heap has none of its elements any more", () => {
   const heap = new Heap<Element>(precedes);
   const elements = [3, 1, 2].map((rank, order) => ({ rank, order, place: -1 }));
   for (const element of elements) heap.push(element);

@@ -75,7 +75,7 @@ const plain: unknown[] = [
   Array.from({ length: 3000 }, (_, i) => i),
 ];
 
-Deno.test("json: what JSON can say is written as JSON.stringify does, and read back", () => {
+Deno.test("json: JSON values are written as JSON.stringify does, and read back", () => {
   for (const value of plain) {
     assert.equal(written(value), JSON.stringify(value));
     assert.deepEqual(read(written(value)), value);
@@ -110,7 +110,7 @@ Deno.test("json: random values are written as JSON.stringify does, and read back
   }
 });
 
-Deno.test("json: class instances travel as their own properties, and toJSON is honoured", () => {
+Deno.test("json: class instances travel as their own properties, and toJSON is called", () => {
   const shared = { a: 1 };
   const cases: [unknown, unknown][] = [
     [new Point(), { x: 1, y: 2 }],
@@ -122,7 +122,7 @@ Deno.test("json: class instances travel as their own properties, and toJSON is h
     [{ toJSON: () => "text" }, "text"],
     [{ toJSON: () => null }, null],
     [{ toJSON: () => new Point() }, { x: 1, y: 2 }],
-    [{ toJSON: () => ({ toJSON: undefined, a: new Money(1) }).a }, {}], // not asked again
+    [{ toJSON: () => ({ toJSON: undefined, a: new Money(1) }).a }, {}], // not called again
     [new URL("amqp://host/"), "amqp://host/"],
     [new Pairs([[1, 2]]), [[1, 2]]],
   ];
@@ -135,7 +135,7 @@ Deno.test("json: class instances travel as their own properties, and toJSON is h
   assert.deepEqual(keys, ["0", "name", "0", ""]);
 });
 
-Deno.test("json: a getter is called once, and may delete what is still to come", () => {
+Deno.test("json: a getter is called once, and may delete a later property", () => {
   let calls = 0;
   const value = {
     get a() {
@@ -199,7 +199,7 @@ const refused: [what: string, value: unknown, says: RegExp][] = [
   ["the marker in what toJSON returns", { toJSON: () => ({ [marker]: 1 }) }, /rename/],
 ];
 for (const [what, value, says] of refused) {
-  Deno.test(`json: ${what} is refused, and the error says where`, () => {
+  Deno.test(`json: ${what} is rejected, and the error names its place`, () => {
     assert.throws(() => written(value), (error) => {
       assert.ok(error instanceof DOMException);
       assert.equal(error.name, "DataCloneError");
@@ -233,7 +233,7 @@ Deno.test("json: values nest 1000 deep in both directions, and not deeper", () =
   assert.deepEqual(read(`[${"[],".repeat(2000)}[]]`), Array.from({ length: 2001 }, () => []));
 });
 
-Deno.test("json: the extension writes what it knows, anywhere, and reads it", () => {
+Deno.test("json: the extension writes its objects anywhere, and reads them", () => {
   const thing = new Thing("t");
   const value = { a: thing, list: [{ b: thing }], money: { toJSON: () => ({ inside: thing }) } };
   const mark = `{"${marker}":true,"name":"t"}`;
@@ -297,7 +297,7 @@ Deno.test("json: a marked object is found however its key is escaped", () => {
   assert.equal(revived(`{"${marker}":false,"${marker}":true,"name":"y"}`), "<y>");
 });
 
-Deno.test("json: no prototype is touched, with and without something to revive", () => {
+Deno.test("json: no prototype is changed, with and without a marked object", () => {
   const extension = () => ({ polluted: true });
   const reference = `{"${marker}":true}`;
   for (
@@ -315,7 +315,7 @@ Deno.test("json: no prototype is touched, with and without something to revive",
     assert.equal(({} as { polluted?: boolean }).polluted, undefined);
     if (text.includes("__proto__")) assert.ok(Object.hasOwn(holder, "__proto__"), text);
   }
-  // What is found only through a prototype marks nothing.
+  // A marker that is found only through a prototype does not count.
   const object = decode(utf8.encode(`{"x":{"__proto__":{"${marker}":true}}}`), {
     marker,
     extension: () => "revived",
@@ -358,7 +358,7 @@ for (const [what, bytes] of unreadable) {
   });
 }
 
-Deno.test("json: what is unusual is read as it is meant", () => {
+Deno.test("json: unusual forms are read correctly", () => {
   const cases: [string, unknown][] = [
     ["\ufeff[1]", [1]],
     [" [ 1 ,\r\n\t2 ] ", [1, 2]],
@@ -367,7 +367,7 @@ Deno.test("json: what is unusual is read as it is meant", () => {
     ["1e-400", 0],
     [`0.${"1".repeat(400)}`, Number(`0.${"1".repeat(400)}`)],
     ["1".repeat(300), Number("1".repeat(300))],
-    ["9007199254740993", 9007199254740992], // precision is lost, as the docs say
+    ["9007199254740993", 9007199254740992], // precision is lost, as the documentation says
     ['"\\ud800"', "\ud800"],
     ['"\ufffd"', "\ufffd"],
     ['{"a":1,"a":2}', { a: 2 }],
@@ -376,7 +376,7 @@ Deno.test("json: what is unusual is read as it is meant", () => {
   for (const [text, value] of cases) assert.deepEqual(read(text), value, text.slice(0, 40));
 });
 
-Deno.test("json: an error shows nothing of the text, which may hold a password", () => {
+Deno.test("json: an error shows nothing of the text, which may contain a password", () => {
   const uri = "amqp://user:hunter2@host";
   for (
     const text of [
@@ -399,7 +399,7 @@ Deno.test("json: an error shows nothing of the text, which may hold a password",
   }
 });
 
-Deno.test("json: hostile sizes are dealt with soon", () => {
+Deno.test("json: hostile sizes are handled quickly", () => {
   const start = performance.now();
   const digits = "1".repeat(199);
   const texts = [
@@ -413,7 +413,7 @@ Deno.test("json: hostile sizes are dealt with soon", () => {
   assert.ok(performance.now() - start < 20_000, `it took ${performance.now() - start} ms`);
 });
 
-Deno.test("json: what occurs in each other again and again is refused soon, and what is just large is not", () => {
+Deno.test("json: a value whose shared parts expand exponentially is rejected quickly, and a large value is not", () => {
   let laughs: unknown = ["ha"];
   for (let i = 0; i < 40; i++) laughs = i % 2 === 0 ? [laughs, laughs] : { a: laughs, b: laughs };
   const lines = Array.from({ length: 100_000 }, () => long);
@@ -428,10 +428,10 @@ Deno.test("json: what occurs in each other again and again is refused soon, and 
   assert.equal(bytes.length, 4 + 250_000 * 8 - 1);
 });
 
-/** A text that is large, in one place. */
+/** A text that is large but occurs once. */
 const long = ["ha".repeat(50_000)];
 
-Deno.test("json: the option encoding takes nothing but cbor and json", () => {
+Deno.test("json: the option encoding accepts only cbor and json", () => {
   for (const encoding of ["", "JSON", "xml", "__proto__", 5, null, {}, ["json"], Symbol("json")]) {
     const options = { encoding: encoding as "json" };
     assert.throws(() => new Channel(options), (error) => {
@@ -462,7 +462,7 @@ test("json: Python reads what is written", { skip: noPython() }, () => {
   const answers = String(stdout).trimEnd().split("\n");
   assert.equal(answers.length, values.length);
   answers.forEach((answer, i) => assert.deepEqual(JSON.parse(answer), JSON.parse(lines[i]!)));
-  // And what Python writes is read here.
+  // Text that Python writes is read here.
   answers.forEach((answer, i) =>
     assert.deepEqual(decode(utf8.encode(answer)), decode(utf8.encode(lines[i]!)))
   );

@@ -1,5 +1,5 @@
-// Nothing stays of an operation that is over, whatever its outcome: memory is flat over thousands of rounds, and
-// handles are collected with the values that they were to put.
+// A settled operation leaves nothing, whatever its outcome: memory is flat over thousands of rounds, and handles are
+// collected together with the values that they were to put.
 import { deepEqual, ok } from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,10 +14,10 @@ const RUNTIMES: RuntimeName[] = ["deno", "bun", "node"];
 const broker = process.env.BROKER;
 if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
 
-/** Bytes that a round may leave: less than the smallest object that a list would keep. */
+/** The bytes that a round may leave: less than the smallest object that a list would keep. */
 const MOST = 24;
 
-/** What a transport has a part in; the rest is the core's, and shown by `memory:`. */
+/** The patterns that involve the transport. The rest is in the core and measured with `memory:`. */
 const ofTransports =
   "^(get that is aborted|get that times out|put that is aborted|receive and release" +
   "|select, one of|select that times out|broadcasts|loop over|request that is aborted|a handle that)";
@@ -41,7 +41,7 @@ async function measure(runtime: RuntimeName, ...args: string[]): Promise<Measure
 
 function checkFlat(runtime: RuntimeName, all: Measured[], least: number): void {
   ok(all.length >= least, `${all.length} shapes were measured`);
-  // Bun's engine also keeps what a number on its stack looks like a pointer to; a leak would keep all.
+  // Bun's engine also keeps objects to which a number on its stack looks like a pointer. A leak would keep all objects.
   const share = runtime === "bun" ? 0.25 : 0;
   const leaks = all.filter(({ bytes = 0, made = 0, kept = 0 }) =>
     bytes > MOST || kept > share * made
@@ -50,11 +50,11 @@ function checkFlat(runtime: RuntimeName, all: Measured[], least: number): void {
 }
 
 for (const runtime of RUNTIMES) {
-  Deno.test(`memory: no operation leaves anything behind, whatever its outcome, on ${runtime}`, async () => {
+  Deno.test(`memory: no operation leaves anything, whatever its outcome, on ${runtime}`, async () => {
     checkFlat(runtime, await measure(runtime, "memory:", "300"), 45);
   });
 
-  Deno.test(`sqlite: no operation leaves anything behind, on ${runtime}`, async () => {
+  Deno.test(`sqlite: no operation leaves anything on ${runtime}`, async () => {
     const folder = mkdtempSync(join(tmpdir(), "channelts-leaks-"));
     try {
       const connection = `sqlite:${join(folder, "test.db")}`;
@@ -64,13 +64,13 @@ for (const runtime of RUNTIMES) {
     }
   });
 
-  Deno.test(`amqp: no operation leaves anything behind, on ${runtime}`, async () => {
+  Deno.test(`amqp: no operation leaves anything on ${runtime}`, async () => {
     checkFlat(runtime, await measure(runtime, broker, "50", ofTransports), 15);
   });
 }
 
 for (const runtime of ["deno", "node"] as const) {
-  test(`amqp: no operation whose connection is lost leaves anything behind, on ${runtime}`, {
+  test(`amqp: no operation whose connection is lost leaves anything on ${runtime}`, {
     skip: noLocalBroker,
   }, async () => {
     checkFlat(runtime, await measure(runtime, broker, "1", "^lost"), 26);

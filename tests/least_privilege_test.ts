@@ -1,4 +1,4 @@
-/** Users who may not do all that an operation needs: it rejects with the broker's words, and nothing loops. */
+/** Users without all the permissions that an operation needs: it rejects with the broker's words and does not loop. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
@@ -18,9 +18,9 @@ const control = controlFromEnv()!;
 interface Stage {
   readonly name: string;
   readonly user: User;
-  /** The channel, for a user who may do everything. */
+  /** The channel for a user with all permissions. */
   readonly direct: Channel<unknown>;
-  /** The same for the user, by way of the gateway. */
+  /** The channel for the limited user, through the gateway. */
   readonly ch: Channel<unknown>;
   readonly gateway: Gateway;
   readonly losses: string[];
@@ -50,62 +50,74 @@ function userTest(title: string, body: (stage: Stage) => Promise<void>): void {
   });
 }
 
-/** That almost nothing goes to the broker while nobody asks for anything. */
+/** Asserts that almost nothing is sent to the broker while no operation runs. */
 async function assertQuiet(gateway: Gateway): Promise<void> {
-  await pause(100); // what was asked last
+  await pause(100); // the last requests
   const before = gateway.bytes;
   await pause(500);
   const grown = gateway.bytes - before;
   assert.ok(grown < 1000, `${grown} bytes were sent within 500 ms`);
 }
 
-userTest("who may not declare what exists uses it", async ({ user, name, ch, direct }) => {
-  await user.permit({ ...leastFor(name), configure: "^amq\\.gen-.*$" });
-  await direct.put(1);
-  assert.equal(await ch.get({ timeout: 5000 }), 1);
-  await ch.put(2);
-  assert.equal(await direct.get({ timeout: 5000 }), 2);
-});
-
-userTest("who may not declare what is missing is told so", async ({ user, name, gateway }) => {
-  await user.permit({ ...leastFor(name), configure: "^amq\\.gen-.*$" });
-  const other = new Channel({ name: `missing ${name}`, connection: gateway.uri });
-  const error = await within(rejection(other.put(1), ChannelConnectionError));
-  assert.match(error.message, /lacks the permission "configure" for queue missing .* \(403\)/);
-  await assertQuiet(gateway);
-  await other.close();
-});
-
-userTest("who may not read is told so at once", async ({ user, name, ch, gateway, direct }) => {
-  await ch.put(1);
-  const { read } = leastFor();
-  await user.permit({ ...leastFor(name), read });
-  for (const get of [() => ch.get(), () => ch.get({ timeout: 0 }), () => ch.receive()]) {
-    const begun = performance.now();
-    const error = await within(rejection(get(), ChannelConnectionError));
-    assert.match(error.message, /ACCESS_REFUSED - .* \(403\)/);
-    assert.ok(performance.now() - begun < 2000);
-  }
-  await assertQuiet(gateway);
-  assert.equal(await direct.depth(), 1);
-});
-
-userTest("who may not write is told so, and others on the connection go on", async (stage) => {
-  const { user, name, ch, gateway, direct } = stage;
-  const { write } = leastFor(name);
-  await user.permit({ ...leastFor(name), write: write.replace("|amq\\.default", "") });
-  const got = ch.get({ timeout: 5000 });
-  const errors = [1, 2, 3].map((n) => rejection(ch.put(n), ChannelConnectionError));
-  for (const error of await within(Promise.all(errors))) {
-    assert.match(error.message, /ACCESS_REFUSED - .* \(403\)/);
-  }
-  await assertQuiet(gateway);
-  await direct.put(0);
-  assert.equal(await got, 0);
-});
+userTest(
+  "a user without the configure permission can use an existing channel",
+  async ({ user, name, ch, direct }) => {
+    await user.permit({ ...leastFor(name), configure: "^amq\\.gen-.*$" });
+    await direct.put(1);
+    assert.equal(await ch.get({ timeout: 5000 }), 1);
+    await ch.put(2);
+    assert.equal(await direct.get({ timeout: 5000 }), 2);
+  },
+);
 
 userTest(
-  "who may not declare what every connection needs is told which permission, and not asked again",
+  "a user without the configure permission gets an error for a missing channel",
+  async ({ user, name, gateway }) => {
+    await user.permit({ ...leastFor(name), configure: "^amq\\.gen-.*$" });
+    const other = new Channel({ name: `missing ${name}`, connection: gateway.uri });
+    const error = await within(rejection(other.put(1), ChannelConnectionError));
+    assert.match(error.message, /lacks the permission "configure" for queue missing .* \(403\)/);
+    await assertQuiet(gateway);
+    await other.close();
+  },
+);
+
+userTest(
+  "a user without the read permission gets an error at once",
+  async ({ user, name, ch, gateway, direct }) => {
+    await ch.put(1);
+    const { read } = leastFor();
+    await user.permit({ ...leastFor(name), read });
+    for (const get of [() => ch.get(), () => ch.get({ timeout: 0 }), () => ch.receive()]) {
+      const begun = performance.now();
+      const error = await within(rejection(get(), ChannelConnectionError));
+      assert.match(error.message, /ACCESS_REFUSED - .* \(403\)/);
+      assert.ok(performance.now() - begun < 2000);
+    }
+    await assertQuiet(gateway);
+    assert.equal(await direct.depth(), 1);
+  },
+);
+
+userTest(
+  "a user without the write permission gets an error, and others on the connection continue",
+  async (stage) => {
+    const { user, name, ch, gateway, direct } = stage;
+    const { write } = leastFor(name);
+    await user.permit({ ...leastFor(name), write: write.replace("|amq\\.default", "") });
+    const got = ch.get({ timeout: 5000 });
+    const errors = [1, 2, 3].map((n) => rejection(ch.put(n), ChannelConnectionError));
+    for (const error of await within(Promise.all(errors))) {
+      assert.match(error.message, /ACCESS_REFUSED - .* \(403\)/);
+    }
+    await assertQuiet(gateway);
+    await direct.put(0);
+    assert.equal(await got, 0);
+  },
+);
+
+userTest(
+  "an error names the permission that every connection needs, and is not retried",
   async ({ user, gateway }) => {
     await user.permit({});
     const other = new Channel({ name: "any", connection: gateway.uri });
@@ -118,7 +130,7 @@ userTest(
 );
 
 userTest(
-  "who may not have dead letters cannot attach to them, and is told so",
+  "a user without permission for dead letters cannot attach to them and gets an error",
   async ({ name, gateway }) => {
     const jobs = new Channel<unknown>({ name, connection: gateway.uri, maxAttempts: 1 });
     await rawPut(broker, name, ["poison"]);
@@ -130,7 +142,7 @@ userTest(
 );
 
 test(
-  "limits: where a vhost may have no more queues, a channel is neither closed nor taken for deleted",
+  "limits: if a vhost allows no more queues, a channel is neither closed nor considered deleted",
   { skip: noControl },
   async () => {
     await using vhost = await addVhost(control, broker);
@@ -138,7 +150,7 @@ test(
     const name = `test ${randomUUID()}`;
     const ch = new Channel<number>({ name, connection });
     await ch.put(1);
-    await vhost.limit({ "max-queues": 2 }); // it and that of the announcements
+    await vhost.limit({ "max-queues": 2 }); // the channel's queue and the announcement queue
     const words = /queue limit in vhost .* is reached/;
     const other = new Channel({ name: `other ${name}`, connection });
     assert.match((await within(rejection(other.put(1), ChannelConnectionError))).message, words);

@@ -16,7 +16,7 @@ const broker = new URL(process.env.BROKER!);
 const name = () => `test ${randomUUID()}`;
 const shared = (uri: string) => connectionFor(uri) as SharedConnection;
 
-Deno.test("of a list the first host that answers is used, whichever it is", async () => {
+Deno.test("the first host of a list that answers is used, whatever its place", async () => {
   const [dead, other] = await freePorts(2);
   const live = new URL(broker);
   for (const hosts of [`127.0.0.1:${dead},${live.host}`, `${live.host},127.0.0.1:${other}`]) {
@@ -29,7 +29,7 @@ Deno.test("of a list the first host that answers is used, whichever it is", asyn
   await connectionsRest();
 });
 
-Deno.test("a list of which no host answers is told, each host with its reason", async () => {
+Deno.test("if no host of a list answers, the error gives each host's reason", async () => {
   const [one, two] = await freePorts(2);
   const connection = `amqp://u:hunter2@127.0.0.1:${one},no-such-host.invalid,127.0.0.1:${two}/v`;
   const ch = new Channel<string>({ connection, retryTimeout: 0 });
@@ -41,7 +41,7 @@ Deno.test("a list of which no host answers is told, each host with its reason", 
   await ch.close();
 });
 
-Deno.test("a URL object may be a list where URL takes it, and a Connection's too", () => {
+Deno.test("a URL object may be a list if URL accepts it, also for a Connection", () => {
   const url = new URL("amqp://u:p@A,b:5673/v");
   assert.equal(shared(url.href).address, "amqp://a:5672,b:5673/v");
   assert.equal(connectionFor(url), shared(url.href));
@@ -49,7 +49,7 @@ Deno.test("a URL object may be a list where URL takes it, and a Connection's too
   assert.equal(new Connection("amqp://[::1],b").address, "amqp://[::1]:5672,b:5672/%2F");
 });
 
-Deno.test("a reference in JSON names one host of a list, and any of them is the list", () => {
+Deno.test("a JSON reference names one host of a list, and any of its hosts means the list", () => {
   const carrier = shared("amqp://carrier");
   const list = shared("amqp://one.example,two.example:5673,[::1]/list");
   const target: Reference = { name: "inner", connection: list, encoding: "json" };

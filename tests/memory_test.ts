@@ -24,7 +24,7 @@ testTransport("memory", {
   waiting: (name) => Promise.resolve(Math.min(transport.claimsAt(name), 1)),
 });
 
-Deno.test("memory: is what channels use where nothing is configured", async () => {
+Deno.test("memory: channels use it if nothing is configured", async () => {
   const before = ["CHANNELTS_URI", "CHANNELTS_CONFIG", "HOME"]
     .map((name) => [name, process.env[name]] as const);
   for (const [name] of before) delete process.env[name];
@@ -37,7 +37,7 @@ Deno.test("memory: is what channels use where nothing is configured", async () =
     assert.equal(await b.get({ timeout: 0 }), "here");
     await a.delete();
     await c.delete();
-    await pause(35); // the connections rest a moment later
+    await pause(35); // the connections close a moment later
   } finally {
     for (const [name, value] of before) if (value !== undefined) process.env[name] = value;
   }

@@ -1,4 +1,4 @@
-// What errors say: what the user called, what happened, and what to do.
+// The texts of errors: what the user called, what happened, and what to do.
 import assert from "node:assert/strict";
 import process from "node:process";
 import { Channel, type ChannelError, Connection, select, serve, trySelect } from "../mod.ts";
@@ -10,7 +10,7 @@ import { test } from "./support/test.ts";
 
 type Operation = (ch: Channel<unknown>) => unknown;
 
-/** Every operation, by the name that its error begins with. */
+/** Every operation with the name at the start of its errors. */
 const operations: [name: string, operation: Operation][] = [
   ["put", (ch) => ch.put(1)],
   ["tryPut", (ch) => ch.tryPut(1)],
@@ -32,13 +32,13 @@ const operations: [name: string, operation: Operation][] = [
 
 async function failure(operation: () => unknown): Promise<ChannelError> {
   const error = await Promise.resolve().then(operation).then(() => undefined, (error) => error);
-  assert.ok(error instanceof Error, "it did not fail");
+  assert.ok(error instanceof Error, "the operation did not fail");
   assert.doesNotMatch(error.message, /\.$|\n/);
   return error as ChannelError;
 }
 
 for (const connection of ["amqp://127.0.0.1:1", "sqlite:./no-such-folder/x.db"]) {
-  Deno.test(`messages: an error names what was called, where ${connection} cannot be reached`, async () => {
+  Deno.test(`messages: an error names the operation when ${connection} is unreachable`, async () => {
     for (const [name, operation] of operations) {
       const ch = new Channel<unknown>({ name: "x", connection, retryTimeout: 0 });
       const { message } = await failure(() => operation(ch));
@@ -49,7 +49,7 @@ for (const connection of ["amqp://127.0.0.1:1", "sqlite:./no-such-folder/x.db"])
   });
 }
 
-Deno.test("messages: an error of a drained channel names what was called", async () => {
+Deno.test("messages: an error of a drained channel names the operation", async () => {
   await using ch = new Channel<unknown>({ connection: "memory:messages" });
   await ch.closeAll({ drain: true });
   for (const [name, operation] of operations) {
@@ -59,7 +59,7 @@ Deno.test("messages: an error of a drained channel names what was called", async
   }
 });
 
-Deno.test("messages: whoever uses a handle that is over is told how to go on", async () => {
+Deno.test("messages: the error of a closed handle says how to continue", async () => {
   const ends: [end: (ch: Channel) => Promise<void>, says: RegExp][] = [
     [(ch) => ch.close(), /^put: .* is closed in this process; make a new handle to continue$/],
     [(ch) => ch.closeAll(), /^put: .* was closed for all handles; make a new handle to reopen it$/],
@@ -77,7 +77,7 @@ Deno.test("messages: whoever uses a handle that is over is told how to go on", a
   assert.match(message, /^delete: .* make a new handle to reopen it$/);
 });
 
-Deno.test("messages: what was likely meant by a URI is proposed", () => {
+Deno.test("messages: an error proposes the URI that was probably meant", () => {
   const meant: Record<string, string> = {
     "memory": "memory:",
     "memori:": "memory:",
@@ -116,8 +116,8 @@ Deno.test("messages: an error of several lines becomes one line", () => {
   assert.doesNotMatch(error.message + error.cause, /\n/);
 });
 
-test("messages: Deno without permission for the network says which it needs", {
-  skip: process.versions.deno === undefined && "the permissions are Deno's",
+test("messages: Deno without permission for the network names the permission", {
+  skip: process.versions.deno === undefined && "only Deno has permissions",
 }, async () => {
   const runtimeArgs = ["--no-prompt", "--allow-env", "--allow-read", "--allow-sys"];
   const program = new URL("programs/unpermitted.ts", import.meta.url);
@@ -134,8 +134,8 @@ test("messages: Deno without permission for the network says which it needs", {
   }
 });
 
-test("messages: where no module of the runtime can be loaded, a transport says what it needs", {
-  skip: process.versions.deno === undefined && "it starts Node itself",
+test("messages: if no module of the runtime can be loaded, a transport says what it needs", {
+  skip: process.versions.deno === undefined && "the test starts Node itself",
 }, async () => {
   const runtime = await findRuntime("node");
   const program = new URL("programs/without_modules.ts", import.meta.url);
@@ -154,7 +154,7 @@ test("messages: where no module of the runtime can be loaded, a transport says w
   assert.equal(memory, "1");
 });
 
-Deno.test("messages: what copies and JSON do not carry is refused, and printed as what it is", () => {
+Deno.test("messages: objects that structuredClone and JSON cannot carry are rejected and named", () => {
   const ch = new Channel({ name: "x", connection: "memory:messages" });
   const title = "x on memory:messages";
   assert.equal(String(ch), `Channel(${title})`);

@@ -1,7 +1,7 @@
-// Random commands, done by two processes on one channel, against a model of it that is a set. Whatever
-// happens, no value is lost, none comes twice unless it is marked as redelivered, and what one process
-// puts and one process gets without releasing anything comes in order. A failure prints fast-check's
-// seed and path; MODEL_SEED=… and MODEL_RUNS=… repeat it, and look for longer.
+// Random commands by two processes on one channel, compared with a model that is a set. No value is lost, none is
+// delivered twice unless marked as redelivered, and values that one process puts and one process gets, without a
+// release, stay in order. A failure prints fast-check's seed and path; MODEL_SEED=… and MODEL_RUNS=… repeat it or
+// search longer.
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -15,10 +15,10 @@ import { sqliteDirectory } from "./support/sqlite_file.ts";
 const broker = process.env.BROKER;
 if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
 
-/** One of the two, here or in a process of its own. */
+/** One of the two peers, in this process or another one. */
 interface Peer {
   do(request: Request): Promise<Reply>;
-  /** Starts one to be killed; undefined where it is in this process. */
+  /** Kills the peer and starts a new one; undefined if it is in this process. */
   restart: ((last?: Request) => Promise<void>) | undefined;
 }
 
@@ -45,7 +45,7 @@ class ChildPeer implements Peer, AsyncDisposable {
     return await this.#child.next() as Reply;
   }
 
-  /** @param last what it is killed in the middle of, or just before */
+  /** @param last the request that is sent just before the kill */
   async restart(last?: Request): Promise<void> {
     if (last !== undefined) {
       this.#child.send(last);
@@ -61,28 +61,29 @@ class ChildPeer implements Peer, AsyncDisposable {
 }
 
 /**
- * What must be so. Invariant: each value that was put is in `waiting`, on loan, or taken. `unsure` may
- * be there: the put of who was killed; `again` may come again: who was killed had taken it.
+ * The expected state. Invariant: each value that was put is in `waiting`, on loan, or taken. Values in `unsure` may
+ * exist: they were being put by a killed process. Values in `again` may be redelivered: a killed process had taken
+ * them.
  */
 class Model {
   readonly waiting = new Set<number>();
   readonly unsure = new Set<number>();
   readonly again = new Set<number>();
-  /** Were handed to someone who gave them back, or died. */
+  /** Values that were delivered and returned, by a release or a death. */
   readonly lentBefore = new Set<number>();
   readonly loans: { peer: number; loan: number; value: number }[] = [];
   readonly taken: number[][] = [[], []];
-  /** How many values each has tried to put. */
+  /** How many values each peer has tried to put. */
   readonly puts: number[] = [0, 0];
-  /** The last of each producer's that was got, as long as only one gets and gives nothing back. */
+  /** The last value of each producer that was got, as long as only one peer gets and nothing is returned. */
   readonly last = [-1, -1];
   taker: number | undefined;
   isDisturbed = false;
 
-  /** How many values may be there. */
+  /** How many values may be in the channel. */
   readonly capacity: number;
 
-  /** Whether what is on loan counts; else what is given back finds its place in a full channel, too. */
+  /** Whether loans count towards the capacity. Otherwise a returned value is accepted by a full channel, too. */
   readonly countsLoans: boolean;
 
   constructor(capacity = Infinity, countsLoans = true) {
@@ -90,7 +91,7 @@ class Model {
     this.countsLoans = countsLoans;
   }
 
-  /** New values of a peer's. */
+  /** Returns new values of a peer. */
   values(peer: number, count: number): number[] {
     const first = peer * producer + this.puts[peer]!;
     this.puts[peer]! += count;
@@ -101,24 +102,24 @@ class Model {
     for (const value of values) this.waiting.add(value);
     const fresh = [...this.waiting].filter((value) => !this.lentBefore.has(value));
     const count = this.countsLoans ? this.waiting.size + this.loans.length : fresh.length;
-    // Where loans do not count, each process may have one that was sent to a get of before, and is on its way back.
+    // If loans do not count, each process may hold one value that was sent to an earlier get and is being returned.
     const most = this.capacity + (this.countsLoans ? 0 : this.puts.length);
-    assert.ok(count <= most, `${count} where ${this.capacity} may be`);
+    assert.ok(count <= most, `${count} values in a channel of capacity ${this.capacity}`);
   }
 
-  /** A value was handed over. */
+  /** Records that a value was delivered. */
   handed(peer: number, value: number): void {
     const known = this.waiting.delete(value) || this.unsure.delete(value);
-    assert.ok(known || this.again.delete(value), `${value} was got twice, or never put`);
+    assert.ok(known || this.again.delete(value), `${value} was got twice or never put`);
     this.taker ??= peer;
-    if (this.taker !== peer) this.isDisturbed = true; // what one has read ahead comes later to the other
+    if (this.taker !== peer) this.isDisturbed = true; // values that one peer has read ahead reach the other one later
     if (this.isDisturbed) return;
     const from = Math.floor(value / producer);
     assert.ok(value > this.last[from]!, `${value} came after ${this.last[from]}`);
     this.last[from] = value;
   }
 
-  /** All loans of a peer's come back. */
+  /** Returns all loans of a peer. */
   returnLoans(peer: number): void {
     this.isDisturbed = true;
     for (const each of this.loans.filter((loan) => loan.peer === peer)) this.giveBack(each);
@@ -132,7 +133,7 @@ class Model {
   }
 }
 
-/** Values of the first are smaller, those of the second begin here. */
+/** The values of the first peer are smaller than this; those of the second start here. */
 const producer = 1_000_000;
 
 interface Real {
@@ -168,7 +169,7 @@ const put = fc.tuple(who, few).map(([peer, count]) =>
 const get = who.map((peer) =>
   command(`${peer} gets`, async (model, real) => {
     const { value } = await ask(real, peer, { op: "get" });
-    if (value === undefined) return; // empty, or the other has just read it ahead
+    if (value === undefined) return; // empty, or the other peer has just read it ahead
     model.handed(peer, value);
     model.taken[peer]!.push(value);
   })
@@ -181,7 +182,7 @@ const abort = fc.tuple(who, fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0,
     const values = model.values(peer, count);
     for (const value of values) model.waiting.add(value);
     const { value } = await ask(real, peer, { op: "abort", values, after });
-    if (value === undefined) model.isDisturbed = true; // what crossed the abort was given back
+    if (value === undefined) model.isDisturbed = true; // a value that crossed the abort was returned
     else {
       model.handed(peer, value);
       model.taken[peer]!.push(value);
@@ -205,7 +206,7 @@ const tryPut = fc.tuple(who, few).map(([peer, count]) =>
   command(`${peer} tries to put ${count}`, async (model, real) => {
     const values = model.values(peer, count);
     const { sent } = await ask(real, peer, { op: "tryPut", values });
-    model.put(values.slice(0, sent)); // the first find room, if any do
+    model.put(values.slice(0, sent)); // the first values find room, if any do
   })
 );
 
@@ -214,7 +215,7 @@ const receive = who.map((peer) =>
     const { value, redelivered, loan } = await ask(real, peer, { op: "receive" });
     if (value === undefined) return;
     const mustTell = model.lentBefore.has(value) || model.again.has(value);
-    assert.ok(redelivered || !mustTell, `${value} comes again, and is not marked`);
+    assert.ok(redelivered || !mustTell, `${value} was redelivered without being marked`);
     model.handed(peer, value);
     model.loans.push({ peer, loan: loan!, value });
   })
@@ -263,10 +264,10 @@ const kill = fc.integer({ min: 0, max: 3 }).map((count) =>
 
 const settling = [settle("accept"), settle("release")];
 const commands = [put, put, get, get, abort, receive, selecting("select"), ...settling];
-/** None waits for room, for nobody else would make it. */
+/** No command waits for room, because no other would make room. */
 const bounded = [tryPut, tryPut, get, receive, selecting("trySelect"), ...settling];
 
-/** Gets all that must be there still, and nothing else. */
+/** Gets all values that must be left, and asserts that there are no others. */
 async function drain(model: Model, channel: Channel<number>, timeout: number): Promise<void> {
   while (model.waiting.size > 0) {
     const value = await channel.get({ timeout: 5000 }).catch((error) => {
@@ -277,7 +278,7 @@ async function drain(model: Model, channel: Channel<number>, timeout: number): P
   for (;;) {
     const rest = await channel.get({ timeout }).catch(() => undefined);
     if (rest === undefined) break;
-    model.handed(0, rest); // fails unless that may be
+    model.handed(0, rest); // fails unless the model allows it
   }
 }
 
@@ -309,7 +310,8 @@ async function check(
           await peers[peer]!.do({ op: "close" });
           model.returnLoans(peer);
         }
-        await drain(model, channel, connection.startsWith("memory:") ? 0 : 40); // till what was read ahead is back
+        // until values that were read ahead are back
+        await drain(model, channel, connection.startsWith("memory:") ? 0 : 40);
       } finally {
         for (const peer of peers) await peer.do({ op: "close" });
         await channel.delete();
@@ -319,12 +321,12 @@ async function check(
   await fc.assert(property, {
     numRuns: Number(process.env.MODEL_RUNS ?? runs),
     ...seed === undefined ? {} : { seed: Number(seed) },
-    endOnFailure: true, // to do it all once more takes long, and may go otherwise
+    endOnFailure: true, // repeating the run takes long, and may give another result
     verbose: 1,
   });
 }
 
-Deno.test("model: memory: two handles do what the model does", async () => {
+Deno.test("model: memory: two handles behave as the model", async () => {
   await check("memory:model", [new LocalPeer(), new LocalPeer()], [
     ...commands,
     close,
@@ -333,12 +335,12 @@ Deno.test("model: memory: two handles do what the model does", async () => {
   await pause(60);
 });
 
-Deno.test("model: memory: two handles do what the model does, with a capacity", async () => {
+Deno.test("model: memory: two handles behave as the model, with a capacity", async () => {
   await check("memory:model", [new LocalPeer(), new LocalPeer()], bounded, 200, 3);
   await pause(60);
 });
 
-/** What is random needs one runtime that tries much; the others try that it works there. */
+/** A random search needs many runs on one runtime only; the other runtimes run a few. */
 const runs = process.versions.deno === undefined ? 10 : 30;
 
 for (
@@ -347,14 +349,14 @@ for (
     ["amqp", broker],
   ] as const
 ) {
-  Deno.test(`model: ${label}: two processes do what the model does`, async () => {
+  Deno.test(`model: ${label}: two processes behave as the model`, async () => {
     await using child = await new ChildPeer().start();
     await check(connection, [new LocalPeer(), child], [...commands, close, closeAll], runs);
     await connectionsRest();
     await pause(60);
   });
 
-  Deno.test(`model: ${label}: two processes do what the model does, with a capacity`, async () => {
+  Deno.test(`model: ${label}: two processes behave as the model, with a capacity`, async () => {
     await using child = await new ChildPeer().start();
     const among = [...bounded, close, closeAll];
     await check(connection, [new LocalPeer(), child], among, Math.ceil(runs / 2), 3);
@@ -362,7 +364,7 @@ for (
     await pause(60);
   });
 
-  Deno.test(`model: ${label}: two processes, of which one is killed, do what the model does`, async () => {
+  Deno.test(`model: ${label}: two processes, one of which is killed, behave as the model`, async () => {
     await using child = await new ChildPeer().start();
     const among = [...commands, ...commands, close, closeAll, kill];
     await check(connection, [new LocalPeer(), child], among, Math.ceil(runs / 2));

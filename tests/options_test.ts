@@ -16,11 +16,11 @@ import { rejection } from "./conformance/fixture.ts";
 
 type Call = (...args: unknown[]) => unknown;
 
-/** A function of the library as plain JavaScript calls it. */
+/** A function of the library, as plain JavaScript calls it. */
 interface Entry {
-  /** What stands before the options. */
+  /** The arguments before the options. */
   readonly before: readonly unknown[];
-  /** Some option that it has, misspelt; absent where it has none. */
+  /** One of its options, misspelt; absent if it has no options. */
   readonly misspelt?: readonly [wrong: string, right: string];
   readonly call: Call;
 }
@@ -28,7 +28,7 @@ interface Entry {
 const here = "memory:options";
 const waiting = ["timout", "timeout"] as const;
 
-/** What each method of a channel takes; a method that is not here fails the first test. */
+/** The arguments of each method of a channel. A method that is missing here fails the first test. */
 const methods: Record<string, Omit<Entry, "call">> = {
   put: { before: [1], misspelt: ["dealy", "delay"] },
   tryPut: { before: [1], misspelt: waiting },
@@ -51,14 +51,14 @@ const methods: Record<string, Omit<Entry, "call">> = {
   dup: { before: [] },
 };
 
-/** They take nothing, and are called by whatever ends a program. */
+/** These methods take no options: they are called as listeners or by the runtime. */
 const ends = ["close", Symbol.asyncDispose, "constructor", "toString"];
 
 function call(target: object, name: string): Call {
   return (...args) => (target as Record<string, Call>)[name]!(...args);
 }
 
-/** Every public function, each with a channel of its own. */
+/** Returns every public function, each with a channel of its own. */
 function entries(): [title: string, entry: Entry][] {
   const found: [string, Entry][] = [];
   for (const view of ["channel", "sender", "receiver"] as const) {
@@ -95,7 +95,7 @@ function entries(): [title: string, entry: Entry][] {
   ];
 }
 
-/** What a call is refused with, be it thrown or a rejection. */
+/** Returns the message with which a call throws or rejects. */
 async function refusal(title: string, entry: Entry, args: readonly unknown[]): Promise<string> {
   const outcome = await Promise.resolve().then(() => entry.call(...args)).then(
     () => undefined,
@@ -108,19 +108,19 @@ async function refusal(title: string, entry: Entry, args: readonly unknown[]): P
   return outcome.message;
 }
 
-Deno.test("options: every method of a channel is checked here", () => {
+Deno.test("options: this file covers every method of a channel", () => {
   for (const view of [Channel, SendChannel, ReceiveChannel]) {
     const known = [...Object.keys(methods), ...ends, Symbol.asyncIterator];
     for (const name of Reflect.ownKeys(view.prototype)) {
       const { value } = Object.getOwnPropertyDescriptor(view.prototype, name)!;
       const isPublic = typeof name === "string" || name === Symbol.asyncIterator;
       if (typeof value !== "function" || !isPublic) continue;
-      assert.ok(known.includes(name), `what ${view.name}.${String(name)} takes is not tested`);
+      assert.ok(known.includes(name), `the options of ${view.name}.${String(name)} are not tested`);
     }
   }
 });
 
-Deno.test("options: one that does not exist is refused everywhere, and the nearest is proposed", async () => {
+Deno.test("options: an unknown option is rejected everywhere, and the nearest one is proposed", async () => {
   for (const [title, entry] of entries()) {
     if (entry.misspelt === undefined) continue;
     const [wrong, right] = entry.misspelt;
@@ -135,7 +135,7 @@ Deno.test("options: one that does not exist is refused everywhere, and the neare
   }
 });
 
-Deno.test("options: what is no object of options is refused everywhere", async () => {
+Deno.test("options: a value that is not an options object is rejected everywhere", async () => {
   const ch = new Channel({ connection: here });
   const controller = new AbortController();
   const wrong = [
@@ -169,7 +169,7 @@ Deno.test("options: what is no object of options is refused everywhere", async (
   assert.match(await advice([controller.signal]), /; write get\(\{ signal \}\)$/);
 });
 
-Deno.test("options: surplus arguments are refused everywhere", async () => {
+Deno.test("options: surplus arguments are rejected everywhere", async () => {
   for (const [title, entry] of entries()) {
     const options = entry.misspelt === undefined ? [] : [{}];
     const message = await refusal(title, entry, [...entry.before, ...options, {}]);
@@ -183,7 +183,7 @@ Deno.test("options: surplus arguments are refused everywhere", async () => {
   assert.match(two, /write new Channel\(\{ name: "jobs", connection: "amqp:\/\/localhost" \}\)$/);
 });
 
-Deno.test("options: a value of the wrong type is refused, and told", async () => {
+Deno.test("options: a value of the wrong type is rejected with a reason", async () => {
   const bad: [options: Record<string, unknown>, says: RegExp][] = [
     [{ name: 5 }, /the option name takes a string, and got 5$/],
     [{ name: undefined }, /the option name is undefined; leave it out for an anonymous channel$/],
@@ -224,7 +224,7 @@ Deno.test("options: a value of the wrong type is refused, and told", async () =>
   assert.equal(error.value, "kept");
 });
 
-Deno.test("options: a name or a connection that is undefined is refused, and other options are not", async () => {
+Deno.test("options: an undefined name or connection is rejected, other undefined options are not", async () => {
   for (const args of [[undefined], [{ name: undefined }], [{ connection: undefined }]]) {
     assert.throws(
       () => Reflect.construct(Channel, args),
@@ -243,7 +243,7 @@ Deno.test("options: a name or a connection that is undefined is refused, and oth
   await ch.delete();
 });
 
-Deno.test("options: an object of a class and one that inherits are taken at what they say", async () => {
+Deno.test("options: properties of a class instance and inherited properties are used", async () => {
   class Defaults {
     timeout = 5;
   }
@@ -265,7 +265,7 @@ Deno.test("options: an object of a class and one that inherits are taken at what
   await rejection(ch.get(new Accessor() as never), ChannelConfigError);
 });
 
-Deno.test("options: a URI where a name belongs is refused, without its password", () => {
+Deno.test("options: a URI in place of a name is rejected, without its password", () => {
   for (
     const uri of ["amqp://u:hunter2@localhost", "AMQPS://h", "memory:", "sqlite:", "sqlite:./x.db"]
   ) {
@@ -281,14 +281,14 @@ Deno.test("options: a URI where a name belongs is refused, without its password"
   assert.equal(new Channel({ name: "memory:usage", connection: here }).name, "memory:usage");
 });
 
-Deno.test("options: a channel where options belong is refused", () => {
+Deno.test("options: a channel in place of options is rejected", () => {
   const ch = new Channel({ connection: here });
   assert.throws(() => new Channel(ch as never), /got a channel; write ch\.dup\(\)/);
   assert.throws(() => Reflect.construct(Connection, [ch]), ChannelConfigError);
   assert.throws(() => Reflect.construct(Connection, []), ChannelConfigError);
 });
 
-Deno.test("select: what could never end, and what is no set of cases, is refused", async () => {
+Deno.test("select: a select that could never end, or without valid cases, is rejected", async () => {
   const ch = new Channel({ connection: here });
   for (const wrong of [ch, ch.receiver, ch.getCase(), ch.putCase(1), after(1)]) {
     for (const choose of [select, trySelect]) {
@@ -313,7 +313,7 @@ Deno.test("select: what could never end, and what is no set of cases, is refused
   await assert.rejects(select({}, { signal }), /enough/);
 });
 
-Deno.test("serve: what is no channel or no handler is refused at once", async () => {
+Deno.test("serve: an invalid channel or handler is rejected at once", async () => {
   const ch = new Channel({ connection: here });
   const serveAny = serve as unknown as (...args: unknown[]) => Promise<void>;
   for (const args of [[ch], [ch, { concurrency: 1 }], [() => {}, ch], [ch.sender, () => {}], []]) {
@@ -321,7 +321,7 @@ Deno.test("serve: what is no channel or no handler is refused at once", async ()
   }
 });
 
-Deno.test("close: an argument of whoever calls it as a listener changes nothing, and options are refused", async () => {
+Deno.test("close: the argument of a listener call is ignored, and options are rejected", async () => {
   const ch = new Channel({ connection: here });
   const close = ch.close.bind(ch) as (...args: unknown[]) => Promise<void>;
   const error = await rejection(close({ drain: true }), ChannelConfigError);

@@ -29,8 +29,8 @@ const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
 /**
- * A channel by way of a gateway, and a second handle on it that goes to the broker directly. `lost` resolves
- * when the channel's connection is.
+ * Calls `use` with a channel through a gateway and a second handle on it that is directly connected to the broker.
+ * `lost` resolves when the channel's connection is lost.
  */
 async function withGateway<T>(
   options: ChannelOptions,
@@ -61,12 +61,12 @@ async function quiet(gateway: Gateway): Promise<void> {
   }
 }
 
-/** What a promise rejects with, where that may be anything. */
+/** Returns the error of a promise, of any type. */
 function outcome(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(() => "it resolved", (reason) => reason);
 }
 
-/** That the error says of its put whether it may have arrived. */
+/** Asserts that the error of a put says whether its value may have arrived. */
 function assertOutcome(error: ChannelError, value: unknown, isKnown: boolean): void {
   assert.deepEqual(error.value, value);
   assert.match(error.message, /[^.]$/);
@@ -96,7 +96,7 @@ Deno.test("outbox: unconfirmed puts are limited in number, and all arrive in ord
   });
 });
 
-Deno.test("outbox: unconfirmed puts are limited in bytes, and one of any size is sent", async () => {
+Deno.test("outbox: unconfirmed puts are limited in bytes, and a single put of any size is sent", async () => {
   await withGateway<Uint8Array>({}, async (ch, gateway, direct) => {
     const mega = 2 ** 20;
     gateway.hold("toClient");
@@ -113,7 +113,7 @@ Deno.test("outbox: unconfirmed puts are limited in bytes, and one of any size is
   });
 });
 
-Deno.test("outbox: a put that is given up while it waits for its turn is never sent", async () => {
+Deno.test("outbox: a put that is cancelled while it waits for its turn is never sent", async () => {
   await withGateway<number | string>({}, async (ch, gateway, direct) => {
     gateway.hold("toClient");
     const count = 5000;
@@ -134,7 +134,7 @@ Deno.test("outbox: a put that is given up while it waits for its turn is never s
   });
 });
 
-Deno.test("outbox: a put that is given up after it was sent has an unknown outcome, and may arrive", async () => {
+Deno.test("outbox: a put that is cancelled after it was sent has an unknown outcome and may arrive", async () => {
   await withGateway<string>({}, async (ch, gateway, direct) => {
     gateway.hold("toClient");
     const late = await rejection(ch.put("late", { timeout: 100 }), ChannelTimeoutError);
@@ -142,7 +142,7 @@ Deno.test("outbox: a put that is given up after it was sent has an unknown outco
     const other = await rejection(ch.put("later", { timeout: 100 }), ChannelTimeoutError);
     assertOutcome(other, "later", false);
     assert.notEqual(other.messageId, late.messageId);
-    assert.deepEqual(await getAll(direct, 2), ["late", "later"]); // both did
+    assert.deepEqual(await getAll(direct, 2), ["late", "later"]); // both arrived
     gateway.release();
     await ch.put("next");
     assert.equal(await direct.get({ timeout: 20_000 }), "next");
@@ -150,9 +150,9 @@ Deno.test("outbox: a put that is given up after it was sent has an unknown outco
   });
 });
 
-Deno.test("outbox: a put that was given up is not sent again on the next connection", async () => {
+Deno.test("outbox: a cancelled put is not sent again on the next connection", async () => {
   await withGateway<string>({ retryTimeout: 20_000 }, async (ch, gateway, direct, lost) => {
-    gateway.hold("toBroker", "toClient"); // what is sent now is lost
+    gateway.hold("toBroker", "toClient"); // frames that are sent now are lost
     const late = await rejection(ch.put("late", { timeout: 100 }), ChannelTimeoutError);
     assertOutcome(late, "late", false);
     const control = new AbortController();
@@ -188,7 +188,7 @@ for (const [title, attempt] of tries) {
       await within(lost);
       gateway.open();
       assertOutcome(await sent, "sent", false);
-      assert.equal(await direct.get({ timeout: 20_000 }), "sent"); // it was what filled the channel
+      assert.equal(await direct.get({ timeout: 20_000 }), "sent"); // this value filled the channel
       await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
       assert.equal(await ch.tryPut("next"), "ok");
       assert.equal(await direct.get({ timeout: 20_000 }), "next");
@@ -196,7 +196,7 @@ for (const [title, attempt] of tries) {
   });
 }
 
-Deno.test("outbox: of puts that outlive retryTimeout, those that were sent have an unknown outcome", async () => {
+Deno.test("outbox: of puts that outlast retryTimeout, those that were sent have an unknown outcome", async () => {
   await withGateway<string>({ retryTimeout: 300 }, async (ch, gateway, direct, lost) => {
     gateway.hold("toClient");
     const sent = rejection(ch.put("sent"), ChannelConnectionError);
@@ -213,7 +213,7 @@ Deno.test("outbox: of puts that outlive retryTimeout, those that were sent have 
   });
 });
 
-Deno.test("outbox: of puts that close gives up, those that were sent have an unknown outcome", async () => {
+Deno.test("outbox: of puts that close cancels, those that were sent have an unknown outcome", async () => {
   await withGateway<number>({}, async (ch, gateway, direct) => {
     gateway.hold("toBroker", "toClient");
     const count = 5000;
@@ -229,11 +229,11 @@ Deno.test("outbox: of puts that close gives up, those that were sent have an unk
     }
     gateway.cut();
     await rejection(direct.get({ timeout: 50 }), ChannelTimeoutError);
-    await pause(2100); // whatever close has given up waiting for
+    await pause(2100); // longer than close waits
   });
 });
 
-Deno.test("outbox: what cannot be sent at all has a known outcome", async () => {
+Deno.test("outbox: a put that cannot be sent has a known outcome", async () => {
   await using gateway = await startGateway(broker);
   gateway.cut();
   const connection = gateway.uri;
@@ -244,7 +244,7 @@ Deno.test("outbox: what cannot be sent at all has a known outcome", async () => 
   assertOutcome(await rejection(ch.put("c"), ChannelClosedError), "c", true);
 });
 
-Deno.test("outbox: a broker in memory alarm holds puts up, and those given up meanwhile are never sent", async () => {
+Deno.test("outbox: a broker in memory alarm delays puts, and puts cancelled meanwhile are never sent", async () => {
   await using node = await startPrivateBroker();
   const lines: string[] = [];
   const logger = {
@@ -259,7 +259,7 @@ Deno.test("outbox: a broker in memory alarm holds puts up, and those given up me
   try {
     await ch.depth();
     await node.ctl("set_vm_memory_high_watermark", "0.000001");
-    const first = ch.put("first"); // the broker says only then that it is blocked
+    const first = ch.put("first"); // only then does the broker report that it is blocked
     await until(() => has("accepts no messages"));
     const blocked = await rejection(ch.put("unsent", { timeout: 100 }), ChannelTimeoutError);
     assertOutcome(blocked, "unsent", true);
@@ -285,7 +285,7 @@ interface Memory {
   readonly rss: number;
 }
 
-/** Runs flood.ts; what it tells of its memory after each tenth of its puts. */
+/** Runs flood.ts and returns its memory use after each tenth of its puts. */
 async function flood(
   args: string[],
   onReady: () => void | Promise<void> = () => {},
@@ -299,11 +299,11 @@ async function flood(
   return told;
 }
 
-/** @param most MiB: half of it may be added from each reading to the fourth after it */
+/** @param most MiB: the memory may grow by half of this from each reading to the fourth after it */
 function assertFlat(told: Memory[], most: number): void {
   const mega = ({ heap, rss }: Memory) => [heap, rss].map((bytes) => Math.round(bytes / 2 ** 20));
   const shown = JSON.stringify(told.map(mega));
-  // What is kept grows all the time; an engine takes more memory at any time, and once.
+  // A leak grows all the time. An engine may take more memory at any time, but once.
   for (const kind of ["heap", "rss"] as const) {
     const stretches = told.slice(4).map((each, i) => each[kind] - told[i]![kind]);
     const grown = Math.min(...stretches) / 2 ** 20;
@@ -311,7 +311,7 @@ function assertFlat(told: Memory[], most: number): void {
   }
 }
 
-// The same code runs on Bun and Node: fewer values tell whether what is below keeps theirs.
+// The same code runs on Bun and Node. There, fewer values show whether the client retains values.
 const [count, size] = process.versions.deno ? [200_000, 1000] : [60_000, 3000];
 
 Deno.test(`outbox: memory stays flat while ${count} values are put in batches`, async () => {
@@ -322,7 +322,7 @@ Deno.test(`outbox: memory stays flat while ${count} values are put in batches`, 
     for await (const _ of ch) got++;
   })();
   try {
-    // 200 MB in all, or 180.
+    // 200 MB or 180 MB in all.
     assertFlat(await flood([broker, ch.name, String(count), "1000", String(size)]), 90);
     isOver = await until(() => got === count, 60_000).then(() => true);
   } finally {
@@ -333,7 +333,7 @@ Deno.test(`outbox: memory stays flat while ${count} values are put in batches`, 
   assert.ok(isOver);
 });
 
-Deno.test("outbox: memory stays flat while the broker is away and puts are given up", async () => {
+Deno.test("outbox: memory stays flat while the broker is unreachable and puts are cancelled", async () => {
   await withGateway<string>({}, async (ch, gateway) => {
     // 320 MB in all.
     const told = await flood(

@@ -14,14 +14,14 @@ const isNode = !process.versions.deno && !process.versions.bun;
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
-/** Milliseconds for which a channel outlasts a test that fails. */
+/** How long a channel outlasts a failed test, in milliseconds. */
 const expires = 60_000;
 
 function run(program: string, args: string[], options: ChildOptions = {}): Child {
   return startChild(new URL(`programs/${program}.ts`, import.meta.url), { args, ...options });
 }
 
-/** A channel under a new name, which is deleted in the end. */
+/** Calls `use` with a new channel, and deletes the channel. */
 async function withChannel<T>(
   use: (channel: Channel<T>, name: string) => Promise<void>,
   connection: string = broker,
@@ -38,7 +38,7 @@ async function withChannel<T>(
   }
 }
 
-/** How a child ends by itself. */
+/** Returns how a child ends by itself. */
 async function ending(child: Child, timeout: number): Promise<ChildExit> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -57,7 +57,7 @@ async function endsInOrder(child: Child, timeout = 5000): Promise<void> {
   assert.equal(child.stderr, "");
 }
 
-/** `amqp://` addresses of the broker by name and by number, where it is on this machine. */
+/** The broker's `amqp://` addresses by name and by number, if it is on this machine. */
 function addresses(): { byName: string; byNumber: string } {
   const url = new URL(broker);
   url.hostname = "localhost";
@@ -97,7 +97,7 @@ Deno.test("two producers and three consumers move 3,000 values, each once, and o
   });
 });
 
-/** Children that are killed where the test does not see them end. */
+/** Children that are killed if the test does not see them end. */
 class Children implements AsyncDisposable {
   readonly all: readonly Child[];
 
@@ -110,36 +110,40 @@ class Children implements AsyncDisposable {
   }
 }
 
-test("a process answers on a channel that it got in a message, whatever it calls the broker", {
-  skip: noLocalBroker,
-}, async () => {
-  const { byName, byNumber } = addresses();
-  await withChannel<unknown>(async (jobs, name) => {
-    await using replier = run("replier", [byNumber, name]);
-    await using replies = new Channel<{ square: number; more: Channel<string> }>({
-      connection: byName,
-    });
-    for (const n of [6, 7]) {
-      await jobs.put({ n, replyTo: replies });
-      const { square, more } = await replies.get({ timeout: 10_000 });
-      assert.equal(square, n * n);
-      // The way back is relative, too: a channel of the replier's, reached through this one's address.
-      await more.put(`thanks for ${square}`);
-      await more.close();
-      assert.equal(await replier.next(), `thanks for ${square}`);
-    }
-    await jobs.closeAll();
-    await endsInOrder(replier);
-  }, byName);
-});
+test(
+  "a process replies on a channel that it got in a message, whatever its address of the broker is",
+  {
+    skip: noLocalBroker,
+  },
+  async () => {
+    const { byName, byNumber } = addresses();
+    await withChannel<unknown>(async (jobs, name) => {
+      await using replier = run("replier", [byNumber, name]);
+      await using replies = new Channel<{ square: number; more: Channel<string> }>({
+        connection: byName,
+      });
+      for (const n of [6, 7]) {
+        await jobs.put({ n, replyTo: replies });
+        const { square, more } = await replies.get({ timeout: 10_000 });
+        assert.equal(square, n * n);
+        // The reverse direction is relative, too: a channel of the replier, reached through this process's address.
+        await more.put(`thanks for ${square}`);
+        await more.close();
+        assert.equal(await replier.next(), `thanks for ${square}`);
+      }
+      await jobs.closeAll();
+      await endsInOrder(replier);
+    }, byName);
+  },
+);
 
-Deno.test("a value that was sent to a process killed in its get goes to another", async () => {
+Deno.test("a value sent to a process that is killed in its get goes to another process", async () => {
   await withChannel<string>(async (channel, name) => {
     await using frozen = run("getter", [broker, name]);
     await waitForConsumers(broker, name, 1);
     frozen.kill("SIGSTOP");
     await channel.put("for whoever lives");
-    // The broker has sent it: it is in the queue no more, and nobody has it.
+    // The broker has sent the value: it is no longer in the queue, and no process has it.
     assert.ok(await waitUntil(async () => await channel.depth() === 0, 5000));
     await assert.rejects(channel.get({ timeout: 200 }), ChannelTimeoutError);
 
@@ -154,7 +158,7 @@ Deno.test("a value that was sent to a process killed in its get goes to another"
   });
 });
 
-Deno.test("a put into a reply channel resolves although the answer's receiver deletes it at once", async () => {
+Deno.test("a put into a reply channel resolves although its receiver deletes the channel at once", async () => {
   await withChannel<Channel<number>>(async (jobs, name) => {
     await using answerer = run("answerer", [broker, name]);
     for (let i = 0; i < 100; i++) {
@@ -168,10 +172,10 @@ Deno.test("a put into a reply channel resolves although the answer's receiver de
   });
 });
 
-/** Milliseconds within which a process ends after its last operation. */
+/** The time in milliseconds in which a process must end after its last operation. */
 const exitLimit = 1500;
 
-/** Runs last.ts; its process must end soon after what it did. Resolves with what it told. */
+/** Runs last.ts, which must end shortly after its operation. Returns its messages. */
 async function last(act: string, connection: string, name: string): Promise<unknown[]> {
   await using child = run("last", [act, connection, name]);
   const told: unknown[] = [];
@@ -196,7 +200,7 @@ for (
   })
 ) {
   const skip = act === "aborted get" && isNode &&
-    "Node's AbortSignal.timeout keeps no process alive, nor does a get on memory:";
+    "on Node, neither AbortSignal.timeout nor a get on memory: keeps a process alive";
   test(
     `on memory a process ends by itself after its last operation: ${act}`,
     { skip },
@@ -211,7 +215,7 @@ for (
   });
 }
 
-Deno.test("what a process put last is there when it has ended", async () => {
+Deno.test("the last value that a process put is in the channel when it has ended", async () => {
   for (const act of ["put", "put without await"]) {
     await withChannel<string>(async (channel, name) => {
       await last(act, broker, name);
@@ -220,13 +224,13 @@ Deno.test("what a process put last is there when it has ended", async () => {
   }
 });
 
-Deno.test("what a process got last is not delivered again when it has ended", async () => {
+Deno.test("the last value that a process got is not redelivered when it has ended", async () => {
   await withChannel<string>(async (channel, name) => {
     await channel.put("the only one");
     assert.deepEqual(await last("get", broker, name), [{ result: "the only one" }]);
     await assert.rejects(channel.get({ timeout: 500 }), ChannelTimeoutError);
 
-    // The process waits this time, so the value comes by a consumer of its own.
+    // The process waits this time, so the value arrives through a consumer.
     await using child = run("last", ["get", broker, name]);
     await waitForConsumers(broker, name, 1);
     await channel.put("the next one");
@@ -236,7 +240,7 @@ Deno.test("what a process got last is not delivered again when it has ended", as
   });
 });
 
-Deno.test("a process ends by itself when closeAll elsewhere has ended its iteration", async () => {
+Deno.test("a process ends by itself when another process's closeAll has ended its iteration", async () => {
   await withChannel<string>(async (channel, name) => {
     await using child = run("consumer", [broker, name]);
     await waitForConsumers(broker, name, 1);
@@ -258,12 +262,12 @@ Deno.test("a process ends soon after close() although its broker is unreachable"
   assert.deepEqual(await last("close while connecting", `amqp://127.0.0.1:${port}`, "any"), [{}]);
 });
 
-Deno.test("a process that waits for broadcasts stays alive for them, and ends with the channel", async () => {
+Deno.test("a process that waits for broadcasts stays alive, and ends with the channel", async () => {
   await withChannel<number>(async (channel, name) => {
     await using listeners = new Children([1, 2].map(() => run("listener", [broker, name])));
     for (const listener of listeners.all) assert.equal(await listener.next(), "listens");
     for (const n of [1, 2]) {
-      await new Promise((resolve) => setTimeout(resolve, 300)); // longer than a connection rests
+      await new Promise((resolve) => setTimeout(resolve, 300)); // longer than an idle connection stays open
       await channel.broadcast(n);
     }
     await channel.closeAll();

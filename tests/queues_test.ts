@@ -1,4 +1,4 @@
-/** What becomes of values in queues of each type, on vhosts of each default type. */
+/** Values in queues of each type, on vhosts of each default type. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
@@ -17,13 +17,16 @@ const control = controlFromEnv()!;
 const types = ["classic", "quorum"] as const;
 type QueueType = (typeof types)[number];
 
-/** More than the 20 after which RabbitMQ 4 drops what was given back to a quorum queue without a limit of its own. */
+/**
+ * More than the 20 returns after which RabbitMQ 4 drops a message of a quorum queue without a delivery limit of its
+ * own.
+ */
 const often = 25;
 const cuts = 60;
 
 for (const usual of types) {
   test(
-    `nothing is lost, and values stay in their place, where the usual queue type is ${usual}`,
+    `nothing is lost, and values keep their place, if the default queue type is ${usual}`,
     { skip: noControl },
     async () => {
       await using vhost = await addVhost(control, broker, usual);
@@ -32,7 +35,7 @@ for (const usual of types) {
       await Promise.all([
         ...types.flatMap((durability) => [
           stayReleased(vhost.uri, durability),
-          stayReleased(vhost.uri, durability, 100), // of this nothing is read ahead
+          stayReleased(vhost.uri, durability, 100), // nothing of this is read ahead
           stayCut(vhost.uri, durability),
         ]),
         staySelected(vhost.uri),
@@ -44,7 +47,7 @@ for (const usual of types) {
   );
 }
 
-/** Receives several values, so that more are read ahead, and releases all. */
+/** Receives several values, so that others are read ahead, and releases all. */
 async function stayReleased(
   connection: string,
   durability: QueueType,
@@ -58,7 +61,7 @@ async function stayReleased(
     ...capacity === undefined ? {} : { capacity },
   });
   const all = numbers(40);
-  // A quorum queue takes back what is on its way to a consumer that ends before what goes back then.
+  // A quorum queue requeues messages in flight to a consumer that ends before the messages that are returned then.
   const keepsPlaces = durability === "classic" || capacity !== undefined;
   const inOrder = (values: number[]) => keepsPlaces ? values : values.sort((a, b) => a - b);
   await Promise.all(all.map((n) => ch.put(n)));
@@ -73,7 +76,7 @@ async function stayReleased(
   await ch.close();
 }
 
-/** Each connection holds the first value as it is cut. */
+/** Each connection is cut while it holds the first value. */
 async function stayCut(uri: string, durability: QueueType): Promise<void> {
   const name = `test ${randomUUID()}`;
   const ch = new Channel<number>({ name, connection: uri, durability });
@@ -109,7 +112,7 @@ async function staySelected(connection: string): Promise<void> {
   await Promise.all(channels.map((ch) => ch.close()));
 }
 
-/** Every queue is declared with its type. */
+/** Asserts that every queue is declared with its type. */
 async function isNamed(uri: string): Promise<void> {
   const connection = new Connection(uri);
   const name = `test ${randomUUID()}`;
@@ -129,7 +132,7 @@ async function isNamed(uri: string): Promise<void> {
       Q <- rabbit_amqqueue:list(<<"${uri.split("/").at(-1)}">>),
       {resource, _, queue, N} <- [amqqueue:get_name(Q)]]`,
   );
-  ok(queues.length > all.length, "the channels' queues, and what announcements and a drain need");
+  ok(queues.length > all.length, "the channels' queues, and those for announcements and a drain");
   for (const [name, settings] of queues) {
     equal(settings["x-queue-type"], name === quorum.name ? "quorum" : "classic", name);
     if (name === quorum.name) equal(settings["x-delivery-limit"], 2 ** 31 - 1);
@@ -138,7 +141,7 @@ async function isNamed(uri: string): Promise<void> {
   await Promise.all(all.map((ch) => ch.close()));
 }
 
-/** Queues of others that may drop values. */
+/** Queues of others that may drop values are reported. */
 async function isToldOf(uri: string): Promise<void> {
   const queues = [
     ["usual", { "x-queue-type": "quorum" }, "classic", /may drop values that were released 20 /],
@@ -171,7 +174,7 @@ async function isToldOf(uri: string): Promise<void> {
     await ch.delete();
     await ch.close();
   }
-  // What this version makes is none of these.
+  // A queue that this version declares is not one of these.
   const quorum = new Channel<number>({ name: "quorum", connection, durability: "quorum" });
   await quorum.put(1);
   const others = ["classic", "quorum"] as const;

@@ -11,7 +11,7 @@ function read(page: string): string {
   return readFileSync(new URL(`../${page}`, import.meta.url), "utf8");
 }
 
-/** The code blocks of one language, with the line each begins in. */
+/** Returns the code blocks of one language, with the line in which each begins. */
 function blocks(language: string, page = readme): { line: number; text: string }[] {
   return [...page.matchAll(new RegExp("^```" + language + "\\n(.*?)^```$", "gms"))].map((
     match,
@@ -21,7 +21,7 @@ function blocks(language: string, page = readme): { line: number; text: string }
   }));
 }
 
-/** Makes `expression; // literal` a check of what the comment says. */
+/** Converts `expression; // literal` into an assertion. */
 function checked(text: string): string {
   const modTs = new URL("../mod.ts", import.meta.url).href;
   const assertions = text.replaceAll(
@@ -54,13 +54,13 @@ Deno.test("the README's comments are checked", () => {
 });
 
 for (const { line, text } of blocks("yaml")) {
-  Deno.test(`the README's configuration of line ${line} is understood`, async () => {
+  Deno.test(`the README's configuration of line ${line} is valid`, async () => {
     const { uri } = await parseConfigFile("README.md", text);
     equal(uri, "amqp://192.168.35.10:5672");
   });
 }
 
-Deno.test("the README's commands name tasks that there are", () => {
+Deno.test("the README's commands name existing tasks", () => {
   const { tasks } = JSON.parse(readFileSync(new URL("../deno.json", import.meta.url), "utf8"));
   const named = [...readme.matchAll(/deno(?:@2)? task (\w+)/g)].map((match) => match[1]!);
   ok(named.length > 0);

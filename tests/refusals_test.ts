@@ -1,4 +1,4 @@
-/** What the broker refuses, told apart, with what to do about it. */
+/** Rejections by the broker are classified, each with advice. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
@@ -24,7 +24,7 @@ const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 const control = controlFromEnv()!;
 
-/** What RabbitMQ 3.10.8, 4.0.5 and 4.3.6 said, where they differ in what matters; and what is made of it. */
+/** Texts of RabbitMQ 3.10.8, 4.0.5 and 4.3.6 where they differ in substance, with their expected classification. */
 const words: [text: string, code: number, expected: string, advice: RegExp, method?: Method][] = [
   [
     "PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (2) is reached",
@@ -115,7 +115,7 @@ const words: [text: string, code: number, expected: string, advice: RegExp, meth
     /^vhost v is down; /,
   ],
   ["INTERNAL_ERROR", 541, "internal, soon", /see the broker.s log/],
-  // Before 4 the words do not tell which permission.
+  // Before 4, the text does not name the permission.
   [
     "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'u'",
     403,
@@ -194,7 +194,7 @@ const words: [text: string, code: number, expected: string, advice: RegExp, meth
   ],
 ];
 
-Deno.test("refusals: the words of each version are read", () => {
+Deno.test("refusals: the texts of each version are classified", () => {
   for (const [text, code, expected, advice, method] of words) {
     const error = `channel 3 closed: ${text} (${code})`;
     const refusal = readRefusal(code, error, method);
@@ -204,7 +204,7 @@ Deno.test("refusals: the words of each version are read", () => {
   }
 });
 
-/** A test of a broker that the tests command, and of channels that are closed at its end. */
+/** Declares a test of a broker that the tests control. Its channels are closed at its end. */
 function refusalTest(title: string, body: (open: Open) => Promise<void>): void {
   test(`refusals: ${title}`, { skip: noControl }, async () => {
     const channels: Channel<number>[] = [];
@@ -227,7 +227,7 @@ type Open = (
   retryTimeout?: number,
 ) => Channel<number>;
 
-/** What an operation rejects with. */
+/** Asserts the error that an operation rejects with. */
 async function refused(
   operation: Promise<unknown>,
   reason: ChannelConnectionError["reason"],
@@ -242,7 +242,7 @@ async function refused(
 
 const everything: Permissions = { configure: ".*", write: ".*", read: ".*" };
 
-refusalTest("the limits of a vhost and of a user are told apart", async (open) => {
+refusalTest("the limits of a vhost and of a user are distinguished", async (open) => {
   await using vhost = await addVhost(control, broker);
   const name = `test ${randomUUID()}`;
   await vhost.limit({ "max-queues": 0 });
@@ -257,7 +257,7 @@ refusalTest("the limits of a vhost and of a user are told apart", async (open) =
   await refused(open(name, user.uri).put(1), "limit", /user .* limit of 0 connections/, false);
 });
 
-refusalTest("which permission is lacking, and for what, is told", async (open) => {
+refusalTest("an error names the missing permission and what it is for", async (open) => {
   const name = `test ${randomUUID()}`;
   const direct = open(name, broker);
   await direct.put(1);
@@ -285,12 +285,12 @@ refusalTest("which permission is lacking, and for what, is told", async (open) =
     const pattern = new RegExp(`lacks the permission ${lack.replaceAll(/[.*]/g, "\\$&")}`);
     await refused(operation(ch), "permission", pattern, false);
     await ch.close();
-    await connectionsRest(1); // an AMQP channel remembers permissions for a while
+    await connectionsRest(1); // an AMQP channel caches permissions
   }
   await direct.delete();
 });
 
-refusalTest("who may not log in, or use the vhost, is told why", async (open) => {
+refusalTest("a user who may not log in, or not use the vhost, gets the reason", async (open) => {
   await using user = await addUser(control, broker, everything);
   await using vhost = await addVhost(control, broker);
   const url = new URL(user.uri);
@@ -303,14 +303,14 @@ refusalTest("who may not log in, or use the vhost, is told why", async (open) =>
   await refused(open("any", url.href).put(1), "missing", /no-such-vhost does not exist/, false);
 });
 
-refusalTest("a vhost that is down is told from a broker that is", async (open) => {
+refusalTest("a vhost that is down is distinguished from a broker that is down", async (open) => {
   await using vhost = await addVhost(control, broker);
   const name = new URL(vhost.uri).pathname.slice(1);
   await evalErlang(control, `rabbit_vhost_sup_sup:delete_on_all_nodes(<<"${name}">>)`);
   await refused(open("any", vhost.uri).put(1), "unavailable", /vhost .* is down; /, true);
 });
 
-refusalTest("a queue that is another connection's is told", async (open) => {
+refusalTest("a queue that belongs to another connection is reported", async (open) => {
   const name = `test ${randomUUID()}`;
   await withRaw(broker, async (channel) => {
     await channel.queueDeclare(name, { exclusive: true });
@@ -321,7 +321,7 @@ refusalTest("a queue that is another connection's is told", async (open) => {
   });
 });
 
-refusalTest("a broker that allows too few AMQP channels is told so at once", async (open) => {
+refusalTest("a broker that allows too few AMQP channels is reported at once", async (open) => {
   const before = await evalJson<number>(
     control,
     "element(2, application:get_env(rabbit, channel_max))",
@@ -349,11 +349,11 @@ refusalTest("a broker that allows too few AMQP channels is told so at once", asy
 });
 
 refusalTest(
-  "where a user may have few AMQP channels, those that the broker ends are replaced without a loss",
+  "if a user may have few AMQP channels, those that the broker closes are replaced without a loss",
   async (open) => {
     const names = numbers(8).map(() => `test ${randomUUID()}`);
     await withRaw(broker, async (channel) => {
-      // Attaching ends an AMQP channel for each.
+      // Attaching closes one AMQP channel for each.
       const declared = names.map((name) =>
         channel.queueDeclare(name, { durable: true }, { "x-max-length": 100 })
       );
@@ -373,24 +373,27 @@ refusalTest(
   },
 );
 
-refusalTest("a stream cannot be a channel, and is told before anything is put", async (open) => {
-  const name = `test ${randomUUID()}`;
-  await withRaw(broker, async (channel) => {
-    await channel.queueDeclare(name, { durable: true }, { "x-queue-type": "stream" });
-    const words =
-      /queue '.*' exists with another x-queue-type, 'stream'; delete it, or use another/;
-    await refused(open(name, broker).put(1), "conflict", words, false);
-    assert.equal((await channel.queueDelete(name)).messageCount, 0);
-  });
-  await withRaw(broker, async (channel) => {
-    await channel.exchangeDelete(name);
-  });
-});
+refusalTest(
+  "a stream cannot be a channel, which is reported before anything is put",
+  async (open) => {
+    const name = `test ${randomUUID()}`;
+    await withRaw(broker, async (channel) => {
+      await channel.queueDeclare(name, { durable: true }, { "x-queue-type": "stream" });
+      const words =
+        /queue '.*' exists with another x-queue-type, 'stream'; delete it, or use another/;
+      await refused(open(name, broker).put(1), "conflict", words, false);
+      assert.equal((await channel.queueDelete(name)).messageCount, 0);
+    });
+    await withRaw(broker, async (channel) => {
+      await channel.exchangeDelete(name);
+    });
+  },
+);
 
 refusalTest(
-  "words that are cut off after a long name tell that a channel is closed",
+  "a text that is truncated after a long name still shows that a channel is closed",
   async (open) => {
-    const name = `test ${randomUUID()}`.padEnd(230, "n"); // its marker's name has 247 bytes
+    const name = `test ${randomUUID()}`.padEnd(230, "n"); // the name of its marker has 247 bytes
     const first = open(name, broker, 10_000);
     await first.put(1);
     await first.closeAll({ drain: true });
@@ -402,7 +405,7 @@ refusalTest(
 );
 
 refusalTest(
-  "a put on its way when an operator closes the connection is sent again",
+  "a put in flight when an operator closes the connection is sent again",
   async (open) => {
     await using user = await addUser(control, broker, everything);
     await using gateway = await startGateway(user.uri);

@@ -17,7 +17,7 @@ interface Stage {
   asker(): Child;
 }
 
-/** Servers on a channel under a new name; all goes in the end. */
+/** Declares a test of servers on a new channel, which is deleted after it. */
 function test(
   title: string,
   use: (stage: Stage) => Promise<void>,
@@ -57,13 +57,13 @@ function test(
         const ending = new Channel({ name: channel.name, connection: uri });
         await ending.delete();
         await connectionsRest();
-        await pause(100); // a file that is not used rests, too
+        await pause(100); // an unused file stays open for a moment, too
       }
     });
   }
 }
 
-test("servers share them, and one that has nothing to do ends with the channel", async (stage) => {
+test("servers share requests, and an idle server ends with the channel", async (stage) => {
   const servers = [await stage.server(), await stage.server()];
   const answers = await within(
     Promise.all(numbers(200).map((n) => stage.channel.request<{ n: number; by: number }>({ n }))),
@@ -76,7 +76,7 @@ test("servers share them, and one that has nothing to do ends with the channel",
   }
 });
 
-test("one whose server is killed is given to another", async (stage) => {
+test("a request whose server is killed goes to another server", async (stage) => {
   const first = await stage.server();
   const request = stage.channel.request({ n: 1, die: [] });
   assert.deepEqual(await within(first.next()), { began: 1 });
@@ -89,25 +89,29 @@ test("one whose server is killed is given to another", async (stage) => {
   assert.deepEqual(await within(second.next()), { aborted: 1 });
 });
 
-test("one that kills its servers is a dead letter, and harms no other", async (stage) => {
-  const dead = stage.channel.deadLetters;
-  const fatal = stage.channel.request({ n: 1, die: [9] }).catch((error) => error);
-  for (const _ of numbers(2)) {
-    const server = await stage.server();
-    assert.deepEqual(await within(server.next()), { began: 1 });
-    await within(server.exited);
-  }
-  const last = await stage.server();
-  assert.equal((await within(stage.channel.request<{ n: number }>({ n: 5 }))).n, 6);
-  const { value } = await within(dead.get()) as unknown as { value: Work };
-  assert.equal(value.n, 1);
-  await dead.delete();
-  await stage.channel.closeAll();
-  assert.equal((await fatal as Error).name, "ChannelClosedError");
-  await within(last.exited);
-}, { maxAttempts: 2 });
+test(
+  "a request that kills its servers becomes a dead letter and does not affect others",
+  async (stage) => {
+    const dead = stage.channel.deadLetters;
+    const fatal = stage.channel.request({ n: 1, die: [9] }).catch((error) => error);
+    for (const _ of numbers(2)) {
+      const server = await stage.server();
+      assert.deepEqual(await within(server.next()), { began: 1 });
+      await within(server.exited);
+    }
+    const last = await stage.server();
+    assert.equal((await within(stage.channel.request<{ n: number }>({ n: 5 }))).n, 6);
+    const { value } = await within(dead.get()) as unknown as { value: Work };
+    assert.equal(value.n, 1);
+    await dead.delete();
+    await stage.channel.closeAll();
+    assert.equal((await fatal as Error).name, "ChannelClosedError");
+    await within(last.exited);
+  },
+  { maxAttempts: 2 },
+);
 
-test("a process that has asked and waits for nothing ends", async (stage) => {
+test("a process that has sent a request and waits for nothing ends", async (stage) => {
   const server = await stage.server();
   const asker = stage.asker();
   assert.equal((await within(asker.next()) as Work).n, 2);

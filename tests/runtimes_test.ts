@@ -17,7 +17,7 @@ async function start(name: RuntimeName): Promise<{ child: Child; written: Writte
 
 for (const writer of runtimes) {
   for (const reader of runtimes.filter((name) => name !== writer)) {
-    Deno.test(`what ${writer} writes is the same bytes on ${reader}, and arrives there`, async () => {
+    Deno.test(`${writer} and ${reader} write the same bytes, and ${reader} reads those of ${writer}`, async () => {
       const { child: one, written } = await start(writer);
       await using _one = one;
       const { child: other, written: itsOwn } = await start(reader);
@@ -29,7 +29,7 @@ for (const writer of runtimes) {
   }
 }
 
-/** The values that two runtimes write differently. */
+/** Returns the values that two runtimes write differently. */
 function differences(a: Written, b: Written): string[] {
   return CORPUS.flatMap(([what], i) =>
     a[i] === b[i] ? [] : `${what}: ${a[i]?.slice(0, 200)} and ${b[i]?.slice(0, 200)}`

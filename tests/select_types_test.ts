@@ -1,4 +1,4 @@
-// What the compiler knows of a select: this file is wrong where `deno check` says so.
+// The types of a select, verified by `deno check`.
 import { after, Channel, type GetCase, type PutCase, select, trySelect } from "../mod.ts";
 import assert from "node:assert/strict";
 
@@ -8,7 +8,7 @@ type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ?
 
 function holds<_ extends true>(): void {}
 
-Deno.test("types: the key of what a select has chosen tells its value", async () => {
+Deno.test("types: the key of the chosen case determines the type of its value", async () => {
   await using jobs = new Channel<{ n: number }>({ connection: "memory:types" });
   await using quit = new Channel<string>({ connection: "memory:types" });
   jobs.getCase() satisfies GetCase<{ n: number }>;
@@ -45,25 +45,25 @@ Deno.test("types: the key of what a select has chosen tells its value", async ()
     }
   }
 
-  // An array's keys are its indices; those of a tuple tell as much.
+  // An array's keys are its indices. Those of a tuple are as precise as names.
   await jobs.put({ n: 8 });
   const first = await select([jobs, quit]);
   holds<Same<typeof first.key, 0 | 1>>();
   if (first.key === 0 && !first.closed) {
     holds<Same<typeof first.value, { n: number }>>();
-    assert.ok(first.value.n === 7 || first.value.n === 8); // the first select may have chosen another
+    assert.ok(first.value.n === 7 || first.value.n === 8); // the first select may have chosen another case
   }
   const many: Channel<string>[] = [quit];
   const none = await trySelect(many);
   holds<Same<NonNullable<typeof none>["key"], number>>();
   holds<Same<NonNullable<typeof none>["value"], string | undefined>>();
 
-  // What may be undefined is no case then.
+  // A case that may be undefined is then not ready.
   const maybe = Math.random() < 2 ? undefined : quit;
   const tried = await trySelect({ maybe, jobs });
   holds<Same<NonNullable<typeof tried>["value"], string | { n: number } | undefined>>();
 
-  // @ts-expect-error: it is no case
+  // @ts-expect-error: it is not a case
   await assert.rejects(select({ wrong: 7 }));
 
   const got = await jobs.tryGet();

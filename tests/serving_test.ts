@@ -1,4 +1,4 @@
-// What requests cost others on RabbitMQ, what hostile ones meet there, and who is told.
+// The cost of requests for others on RabbitMQ, the effect of hostile requests there, and who gets their errors.
 import { AMQPClient } from "@cloudamqp/amqp-client";
 import assert from "node:assert/strict";
 import process from "node:process";
@@ -12,7 +12,7 @@ import { addUser, leastFor } from "./support/users.ts";
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
-/** The broker without the library. */
+/** Connects to the broker without the library. */
 async function rawClient(): Promise<AMQPClient> {
   const url = new URL(broker);
   url.username ||= "guest";
@@ -22,7 +22,7 @@ async function rawClient(): Promise<AMQPClient> {
   return client;
 }
 
-/** Hears what every connection of the broker is told of anonymous channels. */
+/** Records the announcements about anonymous channels that all connections of the broker get. */
 async function eavesdrop(client: AMQPClient): Promise<{ heard(): Promise<string[]> }> {
   const channel = await client.channel();
   const { name } = await channel.queueDeclare("", { exclusive: true });
@@ -38,7 +38,7 @@ async function eavesdrop(client: AMQPClient): Promise<{ heard(): Promise<string[
   };
 }
 
-Deno.test("requests: one that is answered late is announced to nobody, and one that is given up once", async () => {
+Deno.test("requests: a late reply is announced to nobody, and a cancellation once", async () => {
   const client = await rawClient();
   const { heard } = await eavesdrop(client);
   const name = `test ${crypto.randomUUID()}`;
@@ -65,17 +65,17 @@ Deno.test("requests: one that is answered late is announced to nobody, and one t
   await until(() => begun.includes("slow"));
   const other = asking.request("other");
   await until(() => begun.includes("other"));
-  await until(() => requester.stats.gets === 2); // it has been told of both that they have begun
+  await until(() => requester.stats.gets === 2); // it has been notified of the start of both
   answers.get("slow")!();
   answers.get("other")!();
   assert.deepEqual(await within(Promise.all([slow, other])), ["slow", "other"]);
   assert.deepEqual(await heard(), []);
 
-  // Given up while another waits, and then the last.
+  // Cancels one while another waits, and then the last one.
   const [first, last] = [new AbortController(), new AbortController()];
   const given = asking.request("first", { signal: first.signal }).catch(() => {});
   const lasting = asking.request("last", { signal: last.signal }).catch(() => {});
-  await until(() => requester.stats.gets === 6); // two replies, and that these have begun
+  await until(() => requester.stats.gets === 6); // two replies, and the start of these two
   first.abort();
   await given;
   await until(() => aborted.includes("first"));
@@ -88,7 +88,7 @@ Deno.test("requests: one that is answered late is announced to nobody, and one t
   stop.abort();
   await within(serving);
 
-  // Whoever floods a reply channel with such messages has nothing announced.
+  // Flooding a reply channel with such messages causes no announcements.
   const pending = asking.request("flooded", { timeout: 10_000 });
   const flooded = await within(answering.get()) as unknown as { id: number; reply_to: Channel };
   replies.push(flooded.reply_to);
@@ -104,7 +104,7 @@ Deno.test("requests: one that is answered late is announced to nobody, and one t
   await connectionsRest();
 });
 
-Deno.test("requests: a reply to a queue makes no exchange, and one to another's exclusive queue is refused once", async () => {
+Deno.test("requests: a reply to a queue creates no exchange, and one to another's exclusive queue is rejected once", async () => {
   const client = await rawClient();
   const channel = await client.channel();
   const name = `test ${crypto.randomUUID()}`;
@@ -148,7 +148,7 @@ Deno.test("requests: a reply to a queue makes no exchange, and one to another's 
 const control = controlFromEnv();
 
 test(
-  "requests: for a user who may not have dead letters, receive says so, and others are received",
+  "requests: for a user without permission for dead letters, receive rejects, and other values are received",
   { skip: noControl },
   async () => {
     const name = `test ${crypto.randomUUID()}`;
@@ -163,8 +163,11 @@ test(
     const { redeliveries } = connection.stats;
     const waiting = rejection(ch.receive(), ChannelError);
     await waiting;
-    // The same message came again, and waited for its turn: once for each try.
-    assert.ok(connection.stats.redeliveries - redeliveries <= 2, "it came again and again");
+    // The same message was redelivered with pauses: once for each try.
+    assert.ok(
+      connection.stats.redeliveries - redeliveries <= 2,
+      "the message was redelivered without a pause",
+    );
     await ch.put("good");
     const good = await within(ch.receive());
     assert.equal(good.value, "good");
@@ -180,7 +183,7 @@ test(
 );
 
 for (const how of ["throws", "rejects"] as const) {
-  Deno.test(`requests: a serve whose onerror ${how} goes on, and the logger is told`, async () => {
+  Deno.test(`requests: a serve whose onerror ${how} continues, and the logger is called`, async () => {
     const logged: string[] = [];
     const logger = { error: (message: string) => void logged.push(message) };
     const connection = new Connection("memory:onerror", { logger });
@@ -201,7 +204,7 @@ for (const how of ["throws", "rejects"] as const) {
   });
 }
 
-Deno.test("requests: without onerror the logger is told, and of a request that is given up nobody is", async () => {
+Deno.test("requests: without onerror the logger is called, but not for a cancelled request", async () => {
   const logged: string[] = [];
   const logger = { error: (message: string) => void logged.push(message) };
   const connection = new Connection("memory:unanswered", { logger });
@@ -218,7 +221,7 @@ Deno.test("requests: without onerror the logger is told, and of a request that i
   await ch.close();
 });
 
-Deno.test("requests: serve goes on where dead letters cannot be put, and tells so once each time", async () => {
+Deno.test("requests: serve continues while dead letters cannot be put, and reports each failure once", async () => {
   const connection = new Connection("memory:serving-dead-letters");
   const about = { name: "asked", connection, maxAttempts: 1, retryTimeout: 0 };
   const ch = new Channel<unknown>(about);

@@ -1,4 +1,4 @@
-/** What has more bytes than the broker takes. */
+/** Values that are larger than the broker accepts. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
@@ -23,7 +23,7 @@ const limit = 100_000;
 const large = new Uint8Array(2 * limit);
 const isTooLarge = { name: "ChannelSizeError", limit } as const;
 
-/** A test on a broker that takes `limit` bytes in a message, with a name and connections of its own. */
+/** Declares a test on a broker that accepts `limit` bytes in a message, with a name and connections of its own. */
 function test(title: string, body: (name: string, connection: Connection) => Promise<void>): void {
   declare(title, { skip: noControl }, async () => {
     const usual = await evalJson<number>(
@@ -44,7 +44,10 @@ function test(title: string, body: (name: string, connection: Connection) => Pro
   });
 }
 
-/** For AMQP channels that are opened from now on: RabbitMQ 3 looks it up here, and RabbitMQ 4 there. */
+/**
+ * Sets the limit for AMQP channels that are opened from now on. RabbitMQ 3 reads the first setting, RabbitMQ 4 the
+ * second.
+ */
 async function setLimit(bytes: number): Promise<void> {
   await evalErlang(
     control,
@@ -54,7 +57,7 @@ async function setLimit(bytes: number): Promise<void> {
 }
 
 test(
-  "a value that is too large is refused, and what is put with it is not",
+  "a value that is too large is rejected, and values put with it are not",
   async (name, connection) => {
     const ch = new Channel<number | Uint8Array>({ name, connection });
     await ch.depth();
@@ -63,7 +66,7 @@ test(
     ok(error.size > large.length && error.size < large.length + 10, String(error.size));
     equal(error.value, large);
     ok(error.message.includes(`takes ${limit}; send it in parts`), error.message);
-    ok(!("messageId" in error), "it has surely not arrived");
+    ok(!("messageId" in error), "its outcome is known");
     await Promise.all([...before, ...numbers(200, 200).map((n) => ch.put(n))]);
     await rejection(ch.tryPut(large), ChannelSizeError, isTooLarge);
     await rejection(ch.broadcast(large), ChannelSizeError, isTooLarge);
@@ -74,7 +77,7 @@ test(
 );
 
 test(
-  "a value that is too large holds up no other, also where there is a capacity",
+  "a value that is too large does not delay others, also with a capacity",
   async (name, connection) => {
     const ch = new Channel<number | Uint8Array>({ name, connection, capacity: 10 });
     const puts = [ch.put(0), ch.put(large), ch.put(1), ch.put(large), ch.put(2)];
@@ -91,7 +94,7 @@ test(
   },
 );
 
-test("whoever asks is told of a reply that is too large", async (name, connection) => {
+test("a requester gets an error for a reply that is too large", async (name, connection) => {
   const ch = new Channel<string>({ name, connection });
   const stop = new AbortController();
   let handled = 0;
@@ -120,7 +123,7 @@ test("whoever asks is told of a reply that is too large", async (name, connectio
 });
 
 test(
-  "a broadcast that is too large keeps none beside it from being heard, once",
+  "a broadcast that is too large does not affect the others, which arrive once",
   async (name, connection) => {
     const ch = new Channel<number | Uint8Array>({ name, connection });
     const other = new Channel<number | Uint8Array>({ name, connection: broker });
@@ -142,7 +145,7 @@ test(
     deepEqual(got, [0, 1, 2, 3, 4]);
     await heard.return();
     await Promise.all([ch.close(), other.close()]);
-    // More than what waits for one connection at most would be dropped, with all that waits.
+    // If more than this waited for one connection, everything waiting would be dropped.
     const most = 2 ** 24;
     await setLimit(2 * most);
     const third = new Channel<Uint8Array>({ name, connection: new Connection(broker) });
@@ -152,14 +155,14 @@ test(
 );
 
 test(
-  "what became too large since it was put is received, and its attempts cannot be counted",
+  "a value that has become too large since its put is received without counting its attempts",
   async (name, connection) => {
     await setLimit(10 * limit);
     const ch = new Channel<Uint8Array>({ name, connection: broker });
     await ch.put(large);
     await ch.close();
     await setLimit(limit);
-    // Somebody has had it, and died.
+    // A consumer has received it and died.
     await withRaw(broker, async (channel) => void await channel.basicGet(name, { noAck: false }));
     const other = new Channel<Uint8Array>({ name, connection, maxAttempts: 5 });
     for (const _ of numbers(3)) {
@@ -172,7 +175,7 @@ test(
   },
 );
 
-test("a dead letter that is too large goes back", async (name, connection) => {
+test("a dead letter that is too large is returned", async (name, connection) => {
   await setLimit(10 * limit);
   const ch = new Channel<Uint8Array>({ name, connection: broker });
   await ch.put(large);

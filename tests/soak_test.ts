@@ -6,7 +6,7 @@ import { brokerState } from "./support/broker_state.ts";
 import { untilAsBefore } from "./support/leftovers.ts";
 import { logLine } from "./support/supervisor.ts";
 
-Deno.test("three processes put and three take, mishap follows mishap, and nothing is lost", async () => {
+Deno.test("three processes put and three get during many failures, and nothing is lost", async () => {
   const seed = Number(process.env.SOAK_SEED ?? Math.floor(Math.random() * 2 ** 31));
   logLine(`SOAK_SEED=${seed}`);
   await using broker = await startPrivateBroker();
@@ -19,8 +19,8 @@ Deno.test("three processes put and three take, mishap follows mishap, and nothin
   );
   ok(resolved > 1000, `only ${resolved} puts resolved`);
   deepEqual(rejected, []);
-  deepEqual(lost, [], "puts resolved for values that nobody was handed");
-  deepEqual(withinProcess, [], "one process was handed a value twice");
+  deepEqual(lost, [], "puts resolved for values that were never delivered");
+  deepEqual(withinProcess, [], "one process got a value twice");
   deepEqual(unmarked, [], "a duplicate was not marked as redelivered");
   deepEqual(troubles, []);
   await untilAsBefore(broker.control, before);

@@ -1,5 +1,5 @@
-// Processes that are killed at random moments: what was put is there, and what was taken comes once.
-// CRASH_ROUNDS=200 makes it long.
+// Processes that are killed at random moments: confirmed values exist, and each is delivered once, unless marked.
+// CRASH_ROUNDS=200 makes the test long.
 
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
@@ -19,7 +19,7 @@ const name = "crash";
 /** How many numbers one producer may put. */
 const span = 1_000_000;
 
-Deno.test(`sqlite: ${rounds} processes that are killed lose nothing that was put, and double only what they held`, async () => {
+Deno.test(`sqlite: ${rounds} killed processes lose no confirmed value and duplicate only values that they held`, async () => {
   const running: Child[] = [];
   const logs: string[] = [];
   const start = (kind: "producer" | "consumer"): Child => {
@@ -49,7 +49,7 @@ Deno.test(`sqlite: ${rounds} processes that are killed lose nothing that was put
     for (const child of running) child.kill();
     for (const child of running) await child.exited;
     const channel = new Channel<number>({ name, connection });
-    for (;;) { // nobody else is there: what the last ones held is given back as the file is opened
+    for (;;) { // no other process is left: values that the last ones held are returned when the file is opened
       const left = await channel.receive({ timeout: 0 }).catch((error) => {
         if (!(error instanceof ChannelTimeoutError)) throw error;
       });
@@ -62,7 +62,7 @@ Deno.test(`sqlite: ${rounds} processes that are killed lose nothing that was put
     await channel.close();
   } finally {
     for (const child of running) await child[Symbol.asyncDispose]();
-    await pause(60); // the connection rests
+    await pause(60); // the connection becomes idle
   }
 
   const confirmed = lines("producer");
@@ -74,6 +74,6 @@ Deno.test(`sqlite: ${rounds} processes that are killed lose nothing that was put
       `${delivered.length - all.size} of them again\n`,
   );
   assert.deepEqual(confirmed.filter((n) => !all.has(n)), [], "values were lost");
-  assert.equal(new Set(first).size, first.length, "values came twice without a word");
+  assert.equal(new Set(first).size, first.length, "a duplicate was not marked");
   assert.ok(confirmed.length > rounds * 5, `only ${confirmed.length} were put`);
 });

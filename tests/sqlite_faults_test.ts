@@ -1,4 +1,4 @@
-// What may befall a file of channels, and who uses it.
+// Faults of an SQLite file and of the processes that use it.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { DatabaseSync } from "node:sqlite";
@@ -42,7 +42,7 @@ function run(program: string, ...args: string[]): Child {
   return startChild(new URL(`programs/${program}.ts`, import.meta.url), { args });
 }
 
-/** For how many milliseconds the event loop stood still at most. */
+/** Returns the longest time in milliseconds for which the event loop was blocked. */
 async function latenessDuring(act: () => Promise<unknown>): Promise<number> {
   let [late, last] = [0, performance.now()];
   const watch = setInterval(() => {
@@ -55,9 +55,9 @@ async function latenessDuring(act: () => Promise<unknown>): Promise<number> {
 }
 
 test(
-  "sqlite: while another process keeps the file locked the event loop goes on, and all is done then",
+  "sqlite: while another process locks the file, the event loop runs, and operations complete afterwards",
   {
-    timed: "that nothing blocks shows by how late timers are",
+    timed: "blocking shows only by how late timers are",
   },
   async () => {
     await withFile(directory, async (channel, path) => {
@@ -71,12 +71,12 @@ test(
         assert.deepEqual(await got, numbers(50));
       });
       assert.equal(await locker.next(), "unlocked");
-      assert.ok(late < 100, `it stood still for ${late} ms`);
+      assert.ok(late < 100, `it was blocked for ${late} ms`);
     });
   },
 );
 
-Deno.test("sqlite: a file that stays locked is told, and nothing is lost when it is free again", async () => {
+Deno.test("sqlite: a file that stays locked is reported, and nothing is lost when it is unlocked", async () => {
   await withFile(directory, async (channel, file) => {
     await channel.put("before");
     const other = new DatabaseSync(file);
@@ -95,21 +95,21 @@ Deno.test("sqlite: a file that stays locked is told, and nothing is lost when it
   }, { retryTimeout: 1000 });
 });
 
-Deno.test("sqlite: a session is dead only where its lock is free, or gone", async () => {
+Deno.test("sqlite: a session is dead only if its lock is free or gone", async () => {
   const sqlite = await loadSqlite();
   const file = join(directory, "a.lock");
   assert.equal(isPresent(sqlite, file), false);
   const presence = new Presence(sqlite, file);
   assert.equal(isPresent(sqlite, file), true);
-  assert.equal(isPresent(sqlite, file), true); // looking has not unlocked it
+  assert.equal(isPresent(sqlite, file), true); // checking has not unlocked it
   presence.end();
   assert.equal(isPresent(sqlite, file), false);
   writeFileSync(file, "");
   assert.equal(isPresent(sqlite, file), false);
-  assert.equal(isPresent(sqlite, directory), true); // nobody can tell
+  assert.equal(isPresent(sqlite, directory), true); // it cannot be determined
 });
 
-Deno.test("sqlite: who removes the file deletes its channels, and the next handle makes it anew", async () => {
+Deno.test("sqlite: removing the file deletes its channels, and the next handle creates it again", async () => {
   await withFile(directory, async (channel, file, connection) => {
     await channel.put("gone");
     const other = new Channel({ name: "y", connection });
@@ -125,7 +125,7 @@ Deno.test("sqlite: who removes the file deletes its channels, and the next handl
   });
 });
 
-Deno.test("sqlite: a process that is killed in a transaction has written nothing, and keeps nothing locked", async () => {
+Deno.test("sqlite: a process that is killed in a transaction has written nothing and leaves no lock", async () => {
   await withFile(directory, async (channel, path) => {
     await Promise.all(numbers(200).map((n) => channel.put(n)));
     await using locker = run("crash_locker", path);
@@ -139,7 +139,7 @@ Deno.test("sqlite: a process that is killed in a transaction has written nothing
   });
 });
 
-Deno.test("sqlite: a process that is stopped for seconds keeps what it holds, and goes on", async () => {
+Deno.test("sqlite: a process that is stopped for seconds keeps the values that it holds, and continues", async () => {
   await withFile(directory, async (channel, _, connection) => {
     await channel.put(7);
     await using child = run("leaver", connection, "x", "accept", "100");
@@ -153,7 +153,7 @@ Deno.test("sqlite: a process that is stopped for seconds keeps what it holds, an
   });
 });
 
-Deno.test("sqlite: many processes may make one file at the same moment", async () => {
+Deno.test("sqlite: many processes may create one file at the same time", async () => {
   const path = join(directory, "at once.db");
   const channel = new Channel<number>({ name: "x", connection: `sqlite:${path}` });
   const children = numbers(12).map((n) =>
@@ -176,7 +176,7 @@ Deno.test("sqlite: many processes may make one file at the same moment", async (
   await pause(60);
 });
 
-Deno.test("sqlite: who opens a file while another makes it takes it for no other program's", async () => {
+Deno.test("sqlite: a process that opens a file while another creates it does not consider it foreign", async () => {
   const folder = join(directory, "openers");
   mkdirSync(folder);
   const [start, files, every] = [Date.now() + 2000, 300, 12];
@@ -189,7 +189,7 @@ Deno.test("sqlite: who opens a file while another makes it takes it for no other
   }
 });
 
-Deno.test("sqlite: a transaction that fails keeps nobody from what was given meanwhile", async () => {
+Deno.test("sqlite: a failing transaction does not withhold values that were delivered meanwhile", async () => {
   const uri = `sqlite:${join(directory, "fails.db")}`;
   const [mine, other] = [new SqliteTransport(uri), new SqliteTransport(uri)];
   const getting = await mine.open("x", linkOptions);
@@ -209,7 +209,7 @@ Deno.test("sqlite: a transaction that fails keeps nobody from what was given mea
   await pause(60);
 });
 
-Deno.test("sqlite: the news that channels are gone do not stay in the file", async () => {
+Deno.test("sqlite: announcements of deleted channels do not stay in the file", async () => {
   await withFile(directory, async (channel, path, uri) => {
     await channel.depth();
     for (const n of numbers(3)) {
@@ -225,8 +225,8 @@ Deno.test("sqlite: the news that channels are gone do not stay in the file", asy
 });
 
 test(
-  "sqlite: who rings for many that come and go keeps none of their files open",
-  { skip: process.platform !== "linux" && "only Linux tells a process's open files" },
+  "sqlite: a process that wakes many short-lived others keeps none of their files open",
+  { skip: process.platform !== "linux" && "only Linux lists a process's open files" },
   async () => {
     await withFile(directory, async (channel, path, uri) => {
       await channel.depth();
@@ -243,15 +243,15 @@ test(
           try {
             return readlinkSync(`/proc/self/fd/${fd}`);
           } catch {
-            return ""; // the one of the directory
+            return ""; // the descriptor of the directory
           }
         }).filter((file) => file.startsWith(path) && file.includes(".bell")).length;
-      await until(() => open() <= 1); // its own, where the runtime watches by one
+      await until(() => open() <= 1); // its own file, which some runtimes watch through a descriptor
     });
   },
 );
 
-Deno.test("sqlite: a session whose lock is removed ends, and what it held is there for others", async () => {
+Deno.test("sqlite: a session whose lock is removed ends, and its values are returned", async () => {
   await withFile(directory, async (channel, path, uri) => {
     await channel.put("held");
     const victim = new Channel({ name: "x", connection: new Connection(uri) });
@@ -269,7 +269,7 @@ Deno.test("sqlite: a session whose lock is removed ends, and what it held is the
   });
 });
 
-Deno.test("sqlite: what a link held that could not be closed, as the file was locked, is there again", async () => {
+Deno.test("sqlite: values of a link that could not be closed while the file was locked are returned", async () => {
   await withFile(directory, async (channel, path, uri) => {
     await channel.depth(); // its session stays
     const closing = new Channel({ name: "y", connection: uri, retryTimeout: 1000 });
@@ -286,7 +286,7 @@ Deno.test("sqlite: what a link held that could not be closed, as the file was lo
   });
 });
 
-Deno.test("sqlite: the files of processes that were killed as they began are removed, and no others", async () => {
+Deno.test("sqlite: files of processes that were killed at their start are removed, and no others", async () => {
   await withFile(directory, async (_, path, uri) => {
     const token = (n: number) => String(n).repeat(12);
     const long = Date.now() / 1000 - 60;
@@ -311,12 +311,12 @@ Deno.test("sqlite: the files of processes that were killed as they began are rem
       make(copy, "a copy of the database"),
       make(`${copy}-wal`, ""),
       make(`${path}-${token(4)}`, ""),
-      make(`${path}-${token(4)}.lock`, ""), // as an earlier version named them
+      make(`${path}-${token(4)}.lock`, ""), // the name in an earlier version
       make(`${path}-${token(4)}.bell`, "."),
       make(`${path}-other.db.channelts-${token(4)}.lock`, ""), // another database's
       make(`${path}.channelts-${token(4)}.copy`, ""),
       make(`${path}.channelts-${token(4)}.lock.old`, ""),
-      make(fileOf(path, token(5), "lock"), "what we do not write"),
+      make(fileOf(path, token(5), "lock"), "the library does not write this"),
       make(fileOf(path, token(5), "bell"), "x"),
       make(fileOf(path, token(5), "new"), "a database"),
       fileOf(path, token(6), "lock"),
@@ -338,7 +338,7 @@ Deno.test("sqlite: the files of processes that were killed as they began are rem
   });
 });
 
-Deno.test("sqlite: a token that another program wrote names no file that we touch", async () => {
+Deno.test("sqlite: a token that another program wrote never names a file that the library touches", async () => {
   await withFile(directory, async (channel, path, uri) => {
     await channel.put(1);
     await channel.close();
@@ -361,9 +361,9 @@ Deno.test("sqlite: a token that another program wrote names no file that we touc
   });
 });
 
-test("sqlite: a process that reads the files of its own database keeps what it holds", {
+test("sqlite: a process that reads the files of its own database keeps the values that it holds", {
   skip: onWindows,
-  timed: "it is taken for dead where it does not answer within 0.4 s",
+  timed: "a process that does not answer within 0.4 s is considered dead",
 }, async () => {
   await withFile(directory, async (channel, path, uri) => {
     await channel.put("held");
@@ -376,7 +376,7 @@ test("sqlite: a process that reads the files of its own database keeps what it h
     for (const _ of numbers(3)) {
       child.send("read");
       assert.equal(await child.next(), "has read");
-      await until(() => isPresent(sqlite, lock), 20_000, 130); // taken anew: a look holds it for a moment
+      await until(() => isPresent(sqlite, lock), 20_000, 130); // locked again: a check holds the lock for a moment
     }
     await rejection(channel.get({ timeout: 1500 }), ChannelTimeoutError);
     child.send("accept");
@@ -387,55 +387,59 @@ test("sqlite: a process that reads the files of its own database keeps what it h
 
 const hour = 3_600_000;
 for (const [direction, ahead] of [["back", -hour], ["forward", hour]] as const) {
-  test(`sqlite: a clock that is set ${direction} an hour stalls no delay and drops nothing early`, {
-    skip: decidedOnDeno,
-  }, async () => {
-    await withFile(directory, async (channel, path, uri) => {
-      await channel.close();
-      await using child = run("other_clock", uri, "x", "0");
-      assert.equal(await child.next(), "ready");
-      const tell = async (...what: unknown[]) => {
-        child.send(what);
-        return await child.next();
-      };
-      await tell("put", "expires later", { expires: 60_000 });
-      await tell("put", "delayed before", { delay: 700 });
-      await tell("put", "delayed longer", { delay: 60_000 });
-      await tell("put", "expires soon", { expires: 1500, delay: 1000 });
-      const leased = new Channel({ name: "leased", connection: uri, expires: 60_000 });
-      await leased.put(1);
-      await leased.close();
-      await until(() => count(path, "sessions") === 1); // whose clock is another
-      await tell("set", ahead);
-      await tell("put", "delayed after", { delay: 300 });
-      const got = [];
-      for (const _ of numbers(4)) got.push(await tell("get", 3000));
-      assert.deepEqual(got, ["expires later", "delayed after", "delayed before", "expires soon"]);
-      await tell("put", "expires soon", { expires: 300 });
-      await pause(400);
-      assert.equal(await tell("get", 100), "nothing");
-      // Who comes later, with the same clock, knows by the file what time it is.
-      const known = () => query<{ ahead: number }>(path, "SELECT ahead FROM clock")[0]!.ahead;
-      await until(() => Math.abs(known() + ahead) < 1000, 2000);
-      await using later = run("other_clock", uri, "x", String(ahead));
-      assert.equal(await later.next(), "ready");
-      child.kill();
-      await child.exited;
-      later.send(["put", "expires later", { expires: 60_000 }]);
-      await later.next();
-      later.send(["get", 2000]);
-      assert.equal(await later.next(), "expires later");
-      later.send(["get", 100]);
-      assert.equal(await later.next(), "nothing"); // what is delayed for longer
-      assert.equal(count(path, "delayed"), 1);
-      assert.equal(count(path, "channels WHERE name = 'leased'"), 1);
-    });
-  });
+  test(
+    `sqlite: a clock that is set ${direction} by an hour delays nothing further and expires nothing early`,
+    {
+      skip: decidedOnDeno,
+    },
+    async () => {
+      await withFile(directory, async (channel, path, uri) => {
+        await channel.close();
+        await using child = run("other_clock", uri, "x", "0");
+        assert.equal(await child.next(), "ready");
+        const tell = async (...what: unknown[]) => {
+          child.send(what);
+          return await child.next();
+        };
+        await tell("put", "expires later", { expires: 60_000 });
+        await tell("put", "delayed before", { delay: 700 });
+        await tell("put", "delayed longer", { delay: 60_000 });
+        await tell("put", "expires soon", { expires: 1500, delay: 1000 });
+        const leased = new Channel({ name: "leased", connection: uri, expires: 60_000 });
+        await leased.put(1);
+        await leased.close();
+        await until(() => count(path, "sessions") === 1); // its clock differs
+        await tell("set", ahead);
+        await tell("put", "delayed after", { delay: 300 });
+        const got = [];
+        for (const _ of numbers(4)) got.push(await tell("get", 3000));
+        assert.deepEqual(got, ["expires later", "delayed after", "delayed before", "expires soon"]);
+        await tell("put", "expires soon", { expires: 300 });
+        await pause(400);
+        assert.equal(await tell("get", 100), "nothing");
+        // A later process with the same clock learns the time from the file.
+        const known = () => query<{ ahead: number }>(path, "SELECT ahead FROM clock")[0]!.ahead;
+        await until(() => Math.abs(known() + ahead) < 1000, 2000);
+        await using later = run("other_clock", uri, "x", String(ahead));
+        assert.equal(await later.next(), "ready");
+        child.kill();
+        await child.exited;
+        later.send(["put", "expires later", { expires: 60_000 }]);
+        await later.next();
+        later.send(["get", 2000]);
+        assert.equal(await later.next(), "expires later");
+        later.send(["get", 100]);
+        assert.equal(await later.next(), "nothing"); // values with a longer delay
+        assert.equal(count(path, "delayed"), 1);
+        assert.equal(count(path, "channels WHERE name = 'leased'"), 1);
+      });
+    },
+  );
 }
 
 const small = join(directory, "small");
 
-/** Makes a file system of two megabytes; whether this process may. */
+/** Mounts a file system of two megabytes. Returns whether this process may do so. */
 function mountSmall(): boolean {
   mkdirSync(small, { recursive: true });
   return spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", small]).status === 0;
@@ -445,12 +449,12 @@ function unmountSmall(): void {
   spawnSync("umount", ["-l", small]);
 }
 
-/** Not even root of a container, mostly. */
+/** Root of a container usually may not, either. */
 const mayMount = process.platform === "linux" && process.getuid?.() === 0 && mountSmall();
 if (mayMount) unmountSmall();
 
 test(
-  "sqlite: a full disk refuses values and loses none, and goes on when there is space",
+  "sqlite: a full disk rejects values and loses none, and puts work again when there is space",
   { skip: !mayMount && "this process may not mount a file system" },
   async () => {
     assert.ok(mountSmall());
@@ -476,7 +480,7 @@ test(
   },
 );
 
-Deno.test("sqlite: after a great burst the file is used again, and its log stays small", async () => {
+Deno.test("sqlite: after a large burst the file's space is reused, and its log stays small", async () => {
   const total = Number(process.env.BURST ?? 40_000);
   await withFile(directory, async (channel, path) => {
     const sizes: number[] = [];

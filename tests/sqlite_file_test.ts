@@ -1,4 +1,4 @@
-// The file: where it is, who may read it, what it is not.
+// The file: its place, its permissions, and files that are rejected.
 import assert from "node:assert/strict";
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
@@ -17,7 +17,7 @@ import { test } from "./support/test.ts";
 
 const directory = sqliteDirectory();
 
-Deno.test("sqlite: a URI names an absolute or relative path, and what may be in one", () => {
+Deno.test("sqlite: a URI names an absolute or relative path with any characters of one", () => {
   const cases: [string, string, string?][] = [
     ["sqlite:/tmp/a.db", "/tmp/a.db"],
     ["SQLite:///tmp/a.db", "/tmp/a.db"],
@@ -54,7 +54,7 @@ Deno.test("sqlite: a URI names an absolute or relative path, and what may be in 
   }
 });
 
-Deno.test("sqlite: alone it is a place of the user's, whose directory is made", async () => {
+Deno.test("sqlite: the URI without a path names a file of the user, whose directory is created", async () => {
   const before = process.env.XDG_STATE_HOME;
   try {
     process.env.XDG_STATE_HOME = join(directory, "state");
@@ -77,11 +77,11 @@ Deno.test("sqlite: alone it is a place of the user's, whose directory is made", 
   }
 });
 
-Deno.test("sqlite: nobody else may read the files, and those of one process go with it", async () => {
+Deno.test("sqlite: only the user may read the files, and a process's own files are removed with it", async () => {
   await withFile(directory, async (channel, file) => {
     await channel.put("secret");
     const mine = readdirSync(directory).filter((name) => join(directory, name).startsWith(file));
-    assert.equal(mine.length, 5, mine.join(" ")); // the database, -wal, -shm, a lock, a bell
+    assert.equal(mine.length, 5, mine.join(" ")); // the database, -wal, -shm, a lock file, a wake-up file
     for (const name of mine) assert.equal(statSync(join(directory, name)).mode & 0o777, 0o600);
     await channel.close();
     const left = () =>
@@ -91,7 +91,7 @@ Deno.test("sqlite: nobody else may read the files, and those of one process go w
   });
 });
 
-Deno.test("sqlite: a missing directory is told, and not made", async () => {
+Deno.test("sqlite: a missing directory is reported and not created", async () => {
   const missing = join(directory, "missing");
   const channel = new Channel({ connection: `sqlite:${missing}/a.db` });
   const error = await rejection(channel.put(1), ChannelConfigError);
@@ -100,7 +100,7 @@ Deno.test("sqlite: a missing directory is told, and not made", async () => {
 });
 
 test(
-  "sqlite: a path that is no file is told, with what to do",
+  "sqlite: a path that is not a file is reported with advice",
   { skip: decidedOnDeno },
   async () => {
     const file = join(directory, "a file");
@@ -157,7 +157,7 @@ const others: [string, (file: string) => void, RegExp][] = [
   }, /corrupt/],
 ];
 for (const [title, make, expected] of others) {
-  Deno.test(`sqlite: ${title} is refused with a clear error, and left as it is`, async () => {
+  Deno.test(`sqlite: ${title} is rejected with a clear error and left unchanged`, async () => {
     const file = join(directory, `${crypto.randomUUID()}.db`);
     make(file);
     chmodSync(file, 0o644);
@@ -169,7 +169,7 @@ for (const [title, make, expected] of others) {
       assert.ok(error.message.includes(file), error.message);
     }
     await channel.close();
-    assert.ok(before.equals(readFileSync(file)), "it was changed");
+    assert.ok(before.equals(readFileSync(file)), "the file was changed");
     assert.equal(statSync(file).mode & 0o777, 0o644);
     const beside = readdirSync(directory).filter((name) => join(directory, name).startsWith(file));
     assert.equal(beside.length, 1, beside.join(" "));
@@ -184,7 +184,7 @@ Deno.test("sqlite: an empty file is used", async () => {
   });
 });
 
-Deno.test("sqlite: a file of an older schema is brought to the newer one, and keeps its values", async () => {
+Deno.test("sqlite: a file of an older schema is migrated and keeps its values", async () => {
   await withFile(directory, async (channel, file) => {
     await channel.put("kept");
     await channel.close();
@@ -199,7 +199,7 @@ Deno.test("sqlite: a file of an older schema is brought to the newer one, and ke
   });
 });
 
-Deno.test("sqlite: synchronous=full is what the file is written with", async () => {
+Deno.test("sqlite: the file is written with synchronous=full", async () => {
   const file = join(directory, "full.db");
   for (const [isFull, level] of [[true, 2], [false, 1]] as const) {
     const db = await openDatabase(
@@ -213,7 +213,7 @@ Deno.test("sqlite: synchronous=full is what the file is written with", async () 
   }
 });
 
-Deno.test("sqlite: the space of a burst is used again", async () => {
+Deno.test("sqlite: the space of a burst is reused", async () => {
   await withFile(directory, async (channel, file) => {
     const burst = async () => {
       const body = "x".repeat(10_000);
@@ -249,8 +249,8 @@ Deno.test("sqlite: a file of the first schema keeps its values and their order",
   });
 });
 
-test("sqlite: a delayed value survives everyone, and wakes who waits then, in time", {
-  timed: "that it is late by little shows by time alone",
+test("sqlite: a delayed value survives all processes and wakes a waiting get in time", {
+  timed: "a value that is slightly late shows only by time",
 }, async () => {
   await withFile(directory, async (channel, _, connection) => {
     await channel.put("before", { delay: 1 });
@@ -277,7 +277,7 @@ test("sqlite: a delayed value survives everyone, and wakes who waits then, in ti
 });
 
 test(
-  "sqlite: a backup by SQLite itself, in the same process, holds all values and disturbs nobody",
+  "sqlite: a backup by SQLite in the same process contains all values and disturbs no operation",
   {},
   async () => {
     await withFile(directory, async (channel, file) => {
@@ -297,7 +297,7 @@ test(
       db.close();
       await moving;
       const restored = new Channel<unknown>({ name: "x", connection: `sqlite:${copy}` });
-      assert.deepEqual(await getAll(restored, 300), numbers(300)); // that on loan is in its place
+      assert.deepEqual(await getAll(restored, 300), numbers(300)); // the value on loan is in its place
       await restored.delete();
       onLoan.accept();
       assert.deepEqual(await getAll(channel, 349), numbers(349, 1));
@@ -308,7 +308,7 @@ test(
   },
 );
 
-/** What another program may do to a file of channels, and what comes of it: an error, or values that are got. */
+/** Changes that another program may make to a file, with the outcome: an error, or values that are got. */
 const hostile: Record<string, RegExp> = {
   "UPDATE messages SET body = 'text'": /^ChannelDecodeError/,
   "UPDATE messages SET body = 7.5": /^ChannelDecodeError/,
@@ -334,7 +334,7 @@ const hostile: Record<string, RegExp> = {
   "ALTER TABLE messages RENAME COLUMN body TO corpse": /^ChannelConnectionError.*no such column/,
 };
 test(
-  "sqlite: what another program wrote into the file is an error or a value, never a crash or a hang",
+  "sqlite: data that another program wrote into the file leads to an error or a value, never a crash or a hang",
   {
     skip: decidedOnDeno,
   },
@@ -363,7 +363,7 @@ test(
       assert.ok(told.some((text) => expected.test(text)), `${sql}: ${told.join("; ")}`);
       const beside = () =>
         readdirSync(directory).filter((name) => join(directory, name).startsWith(`${file}.`));
-      await until(() => beside().length === 0); // its connection rests
+      await until(() => beside().length === 0); // its connection becomes idle
     }
   },
 );

@@ -28,7 +28,7 @@ async function withChannel<T>(use: (channel: Channel<T>, name: string) => Promis
   } finally {
     await channel.close();
     await new Channel({ name, connection }).delete();
-    await pause(60); // it rests
+    await pause(60); // it becomes idle
   }
 }
 
@@ -66,7 +66,7 @@ Deno.test("sqlite: a producer and consumers on three runtimes share a file, and 
       await Promise.all(collected);
       assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(3 * each));
       for (const share of shares) {
-        for (const i of numbers(3)) { // each producer's are in order
+        for (const i of numbers(3)) { // each producer's values are in order
           const mine = share.filter((n) => Math.floor(n / each) === i);
           assert.deepEqual(mine, mine.toSorted((a, b) => a - b));
         }
@@ -79,8 +79,8 @@ Deno.test("sqlite: a producer and consumers on three runtimes share a file, and 
 
 const ways: [way: string, limit: number][] = [["exit", 400], ["throw", 1500], ["kill", 1500]];
 for (const [way, limit] of ways) {
-  test(`sqlite: what a process held that ends by ${way} is there within ${limit} ms`, {
-    timed: "the time is promised",
+  test(`sqlite: a value held by a process that ends by ${way} is available within ${limit} ms`, {
+    timed: "the documentation promises this time",
   }, async () => {
     await withChannel<number>(async (channel, name) => {
       await using child = run("leaver", [connection, name, way]);
@@ -100,7 +100,7 @@ for (const [way, limit] of ways) {
   });
 }
 
-Deno.test("sqlite: a process that computes for seconds keeps what it holds", async () => {
+Deno.test("sqlite: a process that computes for seconds keeps the values that it holds", async () => {
   await withChannel<number>(async (channel, name) => {
     await channel.put(7);
     await using child = run("leaver", [connection, name, "accept", "3000"]);
@@ -112,7 +112,7 @@ Deno.test("sqlite: a process that computes for seconds keeps what it holds", asy
   });
 });
 
-Deno.test("sqlite: a value that was given to a waiting process as it was killed goes to another", async () => {
+Deno.test("sqlite: a value that was delivered to a waiting process as it was killed goes to another one", async () => {
   await withChannel<string>(async (channel, name) => {
     await using frozen = run("getter", [connection, name]);
     await until(() => count(path, "waiters") === 1, 10_000);
@@ -123,7 +123,7 @@ Deno.test("sqlite: a value that was given to a waiting process as it was killed 
   });
 });
 
-Deno.test("sqlite: values survive that nobody is attached, and who is opens the file of killed ones", async () => {
+Deno.test("sqlite: values survive without attached handles, also in a file of killed processes", async () => {
   await withChannel<number>(async (channel, name) => {
     await channel.put(7);
     {
@@ -156,13 +156,14 @@ for (
       await endsInOrder(child);
       if (act.startsWith("put")) assert.equal(await channel.get({ timeout: 0 }), "the last put");
       await until(() => count(path, "messages") === 0);
-      if (act === "iteration") await until(() => count(path, "sessions") === 0); // ours goes, too
+      // the session of this process is gone, too
+      if (act === "iteration") await until(() => count(path, "sessions") === 0);
       else assert.equal(count(path, "sessions"), 1);
     });
   });
 }
 
-Deno.test("sqlite: an idle handle that is woken by others keeps no process alive", async () => {
+Deno.test("sqlite: an idle handle that others wake up keeps no process alive", async () => {
   await withChannel<string>(async (_, name) => {
     await using child = run("idle", [connection, "300"]);
     assert.equal(await child.next(), "attached");
@@ -175,7 +176,7 @@ Deno.test("sqlite: an idle handle that is woken by others keeps no process alive
   });
 });
 
-Deno.test("sqlite: a killed process leaves no file behind for long", async () => {
+Deno.test("sqlite: a killed process leaves a file only for a short time", async () => {
   await withChannel<string>(async (_, name) => {
     await using child = run("getter", [connection, name]);
     await until(() => count(path, "waiters") === 1, 10_000);
@@ -186,7 +187,7 @@ Deno.test("sqlite: a killed process leaves no file behind for long", async () =>
 });
 
 test(
-  "sqlite: on Deno it needs to read and write its directory, nothing else, and never prompts",
+  "sqlite: on Deno it needs permission to read and write its directory, nothing else, and never prompts",
   { skip: noDeno },
   async () => {
     const inside = `sqlite:${join(directory, "permitted.db")}`;
@@ -209,14 +210,14 @@ test(
   },
 );
 
-Deno.test("sqlite: processes on three runtimes hear every broadcast, and end with the channel", async () => {
+Deno.test("sqlite: processes on three runtimes get every broadcast and end with the channel", async () => {
   const runtimes = await Promise.all((["deno", "bun", "node"] as const).map(findRuntime));
   await withChannel<number>(async (channel, name) => {
     const listeners = runtimes.map((runtime) => run("listener", [connection, name], { runtime }));
     try {
       for (const listener of listeners) assert.equal(await listener.next(), "listens");
       for (const n of [1, 2]) {
-        await pause(300); // longer than a file stays open that nobody uses
+        await pause(300); // longer than an unused file stays open
         await channel.broadcast(n);
       }
       await channel.closeAll();
@@ -231,7 +232,7 @@ Deno.test("sqlite: processes on three runtimes hear every broadcast, and end wit
 });
 
 test(
-  "sqlite: a process that is stopped has the newest broadcasts only, and hears what ends the channel",
+  "sqlite: a stopped process later gets only the newest broadcasts, and the end of the channel",
   {
     skip: decidedOnDeno,
   },
@@ -248,7 +249,7 @@ test(
         sizes.push(statSync(path).size);
       }
       assert.ok(sizes[0]! < 12_000_000, `a file of ${sizes} bytes`);
-      assert.ok(sizes[1]! < sizes[0]! * 1.1, `files of ${sizes} bytes`); // the space is used again
+      assert.ok(sizes[1]! < sizes[0]! * 1.1, `files of ${sizes} bytes`); // the space is reused
       assert.ok(count(path, "mail") <= 1);
       await channel.closeAll();
       const late = new Channel({ name, connection });
@@ -271,38 +272,42 @@ test(
   },
 );
 
-test("sqlite: a process that is stopped hears what it waits for after a flood of broadcasts", {
-  skip: decidedOnDeno,
-}, async () => {
-  await withFile(directory, async (channel, path, connection) => {
-    const { name } = channel;
-    const [full, gone] = [crypto.randomUUID(), crypto.randomUUID()];
-    const small = new Channel<number>({ name: full, connection, capacity: 1 });
-    await small.put(0);
-    await using child = run("stopped_waiter", [connection, name, full, gone]);
-    assert.equal(await child.next(), "waits");
-    await until(() => count(path, "putters") === 1);
-    child.kill("SIGSTOP");
-    for (const ch of [channel, small]) {
-      await Promise.all(numbers(2500).map((n) => ch.broadcast(n)));
-    }
-    assert.equal(await small.get(), 0);
-    await channel.closeAll({ drain: true });
-    await new Channel({ name: gone, connection }).delete();
-    for (const ch of [channel, small]) {
-      await Promise.all(numbers(2500).map((n) => ch.broadcast(n)));
-    }
-    child.kill("SIGCONT");
-    const told = [await child.next(), await child.next(), await child.next()];
-    assert.deepEqual(told.sort(), ["deleted", "drained", "put"]);
-    assert.equal(await small.get(), 1);
-    await endsInOrder(child);
-    await small.delete();
-    await until(() => count(path, "announcements") === 0 && count(path, "links") <= 1);
-  });
-});
+test(
+  "sqlite: a stopped process later notices the event that it waits for, after a flood of broadcasts",
+  {
+    skip: decidedOnDeno,
+  },
+  async () => {
+    await withFile(directory, async (channel, path, connection) => {
+      const { name } = channel;
+      const [full, gone] = [crypto.randomUUID(), crypto.randomUUID()];
+      const small = new Channel<number>({ name: full, connection, capacity: 1 });
+      await small.put(0);
+      await using child = run("stopped_waiter", [connection, name, full, gone]);
+      assert.equal(await child.next(), "waits");
+      await until(() => count(path, "putters") === 1);
+      child.kill("SIGSTOP");
+      for (const ch of [channel, small]) {
+        await Promise.all(numbers(2500).map((n) => ch.broadcast(n)));
+      }
+      assert.equal(await small.get(), 0);
+      await channel.closeAll({ drain: true });
+      await new Channel({ name: gone, connection }).delete();
+      for (const ch of [channel, small]) {
+        await Promise.all(numbers(2500).map((n) => ch.broadcast(n)));
+      }
+      child.kill("SIGCONT");
+      const told = [await child.next(), await child.next(), await child.next()];
+      assert.deepEqual(told.sort(), ["deleted", "drained", "put"]);
+      assert.equal(await small.get(), 1);
+      await endsInOrder(child);
+      await small.delete();
+      await until(() => count(path, "announcements") === 0 && count(path, "links") <= 1);
+    });
+  },
+);
 
-test("sqlite: what was announced before a channel is deleted is heard by who was stopped", {
+test("sqlite: a stopped process later gets the broadcasts that preceded a delete", {
   skip: decidedOnDeno,
 }, async () => {
   await withFile(directory, async (channel, path, connection) => {
@@ -321,7 +326,7 @@ test("sqlite: what was announced before a channel is deleted is heard by who was
   });
 });
 
-test("sqlite: what waits for a stopped process to hear it goes when that process is killed", {
+test("sqlite: announcements kept for a stopped process are removed when it is killed", {
   skip: decidedOnDeno,
 }, async () => {
   await withFile(directory, async (channel, path, connection) => {

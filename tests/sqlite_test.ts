@@ -20,7 +20,7 @@ import {
 import { linkOptions, putOn, rawOn } from "./support/link.ts";
 import { checkFile, count, query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
 
-/** What all tests here prepare, and whether within a transaction. */
+/** Records all statements that are prepared, and those prepared within a transaction. */
 const prepared = { outside: 0, inside: new Set<string>() };
 const { prepare } = DatabaseSync.prototype;
 DatabaseSync.prototype.prepare = function (sql) {
@@ -33,7 +33,7 @@ const directory = sqliteDirectory();
 const path = join(directory, "channels.db");
 const uri = `sqlite:${path}`;
 
-/** Connections of their own on one file; children are told of it by its URI. */
+/** Separate connections to one file. Child processes get its URI. */
 const connections = [0, 1, 2, 3].map(() =>
   Object.assign(new Connection(uri), { toString: () => uri })
 );
@@ -61,14 +61,14 @@ const setup: Setup = {
   state: () => Promise.resolve(tables()),
 };
 
-/** The channels that there are; one whose lease is over is none. */
+/** Returns the names of the existing channels; a channel whose lease has ended does not exist. */
 function names(): string[] {
   if (!existsSync(path)) return [];
   const sql = `SELECT name FROM channels WHERE expires IS NULL OR expires > ${Date.now()}`;
   return query<{ name: string }>(path, sql).map(({ name }) => name);
 }
 
-/** What the file holds. */
+/** Returns what the file contains. */
 function tables(): State {
   const none = { connections: 0, channels: 0, consumers: 0, queues: [], exchanges: [] };
   if (!existsSync(path)) return none;
@@ -87,7 +87,7 @@ testTransport("sqlite", setup);
 
 const { test } = suite("sqlite", setup);
 
-Deno.test("sqlite: a channel with many values is deleted at once, its values by and by", async () => {
+Deno.test("sqlite: a channel with many values is deleted at once, and its values step by step", async () => {
   await withFile(directory, async (channel, file, connection) => {
     const keeper = new Channel({ name: "other", connection });
     await keeper.depth();
@@ -101,9 +101,9 @@ Deno.test("sqlite: a channel with many values is deleted at once, its values by 
   });
 });
 
-Deno.test("sqlite: a channel whose lease is over goes although nobody asks for it", async () => {
+Deno.test("sqlite: a channel whose lease has ended is deleted although nobody uses it", async () => {
   await withFile(directory, async (channel, file, connection) => {
-    await channel.depth(); // a session that tidies
+    await channel.depth(); // a session that cleans up
     const leased = new Channel({ name: "leased", connection, expires: 100 });
     await leased.put("forgotten");
     await leased.close();
@@ -112,7 +112,7 @@ Deno.test("sqlite: a channel whose lease is over goes although nobody asks for i
   });
 });
 
-Deno.test("sqlite: an iteration reads ahead, and accepts what it got", async () => {
+Deno.test("sqlite: an iteration reads ahead and accepts the values that it yields", async () => {
   await withFile(directory, async (channel, file, connection) => {
     const total = 3000;
     await Promise.all(numbers(total).map((n) => channel.put(n)));
@@ -131,7 +131,7 @@ Deno.test("sqlite: an iteration reads ahead, and accepts what it got", async () 
   });
 });
 
-test("what the tables say agrees after anything that may happen", async (fixture) => {
+test("the tables are consistent after any sequence of operations", async (fixture) => {
   const name = fixture.name();
   const handles = numbers(3).map((n) => fixture.channel<number>(name, n, { maxAttempts: 50 }));
   const deadline = performance.now() + 1500;
@@ -166,7 +166,7 @@ test("what the tables say agrees after anything that may happen", async (fixture
   assert.equal(await handles[0]!.depth(), count(path, "messages"));
 });
 
-test("what is released comes before what was read ahead", async (fixture) => {
+test("a released value precedes values that were read ahead", async (fixture) => {
   const ch = fixture.channel<number>();
   await Promise.all(numbers(400).map((n) => ch.put(n)));
   for (const n of numbers(200)) {
@@ -180,7 +180,7 @@ test("what is released comes before what was read ahead", async (fixture) => {
   assert.deepEqual(await getAll(ch, 200), numbers(200, 200));
 });
 
-test("a file channel travels through memory, and not through a broker", async (fixture) => {
+test("a file channel travels through memory but not through a broker", async (fixture) => {
   const inner = fixture.channel<string>();
   const carrier = fixture.own(new Channel<Channel<string>>({ connection: "memory:carrier" }));
   await carrier.put(inner);
@@ -192,20 +192,20 @@ test("a file channel travels through memory, and not through a broker", async (f
   assert.match(error.message, /one machine only/);
 });
 
-test("a file by another name is the same file, and nobody there takes us for dead", async (fixture) => {
+test("a file with two names is one file, and sessions under both names consider each other alive", async (fixture) => {
   const link = join(directory, "by another name.db");
   if (!existsSync(link)) symlinkSync(path, link);
   const a = fixture.channel<string>();
   const b = fixture.own(new Channel<string>({ name: a.name, connection: `sqlite:${link}` }));
   await Promise.all([a.depth(), b.depth()]);
-  await pause(700); // each has looked for the other
+  await pause(700); // each has checked the other
   assert.equal(count(path, "sessions"), 2);
   const waiting = b.get();
   await a.put("x");
   assert.equal(await within(waiting), "x");
 });
 
-test("a value that no row holds is refused", async (fixture) => {
+test("a value that is too large for a row is rejected", async (fixture) => {
   const transport = new SqliteTransport(uri);
   const link = await transport.open(fixture.name(), linkOptions);
   const body = { byteLength: 1e9 } as Uint8Array;
@@ -217,7 +217,7 @@ test("a value that no row holds is refused", async (fixture) => {
   await pause(40);
 });
 
-test("who broadcasts more in one turn than the file keeps hears all of it, and what it missed of others", async (fixture) => {
+test("a process that broadcasts more in one turn than the file keeps gets all of it, and the number of missed broadcasts of others", async (fixture) => {
   const ch = fixture.channel<number>();
   const other = fixture.channel<number>(ch.name, 1);
   await Promise.all([ch.depth(), other.depth()]);
@@ -236,7 +236,7 @@ test("who broadcasts more in one turn than the file keeps hears all of it, and w
 });
 
 Deno.test("sqlite: no statement was prepared within a transaction", async () => {
-  await withFile(directory, async (channel) => { // where only this test is run
+  await withFile(directory, async (channel) => { // for a run of this test alone
     await channel.put(1);
     assert.equal(await channel.get(), 1);
   });

@@ -1,4 +1,4 @@
-// The stack of what an operation rejects with later has the line of whoever waits for it.
+// The stack of a later rejection has the line of the caller that awaits the operation.
 
 import assert from "node:assert/strict";
 import process from "node:process";
@@ -8,7 +8,7 @@ import { freePorts } from "./support/net.ts";
 import { test } from "./support/test.ts";
 
 const skip: string | false = process.versions.bun !== undefined &&
-  "JavaScriptCore does not follow promises to who awaits them";
+  "JavaScriptCore does not follow promises to their awaiters";
 
 const here = new Channel<number>({ name: "stacks", connection: "memory:stacks" });
 const served = new Channel<number>({ name: "served", connection: "memory:stacks" });

@@ -1,4 +1,4 @@
-/** What RabbitMQ keeps for a process that is stopped while others announce, and what that process hears later. */
+/** What RabbitMQ stores for a process that is stopped while others announce, and what that process gets later. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
@@ -16,7 +16,7 @@ const control = controlFromEnv()!;
 
 const mega = 2 ** 20;
 
-/** Bytes of messages that wait in all queues that a connection has for itself. */
+/** Returns the bytes of waiting messages in all exclusive queues. */
 async function waiting(): Promise<number> {
   return await evalJson<number>(
     control,
@@ -26,8 +26,8 @@ async function waiting(): Promise<number> {
 }
 
 test(
-  "a process that is stopped while others broadcast costs a bounded part of the broker, and " +
-    "hears later what has become of its channels",
+  "a process that is stopped while others broadcast takes bounded memory of the broker, and " +
+    "later notices the end of its channels",
   { skip: noControl || onWindows },
   async () => {
     const names = ["noise", "drained", "deleted"].map((each) => `test ${each} ${randomUUID()}`);
@@ -47,12 +47,12 @@ test(
       });
       assert.equal(await child.next(), "listens");
       child.kill("SIGSTOP");
-      await flood(24); // what the connection itself holds
+      await flood(24); // what the connection itself buffers
       await drained.closeAll({ drain: true });
       await deleted.delete();
       await flood(40);
       const bytes = await waiting();
-      assert.ok(bytes > mega, "what was broadcast waits nowhere");
+      assert.ok(bytes > mega, "the broadcasts wait nowhere");
       assert.ok(bytes <= 17 * mega, `${Math.round(bytes / mega)} MiB wait`);
       child.kill("SIGCONT");
       await noise.broadcast("last");

@@ -5,15 +5,15 @@ import { startChild } from "./support/child.ts";
 import { findRuntime } from "./support/runtimes.ts";
 import { test } from "./support/test.ts";
 
-test("timers: those of node:test move whatever waits for a time", {
-  timed: "the machine's clock goes on, and the program must be faster",
+test("timers: those of node:test control all timeouts", {
+  timed: "the machine's clock runs, and the program must be faster",
 }, async () => {
   const runtime = await findRuntime("node");
   const program = new URL("programs/mock_timers.ts", import.meta.url);
   await using child = startChild(program, { runtime });
   const month = 30 * 24 * 3_600_000;
   const events = await child.next() as string[];
-  // The machine's clock goes on, too: the last step of 1 ms may not be needed.
+  // The machine's clock runs, too, so the last step of 1 ms may not be needed.
   const long = events.findIndex((event) => event.startsWith("long get"));
   events[long] = events[long]!.replace(
     / at (\d+)$/,
@@ -34,7 +34,7 @@ test("timers: those of node:test move whatever waits for a time", {
   ]);
 });
 
-/** Timers that a test has put in the place of the runtime's, with or without the clock. */
+/** Timers with which a test replaces the runtime's, with or without the clock. */
 class FakeTimers implements Disposable {
   readonly #real = { setTimeout, clearTimeout, now: performance.now };
   readonly #timers = new Map<number, { at: number; call: () => void }>();
@@ -75,7 +75,7 @@ class FakeTimers implements Disposable {
 
 for (const withClock of [true, false]) {
   const what = withClock ? "timers and the clock" : "timers alone";
-  Deno.test(`timers: a test that replaces ${what} moves timeouts and ticks`, async () => {
+  Deno.test(`timers: a test that replaces ${what} controls timeouts and ticks`, async () => {
     await using ch = new Channel<number>({ connection: "memory:timers" });
     await using ticks = every(10_000_000);
     using fake = new FakeTimers(withClock);
@@ -85,7 +85,7 @@ for (const withClock of [true, false]) {
       await get;
     }
     if (withClock) return;
-    await select([ticks]); // it was due long ago
+    await select([ticks]); // it has been due for long
   });
 }
 

@@ -11,7 +11,7 @@ const file = (name: string) => fileURLToPath(new URL(`support/tls/${name}`, impo
 
 const text = (name: string) => readFileSync(file(name), "utf8");
 
-Deno.test("amqps:// carries values where the broker's certificate is trusted, and refuses it elsewhere", async () => {
+Deno.test("amqps:// works if the broker's certificate is trusted, and rejects it otherwise", async () => {
   const [port] = await freePorts(1);
   await using _broker = await startPrivateBroker({
     conf: [
@@ -25,7 +25,7 @@ Deno.test("amqps:// carries values where the broker's certificate is trusted, an
   const uri = `amqps://guest:guest@localhost:${port}`;
 
   const ca = file("ca.pem");
-  const trusting = { DENO_CERT: ca, NODE_EXTRA_CA_CERTS: ca }; // Bun reads Node's
+  const trusting = { DENO_CERT: ca, NODE_EXTRA_CA_CERTS: ca }; // Bun reads Node's variable
   await using good = startChild(program, { args: [uri], env: trusting });
   deepEqual(await good.next(), { got: "a value over TLS" });
   deepEqual(await good.exited, { code: 0, signal: null });
@@ -41,7 +41,7 @@ Deno.test("amqps:// carries values where the broker's certificate is trusted, an
   match(answer.error, /^ChannelConnectionError: .*try amqps:/);
 });
 
-Deno.test("certificates and names are checked as the options say, and a refusal is told at once", async (t) => {
+Deno.test("certificates and names are checked as the options say, and a rejection is reported at once", async (t) => {
   const [port] = await freePorts(1);
   await using _broker = await startPrivateBroker({
     conf: [
@@ -85,7 +85,7 @@ Deno.test("certificates and names are checked as the options say, and a refusal 
     ["no client certificate", "localhost", { ca: good.ca }, unwelcome],
     ["a client certificate of another CA", "localhost", { ca: good.ca, ...stranger }, unwelcome],
     ["a key that is not the certificate's", "localhost", { ...good, key: stranger.key }, unusable],
-    ["a certificate that is none", "localhost", { ...good, cert: "nonsense" }, unusable],
+    ["an invalid certificate", "localhost", { ...good, cert: "nonsense" }, unusable],
   ];
   for (const [title, host, options, says] of refused) {
     await t.step(`refused: ${title}`, async () => {

@@ -1,5 +1,5 @@
-// Connections that make, leave and delete one channel at the same time. The broker's metadata stay whole: each operation
-// ends as it should, no connection is lost, and the name works afterwards.
+// Connections that create, leave and delete one channel at the same time. The broker's metadata stays consistent: each
+// operation ends as expected, no connection is lost, and the name can be used afterwards.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
@@ -12,7 +12,7 @@ assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 /** How often each connection opens and leaves the channel. */
 const rounds = Number(process.env.TOPOLOGY_RACES ?? 40);
 
-/** What a connection does with the channel that it has opened. */
+/** What a connection does with the open channel. */
 const ends: Record<string, (ch: Channel<number>, n: number) => Promise<void>> = {
   "close": async (ch) => {
     await ch.depth();
@@ -48,7 +48,7 @@ for (const [kind, about] of Object.entries({ "": {}, "that expires ": { expires:
         new Connection(broker, { ondisconnect: ({ message }) => losses.push(message) })
       );
       const keepers = connections.map((connection) => new Channel({ connection }));
-      await Promise.all(keepers.map((keeper) => keeper.depth())); // so that the connections stay
+      await Promise.all(keepers.map((keeper) => keeper.depth())); // keeps the connections open
       const options: ChannelOptions = { name: `race ${randomUUID()}`, ...about };
       await within(
         Promise.all(connections.map(async (connection, n) => {

@@ -1,4 +1,4 @@
-// What AMQP, RabbitMQ and its client lay in wait with, where no other test would fall into it.
+// Pitfalls of AMQP, RabbitMQ and its client that no other test covers.
 
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -24,7 +24,7 @@ import { noLocalBroker } from "./support/conditions.ts";
 const broker = process.env.BROKER!;
 ok(broker, "BROKER names no broker: run with `deno task test`");
 
-/** A test with a way to a broker of this machine that can be cut. */
+/** Declares a test with a proxy to a broker of this machine that can cut connections. */
 function lossTest(
   title: string,
   body: (uri: string, cut: () => void, name: string) => Promise<void>,
@@ -40,7 +40,7 @@ function lossTest(
   });
 }
 
-/** A test with a connection and a name of its own, which leaves nothing at the broker. */
+/** Declares a test with a connection and a name of its own, which leaves nothing at the broker. */
 function test(
   title: string,
   body: (connection: Connection, name: string) => Promise<void>,
@@ -63,13 +63,13 @@ function test(
   });
 }
 
-/** Milliseconds: half of a delayed acknowledgement of TCP, and a hundred times what a broker takes. */
+/** In milliseconds: half of a delayed TCP acknowledgement, and a hundred times what a broker takes. */
 const quick = 20;
 
 for (const isCut of [false, true]) {
-  // Without TCP_NODELAY, each would wait for an acknowledgement that is delayed by 40 ms.
+  // Without TCP_NODELAY, each packet would wait for an acknowledgement that is delayed by 40 ms.
   test(
-    `small values do not wait for full packets${isCut ? " after a loss either" : ""}`,
+    `small values do not wait for full packets${isCut ? ", also after a loss" : ""}`,
     async (_, name) => {
       const url = new URL(broker);
       await using proxy = await startProxy(Number(url.port || 5672));
@@ -80,7 +80,7 @@ for (const isCut of [false, true]) {
       equal(await ch.get(), 0);
       const times: number[] = [];
       for (const n of numbers(21)) {
-        await pause(1); // else it is sent together with what accepts the value before
+        await pause(1); // otherwise it is sent together with the previous value's acknowledgement
         const start = performance.now();
         await ch.put(n);
         equal(await ch.get(), n);
@@ -92,13 +92,13 @@ for (const isCut of [false, true]) {
     },
     {
       skip: noLocalBroker,
-      timed: "a packet that is held back shows as 40 ms, and as nothing else",
+      timed: "a delayed packet shows only as 40 ms",
     },
   );
 }
 
 test(
-  "what the broker refuses on one AMQP channel disturbs nothing else on the connection",
+  "a rejection on one AMQP channel does not disturb others on the connection",
   async (connection, name) => {
     const waiting = new Channel<number>({ name, connection });
     const got = waiting.get();
@@ -108,7 +108,7 @@ test(
       await channel.queueDeclare(other, { durable: true }, { "x-max-priority": 3 });
       await channel.exchangeDeclare(other, "fanout", { durable: false });
     });
-    // 406, twice, for its declarations; then 404, for it has gone.
+    // 406 for its two declarations, then 404, because it was deleted.
     const refused = new Channel<number>({ name: other, connection });
     await refused.put(1);
     equal(await refused.get(), 1);
@@ -122,7 +122,7 @@ test(
   },
 );
 
-test("a get that was given up leaves an anonymous channel in place", async (connection) => {
+test("a cancelled get leaves an anonymous channel in place", async (connection) => {
   const ch = new Channel<number>({ connection });
   await ch.depth();
   await rejection(ch.get({ timeout: 60 }), ChannelTimeoutError);
@@ -137,7 +137,7 @@ test("a put that finds its queue full waits for room", async (connection, name) 
   await withRaw(broker, (channel) => channel.queueDeclare(name, { durable: true }, full));
   const ch = new Channel<number>({ name, connection });
   await Promise.all([ch.put(1), ch.put(2)]);
-  // The broker refuses both in one frame, whose bits the client misreads: the first would never be settled.
+  // The broker rejects both in one frame, whose bits the client misreads, so that the first would never be settled.
   const late = ch.put(3);
   await rejection(ch.put(4, { timeout: 300 }), ChannelTimeoutError);
   equal(await ch.get(), 1);
@@ -146,11 +146,11 @@ test("a put that finds its queue full waits for room", async (connection, name) 
   await ch.close();
 });
 
-test("what a getter was sent, and does not get, goes to others", async (connection, name) => {
-  // A prefetch counts for the consumers that are opened after it, and is no limit of the AMQP channel's.
+test("a value that was sent to a getter but not got goes to others", async (connection, name) => {
+  // A prefetch applies to consumers that are opened after it, and is not a limit of the AMQP channel.
   const slow = new Channel<number>({ name, connection });
   const elsewhere = new Channel<number>({ name, connection: `${broker}?name=elsewhere` });
-  await slow.depth(); // there is a queue to ask
+  await slow.depth(); // creates the queue
   const first = slow.get();
   await waitForConsumers(broker, name, 1);
   await slow.put(0);
@@ -161,21 +161,24 @@ test("what a getter was sent, and does not get, goes to others", async (connecti
   await Promise.all([slow.close(), elsewhere.close()]);
 });
 
-test("a quorum channel: in order, found at once, and wide windows", async (connection, name) => {
-  const ch = new Channel<number>({ name, connection, durability: "quorum" });
-  for (const n of numbers(30)) {
-    await ch.put(n);
-    equal(await ch.get({ timeout: 0 }), n); // its count may say 0 for a while
-  }
-  // It refuses a global prefetch, and takes back what is on its way to a consumer that is cancelled.
-  await Promise.all(numbers(2000).map((n) => ch.put(n)));
-  const got: number[] = [];
-  for await (const n of ch) if (got.push(n) === 2000) break;
-  deepEqual(got, numbers(2000));
-  await ch.close();
-});
+test(
+  "a quorum channel keeps the order, finds values at once, and supports a large prefetch",
+  async (connection, name) => {
+    const ch = new Channel<number>({ name, connection, durability: "quorum" });
+    for (const n of numbers(30)) {
+      await ch.put(n);
+      equal(await ch.get({ timeout: 0 }), n); // its message count may be 0 for a moment
+    }
+    // A quorum queue rejects a global prefetch and requeues messages in flight to a cancelled consumer.
+    await Promise.all(numbers(2000).map((n) => ch.put(n)));
+    const got: number[] = [];
+    for await (const n of ch) if (got.push(n) === 2000) break;
+    deepEqual(got, numbers(2000));
+    await ch.close();
+  },
+);
 
-test("announcements are heard after a loss, by each channel of the connection", async (_, name) => {
+test("after a loss, announcements reach each channel of the connection", async (_, name) => {
   const url = new URL(broker);
   await using proxy = await startProxy(Number(url.port || 5672));
   url.host = `127.0.0.1:${proxy.port}`;
@@ -198,29 +201,32 @@ test("announcements are heard after a loss, by each channel of the connection", 
   }
 }, { skip: noLocalBroker });
 
-lossTest("broadcasts are heard and sent after a loss, in their order", async (uri, cut, name) => {
-  const listen = (connection: string) => {
-    const channel = new Channel<number>({ name, connection });
-    return { channel, events: channel.broadcasts() };
-  };
-  const [lost, steady] = [listen(uri), listen(broker)];
-  await Promise.all([lost.events.ready, steady.events.ready]);
-  await lost.channel.broadcast(0);
-  cut();
-  const sent = numbers(20, 1).map((n) => lost.channel.broadcast(n));
-  await within(Promise.all(sent));
-  await steady.channel.broadcast(21);
-  for (const { events } of [lost, steady]) {
-    const heard: number[] = [];
-    while (!heard.includes(21)) heard.push((await within(events.next())).value!);
-    deepEqual([...new Set(heard)], numbers(22)); // what was sent as it was lost may come twice
-    await events.return();
-  }
-  await lost.channel.close();
-  await steady.channel.delete();
-});
+lossTest(
+  "broadcasts arrive and can be sent after a loss, in their order",
+  async (uri, cut, name) => {
+    const listen = (connection: string) => {
+      const channel = new Channel<number>({ name, connection });
+      return { channel, events: channel.broadcasts() };
+    };
+    const [lost, steady] = [listen(uri), listen(broker)];
+    await Promise.all([lost.events.ready, steady.events.ready]);
+    await lost.channel.broadcast(0);
+    cut();
+    const sent = numbers(20, 1).map((n) => lost.channel.broadcast(n));
+    await within(Promise.all(sent));
+    await steady.channel.broadcast(21);
+    for (const { events } of [lost, steady]) {
+      const heard: number[] = [];
+      while (!heard.includes(21)) heard.push((await within(events.next())).value!);
+      deepEqual([...new Set(heard)], numbers(22)); // a broadcast sent during the loss may arrive twice
+      await events.return();
+    }
+    await lost.channel.close();
+    await steady.channel.delete();
+  },
+);
 
-lossTest("a select and a request that wait go on after a loss", async (uri, cut, name) => {
+lossTest("a waiting select and a waiting request continue after a loss", async (uri, cut, name) => {
   const [a, b] = ["a", "b"].map((end) =>
     new Channel<number>({ name: `${name} ${end}`, connection: uri })
   );

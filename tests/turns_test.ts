@@ -21,7 +21,7 @@ const LOOPS = [
 ];
 
 for (const name of RUNTIMES) {
-  Deno.test(`loops over memory let timers, signals and sockets through on ${name}`, async () => {
+  Deno.test(`loops over memory channels do not starve timers, signals and sockets on ${name}`, async () => {
     const runtime = await findRuntime(name);
     const program = new URL("programs/spinners.ts", import.meta.url);
     await using child = startChild(program, { runtime });
@@ -37,7 +37,7 @@ for (const name of RUNTIMES) {
 
 for (const name of RUNTIMES) {
   for (const when of ["before", "after"]) {
-    Deno.test(`timers that are faked ${when} the library is loaded hold no operation up on ${name}`, async () => {
+    Deno.test(`fake timers installed ${when} the library is loaded delay no operation on ${name}`, async () => {
       const runtime = await findRuntime(name);
       const program = new URL("programs/fake_timers.ts", import.meta.url);
       await using child = startChild(program, { runtime, args: [when] });

@@ -1,5 +1,5 @@
-// What nobody handles is not silent: every rejection of a public operation surfaces as an unhandled rejection, and
-// nothing surfaces beside.
+// No failure is silent: every unhandled rejection of a public operation surfaces as an unhandled rejection, and no
+// other does.
 import { deepEqual, match, notEqual, ok } from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
 const RUNTIMES: RuntimeName[] = ["deno", "bun", "node"];
 
 for (const name of RUNTIMES) {
-  Deno.test(`every rejection that nobody handles surfaces, and nothing beside it, on ${name}`, async () => {
+  Deno.test(`every unhandled rejection surfaces, and no other, on ${name}`, async () => {
     const folder = mkdtempSync(join(tmpdir(), "channelts-unhandled-"));
     try {
       await using child = startChild(new URL("programs/unheard.ts", import.meta.url), {
@@ -22,7 +22,7 @@ for (const name of RUNTIMES) {
         surfaced: Record<string, number>;
         strays: string[];
       };
-      deepEqual(strays, [], "promises that no caller has were rejected");
+      deepEqual(strays, [], "internal promises were rejected");
       const titles = Object.keys(surfaced);
       ok(titles.length > 150);
       deepEqual(titles.filter((title) => surfaced[title] === 0), [], "these surfaced nowhere");
@@ -33,7 +33,7 @@ for (const name of RUNTIMES) {
     }
   });
 
-  Deno.test(`a program fails whose put is neither awaited nor possible, on ${name}`, async () => {
+  Deno.test(`a program with an unawaited put that fails ends with an error, on ${name}`, async () => {
     await using child = startChild(new URL("programs/unawaited.ts", import.meta.url), {
       runtime: await findRuntime(name),
     });

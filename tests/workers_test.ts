@@ -18,16 +18,19 @@ import { noDeno } from "./support/conditions.ts";
 const directory = sqliteDirectory();
 const path = join(directory, "channels.db");
 const connection = `sqlite:${path}`;
-/** What is beside the file while nobody but this thread is there: its own lock and bell. */
+/** The files of a database that only this thread uses, including its own lock and wake-up file. */
 const alone = ["bell", "db", "db-shm", "db-wal", "lock"];
 
-/** Milliseconds in which a Worker has started: Deno checks its types first, which may take a while. */
+/** The time in milliseconds in which a Worker starts: Deno first checks its types, which may be slow. */
 const starting = 40_000;
 
-/** Milliseconds in which what one had is back that ends by itself: in Deno's Workers there is no exit event. */
+/**
+ * The time in milliseconds in which values of a Worker that ends by itself are returned. Deno's Workers have no exit
+ * event.
+ */
 const leaving = process.versions.deno ? 2000 : 150;
 
-/** A Worker with one task; disposing terminates it. */
+/** A Worker with one task. Disposal terminates it. */
 class Thread implements AsyncDisposable {
   readonly #worker: Worker | NodeWorker;
   readonly #messages: unknown[] = [];
@@ -50,7 +53,7 @@ class Thread implements AsyncDisposable {
     this.#worker.postMessage({ connection, name, task } satisfies Orders);
   }
 
-  /** What it has told, and is not yet asked for. */
+  /** The messages that were not yet taken. */
   get messages(): unknown[] {
     if (this.#error !== undefined) throw new Error(`the Worker failed: ${this.#error}`);
     return this.#messages;
@@ -61,7 +64,7 @@ class Thread implements AsyncDisposable {
     return this.#messages.shift();
   }
 
-  /** Ends it wherever it is; nobody waits until it has. */
+  /** Terminates the Worker without waiting for its end. */
   terminate(): void {
     this.#worker.terminate();
   }
@@ -71,11 +74,11 @@ class Thread implements AsyncDisposable {
   }
 }
 
-/** Gives a channel, and checks that nothing but this thread's own is left of what came to it. */
+/** Calls `use` with a channel, and asserts that afterwards only this thread's own files are left. */
 async function withChannel<T>(use: (channel: Channel<T>, name: string) => Promise<void>) {
   const name = crypto.randomUUID();
   const channel = new Channel<T>({ name, connection });
-  const witness = new Channel({ connection }); // what a thread leaves, who is there finds
+  const witness = new Channel({ connection }); // its session cleans up after threads
   try {
     await witness.depth();
     await channel.depth();
@@ -86,7 +89,7 @@ async function withChannel<T>(use: (channel: Channel<T>, name: string) => Promis
     await channel.close();
     await new Channel({ name, connection }).delete();
     await witness.delete();
-    await pause(60); // it rests
+    await pause(60); // it becomes idle
   }
 }
 
@@ -102,26 +105,26 @@ function kinds(): string[] {
     .map((file) => file.split(".").at(-1)!).sort();
 }
 
-/** How many of the directory's files this process has open, which Linux tells. */
+/** Returns how many of the directory's files this process has open, as Linux reports. */
 function openFiles(): number {
   if (!existsSync("/proc/self/fd")) return 0;
   return readdirSync("/proc/self/fd").filter((descriptor) => {
     try {
       return readlinkSync(`/proc/self/fd/${descriptor}`).startsWith(directory);
     } catch {
-      return false; // that by which they were listed
+      return false; // the descriptor that lists them
     }
   }).length;
 }
 
-Deno.test("workers: three share a channel, each value comes once, and one closeAll ends their loops", async () => {
+Deno.test("workers: three share a channel, each value is delivered once, and one closeAll ends their loops", async () => {
   await withChannel<number>(async (channel, name) => {
     const total = 300;
     await using a = new Thread(name, "consume");
     await using b = new Thread(name, "consume");
     await using c = new Thread(name, "consume");
     const threads = [a, b, c];
-    const messages = () => threads.flatMap(({ messages }) => messages); // tells of a Worker that failed
+    const messages = () => threads.flatMap(({ messages }) => messages); // throws the error of a failed Worker
     const wait = () => messages().length < total && count(path, "waiters") === 3;
     await until(wait, starting);
     for (const n of numbers(9)) {
@@ -136,7 +139,7 @@ Deno.test("workers: three share a channel, each value comes once, and one closeA
       await until(() => messages.at(-1) === "the loop has ended");
       const share = messages.slice(0, -1) as number[];
       assert.deepEqual(share, share.toSorted((a, b) => a - b));
-      const first = share[0]!; // all waited, and are served in turn
+      const first = share[0]!; // all waited, so they are served in turn
       assert.deepEqual(share.slice(0, 3), [first, first + 3, first + 6]);
       shares.push(share);
     }
@@ -145,7 +148,7 @@ Deno.test("workers: three share a channel, each value comes once, and one closeA
   });
 });
 
-Deno.test("workers: a channel that arrives in a value works there", async () => {
+Deno.test("workers: a channel that arrives in a value works in its thread", async () => {
   await withChannel<Question>(async (channel, name) => {
     await using replyTo = channel.clone<number>();
     await channel.put({ n: 12, replyTo });
@@ -155,35 +158,39 @@ Deno.test("workers: a channel that arrives in a value works there", async () => 
   });
 });
 
-test("workers: what one held that is terminated is another's within 2 s, and no one else's", {
-  timed: "the time is promised",
-}, async () => {
-  await withChannel<string>(async (channel, name) => {
-    await channel.put("mine");
-    const mine = await channel.receive();
-    await channel.put("theirs");
-    await using first = new Thread(name, "hold");
-    assert.deepEqual(await first.next(), ["theirs", false]);
-    await using second = new Thread(name, "hold");
-    await until(() => count(path, "waiters") === 1, starting);
+test(
+  "workers: a value held by a terminated Worker is available within 2 s, and other Workers keep theirs",
+  {
+    timed: "the documentation promises this time",
+  },
+  async () => {
+    await withChannel<string>(async (channel, name) => {
+      await channel.put("mine");
+      const mine = await channel.receive();
+      await channel.put("theirs");
+      await using first = new Thread(name, "hold");
+      assert.deepEqual(await first.next(), ["theirs", false]);
+      await using second = new Thread(name, "hold");
+      await until(() => count(path, "waiters") === 1, starting);
 
-    const start = performance.now();
-    first.terminate();
-    assert.deepEqual(await second.next(), ["theirs", true]);
-    const took = performance.now() - start;
-    assert.ok(took < 2000, `it took ${took} ms`);
+      const start = performance.now();
+      first.terminate();
+      assert.deepEqual(await second.next(), ["theirs", true]);
+      const took = performance.now() - start;
+      assert.ok(took < 2000, `it took ${took} ms`);
 
-    second.terminate();
-    const again = await channel.receive({ timeout: 20_000 });
-    assert.deepEqual([again.value, again.redelivered], ["theirs", true]);
-    again.accept();
-    mine.accept();
-    await until(() => count(path, "messages") === 0);
-  });
-});
+      second.terminate();
+      const again = await channel.receive({ timeout: 20_000 });
+      assert.deepEqual([again.value, again.redelivered], ["theirs", true]);
+      again.accept();
+      mine.accept();
+      await until(() => count(path, "messages") === 0);
+    });
+  },
+);
 
-test("workers: what one held that ends by itself is there soon, in its order", {
-  timed: "who leaves in order is quicker than who is found dead",
+test("workers: values held by a Worker that ends by itself are returned soon, in their order", {
+  timed: "an orderly end is faster than the detection of a dead session",
 }, async () => {
   await withChannel<number>(async (channel, name) => {
     for (const n of numbers(3)) await channel.put(n);
@@ -205,7 +212,7 @@ test("workers: what one held that ends by itself is there soon, in its order", {
   });
 });
 
-Deno.test("workers: one that is terminated while it puts leaves the file to others", async () => {
+Deno.test("workers: a Worker that is terminated during a put leaves the file usable", async () => {
   await withChannel<number>(async (channel, name) => {
     const other = new Channel<string>({ connection });
     for (let round = 0; round < 5; round++) {
@@ -221,7 +228,7 @@ Deno.test("workers: one that is terminated while it puts leaves the file to othe
   });
 });
 
-Deno.test("workers: ten that are terminated in turn leave no file behind, open or not", async () => {
+Deno.test("workers: ten Workers that are terminated in turn leave no file, open or not", async () => {
   await withChannel<number>(async (channel, name) => {
     await channel.put(7);
     const before = openFiles();
@@ -231,7 +238,7 @@ Deno.test("workers: ten that are terminated in turn leave no file behind, open o
       thread.terminate();
       await untilAlone();
     }
-    await until(() => openFiles() < before + 10); // less than one each
+    await until(() => openFiles() < before + 10); // less than one for each
     assert.equal(await channel.get({ timeout: 20_000 }), 7);
   });
 });
@@ -248,7 +255,7 @@ interface Output {
 async function run([program, ...args]: readonly string[], TMPDIR: string): Promise<Output> {
   const options = { cwd: fileURLToPath(new URL("..", import.meta.url)) };
   const env = { NO_COLOR: "1", TMPDIR };
-  if (process.versions.deno) { // not by node:child_process, which hands on this process's permissions
+  if (process.versions.deno) { // node:child_process would pass on this process's permissions
     const { code, stdout, stderr } = await new Deno.Command(program!, {
       ...options,
       args,
@@ -274,7 +281,7 @@ async function run([program, ...args]: readonly string[], TMPDIR: string): Promi
   return { code, stdout, stderr };
 }
 
-/** The story of examples/workers.ts, whoever did what. */
+/** Asserts the output of examples/workers.ts, whichever thread did what. */
 function assertTold({ code, stdout, stderr }: Output): void {
   assert.equal(stderr, "");
   assert.equal(code, 0, stdout);
@@ -291,14 +298,14 @@ function assertTold({ code, stdout, stderr }: Output): void {
   assert.match(stdout, new RegExp(`^${stuck![1]}'s job was done by (?!${stuck![1]})`, "m"));
 }
 
-Deno.test("workers: the example splits its work over threads, ends by itself and leaves no file", async () => {
+Deno.test("workers: the example distributes its work over threads, ends by itself and leaves no file", async () => {
   const name = process.versions.deno ? "deno" : process.versions.bun ? "bun" : "node";
   const temporary = mkdtempSync(join(directory, "example-"));
   assertTold(await run([...(await findRuntime(name)).command, example], temporary));
   assert.deepEqual(readdirSync(temporary), []);
 });
 
-test("workers: on Deno the example needs the permissions that it names, and no other", {
+test("workers: on Deno the example needs exactly the permissions that it names", {
   skip: noDeno,
 }, async () => {
   const line = /deno run (--.*) examples\/workers\.ts$/m.exec(readFileSync(example, "utf8"))![1]!;
