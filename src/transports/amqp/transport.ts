@@ -43,7 +43,7 @@ export class AmqpTransport implements Transport {
       tls: Object.fromEntries(
         Object.entries({ ca, cert, key, servername }).filter(([, value]) => value !== undefined),
       ),
-      own: nextMessageId() + ".",
+      idPrefix: nextMessageId() + ".",
     }, {
       connected: (isAgain) => {
         if (isAgain) this.stats.reconnects++;

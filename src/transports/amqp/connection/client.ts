@@ -11,7 +11,7 @@ import type { Refable } from "./process_ref.ts";
 import type { Method } from "./refusal.ts";
 import { type AmqpUri, type Endpoint, shown } from "../uri.ts";
 
-/** What TLS uses beside its defaults, in PEM; as node:tls has it. */
+/** The options of TLS, in PEM, as `node:tls` defines them. */
 export interface TlsOptions {
   readonly ca?: string | readonly string[];
   readonly cert?: string;
@@ -22,57 +22,62 @@ export interface TlsOptions {
 type Socket = NonNullable<AMQPClient["socket"]>;
 
 /**
- * The AMQP client, with what it lacks on its socket:
+ * The AMQP client, which handles its socket differently in these points:
  *
- * - TCP_NODELAY, without which a broker's answer takes 40 ms;
- * - what is sent in one turn of the event loop leaves in one write;
- * - the process may exit while nobody holds the connection, yet not before all is written;
- * - bytes that are no AMQP end the connection instead of the process.
+ * - TCP_NODELAY is set; without it an answer of the broker takes 40 ms.
+ * - The bytes that are sent in one turn of the event loop leave in one write.
+ * - The process may exit while no operation is pending, but not before all bytes are written.
+ * - Bytes that are not AMQP end the connection, and not the process.
+ *
+ * It depends on private parts of `@cloudamqp/amqp-client`, which client_internals.ts lists.
  */
 export class Client extends AMQPClient implements SendBuffer, Refable {
-  /** Bytes; a frame may be as large. */
+  /** Bytes of the largest frame that may be sent. */
   largestFrame: number = sendFrameMax;
   #batch = new Uint8Array(batchSize);
   #batched = 0;
-  readonly #lastWork: (() => void)[] = [];
+  readonly #atEndOfTurn: (() => void)[] = [];
+  /** Whether `#onEndOfTurn` is scheduled. */
   #turnEnds = false;
-  /** Whether something was written in this turn. */
+  /** Whether bytes were written in this turn. */
   #hasWritten = false;
+  /** The number of writes that are not finished. */
   #writing = 0;
-  /** More than a batch, and not written yet: whoever asked for the room is filling it. */
+  /** A publication that is larger than the batch, and not written yet. The caller of `reserve` fills it. */
   #large: Uint8Array | undefined;
+  /** Whether the socket is to keep the process alive. */
   #isWanted = true;
   #isReferenced = true;
   #isReleasing = false;
   #isConnected = false;
-  /** The method that the broker has refused last, by AMQP channel; 0 is the connection. */
+  /** The method that the broker refused last, by the number of the AMQP channel; 0 is the connection. */
   readonly refused: Map<number, Method> = new Map();
-  /** Whether the broker is known to count this user's AMQP channels, and to allow no more. */
+  /** Whether the broker limits this user's AMQP channels, and the limit was met. */
   isCounted = false;
-  /** When the broker last ended one of them. */
+  /** When the broker last closed an AMQP channel, in ms of `performance.now()`. */
   #lastEnd = -Infinity;
   readonly #largestRead: number;
-  /** The messages that come, from when it is connected. */
+  /** The messages of consumers; set when the connection is made. */
   deliveries!: DeliveryReader;
-  /** Called where something was to be sent and the socket is gone; `ondisconnect` comes later. */
+  /** Called when bytes were to be sent and the socket is gone. `ondisconnect` follows later. */
   onDead: () => void = () => {};
 
   /** @param tls used with `amqps:` only */
   constructor(uri: AmqpUri, endpoint: Endpoint, tls: TlsOptions = {}) {
     super(clientUrl(uri, endpoint), tls as ConstructorParameters<typeof AMQPClient>[1]);
     this.#largestRead = uri.frameMax ?? receiveFrameMax;
-    // The client leaves the brackets of an IPv6 address in place.
+    // AMQPClient keeps the brackets of an IPv6 address.
     Object.assign(this, { host: endpoint.host });
-    Object.defineProperty(this, "tlsOptions", { enumerable: false }); // there is a key among them
-    // It takes an empty password for none.
+    Object.defineProperty(this, "tlsOptions", { enumerable: false }); // they may hold a key
+    // AMQPClient replaces an empty password by "guest".
     Object.defineProperty(this, "password", { value: uri.password, enumerable: false });
     const { bufferPool } = internalsOf(this);
-    // It keeps every buffer that it sends from, also one that has grown to a large message's size.
+    // AMQPClient keeps every buffer that it sends from, also one that has grown to a large message's size.
     bufferPool.push = (buffer) =>
       buffer.byteLength > this.frameMax
         ? bufferPool.length
         : Array.prototype.push.call(bufferPool, buffer);
-    this.onerror = () => {}; // every loss is told to ondisconnect, too
+    this.onerror = () => {}; // ondisconnect is called for every loss, too
   }
 
   override async connect(): Promise<AMQPBaseClient> {
@@ -88,17 +93,17 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
     await connecting;
     this.#isConnected = true;
     this.largestFrame = this.frameMax || receiveFrameMax;
-    // The client's buffers for sending are pooled at this size, and what it sends is small. Smaller
-    // frames than negotiated may be sent, and large ones are received all the same.
+    // AMQPClient pools its buffers for sending at this size, and sends small messages. The frames that are sent may be
+    // smaller than negotiated; those that are received may not be limited.
     this.frameMax = Math.min(this.frameMax || sendFrameMax, sendFrameMax);
     this.#watch(socket);
     this.#release();
     return this;
   }
 
-  /** Ends a connection on which nothing was read for two heartbeats. */
+  /** Ends the connection when nothing was read for two heartbeats. */
   #watch(socket: Socket): void {
-    socket.setTimeout(0); // the client's own, which is over after one heartbeat without a byte
+    socket.setTimeout(0); // AMQPClient's timeout is one heartbeat
     if (this.heartbeat === 0) return;
     const interval = this.heartbeat * 1000;
     let lastRead = performance.now();
@@ -120,18 +125,18 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
     this.socket?.ref();
   }
 
-  /** Lets the process exit, when all is written. */
+  /** Lets the process exit after all bytes are written. */
   unref(): void {
     this.#isWanted = false;
     this.#release();
   }
 
-  /** Ends the connection without a word. */
+  /** Ends the connection without telling the broker. */
   destroy(): void {
     this.socket?.destroy();
   }
 
-  /** Later, for operations follow each other closely. */
+  /** Unreferences the socket if it can be. It does so later, because the next operation often follows at once. */
   #release(): void {
     if (this.#isWanted || this.#writing > 0 || !this.#isReferenced || this.#isReleasing) return;
     this.#isReleasing = true;
@@ -144,39 +149,38 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
   }
 
   /**
-   * RabbitMQ's basic.nack has the bit `requeue` (2) set beside `multiple` (1), and the client reads
-   * "multiple" only where it is alone: all but the last of what is refused together would never be
-   * settled.
+   * Clears the bit `requeue` (2) that RabbitMQ sets in basic.nack beside `multiple` (1). AMQPClient reads `multiple`
+   * only if no other bit is set, so of several messages that are refused together only the last would be settled.
    */
   protected override parseFrames(view: Parameters<AMQPBaseClient["parseFrames"]>[0]): void {
     const isNack = view.getUint8(0) === 1 && view.getUint16(7) === 60 && view.getUint16(9) === 120;
     if (isNack) view.setUint8(19, view.getUint8(19) & 1);
-    this.#note(view);
+    this.#noteRefusal(view);
     super.parseFrames(view);
   }
 
-  /** Opens an AMQP channel: where they are counted, not before the broker has learnt of the end of the last. */
+  /** Opens an AMQP channel. If they are counted, it waits until the broker has counted the end of the last one. */
   override async channel(id?: number): Promise<AMQPChannel> {
     const rest = this.#lastEnd + countTime - performance.now();
     if (this.isCounted && rest > 0) await pause(rest);
     return await super.channel(id);
   }
 
-  /** Notes what the broker has refused: the client's error does not tell. */
-  #note(view: Parameters<AMQPBaseClient["parseFrames"]>[0]): void {
+  /** Notes which method the broker has refused: AMQPClient's error does not tell. */
+  #noteRefusal(view: Parameters<AMQPBaseClient["parseFrames"]>[0]): void {
     if (view.getUint8(0) !== 1) return;
     const method = view.getUint32(7);
     if (method !== channelClose && method !== connectionClose) return;
-    const at = 14 + view.getUint8(13); // behind the reply text
+    const at = 14 + view.getUint8(13); // after the reply text
     this.#lastEnd = performance.now();
     this.refused.set(view.getUint16(1), `${view.getUint16(at)}.${view.getUint16(at + 2)}`);
   }
 
   override send(bytes: Uint8Array): Promise<void> {
     if (this.socket === undefined || this.socket.destroyed) {
-      // The client does not expect this before it is connected, and hears of the end otherwise.
+      // Before it is connected, AMQPClient does not handle a rejection here; its socket's "close" tells it.
       if (!this.#isConnected) return sent;
-      queueMicrotask(() => this.onDead()); // before whoever sent this hears of it
+      queueMicrotask(() => this.onDead()); // before the caller sees the rejection
       return Promise.reject(new Error("the connection is closed"));
     }
     const room = this.reserve(bytes.length);
@@ -184,7 +188,7 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
     return sent;
   }
 
-  /** Room for so many bytes, to be filled at once; they leave at the end of this turn. */
+  /** Reserves `size` bytes, which the caller fills at once. They leave at the end of this turn. */
   reserve(size: number): { readonly bytes: Uint8Array; readonly at: number } {
     if (this.#large !== undefined || this.#batched + size > batchSize) this.flush();
     this.#endTurn();
@@ -194,32 +198,32 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
     return { bytes: this.#batch, at };
   }
 
-  /** Whether nothing was sent in this turn: what is sent first need not wait for others. */
+  /** Whether nothing was sent in this turn. The first bytes of a turn need not wait for others. */
   get isQuiet(): boolean {
     return this.#batched === 0 && this.#large === undefined && !this.#hasWritten;
   }
 
-  /** Runs `work`, which may send, at the end of this turn: what it sends leaves with all the rest. */
+  /** Runs `work` at the end of this turn. The bytes that it sends leave in the same write as all others. */
   atEndOfTurn(work: () => void): void {
-    this.#lastWork.push(work);
+    this.#atEndOfTurn.push(work);
     this.#endTurn();
   }
 
   #endTurn(): void {
     if (this.#turnEnds) return;
     this.#turnEnds = true;
-    // When all microtasks are done: code that awaits what has just settled sends, too.
+    // After all microtasks, because code that awaits a promise of this turn sends, too.
     queueMicrotask(() => process.nextTick(this.#onEndOfTurn));
   }
 
   readonly #onEndOfTurn = (): void => {
-    for (const work of this.#lastWork.splice(0)) work();
+    for (const work of this.#atEndOfTurn.splice(0)) work();
     this.#turnEnds = false;
     this.flush();
     this.#hasWritten = false;
   };
 
-  /** Writes what was to leave at the end of this turn. */
+  /** Writes the bytes that were to leave at the end of this turn. */
   flush(): void {
     if (this.#large !== undefined) {
       this.#write(this.#large);
@@ -243,17 +247,17 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
 
 const sent: Promise<void> = Promise.resolve();
 
-/** Milliseconds within which RabbitMQ counts an AMQP channel no more that has ended. */
+/** Milliseconds after which RabbitMQ no longer counts an AMQP channel that has ended. */
 const countTime = 100;
 
-/** Class and method of the frames with which the broker ends what it refuses (AMQP 0-9-1, section 1.2). */
+/** Class and method of the frames by which the broker refuses a request (AMQP 0-9-1, section 1.2). */
 const channelClose = 20 << 16 | 40;
 const connectionClose = 10 << 16 | 50;
 
-/** Bytes that are copied together into one write. */
+/** Bytes that are copied into one write. */
 const batchSize = 16 * 1024;
 
-/** Bytes; what AMQP clients may assume is 4,096, and this client's least is 8,192. */
+/** Bytes. AMQP's minimum is 4,096, and AMQPClient's is 8,192. */
 const sendFrameMax = 8192;
 
 const receiveFrameMax = 128 * 1024;
@@ -274,13 +278,13 @@ function clientUrl(uri: AmqpUri, endpoint: Endpoint): string {
   return url.href;
 }
 
-/** Has data read where they may be AMQP, and turns what is thrown then into the connection's end. */
+/** Passes the socket's data to `read` if they are AMQP. An error ends the connection. */
 function guard(socket: Socket, read: (chunk: Buffer) => void): void {
-  let begun = false;
+  let isAmqp = false;
   socket.on("data", (chunk: Buffer) => {
     try {
-      if (!begun) expectAmqp(chunk);
-      begun = true;
+      if (!isAmqp) expectAmqp(chunk);
+      isAmqp = true;
       read(chunk);
     } catch (error) {
       socket.destroy(error as Error);
@@ -288,7 +292,7 @@ function guard(socket: Socket, read: (chunk: Buffer) => void): void {
   });
 }
 
-/** The first frame is a method (type 1) on channel 0 (AMQP 0-9-1, section 2.3.5). */
+/** Throws unless the chunk begins as AMQP does: with a method (type 1) on channel 0 (AMQP 0-9-1, section 2.3.5). */
 function expectAmqp(chunk: Uint8Array): void {
   if (chunk[0] === 1) return;
   const text = String.fromCharCode(...chunk.subarray(0, 40)).split(/[^\x20-\x7e]/)[0];

@@ -6,24 +6,24 @@ import { ProcessRef } from "./process_ref.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { CulpritFinder } from "./culprit_finder.ts";
 
-/** Who wants a connection. */
+/** A link that waits for a connection. */
 export interface SessionWaiter {
-  /** There is one. */
+  /** A connection is open. */
   connected(session: Session): void;
   /**
-   * An attempt has failed; the next is `pause` ms away. With `Infinity` there will be none, as long as
-   * the waiter does not ask again.
+   * An attempt to connect has failed. The next begins in `pause` ms; with `Infinity`, none follows until the waiter
+   * calls `connect` again.
    */
   failed(error: ChannelConnectionError, pause: number): void;
 }
 
 /**
- * Keeps the one connection to a broker, and makes it anew as long as somebody wants one: from endpoint
- * to endpoint in turn, and after each round with a pause, which grows and varies, so that a thousand
- * clients of a broker that comes back do not come at once.
+ * Keeps the one connection to a broker, and opens a new one after a loss while a link waits for it. It tries the
+ * endpoints in turn. After each round it pauses; the pauses grow and vary, so that a thousand clients of a broker that
+ * restarts do not connect at once.
  *
- * Invariants: one attempt runs at a time. While attempts or pauses go on, there are waiters; when a
- * connection is there, none waits.
+ * Invariants: one attempt runs at a time. During attempts and pauses at least one link waits; while a connection is
+ * open, none does.
  */
 export class Connector {
   readonly processRef: ProcessRef = new ProcessRef();
@@ -32,17 +32,19 @@ export class Connector {
   readonly #waiters = new Set<SessionWaiter>();
   #session: Session | undefined;
   #wasConnected = false;
+  /** Why the last connection was lost, or the last attempt failed. */
   #trouble: Error = noAnswer;
-  /** How many connections in a row were lost soon after they were made. */
+  /** The number of connections in a row that were lost soon after they were opened. */
   #shortLived = 0;
   #isTrying = false;
-  /** The endpoint to be tried next. */
+  /** The index of the endpoint to try next. */
   #next = 0;
-  /** Ends the pause before the next attempt. */
+  /** Ends a long pause before the next attempt. */
   #endPause: (() => void) | undefined;
-  /** Aborted when nothing needs a connection any more. */
-  #atRest = new AbortController();
-  #resting: ReturnType<typeof setTimeout> | undefined;
+  /** Aborted when no link needs a connection. */
+  #idle = new AbortController();
+  /** Runs before an unused connection is closed. */
+  #closeTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     options: Omit<SessionOptions, "processRef" | "culprits" | "channelLimit">,
@@ -57,7 +59,7 @@ export class Connector {
     this.#watcher = watcher;
   }
 
-  /** Tells of something that may go wrong. */
+  /** Reports something that may go wrong. */
   warn(problem: string): void {
     this.#watcher.warned?.(problem);
   }
@@ -66,12 +68,12 @@ export class Connector {
     return this.#options.uri.address;
   }
 
-  /** The live connection. */
+  /** The open connection. */
   get session(): Session | undefined {
     return this.#session === undefined || this.#session.isLost ? undefined : this.#session;
   }
 
-  /** Why there is no connection; undefined where there is one. */
+  /** Why no connection is open; undefined if one is. */
   get trouble(): Error | undefined {
     return this.session === undefined ? this.#trouble : undefined;
   }
@@ -80,38 +82,38 @@ export class Connector {
     return this.#options.culprits;
   }
 
-  /** Tells the waiter of the connection, now or when there is one. */
+  /** Passes a connection to the waiter: the open one at once, or else the next one. */
   connect(waiter: SessionWaiter): void {
-    clearTimeout(this.#resting);
+    clearTimeout(this.#closeTimer);
     const { session } = this;
     if (session !== undefined) return waiter.connected(session);
     this.#waiters.add(waiter);
     if (!this.#isTrying) this.#try();
   }
 
-  /** The waiter wants none any more. */
+  /** Ends the waiter's call of `connect`. */
   cancel(waiter: SessionWaiter): void {
     this.#waiters.delete(waiter);
   }
 
-  /** An operation waits: a long pause, as between attempts for nobody, is over. */
+  /** Ends a long pause, which was made while no operation was pending. */
   retryNow(): void {
     this.#endPause?.();
   }
 
-  /** Nothing needs a connection any more; it stays a moment, for the next may be near. */
+  /** Closes the connection in a moment, unless it is used again: no link needs it. */
   closeSoon(): void {
     this.#waiters.clear();
-    this.#atRest.abort(new Error("nothing is attached"));
-    this.#atRest = new AbortController();
-    clearTimeout(this.#resting);
+    this.#idle.abort(new Error("no channel is attached"));
+    this.#idle = new AbortController();
+    clearTimeout(this.#closeTimer);
     this.#trouble = noAnswer;
     this.#wasConnected = false;
     this.#shortLived = 0;
     this.#options.channelLimit.channels = Infinity;
     const { session } = this;
     if (session === undefined) return;
-    this.#resting = setTimeout(() => {
+    this.#closeTimer = setTimeout(() => {
       if (this.#session === session) this.#session = undefined;
       session.close();
     }, linger);
@@ -119,8 +121,8 @@ export class Connector {
 
   async #try(): Promise<void> {
     this.#isTrying = true;
-    const { signal } = this.#atRest;
-    // What the broker closed at once, it may close again at once.
+    const { signal } = this.#idle;
+    // A broker that has closed connections at once may do so again.
     if (this.#shortLived > 1) await this.#sleep(this.#pause(this.#shortLived - 2), signal);
     for (let round = 0; !signal.aborted && this.#waiters.size > 0; round++) {
       const outcome = await this.#tryEach(signal);
@@ -143,10 +145,10 @@ export class Connector {
       if (this.#waiters.size > 0) await this.#sleep(pause, signal);
     }
     this.#isTrying = false;
-    if (this.session === undefined && this.#waiters.size > 0) this.#try(); // they came as it ended
+    if (this.session === undefined && this.#waiters.size > 0) this.#try(); // a link came in the meantime
   }
 
-  /** A session, or why each endpoint failed. */
+  /** Tries each endpoint. Resolves with a session, or with the reasons why all have failed. */
   async #tryEach(signal: AbortSignal): Promise<Session | ChannelConnectionError> {
     const { endpoints } = this.#options.uri;
     const timeout = endpoints.length === 1 ? attemptTimeout : attemptTimeout / 2;
@@ -174,8 +176,8 @@ export class Connector {
     this.#session = session;
     this.#wasConnected = true;
     session.onLost(() => {
-      if (this.#session !== session) return; // it was closed here
-      clearTimeout(this.#resting);
+      if (this.#session !== session) return; // it was closed by this process
+      clearTimeout(this.#closeTimer);
       this.#trouble = session.lossError;
       this.#shortLived = session.age < shortLife ? this.#shortLived + 1 : 0;
       this.#next = (this.#next + 1) % this.#options.uri.endpoints.length;
@@ -188,10 +190,10 @@ export class Connector {
     for (const waiter of waiters) waiter.connected(session);
   }
 
-  /** Milliseconds: shorter where an operation waits. */
+  /** Returns the milliseconds before the next attempt: fewer while an operation is pending. */
   #pause(round: number): number {
-    const most = this.processRef.isHeld ? longestPause : longestIdlePause;
-    return backOff(round, shortestPause, most);
+    const longest = this.processRef.isHeld ? maxPause : maxIdlePause;
+    return backOff(round, minPause, longest);
   }
 
   #sleep(ms: number, signal: AbortSignal): Promise<void> {
@@ -204,7 +206,7 @@ export class Connector {
         resolve();
       };
       const timer = setTimeout(over, ms);
-      if (ms > longestPause) this.#endPause = over;
+      if (ms > maxPause) this.#endPause = over;
       signal.addEventListener("abort", over);
       this.processRef.use(timer);
     });
@@ -213,20 +215,20 @@ export class Connector {
 
 const noAnswer = new Error("there has been no answer yet");
 
-/** Milliseconds for TCP, TLS and AMQP to open a connection; half where there are other endpoints. */
+/** Milliseconds for TCP, TLS and AMQP to open a connection; half of it if the URI lists several endpoints. */
 const attemptTimeout = 10_000;
 
-/** Milliseconds within which a connection is lost that has not proved itself. */
+/** Milliseconds. A connection that is lost earlier counts as lost at once. */
 const shortLife = 2000;
 
-/** Milliseconds between attempts. */
-const shortestPause = 50;
-const longestPause = 1000;
-/** The same where no operation waits. */
-const longestIdlePause = 5000;
+/** Milliseconds between rounds of attempts. */
+const minPause = 50;
+const maxPause = 1000;
+/** The maximum while no operation is pending. */
+const maxIdlePause = 5000;
 
 /**
- * Milliseconds for which a connection outlasts its last use, so that a program that makes one
- * short-lived channel after the other keeps it.
+ * Milliseconds for which a connection stays open after its last use. A program that makes one short-lived channel after
+ * the other keeps its connection.
  */
 const linger = 20;

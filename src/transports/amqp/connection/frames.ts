@@ -2,11 +2,11 @@ import type { Message } from "../../transport.ts";
 import { isOwnId } from "../../../shared/message_id.ts";
 
 /**
- * The frames of a publication (AMQP 0-9-1, section 4.2): method, header, body. The client's own
- * `basicPublish` makes a promise and a buffer for each; this writes into a buffer that is there.
+ * The frames of a publication (AMQP 0-9-1, section 4.2): method, header, body. AMQPClient's `basicPublish` makes a
+ * promise and a buffer for each message; the functions here write into a shared buffer.
  */
 
-/** Where messages of one AMQP channel go to: the method frame of `basic.publish`, mandatory, made once. */
+/** The destination of messages: the method frame of `basic.publish` to a queue, mandatory, encoded once. */
 export class Route {
   readonly queue: string;
   #channel = -1;
@@ -16,7 +16,7 @@ export class Route {
     this.queue = queue;
   }
 
-  /** The frame on the AMQP channel of this number. */
+  /** Returns the frame for the AMQP channel of this number. */
   method(channel: number): Uint8Array {
     if (channel !== this.#channel) {
       this.#method = publishMethod(channel, this.queue);
@@ -40,7 +40,7 @@ function publishMethod(channel: number, queue: string): Uint8Array {
   return bytes;
 }
 
-/** The properties of a message, as far as they are used here, encoded. */
+/** The encoded properties of a message. Only those that this library sends. */
 class Properties {
   readonly contentType: Uint8Array;
   readonly id: string | Uint8Array;
@@ -55,7 +55,7 @@ class Properties {
     token: number | undefined,
   ) {
     this.contentType = shortString(contentType);
-    this.id = isOwnId(id) ? id : encoder.encode(id).subarray(0, 255); // an own id is ASCII
+    this.id = isOwnId(id) ? id : encoder.encode(id).subarray(0, 255); // an own id is ASCII only
     const isPlain = attempts === undefined && reason === undefined && copy === 0;
     this.headers = isPlain ? undefined : table({
       [header.attempts]: attempts,
@@ -104,32 +104,32 @@ class Properties {
   }
 }
 
-/** Message headers (AMQP field table) that are used here. */
+/** The names of the message headers (AMQP field table) that this library uses. */
 export const header = {
-  /** How often the message was tried before it was put here, an integer. */
+  /** How often the message was tried before it was put here: an integer. */
   attempts: "channelts-attempts",
-  /** Why it is a dead letter, a string. */
+  /** Why the message is a dead letter: a string. */
   reason: "channelts-reason",
-  /** How often it was sent before under the same id, by one connection after the other, an integer; absent: never. */
+  /** How often the message was sent before under the same id, on earlier connections: an integer; absent for never. */
   copy: "channelts-copy",
 } as const;
 
-/** Where bytes are written that leave together. */
+/** A buffer whose bytes leave in one write. */
 export interface SendBuffer {
-  /** Bytes; the most that a frame may have. */
+  /** Bytes of the largest frame. */
   readonly largestFrame: number;
-  /** Room for so many bytes, which leave soon. */
+  /** Reserves `size` bytes, beginning at `at`. */
   reserve(size: number): { readonly bytes: Uint8Array; readonly at: number };
 }
 
 /**
- * Writes a whole publication on an AMQP channel.
+ * Writes all frames of a publication on an AMQP channel.
  *
- * @param copy how often it was sent before
- * @param token by which it is known where it is returned; absent where the message's id is enough
+ * @param copy how often the message was sent before
+ * @param token identifies the message if it is returned; absent if its id is unique
  */
 export function writePublication(
-  outlet: SendBuffer,
+  buffer: SendBuffer,
   channel: number,
   route: Route,
   message: Message,
@@ -139,10 +139,10 @@ export function writePublication(
   const { body } = message;
   const method = route.method(channel);
   const properties = new Properties(message, copy, token);
-  const most = outlet.largestFrame - frameOverhead;
-  const frames = Math.ceil(body.length / most);
+  const maxPayload = buffer.largestFrame - frameOverhead;
+  const frames = Math.ceil(body.length / maxPayload);
   const headerSize = 12 + properties.size;
-  const room = outlet.reserve(
+  const room = buffer.reserve(
     method.length + headerSize + frameOverhead + body.length + frames * frameOverhead,
   );
   const { bytes } = room;
@@ -157,8 +157,10 @@ export function writePublication(
   at = writeUint32(bytes, at, body.length);
   at = properties.write(bytes, at);
   bytes[at++] = FRAME_END;
-  for (let from = 0; from < body.length; from += most) {
-    const part = from === 0 && body.length <= most ? body : body.subarray(from, from + most);
+  for (let from = 0; from < body.length; from += maxPayload) {
+    const part = from === 0 && body.length <= maxPayload
+      ? body
+      : body.subarray(from, from + maxPayload);
     at = frameStart(bytes, at, BODY, channel, part.length);
     bytes.set(part, at);
     at += part.length;
@@ -187,18 +189,17 @@ function writeUint32(bytes: Uint8Array, at: number, value: number): number {
   return at + 4;
 }
 
-/** A field table (section 4.2.5.5) of booleans, 32-bit integers and strings. */
+/** Encodes a field table (section 4.2.5.5) of 32-bit integers and strings. */
 function table(
-  fields: Readonly<Record<string, boolean | number | string | undefined>>,
+  fields: Readonly<Record<string, number | string | undefined>>,
 ): Uint8Array {
   const bytes: number[] = [0, 0, 0, 0];
   for (const [name, value] of Object.entries(fields)) {
     if (value === undefined) continue;
     bytes.push(...shortString(name));
-    if (typeof value === "boolean") bytes.push(0x74, Number(value));
-    else if (typeof value === "number") bytes.push(0x49, ...uint32(value));
+    if (typeof value === "number") bytes.push(0x49, ...uint32(value));
     else {
-      const text = encoder.encode(value.slice(0, longestText));
+      const text = encoder.encode(value.slice(0, maxTextLength));
       bytes.push(0x53, ...uint32(text.length), ...text);
     }
   }
@@ -213,7 +214,7 @@ function uint32(value: number): number[] {
 const encoder = new TextEncoder();
 const shortStrings = new Map<string, Uint8Array>();
 
-/** A short string (section 4.2.5.3) with its length. */
+/** Encodes a short string (section 4.2.5.3), its length first. */
 function newShortString(text: string): Uint8Array {
   const encoded = encoder.encode(text).subarray(0, 255);
   const bytes = new Uint8Array(1 + encoded.length);
@@ -222,19 +223,19 @@ function newShortString(text: string): Uint8Array {
   return bytes;
 }
 
-/** The same for one of the few that occur again and again, and are kept. */
+/** Encodes a short string as `newShortString` does, and caches it: few occur, and often. */
 function shortString(text: string): Uint8Array {
   let bytes = shortStrings.get(text);
   if (bytes === undefined) {
     bytes = newShortString(text);
-    if (shortStrings.size < mostShortStrings) shortStrings.set(text, bytes);
+    if (shortStrings.size < maxShortStrings) shortStrings.set(text, bytes);
   }
   return bytes;
 }
 
-const mostShortStrings = 64;
-/** Characters of a reason: the header must fit into one frame. */
-const longestText = 1000;
+const maxShortStrings = 64;
+/** Characters of a reason. The header must fit into one frame. */
+const maxTextLength = 1000;
 
 const METHOD = 1;
 const HEADER = 2;
@@ -244,5 +245,5 @@ const BASIC = 60;
 const PUBLISH = 40;
 const MANDATORY = 1;
 const PERSISTENT = 2;
-/** Type, channel and size before a frame's payload, and the mark behind it. */
+/** Bytes of type, channel and size before a frame's payload, and of the end mark. */
 const frameOverhead = 8;

@@ -1,28 +1,28 @@
-/** Something that keeps the process alive, such as a socket or a timer. */
+/** A socket or timer that can keep the process alive, as Node.js has them. */
 export interface Refable {
   ref(): unknown;
   unref(): unknown;
 }
 
 /**
- * Keeps the process alive while operations are pending, by whatever the connection is at the moment: a
- * socket, or a timer between two attempts.
+ * Keeps the process alive while operations are pending. It does so by the one object that stands for the connection at
+ * that time: a socket, or the timer between two attempts to connect.
  */
 export class ProcessRef {
-  #holds = 0;
+  #count = 0;
   #target: Refable | undefined;
 
   get isHeld(): boolean {
-    return this.#holds > 0;
+    return this.#count > 0;
   }
 
-  /** Keeps the process alive until as many calls of `unhold` have come. */
+  /** Keeps the process alive until `unref` was called as often as `ref`. */
   ref(): void {
-    if (this.#holds++ === 0) this.#target?.ref();
+    if (this.#count++ === 0) this.#target?.ref();
   }
 
   unref(): void {
-    if (--this.#holds === 0) this.#target?.unref();
+    if (--this.#count === 0) this.#target?.unref();
   }
 
   /** Keeps the process alive while `work` is pending. */
@@ -35,7 +35,7 @@ export class ProcessRef {
     }
   }
 
-  /** From now on it is by `target`. */
+  /** Sets the object that keeps the process alive from now on. */
   use(target: Refable): void {
     this.#target = target;
     if (this.isHeld) target.ref();

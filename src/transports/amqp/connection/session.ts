@@ -18,21 +18,18 @@ import type { BrokerOperation, CulpritFinder } from "./culprit_finder.ts";
 import type { AmqpUri, Endpoint } from "../uri.ts";
 import { Client, type TlsOptions } from "./client.ts";
 
-/** What a connection is made of. */
+/** The parts that all sessions of a connector share. */
 export interface SessionOptions {
   readonly uri: AmqpUri;
   readonly tls?: TlsOptions;
   readonly processRef: ProcessRef;
   readonly culprits: CulpritFinder;
   readonly channelLimit: ChannelLimit;
-  /** What begins the ids of this process's announcements. */
-  readonly own: string;
+  /** The prefix of the ids of this process's announcements. */
+  readonly idPrefix: string;
 }
 
-/**
- * One live connection to a broker, from its opening to its loss; it never comes back, another session
- * does.
- */
+/** One connection to a broker, from its opening to its loss. After a loss the connector opens another session. */
 export class Session {
   readonly address: string;
   readonly processRef: ProcessRef;
@@ -40,18 +37,18 @@ export class Session {
   readonly announcements: AnnouncementQueue;
   readonly pool: ChannelPool;
   readonly #client: Client;
-  readonly #own: string;
+  readonly #idPrefix: string;
   readonly #culprits: CulpritFinder;
   /** When it was opened, in ms of `performance.now()`. */
-  readonly #opened = performance.now();
+  readonly #openedAt = performance.now();
   #ids = 0;
   readonly #onLost = new Set<() => void>();
   #loss: Error | undefined;
-  /** Told why the broker takes no messages, or that it does again. */
+  /** Called with the reason when the broker takes no messages, and with undefined when it takes them again. */
   onBlocked: (reason: string | undefined) => void = () => {};
 
   private constructor(
-    { uri, processRef, own, culprits }: SessionOptions,
+    { uri, processRef, idPrefix, culprits }: SessionOptions,
     client: Client,
     publisher: Publisher,
     announcements: AnnouncementQueue,
@@ -60,7 +57,7 @@ export class Session {
     this.address = uri.address;
     this.processRef = processRef;
     this.#client = client;
-    this.#own = own;
+    this.#idPrefix = idPrefix;
     this.#culprits = culprits;
     this.publisher = publisher;
     this.announcements = announcements;
@@ -79,7 +76,8 @@ export class Session {
   }
 
   /**
-   * Rejects with a ChannelConnectionError, after `timeout` ms at the latest, or on `signal`.
+   * Connects to an endpoint. Rejects with a ChannelConnectionError, after `timeout` ms at the latest, or when `signal`
+   * is aborted.
    */
   static async connect(
     options: SessionOptions,
@@ -88,16 +86,16 @@ export class Session {
     signal: AbortSignal,
   ): Promise<Session> {
     const client = new Client(options.uri, endpoint, options.tls);
-    let giveUp: (error: Error) => void;
-    const givenUp = new Promise<never>((_, reject) => giveUp = reject);
-    const timer = setTimeout(() => giveUp(new Error(`no answer within ${timeout} ms`)), timeout);
-    timer.unref(); // the socket keeps the process alive, where somebody waits for it
-    const onAbort = () => giveUp(signal.reason);
+    let cancel: (error: Error) => void;
+    const cancelled = new Promise<never>((_, reject) => cancel = reject);
+    const timer = setTimeout(() => cancel(new Error(`no answer within ${timeout} ms`)), timeout);
+    timer.unref(); // while an operation waits, the socket keeps the process alive
+    const onAbort = () => cancel(signal.reason);
     signal.addEventListener("abort", onAbort);
     if (signal.aborted) onAbort();
     options.processRef.use(client);
     try {
-      return await Promise.race([Session.#open(options, client), givenUp]);
+      return await Promise.race([Session.#open(options, client), cancelled]);
     } catch (error) {
       client.destroy();
       throw connectFailure(error, options.uri, endpoint);
@@ -119,7 +117,7 @@ export class Session {
     const pool = new ChannelPool(client, options.channelLimit);
     const [publisher, announcements] = await Promise.all([
       Publisher.open(client),
-      client.channel().then((channel) => AnnouncementQueue.open(channel, options.own)),
+      client.channel().then((channel) => AnnouncementQueue.open(channel, options.idPrefix)),
       pool.open(),
     ]);
     if (lost !== undefined) throw lost;
@@ -135,14 +133,14 @@ export class Session {
     return this.#loss;
   }
 
-  /** Why the broker takes no messages; undefined where it does. */
+  /** Why the broker takes no messages; undefined if it takes them. */
   get blocked(): string | undefined {
     return this.#client.blocked;
   }
 
-  /** An id for an announcement of this process. */
+  /** Returns a new id for an announcement of this process. */
   nextId(): string {
-    return this.#own + (this.#ids++).toString(36);
+    return this.#idPrefix + (this.#ids++).toString(36);
   }
 
   /** Calls `listener` once, when the connection is lost. */
@@ -154,36 +152,36 @@ export class Session {
     this.#onLost.delete(listener);
   }
 
-  /** What says that the connection was lost, and why. */
+  /** The error that says that the connection was lost, and why. */
   get lossError(): ChannelConnectionError {
     return lostConnection(this.address, this.#loss);
   }
 
-  /** For how many milliseconds it has been open. */
+  /** Milliseconds since it was opened. */
   get age(): number {
-    return performance.now() - this.#opened;
+    return performance.now() - this.#openedAt;
   }
 
   /**
-   * Does the work of a operation that is repeated where the connection is lost meanwhile; rejects with a RepeatedLossError where
-   * that was found to be because of it.
+   * Does the work of an operation that the caller repeats if the connection is lost meanwhile. Rejects with a
+   * RepeatedLossError if the operation was found to be the cause of the losses.
    */
   run<T>(operation: BrokerOperation, work: () => Promise<T>): Promise<T> {
     return this.#culprits.run(operation, this, work);
   }
 
-  /** Runs `use` on an AMQP channel that nobody else uses. */
+  /** Runs `use` on an AMQP channel that has no other user. */
   administer<T>(use: (channel: AMQPChannel, pooled: PooledChannel) => Promise<T>): Promise<T> {
     return this.pool.with(use);
   }
 
-  /** Closes the connection, politely for a second at most. Never rejects. */
+  /** Closes the connection: tells the broker, and waits a second at most for its answer. Never rejects. */
   async close(): Promise<void> {
     if (this.isLost) return;
     this.#lose(new Error("it was closed here"));
     this.#client.ref();
     const { socket } = this.#client;
-    const closed = this.#client.close().catch(() => {}); // pending for ever where the socket ends first
+    const closed = this.#client.close().catch(() => {}); // never settles if the socket ends first
     const ended = new Promise<void>((resolve) => socket?.once("close", () => resolve()));
     await within(closeTimeout, Promise.race([closed, ended]));
     this.#client.destroy();
@@ -192,7 +190,7 @@ export class Session {
   #lose(error: Error): void {
     if (this.#loss !== undefined) return;
     this.#loss = error;
-    // With fewer AMQP channels all can go on.
+    // If the broker allows fewer AMQP channels, no operation is the cause: the next session opens fewer.
     const isError = blamesConnection(error) &&
       !(hasTooManyChannels(error) && this.pool.refused());
     if (isError && !this.#culprits.isBusy) this.publisher.suspectUnconfirmed(error);
