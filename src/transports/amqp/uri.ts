@@ -1,26 +1,27 @@
 import { ChannelConfigError } from "../../shared/errors.ts";
 import { withoutCredentials } from "../../shared/redact.ts";
+import { leastChannels } from "./connection/refusal.ts";
 
-/** Where a broker listens. */
+/** An address on which a broker listens. */
 export interface Endpoint {
   /** A name or an IP address; an IPv6 address without its brackets. */
   readonly host: string;
   readonly port: number;
 }
 
-/** What an AMQP URI says, decoded, defaults filled in. */
+/** The parts of an AMQP URI, decoded, with defaults. */
 export interface AmqpUri {
   readonly tls: boolean;
-  /** One at least, each once: the nodes of a cluster, in the order in which they are tried. */
+  /** The nodes of a cluster, at least one, without duplicates, in the order in which they are tried. */
   readonly endpoints: readonly Endpoint[];
   readonly vhost: string;
   readonly username: string;
   readonly password: string;
-  /** Seconds; 0 asks for none. */
+  /** Seconds between heartbeats; 0 for none. */
   readonly heartbeat?: number;
-  /** Bytes. */
+  /** Bytes of a frame. */
   readonly frameMax?: number;
-  /** 0 leaves it to the broker. */
+  /** The limit of AMQP channels; 0 for the broker's. */
   readonly channelMax?: number;
   /** The connection's name, as the broker's management shows it. */
   readonly name?: string;
@@ -42,8 +43,6 @@ const FRAME_MAX: Parameter = {
   // RabbitMQ 4 and the client refuse less; the client allocates as much, so more than this is a mistake.
   range: [8192, 2 ** 27],
 };
-/** One for puts, one for announcements, one for gets, one for all else. */
-const LEAST_CHANNELS = 4;
 const CHANNEL_MAX: Parameter = { key: "channelMax", range: [0, MAX_UINT16] };
 const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parameter>([
   ["heartbeat", { key: "heartbeat", range: [0, MAX_UINT16] }],
@@ -57,15 +56,15 @@ const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parameter>([
 const PARTS = /^(amqps?):\/\/(?:([^@]*)@)?([^/?]*)([^?]*)(?:\?(.*))?$/i;
 const HOST_AND_PORT = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/;
 
-/** Says what is wrong and what is expected. It may show no piece of the URI, as any may be a password's. */
+/** Throws an error that says what was found and expected, without any piece of the URI: it may belong to a password. */
 type Fail = (problem: string) => never;
 
 /**
- * Parses an AMQP URI as https://www.rabbitmq.com/docs/uri-spec has it; unlike there, an empty path is
- * the virtual host `/`, and several hosts may be listed, `amqp://a,b:5673,[::1]/vhost`, each with a port
- * of its own or the default. The parameters are `heartbeat`, `frame_max`, `channel_max` and `name`.
+ * Parses an AMQP URI by https://www.rabbitmq.com/docs/uri-spec, with two differences: an empty path is the virtual host
+ * `/`, and a URI may list several hosts, `amqp://a,b:5673,[::1]/vhost`, each with its own port or the default. The
+ * parameters are `heartbeat`, `frame_max`, `channel_max` and `name`.
  *
- * @throws ChannelConfigError that says what is wrong and what is expected, without credentials
+ * @throws ChannelConfigError that says what was found and expected, without credentials
  */
 export function parseAmqpUri(uri: string): AmqpUri {
   const fail: Fail = (problem) => {
@@ -89,7 +88,7 @@ export function parseAmqpUri(uri: string): AmqpUri {
   };
 }
 
-/** As a URI has it: `host:5672`. */
+/** Returns the endpoint as it is written in a URI: `host:5672`. */
 export function shown({ host, port }: Endpoint): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
@@ -113,7 +112,7 @@ function split(uri: string, fail: Fail): Parts {
   }
   if (!/^[^/]*\/\/(?:[^/?#@]*@)?[^@]*$/.test(uri)) {
     fail(
-      "found an @ too many, expected one at most, before the host; " +
+      "found a misplaced @, expected at most one, before the host; " +
         "write @ elsewhere as %40, and in a password / as %2F, ? as %3F, # as %23",
     );
   }
@@ -147,13 +146,13 @@ function parseHost(text: string, fail: Fail): { readonly host: string; readonly 
   const port = parseInteger(digits, [1, MAX_UINT16]);
   if (port !== undefined) return { host, port };
   fail(
-    `found a bad port, expected an integer from 1 to ${MAX_UINT16}; [ ] go around an IPv6 address`,
+    `found a bad port, expected an integer from 1 to ${MAX_UINT16}; write an IPv6 address in brackets, [::1]`,
   );
 }
 
-/** Undefined for what can be no host. */
+/** Returns the host in lower case, an international name in Punycode; undefined if it is not a host. */
 function canonicalHost(host: string): string | undefined {
-  // Not left to URL: it takes some names for numbers.
+  // URL would read some names as numbers.
   if (/^[\w.-]+$/.test(host)) return host.toLowerCase();
   if (!/^\[.*\]$/.test(host) && !/^[\w.\-\P{ASCII}]+$/u.test(host)) return undefined;
   try {
@@ -190,7 +189,7 @@ function parseQuery(query: string, fail: Fail): Query {
     if (parameter.key in found) {
       fail(`found the parameter ${name} a second time, expected it once`);
     }
-    // As URLSearchParams writes a space.
+    // URLSearchParams writes a space as +.
     const value = decode(encoded.replaceAll("+", " "), `parameter ${name}`, fail);
     if (parameter.key === "name") {
       found.name = value;
@@ -201,8 +200,8 @@ function parseQuery(query: string, fail: Fail): Query {
     if (number === undefined) {
       fail(`found a bad ${name}, expected an integer from ${range[0]} to ${range[1]}`);
     }
-    if (key === "channelMax" && number > 0 && number < LEAST_CHANNELS) {
-      fail(`found a bad ${name}, expected ${LEAST_CHANNELS} or more, or 0 for the broker's`);
+    if (key === "channelMax" && number > 0 && number < leastChannels) {
+      fail(`found a bad ${name}, expected ${leastChannels} or more, or 0 for the broker's`);
     }
     found[key] = number;
   }
