@@ -1,4 +1,4 @@
-/** Puts and gets over RabbitMQ, beside other clients: each on a connection of its own in this process. */
+/** Measures puts and gets over RabbitMQ beside other clients, each on a connection of its own in this process. */
 import assert from "node:assert/strict";
 import process from "node:process";
 import { openChannelTS } from "./clients/channelts.ts";
@@ -38,7 +38,7 @@ export async function benchAmqp(uri: string): Promise<void> {
       label: client.label,
       prepare: () => empty(queue),
       run: (count) => run(count, () => client.put(queue, body)),
-      check: (count) => holds(queue, count), // all confirmed, and all there
+      check: (count) => holds(queue, count), // all are confirmed and in the queue
     }));
   let title = "put, 500 at a time";
   report(title, await compare(putting(putMany), { title, count: 5000, rounds: 9 }));
@@ -56,7 +56,7 @@ export async function benchAmqp(uri: string): Promise<void> {
     prepare: async (count) => {
       await empty(queue);
       await putMany(count, () => client.put(queue, body));
-      // A consumer of before may have had some of it, and given them back.
+      // An earlier consumer may hold some messages, which it returns.
       while (await inspector.depth(queue) < count);
     },
     run,
@@ -89,7 +89,7 @@ export async function benchAmqp(uri: string): Promise<void> {
 
   for (const { client, queue } of all) {
     await client.close();
-    await holds(queue, 0); // what was not acked would be back
+    await holds(queue, 0); // unacknowledged messages would be back
     await inspector.delete(queue);
   }
   await inspector.channel.exchangeDelete(channel.queue);

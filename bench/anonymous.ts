@@ -1,4 +1,4 @@
-/** Anonymous channels, as for replies: made, used once, disposed. */
+/** Measures anonymous channels as used for replies: created, used once, disposed of. */
 import assert from "node:assert/strict";
 import process from "node:process";
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
@@ -12,7 +12,7 @@ export async function benchAnonymous(connection: string): Promise<void> {
   heading("anonymous channels");
   const raw = await openRaw(connection);
   await using ch = new Channel({ connection });
-  await ch.depth(); // it is attached
+  await ch.depth(); // attaches the handle
   const lanes = await raw.openChannels(20);
   const inTwenties = (once: (lane: AMQPChannel) => Promise<unknown>) => async (count: number) => {
     for (let done = 0; done < count; done += lanes.length) await Promise.all(lanes.map(once));
@@ -26,7 +26,7 @@ export async function benchAnonymous(connection: string): Promise<void> {
   const use = async (lane: AMQPChannel, queue: string) => {
     await raw.put(queue, new Uint8Array([1]));
     const message = await lane.basicGet(queue, { noAck: false });
-    if (message === null) throw new Error("the value is not there");
+    if (message === null) throw new Error("the queue is empty");
     lane.basicAck(message.deliveryTag);
   };
   const title = "made, a value put and got, disposed; 20 at a time";
@@ -44,7 +44,7 @@ export async function benchAnonymous(connection: string): Promise<void> {
             lane.queueBind(bound, name, ""),
           ]);
           await use(lane, name);
-          // The exchange goes with its last binding.
+          // The exchange is deleted with its last binding.
           await Promise.all([lane.queueUnbind(bound, name, ""), lane.queueDelete(name)]);
         }),
       },
@@ -73,7 +73,7 @@ export async function benchAnonymous(connection: string): Promise<void> {
   await raw.close();
 }
 
-/** What exists at the broker, where it can be asked. */
+/** Returns the names that exist at the broker, if it can be queried. */
 async function namesAtBroker(): Promise<unknown> {
   const state = await brokerState();
   return [state?.queues, state?.exchanges];

@@ -1,8 +1,8 @@
 // deno-lint-ignore-file no-console
 /**
- * The codec beside others, on whichever runtime runs this: `deno run -A bench/codec.ts`, `node bench/codec.ts`,
- * `bun bench/codec.ts`, each with `--quick` for JSON and the codec only, in a few seconds, with
- * `--other=FILE` for another version of `src/codec/mod.ts` beside this one, and with the payloads to take.
+ * Compares the codec with others on the runtime that runs this: `deno run -A bench/codec.ts`, `node bench/codec.ts`,
+ * `bun bench/codec.ts`. `--quick` measures only JSON and the codec, in a few seconds; `--other=FILE` adds another
+ * version of `src/encoding/cbor/mod.ts`; other arguments select payloads.
  */
 import assert from "node:assert/strict";
 import type { Buffer } from "node:buffer";
@@ -18,14 +18,14 @@ import { compare, type Figure } from "./compare.ts";
 import { runtime } from "./output.ts";
 import { type Payload, payloads } from "./payloads.ts";
 
-/** A way to turn values into bytes and back. */
+/** Encodes values to bytes and decodes them. */
 interface Codec {
   readonly label: string;
   readonly encode: (value: unknown) => Uint8Array;
   readonly decode: (bytes: Uint8Array) => unknown;
 }
 
-/** How long a contender is measured, and how often. */
+/** How long each contender is measured, and how often. */
 interface Effort {
   readonly ms: number;
   readonly rounds: number;
@@ -34,7 +34,7 @@ interface Effort {
 const THOROUGH: Effort = { ms: 4, rounds: 45 };
 const QUICK: Effort = { ms: 3, rounds: 31 };
 
-/** How long each contender warms up: Bun's last compiler is late. */
+/** How long each contender warms up: Bun's last compiler starts late. */
 const WARM_UP_MS = 150;
 
 const utf8 = new TextEncoder();
@@ -47,20 +47,22 @@ const json: Codec = {
 
 const v8Codec: Codec = { label: "node:v8", encode: v8.serialize, decode: v8.deserialize };
 
-/** As a transport that gives the message away: bytes need no copy, which the others never make. */
+/**
+ * Messages are owned, as for a transport that gives them away: bytes need no copy, which the other codecs never make.
+ */
 const owned = { owned: true };
 
 const ours: Codec = { label: "ChannelTS", encode, decode: (bytes) => decode(bytes, owned) };
 
 /**
- * Both libraries in their builds without `new Function`, which is what runs everywhere, without native
- * addons, with one instance for all values, and with messages that stand alone (no records defined before).
- * They look for no shared objects and no cycles, which the codec does.
+ * Both libraries are used without `new Function`, which works everywhere, without native addons, with one instance for
+ * all values, and with self-contained messages (no records defined before). They do not detect shared objects and
+ * cycles, which the codec does.
  */
 const cborX = new Encoder({ useRecords: false, mapsAsObjects: true });
 const msgpackr = new Packr({ useRecords: false, mapsAsObjects: true });
 
-/** msgpackr tells a Map from an object only where it writes objects as records. */
+/** msgpackr distinguishes a Map from an object only if it writes objects as records. */
 const msgpackrRecords = new Packr({ useRecords: true, moreTypes: true });
 
 function codecsFor({ beyondJson, needsMoreTypes }: Payload): Codec[] {
@@ -106,10 +108,10 @@ const operations: Record<string, (codec: Codec, payload: Payload) => (count: num
   },
 };
 
-/** Results go here, so that no engine can find them unused. */
+/** Results are stored here, so that no engine considers them unused. */
 export let kept: unknown;
 
-/** Prints how the codec does beside others: everything, or what the arguments choose. */
+/** Prints a comparison of the codec with others: everything, or what the arguments select. */
 export async function benchCodec(args: readonly string[] = []): Promise<void> {
   const quick = args.includes("--quick");
   const other = await otherCodec(args.find((arg) => arg.startsWith("--other="))?.slice(8));
@@ -127,7 +129,7 @@ export async function benchCodec(args: readonly string[] = []): Promise<void> {
       for (const value of payload.values) {
         const copy = decode(encode(value).slice());
         const fault: string = `${label} changes a value: ${payload.label}`;
-        // Bytes may come back as a Buffer.
+        // Bytes may be decoded as a Buffer.
         assert.deepEqual(copy instanceof Uint8Array ? new Uint8Array(copy) : copy, value, fault);
       }
     }
@@ -135,7 +137,7 @@ export async function benchCodec(args: readonly string[] = []): Promise<void> {
   });
   console.log(`\n${runtime()}, ${cpus().length} × ${cpus()[0]?.model ?? "CPU"}`);
   console.log("time as a multiple of the first column's: median (middle half) of the rounds");
-  // All is warm before anything is measured: each codec has seen every kind of value, as in a program.
+  // Everything is warmed up before it is measured: each codec has seen every kind of value, as in a program.
   const jobs = rows.flatMap(({ payload, codecs }) =>
     Object.entries(operations).map(([operation, make]) => {
       const runs = codecs.map((codec) => ({ label: codec.label, run: make(codec, payload) }));
@@ -170,7 +172,7 @@ async function otherCodec(file: string | undefined): Promise<Codec | undefined> 
   return { label: "the other", encode, decode: (bytes) => decode(bytes, owned) };
 }
 
-/** How often a job can be done in so many milliseconds, once it is warm. */
+/** Returns how often a warm job can run in `ms` milliseconds. */
 function calibrate(run: (count: number) => void, ms: number): number {
   for (let count = 1;; count *= 2) {
     const start = performance.now();
@@ -180,7 +182,7 @@ function calibrate(run: (count: number) => void, ms: number): number {
   }
 }
 
-/** A ratio of rates as one of times. */
+/** Prints a ratio of rates as a ratio of times. */
 function show({ ratio: [median], half: [lower, upper] }: Figure): string {
   return `${short(1 / median)} (${short(1 / upper)}–${short(1 / lower)})`;
 }

@@ -1,39 +1,39 @@
 import { progress } from "./output.ts";
 
-/** One way to do a job: does it `count` times. */
+/** A way to do a job, `count` times. */
 export interface Contender {
   readonly label: string;
-  /** Runs before the clock does. */
+  /** Runs before the clock starts. */
   readonly prepare?: (count: number) => Promise<void>;
   readonly run: (count: number) => Promise<void>;
-  /** Runs after the clock does: rejects where the job was not done. */
+  /** Runs after the clock stops; rejects if the job was not done. */
   readonly check?: (count: number) => Promise<void>;
 }
 
-/** What one contender reached, over all rounds. */
+/** The results of one contender over all rounds. */
 export interface Figure {
   readonly label: string;
-  /** Operations per second, the median of the rounds. */
+  /** Operations per second: the median of the rounds. */
   readonly rate: number;
-  /** Its rate divided by the first contender's, round by round: median, least, most. */
+  /** Its rate divided by the first contender's, for each round: median, minimum, maximum. */
   readonly ratio: readonly [median: number, least: number, most: number];
-  /** Half of the rounds' ratios are between these. */
+  /** The quartiles of the rounds' ratios. */
   readonly half: readonly [lower: number, upper: number];
 }
 
 /** How often each contender does the job. */
 export interface Course {
-  /** In each round. */
+  /** How often in each round. */
   readonly count: number;
   readonly rounds?: number;
-  /** For whoever waits. */
+  /** Shown as progress. */
   readonly title?: string;
 }
 
 /**
- * Lets contenders do the same job in turn, round after round: a machine whose speed drifts does so
- * for all of them, and the ratio of one round is what can be trusted. A round before does not count. Every other
- * round is in reverse: one that follows a litterer pays for the litter.
+ * Lets contenders do the same job in turn, in rounds: if the machine's speed changes, it changes for all of them, so
+ * that the ratios of a round are reliable. A first round does not count. Every other round is in reverse order, because
+ * garbage of one contender slows the next one.
  */
 export async function compare(
   contenders: readonly Contender[],
@@ -65,12 +65,12 @@ export async function compare(
   });
 }
 
-/** The middle of some numbers. */
+/** The median of some numbers. */
 export function median(numbers: readonly number[]): number {
   return quantile(numbers, 0.5);
 }
 
-/** The number that a share `q` of the numbers does not exceed. */
+/** The `q`-quantile of some numbers. */
 export function quantile(numbers: readonly number[], q: number): number {
   const sorted = [...numbers].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? NaN;

@@ -1,4 +1,4 @@
-/** The other process of `flatness.ts`: listens to what is broadcast, until it is stopped. */
+/** The other process of `flatness.ts`: listens to broadcasts until it is stopped. */
 import process from "node:process";
 import { Channel } from "../mod.ts";
 import { send } from "../tests/support/child_side.ts";

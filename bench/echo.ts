@@ -1,4 +1,4 @@
-/** The far end of `latency.ts`: echo.ts CLIENT URI THERE BACK sends back what it gets. */
+/** The remote side of `latency.ts`: echo.ts CLIENT URI THERE BACK returns what it gets. */
 import process from "node:process";
 import { messages, send } from "../tests/support/child_side.ts";
 import { type ClientName, clients } from "./clients/mod.ts";
@@ -7,4 +7,4 @@ const [how, uri, there, back] = process.argv.slice(2) as [ClientName, string, st
 const client = await clients[how](uri);
 await client.consume(there, 1, (body) => client.put(back, body));
 send("ready");
-for await (const _ of messages()); // until who started it ends
+for await (const _ of messages()); // until the parent process ends

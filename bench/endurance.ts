@@ -1,4 +1,6 @@
-/** Whether memory stays what it is: endurance.ts [--puts=1000000], in batches that are awaited, each value got again. */
+/**
+ * Measures whether memory stays constant: endurance.ts [--puts=1000000], in awaited batches, with each value got again.
+ */
 import process from "node:process";
 import { Channel } from "../mod.ts";
 import { putMany } from "./clients/client.ts";
@@ -16,7 +18,7 @@ export async function benchEndurance(connection: string, puts: number): Promise<
   });
   const body = new Uint8Array(64);
   const rows = [];
-  // The broker's memory is not what is measured: no more than a part of the values is there at once.
+  // The broker's memory is not measured: only a part of the values is in the queue at a time.
   const part = Math.min(20_000, Math.ceil(puts / STEPS));
   let done = 0;
   let first;

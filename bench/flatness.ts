@@ -1,7 +1,7 @@
 /**
- * Whether costs stay flat: each shape of use with n operations and with 4n, and the ratio of the cost per operation.
- * 1 is flat, 4 is a cost that grows with the square. `flatness.ts [--on-transports=memory,sqlite,amqp] [--only=TEXT]`:
- * only the shapes whose name contains the text. RabbitMQ takes part where `BROKER` is set.
+ * Measures whether costs stay flat: each shape of use with n and with 4n operations, and the ratio of the cost per
+ * operation. A ratio of 1 is flat; 4 means a quadratic cost. `flatness.ts [--on-transports=memory,sqlite,amqp]
+ * [--only=TEXT]` measures only the shapes whose name contains the text. RabbitMQ is included if `BROKER` is set.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,11 +12,14 @@ import { held } from "./gc.ts";
 import { heading, note, progress, type Row, table, tell, thousands } from "./output.ts";
 import { type Bench, type Scheme, type Shape, shapes } from "./shapes.ts";
 
-/** 4n beside n: what is linear in n costs as much per operation, what is quadratic 4 times as much. */
+/**
+ * The factor between the two sizes: with a linear cost, the cost per operation is the same; with a quadratic cost, it
+ * is 4 times as high.
+ */
 const FACTOR = 4;
-/** The least of so many runs counts, since a busy machine only adds. */
+/** The minimum of this many runs counts, because a busy machine only adds time. */
 const RUNS = 3;
-/** A ratio from here on is marked. */
+/** Ratios from this value on are marked. */
 const SUSPECT = 2;
 
 async function main(): Promise<void> {
@@ -77,7 +80,7 @@ class Measure implements Bench {
   readonly connection: string;
   readonly #shape: Shape;
   readonly #count: number;
-  /** Microseconds of CPU for each operation, the least of the runs. */
+  /** Microseconds of CPU per operation: the minimum of the runs. */
   cost = Infinity;
   /** Bytes that each operation leaves. */
   kept = NaN;
@@ -113,7 +116,7 @@ class Measure implements Bench {
     const leave = await this.#shape.run(this, this.#count);
     await leave?.();
     for (const channel of this.#channels.splice(0)) {
-      await channel.delete().catch(() => {}); // the shape may have done it
+      await channel.delete().catch(() => {}); // the shape may have deleted it
       await channel.close();
     }
   }

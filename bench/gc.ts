@@ -1,24 +1,24 @@
 import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** Bytes that the process has from the system, and bytes of live objects. */
+/** The process's resident memory and its live objects, in bytes. */
 export interface Memory {
   readonly rss: number;
   readonly heap: number;
 }
 
-/** Measures after garbage collection, where the runtime was started with `--expose-gc`. */
+/** Measures after garbage collection, if the runtime was started with `--expose-gc`. */
 export async function memory(): Promise<Memory> {
   const { gc } = globalThis as { gc?: () => void };
   for (let i = 0; i < 4; i++) {
     gc?.();
-    await pause(50); // finalizers run, and memory goes back
+    await pause(50); // finalizers run, and memory is returned
   }
   const { rss, heapUsed } = process.memoryUsage();
   return { rss, heap: heapUsed };
 }
 
-/** Bytes of live objects and of buffers, after garbage collection. */
+/** Returns the bytes of live objects and buffers after garbage collection. */
 export async function held(): Promise<number> {
   await memory();
   const { heapUsed, external } = process.memoryUsage();

@@ -1,4 +1,7 @@
-/** Many handles on one connection: handles.ts [--handles=10000]. How fast they attach, what one costs, what it does idle. */
+/**
+ * Measures many handles on one connection: handles.ts [--handles=10000]. The results are the rate of attaching, the
+ * memory of a handle, and the cost of idle ones.
+ */
 import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel } from "../mod.ts";
@@ -6,11 +9,11 @@ import { openRaw } from "./clients/raw.ts";
 import { type Memory, memory } from "./gc.ts";
 import { heading, note, progress, table, tell, thousands } from "./output.ts";
 
-/** How many attach at once. */
+/** How many handles attach at once. */
 const AT_ONCE = 100;
 const IDLE_HANDLES = 1000;
 const IDLE_SECONDS = 5;
-/** Of the reference, which is done on a part only: the broker's share of the time is the same. */
+/** How many operations of the raw client are measured: the broker's share of the time is the same for more. */
 const REFERENCE = 1000;
 
 export async function benchHandles(connection: string, count: number): Promise<void> {
@@ -19,7 +22,8 @@ export async function benchHandles(connection: string, count: number): Promise<v
   const raw = await openRaw(connection);
   const idleNone = await idle();
   const lanes = await raw.openChannels(AT_ONCE);
-  await raw.declare(`bench-raw-${id}`); // the one that all exchanges are bound to, as ours are
+  // all exchanges are bound to this queue, as the library's are to its announcement queue
+  await raw.declare(`bench-raw-${id}`);
   const reference = await inTurn("raw declarations", REFERENCE, async (i) => {
     const name = `bench-raw-${id}-${i}`;
     const lane = lanes[i % AT_ONCE]!;
@@ -43,7 +47,7 @@ export async function benchHandles(connection: string, count: number): Promise<v
   const idleOne = await idle();
   const idleHandles = [first];
   await inTurn("handles that will be idle", IDLE_HANDLES, async (i) => {
-    // Half of them are anonymous, with a lease to renew.
+    // Half of the handles are anonymous, with a lease to renew.
     const ch = i % 2 ? named(count + i) : first.clone<number>();
     idleHandles.push(ch);
     await ch.depth();
@@ -106,7 +110,7 @@ export async function benchHandles(connection: string, count: number): Promise<v
   note(`${label}: ${text} (over ${IDLE_SECONDS} s)`);
 }
 
-/** Does work so many times; returns how often in a second. */
+/** Does work `count` times and returns the rate per second. */
 async function inTurn(
   what: string,
   count: number,
@@ -122,9 +126,9 @@ async function inTurn(
   return count / (performance.now() - start) * 1000;
 }
 
-/** Milliseconds of CPU in a second in which nothing is asked for. */
+/** Returns the milliseconds of CPU per second while no operation runs. */
 async function idle(): Promise<number> {
-  await memory(); // its collector has nothing left to do then
+  await memory(); // so that the garbage collector has nothing left to do
   await pause(1000);
   const start = process.cpuUsage();
   await pause(IDLE_SECONDS * 1000);

@@ -1,4 +1,4 @@
-/** How long values are kept from others that a process holds, having got fast, and does not get. */
+/** Measures how long a process that got quickly and has stopped keeps values that it has read ahead. */
 import assert from "node:assert/strict";
 import process from "node:process";
 import { startChild } from "../tests/support/child.ts";
@@ -9,9 +9,12 @@ import { quantile } from "./compare.ts";
 import { heading, progress, table, tell } from "./output.ts";
 
 const TRIALS = 30;
-/** What the other process gets; then its read-ahead is wide. */
+/** How many values the other process gets, after which its read-ahead is large. */
 const GOT = 3000;
-/** What is left then: the other process has been sent all of it, or is about to, as its last acks make room. */
+/**
+ * How many values are left. All of them are sent to the other process, at the latest when its last acknowledgements
+ * make room.
+ */
 const LEFT = 100;
 
 export async function benchHoarding(connection: string): Promise<void> {

@@ -1,4 +1,6 @@
-/** Latency from put to get across two processes, each with an echo process of its own kind. */
+/**
+ * Measures the latency from put to get across two processes, for each client with an echo process of the same client.
+ */
 import process from "node:process";
 import { startChild } from "../tests/support/child.ts";
 import { openChannelTS } from "./clients/channelts.ts";
@@ -11,11 +13,11 @@ const ROUNDS = 20;
 const TRIPS = 100;
 const WARM_UP = 500;
 
-/** There and back. */
+/** A round trip. */
 interface Trip {
   readonly label: string;
   readonly once: () => Promise<unknown>;
-  /** One way, in milliseconds: half of there and back; for each round. */
+  /** Milliseconds of one direction: half of the round trip, for each round. */
   readonly times: number[][];
   readonly close: () => Promise<unknown>;
 }

@@ -2,7 +2,7 @@ import { Channel } from "../mod.ts";
 import { compare } from "./compare.ts";
 import { heading, report } from "./output.ts";
 
-/** Puts and gets within one isolate, beside the least that could do it. */
+/** Measures puts and gets within one isolate, beside the simplest code that could do it. */
 export async function benchMemory(): Promise<void> {
   heading("memory:");
   const title = "put and get of a small object, both awaited";

@@ -4,10 +4,10 @@ import { cpus } from "node:os";
 import process from "node:process";
 import type { Figure } from "./compare.ts";
 
-/** A line of a table, as cells. */
+/** A row of a table, as cells. */
 export type Row = readonly string[];
 
-/** What one measure came to on this runtime, for the table of all runtimes. */
+/** One result on this runtime, for the table of all runtimes. */
 export interface Result {
   readonly runtime: string;
   readonly title: string;
@@ -15,14 +15,14 @@ export interface Result {
   readonly text: string;
 }
 
-/** Shows what is being done, on a terminal; without an argument, nothing any more. */
+/** Shows the current activity on a terminal; without an argument, clears it. */
 export function progress(text = ""): void {
   if (!process.stderr.isTTY) return;
   const width = (process.stderr.columns ?? 80) - 1;
   process.stderr.write(`\r\x1b[K${text.slice(0, width)}`);
 }
 
-/** Prints a table: the first column to the left, numbers to the right. */
+/** Prints a table: the first column is left-aligned, the others right-aligned. */
 export function table(title: string, rows: readonly Row[]): void {
   progress();
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
@@ -32,7 +32,7 @@ export function table(title: string, rows: readonly Row[]): void {
   console.log(`\n${title}\n${lines.map((line) => `  ${line.trimEnd()}\n`).join("")}`.trimEnd());
 }
 
-/** Prints what contenders reached, and hands it to the program that runs this. */
+/** Prints the results of contenders and passes them to the parent program. */
 export function report(title: string, figures: readonly Figure[]): void {
   const several = figures.length > 1;
   table(title, [
@@ -48,14 +48,14 @@ export function report(title: string, figures: readonly Figure[]): void {
   );
 }
 
-/** Hands a result to the program that runs this, where one does. */
+/** Passes a result to the parent program, if there is one. */
 export function tell(title: string, label: string, text: string): void {
   const file = process.env.BENCH_RESULTS;
   const result: Result = { runtime: runtime(), title, label, text };
   if (file) appendFileSync(file, JSON.stringify(result) + "\n");
 }
 
-/** Prints a table that has a column for each runtime; nothing of what one runtime did alone. */
+/** Prints a table with a column for each runtime, without results that only one runtime has. */
 export function summarize(results: readonly Result[]): void {
   const runtimes = [...new Set(results.map(({ runtime }) => runtime))];
   if (runtimes.length > 1) console.log("\nAll runtimes");
@@ -79,19 +79,19 @@ export function thousands(n: number): string {
   return Math.round(n).toLocaleString("en");
 }
 
-/** "Bun 1.4.5". */
+/** The runtime's name and version: "Bun 1.4.5". */
 export function runtime(): string {
   const { versions } = process as { versions: Record<string, string | undefined> };
   if (versions.bun) return `Bun ${versions.bun}`;
   return versions.deno ? `Deno ${versions.deno}` : `Node ${versions.node}`;
 }
 
-/** Says what ran and where. */
+/** Prints what runs and on which machine. */
 export function heading(what: string): void {
   console.log(`\n${what} on ${runtime()}, ${cpus().length} × ${cpus()[0]?.model ?? "CPU"}`);
 }
 
-/** Says a thing below a table. */
+/** Prints a line below a table. */
 export function note(text: string): void {
   progress();
   console.log(`  ${text}`);

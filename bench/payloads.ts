@@ -1,17 +1,17 @@
-/** What the codec is measured with: values of one kind, which differ as the messages of a channel do. */
+/** Values for measuring the codec: values of one kind, which differ as the messages of a channel do. */
 export interface Payload {
   readonly label: string;
-  /** Taken in turn: so many that no codec gains by having seen a text that would not repeat in earnest. */
+  /** Used in turn: enough values that no codec benefits from repeated texts that would not repeat in practice. */
   readonly values: readonly unknown[];
-  /** Whether JSON cannot carry it. */
+  /** Whether JSON cannot carry the values. */
   readonly beyondJson?: boolean;
-  /** Whether it holds more than JSON's types and bytes. */
+  /** Whether the values contain more than JSON's types and bytes. */
   readonly needsMoreTypes?: boolean;
 }
 
 const VARIANTS = 1024;
 
-/** By the name to ask for it with. */
+/** The payloads by the names that select them. */
 export const payloads: Readonly<Record<string, Payload>> = {
   number: { label: "small number", values: several(VARIANTS, (i) => i % 8) },
   string: {

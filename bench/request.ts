@@ -1,17 +1,17 @@
-/** Requests and replies within one process, through the broker. */
+/** Measures requests and replies within one process, through the broker. */
 import process from "node:process";
 import { Channel, Connection, serve } from "../mod.ts";
 import { openRaw } from "./clients/raw.ts";
 import { compare } from "./compare.ts";
 import { heading, report } from "./output.ts";
 
-/** How many requests are on their way where they follow each other without waiting. */
+/** How many requests are in flight when they are pipelined. */
 const AT_A_TIME = 50;
 
 export async function benchRequest(connection: string): Promise<void> {
   heading("requests and replies");
   const name = `bench-request-${crypto.randomUUID()}`;
-  // Each has a connection of its own, as two processes have, and as the raw client has here.
+  // Requester and server have separate connections, as two processes have, and as the raw client has here.
   const asking = new Channel<number>({ name, connection: new Connection(connection) });
   const answering = new Channel<number>({ name, connection: new Connection(connection) });
   const raw = await openRawCalls(connection);
@@ -44,8 +44,8 @@ export async function benchRequest(connection: string): Promise<void> {
 }
 
 /**
- * What the client allows with the same guarantees: durable queues, replies acked, and a request acked when its
- * reply is confirmed.
+ * Sends requests with the raw client and the same guarantees: durable queues, acknowledged replies, and a request
+ * acknowledged when its reply is confirmed.
  */
 async function openRawCalls(uri: string) {
   const [asking, answering] = [await openRaw(uri), await openRaw(uri)];

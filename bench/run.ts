@@ -1,6 +1,8 @@
 // deno-lint-ignore-file no-console
 /**
- * `deno task bench [NAME …] [--on=deno,bun,node] [OPTIONS]`: every benchmark, or the named ones; each is a program of
+ * `deno task bench [NAME …] [--on=deno,bun,node] [OPTIONS]` runs every benchmark or the named ones. Each is a program
+ * of its own, which gets the options. Arguments after a first `codec` are for that benchmark. Benchmarks that need a
+ * broker use the one in `BROKER`, or one is started.
  * its own, which gets the options. What follows a first `codec` is for that one. Those that need a broker take the
  * one in `BROKER`, or one is started.
  */
@@ -14,7 +16,7 @@ import { findRuntime, type RuntimeName } from "../tests/support/runtimes.ts";
 import { type Result, summarize } from "./output.ts";
 
 interface Bench {
-  /** Where it runs unless told otherwise. */
+  /** The runtimes on which it runs by default. */
   readonly on: readonly RuntimeName[];
   readonly needsBroker: boolean;
 }
@@ -35,7 +37,7 @@ const benches: Record<string, Bench> = {
   codec: { on: everywhere, needsBroker: false },
 };
 
-/** How a runtime is told to offer `gc()`, without which memory cannot be measured. */
+/** The flags that make a runtime provide `gc()`, without which memory cannot be measured. */
 const gcFlag: Record<RuntimeName, string> = {
   deno: "--v8-flags=--expose-gc",
   bun: "--expose-gc",
@@ -111,7 +113,7 @@ function pathOf(file: string): string {
   return fileURLToPath(new URL(file, import.meta.url));
 }
 
-/** Runs a program to its end, which a signal to this one brings about. */
+/** Runs a program until it ends. A signal to this process is passed on to it. */
 function runToEnd(
   [program, ...args]: readonly string[],
   env: Record<string, string> = {},

@@ -6,7 +6,7 @@ import { Channel, select } from "../mod.ts";
 import { compare } from "./compare.ts";
 import { heading, report } from "./output.ts";
 
-/** Selects from three channels that have values, and from one of a hundred, beside a get. */
+/** Measures selects from three channels with values and from one of a hundred, beside a get. */
 export async function benchSelect(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "channelts-select-"));
   const broker = process.env.BROKER ?? "amqp://localhost";

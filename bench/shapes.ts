@@ -2,26 +2,26 @@ import { Channel, type ChannelOptions } from "../mod.ts";
 import { type Child, startChild } from "../tests/support/child.ts";
 import { putMany } from "./clients/client.ts";
 
-/** What carries the channels of a shape. */
+/** The transport of a shape. */
 export type Scheme = "memory" | "sqlite" | "amqp";
 
-/** What a shape works with. */
+/** The means of a shape. */
 export interface Bench {
   readonly connection: string;
-  /** A channel on the transport that is measured; it is deleted afterwards. */
+  /** Returns a channel on the measured transport. It is deleted afterwards. */
   channel<T>(options?: ChannelOptions): Channel<T>;
-  /** The part that counts; to be called once. What is kept is measured when it has resolved. */
+  /** Runs the measured part; called once. Retained memory is measured when `work` has resolved. */
   measure(work: () => Promise<unknown>): Promise<void>;
 }
 
-/** A way to use channels whose cost is to be linear. */
+/** A pattern of use whose cost should be linear. */
 export interface Shape {
   readonly name: string;
-  /** How many operations, by transport; where there is none, the shape says nothing of that transport. */
+  /** How many operations for each transport. A shape does not run on a transport without a number. */
   readonly n: Readonly<Partial<Record<Scheme, number>>>;
-  /** Whether what stays in memory is of interest. */
+  /** Whether retained memory is measured. */
   readonly keeps?: boolean;
-  /** @returns what ends the run, where something has to */
+  /** @returns a function that ends the run, if one is needed */
   run(bench: Bench, n: number): Promise<void | (() => Promise<unknown>)>;
 }
 
@@ -32,7 +32,7 @@ const everywhere = (memory: number, sqlite = memory / 4, amqp = memory / 4) => (
 });
 
 const value = { id: 1, name: "foo" };
-/** An order in which neighbours are far from each other, the same in each run. */
+/** An order in which neighbours are far apart, the same in each run. */
 const scattered = (i: number, n: number) => i * 7919 % n;
 
 export const shapes: readonly Shape[] = [
@@ -304,5 +304,5 @@ async function references(bench: Bench, n: number, encoding: "cbor" | "json"): P
   await ch.put(Array.from({ length: n }, (_, i) => bench.channel({ name: `reference ${i}` })));
   let got: Channel[] | undefined;
   await bench.measure(async () => got = await ch.get());
-  if (got?.length !== n) throw new Error("they did not arrive"); // held until here
+  if (got?.length !== n) throw new Error("they did not arrive"); // retained until here
 }

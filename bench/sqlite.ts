@@ -1,6 +1,6 @@
 /**
- * The embedded transport between two processes of this runtime, and RabbitMQ beside it. Each round
- * has a channel of its own. `--rounds=N`, by default 3.
+ * Measures the embedded transport between two processes of this runtime, beside RabbitMQ. Each round has a channel of
+ * its own. `--rounds=N`, by default 3.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -102,7 +102,7 @@ const measures: Record<string, (uri: string, rounds: number) => Promise<string>>
   },
 };
 
-/** Values per second from this process to another, and for how long the other's event loop stood still. */
+/** Returns the values per second from this process to another, and for how long the other's event loop was blocked. */
 async function transfer(
   uri: string,
   rounds: number,

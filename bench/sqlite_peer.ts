@@ -1,4 +1,4 @@
-/** The other process of `sqlite.ts`: does one thing with a channel, and tells of it. */
+/** The other process of `sqlite.ts`: runs one operation on a channel and reports the result. */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Channel } from "../mod.ts";
@@ -12,7 +12,7 @@ send("ready");
 const now = () => performance.timeOrigin + performance.now();
 
 const acts: Record<string, () => Promise<unknown>> = {
-  /** Gets as many values, by `width` loops; tells when. */
+  /** Gets a number of values in `width` loops and reports the time. */
   async get() {
     const [count, width] = argument.split("x").map(Number) as [number, number];
     let got = 0;
@@ -33,7 +33,7 @@ const acts: Record<string, () => Promise<unknown>> = {
     clearInterval(watch);
     return { end, late };
   },
-  /** Gets the times at which they were put, and tells how long each took. */
+  /** Gets the times at which values were put, and reports the latency of each. */
   async wake() {
     const times: number[] = [];
     while (times.length < Number(argument)) {
@@ -42,13 +42,13 @@ const acts: Record<string, () => Promise<unknown>> = {
     }
     return times;
   },
-  /** Counts what it gets until all is closed. */
+  /** Counts the values that it gets until the channel is closed. */
   async share() {
     let got = 0;
     for await (const _ of channel) got++;
     return got;
   },
-  /** What waiting takes of a core. */
+  /** Reports the CPU share of waiting. */
   async idle() {
     const waiting = Array.from(
       { length: Number(argument) },

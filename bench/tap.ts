@@ -8,11 +8,11 @@ export interface Traffic {
   guaranteed: number;
   confirmed: number;
   delivered: number;
-  /** Delivered to consumers, or got, without the need of an ack. */
+  /** Delivered to consumers, or got, without a required acknowledgement. */
   unaccounted: number;
   acked: number;
   released: number;
-  /** Pieces in which data arrived from the client: no more than it wrote. */
+  /** Chunks of data from the client: at most as many as it wrote. */
   chunks: number;
   bytes: number;
 }
@@ -30,8 +30,8 @@ const HAS_TYPE_MODE_ID = 0x8000 | 0x1000 | 0x0080;
 const MULTIPLE = 1;
 
 /**
- * Lets clients reach a broker through it, and counts what they say: the witness that they do the same work.
- * For one broker without TLS.
+ * A proxy that counts what clients send to a broker, as evidence that they do the same work. For one broker without
+ * TLS.
  */
 export class Tap {
   traffic: Traffic = nothing();
@@ -53,7 +53,7 @@ export class Tap {
     return url.href;
   }
 
-  /** Starts to count anew. */
+  /** Resets the counts. */
   reset(): void {
     this.traffic = nothing();
   }
@@ -142,7 +142,7 @@ export class Tap {
   }
 }
 
-/** Delivery tags that wait to be settled. */
+/** Delivery tags that are not settled yet. */
 class Tags {
   last = 0;
   readonly #open = new Set<number>();
@@ -151,7 +151,7 @@ class Tags {
     this.#open.add(tag);
   }
 
-  /** Settles what an ack or nack frame names; returns how many that are. */
+  /** Settles the tags of an ack or nack frame and returns their number. */
   settle(frame: DataView): number {
     const tag = Number(frame.getBigUint64(7 + 4));
     if (!(frame.getUint8(7 + 12) & MULTIPLE)) return this.#open.delete(tag) ? 1 : 0;
@@ -165,7 +165,7 @@ class Tags {
   }
 }
 
-/** Cuts a stream of bytes into frames, after so many bytes that are none. */
+/** Splits a stream of bytes into frames, after `skip` bytes that are not frames. */
 class Frames {
   #rest: Uint8Array = new Uint8Array();
   #skip: number;

@@ -1,4 +1,4 @@
-/** Whether the clients do the same work, as a witness on the wire between them and the broker sees it. */
+/** Verifies that the clients do the same work, observed on the wire between them and the broker. */
 import assert from "node:assert/strict";
 import { consumeSome, putMany } from "./clients/client.ts";
 import { clients } from "./clients/mod.ts";
@@ -9,8 +9,8 @@ import { Tap } from "./tap.ts";
 const COUNT = 1000;
 
 /**
- * Has each client put and get, and rejects where one does less than another: each message persistent, mandatory,
- * with content type and id, confirmed, there, delivered, and acked. Prints what each sends for it.
+ * Lets each client put and get, and rejects if one does less than another: each message must be persistent, mandatory,
+ * with content type and id, confirmed, stored, delivered, and acknowledged. Prints what each client sends.
  */
 export async function checkClients(uri: string): Promise<void> {
   if (new URL(uri).protocol !== "amqp:") return;

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console
 //
-// The main job: processes and Workers, in whatever runtimes are here, share work by channels. One of
-// them is killed in the middle of a job, another does that job, and one closeAll ends them all.
+// The main demo: processes and Workers on the installed runtimes share work through channels. One of them is killed in
+// the middle of a job, another one does that job, and one closeAll ends them all.
 
 import { Channel } from "../mod.ts";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -31,23 +31,23 @@ const JOBS = 1000;
 const REQUESTERS = ["rex", "sue"];
 /** How many answers a requester waits for at a time. */
 const WINDOW = 8;
-/** Milliseconds after which something must have gone wrong. */
+/** The time in milliseconds after which a step is considered failed. */
 const PATIENCE = 10_000;
-/** Milliseconds for which the channels outlast a demo that was killed. */
+/** How long the channels outlast a demo that was killed, in milliseconds. */
 const LEASE = 60_000;
 
-/** A job's answer, and the milliseconds from the put of the job to the get of the answer. */
+/** A job's answer with the milliseconds from the put of the job to the get of the answer. */
 interface Result extends Answer {
   readonly latency: number;
 }
 
-/** What should have come out, and whether it has. */
+/** The expected results, and whether they were reached. */
 const proof: [claim: string, holds: boolean][] = [];
 const workers = new Map<string, Worker>();
 
 async function demo(connection: string): Promise<void> {
   const run = crypto.randomUUID();
-  /** To make a handle costs nothing: it attaches with its first operation. */
+  /** Making a handle costs nothing: it attaches with its first operation. */
   const named = <T>(what: string) =>
     new Channel<T>({ name: `demo ${what} ${run}`, connection, expires: LEASE });
   const hello = named<Hello>("hello");
@@ -97,12 +97,12 @@ async function demo(connection: string): Promise<void> {
   }));
   console.log(`   ${ends.filter(Boolean).length} of ${ends.length} ended by themselves\n`);
 
-  // A channel with a name stays, for whoever opens it anew.
+  // A named channel stays for handles that open the name anew.
   const [jobsLeft] = await Promise.all([
     named("jobs").depth(),
     ...["hello", "numbers", "squares"].map((what) => named(what).delete()),
     ...replies.map((reply) => reply.delete()),
-    mailboxes.get(rescue.victim)!.delete(), // which the victim cannot do any more
+    mailboxes.get(rescue.victim)!.delete(), // the killed worker cannot delete it
   ]);
   await named("jobs").delete();
 
@@ -117,7 +117,7 @@ async function demo(connection: string): Promise<void> {
   claim("every other worker ended by itself", ends.every(Boolean));
 }
 
-/** A process in each runtime that is here, and two Workers. */
+/** Starts a process on each installed runtime, and two Workers. */
 async function startWorkers(connection: string, hello: string): Promise<void> {
   const runtimes = await find(connection);
   for (const [i, name] of ["ada", "bob", "cyd"].entries()) {
@@ -127,7 +127,7 @@ async function startWorkers(connection: string, hello: string): Promise<void> {
   for (const name of ["dee", "eve"]) workers.set(name, startThread({ name, connection, hello }));
 }
 
-/** What came out of the pipeline, and who did how much. */
+/** The output of the pipeline, and how much each worker did. */
 interface Squared {
   readonly seconds: number;
   readonly isExact: boolean;
@@ -143,7 +143,7 @@ async function square(
   const seen = new Set<number>();
   const start = performance.now();
   const puts: Promise<void>[] = [];
-  for (let n = 1; n <= NUMBERS; n++) puts.push(numbers.put(n)); // many on their way at a time
+  for (let n = 1; n <= NUMBERS; n++) puts.push(numbers.put(n)); // many are in flight at a time
   for (let i = 0; i < NUMBERS; i++) {
     const [worker, square] = await squares.get({ timeout: PATIENCE });
     counts.set(worker, (counts.get(worker) ?? 0) + 1);
@@ -156,7 +156,7 @@ async function square(
   return { seconds: (performance.now() - start) / 1000, isExact, counts };
 }
 
-/** Puts a slow job, and kills who begins with it. */
+/** Puts a slow job, and kills the worker that starts it. */
 async function loseOne(
   jobs: Channel<Job>,
 ): Promise<{ victim: string; by: string; isDone: boolean }> {
@@ -170,7 +170,7 @@ async function loseOne(
   return { victim, by, isDone: by !== victim && redelivered && equal(words, text) };
 }
 
-/** Puts jobs and gets their answers, of which it waits for a few at a time. */
+/** Puts jobs and gets their answers, waiting for a few at a time. */
 async function request(
   jobs: Channel<Job>,
   pieces: Pick<Job, "piece" | "text">[],
@@ -181,7 +181,7 @@ async function request(
   const results = new Map<number, Result>();
   const collect = async () => {
     const answer = await replyTo.get({ timeout: PATIENCE });
-    // Who is killed between its answer and its accept has its job done again.
+    // If a worker is killed between its answer and its accept, its job is done again.
     if (results.has(answer.piece)) return;
     results.set(answer.piece, { ...answer, latency: performance.now() - asked.get(answer.piece)! });
     progress.step();
@@ -195,7 +195,7 @@ async function request(
   return [...results.values()];
 }
 
-/** The text of this project's source. */
+/** Returns the text of this project's source. */
 function source(): string {
   const directory = new URL("../src/", import.meta.url);
   const files = readdirSync(directory, { recursive: true, encoding: "utf8" });
@@ -203,7 +203,7 @@ function source(): string {
   return sources.map((file) => readFileSync(new URL(file, directory), "utf8")).join("\n");
 }
 
-/** Cuts a text between words into pieces. */
+/** Splits a text between words into pieces. */
 function cut(text: string, count: number): Pick<Job, "piece" | "text">[] {
   const parts = text.split(/\s+/);
   const cuts = (i: number) => Math.floor(i * parts.length / count);
@@ -225,7 +225,7 @@ function sum(numbers: number[]): number {
   return numbers.reduce((a, b) => a + b, 0);
 }
 
-/** Whether these are the words of a text. */
+/** Reports whether these are the words of a text. */
 function equal(words: Map<string, number>, text: string): boolean {
   const expected = countWords(text);
   return words.size === expected.size && [...words].every(([word, n]) => expected.get(word) === n);
@@ -293,11 +293,11 @@ async function main(): Promise<number> {
 }
 
 let cleanUp = () => {};
-/** Milliseconds for the whole demo, which takes a few seconds. */
+/** The time limit of the whole demo in milliseconds; it usually takes a few seconds. */
 const LIMIT = 30_000;
 const watchdog = setTimeout(() => end(new Error(`no end within ${LIMIT / 1000} s`)), LIMIT);
 
-/** Leaves no process and no file behind. */
+/** Ends the demo without leaving a process or a file. */
 function end(error: unknown): never {
   for (const { kill } of workers.values()) kill();
   cleanUp();

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console
 import process from "node:process";
 
-/** A line that grows while work is done; nothing where the output is no terminal. */
+/** A progress line; prints nothing if the output is not a terminal. */
 export class Progress {
   readonly #total: number;
   #done = 0;
@@ -23,18 +23,18 @@ export class Progress {
     process.stdout.write(`\r   ${bar} ${this.#done.toLocaleString("en")}`);
   }
 
-  /** Resolves when so many pieces of work are done. */
+  /** Resolves when `count` pieces of work are done. */
   reached(count: number): Promise<void> {
     return new Promise((resolve) => this.#awaited.set(count, resolve));
   }
 
-  /** Takes the line away. */
+  /** Removes the line. */
   end(): void {
     if (process.stdout.isTTY) process.stdout.write("\r\x1b[K");
   }
 }
 
-/** Prints rows below their titles: the first column to the left, the others to the right. */
+/** Prints rows below their titles: the first column is left-aligned, the others right-aligned. */
 export function printTable(titles: string[], rows: string[][]): void {
   const all = [titles, ...rows];
   const widths = titles.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)));

@@ -12,12 +12,12 @@ import type { Start } from "./worker.ts";
 /** A worker as the demo sees it. */
 export interface Worker {
   readonly title: string;
-  /** Resolves with whether it ended in order. */
+  /** Resolves with whether the worker ended without an error. */
   readonly ended: Promise<boolean>;
   kill(): void;
 }
 
-/** What runs a TypeScript file. */
+/** The command that runs a TypeScript file. */
 export interface Runtime {
   readonly title: string;
   readonly command: readonly string[];
@@ -25,12 +25,12 @@ export interface Runtime {
 
 const program = fileURLToPath(new URL("worker.ts", import.meta.url));
 
-/** Deno, and what else is installed that can run a worker on this connection. */
+/** Returns Deno, and the other installed runtimes that can run a worker on this connection. */
 export async function find(connection: string): Promise<Runtime[]> {
   const isFile = connection.startsWith("sqlite:");
   const others = [
     { name: "Bun", program: "bun", since: isFile ? [1, 4] : [1, 2] },
-    { name: "Node", program: "node", since: [22, 18] }, // which runs TypeScript
+    { name: "Node", program: "node", since: [22, 18] }, // the first version that runs TypeScript
   ];
   const found = await Promise.all(others.map(async ({ name, program, since }) => {
     const version = await versionOf(program);
@@ -53,18 +53,18 @@ function compare([major = 0, minor = 0]: number[], [sinceMajor = 0, sinceMinor =
   return major - sinceMajor || minor - sinceMinor;
 }
 
-/** Deno with no permission but those that the connection needs. */
+/** Returns Deno's command with exactly the permissions that the connection needs. */
 function denoFor(connection: string): string[] {
   let permissions = ["--allow-net"];
   if (connection.startsWith("sqlite:")) {
-    const { address } = new Connection(connection); // with the whole path
+    const { address } = new Connection(connection); // with the absolute path
     const directory = dirname(decodeURIComponent(address.slice("sqlite:".length)));
     permissions = [`--allow-read=${directory}`, `--allow-write=${directory}`];
   }
   return [Deno.execPath(), "run", "--no-prompt", "--quiet", ...permissions];
 }
 
-/** A worker process. */
+/** Starts a worker process. */
 export function startProcess({ title, command }: Runtime, start: Start): Worker {
   const { name, connection, hello } = start;
   const [executable, ...args] = command;
@@ -78,7 +78,7 @@ export function startProcess({ title, command }: Runtime, start: Start): Worker 
   };
 }
 
-/** A worker in a thread of this process. */
+/** Starts a worker in a thread of this process. */
 export function startThread(start: Start): Worker {
   const thread = new Thread(program, { workerData: start });
   return {

@@ -15,23 +15,23 @@ await using ch = new Channel<string>({ connection });
 await ch.put("foo");
 console.log("got", await ch.get());
 
-// It is empty now. A get that times out takes nothing with it.
+// It is empty now. A get that times out takes no value.
 await ch.get({ timeout: 100 }).catch((error) => {
   if (!(error instanceof ChannelTimeoutError)) throw error;
   console.log("nothing arrived within 100 ms");
 });
 
-// Channels travel inside any value: whoever gets the job answers on the channel that came with it.
+// Channels travel inside any value: the consumer of the job answers on the channel that came with it.
 interface Job {
   readonly n: number;
   readonly replyTo: Channel<number>;
 }
 
-// By name it is the same channel for every process on this connection. A name may be any text.
+// By name, it is the same channel for every process on this connection. A name may be any text.
 const name = `quickstart ${crypto.randomUUID()}`;
 await using jobs = new Channel<Job>({ name, connection });
 
-/** A worker: here a task, but nothing would change in another process or on another host. */
+/** A worker: here a task, but the code would be the same in another process or on another host. */
 async function work(): Promise<void> {
   const jobs = new Channel<Job>({ name, connection });
   for await (const { n, replyTo } of jobs) await replyTo.put(n * n);
@@ -53,5 +53,5 @@ await jobs.put({ n: 5, replyTo: squares }).catch((error) => {
   console.log("no more jobs:", error.reason);
 });
 
-// A named channel lasts until it is deleted; a handle made after closeAll works.
+// A named channel lasts until it is deleted. A handle made after closeAll works.
 await new Channel({ name, connection }).delete();

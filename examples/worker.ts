@@ -1,19 +1,19 @@
-// The worker of demo.ts: a process (Deno, Bun or Node) or a Worker, which does not matter to it.
+// The worker of demo.ts: a process (Deno, Bun or Node) or a Worker. The code is the same for both.
 //
 //   deno run --allow-net examples/worker.ts NAME CONNECTION HELLO
 //
-// Elsewhere the import below reads "@channelts/channel"; Bun and Node find the file without any setup.
+// In another project, the import below is from "@channelts/channel".
 
 import { Channel, ChannelClosedError } from "../mod.ts";
 import process from "node:process";
 import { isMainThread, workerData } from "node:worker_threads";
 
-/** A piece of text whose words are to be counted, and where the counts go. */
+/** A piece of text whose words are to be counted, and the channel for the counts. */
 export interface Job {
   readonly piece: number;
   readonly text: string;
   readonly replyTo: Channel<Answer>;
-  /** Of a slow job: where the worker tells that it has begun. */
+  /** Of a slow job: the channel on which the worker reports that it has started. */
   readonly begun?: Channel<string>;
 }
 
@@ -22,27 +22,27 @@ export interface Answer {
   readonly piece: number;
   readonly worker: string;
   readonly words: Map<string, number>;
-  /** Whether somebody may have had the job before. */
+  /** Whether another worker may have had the job before. */
   readonly redelivered: boolean;
 }
 
-/** What a worker is told when it has said hello. */
+/** The reply to a worker's hello. */
 export interface Briefing {
   readonly jobs: Channel<Job>;
   readonly numbers: Channel<number>;
   readonly squares: Channel<[worker: string, square: number]>;
 }
 
-/** What a worker says first: a channel inside a value, which only it reads. */
+/** A worker's first message: it contains a channel that only this worker reads. */
 export interface Hello {
   readonly worker: string;
   readonly mailbox: Channel<Briefing>;
 }
 
-/** Milliseconds that a slow job takes. */
+/** The duration of a slow job in milliseconds. */
 const SLOW = 300;
 
-/** Says hello, is told where the work is, and does it until it is closed for everyone. */
+/** Says hello, gets the names of the channels, and works until they are closed for everyone. */
 export async function work(worker: string, hello: Channel<Hello>): Promise<void> {
   await using mailbox = hello.clone<Briefing>(); // a new channel on the same connection
   await hello.put({ worker, mailbox });
@@ -50,7 +50,7 @@ export async function work(worker: string, hello: Channel<Hello>): Promise<void>
   await Promise.all([squareAll(worker, numbers, squares), countAll(worker, jobs)]);
 }
 
-/** A stage of a pipeline: nothing is awaited but the next value. */
+/** A stage of a pipeline: it waits only for the next value. */
 async function squareAll(
   worker: string,
   numbers: Channel<number>,
@@ -61,7 +61,7 @@ async function squareAll(
   await Promise.all(puts);
 }
 
-/** Answers each job, and only then accepts it: if this worker dies before, another does the job. */
+/** Answers each job and then accepts it. If this worker dies before accepting, another one does the job. */
 async function countAll(worker: string, jobs: Channel<Job>): Promise<void> {
   try {
     for (;;) {
@@ -80,7 +80,7 @@ async function countAll(worker: string, jobs: Channel<Job>): Promise<void> {
   }
 }
 
-/** How often each word occurs. */
+/** Counts how often each word occurs. */
 export function countWords(text: string): Map<string, number> {
   const words = new Map<string, number>();
   for (const [word] of text.toLowerCase().matchAll(/\p{L}+/gu)) {
@@ -89,7 +89,7 @@ export function countWords(text: string): Map<string, number> {
   return words;
 }
 
-/** What a worker is started with, and all that crosses to it: names. */
+/** The start parameters of a worker. Only names are passed to it. */
 export interface Start {
   readonly name: string;
   readonly connection: string;
@@ -98,11 +98,11 @@ export interface Start {
 }
 
 async function start({ name, connection, hello }: Start): Promise<void> {
-  // No worker outlives a demo that was killed: nobody would close the jobs.
+  // No worker outlives a demo that was killed, in which case nobody would close the jobs.
   const limit = setTimeout(() => process.exit(1), 60_000);
   await work(name, new Channel({ name: hello, connection }));
   clearTimeout(limit);
-  // There is nothing to close: the worker waits for nothing now, and so it ends.
+  // Nothing needs to be closed: the worker waits for nothing now, so it ends.
 }
 
 if (!isMainThread) {

@@ -6,9 +6,9 @@
 //   bun examples/workers.ts
 //   node examples/workers.ts
 //
-// A thread is an isolate of its own, into which `memory:` does not reach; the file of a `sqlite:`
-// connection does. All that is handed to a thread is the URI and the name of one channel; the channel
-// for the answers comes with each job. So the threads may as well be processes, or on other hosts:
+// A thread is an isolate of its own, which a `memory:` channel does not reach but a `sqlite:` channel does. A thread gets
+// only the URI and the name of one channel; the channel for the answers comes with each job. So the threads could as
+// well be processes, or run on other hosts:
 //
 //   deno run --allow-read=. --allow-net=HOST:PORT examples/workers.ts --connection amqp://HOST:PORT
 
@@ -24,14 +24,14 @@ import { parentPort, Worker as NodeWorker } from "node:worker_threads";
 const THREADS = ["ada", "bob", "cyd", "dee"];
 const LIMIT = 3_000_000;
 const STEP = 50_000;
-/** Milliseconds after which something must have gone wrong. */
+/** The time in milliseconds after which a step is considered failed. */
 const PATIENCE = 10_000;
 
-/** Numbers among which to count the primes, and where the count goes. */
+/** A range of numbers in which to count the primes, and the channel for the count. */
 interface Job {
   readonly from: number;
   readonly to: number;
-  /** Whether who tries it first gets stuck. */
+  /** Whether the first thread that tries it gets stuck. */
   readonly sticks?: boolean;
   readonly replyTo: Channel<Answer>;
 }
@@ -41,18 +41,18 @@ interface Answer {
   readonly from: number;
   /** An error travels as an error. */
   readonly result: number | "stuck" | Error;
-  /** Whether another thread had begun with the job. */
+  /** Whether another thread had started the job. */
   readonly again: boolean;
 }
 
-/** What crosses over to a thread. */
+/** The start parameters of a thread. */
 interface Orders {
   readonly thread: string;
   readonly connection: string;
   readonly jobs: string;
 }
 
-/** Counts primes by trial division, so that there is something to do. */
+/** Counts primes by trial division, to have some work. */
 function countPrimes({ from, to }: { from: number; to: number }): number {
   if (from > to) throw new RangeError(`from ${from} to ${to} is no range`);
   let count = 0;
@@ -64,7 +64,7 @@ function countPrimes({ from, to }: { from: number; to: number }): number {
   return count;
 }
 
-/** A thread: does jobs until they are closed for everyone. */
+/** A thread: it does jobs until they are closed for everyone. */
 async function work({ thread, connection, jobs: name }: Orders): Promise<void> {
   await using jobs = new Channel<Job>({ name, connection });
   for (;;) {
@@ -90,7 +90,7 @@ async function work({ thread, connection, jobs: name }: Orders): Promise<void> {
   }
 }
 
-/** Starts a thread of this file. */
+/** Starts a thread with this file. */
 function startThread(orders: Orders): { terminate(): unknown } {
   const url = new URL(import.meta.url);
   const thread = globalThis.Worker ? new Worker(url, { type: "module" }) : new NodeWorker(url);
@@ -120,7 +120,7 @@ async function main(): Promise<boolean> {
     THREADS.map((thread) => [thread, startThread({ thread, connection, jobs: jobs.name })]),
   );
 
-  // By job: one that was given to a second thread may have been done by the first.
+  // By job: a job that was given to a second thread may have been completed by the first.
   const done = new Map<number, Answer>();
   let failure: unknown;
   let stuck: Answer | undefined;
@@ -135,7 +135,7 @@ async function main(): Promise<boolean> {
     } else done.set(answer.from, answer);
   }
   console.log(`${THREADS.length} threads: the same in ${since(start)}\n`);
-  await jobs.closeAll(); // ends the threads, and with them this process
+  await jobs.closeAll(); // ends the threads, and thereby this process
 
   console.log("thread   jobs   primes");
   for (const thread of THREADS) {
@@ -152,7 +152,7 @@ async function main(): Promise<boolean> {
   return total === expected && failure instanceof RangeError && isRescued;
 }
 
-/** The URI of a file that goes with this process. */
+/** Returns the URI of a file that is removed with this process. */
 function temporaryFile(): string {
   const directory = mkdtempSync(join(tmpdir(), "channelts-workers-"));
   process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
@@ -171,18 +171,18 @@ function since(start: number): string {
   return `${((performance.now() - start) / 1000).toFixed(2)} s`;
 }
 
-/** Where a thread hears from who started it: on Node a port, elsewhere its global object. */
+/** The port to the parent thread: on Node a message port, elsewhere the global object. */
 const port = parentPort ?? ("WorkerGlobalScope" in globalThis ? globalThis : undefined);
 
 if (port === undefined) {
   process.exitCode = await main().then((isRight) => isRight ? 0 : 1, (error) => {
     console.error(error);
-    process.exit(1); // and with it the threads
+    process.exit(1); // ends the threads, too
   });
 } else {
   const { data } = await new Promise<MessageEvent<Orders>>((resolve) => {
     port.addEventListener("message", resolve as EventListener, { once: true });
   });
   await work(data);
-  if (port === globalThis) globalThis.close(); // on Node a thread that waits for nothing ends
+  if (port === globalThis) globalThis.close(); // on Node a thread ends when it waits for nothing
 }

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { connect } from "amqplib";
 import { type Client, kept, properties, withCredentials } from "./client.ts";
 
-/** The most used client of Node. */
+/** The most widely used client for Node. */
 export async function openAmqplib(uri: string): Promise<Client> {
   const connection = await connect(withCredentials(uri), { noDelay: true });
   const publishing = await connection.createConfirmChannel();
@@ -28,7 +28,7 @@ export async function openAmqplib(uri: string): Promise<Client> {
     consume: async (queue, window, take) => {
       const consuming = await receiving(window);
       const { consumerTag } = await consuming.consume(queue, (message) => {
-        if (message === null) return; // the queue is deleted
+        if (message === null) return; // the queue was deleted
         take(message.content);
         consuming.ack(message);
       }, { noAck: false });
@@ -38,7 +38,7 @@ export async function openAmqplib(uri: string): Promise<Client> {
   };
 }
 
-/** The same bytes, not a copy. */
+/** Returns a Buffer on the same bytes, without a copy. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

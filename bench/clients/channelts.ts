@@ -1,9 +1,9 @@
 import { Channel } from "../../mod.ts";
 import { type Client, kept } from "./client.ts";
 
-/** ChannelTS in the same words. */
+/** ChannelTS with the interface of the other clients. */
 export interface ChannelClient extends Client {
-  /** The channel of a queue that was declared. */
+  /** Returns the channel of a declared queue. */
   channel(queue: string): Channel<Uint8Array>;
 }
 

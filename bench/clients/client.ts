@@ -1,19 +1,19 @@
 /**
- * One way to reach a queue, with the guarantees of a channel: a durable queue, persistent messages of a content type
- * and with an id, published mandatory, each put confirmed and each message acked; and with TCP_NODELAY, without which
- * each answer takes 40 ms. It has a connection of its own.
+ * A client that uses a queue with the guarantees of a channel: a durable queue, persistent messages with a content type
+ * and an id, published as mandatory, each put confirmed and each message acknowledged; and TCP_NODELAY, without which
+ * each response takes 40 ms. It has a connection of its own.
  */
 export interface Client {
   readonly label: string;
-  /** Makes the queue. */
+  /** Declares the queue. */
   declare(queue: string): Promise<unknown>;
   /** Resolves when the broker has confirmed the message. */
   put(queue: string, body: Uint8Array): Promise<unknown>;
   /**
-   * Hands over message after message and accepts each.
+   * Passes messages to `take` and accepts each.
    *
-   * @param window how many may be on their way; ChannelTS decides that itself
-   * @returns what stops it
+   * @param window how many may be in flight; ChannelTS decides this itself
+   * @returns a function that stops it
    */
   consume(
     queue: string,
@@ -31,7 +31,7 @@ export function properties(): { contentType: string; messageId: string } {
 const unique = `${crypto.randomUUID().slice(0, 13)}-`;
 let count = 0;
 
-/** A function that makes each thing once: an AMQP channel for each window, say. */
+/** Returns a function that makes each value once, for example an AMQP channel for each window. */
 export function kept<K, V>(make: (key: K) => V): (key: K) => V {
   const made = new Map<K, V>();
   return (key) => {
@@ -41,7 +41,7 @@ export function kept<K, V>(make: (key: K) => V): (key: K) => V {
   };
 }
 
-/** Consumes so many messages. */
+/** Consumes a number of messages. */
 export async function consumeSome(
   client: Client,
   queue: string,
@@ -58,7 +58,7 @@ export async function consumeSome(
   await stop();
 }
 
-/** Puts so many messages, in batches: the next when all of the last are confirmed. */
+/** Puts a number of messages in batches. A batch starts when the previous one is confirmed. */
 export async function putMany(
   count: number,
   put: (i: number) => Promise<unknown>,
@@ -70,7 +70,7 @@ export async function putMany(
   }
 }
 
-/** The same URI with the credentials that clients take where it has none: not every client does. */
+/** Adds the default credentials to a URI without credentials, because not every client does. */
 export function withCredentials(uri: string): string {
   const url = new URL(uri);
   url.username ||= "guest";

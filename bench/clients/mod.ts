@@ -1,4 +1,4 @@
-/** Those who are compared, the reference first. */
+/** The compared clients, the reference first. */
 import { openAmqplib } from "./amqplib.ts";
 import { openChannelTS } from "./channelts.ts";
 import type { Client } from "./client.ts";
@@ -7,7 +7,7 @@ import { openRaw } from "./raw.ts";
 
 export type ClientName = "raw" | "amqplib" | "rabbitmq-client" | "channel";
 
-/** How each connects. */
+/** How each client connects. */
 export const clients: Readonly<Record<ClientName, (uri: string) => Promise<Client>>> = {
   "raw": openRaw,
   "amqplib": openAmqplib,

@@ -2,7 +2,7 @@ import { Connection } from "rabbitmq-client";
 import { asBuffer } from "./amqplib.ts";
 import { type Client, kept, properties, withCredentials } from "./client.ts";
 
-/** A younger client of Node, by its AMQP channels: its Consumer and Publisher are made of the same calls. */
+/** A younger client for Node, used through its AMQP channels: its Consumer and Publisher make the same calls. */
 export async function openRabbitmqClient(uri: string): Promise<Client> {
   const connection = new Connection({ url: withCredentials(uri), noDelay: true });
   connection.on("error", (error) => {
@@ -37,7 +37,7 @@ export async function openRabbitmqClient(uri: string): Promise<Client> {
       return () => consuming.basicCancel({ consumerTag });
     },
     close: async () => {
-      await Promise.all(all.map((channel) => channel.close())); // it waits for them
+      await Promise.all(all.map((channel) => channel.close())); // waits for pending calls
       await connection.close();
     },
   };

@@ -1,13 +1,13 @@
 import { type AMQPChannel, AMQPClient } from "@cloudamqp/amqp-client";
 import { type Client, kept, properties } from "./client.ts";
 
-/** The client that ChannelTS is made with, as it comes, but for TCP_NODELAY. */
+/** The client on which ChannelTS is based, with default settings except for TCP_NODELAY. */
 export interface RawClient extends Client {
-  /** An AMQP channel that nothing is published on. */
+  /** An AMQP channel on which nothing is published. */
   readonly channel: AMQPChannel;
-  /** More of them: RabbitMQ does what it is asked on one channel one after the other. */
+  /** Opens more AMQP channels: RabbitMQ processes the calls on one channel one after the other. */
   openChannels(count: number): Promise<AMQPChannel[]>;
-  /** How many messages are ready in a queue. */
+  /** Returns how many messages are ready in a queue. */
   depth(queue: string): Promise<number>;
   delete(queue: string): Promise<unknown>;
   purge(queue: string): Promise<unknown>;

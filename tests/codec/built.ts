@@ -14,9 +14,9 @@ export function build(graph: Graph): unknown {
 }
 
 /**
- * Builds the same value as it arrives: where no part of it is the whole of a buffer (the ArrayBuffer
- * or a view that shows or tracks all of it), each view of that buffer has a buffer of its own, with just its part.
- * So a pooled buffer gives away nothing else, which is where the codec departs from structuredClone.
+ * Builds the same value as it is decoded: if no part of it is a whole buffer (the ArrayBuffer, or a view that shows or
+ * tracks all of it), each view of that buffer has a buffer of its own, with just its part. A pooled buffer thus reveals
+ * nothing else. This is where the codec departs from structuredClone.
  */
 export function buildTrimmed(graph: Graph): unknown {
   const buffers: ArrayBuffer[] = [];
@@ -41,7 +41,7 @@ function buildWith(
   const objects: object[] = nodes.map((node) => {
     if (node.kind === "buffer") return buffers[made++]!;
     if (node.kind !== "view") return make(node);
-    const index = node.buffer % buffers.length; // NaN where there are none
+    const index = node.buffer % buffers.length; // NaN if there are no buffers
     const view = makeView(node, buffers[index]);
     return isWhole(index) ? view : trim(view);
   });
@@ -63,7 +63,7 @@ function makeView({ type, start, size }: ViewNode, buffer = new ArrayBuffer(8)):
   const element = View.BYTES_PER_ELEMENT ?? 1;
   const offset = Math.min(start, Math.floor(buffer.byteLength / element)) * element;
   const room = Math.floor((buffer.byteLength - offset) / element);
-  // Without a length the view of a resizable buffer tracks it; other buffers must be of whole elements.
+  // Without a length, the view of a resizable buffer tracks it. Other buffers must consist of whole elements.
   if (size < 0 && buffer.resizable) return new View(buffer, offset);
   return new View(buffer, offset, size < 0 ? room : Math.min(size, room));
 }
@@ -73,7 +73,7 @@ function trim(view: View): View {
   return Reflect.construct(view.constructor, [buffer.slice(byteOffset, byteOffset + byteLength)]);
 }
 
-/** The object of a node, yet without the others in it. */
+/** Creates the object of a node, without the objects that it refers to. */
 function make(node: Exclude<Node, BufferNode | ViewNode>): object {
   switch (node.kind) {
     case "object":
@@ -99,7 +99,7 @@ function make(node: Exclude<Node, BufferNode | ViewNode>): object {
   }
 }
 
-/** Puts into the object of a node what the node says. */
+/** Adds the properties and items of a node to its object. */
 function wire(node: Node, object: object, valueOf: ValueOf): void {
   switch (node.kind) {
     case "object":
@@ -109,12 +109,12 @@ function wire(node: Node, object: object, valueOf: ValueOf): void {
       return wireArray(node, object as unknown[], valueOf);
     case "long array":
       (object as unknown[]).push(...new Array(node.length).fill(valueOf(node.item)));
-      if (!node.hasHole) return; // then its named properties would be dropped, past 64 items
+      if (!node.hasHole) return; // otherwise its named properties would be dropped, beyond 64 items
       delete (object as unknown[])[node.length >> 1];
       for (const [key, slot] of node.named) define(object, key, valueOf(slot));
       return;
     case "sparse array":
-      (object as unknown[]).length = 2 ** 32 - 1; // makes engines keep it as a dictionary
+      (object as unknown[]).length = 2 ** 32 - 1; // makes engines store it as a dictionary
       for (const index of node.indices) (object as unknown[])[index] = valueOf(node.item);
       (object as unknown[]).length = node.length;
       return;
@@ -146,7 +146,7 @@ function wireArray(node: ArrayNode, array: unknown[], valueOf: ValueOf): void {
   for (const [key, slot] of node.named) define(array, key, valueOf(slot));
 }
 
-/** Assignment would set the prototype where the key is `__proto__`. */
+/** Assignment would set the prototype if the key is `__proto__`. */
 function define(object: object, key: string, value: unknown): void {
   Object.defineProperty(object, key, {
     value,

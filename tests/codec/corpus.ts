@@ -3,18 +3,18 @@ import { ARRIVES, VECTORS } from "./vectors.ts";
 const LASTING = VECTORS.filter(([what]) => !ARRIVES.has(what));
 
 /**
- * Values of every type that travels, alone and in each other: what they are, and how they are made.
- * Each arrives equivalent to itself, by `assertEquivalent`, on every runtime.
+ * Values of every supported type, alone and nested in each other: their description, and how they are made. Each is
+ * decoded as an equivalent value, by `assertEquivalent`, on every runtime.
  */
 export const CORPUS: readonly (readonly [what: string, make: () => unknown])[] = [
   ...LASTING.map(([what, make]) => [what, make] as const),
   ["a record", () => ({ id: 1, name: "foo", tags: ["a", "b"], ok: true, at: new Date(1e12) })],
-  ["all that has a tag", everything],
-  ["all of that, shared", () => shareAll(everything() as Record<string, unknown>)],
-  ["all of that as keys and members", () => asKeys(everything() as Record<string, unknown>)],
+  ["all types with a tag", everything],
+  ["all of them, shared", () => shareAll(everything() as Record<string, unknown>)],
+  ["all of them as keys and members", () => asKeys(everything() as Record<string, unknown>)],
   ["causes in a cycle", causes],
   ["several views of one buffer", views],
-  ["references before and after what is shared", manyReferences],
+  ["references before and after their shared objects", manyReferences],
   ["a tree of 1000 levels", () => nested(1000)],
   ["a long text", () => "a".repeat(70_000) + "ü水😀".repeat(20_000)],
   ["texts of all lengths", () => Array.from({ length: 300 }, (_, i) => "ü".repeat(i) + "a")],

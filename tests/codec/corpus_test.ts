@@ -4,7 +4,7 @@ import { assertEquivalent } from "./equivalent.ts";
 import { nativeClone } from "./oracle.ts";
 
 for (const [what, make] of CORPUS) {
-  Deno.test(`${what} arrives as it was, and as from structuredClone`, () => {
+  Deno.test(`${what} is decoded as it was, and as structuredClone copies it`, () => {
     assertEquivalent(decode(encode(make())), make());
     assertEquivalent(decode(encode(make())), nativeClone(make()));
   });

@@ -1,6 +1,6 @@
 import { bytes, concat, generic, head, text } from "./hex.ts";
 
-/** What takes the most memory for its bytes: how a message of about so many bytes in CBOR is made of it. */
+/** Values that take the most memory for their bytes. Each function makes a CBOR message of about `size` bytes. */
 export const COSTLY: ReadonlyMap<string, (size: number) => Uint8Array> = new Map([
   ["nulls", list("f6")],
   ["empty byte strings", list("40")],
@@ -38,7 +38,7 @@ export const COSTLY: ReadonlyMap<string, (size: number) => Uint8Array> = new Map
 
 const utf8 = new TextEncoder();
 
-/** The same in JSON. */
+/** Such values in JSON. */
 export const COSTLY_JSON: ReadonlyMap<string, (size: number) => Uint8Array> = new Map([
   ["JSON's empty arrays", listJson(() => "[]")],
   ["JSON's empty objects", listJson(() => "{}")],
@@ -49,7 +49,7 @@ export const COSTLY_JSON: ReadonlyMap<string, (size: number) => Uint8Array> = ne
   ),
 ]);
 
-/** Messages of references to channels, all different: they are got from a channel. */
+/** Messages with references to channels, all different, which are got from a channel. */
 export const COSTLY_REFERENCES: ReadonlyMap<string, (size: number) => Uint8Array> = new Map([
   ["references", each((i) => `${generic("Channel", 1)}${text(name(i, 3))}`)],
   [
@@ -59,7 +59,7 @@ export const COSTLY_REFERENCES: ReadonlyMap<string, (size: number) => Uint8Array
   ["JSON's references", listJson((i) => `{"__channel__":true,"name":"${name(i, 3)}"}`)],
 ]);
 
-/** Items of JSON that differ by their place, in an array. */
+/** An array of JSON items that depend on their index. */
 function listJson(item: (i: number) => string): Make {
   return (size) => {
     const items: string[] = [];
@@ -70,16 +70,16 @@ function listJson(item: (i: number) => string): Make {
 
 type Make = (size: number) => Uint8Array;
 
-/** The i-th item; a text is hex digits. */
+/** Returns the i-th item; a text is hexadecimal digits. */
 type Item = (i: number) => string | Uint8Array;
 
-/** Items that are the same, in an array. */
+/** An array of equal items. */
 function list(item: string): Make {
   const once = bytes(item);
   return each(() => once);
 }
 
-/** Items in an array. */
+/** An array of items. */
 function each(item: Item): Make {
   return (size) => {
     const [items, count] = fill(size, item);
@@ -87,7 +87,7 @@ function each(item: Item): Make {
   };
 }
 
-/** One item of open length, of parts. */
+/** An item of indefinite length, made of parts. */
 function open(start: string, part: Item): Make {
   return (size) => concat(start, fill(size, part)[0], "ff");
 }
@@ -107,7 +107,7 @@ function fill(size: number, item: Item): [items: Uint8Array, count: number] {
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/** The i-th name of so many letters. */
+/** The i-th name with this many letters. */
 function name(i: number, letters: number): string {
   let result = "";
   for (; letters > 0; letters--) {

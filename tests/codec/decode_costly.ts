@@ -1,4 +1,4 @@
-// What decoding a costly message takes: decode_costly.ts KIND SIZE, run with a garbage collector to call.
+// Measures the cost of decoding a message: decode_costly.ts KIND SIZE, with an exposed garbage collector.
 
 import { readFileSync } from "node:fs";
 import process from "node:process";
@@ -9,14 +9,14 @@ import { send } from "../support/child_side.ts";
 import { linkOptions, putOn } from "../support/link.ts";
 import { COSTLY, COSTLY_JSON, COSTLY_REFERENCES } from "./costly.ts";
 
-/** In bytes, of a value that was decoded. */
+/** The cost of a decoded value, in bytes. */
 export interface Cost {
   readonly accepted: boolean;
-  /** What is left after a collection of garbage, by what the engine tells. */
+  /** The memory that is left after a garbage collection, as the engine reports. */
   readonly kept: number;
-  /** By how much the process grew meanwhile at most, by what the system tells; garbage included. */
+  /** The maximum growth of the process, as the system reports, garbage included. */
   readonly peak: number;
-  /** Milliseconds. */
+  /** In milliseconds. */
   readonly took: number;
 }
 
@@ -25,7 +25,7 @@ const runtime = globalThis as unknown as { gc?(): void; Bun?: { gc(force: boolea
 async function collectGarbage(): Promise<void> {
   for (let i = 0; i < 2; i++) {
     runtime.Bun ? runtime.Bun.gc(true) : runtime.gc!();
-    await setTimeout(5); // what is freed by other threads
+    await setTimeout(5); // memory that other threads free
   }
 }
 
@@ -34,7 +34,7 @@ function used(): number {
   return heapUsed + external;
 }
 
-/** Where the system tells no peak, what is used right now. */
+/** The peak, or the current use if the system reports no peak. */
 function peakOfProcess(): number {
   try {
     const status = readFileSync("/proc/self/status", "utf8");
@@ -44,7 +44,7 @@ function peakOfProcess(): number {
   }
 }
 
-/** The message's value, or why there is none. */
+/** The value of a message, or undefined if it is rejected. */
 async function outcome(message: Uint8Array): Promise<unknown> {
   try {
     if (COSTLY_REFERENCES.has(kind!)) return await got(message);
@@ -61,7 +61,7 @@ function isRefusal(error: Error): boolean {
   return ["CodecError", "JsonError", "ChannelDecodeError"].includes(error.name);
 }
 
-/** The value of a message with references in it. */
+/** The value of a message that contains references. */
 async function got(body: Uint8Array): Promise<unknown> {
   const { Channel } = await import("../../mod.ts");
   const { MemoryTransport } = await import("../../src/transports/memory/transport.ts");
@@ -74,7 +74,7 @@ async function got(body: Uint8Array): Promise<unknown> {
 
 const [kind, size] = process.argv.slice(2);
 const make = (COSTLY.get(kind!) ?? COSTLY_JSON.get(kind!) ?? COSTLY_REFERENCES.get(kind!))!;
-await outcome(make(1000)); // so that what is loaded and compiled does not count
+await outcome(make(1000)); // loads and compiles the code, which then does not count
 const message = make(Number(size));
 await collectGarbage();
 const usedBefore = used();

@@ -3,22 +3,20 @@ import { types } from "node:util";
 import { isLengthTracking } from "./length_tracking.ts";
 
 /**
- * Asserts that two values cannot be told apart by a program that has one of them, but for their
- * identity: prototypes, own properties with their order and attributes, holes, -0, which objects of
- * the graph are the same (ArrayBuffers, too), and all that the built-in classes keep inside.
+ * Asserts that a program cannot distinguish two values, except by their identity: prototypes, own properties with their
+ * order and attributes, holes, -0, which objects of the graph are the same (including ArrayBuffers), and the internal
+ * state of the built-in classes.
  *
- * What engines disagree on is not compared: the order of an Error's own properties, whether its
- * `stack` is an accessor, and JavaScriptCore's `line`, `column` and `sourceURL`; of a DOMException,
- * its own properties and its stack.
+ * Differences between engines are not compared: the order of an Error's own properties, whether its `stack` is an
+ * accessor, and JavaScriptCore's `line`, `column` and `sourceURL`; of a DOMException, its own properties and its stack.
  *
- * @throws {assert.AssertionError} which names the path to the first difference, such as
- * `value.a[0].buffer`
+ * @throws {assert.AssertionError} with the path to the first difference, for example `value.a[0].buffer`
  */
 export function assertEquivalent(actual: unknown, expected: unknown): void {
   new Comparison().values(actual, expected, "value");
 }
 
-/** What an engine adds to an Error; `stack` is compared by its value alone. */
+/** Properties that an engine adds to an Error. Only the value of `stack` is compared. */
 const KEYS_OF_ENGINES: ReadonlySet<PropertyKey> = new Set([
   "stack",
   "line",
@@ -33,7 +31,7 @@ type AnyMap = Map<unknown, unknown>;
 const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
 
 class Comparison {
-  /** Each object that was met and its counterpart; one-to-one, and that is what identity means. */
+  /** Each object that was visited, with its counterpart. The mapping is one-to-one, which is what identity means. */
   #expectedOf = new Map<object, object>();
   #actualOf = new Map<object, object>();
 
@@ -69,7 +67,7 @@ class Comparison {
     if (kind !== "DOMException") this.#properties(kind, actual, expected, path);
   }
 
-  /** What a built-in class keeps inside. */
+  /** Compares the internal state of a built-in class. */
   #contents(kind: string, actual: object, expected: object, path: string): void {
     switch (kind) {
       case "Date":
@@ -128,7 +126,7 @@ class Comparison {
   }
 }
 
-/** Whether an Error's stack would be found by a loop over its properties. */
+/** Reports whether a loop over an Error's properties would find its stack. */
 function isStackShown(error: object): boolean {
   return Object.getOwnPropertyDescriptor(error, "stack")?.enumerable ?? false;
 }
@@ -142,7 +140,7 @@ function comparedKeys(kind: string, object: object): PropertyKey[] {
   return keys.filter((key) => !KEYS_OF_ENGINES.has(key)).sort();
 }
 
-/** The class of an object, told by what it keeps inside and never by what it claims. */
+/** Returns the class of an object, judged by its internal state and not by its properties. */
 function kindOf(object: object): string {
   if (Array.isArray(object)) return "Array";
   if (types.isTypedArray(object)) return object[Symbol.toStringTag];

@@ -42,7 +42,7 @@ function views(offset: number, isShared: boolean): unknown {
   return [new Uint8Array(buffer), new Uint8Array(isShared ? buffer : buffer.slice(), offset)];
 }
 
-/** Pairs that differ in one thing, where the difference is and how it is called. */
+/** Pairs that differ in one thing, with the path and name of the difference. */
 const DIFFERENT: [what: string, a: Maker, b: Maker, message: RegExp][] = [
   ["0 and -0", () => 0, () => -0, /the value at value is 0 and should be -0/],
   ["a number and a string", () => 1, () => "1", /value/],
@@ -150,7 +150,7 @@ const DIFFERENT: [what: string, a: Maker, b: Maker, message: RegExp][] = [
 ];
 
 for (const [what, a, b, message] of DIFFERENT) {
-  Deno.test(`assertEquivalent tells ${what}, in both directions and deep inside`, () => {
+  Deno.test(`assertEquivalent detects ${what}, in both directions and deep inside`, () => {
     assert.throws(() => assertEquivalent(a(), b()), message);
     assert.throws(() => assertEquivalent(b(), a()), assert.AssertionError);
     const inside = (value: unknown) => ({ list: [new Map([["key", value]])] });
@@ -160,7 +160,7 @@ for (const [what, a, b, message] of DIFFERENT) {
   });
 }
 
-Deno.test("assertEquivalent leaves a resizable buffer as it was", () => {
+Deno.test("assertEquivalent leaves a resizable buffer unchanged", () => {
   const make = (...bytes: number[]) => {
     const view = new Uint8Array(resizable(bytes.length, 8));
     view.set(bytes);

@@ -5,7 +5,7 @@ import * as json from "../../src/encoding/json/mod.ts";
 /** How often each property was read, by its path. */
 type Reads = Map<string, number>;
 
-/** A value that notes each read of its parts: proxies around its objects and arrays, as deep as they go. */
+/** Wraps a value in proxies that count each read of its parts, at any depth. */
 function watched(value: unknown, reads: Reads, path = "value"): unknown {
   const isPlain = Array.isArray(value) || Object.getPrototypeOf(value ?? 0) === Object.prototype;
   if (!isPlain) return value;
@@ -20,7 +20,7 @@ function watched(value: unknown, reads: Reads, path = "value"): unknown {
   });
 }
 
-/** The same with a getter in the place of each property. */
+/** Copies a value with a counting getter in place of each property. */
 function gotten(value: unknown, reads: Reads, path = "value"): unknown {
   const isPlain = Array.isArray(value) || Object.getPrototypeOf(value ?? 0) === Object.prototype;
   if (!isPlain) return value;
@@ -78,7 +78,7 @@ const beyondJson: Record<string, unknown> = {
   },
 };
 
-/** Any view shows what is there, and shares its buffer where it did. */
+/** Returns the parts of a value, with views reduced to their bytes and their shared buffer. */
 function shape(value: unknown): unknown {
   const buffers: ArrayBufferLike[] = [];
   const shaped = (value: unknown): unknown => {
@@ -123,7 +123,7 @@ for (const [name, watch] of [["getter", gotten], ["property of a proxy", watched
   }
 }
 
-Deno.test("JSON: a getter toJSON is called once, whether it returns a function or not", () => {
+Deno.test("JSON: a getter toJSON is called once, whether or not it returns a function", () => {
   for (const toJSON of [() => "converted", "no function", 5]) {
     let reads = 0;
     const value = {
@@ -140,7 +140,7 @@ Deno.test("JSON: a getter toJSON is called once, whether it returns a function o
   }
 });
 
-Deno.test("an extension is asked once for each object, also beside views that share a buffer", () => {
+Deno.test("an extension is called once for each object, also beside views that share a buffer", () => {
   class Anything {}
   let asked = 0;
   const value = [new Anything(), new Uint8Array(buffer), new Uint8Array(buffer), new Anything()];
@@ -153,7 +153,7 @@ Deno.test("an extension is asked once for each object, also beside views that sh
   assert.equal(asked, 2);
 });
 
-Deno.test("views that share a buffer nest as deep as anything else", () => {
+Deno.test("views that share a buffer may be nested as deep as other values", () => {
   for (const views of [[new Uint8Array(buffer), new DataView(buffer)], [new DataView(buffer)]]) {
     let value: unknown = views;
     let deepest = 0;
@@ -170,7 +170,7 @@ Deno.test("views that share a buffer nest as deep as anything else", () => {
   }
 });
 
-Deno.test("a buffer that a getter detaches while it is being sent is refused", () => {
+Deno.test("a buffer that a getter detaches while it is encoded is rejected", () => {
   for (const [first, second] of [[100_000, 0], [100_000, 10], [10, 10]] as const) {
     const { buffer } = new Uint8Array(first);
     const value = {

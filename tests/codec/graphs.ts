@@ -1,16 +1,16 @@
 /**
- * Values of every type that travels, with shared and cyclic references. A graph is described by
- * plain data, which fast-check generates and shrinks, and is built from that as often as needed.
+ * Values of every supported type, with shared and cyclic references. A graph is described by plain data, which
+ * fast-check generates and shrinks, and from which the value is built as often as needed.
  */
 
 import fc from "fast-check";
 import { type Key, keys, primitives } from "./primitives.ts";
 
-/** What stands in a place: a primitive, or a node of the graph by its index, which wraps around. */
+/** The content of a place: a primitive, or a node of the graph by its index, which wraps around. */
 export type Slot = { readonly primitive: unknown } | { readonly node: number };
 export type Entry = readonly [Key, Slot];
 
-/** A node: an object, yet without those that it refers to. */
+/** A node: an object, without the objects that it refers to. */
 export type Node =
   | { kind: "object"; prototype: string; entries: Entry[] }
   | { kind: "array"; items: (Slot | null)[]; named: Entry[]; hasNamed: boolean; tail: number }
@@ -33,7 +33,7 @@ interface ErrorParts {
   cause?: Slot | undefined;
 }
 
-/** The description of a value: the first node is the value, or all of them are, in an array. */
+/** The description of a value: the value is the first node, or an array of all nodes. */
 export interface Graph {
   readonly nodes: readonly Node[];
   readonly isList: boolean;
@@ -50,7 +50,7 @@ class Tagged {
   }
 }
 
-/** Prototypes of objects; all of these arrive as plain objects. */
+/** Prototypes of objects. All of them are decoded as plain objects. */
 export const PROTOTYPES: Readonly<Record<string, object | null>> = {
   plain: Object.prototype,
   none: null,
@@ -58,7 +58,7 @@ export const PROTOTYPES: Readonly<Record<string, object | null>> = {
   tagged: Tagged.prototype,
 };
 
-/** The classes of errors that have nothing of their own. */
+/** The classes of errors without parts of their own. */
 export const ERRORS: Readonly<Record<string, ErrorConstructor>> = {
   Error,
   EvalError,
@@ -72,11 +72,11 @@ export const ERRORS: Readonly<Record<string, ErrorConstructor>> = {
 /** A class of views of a buffer. */
 export interface ViewClass {
   new (buffer: ArrayBuffer, byteOffset?: number, length?: number): ArrayBufferView<ArrayBuffer>;
-  /** Not there for DataView. */
+  /** Absent for DataView. */
   readonly BYTES_PER_ELEMENT?: number;
 }
 
-/** All of them; Float16Array where there is one. */
+/** All view classes; Float16Array if the runtime has it. */
 export const VIEWS: Readonly<Record<string, ViewClass>> = {
   DataView,
   Int8Array,
@@ -98,7 +98,7 @@ const slot: fc.Arbitrary<Slot> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ node: fc.nat(30) }) },
 );
 const entries = fc.array(fc.tuple(keys, slot), { maxLength: 6 });
-// No large index, for JavaScriptCore's structuredClone walks through all that lies before it.
+// No large index, because JavaScriptCore's structuredClone visits all indices before it.
 const namesOfArrays = keys.filter((key) => key !== "length" && !/^\d{6,}$/.test(key));
 const named = fc.array(fc.tuple(namesOfArrays, slot), { maxLength: 6 });
 const names = [...Object.keys(ERRORS), "AggregateError", "DOMException", "Other", ""];

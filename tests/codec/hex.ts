@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 
-/** Bytes from hex digits; spaces are for the reader. */
+/** Returns the bytes of hexadecimal digits; spaces are ignored. */
 export function bytes(digits: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(Buffer.from(digits.replaceAll(" ", ""), "hex"));
 }
@@ -9,7 +9,7 @@ export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("hex");
 }
 
-/** One after the other; texts are hex digits. */
+/** Concatenates parts; a text is hexadecimal digits. */
 export function concat(...parts: (string | Uint8Array)[]): Uint8Array<ArrayBuffer> {
   const all = parts.map((part) => typeof part === "string" ? bytes(part) : part);
   const result = new Uint8Array(all.reduce((sum, part) => sum + part.length, 0));
@@ -21,13 +21,13 @@ export function concat(...parts: (string | Uint8Array)[]): Uint8Array<ArrayBuffe
   return result;
 }
 
-/** A text as CBOR has it. */
+/** A text as CBOR. */
 export function text(string: string): string {
   const digits = hex(new TextEncoder().encode(string));
   return head(3, digits.length / 2) + digits;
 }
 
-/** The start of an item: its major type and its length, or what else its argument means. */
+/** The head of an item: its major type and its argument. */
 export function head(major: number, argument: number): string {
   const size = argument < 24
     ? 0
@@ -43,7 +43,7 @@ export function head(major: number, argument: number): string {
   return hex(Uint8Array.of(major << 5 | info)) + argument.toString(16).padStart(2 * size, "0");
 }
 
-/** A generic object, tag 27, of a type; its arguments follow, `args` of them. */
+/** The head of a generic object (tag 27) of a type; `args` arguments follow. */
 export function generic(type: string, args: number): string {
   return "d81b" + head(4, 1 + args) + text(type);
 }

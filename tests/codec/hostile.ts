@@ -4,18 +4,18 @@ import { assertEquivalent } from "./equivalent.ts";
 import { hex } from "./hex.ts";
 import { objectsIn } from "./objects_in.ts";
 
-/** Milliseconds that decoding a message may take, however it is made. */
+/** The time in milliseconds that decoding any message may take. */
 const LIMIT = 100;
 
-/** How many times a decoding that took longer is tried again: the machine may have been busy. */
+/** How often a slower decoding is retried, because the machine may have been busy. */
 const RETRIES = 5;
 
 /**
- * Decodes bytes that nobody vouches for.
+ * Decodes untrusted bytes.
  *
- * @returns the error; undefined where the bytes make a value, which then is a correct one: it can be
- * encoded, and that comes back as the same
- * @throws {assert.AssertionError} where anything else happens
+ * @returns the error; undefined if the bytes make a value, which is then correct: it can be encoded, and the result is
+ * decoded as the same value
+ * @throws {assert.AssertionError} on any other outcome
  */
 export function attempt(input: Uint8Array): CodecError | undefined {
   const { error, value } = timed(input);
@@ -23,7 +23,9 @@ export function attempt(input: Uint8Array): CodecError | undefined {
   try {
     assertLasting(value);
   } catch (cause) {
-    const problem = `the value of ${printed(input)} does not survive: ${(cause as Error).message}`;
+    const problem = `the value of ${printed(input)} does not survive a round trip: ${
+      (cause as Error).message
+    }`;
     throw new Error(problem, { cause });
   }
 }
@@ -31,13 +33,13 @@ export function attempt(input: Uint8Array): CodecError | undefined {
 function assertLasting(value: unknown): void {
   const bytes = encode(value).slice();
   const again = decode(bytes);
-  // A view of a part of a buffer, which others may send, loses the rest when it is sent on.
+  // A view of a part of a buffer, which other writers may send, loses the rest when it is encoded again.
   if ([...objectsIn(value)].some(ArrayBuffer.isView)) {
     assert.deepEqual(encode(again).slice(), bytes);
   } else assertEquivalent(again, value);
 }
 
-/** The same, of bytes that must not make a value. */
+/** Decodes bytes that must not make a value. */
 export function refuse(input: Uint8Array, problem: RegExp = / at byte \d+$/): void {
   const { error } = timed(input);
   assert.ok(error !== undefined, `${printed(input)} was accepted`);
@@ -72,7 +74,7 @@ function printed(input: Uint8Array): string {
   return `${hex(input.subarray(0, 60))} (${input.length} bytes)`;
 }
 
-/** All that a message could pollute. */
+/** All prototypes that a message could pollute. */
 const PROTOTYPES: readonly object[] = [
   Object.prototype,
   Array.prototype,
@@ -93,7 +95,7 @@ const properties = () =>
 const unpolluted = properties();
 const traceLimit = (Error as { stackTraceLimit?: number }).stackTraceLimit;
 
-/** Checks that no message so far has changed what belongs to all objects. */
+/** Asserts that no message so far has changed what all objects share. */
 export function assertUnpolluted(): void {
   assert.deepEqual(properties(), unpolluted);
   assert.deepEqual(Reflect.ownKeys({}), []);

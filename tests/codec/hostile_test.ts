@@ -6,12 +6,12 @@ import { assertUnpolluted, attempt, refuse } from "./hostile.ts";
 
 const DEEP = 100_000;
 
-/** What may be around something else, as often as one likes. */
+/** Items that can be nested to any depth around another one. */
 const WRAPPERS: [what: string, before: string, after: string][] = [
   ["arrays", "81", ""],
-  ["arrays of open length", "9f", "ff"],
+  ["arrays of indefinite length", "9f", "ff"],
   ["maps", "a160", ""],
-  ["maps of open length", "bf60", "ff"],
+  ["maps of indefinite length", "bf60", "ff"],
   ["generic objects", `${generic("Array", 2)} 01 a1 6130`, ""],
   ["unknown generic objects", generic("Nothing", 1), ""],
   ["errors' causes", `${generic("Error", 2)} f7 a1 ${text("cause")}`, ""],
@@ -31,13 +31,13 @@ const WRAPPERS: [what: string, before: string, after: string][] = [
 ];
 
 for (const [what, before, after] of WRAPPERS) {
-  Deno.test(`${DEEP} ${what} in each other are refused`, () => {
+  Deno.test(`${DEEP} nested ${what} are rejected`, () => {
     refuse(concat(before.repeat(DEEP), "00", after.repeat(DEEP)));
     refuse(bytes(before.repeat(DEEP)));
   });
 }
 
-/** What has a length, and says so in the lower five bits of its last byte. */
+/** Items with a length in the lower five bits of the last byte of their head. */
 const LENGTHS: [what: string, before: string, major: number][] = [
   ["a byte string", "", 2],
   ["a text", "", 3],
@@ -62,7 +62,7 @@ const LENGTHS: [what: string, before: string, major: number][] = [
 ];
 
 for (const [what, before, major] of LENGTHS) {
-  Deno.test(`${what} of a length that is not there is refused`, () => {
+  Deno.test(`${what} whose length exceeds the message is rejected`, () => {
     for (
       const length of [1, 2 ** 16, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1, 2 ** 53]
     ) {
@@ -75,7 +75,7 @@ for (const [what, before, major] of LENGTHS) {
   });
 }
 
-Deno.test("references that lead nowhere are refused", () => {
+Deno.test("references to nothing are rejected", () => {
   for (
     const digits of [
       "d81d00",
@@ -83,7 +83,7 @@ Deno.test("references that lead nowhere are refused", () => {
       "82 d81c80 d81d1bffffffffffffffff",
       "82 d81c80 d81d1b001fffffffffffff",
       "82 d81d00 d81c80", // before its object
-      "d81c d81d00", // itself
+      "d81c d81d00", // to itself
       "d81c d81c 80",
       "d81c c1 d81d00", // a Date in its own time
       "d81c c2 d81d00",
@@ -91,7 +91,7 @@ Deno.test("references that lead nowhere are refused", () => {
       `d81c ${generic("ArrayBuffer", 1)} d81d00`,
       `d81c ${generic("DataView", 3)} d81d00 00 00`,
       `d81c ${generic("Nothing", 1)} d81d00`,
-      "82 d81c80 d81d20", // not by a number
+      "82 d81c80 d81d20", // not a number
       "82 d81c80 d81d 6130",
       "82 d81c80 d81d f90000",
       "82 d81c80 d81d d81d00",
@@ -101,7 +101,7 @@ Deno.test("references that lead nowhere are refused", () => {
   }
 });
 
-Deno.test("a billion laughs are a few objects, read in no time, and all the same one", () => {
+Deno.test("a billion-laughs message is decoded at once to a few shared objects", () => {
   const levels = 500;
   // Each level is an array of ten times the level below, which is its first item.
   const inner = (level: number): string =>
@@ -113,7 +113,7 @@ Deno.test("a billion laughs are a few objects, read in no time, and all the same
   attempt(concat(inner(levels)));
 });
 
-Deno.test("keys that mean something to a prototype are properties like any other", () => {
+Deno.test("keys that are special to a prototype are ordinary properties", () => {
   const polluter = `a1 ${text("polluted")} 01`;
   for (
     const key of [
@@ -149,7 +149,7 @@ Deno.test("keys that mean something to a prototype are properties like any other
   assert.equal(Object.getPrototypeOf(object), Object.prototype);
 });
 
-/** The hash of 64 bits that V8 has, as its sources have it. */
+/** The 64-bit hash of V8, according to its sources. */
 function hash64(bits: bigint): number {
   const all = 2n ** 64n - 1n;
   let hash = (bits ^ all) + (bits << 18n) & all;
@@ -175,7 +175,7 @@ Deno.test("the hash of numbers is V8's", () => {
   }
 });
 
-/** Numbers whose hash has its lowest bits unset. */
+/** Returns numbers whose hash has its lowest bits unset. */
 function crowded(count: number, number: (i: number) => number): number[] {
   const found: number[] = [];
   for (let i = 0; found.length < count; i++) {
@@ -193,7 +193,7 @@ const crowds: [what: string, numbers: () => (number | bigint)[]][] = [
 ];
 
 for (const [what, numbers] of crowds) {
-  Deno.test(`${what} that are all in one place of a hash table are refused, in Sets and Maps, both ways`, () => {
+  Deno.test(`${what} that collide in a hash table are rejected in Sets and Maps, in both directions`, () => {
     const all = numbers();
     const items = encode(all).slice();
     const entries = encode(all.flatMap((number) => [number, 0])).slice();
@@ -209,12 +209,12 @@ for (const [what, numbers] of crowds) {
       name: "DataCloneError",
       message: /at map cannot be cloned/,
     });
-    // So many are allowed.
+    // This many are allowed.
     assert.equal((decode(encode(new Set(all.slice(0, 1000)))) as Set<unknown>).size, 1000);
   });
 }
 
-Deno.test("numbers as they occur are in no crowd", () => {
+Deno.test("ordinary numbers do not collide", () => {
   const now = 1_700_000_000_000;
   const kinds: ((i: number) => number | bigint)[] = [
     (i) => i,
@@ -234,7 +234,7 @@ Deno.test("numbers as they occur are in no crowd", () => {
   }
 });
 
-Deno.test("RegExps that take long to make are refused, and some are not", () => {
+Deno.test("many RegExps that are slow to create are rejected, and a few are not", () => {
   for (
     const [source, flags] of [["\\p{L}", "iv"], ["\\P{L}", "u"], ["\\p{RGI_Emoji}", "iv"]] as const
   ) {
@@ -248,7 +248,7 @@ Deno.test("RegExps that take long to make are refused, and some are not", () => 
     const some = Array.from({ length: 10 }, () => new RegExp(source, flags));
     assert.deepEqual(decode(encode(some)), some);
   }
-  // What is escaped, or has no flag u or v, is no property of Unicode.
+  // An escaped backslash, or a RegExp without the flag u or v, is not a Unicode property.
   const plain = [/\\p{L}/, /\\\\p/u].flatMap((one) => Array.from({ length: 2000 }, () => one));
   assert.equal((decode(encode(plain.map((one) => new RegExp(one)))) as unknown[]).length, 4000);
 });

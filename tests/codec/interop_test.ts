@@ -9,10 +9,10 @@ import { bytes } from "./hex.ts";
 import { ARRIVES, type Vector, VECTORS } from "./vectors.ts";
 import { test } from "../support/test.ts";
 
-/** The tags that cbor2 does not read by itself: it answers with a Tag. */
+/** The tags that cbor2 does not read by default: it returns a Tag. */
 const LEFT_AS_TAGS = /d81b|d81c|d90103/;
 
-Deno.test("npm's cbor2 reads what has registered tags as the values that they stand for", () => {
+Deno.test("npm's cbor2 reads values with registered tags", () => {
   const read = VECTORS.filter(([, , digits]) => !LEFT_AS_TAGS.test(digits));
   assert.ok(read.length > 50);
   for (const [what, make, digits] of read) {
@@ -23,14 +23,14 @@ Deno.test("npm's cbor2 reads what has registered tags as the values that they st
   }
 });
 
-Deno.test("what npm's cbor2 has read and written anew is the same value", () => {
+Deno.test("values that npm's cbor2 has read and written are the same when decoded", () => {
   for (const [what, , digits] of VECTORS) {
     const tags = cbor2.decode(bytes(digits), { ignoreGlobalTags: true });
     assertNamed(what, decode(cbor2.encode(tags)), decode(bytes(digits)));
   }
 });
 
-/** What Python says to a message. */
+/** Python's answer to a message. */
 interface Answer {
   readonly read: string;
   readonly written: string;
@@ -39,12 +39,12 @@ interface Answer {
 
 const program = fileURLToPath(new URL("../programs/cbor.py", import.meta.url));
 
-/** A Python that has cbor2. A Debian package is of Debian's own Python, which may not be the first on the PATH. */
+/** A Python that has cbor2. A Debian package belongs to Debian's own Python, which may not be the first on the PATH. */
 const python = ["python3", "/usr/bin/python3"].find((name) =>
   spawnSync(name, [program, "--check"], { stdio: "ignore" }).status === 0
 );
 
-/** As Python shows what it has read, for one row of each kind. */
+/** Python's representation of the value that it has read, for one row of each kind. */
 const SHOWN: ReadonlyMap<string, string> = new Map([
   ["null", "None"],
   ["undefined", "undefined"],
@@ -66,7 +66,9 @@ const SHOWN: ReadonlyMap<string, string> = new Map([
   ["a cycle", "{'a': {...}}"],
 ]);
 
-/** Python keeps neither small BigInts apart from integers, nor what a Date and a tagged object share. */
+/**
+ * Python does not distinguish small BigInts from integers, and loses the identity of a shared Date or tagged object.
+ */
 const LOST: ReadonlySet<string> = new Set([
   "0n",
   "5n",
@@ -82,8 +84,8 @@ const LOST: ReadonlySet<string> = new Set([
 const UNORDERED = "a Set";
 
 test(
-  "Python's cbor2 reads all examples, and what it writes anew is the same value",
-  { skip: python === undefined && "no Python here has cbor2" },
+  "Python's cbor2 reads all examples, and the values that it writes are the same",
+  { skip: python === undefined && "no Python with cbor2 is installed" },
   () => {
     const answers = askPython(VECTORS);
     VECTORS.forEach(([what, , digits], i) => {

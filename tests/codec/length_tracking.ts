@@ -1,6 +1,6 @@
 /**
- * Whether a view grows and shrinks with its resizable buffer. There is no way to ask, so the buffer
- * is resized and put back.
+ * Reports whether a view grows and shrinks with its resizable buffer. This cannot be queried, so the buffer is resized
+ * and restored.
  */
 export function isLengthTracking(view: ArrayBufferView): boolean {
   const buffer = view.buffer;
@@ -8,7 +8,7 @@ export function isLengthTracking(view: ArrayBufferView): boolean {
   const bytes = new Uint8Array(buffer).slice();
   const end = view.byteOffset + view.byteLength;
   if (view.byteLength > 0) {
-    buffer.resize(end - 1); // a view of a fixed length loses its last byte, and by that all of them
+    buffer.resize(end - 1); // a view of a fixed length is then out of bounds
     const isTracking = !isOutOfBounds(view);
     buffer.resize(bytes.length);
     new Uint8Array(buffer).set(bytes);
@@ -20,7 +20,7 @@ export function isLengthTracking(view: ArrayBufferView): boolean {
   return isTracking;
 }
 
-/** Whether a view has lost its buffer, or the part of it that it shows. */
+/** Reports whether a view's buffer is detached, or no longer contains the view. */
 function isOutOfBounds(view: ArrayBufferView): boolean {
   try {
     if (view instanceof DataView) view.byteLength;

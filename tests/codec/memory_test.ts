@@ -6,28 +6,28 @@ import type { Cost } from "./decode_costly.ts";
 
 const MB = 1_000_000;
 
-/** A message of 1 MB makes no value of more than 64 MB. */
+/** A message of 1 MB must not make a value of more than 64 MB. */
 const MOST_KEPT = 64 * MB;
 
-/** With garbage and the engines' reserves, which are up to twice as much again. */
+/** With garbage and the engines' reserves, which are up to twice that. */
 const MOST_TAKEN = 192 * MB;
 
 const program = new URL("decode_costly.ts", import.meta.url);
 
-/** Makes the engine's garbage collector callable; Bun's is so anyway. */
+/** Makes the engine's garbage collector callable. Bun's always is. */
 const runtimeArgs = process.versions.deno
   ? ["-A", "--v8-flags=--expose-gc"]
   : process.versions.bun
   ? []
   : ["--expose-gc"];
 
-/** Each in a process of its own, which is the only way to know what it takes. */
+/** Measures each kind in a process of its own, which is the only way to measure its memory. */
 async function costOf(kind: string): Promise<Cost> {
   await using child = startChild(program, { args: [kind, String(MB)], runtimeArgs });
   return await child.next() as Cost;
 }
 
-Deno.test("no message of 1 MB takes 64 MB of memory, whether it is refused or not", async () => {
+Deno.test("no message of 1 MB takes 64 MB of memory, whether or not it is rejected", async () => {
   const kinds = [COSTLY, COSTLY_JSON, COSTLY_REFERENCES].flatMap((kinds) => [...kinds.keys()]);
   const tooCostly: string[] = [];
   let accepted = 0;

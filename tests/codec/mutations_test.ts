@@ -8,10 +8,10 @@ import { Random } from "./prng.ts";
 import { ACCEPTED } from "./vectors.ts";
 
 const SEED = Number(process.env.CODEC_SEED ?? 7);
-/** Bun and Node run the same code: fewer tell whether their built-ins differ. */
+/** Bun and Node run the same code: fewer mutations show whether their built-ins differ. */
 const MUTATIONS = process.versions.deno ? 200_000 : 50_000;
 
-/** Longer messages are left out: they would take the time, and have no other bytes in them. */
+/** Longer messages are left out: they take long and contain no other kinds of bytes. */
 const LARGEST = 4000;
 
 const messages = [
@@ -19,7 +19,7 @@ const messages = [
   ...ACCEPTED.map(([, , digits]) => bytes(digits)),
 ].filter((message) => message.length <= LARGEST);
 
-/** One change of a message, at a random place. */
+/** A change of a message at a random place. */
 type Mutation = (message: Uint8Array, at: number, random: Random) => Uint8Array;
 
 const INTERESTING = [
@@ -71,7 +71,7 @@ const MUTATIONS_OF: readonly Mutation[] = [
   function changeLength(message, at, random) {
     const copy = message.slice();
     for (let i = 0; i < 16 && (copy[at]! >> 5 === 0 || copy[at]! >> 5 > 5); i++) {
-      at = random.below(copy.length); // look for a head that has a length
+      at = random.below(copy.length); // looks for a head with a length
     }
     copy[at] = copy[at]! & 0xe0 | random.below(32);
     return copy;
@@ -82,7 +82,7 @@ const MUTATIONS_OF: readonly Mutation[] = [
   },
 ];
 
-Deno.test(`${MUTATIONS} mutations of messages are refused or make correct values, seed ${SEED}`, () => {
+Deno.test(`${MUTATIONS} mutations of messages are rejected or make correct values, seed ${SEED}`, () => {
   const random = new Random(SEED);
   let accepted = 0;
   for (let i = 0; i < MUTATIONS; i++) {
@@ -93,17 +93,17 @@ Deno.test(`${MUTATIONS} mutations of messages are refused or make correct values
     if (attempt(message) === undefined) accepted++;
   }
   assertUnpolluted();
-  // Else the mutations would be too wild, or too tame, to find anything.
+  // Otherwise the mutations would be too drastic, or too mild, to find anything.
   assert.ok(accepted > MUTATIONS / 20 && accepted < MUTATIONS / 2, `${accepted} were accepted`);
 });
 
-Deno.test("a message that ends too early is refused, wherever it ends", () => {
+Deno.test("a truncated message is rejected wherever it ends", () => {
   for (const message of messages) {
     for (let length = 0; length < message.length; length++) refuse(message.subarray(0, length));
   }
 });
 
-Deno.test("a message with a byte behind its end is refused, whatever byte", () => {
+Deno.test("a message followed by any byte is rejected", () => {
   for (const message of messages) {
     for (const byte of [0, 0x80, 0xf6, 0xff]) {
       refuse(concat(message, Uint8Array.of(byte)), /trailing bytes/);
@@ -111,7 +111,7 @@ Deno.test("a message with a byte behind its end is refused, whatever byte", () =
   }
 });
 
-Deno.test("each of the 65,536 first pairs of bytes is refused or makes a correct value, whatever follows", () => {
+Deno.test("each of the 65,536 first pairs of bytes is rejected or makes a correct value, whatever follows", () => {
   const tails = [new Uint8Array(), new Uint8Array(20), new Uint8Array(20).fill(0xff)];
   for (let pair = 0; pair < 65_536; pair++) {
     const message = concat(Uint8Array.of(pair >> 8, pair), tails[pair % 3]!);

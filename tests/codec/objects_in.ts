@@ -1,6 +1,6 @@
 /**
- * All objects that a value leads to, through own properties (hidden ones, too), Maps and Sets;
- * itself included. A view does not lead to its buffer.
+ * Returns all objects that are reachable from a value through own properties (including hidden ones), Maps and Sets,
+ * and the value itself. The buffer of a view is not included.
  */
 export function objectsIn(value: unknown): Set<object> {
   const found = new Set<object>();

@@ -6,12 +6,12 @@ function roundTrip(value: unknown): unknown {
   return decode(encode(value));
 }
 
-/** Each is made twice: once for the codec, once for structuredClone, which both call the getters. */
+/** Each value is made twice: for the codec and for structuredClone, which both call the getters. */
 const CHANGING: [what: string, make: () => unknown][] = [
-  ["deletes a property that is still to come", () => trap((value) => delete value.later)],
+  ["deletes a later property", () => trap((value) => delete value.later)],
   ["adds a property", () => trap((value) => value.added = 1)],
-  ["changes a property that is still to come", () => trap((value) => value.later = [value])],
-  ["changes a property that was written", () => trap((value) => value.earlier = "changed")],
+  ["changes a later property", () => trap((value) => value.later = [value])],
+  ["changes an earlier property", () => trap((value) => value.earlier = "changed")],
   ["turns the value into a cycle", () => trap((value) => value.later = value)],
   ["makes an array longer", () => arrayTrap((array) => array.push("added"))],
   ["changes an item", () => arrayTrap((array) => array[2] = "changed")],
@@ -36,12 +36,12 @@ function arrayTrap(act: (array: unknown[]) => void): unknown {
 }
 
 for (const [what, make] of CHANGING) {
-  Deno.test(`a getter that ${what} has the effect that it has with structuredClone`, () => {
+  Deno.test(`a getter that ${what} has the same effect as in structuredClone`, () => {
     assertEquivalent(roundTrip(make()), structuredClone(make()));
   });
 }
 
-Deno.test("a getter may encode, decode, and fail to encode what it is a part of", () => {
+Deno.test("a getter may encode, decode, and fail to encode the value that contains it", () => {
   const value = {
     shared: {},
     get encoded(): unknown {
@@ -58,7 +58,7 @@ Deno.test("a getter may encode, decode, and fail to encode what it is a part of"
   assertEquivalent(sent[0]!.encoded, structuredClone(value.encoded));
 });
 
-Deno.test("a getter that never ends its own recursion ends in an error of the depth", () => {
+Deno.test("a getter that recurses endlessly ends in the error for depth", () => {
   const endless = {
     get deeper(): unknown {
       return Object.create(Object.prototype, Object.getOwnPropertyDescriptors(endless));
@@ -67,7 +67,7 @@ Deno.test("a getter that never ends its own recursion ends in an error of the de
   assert.throws(() => encode(endless), /nested more than 1000 deep/);
 });
 
-/** Made in another realm, whose classes are not those of this one. */
+/** Objects of another realm, whose classes differ from those of this one. */
 const FOREIGN: [what: string, source: string, expected: () => unknown][] = [
   ["a plain object", "({ a: { b: 1 } })", () => ({ a: { b: 1 } })],
   ["an array", "[1, , [2]]", () => [1, , [2]]],
@@ -79,7 +79,7 @@ const FOREIGN: [what: string, source: string, expected: () => unknown][] = [
   ["boxed primitives", "[1, 'a', true, 1n].map(Object)", () => [1, "a", true, 1n].map(Object)],
   ["an ArrayBuffer", "Uint8Array.of(1, 2).buffer", () => Uint8Array.of(1, 2).buffer],
   [
-    "a resizable one",
+    "a resizable ArrayBuffer",
     "new ArrayBuffer(1, { maxByteLength: 2 })",
     () => new ArrayBuffer(1, { maxByteLength: 2 }),
   ],
@@ -97,13 +97,13 @@ const FOREIGN: [what: string, source: string, expected: () => unknown][] = [
 ];
 
 for (const [what, source, expected] of FOREIGN) {
-  Deno.test(`${what} of another realm arrives as one of this`, async () => {
+  Deno.test(`${what} of another realm is decoded as one of this realm`, async () => {
     const { runInNewContext } = await import("node:vm");
     assertEquivalent(roundTrip([runInNewContext(source)]), [expected()]);
   });
 }
 
-Deno.test("errors of another realm arrive as errors of this, with class, message and cause", async () => {
+Deno.test("errors of another realm are decoded as errors of this realm, with class, message and cause", async () => {
   const { runInNewContext } = await import("node:vm");
   const foreign = runInNewContext("new RangeError('m', { cause: new Error('inner') })");
   const error = roundTrip(foreign) as Error;
@@ -156,18 +156,18 @@ class TaggedByGetter {
 }
 
 const ODD: [what: string, make: () => unknown][] = [
-  ["a Map's subclass that lies", () => new MyMap([[1, 2]])],
+  ["a Map's subclass with misleading methods", () => new MyMap([[1, 2]])],
   ["a Set's subclass", () => new (class extends Set {})([1])],
-  ["a Date's subclass that lies", () => new MyDate(5)],
+  ["a Date's subclass with misleading methods", () => new MyDate(5)],
   ["an Array's subclass", () => (class extends Array {}).of(1, 2)],
-  ["a Uint8Array's subclass that lies", () => new MyBytes([1, 2, 3])],
-  ["a RegExp's subclass that lies", () => new MyRegExp("a", "g")],
+  ["a Uint8Array's subclass with misleading properties", () => new MyBytes([1, 2, 3])],
+  ["a RegExp's subclass with misleading properties", () => new MyRegExp("a", "g")],
   ["a Number's subclass", () => new (class extends Number {})(5)],
   ["a class instance whose tag says Promise", () => new Tagged()],
   ["a class instance whose tag says Map", () => new TaggedByGetter()],
   ["an object whose own tag says Error", () => ({ [Symbol.toStringTag]: "Error", a: 1 })],
   [
-    "a Map whose tag says otherwise",
+    "a Map with another tag",
     () => Object.defineProperty(new Map([[1, 2]]), Symbol.toStringTag, { value: "Date" }),
   ],
   ["an array without a prototype", () => Object.setPrototypeOf([1], null)],
@@ -191,21 +191,21 @@ const ODD: [what: string, make: () => unknown][] = [
 ];
 
 for (const [what, make] of ODD) {
-  Deno.test(`${what} arrives as from structuredClone`, () => {
+  Deno.test(`${what} is decoded as structuredClone copies it`, () => {
     assertEquivalent(roundTrip([make()]), structuredClone([make()]));
   });
 }
 
-// V8 refuses to clone them.
-Deno.test("the arguments of a function arrive as a plain object", () => {
+// V8's structuredClone rejects them.
+Deno.test("the arguments object of a function is decoded as a plain object", () => {
   const value = (function (..._: unknown[]) {
     return arguments;
   })(1, "a");
   assertEquivalent(roundTrip(value), { 0: 1, 1: "a" });
 });
 
-// Unlike structuredClone: asking every plain object what it once was would cost too much.
-Deno.test("an object whose prototype is now none or Object.prototype is a plain object", () => {
+// This differs from structuredClone: checking the original class of every plain object would cost too much.
+Deno.test("an object whose prototype was set to null or Object.prototype is a plain object", () => {
   const objects = [new Map([[1, 2]]), new Date(5), Object(5), new Uint8Array(2).subarray(2)];
   for (const object of objects) {
     assertEquivalent(roundTrip(Object.setPrototypeOf(object, null)), {});
@@ -213,13 +213,13 @@ Deno.test("an object whose prototype is now none or Object.prototype is a plain 
   }
 });
 
-// structuredClone leaves holes. The array's length is written already.
-Deno.test("what a getter cuts off the end of an array that is being written is undefined", () => {
+// structuredClone leaves holes. The codec has written the array's length already.
+Deno.test("items that a getter cuts off the array being encoded are undefined", () => {
   const sent = roundTrip(arrayTrap((array) => array.length = 2)) as [unknown, unknown[], unknown];
   assertEquivalent(sent, ["before", [{ trap: 2 }, 1, undefined, undefined], "after"]);
 });
 
-Deno.test("an Error's subclass arrives as the standard class that its name says, without own properties", () => {
+Deno.test("an Error's subclass is decoded as the standard class of its name, without own properties", () => {
   const error = roundTrip(new MyError("m")) as Error;
   assert.equal(Object.getPrototypeOf(error), TypeError.prototype);
   assert.ok(!Object.hasOwn(error, "code"));
@@ -227,7 +227,7 @@ Deno.test("an Error's subclass arrives as the standard class that its name says,
   assert.equal(Object.getPrototypeOf(renamed), Error.prototype);
 });
 
-Deno.test("an Error without a stack or with another one does not get the codec's", () => {
+Deno.test("an Error with no stack, or with a stack that is not text, does not get the codec's", () => {
   for (const stack of [undefined, 5, ""]) {
     const error = Object.defineProperty(new Error("m"), "stack", { value: stack });
     assert.doesNotMatch(String((roundTrip(error) as Error).stack), /codec/);
@@ -235,7 +235,7 @@ Deno.test("an Error without a stack or with another one does not get the codec's
   }
 });
 
-Deno.test("enumerable properties of Object.prototype do not get into messages", () => {
+Deno.test("enumerable properties of Object.prototype are not encoded", () => {
   const prototype = Object.prototype as Record<string, unknown>;
   const values = [
     { a: 1 },
@@ -263,7 +263,7 @@ Deno.test("enumerable properties of Object.prototype do not get into messages", 
   sent.forEach((value, i) => assertEquivalent(value, decode(plain[i]!)));
 });
 
-Deno.test("holes do not show what Array.prototype has in their place", () => {
+Deno.test("holes are encoded as holes even if Array.prototype has elements", () => {
   const prototype = Array.prototype as unknown[];
   prototype[1] = "pollution";
   try {
@@ -274,7 +274,7 @@ Deno.test("holes do not show what Array.prototype has in their place", () => {
   }
 });
 
-Deno.test("a huge sparse array arrives, and takes no time for its length", () => {
+Deno.test("a huge sparse array is encoded in time independent of its length", () => {
   const array: unknown[] = [];
   array.length = 2 ** 32 - 1;
   array[4_294_967_294] = "last";
@@ -285,7 +285,7 @@ Deno.test("a huge sparse array arrives, and takes no time for its length", () =>
   assert.ok(performance.now() - start < 1000, "it took over a second");
 });
 
-Deno.test("bytes that are handed over may be a view of the message; without, all is a copy", () => {
+Deno.test("decoded bytes of an owned message may be views of it; otherwise all are copies", () => {
   const value = { large: new Uint8Array(100_000).fill(7), small: new Uint8Array(8) };
   const bytes = encode(value).slice();
   const copied = decode(bytes) as typeof value;

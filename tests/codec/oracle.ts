@@ -1,14 +1,13 @@
 import { objectsIn } from "./objects_in.ts";
 
 /**
- * What the native `structuredClone` makes of a value, with what it loses put back: V8 and
- * JavaScriptCore clone an AggregateError as an Error without its `errors`, and JavaScriptCore
- * clones Errors without their `cause`. The HTML standard leaves both to the engine; the codec
- * carries them.
+ * Returns the native `structuredClone` of a value with the parts that engines lose: V8 and JavaScriptCore clone an
+ * AggregateError as an Error without its `errors`, and JavaScriptCore clones Errors without their `cause`. The HTML
+ * standard leaves both to the engine; the codec carries them.
  */
 export function nativeClone(value: unknown): unknown {
   const errors = [...objectsIn(value)].filter((object) => object instanceof Error);
-  // Cloned together with the value, so that what is shared stays shared.
+  // Cloned together with the value, so that shared objects stay shared.
   const lost = errors.map((error) => ({
     error,
     hasCause: Object.hasOwn(error, "cause"),

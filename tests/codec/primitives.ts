@@ -5,7 +5,7 @@ export type Key = string;
 
 const LONE_SURROGATES = ["\ud800", "\udfff", "a\ud83dü", "\ude00\ud83d"];
 
-/** Where the codec changes its way of writing or reading a text. */
+/** Lengths at which the codec changes how it writes or reads a text. */
 const TEXT_LIMITS = [11, 12, 13, 23, 24, 31, 32, 33, 47, 48, 255, 256, 1023, 1024, 1025];
 
 const texts: fc.Arbitrary<string> = fc.oneof(
@@ -31,7 +31,7 @@ const bigints: fc.Arbitrary<bigint> = fc.oneof(
   fc.constantFrom(0n, -1n, 255n, -256n, 2n ** 64n - 1n, 2n ** 64n, -(2n ** 64n), 3n ** 500n),
 );
 
-/** Every primitive that travels. */
+/** Every supported primitive. */
 export const primitives: fc.Arbitrary<unknown> = fc.oneof(
   texts,
   numbers,
@@ -39,7 +39,7 @@ export const primitives: fc.Arbitrary<unknown> = fc.oneof(
   fc.constantFrom(null, undefined, true, false),
 );
 
-/** Keys of properties, with those that are special to a prototype, an array or an engine. */
+/** Keys of properties, including those that are special to a prototype, an array or an engine. */
 export const keys: fc.Arbitrary<Key> = fc.oneof(
   texts,
   fc.string({ minLength: 1, maxLength: 3 }),

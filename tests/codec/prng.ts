@@ -1,4 +1,4 @@
-/** Numbers that look random and are the same each time: Mulberry32. */
+/** Reproducible pseudo-random numbers: Mulberry32. */
 export class Random {
   #state: number;
 
@@ -6,7 +6,7 @@ export class Random {
     this.#state = seed;
   }
 
-  /** An integer from 0 to below `limit`. */
+  /** Returns an integer from 0 up to but not including `limit`. */
   below(limit: number): number {
     this.#state = this.#state + 0x6d2b79f5 | 0;
     let bits = Math.imul(this.#state ^ this.#state >>> 15, 1 | this.#state);

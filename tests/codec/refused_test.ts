@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { bytes, concat, generic, head, text } from "./hex.ts";
 import { assertUnpolluted, attempt, refuse } from "./hostile.ts";
 
-/** Bytes of which each must be refused, and fast. */
+/** Bytes that must be rejected quickly. */
 const REFUSED: [what: string, ...digits: string[]][] = [
   ["invalid UTF-8", "61ff", "62c328", "63e28028", "64f0288cbc", "62c080", "64f4908080", "61c3"],
   ["WTF-8 in a text", "63eda080", "a163eda080 00", "7f63eda080ff", "66eda0bdedb880"],
   ["invalid WTF-8", "d90111 41ff", "d90111 42c080", "d90111 44f4908080", "d90111 43e08080"],
   ["chunks of another kind", "5f6161ff", "7f4161ff", "5f5f4100ffff", "7f7f6161ffff", "5f00ff"],
   [
-    "a break where none may be",
+    "a break in a wrong place",
     "ff",
     "81ff",
     "a1ff",
@@ -35,7 +35,7 @@ const REFUSED: [what: string, ...digits: string[]][] = [
   ["unknown tags", "c400", "d81a00", "d8ff00", "d9ffff00", "dbffffffffffffffff00", "da6368616e00"],
   ["tags of floats of 128 bits", "d853 5000000000000000000000000000000000", "d857 40"],
   [
-    "typed arrays that end inside of an element",
+    "typed arrays that end inside an element",
     "d845 4100",
     "d856 4700000000000000",
     "d841 43000000",
@@ -51,7 +51,7 @@ const REFUSED: [what: string, ...digits: string[]][] = [
     `${generic("Date", 1)} f97c00`,
   ],
   [
-    "dates that are none",
+    "invalid dates",
     "c1 60",
     "c1 80",
     "c0 00",
@@ -62,7 +62,7 @@ const REFUSED: [what: string, ...digits: string[]][] = [
     `${generic("Date", 2)} 00 00`,
   ],
   [
-    "BigInts that are none",
+    "invalid BigInts",
     "c2 00",
     "c3 6161",
     "c2 c2 4101",
@@ -81,7 +81,7 @@ const REFUSED: [what: string, ...digits: string[]][] = [
     "d9524a 81 00",
   ],
   [
-    "arrays with lengths that are none",
+    "arrays with invalid lengths",
     `${generic("Array", 2)} 20 a0`,
     `${generic("Array", 2)} 1b0000000100000000 a0`,
     `${generic("Array", 2)} fa3fc00000 a0`,
@@ -102,7 +102,7 @@ const REFUSED: [what: string, ...digits: string[]][] = [
     `${generic("Array", 2)} 00 a1 ${text("length")} 00`,
   ],
   [
-    "resizable buffers that ask for much",
+    "resizable buffers with a huge maximum",
     `${generic("ArrayBuffer", 2)} 40 1a40000000`,
     `${generic("ArrayBuffer", 2)} 40 1b001fffffffffffff`,
     `${generic("ArrayBuffer", 2)} 40 1b0000010000000000`,
@@ -116,7 +116,7 @@ const REFUSED: [what: string, ...digits: string[]][] = [
     `${generic("ArrayBuffer", 3)} 40 00 00`,
   ],
   [
-    "views that their buffer does not hold",
+    "views beyond their buffer",
     ...[
       "00 05",
       "05 00",
@@ -163,7 +163,7 @@ const REFUSED: [what: string, ...digits: string[]][] = [
     `${generic("DOMException", 1)} 60`,
   ],
   [
-    "generic objects that nobody knows",
+    "unknown generic objects",
     generic("Nothing", 0),
     generic("", 0),
     `${generic("Object", 1)} a0`,
@@ -204,14 +204,14 @@ const REFUSED: [what: string, ...digits: string[]][] = [
 ];
 
 for (const [what, ...messages] of REFUSED) {
-  Deno.test(`refused: ${what}`, () => {
+  Deno.test(`rejected: ${what}`, () => {
     for (const digits of messages) refuse(bytes(digits));
     for (const digits of messages) refuse(concat("82 f6", bytes(digits)));
     assertUnpolluted();
   });
 }
 
-/** Odd, but correct. */
+/** Unusual but correct. */
 const ODD: [what: string, ...digits: string[]][] = [
   [
     "a sparse array of length 2^32-1",
@@ -244,7 +244,7 @@ const ODD: [what: string, ...digits: string[]][] = [
 ];
 
 for (const [what, ...messages] of ODD) {
-  Deno.test(`odd, but correct: ${what}`, () => {
+  Deno.test(`unusual but correct: ${what}`, () => {
     for (const digits of messages) assert.equal(attempt(bytes(digits)), undefined, digits);
     assertUnpolluted();
   });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { encode } from "../../src/encoding/cbor/mod.ts";
 
-/** The message of the DataCloneError that encoding a value must throw. */
+/** Returns the message of the DataCloneError that encoding a value must throw. */
 export function rejectionOf(value: unknown): string {
   try {
     encode(value);

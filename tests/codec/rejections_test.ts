@@ -21,7 +21,7 @@ function outOfBounds(View: new (buffer: ArrayBuffer, offset: number, length: num
   return view;
 }
 
-/** What neither structuredClone nor the codec takes. Each is made anew for each place. */
+/** Values that both structuredClone and the codec reject. Each is made anew for each place. */
 const REJECTED: [what: string, make: () => unknown][] = [
   ["a function", () => () => 1],
   ["an async function", () => async () => {}],
@@ -49,7 +49,7 @@ const REJECTED: [what: string, make: () => unknown][] = [
   ["an Intl object", () => new Intl.NumberFormat("en")],
 ];
 
-/** What structuredClone shares between threads or copies, but what cannot travel between machines. */
+/** Values that structuredClone shares between threads or copies, but that cannot travel between machines. */
 const NOT_SENT: [what: string, make: () => unknown][] = [
   ["a SharedArrayBuffer", () => new SharedArrayBuffer(8)],
   ["a view of a SharedArrayBuffer", () => new Uint8Array(new SharedArrayBuffer(8))],
@@ -58,7 +58,7 @@ const NOT_SENT: [what: string, make: () => unknown][] = [
   ["a File", () => new File(["a"], "name")],
 ];
 
-/** What the runtimes do not agree on; here they are objects of the platform, which do not travel. */
+/** Values on which the runtimes disagree. The codec rejects them as platform objects. */
 const PLATFORM_OBJECTS: [what: string, make: () => unknown][] = [
   ["a URL", () => new URL("http://example.org")],
   ["URLSearchParams", () => new URLSearchParams("a=1")],
@@ -70,7 +70,7 @@ const PLATFORM_OBJECTS: [what: string, make: () => unknown][] = [
   ["a TextEncoder", () => new TextEncoder()],
 ];
 
-/** Where a culprit may be, and how an error calls the place. */
+/** Places of an invalid value, with the path that an error names. */
 const PLACES: [put: (culprit: unknown) => unknown, path: string][] = [
   [(culprit) => ({ job: { callbacks: [1, 2, culprit] } }), "job.callbacks[2]"],
   [(culprit) => [[0, culprit]], "[0][1]"],
@@ -85,7 +85,7 @@ const PLACES: [put: (culprit: unknown) => unknown, path: string][] = [
 ];
 
 for (const [what, make] of [...REJECTED, ...NOT_SENT, ...PLATFORM_OBJECTS]) {
-  Deno.test(`encode rejects ${what}, by itself and in all places, which it names`, () => {
+  Deno.test(`encode rejects ${what}, alone and in all places, and names the place`, () => {
     assert.match(rejectionOf(make()), /^\S.* cannot be cloned/);
     assert.ok(!rejectionOf(make()).includes(" at "), rejectionOf(make()));
     for (const [put, path] of PLACES) {
@@ -106,13 +106,13 @@ Deno.test("a Blob and a File are rejected with the advice to send their bytes", 
   assert.match(rejectionOf({ file: new File(["a"], "n") }), /at file .*: send its bytes instead$/);
 });
 
-Deno.test("a Proxy cannot be told from its target, so unlike structuredClone encode takes it", () => {
+Deno.test("a Proxy cannot be distinguished from its target, so unlike structuredClone encode accepts it", () => {
   const proxy = new Proxy({ a: [1] }, {});
   assert.throws(() => structuredClone(proxy), { name: "DataCloneError" });
   assert.deepEqual(encode(proxy), encode({ a: [1] }));
 });
 
-Deno.test("what a getter, a proxy's trap or an Error's name throws passes unchanged", () => {
+Deno.test("an error thrown by a getter, a proxy's trap or an Error's name is passed on unchanged", () => {
   const own = new RangeError("my own");
   const thrower = () => {
     throw own;
@@ -129,7 +129,7 @@ Deno.test("what a getter, a proxy's trap or an Error's name throws passes unchan
   }
 });
 
-Deno.test("after each rejection the next value is encoded as ever", () => {
+Deno.test("after each rejection the next value is encoded correctly", () => {
   const shared = { a: 1 };
   const value = [shared, shared, new Uint8Array(2)];
   const bytes = encode(value).slice();
@@ -139,7 +139,7 @@ Deno.test("after each rejection the next value is encoded as ever", () => {
   }
 });
 
-Deno.test("a path is found in a cyclic value, and where the culprit's holder is shared", () => {
+Deno.test("a path is found in a cyclic value, and if the invalid value's parent is shared", () => {
   const value: Record<string, unknown> = { list: [] };
   value.self = value;
   value.shared = value.list;

@@ -1,12 +1,9 @@
-/**
- * The wire format in examples, which are to stay as they are: what a message of today says must be
- * understood tomorrow.
- */
+/** Examples of the wire format, which must never change: messages of today must be readable in future. */
 
-/** What a value is, how it is made, and its bytes in hex digits; spaces are for the reader. */
+/** The description of a value, how it is made, and its bytes in hexadecimal digits; spaces are ignored. */
 export type Vector = readonly [what: string, make: () => unknown, digits: string];
 
-/** An Error whose stack is no place in this file. */
+/** An Error whose stack is independent of this file. */
 function error(
   type: new (...args: never[]) => Error,
   message?: string,
@@ -53,7 +50,7 @@ function errorInItself(): unknown {
   return itself;
 }
 
-/** Every row of the format's table: written so, and read so. */
+/** Every row of the format's table: written and read in this form. */
 export const VECTORS: readonly Vector[] = [
   // simple values
   ["null", () => null, "f6"],
@@ -260,23 +257,23 @@ export const VECTORS: readonly Vector[] = [
   ],
 ];
 
-/** Written and read so where the runtime has a Float16Array. */
+/** Written and read in this form if the runtime has a Float16Array. */
 export const FLOAT16_VECTOR: Vector = [
   "Float16Array",
   () => new Float16Array([1.5]),
   "d854 42003e",
 ];
 
-/** What arrives in the place of those that leave their class or their buffer behind. */
+/** The decoded values of those that lose their class or their buffer. */
 export const ARRIVES: ReadonlyMap<string, () => unknown> = new Map<string, () => unknown>([
   ["a class instance", () => ({ a: 1 })],
   ["a part of a buffer", () => Uint8Array.of(2)],
   ["a part of a resizable buffer", () => new Int16Array(1)],
 ]);
 
-/** What other writers may send: read so, and written in another way. */
+/** Forms that other writers may send: readable, but written differently. */
 export const ACCEPTED: readonly Vector[] = [
-  ["an integer in more bytes than it needs", () => 1, "1b0000000000000001"],
+  ["an integer in more bytes than needed", () => 1, "1b0000000000000001"],
   ["an integer over 2^53", () => 2n ** 53n + 1n, "1b0020000000000001"],
   ["the most negative integer", () => -(2n ** 64n), "3bffffffffffffffff"],
   ["-2^53", () => -(2 ** 53), "3b001fffffffffffff"],
@@ -287,15 +284,15 @@ export const ACCEPTED: readonly Vector[] = [
   ["a BigInt in chunks", () => 256n, "c2 5f41014100ff"],
   ["a text in chunks", () => "ffü", "7f6166606366c3bcff"],
   ["bytes in chunks", () => Uint8Array.of(1, 2, 3), "5f420102404103ff"],
-  ["an array of open length", () => [1, []], "9f019fffff"],
-  ["an object of open length", () => ({ a: 1, b: false }), "bf6161016162f4ff"],
-  ["a Map of open length", () => new Map([[1, 2]]), "d90103 bf0102ff"],
-  ["a Set of open length", () => new Set([1, 2]), "d90102 9f0102ff"],
-  ["a generic object of open length", () => new Date(0), "d81b 9f 6444617465 00 ff"],
-  ["a key that comes twice", () => ({ a: 2 }), "a2 616101 616102"],
-  ["a Map's key that comes twice", () => new Map([[1, 3]]), "d90103 a2 0102 0103"],
-  ["a Set's member that comes twice", () => new Set([1]), "d90102 82 0101"],
-  ["a Uint8Array by its tag", () => Uint8Array.of(1, 2), "d840 420102"],
+  ["an array of indefinite length", () => [1, []], "9f019fffff"],
+  ["an object of indefinite length", () => ({ a: 1, b: false }), "bf6161016162f4ff"],
+  ["a Map of indefinite length", () => new Map([[1, 2]]), "d90103 bf0102ff"],
+  ["a Set of indefinite length", () => new Set([1, 2]), "d90102 9f0102ff"],
+  ["a generic object of indefinite length", () => new Date(0), "d81b 9f 6444617465 00 ff"],
+  ["a repeated key", () => ({ a: 2 }), "a2 616101 616102"],
+  ["a repeated Map key", () => new Map([[1, 3]]), "d90103 a2 0102 0103"],
+  ["a repeated Set member", () => new Set([1]), "d90102 82 0101"],
+  ["a Uint8Array with its tag", () => Uint8Array.of(1, 2), "d840 420102"],
   ["Uint16Array, big-endian", () => Uint16Array.of(1, 256), "d841 4400010100"],
   ["Uint32Array, big-endian", () => Uint32Array.of(1), "d842 4400000001"],
   ["BigUint64Array, big-endian", () => BigUint64Array.of(1n), "d843 480000000000000001"],

@@ -6,13 +6,13 @@ import { ACCEPTED, ARRIVES, FLOAT16_VECTOR, VECTORS } from "./vectors.ts";
 
 const written = "Float16Array" in globalThis ? [...VECTORS, FLOAT16_VECTOR] : VECTORS;
 
-Deno.test("the examples of the wire format are written byte by byte as they stand there", () => {
+Deno.test("the examples of the wire format are written byte by byte", () => {
   for (const [what, make, digits] of written) {
     assert.equal(hex(encode(make())), digits.replaceAll(" ", ""), what);
   }
 });
 
-Deno.test("the examples of the wire format are read as the values that they stand for", () => {
+Deno.test("the examples of the wire format are decoded to their values", () => {
   for (const [what, make, digits] of written) {
     try {
       assertEquivalent(decode(bytes(digits)), (ARRIVES.get(what) ?? make)());
@@ -23,7 +23,7 @@ Deno.test("the examples of the wire format are read as the values that they stan
 });
 
 for (const [what, make, digits] of ACCEPTED) {
-  Deno.test(`what other writers may send is read: ${what}`, () => {
+  Deno.test(`input of other writers is read: ${what}`, () => {
     const value = decode(bytes(digits));
     assertEquivalent(value, make());
     assertEquivalent(decode(encode(value)), make());

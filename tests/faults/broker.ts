@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { PrivateBroker } from "../support/broker.ts";
 import { evalErlang, evalJson } from "../support/erlang.ts";
 
-/** The names that connections gave themselves. */
+/** Returns the names of the open connections. */
 export async function connectionNames({ control }: PrivateBroker): Promise<string[]> {
   return await evalJson(
     control,
@@ -24,8 +24,8 @@ export async function closeConnections({ control }: PrivateBroker): Promise<void
 }
 
 /**
- * Closes every AMQP channel one by one, and no connection: the broker is given an ack of what was never delivered,
- * as if the client had sent it. This is what `rabbit_channel:do` does, which 4.3 no longer has.
+ * Closes every AMQP channel separately but no connection: the broker gets an acknowledgement of a message that was
+ * never delivered, as if the client had sent it. `rabbit_channel:do` does this, which 4.3 no longer has.
  */
 export async function closeAmqpChannels({ control }: PrivateBroker): Promise<void> {
   await evalErlang(
@@ -42,7 +42,7 @@ export async function closeAmqpChannels({ control }: PrivateBroker): Promise<voi
   );
 }
 
-/** Has the broker take no publication, or take them again: its alarm of scarce memory. */
+/** Sets or clears the broker's memory alarm, during which it blocks publishers. */
 export async function setMemoryAlarm({ control }: PrivateBroker, on: boolean): Promise<void> {
   await evalErlang(
     control,
@@ -50,7 +50,10 @@ export async function setMemoryAlarm({ control }: PrivateBroker, on: boolean): P
   );
 }
 
-/** Sets for how long (ms) AMQP channels that are opened from now on may hold a delivery; the default is 30 minutes. */
+/**
+ * Sets the time (ms) for which AMQP channels that are opened from now on may hold a delivery. The default is 30
+ * minutes.
+ */
 export async function setAckTimeout(
   { control }: PrivateBroker,
   timeout: number,
@@ -65,7 +68,7 @@ export async function setAckTimeout(
 
 export const defaultAckTimeout = [1_800_000, 60_000] as const;
 
-/** How many connections hear what is announced to a channel. */
+/** Returns how many connections get the announcements of a channel. */
 export async function listeners({ control }: PrivateBroker, name: string): Promise<number> {
   return await evalJson(
     control,
@@ -73,7 +76,7 @@ export async function listeners({ control }: PrivateBroker, name: string): Promi
   );
 }
 
-/** Whether the broker has taken a delivery back, by its log: it counts what is held in a quorum queue too late. */
+/** Reports whether the broker has requeued a delivery by its ack timeout, according to its log. */
 export function hasTimedOut({ directory }: PrivateBroker): boolean {
   const folder = join(directory, "log");
   return readdirSync(folder).some((file) =>

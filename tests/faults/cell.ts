@@ -3,25 +3,25 @@ import { until, within } from "../conformance/fixture.ts";
 import type { PrivateBroker } from "../support/broker.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
 
-/** What the fault means for what is pending when it strikes; where nothing is said, all goes on. */
+/** The effect of a fault on pending operations. Without it, all operations continue. */
 export interface Meaning {
-  /** The broker is away for longer than `retryTimeout`: what waits for it rejects. */
+  /** The broker is unreachable for longer than `retryTimeout`: waiting operations reject. */
   readonly isOutage?: boolean;
   /** The queues are deleted: handles end. */
   readonly isDeletion?: boolean;
 }
 
-/** One state that meets one fault: a channel and a connection of its own. */
+/** One state during one fault, with a channel and a connection of its own. */
 export class Cell implements AsyncDisposable {
   readonly title: string;
   readonly broker: PrivateBroker;
   readonly meaning: Meaning;
   readonly name: string;
-  /** What the state's handles connect to. */
+  /** The URI that the state's handles connect to. */
   readonly uri: string;
-  /** Milliseconds. */
+  /** In milliseconds. */
   readonly retryTimeout: number;
-  /** The cable to the broker, where the fault needs one. */
+  /** The proxy before the broker, if the fault needs one. */
   readonly proxy: Proxy | undefined;
   readonly #durability: "classic" | "quorum";
   readonly #handles = new Set<Channel<number>>();
@@ -46,7 +46,10 @@ export class Cell implements AsyncDisposable {
     return new Cell(title, options, proxy);
   }
 
-  /** A handle on the cell's channel, by the connection that the fault strikes. It writes JSON, to be read without the library. */
+  /**
+   * Returns a handle on the cell's channel, on the connection that the fault affects. It writes JSON, which can be read
+   * without the library.
+   */
   channel(options: ChannelOptions = {}): Channel<number> {
     const { name, uri, retryTimeout } = this;
     const durability = this.#durability;
@@ -62,27 +65,27 @@ export class Cell implements AsyncDisposable {
     return [...this.#names];
   }
 
-  /** Puts values by another connection, as another process would. */
+  /** Puts values on another connection, as another process would. */
   async feed(values: number[]): Promise<void> {
     const feeding = this.channel({ connection: this.broker.uri });
     await Promise.all(values.map((value) => feeding.put(value)));
     await feeding.close();
   }
 
-  /** Whether a value goes through a handle, the one that met the fault or another. */
+  /** Asserts that a value passes through a handle, the one that met the fault or another. */
   async works(channel: Channel<number>): Promise<void> {
     await within(channel.put(-1), bound);
     while (await within(channel.get(), bound) !== -1);
   }
 
-  /** The same for the channel where the fault's meaning is that the handle has ended. */
+  /** Asserts the same with a new handle, after the fault has ended the old one. */
   async worksAnew(): Promise<void> {
     const anew = this.channel();
     await this.works(anew);
     await anew.close();
   }
 
-  /** Removes all, also the channels at the broker. */
+  /** Removes everything, including the channels at the broker. */
   async [Symbol.asyncDispose](): Promise<void> {
     const closing = [...this.#handles].map((handle) => within(handle.close()));
     const outcomes = await Promise.allSettled(closing);
@@ -96,7 +99,7 @@ export class Cell implements AsyncDisposable {
   }
 }
 
-/** What makes a {@linkcode Cell}. */
+/** The options of a {@linkcode Cell}. */
 export interface CellOptions {
   readonly broker: PrivateBroker;
   readonly fault: string;
@@ -109,7 +112,7 @@ export interface CellOptions {
   readonly isQuorum: boolean;
 }
 
-/** Milliseconds within which all goes on when a fault is over. */
+/** The time in milliseconds in which all operations continue after a fault. */
 export const bound = 10_000;
 
 /** Waits for a condition that the fault may delay. */

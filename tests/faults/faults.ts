@@ -6,21 +6,21 @@ import { withRaw } from "../support/raw.ts";
 import * as at from "./broker.ts";
 import type { Cell, Meaning } from "./cell.ts";
 
-/** Something that goes wrong. */
+/** A fault that is injected. */
 export interface Fault {
   readonly title: string;
   readonly meaning?: Meaning;
-  /** Milliseconds, where it is not longer than the fault by far. */
+  /** In milliseconds, if not much longer than the fault. */
   readonly retryTimeout?: number;
-  /** Whether connections go by a cable that can be cut. */
+  /** Whether connections go through a proxy that can be cut. */
   readonly hasProxy?: boolean;
-  /** Whether all that it strikes are on one connection. */
+  /** Whether all states are on one connection. */
   readonly isShared?: boolean;
   /** Whether channels are quorum queues. */
   readonly isQuorum?: boolean;
-  /** Before anything is connected. */
+  /** Runs before anything is connected. */
   prepare?(broker: PrivateBroker): Promise<void>;
-  /** Resolves when the broker is well again. */
+  /** Injects the fault. Resolves when the broker works again. */
   strike(broker: PrivateBroker, cells: readonly Cell[]): Promise<void>;
   /** Undoes `prepare`. */
   tidy?(broker: PrivateBroker): Promise<void>;
@@ -28,18 +28,18 @@ export interface Fault {
 
 export const faults: readonly Fault[] = [
   {
-    title: "the broker is restarted in order",
+    title: "the broker is restarted",
     strike: (broker) => broker.restart(),
   },
   {
-    title: "the broker is killed, and started again",
+    title: "the broker is killed and started again",
     strike: async (broker) => {
       await broker.crash();
       await broker.restart();
     },
   },
   {
-    title: "the broker is away for longer than retryTimeout",
+    title: "the broker is unreachable for longer than retryTimeout",
     meaning: { isOutage: true },
     retryTimeout: 1000,
     strike: async (broker) => {
@@ -49,7 +49,7 @@ export const faults: readonly Fault[] = [
     },
   },
   {
-    title: "the broker is frozen for longer than two heartbeats",
+    title: "the broker is suspended for longer than two heartbeats",
     strike: async (broker) => {
       broker.suspend();
       await pause(4500);
@@ -73,7 +73,7 @@ export const faults: readonly Fault[] = [
       }),
   },
   {
-    title: "the connection is cut, and again at each step of coming back",
+    title: "the connection is cut, and again at each step of reconnecting",
     hasProxy: true,
     strike: (_, cells) =>
       each(cells, async (proxy) => {
@@ -87,7 +87,7 @@ export const faults: readonly Fault[] = [
       }),
   },
   {
-    title: "the network swallows everything",
+    title: "the network drops everything",
     hasProxy: true,
     strike: (_, cells) =>
       each(cells, async (proxy) => {
@@ -101,21 +101,21 @@ export const faults: readonly Fault[] = [
     strike: (broker) => at.closeConnections(broker),
   },
   {
-    title: "an operator closes the connection that all share",
+    title: "an operator closes the shared connection",
     isShared: true,
     strike: (broker) => at.closeConnections(broker),
   },
   {
-    title: "the broker closes each AMQP channel alone",
+    title: "the broker closes each AMQP channel but no connection",
     strike: (broker) => at.closeAmqpChannels(broker),
   },
   {
-    title: "the broker closes each AMQP channel of a connection that all share",
+    title: "the broker closes each AMQP channel of a shared connection",
     isShared: true,
     strike: (broker) => at.closeAmqpChannels(broker),
   },
   {
-    title: "somebody else deletes the queue",
+    title: "another client deletes the queue",
     meaning: { isDeletion: true },
     strike: (broker, cells) =>
       withRaw(broker.uri, async (channel) => {
@@ -123,7 +123,7 @@ export const faults: readonly Fault[] = [
       }),
   },
   {
-    title: "the broker blocks puts for longer than retryTimeout, for its memory is short",
+    title: "the broker blocks puts for longer than retryTimeout by a memory alarm",
     retryTimeout: 1000,
     strike: async (broker) => {
       await at.setMemoryAlarm(broker, true);
@@ -133,7 +133,7 @@ export const faults: readonly Fault[] = [
   },
   {
     title: "a delivery is held for longer than the broker's ack timeout",
-    isQuorum: true, // the only queues for which RabbitMQ 4.3 has such a timeout
+    isQuorum: true, // the only queues for which RabbitMQ 4.3 has this timeout
     prepare: (broker) => at.setAckTimeout(broker, 500, 250),
     strike: (broker) => until(() => at.hasTimedOut(broker), 20_000, 50),
     tidy: (broker) => at.setAckTimeout(broker, ...at.defaultAckTimeout),
@@ -144,7 +144,7 @@ async function each(cells: readonly Cell[], strike: (proxy: Proxy) => Promise<vo
   await Promise.all(cells.map(({ proxy }) => strike(proxy!)));
 }
 
-/** Cuts what is open as soon as something is. */
+/** Cuts an open connection as soon as there is one. */
 async function cutInFrame(proxy: Proxy, direction: "to" | "from", n: number): Promise<void> {
   await until(() => proxy.connections > 0, 10_000);
   await proxy.cutInFrame(direction, n);

@@ -8,10 +8,10 @@ import {
 import type { Channel } from "../../mod.ts";
 import type { Cell } from "./cell.ts";
 
-/** What became of a put: it may have arrived where its outcome is unknown, and must not where it is unsent. */
+/** The outcome of a put. Its value may have arrived if the outcome is unknown, and must not have if it is unsent. */
 type Outcome = "resolved" | "unknown" | "unsent";
 
-/** Puts that a fault strikes, each under a number of its own, and what must come of them. */
+/** Puts during a fault, each with a number of its own, and their outcomes. */
 export class Ledger {
   readonly #cell: Cell;
   /** Whether handles are closed while puts are pending. */
@@ -36,7 +36,7 @@ export class Ledger {
     return this.#pending;
   }
 
-  /** Whether a put from this number on has resolved. */
+  /** Reports whether a put with this number or a later one has resolved. */
   hasResolved(from: number): boolean {
     for (let id = from; id < this.#next; id++) {
       if (this.#outcomes.get(id) === "resolved") return true;
@@ -44,7 +44,7 @@ export class Ledger {
     return false;
   }
 
-  /** Puts the next number; resolves with whether that resolved. */
+  /** Puts the next number. Resolves with whether the put resolved. */
   async put(channel: Channel<number>): Promise<boolean> {
     const id = this.#next++;
     const start = performance.now();
@@ -68,7 +68,7 @@ export class Ledger {
     const isAllowed = error instanceof ChannelConnectionError
       ? isOutage || this.#isClosing
       : error instanceof ChannelClosedError && (isDeletion || this.#isClosing);
-    assert.ok(isAllowed, `a put rejected, and should go on: ${error}`);
+    assert.ok(isAllowed, `a put rejected instead of continuing: ${error}`);
     assert.equal(error.value, id);
     const isUnknown = error.messageId !== undefined;
     if (error instanceof ChannelConnectionError) {
@@ -79,7 +79,7 @@ export class Ledger {
     return isUnknown ? "unknown" : "unsent";
   }
 
-  /** Takes all that arrived, and compares. Says what came of the puts. */
+  /** Takes all values that arrived, asserts that they match the outcomes, and returns a summary. */
   async settle(): Promise<string> {
     const limit = this.#cell.retryTimeout + 3000;
     assert.ok(this.#longest < limit, `a put took ${Math.round(this.#longest)} ms`);
@@ -98,16 +98,16 @@ export class Ledger {
     while (await this.#takeNext(reader, arrived));
     await reader.close();
     const ids = new Set(arrived);
-    assert.equal(ids.size, arrived.length, "values came twice to one process");
+    assert.equal(ids.size, arrived.length, "one process got a value twice");
     const lost = all.filter(([id, outcome]) => outcome === "resolved" && !ids.has(id));
     assert.deepEqual(lost.map(([id]) => id), [], "puts resolved for values that are lost");
     const late = all.filter(([id, outcome]) => outcome === "unsent" && ids.has(id));
-    assert.deepEqual(late.map(([id]) => id), [], "puts were withdrawn for values that arrived");
+    assert.deepEqual(late.map(([id]) => id), [], "values of unsent puts arrived");
     assert.deepEqual(arrived, [...arrived].sort((a, b) => a - b), "values changed their order");
     return `0 lost, ${there - arrived.length} duplicates at the broker`;
   }
 
-  /** Takes a value, where there is one. */
+  /** Takes a value, if there is one. */
   async #takeNext(reader: Channel<number>, arrived: number[]): Promise<boolean> {
     try {
       const delivery = await reader.receive({ timeout: 0 });

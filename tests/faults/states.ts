@@ -12,13 +12,16 @@ import { connectionNames } from "./broker.ts";
 import { bound, type Cell, eventually } from "./cell.ts";
 import { Ledger } from "./ledger.ts";
 
-/** Something that a fault strikes in the middle. */
+/** A state during a fault. */
 export interface Station {
-  /** The fault is over: checks all that was pending, and that all works. Says what came of it. */
+  /**
+   * Called after the fault: asserts the outcome of all pending operations and that the channel works. Returns a
+   * summary.
+   */
   end(): Promise<string>;
 }
 
-/** What a program may be at when a fault strikes; each resolves when it is. */
+/** What a program may be doing when a fault occurs. Each function resolves when its operations are running. */
 export const states: Record<string, (cell: Cell) => Promise<Station>> = {
   idle,
   putting,
@@ -29,7 +32,7 @@ export const states: Record<string, (cell: Cell) => Promise<Station>> = {
   closing,
 };
 
-/** Attached, and at nothing. */
+/** Attached, without operations. */
 async function idle(cell: Cell): Promise<Station> {
   const ch = cell.channel();
   const listening = cell.channel({ name: `${cell.name} too` });
@@ -38,7 +41,7 @@ async function idle(cell: Cell): Promise<Station> {
   return {
     end: async () => {
       if (cell.meaning.isDeletion) return await endedByDeletion(cell, ch);
-      // It comes back although nobody asks it to, and hears what the others announce.
+      // The connection returns without any operation, and gets the announcements of others.
       const name = new URL(cell.uri).searchParams.get("name")!;
       await eventually(async () => (await connectionNames(cell.broker)).includes(name));
       await eventually(async () => {
@@ -47,12 +50,12 @@ async function idle(cell: Cell): Promise<Station> {
         return listening.closed;
       });
       await allWorks(cell, ch);
-      return "came back by itself";
+      return "reconnected by itself";
     },
   };
 }
 
-/** Puts are on their way all the time. */
+/** Continuous puts. */
 async function putting(cell: Cell): Promise<Station> {
   const ch = cell.channel();
   const ledger = new Ledger(cell);
@@ -64,14 +67,14 @@ async function putting(cell: Cell): Promise<Station> {
     }
   };
   const writers = Promise.all([writer(), writer(), writer()]);
-  writers.catch(() => {}); // told by end()
+  writers.catch(() => {}); // end() reports the error
   await eventually(() => ledger.hasResolved(100));
   return {
     end: async () => {
       const first = ledger.next;
       const { isDeletion } = cell.meaning;
       const goesOn = eventually(() => isDeletion ? ch.closed : ledger.hasResolved(first));
-      await Promise.race([goesOn, writers]); // the writers end before by their failure only
+      await Promise.race([goesOn, writers]); // the writers end earlier only by a failure
       isOver = true;
       await within(writers, bound);
       assert.equal(ledger.pending, 0);
@@ -83,7 +86,7 @@ async function putting(cell: Cell): Promise<Station> {
   };
 }
 
-/** A get, a receive and an iteration wait for values. */
+/** A get, a receive and an iteration that wait for values. */
 async function waiting(cell: Cell): Promise<Station> {
   const ch = cell.channel();
   assert.equal(await ch.depth(), 0);
@@ -95,7 +98,7 @@ async function waiting(cell: Cell): Promise<Station> {
   });
   const next = ch[Symbol.asyncIterator]().next().then(({ value, done }) => done ? -1 : value);
   const waiters = [get, receive, next];
-  for (const waiter of waiters) waiter.catch(() => {}); // told by end()
+  for (const waiter of waiters) waiter.catch(() => {}); // end() reports the error
   return {
     end: async () => {
       const { isOutage, isDeletion } = cell.meaning;
@@ -117,12 +120,12 @@ async function waiting(cell: Cell): Promise<Station> {
       assert.deepEqual(got.sort(), [1, 2, 3]);
       assert.equal(await ch.depth(), 0);
       await allWorks(cell, ch);
-      return "went on, and got";
+      return "continued and got";
     },
   };
 }
 
-/** An iteration whose body takes its time. */
+/** An iteration with a slow body. */
 async function iterating(cell: Cell): Promise<Station> {
   const [early, late] = [numbers(60), numbers(20, 60)];
   const ch = cell.channel();
@@ -146,7 +149,7 @@ async function iterating(cell: Cell): Promise<Station> {
   };
   let rejected = 0;
   const iteration = iterate();
-  iteration.catch(() => {}); // told by end()
+  iteration.catch(() => {}); // end() reports the error
   await eventually(() => got.length >= 3);
   return {
     end: async () => {
@@ -167,7 +170,7 @@ async function iterating(cell: Cell): Promise<Station> {
   };
 }
 
-/** Deliveries have been received, and not accepted yet. */
+/** Deliveries that were received and not yet settled. */
 async function holding(cell: Cell): Promise<Station> {
   const ch = cell.channel();
   await cell.feed([1, 2, 3]);
@@ -185,15 +188,17 @@ async function holding(cell: Cell): Promise<Station> {
         const delivery = await ch.receive({ timeout: bound });
         delivery.accept();
         if (delivery.value !== 1) rest.push(String(delivery.value));
-        else assert.ok(delivery.redelivered, "it came twice, and is not marked");
+        else assert.ok(delivery.redelivered, "a duplicate was not marked");
         if (delivery.value === 1) again++;
-        if (delivery.value === 2) assert.ok(delivery.redelivered, "it was released");
+        if (delivery.value === 2) {
+          assert.ok(delivery.redelivered, "a released value was not marked");
+        }
       }
       assert.deepEqual(rest.sort(), ["2", "3"]);
-      assert.equal(again, 0, "what was accepted came again");
+      assert.equal(again, 0, "an accepted value was redelivered");
       await eventually(async () => await ch.depth() === 0);
       await allWorks(cell, ch);
-      return "the accepted one is gone, the released one came again";
+      return "the accepted one is gone, the released one was redelivered";
     },
   };
 }
@@ -229,7 +234,7 @@ async function asking(cell: Cell): Promise<Station> {
     }
   };
   const asking = asker();
-  asking.catch(() => {}); // told by end()
+  asking.catch(() => {}); // end() reports the error
   await eventually(() => (outcomes.get("depth: 0") ?? 0) > 2);
   return {
     end: async () => {
@@ -244,7 +249,7 @@ async function asking(cell: Cell): Promise<Station> {
   };
 }
 
-/** Handles are made, put, get and are closed, one after the other. */
+/** Handles that are made, put, get and are closed, one after the other. */
 async function closing(cell: Cell): Promise<Station> {
   const ledger = new Ledger(cell, true);
   const empty = `${cell.name}, empty`;
@@ -253,8 +258,11 @@ async function closing(cell: Cell): Promise<Station> {
     while (!isOver) {
       const [ch, other] = [cell.channel(), cell.channel({ name: empty })];
       const puts = Promise.all(numbers(3).map(() => ledger.put(ch)));
-      const get = other.get().then(() => assert.fail("a get of nothing"), (error) => error);
-      if (count % 2 === 0) await pause(Math.random() * 20); // else it may not be attached yet
+      const get = other.get().then(
+        () => assert.fail("a get from an empty channel resolved"),
+        (error) => error,
+      );
+      if (count % 2 === 0) await pause(Math.random() * 20); // otherwise it may not be attached yet
       const start = performance.now();
       await within(Promise.all([ch.close(), other.close()]));
       longest = Math.max(longest, performance.now() - start);
@@ -267,7 +275,7 @@ async function closing(cell: Cell): Promise<Station> {
     }
   };
   const closing = closer();
-  closing.catch(() => {}); // told by end()
+  closing.catch(() => {}); // end() reports the error
   await eventually(() => count > 3);
   return {
     end: async () => {
@@ -281,7 +289,7 @@ async function closing(cell: Cell): Promise<Station> {
   };
 }
 
-/** Milliseconds that a close may take: one second, and what a busy machine adds. */
+/** The time in milliseconds that a close may take: one second, plus the delays of a busy machine. */
 const closeBound = 1500;
 
 async function allWorks(cell: Cell, ch: Channel<number>): Promise<void> {

@@ -6,7 +6,7 @@ import { Cell } from "./cell.ts";
 import type { Fault } from "./faults.ts";
 import { states } from "./states.ts";
 
-/** Why a state did not get through a fault. */
+/** Why a state failed during a fault. */
 export class Failure {
   readonly reason: unknown;
 
@@ -15,7 +15,7 @@ export class Failure {
   }
 }
 
-/** Has a fault strike every state at the same time; resolves with what came of each. */
+/** Injects a fault into every state at the same time. Resolves with the outcome of each. */
 export async function strike(
   fault: Fault,
   broker: PrivateBroker,

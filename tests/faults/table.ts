@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import process from "node:process";
 
-/** What came of each fault in each state: written at the end into the file that FAULT_TABLE names. */
+/** The outcome of each fault in each state, written to the file that FAULT_TABLE names. */
 export class Table {
   readonly #rows: { fault: string; state: string; outcome: string }[] = [];
 

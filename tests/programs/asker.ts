@@ -1,4 +1,4 @@
-// Makes a request and does not close: it must end all the same.
+// Makes a request without closing anything; the process must end nevertheless.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";

@@ -1,8 +1,8 @@
-"""Reads CBOR with Python's cbor2 and writes it anew.
+"""Reads CBOR with Python's cbor2 and writes it again.
 
-Each line of the input is a message in hex digits. Each line of the output is a JSON object: what Python
-made of it (`read`, a repr) and how it writes that (`written`, hex digits), or what it says instead
-(`error`). With the argument `--check` it only tells by its exit code whether cbor2 is there.
+Each line of the input is a message in hexadecimal digits. Each line of the output is a JSON object: the repr of the
+value (`read`) and the value as Python writes it (`written`, hexadecimal digits), or an error (`error`). With the
+argument `--check` the exit code only reports whether cbor2 is installed.
 """
 
 import json
@@ -17,7 +17,7 @@ def answer(digits):
     written = cbor2.dumps(
         value,
         datetime_as_timestamp=True,
-        # Tags 28 and 29. It marks every container, so only where the message has them, too.
+        # Tags 28 and 29. cbor2 marks every container, so this is enabled only if the message has them.
         value_sharing=b"\xd8\x1c" in message,
     )
     return {"read": repr(value), "written": written.hex()}

@@ -1,4 +1,4 @@
-// Gets numbers until the channel is closed for everyone, and tells of each.
+// Gets numbers until the channel is closed for everyone, and reports each.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";

@@ -1,4 +1,4 @@
-// Tells of each broadcast's number and how many were missed until then, until the channel is closed for everyone.
+// Reports each broadcast with its number and how many were missed before it, until the channel is closed for everyone.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";

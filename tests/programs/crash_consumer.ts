@@ -1,5 +1,4 @@
-// Receives numbers until it is killed; writes each to a file before it accepts it, with a ! where it may have been
-// delivered before.
+// Receives numbers until it is killed. It writes each to a file before accepting it, with a ! if it is redelivered.
 import { Channel } from "../../mod.ts";
 import { openSync, writeSync } from "node:fs";
 import process from "node:process";

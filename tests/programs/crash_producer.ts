@@ -1,4 +1,4 @@
-// Puts numbers from FIRST on, several at a time, until it is killed; writes to a file which were taken.
+// Puts numbers from FIRST on, several at a time, until it is killed. It writes the confirmed ones to a file.
 import { Channel } from "../../mod.ts";
 import { openSync, writeSync } from "node:fs";
 import process from "node:process";

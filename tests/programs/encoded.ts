@@ -1,5 +1,5 @@
-// Tells the bytes of the corpus as this runtime writes it. Of bytes that it is sent, it tells which do not arrive here as
-// the value that they stand for.
+// Reports the bytes of the corpus as this runtime writes it. Of bytes that it receives, it reports those that are not
+// decoded as their value.
 import { decode, encode } from "../../src/encoding/cbor/mod.ts";
 import { CORPUS } from "../codec/corpus.ts";
 import { assertEquivalent } from "../codec/equivalent.ts";
@@ -9,7 +9,7 @@ import { messages, send } from "../support/child_side.ts";
 /** The bytes of each value of {@linkcode CORPUS}, as hexadecimal digits. */
 export type Written = string[];
 
-/** How many values arrived, and what is wrong with the others. */
+/** How many values were decoded correctly, and the errors of the others. */
 export interface Arrival {
   right: number;
   wrong: string[];

@@ -1,6 +1,6 @@
 /**
- * Replaces the runtime's timers by some that never fire, as fake timers of tests do, before or after the library is
- * loaded; then loops over a channel in memory until a real timer has fired a few times, for 5 s at most.
+ * Replaces the runtime's timers by timers that never fire, as fake timers of tests do, before or after the library is
+ * loaded. It then loops over a memory channel until a real timer has fired a few times, for 5 s at most.
  */
 import process from "node:process";
 import { send } from "../support/child_side.ts";

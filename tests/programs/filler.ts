@@ -1,4 +1,4 @@
-// Puts 0, 1, 2 …, and tells of each when it is in the channel.
+// Puts 0, 1, 2 …, and reports each one when it is in the channel.
 import process from "node:process";
 import { Channel } from "../../mod.ts";
 import { send } from "../support/child_side.ts";

@@ -1,4 +1,4 @@
-// Puts COUNT values in batches, and tells of its memory after each tenth of them.
+// Puts COUNT values in batches, and reports its memory use after each tenth of them.
 import { Channel, ChannelError } from "../../mod.ts";
 import process from "node:process";
 import { messages, send } from "../support/child_side.ts";

@@ -1,4 +1,4 @@
-// Makes connections, drops what refers to them, and tells which of them references may still name.
+// Makes connections, drops all references to them, and reports which of them a channel reference can still name.
 import process from "node:process";
 import { Channel, Connection } from "../../mod.ts";
 import { encode } from "../../src/encoding/cbor/mod.ts";
@@ -23,7 +23,7 @@ const ch = new Channel<unknown>({ name: "carrier", connection: "memory:forgotten
 await ch.depth();
 const raw = rawOn(await MemoryTransport.at("memory:forgotten").open("carrier", linkOptions));
 
-/** What arrives of a reference to a channel on this host; undefined where the host is not configured. */
+/** Returns what arrives of a reference to a channel on this host; undefined if the host is not configured. */
 async function arrived(host: string): Promise<unknown> {
   const address = `amqp://${host}.invalid:5672/%2F`;
   const body = encode(new Anything(), { extension: () => ["Channel", "x", address] });
@@ -71,14 +71,14 @@ async function counting(): Promise<string[]> {
 const atFirst = await counting();
 dropped.length = 0;
 let afterwards = atFirst;
-// An engine may take something on the stack for a reference to it.
+// An engine may consider something on the stack a reference to it.
 for (let tries = 0; tries < 5 && afterwards.length >= hosts.length; tries++) {
   await collectGarbage();
   afterwards = await counting();
 }
 const value = await new Channel({ name: "kept", connection: "memory:kept" }).get();
 
-// Many, that are used for a moment each.
+// Many connections, each used for a moment.
 async function many(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await closed(`many-${i}`);
 }

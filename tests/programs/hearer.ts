@@ -1,4 +1,5 @@
-// Listens to one channel's broadcasts, and tells how gets of two others end: hearer.ts URI NOISE DRAINED DELETED.
+// Listens to one channel's broadcasts, and reports how gets from two others end: stopped_listener.ts URI NOISE DRAINED
+// DELETED.
 import { Channel, ChannelClosedError } from "../../mod.ts";
 import process from "node:process";
 import { messages, send } from "../support/child_side.ts";

@@ -1,4 +1,4 @@
-// Receives one value and holds it until it is killed; tells what it has.
+// Receives one value and holds it until it is killed; reports the value.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { messages, send } from "../support/child_side.ts";

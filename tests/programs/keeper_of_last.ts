@@ -1,4 +1,4 @@
-// Receives one value, tells of it, and keeps it until it is killed.
+// Receives one value, reports it, and holds it until it is killed.
 import process from "node:process";
 import { Channel } from "../../mod.ts";
 import { send } from "../support/child_side.ts";

@@ -1,4 +1,4 @@
-// Does one thing, says so, and closes nothing.
+// Runs one operation, reports its result, and closes nothing.
 import { Channel, ChannelConnectionError, ChannelTimeoutError } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
@@ -18,7 +18,7 @@ const acts: Record<string, () => Promise<unknown>> = {
     return await channel.get();
   },
   "timed-out get": async () => {
-    await channel.depth(); // attached: to connect may take longer than this get
+    await channel.depth(); // attached, because connecting may take longer than this get
     return await channel.get({ timeout: 100 }).catch((error) => {
       if (!(error instanceof ChannelTimeoutError)) throw error;
       return error.name;

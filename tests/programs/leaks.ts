@@ -1,7 +1,7 @@
-// Repeats operations, each with each of its outcomes, and measures what stays: leaks.ts CONNECTION ROUNDS [PATTERN],
-// with a regular expression for the titles of shapes. Sends for each shape the bytes that a round leaves behind, or
-// how many of the objects that its rounds have made were not collected. Where the connection is one of AMQP, it is also
-// lost while operations are under way: those shapes' titles begin with "lost".
+// Repeats operations with each of their outcomes and measures what they leave: leaks.ts CONNECTION ROUNDS [PATTERN],
+// with a regular expression on the titles of shapes. For each shape, it sends the bytes that a round leaves, or how
+// many of the objects that its rounds made were not collected. On AMQP, the connection is also lost while operations
+// are running; the titles of those shapes begin with "lost".
 import process from "node:process";
 import { setImmediate as turn } from "node:timers/promises";
 import { after, Channel, Connection, select, serve, trySelect } from "../../mod.ts";
@@ -12,17 +12,17 @@ import { type Proxy, startProxy } from "../support/proxy.ts";
 
 const [connection, count, pattern = ""] = process.argv.slice(2) as [string, string, string?];
 const ROUNDS = Number(count);
-/** How many rounds are under way at a time, where a round waits for time to pass. */
+/** How many rounds run at a time if a round waits for time to pass. */
 const WIDTH = 500;
-/** How often growth is measured until it ends: a leak never does. */
+/** How often growth is measured until it ends. A leak never ends. */
 const TRIES = 10;
-/** What is compiled and cached meanwhile may stay; on Bun also what a collection leaves to the next. */
+/** Bytes that may stay: compiled code and caches; on Bun also garbage that a collection leaves to the next one. */
 const ALLOWANCE = process.versions.bun === undefined ? 32_768 : 131_072;
 
 const collect = (await collector())!;
 const failed = (error: unknown) => void error;
 
-/** Bytes of what lives. */
+/** Returns the bytes of live objects. */
 async function heap(): Promise<number> {
   for (let i = 0; i < 3; i++) await collect();
   if (process.versions.bun === undefined) {
@@ -35,7 +35,7 @@ async function heap(): Promise<number> {
   return jsc.heapStats().heapSize;
 }
 
-/** One channel for all rounds: a round must leave nothing behind. */
+/** A pattern of use with one channel for all rounds, each of which must leave nothing. */
 type Shape = (ch: Channel<unknown>, signal: AbortSignal) => (i: number) => Promise<unknown>;
 
 const never = new Channel({ connection });
@@ -47,7 +47,7 @@ async function aborted(operate: (signal: AbortSignal) => Promise<unknown>): Prom
   await outcome;
 }
 
-/** Shapes whose rounds are one after the other. */
+/** Shapes whose rounds run one after the other. */
 const single: Record<string, Shape> = {
   "put and get": (ch) => async (i) => {
     await ch.put(i);
@@ -153,7 +153,7 @@ const single: Record<string, Shape> = {
   },
 };
 
-/** Shapes whose rounds wait for time to pass, and so are many at a time. */
+/** Shapes whose rounds wait for time to pass, so that many run at a time. */
 const wide: Record<string, Shape> = {
   "get that times out": (ch) => () => ch.get({ timeout: 1 }).catch(failed),
   "receive that times out": (ch) => () => ch.receive({ timeout: 1 }).catch(failed),
@@ -170,7 +170,7 @@ const wide: Record<string, Shape> = {
   },
 };
 
-/** What a round makes, which is to be collected once the round is over. */
+/** A pattern of use whose objects must be collected once the round has ended. */
 type Makes = (made: (...objects: object[]) => void) => Promise<unknown>;
 
 const open = (made: (...objects: object[]) => void, options = {}) => {
@@ -263,17 +263,18 @@ const handles: Record<string, Makes> = {
   },
 };
 
-/** How often a connection is lost, and how many operations are under way each time. */
+/** How often a connection is lost, and how many operations are running each time. */
 const LOSSES = 5;
 const UNDER_WAY = 20;
 
-/** A connection that can be cut; disposing cuts it for good. */
+/** A connection through a proxy. Disposal cuts it permanently. */
 interface Way extends AsyncDisposable {
   readonly connection: Connection;
   cut(): void;
 }
 
-// A connection that is lost within two seconds is made anew with growing pauses, so this program's clock goes forward.
+// A connection that is lost within two seconds is restored with growing pauses, so the clock of this program is
+// advanced.
 const { now } = performance;
 let ahead = 0;
 performance.now = () => now.call(performance) + ahead;
@@ -286,7 +287,7 @@ async function openWay(retryTimeout: number): Promise<Way> {
   return {
     connection: new Connection(url.href, { retryTimeout }),
     cut: () => {
-      if (proxy.connections === 0) throw new Error("there is nothing to cut");
+      if (proxy.connections === 0) throw new Error("no connection is open");
       ahead += 3000;
       proxy.cut();
     },
@@ -299,13 +300,13 @@ async function openWay(retryTimeout: number): Promise<Way> {
 }
 
 /**
- * Begins operations on a channel whose connection is lost meanwhile, and ends them once it was. Its waiters are in
- * place before. `direct` is the same channel by a connection that is not lost.
+ * Starts operations on a channel whose connection is then lost, and ends them after the loss. Its waiters wait before
+ * the loss. `direct` is a handle on the same channel with a connection that is not lost.
  */
 type Loss = (ch: Channel<unknown>, direct: Channel<unknown>, lose: Lose) => Promise<unknown>;
 type Lose = () => Promise<void>;
 
-/** The promises and the signals of operations: who keeps an operation keeps them. */
+/** The promises and signals of operations: if an operation is retained, they are too. */
 let begun: WeakRef<object>[] = [];
 
 function many<T>(
@@ -318,7 +319,7 @@ function many<T>(
     return promise;
   }));
 }
-/** Puts what those wait for who were not rejected. */
+/** Puts the values that the operations that were not rejected wait for. */
 const putAll = (direct: Channel<unknown>) => many((i) => direct.put(i));
 
 const losses: Record<string, Loss> = {
@@ -427,7 +428,7 @@ const losses: Record<string, Loss> = {
   },
 };
 
-/** Loses the connection while the operations of a shape are under way; afterwards nothing is in the channel. */
+/** Loses the connection while the operations of a shape are running. Afterwards the channel is empty. */
 async function loseOnce(loss: Loss, ch: Channel<unknown>, direct: Channel<unknown>, way: Way) {
   await loss(ch, direct, async () => {
     way.cut();
@@ -440,7 +441,7 @@ async function loseOnce(loss: Loss, ch: Channel<unknown>, direct: Channel<unknow
   }
 }
 
-/** What operations of a channel leave that lives on, whose connection is lost several times. */
+/** Counts the objects that operations leave on a channel whose connection is lost several times. */
 async function keptByLosses(loss: Loss): Promise<{ made: number; kept: number }> {
   await using way = await openWay(60_000);
   await using ch = new Channel<unknown>({ connection: way.connection });
@@ -451,7 +452,7 @@ async function keptByLosses(loss: Loss): Promise<{ made: number; kept: number }>
   return await keptIn(begun);
 }
 
-/** For a shape of losses: its handle and what belongs to it, where operations are not tried again. */
+/** Counts the objects of a handle whose operations are not retried after a loss. */
 function lostForGood(loss: Loss): Makes {
   return async (made) => {
     await using way = await openWay(0);
@@ -474,8 +475,8 @@ async function repeat(round: (i: number) => Promise<unknown>, rounds: number, wi
 }
 
 /**
- * Bytes that a round leaves. What grows is measured again, with as many rounds more: what is compiled or cached is
- * made once, and a leak grows at every round.
+ * Returns the bytes that a round leaves. If memory has grown, it is measured again with as many rounds: code is
+ * compiled and cached only once, but a leak grows in every round.
  */
 async function leftBy(shape: Shape, width: number): Promise<number> {
   const stop = new AbortController();
@@ -494,12 +495,12 @@ async function leftBy(shape: Shape, width: number): Promise<number> {
   return least;
 }
 
-/** How many objects were made in twenty rounds, and how many of them are still there. */
+/** Returns how many objects twenty rounds made, and how many of them still exist. */
 async function keptOf(makes: Makes): Promise<{ made: number; kept: number }> {
   const refs: WeakRef<object>[] = [];
   const made = (...objects: object[]) =>
     void refs.push(...objects.map((each) => new WeakRef(each)));
-  // Not all at once: what does not wait for a connection gives up after a second.
+  // Not all at once: operations that do not wait for a connection are cancelled after one second.
   await repeat(() => makes(made), 20, 5);
   return await keptIn(refs);
 }

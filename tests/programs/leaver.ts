@@ -1,4 +1,4 @@
-// Receives one value, and ends in a given way while it holds it; told to, it first computes for a while.
+// Receives one value, and ends in the given way while it holds the value. On request it first computes for some time.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";

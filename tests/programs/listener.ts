@@ -1,4 +1,4 @@
-// Tells of each broadcast, until the channel is closed for everyone, and ends then by itself.
+// Reports each broadcast until the channel is closed for everyone, and then ends by itself.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";

@@ -1,4 +1,4 @@
-// Uses channels under the timers of node:test, which move setTimeout and not the clock, and tells what came of it.
+// Uses channels with the timers of node:test, which control setTimeout but not the clock, and reports the outcomes.
 import { mock } from "node:test";
 import { after, Channel, every, select } from "../../mod.ts";
 import { send } from "../support/child_side.ts";
@@ -7,7 +7,7 @@ mock.timers.enable({ apis: ["setTimeout", "setInterval", "setImmediate"] });
 const ch = new Channel<number>({ connection: "memory:" });
 const told: string[] = [];
 
-/** Notes what an operation comes to, and when, in milliseconds that the test has moved on. */
+/** Records the outcome of an operation and its time, in milliseconds that the test has advanced. */
 function follow(name: string, operation: Promise<unknown>): void {
   operation.then(
     (value) => told.push(`${name}: ${value instanceof Object ? "done" : value} at ${moved}`),
@@ -24,7 +24,7 @@ async function move(ms: number): Promise<void> {
   await turn();
 }
 
-/** Lets whatever waits for promises alone come to its end. */
+/** Lets all pending promise reactions run. */
 async function turn(): Promise<void> {
   for (let i = 0; i < 50; i++) await Promise.resolve();
 }
@@ -36,8 +36,8 @@ async function steps(name: string, operation: Promise<unknown>, ...ms: number[])
 }
 
 const month = 30 * 24 * 3_600_000;
-const longestTimer = 2 ** 31 - 1; // what is longer is set again, and the mock moves each only once in a tick
-// The clock goes on by itself, too: a time that is to pass is far longer than the program takes.
+const longestTimer = 2 ** 31 - 1; // a longer timer is set again, and the mock fires each only once in a tick
+// The clock runs as well, so each tested time is far longer than the program takes.
 await steps("get", ch.get({ timeout: 500_000 }), 400_000, 100_000);
 await steps("short get", ch.get({ timeout: 1 }), 1);
 await steps("long get", ch.get({ timeout: month }), longestTimer, month - longestTimer - 1, 1);

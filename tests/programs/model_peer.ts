@@ -1,4 +1,4 @@
-// Does with a handle of its own what its test says, one thing after the other, and answers each.
+// Executes the requests of its test on a handle of its own, one after the other, and replies to each.
 import { messages, send } from "../support/child_side.ts";
 import { Actor, type Request } from "../support/model_actor.ts";
 

@@ -1,4 +1,4 @@
-// Puts and gets as it is told to, by a clock that differs from the machine's, and that it sets as it is told to.
+// Puts and gets on request, with a clock that differs from the machine's and that it sets on request.
 import { Channel, ChannelTimeoutError } from "../../mod.ts";
 import process from "node:process";
 import { messages, send } from "../support/child_side.ts";

@@ -1,4 +1,4 @@
-// Waits in a get until it rejects, and says why.
+// Waits in a get until it rejects, and reports the error.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";

@@ -1,4 +1,4 @@
-// Tells what Deno does not let it do.
+// Reports what Deno does not permit.
 import { fileURLToPath } from "node:url";
 import { send } from "../support/child_side.ts";
 

@@ -1,4 +1,4 @@
-// Puts and gets on the connection of its argument, and says what became of it.
+// Puts and gets on the connection of its argument, and reports the outcome.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";

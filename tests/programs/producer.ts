@@ -1,5 +1,5 @@
-// Told to go, puts COUNT numbers from FIRST on, one after the other; then waits until the channel is closed for everyone. It is told by
-// a channel, because a program that listens to stdin does not end by itself.
+// On a signal, puts COUNT numbers from FIRST on, one after the other, then waits until the channel is closed for
+// everyone. The signal comes through a channel, because a program that listens to stdin does not end by itself.
 import { Channel, ChannelClosedError } from "../../mod.ts";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,7 +13,7 @@ const [connection, name, go, first, count] = process.argv.slice(2) as [
   string,
 ];
 const channel = new Channel<number>({ name, connection });
-await channel.depth(); // attaches
+await channel.depth(); // attaches the handle
 send("ready");
 await new Channel({ name: go, connection }).get();
 for (let i = 0; i < Number(count); i++) await channel.put(Number(first) + i);

@@ -1,4 +1,4 @@
-// Answers jobs on the channels that come with them.
+// Replies to jobs on the channels in them.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";

@@ -2,7 +2,7 @@ import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
 
-/** Puts a value and gets it, on the connection of its argument. */
+/** Puts a value and gets it on the connection of its argument. */
 const connection = process.argv[2]!;
 try {
   await using ch = new Channel<string>({ connection, retryTimeout: 1000 });

@@ -1,4 +1,5 @@
-// Selects from channels until one is closed for everyone, and puts what it got into the last, in batches.
+// Selects from channels until one is closed for everyone, and puts the values that it got into the last one, in
+// batches.
 import { after, Channel, select } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";

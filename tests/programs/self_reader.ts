@@ -1,4 +1,4 @@
-// Receives one value, and reads the lock of its own session as often as it is told to, as a backup of the directory does.
+// Receives one value, and reads the lock file of its own session on request, as a backup of the directory does.
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";

@@ -1,4 +1,4 @@
-// Serves requests; the value "die" takes the process with it. Ends when the channel is closed, or its input ends.
+// Serves requests; the value "die" ends the process. Ends when the channel is closed or its input ends.
 import { Channel, serve } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
@@ -15,4 +15,4 @@ await serve(channel, async ({ n, die }, { signal }) => {
   await new Promise((resolve) => signal.addEventListener("abort", resolve));
   send({ aborted: n });
 });
-// Nothing is left that keeps the process alive.
+// Nothing keeps the process alive now.

@@ -1,5 +1,5 @@
-// Takes numbers until the channel is closed for everyone, by "get" or "receive", and tells of each before it is
-// accepted, where it can: what nobody was told of is then not lost if this process is killed.
+// Gets numbers until the channel is closed for everyone, by "get" or "receive". If possible, it reports each number
+// before accepting it, so that an unreported number is not lost if this process is killed.
 import { Channel, ChannelClosedError } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
@@ -7,7 +7,7 @@ import { send } from "../support/child_side.ts";
 const [connection, name, how] = process.argv.slice(2) as [string, string, "get" | "receive"];
 const channel = new Channel<number>({ name, connection, retryTimeout: 60_000 });
 
-/** Resolves when it is told. */
+/** Resolves when the message has been written. */
 function tell(got: number, isRedelivered?: boolean): Promise<void> {
   const line = JSON.stringify({ got, isRedelivered }) + "\n";
   return new Promise((resolve) => process.stdout.write(line, () => resolve()));
@@ -19,7 +19,7 @@ async function take(): Promise<void> {
   tell(delivery.value, delivery.redelivered).then(() => delivery.accept());
 }
 
-await channel.depth(); // attached, it hears of closeAll
+await channel.depth(); // attached, so that it is notified of closeAll
 send("ready");
 try {
   for (;;) await take();

@@ -1,4 +1,4 @@
-// Puts numbers from FIRST on, some at a time, until it is told to stop; tells which puts have resolved.
+// Puts numbers from FIRST on, several at a time, until it is stopped; reports which puts have resolved.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,7 +10,7 @@ let next = Number(first);
 let isOver = false;
 let resolved: number[] = [];
 
-/** Puts the next number, and notes what came of it. */
+/** Puts the next number and records the outcome. */
 async function put(): Promise<void> {
   const n = next++;
   try {
@@ -42,4 +42,4 @@ clearInterval(telling);
 tell();
 await channel.close();
 send("done");
-process.exit(0); // stdin keeps it alive
+process.exit(0); // stdin keeps the process alive

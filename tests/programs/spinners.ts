@@ -1,6 +1,6 @@
 /**
- * Loops over channels in memory that never wait, one after the other, beside a timer, a signal, a socket and an
- * AbortSignal.timeout: tells of each loop what of these came while it ran, for at most `PATIENCE` ms.
+ * Loops over memory channels that never wait, one after the other, beside a timer, a signal, a socket and an
+ * AbortSignal.timeout. For each loop, it reports which of these fired while it ran, within `PATIENCE` ms.
  */
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
@@ -10,7 +10,7 @@ import { messages, send } from "../support/child_side.ts";
 
 const PATIENCE = 3000;
 
-/** Whether the loop goes on. */
+/** Reports whether the loop continues. */
 type GoesOn = () => boolean;
 
 const channel = <T>(capacity?: number) =>

@@ -1,5 +1,5 @@
-// Waits for three things, and tells of each: to get, until the channel is drained; to put into a full channel; that a
-// channel is deleted.
+// Waits for three events and reports each: a get until the channel is drained, a put into a full channel, and the
+// deletion of a channel.
 import { Channel, ChannelClosedError } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";

@@ -2,7 +2,7 @@ import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
 
-/** Puts and gets until SIGTERM, on which it closes its channels as a service would. */
+/** Puts and gets until SIGTERM, and then closes its channels as a service would. */
 const connection = process.argv[2]!;
 const out = new Channel<number>({ name: "terminated out", connection, retryTimeout: 60_000 });
 const into = new Channel<number>({ name: "terminated in", connection, retryTimeout: 60_000 });

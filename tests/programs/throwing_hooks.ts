@@ -1,4 +1,4 @@
-// Puts and gets over a connection whose hooks and logger throw, and is told when to.
+// Puts and gets, on request, over a connection whose hooks and logger throw.
 import { Channel, Connection } from "../../mod.ts";
 import process from "node:process";
 import { messages, send } from "../support/child_side.ts";

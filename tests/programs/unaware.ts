@@ -1,4 +1,4 @@
-// Puts 0, 1, 2 …, several at a time, until the channel is closed; then tells which of them are in it.
+// Puts 0, 1, 2 …, several at a time, until the channel is closed; then reports which of them were confirmed.
 import process from "node:process";
 import { Channel, ChannelClosedError } from "../../mod.ts";
 import { send } from "../support/child_side.ts";

@@ -1,5 +1,5 @@
-// Starts operations that fail and handles none of the rejections: unheard.ts FILE, with the path of a new database.
-// Tells what surfaced as an unhandled rejection: for each operation how often, and what belonged to none.
+// Starts failing operations and handles none of their rejections: unhandled.ts FILE, with the path of a new database.
+// Reports the unhandled rejections: for each operation how often it surfaced, and those that belong to no operation.
 import process from "node:process";
 import { Channel, select, serve, trySelect } from "../../mod.ts";
 import { send } from "../support/child_side.ts";
@@ -11,13 +11,13 @@ const [file] = process.argv.slice(2) as [string];
 const nowhere = { connection: "amqp://localhost:1", retryTimeout: 50 };
 const patient = { ...nowhere, retryTimeout: 60_000 };
 
-/** Another handle on the channel. Whatever is given up has time. */
+/** Another handle on the channel. Requests have enough time to be cancelled. */
 function inJson(ch: Channel, { timeout, signal }: Options): Channel {
   const about = timeout === undefined && signal === undefined ? nowhere : patient;
   return new Channel({ ...about, name: ch.name, encoding: "json" });
 }
 
-/** What takes a signal. */
+/** Operations that accept a signal. */
 const abortable: Record<string, Start> = {
   put: (ch, options) => ch.put(1, options),
   "put of a channel": (ch, options) => ch.put(ch.clone(), options),
@@ -47,7 +47,7 @@ const abortable: Record<string, Start> = {
   "the receiver's get": (ch, options) => ch.receiver.get(options),
 };
 
-/** What ends by itself where the broker cannot be reached. */
+/** Operations that end by themselves if the broker is unreachable. */
 const operations: Record<string, Start> = {
   ...abortable,
   "get of what is there": (ch) => ch.get({ timeout: 0 }),
@@ -64,7 +64,7 @@ const endless = Object.fromEntries(
   Object.entries(abortable).filter(([name]) => !untimed.includes(name)),
 );
 
-/** What waits for something although its channel is attached. */
+/** Operations that wait although their channel is attached. */
 const waiting: Record<string, Start> = {
   "put into a full channel": (ch, options) => ch.put(2, options),
   "get of nothing": (ch, options) => ch.clone().get(options),
@@ -75,7 +75,7 @@ const waiting: Record<string, Start> = {
   "whenEmpty of what waits": (ch, options) => ch.whenEmpty(options),
 };
 
-/** What a handle refuses that is closed in this process. */
+/** Operations that a handle rejects if it is closed in this process. */
 const refused: Record<string, Start> = {
   put: (ch) => ch.put(1),
   get: (ch) => ch.get(),
@@ -174,5 +174,5 @@ for (const connection of ["memory:", `sqlite:${file}`]) {
 giveUp.abort();
 await Promise.all(left.map((ch) => ch.close()));
 
-// Nothing but what is pending keeps the process alive, so that by now every operation has ended.
+// Only pending operations keep the process alive, so that every operation has ended by now.
 process.once("beforeExit", () => send({ surfaced, strays }));

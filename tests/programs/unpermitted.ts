@@ -1,4 +1,4 @@
-// Puts to brokers that it is not permitted to reach, and tells what came of it.
+// Puts to brokers that it is not permitted to reach, and reports the outcome.
 import { Channel } from "../../mod.ts";
 import { send } from "../support/child_side.ts";
 

@@ -1,4 +1,4 @@
-// Dies in the moment in which it receives a value, as of work that takes the process with it.
+// Dies on receiving a value, as if processing it crashed the process.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 

@@ -1,4 +1,4 @@
-// Uses channels where no module of the runtime can be loaded, as in a browser, and tells what came of it.
+// Uses channels while no module of the runtime can be loaded, as in a browser, and reports the outcome.
 import { registerHooks } from "node:module";
 import process from "node:process";
 import { Channel } from "../../mod.ts";

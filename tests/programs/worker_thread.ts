@@ -1,8 +1,8 @@
-// A Worker of workers_test.ts: does what it is told with one channel, and tells what came of it.
+// A Worker of workers_test.ts: executes its orders on one channel, and reports the outcome.
 import { parentPort } from "node:worker_threads";
 import { Channel } from "../../mod.ts";
 
-/** What a Worker is told. */
+/** The orders of a Worker. */
 export interface Orders {
   readonly connection: string;
   readonly name: string;
@@ -18,7 +18,7 @@ export interface Question {
 const port = (parentPort ?? globalThis) as unknown as Worker;
 
 const tasks = {
-  /** Tells of each value, and of the end. */
+  /** Reports each value, and the end. */
   async consume(channel: Channel<unknown>): Promise<void> {
     for await (const value of channel) port.postMessage(value);
     port.postMessage("the loop has ended");
@@ -30,19 +30,19 @@ const tasks = {
     await replyTo.close();
   },
 
-  /** Is in the middle of a job for ever. */
+  /** Holds a job forever. */
   async hold(channel: Channel<unknown>): Promise<void> {
     await receive(channel);
     await new Promise(() => setInterval(() => {}, 1000));
   },
 
-  /** Ends with two jobs, of which it has begun one after the other. */
+  /** Ends with two jobs, which it began one after the other. */
   async leave(channel: Channel<unknown>): Promise<void> {
     await receive(channel);
     await receive(channel);
   },
 
-  /** Puts without end. */
+  /** Puts endlessly. */
   async flood(channel: Channel<unknown>): Promise<void> {
     await channel.put(0);
     port.postMessage("it floods");
@@ -59,4 +59,4 @@ const { connection, name, task } = await new Promise<Orders>((resolve) => {
   port.addEventListener("message", ({ data }) => resolve(data), { once: true });
 });
 await tasks[task](new Channel<unknown>({ name, connection }));
-if (parentPort === null) globalThis.close(); // on Node it ends as it waits for nothing
+if (parentPort === null) globalThis.close(); // on Node it ends because it waits for nothing

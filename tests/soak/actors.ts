@@ -2,21 +2,21 @@ import assert from "node:assert/strict";
 import { type Child, startChild } from "../support/child.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
 
-/** A process of a soak, and its cable to the broker. */
+/** A process of a soak test with its proxy to the broker. */
 export interface Actor {
   readonly title: string;
   readonly child: Child;
   readonly proxy: Proxy;
 }
 
-/** How often a consumer was handed a number. */
+/** One delivery of a number to a consumer. */
 export interface Receipt {
   readonly consumer: string;
-  /** Undefined for a get, which does not tell. */
+  /** Undefined for a get, which does not report it. */
   readonly isRedelivered: boolean | undefined;
 }
 
-/** The producers and consumers of one channel, and what they have told. */
+/** The producers and consumers of one channel, and what they have reported. */
 export class Troupe implements AsyncDisposable {
   readonly #port: number;
   readonly #name: string;
@@ -27,7 +27,7 @@ export class Troupe implements AsyncDisposable {
   readonly resolved: Map<string, Set<number>> = new Map();
   readonly rejected: string[] = [];
   readonly received: Map<number, Receipt[]> = new Map();
-  /** What an actor's process has complained of, or how it ended where it should not. */
+  /** Errors of the processes, and unexpected exits. */
   readonly troubles: string[] = [];
   readonly #ending = new Set<Child>();
   readonly #heard: Promise<void>[] = [];
@@ -65,7 +65,7 @@ export class Troupe implements AsyncDisposable {
     });
   }
 
-  /** Kills a process; what it was told of, it may have told before. */
+  /** Kills a process. Numbers that it reported may be reported again. */
   async kill(actor: Actor): Promise<void> {
     this.#ending.add(actor.child);
     actor.child.kill("SIGKILL");
@@ -73,7 +73,7 @@ export class Troupe implements AsyncDisposable {
     this.consumers.splice(this.consumers.indexOf(actor), 1);
   }
 
-  /** Has the producers stop; resolves when all their puts are settled. */
+  /** Stops the producers. Resolves when all their puts are settled. */
   async stopProducers(): Promise<void> {
     for (const { child } of this.producers) child.send("stop");
     await Promise.all(this.producers.map(({ child }) => child.exited));
@@ -86,7 +86,7 @@ export class Troupe implements AsyncDisposable {
     await Promise.all(this.#heard);
   }
 
-  /** Numbers whose put has resolved, and that nobody has been handed. */
+  /** Numbers whose put has resolved and that were not delivered. */
   missing(): number[] {
     const all = [...this.resolved.values()].flatMap((numbers) => [...numbers]);
     return all.filter((n) => !this.received.has(n));

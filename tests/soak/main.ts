@@ -1,4 +1,4 @@
-// deno task soak [MISHAPS] [SEED]: a long soak on a private broker, with a table of what came of it.
+// deno task soak [MISHAPS] [SEED]: a long soak test on a private broker, with a table of results.
 
 import process from "node:process";
 import { startPrivateBroker } from "../support/broker.ts";

@@ -4,7 +4,7 @@ import * as at from "../faults/broker.ts";
 import type { PrivateBroker } from "../support/broker.ts";
 import type { Actor, Troupe } from "./actors.ts";
 
-/** Numbers from 0 up to below 1, the same for the same seed (mulberry32). */
+/** Returns a generator of reproducible pseudo-random numbers from 0 up to but not including 1 (mulberry32). */
 export function random(seed: number): () => number {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;
@@ -21,26 +21,26 @@ export interface Stage {
   readonly random: () => number;
 }
 
-/** What may happen in a soak; each resolves when it is over. */
+/** The mishaps of a soak test. Each resolves when it is over. */
 export const mishaps: Record<string, (stage: Stage) => Promise<void>> = {
   "the broker is restarted": ({ broker }) => broker.restart(),
   "the broker is killed": async ({ broker }) => {
     await broker.crash();
     await broker.restart();
   },
-  "the broker is frozen": async ({ broker }) => {
+  "the broker is suspended": async ({ broker }) => {
     broker.suspend();
     await pause(3500);
     broker.resume();
   },
-  "the broker is frozen for a moment": async ({ broker }) => {
+  "the broker is suspended for a moment": async ({ broker }) => {
     broker.suspend();
     await pause(700);
     broker.resume();
   },
   "an operator closes all connections": ({ broker }) => at.closeConnections(broker),
   "the broker closes all AMQP channels": ({ broker }) => at.closeAmqpChannels(broker),
-  "the broker's memory is short": async ({ broker }) => {
+  "the broker has a memory alarm": async ({ broker }) => {
     await at.setMemoryAlarm(broker, true);
     await pause(1500);
     await at.setMemoryAlarm(broker, false);
@@ -49,18 +49,18 @@ export const mishaps: Record<string, (stage: Stage) => Promise<void>> = {
     all(troupe.producers, ({ proxy }) => proxy.cutInFrame("to", 1 + Math.floor(random() * 40))),
   "consumers are cut in the middle of frames": ({ troupe, random }) =>
     all(troupe.consumers, ({ proxy }) => proxy.cutInFrame("from", 1 + Math.floor(random() * 40))),
-  "answers to producers are cut": ({ troupe, random }) =>
+  "responses to producers are cut": ({ troupe, random }) =>
     all(troupe.producers, ({ proxy }) => proxy.cutInFrame("from", 1 + Math.floor(random() * 10))),
   "acks of consumers are cut": ({ troupe, random }) =>
     all(troupe.consumers, ({ proxy }) => proxy.cutInFrame("to", 1 + Math.floor(random() * 10))),
-  "the network swallows everything": ({ troupe }) =>
+  "the network drops everything": ({ troupe }) =>
     all([...troupe.producers, ...troupe.consumers], async ({ proxy }) => {
       const { abandoned } = proxy;
       proxy.swallow();
       await until(() => proxy.abandoned > abandoned, 4500);
       proxy.recover();
     }),
-  "everyone is cut again and again": ({ troupe, random }) =>
+  "all connections are cut repeatedly": ({ troupe, random }) =>
     all([...troupe.producers, ...troupe.consumers], async ({ proxy }) => {
       for (let i = 0; i < 3; i++) {
         const { opened } = proxy;

@@ -6,32 +6,35 @@ import type { PrivateBroker } from "../support/broker.ts";
 import { Troupe } from "./actors.ts";
 import { mishaps, random } from "./mishaps.ts";
 
-/** What came of a soak. */
+/** The result of a soak test. */
 export interface SoakResult {
   readonly seed: number;
-  /** What happened, for how long, and how long after its end every producer had a put resolve: in ms. */
+  /**
+   * The mishaps, with their duration and the time after their end until every producer had a put resolve, in
+   * milliseconds.
+   */
   readonly mishaps: { readonly title: string; readonly took: number; readonly recovery: number }[];
   readonly resolved: number;
-  /** Puts that rejected, with the reason. */
+  /** The reasons of rejected puts. */
   readonly rejected: string[];
-  /** Numbers whose put had resolved, and that nobody was handed. */
+  /** Numbers whose put had resolved but that were never delivered. */
   readonly lost: number[];
-  /** Numbers that were handed out more than once. */
+  /** How many numbers were delivered more than once. */
   readonly duplicates: number;
-  /** Of their second and later receipts by `receive`, those that were marked as redelivered. */
+  /** How many of their second and later deliveries by `receive` were marked as redelivered. */
   readonly marked: number;
-  /** Numbers that were handed out unmarked more than once. */
+  /** Numbers that were delivered unmarked more than once. */
   readonly unmarked: number[];
-  /** Numbers that one process was handed twice. */
+  /** Numbers that one process got twice. */
   readonly withinProcess: number[];
-  /** Processes that ended, or complained. */
+  /** Processes that failed or reported an error. */
   readonly troubles: string[];
 }
 
 /**
- * Has three processes put and three take, while one mishap follows the other: which ones, the seed decides.
+ * Runs three producers and three consumers while one mishap follows another. The seed selects the mishaps.
  *
- * @param count of mishaps
+ * @param count the number of mishaps
  */
 export async function soak(
   broker: PrivateBroker,
@@ -57,12 +60,12 @@ export async function soak(
     const took = Math.round(performance.now() - start);
     const recovery = await progress(troupe);
     happened.push({ title, took, recovery });
-    say(`${happened.length}. ${title}: ${took} ms, and all went on after ${recovery} ms more`);
+    say(`${happened.length}. ${title}: ${took} ms, and all continued after ${recovery} ms more`);
   }
 
   await within(troupe.stopProducers(), 20_000);
-  await until(() => troupe.missing().length === 0, 15_000, 50).catch(() => {}); // told by `lost`
-  // Who has not come back yet would miss the closeAll.
+  await until(() => troupe.missing().length === 0, 15_000, 50).catch(() => {}); // reported by `lost`
+  // A consumer that has not reconnected yet would miss the closeAll.
   const { length } = troupe.consumers;
   await until(async () => await listeners(broker, name) === length, 10_000, 50);
   const channel = new Channel({ name, connection: broker.uri });
@@ -74,7 +77,7 @@ export async function soak(
   return result(seed, happened, troupe);
 }
 
-/** Waits until every producer has had a put resolve, and numbers arrive: milliseconds. */
+/** Waits until every producer has had a put resolve and numbers arrive. Returns the milliseconds. */
 async function progress(troupe: Troupe): Promise<number> {
   const start = performance.now();
   const counts = [...troupe.resolved.values()].map((numbers) => [numbers, numbers.size] as const);
