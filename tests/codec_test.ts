@@ -867,6 +867,8 @@ Deno.test("decode accepts what encode accepts, however much memory it takes", ()
     () => [],
     () => [1],
     () => ({ 900: 0 }),
+    () => ({ 0: 0, 900: 0 }),
+    () => ({ 900: 0, "9a": 0 }),
     () => ({ "\ud800": 0 }),
     () => new Date(0),
     () => new Map([[1, 1]]),

@@ -413,6 +413,18 @@ Deno.test("json: hostile sizes are handled quickly", () => {
   assert.ok(performance.now() - start < 20_000, `it took ${performance.now() - start} ms`);
 });
 
+Deno.test("json: encode accepts only what decode accepts, however much memory it takes", () => {
+  const count = 4000;
+  for (const item of [{ 999: 0 }, { 0: 0, 999: 0 }, { 999: 0, "9a": 0 }]) {
+    const list = Array.from({ length: count }, () => item);
+    const text = utf8.encode(JSON.stringify(list));
+    assert.throws(() => decode(text), { name: "JsonError", message: /too much memory/ });
+    assert.throws(() => encode(list), { name: "DataCloneError", message: /far more memory/ });
+  }
+  const dates = Array.from({ length: count }, () => ({ "2026-11-28": 0 }));
+  assert.deepEqual(decode(encode(dates)), dates);
+});
+
 Deno.test("json: a value whose shared parts expand exponentially is rejected quickly, and a large value is not", () => {
   let laughs: unknown = ["ha"];
   for (let i = 0; i < 40; i++) laughs = i % 2 === 0 ? [laughs, laughs] : { a: laughs, b: laughs };

@@ -3,9 +3,9 @@ import {
   ARRAY,
   type Extension,
   GENERIC_OBJECT,
-  isIndex,
   MAP,
   MAX_DEPTH,
+  mayBeIndex,
   MEMORY_OF_OBJECT,
   MEMORY_OF_SLOT,
   memoryLimit,
@@ -115,7 +115,7 @@ export class Encoder extends Writer {
   #plainObject(object: object): void {
     let count = 0;
     for (const key in object) {
-      if (count === 0 && isIndex(key) || this.#inherits) return this.properties(object);
+      if (count === 0 && mayBeIndex(key) || this.#inherits) return this.properties(object);
       count++;
     }
     this.spend(MEMORY_OF_OBJECT + MEMORY_OF_SLOT * count);

@@ -1,51 +1,52 @@
-import { memoryLimit, memoryOfIndexes } from "../cbor/format.ts";
 import { rejection, step } from "../../shared/clone_error.ts";
-import { checkShape } from "./decode.ts";
-import { maxDepth, type Members } from "./format.ts";
+import type { Members } from "./decode.ts";
+import { elementBytes, maxDepth, memoryLimit } from "./limits.ts";
+import { checkShape } from "./shape.ts";
 
-/** What `encode` takes beside the value. */
+/** Options of `encode`. */
 export interface EncodeOptions {
   /**
-   * The key that marks what the extension has written, in ASCII: it is `true` there. No other object
-   * may have it, for readers would take that for the extension's.
+   * The ASCII key that marks an object of the extension; its value there is `true`. An object of the value that has
+   * this key is rejected, since readers would take it for one of the extension.
    */
   readonly marker?: string;
   /**
-   * Asked for each object that is neither plain nor an array. What it returns is written in the
-   * object's place, with the marker; undefined leaves the object to the encoder.
+   * Called for each object that is neither plain nor an array. Its result is written in the object's place, with the
+   * marker; for undefined the encoder writes the object itself.
    */
   readonly extension?: (object: object) => Members | undefined;
 }
 
-/** Named properties are looked for in arrays up to this long only: there is no cheap test for longer ones. */
+/** Named properties are looked for only in arrays up to this length: no cheap test finds them in longer ones. */
 const longestCheckedArray = 64;
 
-/** From so many objects on it is looked whether they are the same few again and again. */
-const many = 100_000;
+/** After this many objects, `encode` counts how often the same ones occur. */
+const manyObjects = 100_000;
 
-/** How often an object is written for each place in which it stands, where there are many. */
+/** How often on average an object may be written for each item of the objects, once there are many. */
 const mostRepeats = 16;
 
-/** In units. RabbitMQ takes no message of more than 128 MiB. */
+/** In UTF-16 code units. RabbitMQ accepts no message of more than 128 MiB. */
 const longestText = 2 ** 27;
 
 const objectPrototype = Object.prototype;
-const encoder = new TextEncoder();
+const utf8 = new TextEncoder();
 
 /** Walks through a value and writes it. */
 class JsonEncoder {
   #text = "";
-  /** What the keys that are numbers take where the value arrives, in bytes, at most. */
+  /** The bytes of memory that properties named by numbers take at the receiver, at most. */
   #memory = 0;
-  /** How many objects were met, each as often as it was. */
-  #met = 0;
-  /** Those that are met after many, and how many places they have for others. */
+  /** How many objects were written, counting each as often as it occurs. */
+  #written = 0;
+  /** The objects that were written after the first `manyObjects`. */
   #distinct: Set<object> | undefined;
-  #places = 0;
+  /** How many items the distinct objects have. */
+  #items = 0;
   readonly #options: EncodeOptions;
-  /** The objects that the walk is inside of: they tell a cycle and the depth. */
+  /** The objects that the walk is inside of. They tell a cycle, and the depth. */
   readonly #holders: object[] = [];
-  /** Which part of each of them is being written; undefined before the first. */
+  /** The key of each holder that is being written; undefined before the first. */
   readonly #keys: (string | number | undefined)[] = [];
 
   constructor(options: EncodeOptions) {
@@ -54,7 +55,7 @@ class JsonEncoder {
 
   encode(value: unknown): Uint8Array<ArrayBuffer> {
     this.#value(value);
-    const bytes = encoder.encode(this.#text);
+    const bytes = utf8.encode(this.#text);
     if (this.#memory > memoryLimit(bytes.length)) checkMemory(bytes);
     return bytes;
   }
@@ -94,7 +95,7 @@ class JsonEncoder {
     if (holders.length === maxDepth) {
       throw rejection(`a value nested more than ${maxDepth} deep`, "");
     }
-    if (++this.#met > many) this.#checkRepeats(object);
+    if (++this.#written > manyObjects) this.#checkRepeats(object);
     if (this.#text.length > longestText) {
       throw rejection("a value of more than 128 MiB in JSON", "", ": send it in parts");
     }
@@ -105,14 +106,14 @@ class JsonEncoder {
     this.#keys.pop();
   }
 
-  /** JSON has no references: forty arrays, each of which holds the next twice, would be a text without an end. */
+  /** JSON has no references: forty arrays that each hold the next one twice would become a text of 2^40 brackets. */
   #checkRepeats(object: object): void {
     if (this.#distinct === undefined) {
       this.#distinct = new Set();
       for (const holder of this.#holders) this.#note(holder, this.#distinct);
     }
     this.#note(object, this.#distinct);
-    if (this.#met > 2 * many + mostRepeats * this.#places) {
+    if (this.#written > 2 * manyObjects + mostRepeats * this.#items) {
       throw rejection(
         "a value whose objects occur in each other again and again",
         "",
@@ -124,10 +125,10 @@ class JsonEncoder {
   #note(object: object, distinct: Set<object>): void {
     if (distinct.has(object)) return;
     distinct.add(object);
-    this.#places += Array.isArray(object) ? object.length : Object.keys(object).length;
+    this.#items += Array.isArray(object) ? object.length : Object.keys(object).length;
   }
 
-  /** @param mayConvert whether the object is the program's, and not what a toJSON has returned */
+  /** @param mayConvert whether the object's toJSON is called; not that of a toJSON's result */
   #content(object: object, mayConvert: boolean): void {
     const isArray = Array.isArray(object);
     let brand = "Object";
@@ -135,7 +136,7 @@ class JsonEncoder {
       const members = this.#options.extension?.(object);
       if (members !== undefined) return this.#properties(members, this.#options.marker);
       brand = objectPrototype.toString.call(object).slice("[object ".length, -1);
-      // A Date, and a Buffer, would convert itself to what no reader takes for one.
+      // The toJSON of a Date or a Buffer returns what no reader recognizes as one.
       if (brand === "Date" || ArrayBuffer.isView(object)) this.#rejectBrand(brand);
     }
     const { toJSON } = object as { readonly toJSON?: unknown };
@@ -150,9 +151,9 @@ class JsonEncoder {
   }
 
   /**
-   * A plain object, or a class instance without its class: the own enumerable properties.
+   * Writes the own enumerable properties of a plain object or a class instance.
    *
-   * @param toJSON the property of this name, which has been read
+   * @param toJSON the value of the property of this name, which is not read again
    */
   #properties(object: object, marker?: string, toJSON?: unknown): void {
     const { marker: reserved } = this.#options;
@@ -160,12 +161,11 @@ class JsonEncoder {
     this.#text += marker === undefined ? "{" : `{${JSON.stringify(marker)}:true`;
     let isFirst = marker === undefined;
     const names = Object.keys(object);
-    this.#memory += memoryOfIndexes(names);
+    this.#memory += memoryOf(names);
     for (const key of names) {
       const isRead = key === "toJSON" && toJSON !== undefined;
       const value = isRead ? toJSON : (object as Record<string, unknown>)[key];
-      // A getter may have deleted a property that was still to come.
-      if (value === undefined && !Object.hasOwn(object, key)) continue;
+      if (value === undefined && !Object.hasOwn(object, key)) continue; // an earlier getter has deleted it
       this.#keys[depth] = key;
       if (key === reserved) this.#rejectKey(key);
       this.#text += (isFirst ? "" : ",") + JSON.stringify(key) + ":";
@@ -194,7 +194,7 @@ class JsonEncoder {
 
   #rejectBrand(brand: string): never {
     const article = /^(?:[AEIO]|Un)/.test(brand) ? "an" : "a";
-    this.#reject(`${article} ${brand} object`, instead.get(brand));
+    this.#reject(`${article} ${brand} object`, alternatives.get(brand));
   }
 
   #rejectKey(key: string): never {
@@ -202,13 +202,25 @@ class JsonEncoder {
     throw rejection(`the key ${JSON.stringify(key)}`, pathOf(this.#keys), advice);
   }
 
-  /** Ends the walk: what is being written cannot be said in JSON. */
+  /** Ends the walk at a part of the value that JSON cannot represent. */
   #reject(what: string, advice?: string): never {
     throw rejection(what, pathOf(this.#keys), `: JSON has none${advice ? `; ${advice}` : ""}`);
   }
 }
 
-/** What is sent must not be refused where it arrives. */
+/** Returns at least as many bytes as `checkShape` counts for an object of these keys: indexes come first, ascending. */
+function memoryOf(keys: readonly string[]): number {
+  let last = 0;
+  for (let i = 0; i < keys.length; i++) {
+    const first = keys[i]!.charCodeAt(0);
+    const index = first >= 0x30 && first <= 0x39 ? Number(keys[i]) : NaN;
+    if (!(index >= last)) break;
+    last = index;
+  }
+  return last === 0 ? 0 : elementBytes * (last + 1);
+}
+
+/** Rejects a message that `decode` would refuse. */
 function checkMemory(bytes: Uint8Array): void {
   try {
     checkShape(bytes);
@@ -219,7 +231,7 @@ function checkMemory(bytes: Uint8Array): void {
 }
 
 /** What to send in place of an object of a class. */
-const instead: ReadonlyMap<string, string> = new Map([
+const alternatives: ReadonlyMap<string, string> = new Map([
   ["Date", "send its toISOString() or getTime()"],
   ["Map", "send Object.fromEntries(map), or an array of its entries"],
   ["Set", "send an array"],
@@ -233,7 +245,7 @@ function isPlain(object: object): boolean {
   return prototype === objectPrototype || prototype === null;
 }
 
-/** Such as `job.callbacks[2]`. */
+/** Returns a path such as `job.callbacks[2]`. */
 function pathOf(keys: readonly (string | number | undefined)[]): string {
   let path = "";
   for (const key of keys) {
@@ -246,14 +258,15 @@ function pathOf(keys: readonly (string | number | undefined)[]): string {
 const noOptions: EncodeOptions = {};
 
 /**
- * Turns a value into JSON (RFC 8259), in UTF-8: later changes of the value change nothing. Carried
- * are null, booleans, finite numbers, strings, dense arrays, plain objects and class instances (their
- * own enumerable properties). An object with a method `toJSON` is written as what that returns; Date
- * and Buffer are refused all the same. An object that occurs twice is written twice; a value is refused in which
- * that is so again and again, so that its text would be far larger than it is.
+ * Encodes a value as JSON (RFC 8259) in UTF-8. Later changes of the value do not affect the bytes.
  *
- * @throws {DOMException} named `DataCloneError`, which says where, for anything else, for a cycle and
- * for a value nested more than 1000 deep. What a getter or a toJSON throws passes unchanged.
+ * JSON carries null, booleans, finite numbers, strings, dense arrays, plain objects and class instances (their own
+ * enumerable properties). An object with a method `toJSON` is written as the result of that method, except a Date and
+ * a Buffer, which are rejected. An object that occurs twice is written twice; a value is rejected if its objects repeat
+ * so often that the text would be far larger than the value.
+ *
+ * @throws {DOMException} named `DataCloneError`, with the path of the culprit, for anything else, for a cycle, and for
+ * a value that is nested more than 1000 deep. What a getter or a toJSON throws passes unchanged.
  */
 export function encode(
   value: unknown,

@@ -1,10 +1,10 @@
 /**
- * Values to JSON (RFC 8259) and back, refusing what JSON cannot say. It knows nothing of channels:
- * they travel through its extension hook, as objects that a key marks.
+ * Encodes values as JSON (RFC 8259) and decodes them. Values that JSON cannot represent are rejected. The encoding
+ * knows nothing of channels: an extension writes them as objects that a key marks.
  *
  * @module
  */
 
-export { decode, type DecodeOptions, JsonError } from "./decode.ts";
+export { decode, type DecodeOptions, type Members } from "./decode.ts";
 export { encode, type EncodeOptions } from "./encode.ts";
-export type { Members } from "./format.ts";
+export { JsonError } from "./json_error.ts";
