@@ -82,6 +82,14 @@ async function declareMarker(
   return hasMessage;
 }
 
+/**
+ * Returns the expiry of the closed marker of a channel that expires: twice the channel's lease, a week at least. A
+ * deletion of the channel deletes the marker before.
+ */
+export function markerExpiry(lease = 0): number {
+  return Math.min(Math.max(2 * lease, 7 * 24 * 3600 * 1000), 2 ** 31 - 1);
+}
+
 /** Removes the closed marker of a channel that does not exist any more. */
 export async function removeMarker(session: Session, name: string): Promise<void> {
   await session.administer((channel) => channel.queueDelete(markerOf(name)));

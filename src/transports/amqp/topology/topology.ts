@@ -168,7 +168,7 @@ export interface ChannelState {
 }
 
 /**
- * Deletes a channel, whether it exists or not, and announces `event`. The queue is deleted first: a process that hears
+ * Deletes a channel, whether it exists or not, and announces the deletion. The queue is deleted first: a process that hears
  * of the deletion may create the channel again at once, and put into it.
  *
  * The deletion of an anonymous channel is announced only if something was announced on it before, since each
@@ -178,26 +178,25 @@ export interface ChannelState {
 export async function remove(
   session: Session,
   name: string,
-  event: Uint8Array,
   { lifetime, isClosed, hasAnnounced }: ChannelState & { readonly hasAnnounced: boolean },
 ): Promise<void> {
-  if (lifetime === "durable" && !isClosed) return await removeDurable(session, name, event);
+  if (lifetime === "durable" && !isClosed) return await removeDurable(session, name);
   if (isClosed) await removeClosed(session, name, lifetime === "durable");
   else await session.administer((channel) => channel.queueDelete(name));
   if (lifetime !== "anonymous" || hasAnnounced) {
-    await announce(session, name, [event], { lifetime, isClosed });
+    await announce(session, name, [deletionEvent], { lifetime, isClosed });
   }
 }
 
 /** Deletes an open durable channel in one round trip. */
-async function removeDurable(session: Session, name: string, event: Uint8Array): Promise<void> {
+async function removeDurable(session: Session, name: string): Promise<void> {
   const messageId = session.nextId();
   try {
     await session.administer(async (channel, pooled) => {
       await pooled.confirm();
       await Promise.all([
         channel.queueDelete(name),
-        channel.basicPublish(name, "", event, { messageId }).catch(unlessNacked),
+        channel.basicPublish(name, "", deletionEvent, { messageId }).catch(unlessNacked),
         channel.exchangeDelete(name),
       ]);
     });
@@ -206,6 +205,15 @@ async function removeDurable(session: Session, name: string, event: Uint8Array):
     // The exchange is missing. The client may have sent the announcement before the deletion.
     await session.administer((channel) => channel.queueDelete(name));
   }
+}
+
+/** The event that the deletion of a channel announces. */
+const deletionEvent = new TextEncoder().encode("delete");
+
+/** Reports whether an announced event is that of a deletion. */
+export function isDeletionEvent(event: Uint8Array): boolean {
+  return event.length === deletionEvent.length &&
+    event.every((byte, i) => byte === deletionEvent[i]);
 }
 
 /** Returns what the broker knows of a channel that this process has attached to. */

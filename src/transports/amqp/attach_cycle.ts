@@ -1,0 +1,143 @@
+import { clearTimeout, setTimeout } from "node:timers";
+import { backOff } from "../../shared/backoff.ts";
+import type { ChannelError } from "../../shared/errors.ts";
+import type { Connector, SessionWaiter } from "./connection/connector.ts";
+import type { Session } from "./connection/session.ts";
+import { isMissing, mayPass } from "./failure.ts";
+
+/** The link that a cycle attaches, with what an attachment finds. */
+export interface AttachOwner<Found> {
+  /** Attaches on a connection. */
+  attach(session: Session): Promise<Found>;
+  /** The link is attached. Called also after the end of the cycle, to undo what the attachment has done. */
+  attached(session: Session, found: Found): void;
+  /** An attempt has failed; the next one is `pause` ms away. */
+  postponed(pause: number): void;
+  /** Attaching is impossible. */
+  failed(error: ChannelError): void;
+  /** Returns the error for a refusal of the broker. */
+  explain(error: unknown): ChannelError;
+}
+
+/**
+ * The state of a link: without an attachment and without need for one; waiting for a connection; being attached; waiting
+ * for the broker to be able to attach it; attached; or closed for ever.
+ */
+type State = "idle" | "connecting" | "attaching" | "pausing" | "attached" | "ended";
+
+/**
+ * Attaches a link, and again after each loss of its connection.
+ *
+ * ```
+ * idle ──start──▶ connecting ──connected──▶ attaching ──────────▶ attached ──lost──▶ connecting
+ *                     ▲  ▲                    │  │ │
+ *                     │  └─connection lost────┘  │ └─refused──▶ idle
+ *                     └────pausing◀──unavailable─┘
+ * ```
+ */
+export class AttachCycle<Found> implements SessionWaiter {
+  readonly #connector: Connector;
+  readonly #owner: AttachOwner<Found>;
+  #state: State = "idle";
+  #loss: ChannelError | undefined;
+  #refusal: unknown;
+  /** How many attempts in a row have found the broker unable to attach the link. */
+  #attempts = 0;
+  #pause: ReturnType<typeof setTimeout> | undefined;
+  #attaching: Promise<void> | undefined;
+
+  constructor(connector: Connector, owner: AttachOwner<Found>) {
+    this.#connector = connector;
+    this.#owner = owner;
+  }
+
+  get isEnded(): boolean {
+    return this.#state === "ended";
+  }
+
+  /** The reason for the last loss; undefined once the link has attached again. */
+  get loss(): ChannelError | undefined {
+    return this.#loss;
+  }
+
+  /** The refusal of the last attempt, if the next may succeed. */
+  get refusal(): unknown {
+    return this.#refusal;
+  }
+
+  /** Attaches the link unless that is under way. An attempt to connect that has been postponed is made now. */
+  start(): void {
+    if (this.#state === "connecting") this.#connector.retryNow();
+    else if (this.#state === "idle") this.#connect();
+  }
+
+  /** The link has lost its connection. */
+  lost(session: Session): void {
+    this.#loss = session.lossError;
+    if (this.#state === "attached") this.#connect();
+  }
+
+  /** Attaches no more. */
+  end(): void {
+    this.#state = "ended";
+    clearTimeout(this.#pause);
+    this.#connector.cancel(this);
+  }
+
+  /** Resolves when no attachment is under way. */
+  async settled(): Promise<void> {
+    await this.#attaching;
+  }
+
+  connected(session: Session): void {
+    if (this.#state === "ended") return;
+    this.#state = "attaching";
+    this.#attaching = this.#attach(session);
+  }
+
+  failed(error: ChannelError, pause: number): void {
+    if (this.#state === "ended") return;
+    if (pause < Infinity) return this.#owner.postponed(pause);
+    this.#state = "idle";
+    this.#owner.failed(error);
+  }
+
+  #connect(): void {
+    this.#state = "connecting";
+    this.#connector.connect(this);
+  }
+
+  async #attach(session: Session): Promise<void> {
+    let found;
+    try {
+      found = await this.#owner.attach(session);
+      if (session.isLost) throw session.loss;
+    } catch (error) {
+      if (this.#state !== "ended") this.#onRefused(session, error);
+      return;
+    }
+    if (this.#state !== "ended") this.#state = "attached";
+    this.#attempts = 0;
+    this.#loss = this.#refusal = undefined;
+    this.#owner.attached(session, found);
+  }
+
+  #onRefused(session: Session, error: unknown): void {
+    this.#refusal = undefined;
+    if (session.isLost) {
+      this.#loss = session.lossError;
+      return this.#connect();
+    }
+    // A part that was just created is missing only because another process deletes the channel at the same time.
+    if (!mayPass(error) && !isMissing(error)) {
+      this.#state = "idle";
+      return this.#owner.failed(this.#owner.explain(error));
+    }
+    this.#refusal = error;
+    const pause = backOff(this.#attempts++, 50, 1000);
+    this.#state = "pausing";
+    this.#owner.postponed(pause);
+    this.#pause = setTimeout(() => this.#connect(), pause);
+    if (!this.#connector.processRef.isHeld) this.#pause.unref();
+  }
+}

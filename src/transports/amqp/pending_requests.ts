@@ -1,0 +1,122 @@
+import { setTimeout } from "node:timers";
+import { backOff } from "../../shared/backoff.ts";
+import type { ChannelError } from "../../shared/errors.ts";
+import { type BrokerOperation, RepeatedLossError } from "./connection/culprit_finder.ts";
+import type { ProcessRef } from "./connection/process_ref.ts";
+import type { Session } from "./connection/session.ts";
+import { isMissing, mayPass } from "./failure.ts";
+import { Deadlines } from "./puts/deadlines.ts";
+
+/** The link whose requests these are. `Attached` is its attachment on one connection. */
+export interface RequestOwner<Attached> {
+  /** Returns the live attachment, or undefined while the link has none. */
+  attached(): Attached | undefined;
+  /** Attaches the link. */
+  start(): void;
+  /** Reports whether the link is closed. */
+  isEnded(): boolean;
+  /** Returns the operation that a request is a part of. */
+  operation(action: string): BrokerOperation;
+  /** Records that the channel is gone, and returns the error that says so. */
+  gone(action: string): ChannelError;
+  /** Returns the error for a refusal of the broker. */
+  explain(action: string, error: unknown): ChannelError;
+  /** Returns the error for a request that has waited for `retryTimeout`. */
+  outage(action: string): ChannelError;
+  /** Returns the error for a request of a closed link. */
+  ended(action: string): ChannelError;
+}
+
+/** A request that waits until the link is attached. */
+interface Request<Attached> {
+  readonly action: string;
+  run(attached: Attached): void;
+  reject(error: ChannelError): void;
+}
+
+/**
+ * The requests of a link to the broker that have one answer: all but puts and gets. A request whose connection is lost
+ * runs again on the next.
+ */
+export class PendingRequests<Attached extends { readonly session: Session }> {
+  readonly #retryTimeout: number;
+  readonly #processRef: ProcessRef;
+  readonly #owner: RequestOwner<Attached>;
+  readonly #waiting: Deadlines<Request<Attached>>;
+
+  constructor(retryTimeout: number, processRef: ProcessRef, owner: RequestOwner<Attached>) {
+    this.#retryTimeout = retryTimeout;
+    this.#processRef = processRef;
+    this.#owner = owner;
+    this.#waiting = new Deadlines(
+      retryTimeout,
+      processRef,
+      ({ action, reject }) => reject(owner.outage(action)),
+    );
+  }
+
+  /** How many requests wait until the link is attached. */
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Runs a request. If the broker cannot serve it now, the request is repeated for `retryTimeout`, with growing pauses.
+   *
+   * @param isRepeated false: the request rejects if the broker cannot serve it now
+   */
+  run<T>(
+    action: string,
+    request: (attached: Attached) => Promise<T>,
+    isRepeated = true,
+  ): Promise<T> {
+    const owner = this.#owner;
+    let since: number | undefined;
+    let attempts = 0;
+    const mayRepeat = () =>
+      isRepeated && performance.now() - (since ??= performance.now()) < this.#retryTimeout;
+    return new Promise<T>((resolve, reject) => {
+      const start = () => {
+        if (owner.isEnded()) return reject(owner.ended(action));
+        const attached = owner.attached();
+        if (attached !== undefined) return run(attached);
+        this.#waiting.add({ action, run, reject });
+        owner.start();
+      };
+      const run = (attached: Attached) => {
+        const { session } = attached;
+        const answer = session.run(owner.operation(action), () => request(attached));
+        this.#processRef.refWhile(answer).then(resolve, (error) => {
+          if (session.isLost && !(error instanceof RepeatedLossError)) start();
+          else if (isMissing(error)) reject(owner.gone(action));
+          else if (mayPass(error) && mayRepeat()) this.#after(backOff(attempts++, 50, 1000), start);
+          else reject(owner.explain(action, error));
+        });
+      };
+      start();
+    });
+  }
+
+  /** Runs the requests that have waited, on a new attachment. */
+  runAll(attached: Attached): void {
+    for (const request of this.#waiting.takeAll()) request.run(attached);
+  }
+
+  /** Rejects the requests whose time is over before the next attempt to attach, in `pause` ms. */
+  expire(pause: number): void {
+    this.#waiting.expire(pause);
+  }
+
+  rejectAll(make: (action: string) => ChannelError): void {
+    for (const { action, reject } of this.#waiting.takeAll()) reject(make(action));
+  }
+
+  /** Calls `callback` after a pause in which the process is held alive. */
+  #after(pause: number, callback: () => void): void {
+    this.#processRef.ref();
+    setTimeout(() => {
+      this.#processRef.unref();
+      callback();
+    }, pause);
+  }
+}
