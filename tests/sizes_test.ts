@@ -104,7 +104,7 @@ test("a requester gets an error for a reply that is too large", async (name, con
     return large;
   }, { signal: stop.signal });
   const { message } = await rejection(ch.request("return", { timeout: 10_000 }), RangeError);
-  match(message, /what is too large: the reply has \d+ bytes, and 100000 may travel$/);
+  match(message, /a value that is too large: the reply has \d+ bytes, and 100000 are allowed$/);
   const error = await rejection(ch.request("throw", { timeout: 10_000 }), SyntaxError);
   match(error.message, /^x{1000}…$/);
   const replies = new Channel<unknown>({ name: `${name} replies`, connection, capacity: 1 });

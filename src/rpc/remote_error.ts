@@ -1,45 +1,45 @@
 /**
- * How an error travels from a handler to its requester: as plain values, so that both encodings carry it, and
- * in parts, so that one part that cannot travel does not hold up the others.
+ * Errors on their way from a handler to its requester. An error travels as plain values, so that both encodings carry
+ * it, and in parts, so that a part that cannot be encoded does not prevent the others.
  *
- * Nothing of what was thrown is trusted, nor of what arrives: a getter may throw, an error may contain
- * itself, and no part that arrives replaces what every error has.
+ * Nothing that was thrown is trusted, and nothing that arrives: a getter may throw, an error may contain itself, and no
+ * part that arrives replaces a property that every error has.
  *
  * @module
  */
 
 /** An error as it travels. */
-export interface Failure {
+export interface ErrorData {
   readonly name: string;
   readonly message: string;
-  /** The built-in class that it is of; absent: the one of its name, else Error. */
+  /** The name of its built-in class; absent if that is `name`. */
   readonly type?: string;
   /** Its own enumerable properties. */
   readonly properties?: Readonly<Record<string, unknown>>;
   readonly stack?: string;
-  readonly cause?: Part;
-  /** Those of an AggregateError. */
-  readonly errors?: readonly Part[];
+  readonly cause?: PartData;
+  /** The errors of an AggregateError. */
+  readonly errors?: readonly PartData[];
 }
 
-/** Something that an error has: another error, or any other value. */
-type Part = { readonly error: Failure } | { readonly value: unknown };
+/** A part of an error: another error, or any other value. */
+type PartData = { readonly error: ErrorData } | { readonly value: unknown };
 
-/** How a failure is written. */
-export interface FailureOptions {
-  /** Whether stacks travel. */
+/** The options of {@linkcode errorToData}. */
+export interface ErrorDataOptions {
+  /** Whether stacks are included. */
   readonly stacks: boolean;
-  /** The bytes that a value takes as it travels; undefined where it cannot. */
+  /** Returns the encoded size of a value in bytes; undefined if the value cannot be encoded. */
   sizeOf(value: unknown): number | undefined;
 }
 
-/** What was thrown, as it travels: always, and never all that a hostile or huge error has. */
-export function writeFailure(thrown: unknown, options: FailureOptions): Failure {
-  return new Writer(options).write(thrown);
+/** Returns a thrown value as it travels. Never throws, and limits the size of a hostile or huge error. */
+export function errorToData(thrown: unknown, options: ErrorDataOptions): ErrorData {
+  return new ErrorReader(options).read(thrown);
 }
 
-/** No more than a name and a message, which travel always. */
-export function writeBriefly(thrown: unknown): Failure {
+/** Returns only the name and the message, which can always be encoded. */
+export function errorToBriefData(thrown: unknown): ErrorData {
   try {
     if (thrown instanceof Error) {
       return { name: textOf(() => thrown.name), message: textOf(() => thrown.message) };
@@ -51,8 +51,8 @@ export function writeBriefly(thrown: unknown): Failure {
   }
 }
 
-/** The same, so short that no broker refuses it. */
-export function shortened({ name, message }: Failure): Failure {
+/** Returns the same data, shortened so that no broker refuses its size. */
+export function shortened({ name, message }: ErrorData): ErrorData {
   return { name: name.slice(0, longestName), message: `${message.slice(0, longestMessage)}…` };
 }
 
@@ -60,19 +60,20 @@ export function shortened({ name, message }: Failure): Failure {
 const longestName = 100;
 const longestMessage = 1000;
 
-class Writer {
-  readonly #options: FailureOptions;
-  readonly #met = new Set<unknown>();
+class ErrorReader {
+  readonly #options: ErrorDataOptions;
+  /** The errors that were read, so that one which contains itself ends. */
+  readonly #visited = new Set<unknown>();
   /** The bytes that are left for properties, causes and stacks. */
-  #left = mostBytes;
+  #bytesLeft = mostBytes;
 
-  constructor(options: FailureOptions) {
+  constructor(options: ErrorDataOptions) {
     this.#options = options;
   }
 
-  write(thrown: unknown): Failure {
-    this.#met.add(thrown);
-    const brief = writeBriefly(thrown);
+  read(thrown: unknown): ErrorData {
+    this.#visited.add(thrown);
+    const brief = errorToBriefData(thrown);
     if (!isError(thrown)) {
       const cause = this.#part(() => thrown);
       return cause === undefined ? brief : { ...brief, cause };
@@ -92,23 +93,23 @@ class Writer {
     };
   }
 
-  #part(get: () => unknown, isThere = () => true): Part | undefined {
+  #part(get: () => unknown, exists = () => true): PartData | undefined {
     try {
-      if (!isThere()) return undefined;
+      if (!exists()) return undefined;
       const value = get();
       if (isError(value)) {
-        return this.#met.has(value) || this.#met.size >= mostErrors
+        return this.#visited.has(value) || this.#visited.size >= mostErrors
           ? undefined
-          : { error: this.write(value) };
+          : { error: this.read(value) };
       }
       return this.#fits(value) ? { value } : undefined;
     } catch {
-      return undefined; // it has none that could be read
+      return undefined; // a part that cannot be read is left out
     }
   }
 
-  #errorsOf(error: AggregateError): Part[] {
-    const parts: Part[] = [];
+  #errorsOf(error: AggregateError): PartData[] {
+    const parts: PartData[] = [];
     try {
       for (const each of error.errors) {
         const part = this.#part(() => each);
@@ -116,7 +117,7 @@ class Writer {
         if (parts.length === mostErrors) break;
       }
     } catch {
-      // what could be read travels
+      // the parts that were read travel
     }
     return parts;
   }
@@ -125,16 +126,16 @@ class Writer {
     const entries: [string, unknown][] = [];
     try {
       for (const key of Object.keys(error)) {
-        if (isCommon(key) || entries.length === mostProperties) continue;
+        if (isReserved(key) || entries.length === mostProperties) continue;
         try {
           const value = (error as unknown as Record<string, unknown>)[key];
           if (this.#fits({ [key]: value })) entries.push([key, value]);
         } catch {
-          // a getter that throws has no value
+          // a property whose getter throws is left out
         }
       }
     } catch {
-      // a proxy that does not tell its keys has none
+      // a proxy that refuses to list its keys has no properties
     }
     return entries.length === 0 ? undefined : Object.fromEntries(entries);
   }
@@ -151,24 +152,24 @@ class Writer {
 
   #fits(value: unknown): boolean {
     const size = this.#options.sizeOf(value);
-    if (size === undefined || size > this.#left) return false;
-    this.#left -= size;
+    if (size === undefined || size > this.#bytesLeft) return false;
+    this.#bytesLeft -= size;
     return true;
   }
 }
 
-/** The error that a requester is given; undefined where `failure` is none. It is untrusted. */
-export function readFailure(failure: unknown, depth = 0): Error | undefined {
-  if (!isRecord(failure)) return undefined;
-  const { name, message, type = name, properties, stack, cause, errors } = failure;
+/** Returns the error that the requester is given; undefined if `data` is no error. The data is untrusted. */
+export function errorFromData(data: unknown, depth = 0): Error | undefined {
+  if (!isRecord(data)) return undefined;
+  const { name, message, type = name, properties, stack, cause, errors } = data;
   if (typeof name !== "string" || typeof message !== "string") return undefined;
-  // Names are for who cannot use instanceof: what befell the handler has not befallen this channel.
-  const shown = ownNames.test(name) ? "Error" : name;
-  const error = make(type, message, shown);
+  // A requester must not mistake an error of the handler's channels for one of its own.
+  const ownName = libraryNames.test(name) ? "Error" : name;
+  const error = newError(type, message, ownName);
   const set = (key: string, value: unknown, enumerable = false) =>
     Object.defineProperty(error, key, { value, enumerable, configurable: true, writable: true });
-  if (error.name !== shown) set("name", shown);
-  set("stack", typeof stack === "string" ? stack : headOf(error)); // not where it was read
+  if (error.name !== ownName) set("name", ownName);
+  set("stack", typeof stack === "string" ? stack : titleOf(error)); // not the stack of this function
   const part = readPart(cause, depth);
   if (part !== undefined) set("cause", part.value);
   if (error instanceof AggregateError) {
@@ -177,18 +178,19 @@ export function readFailure(failure: unknown, depth = 0): Error | undefined {
   }
   if (isRecord(properties)) {
     for (const key of Object.keys(properties)) {
-      if (!isCommon(key)) set(key, properties[key], true);
+      if (!isReserved(key)) set(key, properties[key], true);
     }
   }
   return error;
 }
 
-/** Whether an error that has arrived brought its stack along. */
+/** Reports whether an error that has arrived brought its stack. */
 export function hasStack(error: Error): boolean {
-  return error.stack !== headOf(error);
+  return error.stack !== titleOf(error);
 }
 
-function headOf({ name, message }: Error): string {
+/** Returns the first line of an error's stack. */
+function titleOf({ name, message }: Error): string {
   return `${name}: ${message}`;
 }
 
@@ -197,18 +199,18 @@ function readPart(part: unknown, depth: number): { readonly value: unknown } | u
   if (!Object.hasOwn(part, "error")) {
     return Object.hasOwn(part, "value") ? { value: part.value } : undefined;
   }
-  const error = depth < deepest ? readFailure(part.error, depth + 1) : undefined;
+  const error = depth < mostNesting ? errorFromData(part.error, depth + 1) : undefined;
   return error && { value: error };
 }
 
-function make(type: unknown, message: string, name: string): Error {
+function newError(type: unknown, message: string, name: string): Error {
   if (type === "AggregateError") return new AggregateError([], message);
   if (type === "DOMException") return new DOMException(message, name);
   const Class = typeof type === "string" ? classes.get(type) : undefined;
   return new (Class ?? Error)(message);
 }
 
-/** The built-in classes of errors that take a message alone. */
+/** The built-in error classes whose constructors take only a message. */
 const classes: ReadonlyMap<string, new (message: string) => Error> = new Map(
   [EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError]
     .map((Class) => [Class.name, Class]),
@@ -220,20 +222,20 @@ function typeOf(error: Error): string | undefined {
   for (const [name, Class] of classes) if (error instanceof Class) return name;
 }
 
-/** Whether the property is one that every error has, or that travels by itself. */
-function isCommon(key: string): boolean {
-  return key in Error.prototype || common.has(key);
+/** Reports whether a property is one that every error has, or that travels as a part of its own. */
+function isReserved(key: string): boolean {
+  return key in Error.prototype || parts.has(key);
 }
 
-const common: ReadonlySet<string> = new Set(["stack", "cause", "errors"]);
+const parts: ReadonlySet<string> = new Set(["stack", "cause", "errors"]);
 
-const ownNames = /^Channel[A-Za-z]*Error$/;
+const libraryNames = /^Channel[A-Za-z]*Error$/;
 
 function isError(value: unknown): value is Error {
   try {
     return value instanceof Error;
   } catch {
-    return false; // a proxy that was revoked
+    return false; // a revoked proxy
   }
 }
 
@@ -245,18 +247,19 @@ function textOf(get: () => unknown): string {
   }
 }
 
+/** Reports whether a value is an object, whose properties can be read. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
 const undescribed = "an error that cannot be described";
 
-/** How many bytes the properties, causes and stacks of an error and of its causes have together. */
+/** The bytes that the properties, causes and stacks of an error and of its causes take together. */
 const mostBytes = 256 * 1024;
 
-/** How many errors travel in one, and how many properties of each. */
+/** The number of errors that travel in one, and of properties of each. */
 const mostErrors = 100;
 const mostProperties = 100;
 
-/** How deep errors are nested. */
-const deepest = mostErrors;
+/** The depth to which errors are nested. */
+const mostNesting = mostErrors;

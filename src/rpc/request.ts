@@ -1,18 +1,23 @@
-// Invariants: a requester reads its reply channel while requests wait for replies, and only then: one
-// that waits for nothing keeps no process alive. A request is settled once. When the handle is closed,
-// so is the reply channel, which its owner deletes.
+// Invariants: a requester reads its reply channel only while requests wait for replies, so that an idle one keeps no
+// process alive. A request is settled once. Closing the handle closes the reply channel, which is deleted.
 
+import { type Handle, handleOf } from "../handle/handle.ts";
+import type { Operation, OperationOptions } from "../handle/operation.ts";
 import { renameAction, renameChannel } from "../shared/error_copies.ts";
 import { ChannelDecodeError, ChannelError, ChannelReferenceError } from "../shared/errors.ts";
 import { withValue } from "../shared/put_errors.ts";
 import { closeTimeout, within } from "../shared/timeouts.ts";
-import { type Outcome, readBegun, readPlainReply, readReply, writeNotice } from "./protocol.ts";
+import {
+  type Outcome,
+  readBegun,
+  readPlainReply,
+  readReply,
+  writeRequesterEvent,
+} from "./protocol.ts";
 import { hasStack } from "./remote_error.ts";
-import { type Handle, handleOf } from "../handle/handle.ts";
-import type { Operation, OperationOptions } from "../handle/operation.ts";
 
-/** A channel for replies, as its requester uses it. */
-export interface ReplyChannel extends AsyncDisposable {
+/** An anonymous channel for replies, as the requester that made it uses it. */
+export interface RequesterChannel extends AsyncDisposable {
   readonly name: string;
   readonly closed: boolean;
   get(options: OperationOptions): Promise<unknown>;
@@ -21,20 +26,20 @@ export interface ReplyChannel extends AsyncDisposable {
 /** Makes the requests of one handle. */
 export class Requester {
   readonly #handle: Handle;
-  readonly #open: () => ReplyChannel;
+  readonly #open: () => RequesterChannel;
   #replies: Replies | undefined;
-  /** What disposes of the channels for one reply each, and of those that are retired. */
-  readonly #disposals = new Set<() => Promise<void>>();
-  #last = 0;
+  /** Functions that dismiss the channels for one reply each, and the retired reply channels. */
+  readonly #dismissals = new Set<() => Promise<void>>();
+  #lastId = 0;
 
-  /** @param open makes a channel for replies */
-  constructor(handle: Handle, open: () => ReplyChannel) {
+  /** @param open makes a reply channel */
+  constructor(handle: Handle, open: () => RequesterChannel) {
     this.#handle = handle;
     this.#open = open;
     handle.onClosed.add(() => this.#close());
   }
 
-  /** @param owner what must not be collected while the request waits */
+  /** @param owner an object that must not be garbage collected while the request waits */
   request(owner: object, value: unknown, options: OperationOptions): Promise<unknown> {
     let request: Operation<unknown>;
     try {
@@ -46,88 +51,90 @@ export class Requester {
     const givingUp = new AbortController();
     request.onGiveUp = () => givingUp.abort();
     if (this.#handle.encoding === "json") {
-      this.#requestAlone(owner, value, request, givingUp.signal);
+      this.#requestPlainly(owner, value, request, givingUp.signal);
     } else this.#requestById(owner, value, request, givingUp.signal);
     return request.promise;
   }
 
+  /** Makes a request with an id; the reply comes by the reply channel that all requests share. */
   #requestById(owner: object, value: unknown, request: Operation<unknown>, gaveUp: AbortSignal) {
     if (this.#replies === undefined || this.#replies.channel.closed) {
       this.#replies = this.#newReplies();
     }
     const replies = this.#replies;
-    const id = ++this.#last;
+    const id = ++this.#lastId;
     const { channel } = replies;
-    const sent = { id, value, reply_to: channel };
-    this.#handle.put(owner, sent, { signal: gaveUp }).catch((error) =>
-      rejectByPut(request, error, sent)
+    const message = { id, value, reply_to: channel };
+    this.#handle.put(owner, message, { signal: gaveUp }).catch((error) =>
+      rejectByPut(request, error, message)
     );
     replies.expect(id, request, gaveUp);
   }
 
-  /** Apart, for what a closure shares with others: one made beside a request would hold the request and its channel. */
+  /** A function of its own: a closure that is made beside a request would keep the request and its channel alive. */
   #newReplies(): Replies {
     return new Replies(this.#open(), this.#handle, (replies) => this.#retire(replies));
   }
 
-  #requestAlone(owner: object, value: unknown, request: Operation<unknown>, gaveUp: AbortSignal) {
-    const reply = this.#open();
-    const dispose = this.#disposing(() => dismiss(reply, gaveUp.aborted));
-    const sent = { value, reply_to: reply };
-    this.#handle.put(owner, sent, { signal: gaveUp }).catch((error) =>
-      rejectByPut(request, error, sent)
+  /** Makes a request without an id, as ChannelPy does; the reply has a channel of its own. */
+  #requestPlainly(owner: object, value: unknown, request: Operation<unknown>, gaveUp: AbortSignal) {
+    const channel = this.#open();
+    const dismiss = this.#dismissing(() => dismissChannel(channel, gaveUp.aborted));
+    const message = { value, reply_to: channel };
+    this.#handle.put(owner, message, { signal: gaveUp }).catch((error) =>
+      rejectByPut(request, error, message)
     );
     const fail = (error: unknown) =>
-      request.reject(renameChannel(reply.name, this.#handle.name, error));
-    queueMicrotask(() => request.settled || readReplyAlone(reply, request, gaveUp, fail));
-    request.whenSettled(() => void dispose());
+      request.reject(renameChannel(channel.name, this.#handle.name, error));
+    queueMicrotask(() => request.settled || readPlainReplyFrom(channel, request, gaveUp, fail));
+    request.whenSettled(() => void dismiss());
   }
 
   /**
-   * Nobody waits for what comes from these any more, and some handler may not know it: one that begins later
-   * finds that the channel is missing. (A requester that reads nothing would not hear that it has begun.)
+   * Deletes a reply channel whose requests have all been given up. A handler that begins one of them later finds the
+   * channel missing: a requester that reads no replies does not receive the question whether it waits.
    */
   #retire(replies: Replies): void {
     if (this.#replies === replies) this.#replies = undefined;
-    this.#disposing(() => dismiss(replies.channel, true))();
+    this.#dismissing(() => dismissChannel(replies.channel, true))();
   }
 
-  /** Has a channel for replies go with the handle, if it has not gone before. */
-  #disposing(dispose: () => Promise<void>): () => Promise<void> {
-    let disposed: Promise<void> | undefined;
-    const once = () => disposed ??= dispose().finally(() => this.#disposals.delete(once));
-    this.#disposals.add(once);
+  /** Returns a function that dismisses a channel once; closing the handle calls it at the latest. */
+  #dismissing(dismiss: () => Promise<void>): () => Promise<void> {
+    let dismissed: Promise<void> | undefined;
+    const once = () => dismissed ??= dismiss().finally(() => this.#dismissals.delete(once));
+    this.#dismissals.add(once);
     return once;
   }
 
   async #close(): Promise<void> {
     await Promise.all([
-      this.#replies && dismiss(this.#replies.channel, this.#replies.isAwaited),
-      ...[...this.#disposals].map((dispose) => dispose()),
+      this.#replies && dismissChannel(this.#replies.channel, this.#replies.mayBeHandled),
+      ...[...this.#dismissals].map((dismiss) => dismiss()),
     ]);
   }
 }
 
-/** The channel that the replies to a requester's requests share. */
+/** The replies that come by the channel that the requests of a requester share. */
 class Replies {
-  readonly channel: ReplyChannel;
-  /** Whether a handler may be at work for a handle that is closed now. */
-  isAwaited = false;
-  readonly #requesting: Handle;
+  readonly channel: RequesterChannel;
+  /** Whether a handler may still work on a request of the handle, which is closed. */
+  mayBeHandled = false;
+  readonly #requester: Handle;
   readonly #handle: Handle;
   readonly #waiting = new Map<number, Operation<unknown>>();
-  /** Requests that were given up, and may be handled all the same: the latest. */
+  /** The ids of the latest requests that were given up, and that a handler may still work on. */
   readonly #givenUp = new Set<number>();
   readonly #retire: (replies: Replies) => void;
   #reading: AbortController | undefined;
 
   /**
-   * @param requesting the handle that makes the requests
-   * @param retire called when nothing is waited for, and some handler may not know it
+   * @param requester the handle that makes the requests
+   * @param retire called when no request waits, and a handler may work on one that was given up
    */
-  constructor(channel: ReplyChannel, requesting: Handle, retire: (replies: Replies) => void) {
+  constructor(channel: RequesterChannel, requester: Handle, retire: (replies: Replies) => void) {
     this.channel = channel;
-    this.#requesting = requesting;
+    this.#requester = requester;
     this.#handle = handleOf(channel)!;
     this.#retire = retire;
   }
@@ -136,12 +143,12 @@ class Replies {
     this.#waiting.set(id, request);
     gaveUp.addEventListener("abort", () => {
       this.#waiting.delete(id);
-      if (this.#requesting.closed) this.isAwaited = true; // told as the channel is dismissed
+      if (this.#requester.closed) this.mayBeHandled = true; // dismissing the channel tells the handler
       else this.#noteGivenUp(id);
-      this.#rest();
+      this.#stopIfIdle();
     });
-    request.whenSettled((failure) => failure && this.#forget(id)); // its put has failed, for one
-    // Nothing is opened for what cannot be put, which is known by then.
+    request.whenSettled((failure) => failure && this.#forget(id)); // for example, its put has failed
+    // In the next microtask: a request that cannot be put has settled by then, and opens no reply channel.
     queueMicrotask(() => {
       if (request.settled || this.#reading !== undefined) return;
       this.#reading = new AbortController();
@@ -151,7 +158,7 @@ class Replies {
 
   #forget(id: number): void {
     this.#waiting.delete(id);
-    this.#rest();
+    this.#stopIfIdle();
   }
 
   #noteGivenUp(id: number): void {
@@ -162,38 +169,33 @@ class Replies {
         break;
       }
     }
-    if (this.#waiting.size > 0) this.#cancel(id); // else all are told, as the channel is retired
+    // With no request waiting, the channel is retired, which cancels all.
+    if (this.#waiting.size > 0) this.#cancel(id);
   }
 
-  /** Reads no more where nothing is waited for. */
-  #rest(): void {
+  /** Stops reading when no request waits. */
+  #stopIfIdle(): void {
     if (this.#waiting.size > 0) return;
-    this.#stop();
-    if (this.#givenUp.size === 0 || this.#requesting.closed) return;
-    this.#givenUp.clear(); // all are told now
+    this.#reading?.abort(idle);
+    this.#reading = undefined;
+    if (this.#givenUp.size === 0 || this.#requester.closed) return;
+    this.#givenUp.clear(); // retiring the channel cancels all
     this.#retire(this);
   }
 
-  #stop(): void {
-    this.#reading?.abort(idle);
-    this.#reading = undefined;
-  }
-
-  /** Tells whoever is at work on it, if anyone is. */
+  /** Announces to the handler of a request, if there is one, that the requester no longer waits. */
   #cancel(id: number): void {
     if (!this.#handle.isAttached) return;
-    this.#handle.announce(this.channel, writeNotice({ cancel: id })).catch((error) =>
-      this.#handle.report(
-        `request: a handler could not be told that nobody waits: ${error.message}`,
-      )
+    this.#handle.announce(this.channel, writeRequesterEvent({ cancel: id })).catch((error) =>
+      this.#handle.report(`request: a handler could not be cancelled: ${error.message}`)
     );
   }
 
   async #read(stopped: AbortSignal): Promise<void> {
     try {
-      while (!stopped.aborted) this.#arrived(await readable(this.channel, stopped));
+      while (!stopped.aborted) this.#arrived(await nextReadable(this.channel, stopped));
     } catch (error) {
-      if (stopped.aborted) return; // by the signal, or the replies of others are being read anew
+      if (stopped.aborted) return; // by the signal; or reading has begun anew, for other requests
       this.#reading = undefined;
       const waiting = [...this.#waiting.values()];
       this.#waiting.clear();
@@ -201,45 +203,46 @@ class Replies {
     }
   }
 
-  /** The channel for replies is nothing that a requester knows. */
+  /** Returns the error for a requester, which knows its own channel and not the reply channel. */
   #failure(error: unknown): unknown {
-    return renameChannel(this.#handle.name, this.#requesting.name, error);
+    return renameChannel(this.#handle.name, this.#requester.name, error);
   }
 
-  /** What nobody waits for is dropped: it is late, came twice, or is no reply. */
+  /** A message that no request waits for is dropped: it is late, a duplicate, or no reply. */
   #arrived(message: unknown): void {
     const begun = readBegun(message);
-    // Answered once for each that was given up here: who floods this channel is not to have us announce.
+    // Answered once for each request that was given up, so that a flood of questions causes no announcements.
     if (begun !== undefined && this.#givenUp.delete(begun)) return this.#cancel(begun);
     const reply = readReply(message);
-    const request = reply && this.#waiting.get(reply.id);
-    if (reply !== undefined) this.#givenUp.delete(reply.id);
+    if (reply === undefined) return;
+    this.#givenUp.delete(reply.id);
+    const request = this.#waiting.get(reply.id);
     if (request === undefined) return;
-    this.#forget(reply!.id);
-    settle(request, reply!.outcome);
+    this.#forget(reply.id);
+    settle(request, reply.outcome);
   }
 }
 
-/** How many requests are remembered that were given up. */
+/** The number of ids of given-up requests that are kept. */
 const mostGivenUp = 1000;
 
-/** A reason that needs no stack: one is made for each request that is made alone. */
+/** A reason without a stack, because one is used for each request that is made alone. */
 const idle = "no request waits for a reply";
 
-/** Deletes a channel for replies. Never rejects. */
-async function dismiss(channel: ReplyChannel, isAwaited: boolean): Promise<void> {
+/** Deletes a reply channel. Never rejects. @param mayBeHandled whether a handler may still work on a request */
+async function dismissChannel(channel: RequesterChannel, mayBeHandled: boolean): Promise<void> {
   const handle = handleOf(channel)!;
-  if (isAwaited && handle.isAttached) {
-    const telling = handle.announce(channel, writeNotice({ gone: true })).catch((error) =>
-      handle.report(`request: handlers could not be told that nobody waits: ${error.message}`)
+  if (mayBeHandled && handle.isAttached) {
+    const announcing = handle.announce(channel, writeRequesterEvent({ gone: true })).catch(
+      (error) => handle.report(`request: the handlers could not be cancelled: ${error.message}`),
     );
-    await within(closeTimeout / 2, telling);
+    await within(closeTimeout / 2, announcing);
   }
   await channel[Symbol.asyncDispose]();
 }
 
-/** The next value that can be read: what cannot is nobody's reply. */
-async function readable(channel: ReplyChannel, signal: AbortSignal): Promise<unknown> {
+/** Gets the next value that can be decoded; others are no replies. */
+async function nextReadable(channel: RequesterChannel, signal: AbortSignal): Promise<unknown> {
   for (;;) {
     try {
       return await channel.get({ signal });
@@ -251,13 +254,13 @@ async function readable(channel: ReplyChannel, signal: AbortSignal): Promise<unk
   }
 }
 
-function readReplyAlone(
-  reply: ReplyChannel,
+function readPlainReplyFrom(
+  channel: RequesterChannel,
   request: Operation<unknown>,
   gaveUp: AbortSignal,
   fail: (error: unknown) => void,
 ): void {
-  readable(reply, gaveUp).then((answer) => settle(request, readPlainReply(answer)), fail);
+  nextReadable(channel, gaveUp).then((reply) => settle(request, readPlainReply(reply)), fail);
 }
 
 function settle(request: Operation<unknown>, outcome: Outcome): void {
@@ -266,15 +269,15 @@ function settle(request: Operation<unknown>, outcome: Outcome): void {
   else request.rejectAtCaller(outcome.error);
 }
 
-/** A put's error carries the value that was put: here the caller's, without what is around it. */
+/** Rejects a request whose put has failed. The error carries the caller's value, not the message around it. */
 function rejectByPut(
   request: Operation<unknown>,
   error: unknown,
-  sent: { readonly value: unknown },
+  message: { readonly value: unknown },
 ): void {
-  const isOurs = (error as { value?: unknown } | null | undefined)?.value === sent;
+  const isOurs = (error as { value?: unknown } | null | undefined)?.value === message;
   if (!isOurs) return request.reject(error, false);
-  const named = withValue(renameAction("request", error), sent.value);
+  const named = withValue(renameAction("request", error), message.value);
   if (named instanceof ChannelError) request.rejectAtCaller(named);
   else request.reject(named, false);
 }
