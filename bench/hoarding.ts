@@ -23,7 +23,9 @@ export async function benchHoarding(connection: string): Promise<void> {
   const name = `bench-hoarding-${crypto.randomUUID()}`;
   const ch = new Channel<number>({ name, connection });
   await ch.depth();
-  const child = startChild(new URL("hoarder.ts", import.meta.url), { args: [connection, name] });
+  const child = startChild(new URL("hoarding_peer.ts", import.meta.url), {
+    args: [connection, name],
+  });
   await child.next();
   const waits: number[] = [];
   const lasts: number[] = [];

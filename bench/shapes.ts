@@ -160,7 +160,7 @@ export const shapes: readonly Shape[] = [
     async run(bench, n) {
       const ch = bench.channel<Uint8Array>({ name: `bench-${crypto.randomUUID()}` });
       await ch.depth();
-      const child: Child = startChild(new URL("deaf.ts", import.meta.url), {
+      const child: Child = startChild(new URL("flatness_peer.ts", import.meta.url), {
         args: [bench.connection, ch.name],
       });
       await child.next(30_000);

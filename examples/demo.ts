@@ -32,7 +32,7 @@ const REQUESTERS = ["rex", "sue"];
 /** How many answers a requester waits for at a time. */
 const WINDOW = 8;
 /** The time in milliseconds after which a step is considered failed. */
-const PATIENCE = 10_000;
+const TIME_LIMIT = 10_000;
 /** How long the channels outlast a demo that was killed, in milliseconds. */
 const LEASE = 60_000;
 
@@ -59,7 +59,7 @@ async function demo(connection: string): Promise<void> {
   await startWorkers(connection, hello.name);
   const mailboxes = new Map<string, Channel<Briefing>>();
   for (const _ of workers) {
-    const { worker, mailbox } = await hello.get({ timeout: PATIENCE });
+    const { worker, mailbox } = await hello.get({ timeout: TIME_LIMIT });
     mailboxes.set(worker, mailbox);
     await mailbox.put({ jobs, numbers, squares });
   }
@@ -145,7 +145,7 @@ async function square(
   const puts: Promise<void>[] = [];
   for (let n = 1; n <= NUMBERS; n++) puts.push(numbers.put(n)); // many are in flight at a time
   for (let i = 0; i < NUMBERS; i++) {
-    const [worker, square] = await squares.get({ timeout: PATIENCE });
+    const [worker, square] = await squares.get({ timeout: TIME_LIMIT });
     counts.set(worker, (counts.get(worker) ?? 0) + 1);
     seen.add(Math.sqrt(square));
     progress.step();
@@ -164,9 +164,9 @@ async function loseOne(
   await using replyTo = jobs.clone<Answer>();
   const text = "a slow job is a slow job";
   await jobs.put({ piece: -1, text, replyTo, begun });
-  const victim = await begun.get({ timeout: PATIENCE });
+  const victim = await begun.get({ timeout: TIME_LIMIT });
   workers.get(victim)!.kill();
-  const { worker: by, redelivered, words } = await replyTo.get({ timeout: PATIENCE });
+  const { worker: by, redelivered, words } = await replyTo.get({ timeout: TIME_LIMIT });
   return { victim, by, isDone: by !== victim && redelivered && equal(words, text) };
 }
 
@@ -180,7 +180,7 @@ async function request(
   const asked = new Map<number, number>();
   const results = new Map<number, Result>();
   const collect = async () => {
-    const answer = await replyTo.get({ timeout: PATIENCE });
+    const answer = await replyTo.get({ timeout: TIME_LIMIT });
     // If a worker is killed between its answer and its accept, its job is done again.
     if (results.has(answer.piece)) return;
     results.set(answer.piece, { ...answer, latency: performance.now() - asked.get(answer.piece)! });

@@ -25,7 +25,7 @@ const THREADS = ["ada", "bob", "cyd", "dee"];
 const LIMIT = 3_000_000;
 const STEP = 50_000;
 /** The time in milliseconds after which a step is considered failed. */
-const PATIENCE = 10_000;
+const TIME_LIMIT = 10_000;
 
 /** A range of numbers in which to count the primes, and the channel for the count. */
 interface Job {
@@ -125,7 +125,7 @@ async function main(): Promise<boolean> {
   let failure: unknown;
   let stuck: Answer | undefined;
   while (done.size < ranges.length || failure === undefined) {
-    const answer = await answers.get({ timeout: PATIENCE });
+    const answer = await answers.get({ timeout: TIME_LIMIT });
     if (answer.result === "stuck") {
       stuck = answer;
       threads.get(answer.thread)!.terminate();

@@ -5,7 +5,7 @@ import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { Acks } from "../src/transports/amqp/connection/acks.ts";
 
 /** A acks, the frames that it has sent, and the end of the turn. */
-function stage() {
+function setUp() {
   const frames: string[] = [];
   const send = (what: string) => (tag: number, multiple: boolean) => {
     frames.push(`${what} ${multiple ? "up to " : ""}${tag}`);
@@ -30,7 +30,7 @@ const waiting = { isWaiting: () => true };
 const content = { isWaiting: () => false };
 
 Deno.test("acks: acceptances leave at the end of the turn, where no more is waited for", () => {
-  const { acks, endTurn } = stage();
+  const { acks, endTurn } = setUp();
   for (const tag of [1, 2, 3]) acks.accept(tag, 64, content);
   assert.deepEqual(endTurn(), ["ack up to 3"]);
   acks.accept(4, 64);
@@ -38,7 +38,7 @@ Deno.test("acks: acceptances leave at the end of the turn, where no more is wait
 });
 
 Deno.test("acks: acceptances wait for others while more is waited for, and not for long", async () => {
-  const { acks, frames, endTurn } = stage();
+  const { acks, frames, endTurn } = setUp();
   acks.accept(1, 64, waiting);
   assert.deepEqual(endTurn(), []);
   acks.accept(2, 64, waiting);
@@ -54,7 +54,7 @@ Deno.test("acks: acceptances wait for others while more is waited for, and not f
 });
 
 Deno.test("acks: so many as are worth a frame do not wait, nor does what is given back", () => {
-  const { acks, frames, endTurn } = stage();
+  const { acks, frames, endTurn } = setUp();
   for (let tag = 1; tag <= 5; tag++) acks.accept(tag, 4, waiting);
   assert.deepEqual(frames.splice(0), ["ack up to 4"]);
   acks.release(6, "1");

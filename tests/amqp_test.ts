@@ -143,7 +143,7 @@ const headerValues: fc.Arbitrary<Field> = fc.oneof(
 );
 
 /** Message properties: those that this library uses, with random values. */
-const propertiesOfStrangers: fc.Arbitrary<AMQPProperties> = fc.record({
+const foreignProperties: fc.Arbitrary<AMQPProperties> = fc.record({
   contentType: fc.constantFrom("application/json", "", drainType.slice(1), "x".repeat(255)),
   messageId: fc.oneof(fc.constantFrom("", "1", "0"), fc.string({ maxLength: 30 })),
   correlationId: fc.oneof(fc.constantFrom("", "1", "0"), fc.string({ maxLength: 30 })),
@@ -164,7 +164,7 @@ test("a channel stays usable whatever the properties of messages and announcemen
   const heard = ch.broadcasts();
   await heard.ready;
   const seed = random(2 ** 31);
-  const properties = fc.sample(propertiesOfStrangers, { numRuns: 150, seed });
+  const properties = fc.sample(foreignProperties, { numRuns: 150, seed });
   await client(async (raw) => {
     const channel = await raw.channel();
     await channel.confirmSelect();

@@ -8,21 +8,21 @@ function roundTrip(value: unknown): unknown {
 }
 
 /** Node 22 considers two invalid Dates unequal; this replaces them by a text. */
-function mendInvalidDates(value: unknown): unknown {
+function replaceInvalidDates(value: unknown): unknown {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? "Invalid Date" : value;
   if (value instanceof Map) {
-    return new Map([...value].map(([k, v]) => [mendInvalidDates(k), mendInvalidDates(v)]));
+    return new Map([...value].map(([k, v]) => [replaceInvalidDates(k), replaceInvalidDates(v)]));
   }
-  if (value instanceof Set) return new Set([...value].map(mendInvalidDates));
-  if (Array.isArray(value)) return value.map(mendInvalidDates);
+  if (value instanceof Set) return new Set([...value].map(replaceInvalidDates));
+  if (Array.isArray(value)) return value.map(replaceInvalidDates);
   if (value === null || typeof value !== "object") return value;
   if (Object.getPrototypeOf(value) !== Object.prototype) return value;
-  return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, mendInvalidDates(v)]));
+  return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, replaceInvalidDates(v)]));
 }
 
 function assertSame(actual: unknown, expected: unknown): void {
   if (expected instanceof Date) assert.ok(actual instanceof Date, String(actual));
-  assert.deepStrictEqual(mendInvalidDates(actual), mendInvalidDates(expected));
+  assert.deepStrictEqual(replaceInvalidDates(actual), replaceInvalidDates(expected));
 }
 
 function nested(depth: number): unknown[] {

@@ -18,7 +18,7 @@ const runtimeArgs = process.versions.deno
   : ["--expose-gc"];
 
 Deno.test("an unreferenced connection is forgotten unless it was configured by name", async () => {
-  const program = new URL("programs/forgotten.ts", import.meta.url);
+  const program = new URL("programs/unreferenced.ts", import.meta.url);
   const env = { CHANNELTS_URI: undefined, CHANNELTS_CONFIG: undefined };
   await using child = startChild(program, { runtimeArgs, env });
   const { atFirst, afterwards, value, grown } = await child.next() as {

@@ -149,7 +149,7 @@ Deno.test("an invalid URI is rejected when the handle is made, without showing i
   }
 });
 
-const strangers: Record<string, { speak: (socket: Socket) => void; says: RegExp }> = {
+const notBrokers: Record<string, { speak: (socket: Socket) => void; says: RegExp }> = {
   "an HTTP server": {
     speak: (socket) =>
       socket.once(
@@ -191,7 +191,7 @@ const strangers: Record<string, { speak: (socket: Socket) => void; says: RegExp 
   },
 };
 
-for (const [who, { speak, says }] of Object.entries(strangers)) {
+for (const [who, { speak, says }] of Object.entries(notBrokers)) {
   Deno.test(`a port without a broker is reported: ${who}`, async () => {
     await using listener = await listen(speak);
     const error = await failures(`amqp://user:${secret}@127.0.0.1:${listener.port}`);

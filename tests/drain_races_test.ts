@@ -29,7 +29,7 @@ const kinds: Record<string, () => ChannelOptions> = {
 };
 
 /** Counts the values of one race. */
-class Account {
+class Tally {
   readonly stored = new Set<number>();
   readonly refused = new Set<number>();
   readonly unknown = new Set<number>();
@@ -62,30 +62,30 @@ class Account {
   }
 }
 
-async function putUntilClosed(ch: Channel<number>, account: Account): Promise<void> {
+async function putUntilClosed(ch: Channel<number>, tally: Tally): Promise<void> {
   for (;;) {
-    const value = account.next();
+    const value = tally.next();
     try {
       await ch.put(value);
-      account.stored.add(value);
+      tally.stored.add(value);
     } catch (error) {
       assert.ok(error instanceof ChannelClosedError, `${error}`);
       assert.equal(error.reason, "drain");
       const isUnknown = error.message.includes("unknown outcome");
-      (isUnknown ? account.unknown : account.refused).add(value);
+      (isUnknown ? tally.unknown : tally.refused).add(value);
       return;
     }
     if (random(3) === 0) await pause(random(3));
   }
 }
 
-async function getUntilClosed(ch: Channel<number>, account: Account): Promise<void> {
+async function getUntilClosed(ch: Channel<number>, tally: Tally): Promise<void> {
   for await (const delivery of ch.deliveries()) {
-    account.got(delivery);
+    tally.got(delivery);
     if (random(4) === 0) await pause(random(5));
     if (random(10) === 0) delivery.release();
     else {
-      account.taken(delivery.value);
+      tally.taken(delivery.value);
       delivery.accept();
     }
   }
@@ -112,13 +112,13 @@ async function race(
     handles.push(handle);
     return handle;
   };
-  const account = new Account();
+  const tally = new Tally();
   const work = [
-    ...numbers(3).map((n) => putUntilClosed(join(n), account)),
-    ...numbers(3, 2).map((n) => getUntilClosed(join(n), account)),
+    ...numbers(3).map((n) => putUntilClosed(join(n), tally)),
+    ...numbers(3, 2).map((n) => getUntilClosed(join(n), tally)),
     // These attach while the channel is being closed.
-    ...numbers(2).map((n) => pause(random(80)).then(() => putUntilClosed(join(n), account))),
-    ...numbers(2).map((n) => pause(random(80)).then(() => getUntilClosed(join(n), account))),
+    ...numbers(2).map((n) => pause(random(80)).then(() => putUntilClosed(join(n), tally))),
+    ...numbers(2).map((n) => pause(random(80)).then(() => getUntilClosed(join(n), tally))),
     ...numbers(1 + random(3)).map((n) =>
       pause(20 + random(40)).then(() => join(n + 1).closeAll({ drain: true }))
     ),
@@ -127,9 +127,9 @@ async function race(
   try {
     await within(Promise.all(work), 30_000);
     // A handle made after the end finds the channel drained.
-    await within(getUntilClosed(join(random(4)), account), 10_000);
-    await within(putUntilClosed(join(random(4)), account), 10_000);
-    return account.check();
+    await within(getUntilClosed(join(random(4)), tally), 10_000);
+    await within(putUntilClosed(join(random(4)), tally), 10_000);
+    return tally.check();
   } finally {
     await first.delete();
     await Promise.all(handles.map((handle) => handle.close()));

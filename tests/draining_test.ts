@@ -38,7 +38,7 @@ Deno.test("amqp: the puts of a stopped producer delay the end of a drain and are
   const name = `drained ${randomUUID()}`;
   const ch = new Channel<number>({ name, connection: broker });
   await ch.depth();
-  const program = new URL("programs/unaware.ts", import.meta.url);
+  const program = new URL("programs/producer_until_closed.ts", import.meta.url);
   await using child = startChild(program, { args: [broker, name] });
   await child.next();
   const values: number[] = [];

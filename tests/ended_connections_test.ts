@@ -25,7 +25,7 @@ assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 const control = controlFromEnv()!;
 
 /** The resources of a test, which are released after it. */
-class Stage {
+class Context {
   readonly #channels: Channel[] = [];
 
   channel<T>(name: string, connection: Connection | string, retryTimeout = 10_000): Channel<T> {
@@ -68,17 +68,17 @@ function resource(queue: string): string {
 }
 
 /** Declares a test of a broker that the tests control. */
-function stageTest(
+function brokerTest(
   title: string,
-  body: (stage: Stage) => Promise<void>,
+  body: (context: Context) => Promise<void>,
   skip: string | false = noControl,
 ): void {
   test(`ended connections: ${title}`, { skip }, async () => {
-    const stage = new Stage();
+    const context = new Context();
     try {
-      await body(stage);
+      await body(context);
     } finally {
-      await stage.close();
+      await context.close();
     }
   });
 }
@@ -103,8 +103,8 @@ function watched(uri: string): Watched {
 /**
  * Puts and gets values one after the other until it is stopped; the returned function resolves with how many arrived.
  */
-function traffic(stage: Stage, connection: Connection, name: string): () => Promise<number> {
-  const ch = stage.channel<number>(name, connection);
+function traffic(context: Context, connection: Connection, name: string): () => Promise<number> {
+  const ch = context.channel<number>(name, connection);
   let isOver = false;
   const working = (async () => {
     let n = 0;
@@ -131,17 +131,17 @@ async function markQuorum(uri: string, name: string): Promise<void> {
   });
 }
 
-stageTest(
+brokerTest(
   "an operation on a channel that cannot be attached rejects with the reason, and others on the connection continue",
-  async (stage) => {
+  async (context) => {
     const name = `test ${randomUUID()}`;
     await markQuorum(broker, name);
     const { connection, losses } = watched(broker);
-    const stop = traffic(stage, connection, `beside ${name}`);
-    const waiting = stage.channel<string>(`waiting ${name}`, connection);
+    const stop = traffic(context, connection, `beside ${name}`);
+    const waiting = context.channel<string>(`waiting ${name}`, connection);
     const got = waiting.get();
     await waiting.depth();
-    const ch = stage.channel(name, connection);
+    const ch = context.channel(name, connection);
     const errors = [
       rejection(ch.get(), ChannelConnectionError),
       rejection(ch.put(1), ChannelConnectionError),
@@ -168,14 +168,14 @@ stageTest(
   },
 );
 
-stageTest(
+brokerTest(
   "an operation that crashes the broker's channel is rejected after retries with pauses for retryTimeout",
-  async (stage) => {
+  async (context) => {
     const [name, other] = [`test ${randomUUID()}`, `test ${randomUUID()}`];
     await breakQueue(name);
     const { connection, losses } = watched(broker);
-    const stop = traffic(stage, connection, other);
-    const ch = stage.channel(name, connection, 1000);
+    const stop = traffic(context, connection, other);
+    const ch = context.channel(name, connection, 1000);
     const begun = performance.now();
     const error = await within(rejection(ch.depth(), ChannelConnectionError));
     assert.match(error.message, /INTERNAL_ERROR \(541\)/);
@@ -188,14 +188,14 @@ stageTest(
   noControl || !hasTables && "the broker does not keep its queues in Mnesia tables",
 );
 
-stageTest("a user's limit on AMQP channels is respected: they are shared", async (stage) => {
+brokerTest("a user's limit on AMQP channels is respected: they are shared", async (context) => {
   await using user = await addUser(control, broker, { configure: ".*", write: ".*", read: ".*" });
   await user.limit({ "max-channels": 6 });
   const { connection, losses } = watched(user.uri);
   const names = numbers(9).map((n) => `test ${n} ${randomUUID()}`);
-  const channels = names.map((name) => stage.channel<number>(name, connection));
+  const channels = names.map((name) => context.channel<number>(name, connection));
   const gets = channels.map((ch) => ch.get());
-  const direct = names.map((name) => stage.channel<number>(name, broker));
+  const direct = names.map((name) => context.channel<number>(name, broker));
   await Promise.all(direct.map((ch, n) => ch.put(n)));
   assert.deepEqual(await within(Promise.all(gets)), numbers(9));
   assert.ok(losses.length <= 3, losses.join("\n"));
@@ -203,15 +203,15 @@ stageTest("a user's limit on AMQP channels is respected: they are shared", async
   await Promise.all(direct.map((ch) => ch.delete()));
 });
 
-stageTest(
+brokerTest(
   "operations reject with the limit if it leaves too few AMQP channels",
-  async (stage) => {
+  async (context) => {
     await using user = await addUser(control, broker, { configure: ".*", write: ".*", read: ".*" });
     const limited = `rabbit_auth_backend_internal:is_over_channel_limit(<<"${user.name}">>)`;
     for (const most of [2, 5]) {
       await user.limit({ "max-channels": most });
       const { connection, losses } = watched(user.uri);
-      const ch = stage.channel<number>(`test ${randomUUID()}`, connection, 500);
+      const ch = context.channel<number>(`test ${randomUUID()}`, connection, 500);
       await withRaw(user.uri, async (_, client) => {
         for (let n = 1; n < most; n++) await client.channel();
         // RabbitMQ counts a moment later.
@@ -226,13 +226,13 @@ stageTest(
   },
 );
 
-stageTest(
+brokerTest(
   "a connection that is repeatedly lost soon after connecting is restored with growing pauses",
-  async (stage) => {
+  async (context) => {
     await using gateway = await startGateway(broker);
     const watch = watched(gateway.uri);
     const { connection, losses } = watch;
-    const ch = stage.channel(`test ${randomUUID()}`, connection);
+    const ch = context.channel(`test ${randomUUID()}`, connection);
     await ch.depth();
     const waiting = rejection(ch.get(), ChannelClosedError);
     const end = performance.now() + 3000;
@@ -278,12 +278,12 @@ async function startStrictProxy(most: number): Promise<AsyncDisposable & { reado
   };
 }
 
-stageTest(
+brokerTest(
   "a put for which a proxy ends the connection is rejected, and other puts continue",
-  async (stage) => {
+  async (context) => {
     await using proxy = await startStrictProxy(200_000);
     const { connection, losses } = watched(proxy.uri);
-    const ch = stage.channel<unknown>(`test ${randomUUID()}`, connection, 2000);
+    const ch = context.channel<unknown>(`test ${randomUUID()}`, connection, 2000);
     await ch.depth();
     const first = ch.put(0);
     const large = rejection(ch.put(new Uint8Array(400_000)), ChannelConnectionError);
@@ -298,17 +298,17 @@ stageTest(
   },
 );
 
-stageTest(
+brokerTest(
   "a drained channel on a vhost of quorum queues is closed for later handles",
-  async (stage) => {
+  async (context) => {
     await using vhost = await addVhost(control, broker, "quorum");
     const name = `test ${randomUUID()}`;
     const { connection, losses } = watched(vhost.uri);
-    const ch = stage.channel<number>(name, connection);
+    const ch = context.channel<number>(name, connection);
     await Promise.all(numbers(3).map((n) => ch.put(n)));
     await ch.closeAll({ drain: true });
     const late = watched(vhost.uri);
-    const other = stage.channel<number>(name, late.connection);
+    const other = context.channel<number>(name, late.connection);
     assert.deepEqual(await getAll(other, 3), numbers(3));
     await within(rejection(other.get(), ChannelClosedError, { reason: "drain" }));
     await rejection(other.put(1), ChannelClosedError, { reason: "drain" });
@@ -317,21 +317,21 @@ stageTest(
   },
 );
 
-stageTest(
+brokerTest(
   "a user with permissions on one channel only can put, get, and notices its end",
-  async (stage) => {
+  async (context) => {
     const name = `test ${randomUUID()}`;
     await using user = await addUser(control, broker, leastFor(name));
     const [a, b] = [watched(user.uri), watched(user.uri)];
-    const one = stage.channel<number>(name, a.connection);
-    const two = stage.channel<number>(name, b.connection);
+    const one = context.channel<number>(name, a.connection);
+    const two = context.channel<number>(name, b.connection);
     const got = two.get();
     await one.put(1);
     assert.equal(await within(got), 1);
     const over = rejection(two.get(), ChannelClosedError);
     await one.closeAll();
     await within(over);
-    await stage.channel(name, b.connection).delete();
+    await context.channel(name, b.connection).delete();
     assert.deepEqual([...a.losses, ...b.losses], []);
   },
 );

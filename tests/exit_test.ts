@@ -8,7 +8,7 @@ import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
 const RUNTIMES: RuntimeName[] = ["deno", "bun", "node"];
 
 /** In milliseconds: less than the 10 s for which an operation waits for its broker. */
-const inTime = 8000;
+const exitLimit = 8000;
 
 /** Starts one child on each runtime. */
 async function children(program: string, args: string[]): Promise<Child[]> {
@@ -27,7 +27,7 @@ for (const fault of ["is killed", "falls silent"]) {
       else broker.suspend();
       for (const child of idle) {
         deepEqual(await child.next(), "nothing to do");
-        deepEqual(await within(child.exited, inTime), { code: 0, signal: null });
+        deepEqual(await within(child.exited, exitLimit), { code: 0, signal: null });
       }
     } finally {
       for (const child of idle) await child[Symbol.asyncDispose]();
@@ -45,9 +45,9 @@ Deno.test("a service that closes its channels on SIGTERM ends quickly, also whil
     await Promise.all(services.map(async (child) => {
       const told: Record<string, unknown> = {};
       while (!("closed" in told)) Object.assign(told, await child.next());
-      ok((told.closed as number) < inTime, `closing took ${told.closed} ms`);
+      ok((told.closed as number) < exitLimit, `closing took ${told.closed} ms`);
       deepEqual([told.put, told.get], ["ChannelClosedError", "ChannelClosedError"]);
-      deepEqual(await within(child.exited, inTime), { code: 0, signal: null });
+      deepEqual(await within(child.exited, exitLimit), { code: 0, signal: null });
     }));
   } finally {
     for (const child of services) await child[Symbol.asyncDispose]();

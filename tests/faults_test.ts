@@ -9,7 +9,7 @@ import {
 } from "../mod.ts";
 import { rejection, until, within } from "./conformance/fixture.ts";
 import { faults } from "./faults/faults.ts";
-import { Failure, strike } from "./faults/strike.ts";
+import { Failure, runFault } from "./faults/run_fault.ts";
 import { Table } from "./faults/table.ts";
 import { type PrivateBroker, startPrivateBroker } from "./support/broker.ts";
 import { brokerState } from "./support/broker_state.ts";
@@ -28,7 +28,7 @@ Deno.test.afterAll(async () => {
 
 for (const fault of faults) {
   Deno.test(`when ${fault.title}, operations continue as far as possible`, async (t) => {
-    for (const [state, outcome] of await strike(fault, shared)) {
+    for (const [state, outcome] of await runFault(fault, shared)) {
       const isFailure = outcome instanceof Failure;
       table.add(fault.title, state, isFailure ? `FAILED: ${outcome.reason}` : outcome);
       await t.step(state, () => {
@@ -53,7 +53,7 @@ Deno.test("a process that keeps putting notices a broker that has become silent"
   ok(failure instanceof ChannelConnectionError, String(failure));
   await Promise.all(puts);
   await within(ch.close());
-  await nobodyConnected();
+  await untilDisconnected();
 });
 
 Deno.test("a connection survives a broker that is silent for one and a half heartbeats", async () => {
@@ -68,7 +68,7 @@ Deno.test("a connection survives a broker that is silent for one and a half hear
   equal(await ch.depth(), 0);
   equal(connection.stats.reconnects, 0);
   await ch.close();
-  await nobodyConnected();
+  await untilDisconnected();
 });
 
 Deno.test("a message that the broker rejects for its size does not disturb a get", async () => {
@@ -83,7 +83,7 @@ Deno.test("a message that the broker rejects for its size does not disturb a get
   equal(await within(got), "a value");
   deepEqual([(await large.get()).length, (await large.get()).length], [10, 20]);
   await Promise.all([waiting.close(), large.close()]);
-  await nobodyConnected();
+  await untilDisconnected();
 });
 
 for (const how of ["restart", "crash"] as const) {
@@ -113,7 +113,7 @@ for (const how of ["restart", "crash"] as const) {
     await Promise.all([late, a!, b!].map((ch) => ch.close()));
     const { queues, exchanges } = (await brokerState(shared.control))!;
     deepEqual([...queues, ...exchanges].filter((one) => one.startsWith(name)), []);
-    await nobodyConnected();
+    await untilDisconnected();
   });
 }
 
@@ -134,11 +134,11 @@ Deno.test("a get that is cancelled while the broker is unreachable does not wait
   equal(await ch.depth(), 1);
   equal(await ch.get(), "a value");
   await ch.close();
-  await nobodyConnected();
+  await untilDisconnected();
 });
 
 /** Waits until no connection is left: a connection stays open for a moment after its last use. */
-async function nobodyConnected(): Promise<void> {
+async function untilDisconnected(): Promise<void> {
   await until(async () => (await brokerState(shared.control))?.connections === 0);
   await pause(50);
 }

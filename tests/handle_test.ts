@@ -22,18 +22,18 @@ import { test } from "./support/test.ts";
 import { noCollector } from "./support/conditions.ts";
 
 /** A transport that does nothing by itself: the test settles its operations. */
-class Stage implements Transport {
-  readonly address = "stage:";
+class FakeTransport implements Transport {
+  readonly address = "fake:";
   readonly reach = "network";
   readonly features = { shared: false };
   trouble: Error | undefined;
-  readonly opened: { name: string; options: LinkOptions; link: StageLink }[] = [];
+  readonly opened: { name: string; options: LinkOptions; link: FakeLink }[] = [];
   rests = 0;
   /** The promise that `open` waits for. */
   opening: Promise<void> = Promise.resolve();
 
   async open(name: string, options: LinkOptions): Promise<Link> {
-    const link = new StageLink();
+    const link = new FakeLink();
     this.opened.push({ name, options, link });
     await this.opening;
     return link;
@@ -48,12 +48,12 @@ class Stage implements Transport {
     return new Channel<T>({ name, connection: this });
   }
 
-  get link(): StageLink {
+  get link(): FakeLink {
     return this.opened.at(-1)!.link;
   }
 }
 
-class StageLink implements Link {
+class FakeLink implements Link {
   readonly puts: { message: Message; confirm: () => void; refuse: (e: Error) => void }[] = [];
   readonly claims = new Set<Claim>();
   closes = 0;
@@ -167,30 +167,30 @@ Deno.test("every error class extends ChannelError and Error, and has its name an
 });
 
 Deno.test("making a handle opens nothing, and many handles share one link", async () => {
-  const stage = new Stage();
-  const handles = numbers(3).map(() => stage.channel());
+  const fake = new FakeTransport();
+  const handles = numbers(3).map(() => fake.channel());
   await pause(5);
-  assert.equal(stage.opened.length, 0);
+  assert.equal(fake.opened.length, 0);
   assert.deepEqual(await Promise.all(handles.map((ch) => ch.depth())), [7, 7, 7]);
-  assert.equal(stage.opened.length, 1);
-  assert.equal(stage.opened[0]!.name, "x");
+  assert.equal(fake.opened.length, 1);
+  assert.equal(fake.opened[0]!.name, "x");
   for (const [i, ch] of handles.entries()) {
-    assert.equal(stage.link.closes, 0);
+    assert.equal(fake.link.closes, 0);
     await ch.close();
-    assert.equal(stage.link.closes, i === 2 ? 1 : 0);
+    assert.equal(fake.link.closes, i === 2 ? 1 : 0);
   }
-  await until(() => stage.rests > 0);
+  await until(() => fake.rests > 0);
 });
 
 Deno.test("options reach the transport, and an anonymous channel is leased", async () => {
-  const stage = new Stage();
+  const fake = new FakeTransport();
   const handles = [
-    new Channel({ name: "a", connection: stage, retryTimeout: 5, expires: 177 }),
-    new Channel({ name: "b", connection: stage }),
-    new Channel({ connection: stage }),
+    new Channel({ name: "a", connection: fake, retryTimeout: 5, expires: 177 }),
+    new Channel({ name: "b", connection: fake }),
+    new Channel({ connection: fake }),
   ];
   for (const ch of handles) await ch.depth();
-  const seen = stage.opened.map(({ options: { create, lease, retryTimeout } }) => ({
+  const seen = fake.opened.map(({ options: { create, lease, retryTimeout } }) => ({
     create,
     lease,
     retryTimeout,
@@ -201,39 +201,39 @@ Deno.test("options reach the transport, and an anonymous channel is leased", asy
     { create: true, lease: 1_800_000, retryTimeout: 10_000 },
   ]);
   await Promise.all(handles.map((ch) => ch.close()));
-  await until(() => stage.rests > 0);
+  await until(() => fake.rests > 0);
 });
 
 Deno.test("a value is accepted when it is handed over, and released if its get was cancelled", async () => {
-  const stage = new Stage();
-  const ch = stage.channel<number>();
-  const source = stage.channel<number>();
+  const fake = new FakeTransport();
+  const ch = fake.channel<number>();
+  const source = fake.channel<number>();
   const put = source.put(5);
   const got = ch.get();
-  await until(() => stage.opened.length > 0 && stage.link.claims.size === 1);
-  const { message, confirm } = stage.link.puts[0]!;
+  await until(() => fake.opened.length > 0 && fake.link.claims.size === 1);
+  const { message, confirm } = fake.link.puts[0]!;
   confirm();
   await put;
-  const [claim] = stage.link.claims as unknown as [Claim];
+  const [claim] = fake.link.claims as unknown as [Claim];
   const delivery = loan(message);
   claim.deliver(delivery);
   assert.deepEqual(delivery.settled, ["accept"]);
   assert.equal(await got, 5);
 
   const late = rejection(ch.get({ timeout: 5 }), ChannelTimeoutError);
-  const [, second] = [...stage.link.claims] as [Claim, Claim];
+  const [, second] = [...fake.link.claims] as [Claim, Claim];
   await late;
-  assert.ok(!stage.link.claims.has(second), "the claim was not withdrawn");
+  assert.ok(!fake.link.claims.has(second), "the claim was not withdrawn");
   const crossing = loan(message);
   second.deliver(crossing); // the delivery had already started
   assert.deepEqual(crossing.settled, ["release"]);
   await Promise.all([ch.close(), source.close()]);
-  await until(() => stage.rests > 0);
+  await until(() => fake.rests > 0);
 });
 
 Deno.test("close waits for its puts for at most one second, and then rejects them", async () => {
-  const stage = new Stage();
-  const ch = stage.channel<string>();
+  const fake = new FakeTransport();
+  const ch = fake.channel<string>();
   await ch.depth();
   const refused = rejection(ch.put("unsent"), ChannelClosedError);
   const start = performance.now();
@@ -241,19 +241,19 @@ Deno.test("close waits for its puts for at most one second, and then rejects the
   const took = performance.now() - start;
   assert.ok(took > 900 && took < 8000, `it took ${took} ms`);
   assert.equal((await refused).value, "unsent");
-  await until(() => stage.link.closes === 1);
-  await until(() => stage.rests > 0);
+  await until(() => fake.link.closes === 1);
+  await until(() => fake.rests > 0);
 });
 
 Deno.test("close is bounded even if opening or closing the link hangs", async () => {
   for (const part of ["opening", "closing"] as const) {
-    const stage = new Stage();
-    const ch = stage.channel<string>();
+    const fake = new FakeTransport();
+    const ch = fake.channel<string>();
     if (part === "closing") {
       await ch.depth();
-      stage.link.closing = never;
+      fake.link.closing = never;
     } else {
-      stage.opening = never;
+      fake.opening = never;
     }
     const pending = part === "closing"
       ? [ch.get()]
@@ -270,33 +270,33 @@ Deno.test("close is bounded even if opening or closing the link hangs", async ()
 });
 
 Deno.test("if the link cannot be opened, each operation has its own error, and the next one tries again", async () => {
-  const stage = new Stage();
-  const failure = new ChannelConnectionError("no", { address: stage.address });
-  stage.opening = Promise.reject(failure);
-  stage.opening.catch(() => {});
-  const ch = stage.channel<string>();
+  const fake = new FakeTransport();
+  const failure = new ChannelConnectionError("no", { address: fake.address });
+  fake.opening = Promise.reject(failure);
+  fake.opening.catch(() => {});
+  const ch = fake.channel<string>();
   const work = [ch.get(), ch.put("a"), ch.put("b"), ch.depth(), ch.get({ timeout: 0 })];
   const errors = await Promise.all(work.map((each) => rejection(each, ChannelConnectionError)));
   assert.equal(new Set(errors).size, 5);
   assert.deepEqual(errors.map(({ value }) => value), [undefined, "a", "b", undefined, undefined]);
-  for (const error of errors) assert.equal(error.address, stage.address);
-  stage.opening = Promise.resolve();
+  for (const error of errors) assert.equal(error.address, fake.address);
+  fake.opening = Promise.resolve();
   assert.equal(await ch.depth(), 7);
   await ch.close();
-  await until(() => stage.rests > 0);
+  await until(() => fake.rests > 0);
 });
 
 Deno.test("puts reach the link in the order of the calls, however long each waits", async () => {
-  const stage = new Stage();
+  const fake = new FakeTransport();
   let open = () => {};
-  stage.opening = new Promise((resolve) => open = resolve);
-  const ch = stage.channel<unknown>("carrier");
-  const inner = new Channel({ connection: stage });
+  fake.opening = new Promise((resolve) => open = resolve);
+  const ch = fake.channel<unknown>("carrier");
+  const inner = new Channel({ connection: fake });
   const puts = [ch.put(0), ch.put(inner), ch.put(2)];
   await pause(2);
   puts.push(ch.put(3), ch.put(inner));
   open();
-  const link = () => stage.opened.find(({ name }) => name === "carrier")!.link;
+  const link = () => fake.opened.find(({ name }) => name === "carrier")!.link;
   await until(() => link().puts.length === 5);
   puts.push(ch.put(5));
   const sizes = link().puts.map(({ message }) => message.body.length);
@@ -305,41 +305,41 @@ Deno.test("puts reach the link in the order of the calls, however long each wait
   for (const { confirm } of link().puts) confirm();
   await within(Promise.all(puts));
   await Promise.all([ch.close(), inner.close()]);
-  await until(() => stage.rests > 0);
+  await until(() => fake.rests > 0);
 });
 
 Deno.test("a channel that vanishes ends its handles, and a new handle opens a new link", async () => {
-  const stage = new Stage();
-  const ch = stage.channel();
+  const fake = new FakeTransport();
+  const ch = fake.channel();
   await ch.depth();
   const refused = rejection(ch.get(), ChannelClosedError, { reason: "delete" });
-  stage.opened[0]!.options.observer.gone();
+  fake.opened[0]!.options.observer.gone();
   await refused;
   assert.ok(ch.closed);
-  const again = stage.channel();
+  const again = fake.channel();
   await again.depth();
-  assert.equal(stage.opened.length, 2);
+  assert.equal(fake.opened.length, 2);
   assert.equal(again.closed, false);
   await again.close();
-  await until(() => stage.rests > 0);
+  await until(() => fake.rests > 0);
 });
 
 test("an unreferenced channel is collected and its link closed, but not while a get waits", {
   skip: noCollector,
 }, async () => {
   const gc = (await collector())!;
-  const stage = new Stage();
-  await (() => stage.channel("forgotten").depth())();
-  const got = (() => stage.channel<number>("waiting").get())();
-  await until(() => stage.opened.length === 2 && stage.link.claims.size === 1);
-  const [forgotten, waiting] = stage.opened.map(({ link }) => link) as [StageLink, StageLink];
+  const fake = new FakeTransport();
+  await (() => fake.channel("unreferenced").depth())();
+  const got = (() => fake.channel<number>("waiting").get())();
+  await until(() => fake.opened.length === 2 && fake.link.claims.size === 1);
+  const [forgotten, waiting] = fake.opened.map(({ link }) => link) as [FakeLink, FakeLink];
   await until(async () => {
     await gc();
     return forgotten.closes === 1;
   });
   for (let i = 0; i < 5; i++) await gc();
   assert.equal(waiting.closes, 0);
-  const other = stage.channel<number>("waiting");
+  const other = fake.channel<number>("waiting");
   const put = other.put(1);
   await until(() => waiting.puts.length === 1);
   waiting.puts[0]!.confirm();
@@ -352,7 +352,7 @@ test("an unreferenced channel is collected and its link closed, but not while a 
     await gc();
     return waiting.closes === 1;
   });
-  await until(() => stage.rests > 0);
+  await until(() => fake.rests > 0);
 });
 
 test("an unreferenced channel is not closed while one of its deliveries is held", {

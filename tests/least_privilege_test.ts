@@ -15,7 +15,7 @@ const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 const control = controlFromEnv()!;
 
-interface Stage {
+interface Context {
   readonly name: string;
   readonly user: User;
   /** The channel for a user with all permissions. */
@@ -26,7 +26,7 @@ interface Stage {
   readonly losses: string[];
 }
 
-function userTest(title: string, body: (stage: Stage) => Promise<void>): void {
+function userTest(title: string, body: (context: Context) => Promise<void>): void {
   test(`least privilege: ${title}`, { skip: noControl }, async () => {
     const name = `test ${randomUUID()}`;
     await using user = await addUser(control, broker, leastFor(name));
@@ -101,8 +101,8 @@ userTest(
 
 userTest(
   "a user without the write permission gets an error, and others on the connection continue",
-  async (stage) => {
-    const { user, name, ch, gateway, direct } = stage;
+  async (context) => {
+    const { user, name, ch, gateway, direct } = context;
     const { write } = leastFor(name);
     await user.permit({ ...leastFor(name), write: write.replace("|amq\\.default", "") });
     const got = ch.get({ timeout: 5000 });

@@ -31,7 +31,7 @@ for (const usual of types) {
     async () => {
       await using vhost = await addVhost(control, broker, usual);
       await isNamed(vhost.uri);
-      await isToldOf(vhost.uri);
+      await isReported(vhost.uri);
       await Promise.all([
         ...types.flatMap((durability) => [
           stayReleased(vhost.uri, durability),
@@ -142,7 +142,7 @@ async function isNamed(uri: string): Promise<void> {
 }
 
 /** Queues of others that may drop values are reported. */
-async function isToldOf(uri: string): Promise<void> {
+async function isReported(uri: string): Promise<void> {
   const queues = [
     ["usual", { "x-queue-type": "quorum" }, "classic", /may drop values that were released 20 /],
     ["earlier", { "x-queue-type": "quorum" }, "quorum", /may drop values that were released 20 /],

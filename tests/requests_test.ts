@@ -11,7 +11,7 @@ assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
 type Work = { n: number; die?: number[] };
 
-interface Stage {
+interface Context {
   readonly channel: Channel<Work>;
   server(): Promise<Child>;
   asker(): Child;
@@ -20,7 +20,7 @@ interface Stage {
 /** Declares a test of servers on a new channel, which is deleted after it. */
 function test(
   title: string,
-  use: (stage: Stage) => Promise<void>,
+  use: (context: Context) => Promise<void>,
   options: { maxAttempts?: number } = {},
 ): void {
   for (const [label, connection] of [["amqp", broker], ["sqlite", ""]] as const) {
@@ -63,59 +63,59 @@ function test(
   }
 }
 
-test("servers share requests, and an idle server ends with the channel", async (stage) => {
-  const servers = [await stage.server(), await stage.server()];
+test("servers share requests, and an idle server ends with the channel", async (context) => {
+  const servers = [await context.server(), await context.server()];
   const answers = await within(
-    Promise.all(numbers(200).map((n) => stage.channel.request<{ n: number; by: number }>({ n }))),
+    Promise.all(numbers(200).map((n) => context.channel.request<{ n: number; by: number }>({ n }))),
   );
   assert.deepEqual(answers.map(({ n }) => n), numbers(200, 1));
   assert.equal(new Set(answers.map(({ by }) => by)).size, 2);
-  await stage.channel.closeAll();
+  await context.channel.closeAll();
   for (const server of servers) {
     assert.deepEqual(await within(server.exited), { code: 0, signal: null }, server.stderr);
   }
 });
 
-test("a request whose server is killed goes to another server", async (stage) => {
-  const first = await stage.server();
-  const request = stage.channel.request({ n: 1, die: [] });
+test("a request whose server is killed goes to another server", async (context) => {
+  const first = await context.server();
+  const request = context.channel.request({ n: 1, die: [] });
   assert.deepEqual(await within(first.next()), { began: 1 });
-  const second = await stage.server();
+  const second = await context.server();
   process.kill(first.pid, "SIGKILL");
   assert.deepEqual(await within(second.next()), { began: 1 });
   const gaveUp = assert.rejects(request, { name: "ChannelClosedError" });
-  await stage.channel.close();
+  await context.channel.close();
   await gaveUp;
   assert.deepEqual(await within(second.next()), { aborted: 1 });
 });
 
 test(
   "a request that kills its servers becomes a dead letter and does not affect others",
-  async (stage) => {
-    const dead = stage.channel.deadLetters;
-    const fatal = stage.channel.request({ n: 1, die: [9] }).catch((error) => error);
+  async (context) => {
+    const dead = context.channel.deadLetters;
+    const fatal = context.channel.request({ n: 1, die: [9] }).catch((error) => error);
     for (const _ of numbers(2)) {
-      const server = await stage.server();
+      const server = await context.server();
       assert.deepEqual(await within(server.next()), { began: 1 });
       await within(server.exited);
     }
-    const last = await stage.server();
-    assert.equal((await within(stage.channel.request<{ n: number }>({ n: 5 }))).n, 6);
+    const last = await context.server();
+    assert.equal((await within(context.channel.request<{ n: number }>({ n: 5 }))).n, 6);
     const { value } = await within(dead.get()) as unknown as { value: Work };
     assert.equal(value.n, 1);
     await dead.delete();
-    await stage.channel.closeAll();
+    await context.channel.closeAll();
     assert.equal((await fatal as Error).name, "ChannelClosedError");
     await within(last.exited);
   },
   { maxAttempts: 2 },
 );
 
-test("a process that has sent a request and waits for nothing ends", async (stage) => {
-  const server = await stage.server();
-  const asker = stage.asker();
+test("a process that has sent a request and waits for nothing ends", async (context) => {
+  const server = await context.server();
+  const asker = context.asker();
   assert.equal((await within(asker.next()) as Work).n, 2);
   assert.deepEqual(await within(asker.exited), { code: 0, signal: null }, asker.stderr);
-  await stage.channel.closeAll();
+  await context.channel.closeAll();
   await within(server.exited);
 });

@@ -23,7 +23,7 @@ async function rawClient(): Promise<AMQPClient> {
 }
 
 /** Records the announcements about anonymous channels that all connections of the broker get. */
-async function eavesdrop(client: AMQPClient): Promise<{ heard(): Promise<string[]> }> {
+async function recordAnnouncements(client: AMQPClient): Promise<{ heard(): Promise<string[]> }> {
   const channel = await client.channel();
   const { name } = await channel.queueDeclare("", { exclusive: true });
   await channel.queueBind(name, "amq.direct", "channelts.anonymous");
@@ -40,7 +40,7 @@ async function eavesdrop(client: AMQPClient): Promise<{ heard(): Promise<string[
 
 Deno.test("requests: a late reply is announced to nobody, and a cancellation once", async () => {
   const client = await rawClient();
-  const { heard } = await eavesdrop(client);
+  const { heard } = await recordAnnouncements(client);
   const name = `test ${crypto.randomUUID()}`;
   const [requester, server] = [new Connection(broker), new Connection(broker)];
   const asking = new Channel<string>({ name, connection: requester });

@@ -11,7 +11,7 @@ Deno.test("three processes put and three get during many failures, and nothing i
   logLine(`SOAK_SEED=${seed}`);
   await using broker = await startPrivateBroker();
   const before = (await brokerState(broker.control))!;
-  const { resolved, rejected, lost, unmarked, withinProcess, troubles } = await soak(
+  const { resolved, rejected, lost, unmarked, withinProcess, errors } = await soak(
     broker,
     seed,
     8,
@@ -22,6 +22,6 @@ Deno.test("three processes put and three get during many failures, and nothing i
   deepEqual(lost, [], "puts resolved for values that were never delivered");
   deepEqual(withinProcess, [], "one process got a value twice");
   deepEqual(unmarked, [], "a duplicate was not marked as redelivered");
-  deepEqual(troubles, []);
+  deepEqual(errors, []);
   await untilAsBefore(broker.control, before);
 });

@@ -142,7 +142,7 @@ Deno.test("sqlite: a process that is killed in a transaction has written nothing
 Deno.test("sqlite: a process that is stopped for seconds keeps the values that it holds, and continues", async () => {
   await withFile(directory, async (channel, _, connection) => {
     await channel.put(7);
-    await using child = run("leaver", connection, "x", "accept", "100");
+    await using child = run("ending_holder", connection, "x", "accept", "100");
     assert.deepEqual(await child.next(), [7, 1]);
     child.kill("SIGSTOP");
     await rejection(channel.get({ timeout: 2500 }), ChannelTimeoutError);
@@ -343,7 +343,7 @@ Deno.test("sqlite: a token that another program wrote never names a file that th
     await channel.put(1);
     await channel.close();
     await pause(60);
-    const victim = join(directory, "victim");
+    const victim = join(directory, "other-file");
     mkdirSync(`${path}.channelts-`);
     for (const kind of ["lock", "bell"]) writeFileSync(`${victim}.${kind}`, "mine");
     const db = new DatabaseSync(path);

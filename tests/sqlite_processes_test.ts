@@ -83,7 +83,7 @@ for (const [way, limit] of ways) {
     timed: "the documentation promises this time",
   }, async () => {
     await withChannel<number>(async (channel, name) => {
-      await using child = run("leaver", [connection, name, way]);
+      await using child = run("ending_holder", [connection, name, way]);
       await until(() => count(path, "waiters") === 1, 10_000);
       await channel.put(7);
       const waiting = channel.receive();
@@ -103,7 +103,7 @@ for (const [way, limit] of ways) {
 Deno.test("sqlite: a process that computes for seconds keeps the values that it holds", async () => {
   await withChannel<number>(async (channel, name) => {
     await channel.put(7);
-    await using child = run("leaver", [connection, name, "accept", "3000"]);
+    await using child = run("ending_holder", [connection, name, "accept", "3000"]);
     assert.deepEqual(await child.next(), [7, 1]);
     await assert.rejects(channel.get({ timeout: 2500 }), { name: "ChannelTimeoutError" });
     assert.equal(await child.next(), "accepted");

@@ -105,7 +105,7 @@ Deno.test("sqlite: a channel whose lease has ended is deleted although nobody us
   await withFile(directory, async (channel, file, connection) => {
     await channel.depth(); // a session that cleans up
     const leased = new Channel({ name: "leased", connection, expires: 100 });
-    await leased.put("forgotten");
+    await leased.put("expired");
     await leased.close();
     assert.equal(count(file, "channels"), 2);
     await until(() => count(file, "channels") === 1 && count(file, "messages") === 0);

@@ -42,7 +42,7 @@ test(
     };
     try {
       await Promise.all([noise, drained, deleted].map((ch) => ch.depth()));
-      await using child = startChild(new URL("programs/hearer.ts", import.meta.url), {
+      await using child = startChild(new URL("programs/stopped_listener.ts", import.meta.url), {
         args: [broker, ...names],
       });
       assert.equal(await child.next(), "listens");

@@ -47,8 +47,8 @@ for (const [kind, about] of Object.entries({ "": {}, "that expires ": { expires:
       const connections = numbers(3).map(() =>
         new Connection(broker, { ondisconnect: ({ message }) => losses.push(message) })
       );
-      const keepers = connections.map((connection) => new Channel({ connection }));
-      await Promise.all(keepers.map((keeper) => keeper.depth())); // keeps the connections open
+      const handles = connections.map((connection) => new Channel({ connection }));
+      await Promise.all(handles.map((handle) => handle.depth())); // keeps the connections open
       const options: ChannelOptions = { name: `race ${randomUUID()}`, ...about };
       await within(
         Promise.all(connections.map(async (connection, n) => {
@@ -66,8 +66,8 @@ for (const [kind, about] of Object.entries({ "": {}, "that expires ": { expires:
       assert.equal(await again.get(), 7);
       await again.delete();
       assert.deepEqual(losses, []);
-      await Promise.all([...keepers.map((keeper) => keeper.delete())]);
-      await Promise.all([...keepers, last, again].map((ch) => ch.close()));
+      await Promise.all([...handles.map((handle) => handle.delete())]);
+      await Promise.all([...handles, last, again].map((ch) => ch.close()));
       await connectionsRest();
     });
   }

@@ -23,7 +23,7 @@ const LOOPS = [
 for (const name of RUNTIMES) {
   Deno.test(`loops over memory channels do not starve timers, signals and sockets on ${name}`, async () => {
     const runtime = await findRuntime(name);
-    const program = new URL("programs/spinners.ts", import.meta.url);
+    const program = new URL("programs/busy_loops.ts", import.meta.url);
     await using child = startChild(program, { runtime });
     const starved: Record<string, unknown> = {};
     for (const loop of LOOPS) {

@@ -14,7 +14,7 @@ for (const name of RUNTIMES) {
   Deno.test(`every unhandled rejection surfaces, and no other, on ${name}`, async () => {
     const folder = mkdtempSync(join(tmpdir(), "channelts-unhandled-"));
     try {
-      await using child = startChild(new URL("programs/unheard.ts", import.meta.url), {
+      await using child = startChild(new URL("programs/unhandled.ts", import.meta.url), {
         args: [join(folder, "test.db")],
         runtime: await findRuntime(name),
       });

@@ -318,9 +318,12 @@ export function deadLettersTests({ test, shared }: Suite): void {
       const ends: (string | null)[] = [];
       for (let i = 0; i < maxAttempts + 4 && await dead.depth() === 0; i++) {
         const args = [String(fixture.setup.connection(1)), ch.name, String(maxAttempts)];
-        await using victim = startChild(new URL("../programs/victim.ts", import.meta.url), {
-          args,
-        });
+        await using victim = startChild(
+          new URL("../programs/crash_on_receipt.ts", import.meta.url),
+          {
+            args,
+          },
+        );
         ends.push((await victim.exited).signal);
       }
       assert.equal(ends.at(-1), null);

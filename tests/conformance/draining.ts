@@ -178,7 +178,7 @@ export function drainingTests({ test, shared }: Suite): void {
       const connection = String(fixture.setup.connection(1));
       const ch = fixture.channel<string>(name);
       await ch.put("last");
-      const program = new URL("../programs/keeper_of_last.ts", import.meta.url);
+      const program = new URL("../programs/holder_until_killed.ts", import.meta.url);
       await using child = startChild(program, { args: [connection, name] });
       assert.equal(await child.next(), "last");
       await ch.closeAll({ drain: true });

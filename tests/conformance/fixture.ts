@@ -78,8 +78,8 @@ async function run(setup: Setup, body: (fixture: Fixture) => Promise<void>): Pro
   } finally {
     await fixture.clear();
     // The leak check below counts connections, so it waits until idle ones have closed.
-    const isLookedFor = before !== undefined || process.versions.deno !== undefined;
-    if (isLookedFor) await connectionsRest(sockets).catch(() => {}); // it may take longer on a busy machine
+    const isChecked = before !== undefined || process.versions.deno !== undefined;
+    if (isChecked) await connectionsRest(sockets).catch(() => {}); // it may take longer on a busy machine
     process.off("unhandledRejection", onUnhandled);
   }
   assert.deepEqual(unhandled, [], "a rejection was not handled");

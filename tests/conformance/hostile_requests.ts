@@ -13,7 +13,7 @@ import { pair, rejectionOf, served } from "./requests.ts";
 import { type Fixture, numbers, type Suite, until, within } from "./fixture.ts";
 
 /** Records the calls of `onerror`. */
-class Told {
+class ErrorLog {
   readonly errors: unknown[] = [];
   readonly requests: unknown[] = [];
 
@@ -53,21 +53,21 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     const title = (text: string) => `${text} (${encoding})`;
 
     /** Starts a server that records its errors, and returns means to send requests by hand. */
-    const stage = (fixture: Fixture, options: ServeOptions<unknown> = {}) => {
+    const startServer = (fixture: Fixture, options: ServeOptions<unknown> = {}) => {
       const [ch, far] = pair<unknown>(fixture, { encoding });
-      const told = new Told();
+      const reported = new ErrorLog();
       const handled: unknown[] = [];
       const server = served(far, (value) => {
         handled.push(value);
         return value;
-      }, { onerror: told.onerror, ...options });
+      }, { onerror: reported.onerror, ...options });
       const ask = (value: unknown, reply_to: unknown) =>
         ch.put(encoding === "cbor" ? { id: 1, value, reply_to } : { value, reply_to });
       const asked = async () => {
         assert.equal(await within(ch.request("well", { timeout: 10_000 })), "well");
         assert.equal(handled.pop(), "well");
       };
-      return { ch, far, told, handled, ask, asked, server };
+      return { ch, far, reported, handled, ask, asked, server };
     };
 
     test(
@@ -75,7 +75,9 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         "a reply that waits for room does not delay other requests, and is sent once there is room",
       ),
       async (fixture) => {
-        const { ask, asked, handled, told, server } = stage(fixture, { replyTimeout: 60_000 });
+        const { ask, asked, handled, reported, server } = startServer(fixture, {
+          replyTimeout: 60_000,
+        });
         await using _server = server;
         const full = fixture.channel<unknown>(fixture.name(), 0, { capacity: 1, encoding });
         await full.put("first");
@@ -86,19 +88,23 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         assert.equal(await full.get(), "first");
         await within(full.get());
         await within(full.get());
-        assert.deepEqual(told.errors, []);
+        assert.deepEqual(reported.errors, []);
       },
     );
 
     test(title("a reply without room is reported, and its request settled"), async (fixture) => {
-      const { ch, ask, asked, handled, told, server } = stage(fixture, { replyTimeout: 100 });
+      const { ch, ask, asked, handled, reported, server } = startServer(fixture, {
+        replyTimeout: 100,
+      });
       await using _server = server;
       const full = fixture.channel<unknown>(fixture.name(), 0, { capacity: 1, encoding });
       await full.put("first");
       for (const n of numbers(3)) await ask(n, full);
-      await until(() => told.errors.length === 3);
-      assert.deepEqual(told.requests.toSorted(), numbers(3)); // none waits for another
-      for (const error of told.errors) assert.ok(error instanceof ChannelTimeoutError, `${error}`);
+      await until(() => reported.errors.length === 3);
+      assert.deepEqual(reported.requests.toSorted(), numbers(3)); // none waits for another
+      for (const error of reported.errors) {
+        assert.ok(error instanceof ChannelTimeoutError, `${error}`);
+      }
       await asked();
       assert.deepEqual(handled, numbers(3));
       await isGone(ch);
@@ -110,14 +116,14 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
       test(
         title("a reply to a channel of capacity 0 does not delay other requests"),
         async (fixture) => {
-          const { ask, asked, told, server } = stage(fixture, { replyTimeout: 100 });
+          const { ask, asked, reported, server } = startServer(fixture, { replyTimeout: 100 });
           await using _server = server;
           const unbuffered = fixture.channel<unknown>(fixture.name(), 0, { capacity: 0, encoding });
           await unbuffered.depth();
           await ask("nobody gets it", unbuffered);
           await asked();
-          await until(() => told.errors.length === 1);
-          assert.ok(told.errors[0] instanceof ChannelTimeoutError, `${told.errors[0]}`);
+          await until(() => reported.errors.length === 1);
+          assert.ok(reported.errors[0] instanceof ChannelTimeoutError, `${reported.errors[0]}`);
         },
       );
     }
@@ -125,7 +131,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     test(
       title("a reply goes to an existing channel even if nobody reads it"),
       async (fixture) => {
-        const { ch, ask, asked, told, server } = stage(fixture);
+        const { ch, ask, asked, reported, server } = startServer(fixture);
         await using _server = server;
         const unread = fixture.channel<unknown>(fixture.name(), 0, { encoding });
         await unread.depth();
@@ -133,41 +139,41 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         await asked();
         await isGone(ch);
         assert.equal(await unread.depth(), 20);
-        assert.deepEqual(told.errors, []);
+        assert.deepEqual(reported.errors, []);
       },
     );
 
     test(
       title("a missing reply channel is reported and not created"),
       async (fixture) => {
-        const { ch, ask, asked, told, server } = stage(fixture);
+        const { ch, ask, asked, reported, server } = startServer(fixture);
         await using _server = server;
         const missing = fixture.channel<unknown>(fixture.name(), 0, { encoding });
         await ask(1, missing);
         await asked();
-        await until(() => told.errors.length === 1);
-        const [error] = told.errors;
+        await until(() => reported.errors.length === 1);
+        const [error] = reported.errors;
         assert.ok(error instanceof ChannelClosedError && error.reason === "missing", `${error}`);
-        assert.deepEqual(told.requests, [1]);
+        assert.deepEqual(reported.requests, [1]);
         assert.equal(await fixture.setup.exists(missing.name), false);
         await isGone(ch);
       },
     );
 
     test(title("with replyTo: any, a missing reply channel is created"), async (fixture) => {
-      const { ask, told, server } = stage(fixture, { replyTo: "any" });
+      const { ask, reported, server } = startServer(fixture, { replyTo: "any" });
       await using _server = server;
       const missing = fixture.channel<{ value: unknown }>(fixture.name(), 0, { encoding });
       await ask({ value: 1 }, missing);
       const reply = await within(missing.get({ timeout: 10_000 }));
       assert.deepEqual(reply, encoding === "cbor" ? { id: 1, value: { value: 1 } } : { value: 1 });
-      assert.deepEqual(told.errors, []);
+      assert.deepEqual(reported.errors, []);
     });
 
     test(
       title("a drained reply channel is reported, and a deleted one is not"),
       async (fixture) => {
-        const { ch, ask, asked, told, server } = stage(fixture);
+        const { ch, ask, asked, reported, server } = startServer(fixture);
         await using _server = server;
         const drained = fixture.channel<unknown>(fixture.name(), 0, { encoding });
         await drained.put("first"); // so that it stays open for gets
@@ -178,10 +184,10 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         await ask("deleted", deleted);
         await ask("drained", drained);
         await asked();
-        await until(() => told.errors.length === 1);
-        const [error] = told.errors;
+        await until(() => reported.errors.length === 1);
+        const [error] = reported.errors;
         assert.ok(error instanceof ChannelClosedError && error.reason === "drain", `${error}`);
-        assert.deepEqual(told.requests, ["drained"]);
+        assert.deepEqual(reported.requests, ["drained"]);
         await isGone(ch);
       },
     );
@@ -191,7 +197,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         "a request that names its own channel for the reply is rejected without being handled",
       ),
       async (fixture) => {
-        const { ch, ask, asked, handled, told, server } = stage(fixture);
+        const { ch, ask, asked, handled, reported, server } = startServer(fixture);
         await using _server = server;
         await ask("the channel", ch);
         await ask("its dead letters", fixture.channel(`${ch.name}.dead-letters`, 0, { encoding }));
@@ -201,8 +207,8 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         if (encoding === "cbor") await ch.put(loop);
         await asked();
         const count = encoding === "cbor" ? 3 : 2;
-        assert.equal(told.errors.length, count);
-        for (const error of told.errors) assert.ok(error instanceof ChannelReferenceError);
+        assert.equal(reported.errors.length, count);
+        for (const error of reported.errors) assert.ok(error instanceof ChannelReferenceError);
         assert.deepEqual(handled, []);
         await isGone(ch);
         assert.equal(await fixture.setup.exists(`${ch.name}.dead-letters`), false);
@@ -221,21 +227,21 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         );
         await elsewhere.depth();
         {
-          const { ch, ask, asked, handled, told, server } = stage(fixture);
+          const { ch, ask, asked, handled, reported, server } = startServer(fixture);
           await using _server = server;
           await ask("elsewhere", elsewhere);
           await asked();
-          assert.equal(told.errors.length, 1);
-          assert.ok(told.errors[0] instanceof ChannelReferenceError, `${told.errors[0]}`);
+          assert.equal(reported.errors.length, 1);
+          assert.ok(reported.errors[0] instanceof ChannelReferenceError, `${reported.errors[0]}`);
           assert.deepEqual(handled, []);
           assert.equal(await elsewhere.depth(), 0);
           await isGone(ch);
         }
-        const { ask, told, server } = stage(fixture, { replyTo: "any" });
+        const { ask, reported, server } = startServer(fixture, { replyTo: "any" });
         await using _server = server;
         await ask("elsewhere", elsewhere);
         await within(elsewhere.get());
-        assert.deepEqual(told.errors, []);
+        assert.deepEqual(reported.errors, []);
         await elsewhere.delete();
       },
     );
@@ -243,7 +249,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     shared(
       title("a reply channel in the server's own memory or file is rejected"),
       async (fixture) => {
-        const { ch, asked, handled, told, server } = stage(fixture);
+        const { ch, asked, handled, reported, server } = startServer(fixture);
         await using _server = server;
         const here = fixture.own(new Channel({ name: "here", connection: "memory:here" }));
         await here.depth();
@@ -267,8 +273,8 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
           await raw.put({ body, contentType: "application/json" });
         }
         await asked();
-        assert.equal(told.errors.length, 1);
-        assert.ok(told.errors[0] instanceof ChannelReferenceError, `${told.errors[0]}`);
+        assert.equal(reported.errors.length, 1);
+        assert.ok(reported.errors[0] instanceof ChannelReferenceError, `${reported.errors[0]}`);
         assert.deepEqual(handled, []);
         assert.equal(await here.depth(), 0);
         await here.delete();
@@ -280,7 +286,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         "messages that are not requests are reported once each, and the next request is served",
       ),
       async (fixture) => {
-        const { ch, asked, handled, told, server } = stage(fixture);
+        const { ch, asked, handled, reported, server } = startServer(fixture);
         await using _server = server;
         const messages = [null, 7, "text", { value: 1 }, { value: 1, reply_to: "text" }, {
           id: {},
@@ -291,8 +297,8 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         await using raw = await fixture.setup.raw(ch.name);
         await raw.put({ body: new Uint8Array([0xff, 0xff]), contentType: "application/cbor" });
         await asked();
-        assert.equal(told.errors.length, messages.length + 1);
-        for (const error of told.errors) assert.ok(error instanceof ChannelError, `${error}`);
+        assert.equal(reported.errors.length, messages.length + 1);
+        for (const error of reported.errors) assert.ok(error instanceof ChannelError, `${error}`);
         assert.deepEqual(handled, []);
         await isGone(ch);
       },
@@ -303,18 +309,18 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         title(`a handler that returns ${what} runs once, and its requester gets an error`),
         async (fixture) => {
           const [ch, far] = pair<string>(fixture, { encoding });
-          const told = new Told();
+          const reported = new ErrorLog();
           let runs = 0;
           await using _server = served(far, (value) => {
             if (value === "well") return value;
             runs++;
             return trap();
-          }, { onerror: told.onerror });
+          }, { onerror: reported.onerror });
           const error = await rejectionOf(ch.request("trap", { timeout: 10_000 }));
           assert.ok(error instanceof TypeError, `${error}`);
           assert.equal(await within(ch.request("well")), "well");
           assert.equal(runs, 1);
-          assert.deepEqual(told.errors, []);
+          assert.deepEqual(reported.errors, []);
         },
       );
     }
@@ -346,18 +352,18 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
           new DOMException("aborted", "AbortError"),
         ];
         const [ch, far] = pair<number>(fixture, { encoding });
-        const told = new Told();
+        const reported = new ErrorLog();
         const runs: number[] = [];
         await using _server = served(far, (n): never => {
           runs.push(n);
           throw thrown[n];
-        }, { onerror: told.onerror });
+        }, { onerror: reported.onerror });
         for (const n of thrown.keys()) {
           const error = await rejectionOf(ch.request(n, { timeout: 10_000 }));
           assert.ok(!(error instanceof assert.AssertionError), `${n}: ${error}`);
         }
         assert.deepEqual(runs, numbers(thrown.length));
-        assert.deepEqual(told.errors, []);
+        assert.deepEqual(reported.errors, []);
       },
     );
 
@@ -465,7 +471,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
     test(
       title("a stopped server releases a request whose reply waits for room"),
       async (fixture) => {
-        const { ch, ask, asked, told, server } = stage(fixture, {
+        const { ch, ask, asked, reported, server } = startServer(fixture, {
           grace: 20,
           replyTimeout: 60_000,
         });
@@ -474,7 +480,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         await ask("work", full);
         await asked();
         await within(server[Symbol.asyncDispose](), 5000);
-        assert.deepEqual(told.errors, []);
+        assert.deepEqual(reported.errors, []);
         const again = await within(ch.receive());
         assert.equal((again.value as { value: unknown }).value, "work");
         again.accept();

@@ -41,7 +41,7 @@ export function pair<T>(
 }
 
 /** Returns a handler that waits until its signal aborts. */
-function patient(): {
+function waitingHandler(): {
   began: Promise<void>;
   ended: Promise<unknown>;
   handler: Handler<unknown, string>;
@@ -124,7 +124,7 @@ export function requestTests({ test, shared }: Suite): void {
     for (const how of ["timeout", "signal", "close", "dispose"] as const) {
       test(title(`the handler of a cancelled request is notified: ${how}`), async (fixture) => {
         const [ch, far] = pair<string>(fixture, { encoding });
-        const { began, ended, handler } = patient();
+        const { began, ended, handler } = waitingHandler();
         await using _server = served(far, handler);
         await Promise.all([ch.depth(), far.depth()]); // attaches both handles
         const stop = new AbortController();
@@ -152,7 +152,7 @@ export function requestTests({ test, shared }: Suite): void {
         const [ch, far] = pair<string>(fixture, { encoding });
         await ch.depth(); // attaches the handle
         await rejection(ch.request("work", { timeout: 500 }), ChannelTimeoutError);
-        const { ended, handler } = patient();
+        const { ended, handler } = waitingHandler();
         await using _server = served(far, handler);
         assert.equal((await within(ended) as Error).name, "AbortError");
       },
@@ -177,7 +177,7 @@ export function requestTests({ test, shared }: Suite): void {
       async (fixture) => {
         const [ch, far] = pair<string>(fixture, { encoding });
         const dying = fixture.channel<string>(ch.name, 0, { encoding });
-        const { began, handler } = patient();
+        const { began, handler } = waitingHandler();
         const stop = new AbortController();
         const ending = serve(dying, handler, { signal: stop.signal });
         const request = ch.request("work");
@@ -345,7 +345,7 @@ export function requestTests({ test, shared }: Suite): void {
     const request = rejectionOf(ch.request("fatal"), true);
     for (const _ of [1, 2]) {
       const server = fixture.channel<string>(ch.name, 0, { maxAttempts: 2 });
-      const { began, handler } = patient();
+      const { began, handler } = waitingHandler();
       const serving = serve(server, handler);
       await within(began);
       await server.close();

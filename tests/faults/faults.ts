@@ -21,7 +21,7 @@ export interface Fault {
   /** Runs before anything is connected. */
   prepare?(broker: PrivateBroker): Promise<void>;
   /** Injects the fault. Resolves when the broker works again. */
-  strike(broker: PrivateBroker, cells: readonly Cell[]): Promise<void>;
+  inject(broker: PrivateBroker, cells: readonly Cell[]): Promise<void>;
   /** Undoes `prepare`. */
   tidy?(broker: PrivateBroker): Promise<void>;
 }
@@ -29,11 +29,11 @@ export interface Fault {
 export const faults: readonly Fault[] = [
   {
     title: "the broker is restarted",
-    strike: (broker) => broker.restart(),
+    inject: (broker) => broker.restart(),
   },
   {
     title: "the broker is killed and started again",
-    strike: async (broker) => {
+    inject: async (broker) => {
       await broker.crash();
       await broker.restart();
     },
@@ -42,7 +42,7 @@ export const faults: readonly Fault[] = [
     title: "the broker is unreachable for longer than retryTimeout",
     meaning: { isOutage: true },
     retryTimeout: 1000,
-    strike: async (broker) => {
+    inject: async (broker) => {
       await broker.crash();
       await pause(2500);
       await broker.restart();
@@ -50,7 +50,7 @@ export const faults: readonly Fault[] = [
   },
   {
     title: "the broker is suspended for longer than two heartbeats",
-    strike: async (broker) => {
+    inject: async (broker) => {
       broker.suspend();
       await pause(4500);
       broker.resume();
@@ -59,7 +59,7 @@ export const faults: readonly Fault[] = [
   {
     title: "the connection is cut in the middle of a frame to the broker",
     hasProxy: true,
-    strike: (_, cells) =>
+    inject: (_, cells) =>
       each(cells, async (proxy) => {
         for (const n of [1, 2, 5]) await cutInFrame(proxy, "to", n);
       }),
@@ -67,7 +67,7 @@ export const faults: readonly Fault[] = [
   {
     title: "the connection is cut in the middle of a frame from the broker",
     hasProxy: true,
-    strike: (_, cells) =>
+    inject: (_, cells) =>
       each(cells, async (proxy) => {
         for (const n of [1, 2, 5]) await cutInFrame(proxy, "from", n);
       }),
@@ -75,7 +75,7 @@ export const faults: readonly Fault[] = [
   {
     title: "the connection is cut, and again at each step of reconnecting",
     hasProxy: true,
-    strike: (_, cells) =>
+    inject: (_, cells) =>
       each(cells, async (proxy) => {
         for (const n of [2, 4, 6, 8, 10, 12]) {
           proxy.cutEachIn("from", n);
@@ -89,35 +89,35 @@ export const faults: readonly Fault[] = [
   {
     title: "the network drops everything",
     hasProxy: true,
-    strike: (_, cells) =>
+    inject: (_, cells) =>
       each(cells, async (proxy) => {
-        proxy.swallow();
+        proxy.dropAll();
         await until(() => proxy.abandoned > 0); // after two heartbeats
         proxy.recover();
       }),
   },
   {
     title: "an operator closes the connections",
-    strike: (broker) => at.closeConnections(broker),
+    inject: (broker) => at.closeConnections(broker),
   },
   {
     title: "an operator closes the shared connection",
     isShared: true,
-    strike: (broker) => at.closeConnections(broker),
+    inject: (broker) => at.closeConnections(broker),
   },
   {
     title: "the broker closes each AMQP channel but no connection",
-    strike: (broker) => at.closeAmqpChannels(broker),
+    inject: (broker) => at.closeAmqpChannels(broker),
   },
   {
     title: "the broker closes each AMQP channel of a shared connection",
     isShared: true,
-    strike: (broker) => at.closeAmqpChannels(broker),
+    inject: (broker) => at.closeAmqpChannels(broker),
   },
   {
     title: "another client deletes the queue",
     meaning: { isDeletion: true },
-    strike: (broker, cells) =>
+    inject: (broker, cells) =>
       withRaw(broker.uri, async (channel) => {
         for (const name of cells.flatMap(({ names }) => names)) await channel.queueDelete(name);
       }),
@@ -125,7 +125,7 @@ export const faults: readonly Fault[] = [
   {
     title: "the broker blocks puts for longer than retryTimeout by a memory alarm",
     retryTimeout: 1000,
-    strike: async (broker) => {
+    inject: async (broker) => {
       await at.setMemoryAlarm(broker, true);
       await pause(2500);
       await at.setMemoryAlarm(broker, false);
@@ -135,13 +135,13 @@ export const faults: readonly Fault[] = [
     title: "a delivery is held for longer than the broker's ack timeout",
     isQuorum: true, // the only queues for which RabbitMQ 4.3 has this timeout
     prepare: (broker) => at.setAckTimeout(broker, 500, 250),
-    strike: (broker) => until(() => at.hasTimedOut(broker), 20_000, 50),
+    inject: (broker) => until(() => at.hasTimedOut(broker), 20_000, 50),
     tidy: (broker) => at.setAckTimeout(broker, ...at.defaultAckTimeout),
   },
 ];
 
-async function each(cells: readonly Cell[], strike: (proxy: Proxy) => Promise<void>) {
-  await Promise.all(cells.map(({ proxy }) => strike(proxy!)));
+async function each(cells: readonly Cell[], act: (proxy: Proxy) => Promise<void>) {
+  await Promise.all(cells.map(({ proxy }) => act(proxy!)));
 }
 
 /** Cuts an open connection as soon as there is one. */

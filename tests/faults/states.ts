@@ -10,10 +10,10 @@ import { numbers, rejection, within } from "../conformance/fixture.ts";
 import { rawPut } from "../support/raw.ts";
 import { connectionNames } from "./broker.ts";
 import { bound, type Cell, eventually } from "./cell.ts";
-import { Ledger } from "./ledger.ts";
+import { PutLog } from "./put_log.ts";
 
 /** A state during a fault. */
-export interface Station {
+export interface RunningState {
   /**
    * Called after the fault: asserts the outcome of all pending operations and that the channel works. Returns a
    * summary.
@@ -22,7 +22,7 @@ export interface Station {
 }
 
 /** What a program may be doing when a fault occurs. Each function resolves when its operations are running. */
-export const states: Record<string, (cell: Cell) => Promise<Station>> = {
+export const states: Record<string, (cell: Cell) => Promise<RunningState>> = {
   idle,
   putting,
   waiting,
@@ -33,7 +33,7 @@ export const states: Record<string, (cell: Cell) => Promise<Station>> = {
 };
 
 /** Attached, without operations. */
-async function idle(cell: Cell): Promise<Station> {
+async function idle(cell: Cell): Promise<RunningState> {
   const ch = cell.channel();
   const listening = cell.channel({ name: `${cell.name} too` });
   assert.equal(await listening.depth(), 0);
@@ -56,30 +56,30 @@ async function idle(cell: Cell): Promise<Station> {
 }
 
 /** Continuous puts. */
-async function putting(cell: Cell): Promise<Station> {
+async function putting(cell: Cell): Promise<RunningState> {
   const ch = cell.channel();
-  const ledger = new Ledger(cell);
+  const putLog = new PutLog(cell);
   let isOver = false;
   const writer = async () => {
     while (!isOver && !ch.closed) {
-      const resolved = await Promise.all(numbers(8).map(() => ledger.put(ch)));
+      const resolved = await Promise.all(numbers(8).map(() => putLog.put(ch)));
       await pause(resolved.every(Boolean) ? 3 : 50);
     }
   };
   const writers = Promise.all([writer(), writer(), writer()]);
   writers.catch(() => {}); // end() reports the error
-  await eventually(() => ledger.hasResolved(100));
+  await eventually(() => putLog.hasResolved(100));
   return {
     end: async () => {
-      const first = ledger.next;
+      const first = putLog.next;
       const { isDeletion } = cell.meaning;
-      const goesOn = eventually(() => isDeletion ? ch.closed : ledger.hasResolved(first));
+      const goesOn = eventually(() => isDeletion ? ch.closed : putLog.hasResolved(first));
       await Promise.race([goesOn, writers]); // the writers end earlier only by a failure
       isOver = true;
       await within(writers, bound);
-      assert.equal(ledger.pending, 0);
+      assert.equal(putLog.pending, 0);
       if (isDeletion) await endedByDeletion(cell, ch);
-      const outcome = await ledger.settle();
+      const outcome = await putLog.settle();
       if (!isDeletion) await allWorks(cell, ch);
       return outcome;
     },
@@ -87,7 +87,7 @@ async function putting(cell: Cell): Promise<Station> {
 }
 
 /** A get, a receive and an iteration that wait for values. */
-async function waiting(cell: Cell): Promise<Station> {
+async function waiting(cell: Cell): Promise<RunningState> {
   const ch = cell.channel();
   assert.equal(await ch.depth(), 0);
   const start = performance.now();
@@ -126,7 +126,7 @@ async function waiting(cell: Cell): Promise<Station> {
 }
 
 /** An iteration with a slow body. */
-async function iterating(cell: Cell): Promise<Station> {
+async function iterating(cell: Cell): Promise<RunningState> {
   const [early, late] = [numbers(60), numbers(20, 60)];
   const ch = cell.channel();
   await cell.feed(early);
@@ -171,7 +171,7 @@ async function iterating(cell: Cell): Promise<Station> {
 }
 
 /** Deliveries that were received and not yet settled. */
-async function holding(cell: Cell): Promise<Station> {
+async function holding(cell: Cell): Promise<RunningState> {
   const ch = cell.channel();
   await cell.feed([1, 2, 3]);
   const first = await ch.receive();
@@ -204,7 +204,7 @@ async function holding(cell: Cell): Promise<Station> {
 }
 
 /** Operations that take a round-trip, one after the other. */
-async function asking(cell: Cell): Promise<Station> {
+async function asking(cell: Cell): Promise<RunningState> {
   const ch = cell.channel();
   const outcomes = new Map<string, number>();
   let isOver = false;
@@ -250,14 +250,14 @@ async function asking(cell: Cell): Promise<Station> {
 }
 
 /** Handles that are made, put, get and are closed, one after the other. */
-async function closing(cell: Cell): Promise<Station> {
-  const ledger = new Ledger(cell, true);
+async function closing(cell: Cell): Promise<RunningState> {
+  const putLog = new PutLog(cell, true);
   const empty = `${cell.name}, empty`;
   let [isOver, count, longest] = [false, 0, 0];
   const closer = async () => {
     while (!isOver) {
       const [ch, other] = [cell.channel(), cell.channel({ name: empty })];
-      const puts = Promise.all(numbers(3).map(() => ledger.put(ch)));
+      const puts = Promise.all(numbers(3).map(() => putLog.put(ch)));
       const get = other.get().then(
         () => assert.fail("a get from an empty channel resolved"),
         (error) => error,
@@ -282,7 +282,7 @@ async function closing(cell: Cell): Promise<Station> {
       isOver = true;
       await within(closing, bound);
       assert.ok(longest < closeBound, `close took ${Math.round(longest)} ms`);
-      const outcome = await ledger.settle();
+      const outcome = await putLog.settle();
       await cell.worksAnew();
       return `${count} closed within ${Math.round(longest)} ms each; ${outcome}`;
     },

@@ -17,7 +17,7 @@ export interface Receipt {
 }
 
 /** The producers and consumers of one channel, and what they have reported. */
-export class Troupe implements AsyncDisposable {
+export class Actors implements AsyncDisposable {
   readonly #port: number;
   readonly #name: string;
   readonly #proxies: Proxy[] = [];
@@ -28,9 +28,9 @@ export class Troupe implements AsyncDisposable {
   readonly rejected: string[] = [];
   readonly received: Map<number, Receipt[]> = new Map();
   /** Errors of the processes, and unexpected exits. */
-  readonly troubles: string[] = [];
+  readonly errors: string[] = [];
   readonly #ending = new Set<Child>();
-  readonly #heard: Promise<void>[] = [];
+  readonly #listening: Promise<void>[] = [];
   #started = 0;
 
   constructor(port: number, name: string) {
@@ -83,7 +83,7 @@ export class Troupe implements AsyncDisposable {
   async consumersEnd(): Promise<void> {
     for (const { child } of this.consumers) this.#ending.add(child);
     await Promise.all(this.consumers.map(({ child }) => child.exited));
-    await Promise.all(this.#heard);
+    await Promise.all(this.#listening);
   }
 
   /** Numbers whose put has resolved and that were not delivered. */
@@ -96,7 +96,7 @@ export class Troupe implements AsyncDisposable {
     const actors = [...this.producers, ...this.consumers];
     for (const { child } of actors) this.#ending.add(child);
     await Promise.all(actors.map(({ child }) => child[Symbol.asyncDispose]()));
-    await Promise.all(this.#heard);
+    await Promise.all(this.#listening);
     await Promise.all(this.#proxies.map((proxy) => proxy[Symbol.asyncDispose]()));
   }
 
@@ -109,16 +109,16 @@ export class Troupe implements AsyncDisposable {
       args: [connection, this.#name, arg],
     });
     child.exited.then(({ code, signal }) => {
-      if (!this.#ending.has(child)) this.troubles.push(`${title} ended with ${signal ?? code}`);
-      if (child.stderr) this.troubles.push(`${title}: ${child.stderr}`);
+      if (!this.#ending.has(child)) this.errors.push(`${title} ended with ${signal ?? code}`);
+      if (child.stderr) this.errors.push(`${title}: ${child.stderr}`);
     });
     return { title, child, proxy };
   }
 
   #listen({ child }: Actor, onMessage: (message: unknown) => void): void {
-    const hear = async () => {
+    const listen = async () => {
       for await (const message of child.lines) onMessage(message);
     };
-    this.#heard.push(hear());
+    this.#listening.push(listen());
   }
 }

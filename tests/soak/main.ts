@@ -10,13 +10,13 @@ logLine(`soak: ${count} mishaps, seed ${seed}`);
 await using broker = await startPrivateBroker();
 const start = performance.now();
 const result = await soak(broker, Number(seed), Number(count), logLine);
-const { resolved, rejected, lost, duplicates, marked, unmarked, withinProcess, troubles } = result;
+const { resolved, rejected, lost, duplicates, marked, unmarked, withinProcess, errors } = result;
 const rows: [string, number][] = [
   ["puts that resolved", resolved],
   ["puts that rejected", rejected.length],
   ["values lost", lost.length],
-  ["values handed out more than once", duplicates],
-  ["… of their receipts marked as redelivered", marked],
+  ["values delivered more than once", duplicates],
+  ["… of these deliveries marked as redelivered", marked],
   ["… unmarked more than once", unmarked.length],
   ["… by one process", withinProcess.length],
 ];
@@ -26,9 +26,9 @@ process.stdout.write(
     `| ${result.mishaps.length} mishaps in ${seconds} s, seed ${seed} | |`,
     "| --- | --- |",
     ...rows.map(([title, count]) => `| ${title} | ${count} |`),
-    ...[...rejected, ...troubles],
+    ...[...rejected, ...errors],
     "",
   ].join("\n"),
 );
-const failed = [rejected, lost, unmarked, withinProcess, troubles].some(({ length }) => length > 0);
+const failed = [rejected, lost, unmarked, withinProcess, errors].some(({ length }) => length > 0);
 process.exitCode = failed ? 1 : 0;

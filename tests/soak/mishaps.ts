@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { until } from "../conformance/fixture.ts";
 import * as at from "../faults/broker.ts";
 import type { PrivateBroker } from "../support/broker.ts";
-import type { Actor, Troupe } from "./actors.ts";
+import type { Actor, Actors } from "./actors.ts";
 
 /** Returns a generator of reproducible pseudo-random numbers from 0 up to but not including 1 (mulberry32). */
 export function random(seed: number): () => number {
@@ -15,14 +15,14 @@ export function random(seed: number): () => number {
 }
 
 /** What a mishap happens to. */
-export interface Stage {
+export interface MishapContext {
   readonly broker: PrivateBroker;
-  readonly troupe: Troupe;
+  readonly actors: Actors;
   readonly random: () => number;
 }
 
 /** The mishaps of a soak test. Each resolves when it is over. */
-export const mishaps: Record<string, (stage: Stage) => Promise<void>> = {
+export const mishaps: Record<string, (context: MishapContext) => Promise<void>> = {
   "the broker is restarted": ({ broker }) => broker.restart(),
   "the broker is killed": async ({ broker }) => {
     await broker.crash();
@@ -45,23 +45,23 @@ export const mishaps: Record<string, (stage: Stage) => Promise<void>> = {
     await pause(1500);
     await at.setMemoryAlarm(broker, false);
   },
-  "producers are cut in the middle of frames": ({ troupe, random }) =>
-    all(troupe.producers, ({ proxy }) => proxy.cutInFrame("to", 1 + Math.floor(random() * 40))),
-  "consumers are cut in the middle of frames": ({ troupe, random }) =>
-    all(troupe.consumers, ({ proxy }) => proxy.cutInFrame("from", 1 + Math.floor(random() * 40))),
-  "responses to producers are cut": ({ troupe, random }) =>
-    all(troupe.producers, ({ proxy }) => proxy.cutInFrame("from", 1 + Math.floor(random() * 10))),
-  "acks of consumers are cut": ({ troupe, random }) =>
-    all(troupe.consumers, ({ proxy }) => proxy.cutInFrame("to", 1 + Math.floor(random() * 10))),
-  "the network drops everything": ({ troupe }) =>
-    all([...troupe.producers, ...troupe.consumers], async ({ proxy }) => {
+  "producers are cut in the middle of frames": ({ actors, random }) =>
+    all(actors.producers, ({ proxy }) => proxy.cutInFrame("to", 1 + Math.floor(random() * 40))),
+  "consumers are cut in the middle of frames": ({ actors, random }) =>
+    all(actors.consumers, ({ proxy }) => proxy.cutInFrame("from", 1 + Math.floor(random() * 40))),
+  "responses to producers are cut": ({ actors, random }) =>
+    all(actors.producers, ({ proxy }) => proxy.cutInFrame("from", 1 + Math.floor(random() * 10))),
+  "acks of consumers are cut": ({ actors, random }) =>
+    all(actors.consumers, ({ proxy }) => proxy.cutInFrame("to", 1 + Math.floor(random() * 10))),
+  "the network drops everything": ({ actors }) =>
+    all([...actors.producers, ...actors.consumers], async ({ proxy }) => {
       const { abandoned } = proxy;
-      proxy.swallow();
+      proxy.dropAll();
       await until(() => proxy.abandoned > abandoned, 4500);
       proxy.recover();
     }),
-  "all connections are cut repeatedly": ({ troupe, random }) =>
-    all([...troupe.producers, ...troupe.consumers], async ({ proxy }) => {
+  "all connections are cut repeatedly": ({ actors, random }) =>
+    all([...actors.producers, ...actors.consumers], async ({ proxy }) => {
       for (let i = 0; i < 3; i++) {
         const { opened } = proxy;
         proxy.cutEachIn("from", 1 + Math.floor(random() * 15));
@@ -70,13 +70,13 @@ export const mishaps: Record<string, (stage: Stage) => Promise<void>> = {
       }
       proxy.cutEachIn("from", undefined);
     }),
-  "a consumer is killed": async ({ troupe, random }) => {
-    const receiving = troupe.consumers.filter(({ title }) => title.includes("receive"));
-    await troupe.kill(receiving[Math.floor(random() * receiving.length)]!);
-    await troupe.addConsumer("receive");
+  "a consumer is killed": async ({ actors, random }) => {
+    const receiving = actors.consumers.filter(({ title }) => title.includes("receive"));
+    await actors.kill(receiving[Math.floor(random() * receiving.length)]!);
+    await actors.addConsumer("receive");
   },
 };
 
-async function all(actors: readonly Actor[], strike: (actor: Actor) => Promise<void>) {
-  await Promise.all(actors.map(strike));
+async function all(actors: readonly Actor[], act: (actor: Actor) => Promise<void>) {
+  await Promise.all(actors.map(act));
 }

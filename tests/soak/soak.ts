@@ -3,7 +3,7 @@ import { Channel } from "../../mod.ts";
 import { until, within } from "../conformance/fixture.ts";
 import { listeners } from "../faults/broker.ts";
 import type { PrivateBroker } from "../support/broker.ts";
-import { Troupe } from "./actors.ts";
+import { Actors } from "./actors.ts";
 import { mishaps, random } from "./mishaps.ts";
 
 /** The result of a soak test. */
@@ -28,7 +28,7 @@ export interface SoakResult {
   /** Numbers that one process got twice. */
   readonly withinProcess: number[];
   /** Processes that failed or reported an error. */
-  readonly troubles: string[];
+  readonly errors: string[];
 }
 
 /**
@@ -40,14 +40,14 @@ export async function soak(
   broker: PrivateBroker,
   seed: number,
   count: number,
-  say: (line: string) => void = () => {},
+  log: (line: string) => void = () => {},
 ): Promise<SoakResult> {
   const name = `soak ${seed}`;
   const next = random(seed);
-  await using troupe = new Troupe(broker.port, name);
-  for (const how of ["get", "receive", "receive"] as const) await troupe.addConsumer(how);
-  for (let i = 0; i < 3; i++) await troupe.addProducer();
-  await progress(troupe);
+  await using actors = new Actors(broker.port, name);
+  for (const how of ["get", "receive", "receive"] as const) await actors.addConsumer(how);
+  for (let i = 0; i < 3; i++) await actors.addProducer();
+  await progress(actors);
 
   const happened: { title: string; took: number; recovery: number }[] = [];
   let titles: string[] = [];
@@ -56,50 +56,50 @@ export async function soak(
     const title = titles.pop()!;
     await pause(300 + next() * 700);
     const start = performance.now();
-    await mishaps[title]!({ broker, troupe, random: next });
+    await mishaps[title]!({ broker, actors, random: next });
     const took = Math.round(performance.now() - start);
-    const recovery = await progress(troupe);
+    const recovery = await progress(actors);
     happened.push({ title, took, recovery });
-    say(`${happened.length}. ${title}: ${took} ms, and all continued after ${recovery} ms more`);
+    log(`${happened.length}. ${title}: ${took} ms, and all continued after ${recovery} ms more`);
   }
 
-  await within(troupe.stopProducers(), 20_000);
-  await until(() => troupe.missing().length === 0, 15_000, 50).catch(() => {}); // reported by `lost`
+  await within(actors.stopProducers(), 20_000);
+  await until(() => actors.missing().length === 0, 15_000, 50).catch(() => {}); // reported by `lost`
   // A consumer that has not reconnected yet would miss the closeAll.
-  const { length } = troupe.consumers;
+  const { length } = actors.consumers;
   await until(async () => await listeners(broker, name) === length, 10_000, 50);
   const channel = new Channel({ name, connection: broker.uri });
   const left = await channel.depth();
   await channel.closeAll();
-  await within(troupe.consumersEnd());
+  await within(actors.consumersEnd());
   await new Channel({ name, connection: broker.uri }).delete();
-  if (left > 0) troupe.troubles.push(`${left} values were left in the queue`);
-  return result(seed, happened, troupe);
+  if (left > 0) actors.errors.push(`${left} values were left in the queue`);
+  return result(seed, happened, actors);
 }
 
 /** Waits until every producer has had a put resolve and numbers arrive. Returns the milliseconds. */
-async function progress(troupe: Troupe): Promise<number> {
+async function progress(actors: Actors): Promise<number> {
   const start = performance.now();
-  const counts = [...troupe.resolved.values()].map((numbers) => [numbers, numbers.size] as const);
-  const { size } = troupe.received;
+  const counts = [...actors.resolved.values()].map((numbers) => [numbers, numbers.size] as const);
+  const { size } = actors.received;
   await until(
-    () => troupe.received.size > size && counts.every(([numbers, before]) => numbers.size > before),
+    () => actors.received.size > size && counts.every(([numbers, before]) => numbers.size > before),
     20_000,
     10,
   );
   return Math.round(performance.now() - start);
 }
 
-function result(seed: number, happened: SoakResult["mishaps"], troupe: Troupe): SoakResult {
-  const twice = [...troupe.received].filter(([, receipts]) => receipts.length > 1);
+function result(seed: number, happened: SoakResult["mishaps"], actors: Actors): SoakResult {
+  const twice = [...actors.received].filter(([, receipts]) => receipts.length > 1);
   const unmarkedOnes = (receipts: { isRedelivered: boolean | undefined }[]) =>
     receipts.filter(({ isRedelivered }) => isRedelivered === false).length;
   return {
     seed,
     mishaps: happened,
-    resolved: [...troupe.resolved.values()].reduce((sum, { size }) => sum + size, 0),
-    rejected: troupe.rejected,
-    lost: troupe.missing(),
+    resolved: [...actors.resolved.values()].reduce((sum, { size }) => sum + size, 0),
+    rejected: actors.rejected,
+    lost: actors.missing(),
     duplicates: twice.length,
     marked: twice.reduce(
       (sum, [, receipts]) =>
@@ -110,7 +110,7 @@ function result(seed: number, happened: SoakResult["mishaps"], troupe: Troupe): 
     withinProcess: twice.filter(([, receipts]) =>
       new Set(receipts.map(({ consumer }) => consumer)).size < receipts.length
     ).map(([n]) => n),
-    troubles: troupe.troubles,
+    errors: actors.errors,
   };
 }
 

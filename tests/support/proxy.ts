@@ -24,7 +24,7 @@ export interface Proxy extends AsyncDisposable {
   /** Cuts all open connections at once. */
   cut(): void;
   /** Drops all bytes but keeps the connections open, as a broken network route does. */
-  swallow(): void;
+  dropAll(): void;
   /** Cuts the swallowed connections and serves new ones. */
   recover(): void;
 }
@@ -39,9 +39,9 @@ export async function startProxy(target: number): Promise<Proxy> {
 class CuttingProxy implements Proxy {
   readonly #target: number;
   readonly #server: Server;
-  readonly #cables = new Set<Cable>();
+  readonly #open = new Set<ProxiedConnection>();
   #each: { readonly direction: Direction; readonly n: number } | undefined;
-  #swallows = false;
+  #drops = false;
   opened = 0;
   abandoned = 0;
 
@@ -59,13 +59,13 @@ class CuttingProxy implements Proxy {
   }
 
   get connections(): number {
-    return this.#cables.size;
+    return this.#open.size;
   }
 
   async cutInFrame(direction: Direction, n: number): Promise<void> {
-    await Promise.all([...this.#cables].map((cable) => {
-      cable.cutIn(direction, n);
-      return cable.ended;
+    await Promise.all([...this.#open].map((connection) => {
+      connection.cutIn(direction, n);
+      return connection.ended;
     }));
   }
 
@@ -74,17 +74,17 @@ class CuttingProxy implements Proxy {
   }
 
   cut(): void {
-    for (const cable of [...this.#cables]) cable.cut();
+    for (const connection of [...this.#open]) connection.cut();
   }
 
-  swallow(): void {
-    this.#swallows = true;
-    for (const cable of this.#cables) cable.swallow();
+  dropAll(): void {
+    this.#drops = true;
+    for (const connection of this.#open) connection.dropAll();
   }
 
   recover(): void {
-    this.#swallows = false;
-    for (const cable of [...this.#cables]) if (cable.isSwallowed) cable.cut();
+    this.#drops = false;
+    for (const connection of [...this.#open]) if (connection.isDropping) connection.cut();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -95,24 +95,24 @@ class CuttingProxy implements Proxy {
   #accept(client: Socket): void {
     this.opened++;
     const broker = connect({ host: "127.0.0.1", port: this.#target, noDelay: true });
-    const cable = new Cable(client, broker);
-    this.#cables.add(cable);
+    const connection = new ProxiedConnection(client, broker);
+    this.#open.add(connection);
     client.once("close", () => {
-      if (cable.isSwallowed) this.abandoned++;
+      if (connection.isDropping) this.abandoned++;
     });
-    cable.ended.then(() => this.#cables.delete(cable));
-    if (this.#each !== undefined) cable.cutIn(this.#each.direction, this.#each.n);
-    if (this.#swallows) cable.swallow();
+    connection.ended.then(() => this.#open.delete(connection));
+    if (this.#each !== undefined) connection.cutIn(this.#each.direction, this.#each.n);
+    if (this.#drops) connection.dropAll();
   }
 }
 
 /** One connection. It passes bytes on at once and tracks where frames begin and end. */
-class Cable {
+class ProxiedConnection {
   readonly ended: Promise<void>;
   readonly #sockets: Record<Direction, Socket>;
   readonly #frames: Record<Direction, Frames>;
   /** Whether the connection drops all bytes and does not report to one end that the other has closed. */
-  isSwallowed = false;
+  isDropping = false;
   #isCut = false;
 
   constructor(client: Socket, broker: Socket) {
@@ -123,7 +123,7 @@ class Cable {
       new Promise<void>((resolve) => {
         socket.on("error", () => {}).once("close", () => {
           resolve();
-          if (!this.isSwallowed) this.cut();
+          if (!this.isDropping) this.cut();
         });
       });
     this.ended = Promise.all([closed(client), closed(broker)]).then(() => {});
@@ -140,12 +140,12 @@ class Cable {
     for (const socket of Object.values(this.#sockets)) socket.destroy();
   }
 
-  swallow(): void {
-    this.isSwallowed = true;
+  dropAll(): void {
+    this.isDropping = true;
   }
 
   #pass(direction: Direction, bytes: Uint8Array): void {
-    if (this.isSwallowed || this.#isCut) return;
+    if (this.isDropping || this.#isCut) return;
     const passed = this.#frames[direction].until(bytes);
     const socket = this.#sockets[direction];
     if (passed === undefined) {

@@ -16,7 +16,7 @@ export class Failure {
 }
 
 /** Injects a fault into every state at the same time. Resolves with the outcome of each. */
-export async function strike(
+export async function runFault(
   fault: Fault,
   broker: PrivateBroker,
 ): Promise<Map<string, string | Failure>> {
@@ -37,11 +37,11 @@ export async function strike(
   };
   const cells = await Promise.all(Object.keys(states).map((title) => Cell.open(title, options)));
   try {
-    const stations = cells.map((cell) => states[cell.title]!(cell));
-    await Promise.allSettled(stations);
-    await fault.strike(broker, cells);
+    const running = cells.map((cell) => states[cell.title]!(cell));
+    await Promise.allSettled(running);
+    await fault.inject(broker, cells);
     await Promise.all(cells.map(async ({ title }, i) => {
-      const end = async () => (await stations[i]!).end();
+      const end = async () => (await running[i]!).end();
       outcomes.set(title, await end().catch((error) => new Failure(error)));
     }));
   } finally {

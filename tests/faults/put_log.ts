@@ -12,7 +12,7 @@ import type { Cell } from "./cell.ts";
 type Outcome = "resolved" | "unknown" | "unsent";
 
 /** Puts during a fault, each with a number of its own, and their outcomes. */
-export class Ledger {
+export class PutLog {
   readonly #cell: Cell;
   /** Whether handles are closed while puts are pending. */
   readonly #isClosing: boolean;

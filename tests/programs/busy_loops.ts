@@ -1,6 +1,6 @@
 /**
  * Loops over memory channels that never wait, one after the other, beside a timer, a signal, a socket and an
- * AbortSignal.timeout. For each loop, it reports which of these fired while it ran, within `PATIENCE` ms.
+ * AbortSignal.timeout. For each loop, it reports which of these fired while it ran, within `TIME_LIMIT` ms.
  */
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
@@ -8,7 +8,7 @@ import process from "node:process";
 import { Channel, select, serve, trySelect } from "../../mod.ts";
 import { messages, send } from "../support/child_side.ts";
 
-const PATIENCE = 3000;
+const TIME_LIMIT = 3000;
 
 /** Reports whether the loop continues. */
 type GoesOn = () => boolean;
@@ -125,19 +125,19 @@ const { port } = server.address() as { port: number };
 
 for await (const name of messages()) {
   const missing = new Set(["timer", "signal", "socket", "AbortSignal.timeout"]);
-  const came = (what: string) => () => void missing.delete(what);
+  const fired = (what: string) => () => void missing.delete(what);
   const socket: Socket = connect(port, "127.0.0.1");
   await once(socket, "connect");
-  socket.on("data", came("socket"));
-  process.on("SIGINT", came("signal"));
-  AbortSignal.timeout(10).onabort = came("AbortSignal.timeout");
-  setTimeout(came("timer"), 10);
+  socket.on("data", fired("socket"));
+  process.on("SIGINT", fired("signal"));
+  AbortSignal.timeout(10).onabort = fired("AbortSignal.timeout");
+  setTimeout(fired("timer"), 10);
   socket.write("x");
   process.kill(process.pid, "SIGINT");
-  const end = performance.now() + PATIENCE;
+  const end = performance.now() + TIME_LIMIT;
   await loops[name as string]!(() => missing.size > 0 && performance.now() < end);
   socket.destroy();
-  send({ missing: [...missing], took: PATIENCE - (end - performance.now()) });
+  send({ missing: [...missing], took: TIME_LIMIT - (end - performance.now()) });
   process.removeAllListeners("SIGINT");
 }
 server.close();
