@@ -25,7 +25,7 @@ import {
   Connection,
 } from "../mod.ts";
 import { loadSqlite } from "../src/transports/sqlite/file/database.ts";
-import { isPresent, Presence } from "../src/transports/sqlite/session/liveness_lock.ts";
+import { LivenessLock, mayBeAlive } from "../src/transports/sqlite/session/liveness_lock.ts";
 import { fileOf } from "../src/transports/sqlite/file/token.ts";
 import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
 import type { Loan } from "../src/transports/transport.ts";
@@ -98,15 +98,15 @@ Deno.test("sqlite: a file that stays locked is reported, and nothing is lost whe
 Deno.test("sqlite: a session is dead only if its lock is free or gone", async () => {
   const sqlite = await loadSqlite();
   const file = join(directory, "a.lock");
-  assert.equal(isPresent(sqlite, file), false);
-  const presence = new Presence(sqlite, file);
-  assert.equal(isPresent(sqlite, file), true);
-  assert.equal(isPresent(sqlite, file), true); // checking has not unlocked it
-  presence.end();
-  assert.equal(isPresent(sqlite, file), false);
+  assert.equal(mayBeAlive(sqlite, file), false);
+  const lock = new LivenessLock(sqlite, file);
+  assert.equal(mayBeAlive(sqlite, file), true);
+  assert.equal(mayBeAlive(sqlite, file), true); // checking has not unlocked it
+  lock.release();
+  assert.equal(mayBeAlive(sqlite, file), false);
   writeFileSync(file, "");
-  assert.equal(isPresent(sqlite, file), false);
-  assert.equal(isPresent(sqlite, directory), true); // it cannot be determined
+  assert.equal(mayBeAlive(sqlite, file), false);
+  assert.equal(mayBeAlive(sqlite, directory), true); // it cannot be determined
 });
 
 Deno.test("sqlite: removing the file deletes its channels, and the next handle creates it again", async () => {
@@ -295,7 +295,7 @@ Deno.test("sqlite: files of processes that were killed at their start are remove
       if (isOld) utimesSync(name, long, long);
       return name;
     };
-    const alive = new Presence(await loadSqlite(), fileOf(path, token(1), "lock"));
+    const alive = new LivenessLock(await loadSqlite(), fileOf(path, token(1), "lock"));
     utimesSync(fileOf(path, token(1), "lock"), long, long);
     const left = [
       make(fileOf(path, token(2), "lock"), ""),
@@ -333,7 +333,7 @@ Deno.test("sqlite: files of processes that were killed at their start are remove
     await channel.depth();
     for (const name of left) assert.equal(existsSync(name), false, name);
     for (const name of kept) assert.ok(existsSync(name), name);
-    alive.end();
+    alive.release();
     await channel.close();
   });
 });
@@ -376,7 +376,7 @@ test("sqlite: a process that reads the files of its own database keeps the value
     for (const _ of numbers(3)) {
       child.send("read");
       assert.equal(await child.next(), "has read");
-      await until(() => isPresent(sqlite, lock), 20_000, 130); // locked again: a check holds the lock for a moment
+      await until(() => mayBeAlive(sqlite, lock), 20_000, 130); // locked again: a check holds the lock for a moment
     }
     await rejection(channel.get({ timeout: 1500 }), ChannelTimeoutError);
     child.send("accept");

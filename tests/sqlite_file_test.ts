@@ -110,8 +110,8 @@ test(
         directory,
         `is a directory; name a file in it, such as sqlite:${join(directory, "jobs.db")}`,
       ],
-      [join(file, "a.db"), `there is no directory ${file}; make it, or name another path`],
-      ["/dev/null", "is no regular file; name one, or a new one"],
+      [join(file, "a.db"), `the directory ${file} does not exist; create it, or name another path`],
+      ["/dev/null", "is not a regular file; name a regular file, or a new one"],
     ];
     for (const [path, expected] of cases) {
       const connection = `sqlite:${path.replaceAll(" ", "%20")}`;
@@ -316,7 +316,8 @@ const hostile: Record<string, RegExp> = {
   "UPDATE messages SET content_type = x'00ff'": /^ChannelDecodeError/,
   "UPDATE messages SET content_type = 9e300": /^ChannelDecodeError/,
   "UPDATE messages SET id = 9007199254740993 WHERE id = 1": /^value/,
-  "UPDATE messages SET id = 9007199254740992 + id": /^ChannelConnectionError.*none of ours; remove/,
+  "UPDATE messages SET id = 9007199254740992 + id":
+    /^ChannelConnectionError.*an invalid value into it; remove/,
   "UPDATE messages SET attempts = 9223372036854775807": /^value/,
   "UPDATE messages SET attempts = 'many', priority = 'high', expires = 'soon'": /^value/,
   "UPDATE messages SET priority = 9223372036854775807": /^value/,

@@ -396,6 +396,26 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
     { skip },
   );
 
+  test(
+    "a put to a channel of capacity 0 waits while a released value is taken",
+    async (fixture) => {
+      const ch = bounded<string>(fixture, 0);
+      await ch.depth();
+      const put = ch.put("a");
+      const delivery = await soon(ch.receive());
+      await soon(put);
+      delivery.release();
+      await until(async () => await ch.depth() === 1);
+      const got = ch.get();
+      const waiting = ch.put("b");
+      assert.equal(await soon(got), "a");
+      assert.ok(await waits(waiting, 50));
+      assert.equal(await soon(ch.get()), "b");
+      await soon(waiting);
+    },
+    { skip },
+  );
+
   test("a channel of capacity 0 passes 1,000 values, each once and in order", async (fixture) => {
     const ch = bounded<number>(fixture, 0);
     await ch.depth();

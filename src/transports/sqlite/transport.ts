@@ -1,6 +1,6 @@
 import { missingError } from "../../shared/closed_errors.ts";
-import { newStats } from "../stats.ts";
 import { unref } from "../../shared/timers.ts";
+import { newStats } from "../stats.ts";
 import type {
   ConnectionWatcher,
   Features,
@@ -11,18 +11,18 @@ import type {
   Transport,
 } from "../transport.ts";
 import { failure } from "./failure.ts";
-import { patienceOf, SqliteLink } from "./link/link.ts";
-import { Session } from "./session/session.ts";
+import { busyTimeoutOf, SqliteLink } from "./link/link.ts";
+import { FileSession } from "./session/session.ts";
 import { parseSqliteUri, type SqliteUri } from "./uri.ts";
 
-/** Milliseconds for which a session stays after its last link. */
+/** Milliseconds for which a session stays open after its last link. */
 const restTime = 25;
 
 /**
  * Channels between the threads and processes of one machine, in a file of the runtime's own SQLite.
  *
- * What was put is in the file, and survives the end of every process; whether it survives a loss of power
- * in the same moment is a matter of `synchronous`.
+ * A message that was put is in the file, and survives the end of every process. The parameter `synchronous` of the
+ * URI determines whether it survives a loss of power at the same moment.
  */
 export class SqliteTransport implements Transport {
   readonly address: string;
@@ -35,14 +35,15 @@ export class SqliteTransport implements Transport {
   readonly stats: Stats = newStats();
   readonly #uri: SqliteUri;
   readonly #watcher: ConnectionWatcher | undefined;
-  #session: Promise<Session> | undefined;
-  #opened: Session | undefined;
+  /** The session, open or being opened. */
+  #session: Promise<FileSession> | undefined;
+  #opened: FileSession | undefined;
   #leaving: Promise<void> | undefined;
-  /** How many links are being opened. */
+  /** The number of links that are being opened. */
   #opening = 0;
-  #rest: ReturnType<typeof setTimeout> | undefined;
+  #restTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @throws {ChannelConfigError} for a URI that is none */
+  /** @throws {ChannelConfigError} for an invalid URI */
   constructor(uri: string, watcher?: ConnectionWatcher) {
     this.#uri = parseSqliteUri(uri);
     this.#watcher = watcher;
@@ -50,14 +51,14 @@ export class SqliteTransport implements Transport {
   }
 
   get trouble(): Error | undefined {
-    const trouble = this.#opened?.writer.trouble;
+    const trouble = this.#opened?.transactions.trouble;
     return trouble === undefined ? undefined : failure("use", this.#uri.path, trouble);
   }
 
   async open(name: string, options: LinkOptions): Promise<Link> {
     this.#opening++;
     try {
-      const session = await this.#use(patienceOf(options));
+      const session = await this.#openSession(busyTimeoutOf(options));
       return await this.#attach(session, name, options);
     } catch (error) {
       throw failure("connect", this.#uri.path, error);
@@ -67,24 +68,24 @@ export class SqliteTransport implements Transport {
   }
 
   rest(): void {
-    clearTimeout(this.#rest);
+    clearTimeout(this.#restTimer);
     if (this.#opened === undefined) return;
-    this.#rest = setTimeout(() => {
+    this.#restTimer = setTimeout(() => {
       const session = this.#opened;
       if (this.#opening === 0 && session?.isIdle) this.#leave(session);
     }, restTime);
-    unref(this.#rest);
+    unref(this.#restTimer);
   }
 
-  #leave(session: Session): void {
+  #leave(session: FileSession): void {
     this.#session = this.#opened = undefined;
     this.#leaving = session.leave();
   }
 
-  async #use(patience: number): Promise<Session> {
+  async #openSession(busyTimeout: number): Promise<FileSession> {
     if (this.#opened?.isLost) this.#leave(this.#opened);
     await this.#leaving;
-    const opening = this.#session ??= Session.open(this.#uri, patience);
+    const opening = this.#session ??= FileSession.open(this.#uri, busyTimeout);
     try {
       const session = await opening;
       if (this.#session === opening && this.#opened === undefined) {
@@ -98,20 +99,18 @@ export class SqliteTransport implements Transport {
     }
   }
 
-  async #attach(session: Session, name: string, options: LinkOptions): Promise<Link> {
-    const { store } = session;
-    const link = await session.writer.do(patienceOf(options), () => {
+  async #attach(session: FileSession, name: string, options: LinkOptions): Promise<Link> {
+    const { channels, messages } = session.store;
+    const link = await session.transactions.do(busyTimeoutOf(options), () => {
       options.signal.throwIfAborted();
-      let channel = store.find(name);
+      let channel = channels.find(name);
       if (channel === undefined) {
-        if (!options.create) {
-          throw missingError(name);
-        }
-        channel = store.create(name, options.lease, options.capacity);
+        if (!options.create) throw missingError(name);
+        channel = channels.create(name, options.lease, options.capacity);
       }
-      store.releaseAll(channel); // of a link that could not be closed in order
-      const heard = store.attach(channel);
-      return new SqliteLink(channel, heard, name, options, session, this.stats);
+      messages.releaseAll(channel); // the messages of a link that could not write so when it was closed
+      const heard = channels.attach(channel);
+      return new SqliteLink({ channel, name, heard }, options, session, this.stats);
     });
     session.attach(link);
     return link;

@@ -1,35 +1,34 @@
-import { type Mailbox, news } from "./mailbox.ts";
+import { announced, type Mailbox } from "./mailbox.ts";
 import type { Statements } from "./statements.ts";
 
-/** How many announcements of a channel wait at most for sessions that do not hear them, such as stopped ones. */
-const most = 1000;
-/** The same in bytes, but for the newest announcement. */
-const mostBytes = 8 << 20;
+/** The largest number of announcements that a channel keeps for sessions that do not read them. */
+const maxCount = 1000;
+/** The largest number of bytes that a channel keeps for them; the newest announcement is kept in any case. */
+const maxBytes = 8 << 20;
 
-/** What was announced; without an event, that the channel is gone. */
+/** An announcement of a channel. */
 export interface Announcement {
   /** Its number in its channel. */
   readonly seq: number;
-  /** Whose it is. */
+  /** The session that has made it. */
   readonly session: number;
-  /** Null in what this session has announced itself, too. */
+  /** Null says that the channel was deleted. It is null in the announcements of this session, too. */
   readonly event: Uint8Array | null;
 }
 
-/** What became of an announcement that others wait for. */
+/** An announcement that was written for other sessions. */
 export interface Posted {
   readonly seq: number;
-  /** Whether its own session has heard all that is older, and so this. */
+  /** Whether its own session has read all older announcements, so that this one counts as read. */
   readonly isHeard: boolean;
 }
 
 /**
- * What is announced on channels: each announcement is one row, however many sessions are to hear it, until all
- * have. Where one does not hear, the oldest are dropped; those that control a channel outlast the others.
+ * The announcements of all channels. Each is one row, however many sessions read it, and is deleted when all
+ * have. While a session does not read, the oldest announcements are dropped; control announcements are dropped
+ * only for newer control announcements.
  */
 export class Announcements {
-  /** Whose they are. */
-  session = 0;
   readonly #sql: Statements;
   readonly #mailbox: Mailbox;
 
@@ -38,23 +37,23 @@ export class Announcements {
     this.#mailbox = mailbox;
   }
 
-  /** Tells every other session on a channel; undefined where there is none. */
+  /** Writes an announcement for all other sessions on a channel. Returns undefined if there are none. */
   post(channel: number, event: Uint8Array | null, isControl: boolean): Posted | undefined {
-    if (!this.#mailbox.send(channel, news)) return undefined;
+    if (!this.#mailbox.send(channel, announced)) return undefined;
     const total = this.#sql.get<{ seq: number; bytes: number }>(
       "UPDATE channels SET announced = announced + 1, announced_bytes = announced_bytes + ? " +
         "WHERE id = ? RETURNING announced AS seq, announced_bytes AS bytes",
       event?.byteLength ?? 0,
       channel,
     );
-    if (total === undefined) return undefined; // the channel is gone, and they know
+    if (total === undefined) return undefined; // the channel is deleted, which was announced before
     const { seq, bytes } = total;
     this.#sql.run(
       "INSERT INTO announcements (channel, seq, session, is_control, bytes, event) " +
         "VALUES (?, ?, ?, ?, ?, ?)",
       channel,
       seq,
-      this.session,
+      this.#sql.session,
       isControl ? 1 : 0,
       bytes,
       event,
@@ -65,34 +64,39 @@ export class Announcements {
       "UPDATE links SET heard = ?1 WHERE channel = ?2 AND session = ?3 AND heard = ?1 - 1",
       seq,
       channel,
-      this.session,
+      this.#sql.session,
     );
     return { seq, isHeard: changes !== 0 };
   }
 
-  /** What was announced on a channel after a number. */
+  /** Returns the announcements of a channel after a number. */
   read(channel: number, after: number): Announcement[] {
     return this.#sql.all<Announcement>(
       "SELECT seq, session, CASE WHEN session = ? THEN NULL ELSE CAST(event AS BLOB) END AS event " +
         "FROM announcements WHERE channel = ? AND seq > ? ORDER BY seq",
-      this.session,
+      this.#sql.session,
       channel,
       after,
     );
   }
 
-  /** This session has heard all of a channel up to a number. */
-  hear(channel: number, upTo: number): void {
+  /** Whether this session has made an announcement. */
+  isOwn({ session }: Announcement): boolean {
+    return session === this.#sql.session;
+  }
+
+  /** Records that this session has read the announcements of a channel up to a number. */
+  setHeard(channel: number, upTo: number): void {
     this.#sql.run(
       "UPDATE links SET heard = max(heard, ?) WHERE channel = ? AND session = ?",
       upTo,
       channel,
-      this.session,
+      this.#sql.session,
     );
     this.dropHeard(channel);
   }
 
-  /** Drops what all sessions on a channel have heard. */
+  /** Deletes the announcements that all sessions on a channel have read. */
   dropHeard(channel: number): void {
     this.#sql.run(
       "DELETE FROM announcements WHERE channel = ?1 AND seq <= " +
@@ -101,7 +105,7 @@ export class Announcements {
     );
   }
 
-  /** Drops the oldest that are too many. */
+  /** Deletes the oldest announcements, except control announcements, that are beyond the limits. */
   #drop(channel: number, newest: number, total: number): void {
     for (;;) {
       const oldest = this.#sql.get<{ id: number; seq: number; bytes: number }>(
@@ -110,7 +114,7 @@ export class Announcements {
         channel,
       );
       if (oldest === undefined || oldest.seq === newest) return;
-      if (oldest.seq > newest - most && oldest.bytes > total - mostBytes) return;
+      if (oldest.seq > newest - maxCount && oldest.bytes > total - maxBytes) return;
       this.#sql.run("DELETE FROM announcements WHERE id = ?", oldest.id);
     }
   }
@@ -120,7 +124,7 @@ export class Announcements {
       "DELETE FROM announcements WHERE id IN (SELECT id FROM announcements " +
         "WHERE channel = ? AND is_control = 1 ORDER BY seq DESC LIMIT -1 OFFSET ?)",
       channel,
-      most,
+      maxCount,
     );
   }
 }

@@ -19,51 +19,51 @@ import { fileOf, newToken } from "./token.ts";
 
 export type Sqlite = typeof import("node:sqlite");
 
-/** How a file is opened. */
+/** How a database is opened. */
 export interface DatabaseOptions {
   readonly path: string;
-  /** Whether the directory is made where it is missing. */
+  /** Whether the directory is created if it is missing. */
   readonly isDefault: boolean;
-  /** Whether each put survives that the machine loses its power, at a third of the speed. */
+  /** Whether each put survives a loss of power, at a third of the speed. */
   readonly isFull: boolean;
 }
 
-/** The runtime's own SQLite. */
+/** Loads the runtime's own SQLite. */
 export async function loadSqlite(): Promise<Sqlite> {
   try {
     return await import("node:sqlite");
   } catch (cause) {
     throw new ChannelConfigError(
-      "sqlite: connections need node:sqlite, which Deno 2.2, Bun 1.4 and Node 22.13 have",
+      "connect: sqlite: needs the module node:sqlite; use Deno 2.2, Bun 1.4 or Node 22.13, or later",
       { cause },
     );
   }
 }
 
 /**
- * Opens a file of channels, which it makes where there is none, and brings to today's schema.
+ * Opens the database at a path, creates it if it is missing, and migrates it to the current schema.
  *
- * @param patience milliseconds for which others may keep it locked
- * @throws {ChannelConfigError} for a file that is something else, or newer, and has been left as it is
+ * @param busyTimeout milliseconds for which others may keep it locked
+ * @throws {ChannelConfigError} if the file is something else, or has a newer schema; it is left unchanged
  */
 export async function openDatabase(
   sqlite: Sqlite,
   options: DatabaseOptions,
-  patience: number,
+  busyTimeout: number,
   steps: readonly string[] = migrations,
 ): Promise<DatabaseSync> {
   const { path } = options;
-  const deadline = performance.now() + patience;
+  const deadline = performance.now() + busyTimeout;
   checkGranted(path);
   let db: DatabaseSync | undefined;
   try {
-    makeFile(options);
-    await patiently(deadline, () => inspect(sqlite, path, steps.length));
+    createFile(options);
+    await retryWhileBusy(deadline, () => checkFile(sqlite, path, steps.length));
     db = new sqlite.DatabaseSync(path);
     const opened = db;
     opened.exec("PRAGMA busy_timeout = 0"); // it would block the event loop
-    await patiently(deadline, () => setMode(opened, options));
-    await patiently(deadline, () => migrate(opened, steps));
+    await retryWhileBusy(deadline, () => setMode(opened, options));
+    await retryWhileBusy(deadline, () => migrate(opened, steps));
     return opened;
   } catch (error) {
     db?.close();
@@ -71,8 +71,8 @@ export async function openDatabase(
   }
 }
 
-/** Does what may find the file locked, again and again until `deadline`. */
-async function patiently(deadline: number, act: () => void): Promise<void> {
+/** Calls `act`, again while the file is locked, until `deadline`. */
+async function retryWhileBusy(deadline: number, act: () => void): Promise<void> {
   for (;;) {
     try {
       return act();
@@ -83,19 +83,19 @@ async function patiently(deadline: number, act: () => void): Promise<void> {
   }
 }
 
-/** Deno would prompt for what is not granted. */
+/** Throws if Deno would prompt for a permission. */
 function checkGranted(path: string): void {
   const directory = dirname(path);
   for (const name of ["read", "write"] as const) {
     if (isGranted({ name, path: directory })) continue;
     throw new ChannelConfigError(
-      `connect: ${path} needs --allow-read=${directory} and --allow-write=${directory}; ` +
-        `to ${name} is not granted`,
+      `connect: the permission to ${name} ${path} is not granted; ` +
+        `allow it with --allow-read=${directory} and --allow-write=${directory}`,
     );
   }
 }
 
-/** What is at a path; undefined where nothing is, or a part of the path is no directory. */
+/** Returns what is at a path; undefined if there is nothing, or a part of the path is not a directory. */
 function statOf(path: string): Stats | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false });
@@ -105,8 +105,8 @@ function statOf(path: string): Stats | undefined {
   }
 }
 
-/** Makes an empty file that nobody else may read, unless there is one. */
-function makeFile({ path, isDefault }: DatabaseOptions): void {
+/** Creates an empty file that only this user may read, unless there is one. */
+function createFile({ path, isDefault }: DatabaseOptions): void {
   const found = statOf(path);
   if (found?.isFile()) return;
   if (found?.isDirectory()) {
@@ -115,16 +115,19 @@ function makeFile({ path, isDefault }: DatabaseOptions): void {
     );
   }
   if (found !== undefined) {
-    throw new ChannelConfigError(`connect: ${path} is no regular file; name one, or a new one`);
+    throw new ChannelConfigError(
+      `connect: ${path} is not a regular file; name a regular file, or a new one`,
+    );
   }
   const directory = dirname(path);
   if (isDefault) mkdirSync(directory, { recursive: true, mode: 0o700 });
   else if (!statOf(directory)?.isDirectory()) {
     throw new ChannelConfigError(
-      `connect: ${path}: there is no directory ${directory}; make it, or name another path`,
+      `connect: ${path}: the directory ${directory} does not exist; create it, or name another path`,
     );
   }
-  // Under another name first: to close a file that another thread has locked already would unlock it.
+  // The file is created under another name: if another thread has locked the database already, closing a
+  // descriptor of it would release that lock.
   const fresh = fileOf(path, newToken(), "new");
   closeSync(openSync(fresh, "wx", 0o600));
   try {
@@ -136,25 +139,25 @@ function makeFile({ path, isDefault }: DatabaseOptions): void {
   }
 }
 
-/** Throws for a file that is not ours; it is opened so that nothing about it changes. */
-function inspect(sqlite: Sqlite, path: string, newest: number): void {
+/** Throws if the file is not a database of this library. The check changes nothing about the file. */
+function checkFile(sqlite: Sqlite, path: string, newest: number): void {
   const log = `${path}-wal`;
   const hasLog = existsSync(log);
   const db = new sqlite.DatabaseSync(path, { readOnly: true });
   try {
     db.exec("PRAGMA busy_timeout = 0");
     const [id, version, table] = ["PRAGMA application_id", "PRAGMA user_version", anyTable]
-      .map((sql) => db.prepare(sql)); // before the transaction, for the reason that statements.ts gives
-    // In one transaction, as another process may be making its tables.
+      .map((sql) => db.prepare(sql)); // before the transaction; statements.ts gives the reason
+    // One transaction: another process may be creating the tables.
     db.exec("BEGIN");
-    checkOwner(path, newest, {
+    checkContent(path, newest, {
       id: valueOf(id!),
       version: valueOf(version!) as number,
       isEmpty: table!.get() === undefined,
     });
   } catch (error) {
     db.close();
-    // Who only reads makes a log where there is none, and cannot remove it.
+    // A read-only connection creates a missing log, and cannot remove it.
     if (!isBusy(error) && !hasLog && existsSync(log)) removeLog(sqlite, path);
     throw error;
   }
@@ -172,23 +175,23 @@ function removeLog(sqlite: Sqlite, path: string): void {
 
 const anyTable = "SELECT 1 FROM sqlite_master";
 
-/** What a file says of itself. */
+/** What a file says about itself. */
 interface Content {
   readonly id: unknown;
   readonly version: number;
   readonly isEmpty: boolean;
 }
 
-function checkOwner(path: string, newest: number, { id, version, isEmpty }: Content): void {
+function checkContent(path: string, newest: number, { id, version, isEmpty }: Content): void {
   if (id !== applicationId && !(isEmpty && id === 0 && version === 0)) {
     throw new ChannelConfigError(
-      `connect: ${path} is a database of another program; it has been left as it is`,
+      `connect: ${path} is a database of another program; name another path (it was left unchanged)`,
     );
   }
   if (version <= newest) return;
   throw new ChannelConfigError(
-    `connect: ${path} was made by a newer ChannelTS: it has schema version ${version}, and ` +
-      `this one reads up to ${newest}; update ChannelTS, or use another file`,
+    `connect: ${path} was written by a newer ChannelTS: its schema version is ${version}, and ` +
+      `this version reads up to ${newest}; update ChannelTS, or name another path`,
   );
 }
 
@@ -200,8 +203,8 @@ function setMode(db: DatabaseSync, { path, isFull }: DatabaseOptions): void {
   const mode = valueOf(db.prepare("PRAGMA journal_mode = WAL"));
   if (mode !== "wal") {
     throw new ChannelConfigError(
-      `connect: the file system of ${path} has no shared memory, as network file systems have none ` +
-        `(SQLite's journal mode is ${mode}, not wal); use a local one`,
+      `connect: the file system of ${path} has no shared memory, such as a network file system ` +
+        `(SQLite's journal mode is "${mode}", not "wal"); use a local file system`,
     );
   }
   db.exec(`
@@ -223,7 +226,7 @@ function migrate(db: DatabaseSync, steps: readonly string[]): void {
     try {
       db.exec("ROLLBACK");
     } catch {
-      // SQLite has done so itself, as after some errors
+      // after some errors, SQLite has rolled back itself
     }
     throw error;
   }

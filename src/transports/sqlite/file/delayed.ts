@@ -1,28 +1,28 @@
 import type { Message } from "../../transport.ts";
-import type { Clock } from "./clock.ts";
+import type { FileClock } from "./clock.ts";
 import type { Statements } from "./statements.ts";
 
-/** How many messages are moved in one transaction, so that none takes long. */
-const slice = 1000;
+/** The largest number of messages that one transaction moves or deletes, so that none takes long. */
+const batchSize = 1000;
 
-/** Messages that are not due: they count toward a capacity, and nobody gets them yet. */
-export class Delayed {
-  /** Whether something was added in this transaction. */
+/** Messages that are not due yet. They count toward the capacity of their channel, and nobody gets them. */
+export class DelayedMessages {
+  /** Whether a message was added in this transaction. */
   hasGrown = false;
   readonly #sql: Statements;
-  readonly #clock: Clock;
+  readonly #clock: FileClock;
 
-  constructor(sql: Statements, clock: Clock) {
+  constructor(sql: Statements, clock: FileClock) {
     this.#sql = sql;
     this.#clock = clock;
   }
 
-  /** When the next one is due. */
+  /** Returns the time at which the next message is due. */
   nextDue(): number | undefined {
     const due = this.#sql.get<{ due: unknown }>(
       "SELECT min(due, 9007199254740991) AS due FROM delayed ORDER BY delayed.due LIMIT 1",
     )?.due;
-    return typeof due === "number" ? due : undefined; // another program may have written anything
+    return typeof due === "number" ? due : undefined; // another program may have written any value
   }
 
   has(channel: number): boolean {
@@ -49,15 +49,15 @@ export class Delayed {
     this.hasGrown = true;
   }
 
-  /** Has those that are due wait to be got; how many, by channel. */
-  ripen(now: number): Map<number, number> {
+  /** Moves the messages that are due to the end of their channels. Returns their number by channel. */
+  moveDue(now: number): Map<number, number> {
     const counts = new Map<number, number>();
     const next = this.nextDue();
     if (next === undefined || next > now) return counts;
     const due = this.#sql.all<{ id: number; channel: number }>(
       "SELECT id, channel FROM delayed WHERE due <= ? ORDER BY due, id LIMIT ?",
       now,
-      slice,
+      batchSize,
     );
     for (const { id, channel } of due) {
       this.#sql.run(
@@ -73,13 +73,13 @@ export class Delayed {
     return counts;
   }
 
-  /** Deletes some of what a channel had that is gone; whether there may be more. */
-  drop(channel: number): boolean {
+  /** Deletes a batch of messages of a deleted channel. Reports whether there may be more. */
+  delete(channel: number): boolean {
     const { changes } = this.#sql.run(
       "DELETE FROM delayed WHERE id IN (SELECT id FROM delayed WHERE channel = ? LIMIT ?)",
       channel,
-      slice,
+      batchSize,
     );
-    return changes === slice;
+    return changes === batchSize;
   }
 }

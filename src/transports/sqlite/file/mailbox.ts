@@ -1,43 +1,42 @@
 import type { Statements } from "./statements.ts";
 
-/** Has a session do something about a channel. */
-export interface Letter {
+/** A request to a session to look at a channel. */
+export interface Mail {
   readonly id: number;
   readonly channel: number;
+  /** {@linkcode announced} or {@linkcode stateChanged}. */
   readonly kind: number;
 }
 
-/** What kind of mail says that something was announced. */
-export const news = 0;
-/** What kind of mail has a link look again, for the channel's state has changed. */
-export const lookAgain = 1;
+/** The kind of mail that asks a session to read the announcements of a channel. */
+export const announced = 0;
+/** The kind of mail that asks a link to run a transaction, because the state of its channel has changed. */
+export const stateChanged = 1;
 
-/** What sessions ask each other to look at, in the file: of each kind once for each channel. */
+/** The mail between sessions. A session has at most one mail of each kind for each channel. */
 export class Mailbox {
-  /** Whose it is. */
-  session = 0;
   readonly #sql: Statements;
   readonly #woken: Set<number>;
 
-  /** @param woken to which those are added who have got something */
+  /** @param woken collects the sessions that have received mail */
   constructor(sql: Statements, woken: Set<number>) {
     this.#sql = sql;
     this.#woken = woken;
   }
 
-  /** Tells every other session on a channel; whether there are some. */
+  /** Sends mail to every other session that is attached to a channel. Reports whether there are any. */
   send(channel: number, kind: number): boolean {
     const others = this.#sql.all<{ session: number }>(
       "SELECT session FROM links WHERE channel = ? AND session <> ?",
       channel,
-      this.session,
+      this.#sql.session,
     );
     for (const { session } of others) this.sendTo(session, channel, kind);
     return others.length > 0;
   }
 
   sendTo(session: number, channel: number, kind: number): void {
-    // The letter that it replaces may have been read, and be about to be discarded.
+    // A new id: the receiver may have read the older mail already, and be about to discard it.
     this.#sql.run(
       "INSERT OR REPLACE INTO mail (session, channel, kind) VALUES (?, ?, ?)",
       session,
@@ -47,15 +46,16 @@ export class Mailbox {
     this.#woken.add(session);
   }
 
-  read(after: number): Letter[] {
-    return this.#sql.all<Letter>(
+  /** Returns the mail of this session that is newer than an id. */
+  read(after: number): Mail[] {
+    return this.#sql.all<Mail>(
       "SELECT id, channel, kind FROM mail WHERE session = ? AND id > ? ORDER BY id",
-      this.session,
+      this.#sql.session,
       after,
     );
   }
 
   discard(upTo: number): void {
-    this.#sql.run("DELETE FROM mail WHERE session = ? AND id <= ?", this.session, upTo);
+    this.#sql.run("DELETE FROM mail WHERE session = ? AND id <= ?", this.#sql.session, upTo);
   }
 }

@@ -1,10 +1,8 @@
-import { lookAgain, type Mailbox } from "./mailbox.ts";
+import { type Mailbox, stateChanged } from "./mailbox.ts";
 import type { Statements } from "./statements.ts";
 
-/** Who waits for room in channels with a capacity, and how much room there is. */
-export class Putters {
-  /** Whose they are. */
-  session = 0;
+/** The sizes of channels with a capacity, and the sessions that wait for room in them (the table `putters`). */
+export class RoomWaiters {
   readonly #sql: Statements;
   readonly #mailbox: Mailbox;
 
@@ -13,7 +11,7 @@ export class Putters {
     this.#mailbox = mailbox;
   }
 
-  /** So many messages have come, or if negative, left; no matter where a channel has no capacity. */
+  /** Changes the size of a channel that has a capacity. If it shrinks, as many other sessions are woken. */
   resize(channel: number, by: number): void {
     if (by === 0) return;
     const { changes } = this.#sql.run(
@@ -24,20 +22,12 @@ export class Putters {
     if (by < 0 && changes !== 0) this.wake(channel, -by);
   }
 
-  /** How many sessions wait for a message, each for one. */
-  takers(channel: number): number {
-    return this.#sql.get<{ n: number }>(
-      "SELECT count(*) AS n FROM waiters WHERE channel = ?",
-      channel,
-    )!.n;
-  }
-
-  /** Whether other sessions wait. */
-  areWaiting(channel: number): boolean {
+  /** Reports whether other sessions wait for room. */
+  hasOthers(channel: number): boolean {
     return this.#sql.get(
       "SELECT 1 FROM putters WHERE channel = ? AND session <> ? LIMIT 1",
       channel,
-      this.session,
+      this.#sql.session,
     ) !== undefined;
   }
 
@@ -45,23 +35,31 @@ export class Putters {
     this.#sql.run(
       "INSERT OR IGNORE INTO putters (channel, session) VALUES (?, ?)",
       channel,
-      this.session,
+      this.#sql.session,
     );
   }
 
-  leave(channel: number, session: number = this.session): void {
+  leave(channel: number, session: number = this.#sql.session): void {
     this.#sql.run("DELETE FROM putters WHERE channel = ? AND session = ?", channel, session);
   }
 
-  /** Has the first of them look again. */
+  /** Removes the first `count` other sessions, and asks them to try again. */
   wake(channel: number, count: number): void {
-    const putters = this.#sql.all<{ session: number }>(
+    const removed = this.#sql.all<{ session: number }>(
       "DELETE FROM putters WHERE id IN " +
         "(SELECT id FROM putters WHERE channel = ? AND session <> ? ORDER BY id LIMIT ?) RETURNING session",
       channel,
-      this.session,
+      this.#sql.session,
       count,
     );
-    for (const { session } of putters) this.#mailbox.sendTo(session, channel, lookAgain);
+    for (const { session } of removed) this.#mailbox.sendTo(session, channel, stateChanged);
+  }
+
+  removeSession(session: number): void {
+    this.#sql.run("DELETE FROM putters WHERE session = ?", session);
+  }
+
+  removeChannel(channel: number): void {
+    this.#sql.run("DELETE FROM putters WHERE channel = ?", channel);
   }
 }

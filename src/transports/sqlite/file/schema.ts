@@ -1,31 +1,31 @@
-/** Says in the file's header whose it is: "ChTS". */
+/** The application id in the header of the file: "ChTS". */
 export const applicationId = 0x43685453;
 
 /**
- * What makes a file of version n + 1 of one of version n, as SQL. A version that has been released is
- * never changed: what is new comes as one more.
+ * The SQL that migrates a file of version n to version n + 1. A released step is never changed; a change of the
+ * schema is a new step.
  *
  * Invariants of the tables:
- * - A message's `holder` is 0 while it waits; then the session that has it; minus that session where
- *   another has given it and the session need not know yet.
- * - `attempts` counts the tries that were begun, one that goes on included, from the moment in which
- *   that is known here.
- * - A channel's `depth` is the number of its messages that wait; while some do, no session is among
- *   its waiters.
- * - `expires` is set while a channel with a lease has no link.
- * - A session's rows go when it ends; where it was killed, another finds out and removes them.
- * - Times are milliseconds since 1970, by the file's own clock, which is `ahead` of the machine's. What is due, or has expired, is dealt with as a transaction begins;
- *   until then it is in `delayed`, or among the messages that wait.
- * - A channel with a `capacity` counts in `size` its messages, those on loan too; in one without, it is 0.
- *   Who found it full is among its putters, until there is room or it is told of some.
- * - A closed channel takes no message any more; what it has is got as ever.
- * - Mail of kind 0 says that something was announced; kind 1 has the link look again. A session has one letter
- *   of a kind for a channel at most.
- * - An announcement is there while a session on its channel has not heard it, unless it was one of too many. A
- *   channel's `announced` is the number of its last one; `heard` in `links` is the last that the session has heard.
- *   `bytes` counts all of a channel's, up to this one. One without an event says that the channel is gone; the links
- *   of who has not heard it outlast the channel.
- * - A message whose channel is no longer there is in nobody's way; `trash` says whose are still to go.
+ * - A message's `holder` is 0 while it waits; the id of the session that holds it; or the negative id of the
+ *   session to which another session has given it, until that session has recorded an attempt.
+ * - `attempts` counts the attempts that were begun, the current one included once this process knows of it.
+ * - A channel's `depth` is the number of its messages that wait. While it is not 0, the channel has no waiters.
+ * - `expires` of a channel is set while a channel with a lease has no link.
+ * - A session removes its rows when it ends. If it was killed, another session detects that and removes them.
+ * - Times are milliseconds since 1970 of the file's own clock, which is `ahead` of the machine's clock. Each
+ *   transaction begins with what is due and what has expired; until then a due message is in `delayed`, and an
+ *   expired one among the messages that wait.
+ * - A channel with a `capacity` counts its messages in `size`, those on loan and delayed included; without a
+ *   capacity it is 0. A session that found the channel full is among its `putters`, until there is room or it
+ *   is told to try again.
+ * - A closed channel takes no messages. Its messages are got as before.
+ * - Mail of kind 0 says that there are new announcements; mail of kind 1, that the state of the channel has
+ *   changed. A session has at most one mail of each kind for each channel.
+ * - An announcement is kept while a session on its channel has not read it, unless it is beyond the limits. A
+ *   channel's `announced` is the number of its last announcement; `heard` in `links` is the last one that the
+ *   session has read. `bytes` counts all announcements of a channel up to this one. An announcement without an
+ *   event says that the channel is deleted; the link of a session that has not read it outlasts the channel.
+ * - Messages of a deleted channel are never got; `trash` lists the deleted channels that still have some.
  */
 export const migrations: readonly string[] = [
   `
@@ -97,7 +97,7 @@ export const migrations: readonly string[] = [
   CREATE INDEX delayed_by_due ON delayed (due, id);
   CREATE INDEX delayed_by_channel ON delayed (channel);
   `,
-  // Channels that are closed, and channels with a capacity.
+  // Closed channels, and channels with a capacity.
   `
   ALTER TABLE channels ADD COLUMN is_closed INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE channels ADD COLUMN capacity INTEGER;
@@ -111,7 +111,7 @@ export const migrations: readonly string[] = [
   );
   CREATE INDEX putters_by_session ON putters (session);
   `,
-  // Announcements, each once for all who hear it.
+  // Announcements: one row for all sessions that read it.
   `
   DROP TABLE mail;
   CREATE TABLE mail (
@@ -138,12 +138,12 @@ export const migrations: readonly string[] = [
   ALTER TABLE links ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;
   CREATE INDEX links_by_heard ON links (channel, heard);
   `,
-  // How far the file's time is ahead of the machine's.
+  // The difference between the file's clock and the machine's.
   `
   CREATE TABLE clock (ahead INTEGER NOT NULL);
   INSERT INTO clock VALUES (0);
   `,
-  // What is on loan and has expired is in the way of nobody who looks for what waits and has; putters in their order.
+  // Expired messages on loan are not in the index of expired messages; the order of putters has an index.
   `
   CREATE INDEX putters_by_channel ON putters (channel, id);
   DROP INDEX messages_by_expiry;

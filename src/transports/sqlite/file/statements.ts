@@ -1,8 +1,9 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
+/** A value that SQLite stores. */
 export type Value = string | number | Uint8Array | null;
 
-/** Thrown within a transaction, which is to be rolled back, and done again with the statement prepared. */
+/** Thrown within a transaction, which must be rolled back and repeated once the statement is prepared. */
 export class UnpreparedError extends Error {
   override readonly name = "UnpreparedError";
   readonly sql: string;
@@ -14,10 +15,12 @@ export class UnpreparedError extends Error {
 }
 
 /**
- * SQL of one file, each statement prepared once, and never within a transaction: Bun (1.4.5) leaves the
- * file open, and locked, where a Worker is terminated as it prepares a statement.
+ * The SQL statements of one session. Each is prepared once, and never within a transaction: if a Worker is
+ * terminated while it prepares a statement, Bun (1.4.5) leaves the file open and locked.
  */
 export class Statements {
+  /** The session that runs the statements; 0 until it has a row in the file. */
+  session = 0;
   readonly #db: DatabaseSync;
   readonly #prepared = new Map<string, StatementSync>();
   #isInTransaction = false;

@@ -1,22 +1,22 @@
-/** What a process's file beside the database is for: its lock, its bell, or a database that is being made. */
+/** The suffix of a session's file: its lock, its wake-up file (`bell`), or a database that is being created. */
 export type FileKind = "lock" | "bell" | "new";
 
-/** What tells one session's files, beside the one with the channels, from another's. */
+/** Returns a new token, which tells the files of one session from those of another. */
 export function newToken(): string {
   return crypto.randomUUID().slice(-12);
 }
 
-/** Whether a token is one of ours: other programs write to the file, too, and a token becomes part of a path. */
+/** Reports whether a token is valid. Another program may have written any value, and a token becomes part of a path. */
 export function isToken(token: unknown): token is string {
   return typeof token === "string" && /^[\da-f]{12}$/.test(token);
 }
 
-/** The path of a session's file beside the database at `path`. */
+/** Returns the path of a session's file beside the database at `path`. */
 export function fileOf(path: string, token: string, kind: FileKind): string {
   return `${path}.channelts-${token}.${kind}`;
 }
 
-/** The token and the kind of a file that has such a name; undefined where it has another. */
+/** Returns the token and the kind in a file name; undefined if it is not the name of a session's file. */
 export function readName(
   database: string,
   name: string,

@@ -1,54 +1,56 @@
 import { Fifo } from "../../../shared/fifo.ts";
-import type { Claim, Loan } from "../../transport.ts";
 import type { Poll } from "../../poll.ts";
+import type { Claim, Loan } from "../../transport.ts";
 
-/** Someone who takes a message that is there, and does not wait. */
+/** A pending call of `tryTake`. */
 export interface PendingPoll extends Poll {
-  /** Whether this link has put something since the call, which is not for it. */
+  /** Whether this link was asked to put a message after the call; the poll must not get that message. */
   isEarly: boolean;
 }
 
-/** Who wants messages of a link: claims in their order, then those who only poll. */
-export class Claimants {
+/** The consumers of a link: claims in their order, then polls. */
+export class Claims {
   readonly #claims = new Fifo<Claim>();
   readonly #polls = new Set<PendingPoll>();
-  #counting = 0;
+  #counted = 0;
 
-  /** How many wait for a message. */
+  /** The number of claims. */
   get waiting(): number {
     return this.#claims.size;
   }
 
-  /** How many wait for a message who are not of this group. */
-  waitingBut(group: object | undefined): number {
+  /** Returns the number of claims outside a group. */
+  waitingOutside(group: object | undefined): number {
     if (group === undefined) return this.#claims.size;
     return this.#claims.all.filter((claim) => claim.group !== group).length;
   }
 
+  /** The number of polls. */
   get polling(): number {
     return this.#polls.size;
   }
 
+  /** The number of claims and polls. */
   get size(): number {
     return this.#claims.size + this.#polls.size;
   }
 
-  /** Whether some want their attempts counted. */
+  /** Whether some of them want their attempts counted. */
   get isCounting(): boolean {
-    return this.#counting > 0;
+    return this.#counted > 0;
   }
 
-  claim(claim: Claim): void {
+  add(claim: Claim): void {
     this.#claims.push(claim);
     this.#count(claim, 1);
   }
 
-  /** Tells the claims that nothing is there. */
-  tell(): void {
+  /** Tells all claims that they wait, as no message is there. */
+  notifyWaiting(): void {
     for (const claim of this.#claims.all) claim.waits?.();
   }
 
-  /** Whether the claim was here, and is no longer. */
+  /** Removes a claim. Reports whether it was there. */
   withdraw(claim: Claim): boolean {
     if (!this.#claims.remove(claim)) return false;
     this.#count(claim, -1);
@@ -63,8 +65,8 @@ export class Claimants {
     });
   }
 
-  /** Something was put: it is not for those who have asked. */
-  setEarly(): void {
+  /** The link was asked to put a message, which the present polls must not get. */
+  markEarly(): void {
     for (const poll of this.#polls) poll.isEarly = true;
   }
 
@@ -72,56 +74,45 @@ export class Claimants {
     return [...this.#polls].filter(({ isEarly }) => isEarly);
   }
 
-  /** Whose turn it is; he is here no longer. */
-  next(): { readonly counted: boolean; deliver(loan: Loan): void } | undefined {
+  /** Removes and returns the first claim; without claims, the first poll. */
+  shift(): { readonly counted: boolean; deliver(loan: Loan): void } | undefined {
     const claim = this.#claims.shift();
     if (claim !== undefined) {
       this.#count(claim, -1);
       return claim;
     }
     for (const poll of this.#polls) {
-      this.#forget(poll);
+      this.#remove(poll);
       return { counted: poll.counted, deliver: (loan) => poll.resolve(loan) };
     }
   }
 
-  /** Says that nothing is there. */
-  refuse(polls: Iterable<PendingPoll> = this.#polls): void {
+  /** Resolves polls with undefined: no message is there. */
+  endPolls(polls: Iterable<PendingPoll> = this.#polls): void {
     for (const poll of polls) {
-      this.#forget(poll);
+      this.#remove(poll);
       poll.resolve(undefined);
     }
   }
 
-  reject(error: Error): void {
+  /** Rejects all claims and polls, each with an error that `newError` returns. */
+  reject(newError: () => Error): void {
     for (let claim = this.#claims.shift(); claim !== undefined; claim = this.#claims.shift()) {
       this.#count(claim, -1);
-      claim.reject(error);
+      claim.reject(newError());
     }
     for (const poll of this.#polls) {
-      this.#forget(poll);
-      poll.reject(error);
+      this.#remove(poll);
+      poll.reject(newError());
     }
   }
 
-  /** Rejects all, each with an error of its own. */
-  end(make: () => Error): void {
-    for (let claimant = this.#claims.shift(); claimant; claimant = this.#claims.shift()) {
-      this.#count(claimant, -1);
-      claimant.reject(make());
-    }
-    for (const poll of this.#polls) {
-      this.#forget(poll);
-      poll.reject(make());
-    }
-  }
-
-  #forget(poll: PendingPoll): void {
+  #remove(poll: PendingPoll): void {
     this.#polls.delete(poll);
     this.#count(poll, -1);
   }
 
   #count({ counted }: { readonly counted: boolean }, by: 1 | -1): void {
-    if (counted) this.#counting += by;
+    if (counted) this.#counted += by;
   }
 }

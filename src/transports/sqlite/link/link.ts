@@ -1,106 +1,132 @@
 import { deletedError, drainedError, undelayableError } from "../../../shared/closed_errors.ts";
-import type { Posted } from "../file/announcements.ts";
-import type { Claim, Link, LinkOptions, Loan, Offer, RoomWaiter, Stats } from "../../transport.ts";
 import { closeTimeout } from "../../../shared/timeouts.ts";
-import { Claimants } from "./claims.ts";
-import { Exchange } from "./transaction.ts";
+import type { Claim, Link, LinkOptions, Loan, Offer, RoomWaiter, Stats } from "../../transport.ts";
 import { failure } from "../failure.ts";
-import { Ledger } from "./settlements.ts";
+import type { Posted } from "../file/announcements.ts";
+import type { ChannelState } from "../file/channels.ts";
+import type { Row } from "../file/messages.ts";
+import type { Task } from "../file/transaction_queue.ts";
+import type { FileSession } from "../session/session.ts";
+import type { SessionLink } from "../session/session_link.ts";
+import { AnnouncementReader } from "./announcement_reader.ts";
+import { Claims } from "./claims.ts";
+import type { LinkState } from "./link_state.ts";
 import { type Lender, SqliteLoan } from "./loan.ts";
-import { excess, Outbox } from "./put_batch.ts";
-import { Pace } from "./read_ahead_size.ts";
-import { Plan } from "./plan.ts";
-import type { Session } from "../session/session.ts";
-import { Shelf } from "./read_ahead.ts";
-import type { ChannelState, Row } from "../file/store.ts";
-import type { Task } from "../file/writer.ts";
+import { PutBatch, sizeError } from "./put_batch.ts";
+import type { Admission } from "./put_step.ts";
+import { ReadAhead } from "./read_ahead.ts";
+import { ReadAheadSize } from "./read_ahead_size.ts";
+import { Settlements } from "./settlements.ts";
+import type { TakeStep } from "./take_step.ts";
+import { LinkTransaction } from "./transaction.ts";
 
-/** Milliseconds for which an operation waits while others keep the file locked, which at work all do. */
-export function patienceOf({ retryTimeout }: LinkOptions): number {
+/** Milliseconds within which a session that waits for room puts, unless it is stopped or very busy. */
+const meetTime = 50;
+
+/** Returns the milliseconds for which an operation waits for a locked file; at work, sessions lock it all the time. */
+export function busyTimeoutOf({ retryTimeout }: LinkOptions): number {
   return Math.max(retryTimeout, 1000);
 }
 
+/** A pending call of `drain`. */
+interface Drainer {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** What identifies a link. */
+export interface LinkIdentity {
+  /** The id of the channel. */
+  readonly channel: number;
+  readonly name: string;
+  /** The number of the channel's last announcement, which precedes the link. */
+  readonly heard: number;
+}
+
 /**
- * A session's attachment to one channel: what it wants, as long as it is not in the file.
+ * A session's attachment to one channel. It keeps in memory what is not in the file yet; each change schedules a
+ * transaction, which writes it.
  *
- * Invariants: claimants or messages on the shelf are left, never both, but until the next transaction,
- * which comes: while a claim wants its attempts counted and the file does not say so, or what was
- * released is older than what is on the shelf. The session is among the channel's waiters only while
- * `#isWaiting`, which a message that it is given ends.
+ * Invariants: consumers or messages of the read-ahead are left, never both, except until the next transaction,
+ * which is scheduled: while a consumer wants its attempts counted and the file does not count them, or a released
+ * message precedes the read-ahead. The session is among the channel's waiters only while `#isWaiting`; a message
+ * that it is given ends that.
  */
-export class SqliteLink implements Link, Task, Lender {
+export class SqliteLink implements Link, SessionLink, Task, Lender {
   readonly channel: number;
   readonly #name: string;
   readonly #options: LinkOptions;
-  readonly #session: Session;
+  readonly #session: FileSession;
   readonly #stats: Stats;
-  readonly #outbox: Outbox;
-  readonly #claimants = new Claimants();
-  readonly #shelf = new Shelf(() => this.#schedule());
-  readonly #ledger = new Ledger();
+  readonly #announcements: AnnouncementReader;
+  readonly #puts: PutBatch;
   readonly #roomWaiters = new Set<RoomWaiter>();
-  readonly #pace = new Pace();
-  readonly #exchange: Exchange;
-  #isWaiting = false;
-  #holds = false;
-  #isGone = false;
-  /** Whether some wait for room. */
-  #isFull = false;
-  /** Those who close the channel for all. */
+  readonly #claims = new Claims();
+  readonly #readAhead = new ReadAhead(() => this.#schedule());
+  readonly #readAheadSize = new ReadAheadSize();
+  readonly #settlements = new Settlements();
   readonly #drainers: Drainer[] = [];
+  readonly #state: LinkState;
+  /** The transaction that has run and is not committed. */
+  #transaction: LinkTransaction | undefined;
+  /** Whether the session is among the channel's waiters. */
+  #isWaiting = false;
+  /** Whether offers or room waiters wait for room. */
+  #isFull = false;
+  /** Whether the link keeps the process alive. */
+  #isHolding = false;
+  #isGone = false;
   #closing: Promise<void> | undefined;
   /** Resolves `#closing`. */
   #closed: (() => void) | undefined;
-  #plan: Plan | undefined;
+  /** The time for which polls wait for producers of a channel of capacity 0. */
   #meeting: ReturnType<typeof setTimeout> | undefined;
-  /** The number of the last announcement that was heard, or is older than the link. */
-  #heard: number;
-  /** How many of its own were announced since. */
-  #own = 0;
 
   constructor(
-    channel: number,
-    heard: number,
-    name: string,
+    { channel, name, heard }: LinkIdentity,
     options: LinkOptions,
-    session: Session,
+    session: FileSession,
     stats: Stats,
   ) {
     this.channel = channel;
-    this.#heard = heard;
     this.#name = name;
     this.#options = options;
     this.#session = session;
     this.#stats = stats;
-    this.#outbox = new Outbox(stats);
-    this.#exchange = new Exchange(channel, session, {
-      outbox: this.#outbox,
-      claimants: this.#claimants,
-      shelf: this.#shelf,
-      ledger: this.#ledger,
+    this.#announcements = new AnnouncementReader(channel, session.store.announcements, heard);
+    this.#puts = new PutBatch(stats);
+    this.#state = {
+      channel,
+      session,
+      puts: this.#puts,
       roomWaiters: this.#roomWaiters,
-      pace: this.#pace,
-    });
+      claims: this.#claims,
+      readAhead: this.#readAhead,
+      readAheadSize: this.#readAheadSize,
+      settlements: this.#settlements,
+    };
   }
 
-  get patience(): number {
-    return this.#closing === undefined ? patienceOf(this.#options) : closeTimeout;
+  get busyTimeout(): number {
+    return this.#closing === undefined ? busyTimeoutOf(this.#options) : closeTimeout;
   }
+
+  // Link
 
   put(offer: Offer): void {
     if (this.#isGone) return offer.reject(deletedError(this.#name));
-    const error = excess("put", this.#session.path, offer.message.body.byteLength);
+    const error = sizeError("put", this.#session.path, offer.message.body.byteLength);
     if (error !== undefined) return offer.reject(error);
-    this.#outbox.add(offer);
-    this.#claimants.setEarly();
+    this.#puts.add(offer);
+    this.#claims.markEarly();
     this.#schedule();
   }
 
   take(claim: Claim): void {
     if (this.#isGone) return claim.reject(deletedError(this.#name));
-    this.#claimants.claim(claim);
+    this.#claims.add(claim);
     this.#serve();
-    if (this.#claimants.waiting === 0) return;
+    if (this.#claims.waiting === 0) return;
     this.#schedule();
     if (this.#isWaiting) claim.waits?.();
   }
@@ -112,39 +138,36 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   withdraw(one: Offer | Claim | RoomWaiter): boolean {
-    if (this.#outbox.remove(one as Offer) || this.#roomWaiters.delete(one as RoomWaiter)) {
-      this.#rest();
+    if (this.#puts.remove(one as Offer) || this.#roomWaiters.delete(one as RoomWaiter)) {
+      this.#offersLeft();
       return true;
     }
-    if (!this.#claimants.withdraw(one as Claim)) return false;
-    this.#hold();
+    if (!this.#claims.withdraw(one as Claim)) return false;
+    this.#updateHold();
     if (this.#isWaiting && !this.#isGone) this.#schedule();
     return true;
   }
 
   tryTake(counted: boolean): Promise<Loan | undefined> {
     if (this.#isGone) return Promise.reject(deletedError(this.#name));
-    const polling = this.#claimants.poll(counted);
+    const polling = this.#claims.poll(counted);
     this.#serve();
-    if (this.#claimants.polling > 0) this.#schedule();
+    if (this.#claims.polling > 0) this.#schedule();
     return polling;
   }
 
   announce(event: Uint8Array, isControl = false): Promise<void> {
-    const error = excess("announce", this.#session.path, event.byteLength);
+    const error = sizeError("announce", this.#session.path, event.byteLength);
     if (error !== undefined) return Promise.reject(error);
     const { announcements } = this.#session.store;
     let posted: Posted | undefined;
     return this.#do("announce", () => {
       posted = announcements.post(this.channel, event, isControl);
-    }, () => {
-      if (posted?.isHeard) this.#heard = posted.seq;
-      else if (posted !== undefined) this.#own++;
-    });
+    }, () => this.#announcements.addOwn(posted));
   }
 
   catchUp(): Promise<void> {
-    if (!this.#session.look()) return this.#do("connect", () => {}).then(() => this.catchUp());
+    if (!this.#session.check()) return this.#do("connect", () => {}).then(() => this.catchUp());
     return Promise.resolve();
   }
 
@@ -162,12 +185,13 @@ export class SqliteLink implements Link, Task, Lender {
 
   async delete(): Promise<void> {
     if (this.#isGone) return;
-    const { store, writer, path } = this.#session;
-    await writer.do(this.patience, () => store.delete(this.channel)).catch((error) => {
+    const { store, transactions, path } = this.#session;
+    const deleting = transactions.do(this.busyTimeout, () => store.channels.delete(this.channel));
+    await deleting.catch((error) => {
       throw failure("delete", path, error);
     });
     this.#end();
-    this.#rejectAll(deletedError(this.#name));
+    this.#rejectAll(() => deletedError(this.#name));
   }
 
   close(): Promise<void> {
@@ -179,259 +203,238 @@ export class SqliteLink implements Link, Task, Lender {
   }
 
   /**
-   * Does something with a channel that is there.
+   * Runs `act` in a transaction, unless the channel is deleted.
    *
-   * @param done called when it is in the file
+   * @param committed called after the commit
    */
-  #do<T>(action: string, act: (state: ChannelState) => T, done?: () => void): Promise<T> {
+  #do<T>(action: string, act: (state: ChannelState) => T, committed?: () => void): Promise<T> {
     if (this.#isGone) return Promise.reject(deletedError(this.#name));
-    return this.#session.writer.do(this.patience, () => {
-      const state = this.#session.store.state(this.channel);
+    const { store, transactions, path } = this.#session;
+    return transactions.do(this.busyTimeout, () => {
+      const state = store.channels.state(this.channel);
       if (state === undefined) throw deletedError(this.#name);
       return act(state);
-    }, done).catch((error) => {
-      throw failure(action, this.#session.path, error);
+    }, committed).catch((error) => {
+      throw failure(action, path, error);
     });
   }
 
-  /** A message that another session has given to this one. */
+  // SessionLink
+
   receive(row: Row): void {
-    this.#wait(false);
-    this.#shelf.add(new SqliteLoan(row, this, false));
+    this.#setWaiting(false);
+    this.#readAhead.add(new SqliteLoan(row, this, false));
   }
 
-  /** Hands over what has been received. */
   received(): void {
     this.#serve();
-    if (this.#claimants.waiting > 0 && !this.#isWaiting) this.#schedule();
+    if (this.#claims.waiting > 0 && !this.#isWaiting) this.#schedule();
   }
 
-  /** Hears what was announced; the number of the last one, if there is something. */
-  hear(): number | undefined {
-    const { announcements } = this.#session.store;
-    const since = announcements.read(this.channel, this.#heard);
-    const last = since.at(-1)?.seq;
-    if (last === undefined) return undefined;
-    const others = since.filter(({ session }) => session !== announcements.session);
-    const missed = last - this.#heard - this.#own - others.length;
-    this.#heard = last;
-    this.#own = 0;
-    if (missed > 0) this.#options.observer.missed(missed);
-    for (const { event } of others) {
+  readAnnouncements(): number | undefined {
+    const found = this.#announcements.read();
+    if (found === undefined) return undefined;
+    const { observer } = this.#options;
+    if (found.missed > 0) observer.missed(found.missed);
+    for (const event of found.events) {
       if (this.#isGone) break;
-      if (event === null) this.vanish();
-      else this.#options.observer.announced(event);
+      if (event === null) this.channelGone();
+      else observer.announced(event);
     }
-    return last;
+    return found.last;
   }
 
-  /** The channel's state is another one: closed, or there is room, or nothing to wait for. */
-  changed(): void {
+  stateChanged(): void {
     this.#schedule();
   }
 
-  /** The channel is no longer there. */
-  vanish(): void {
+  channelGone(): void {
     if (this.#isGone) return;
     this.#end();
     this.#options.observer.gone();
-    this.#rejectAll(deletedError(this.#name));
+    this.#rejectAll(() => deletedError(this.#name));
   }
+
+  resume(): void {
+    if (
+      this.#settlements.isPending || this.#isFull || this.#isWaiting && this.#claims.size === 0
+    ) this.#schedule();
+  }
+
+  // Lender
 
   settled(loan: SqliteLoan): void {
     if (loan.outcome === "accepted") this.#stats.gets++;
     if (this.#isGone) return;
-    this.#ledger.settle(loan);
+    this.#settlements.add(loan);
     this.#schedule();
   }
 
   // Task
 
   write(): void {
-    const { store } = this.#session;
-    const plan = this.#plan = new Plan(this.#isWaiting, this.#isFull, this.#drainers.length > 0);
     if (this.#isGone) return;
-    const accepted = this.#ledger.write(store, this.channel);
-    const state = store.state(this.channel);
-    if (state === undefined) {
-      plan.isGone = true;
-      return;
-    }
-    if (state.capacity !== null) store.putters.resize(this.channel, -accepted);
-    plan.isClosed = state.is_closed !== 0;
-    if (this.#closing !== undefined) this.#giveAllBack();
-    else this.#exchange.make(plan, state, accepted);
-    if (plan.isClosed && store.isEmpty(this.channel)) {
-      plan.isOver = true;
-      if (plan.isWaiting) this.#exchange.waitNoMore(plan);
-      store.rouse(this.channel);
-    }
+    this.#transaction = new LinkTransaction(this.#state);
+    this.#transaction.run({
+      isWaiting: this.#isWaiting,
+      isFull: this.#isFull,
+      isDraining: this.#drainers.length > 0,
+      isClosing: this.#closing !== undefined,
+    });
   }
 
   written(): void {
-    const plan = this.#plan;
-    if (plan === undefined || this.#isGone) return;
-    this.#plan = undefined;
-    this.#session.forget([...this.#ledger.written(), ...plan.kept, ...plan.returned]);
-    if (plan.isGone) {
-      this.#session.hear(this); // what was announced before
-      return this.vanish();
+    const transaction = this.#transaction;
+    if (transaction === undefined || this.#isGone) return;
+    this.#transaction = undefined;
+    const { inbox } = this.#session;
+    inbox.removeCollected(this.#settlements.written());
+    if (transaction.isGone) {
+      inbox.readAnnouncements(this); // those that precede the deletion
+      return this.channelGone();
     }
-    if (this.#closing !== undefined) return this.#finish();
-    this.#wait(plan.isWaiting);
-    for (const loan of plan.kept) {
-      loan.isKept = true;
-      this.#ledger.lent.delete(loan);
-    }
-    this.#shelf.remove(plan.returned);
-    const isKept = this.#claimants.isCounting;
-    this.#claimants.refuse(plan.refused);
-    for (const row of plan.rows) this.#shelf.add(new SqliteLoan(row, this, isKept));
-    for (const row of plan.given) {
-      this.#session.note(row);
-      this.#shelf.add(new SqliteLoan(row, this, false));
-    }
-    this.#outbox.taken(plan.offers);
-    this.#isFull = plan.isFull;
-    this.#outbox.full(plan.impatient);
-    this.#outbox.refuse(() => undelayableError(this.#name), plan.undelayable);
-    if (plan.isClosed) {
-      for (const { resolve } of this.#drainers.splice(0)) resolve();
-      this.#outbox.refuse(() => drainedError(this.#name));
-    }
-    for (const waiter of plan.isClosed ? [...this.#roomWaiters] : plan.roomy) {
-      if (this.#roomWaiters.delete(waiter)) waiter.tryAgain();
-    }
+    const { take, puts, isClosed, isOver, isMeeting } = transaction;
+    if (take === undefined) return this.#finishClose();
+    this.#applyTake(take);
+    this.#applyPuts(puts, isClosed);
     this.#serve();
-    if (plan.isOver) this.#claimants.end(() => drainedError(this.#name));
-    else if (this.#isWaiting) this.#claimants.tell();
-    if (plan.isMeeting && this.#claimants.polling > 0) this.#meet();
-    else if (!plan.isMore) this.#claimants.refuse();
-    // The claims may have been withdrawn, as another link has served their select.
-    const isLeft = this.#isWaiting && this.#claimants.size === 0;
-    const isMore = plan.isMore || this.#outbox.size > 0 && !this.#isFull;
-    if (isMore || isLeft) this.#schedule();
-    this.#rest();
+    if (isOver) this.#claims.reject(() => drainedError(this.#name));
+    else if (this.#isWaiting) this.#claims.notifyWaiting();
+    if (isMeeting && this.#claims.polling > 0) this.#meet();
+    else if (!take.hasMore) this.#claims.endPolls();
+    // The claims may have been withdrawn: another link has served their select.
+    const hasUselessWaiter = this.#isWaiting && this.#claims.size === 0;
+    const hasMore = take.hasMore || this.#puts.size > 0 && !this.#isFull;
+    if (hasMore || hasUselessWaiter) this.#schedule();
+    this.#offersLeft();
   }
 
   failed(error: unknown): void {
-    this.#plan = undefined;
-    this.#rejectAll(failure("use", this.#session.path, error));
-    if (this.#closing !== undefined) this.#finish();
+    this.#transaction = undefined;
+    const reason = failure("use", this.#session.path, error);
+    this.#rejectAll(() => reason);
+    if (this.#closing !== undefined) this.#finishClose();
   }
 
-  /** Writes what could not be written when it was due. */
-  resume(): void {
-    if (
-      this.#ledger.isSettled || this.#isFull || this.#isWaiting && this.#claimants.size === 0
-    ) this.#schedule();
+  #applyTake({ recorded, returned, isWaiting, emptyPolls, rows, given }: TakeStep): void {
+    const { inbox } = this.#session;
+    inbox.removeCollected(recorded);
+    inbox.removeCollected(returned);
+    this.#setWaiting(isWaiting);
+    for (const loan of recorded) {
+      loan.isRecorded = true;
+      this.#settlements.lent.delete(loan);
+    }
+    this.#readAhead.remove(returned);
+    const isRecorded = this.#claims.isCounting;
+    this.#claims.endPolls(emptyPolls);
+    for (const row of rows) this.#readAhead.add(new SqliteLoan(row, this, isRecorded));
+    for (const row of given) {
+      inbox.addCollected(row);
+      this.#readAhead.add(new SqliteLoan(row, this, false));
+    }
   }
 
-  /** Has those who only ask wait for a moment, for whoever has something for them. */
+  /** @param isClosed whether the channel takes no more messages */
+  #applyPuts(puts: Admission | undefined, isClosed: boolean): void {
+    this.#puts.confirm(puts?.admitted ?? []);
+    this.#isFull = puts?.isFull ?? false;
+    this.#puts.refuse(puts?.refused ?? []);
+    this.#puts.reject(() => undelayableError(this.#name), puts?.undelayable ?? []);
+    if (isClosed) {
+      for (const { resolve } of this.#drainers.splice(0)) resolve();
+      this.#puts.reject(() => drainedError(this.#name));
+    }
+    const mayOffer = isClosed ? [...this.#roomWaiters] : puts?.roomy ?? [];
+    for (const waiter of mayOffer) {
+      if (this.#roomWaiters.delete(waiter)) waiter.tryAgain();
+    }
+  }
+
+  /** Lets polls wait for a moment, for a message of a session that waits for room. */
   #meet(): void {
     this.#meeting ??= setTimeout(() => {
       this.#meeting = undefined;
-      this.#claimants.refuse();
+      this.#claims.endPolls();
       this.#schedule();
     }, meetTime);
   }
 
-  #giveBack(loan: SqliteLoan, redelivered: boolean): void {
-    this.#session.store.release(this.channel, loan.id, loan.tried, redelivered);
-  }
-
-  /** The last that is written of this link. */
-  #giveAllBack(): void {
-    const { store } = this.#session;
-    for (const loan of this.#shelf) this.#giveBack(loan, false);
-    for (const loan of this.#ledger.lent) this.#giveBack(loan, true);
-    for (const row of this.#session.given()) {
-      if (row.channel === this.channel) store.release(this.channel, row.id, row.attempts, false);
-    }
-    store.detach(this.channel);
-    store.serve(this.channel);
-  }
-
-  #finish(): void {
-    this.#end();
-    this.#rejectAll(deletedError(this.#name));
-  }
-
+  /** Hands over messages of the read-ahead, as far as the file allows. */
   #serve(): void {
-    for (let loan = this.#shelf.first; loan !== undefined; loan = this.#shelf.first) {
-      if (this.#claimants.size === 0) break;
-      if (this.#ledger.hasReleased || this.#claimants.isCounting && !loan.isKept) {
+    for (let loan = this.#readAhead.first; loan !== undefined; loan = this.#readAhead.first) {
+      if (this.#claims.size === 0) break;
+      if (this.#settlements.hasReleased || this.#claims.isCounting && !loan.isRecorded) {
         this.#schedule();
         break;
       }
-      this.#hand(this.#shelf.shift()!);
+      this.#handOver(this.#readAhead.shift()!);
     }
-    this.#shelf.watch();
-    this.#hold();
+    this.#readAhead.setTimer();
+    this.#updateHold();
   }
 
-  #hand(loan: SqliteLoan): void {
-    const claimant = this.#claimants.next()!;
-    this.#pace.count(loan.message.body.byteLength);
+  #handOver(loan: SqliteLoan): void {
+    const consumer = this.#claims.shift()!;
+    this.#readAheadSize.count(loan.message.body.byteLength);
     if (loan.redelivered) this.#stats.redeliveries++;
-    loan.lend(claimant.counted);
-    if (!loan.isKept) {
-      this.#ledger.lent.add(loan);
+    loan.lend(consumer.counted);
+    if (!loan.isRecorded) {
+      this.#settlements.lent.add(loan);
       this.#schedule();
     }
-    claimant.deliver(loan);
+    consumer.deliver(loan);
   }
 
-  #wait(isWaiting: boolean): void {
+  #setWaiting(isWaiting: boolean): void {
     if (isWaiting === this.#isWaiting) return;
     this.#isWaiting = isWaiting;
-    this.#session.wait(isWaiting ? 1 : -1);
+    this.#session.inbox.addWaiting(isWaiting ? 1 : -1);
   }
 
-  /** After offers have left. */
-  #rest(): void {
-    if (this.#outbox.size + this.#roomWaiters.size === 0) this.#isFull = false;
-    this.#hold();
+  /** Offers or room waiters were removed. */
+  #offersLeft(): void {
+    if (this.#puts.size + this.#roomWaiters.size === 0) this.#isFull = false;
+    this.#updateHold();
   }
 
-  /** Keeps the process alive while someone waits. */
-  #hold(): void {
-    const isHeld = (this.#claimants.waiting > 0 || this.#isFull) && !this.#isGone;
-    if (isHeld === this.#holds) return;
-    this.#holds = isHeld;
-    this.#session.hold(isHeld ? 1 : -1);
+  /** Keeps the process alive while a claim waits for a message, or an offer for room. */
+  #updateHold(): void {
+    const isHolding = (this.#claims.waiting > 0 || this.#isFull) && !this.#isGone;
+    if (isHolding === this.#isHolding) return;
+    this.#isHolding = isHolding;
+    this.#session.hold(isHolding ? 1 : -1);
   }
 
   #schedule(): void {
-    this.#session.writer.schedule(this);
+    this.#session.transactions.schedule(this);
   }
 
-  /** Nothing is written of this link any more. */
+  #finishClose(): void {
+    this.#end();
+    this.#rejectAll(() => deletedError(this.#name));
+  }
+
+  /** Ends the link: it writes nothing any more. */
   #end(): void {
     if (this.#isGone) return;
     this.#isGone = true;
     clearTimeout(this.#meeting);
-    this.#session.forget([...this.#ledger.clear(), ...this.#ledger.lent, ...this.#shelf]);
-    this.#shelf.clear();
-    this.#wait(false);
-    this.#hold();
+    const { inbox } = this.#session;
+    inbox.removeCollected(this.#settlements.clear());
+    inbox.removeCollected(this.#settlements.lent);
+    inbox.removeCollected(this.#readAhead);
+    this.#readAhead.clear();
+    this.#setWaiting(false);
+    this.#updateHold();
     this.#session.detach(this);
     this.#closed?.();
   }
 
-  #rejectAll(error: Error): void {
-    this.#outbox.reject(error);
-    this.#claimants.reject(error);
-    for (const { reject } of this.#drainers.splice(0)) reject(error);
-    this.#rest();
+  #rejectAll(newError: () => Error): void {
+    this.#puts.reject(newError);
+    this.#claims.reject(newError);
+    for (const { reject } of this.#drainers.splice(0)) reject(newError());
+    this.#offersLeft();
   }
-}
-
-/** Milliseconds in which whoever waits to put answers who asks, unless it is stopped or very busy. */
-const meetTime = 50;
-
-/** Someone who closes the channel for all. */
-interface Drainer {
-  resolve(): void;
-  reject(error: Error): void;
 }

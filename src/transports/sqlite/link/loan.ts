@@ -1,30 +1,30 @@
 import type { Loan, Message } from "../../transport.ts";
-import type { Row } from "../file/store.ts";
+import type { Row } from "../file/messages.ts";
 
-/** Who is told how a loan is settled. */
+/** The owner of a loan, which is told how the loan is settled. */
 export interface Lender {
   settled(loan: SqliteLoan): void;
 }
 
-/** A message of the file that this session has. */
+/** A message of the file that this session holds. */
 export class SqliteLoan implements Loan {
   readonly id: number;
   readonly priority: number;
   readonly message: Message;
   redelivered: boolean;
   attempts = 0;
-  /** When it came here, as `performance.now()` has it. */
+  /** The value of `performance.now()` when this session received it. */
   readonly since: number = performance.now();
-  /** Whether the file says that it is being tried. */
-  isKept: boolean;
-  /** How it was settled; undefined until then. */
+  /** Whether the file counts the attempt that the loan is for. */
+  isRecorded: boolean;
+  /** How the loan was settled; undefined until then. */
   outcome: "accepted" | "released" | undefined;
-  /** How often it had been tried before. */
+  /** The number of attempts before this one. */
   #tried: number;
   readonly #lender: Lender;
 
-  /** @param isKept whether the row counts the try that is to come */
-  constructor(row: Row, lender: Lender, isKept: boolean) {
+  /** @param isRecorded whether the row counts the attempt that follows */
+  constructor(row: Row, lender: Lender, isRecorded: boolean) {
     this.id = row.id;
     this.priority = row.priority;
     const { body, content_type: contentType, message_id: id, reason } = row;
@@ -35,21 +35,22 @@ export class SqliteLoan implements Loan {
       ...reason === null ? {} : { reason },
     };
     this.redelivered = row.redelivered !== 0;
-    this.isKept = isKept;
-    this.#tried = row.attempts - (isKept ? 1 : 0);
+    this.isRecorded = isRecorded;
+    this.#tried = row.attempts - (isRecorded ? 1 : 0);
     this.#lender = lender;
   }
 
   /**
-   * Says how often it is tried, now that it goes to someone. A process that was killed within a moment of
-   * its receipt is not counted unless that was asked for; it may then be one of several.
+   * Sets `attempts` for the consumer that gets the message. Unless the attempts are counted, a process that was
+   * killed shortly after it had received the message may not be in the file: of a redelivered message,
+   * `attempts` is at least 2 then.
    */
   lend(counted: boolean): this {
     this.attempts = Math.max(this.#tried + 1, this.redelivered && !counted ? 2 : 1);
     return this;
   }
 
-  /** The tries that the file is to know of when it is given back. */
+  /** The number of attempts that the file stores if the loan is released now. */
   get tried(): number {
     return this.#tried;
   }

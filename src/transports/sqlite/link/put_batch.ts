@@ -1,9 +1,9 @@
 import { ChannelSizeError } from "../../../shared/errors.ts";
 import type { Offer, Stats } from "../../transport.ts";
-import { mostBytes, mostMessages } from "../file/writer.ts";
+import { maxBytes, maxMessages } from "../file/transaction_queue.ts";
 
-/** The puts of a link that are not in the file. */
-export class Outbox {
+/** The puts of a link that are not in the file yet. */
+export class PutBatch {
   readonly #offers = new Set<Offer>();
   readonly #stats: Stats;
 
@@ -21,26 +21,27 @@ export class Outbox {
     this.#offers.add(offer);
   }
 
-  /** Whether the offer was here, and is no longer. */
+  /** Removes an offer. Reports whether it was there. */
   remove(offer: Offer): boolean {
     if (!this.#offers.delete(offer)) return false;
     this.#stats.outstanding--;
     return true;
   }
 
-  /** The oldest, as many as one transaction takes. */
-  batch(): Offer[] {
-    const batch: Offer[] = [];
+  /** Returns the oldest offers, as many as one transaction puts. */
+  next(): Offer[] {
+    const offers: Offer[] = [];
     let bytes = 0;
     for (const offer of this.#offers) {
-      if (batch.length === mostMessages || bytes > mostBytes) break;
-      batch.push(offer);
+      if (offers.length === maxMessages || bytes > maxBytes) break;
+      offers.push(offer);
       bytes += offer.message.body.byteLength;
     }
-    return batch;
+    return offers;
   }
 
-  taken(offers: readonly Offer[]): void {
+  /** Removes offers that are in the file. */
+  confirm(offers: readonly Offer[]): void {
     for (const offer of offers) {
       this.remove(offer);
       this.#stats.confirms++;
@@ -48,38 +49,39 @@ export class Outbox {
     }
   }
 
-  /** Those who do not wait for room. */
-  full(offers: readonly Offer[]): void {
+  /** Removes offers that do not wait for room, and found none. */
+  refuse(offers: readonly Offer[]): void {
     for (const offer of offers) {
       this.remove(offer);
       offer.full!();
     }
   }
 
-  /** @param offers all that are here, unless told otherwise */
-  refuse(make: () => Error, offers: Iterable<Offer> = this.#offers): void {
+  /**
+   * Rejects offers, each with an error that `newError` returns.
+   *
+   * @param offers by default all
+   */
+  reject(newError: () => Error, offers: Iterable<Offer> = this.#offers): void {
     for (const offer of offers) {
       this.remove(offer);
-      offer.reject(make());
-    }
-  }
-
-  reject(error: Error): void {
-    for (const offer of this.#offers) {
-      this.remove(offer);
-      offer.reject(error);
+      offer.reject(newError());
     }
   }
 }
 
-/** SQLite's own limit is 1,000,000,000 bytes for a whole row. */
-const largest = 999_000_000;
+/** The largest body in bytes; SQLite's own limit is 1,000,000,000 bytes for a row. */
+const maxBody = 999_000_000;
 
-/** Why no row holds so many bytes; undefined where one does. */
-export function excess(action: string, path: string, size: number): ChannelSizeError | undefined {
-  if (size <= largest) return undefined;
+/** Returns the error of a message that no row holds; undefined if a row does. */
+export function sizeError(
+  action: string,
+  path: string,
+  size: number,
+): ChannelSizeError | undefined {
+  if (size <= maxBody) return undefined;
   return new ChannelSizeError(
-    `${action}: the message has ${size} bytes, and a row of ${path} takes ${largest}; send it in parts`,
-    { size, limit: largest },
+    `${action}: the message has ${size} bytes, and a row of ${path} holds ${maxBody}; send it in parts`,
+    { size, limit: maxBody },
   );
 }

@@ -1,18 +1,18 @@
 import { unref } from "../../../shared/timers.ts";
 import { isHolding } from "../../../shared/turns.ts";
+import { byOrder } from "../file/messages.ts";
 import type { SqliteLoan } from "./loan.ts";
-import { patience } from "./read_ahead_size.ts";
-import { byTurn } from "../file/store.ts";
+import { maxIdleTime } from "./read_ahead_size.ts";
 
-/** Messages that are here and nobody's, in the channel's order; they must not lie here for long. */
-export class Shelf implements Iterable<SqliteLoan> {
+/** The messages that a link holds and no consumer has got, in the channel's order. They must not stay for long. */
+export class ReadAhead implements Iterable<SqliteLoan> {
   #loans: SqliteLoan[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
-  readonly #overdue: () => void;
+  readonly #onOverdue: () => void;
 
-  /** @param overdue called when some have been here for too long, and again until they are removed */
-  constructor(overdue: () => void) {
-    this.#overdue = overdue;
+  /** @param onOverdue called when messages are overdue, and again until they are removed */
+  constructor(onOverdue: () => void) {
+    this.#onOverdue = onOverdue;
   }
 
   get size(): number {
@@ -27,10 +27,10 @@ export class Shelf implements Iterable<SqliteLoan> {
     return this.#loans[Symbol.iterator]();
   }
 
-  /** Adds one at its place, mostly the end. */
+  /** Inserts a message at its place, usually the end. */
   add(loan: SqliteLoan): void {
     let i = this.#loans.length;
-    while (i > 0 && byTurn(this.#loans[i - 1]!, loan) > 0) i--;
+    while (i > 0 && byOrder(this.#loans[i - 1]!, loan) > 0) i--;
     this.#loans.splice(i, 0, loan);
   }
 
@@ -40,30 +40,30 @@ export class Shelf implements Iterable<SqliteLoan> {
 
   remove(loans: readonly SqliteLoan[]): void {
     if (loans.length === 0) return;
-    const gone = new Set(loans);
-    this.#loans = this.#loans.filter((loan) => !gone.has(loan));
+    const removed = new Set(loans);
+    this.#loans = this.#loans.filter((loan) => !removed.has(loan));
   }
 
   /**
-   * All, where one has been here for too long: the younger must not be got before it. None while operations wait for a
-   * turn of the event loop, for who was served could not ask for more.
+   * The messages to return: all, if one has stayed for too long, because a younger one must not be got before it.
+   * None while operations wait for a turn of the event loop: a consumer that was served could not ask for more.
    */
   get overdue(): SqliteLoan[] {
     if (isHolding()) return [];
-    const limit = performance.now() - patience;
+    const limit = performance.now() - maxIdleTime;
     return this.#loans.some(({ since }) => since <= limit) ? [...this.#loans] : [];
   }
 
-  /** Sees to it that what stays is told of in time. */
-  watch(): void {
+  /** Sets the timer for the oldest message, unless it is set. */
+  setTimer(): void {
     const oldest = this.#loans[0];
     if (oldest === undefined || this.#timer !== undefined) return;
-    const due = oldest.since + patience - performance.now();
+    const wait = oldest.since + maxIdleTime - performance.now();
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      if (this.#loans.length > 0) this.#overdue();
-      this.watch();
-    }, Math.max(due, 1));
+      if (this.#loans.length > 0) this.#onOverdue();
+      this.setTimer();
+    }, Math.max(wait, 1));
     unref(this.#timer);
   }
 

@@ -1,43 +1,43 @@
-import { mostBytes, mostMessages } from "../file/writer.ts";
+import { maxBytes, maxMessages } from "../file/transaction_queue.ts";
 
-/** Milliseconds for which a message may lie here that nobody got; with what giving it back takes, less than 20. */
-export const patience = 15;
+/** Milliseconds for which a message may stay in the read-ahead; with the time of its return, less than 20. */
+export const maxIdleTime = 15;
 
 /** Milliseconds of getting that are read ahead. */
-const ahead = 10;
+const timeAhead = 10;
 
 /**
- * How many messages are read ahead: as many as this process gets within 10 ms, so that few lie here when
- * it stops. It begins with none, and at most doubles each time.
+ * The number of messages that are read ahead: as many as this process gets within 10 ms, so that few are unused
+ * when it stops. It starts with 0, and at most doubles each time.
  */
-export class Pace {
+export class ReadAheadSize {
   #served = 0;
   #since = 0;
-  /** Bytes of a message, as a moving average. */
-  #size = 0;
+  /** The moving average of a message's bytes. */
+  #averageBytes = 0;
 
-  /** A message was handed over. */
+  /** Counts a message that was handed over. */
   count(bytes: number): void {
     this.#served++;
-    this.#size += (bytes - this.#size) / 8;
+    this.#averageBytes += (bytes - this.#averageBytes) / 8;
   }
 
-  /** How many messages have so many bytes, about; one at least. */
+  /** Returns about how many messages have a number of bytes; at least 1. */
   fitting(bytes: number): number {
-    return Math.max(1, Math.floor(bytes / (this.#size + 1)));
+    return Math.max(1, Math.floor(bytes / (this.#averageBytes + 1)));
   }
 
-  /** How many to read ahead now. */
+  /** Returns the number of messages to read ahead now. */
   next(): number {
     const now = performance.now();
     const elapsed = now - this.#since;
     const served = this.#served;
     this.#since = now;
     this.#served = 0;
-    if (served === 0 || elapsed > patience * 2) return 0;
+    if (served === 0 || elapsed > maxIdleTime * 2) return 0;
     const rate = served / Math.max(elapsed, 0.01);
     return Math.floor(
-      Math.min(2 * served, rate * ahead, mostMessages, mostBytes / (this.#size + 1)),
+      Math.min(2 * served, rate * timeAhead, maxMessages, maxBytes / (this.#averageBytes + 1)),
     );
   }
 }

@@ -1,20 +1,20 @@
+import type { Messages } from "../file/messages.ts";
 import type { SqliteLoan } from "./loan.ts";
-import type { Store } from "../file/store.ts";
 
-/** What became of a link's messages, as long as the file does not know it. */
-export class Ledger {
-  /** Being tried. */
+/** The loans of a link of which the file does not know yet that they are tried, accepted or released. */
+export class Settlements {
+  /** Loans of consumers whose attempt the file does not count yet. */
   readonly lent: Set<SqliteLoan> = new Set();
   #accepted: SqliteLoan[] = [];
   #released: SqliteLoan[] = [];
-  /** How many of each are in the transaction: others may follow before it is over. */
+  /** The numbers of loans that the transaction writes; others may be settled before it is over. */
   #writing = { accepted: 0, released: 0 };
 
-  get isSettled(): boolean {
+  /** Whether settled loans are not in the file. */
+  get isPending(): boolean {
     return this.#accepted.length + this.#released.length > 0;
   }
 
-  /** Waits to be given back. */
   get released(): readonly SqliteLoan[] {
     return this.#released;
   }
@@ -23,28 +23,28 @@ export class Ledger {
     return this.#released.length > 0;
   }
 
-  settle(loan: SqliteLoan): void {
+  add(loan: SqliteLoan): void {
     this.lent.delete(loan);
     (loan.outcome === "accepted" ? this.#accepted : this.#released).push(loan);
   }
 
-  /** Writes what was settled; `written` must follow. Returns how many were accepted. */
-  write(store: Store, channel: number): number {
+  /** Writes the settled loans. Returns how many messages were accepted. The caller calls `written` after the commit. */
+  write(messages: Messages, channel: number): number {
     const ids = this.#accepted.map(({ id }) => id);
-    const accepted = ids.length > 0 ? store.accept(ids) : 0;
-    for (const { id, tried } of this.#released) store.release(channel, id, tried, true);
+    const accepted = ids.length > 0 ? messages.accept(ids) : 0;
+    for (const { id, tried } of this.#released) messages.release(channel, id, tried, true);
     this.#writing = { accepted: this.#accepted.length, released: this.#released.length };
     return accepted;
   }
 
-  /** The file knows of what was settled before `write`, which this returns. */
+  /** Removes and returns the loans that `write` has written. */
   written(): SqliteLoan[] {
     const { accepted, released } = this.#writing;
     this.#writing = { accepted: 0, released: 0 };
     return [...this.#accepted.splice(0, accepted), ...this.#released.splice(0, released)];
   }
 
-  /** Forgets what was settled, which this returns. */
+  /** Removes and returns all settled loans. */
   clear(): SqliteLoan[] {
     return [...this.#accepted.splice(0), ...this.#released.splice(0)];
   }

@@ -1,34 +1,35 @@
 import { closeSync, type FSWatcher, openSync, rmSync, watch, writeSync } from "node:fs";
 
 /**
- * Wakes a session of another process, or another thread: who has written something for it changes its
- * file, which it watches. That takes 0.1 to 1 ms, and needs no permission but to read and write there.
+ * A file by which other processes, and other threads, wake this session: they write to it, and the session
+ * watches it. A wake-up takes 0.1 to 1 ms, and needs no permission except to read and write the file.
  */
-export class Bell {
+export class WakeupFile {
   readonly #file: string;
   readonly #watcher: FSWatcher | undefined;
 
-  /** @param heard called some time after each ring, and once for several */
-  constructor(file: string, heard: () => void) {
+  /** @param woken called soon after a wake-up; several wake-ups may cause one call */
+  constructor(file: string, woken: () => void) {
     this.#file = file;
     closeSync(openSync(file, "wx", 0o600));
     this.#watcher = watcherOf(file, () => {
-      heard();
+      woken();
       queueMicrotask(() => this.unref());
     });
   }
 
-  /** Whether it hears; the system may have no more watches to give. */
-  get isDeaf(): boolean {
-    return this.#watcher === undefined;
+  /** Whether the file is watched. The system may have no more watches, so that the session must poll. */
+  get isWatched(): boolean {
+    return this.#watcher !== undefined;
   }
 
-  /** Lets the process exit; Deno wants to be told after each change of the file. */
+  /** Lets the process exit. Deno requires the call after each change of the file. */
   unref(): void {
     this.#watcher?.unref();
   }
 
-  end(): void {
+  /** Ends watching, and removes the file. */
+  close(): void {
     this.#watcher?.close();
     rmSync(this.#file, { force: true });
   }
@@ -37,7 +38,7 @@ export class Bell {
 function watcherOf(file: string, changed: () => void): FSWatcher | undefined {
   try {
     const watcher = watch(file, { persistent: false }, changed);
-    watcher.on("error", () => {}); // it is deaf from here on, and the session looks now and then
+    watcher.on("error", () => {}); // from now on, the session notices messages in its next round
     watcher.unref();
     return watcher;
   } catch {
@@ -45,29 +46,35 @@ function watcherOf(file: string, changed: () => void): FSWatcher | undefined {
   }
 }
 
-/** Rings the bells of others. */
-export class Ringer {
-  readonly #open = new Map<string, number>();
+/** Wakes other sessions by their wake-up files, which it keeps open. */
+export class Waker {
+  readonly #descriptors = new Map<string, number>();
 
-  ring(file: string): void {
+  wake(file: string): void {
     try {
-      let bell = this.#open.get(file);
-      if (bell === undefined) this.#open.set(file, bell = openSync(file, "r+"));
-      writeSync(bell, stroke, 0, 1, 0);
+      let descriptor = this.#descriptors.get(file);
+      if (descriptor === undefined) this.#descriptors.set(file, descriptor = openSync(file, "r+"));
+      writeSync(descriptor, wakeupByte, 0, 1, 0);
     } catch {
-      this.forget(file); // whose it was has ended
+      this.forget(file); // the session has ended
     }
   }
 
+  /** Closes the wake-up file of a session that has ended. */
   forget(file: string): void {
-    const bell = this.#open.get(file);
-    if (bell !== undefined) closeSync(bell);
-    this.#open.delete(file);
+    const descriptor = this.#descriptors.get(file);
+    if (descriptor !== undefined) closeSync(descriptor);
+    this.#descriptors.delete(file);
   }
 
-  end(): void {
-    for (const file of [...this.#open.keys()]) this.forget(file);
+  close(): void {
+    for (const file of [...this.#descriptors.keys()]) this.forget(file);
   }
 }
 
-const stroke = new Uint8Array([0x2e]);
+const wakeupByte = new Uint8Array([0x2e]);
+
+/** Reports whether a file contains what a `Waker` writes. */
+export function isWakeup(content: Uint8Array): boolean {
+  return content.length === 1 && content[0] === wakeupByte[0];
+}

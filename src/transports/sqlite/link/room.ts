@@ -1,0 +1,99 @@
+/** How many messages a channel takes in a transaction. */
+export interface Room {
+  /** Whether the channel can hold a message that no consumer has: delayed messages are such. */
+  readonly canHold: boolean;
+  /**
+   * Returns how many messages the channel takes; a negative number counts as 0.
+   *
+   * @param group a select, whose own claims must take none of them
+   */
+  available(group?: object): number;
+  /**
+   * Asserts the invariant of the channel after a transaction has put and taken messages.
+   *
+   * @param left the number of messages that were put and given to no waiter
+   * @param taken the number of messages that the link has taken afterwards
+   */
+  check(left: number, taken: number): void;
+}
+
+/** The room in a channel without a capacity. */
+export const unlimitedRoom: Room = { canHold: true, available: () => Infinity, check() {} };
+
+/** The room in a channel with a capacity of 1 or more. */
+export class BufferRoom implements Room {
+  readonly canHold = true;
+  readonly #available: number;
+
+  /** @param size the number of its messages: waiting, delayed, and on loan */
+  constructor(capacity: number, size: number) {
+    this.#available = capacity - size;
+  }
+
+  available(): number {
+    return this.#available;
+  }
+
+  check(): void {}
+}
+
+/** The state of a channel of capacity 0 before a transaction puts messages into it. */
+export interface Rendezvous {
+  /** The number of waiters in the file: one for each waiting session. */
+  readonly waiters: number;
+  /** Whether the file's waiters included this session when the transaction began. */
+  readonly isWaiting: boolean;
+  /** The number of messages that wait in the file because a consumer has released them. */
+  readonly depth: number;
+  /** The number of messages that this link holds for its own consumers. */
+  readonly held: number;
+  /** The largest number of messages that the transaction takes for this link. */
+  readonly limit: number;
+  /** Returns the number of consumers of this link, outside a group. */
+  consumers(group: object | undefined): number;
+}
+
+/**
+ * The room in a channel of capacity 0: it takes a message only if a consumer takes it in the same transaction.
+ *
+ * Let W be the number of waiters of other sessions, D the depth, C the number of this link's consumers, H the
+ * messages that it holds, and L its limit. This session has at most one waiter, however many consumers its link
+ * has; let g be 1 if that waiter was given a message in this transaction, which H does not count, and else 0.
+ * After n messages were put, the link needs min(C - H - g, L) messages, and takes as many as wait, up to that.
+ *
+ * Claim: if 0 < n <= `available()`, no message waits after the link has taken. Proof:
+ *
+ * 1. `available()` is W + min(C - H, L) - D - g. If `isWaiting`, this session's waiter is either among `waiters`
+ *    and g = 0, or it was given a message and g = 1; either way `waiters` - 1 = W - g. Otherwise `waiters` = W
+ *    and g = 0.
+ * 2. If D > 0, the channel has no waiters (see `schema.ts`), so W = 0, and D + n <= min(C - H, L) - g. The link
+ *    needs at least as many, because min(C - H - g, L) >= min(C - H, L) - g. It takes all D + n.
+ * 3. If D = 0, the messages are given to the waiters first. If there are no more messages than waiters, none is
+ *    left. Otherwise W messages are given to the other sessions; and if this session's waiter is among
+ *    `waiters`, it is given one, which makes g = 1. In each case at most min(C - H, L) - g messages are left,
+ *    and as in 2, the link takes them all.
+ *
+ * `check` asserts the claim.
+ */
+export class RendezvousRoom implements Room {
+  readonly canHold = false;
+  readonly #state: Rendezvous;
+
+  constructor(state: Rendezvous) {
+    this.#state = state;
+  }
+
+  available(group?: object): number {
+    const { waiters, isWaiting, depth, held, limit } = this.#state;
+    const others = waiters - (isWaiting ? 1 : 0);
+    return others + Math.min(this.#state.consumers(group) - held, limit) - depth;
+  }
+
+  check(left: number, taken: number): void {
+    const { depth } = this.#state;
+    if (left === 0 || taken >= depth + left) return;
+    throw new Error(
+      `capacity 0: ${depth} messages waited and ${left} were added, but only ${taken} were taken`,
+    );
+  }
+}
