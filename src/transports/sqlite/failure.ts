@@ -1,9 +1,12 @@
 import { ChannelConfigError, ChannelConnectionError, ChannelError } from "../../shared/errors.ts";
 
-/** A kind of failure: SQLite's result codes (sqlite.org/rescode.html), the system's, or a text, as Deno's `exec` gives. */
+/** The errors of one kind of failure. */
 interface Kind {
+  /** SQLite's primary result codes (sqlite.org/rescode.html). */
   readonly sqlite: readonly number[];
+  /** The system's error codes. */
   readonly system?: readonly string[];
+  /** The text of an error without a code, as Deno's `exec` throws it. */
   readonly text: RegExp;
 }
 
@@ -20,7 +23,11 @@ const foreign: Kind = {
   sqlite: [20],
   text: /too large to be represented|cannot be represented|out of range|datatype mismatch/i,
 };
-const tooMany: Kind = { sqlite: [], system: ["EMFILE", "ENFILE"], text: /too many open files/i };
+const tooManyFiles: Kind = {
+  sqlite: [],
+  system: ["EMFILE", "ENFILE"],
+  text: /too many open files/i,
+};
 
 function isOf({ sqlite, system = [], text }: Kind, error: unknown): boolean {
   const { errcode, code, message } = error as Readonly<Record<string, unknown>>;
@@ -28,35 +35,36 @@ function isOf({ sqlite, system = [], text }: Kind, error: unknown): boolean {
   return system.includes(code as string) || text.test(String(message));
 }
 
-/** Whether another connection has locked the file: it will be free in a moment. */
+/** Reports whether an error says that another connection has locked the file, usually for a moment. */
 export function isBusy(error: unknown): boolean {
   return error !== null && typeof error === "object" && isOf(busy, error);
 }
 
-/** What is the matter, and what to do. */
+/** What happened, and what to do. */
 const advice: readonly [Kind, string][] = [
   [busy, "another program keeps it locked; end its transaction"],
   [full, "the disk is full; make room on it"],
   [readOnly, "this user may not open or write it; allow that for the file and its directory"],
   [broken, "the disk failed to read or write; check it, and its free space"],
-  [foreign, "another program wrote a value there that is none of ours; remove it"],
-  [tooMany, "this process has too many files open; close some, or raise the limit"],
+  [foreign, "another program wrote an invalid value into it; remove that value"],
+  [tooManyFiles, "this process has too many files open; close some, or raise the limit"],
 ];
 
-/** The error of an operation on the file at `path`. */
+/** Returns the error of an operation on the file at `path`. */
 export function failure(action: string, path: string, cause: unknown): ChannelError {
   if (cause instanceof ChannelError) return cause;
   const error = Object(cause) as { readonly message?: unknown };
   if (isOf(corrupt, error)) {
     return new ChannelConfigError(
-      `${action}: ${path} is corrupt, or no database of ChannelTS; it has been left as it is`,
+      `${action}: ${path} is corrupt, or not a database of ChannelTS; ` +
+        "name another path (it was left unchanged)",
       { cause },
     );
   }
-  const said = String(error.message ?? cause);
-  const why = advice.find(([kind]) => isOf(kind, error))?.[1];
+  const text = String(error.message ?? cause);
+  const known = advice.find(([kind]) => isOf(kind, error))?.[1];
   return new ChannelConnectionError(
-    `${action}: ${path} cannot be used: ${why === undefined ? said : `${why} (${said})`}`,
+    `${action}: ${path} cannot be used: ${known === undefined ? text : `${known} (${text})`}`,
     { address: `sqlite:${path}`, transient: isBusy(cause), cause },
   );
 }
