@@ -1,7 +1,7 @@
 // The arithmetic of a channel of capacity 0, for every small state: see RendezvousRoom.
 import assert from "node:assert/strict";
 import { RendezvousRoom } from "../src/transports/sqlite/link/room.ts";
-import { numbers } from "./conformance/scene.ts";
+import { numbers } from "./conformance/fixture.ts";
 
 /** The state before a transaction puts messages. */
 interface Case {

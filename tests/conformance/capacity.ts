@@ -402,16 +402,16 @@ export function capacityTests({ label, features, test, shared }: Suite): void {
       const ch = bounded<string>(fixture, 0);
       await ch.depth();
       const put = ch.put("a");
-      const delivery = await soon(ch.receive());
-      await soon(put);
+      const delivery = await within(ch.receive());
+      await within(put);
       delivery.release();
       await until(async () => await ch.depth() === 1);
       const got = ch.get();
       const waiting = ch.put("b");
-      assert.equal(await soon(got), "a");
+      assert.equal(await within(got), "a");
       assert.ok(await waits(waiting, 50));
-      assert.equal(await soon(ch.get()), "b");
-      await soon(waiting);
+      assert.equal(await within(ch.get()), "b");
+      await within(waiting);
     },
     { skip },
   );
