@@ -117,9 +117,10 @@ export class AttachCycle<Found> implements SessionWaiter {
       return;
     }
     if (this.#state !== "ended") this.#state = "attached";
+    this.#owner.attached(session, found); // which may tell of the loss
+    if (session.isLost) return;
     this.#attempts = 0;
     this.#loss = this.#refusal = undefined;
-    this.#owner.attached(session, found);
   }
 
   #onRefused(session: Session, error: unknown): void {

@@ -12,28 +12,16 @@ import type { Connector } from "./connection/connector.ts";
 import { type BrokerOperation, RepeatedLossError } from "./connection/culprit_finder.ts";
 import { Route } from "./connection/frames.ts";
 import type { Session } from "./connection/session.ts";
-import { closedMeanwhile, isForbidden, outage, refusedBy, unknownOutcome } from "./failure.ts";
-import { QueueConsumer } from "./gets/consumer.ts";
+import { closedMeanwhile, outage, refusedBy, unknownOutcome } from "./failure.ts";
 import { Deduplication } from "./gets/deduplication.ts";
-import { Drain } from "./gets/drain.ts";
 import type { AmqpLoan } from "./gets/loan.ts";
+import { type AttachmentOwner, LinkAttachment } from "./link_attachment.ts";
 import { PendingRequests } from "./pending_requests.ts";
 import { Deadlines } from "./puts/deadlines.ts";
 import { Outbox } from "./puts/outbox.ts";
-import { type Lifetime, usersBinding } from "./topology/bindings.ts";
 import { drainType, markerExpiry, markerOf, placeMarker } from "./topology/closed_marker.ts";
-import { becomeAbsent } from "./topology/presence.ts";
 import { depth } from "./topology/queues.ts";
 import * as topology from "./topology/topology.ts";
-
-/** The attachment of a link on one connection. */
-interface Attached {
-  readonly session: Session;
-  readonly lifetime: Lifetime;
-  consumer: QueueConsumer;
-  /** Given if the channel is closed by a drain; it serves the claims then. */
-  drain?: Drain;
-}
 
 /**
  * This process's attachment to one queue and its exchange, over all connections. After the loss of a connection the link
@@ -47,33 +35,30 @@ export class AmqpLink implements Link {
   readonly #name: string;
   readonly #options: LinkOptions;
   readonly #connector: Connector;
-  readonly #stats: Stats;
   readonly #cycle: AttachCycle<topology.Found>;
   readonly #outbox: Outbox;
-  readonly #deduplication = new Deduplication<AmqpLoan>();
   /** The claims that wait for a connection. */
   readonly #claims: Deadlines<Claim>;
-  readonly #requests: PendingRequests<Attached>;
+  readonly #requests: PendingRequests<LinkAttachment>;
   readonly #announcer: Announcer;
   /** By action. An operation remembers the connections that were lost during it. */
   readonly #operations = new Map<string, BrokerOperation>();
   /** Whether anything was announced on the channel, as far as this process knows. */
   #hasAnnounced = false;
-  #attached: Attached | undefined;
+  #attachment: LinkAttachment | undefined;
   #wasAttached = false;
   #isGone = false;
   #isDeletedHere = false;
   /** Whether the channel is closed by a drain. */
   #isClosed = false;
-  /** The loans that callers keep, of all consumers. */
-  readonly #kept = { count: 0 };
+  /** This link, as its attachments know it. */
+  readonly #owner: AttachmentOwner;
   #leaseTimer: ReturnType<typeof setInterval> | undefined;
 
   private constructor(name: string, options: LinkOptions, connector: Connector, stats: Stats) {
     this.#name = name;
     this.#options = options;
     this.#connector = connector;
-    this.#stats = stats;
     const { processRef, address } = connector;
     const { retryTimeout } = options;
     this.#cycle = new AttachCycle(connector, {
@@ -113,6 +98,16 @@ export class AmqpLink implements Link {
       refusalError: (error) => this.#explain("put", error),
       isFull: () => this.#isFull(),
     });
+    this.#owner = {
+      name,
+      outbox: this.#outbox,
+      deduplication: new Deduplication<AmqpLoan>(),
+      stats,
+      kept: { count: 0 },
+      operation: (action) => this.#operation(action),
+      gone: (action) => this.#gone(action),
+      explain: (action, error) => this.#explain(action, error),
+    };
   }
 
   static async open(
@@ -148,24 +143,18 @@ export class AmqpLink implements Link {
 
   take(claim: Claim): void {
     const live = this.#live;
-    if (live !== undefined) return (live.drain ?? live.consumer).take(claim);
+    if (live !== undefined) return live.take(claim);
     this.#claims.add(claim);
     this.#cycle.start();
   }
 
   withdraw(one: Offer | Claim): boolean {
     if ("taken" in one) return this.#outbox.withdraw(one);
-    if (this.#claims.delete(one)) return true;
-    const attached = this.#attached;
-    return attached !== undefined && (attached.drain ?? attached.consumer).withdraw(one);
+    return this.#claims.delete(one) || (this.#attachment?.withdraw(one) ?? false);
   }
 
   tryTake(counted: boolean): Promise<Loan | undefined> {
-    return this.#requests.run(
-      "get",
-      ({ consumer, drain }) => (drain ?? consumer).tryTake(counted),
-      false,
-    );
+    return this.#requests.run("get", (attachment) => attachment.tryTake(counted), false);
   }
 
   async announce(event: Uint8Array): Promise<void> {
@@ -226,32 +215,25 @@ export class AmqpLink implements Link {
     const reason = new Error("the link is closed");
     this.#end(reason);
     await this.#cycle.settled();
-    const attached = this.#attached;
-    if (attached === undefined) return;
-    this.#attached = undefined;
-    const { session, consumer, drain } = attached;
+    const attachment = this.#attachment;
+    if (attachment === undefined) return;
+    this.#attachment = undefined;
+    attachment.end(reason);
+    const { session } = attachment;
     session.offLost(this.#onLost);
-    for (const claim of consumer.withdrawAll()) claim.reject(reason);
-    drain?.close(reason);
     // A newer link of the same name uses the same binding.
     const isBound = session.announcements.unlisten(this.#name, this.#listener);
     if (session.isLost) return;
     const { processRef } = this.#connector;
-    await processRef.refWhile(consumer.close());
+    await processRef.refWhile(attachment.close());
     if (!isBound || this.#isDeletedHere) return;
-    await processRef.refWhile(this.#unbind(attached)).catch(() => {});
-  }
-
-  #unbind({ session, lifetime, drain }: Attached): Promise<void> {
-    return drain === undefined
-      ? topology.detach(session, this.#name, lifetime)
-      : becomeAbsent(session, usersBinding(this.#name, lifetime));
+    await processRef.refWhile(attachment.unbind()).catch(() => {});
   }
 
   /** The attachment, if its connection is live. */
-  get #live(): Attached | undefined {
-    const attached = this.#attached;
-    return attached === undefined || attached.session.isLost ? undefined : attached;
+  get #live(): LinkAttachment | undefined {
+    const attachment = this.#attachment;
+    return attachment === undefined || attachment.session.isLost ? undefined : attachment;
   }
 
   /** Whether an operation waits for an attachment. */
@@ -265,7 +247,7 @@ export class AmqpLink implements Link {
     try {
       await announcements.clear(this.#name);
       announcements.listen(this.#name, this.#listener);
-      // A channel that is missing after a loss is created again, since the broker may be a new one.
+      // After the first attachment other processes may have the channel, and may have closed it.
       const isNew = this.#options.isNew === true && !this.#wasAttached;
       const options = { ...this.#options, isNew };
       const attaching = session.run(
@@ -287,16 +269,15 @@ export class AmqpLink implements Link {
     this.#announcer.reset();
     this.#wasAttached = true;
     if (isBounded) this.#outbox.bound();
-    const consumer = this.#newConsumer(session);
-    const attached: Attached = this.#attached = { session, lifetime, consumer };
+    const attachment = new LinkAttachment(session, lifetime, this.#owner);
+    this.#attachment = attachment;
     session.onLost(this.#onLost);
     if (this.#cycle.isEnded) return; // `close` waits for this, and undoes it
     if (isClosed) this.#onClosed(false);
     else if (this.#isClosed) this.#onClosed(); // the announcement came during the attachment
     this.#outbox.open(session.publisher);
-    const getting = attached.drain ?? attached.consumer;
-    for (const claim of this.#claims.takeAll()) getting.take(claim);
-    this.#requests.runAll(attached);
+    for (const claim of this.#claims.takeAll()) attachment.take(claim);
+    this.#requests.runAll(attachment);
   }
 
   #warn(hazard: string): void {
@@ -306,39 +287,13 @@ export class AmqpLink implements Link {
     );
   }
 
-  #newConsumer(session: Session): QueueConsumer {
-    return new QueueConsumer({
-      session,
-      queue: this.#name,
-      deduplication: this.#deduplication,
-      outbox: this.#outbox,
-      stats: this.#stats,
-      kept: this.#kept,
-      operation: this.#operation("get"),
-      isBounded: this.#outbox.isBounded,
-      onFailure: (error, inARow) => this.#onConsumerFailure(error, inARow),
-    });
-  }
-
   /** The channel is closed by a drain. Puts that were sent before may still arrive, and are waited for. */
   #onClosed(wasAttached = true): void {
     this.#isClosed = true;
-    const attached = this.#attached;
-    if (attached === undefined || attached.drain !== undefined) return;
-    const { session, lifetime, consumer } = attached;
+    const attachment = this.#attachment;
+    if (attachment === undefined || attachment.isDraining) return;
     this.#outbox.drain((wasSent, id) => this.#putError(drainedError(this.#name), wasSent, id));
-    attached.drain = new Drain({
-      session,
-      name: this.#name,
-      lifetime,
-      wasAttached,
-      consumer,
-      renewConsumer: () => attached.consumer = this.#newConsumer(session),
-      operation: this.#operation("get"),
-      isBusy: () => this.#outbox.size > 0 || this.#kept.count > 0,
-      gone: () => this.#gone("get"),
-      explain: (error) => this.#explain("get", error),
-    });
+    attachment.drain(wasAttached);
   }
 
   readonly #listener: Listener = {
@@ -355,9 +310,9 @@ export class AmqpLink implements Link {
 
   /** After missed announcements, finds out whether the channel was closed or deleted. */
   async #lookAgain(attempt = 0): Promise<void> {
-    const attached = this.#live;
-    if (attached === undefined || this.#cycle.isEnded) return;
-    const { session } = attached;
+    const attachment = this.#live;
+    if (attachment === undefined || this.#cycle.isEnded) return;
+    const { session } = attachment;
     let state;
     try {
       const look = () => topology.look(session, this.#name);
@@ -366,58 +321,24 @@ export class AmqpLink implements Link {
       setTimeout(() => this.#lookAgain(attempt + 1), backOff(attempt, 100, 30_000)).unref();
       return;
     }
-    if (this.#attached !== attached || this.#cycle.isEnded) return;
+    if (this.#attachment !== attachment || this.#cycle.isEnded) return;
     if (state === "gone") this.#gone("announced");
     else if (state === "closed") this.#onClosed();
   }
 
   readonly #onLost = (): void => {
-    const { session, consumer, drain } = this.#attached!;
-    this.#attached = undefined;
+    const attachment = this.#attachment!;
+    this.#attachment = undefined;
     this.#outbox.close();
-    for (const claim of (drain ?? consumer).withdrawAll()) this.#claims.add(claim);
-    drain?.close(session.loss);
-    consumer.lose();
-    this.#cycle.lost(session);
+    for (const claim of attachment.lose()) this.#claims.add(claim);
+    this.#cycle.lost(attachment.session);
   };
-
-  /** The consumer has stopped: the queue is gone, or the broker has ended the consumer or its AMQP channel. */
-  async #onConsumerFailure(error: unknown, inARow: number): Promise<void> {
-    const attached = this.#live;
-    if (attached === undefined || this.#cycle.isEnded) return;
-    const { session, consumer } = attached;
-    const rejectClaims = () => {
-      for (const claim of consumer.withdrawAll()) claim.reject(this.#explain("get", error));
-    };
-    if (error instanceof RepeatedLossError || isForbidden(error)) return rejectClaims();
-    const exists = await this.#exists(session);
-    if (this.#live !== attached || this.#cycle.isEnded) return;
-    if (exists === false) {
-      this.#gone("get");
-    } else if (exists && inARow > mostFailures) {
-      rejectClaims();
-    } else if (exists && inARow === 1) {
-      consumer.resume();
-    } else {
-      const pause = backOff(inARow, 25, 1000);
-      setTimeout(() => this.#attached === attached && consumer.resume(), pause).unref();
-    }
-  }
 
   /** The broker has returned a message: the queue is gone, or its node is down. Returns the put's error, if it is gone. */
   async #onReturned(): Promise<ChannelError | undefined> {
     const live = this.#live;
     if (live === undefined) return undefined; // the next connection sends the message again
-    return await this.#exists(live.session) === false ? this.#gone("put") : undefined;
-  }
-
-  /** Reports whether the queue exists; undefined if that is not known, such as where its node is down. */
-  async #exists(session: Session): Promise<boolean | undefined> {
-    try {
-      return await this.#depth(session) !== undefined;
-    } catch {
-      return undefined;
-    }
+    return await live.exists() === false ? this.#gone("put") : undefined;
   }
 
   /** Reports whether the queue works and has messages, so that it refuses a message because it is full. */
@@ -425,14 +346,10 @@ export class AmqpLink implements Link {
     const live = this.#live;
     if (live === undefined) return false;
     try {
-      return (await within(reachTimeout, this.#depth(live.session)) ?? 0) > 0;
+      return (await within(reachTimeout, live.depth()) ?? 0) > 0;
     } catch {
       return false;
     }
-  }
-
-  #depth(session: Session): Promise<number | undefined> {
-    return session.run(this.#operation("depth"), () => depth(session, this.#name));
   }
 
   #operation(action: string): BrokerOperation {
@@ -509,6 +426,3 @@ export class AmqpLink implements Link {
     this.#requests.rejectAll(make);
   }
 }
-
-/** How often in a row the broker may end the consumer of a queue that exists. */
-const mostFailures = 8;
