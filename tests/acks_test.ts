@@ -1,10 +1,10 @@
-// With how few frames a acks settles what one AMQP channel has on loan, and when.
+// When acknowledgements of one AMQP channel are sent, and in how few frames.
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { Acks } from "../src/transports/amqp/connection/acks.ts";
 
-/** A acks, the frames that it has sent, and the end of the turn. */
+/** Returns acknowledgements, the frames that they have sent, and a function that ends the turn. */
 function setUp() {
   const frames: string[] = [];
   const send = (what: string) => (tag: number, multiple: boolean) => {
@@ -29,7 +29,7 @@ function setUp() {
 const waiting = { isWaiting: () => true };
 const content = { isWaiting: () => false };
 
-Deno.test("acks: acceptances leave at the end of the turn, where no more is waited for", () => {
+Deno.test("acks: acknowledgements are sent at the end of the turn if no more are expected", () => {
   const { acks, endTurn } = setUp();
   for (const tag of [1, 2, 3]) acks.accept(tag, 64, content);
   assert.deepEqual(endTurn(), ["ack up to 3"]);
@@ -37,7 +37,7 @@ Deno.test("acks: acceptances leave at the end of the turn, where no more is wait
   assert.deepEqual(endTurn(), ["ack 4"]);
 });
 
-Deno.test("acks: acceptances wait for others while more is waited for, and not for long", async () => {
+Deno.test("acks: acknowledgements wait for others while more are expected, but only for a short time", async () => {
   const { acks, frames, endTurn } = setUp();
   acks.accept(1, 64, waiting);
   assert.deepEqual(endTurn(), []);
@@ -50,10 +50,10 @@ Deno.test("acks: acceptances wait for others while more is waited for, and not f
   assert.deepEqual(endTurn(), []);
   acks.accept(4, 64, content);
   assert.deepEqual(endTurn(), ["ack up to 4"]);
-  acks.flush(); // and ends the timer
+  acks.flush(); // also ends the timer
 });
 
-Deno.test("acks: so many as are worth a frame do not wait, nor does what is given back", () => {
+Deno.test("acks: neither a full batch of acknowledgements nor a release waits", () => {
   const { acks, frames, endTurn } = setUp();
   for (let tag = 1; tag <= 5; tag++) acks.accept(tag, 4, waiting);
   assert.deepEqual(frames.splice(0), ["ack up to 4"]);

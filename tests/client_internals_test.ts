@@ -84,8 +84,11 @@ const checks: Record<ClientInternal, () => Promise<void>> = {
   "AMQPClient.parseFrames": () =>
     withChannel(async (channel, client) => {
       await Promise.all([channel.prefetch(1), channel.prefetch(2), channel.prefetch(3)]);
-      assert.ok(client.frames.length > 6, "it was not called for each frame");
-      assert.ok(client.frames.every(({ ends }) => ends), "it was called with more than one frame");
+      assert.ok(client.frames.length > 6, "parseFrames was not called for each frame");
+      assert.ok(
+        client.frames.every(({ ends }) => ends),
+        "parseFrames was called with more than one frame",
+      );
     }),
 
   "AMQPClient.host": () => {
@@ -137,7 +140,7 @@ const checks: Record<ClientInternal, () => Promise<void>> = {
       await publish(channel, 300_000);
       assert.equal(pushed.length, 2);
       assert.equal(pushed[0], client.frameMax);
-      assert.ok(pushed[1]! > 300_000, "it does not return a buffer that has grown");
+      assert.ok(pushed[1]! > 300_000, "the buffer that has grown is not returned to the pool");
     }),
 
   "AMQPChannel.publishConfirmed": () =>
@@ -189,7 +192,7 @@ const checks: Record<ClientInternal, () => Promise<void>> = {
 
 const closedChannel = /^channel 1 closed: NOT_FOUND - .* \(404\)$/;
 
-/** Returns what the promise rejects with. */
+/** Returns the error that the promise rejects with. */
 async function failure(promise: Promise<unknown>): Promise<AMQPError> {
   try {
     await promise;

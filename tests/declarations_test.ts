@@ -1,4 +1,4 @@
-/** What an attachment does after each refusal of the broker. */
+/** The next step of an attachment after each rejection by the broker. */
 import assert from "node:assert/strict";
 import {
   exchangeDeclare,
@@ -15,10 +15,10 @@ import {
   type RefusedPart,
 } from "../src/transports/amqp/topology/declaration.ts";
 
-/** A name so long that the broker's text is cut off within it. */
+/** A name so long that the broker truncates its text within it. */
 const long = `${"n".repeat(200)}...`;
 
-/** What RabbitMQ 3.10.8, 4.0.5 and 4.3.6 said. Where no version is named, all of them say the same. */
+/** Texts of RabbitMQ 3.10.8, 4.0.5 and 4.3.6. If no version is named, all of them have the same text. */
 const refusals: Record<string, readonly [method: Method, code: number, words: string]> = {
   "marker, not empty": [queueDelete, 406, "PRECONDITION_FAILED - queue 'q' in vhost 'v' not empty"],
   "marker, not empty, long name": [queueDelete, 406, `PRECONDITION_FAILED - queue '${long}`],

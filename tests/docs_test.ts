@@ -1,4 +1,4 @@
-/** What the pages name exists: files, classes, types and functions of the code, and the targets of links. */
+/** The names in the documentation exist: files, classes, types and functions of the code, and the targets of links. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -14,14 +14,17 @@ function basesOf(page: string): string[] {
   return transport === undefined ? ["src", ""] : [`src/transports/${transport}`, "src", ""];
 }
 
-/** What a page has between backticks, apart from its code blocks. */
+/** Returns the texts between backticks on a page, without its code blocks. */
 function quoted(page: string): string[] {
   const text = readFileSync(join(root, page), "utf8").replaceAll(/^```.*?^```$/gms, "");
   return [...text.matchAll(/`([^`\n]+)`/g)].map(([, part]) => part!);
 }
 
 const isPath = (text: string) => /^[\w.-]+(?:\/[\w.-]+)*(?:\/|\.(?:ts|md|json|yml|sh))$/.test(text);
-/** A name that begins with a capital, such as `Link` or `Link.take`, or one with parentheses, such as `decode()`. */
+/**
+ * A name that begins with a capital letter, for example `Link` or `Link.take`, or one with parentheses, for example
+ * `decode()`.
+ */
 const isName = (text: string) => /^[A-Z]\w*[a-z]\w*(?:\.\w+)*(?:\(\))?$|^\w+\(\)$/.test(text);
 
 /** Every word of the sources and the tests. */
@@ -47,7 +50,7 @@ for (const page of ["ARCHITECTURE.md", "tests/README.md", ...internals]) {
   });
 }
 
-/** The anchors of a page's headings, as GitHub makes them. */
+/** Returns the anchors of a page's headings, as GitHub generates them. */
 function anchorsOf(text: string): string[] {
   return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
     heading!.toLowerCase().replaceAll(/[^\w\- ]/g, "").replaceAll(" ", "-")

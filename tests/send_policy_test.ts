@@ -4,8 +4,8 @@ import type { PendingPublish } from "../src/transports/amqp/connection/pending_p
 import { type SendPolicy, Unbounded } from "../src/transports/amqp/puts/send_policy.ts";
 import { pause } from "./conformance/fixture.ts";
 
-/** A queue of numbered publishes, and what its policy has done with them. */
-class Scene {
+/** A queue of numbered publishes that records the calls of its policy. */
+class FakeOutbox {
   readonly waiting: number[] = [];
   readonly inFlight: number[] = [];
   readonly refused: number[] = [];
@@ -35,7 +35,7 @@ class Scene {
     this.policy.confirmed();
   }
 
-  /** The broker refuses the oldest publish because its queue is full. */
+  /** The broker rejects the oldest publish because its queue is full. */
   refuse(): void {
     this.waiting.unshift(this.inFlight.shift()!);
     this.policy = this.policy.bound();
@@ -44,61 +44,61 @@ class Scene {
 }
 
 Deno.test("send policy: a channel without a capacity gets each publish at once", () => {
-  const scene = new Scene();
-  scene.put(1, 2, 3);
-  assert.deepEqual(scene.inFlight, [1, 2, 3]);
-  assert.equal(scene.policy.isBounded, false);
-  scene.waiting.push(4, 5); // added while no connection was open
-  scene.policy.open();
-  assert.deepEqual(scene.inFlight, [1, 2, 3, 4, 5]);
+  const outbox = new FakeOutbox();
+  outbox.put(1, 2, 3);
+  assert.deepEqual(outbox.inFlight, [1, 2, 3]);
+  assert.equal(outbox.policy.isBounded, false);
+  outbox.waiting.push(4, 5); // added while no connection was open
+  outbox.policy.open();
+  assert.deepEqual(outbox.inFlight, [1, 2, 3, 4, 5]);
 });
 
 Deno.test("send policy: a channel with a capacity gets one publish at a time, in order", () => {
-  const scene = new Scene();
-  scene.policy = scene.policy.bound();
-  scene.put(1, 2, 3);
+  const outbox = new FakeOutbox();
+  outbox.policy = outbox.policy.bound();
+  outbox.put(1, 2, 3);
   for (const n of [1, 2, 3]) {
-    assert.deepEqual(scene.inFlight, [n]);
-    scene.confirm();
+    assert.deepEqual(outbox.inFlight, [n]);
+    outbox.confirm();
   }
-  assert.deepEqual(scene.inFlight, []);
-  assert.equal(scene.policy.isFull, false);
+  assert.deepEqual(outbox.inFlight, []);
+  assert.equal(outbox.policy.isFull, false);
 });
 
-Deno.test("send policy: after a full queue's refusal nothing is sent before a pause, or before room", async () => {
-  const scene = new Scene();
-  scene.put(1, 2);
-  scene.refuse();
-  assert.ok(scene.policy.isFull && scene.policy.isBounded);
-  scene.put(3);
-  assert.deepEqual(scene.inFlight, [2]); // it was sent before the channel was known to be bounded
-  scene.confirm();
-  assert.deepEqual(scene.inFlight, [1]);
-  assert.equal(scene.policy.isFull, false);
-  scene.refuse();
-  scene.put(4);
-  assert.deepEqual(scene.inFlight, []);
-  scene.policy.onRoom();
-  assert.deepEqual(scene.inFlight, [1]);
-  scene.refuse();
-  await pause(100); // the second refusal in a row: 8 ms and less
-  assert.deepEqual(scene.inFlight, [1]);
-  scene.refuse();
-  scene.policy.reset();
+Deno.test("send policy: after a rejection by a full queue, nothing is sent until a pause has elapsed or there is room", async () => {
+  const outbox = new FakeOutbox();
+  outbox.put(1, 2);
+  outbox.refuse();
+  assert.ok(outbox.policy.isFull && outbox.policy.isBounded);
+  outbox.put(3);
+  assert.deepEqual(outbox.inFlight, [2]); // sent before the channel was known to be bounded
+  outbox.confirm();
+  assert.deepEqual(outbox.inFlight, [1]);
+  assert.equal(outbox.policy.isFull, false);
+  outbox.refuse();
+  outbox.put(4);
+  assert.deepEqual(outbox.inFlight, []);
+  outbox.policy.onRoom();
+  assert.deepEqual(outbox.inFlight, [1]);
+  outbox.refuse();
+  await pause(100); // the second rejection in a row: at most 8 ms
+  assert.deepEqual(outbox.inFlight, [1]);
+  outbox.refuse();
+  outbox.policy.reset();
 });
 
-Deno.test("send policy: of a closed channel, the puts that wait for room are rejected", () => {
-  const scene = new Scene();
-  scene.policy = scene.policy.bound();
-  scene.put(1, 2);
-  scene.policy = scene.policy.drain();
-  assert.deepEqual(scene.refused, []); // it is not known that there is no room
-  scene.confirm();
-  assert.deepEqual(scene.inFlight, [2]);
-  scene.waiting.push(3);
-  scene.refuse();
-  assert.deepEqual(scene.refused, [2, 3]);
-  const full = new Scene();
+Deno.test("send policy: when a channel is closed, the puts that wait for room are rejected", () => {
+  const outbox = new FakeOutbox();
+  outbox.policy = outbox.policy.bound();
+  outbox.put(1, 2);
+  outbox.policy = outbox.policy.drain();
+  assert.deepEqual(outbox.refused, []); // it is not known that there is no room
+  outbox.confirm();
+  assert.deepEqual(outbox.inFlight, [2]);
+  outbox.waiting.push(3);
+  outbox.refuse();
+  assert.deepEqual(outbox.refused, [2, 3]);
+  const full = new FakeOutbox();
   full.put(1);
   full.refuse();
   full.policy = full.policy.drain().drain();
