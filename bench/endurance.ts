@@ -5,7 +5,7 @@ import process from "node:process";
 import { Channel } from "../mod.ts";
 import { putMany } from "./clients/client.ts";
 import { megabytes, memory } from "./gc.ts";
-import { heading, progress, table, tell, thousands } from "./output.ts";
+import { heading, progress, record, table, thousands } from "./output.ts";
 
 const BATCHES = 500;
 const STEPS = 10;
@@ -40,7 +40,7 @@ export async function benchEndurance(connection: string, puts: number): Promise<
   table(title, [["after", "RSS", "heap"], ...rows]);
   const [rss, heap] = [last!.rss - first!.rss, last!.heap - first!.heap];
   const text = `RSS ${megabytes(rss)}, heap ${megabytes(heap)}`;
-  tell(title, "growth after the first tenth", text);
+  record(title, "growth after the first tenth", text);
 }
 
 if (import.meta.main) {

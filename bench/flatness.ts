@@ -9,7 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { Channel, type ChannelOptions } from "../mod.ts";
 import { held } from "./gc.ts";
-import { heading, note, progress, type Row, table, tell, thousands } from "./output.ts";
+import { heading, note, progress, record, type Row, table, thousands } from "./output.ts";
 import { type Bench, type Scheme, type Shape, shapes } from "./shapes.ts";
 
 /**
@@ -68,7 +68,7 @@ async function benchOn(scheme: Scheme, connection: string, only: string): Promis
     const kept = shape.keeps ? [few, many].map((each) => thousands(each.kept)) : ["", ""];
     rows.push([shape.name, thousands(n), ...costs, ratio.toFixed(2), ...kept]);
     const memory = shape.keeps ? `, ${kept[1]} B` : "";
-    tell(`growth on ${scheme}:`, shape.name, `${ratio.toFixed(2)}${memory}`);
+    record(`growth on ${scheme}:`, shape.name, `${ratio.toFixed(2)}${memory}`);
   }
   const header = ["", "n", "µs each at n", "at 4n", "ratio", "bytes kept each at n", "at 4n"];
   table("CPU time and memory per operation", [header, ...rows]);

@@ -4,7 +4,7 @@ import { Channel } from "../mod.ts";
 import { send } from "../tests/support/child_side.ts";
 
 const [connection, name] = process.argv.slice(2) as [string, string];
-const heard = new Channel({ name, connection }).broadcasts();
-await heard.ready;
+const listener = new Channel({ name, connection }).broadcasts();
+await listener.ready;
 send("ready");
-for await (const _ of heard);
+for await (const _ of listener);

@@ -7,7 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Channel } from "../mod.ts";
 import { openRaw } from "./clients/raw.ts";
 import { type Memory, memory } from "./gc.ts";
-import { heading, note, progress, table, tell, thousands } from "./output.ts";
+import { heading, note, progress, record, table, thousands } from "./output.ts";
 
 /** How many handles attach at once. */
 const AT_ONCE = 100;
@@ -79,14 +79,14 @@ export async function benchHandles(connection: string, count: number): Promise<v
   const title = `${thousands(count)} handles, ${AT_ONCE} at a time`;
   const rate = (label: string, rate: number, ratio = "") => {
     const text = `${thousands(rate)} /s${ratio && ` (${ratio})`}`;
-    tell(title, label, text);
+    record(title, label, text);
     return [label, `${thousands(rate)} /s`, ratio];
   };
   const each = (label: string, less: Memory, more: Memory) => {
     const [rss, heap] = [more.rss - less.rss, more.heap - less.heap].map((bytes) =>
       `${(bytes / count / 1024).toFixed(2)} KB`
     );
-    tell(title, label, `RSS ${rss}, heap ${heap}`);
+    record(title, label, `RSS ${rss}, heap ${heap}`);
     return [label, rss!, heap!];
   };
   table(title, [
@@ -106,7 +106,7 @@ export async function benchHandles(connection: string, count: number): Promise<v
   const cpu = (ms: number) => `${ms.toFixed(2)} ms/s`;
   const label = `CPU of ${thousands(idleHandles.length)} idle handles, of one, and of none`;
   const text = [idleAll, idleOne, idleNone].map(cpu).join(", ");
-  tell(title, label, text);
+  record(title, label, text);
   note(`${label}: ${text} (over ${IDLE_SECONDS} s)`);
 }
 

@@ -6,7 +6,7 @@ import { Channel } from "../mod.ts";
 import { putMany } from "./clients/client.ts";
 import { openRaw } from "./clients/raw.ts";
 import { quantile } from "./compare.ts";
-import { heading, progress, table, tell } from "./output.ts";
+import { heading, progress, record, table } from "./output.ts";
 
 const TRIALS = 30;
 /** How many values the other process gets, after which its read-ahead is large. */
@@ -53,7 +53,7 @@ export async function benchHoarding(connection: string): Promise<void> {
   const title = "from its last get to another process's get of what it held, in ms";
   const row = (label: string, times: number[]) => {
     const text = [0.5, 0, 1].map((q) => quantile(times, q).toFixed(1));
-    tell(title, label, `${text[0]} (${text[1]}–${text[2]})`);
+    record(title, label, `${text[0]} (${text[1]}–${text[2]})`);
     return [label, ...text];
   };
   table(title, [

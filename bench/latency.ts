@@ -7,7 +7,7 @@ import { openChannelTS } from "./clients/channelts.ts";
 import { type ClientName, clients } from "./clients/mod.ts";
 import { openRaw, type RawClient } from "./clients/raw.ts";
 import { quantile } from "./compare.ts";
-import { heading, progress, table, tell } from "./output.ts";
+import { heading, progress, record, table } from "./output.ts";
 
 const ROUNDS = 20;
 const TRIPS = 100;
@@ -56,7 +56,7 @@ export async function benchLatency(uri: string): Promise<void> {
     const all = times.flat();
     const [median, p99] = [quantile(all, 0.5).toFixed(3), quantile(all, 0.99).toFixed(3)];
     const ratio = quantile(ratios, 0.5).toFixed(2);
-    tell(title, label, `${median}, p99 ${p99}${i === 0 ? "" : ` (${ratio})`}`);
+    record(title, label, `${median}, p99 ${p99}${i === 0 ? "" : ` (${ratio})`}`);
     const range = `${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)}`;
     return [label, median, p99, ...i === 0 ? [] : [ratio, range]];
   });

@@ -44,12 +44,12 @@ export function report(title: string, figures: readonly Figure[]): void {
     ]),
   ]);
   figures.forEach(({ label, rate, ratio: [middle] }, i) =>
-    tell(title, label, `${thousands(rate)} /s${i > 0 ? ` (${middle.toFixed(2)})` : ""}`)
+    record(title, label, `${thousands(rate)} /s${i > 0 ? ` (${middle.toFixed(2)})` : ""}`)
   );
 }
 
 /** Passes a result to the parent program, if there is one. */
-export function tell(title: string, label: string, text: string): void {
+export function record(title: string, label: string, text: string): void {
   const file = process.env.BENCH_RESULTS;
   const result: Result = { runtime: runtime(), title, label, text };
   if (file) appendFileSync(file, JSON.stringify(result) + "\n");

@@ -146,11 +146,11 @@ export const shapes: readonly Shape[] = [
     keeps: true,
     async run(bench, n) {
       const ch = bench.channel<Uint8Array>();
-      const heard = ch.broadcasts();
-      await heard.ready;
+      const listener = ch.broadcasts();
+      await listener.ready;
       const body = new Uint8Array(1000);
       await bench.measure(() => putMany(n, () => ch.broadcast(body), 100));
-      await heard.return!();
+      await listener.return!();
     },
   },
   {

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Channel } from "../mod.ts";
 import { type Child, startChild } from "../tests/support/child.ts";
 import { median, quantile } from "./compare.ts";
-import { heading, progress, table, tell, thousands } from "./output.ts";
+import { heading, progress, record, table, thousands } from "./output.ts";
 
 const now = () => performance.timeOrigin + performance.now();
 const peer = new URL("sqlite_peer.ts", import.meta.url);
@@ -38,7 +38,7 @@ async function main(): Promise<void> {
         rows.push({ label, text: await measure(uri, rounds) });
       }
       table(title, rows.map(({ label, text }) => [label, text]));
-      for (const { label, text } of rows) tell(title, label, text);
+      for (const { label, text } of rows) record(title, label, text);
     }
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -121,9 +121,9 @@ async function transfer(
       await Promise.all(Array.from({ length: putting }, async () => {
         while (put < count) await channel.put(put++);
       }));
-      const told = await child.next() as { end: number; late: number };
-      rates.push(count / (told.end - begin) * 1000);
-      late = Math.max(late, told.late);
+      const reported = await child.next() as { end: number; late: number };
+      rates.push(count / (reported.end - begin) * 1000);
+      late = Math.max(late, reported.late);
     });
   }
   return `${perSecond(rates)}, ${Math.round(late)} ms late at most`;

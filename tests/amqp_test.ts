@@ -161,8 +161,8 @@ const foreignProperties: fc.Arbitrary<AMQPProperties> = fc.record({
 
 test("a channel stays usable whatever the properties of messages and announcements are", async (fixture) => {
   const ch = fixture.channel<unknown>(fixture.name(), 0, { maxAttempts: 2 });
-  const heard = ch.broadcasts();
-  await heard.ready;
+  const listener = ch.broadcasts();
+  await listener.ready;
   const seed = random(2 ** 31);
   const properties = fc.sample(foreignProperties, { numRuns: 150, seed });
   await client(async (raw) => {
@@ -184,11 +184,11 @@ test("a channel stays usable whatever the properties of messages and announcemen
       else delivery?.release({ delay: 0 });
     }
     value = undefined;
-    while (value !== "good") ({ value } = await within(heard.next()));
+    while (value !== "good") ({ value } = await within(listener.next()));
   } catch (cause) {
     throw new Error(`with the properties of seed ${seed}: ${cause}`, { cause });
   }
-  await heard.return();
+  await listener.return();
   await ch.deadLetters.delete();
 });
 
@@ -404,10 +404,10 @@ test("a channel that expires is a queue and nothing else, however it is attached
   const exchanges = state?.exchanges.filter((each) => each.includes(name));
   if (state !== undefined) assert.deepEqual(exchanges, []);
   // All handles get each other's broadcasts, although they were made with other options.
-  const heard = [first, ...others].map((each) => each.broadcasts());
-  await Promise.all(heard.map((each) => each.ready));
+  const listeners = [first, ...others].map((each) => each.broadcasts());
+  await Promise.all(listeners.map((each) => each.ready));
   await make(5).broadcast(7);
-  for (const each of heard) assert.equal((await within(each.next())).value, 7);
+  for (const each of listeners) assert.equal((await within(each.next())).value, 7);
   await others[0]!.closeAll({ drain: true });
   for (const each of [first, ...others]) {
     await within(rejection(each.get(), ChannelClosedError, { reason: "drain" }));
@@ -422,10 +422,10 @@ test("a channel that expires works with a long name, which truncates the broker'
   const first = make(0, { expires: 60_000 });
   await first.depth();
   const others = [make(1), make(2, { expires: 30_000 })];
-  const heard = others.map((each) => each.broadcasts());
-  await Promise.all(heard.map((each) => each.ready));
+  const listeners = others.map((each) => each.broadcasts());
+  await Promise.all(listeners.map((each) => each.ready));
   await first.broadcast(7);
-  for (const each of heard) assert.equal((await within(each.next())).value, 7);
+  for (const each of listeners) assert.equal((await within(each.next())).value, 7);
   assert.equal((await brokerState())?.exchanges.includes(name) ?? false, false);
   await others[0]!.closeAll({ drain: true });
   for (const each of [first, ...others, make(0), make(3, { expires: 30_000 })]) {

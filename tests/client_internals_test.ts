@@ -155,11 +155,11 @@ const checks: Record<ClientInternal, () => Promise<void>> = {
 
   "AMQPChannel.onerror": () =>
     withChannel(async (channel) => {
-      const told: string[] = [];
-      channel.onerror = (reason) => told.push(reason);
+      const reported: string[] = [];
+      channel.onerror = (reason) => reported.push(reason);
       await channel.queueDeclare(randomUUID(), { passive: true }).catch(() => {});
-      assert.equal(told.length, 1, "the number of calls");
-      assert.match(told[0]!, closedChannel);
+      assert.equal(reported.length, 1, "the number of calls");
+      assert.match(reported[0]!, closedChannel);
     }),
 
   "text of a closed channel": () =>

@@ -37,8 +37,8 @@ for (const how of ["closeAll", "delete"] as const) {
 }
 
 Deno.test("a dead letter that cannot be put is reported to the logger", async () => {
-  const told: string[] = [];
-  const logger = { error: (message: string) => void told.push(message) };
+  const reported: string[] = [];
+  const logger = { error: (message: string) => void reported.push(message) };
   const connection = new Connection("memory:dead-letters", { logger });
   const about = { connection, maxAttempts: 1, retryTimeout: 0 };
   await using ch = new Channel<number>({ ...about, name: "jobs" });
@@ -48,8 +48,8 @@ Deno.test("a dead letter that cannot be put is reported to the logger", async ()
   await ch.put(1);
   (await ch.receive()).release();
   const error = await rejection(ch.receive(), ChannelError);
-  assert.deepEqual(told, [`ChannelTS: ${error.message}`]);
-  assert.match(told[0]!, /jobs on memory:dead-letters.*jobs\.dead-letters/);
+  assert.deepEqual(reported, [`ChannelTS: ${error.message}`]);
+  assert.match(reported[0]!, /jobs on memory:dead-letters.*jobs\.dead-letters/);
 });
 
 Deno.test("while many dead letters cannot be put, no more messages are received", async () => {

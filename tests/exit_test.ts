@@ -43,10 +43,10 @@ Deno.test("a service that closes its channels on SIGTERM ends quickly, also whil
     await broker.crash();
     for (const child of services) child.kill("SIGTERM");
     await Promise.all(services.map(async (child) => {
-      const told: Record<string, unknown> = {};
-      while (!("closed" in told)) Object.assign(told, await child.next());
-      ok((told.closed as number) < exitLimit, `closing took ${told.closed} ms`);
-      deepEqual([told.put, told.get], ["ChannelClosedError", "ChannelClosedError"]);
+      const reported: Record<string, unknown> = {};
+      while (!("closed" in reported)) Object.assign(reported, await child.next());
+      ok((reported.closed as number) < exitLimit, `closing took ${reported.closed} ms`);
+      deepEqual([reported.put, reported.get], ["ChannelClosedError", "ChannelClosedError"]);
       deepEqual(await within(child.exited, exitLimit), { code: 0, signal: null });
     }));
   } finally {

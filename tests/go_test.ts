@@ -220,10 +220,10 @@ test("every waiting get of a closed channel rejects, however many there are", as
   const ch = network.channel<number>();
   const handles = numbers(3).map(() => network.own(ch.dup()));
   const waiting = handles.flatMap((handle) => [handle.get(), handle.get()]);
-  const told = waiting.map((get) => rejection(get, ChannelClosedError, { reason: "closeAll" }));
+  const reported = waiting.map((get) => rejection(get, ChannelClosedError, { reason: "closeAll" }));
   await Promise.all(handles.map((handle) => handle.depth()));
   await ch.closeAll();
-  await within(Promise.all(told));
+  await within(Promise.all(reported));
 });
 
 test("select with disabled cases puts each value into each channel once", async (network) => {

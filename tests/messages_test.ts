@@ -123,9 +123,9 @@ test("messages: Deno without permission for the network names the permission", {
   const program = new URL("programs/unpermitted.ts", import.meta.url);
   await using child = startChild(program, { runtimeArgs });
   for (const host of ["localhost", "127.0.0.1"]) {
-    const told = await child.next() as string;
+    const reported = await child.next() as string;
     assert.match(
-      told,
+      reported,
       new RegExp(
         `^ChannelConnectionError: put: cannot connect to .*: Deno does not permit it; ` +
           `allow it with --allow-net=${host}:5672`,
@@ -141,9 +141,9 @@ test("messages: if no module of the runtime can be loaded, a transport says what
   const program = new URL("programs/without_modules.ts", import.meta.url);
   await using child = startChild(program, { runtime });
   const [amqp, amqps, sqlite, memory] = await child.next() as string[];
-  for (const told of [amqp, amqps]) {
+  for (const reported of [amqp, amqps]) {
     assert.match(
-      told!,
+      reported!,
       /^ChannelConfigError: put: amqp: connections need Deno, Bun or Node; in a browser /,
     );
   }

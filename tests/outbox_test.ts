@@ -294,18 +294,18 @@ async function flood(
   assert.equal(await child.next(), "ready");
   await onReady();
   child.send("go");
-  const told: Memory[] = [];
-  while (told.length < 10) told.push(await child.next(60_000) as Memory);
-  return told;
+  const reported: Memory[] = [];
+  while (reported.length < 10) reported.push(await child.next(60_000) as Memory);
+  return reported;
 }
 
 /** @param most MiB: the memory may grow by half of this from each reading to the fourth after it */
-function assertFlat(told: Memory[], most: number): void {
+function assertFlat(reported: Memory[], most: number): void {
   const mega = ({ heap, rss }: Memory) => [heap, rss].map((bytes) => Math.round(bytes / 2 ** 20));
-  const shown = JSON.stringify(told.map(mega));
+  const shown = JSON.stringify(reported.map(mega));
   // A leak grows all the time. An engine may take more memory at any time, but once.
   for (const kind of ["heap", "rss"] as const) {
-    const stretches = told.slice(4).map((each, i) => each[kind] - told[i]![kind]);
+    const stretches = reported.slice(4).map((each, i) => each[kind] - reported[i]![kind]);
     const grown = Math.min(...stretches) / 2 ** 20;
     assert.ok(grown < most / 2, `the ${kind} grew by ${Math.round(grown)} MiB and more: ${shown}`);
   }
@@ -336,11 +336,11 @@ Deno.test(`outbox: memory stays flat while ${count} values are put in batches`, 
 Deno.test("outbox: memory stays flat while the broker is unreachable and puts are cancelled", async () => {
   await withGateway<string>({}, async (ch, gateway) => {
     // 320 MB in all.
-    const told = await flood(
+    const reported = await flood(
       [gateway.uri, ch.name, "80000", "500", "4000", "20"],
       () => gateway.cut(),
     );
-    assertFlat(told, 100);
+    assertFlat(reported, 100);
     gateway.open();
   });
 });

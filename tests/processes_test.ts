@@ -153,7 +153,7 @@ Deno.test("a value sent to a process that is killed in its get goes to another p
     assert.equal(await other.next(), "for whoever lives");
     await endsInOrder(other);
     assert.equal((await frozen.exited).signal, "SIGKILL");
-    await assert.rejects(frozen.next(), /ended with SIGKILL; last heard: nothing/);
+    await assert.rejects(frozen.next(), /ended with SIGKILL; its last message: nothing/);
     assert.equal(await channel.depth(), 0);
   });
 });
@@ -178,18 +178,18 @@ const exitLimit = 1500;
 /** Runs last.ts, which must end shortly after its operation. Returns its messages. */
 async function last(act: string, connection: string, name: string): Promise<unknown[]> {
   await using child = run("last", [act, connection, name]);
-  const told: unknown[] = [];
+  const reported: unknown[] = [];
   for (;;) {
     const message = await child.next();
-    told.push(message);
+    reported.push(message);
     if (typeof message === "object") break;
   }
   await endsInOrder(child, exitLimit);
-  return told;
+  return reported;
 }
 
 for (
-  const [act, told] of Object.entries({
+  const [act, reported] of Object.entries({
     "put": {},
     "get of its own put": { result: "to itself" },
     "timed-out get": { result: "ChannelTimeoutError" },
@@ -205,12 +205,12 @@ for (
     `on memory a process ends by itself after its last operation: ${act}`,
     { skip },
     async () => {
-      assert.deepEqual(await last(act, "memory:", "a channel"), [told]);
+      assert.deepEqual(await last(act, "memory:", "a channel"), [reported]);
     },
   );
   Deno.test(`on a broker a process ends by itself after its last operation: ${act}`, async () => {
     await withChannel<string>(async (_, name) => {
-      assert.deepEqual(await last(act, broker, name), [told]);
+      assert.deepEqual(await last(act, broker, name), [reported]);
     });
   });
 }
@@ -253,8 +253,12 @@ Deno.test("a process ends by itself when another process's closeAll has ended it
 
 Deno.test("a process ends soon after a get that timed out on an unreachable broker", async () => {
   const [port] = await freePorts(1);
-  const told = await last("late get of an unreachable broker", `amqp://127.0.0.1:${port}`, "any");
-  assert.deepEqual(told, [{ result: "ChannelConnectionError" }]);
+  const reported = await last(
+    "late get of an unreachable broker",
+    `amqp://127.0.0.1:${port}`,
+    "any",
+  );
+  assert.deepEqual(reported, [{ result: "ChannelConnectionError" }]);
 });
 
 Deno.test("a process ends soon after close() although its broker is unreachable", async () => {
@@ -272,7 +276,7 @@ Deno.test("a process that waits for broadcasts stays alive, and ends with the ch
     }
     await channel.closeAll();
     for (const listener of listeners.all) {
-      for (const told of [1, 2, "over"]) assert.equal(await listener.next(), told);
+      for (const reported of [1, 2, "over"]) assert.equal(await listener.next(), reported);
       await endsInOrder(listener);
     }
   });

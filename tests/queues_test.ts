@@ -168,9 +168,9 @@ async function isReported(uri: string): Promise<void> {
     const ch = new Channel<number>({ name, connection, durability });
     await ch.put(1);
     equal(await ch.get(), 1);
-    const told = warnings.splice(0);
-    equal(told.length, warning === undefined ? 0 : 1, `${told}`);
-    if (warning !== undefined) match(told[0]!, warning);
+    const reported = warnings.splice(0);
+    equal(reported.length, warning === undefined ? 0 : 1, `${reported}`);
+    if (warning !== undefined) match(reported[0]!, warning);
     await ch.delete();
     await ch.close();
   }

@@ -23,12 +23,14 @@ async function rawClient(): Promise<AMQPClient> {
 }
 
 /** Records the announcements about anonymous channels that all connections of the broker get. */
-async function recordAnnouncements(client: AMQPClient): Promise<{ heard(): Promise<string[]> }> {
+async function recordAnnouncements(
+  client: AMQPClient,
+): Promise<{ announcements(): Promise<string[]> }> {
   const channel = await client.channel();
   const { name } = await channel.queueDeclare("", { exclusive: true });
   await channel.queueBind(name, "amq.direct", "channelts.anonymous");
   return {
-    async heard() {
+    async announcements() {
       const all: string[] = [];
       for (let message; (message = await channel.basicGet(name, { noAck: true })) !== null;) {
         all.push(message.bodyString()!);
@@ -40,7 +42,7 @@ async function recordAnnouncements(client: AMQPClient): Promise<{ heard(): Promi
 
 Deno.test("requests: a late reply is announced to nobody, and a cancellation once", async () => {
   const client = await rawClient();
-  const { heard } = await recordAnnouncements(client);
+  const { announcements } = await recordAnnouncements(client);
   const name = `test ${crypto.randomUUID()}`;
   const [requester, server] = [new Connection(broker), new Connection(broker)];
   const asking = new Channel<string>({ name, connection: requester });
@@ -69,7 +71,7 @@ Deno.test("requests: a late reply is announced to nobody, and a cancellation onc
   answers.get("slow")!();
   answers.get("other")!();
   assert.deepEqual(await within(Promise.all([slow, other])), ["slow", "other"]);
-  assert.deepEqual(await heard(), []);
+  assert.deepEqual(await announcements(), []);
 
   // Cancels one while another waits, and then the last one.
   const [first, last] = [new AbortController(), new AbortController()];
@@ -82,9 +84,9 @@ Deno.test("requests: a late reply is announced to nobody, and a cancellation onc
   last.abort();
   await lasting;
   await until(() => aborted.includes("last"));
-  const told: string[] = [];
-  await until(async () => told.push(...await heard()) >= 3);
-  assert.match(told.join(" "), /^{"cancel":\d+} {"gone":true} delete$/);
+  const reported: string[] = [];
+  await until(async () => reported.push(...await announcements()) >= 3);
+  assert.match(reported.join(" "), /^{"cancel":\d+} {"gone":true} delete$/);
   stop.abort();
   await within(serving);
 
@@ -95,7 +97,7 @@ Deno.test("requests: a late reply is announced to nobody, and a cancellation onc
   for (const n of numbers(300)) await flooded.reply_to.put({ id: flooded.id - n, begun: true });
   await flooded.reply_to.put({ id: flooded.id, value: "answered" });
   assert.equal(await within(pending), "answered");
-  assert.deepEqual(await heard(), []);
+  assert.deepEqual(await announcements(), []);
 
   await Promise.all(replies.map((reply) => reply.close()));
   await asking.delete();
@@ -112,19 +114,19 @@ Deno.test("requests: a reply to a queue creates no exchange, and one to another'
   await channel.queueDeclare(queue, { durable: true });
   await channel.queueDeclare(exclusive, { exclusive: true });
   const ch = new Channel<unknown>({ name, connection: broker });
-  const told: unknown[][] = [];
+  const reported: unknown[][] = [];
   let runs = 0;
   const stop = new AbortController();
   const serving = serve(ch, () => ++runs, {
     signal: stop.signal,
-    onerror: (...all) => void told.push(all),
+    onerror: (...all) => void reported.push(all),
   });
   const [plain, locked] = [queue, exclusive].map((name) =>
     new Channel({ name, connection: broker })
   );
   await ch.put({ id: 1, value: "locked", reply_to: locked });
-  await until(() => told.length === 1);
-  const [error, request] = told[0]!;
+  await until(() => reported.length === 1);
+  const [error, request] = reported[0]!;
   assert.equal((error as ChannelConnectionError).name, "ChannelConnectionError");
   assert.equal(request, "locked");
   await ch.put({ id: 1, value: "plain", reply_to: plain });
@@ -228,12 +230,12 @@ Deno.test("requests: serve continues while dead letters cannot be put, and repor
   const dead = new Channel<unknown>({ name: "asked.dead-letters", connection });
   await dead.put(0);
   await dead.closeAll({ drain: true });
-  const told: unknown[] = [];
-  const serving = serve(ch, (value) => value, { onerror: (error) => void told.push(error) });
+  const reported: unknown[] = [];
+  const serving = serve(ch, (value) => value, { onerror: (error) => void reported.push(error) });
   await ch.put("no request");
-  await until(() => told.length >= 3);
+  await until(() => reported.length >= 3);
   assert.equal(await within(ch.request("served")), "served");
-  const [refused, unburied] = told as Error[];
+  const [refused, unburied] = reported as Error[];
   assert.match(refused!.message, /is no request/);
   assert.match(unburied!.message, /asked\.dead-letters/);
   await ch.closeAll();

@@ -127,8 +127,8 @@ test(
   async (name, connection) => {
     const ch = new Channel<number | Uint8Array>({ name, connection });
     const other = new Channel<number | Uint8Array>({ name, connection: broker });
-    const heard = other.broadcasts();
-    await Promise.all([heard.ready, ch.depth()]);
+    const listener = other.broadcasts();
+    await Promise.all([listener.ready, ch.depth()]);
     const sent = [0, 1, large, 2, large, 3].map((value) => ch.broadcast(value));
     const outcomes = await within(Promise.allSettled(sent));
     deepEqual(outcomes.map(({ status }) => status === "fulfilled"), [
@@ -141,9 +141,9 @@ test(
     ]);
     await ch.broadcast(4);
     const got: unknown[] = [];
-    while (got.at(-1) !== 4) got.push((await within(heard.next())).value);
+    while (got.at(-1) !== 4) got.push((await within(listener.next())).value);
     deepEqual(got, [0, 1, 2, 3, 4]);
-    await heard.return();
+    await listener.return();
     await Promise.all([ch.close(), other.close()]);
     // If more than this waited for one connection, everything waiting would be dropped.
     const most = 2 ** 24;

@@ -214,9 +214,9 @@ Deno.test("sqlite: announcements of deleted channels do not stay in the file", a
     await channel.depth();
     for (const n of numbers(3)) {
       const name = `gone ${n}`;
-      const told = new Channel({ name, connection: uri });
-      const refused = rejection(told.get(), ChannelClosedError);
-      await told.depth();
+      const waiting = new Channel({ name, connection: uri });
+      const refused = rejection(waiting.get(), ChannelClosedError);
+      await waiting.depth();
       await new Channel({ name, connection: new Connection(uri) }).delete();
       await refused;
     }
@@ -397,26 +397,26 @@ for (const [direction, ahead] of [["back", -hour], ["forward", hour]] as const) 
         await channel.close();
         await using child = run("other_clock", uri, "x", "0");
         assert.equal(await child.next(), "ready");
-        const tell = async (...what: unknown[]) => {
+        const request = async (...what: unknown[]) => {
           child.send(what);
           return await child.next();
         };
-        await tell("put", "expires later", { expires: 60_000 });
-        await tell("put", "delayed before", { delay: 700 });
-        await tell("put", "delayed longer", { delay: 60_000 });
-        await tell("put", "expires soon", { expires: 1500, delay: 1000 });
+        await request("put", "expires later", { expires: 60_000 });
+        await request("put", "delayed before", { delay: 700 });
+        await request("put", "delayed longer", { delay: 60_000 });
+        await request("put", "expires soon", { expires: 1500, delay: 1000 });
         const leased = new Channel({ name: "leased", connection: uri, expires: 60_000 });
         await leased.put(1);
         await leased.close();
         await until(() => count(path, "sessions") === 1); // its clock differs
-        await tell("set", ahead);
-        await tell("put", "delayed after", { delay: 300 });
+        await request("set", ahead);
+        await request("put", "delayed after", { delay: 300 });
         const got = [];
-        for (const _ of numbers(4)) got.push(await tell("get", 3000));
+        for (const _ of numbers(4)) got.push(await request("get", 3000));
         assert.deepEqual(got, ["expires later", "delayed after", "delayed before", "expires soon"]);
-        await tell("put", "expires soon", { expires: 300 });
+        await request("put", "expires soon", { expires: 300 });
         await pause(400);
-        assert.equal(await tell("get", 100), "nothing");
+        assert.equal(await request("get", 100), "nothing");
         // A later process with the same clock learns the time from the file.
         const known = () => query<{ ahead: number }>(path, "SELECT ahead FROM clock")[0]!.ahead;
         await until(() => Math.abs(known() + ahead) < 1000, 2000);

@@ -351,17 +351,17 @@ test(
       db.exec(sql);
       db.close();
       const channel = new Channel({ name: "x", connection: `sqlite:${file}`, retryTimeout: 500 });
-      const told: string[] = [];
-      const tell = (error: Error) => told.push(`${error.name}: ${error.message}`);
+      const reported: string[] = [];
+      const report = (error: Error) => reported.push(`${error.name}: ${error.message}`);
       for (const act of [() => channel.get(), () => channel.receive()]) {
-        await within(act().then(() => told.push("value"), tell), 5000);
+        await within(act().then(() => reported.push("value"), report), 5000);
       }
       for (const act of [() => channel.put(1), () => channel.depth(), () => channel.broadcast(1)]) {
-        await within(act().catch(tell), 5000);
+        await within(act().catch(report), 5000);
       }
-      await within(channel.delete().catch(tell), 5000);
+      await within(channel.delete().catch(report), 5000);
       await within(channel.close(), 5000);
-      assert.ok(told.some((text) => expected.test(text)), `${sql}: ${told.join("; ")}`);
+      assert.ok(reported.some((text) => expected.test(text)), `${sql}: ${reported.join("; ")}`);
       const beside = () =>
         readdirSync(directory).filter((name) => join(directory, name).startsWith(`${file}.`));
       await until(() => beside().length === 0); // its connection becomes idle

@@ -139,7 +139,7 @@ Deno.test("sqlite: values survive without attached handles, also in a file of ki
 });
 
 for (
-  const [act, told] of Object.entries({
+  const [act, reported] of Object.entries({
     "put": {},
     "put without await": {},
     "get of its own put": { result: "to itself" },
@@ -152,7 +152,7 @@ for (
   Deno.test(`sqlite: a process ends by itself after its last operation: ${act}`, async () => {
     await withChannel<string>(async (channel, name) => {
       await using child = run("last", [act, connection, name]);
-      assert.deepEqual(await child.next(), told);
+      assert.deepEqual(await child.next(), reported);
       await endsInOrder(child);
       if (act.startsWith("put")) assert.equal(await channel.get({ timeout: 0 }), "the last put");
       await until(() => count(path, "messages") === 0);
@@ -194,10 +194,10 @@ test(
     const granted = [`--allow-read=${directory}`, `--allow-write=${directory}`];
     const attempt = async (runtimeArgs: string[], uri = inside) => {
       await using child = run("permitted", [uri], { runtimeArgs });
-      const told = await child.next();
+      const reported = await child.next();
       await child.exited;
       assert.equal(child.stderr, "");
-      return told as { got?: string; error?: string; message?: string };
+      return reported as { got?: string; error?: string; message?: string };
     };
     assert.deepEqual(await attempt(granted), { got: "a value" });
     for (const one of granted) {
@@ -222,7 +222,7 @@ Deno.test("sqlite: processes on three runtimes get every broadcast and end with 
       }
       await channel.closeAll();
       for (const listener of listeners) {
-        for (const told of [1, 2, "over"]) assert.equal(await listener.next(), told);
+        for (const reported of [1, 2, "over"]) assert.equal(await listener.next(), reported);
         await endsInOrder(listener);
       }
     } finally {
@@ -256,16 +256,16 @@ test(
       await late.broadcast({ n: -1, body: "" }); // after the end
       await late.close();
       child.kill("SIGCONT");
-      const heard: number[] = [];
+      const received: number[] = [];
       let missed = 0;
-      for (let told; Array.isArray(told = await child.next());) {
-        missed = told[1];
-        if (told[0] === true) break;
-        heard.push(told[0]);
+      for (let reported; Array.isArray(reported = await child.next());) {
+        missed = reported[1];
+        if (reported[0] === true) break;
+        received.push(reported[0]);
       }
-      assert.ok(heard.length > 500, `${heard.length} were kept`);
-      assert.deepEqual(heard, numbers(heard.length, total - heard.length));
-      assert.equal(missed, 2 * total - heard.length);
+      assert.ok(received.length > 500, `${received.length} were kept`);
+      assert.deepEqual(received, numbers(received.length, total - received.length));
+      assert.equal(missed, 2 * total - received.length);
       await endsInOrder(child);
       assert.equal(count(path, "announcements"), 0);
     });
@@ -297,8 +297,8 @@ test(
         await Promise.all(numbers(2500).map((n) => ch.broadcast(n)));
       }
       child.kill("SIGCONT");
-      const told = [await child.next(), await child.next(), await child.next()];
-      assert.deepEqual(told.sort(), ["deleted", "drained", "put"]);
+      const reported = [await child.next(), await child.next(), await child.next()];
+      assert.deepEqual(reported.sort(), ["deleted", "drained", "put"]);
       assert.equal(await small.get(), 1);
       await endsInOrder(child);
       await small.delete();

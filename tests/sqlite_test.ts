@@ -228,10 +228,10 @@ test("a process that broadcasts more in one turn than the file keeps gets all of
     ...numbers(3000).map((n) => ch.broadcast(n)),
   ]);
   await other.broadcast(-1);
-  const heard: number[] = [];
-  while (heard.at(-1) !== -1) heard.push((await mine.next()).value!);
-  assert.deepEqual(heard.filter((n) => n >= 0 && n < 10_000), numbers(3000));
-  assert.equal(heard.filter((n) => n >= 10_000).length + mine.missed, 3);
+  const received: number[] = [];
+  while (received.at(-1) !== -1) received.push((await mine.next()).value!);
+  assert.deepEqual(received.filter((n) => n >= 0 && n < 10_000), numbers(3000));
+  assert.equal(received.filter((n) => n >= 10_000).length + mine.missed, 3);
   await mine.return();
 });
 

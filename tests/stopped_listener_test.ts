@@ -56,9 +56,9 @@ test(
       assert.ok(bytes <= 17 * mega, `${Math.round(bytes / mega)} MiB wait`);
       child.kill("SIGCONT");
       await noise.broadcast("last");
-      const heard = [];
-      for (const _ of numbers(3)) heard.push(await within(child.next() as Promise<string>));
-      assert.deepEqual(heard.sort(), ["delete", "drain", "last"]);
+      const received = [];
+      for (const _ of numbers(3)) received.push(await within(child.next() as Promise<string>));
+      assert.deepEqual(received.sort(), ["delete", "drain", "last"]);
       assert.equal(await waiting(), 0);
     } finally {
       await Promise.all([noise.delete(), drained.delete()]);

@@ -216,9 +216,9 @@ lossTest(
     await within(Promise.all(sent));
     await steady.channel.broadcast(21);
     for (const { events } of [lost, steady]) {
-      const heard: number[] = [];
-      while (!heard.includes(21)) heard.push((await within(events.next())).value!);
-      deepEqual([...new Set(heard)], numbers(22)); // a broadcast sent during the loss may arrive twice
+      const received: number[] = [];
+      while (!received.includes(21)) received.push((await within(events.next())).value!);
+      deepEqual([...new Set(received)], numbers(22)); // a broadcast sent during the loss may arrive twice
       await events.return();
     }
     await lost.channel.close();

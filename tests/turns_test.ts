@@ -14,7 +14,7 @@ const LOOPS = [
   "for await, beside a producer",
   "request and serve",
   "receive and release",
-  "broadcast and hear",
+  "broadcast and receive",
   "streams",
   "anonymous channels that come and go",
   "work that takes two milliseconds a value",

@@ -25,17 +25,17 @@ export function broadcastsTests({ test, shared }: Suite): void {
             fixture.channel(first.name),
             fixture.channel(first.name, connections - 1),
           ];
-          const heard = handles.map((handle) => handle.broadcasts());
-          await within(Promise.all(heard.map(({ ready }) => ready)));
+          const listeners = handles.map((handle) => handle.broadcasts());
+          await within(Promise.all(listeners.map(({ ready }) => ready)));
           await first.broadcast({ n: 1n, at: new Map([["x", new Date(5)]]) });
-          for (const events of heard) {
+          for (const events of listeners) {
             assert.deepEqual(await next(events), { n: 1n, at: new Map([["x", new Date(5)]]) });
           }
           await handles[2]!.broadcast("close");
-          for (const events of heard) assert.equal(await next(events), "close");
+          for (const events of listeners) assert.equal(await next(events), "close");
           assert.equal(await first.depth(), 0);
           for (const handle of handles) assert.equal(handle.closed, false);
-          for (const events of heard) await events.return();
+          for (const events of listeners) await events.return();
         },
       );
     }
@@ -50,7 +50,7 @@ export function broadcastsTests({ test, shared }: Suite): void {
 
     for (const ending of ["closeAll", "delete"] as const) {
       for (const isWaiting of [true, false]) {
-        const when = isWaiting ? "that waits" : "after what was heard before";
+        const when = isWaiting ? "that waits" : "after earlier broadcasts";
         declare(
           `${ending} ends a loop over broadcasts normally, ${when}${where}`,
           async (fixture) => {

@@ -341,8 +341,8 @@ export function deadLettersTests({ test, shared }: Suite): void {
     (await ch.receive()).release();
     {
       await using victim = hold(fixture, ch.name, 9);
-      const told = await victim.next();
-      assert.deepEqual(told, { value: "poison", attempts: 2, redelivered: true });
+      const reported = await victim.next();
+      assert.deepEqual(reported, { value: "poison", attempts: 2, redelivered: true });
     }
     const third = await ch.receive({ timeout: 20_000 });
     assert.equal(third.attempts, 3);

@@ -68,10 +68,10 @@ export function directionTests({ test }: Suite): void {
     assert.equal((await within(select({ in: receiver }))).value, 4);
     assert.equal(await within(sender.tryPut(5)), "ok");
     assert.deepEqual(await within(receiver.tryGet()), { status: "ok", value: 5 });
-    const heard = receiver.broadcasts();
-    await within(heard.ready);
+    const listener = receiver.broadcasts();
+    await within(listener.ready);
     await sender.broadcast(6);
-    assert.equal((await within(heard.next())).value, 6);
+    assert.equal((await within(listener.next())).value, 6);
     const serving = serve(receiver, (n) => n + 1);
     assert.equal(await within(sender.request(4)), 5);
     await sender.closeAll({ drain: true });

@@ -39,9 +39,9 @@ export function hostileTests({ test }: Suite): void {
     const other = fixture.channel<unknown>(ch.name, 1);
     await ch.depth();
     await using raw = await fixture.setup.raw(ch.name);
-    const heard = ch.broadcasts();
+    const listener = ch.broadcasts();
     const also = ch.broadcasts({ buffer: 1 });
-    await Promise.all([heard.ready, also.ready]);
+    await Promise.all([listener.ready, also.ready]);
     await property(bodies([ch.name]), async (messages) => {
       for (const { body, contentType } of messages) {
         if (new TextDecoder().decode(body) === `"close"` || body.length === 0) continue;
@@ -50,14 +50,14 @@ export function hostileTests({ test }: Suite): void {
       }
       await other.broadcast("good");
       for (;;) {
-        const { value, done } = await within(heard.next());
+        const { value, done } = await within(listener.next());
         assert.equal(done, false);
         if (value === "good") break;
         own(fixture, value);
       }
       assert.equal(ch.closed, false);
     });
-    await heard.return();
+    await listener.return();
     await also.return();
   });
 

@@ -83,14 +83,14 @@ const loops: Record<string, (goesOn: GoesOn) => Promise<unknown>> = {
     await ch.put(1);
     while (goesOn()) (await ch.receive()).release();
   },
-  async "broadcast and hear"(goesOn) {
+  async "broadcast and receive"(goesOn) {
     const ch = channel<number>();
-    const heard = ch.broadcasts();
+    const listener = ch.broadcasts();
     while (goesOn()) {
       await ch.broadcast(1);
-      await heard.next();
+      await listener.next();
     }
-    await heard.return!();
+    await listener.return!();
   },
   async "streams"(goesOn) {
     const ch = channel<number>();

@@ -85,14 +85,14 @@ const single: Record<string, Shape> = {
     aborted((signal) => ch.put(1, { signal })).then(() => ch.tryGet()),
   depth: (ch) => () => ch.depth(),
   broadcast: (ch) => (i) => ch.broadcast(i),
-  "broadcasts, heard and left": (ch) => async (i) => {
-    const heard = ch.broadcasts();
-    await heard.ready;
-    const next = heard.next();
+  "broadcasts, received and left": (ch) => async (i) => {
+    const listener = ch.broadcasts();
+    await listener.ready;
+    const next = listener.next();
     await ch.broadcast(i);
     await next;
-    const last = heard.next();
-    await heard.return();
+    const last = listener.next();
+    await listener.return();
     await last;
   },
   "select, one of whose cases never happens": (ch) => async (i) => {
@@ -223,9 +223,9 @@ const handles: Record<string, Makes> = {
   },
   "a handle that listened": async (made) => {
     await using ch = open(made);
-    const heard = ch.broadcasts();
-    await heard.ready;
-    await heard.return();
+    const listener = ch.broadcasts();
+    await listener.ready;
+    await listener.return();
   },
   "a handle that is forgotten after a select": async (made) => {
     const ch = open(made);
@@ -404,12 +404,12 @@ const losses: Record<string, Loss> = {
     await broadcasts;
   },
   broadcasts: async (ch, direct, lose) => {
-    const heard = ch.broadcasts();
-    await heard.ready;
-    const nexts = many(() => heard.next());
+    const listener = ch.broadcasts();
+    await listener.ready;
+    const nexts = many(() => listener.next());
     await lose();
     await direct.broadcast(1);
-    await heard.return();
+    await listener.return();
     await nexts;
   },
   depth: async (ch, _, lose) => {

@@ -5,13 +5,13 @@ import { send } from "../support/child_side.ts";
 
 mock.timers.enable({ apis: ["setTimeout", "setInterval", "setImmediate"] });
 const ch = new Channel<number>({ connection: "memory:" });
-const told: string[] = [];
+const reported: string[] = [];
 
 /** Records the outcome of an operation and its time, in milliseconds that the test has advanced. */
 function follow(name: string, operation: Promise<unknown>): void {
   operation.then(
-    (value) => told.push(`${name}: ${value instanceof Object ? "done" : value} at ${moved}`),
-    (error) => told.push(`${name}: ${error.name} at ${moved}`),
+    (value) => reported.push(`${name}: ${value instanceof Object ? "done" : value} at ${moved}`),
+    (error) => reported.push(`${name}: ${error.name} at ${moved}`),
   );
 }
 
@@ -56,4 +56,4 @@ await turn();
 mock.timers.reset();
 await steps("afterwards", ch.get({ timeout: 5 }).finally(() => moved = 5));
 await ch.get({ timeout: 20 }).catch(() => {});
-send(told);
+send(reported);

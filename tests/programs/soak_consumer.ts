@@ -8,15 +8,15 @@ const [connection, name, how] = process.argv.slice(2) as [string, string, "get" 
 const channel = new Channel<number>({ name, connection, retryTimeout: 60_000 });
 
 /** Resolves when the message has been written. */
-function tell(got: number, isRedelivered?: boolean): Promise<void> {
+function report(got: number, isRedelivered?: boolean): Promise<void> {
   const line = JSON.stringify({ got, isRedelivered }) + "\n";
   return new Promise((resolve) => process.stdout.write(line, () => resolve()));
 }
 
 async function take(): Promise<void> {
-  if (how === "get") return await tell(await channel.get());
+  if (how === "get") return await report(await channel.get());
   const delivery = await channel.receive();
-  tell(delivery.value, delivery.redelivered).then(() => delivery.accept());
+  report(delivery.value, delivery.redelivered).then(() => delivery.accept());
 }
 
 await channel.depth(); // attached, so that it is notified of closeAll

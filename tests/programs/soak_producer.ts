@@ -28,7 +28,7 @@ async function write(): Promise<void> {
   }
 }
 
-function tell(): void {
+function report(): void {
   if (resolved.length > 0) send({ resolved });
   resolved = [];
 }
@@ -36,10 +36,10 @@ function tell(): void {
 (async () => {
   for await (const _ of messages()) isOver = true;
 })();
-const telling = setInterval(tell, 20);
+const reporting = setInterval(report, 20);
 await Promise.all([write(), write()]);
-clearInterval(telling);
-tell();
+clearInterval(reporting);
+report();
 await channel.close();
 send("done");
 process.exit(0); // stdin keeps the process alive

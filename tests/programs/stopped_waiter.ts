@@ -13,9 +13,9 @@ const [connection, drained, full, deleted] = process.argv.slice(2) as string[] a
 const [a, b, c] = [drained, full, deleted].map((name) => new Channel<number>({ name, connection }));
 await a!.depth();
 await c!.depth();
-const ends = (reason: string, told: string) => (error: unknown) => {
+const ends = (reason: string, event: string) => (error: unknown) => {
   if (!(error instanceof ChannelClosedError) || error.reason !== reason) throw error;
-  send(told);
+  send(event);
 };
 a!.get().catch(ends("drain", "drained"));
 b!.put(1).then(() => send("put"));

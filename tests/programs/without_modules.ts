@@ -13,15 +13,15 @@ registerHooks({
   },
 });
 delete (globalThis as { process?: unknown }).process;
-const told: string[] = [];
+const reported: string[] = [];
 for (const connection of ["amqp://localhost", "amqps://localhost", "sqlite:./x.db", "memory:"]) {
   try {
     const ch = new Channel({ connection });
     await ch.put(1);
-    told.push(`${await ch.get()}`);
+    reported.push(`${await ch.get()}`);
   } catch (error) {
-    told.push(String(error));
+    reported.push(String(error));
   }
 }
 globalThis.process = process;
-send(told);
+send(reported);

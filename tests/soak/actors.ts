@@ -46,9 +46,11 @@ export class Actors implements AsyncDisposable {
     this.resolved.set(actor.title, resolved);
     this.#listen(actor, (message) => {
       if (message === "done") return void this.#ending.add(actor.child);
-      const told = message as { resolved?: number[]; rejected?: number; why?: string };
-      for (const n of told.resolved ?? []) resolved.add(n);
-      if (told.rejected !== undefined) this.rejected.push(`${told.rejected}: ${told.why}`);
+      const reported = message as { resolved?: number[]; rejected?: number; why?: string };
+      for (const n of reported.resolved ?? []) resolved.add(n);
+      if (reported.rejected !== undefined) {
+        this.rejected.push(`${reported.rejected}: ${reported.why}`);
+      }
     });
   }
 

@@ -41,7 +41,7 @@ export class Child implements AsyncDisposable {
   #messages: unknown[] = [];
   #waiting: ((over: boolean) => void)[] = [];
   #exit: ChildExit | undefined;
-  #heard = "nothing";
+  #lastLine = "nothing";
   #noise = "";
   #stderr = "";
 
@@ -105,7 +105,9 @@ export class Child implements AsyncDisposable {
     const state = this.#exit
       ? `ended with ${this.#exit.signal ?? `code ${this.#exit.code}`}`
       : `runs, and sent nothing for ${timeout} ms`;
-    const parts = [`no message from ${this.#name}: it ${state}; its last message: ${this.#heard}`];
+    const parts = [
+      `no message from ${this.#name}: it ${state}; its last message: ${this.#lastLine}`,
+    ];
     if (this.#noise) parts.push(`other output:\n${this.#noise}`);
     if (this.#stderr) parts.push(`stderr:\n${this.#stderr.slice(-4000)}`);
     throw new Error(parts.join("\n").trim());
@@ -176,7 +178,7 @@ export class Child implements AsyncDisposable {
       this.#noise += line + "\n"; // a program may print lines that are not JSON
       return;
     }
-    this.#heard = line;
+    this.#lastLine = line;
     for (const wake of this.#waiting.splice(0)) wake(true);
   }
 }

@@ -17,7 +17,7 @@ export async function consumersOf(client: AMQPClient, name: string): Promise<num
 
 /**
  * Waits until `count` connections are waiting at the broker for a channel. A get becomes a consumer once it has found
- * the queue empty. This queries the broker itself, because no channel can tell.
+ * the queue empty. This queries the broker itself, because a channel does not know.
  *
  * @throws after 20 s
  */

@@ -83,7 +83,7 @@ export function installationIn(folder: string): Installation {
 }
 
 /**
- * The version of an installation, for example `4.3.6`, read from its files; undefined if they do not tell. rabbitmqctl
+ * The version of an installation, for example `4.3.6`, read from its files; undefined if unknown. rabbitmqctl
  * is not asked, because it would start an epmd that stays.
  */
 export function versionOf({ server }: Installation): string | undefined {
