@@ -1,13 +1,13 @@
-// The arithmetic of a channel of capacity 0, for every small state: see RendezvousRoom.
+// The arithmetic of a channel of capacity 0 for every small state; see RendezvousRoom.
 import assert from "node:assert/strict";
 import { RendezvousRoom } from "../src/transports/sqlite/link/room.ts";
 import { numbers } from "./conformance/fixture.ts";
 
 /** The state before a transaction puts messages. */
 interface Case {
-  /** How many other sessions wait. */
+  /** How many other sessions are waiting. */
   readonly others: number;
-  /** This session's own waiter: there is none, it is in the file, or it was given a message. */
+  /** This session's own waiter: none, one in the file, or one that was given a message. */
   readonly own: "none" | "waiting" | "given";
   readonly consumers: number;
   readonly held: number;
@@ -23,7 +23,7 @@ function* cases(): Generator<Case> {
           for (const limit of numbers(3, 1)) {
             for (const depth of numbers(5)) {
               const hasWaiters = others > 0 || own === "waiting";
-              // As schema.ts says of the depth; and who waits for nobody stops that first.
+              // schema.ts states the invariant of the depth. A session without consumers stops waiting first.
               if (depth > 0 && hasWaiters || own !== "none" && consumers === 0) continue;
               yield { others, own, consumers, held, limit, depth };
             }
@@ -38,7 +38,7 @@ function waitersOf({ others, own }: Case): number {
   return others + (own === "waiting" ? 1 : 0);
 }
 
-/** What the file and the link do with `count` messages: how many go to no waiter, and how many the link takes. */
+/** Returns what happens to `count` messages: how many go to no waiter, and how many the link takes. */
 function put(one: Case, count: number): { readonly left: number; readonly taken: number } {
   const { own, consumers, held, limit, depth } = one;
   const waiters = waitersOf(one);
@@ -69,7 +69,7 @@ Deno.test("sqlite: a channel of capacity 0 takes as many messages as there are c
       assert.ok(left === 0 || taken === depth + left, JSON.stringify({ ...one, n }));
       kept++;
     }
-    // Where this link needs messages, and may take them all, one message more would wait.
+    // If this link needs messages and may take all of them, one more message would have to wait.
     if (available < 0 || consumers <= held || consumers - held > limit) continue;
     const { left, taken } = put(one, available + 1);
     assert.ok(taken < depth + left, JSON.stringify({ ...one, available }));

@@ -1,5 +1,5 @@
-// No failure is silent: every unhandled rejection of a public operation surfaces as an unhandled rejection, and no
-// other does.
+// No failure is silent: a rejection of a public operation that the caller does not handle surfaces as an unhandled
+// rejection, and no other does.
 import { deepEqual, match, notEqual, ok } from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
 const RUNTIMES: RuntimeName[] = ["deno", "bun", "node"];
 
 for (const name of RUNTIMES) {
-  Deno.test(`every unhandled rejection surfaces, and no other, on ${name}`, async () => {
+  Deno.test(`every rejection that the caller does not handle surfaces, and no other, on ${name}`, async () => {
     const folder = mkdtempSync(join(tmpdir(), "channelts-unhandled-"));
     try {
       await using child = startChild(new URL("programs/unhandled.ts", import.meta.url), {

@@ -44,7 +44,7 @@ function peakOfProcess(): number {
   }
 }
 
-/** The value of a message, or undefined if it is rejected. */
+/** The value of a message, or `refused` if it is rejected. */
 async function outcome(message: Uint8Array): Promise<unknown> {
   try {
     if (COSTLY_REFERENCES.has(kind!)) return await got(message);

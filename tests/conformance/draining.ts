@@ -21,7 +21,7 @@ async function rest<T>(channel: Channel<T>): Promise<T[]> {
   return values;
 }
 
-/** Deletes a channel, whose handles are then closed first. */
+/** Deletes a channel, which also closes its handles. */
 async function done(fixture: Fixture, channel: Channel<never>): Promise<void> {
   await fixture.channel(channel.name).delete();
 }

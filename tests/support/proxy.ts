@@ -12,7 +12,7 @@ export interface Proxy extends AsyncDisposable {
   readonly connections: number;
   /** How many connections have been opened in all. */
   readonly opened: number;
-  /** How many swallowed connections the client has closed. */
+  /** How many of the connections that drop all bytes the client has closed. */
   readonly abandoned: number;
   /**
    * Cuts each open connection in the middle of the `n`th frame that begins from now on (1 is the next one). Resolves
@@ -25,7 +25,7 @@ export interface Proxy extends AsyncDisposable {
   cut(): void;
   /** Drops all bytes but keeps the connections open, as a broken network route does. */
   dropAll(): void;
-  /** Cuts the swallowed connections and serves new ones. */
+  /** Cuts the connections that drop all bytes, and serves new ones. */
   recover(): void;
 }
 
