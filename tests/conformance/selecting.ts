@@ -320,10 +320,10 @@ export function selectingTests({ test, shared, features }: Suite): void {
     const far = fixture.own(new Channel<string>({ connection, retryTimeout: 0 }));
     await rejection(select({ a, far }), ChannelConnectionError);
     await rejection(select({ a, far: far.putCase("x") }), ChannelConnectionError);
-    const patient = fixture.own(new Channel<string>({ connection, retryTimeout: 60_000 }));
-    await rejection(select({ a, patient }, { timeout: 50 }), ChannelConnectionError);
+    const retrying = fixture.own(new Channel<string>({ connection, retryTimeout: 60_000 }));
+    await rejection(select({ a, retrying }, { timeout: 50 }), ChannelConnectionError);
     await a.put("foo"); // the other cases do not matter
-    assert.equal((await within(select({ a, patient }))).value, "foo");
+    assert.equal((await within(select({ a, retrying }))).value, "foo");
   });
 
   fair("one select can mix transports", async (fixture) => {

@@ -9,11 +9,11 @@ type Start = (ch: Channel<unknown>, options: Options) => Promise<unknown>;
 
 const [file] = process.argv.slice(2) as [string];
 const nowhere = { connection: "amqp://localhost:1", retryTimeout: 50 };
-const patient = { ...nowhere, retryTimeout: 60_000 };
+const retrying = { ...nowhere, retryTimeout: 60_000 };
 
-/** Another handle on the channel. Requests have enough time to be cancelled. */
+/** A JSON handle on an unreachable broker. It keeps retrying if the operation has a timeout or a signal. */
 function inJson(ch: Channel, { timeout, signal }: Options): Channel {
-  const about = timeout === undefined && signal === undefined ? nowhere : patient;
+  const about = timeout === undefined && signal === undefined ? nowhere : retrying;
   return new Channel({ ...about, name: ch.name, encoding: "json" });
 }
 
@@ -116,12 +116,12 @@ function startAll(
 }
 
 startAll("refused", operations, () => new Channel(nowhere), {});
-startAll("late", endless, () => new Channel(patient), { timeout: 20 });
+startAll("late", endless, () => new Channel(retrying), { timeout: 20 });
 const giveUp = new AbortController();
-startAll("aborted", abortable, () => new Channel(patient), { signal: giveUp.signal });
-startAll("aborted before", abortable, () => new Channel(patient), { signal: AbortSignal.abort() });
+startAll("aborted", abortable, () => new Channel(retrying), { signal: giveUp.signal });
+startAll("aborted before", abortable, () => new Channel(retrying), { signal: AbortSignal.abort() });
 const left: Channel[] = [];
-const leaving = () => left[left.push(new Channel(patient)) - 1]!;
+const leaving = () => left[left.push(new Channel(retrying)) - 1]!;
 startAll(
   "closed while it attaches",
   {
