@@ -1,6 +1,6 @@
-// The arithmetic of a channel of capacity 0 for every small state; see RendezvousRoom.
+// The arithmetic of a channel of capacity 0 for every small state; see rendezvousRoom.
 import assert from "node:assert/strict";
-import { RendezvousRoom } from "../src/transports/sqlite/link/room.ts";
+import { checkRendezvous, rendezvousRoom } from "../src/transports/sqlite/link/room.ts";
 import { numbers } from "./conformance/fixture.ts";
 
 /** The state before a transaction puts messages. */
@@ -54,18 +54,11 @@ Deno.test("sqlite: a channel of capacity 0 takes as many messages as there are c
     const { own, consumers, held, limit, depth } = one;
     const isWaiting = own !== "none";
     const waiters = waitersOf(one);
-    const room = new RendezvousRoom({
-      waiters,
-      isWaiting,
-      depth,
-      held,
-      limit,
-      consumers: () => consumers,
-    });
-    const available = room.available();
+    const state = { waiters, isWaiting, depth, held, limit, consumers: () => consumers };
+    const available = rendezvousRoom(state)();
     for (let n = 1; n <= available; n++) {
       const { left, taken } = put(one, n);
-      room.check(left, taken);
+      checkRendezvous(state, left, taken);
       assert.ok(left === 0 || taken === depth + left, JSON.stringify({ ...one, n }));
       kept++;
     }
@@ -73,7 +66,7 @@ Deno.test("sqlite: a channel of capacity 0 takes as many messages as there are c
     if (available < 0 || consumers <= held || consumers - held > limit) continue;
     const { left, taken } = put(one, available + 1);
     assert.ok(taken < depth + left, JSON.stringify({ ...one, available }));
-    assert.throws(() => room.check(left, taken), /^Error: capacity 0: /);
+    assert.throws(() => checkRendezvous(state, left, taken), /^Error: capacity 0: /);
     refused++;
   }
   assert.ok(kept > 1000 && refused > 100, `${kept} and ${refused} cases`);

@@ -111,12 +111,12 @@ export class Channels {
    * that. Only a batch of its messages is deleted at once; `sweep` deletes the others.
    */
   delete(channel: number): void {
-    const { announcements, messages, delayed, waiters, roomWaiters } = this.#tables;
+    const { announcements, messages, delayed } = this.#tables;
     announcements.post(channel, null, true);
     this.#sql.run("DELETE FROM channels WHERE id = ?", channel);
     this.detach(channel);
-    waiters.removeChannel(channel);
-    roomWaiters.removeChannel(channel);
+    this.#sql.run("DELETE FROM waiters WHERE channel = ?", channel);
+    this.#sql.run("DELETE FROM putters WHERE channel = ?", channel);
     const hasMoreDelayed = delayed.delete(channel);
     messages.deleteHeld(channel);
     if (messages.deleteWaiting(channel) || hasMoreDelayed) {

@@ -54,12 +54,4 @@ export class RoomWaiters {
     );
     for (const { session } of removed) this.#mailbox.sendTo(session, channel, stateChanged);
   }
-
-  removeSession(session: number): void {
-    this.#sql.run("DELETE FROM putters WHERE session = ?", session);
-  }
-
-  removeChannel(channel: number): void {
-    this.#sql.run("DELETE FROM putters WHERE channel = ?", channel);
-  }
 }

@@ -1,8 +1,6 @@
 import type { Channels } from "./channels.ts";
 import type { Messages } from "./messages.ts";
-import type { RoomWaiters } from "./room_waiters.ts";
 import type { Statements } from "./statements.ts";
-import type { Waiters } from "./waiters.ts";
 
 /** Another session that has a row in the file, alive or killed. */
 export interface Peer {
@@ -10,22 +8,16 @@ export interface Peer {
   readonly token: string;
 }
 
-/** The parts of the file in which a session has rows. */
-export interface SessionTables {
-  readonly channels: Channels;
-  readonly messages: Messages;
-  readonly waiters: Waiters;
-  readonly roomWaiters: RoomWaiters;
-}
-
 /** The sessions that have the file open. */
 export class Sessions {
   readonly #sql: Statements;
-  readonly #tables: SessionTables;
+  readonly #channels: Channels;
+  readonly #messages: Messages;
 
-  constructor(sql: Statements, tables: SessionTables) {
+  constructor(sql: Statements, channels: Channels, messages: Messages) {
     this.#sql = sql;
-    this.#tables = tables;
+    this.#channels = channels;
+    this.#messages = messages;
   }
 
   /** Adds this session, and returns its id. */
@@ -49,15 +41,16 @@ export class Sessions {
 
   /** Releases everything that a session has. The caller must call `remove` afterwards. */
   release(session: number): void {
-    const { channels, messages, waiters, roomWaiters } = this.#tables;
-    waiters.removeSession(session);
-    roomWaiters.removeSession(session);
-    for (const channel of messages.heldChannels(session)) messages.releaseAll(channel, session);
+    this.#sql.run("DELETE FROM waiters WHERE session = ?", session);
+    this.#sql.run("DELETE FROM putters WHERE session = ?", session);
+    for (const channel of this.#messages.heldChannels(session)) {
+      this.#messages.releaseAll(channel, session);
+    }
     const links = this.#sql.all<{ channel: number }>(
       "SELECT channel FROM links WHERE session = ?",
       session,
     );
-    for (const { channel } of links) channels.detach(channel, session);
+    for (const { channel } of links) this.#channels.detach(channel, session);
     this.#sql.run("DELETE FROM mail WHERE session = ?", session);
   }
 

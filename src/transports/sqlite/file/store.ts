@@ -38,7 +38,7 @@ export class Store {
     this.delayed = new DelayedMessages(sql, this.clock);
     this.messages = new Messages(sql, this);
     this.channels = new Channels(sql, this);
-    this.sessions = new Sessions(sql, this);
+    this.sessions = new Sessions(sql, this.channels, this.messages);
   }
 
   begin(): void {

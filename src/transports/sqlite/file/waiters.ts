@@ -48,12 +48,4 @@ export class Waiters {
     );
     for (const { session } of sessions) this.#mailbox.sendTo(session, channel, stateChanged);
   }
-
-  removeSession(session: number): void {
-    this.#sql.run("DELETE FROM waiters WHERE session = ?", session);
-  }
-
-  removeChannel(channel: number): void {
-    this.#sql.run("DELETE FROM waiters WHERE channel = ?", channel);
-  }
 }

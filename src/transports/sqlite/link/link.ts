@@ -9,15 +9,9 @@ import type { Task } from "../file/transaction_queue.ts";
 import type { FileSession } from "../session/session.ts";
 import type { SessionLink } from "../session/session_link.ts";
 import { AnnouncementReader } from "./announcement_reader.ts";
-import { Claims } from "./claims.ts";
+import { Consumers } from "./consumers.ts";
 import type { LinkState } from "./link_state.ts";
-import { type Lender, SqliteLoan } from "./loan.ts";
 import { PutBatch, sizeError } from "./put_batch.ts";
-import type { Admission } from "./put_step.ts";
-import { ReadAhead } from "./read_ahead.ts";
-import { ReadAheadSize } from "./read_ahead_size.ts";
-import { Settlements } from "./settlements.ts";
-import type { TakeStep } from "./take_step.ts";
 import { LinkTransaction } from "./transaction.ts";
 
 /** Milliseconds within which a session that waits for room puts, unless it is stopped or very busy. */
@@ -47,24 +41,17 @@ export interface LinkIdentity {
  * A session's attachment to one channel. It keeps in memory what is not in the file yet; each change schedules a
  * transaction, which writes it.
  *
- * Invariants: consumers or messages of the read-ahead are left, never both, except until the next transaction,
- * which is scheduled: while a consumer wants its attempts counted and the file does not count them, or a released
- * message precedes the read-ahead. The session is among the channel's waiters only while `#isWaiting`; a message
- * that it is given ends that.
+ * Invariant: the session is among the channel's waiters only while `#isWaiting`; a message that it is given ends that.
  */
-export class SqliteLink implements Link, SessionLink, Task, Lender {
+export class SqliteLink implements Link, SessionLink, Task {
   readonly channel: number;
   readonly #name: string;
   readonly #options: LinkOptions;
   readonly #session: FileSession;
-  readonly #stats: Stats;
   readonly #announcements: AnnouncementReader;
   readonly #puts: PutBatch;
   readonly #roomWaiters = new Set<RoomWaiter>();
-  readonly #claims = new Claims();
-  readonly #readAhead = new ReadAhead(() => this.#schedule());
-  readonly #readAheadSize = new ReadAheadSize();
-  readonly #settlements = new Settlements();
+  readonly #consumers: Consumers;
   readonly #drainers: Drainer[] = [];
   readonly #state: LinkState;
   /** The transaction that has run and is not committed. */
@@ -92,18 +79,19 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
     this.#name = name;
     this.#options = options;
     this.#session = session;
-    this.#stats = stats;
     this.#announcements = new AnnouncementReader(channel, session.store.announcements, heard);
     this.#puts = new PutBatch(stats);
+    this.#consumers = new Consumers(stats, () => this.#schedule());
+    const { claims, readAhead, readAheadSize, settlements } = this.#consumers;
     this.#state = {
       channel,
       session,
       puts: this.#puts,
       roomWaiters: this.#roomWaiters,
-      claims: this.#claims,
-      readAhead: this.#readAhead,
-      readAheadSize: this.#readAheadSize,
-      settlements: this.#settlements,
+      claims,
+      readAhead,
+      readAheadSize,
+      settlements,
     };
   }
 
@@ -118,15 +106,15 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
     const error = sizeError("put", this.#session.path, offer.message.body.byteLength);
     if (error !== undefined) return offer.reject(error);
     this.#puts.add(offer);
-    this.#claims.markEarly();
+    this.#consumers.claims.markEarly();
     this.#schedule();
   }
 
   take(claim: Claim): void {
     if (this.#isGone) return claim.reject(deletedError(this.#name));
-    this.#claims.add(claim);
+    this.#consumers.claims.add(claim);
     this.#serve();
-    if (this.#claims.waiting === 0) return;
+    if (this.#consumers.claims.waiting === 0) return;
     this.#schedule();
     if (this.#isWaiting) claim.waits?.();
   }
@@ -142,7 +130,7 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
       this.#offersLeft();
       return true;
     }
-    if (!this.#claims.withdraw(one as Claim)) return false;
+    if (!this.#consumers.claims.withdraw(one as Claim)) return false;
     this.#updateHold();
     if (this.#isWaiting && !this.#isGone) this.#schedule();
     return true;
@@ -150,9 +138,9 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
 
   tryTake(counted: boolean): Promise<Loan | undefined> {
     if (this.#isGone) return Promise.reject(deletedError(this.#name));
-    const polling = this.#claims.poll(counted);
+    const polling = this.#consumers.claims.poll(counted);
     this.#serve();
-    if (this.#claims.polling > 0) this.#schedule();
+    if (this.#consumers.claims.polling > 0) this.#schedule();
     return polling;
   }
 
@@ -223,12 +211,12 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
 
   receive(row: Row): void {
     this.#setWaiting(false);
-    this.#readAhead.add(new SqliteLoan(row, this, false));
+    this.#consumers.add(row, false);
   }
 
   received(): void {
     this.#serve();
-    if (this.#claims.waiting > 0 && !this.#isWaiting) this.#schedule();
+    if (this.#consumers.claims.waiting > 0 && !this.#isWaiting) this.#schedule();
   }
 
   readAnnouncements(): number | undefined {
@@ -257,17 +245,9 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
 
   resume(): void {
     if (
-      this.#settlements.isPending || this.#isFull || this.#isWaiting && this.#claims.size === 0
+      this.#consumers.settlements.isPending || this.#isFull ||
+      this.#isWaiting && this.#consumers.claims.size === 0
     ) this.#schedule();
-  }
-
-  // Lender
-
-  settled(loan: SqliteLoan): void {
-    if (loan.outcome === "accepted") this.#stats.gets++;
-    if (this.#isGone) return;
-    this.#settlements.add(loan);
-    this.#schedule();
   }
 
   // Task
@@ -288,22 +268,26 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
     if (transaction === undefined || this.#isGone) return;
     this.#transaction = undefined;
     const { inbox } = this.#session;
-    inbox.removeCollected(this.#settlements.written());
+    inbox.removeCollected(this.#consumers.settlements.written());
     if (transaction.isGone) {
       inbox.readAnnouncements(this); // those that precede the deletion
       return this.channelGone();
     }
-    const { take, puts, isClosed, isOver, isMeeting } = transaction;
+    const { take, isOver, isMeeting } = transaction;
     if (take === undefined) return this.#finishClose();
-    this.#applyTake(take);
-    this.#applyPuts(puts, isClosed);
+    inbox.removeCollected(take.recorded);
+    inbox.removeCollected(take.returned);
+    for (const row of take.given) inbox.addCollected(row);
+    this.#setWaiting(take.isWaiting);
+    this.#consumers.apply(take);
+    this.#applyPuts(transaction);
     this.#serve();
-    if (isOver) this.#claims.reject(() => drainedError(this.#name));
-    else if (this.#isWaiting) this.#claims.notifyWaiting();
-    if (isMeeting && this.#claims.polling > 0) this.#meet();
-    else if (!take.hasMore) this.#claims.endPolls();
+    if (isOver) this.#consumers.claims.reject(() => drainedError(this.#name));
+    else if (this.#isWaiting) this.#consumers.claims.notifyWaiting();
+    if (isMeeting && this.#consumers.claims.polling > 0) this.#meet();
+    else if (!take.hasMore) this.#consumers.claims.endPolls();
     // The claims may have been withdrawn: another link has served their select.
-    const hasUselessWaiter = this.#isWaiting && this.#claims.size === 0;
+    const hasUselessWaiter = this.#isWaiting && this.#consumers.claims.size === 0;
     const hasMore = take.hasMore || this.#puts.size > 0 && !this.#isFull;
     if (hasMore || hasUselessWaiter) this.#schedule();
     this.#offersLeft();
@@ -316,31 +300,11 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
     if (this.#closing !== undefined) this.#finishClose();
   }
 
-  #applyTake({ recorded, returned, isWaiting, emptyPolls, rows, given }: TakeStep): void {
-    const { inbox } = this.#session;
-    inbox.removeCollected(recorded);
-    inbox.removeCollected(returned);
-    this.#setWaiting(isWaiting);
-    for (const loan of recorded) {
-      loan.isRecorded = true;
-      this.#settlements.lent.delete(loan);
-    }
-    this.#readAhead.remove(returned);
-    const isRecorded = this.#claims.isCounting;
-    this.#claims.endPolls(emptyPolls);
-    for (const row of rows) this.#readAhead.add(new SqliteLoan(row, this, isRecorded));
-    for (const row of given) {
-      inbox.addCollected(row);
-      this.#readAhead.add(new SqliteLoan(row, this, false));
-    }
-  }
-
-  /** @param isClosed whether the channel takes no more messages */
-  #applyPuts(puts: Admission | undefined, isClosed: boolean): void {
+  #applyPuts({ puts, undelayable, isClosed }: LinkTransaction): void {
     this.#puts.confirm(puts?.admitted ?? []);
     this.#isFull = puts?.isFull ?? false;
     this.#puts.refuse(puts?.refused ?? []);
-    this.#puts.reject(() => undelayableError(this.#name), puts?.undelayable ?? []);
+    this.#puts.reject(() => undelayableError(this.#name), undelayable);
     if (isClosed) {
       for (const { resolve } of this.#drainers.splice(0)) resolve();
       this.#puts.reject(() => drainedError(this.#name));
@@ -355,35 +319,14 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
   #meet(): void {
     this.#meeting ??= setTimeout(() => {
       this.#meeting = undefined;
-      this.#claims.endPolls();
+      this.#consumers.claims.endPolls();
       this.#schedule();
     }, meetTime);
   }
 
-  /** Hands over messages of the read-ahead, as far as the file allows. */
   #serve(): void {
-    for (let loan = this.#readAhead.first; loan !== undefined; loan = this.#readAhead.first) {
-      if (this.#claims.size === 0) break;
-      if (this.#settlements.hasReleased || this.#claims.isCounting && !loan.isRecorded) {
-        this.#schedule();
-        break;
-      }
-      this.#handOver(this.#readAhead.shift()!);
-    }
-    this.#readAhead.setTimer();
+    this.#consumers.serve();
     this.#updateHold();
-  }
-
-  #handOver(loan: SqliteLoan): void {
-    const consumer = this.#claims.shift()!;
-    this.#readAheadSize.count(loan.message.body.byteLength);
-    if (loan.redelivered) this.#stats.redeliveries++;
-    loan.lend(consumer.counted);
-    if (!loan.isRecorded) {
-      this.#settlements.lent.add(loan);
-      this.#schedule();
-    }
-    consumer.deliver(loan);
   }
 
   #setWaiting(isWaiting: boolean): void {
@@ -400,7 +343,7 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
 
   /** Keeps the process alive while a claim waits for a message, or an offer for room. */
   #updateHold(): void {
-    const isHolding = (this.#claims.waiting > 0 || this.#isFull) && !this.#isGone;
+    const isHolding = (this.#consumers.claims.waiting > 0 || this.#isFull) && !this.#isGone;
     if (isHolding === this.#isHolding) return;
     this.#isHolding = isHolding;
     this.#session.hold(isHolding ? 1 : -1);
@@ -420,11 +363,7 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
     if (this.#isGone) return;
     this.#isGone = true;
     clearTimeout(this.#meeting);
-    const { inbox } = this.#session;
-    inbox.removeCollected(this.#settlements.clear());
-    inbox.removeCollected(this.#settlements.lent);
-    inbox.removeCollected(this.#readAhead);
-    this.#readAhead.clear();
+    this.#session.inbox.removeCollected(this.#consumers.end());
     this.#setWaiting(false);
     this.#updateHold();
     this.#session.detach(this);
@@ -433,7 +372,7 @@ export class SqliteLink implements Link, SessionLink, Task, Lender {
 
   #rejectAll(newError: () => Error): void {
     this.#puts.reject(newError);
-    this.#claims.reject(newError);
+    this.#consumers.claims.reject(newError);
     for (const { reject } of this.#drainers.splice(0)) reject(newError());
     this.#offersLeft();
   }

@@ -1,7 +1,14 @@
+import type { Offer } from "../../transport.ts";
 import type { ChannelState } from "../file/channels.ts";
 import type { LinkState } from "./link_state.ts";
-import { type Admission, admit, writePuts } from "./put_step.ts";
-import { BufferRoom, RendezvousRoom, type Room, unlimitedRoom } from "./room.ts";
+import {
+  type Admission,
+  admit,
+  checkRendezvous,
+  type Rendezvous,
+  rendezvousRoom,
+  type Room,
+} from "./room.ts";
 import { TakeStep } from "./take_step.ts";
 
 /** The state of a link when a transaction begins. */
@@ -23,7 +30,7 @@ export interface LinkStatus {
  * 1. Write the accepted and the released loans.
  * 2. If the link is being closed, release everything that it holds. Otherwise:
  * 3. Return overdue messages of the read-ahead, and serve the polls that precede a put.
- * 4. Put offers, as far as the channel has room; close the channel, if that is asked for.
+ * 4. Put offers, as far as the channel has room (see `room.ts`); close the channel, if that is asked for.
  * 5. Take messages for the consumers, or join the channel's waiters.
  * 6. If the channel is closed and empty, end the waiting of all sessions.
  */
@@ -38,6 +45,8 @@ export class LinkTransaction {
   isMeeting = false;
   /** The put pass; undefined if there was none. */
   puts: Admission | undefined;
+  /** Offers with a delay to a channel of capacity 0. */
+  undelayable: readonly Offer[] = none;
   /** The take passes; undefined if the channel is deleted, or the link is closed. */
   take: TakeStep | undefined;
   readonly #link: LinkState;
@@ -72,40 +81,47 @@ export class LinkTransaction {
     const { roomWaiters } = session.store;
     const take = this.take = new TakeStep(this.#link, status.isWaiting);
     take.begin();
-    const room = this.isClosed ? undefined : this.#room(capacity, size, take);
-    const left = room === undefined ? 0 : this.#put(room, status);
-    this.isMeeting = capacity === 0 && roomWaiters.hasOthers(channel);
-    const taken = take.take(this.isMeeting);
-    room?.check(left, taken);
-    if (capacity === 0 && take.isWaiting) roomWaiters.wake(channel, 1);
+    if (capacity === 0) {
+      const rendezvous = this.#rendezvous(take);
+      const left = this.#put(rendezvousRoom(rendezvous), status, capacity);
+      this.isMeeting = roomWaiters.hasOthers(channel);
+      checkRendezvous(rendezvous, left, take.take(this.isMeeting));
+      if (take.isWaiting) roomWaiters.wake(channel, 1);
+    } else {
+      this.#put(capacity === null ? unlimited : () => capacity - size, status, capacity);
+      take.take(false);
+    }
   }
 
-  #room(capacity: number | null, size: number, take: TakeStep): Room {
-    if (capacity === null) return unlimitedRoom;
-    if (capacity > 0) return new BufferRoom(capacity, size);
+  #rendezvous({ isWaiting, held, limit, polling }: TakeStep): Rendezvous {
     const { channel, session, claims } = this.#link;
     const { channels, waiters } = session.store;
-    const { isWaiting, held, limit, polling } = take;
-    return new RendezvousRoom({
-      waiters: waiters.count(channel),
-      isWaiting,
-      depth: channels.state(channel)!.depth,
-      held,
-      limit,
-      consumers: (group) => claims.waitingOutside(group) + polling,
-    });
+    const { depth } = channels.state(channel)!;
+    const consumers = (group?: object) => claims.waitingOutside(group) + polling;
+    return { waiters: waiters.count(channel), isWaiting, depth, held, limit, consumers };
   }
 
-  /** Puts offers. Returns how many messages were given to no waiter. */
-  #put(room: Room, { isFull, isDraining }: LinkStatus): number {
+  /** Puts offers, unless the channel is closed. Returns how many messages were given to no waiter. */
+  #put(room: Room, { isFull, isDraining }: LinkStatus, capacity: number | null): number {
+    if (this.isClosed) return 0;
     const { channel, session, puts, roomWaiters } = this.#link;
-    const offers = puts.next();
-    this.puts = admit(offers, roomWaiters, room);
-    const isLast = offers.length === puts.size || this.puts.isFull;
-    this.isClosed = isDraining && isLast;
-    const left = writePuts(this.#link, this.puts, isFull, this.isClosed);
-    const hasCapacity = room !== unlimitedRoom;
-    if (hasCapacity) session.store.roomWaiters.resize(channel, this.puts.admitted.length);
+    const { store } = session;
+    const next = puts.next();
+    let offers = next;
+    if (capacity === 0) { // it cannot hold delayed messages
+      this.undelayable = next.filter(({ message }) => message.delay !== undefined);
+      offers = next.filter(({ message }) => message.delay === undefined);
+    }
+    const { admitted, isFull: staysFull } = this.puts = admit(offers, roomWaiters, room);
+    this.isClosed = isDraining && (next.length === puts.size || staysFull);
+    if (staysFull && !this.isClosed) store.roomWaiters.join(channel);
+    else if (isFull) store.roomWaiters.leave(channel);
+    let left = 0;
+    if (admitted.length > 0) {
+      left = store.messages.put(channel, admitted.map(({ message }) => message));
+      if (capacity !== null) store.roomWaiters.resize(channel, admitted.length);
+    }
+    if (this.isClosed) store.channels.close(channel);
     return left;
   }
 
@@ -122,3 +138,6 @@ export class LinkTransaction {
     messages.serve(channel);
   }
 }
+
+const unlimited: Room = () => Infinity;
+const none: readonly never[] = [];
