@@ -3,8 +3,6 @@
  * `deno task bench [NAME …] [--on=deno,bun,node] [OPTIONS]` runs every benchmark or the named ones. Each is a program
  * of its own, which gets the options. Arguments after a first `codec` are for that benchmark. Benchmarks that need a
  * broker use the one in `BROKER`, or one is started.
- * its own, which gets the options. What follows a first `codec` is for that one. Those that need a broker take the
- * one in `BROKER`, or one is started.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

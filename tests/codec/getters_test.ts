@@ -78,7 +78,7 @@ const beyondJson: Record<string, unknown> = {
   },
 };
 
-/** Returns the parts of a value, with views reduced to their bytes and their shared buffer. */
+/** Replaces views and buffers by their contents and the number of their buffer, so that sharing is compared, too. */
 function shape(value: unknown): unknown {
   const buffers: ArrayBufferLike[] = [];
   const shaped = (value: unknown): unknown => {

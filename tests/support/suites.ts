@@ -9,24 +9,26 @@
 // All tests run on the first broker. On a further broker, only files whose tests use a broker run. With --brokers=two,
 // they run only on the first runtime, without the files in ONE_BROKER.
 
-import { spawn } from "node:child_process";
-import {
-  closeSync,
-  globSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { basename, join, relative, resolve } from "node:path";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { type Brokers, findFurther, findSupply, type Supply } from "./broker.ts";
-import { logLine } from "./supervisor.ts";
 import { type BrokerResult, Lane } from "./lane.ts";
-import { newReport, readEvents, readReport, type Report, TEST_TIMEOUT, TIMED } from "./report.ts";
+import { newReport, readEvents, readReport, type Report, TIMED } from "./report.ts";
+import { type RunOptions, runProgram } from "./run_program.ts";
 import { findRuntime, type Runtime, type RuntimeName } from "./runtimes.ts";
+import { logLine } from "./supervisor.ts";
+import {
+  DENO_ONLY,
+  LONG,
+  ONE_BROKER,
+  ROOT,
+  testFiles,
+  TESTS,
+  usesBroker,
+  WAITING,
+} from "./test_files.ts";
 
 /** The results of the tests on one runtime and one broker. */
 export interface Result extends Report {
@@ -42,85 +44,11 @@ export interface Results {
   brokers: BrokerResult[];
 }
 
-/** Test files that Bun and Node skip unless they are named, each with the reason. */
-const DENO_ONLY: Record<string, string> = {
-  "connect_test.ts": "takes a minute, most of it for brokers that stop and start",
-  "bundle_test.ts": "bundles the codec with Deno",
-  "ended_connections_test.ts":
-    "controls its broker for a minute; the result does not depend on the runtime",
-  "examples_test.ts": "runs the examples with Deno, as the README says",
-  "drain_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
-  "exit_test.ts": "starts the other runtimes itself",
-  "faults_test.ts": "takes two minutes for a private broker, its restarts and its heartbeats",
-  "go_test.ts": "compares channels with Go's; the conformance suite covers each runtime",
-  "growth_test.ts": "measures figures that do not depend on the runtime",
-  "heap_test.ts": "tests a structure that does not depend on the runtime",
-  "topology_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
-  "turns_test.ts": "starts the other runtimes itself",
-  "guides_test.ts": "checks the guides' snippets with Deno",
-  "least_privilege_test.ts": "tests permissions of the broker, which do not depend on the runtime",
-  "stopped_listener_test.ts": "stops a process with signals and queries the broker",
-  "leaks_test.ts": "starts the other runtimes itself",
-  "model_test.ts": "is a random search, which need not run on each runtime",
-  "outbox_test.ts": "tests puts on lost connections, which do not depend on the runtime",
-  "processes_test.ts": "tests how processes share values, which does not depend on the runtime",
-  "queues_test.ts": "tests what the broker keeps, which does not depend on the runtime",
-  "refusals_test.ts": "tests what the broker refuses, which does not depend on the runtime",
-  "readme_test.ts": "checks and runs the README's code with Deno",
-  "sizes_test.ts": "tests what the broker refuses, which does not depend on the runtime",
-  "soak_test.ts": "takes half a minute for a private broker and its failures",
-  "cluster_test.ts": "takes a minute for three private brokers and their cluster",
-  "runtimes_test.ts": "starts the other runtimes itself",
-  "unhandled_test.ts": "starts the other runtimes itself",
-};
-
-/** Files that mostly wait for private brokers. Two of them run at the same time only if nothing else is left. */
-const WAITING = [
-  "faults_test.ts",
-  "connect_test.ts",
-  "cluster_test.ts",
-  "soak_test.ts",
-  "exit_test.ts",
-];
-
-/** Files that take longest. They start first, so that none of them is the last to end. */
-const LONG = [
-  "amqp_test.ts",
-  "outbox_test.ts",
-  "codec_test.ts",
-  "examples_test.ts",
-  "sqlite_test.ts",
-  "memory_test.ts",
-  "connection_test.ts",
-  "tls_test.ts",
-  "sqlite_processes_test.ts",
-  "processes_test.ts",
-  "model_test.ts",
-  "requests_test.ts",
-];
-
-/** Files whose tests use a broker but run on a further one only with --brokers=all, each with the reason. */
-const ONE_BROKER: Record<string, string> = {
-  "connection_test.ts":
-    "tests the errors of a connection, which do not depend on the broker's version",
-  "examples_test.ts": "runs the examples, which use nothing that other tests do not cover",
-  "exit_test.ts": "tests when a process ends, which the runtime decides",
-  "go_test.ts": "compares channels with Go's; the broker's version does not matter",
-  "leaks_test.ts": "measures the memory of the runtime",
-  "model_test.ts": "is a random search, which need not run on each broker",
-  "processes_test.ts": "tests how processes share values, which amqp_test.ts covers too",
-  "soak_test.ts": "is a random search, which need not run on each broker",
-  "tls_test.ts": "tests the errors of the TLS libraries",
-};
-
 /** How many files run at a time. Most files spend most of their time waiting. */
 const LANES = Number(process.env.TEST_LANES || 4);
 
 /** From this many lanes on, the first lane runs only the files in WAITING: the others keep two processors busy. */
 const ENOUGH_LANES = 4;
-
-const TESTS = fileURLToPath(new URL("..", import.meta.url));
-const ROOT = resolve(TESTS, "..");
 
 /** Environment variables. */
 type Variables = Record<string, string>;
@@ -149,18 +77,6 @@ type Timing = "untimed" | "timed";
 /** The variables for {@linkcode test} of `test.ts`. */
 const variable = (which: Timing): Variables => ({ TEST_TIMED: which === "untimed" ? "later" : "" });
 
-/** The options of {@linkcode run}. */
-interface RunOptions {
-  cwd?: string;
-  env?: Variables;
-  /** A file that receives the program's output. */
-  output?: string;
-  /**
-   * A file that the program writes while it makes progress. The program is killed if it does not write for too long.
-   */
-  progress?: string;
-}
-
 async function main(file: string, args: string[]): Promise<void> {
   const names = (option(args, "on") ?? "deno").split(",") as RuntimeName[];
   const which = (option(args, "brokers") ?? "one") as Brokers;
@@ -179,7 +95,7 @@ async function main(file: string, args: string[]): Promise<void> {
   if (names.some((name) => name !== "deno")) {
     // The other runtimes find the packages that deno.json names in node_modules.
     const [deno] = (await findRuntime("deno")).command;
-    await run([deno, "install", "--quiet", "--frozen"]);
+    await runProgram([deno, "install", "--quiet", "--frozen"]);
   }
   const all: Results = { results: [], brokers: [] };
   const save = () => writeFileSync(file, JSON.stringify(all));
@@ -383,11 +299,6 @@ function partsOn(source: BrokerSource, runtimes: Runtime[], which: Brokers): Par
     .map((part) => ({ ...part, timed: false }));
 }
 
-/** Reports whether the tests in a file use a broker, judged by the names in it. */
-function usesBroker(file: string): boolean {
-  return /\bBROKER\b|\bstart(PrivateBroker|Cluster)\b/.test(readFileSync(file, "utf8"));
-}
-
 /**
  * The parts of a runtime on a broker, the longest first.
  *
@@ -444,7 +355,8 @@ function partsOf(
 /** Checks the types of the tests and of the Workers that they start, once for all files. */
 async function isChecked(runtime: Runtime, args: string[], options?: RunOptions): Promise<boolean> {
   const check = ["test", "--doc", "--frozen", "--no-run", ...args];
-  return (await run([runtime.command[0], ...check], { cwd: process.cwd(), ...options })).code === 0;
+  return (await runProgram([runtime.command[0], ...check], { cwd: process.cwd(), ...options }))
+    .code === 0;
 }
 
 /** Runs `deno test` as this project does; the caller's `args` come last. */
@@ -455,7 +367,7 @@ async function denoTest(
   options: RunOptions = {},
 ): Promise<Report> {
   const frozen = args.some((arg) => arg.startsWith("--frozen")) ? [] : ["--frozen"];
-  const { code, ending } = await run(
+  const { code, ending } = await runProgram(
     [runtime.command[0], "test", "-A", "--doc", ...frozen, `--junit-path=${report}`, ...args],
     { cwd: process.cwd(), ...options, ...options.output && { progress: options.output } },
   );
@@ -492,7 +404,7 @@ async function portableTest(
   options: RunOptions = {},
 ): Promise<Report> {
   const program = fileURLToPath(new URL("run_file.ts", import.meta.url));
-  const { code, ending } = await run([...runtime.command, program, file, report, filter], {
+  const { code, ending } = await runProgram([...runtime.command, program, file, report, filter], {
     ...options,
     progress: report,
   });
@@ -519,42 +431,6 @@ function filterOf(args: string[]): string {
   const i = args.findLastIndex((arg) => arg === "--filter" || arg.startsWith("--filter="));
   if (i < 0) return "";
   return args[i] === "--filter" ? args[i + 1] ?? "" : args[i]!.slice("--filter=".length);
-}
-
-function testFiles(): string[] {
-  return globSync("**/*_test.ts", { cwd: TESTS }).map((file) => join(TESTS, file)).sort();
-}
-
-/** Runs a program until it ends. */
-function run(
-  [program, ...args]: string[],
-  { cwd = ROOT, env, output, progress }: RunOptions = {},
-): Promise<{ code: number | null; ending: string }> {
-  return new Promise((resolve, reject) => {
-    const prints = output === undefined ? "inherit" : openSync(output, "a");
-    const child = spawn(program!, args, {
-      cwd,
-      env: { ...process.env, ...env },
-      stdio: ["ignore", prints, prints],
-    });
-    if (prints !== "inherit") closeSync(prints);
-    let silent = false;
-    const start = Date.now();
-    const watch = progress && setInterval(() => {
-      const last = statSync(progress, { throwIfNoEntry: false })?.mtimeMs ?? start;
-      if (Date.now() - Math.max(last, start) < TEST_TIMEOUT + 30_000) return;
-      silent = true;
-      process.kill(child.pid!, "SIGKILL");
-    }, 1000);
-    child.once("error", reject);
-    child.once("exit", (code, signal) => {
-      clearInterval(watch || undefined);
-      const ending = silent
-        ? "its process made no progress and was killed"
-        : `its process ended with ${signal ?? `code ${code}`}`;
-      resolve({ code: silent ? 1 : code, ending });
-    });
-  });
 }
 
 if (import.meta.main) {

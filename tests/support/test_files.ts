@@ -1,0 +1,95 @@
+// The files of tests, and where and when they run.
+
+import { globSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The folder of the tests. */
+export const TESTS: string = fileURLToPath(new URL("..", import.meta.url));
+
+/** The folder of the project. */
+export const ROOT: string = resolve(TESTS, "..");
+
+/** Test files that Bun and Node skip unless they are named, each with the reason. */
+export const DENO_ONLY: Record<string, string> = {
+  "connect_test.ts": "takes a minute, most of it for brokers that stop and start",
+  "bundle_test.ts": "bundles the codec with Deno",
+  "ended_connections_test.ts":
+    "controls its broker for a minute; the result does not depend on the runtime",
+  "examples_test.ts": "runs the examples with Deno, as the README says",
+  "docs_test.ts": "checks the documentation, which does not depend on the runtime",
+  "drain_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
+  "exit_test.ts": "starts the other runtimes itself",
+  "faults_test.ts": "takes two minutes for a private broker, its restarts and its heartbeats",
+  "go_test.ts": "compares channels with Go's; the conformance suite covers each runtime",
+  "growth_test.ts": "measures figures that do not depend on the runtime",
+  "heap_test.ts": "tests a structure that does not depend on the runtime",
+  "topology_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
+  "turns_test.ts": "starts the other runtimes itself",
+  "guides_test.ts": "checks the guides' snippets with Deno",
+  "layout_test.ts": "checks the imports of the sources, which do not depend on the runtime",
+  "least_privilege_test.ts": "tests permissions of the broker, which do not depend on the runtime",
+  "stopped_listener_test.ts": "stops a process with signals and queries the broker",
+  "leaks_test.ts": "starts the other runtimes itself",
+  "model_test.ts": "is a random search, which need not run on each runtime",
+  "outbox_test.ts": "tests puts on lost connections, which do not depend on the runtime",
+  "processes_test.ts": "tests how processes share values, which does not depend on the runtime",
+  "queues_test.ts": "tests what the broker keeps, which does not depend on the runtime",
+  "refusals_test.ts": "tests what the broker refuses, which does not depend on the runtime",
+  "readme_test.ts": "checks and runs the README's code with Deno",
+  "sizes_test.ts": "tests what the broker refuses, which does not depend on the runtime",
+  "soak_test.ts": "takes half a minute for a private broker and its failures",
+  "cluster_test.ts": "takes a minute for three private brokers and their cluster",
+  "runtimes_test.ts": "starts the other runtimes itself",
+  "unhandled_test.ts": "starts the other runtimes itself",
+};
+
+/** Files that mostly wait for private brokers. Two of them run at the same time only if nothing else is left. */
+export const WAITING: readonly string[] = [
+  "faults_test.ts",
+  "connect_test.ts",
+  "cluster_test.ts",
+  "soak_test.ts",
+  "exit_test.ts",
+];
+
+/** Files that take longest. They start first, so that none of them is the last to end. */
+export const LONG: readonly string[] = [
+  "amqp_test.ts",
+  "outbox_test.ts",
+  "codec_test.ts",
+  "examples_test.ts",
+  "sqlite_test.ts",
+  "memory_test.ts",
+  "connection_test.ts",
+  "tls_test.ts",
+  "sqlite_processes_test.ts",
+  "processes_test.ts",
+  "model_test.ts",
+  "requests_test.ts",
+];
+
+/** Files whose tests use a broker but run on a further one only with --brokers=all, each with the reason. */
+export const ONE_BROKER: Record<string, string> = {
+  "client_internals_test.ts": "tests the AMQP client, which does not depend on the broker",
+  "connection_test.ts":
+    "tests the errors of a connection, which do not depend on the broker's version",
+  "examples_test.ts": "runs the examples, which use nothing that other tests do not cover",
+  "exit_test.ts": "tests when a process ends, which the runtime decides",
+  "go_test.ts": "compares channels with Go's; the broker's version does not matter",
+  "leaks_test.ts": "measures the memory of the runtime",
+  "model_test.ts": "is a random search, which need not run on each broker",
+  "processes_test.ts": "tests how processes share values, which amqp_test.ts covers too",
+  "soak_test.ts": "is a random search, which need not run on each broker",
+  "tls_test.ts": "tests the errors of the TLS libraries",
+};
+
+/** All test files, sorted. */
+export function testFiles(): string[] {
+  return globSync("**/*_test.ts", { cwd: TESTS }).map((file) => join(TESTS, file)).sort();
+}
+
+/** Reports whether the tests in a file use a broker, judged by the names in it. */
+export function usesBroker(file: string): boolean {
+  return /\bBROKER\b|\bstart(PrivateBroker|Cluster)\b/.test(readFileSync(file, "utf8"));
+}
