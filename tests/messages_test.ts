@@ -149,7 +149,7 @@ test("messages: if no module of the runtime can be loaded, a transport says what
   }
   assert.match(
     sqlite!,
-    /^ChannelConfigError: new Channel: .*: there are no files in this runtime$/,
+    /^ChannelConfigError: new Channel: .*: this runtime has no files$/,
   );
   assert.equal(memory, "1");
 });
