@@ -5,7 +5,7 @@ import type { Statements } from "./statements.ts";
 /** The largest number of messages that one transaction moves or deletes, so that none takes long. */
 const batchSize = 1000;
 
-/** Messages that are not due yet. They count toward the capacity of their channel, and nobody gets them. */
+/** Messages that are not due yet. They count toward the capacity of their channel; no consumer gets them. */
 export class DelayedMessages {
   /** Whether a message was added in this transaction. */
   hasGrown = false;
@@ -73,7 +73,7 @@ export class DelayedMessages {
     return counts;
   }
 
-  /** Deletes a batch of messages of a deleted channel. Reports whether there may be more. */
+  /** Deletes a batch of messages of a deleted channel. Reports whether there may be more of them. */
   delete(channel: number): boolean {
     const { changes } = this.#sql.run(
       "DELETE FROM delayed WHERE id IN (SELECT id FROM delayed WHERE channel = ? LIMIT ?)",

@@ -26,7 +26,7 @@ export function byOrder(a: Ordered, b: Ordered): number {
 /** What determines a message's place in its channel. */
 type Ordered = Pick<Row, "id" | "priority">;
 
-/** The columns of a `Row`. The casts are there for values of other programs; an id beyond 2^53 still fails. */
+/** The columns of a `Row`, cast because another program may have written any value. An id beyond 2^53 fails. */
 const columns =
   "id, channel, max(0, min(CAST(attempts AS INTEGER), 2147483647)) AS attempts, redelivered, " +
   "CAST(message_id AS TEXT) AS message_id, CAST(content_type AS TEXT) AS content_type, " +
@@ -227,7 +227,7 @@ export class Messages {
     );
   }
 
-  /** Deletes a batch of the waiting messages of a deleted channel. Reports whether there may be more. */
+  /** Deletes a batch of the waiting messages of a deleted channel. Reports whether there may be more of them. */
   deleteWaiting(channel: number): boolean {
     const { changes } = this.#sql.run(
       "DELETE FROM messages WHERE id IN " +

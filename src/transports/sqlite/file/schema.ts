@@ -5,27 +5,27 @@ export const applicationId = 0x43685453;
  * The SQL that migrates a file of version n to version n + 1. A released step is never changed; a change of the
  * schema is a new step.
  *
- * Invariants of the tables:
+ * Invariants of the tables after each transaction:
  * - A message's `holder` is 0 while it waits; the id of the session that holds it; or the negative id of the
  *   session to which another session has given it, until that session has recorded an attempt.
- * - `attempts` counts the attempts that were begun, the current one included once this process knows of it.
+ * - `attempts` counts the attempts that were begun, including the current one as soon as it is recorded.
  * - A channel's `depth` is the number of its messages that wait. While it is not 0, the channel has no waiters.
  * - `expires` of a channel is set while a channel with a lease has no link.
  * - A session removes its rows when it ends. If it was killed, another session detects that and removes them.
  * - Times are milliseconds since 1970 of the file's own clock, which is `ahead` of the machine's clock. Each
  *   transaction begins with what is due and what has expired; until then a due message is in `delayed`, and an
  *   expired one among the messages that wait.
- * - A channel with a `capacity` counts its messages in `size`, those on loan and delayed included; without a
- *   capacity it is 0. A session that found the channel full is among its `putters`, until there is room or it
- *   is told to try again.
- * - A closed channel takes no messages. Its messages are got as before.
- * - Mail of kind 0 says that there are new announcements; mail of kind 1, that the state of the channel has
- *   changed. A session has at most one mail of each kind for each channel.
+ * - The `size` of a channel with a `capacity` is the number of its messages, including those on loan and those
+ *   delayed; without a capacity it is 0. A session that has found the channel full is among its `putters`, until
+ *   another session removes it and asks it to try again.
+ * - A closed channel takes no messages. Its present messages can still be got.
+ * - Mail of kind 0 reports new announcements, mail of kind 1 a changed state of the channel. A session has at
+ *   most one mail of each kind for each channel.
  * - An announcement is kept while a session on its channel has not read it, unless it is beyond the limits. A
  *   channel's `announced` is the number of its last announcement; `heard` in `links` is the last one that the
  *   session has read. `bytes` counts all announcements of a channel up to this one. An announcement without an
  *   event says that the channel is deleted; the link of a session that has not read it outlasts the channel.
- * - Messages of a deleted channel are never got; `trash` lists the deleted channels that still have some.
+ * - Nobody gets a message of a deleted channel. `trash` lists the deleted channels that still have messages.
  */
 export const migrations: readonly string[] = [
   `

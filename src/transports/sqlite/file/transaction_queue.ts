@@ -3,7 +3,7 @@ import { isBusy } from "../failure.ts";
 import { UnpreparedError } from "./statements.ts";
 import type { Store } from "./store.ts";
 
-/** About the largest number of messages that one transaction puts or takes, as all other writers wait for it. */
+/** About the largest number of messages that one transaction puts or takes; meanwhile no other session writes. */
 export const maxMessages = 500;
 /** About the largest number of bytes that one transaction puts or takes. */
 export const maxBytes: number = 4 << 20;
@@ -25,11 +25,11 @@ export interface Task {
 
 /** An observer of all transactions. */
 export interface TransactionObserver {
-  /** A transaction has begun, or begun again: nobody else writes, and nothing has been written yet. */
+  /** A transaction has begun, perhaps anew: other sessions cannot write, and this session has written nothing. */
   begun(): void;
   /** The transaction is committed, and these sessions must be woken. */
   committed(woken: ReadonlySet<number>): void;
-  /** The transaction is over, committed or failed, and its tasks have been told. */
+  /** The transaction is over, committed or failed, and its tasks have been notified. */
   done(): void;
 }
 

@@ -45,12 +45,12 @@ export class Claims {
     this.#count(claim, 1);
   }
 
-  /** Tells all claims that they wait, as no message is there. */
+  /** Tells all claims that they wait because the channel has no message. */
   notifyWaiting(): void {
     for (const claim of this.#claims.all) claim.waits?.();
   }
 
-  /** Removes a claim. Reports whether it was there. */
+  /** Removes a claim. Reports whether it was present. */
   withdraw(claim: Claim): boolean {
     if (!this.#claims.remove(claim)) return false;
     this.#count(claim, -1);
@@ -87,7 +87,7 @@ export class Claims {
     }
   }
 
-  /** Resolves polls with undefined: no message is there. */
+  /** Resolves polls with undefined: the channel has no message for them. */
   endPolls(polls: Iterable<PendingPoll> = this.#polls): void {
     for (const poll of polls) {
       this.#remove(poll);

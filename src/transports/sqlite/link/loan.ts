@@ -1,8 +1,9 @@
 import type { Loan, Message } from "../../transport.ts";
 import type { Row } from "../file/messages.ts";
 
-/** The owner of a loan, which is told how the loan is settled. */
+/** The owner of a loan. */
 export interface Lender {
+  /** The loan has been accepted or released. */
   settled(loan: SqliteLoan): void;
 }
 
@@ -41,9 +42,9 @@ export class SqliteLoan implements Loan {
   }
 
   /**
-   * Sets `attempts` for the consumer that gets the message. Unless the attempts are counted, a process that was
-   * killed shortly after it had received the message may not be in the file: of a redelivered message,
-   * `attempts` is at least 2 then.
+   * Sets `attempts` for the consumer that gets the message. If the consumer does not want its attempts counted, the
+   * file may lack an attempt of a process that was killed soon after it had received the message. Therefore
+   * `attempts` of a redelivered message is at least 2 then.
    */
   lend(counted: boolean): this {
     this.attempts = Math.max(this.#tried + 1, this.redelivered && !counted ? 2 : 1);

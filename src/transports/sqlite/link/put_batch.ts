@@ -21,7 +21,7 @@ export class PutBatch {
     this.#offers.add(offer);
   }
 
-  /** Removes an offer. Reports whether it was there. */
+  /** Removes an offer. Reports whether it was present. */
   remove(offer: Offer): boolean {
     if (!this.#offers.delete(offer)) return false;
     this.#stats.outstanding--;
@@ -40,7 +40,7 @@ export class PutBatch {
     return offers;
   }
 
-  /** Removes offers that are in the file. */
+  /** Removes offers whose messages are in the file. */
   confirm(offers: readonly Offer[]): void {
     for (const offer of offers) {
       this.remove(offer);

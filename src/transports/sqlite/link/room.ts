@@ -37,8 +37,9 @@ export interface Rendezvous {
  * 1. The room is W + min(C - H, L) - D - g. If `isWaiting`, this session's waiter is either among `waiters` and
  *    g = 0, or it was given a message and g = 1; either way `waiters` - 1 = W - g. Otherwise `waiters` = W and
  *    g = 0.
- * 2. If D > 0, the channel has no waiters (see `schema.ts`), so W = 0, and D + n <= min(C - H, L) - g. The link
- *    needs at least as many, because min(C - H - g, L) >= min(C - H, L) - g. It takes all D + n.
+ * 2. If D > 0, the channel has no waiters (an invariant of `schema.ts`, which `TakeStep.begin` restores), so
+ *    W = 0, and D + n <= min(C - H, L) - g. The link needs at least as many, because min(C - H - g, L) >=
+ *    min(C - H, L) - g. It takes all D + n.
  * 3. If D = 0, the messages are given to the waiters first. If there are no more messages than waiters, none is
  *    left. Otherwise W messages are given to the other sessions; and if this session's waiter is among
  *    `waiters`, it is given one, which makes g = 1. In each case at most min(C - H, L) - g messages are left,

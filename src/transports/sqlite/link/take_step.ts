@@ -21,7 +21,7 @@ export class TakeStep {
   emptyPolls: PendingPoll[] = [];
   /** Whether this session is among the channel's waiters. */
   isWaiting: boolean;
-  /** Whether more messages may be there than one transaction takes. */
+  /** Whether the channel may have more messages than one transaction takes. */
   hasMore = false;
   readonly #link: LinkState;
   /** The number of messages that stay in the read-ahead. */
@@ -60,7 +60,7 @@ export class TakeStep {
   /**
    * Takes messages for the consumers. If there are too few, this session joins the channel's waiters.
    *
-   * @param isMeeting whether polls wait for the producers of a channel of capacity 0, too
+   * @param isMeeting whether this session also waits for its polls, as producers wait for room
    * @returns how many messages it has taken
    */
   take(isMeeting: boolean): number {

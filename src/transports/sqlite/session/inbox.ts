@@ -6,10 +6,10 @@ import type { TransactionQueue } from "../file/transaction_queue.ts";
 import type { SessionLink } from "./session_link.ts";
 
 /**
- * What other sessions have written for this session: messages that they have given to it, and mail.
+ * The messages and the mail of other sessions for this session.
  *
- * Invariant: a given message is passed to its link once. The file shows it as given until the link has recorded
- * an attempt or has settled it; until then its id is in `#collected`.
+ * Invariant: a given message is passed to its link once. The file shows it as given until the link has recorded an
+ * attempt or settled it; until then `#collected` has its id.
  */
 export class Inbox {
   readonly #store: Store;
@@ -44,12 +44,13 @@ export class Inbox {
     this.#waiting += by;
   }
 
-  /** A transaction has begun: its links must know what was given before. */
+  /** A transaction has begun: passes on the messages that were given before it. */
   transactionBegun(): void {
     if (this.#waiting === 0) return;
     for (const link of this.#collect()) this.#receivers.add(link);
   }
 
+  /** A transaction is over: its links hand over what they have received. */
   transactionDone(): void {
     const receivers = [...this.#receivers];
     this.#receivers.clear();
@@ -86,7 +87,7 @@ export class Inbox {
     }
   }
 
-  /** Records in the file which announcements were read, unless it knows. */
+  /** Records in the file which announcements were read, if it has not recorded them all. */
   recordHeard(): void {
     if (this.#heard.size > 0) this.#record();
   }

@@ -10,10 +10,11 @@ const minRenewal = 50;
  * moment at which the process dies, however that happens; a process that computes for minutes or is stopped, or
  * whose machine sleeps, keeps it. A lease in time has neither property.
  *
- * SQLite takes the lock, because all runtimes have no other. A POSIX `fcntl` lock belongs to the process, and
- * closing any descriptor of the file releases it: a program that reads the files of its own database, for
- * example to copy their directory, releases the lock. Therefore the session takes the lock anew from time to
- * time; and a session that finds the lock free wakes its owner first, which answers by the file's time.
+ * It is a lock of SQLite, because the runtimes have no other in common. A POSIX `fcntl` lock belongs to the
+ * process, and closing any descriptor of the file releases it: a program that reads the files of its own database,
+ * for example to copy their directory, releases the lock. Therefore the session takes the lock anew from time to
+ * time. A session that finds the lock of another free wakes that session, which answers by changing the file's
+ * time.
  */
 export class LivenessLock {
   readonly #file: string;
@@ -21,7 +22,7 @@ export class LivenessLock {
   #isLocked = true;
   #renewed = performance.now();
 
-  /** @param file a new file, which no other session looks at yet */
+  /** @param file a new file, which no other session knows yet */
   constructor(sqlite: Sqlite, file: string) {
     this.#file = file;
     closeSync(openSync(file, "wx", 0o600));
@@ -67,7 +68,7 @@ export function mayBeAlive(sqlite: Sqlite, file: string): boolean {
   }
 }
 
-/** Returns the time at which a session was last asked and has answered; undefined if its lock file is gone. */
+/** Returns the time of a session's last answer, or of its start; undefined if its lock file is gone. */
 export function lastAnswer(file: string): number | undefined {
   return lstatSync(file, { throwIfNoEntry: false })?.mtimeMs;
 }

@@ -9,9 +9,9 @@ import { removeAbandonedFiles } from "./abandoned_files.ts";
 import { lastAnswer, mayBeAlive } from "./liveness_lock.ts";
 import { Waker } from "./wakeup_file.ts";
 
-/** Milliseconds for which a session whose lock was found free may answer its wake-up. */
+/** Milliseconds within which a session whose lock is free must answer a wake-up. */
 const answerTime = 400;
-/** The largest number of live sessions that one round finds; with more, several sessions look at each. */
+/** The largest number of live sessions that one round checks; the next round continues with the others. */
 const maxProbed = 8;
 
 /** What the peers of a session share with it. */
@@ -33,7 +33,7 @@ export class Peers {
   /** Sessions whose lock was found free, and that may still answer. */
   readonly #suspects = new Set<number>();
   readonly #pauses = new Pauses();
-  /** The last session that a round has looked at. */
+  /** The last session that a round has checked. */
   #lastProbed = 0;
   #isStopped = false;
 
@@ -52,7 +52,7 @@ export class Peers {
     await Promise.all(suspects.map((peer) => this.#suspect(peer, true)));
   }
 
-  /** Looks at the next sessions, and removes those that were killed. */
+  /** Checks the next sessions, and removes those that were killed. */
   probe(): void {
     const peers = this.#options.store.sessions.peers();
     this.#forgetAllBut(peers);

@@ -14,7 +14,7 @@ import { Peers } from "./peers.ts";
 import type { SessionLink } from "./session_link.ts";
 import { WakeupFile } from "./wakeup_file.ts";
 
-/** Milliseconds between two rounds; a killed session is found within two. A round waits as long for a locked file. */
+/** Milliseconds between two rounds; a killed session is found within two. Rounds wait as long for a locked file. */
 const roundTime = 500;
 /** The same if the wake-up file is not watched: messages are noticed in a round. */
 const pollTime = 20;
@@ -26,11 +26,11 @@ const leaveTimeout = 1000;
 const checkPauses = [2, 6, 12, 30];
 
 /**
- * A process's, or a thread's, use of a file: from its first link until shortly after its last. It has a row in
- * the file, to which links and messages refer; a lock, which shows that it is alive; and a wake-up file.
+ * The use of a file by a process or a thread, from its first link until shortly after its last. A session has a row
+ * in the file, to which links and messages refer; a lock, which shows that it is alive; and a wake-up file.
  *
- * Invariants: the lock is held from before the row exists until the row has nothing. What others have written
- * for this session is noticed after their wake-up, and at the latest in the next round.
+ * Invariants: the session holds the lock from before its row exists until no other row refers to it. It notices
+ * what other sessions have written for it after their wake-up, and at the latest in the next round.
  */
 export class FileSession {
   readonly path: string;
@@ -45,9 +45,9 @@ export class FileSession {
   readonly #links = new Map<number, SessionLink>();
   #id = 0;
   #rounds: ReturnType<typeof setInterval> | undefined;
-  /** The next check after this session has written something for itself. */
+  /** The timer of the next check after this session has written something for itself. */
   #checkTimer: ReturnType<typeof setTimeout> | undefined;
-  /** The next check after a wake-up. */
+  /** The timer of the next check after a wake-up. */
   #recheckTimer: ReturnType<typeof setTimeout> | undefined;
   /** The number of checks since the last wake-up. */
   #rechecks = 0;
@@ -55,7 +55,7 @@ export class FileSession {
   readonly #keepAlive = new KeepAlive();
   #isOver = false;
   #isLost = false;
-  /** The identity of the file, whatever its name. */
+  /** The device and inode of the file. */
   readonly #identity: string | undefined;
 
   /** Opens the file, and removes sessions that were killed. */

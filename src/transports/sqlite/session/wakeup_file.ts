@@ -1,8 +1,8 @@
 import { closeSync, type FSWatcher, openSync, rmSync, watch, writeSync } from "node:fs";
 
 /**
- * A file by which other processes, and other threads, wake this session: they write to it, and the session
- * watches it. A wake-up takes 0.1 to 1 ms, and needs no permission except to read and write the file.
+ * A file that this session watches, and to which other processes and threads write to wake it. A wake-up takes 0.1
+ * to 1 ms, and needs no permission except to read and write the file.
  */
 export class WakeupFile {
   readonly #file: string;
