@@ -61,7 +61,7 @@ export async function openDatabase(
     await retryWhileBusy(deadline, () => checkFile(sqlite, path, steps.length));
     db = new sqlite.DatabaseSync(path);
     const opened = db;
-    opened.exec("PRAGMA busy_timeout = 0"); // it would block the event loop
+    opened.exec("PRAGMA busy_timeout = 0"); // SQLite's own waiting would block the event loop
     await retryWhileBusy(deadline, () => setMode(opened, options));
     await retryWhileBusy(deadline, () => migrate(opened, steps));
     return opened;
@@ -71,7 +71,7 @@ export async function openDatabase(
   }
 }
 
-/** Calls `act`, again while the file is locked, until `deadline`. */
+/** Calls `act`, and repeats it while the file is locked, until `deadline`. */
 async function retryWhileBusy(deadline: number, act: () => void): Promise<void> {
   for (;;) {
     try {
@@ -203,7 +203,7 @@ function setMode(db: DatabaseSync, { path, isFull }: DatabaseOptions): void {
   const mode = valueOf(db.prepare("PRAGMA journal_mode = WAL"));
   if (mode !== "wal") {
     throw new ChannelConfigError(
-      `connect: the file system of ${path} has no shared memory, such as a network file system ` +
+      `connect: the file system of ${path} does not support shared memory, as network file systems do not ` +
         `(SQLite's journal mode is "${mode}", not "wal"); use a local file system`,
     );
   }
