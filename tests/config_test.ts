@@ -67,7 +67,7 @@ async function refused(text: string | Uint8Array): Promise<string> {
     const file = path.join(home, ".channelts.yml");
     fs.writeFileSync(file, text);
     message = (await rejection()).message;
-    const start = `Cannot use the configuration ${file}:`;
+    const start = `the configuration ${file}:`;
     assert.ok(message.startsWith(start), message);
     message = message.slice(start.length);
   });
@@ -92,12 +92,12 @@ Deno.test("an empty CHANNELTS_URI or CHANNELTS_CONFIG is rejected", () =>
     process.env["CHANNELTS_CONFIG"] = "";
     assert.match(
       (await rejection()).message,
-      /^Cannot use CHANNELTS_CONFIG: it is set, and empty; unset it, or set it to the path of a file$/,
+      /^CHANNELTS_CONFIG: the variable is set and empty; unset it, or set it to the path of a file$/,
     );
     process.env["CHANNELTS_URI"] = "";
     assert.match(
       (await rejection()).message,
-      /^Cannot use CHANNELTS_URI: it is set, and empty; unset it, or set it to memory:$/,
+      /^CHANNELTS_URI: the variable is set and empty; unset it, or set it to memory:$/,
     );
   }));
 
@@ -144,7 +144,7 @@ Deno.test("a CHANNELTS_CONFIG that names no file is rejected", () =>
     process.env["CHANNELTS_CONFIG"] = missing;
     const { message } = await rejection();
     assert.ok(message.includes(missing), message);
-    assert.match(message, /CHANNELTS_CONFIG names: there is no such file$/);
+    assert.match(message, /^CHANNELTS_CONFIG: .* cannot be read: there is no such file$/);
   }));
 
 Deno.test("a CHANNELTS_CONFIG that is a URI is rejected without showing it", () =>
@@ -156,7 +156,10 @@ Deno.test("a CHANNELTS_CONFIG that is a URI is rejected without showing it", () 
 Deno.test("a configuration file that is a directory is rejected, whatever names it", () =>
   withHome(async (home) => {
     fs.mkdirSync(path.join(home, ".channelpy.yml"));
-    assert.match((await rejection()).message, /\.channelpy\.yml: found a directory, expected/);
+    assert.match(
+      (await rejection()).message,
+      /\.channelpy\.yml cannot be read: found a directory, expected/,
+    );
     process.env["CHANNELTS_CONFIG"] = home;
     assert.match((await rejection()).message, /found a directory, expected a YAML file$/);
   }));
@@ -546,7 +549,7 @@ testPermissions(
     const found = inChild({ home, permissions: ["--allow-env"], env: { CHANNELTS_CONFIG: file } });
     assert.equal(
       found,
-      `Cannot read the configuration ${file}, which CHANNELTS_CONFIG names: ` +
+      `CHANNELTS_CONFIG: the file ${file} cannot be read: ` +
         `reading it is not granted: allow it with --allow-read=${file}`,
     );
   },

@@ -5,19 +5,18 @@ import { withoutCredentials } from "../shared/redact.ts";
 import type { Settings } from "./settings.ts";
 
 const DEFAULT: Settings = { uri: "memory:", source: "default" };
-/** The second is ChannelPy's. */
+/** Both are in the home directory. ChannelPy uses the second. */
 const FILES = [".channelts.yml", ".channelpy.yml"];
 
 /**
- * The connection to use where none is given. The first of these that is there wins: the environment
- * variable `CHANNELTS_URI`; the file that `CHANNELTS_CONFIG` names, or else `~/.channelts.yml`, or
- * else ChannelPy's `~/.channelpy.yml`; `memory:`.
+ * Returns the settings of the default connection. The first of these that exists is used: the environment variable
+ * `CHANNELTS_URI`; the file that `CHANNELTS_CONFIG` names; `~/.channelts.yml`; ChannelPy's `~/.channelpy.yml`;
+ * `memory:`.
  *
- * It never causes a Deno permission prompt: what is not granted is skipped, except for a file that
- * `CHANNELTS_CONFIG` names. The result is a promise only where a file has to be parsed, and it is
- * not cached.
+ * Deno never prompts for a permission: a variable or file without permission is skipped, except for a file that
+ * `CHANNELTS_CONFIG` names. The result is a promise only if a file is parsed. It is not cached.
  *
- * @throws ChannelConfigError (a promise rejects with it) if what is there cannot be used
+ * @throws {ChannelConfigError} or rejects with it, if the first that exists is invalid
  *
  * @example
  * ```ts ignore
@@ -45,31 +44,31 @@ function fromVariable(uri: string): Settings {
   if (hasScheme(uri)) return { uri, source: "CHANNELTS_URI" };
   if (uri === "") throw emptyVariable("CHANNELTS_URI", "memory:");
   throw new ChannelConfigError(
-    `Cannot use CHANNELTS_URI: found ${JSON.stringify(withoutCredentials(uri))}, ` +
+    `CHANNELTS_URI: found ${JSON.stringify(withoutCredentials(uri))}, ` +
       "expected a URI such as amqp://host:5672",
   );
 }
 
-/** Most often it was set to another variable, which is not there. */
+/** A common cause is a variable that was set from another one, which is not set. */
 function emptyVariable(name: string, alternative: string): ChannelConfigError {
   return new ChannelConfigError(
-    `Cannot use ${name}: it is set, and empty; unset it, or set it to ${alternative}`,
+    `${name}: the variable is set and empty; unset it, or set it to ${alternative}`,
   );
 }
 
 function fromNamedFile(path: string): Promise<Settings> {
   if (path === "") throw emptyVariable("CHANNELTS_CONFIG", "the path of a file");
-  // Not shown, and not tried: it may hold a password, which the system's error would then carry.
+  // A URI is neither shown nor opened: it may contain a password, which the system's error would then contain.
   if (path.includes("://")) {
     throw new ChannelConfigError(
-      "Cannot use CHANNELTS_CONFIG: found a URI, expected the path of a file; " +
-        "a URI goes into CHANNELTS_URI",
+      "CHANNELTS_CONFIG: found a URI, expected the path of a file; " +
+        "set CHANNELTS_URI for a URI",
     );
   }
   const file = read(path);
   if ("text" in file) return parseConfigFile(path, file.text);
   throw new ChannelConfigError(
-    `Cannot read the configuration ${path}, which CHANNELTS_CONFIG names: ${file.absent}`,
+    `CHANNELTS_CONFIG: the file ${path} cannot be read: ${file.absent}`,
   );
 }
 
@@ -82,6 +81,8 @@ function read(path: string): Reading {
     if (code === "EISDIR") found = "found a directory, expected a YAML file";
     if (code === "EACCES" || code === "EPERM") found = "this user may not read it";
     if (cause instanceof TypeError) found = "it is not UTF-8 text";
-    throw new ChannelConfigError(`Cannot read the configuration ${path}: ${found}`, { cause });
+    throw new ChannelConfigError(`the configuration file ${path} cannot be read: ${found}`, {
+      cause,
+    });
   }
 }

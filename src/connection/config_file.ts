@@ -10,13 +10,13 @@ type Yaml = typeof import("yaml");
 interface Field {
   readonly key: string;
   readonly line: number;
-  /** The string, number, boolean or null that it is; undefined for everything else. */
+  /** A string, number, boolean or null; undefined for any other node. */
   readonly value: unknown;
-  /** Undefined for what was no YAML. */
+  /** Undefined for a field that was not written as YAML. */
   readonly node?: Node | null;
 }
 
-/** ChannelPy's name for its only kind of connection, and what that connects to where no URI is given. */
+/** ChannelPy's only connection class, and the URI that it connects to by default. */
 const CLASS = "RabbitConnection";
 const CLASS_DEFAULT = "amqp://127.0.0.1:5672";
 
@@ -24,16 +24,16 @@ const URI_OR_CLASS = `a URI such as amqp://host:5672, or ${CLASS}`;
 const SECONDS = "a number of seconds, 0 or more";
 const KEYS = ["connection", "arguments", "retry_timeout", "poll_frequency"];
 
-/** Whether a text starts as a URI does. */
+/** Reports whether a text begins with a URI scheme. */
 export function hasScheme(text: string): boolean {
   return /^[a-z][a-z0-9+.-]*:/i.test(text);
 }
 
 /**
- * Reads the text of a configuration file. The YAML library is loaded by this.
+ * Parses the text of a configuration file. The YAML library is loaded at the first call.
  *
- * @throws ChannelConfigError (the promise rejects with it) that names the file, the line, the key,
- * what was found and what is expected, and shows no credentials
+ * @throws {ChannelConfigError} if the file is invalid; it names the file, the line, the key, what was found and what is
+ * expected, without credentials
  */
 export async function parseConfigFile(path: string, text: string): Promise<Settings> {
   let yaml: Yaml;
@@ -41,7 +41,9 @@ export async function parseConfigFile(path: string, text: string): Promise<Setti
     yaml = await import("yaml");
   } catch (cause) {
     throw new ChannelConfigError(
-      `Cannot read the configuration ${path}: the package yaml cannot be loaded (${String(cause)})`,
+      `the configuration file ${path} cannot be read: the package yaml cannot be loaded (${
+        String(cause)
+      })`,
       { cause },
     );
   }
@@ -79,7 +81,7 @@ class ConfigFile {
   #parse(text: string): Node | null {
     let document;
     try {
-      // Duplicate keys are this class's to report. The log level is what reports a second document.
+      // This class reports duplicate keys. The log level makes the parser report a second document.
       document = withEmptyEnv(() =>
         this.#yaml.parseDocument(text, {
           lineCounter: this.#lines,
@@ -93,7 +95,7 @@ class ConfigFile {
     }
     const error = document.errors[0] ?? document.warnings[0];
     if (error !== undefined) {
-      // What follows a colon quotes the file, which may hold a password.
+      // The text after the colon quotes the file, which may contain a password.
       const message = error.message.replace(/(?<=\S): .*/s, "");
       this.#fail(
         this.#lines.linePos(error.pos[0]).line,
@@ -105,7 +107,7 @@ class ConfigFile {
     return document.contents;
   }
 
-  /** The fields of a mapping by key; `given` is one that was read already. */
+  /** Returns the fields of a mapping by key. @param given a field that was read already */
   #mapping(node: Node | null, keys: string[], given?: Field, parent?: Field): Map<string, Field> {
     const { isMap, isScalar } = this.#yaml;
     const line = this.#line(node, parent?.line ?? 1);
@@ -190,14 +192,14 @@ class ConfigFile {
   #fail(line: number, key: string | undefined, found: string, expected: string): never {
     const where = key === undefined ? `${this.#path}:${line}` : `${this.#path}:${line}: ${key}`;
     throw new ChannelConfigError(
-      `Cannot use the configuration ${where}: found ${found}, expected ${expected}`,
+      `the configuration ${where}: found ${found}, expected ${expected}`,
     );
   }
 }
 
 /**
- * Makes YAML, line for line, of two things that are written though they are none: `connection: memory:`,
- * and the mapping below `connection: RabbitConnection` in ChannelPy's README, which is its arguments.
+ * Turns two common forms that are not valid YAML into YAML, line for line: `connection: memory:`, and the arguments as a
+ * mapping below `connection: RabbitConnection`, as ChannelPy's README has it.
  */
 function repair(text: string): { readonly text: string; readonly connection?: Field } {
   const lines = text.split("\n");
@@ -214,7 +216,7 @@ function repair(text: string): { readonly text: string; readonly connection?: Fi
   return { text };
 }
 
-/** A parenthesis that suggests the candidate that a text was likely meant to be, if there is one. */
+/** Returns "(did you mean …?)" for the candidate that is most similar to a text; empty if none is. */
 function hint(text: string, candidates: string[]): string {
   const near = nearest(text, candidates);
   return near === undefined ? "" : ` (did you mean ${near}?)`;

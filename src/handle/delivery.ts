@@ -2,11 +2,11 @@ import { longestTimer, unref } from "../shared/timers.ts";
 import { milliseconds, none, type Rules, Signature } from "../shared/options.ts";
 import type { Loan } from "../transports/transport.ts";
 
-/** How a delivery is given back. */
+/** The options of {@linkcode Delivery.release}. */
 export interface ReleaseOptions {
   /**
-   * Milliseconds after which others may receive it, default 0. This process keeps it meanwhile: if it
-   * ends or closes the handle before, the value is free at once.
+   * Milliseconds after which the value can be received again, 0 to 2,147,483,647; default 0. This process holds the value
+   * for that time: if the process ends or closes the handle, the value is released at once.
    */
   readonly delay?: number;
 }
@@ -18,23 +18,23 @@ const releaseSignature: Signature = new Signature(
   "release({ delay: 1000 })",
 );
 
-/** What a delivery needs of its handle. */
-export interface Custodian {
-  /** What must not be collected while the delivery is there. */
+/** The handle of a delivery, as the delivery uses it. */
+export interface DeliveryOwner {
+  /** An object that must not be garbage collected before the delivery. */
   readonly owner: object;
-  /** Whether a value outlives this process. */
+  /** Whether the value outlives this process. */
   readonly outlasting: boolean;
-  /** Gives a loan back whose value was not accepted. */
+  /** Returns a loan whose value was not accepted. */
   takeBack(loan: Loan): void;
-  /** Makes a dead letter of a loan that can never be handled, where there are such; else takes it. */
+  /** Settles a loan that can never be handled: a dead letter with `maxAttempts`, dropped without. */
   refuse(loan: Loan, reason: string): void;
-  /** The delivery is settled. */
+  /** Called when the delivery is settled. */
   settled(delivery: object): void;
 }
 
 /**
- * A value on loan, from {@linkcode Channel.receive}: nobody else is given it until it is released, or
- * the process that holds it dies. It is settled once; later calls do nothing.
+ * A received value on loan, from {@linkcode Channel.receive}. No other consumer receives the value unless the delivery is
+ * released, or this process dies. A delivery is settled once, by `accept` or `release`; later calls do nothing.
  *
  * @example
  * ```ts
@@ -43,88 +43,88 @@ export interface Custodian {
  * await using jobs = new Channel<string>();
  * await jobs.put("render");
  *
- * await using delivery = await jobs.receive(); // released at the end of the block, if not accepted
+ * await using delivery = await jobs.receive(); // released at the end of the block unless accepted
  * console.log(delivery.value, delivery.attempts); // "render", 1
  * delivery.accept();
  * ```
  */
 export class Delivery<T = unknown> implements AsyncDisposable {
-  /** What was put. */
+  /** The value that was put. */
   readonly value: T;
-  /** Whether someone may have received it before. */
+  /** Whether the value may have been received before. */
   readonly redelivered: boolean;
   /**
-   * How often it has been received, this time included: 1, 2 …. RabbitMQ tells only the first time from
-   * later ones (1, 2), unless the handle has `maxAttempts`, or whoever released it had.
+   * How often the value has been received, this time included: 1, 2, …. RabbitMQ reports only whether the value was received
+   * before (1 or 2), unless the handle has `maxAttempts`, or the handle that released the value had it.
    */
   readonly attempts: number;
-  /** Why it is among the dead letters; undefined elsewhere. */
+  /** The reason why the value is a dead letter; undefined if it is not. */
   readonly reason: string | undefined;
   readonly #loan: Loan;
-  readonly #custodian: Custodian;
+  readonly #owner: DeliveryOwner;
   #settled = false;
   #delay: ReturnType<typeof setTimeout> | undefined;
 
-  /** Deliveries are made by {@linkcode Channel.receive}. */
-  constructor(value: T, loan: Loan, custodian: Custodian) {
+  /** Used by {@linkcode Channel.receive}. */
+  constructor(value: T, loan: Loan, owner: DeliveryOwner) {
     this.value = value;
     this.redelivered = loan.redelivered;
     this.attempts = loan.attempts;
     this.reason = loan.message.reason;
     this.#loan = loan;
-    this.#custodian = custodian;
+    this.#owner = owner;
   }
 
   /**
-   * Takes the value for good. Where the connection is lost or the process killed in the same moment, it
-   * may be delivered again.
+   * Removes the value from the channel. The acknowledgement may be lost with the connection or the process; the value is
+   * then delivered again.
    */
   accept(): void {
     if (this.#settled) return;
     this.#settled = true;
     this.#loan.accept();
-    this.#custodian.settled(this);
+    this.#owner.settled(this);
   }
 
   /**
-   * Gives the value back: to its old place in the channel; with `maxAttempts` on RabbitMQ, to the end,
-   * and after the last attempt to the dead letters.
+   * Returns the value to its place in the channel. With `maxAttempts` on RabbitMQ it goes to the end of the channel. After
+   * the last of `maxAttempts` attempts it becomes a dead letter.
    *
-   * @throws {ChannelConfigError} for a delay that is none
+   * @throws {ChannelConfigError} for an invalid delay
    */
   release(options: ReleaseOptions = none): void {
     releaseSignature.check(options, arguments.length);
     const { delay = 0 } = options;
     if (this.#settled) return;
     this.#settled = true;
-    if (delay === 0) return this.#giveBack();
-    this.#delay = setTimeout(() => this.#giveBack(), delay);
-    if (this.#custodian.outlasting) unref(this.#delay);
+    if (delay === 0) return this.#return();
+    this.#delay = setTimeout(() => this.#return(), delay);
+    if (this.#owner.outlasting) unref(this.#delay);
   }
 
-  /** Gives the value back unless it was accepted, or released already. */
+  /** Releases the value unless it is settled. */
   [Symbol.asyncDispose](): Promise<void> {
     this.release();
     return Promise.resolve();
   }
 
-  /** Gives the value back now, also where that was to be later: the handle is closed. */
+  /** Releases the value now, also if its release is delayed, because the handle is closed. */
   static end(delivery: Delivery): void {
     if (delivery.#delay === undefined) return delivery.release();
     clearTimeout(delivery.#delay);
-    delivery.#giveBack();
+    delivery.#return();
   }
 
-  /** Says that the value can never be handled: it is a dead letter, where there are such, or dropped. */
+  /** Settles a value that can never be handled: a dead letter with `maxAttempts`, dropped without. */
   static refuse(delivery: Delivery, reason: string): void {
     if (delivery.#settled) return;
     delivery.#settled = true;
-    delivery.#custodian.refuse(delivery.#loan, reason);
-    delivery.#custodian.settled(delivery);
+    delivery.#owner.refuse(delivery.#loan, reason);
+    delivery.#owner.settled(delivery);
   }
 
-  #giveBack(): void {
-    this.#custodian.takeBack(this.#loan);
-    this.#custodian.settled(this);
+  #return(): void {
+    this.#owner.takeBack(this.#loan);
+    this.#owner.settled(this);
   }
 }

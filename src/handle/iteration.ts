@@ -1,22 +1,19 @@
-// Invariants: every call of `next` that waits has an operation of its own, in the order of the calls. Once the
-// iteration was left, no operation is pending, and every call of `next` is at the end.
+// Invariants: every pending call of `next` has an operation of its own, in the order of the calls. Once the program has
+// left the iteration, no operation is pending, and every call of `next` resolves as done.
 
 import { ChannelClosedError } from "../shared/errors.ts";
 import type { Operation } from "./operation.ts";
 
-/** What an operation of an iteration is given up with that was left, or has nothing more to yield. */
+/** The reason with which the operations of an iteration are given up when the program leaves it. */
 export const left: unique symbol = Symbol("the iteration was left");
 
-/** How `deliveries` receives. */
+/** The options of {@linkcode Channel.deliveries}. */
 export interface DeliveriesOptions {
-  /**
-   * Ends the iteration, which rejects with the signal's reason. What it has yielded is not released: what is
-   * under way can be finished.
-   */
+  /** Ends the iteration, which rejects with the signal's reason. Deliveries that it has yielded are not released. */
   readonly signal?: AbortSignal;
 }
 
-/** An iteration over the results of operations, one for each call of `next`, which ends where one is closed. */
+/** An iteration over the results of operations, one for each call of `next`. It ends when the channel is closed. */
 export class Iteration<T> implements AsyncIterableIterator<T> {
   readonly #begin: () => Operation<T>;
   readonly #onLeft: (() => void) | undefined;
@@ -24,8 +21,8 @@ export class Iteration<T> implements AsyncIterableIterator<T> {
   #isLeft = false;
 
   /**
-   * @param begin begins the next operation, or throws what it cannot begin for
-   * @param onLeft called where the iteration was left: by `break`, `return` or `throw` in a loop
+   * @param begin begins the next operation, or throws the reason why it cannot begin
+   * @param onLeft called when the program leaves the iteration, by `break`, `return` or `throw` in a loop
    */
   constructor(begin: () => Operation<T>, onLeft?: () => void) {
     this.#begin = begin;

@@ -5,53 +5,50 @@ import { now, Timer } from "../shared/timers.ts";
 import { abortSignal, milliseconds, type Rules } from "../shared/options.ts";
 import { afterTurn, inTurn, mayGoOn } from "../shared/turns.ts";
 
-/** What every operation that may wait takes. */
+/** The options of every operation that may wait. */
 export interface OperationOptions {
-  /**
-   * Milliseconds to wait; absent or `Infinity`: without limit. `0` takes only what can be had at once.
-   */
+  /** Milliseconds to wait; without it, or with `Infinity`, there is no limit. With `0` the operation does not wait. */
   readonly timeout?: number;
-  /** Gives the operation up; it rejects with the signal's reason. */
+  /** Aborts the operation, which rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
 /** The rules for {@linkcode OperationOptions}. */
 export const waiting: Rules<OperationOptions> = { timeout: milliseconds(), signal: abortSignal };
 
-/** An operation, whatever it resolves with. */
+/** An operation, whatever its result. */
 export type Pending = Pick<Operation<unknown>, "action" | "settled" | "giveUp" | "whenSettled">;
 
-/** Whose call an operation is. */
+/** The call of a public function that an operation carries out. */
 export interface Call {
-  /** What is done, for errors. */
+  /** The name of the function, for errors. */
   readonly action: string;
-  /** What is not collected before the operation has settled. */
+  /** An object that is not garbage collected before the operation has settled. */
   readonly owner: object;
-  /** Where the operation is listed while it waits. */
+  /** The set that contains the operation until it has settled. */
   readonly pending: Set<Pending>;
-  /** Makes the error for a timeout. */
+  /** Returns the error for a timeout. */
   readonly timedOut: () => unknown;
 }
 
-/** Why an operation has failed. */
-export interface Failure {
+/** The reason why an operation has failed; an object, because the reason may be undefined. */
+export interface OperationFailure {
   readonly reason: unknown;
 }
 
 /**
- * One call that may wait. It settles once: by its result, or by what comes first of its timeout, its
- * signal, and the closing of its handle. All timeouts and abort listeners of the library are here.
+ * An operation that may wait. It settles once: with its result, by its timeout, by its signal, or when its handle is
+ * closed. The timeouts and abort listeners of all operations are here.
  *
- * Invariant: nothing of the library is a reaction of `promise`, which is the caller's alone: a rejection that
- * the caller does not handle surfaces as an unhandled rejection. Whatever else has to know that the operation
- * has settled calls `whenSettled`. The promise exists only if it is asked for, so that an operation without a
- * caller rejects nothing.
+ * Invariant: the library adds no reaction to `promise`, so that a rejection which the caller does not handle is an
+ * unhandled rejection. Library code uses `whenSettled` instead. The promise is created when it is first read, so
+ * that an operation without a caller rejects no promise.
  */
 export class Operation<T> {
   readonly action: string;
   /**
-   * Called where the operation is given up, before it rejects: withdraws what it waits for. `isOurs` is false
-   * for the reason of a signal, which belongs to the caller and is not modified.
+   * Called when the operation is given up, before it rejects, to withdraw the claim or offer that it waits for.
+   * `isOurs` is false for the reason of a signal: that belongs to the caller and is not modified.
    */
   onGiveUp: ((reason: unknown, isOurs: boolean) => void) | undefined;
   readonly owner: object;
@@ -62,10 +59,10 @@ export class Operation<T> {
   #promise: Promise<T> | undefined;
   #resolve: ((value: T) => void) | undefined;
   #reject: ((reason: unknown) => void) | undefined;
-  /** What it resolved with before the promise was asked for. */
+  /** The result, if the operation resolved before `promise` was read. */
   #value: T | undefined;
-  #failure: Failure | undefined;
-  #listeners: ((failure: Failure | undefined) => void)[] | undefined;
+  #failure: OperationFailure | undefined;
+  #listeners: ((failure: OperationFailure | undefined) => void)[] | undefined;
   #settled = false;
 
   constructor({ action, owner, pending, timedOut }: Call, { timeout, signal }: OperationOptions) {
@@ -86,7 +83,7 @@ export class Operation<T> {
     }
   }
 
-  /** The caller's. */
+  /** The promise for the caller. */
   get promise(): Promise<T> {
     if (this.#promise !== undefined) return this.#promise;
     if (!this.#settled) {
@@ -116,8 +113,8 @@ export class Operation<T> {
     return this.#settled;
   }
 
-  /** Calls `listener` when the operation settles, before any reaction of its promise; at once if it has settled. */
-  whenSettled(listener: (failure: Failure | undefined) => void): void {
+  /** Calls `listener` when the operation settles, before the reactions of its promise; at once if it has settled. */
+  whenSettled(listener: (failure: OperationFailure | undefined) => void): void {
     if (this.#settled) listener(this.#failure);
     else (this.#listeners ??= []).push(listener);
   }
@@ -129,7 +126,7 @@ export class Operation<T> {
     this.#tell();
   }
 
-  /** @param isOurs false for what the caller's own code has thrown */
+  /** @param isOurs false for an error that the caller's code has thrown */
   reject(reason: unknown, isOurs = true): void {
     if (this.#settle()) this.#failFor(reason, isOurs);
   }
@@ -141,24 +138,24 @@ export class Operation<T> {
     this.#failFor(reason, isOurs);
   }
 
-  /** Completes what the operation rejects with. */
+  /** Completes the error that the operation rejects with. */
   protected dress(reason: unknown): unknown {
     return reason;
   }
 
-  /** Rejects with an error of others, which is given the caller's stack. */
+  /** Rejects with an error from elsewhere, and gives it the caller's stack. */
   rejectAtCaller(error: Error): void {
     if (this.#settle()) this.#fail(error, true);
   }
 
-  /** What is the caller's own is rejected with as it is. */
+  /** Rejects with an error that is completed and names the action; a reason of the caller is passed unchanged. */
   #failFor(reason: unknown, isOurs: boolean): void {
     if (!isOurs) return this.#fail(reason, false);
     const error = this.dress(errorOfAction(this.action, reason));
     this.#fail(error, error instanceof ChannelError);
   }
 
-  /** @param isAtCaller whether the error gets the caller's stack: the call was over when the error was made */
+  /** @param isAtCaller whether the error gets the caller's stack, because it was created after the call had returned */
   #fail(reason: unknown, isAtCaller: boolean): void {
     this.#failure = { reason };
     if (this.#reject !== undefined) {
@@ -187,18 +184,18 @@ export class Operation<T> {
 }
 
 /**
- * Rejects with an error whose stack is that of who awaits. An engine finds that out by itself, and only where an
- * error is made in an asynchronous function that somebody awaits: V8 follows the promises from one to the next
- * (https://v8.dev/docs/stack-trace-api#async-stack-traces). So it costs nothing where nothing fails.
+ * Rejects with the error, whose stack becomes that of the awaiting caller. V8 finds the caller by following promises, and
+ * only for an error that is captured inside an awaited async function
+ * (https://v8.dev/docs/stack-trace-api#async-stack-traces). Operations that succeed pay nothing for this.
  */
 async function atCaller(error: Error): Promise<never> {
-  await undefined; // the promise of the operation becomes this one's in the next microtask
+  await undefined; // one microtask later, the operation's promise follows this one
   await undefined;
   captureStack(error);
   throw error;
 }
 
-/** The promise of an operation; what it cannot begin for is rejected, as all that goes wrong with an operation is. */
+/** Returns the promise of an operation. If the operation cannot begin, the promise rejects. */
 export function begun<T>(begin: () => Operation<T>): Promise<T> {
   try {
     return begin().promise;
@@ -207,14 +204,14 @@ export function begun<T>(begin: () => Operation<T>): Promise<T> {
   }
 }
 
-/** Resolves when all of these have settled, in whichever way. */
+/** Resolves when all operations have settled. */
 export async function allSettled(operations: readonly Pending[]): Promise<void> {
   await Promise.all(
     operations.map((each) => new Promise<void>((resolve) => each.whenSettled(() => resolve()))),
   );
 }
 
-/** Whether an operation that could not begin rejects with its signal's reason, which is the caller's. */
+/** Reports whether an error is the reason of the aborted signal in the options. */
 export function isAbort(error: unknown, { signal }: OperationOptions): boolean {
   return signal?.aborted === true && signal.reason === error;
 }

@@ -3,44 +3,43 @@ import { ChannelConfigError } from "../shared/errors.ts";
 import type { Message, PutTerm } from "../transports/transport.ts";
 
 /**
- * How a value is put. What a transport cannot do, it refuses: memory and SQLite take all three,
- * RabbitMQ takes `expires`.
+ * The options of {@linkcode Channel.put}. `memory:` and `sqlite:` take `delay`, `expires` and `priority`; RabbitMQ takes
+ * `expires`. A transport refuses an option that it does not take.
  */
 export interface PutOptions extends OperationOptions {
   /**
-   * Milliseconds after the put before which nobody gets the value, 0 to 4,294,967,295; then it goes to the
-   * end of those that wait. The put resolves at once, and `depth` does not count the value till then.
+   * Milliseconds after which the value can be received, 0 to 4,294,967,295; it then goes to the end of the channel. The put
+   * resolves at once. Until then `depth` does not count the value.
    */
   readonly delay?: number;
   /**
-   * Milliseconds after the put from which on nobody gets the value any more, 1 to 4,294,967,295 and more
-   * than `delay`; it is dropped then, as what was received is when it is released later. RabbitMQ drops it,
-   * and ceases to count it, when it comes to the queue's head
-   * (https://www.rabbitmq.com/docs/ttl#per-message-ttl-in-publishers); there, what is sent or put again
-   * after a loss of the connection or with `maxAttempts` begins anew.
+   * Milliseconds after which the value is dropped, 1 to 4,294,967,295 and more than `delay`. A value that is on loan then
+   * is dropped when it is released. RabbitMQ drops an expired value, and stops counting it, when it reaches the head of the
+   * queue (https://www.rabbitmq.com/docs/ttl#per-message-ttl-in-publishers); on RabbitMQ the time begins anew when the value is
+   * sent again after a connection loss, or released with `maxAttempts`.
    */
   readonly expires?: number;
   /**
-   * A safe integer, default 0: of the values that wait, one of the highest priority is next, and among
-   * equals the oldest. What a process has read ahead, for 20 ms at most, stays before what is put later.
+   * A safe integer, default 0. The next value is the oldest of those with the highest priority. A value that a process has
+   * read ahead, for 20 ms at most, stays before values that are put later.
    */
   readonly priority?: number;
 }
 
-/** What a message says of how it is to be given out. */
+/** The options that travel with the message. */
 export type Terms = Pick<Message, PutTerm>;
 
 /**
- * The terms among the options; undefined where there are none.
+ * Returns the terms among the options; undefined if there are none.
  *
- * @throws {ChannelConfigError} where nobody could get the value
+ * @throws {ChannelConfigError} if the value would expire before its delay ends
  */
 export function termsOf({ delay, expires, priority }: PutOptions): Terms | undefined {
   if (delay === undefined && expires === undefined && priority === undefined) return undefined;
   if (delay !== undefined && expires !== undefined && expires <= delay) {
     throw new ChannelConfigError(
-      `put: the option expires takes more than delay, ${delay} ms, and got ${expires}; else nobody gets ` +
-        "the value",
+      `put: the option expires takes more than delay, ${delay} ms, and got ${expires}; otherwise the value ` +
+        "cannot be received",
     );
   }
   const terms = {
@@ -51,7 +50,7 @@ export function termsOf({ delay, expires, priority }: PutOptions): Terms | undef
   return Object.keys(terms).length === 0 ? undefined : terms;
 }
 
-/** @throws {ChannelConfigError} for what the transport cannot do */
+/** @throws {ChannelConfigError} for a term that the transport does not take */
 export function checkTerms(
   terms: Terms,
   { address, terms: offered }: { readonly address: string; readonly terms: readonly PutTerm[] },
