@@ -45,7 +45,7 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
   #writing = 0;
   /** A publication that is larger than the batch, and not written yet. The caller of `reserve` fills it. */
   #large: Uint8Array | undefined;
-  /** Whether the socket is to keep the process alive. */
+  /** Whether an operation is pending, for which the socket keeps the process alive. */
   #isWanted = true;
   #isReferenced = true;
   #isReleasing = false;
@@ -93,8 +93,8 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
     await connecting;
     this.#isConnected = true;
     this.largestFrame = this.frameMax || receiveFrameMax;
-    // AMQPClient pools its buffers for sending at this size, and sends small messages. The frames that are sent may be
-    // smaller than negotiated; those that are received may not be limited.
+    // AMQPClient pools its send buffers at this size, and sends only small messages. It may send smaller frames than were
+    // negotiated; received frames are not affected.
     this.frameMax = Math.min(this.frameMax || sendFrameMax, sendFrameMax);
     this.#watch(socket);
     this.#release();

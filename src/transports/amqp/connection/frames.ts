@@ -40,7 +40,7 @@ function publishMethod(channel: number, queue: string): Uint8Array {
   return bytes;
 }
 
-/** The encoded properties of a message. Only those that this library sends. */
+/** The encoded properties of a message, limited to the ones that this library sends. */
 class Properties {
   readonly contentType: Uint8Array;
   readonly id: string | Uint8Array;

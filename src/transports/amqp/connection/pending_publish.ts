@@ -26,7 +26,7 @@ export class PendingPublish {
   wasSent = false;
   /** Whether the message may have arrived over a connection that is lost. */
   mayHaveArrived = false;
-  /** How often the message was sent, except where the broker has answered that no queue has it. */
+  /** The number of times the message was sent, less those after which the broker answered that no queue has it. */
   copies = 0;
   /** The number of connections that were lost while the message was unconfirmed. */
   losses = 0;

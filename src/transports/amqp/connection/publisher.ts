@@ -16,7 +16,7 @@ import type { Client } from "./client.ts";
  * message that is too large the broker tells its limit: larger messages are refused here from then on, and no other
  * message is a suspect.
  *
- * Invariants: messages leave in the order of `publish`, those that are sent again first. Unconfirmed messages are
+ * Invariants: messages leave in the order of `publish`; messages that are sent again leave first. Unconfirmed messages are
  * limited in number and bytes, except that a single message may have any size. Until it is settled, a publish is in
  * one of `#unsent`, `#resend` and `#unconfirmed`. After the connection is lost, its outbox still has it.
  */

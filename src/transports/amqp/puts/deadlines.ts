@@ -83,5 +83,5 @@ export class Deadlines<T extends object> {
   }
 }
 
-/** Milliseconds that an attempt to connect, once begun, has at least, also where `timeout` is shorter. */
+/** Milliseconds for which an operation waits at least, also with a shorter `timeout`: an attempt to connect takes time. */
 const minTimeout = 1000;

@@ -220,7 +220,7 @@ export class Outbox implements PublishObserver {
     }
   }
 
-  /** Closes the outbox to puts. Rejects those that wait for a connection or for room, now and later. */
+  /** Closes the outbox to puts. Rejects the puts that wait for a connection now, and for room now or later. */
   drain(makeError: MakeError): void {
     this.#drainError = makeError;
     this.#policy = this.#policy.drain();
