@@ -38,6 +38,7 @@ export type { Delivery, ReleaseOptions } from "./src/handle/delivery.ts";
 export { ReceiveChannel, SendChannel } from "./src/channel/directed.ts";
 export { type RequestContext, serve, type ServeOptions } from "./src/rpc/serve.ts";
 export type { DeliveriesOptions } from "./src/handle/iteration.ts";
+export { pipe, type PipeOptions } from "./src/channel/pipe.ts";
 export type { ReadableOptions, WritableOptions } from "./src/channel/streams.ts";
 export type { OperationOptions } from "./src/handle/operation.ts";
 export type { PutOptions } from "./src/handle/put_options.ts";

@@ -517,15 +517,15 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * The channel as a Web Stream (https://streams.spec.whatwg.org). It takes a value when a reader waits
-   * for one, and not before; cancelling it leaves nothing behind. It ends when the channel is closed or
-   * deleted by anyone; its own end closes nothing else. Several streams share the values.
+   * Returns a Web Stream of the channel's values (https://streams.spec.whatwg.org). The stream receives a value when a
+   * reader waits for one, and accepts it as it hands it over: a value that a reader or another stream drops is lost. To
+   * move values to another channel without loss, use {@linkcode pipe}.
    *
-   * Piped to a {@linkcode Channel.writable}, of whatever transport, it loses nothing: a value is given
-   * back unless the other channel has taken it, so that it may arrive twice where the pipe fails. Piped
-   * elsewhere, a value is taken as it is handed to the stream, and may be lost with that.
+   * The stream ends when the channel is closed or deleted; cancelling it does not close the channel. Several streams of
+   * a channel share its values.
    *
-   * @throws what `get` does, through the stream
+   * @throws {ChannelConfigError} for an invalid option
+   * @throws through the stream: any error of {@linkcode Channel.receive}
    *
    * @example
    * ```ts
@@ -546,12 +546,14 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * The channel as a Web Stream to write to. A write resolves when its put does; up to `highWaterMark`
-   * puts, 16 unless told otherwise, are on their way before the stream asks to wait. One that fails
-   * ends the stream with its error. Closing and aborting the stream wait for the puts that have begun,
-   * and close nothing but the stream.
+   * Returns a Web Stream that puts what is written to it. A write resolves when its put does. At most `highWaterMark`
+   * puts are in progress, 16 by default; then the stream applies back pressure.
    *
-   * @throws {ChannelConfigError} for a `highWaterMark` that is none; what `put` does, through the stream
+   * If a put fails, the stream fails with its error. Closing or aborting the stream waits for the puts in progress, and
+   * does not close the channel.
+   *
+   * @throws {ChannelConfigError} for an invalid option
+   * @throws through the stream: any error of {@linkcode Channel.put}
    *
    * @example
    * ```ts

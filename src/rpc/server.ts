@@ -1,5 +1,6 @@
 import { Delivery } from "../handle/delivery.ts";
 import { type Handle, isDeadLetterError } from "../handle/handle.ts";
+import { Counter } from "../shared/counter.ts";
 import {
   ChannelClosedError,
   ChannelError,
@@ -194,35 +195,6 @@ function resultError(cause: unknown): Error {
   return new RangeError(
     `the handler returned a value that is too large: the reply has ${size} bytes, and ${limit} are allowed`,
   );
-}
-
-/** A count that one function may wait on. Promise.race would leave a reaction in a promise at each call. */
-class Counter {
-  #count = 0;
-  #onLess = () => {};
-  #isStopped = false;
-
-  add(): void {
-    this.#count++;
-  }
-
-  done(): void {
-    this.#count--;
-    this.#onLess();
-  }
-
-  /** Ends every wait, now and later. */
-  stop(): void {
-    this.#isStopped = true;
-    this.#onLess();
-  }
-
-  /** Resolves when the count is below `limit`. */
-  async below(limit: number): Promise<void> {
-    while (this.#count >= limit && !this.#isStopped) {
-      await new Promise<void>((resolve) => this.#onLess = resolve);
-    }
-  }
 }
 
 /** Milliseconds. */

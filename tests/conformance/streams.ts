@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
-import { Channel, ChannelClosedError, select, trySelect } from "../../mod.ts";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelConfigError,
+  pipe,
+  select,
+  trySelect,
+} from "../../mod.ts";
 import { getAll, numbers, pause, rejection, type Suite, until, within } from "./fixture.ts";
 
-/** Channels as Web Streams. */
+/** Channels as Web Streams, and pipes between channels. */
 export function streamTests({ test }: Suite): void {
   test("a readable reads nothing before it is pulled, and one value for each read", async (fixture) => {
     const ch = fixture.channel<number>();
@@ -48,7 +55,7 @@ export function streamTests({ test }: Suite): void {
     }
   }
 
-  test("a value that arrives after its reader was released goes to the next reader, or back to the channel", async (fixture) => {
+  test("a value that arrives after its reader was released goes to the next reader", async (fixture) => {
     const ch = fixture.channel<number>();
     const stream = ch.readable();
     const first = stream.getReader();
@@ -60,14 +67,22 @@ export function streamTests({ test }: Suite): void {
     await until(async () => await ch.depth() === 0); // the stream has it
     const second = stream.getReader();
     assert.equal((await within(second.read())).value, 1);
-    const third = second.read().catch(() => "released");
-    await fixture.untilWaiting(ch);
-    second.releaseLock();
-    await third;
-    await ch.put(2);
-    await until(async () => await ch.depth() === 0);
-    await stream.cancel();
-    assert.equal(await within(ch.get()), 2);
+    await second.cancel();
+  });
+
+  test("the streams are ordinary streams, whose methods belong to their classes", (fixture) => {
+    const ch = fixture.channel<number>();
+    const [readable, writable] = [ch.readable(), ch.writable()];
+    assert.deepEqual(
+      [...Reflect.ownKeys(readable), ...Reflect.ownKeys(writable)].filter(isName),
+      [],
+    );
+    assert.equal(readable.pipeTo, ReadableStream.prototype.pipeTo);
+    assert.ok(writable instanceof WritableStream);
+    const writer = writable.getWriter();
+    assert.ok(writer instanceof WritableStreamDefaultWriter && writable.locked);
+    writer.releaseLock();
+    return Promise.resolve();
   });
 
   test("closeAll ends a readable normally, and a signal ends it with its reason", async (fixture) => {
@@ -154,13 +169,13 @@ export function streamTests({ test }: Suite): void {
     assert.equal(ch.closed, false);
   });
 
-  test("pipeTo between channels moves all values and ends when the source is closed", async (fixture) => {
+  test("a pipe moves all values and ends when the source is closed", async (fixture) => {
     for (const memory of [false, true]) {
       const from = fixture.channel<number>();
       const to = memory
         ? fixture.own(new Channel<number>({ connection: "memory:" }))
         : fixture.channel<number>();
-      const piping = from.readable().pipeTo(to.writable());
+      const piping = pipe(from, to);
       for (const n of numbers(200)) void from.put(n);
       assert.deepEqual(await getAll(to, 200), numbers(200));
       await from.closeAll();
@@ -168,7 +183,7 @@ export function streamTests({ test }: Suite): void {
       assert.equal(to.closed, false);
       const back = fixture.channel<number>();
       const into = new AbortController();
-      const other = to.readable().pipeTo(back.writable(), { signal: into.signal });
+      const other = pipe(to.receiver, back.sender, { signal: into.signal });
       for (const n of numbers(50)) await to.put(n);
       assert.deepEqual(await getAll(back, 50), numbers(50));
       into.abort(new RangeError("enough"));
@@ -176,12 +191,20 @@ export function streamTests({ test }: Suite): void {
     }
   });
 
+  test("a pipe moves what a drained channel holds, then ends", async (fixture) => {
+    const [from, to] = [fixture.channel<number>(), fixture.channel<number>()];
+    for (const n of numbers(30)) await from.put(n);
+    await from.closeAll({ drain: true });
+    await within(pipe(from, to, { concurrency: 4 }));
+    assert.deepEqual(await getAll(to, 30), numbers(30));
+  });
+
   test("a pipe that is aborted midway loses nothing", async (fixture) => {
     for (const _ of numbers(5)) {
       const [from, to] = [fixture.channel<number>(), fixture.channel<number>()];
       await Promise.all(numbers(200).map((n) => from.put(n)));
       const stop = new AbortController();
-      const piping = from.readable().pipeTo(to.writable(), { signal: stop.signal });
+      const piping = pipe(from, to, { signal: stop.signal });
       const some = await getAll(to, 20);
       stop.abort(new RangeError("enough"));
       await rejection(piping, RangeError);
@@ -190,20 +213,62 @@ export function streamTests({ test }: Suite): void {
     }
   });
 
-  test("a pipe whose destination fails returns the values that were not written", async (fixture) => {
+  test("a pipe whose put fails releases the value", async (fixture) => {
     const [from, to] = [fixture.channel<unknown>(), fixture.channel<unknown>()];
     const put = to.put.bind(to);
     to.put = (value, options) =>
       value === 7 ? Promise.reject(new RangeError("not 7")) : put(value, options);
     for (const n of numbers(20)) await from.put(n);
-    const source = from.readable();
-    const sink = to.writable({ highWaterMark: 4 });
-    await rejection(source.pipeTo(sink, { preventCancel: true }), RangeError);
-    assert.equal(source.locked || sink.locked, false);
+    await rejection(pipe(from, to, { concurrency: 4 }), RangeError);
     const [there, back] = await drained(20, to, from);
     assert.ok(back.includes(7));
     assert.deepEqual([...there, ...back].sort((a, b) => Number(a) - Number(b)), numbers(20));
-    await rejection(from.readable().pipeTo(sink), RangeError);
+  });
+
+  test("a pipe has at most `concurrency` puts in progress, and an abort gives them up after a second", async (fixture) => {
+    const [from, to] = [fixture.channel<number>(), fixture.channel<number>()];
+    const given: AbortSignal[] = [];
+    to.put = (_, options) =>
+      new Promise((_, reject) => {
+        const { signal } = options!;
+        given.push(signal!);
+        signal!.addEventListener("abort", () => reject(signal!.reason));
+      });
+    for (const n of numbers(5)) await from.put(n);
+    const stop = new AbortController();
+    const piping = pipe(from, to, { concurrency: 2, signal: stop.signal });
+    await until(() => given.length === 2);
+    await pause(10); // no third put is called
+    assert.equal(given.length, 2);
+    const ended = rejection(piping, RangeError);
+    stop.abort(new RangeError("enough"));
+    await pause(10);
+    assert.equal(given[0]!.aborted, false);
+    await ended;
+    assert.deepEqual((await getAll(from, 5)).sort(), numbers(5));
+  });
+
+  test("a pipe into a closed channel rejects and takes nothing, also while it waits", async (fixture) => {
+    const [from, to] = [fixture.channel<number>(), fixture.channel<number>()];
+    await to.depth();
+    const piping = pipe(from, to);
+    await fixture.untilWaiting(from);
+    await to.closeAll();
+    await rejection(piping, ChannelClosedError);
+    await from.put(1);
+    await rejection(pipe(from, to), ChannelClosedError);
+    assert.equal(await within(from.get()), 1);
+  });
+
+  test("a pipe checks its arguments", async (fixture) => {
+    const { sender, receiver } = fixture.channel<number>();
+    const stop = AbortSignal.abort(new RangeError("enough"));
+    await rejection(pipe(receiver, sender, { signal: stop }), RangeError);
+    await rejection(pipe(receiver, sender, { concurrency: 0 }), ChannelConfigError);
+    // @ts-expect-error the types reject it, too
+    await rejection(pipe(sender, sender), ChannelConfigError);
+    // @ts-expect-error the types reject it, too
+    await rejection(pipe(receiver, receiver), ChannelConfigError);
   });
 
   test("a channel is piped through other streams", async (fixture) => {
@@ -217,6 +282,10 @@ export function streamTests({ test }: Suite): void {
     await from.closeAll();
     await within(piping);
   });
+}
+
+function isName(key: string | symbol): boolean {
+  return typeof key === "string";
 }
 
 /** Returns `count` values of two channels, once values that were read ahead have returned. */

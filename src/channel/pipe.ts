@@ -1,0 +1,133 @@
+// Invariants: a received value is accepted only after the other channel has taken it, and is released if its put fails.
+// The promise of a pipe settles after all of its puts have.
+
+import { directionOf, isChannelValue } from "../handle/channel_registry.ts";
+import type { Delivery } from "../handle/delivery.ts";
+import { handleOf } from "../handle/handle.ts";
+import type { Receiver, Sender } from "../handle/sender_receiver.ts";
+import { Counter } from "../shared/counter.ts";
+import { ChannelClosedError } from "../shared/errors.ts";
+import {
+  abortSignal,
+  checkArgument,
+  integer,
+  none,
+  type Rule,
+  type Rules,
+  Signature,
+} from "../shared/options.ts";
+import { closeTimeout } from "../shared/timeouts.ts";
+
+/** The options of {@linkcode pipe}. */
+export interface PipeOptions {
+  /** The number of puts that are in progress at a time, 1 or more; default 16. */
+  readonly concurrency?: number;
+  /** Ends the pipe, which rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+const pipeSignature: Signature = new Signature(
+  "pipe",
+  3,
+  { concurrency: integer(1), signal: abortSignal } satisfies Rules<PipeOptions>,
+  "pipe(from, to, { signal })",
+);
+
+const receivingEnd: Rule = {
+  takes: "a Channel or a ReceiveChannel",
+  allows: (value) => isChannelValue(value) && directionOf(value) !== "send",
+};
+
+const sendingEnd: Rule = {
+  takes: "a Channel or a SendChannel",
+  allows: (value) => isChannelValue(value) && directionOf(value) !== "receive",
+};
+
+/**
+ * Moves values from one channel to another, on any transports, and loses none: a value is accepted when the other channel
+ * has taken it, and released if its put fails. Values are put in the order in which they are received. The pipe closes
+ * neither channel.
+ *
+ * The promise resolves when `from` is closed or deleted and the puts in progress are done. If a put fails, `to` is closed,
+ * or the signal is aborted, the pipe receives no more and rejects; the puts in progress have 1,000 ms to finish and are
+ * then given up.
+ *
+ * Delivery is at least once. After a pipe has ended early, `to` may have a value whose outcome was unknown and that is in
+ * `from` again, and a released value may come behind later ones. A value that `to` always refuses is released each time;
+ * with `maxAttempts`, `from` makes a dead letter of it.
+ *
+ * @param from the channel whose values are received: a Channel or a ReceiveChannel
+ * @param to the channel into which they are put: a Channel or a SendChannel
+ * @throws {ChannelConfigError} for an invalid argument or option
+ * @throws {ChannelClosedError} if `to` is closed or deleted
+ * @throws {ChannelDecodeError} for a message that cannot be decoded, as {@linkcode Channel.receive}
+ * @throws any other error of {@linkcode Channel.receive} or {@linkcode Channel.put}
+ *
+ * @example
+ * ```ts
+ * import { Channel, pipe } from "@channelts/channel";
+ * import { equal } from "node:assert/strict";
+ *
+ * await using from = new Channel<string>({ connection: "memory:" });
+ * await using to = new Channel<string>(); // on any other transport
+ * const piping = pipe(from, to);
+ *
+ * await from.put("a line");
+ * equal(await to.get(), "a line");
+ * await from.closeAll({ drain: true }); // ends the pipe when all values are moved
+ * await piping;
+ * ```
+ */
+export async function pipe<T>(
+  from: Receiver<T>,
+  to: Sender<T>,
+  options: PipeOptions = none,
+): Promise<void> {
+  pipeSignature.check(options, arguments.length);
+  checkArgument("pipe", "from", receivingEnd, from);
+  checkArgument("pipe", "to", sendingEnd, to);
+  const { concurrency = 16, signal } = options;
+  const target = handleOf(to)!;
+  /** Aborted, with the error of the pipe, when the pipe ends early. */
+  const receiving = new AbortController();
+  /** Aborted when the puts that are still in progress are given up. */
+  const putting = new AbortController();
+  const puts = new Counter();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  const fail = (error: unknown) => {
+    if (receiving.signal.aborted) return;
+    receiving.abort(error);
+    timer = setTimeout(() => putting.abort(error), closeTimeout);
+  };
+  const move = async (delivery: Delivery<T>) => {
+    puts.add();
+    try {
+      await to.put(delivery.value, { signal: putting.signal });
+      delivery.accept();
+    } catch (error) {
+      delivery.release();
+      fail(error);
+    }
+    puts.done();
+  };
+  const onAbort = () => fail(signal!.reason);
+  const onClosed = () => fail(target.closure("pipe"));
+  if (signal?.aborted) onAbort();
+  else if (target.closed) onClosed();
+  signal?.addEventListener("abort", onAbort);
+  target.onClosed.add(onClosed);
+  try {
+    while (!receiving.signal.aborted) {
+      void move(await from.receive({ signal: receiving.signal }));
+      await puts.below(concurrency);
+    }
+  } catch (error) {
+    if (!(error instanceof ChannelClosedError)) fail(error);
+  }
+  await puts.below(1);
+  clearTimeout(timer);
+  signal?.removeEventListener("abort", onAbort);
+  target.onClosed.delete(onClosed);
+  receiving.signal.throwIfAborted();
+}
