@@ -13,21 +13,24 @@ export async function benchAnonymous(connection: string): Promise<void> {
   const raw = await openRaw(connection);
   await using ch = new Channel({ connection });
   await ch.depth(); // attaches the handle
-  const lanes = await raw.openChannels(20);
-  const inTwenties = (once: (lane: AMQPChannel) => Promise<unknown>) => async (count: number) => {
-    for (let done = 0; done < count; done += lanes.length) await Promise.all(lanes.map(once));
-  };
+  const channels = await raw.openChannels(20);
+  const inTwenties =
+    (once: (channel: AMQPChannel) => Promise<unknown>) => async (count: number) => {
+      for (let done = 0; done < count; done += channels.length) {
+        await Promise.all(channels.map(once));
+      }
+    };
   const bound = `bench-bound-${crypto.randomUUID()}`;
   await raw.declare(bound);
   const before = await namesAtBroker();
   const check = async () => assert.deepEqual(await namesAtBroker(), before, "left at the broker");
-  const declare = (lane: AMQPChannel, queue: string) =>
-    lane.queueDeclare(queue, { durable: true }, { "x-expires": 1_800_000 });
-  const use = async (lane: AMQPChannel, queue: string) => {
+  const declare = (channel: AMQPChannel, queue: string) =>
+    channel.queueDeclare(queue, { durable: true }, { "x-expires": 1_800_000 });
+  const use = async (channel: AMQPChannel, queue: string) => {
     await raw.put(queue, new Uint8Array([1]));
-    const message = await lane.basicGet(queue, { noAck: false });
+    const message = await channel.basicGet(queue, { noAck: false });
     if (message === null) throw new Error("the queue is empty");
-    lane.basicAck(message.deliveryTag);
+    channel.basicAck(message.deliveryTag);
   };
   const title = "made, a value put and got, disposed; 20 at a time";
   report(
@@ -36,26 +39,26 @@ export async function benchAnonymous(connection: string): Promise<void> {
       {
         label: "raw client: queue, exchange, binding",
         check,
-        run: inTwenties(async (lane) => {
+        run: inTwenties(async (channel) => {
           const name = crypto.randomUUID();
           await Promise.all([
-            declare(lane, name),
-            lane.exchangeDeclare(name, "fanout", { durable: false, autoDelete: true }),
-            lane.queueBind(bound, name, ""),
+            declare(channel, name),
+            channel.exchangeDeclare(name, "fanout", { durable: false, autoDelete: true }),
+            channel.queueBind(bound, name, ""),
           ]);
-          await use(lane, name);
+          await use(channel, name);
           // The exchange is deleted with its last binding.
-          await Promise.all([lane.queueUnbind(bound, name, ""), lane.queueDelete(name)]);
+          await Promise.all([channel.queueUnbind(bound, name, ""), channel.queueDelete(name)]);
         }),
       },
       {
         label: "raw client: a queue alone",
         check,
-        run: inTwenties(async (lane) => {
+        run: inTwenties(async (channel) => {
           const name = crypto.randomUUID();
-          await declare(lane, name);
-          await use(lane, name);
-          await lane.queueDelete(name);
+          await declare(channel, name);
+          await use(channel, name);
+          await channel.queueDelete(name);
         }),
       },
       {

@@ -21,22 +21,22 @@ export async function benchHandles(connection: string, count: number): Promise<v
   const id = crypto.randomUUID();
   const raw = await openRaw(connection);
   const idleNone = await idle();
-  const lanes = await raw.openChannels(AT_ONCE);
+  const channels = await raw.openChannels(AT_ONCE);
   // all exchanges are bound to this queue, as the library's are to its announcement queue
   await raw.declare(`bench-raw-${id}`);
   const reference = await inTurn("raw declarations", REFERENCE, async (i) => {
     const name = `bench-raw-${id}-${i}`;
-    const lane = lanes[i % AT_ONCE]!;
+    const channel = channels[i % AT_ONCE]!;
     await Promise.all([
-      lane.queueDeclare(name, { durable: true }),
-      lane.exchangeDeclare(name, "fanout", { durable: true }),
-      lane.queueBind(`bench-raw-${id}`, name, ""),
+      channel.queueDeclare(name, { durable: true }),
+      channel.exchangeDeclare(name, "fanout", { durable: true }),
+      channel.queueBind(`bench-raw-${id}`, name, ""),
     ]);
   });
   const undone = await inTurn("raw deletions", REFERENCE, async (i) => {
     const name = `bench-raw-${id}-${i}`;
-    const lane = lanes[i % AT_ONCE]!;
-    await Promise.all([lane.queueDelete(name), lane.exchangeDelete(name)]);
+    const channel = channels[i % AT_ONCE]!;
+    await Promise.all([channel.queueDelete(name), channel.exchangeDelete(name)]);
   });
   await raw.delete(`bench-raw-${id}`);
   await raw.close();

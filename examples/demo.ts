@@ -97,7 +97,7 @@ async function demo(connection: string): Promise<void> {
   }));
   console.log(`   ${ends.filter(Boolean).length} of ${ends.length} ended by themselves\n`);
 
-  // A named channel stays for handles that open the name anew.
+  // A named channel stays for handles that use the name again.
   const [jobsLeft] = await Promise.all([
     named("jobs").depth(),
     ...["hello", "numbers", "squares"].map((what) => named(what).delete()),

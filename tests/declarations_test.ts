@@ -309,7 +309,7 @@ Deno.test("declarations: the next step after each refusal", () => {
   }
 });
 
-Deno.test("declarations: the last attempt declares nothing anew", () => {
+Deno.test("declarations: the last attempt does not declare anything again", () => {
   for (const [declaration, refusal] of steps) {
     const step = nextStep(read(refusal), declaration, true);
     assert.ok(!("declaration" in step), refusal);

@@ -235,9 +235,9 @@ Deno.test("requests: serve continues while dead letters cannot be put, and repor
   await ch.put("no request");
   await until(() => reported.length >= 3);
   assert.equal(await within(ch.request("served")), "served");
-  const [refused, unburied] = reported as Error[];
+  const [refused, notDeadLettered] = reported as Error[];
   assert.match(refused!.message, /is no request/);
-  assert.match(unburied!.message, /asked\.dead-letters/);
+  assert.match(notDeadLettered!.message, /asked\.dead-letters/);
   await ch.closeAll();
   await within(serving);
   await ch.close();

@@ -21,7 +21,7 @@ function outOfBounds(View: new (buffer: ArrayBuffer, offset: number, length: num
   return view;
 }
 
-/** Values that both structuredClone and the codec reject. Each is made anew for each place. */
+/** Values that both structuredClone and the codec reject. A new one is made for each place. */
 const REJECTED: [what: string, make: () => unknown][] = [
   ["a function", () => () => 1],
   ["an async function", () => async () => {}],

@@ -169,11 +169,11 @@ export function deadLettersTests({ test, shared }: Suite): void {
     await isGone(ch);
     const dead = fixture.own(ch.deadLetters as Channel);
     await dead.depth();
-    await using buried = await fixture.setup.raw(dead.name);
-    const message = await buried.get();
+    await using rawDead = await fixture.setup.raw(dead.name);
+    const message = await rawDead.get();
     assert.deepEqual([...message!.body], [...garbage.body]);
     assert.equal(message!.contentType, garbage.contentType);
-    assert.equal(await buried.get(), undefined);
+    assert.equal(await rawDead.get(), undefined);
   });
 
   test("a dead letter can be put into its channel again", async (fixture) => {

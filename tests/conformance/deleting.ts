@@ -52,7 +52,7 @@ export function deletingTests({ test, shared }: Suite): void {
     });
   }
 
-  test("delete removes the values, and the name can be used anew", async (fixture) => {
+  test("delete removes the values, and the name can be used again", async (fixture) => {
     const name = fixture.name();
     for (const n of numbers(5)) {
       const ch = fixture.channel<number>(name);

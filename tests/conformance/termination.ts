@@ -79,7 +79,7 @@ export function terminationTests({ test, shared }: Suite): void {
     });
   }
 
-  test("values stay after closeAll for handles that open the name anew", async (fixture) => {
+  test("values stay after closeAll for handles made later", async (fixture) => {
     const a = fixture.channel<number>();
     for (const n of numbers(5)) await a.put(n);
     await a.closeAll();
@@ -146,7 +146,7 @@ export function terminationTests({ test, shared }: Suite): void {
     }
   });
 
-  test("a rejection handler can open the name anew at once", async (fixture) => {
+  test("a rejection handler can use the name again at once", async (fixture) => {
     const a = fixture.channel<number>();
     await a.put(1);
     await a.get();

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Creates the certificates of tls_test.ts anew, in this folder. They secure nothing but tests on this machine.
+# Creates new certificates for tls_test.ts in this folder. They secure nothing but tests on this machine.
 set -eu
 cd "$(dirname "$0")"
 days=36500
