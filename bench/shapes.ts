@@ -54,7 +54,7 @@ export const shapes: readonly Shape[] = [
     run: (bench, n) => putAllThenGet(bench, n, () => ({})),
   },
   {
-    name: "the same, expiring after a while",
+    name: "the same, expiring later",
     n: everywhere(4000),
     run: (bench, n) => putAllThenGet(bench, n, (i) => ({ expires: 60_000 + scattered(i, n) })),
   },
@@ -64,12 +64,12 @@ export const shapes: readonly Shape[] = [
     run: (bench, n) => putAllThenGet(bench, n, (i) => ({ delay: 1 + scattered(i, 50) })),
   },
   {
-    name: "the same, of ten priorities",
+    name: "the same, with ten priorities",
     n: { memory: 4000, sqlite: 1000 },
     run: (bench, n) => putAllThenGet(bench, n, (i) => ({ priority: i % 10 })),
   },
   {
-    name: "the same, of as many priorities as can be",
+    name: "the same, with 256 priorities",
     n: { memory: 4000, sqlite: 1000 },
     run: (bench, n) => putAllThenGet(bench, n, (i) => ({ priority: scattered(i, 256) })),
   },
@@ -129,13 +129,13 @@ export const shapes: readonly Shape[] = [
     },
   },
   {
-    name: "gets that wait, and are given up in order",
+    name: "waiting gets, cancelled in order",
     n: everywhere(4000, 1000, 1000),
     keeps: true,
     run: (bench, n) => giveUp(bench, n, (i) => i),
   },
   {
-    name: "gets that wait, and are given up out of order",
+    name: "waiting gets, cancelled out of order",
     n: everywhere(4000, 1000, 1000),
     keeps: true,
     run: (bench, n) => giveUp(bench, n, (i) => scattered(i, n)),
@@ -154,7 +154,7 @@ export const shapes: readonly Shape[] = [
     },
   },
   {
-    name: "broadcasts to a process that is stopped",
+    name: "broadcasts to a stopped process",
     n: { sqlite: 500, amqp: 500 },
     keeps: true,
     async run(bench, n) {
@@ -206,7 +206,7 @@ export const shapes: readonly Shape[] = [
     },
   },
   {
-    name: "small values that wait, amid much that passes",
+    name: "small waiting values while many others pass",
     n: { memory: 1000 },
     keeps: true,
     async run(bench, n) {
@@ -304,5 +304,5 @@ async function references(bench: Bench, n: number, encoding: "cbor" | "json"): P
   await ch.put(Array.from({ length: n }, (_, i) => bench.channel({ name: `reference ${i}` })));
   let got: Channel[] | undefined;
   await bench.measure(async () => got = await ch.get());
-  if (got?.length !== n) throw new Error("they did not arrive"); // retained until here
+  if (got?.length !== n) throw new Error("not all references arrived"); // retained until here
 }

@@ -59,10 +59,10 @@ const measures: Record<string, (uri: string, rounds: number) => Promise<string>>
     }
     return perSecond(rates);
   },
-  "put and got, one at a time": (uri, rounds) => transfer(uri, rounds, 4000, 1, 1),
-  "put and got, 200 and 50 at a time": (uri, rounds) => transfer(uri, rounds, 30_000, 200, 50),
-  "put and got, 200 at a time and one loop": (uri, rounds) => transfer(uri, rounds, 30_000, 200, 1),
-  "wakes who waits, ms": async (uri) => {
+  "put and get, one at a time": (uri, rounds) => transfer(uri, rounds, 4000, 1, 1),
+  "put and get, 200 and 50 at a time": (uri, rounds) => transfer(uri, rounds, 30_000, 200, 50),
+  "put and get, 200 at a time and one loop": (uri, rounds) => transfer(uri, rounds, 30_000, 200, 1),
+  "wakes a waiting get, ms": async (uri) => {
     const count = 300;
     let times: number[] = [];
     await withChannel(uri, async (channel, name) => {
@@ -76,7 +76,7 @@ const measures: Record<string, (uri: string, rounds: number) => Promise<string>>
     return [0.5, 0.99, 1].map((q) => quantile(times, q).toFixed(2)).join(" / ") +
       " (median / 99 % / most)";
   },
-  "shares of four that wait": async (uri) => {
+  "shares of four waiting processes": async (uri) => {
     let shares: number[] = [];
     await withChannel(uri, async (channel, name) => {
       const children = await Promise.all([0, 1, 2, 3].map(() => start("share", uri, name)));
@@ -92,7 +92,7 @@ const measures: Record<string, (uri: string, rounds: number) => Promise<string>>
     });
     return shares.join(" ");
   },
-  "100 that wait, of a core": async (uri) => {
+  "100 waiting gets, CPU share": async (uri) => {
     let share = 0;
     await withChannel(uri, async (_, name) => {
       await using child = await start("idle", uri, name, "100");

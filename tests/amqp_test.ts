@@ -540,7 +540,7 @@ test("closing needs no reachable broker and is bounded", async () => {
   const start = performance.now();
   const handles = numbers(4).map(() => new Channel<string>({ connection }));
   const work = [handles[0]!.get(), handles[1]!.put("x"), handles[2]!.depth()].map((work) =>
-    work.then(() => assert.fail("it resolved"), (error) => error)
+    work.then(() => assert.fail("the promise resolved"), (error) => error)
   );
   await Promise.all([
     ...handles.map((handle) => handle.close()),

@@ -199,7 +199,7 @@ async function failure(promise: Promise<unknown>): Promise<AMQPError> {
   } catch (error) {
     return error as AMQPError;
   }
-  throw new Error("it resolved");
+  throw new Error("the promise resolved");
 }
 
 Deno.test("client internals: the private parts of @cloudamqp/amqp-client are what this library expects", async () => {

@@ -50,7 +50,7 @@ interface Listener extends AsyncDisposable {
 
 /** Returns the error that an operation rejects with, and asserts that no password is in it. */
 async function failure(operation: Promise<unknown>): Promise<ChannelConnectionError> {
-  const error = await operation.then(() => assert.fail("it did not reject"), (error) => error);
+  const error = await operation.then(() => assert.fail("the operation resolved"), (error) => error);
   assert.ok(error instanceof ChannelConnectionError, inspect(error));
   assert.doesNotMatch(inspect(error, { showHidden: true, depth: 20 }), new RegExp(secret));
   assert.doesNotMatch(`${error.stack} ${JSON.stringify(error)}`, new RegExp(secret));
@@ -290,7 +290,7 @@ Deno.test("a broker that dies ends pending operations, and serves the same handl
 
 /** Asserts that a put of a handle that is closed before it is sent is not sent and rejects. */
 async function failureOfClosed(put: Promise<void>): Promise<void> {
-  const error = await put.then(() => assert.fail("it did not reject"), (error) => error);
+  const error = await put.then(() => assert.fail("the operation resolved"), (error) => error);
   assert.ok(
     error instanceof ChannelClosedError || error instanceof ChannelConnectionError,
     inspect(error),

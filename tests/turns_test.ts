@@ -7,17 +7,17 @@ const LOOPS = [
   "put and get",
   "two tasks that answer each other",
   "depth of a channel whose worker waits for a timer",
-  "tryGet of what is empty",
-  "tryPut into what is full",
-  "trySelect of what is empty",
-  "select of what is there",
+  "tryGet from an empty channel",
+  "tryPut into a full channel",
+  "trySelect on empty channels",
+  "select of an existing value",
   "for await, beside a producer",
   "request and serve",
   "receive and release",
   "broadcast and receive",
   "streams",
-  "anonymous channels that come and go",
-  "work that takes two milliseconds a value",
+  "short-lived anonymous channels",
+  "work of two milliseconds per value",
 ];
 
 for (const name of RUNTIMES) {

@@ -226,7 +226,7 @@ export function iterationTests({ test, shared }: Suite): void {
     await other.closeAll({ drain: true });
     await within(loop);
     assert.deepEqual(got, numbers(3));
-    for await (const _ of ch.deliveries()) assert.fail("it is closed");
+    for await (const _ of ch.deliveries()) assert.fail("the channel is closed");
   });
 
   for (const how of ["break", "throw"]) {

@@ -43,19 +43,19 @@ const loops: Record<string, (goesOn: GoesOn) => Promise<unknown>> = {
     while (await ch.depth() > 0 && goesOn());
     while (goesOn()) await ch.depth();
   },
-  async "tryGet of what is empty"(goesOn) {
+  async "tryGet from an empty channel"(goesOn) {
     const ch = channel<number>();
     while (goesOn()) await ch.tryGet();
   },
-  async "tryPut into what is full"(goesOn) {
+  async "tryPut into a full channel"(goesOn) {
     const ch = channel<number>(1);
     while (goesOn()) await ch.tryPut(1);
   },
-  async "trySelect of what is empty"(goesOn) {
+  async "trySelect on empty channels"(goesOn) {
     const [a, b] = [channel<number>(), channel<number>()];
     while (goesOn()) await trySelect({ a, b });
   },
-  async "select of what is there"(goesOn) {
+  async "select of an existing value"(goesOn) {
     const [a, b] = [channel<number>(), channel<number>()];
     while (goesOn()) {
       await a.put(1);
@@ -102,13 +102,13 @@ const loops: Record<string, (goesOn: GoesOn) => Promise<unknown>> = {
     await reader.cancel();
     await writer.close();
   },
-  async "anonymous channels that come and go"(goesOn) {
+  async "short-lived anonymous channels"(goesOn) {
     while (goesOn()) {
       await using ch = channel<number>();
       await ch.put(1);
     }
   },
-  async "work that takes two milliseconds a value"(goesOn) {
+  async "work of two milliseconds per value"(goesOn) {
     const ch = channel<number>();
     while (goesOn()) {
       await ch.put(1);

@@ -100,7 +100,7 @@ const single: Record<string, Shape> = {
     await ch.put(i);
     await chosen;
   },
-  "select of what is there": (ch) => async (i) => {
+  "select of an existing value": (ch) => async (i) => {
     await ch.put(i);
     await select([ch, never]);
   },

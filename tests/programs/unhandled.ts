@@ -50,7 +50,7 @@ const abortable: Record<string, Start> = {
 /** Operations that end by themselves if the broker is unreachable. */
 const operations: Record<string, Start> = {
   ...abortable,
-  "get of what is there": (ch) => ch.get({ timeout: 0 }),
+  "get of an existing value": (ch) => ch.get({ timeout: 0 }),
   "whenEmpty of now": (ch) => ch.whenEmpty({ timeout: 0 }),
   tryGet: (ch) => ch.tryGet(),
   trySelect: (ch) => trySelect([ch]),

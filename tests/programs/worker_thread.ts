@@ -45,7 +45,7 @@ const tasks = {
   /** Puts endlessly. */
   async flood(channel: Channel<unknown>): Promise<void> {
     await channel.put(0);
-    port.postMessage("it floods");
+    port.postMessage("flooding");
     for (;;) await Promise.all(Array.from({ length: 50 }, (_, n) => channel.put(n)));
   },
 };
