@@ -1,120 +1,119 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { clearTimeout, setTimeout } from "node:timers";
 
-/** Who accepts messages. */
+/** Accepts messages. */
 export interface Acceptor {
-  /** Whether it waits for more of them. */
+  /** Reports whether it waits for more messages. */
   isWaiting(): boolean;
 }
 
 /**
- * The messages that one AMQP channel has on loan, by delivery tag; it settles them with few frames.
- * RabbitMQ numbers the deliveries of a channel 1, 2, 3 …, and `multiple` settles all up to a tag.
+ * Settles the messages that one AMQP channel has delivered, with few frames. RabbitMQ numbers the deliveries of an AMQP
+ * channel 1, 2, 3 …, and a frame with the bit `multiple` settles all deliveries up to its tag.
  *
- * Acceptances leave at the end of the turn. While whoever accepts waits for more, they wait for each other,
- * for `patience` milliseconds at most: where messages come a few at a time, a frame and a write for each few
- * cost both sides more than the messages.
+ * Acks leave at the end of the turn of the event loop. While the acceptor waits for more messages, acks wait for more
+ * acks, for `longestWait` ms at most: if messages arrive a few at a time, a frame and a write for each few cost both
+ * sides more than the messages do.
  *
- * Invariants: every tag below `#oldest` is settled at the broker; so is every tag in `#settled`. A
- * tag that somebody still has on loan is never covered by `multiple`.
+ * Invariants: every delivery with a tag below `#oldest` is settled, and so is every delivery with a tag in `#settled`. A
+ * frame with `multiple` never covers a delivery that is not settled.
  */
 export class Acks {
   readonly #channel: AMQPChannel;
   readonly #atEndOfTurn: (work: () => void) => void;
   #oldest = 1;
   readonly #settled = new Set<number>();
+  /** The accepted deliveries for which no ack was sent. */
   #accepted: number[] = [];
+  /** The released deliveries for which no nack was sent, and their consumers. */
   readonly #released = new Map<number, string>();
-  #scheduled = false;
-  /** Runs while acceptances wait for others. */
+  #isScheduled = false;
+  /** Runs while acks wait for more acks. */
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Who accepted last. */
-  #acceptor: Acceptor | undefined;
-  /** Whether anything was released since this was last asked. */
-  #hasReleased = false;
+  #lastAcceptor: Acceptor | undefined;
+  /** Whether a delivery was released since this was set to false. */
+  hasReleased = false;
 
-  /** @param atEndOfTurn runs what is to be sent with all else of this turn of the event loop */
+  /** @param atEndOfTurn calls a function whose frames leave together with all others of this turn */
   constructor(channel: AMQPChannel, atEndOfTurn: (work: () => void) => void) {
     this.#channel = channel;
     this.#atEndOfTurn = atEndOfTurn;
   }
 
   /**
-   * @param batch how many accepted messages are worth a frame at once
-   * @param acceptor absent where fewer are not to wait for others
+   * Accepts a delivery.
+   *
+   * @param batch the number of accepted deliveries for which an ack is sent at once
+   * @param acceptor absent: the ack leaves at the end of the turn
    */
   accept(tag: number, batch: number, acceptor?: Acceptor): void {
     this.#accepted.push(tag);
-    this.#acceptor = acceptor;
+    this.#lastAcceptor = acceptor;
     if (this.#accepted.length < batch) this.#flushSoon();
     else this.#send();
   }
 
-  /** Whether all that was settled here has been sent. */
+  /** Whether everything that was settled here has been sent. */
   get isFlushed(): boolean {
     return this.#accepted.length === 0 && this.#released.size === 0;
   }
 
-  /** Whether anything was released here since the last call. */
-  get hasReleased(): boolean {
-    const hasReleased = this.#hasReleased;
-    this.#hasReleased = false;
-    return hasReleased;
-  }
-
   /**
-   * @param consumer which brought the message; empty where none did. What several have brought and is given back by one
-   * frame, a quorum queue takes back consumer by consumer, and each request for one message counts as another.
+   * Gives a delivery back to the queue.
+   *
+   * @param consumer the tag of the consumer that brought it; empty if it was asked for. A quorum queue handles what one
+   * frame gives back consumer by consumer, and each request for one message counts as a consumer of its own; so one
+   * frame has the deliveries of one consumer only.
    */
   release(tag: number, consumer: string): void {
-    this.#hasReleased = true;
+    this.hasReleased = true;
     this.#released.set(tag, consumer);
     this.#flushSoon();
   }
 
-  /** Sends all that was settled here. */
+  /** Sends everything that was settled here. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#send();
   }
 
-  /** Lets the timer run: the next acceptances will need one again. */
+  /** Sends everything, and lets the timer run: the next acks will need one. */
   #send(): void {
     const accepted = this.#accepted;
     const released = new Map(this.#released);
     this.#accepted = [];
     this.#released.clear();
-    if (this.#channel.closed) return; // the broker has taken back what was on loan
+    if (this.#channel.closed) return; // the broker has requeued all deliveries
     this.#settle(accepted, () => true, (tag, multiple) => this.#channel.basicAck(tag, multiple));
-    const isTogether = (a: number, b: number) =>
+    const mayShare = (a: number, b: number) =>
       released.get(a) !== "" && released.get(a) === released.get(b);
     this.#settle(
       [...released.keys()],
-      isTogether,
+      mayShare,
       (tag, multiple) => this.#channel.basicNack(tag, true, multiple),
     );
   }
 
   #flushSoon(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
     this.#atEndOfTurn(() => {
-      this.#scheduled = false;
-      if (this.#released.size === 0 && this.#acceptor?.isWaiting()) this.#flushLater();
+      this.#isScheduled = false;
+      if (this.#released.size === 0 && this.#lastAcceptor?.isWaiting()) this.#flushLater();
       else this.#send();
     });
   }
 
-  /** The timer keeps the process alive, for what was accepted is not to come again. */
+  /** The timer keeps the process alive, so that no accepted message is delivered again. */
   #flushLater(): void {
-    this.#timer ??= setTimeout(() => this.flush(), patience);
+    this.#timer ??= setTimeout(() => this.flush(), longestWait);
   }
 
-  /** @param isTogether whether two tags that follow each other may be settled by one frame */
+  /** @param mayShare whether two deliveries with consecutive tags may be settled by one frame */
   #settle(
     tags: number[],
-    isTogether: (tag: number, next: number) => boolean,
+    mayShare: (tag: number, next: number) => boolean,
     send: (tag: number, multiple: boolean) => Promise<void>,
   ): void {
     tags.sort((a, b) => a - b);
@@ -124,7 +123,7 @@ export class Acks {
       const last = this.#oldest++;
       while (this.#settled.delete(this.#oldest)) this.#oldest++;
       const next = tags[i + 1];
-      if (next === this.#oldest && isTogether(last, next)) continue;
+      if (next === this.#oldest && mayShare(last, next)) continue;
       send(last, i > first).catch(ignore);
       first = i + 1;
     }
@@ -135,8 +134,8 @@ export class Acks {
   }
 }
 
-/** Milliseconds for which an acceptance waits for others. */
-const patience = 2;
+/** Milliseconds for which an ack waits for more acks. */
+const longestWait = 2;
 
-/** A lost connection is noticed elsewhere; the broker delivers again what was on loan. */
+/** If the connection is lost, others notice it, and the broker delivers the messages again. */
 function ignore(): void {}

@@ -10,7 +10,8 @@ import {
   lostConnection,
   tooFewChannels,
 } from "../failure.ts";
-import { type ChannelLimit, ChannelPool, type PooledChannel } from "./channel_pool.ts";
+import { type ChannelLimit, ChannelPool } from "./channel_pool.ts";
+import type { PooledChannel } from "./pooled_channel.ts";
 import type { ProcessRef } from "./process_ref.ts";
 import { Publisher } from "./publisher.ts";
 import { leastChannels } from "./refusal.ts";

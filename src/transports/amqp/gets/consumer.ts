@@ -1,171 +1,170 @@
-import type { AMQPConsumer } from "@cloudamqp/amqp-client";
 import { clearTimeout, setTimeout } from "node:timers";
 import { Fifo } from "../../../shared/fifo.ts";
-import type { Claim, Loan, Stats } from "../../transport.ts";
-import type { Poll } from "../../poll.ts";
 import { isHolding } from "../../../shared/turns.ts";
-import type { Delivery } from "../connection/message_frames.ts";
-import type { PooledChannel } from "../connection/channel_pool.ts";
-import { AmqpLoan, type LoanKeeper } from "./loan.ts";
-import type { Outbox } from "../puts/outbox.ts";
-import { far, linger, Prefetch, widest } from "./prefetch.ts";
-import type { Deduplication } from "./deduplication.ts";
-import type { Session } from "../connection/session.ts";
+import type { Poll } from "../../poll.ts";
+import type { Claim, Loan, Stats } from "../../transport.ts";
 import type { BrokerOperation } from "../connection/culprit_finder.ts";
+import type { Delivery } from "../connection/message_frames.ts";
+import type { PooledChannel } from "../connection/pooled_channel.ts";
+import type { Session } from "../connection/session.ts";
+import type { Outbox } from "../puts/outbox.ts";
+import type { Deduplication } from "./deduplication.ts";
+import { AmqpLoan, type LoanOwner } from "./loan.ts";
+import { type ConsumerWindow, linger, Prefetch } from "./prefetch.ts";
+import { Subscription } from "./subscription.ts";
+import { WaitingClaims } from "./waiting_claims.ts";
 
-/** What a source works with. */
+/** What a consumer works with. */
 export interface QueueConsumerOptions {
   readonly session: Session;
   readonly queue: string;
   readonly deduplication: Deduplication<AmqpLoan>;
-  /** How a message is put again whose attempts are counted. */
+  /** Puts messages again whose attempts are counted. */
   readonly outbox: Outbox;
   readonly stats: Stats;
-  /** Whether the channel has a capacity: then nothing is read ahead, for that would not count. */
+  /** Whether the channel has a capacity. */
   readonly isBounded: boolean;
-  /** What getting is for the broker. */
+  /** The operation as whose part the broker is asked. */
   readonly operation: BrokerOperation;
-  /** Counts the loans that their claimants keep, of all sources of a link. */
-  readonly kept: { count: number };
-  /** Told why claims are not served; the claims are still there then. */
+  /** The number of loans that their claimants hold, of all consumers of a link. */
+  readonly held: { count: number };
+  /** Called when claims cannot be served. The claims still wait then, until `resume` is called. */
   onFailure(error: unknown, inARow: number): void;
 }
 
+/** What this process has of the queue; see {@linkcode QueueConsumer}. */
+type State = "idle" | "asking" | "consuming" | "returning" | "closed";
+
+/** What is requested of the broker next; see {@linkcode QueueConsumer}. */
+type Step = "return" | "count" | "poll" | "ask" | "resize";
+
 /**
- * Gets messages of one queue for the claims of this process: fairly, as each message that lies here
- * is one that others wait for, and fast, as asking for each one costs a round-trip.
+ * Gets the messages of one queue, on one connection, for the claims of this process.
  *
- * A lone claim asks (basic.get). If nothing is there, a consumer waits, with a window (prefetch) of
- * one message. Claims that follow each other fast widen the window, so that messages are here before
- * they are claimed. What nobody has claimed or needed for `linger` ms goes back: the messages, the
- * consumer, and the pooled.
+ * A prefetched message is withheld from other processes; a message that is not prefetched costs a round trip. So a
+ * single claim asks for one (basic.get). If the queue is empty, a consumer with a window of one message waits. Claims
+ * that follow each other quickly widen the window ({@linkcode Prefetch}). What is not used for `linger` ms goes back:
+ * the messages to the queue, and the AMQP channel to the pool.
  *
- * A loan that its claimant keeps takes its place in the consumer's window until it is settled, so claims
- * that wait behind a full window start anew, by asking. Where the broker is far, so that asking takes
- * long, they widen the window instead. A claim that counts attempts reads nothing ahead:
- * what is given back unseen looks like what a dead process had.
+ * The state is what this process has of the queue:
  *
- * Invariants: claims or messages wait here, never both. The idle timer runs while anything is here
- * and no claim waits. PooledChannel and consumer change only within `#work`, which runs once at a time, or
- * where they are lost. The process is held alive while claims wait.
+ * - `idle`: nothing;
+ * - `asking`: an AMQP channel;
+ * - `consuming`: an AMQP channel and consumers;
+ * - `returning`: all of it, about to go back in its order; new messages go back behind it, and claims wait until then;
+ * - `closed`: the connection is lost, or the link is closed. This state is final.
+ *
+ * A step is a request to the broker, or a few. Steps run one at a time, in `#work`. The next one is the first in this
+ * table whose state and condition apply (`#nextStep`):
+ *
+ * | State           | Condition                                            | Step     | Next state           |
+ * | --------------- | ---------------------------------------------------- | -------- | -------------------- |
+ * | closed          |                                                      | none     | closed               |
+ * | returning       |                                                      | `return` | idle                 |
+ * | any other       | nothing was used for `linger` ms, and no claim waits | `return` | idle                 |
+ * | any other       | attempts of dead processes are not counted           | `count`  | asking               |
+ * | any other       | a poll waits                                         | `poll`   | asking               |
+ * | consuming       | the prefetch wants another size than the window has  | `resize` | consuming, or asking |
+ * | idle or asking  | claims wait, and the prefetch wants a window         | `resize` | consuming            |
+ * | idle or asking  | claims wait                                          | `ask`    | asking, or consuming |
+ *
+ * - `return` ends the consumers, gives back every message, and returns the AMQP channel to the pool.
+ * - `count` ends the consumers, and puts messages again with their number of attempts.
+ * - `poll` ends the consumers, and asks for one message.
+ * - `resize` opens one more consumer, or ends all.
+ * - `ask` asks for one message, and opens a consumer if there is none.
+ *
+ * Two events change the state without a step. If a step fails, or the broker ends a consumer, every message goes back,
+ * and the state is `idle`. If a loan is released while younger messages may be here, they must go back, too: the state
+ * is `returning`.
+ *
+ * Invariants: claims or prefetched messages wait here, never both. While an AMQP channel is here and no claim waits, the
+ * idle timer runs. The process is held alive while claims wait.
  */
 export class QueueConsumer {
-  readonly #session: Session;
-  readonly #queue: string;
-  readonly #deduplication: Deduplication<AmqpLoan>;
-  readonly #outbox: Outbox;
+  readonly #options: QueueConsumerOptions;
   readonly #stats: Stats;
-  readonly #onFailure: (error: unknown, inARow: number) => void;
-  readonly #operation: BrokerOperation;
-  readonly #allKept: { count: number };
-  readonly #isBounded: boolean;
-  /** How many messages have come. */
-  arrivals = 0;
-  #failures = 0;
-  /** Why the broker has ended the consumer. */
-  #ended: Error | undefined;
-  readonly #claims = new Fifo<Claim>();
-  readonly #pace = new Prefetch();
-  /** What has been read ahead. */
-  readonly #buffer = new Fifo<AmqpLoan>();
-  #pooled: PooledChannel | undefined;
-  /** Each has a part of the window. */
-  #consumers: AMQPConsumer[] = [];
-  /** Stands for these consumers in the loans that they have brought. */
-  #token: object | undefined;
-  /** How many loans of theirs are kept by their claimants. */
-  #kept = 0;
-  /** The window that the pace asks for. */
-  #wanted = 0;
-  #endSoon = false;
-  #working: Promise<void> | undefined;
-  #lending: Promise<PooledChannel> | undefined;
+  readonly #subscription: Subscription;
+  readonly #prefetch: Prefetch;
+  #state: State = "idle";
+  readonly #claims: WaitingClaims;
   #polls: Poll[] = [];
-  /** Messages that were lent to who died, and whose attempts are to be counted. */
+  /** The messages that were prefetched. */
+  readonly #buffer = new Fifo<AmqpLoan>();
+  /** Messages that dead processes had, and whose attempts must be counted before a claim that counts gets them. */
   #uncounted: AmqpLoan[] = [];
-  /** What goes back when nothing more is read ahead. */
+  /** In the state `returning`: messages that go back when the consumers have ended. */
   readonly #returning: AmqpLoan[] = [];
-  #retireSoon = false;
-  #isRetiring = false;
-  #closed = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #lastNeeded = 0;
-  /** Since when claims have waited without a break. */
-  #claimedSince = 0;
-  #lastServed = 0;
-  /** When a message last came, or made room for another. */
+  /** The step that runs, and those after it. */
+  #working: Promise<void> | undefined;
+  /** How many times in a row claims could not be served. */
+  #failures = 0;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether nothing was used for `linger` ms, and no claim has come since. */
+  #isExpired = false;
+  /** When a claim last waited or was served. */
+  #lastUsed = 0;
+  #quietTimer: ReturnType<typeof setTimeout> | undefined;
+  /** When a message last arrived, or made room for another one. */
   #lastFlow = 0;
-  #dry: ReturnType<typeof setTimeout> | undefined;
-  #isHolding = false;
+  /** How many messages have arrived. */
+  arrivals = 0;
 
-  constructor({ session, queue, deduplication, outbox, stats, ...rest }: QueueConsumerOptions) {
-    const { operation, kept, isBounded, onFailure } = rest;
-    this.#operation = operation;
-    this.#allKept = kept;
-    this.#isBounded = isBounded;
-    this.#session = session;
-    this.#queue = queue;
-    this.#deduplication = deduplication;
-    this.#outbox = outbox;
+  constructor(options: QueueConsumerOptions) {
+    const { session, queue, stats, isBounded } = options;
+    this.#options = options;
     this.#stats = stats;
-    this.#onFailure = onFailure;
+    this.#claims = new WaitingClaims(session.processRef);
+    this.#prefetch = new Prefetch(session.pool, isBounded);
+    this.#subscription = new Subscription(session.pool, queue, () => {
+      if (this.#working === undefined) this.#checkConsumers();
+    });
   }
+
+  // Claims
 
   take(claim: Claim): void {
     const loan = this.#unbuffer(claim.counted);
     if (loan !== undefined) return this.#serve(claim, loan, 0);
-    if (!this.#isRetiring) this.#retireSoon = false;
-    if (this.#claims.size === 0) this.#claimedSince = performance.now();
+    this.#isExpired = false;
+    if (this.#claims.size === 0) this.#prefetch.startedWaiting(performance.now());
     this.#claims.push(claim);
-    this.#hold();
     this.resume();
-    if (claim.waits === undefined || this.#consumers.length === 0) return;
-    if (this.#isDry) claim.waits();
-    else this.#tellWhenDry();
-  }
-
-  /** Tells the claims that nothing is there, once the consumer has brought nothing for a while. */
-  #tellWhenDry(): void {
-    this.#dry ??= setTimeout(() => {
-      this.#dry = undefined;
-      if (this.#claims.size === 0 || this.#consumers.length === 0) return;
-      if (this.#isDry) this.#tell();
-      else this.#tellWhenDry();
-    }, dryness);
-  }
-
-  #tell(): void {
-    for (const claim of this.#claims.all) claim.waits?.();
-  }
-
-  /** Whether none has come for a while to a consumer that would bring them. */
-  get #isDry(): boolean {
-    return this.#nextStep() === undefined && performance.now() - this.#lastFlow > dryness;
+    if (claim.waits === undefined || this.#state !== "consuming") return;
+    if (this.#isQuiet) claim.waits();
+    else this.#notifyWhenQuiet();
   }
 
   withdraw(claim: Claim): boolean {
     const wasWaiting = this.#claims.remove(claim);
-    if (wasWaiting) this.#rest();
+    if (wasWaiting) this.#onWithdrawn();
     return wasWaiting;
   }
 
-  /** Takes every claim out, for who rejects or moves them. */
+  /** Withdraws every claim, so that the caller can reject or move them. */
   withdrawAll(): Claim[] {
-    const claims = this.#claims.takeAll();
-    this.#rest();
+    const claims = this.#claims.removeAll();
+    this.#onWithdrawn();
     return claims;
   }
 
-  /** Whether nobody waits, or all whom the broker has nothing for. */
-  get isDry(): boolean {
-    return this.#claims.size === 0 || this.#working === undefined && this.#consumers.length > 0;
+  #onWithdrawn(): void {
+    if (this.#claims.size > 0) return;
+    this.#lastUsed = performance.now();
+    this.#startIdleTimer();
   }
 
-  /** Only where no claim waits, for a claim that came before would be due. */
+  /** Reports whether no claim waits, or the queue has no message for those that wait. */
+  get isQueueEmpty(): boolean {
+    return this.#claims.size === 0 ||
+      this.#working === undefined && this.#state === "consuming";
+  }
+
+  /** Gets a message that is there, if no claim waits: an earlier claim comes first. */
   tryTake(counted: boolean): Promise<Loan | undefined> {
     const loan = this.#unbuffer(counted);
     if (loan !== undefined || this.#claims.size > 0) {
-      return Promise.resolve(loan && this.#lendKept(loan, counted));
+      return Promise.resolve(loan && this.#lendHeld(loan, counted));
     }
     return new Promise((resolve, reject) => {
       this.#polls.push({ counted, resolve, reject });
@@ -173,331 +172,303 @@ export class QueueConsumer {
     });
   }
 
-  /** Serves the claims, again after a failure. */
+  /** Whether consumers wait, and have brought no message lately. */
+  get #isQuiet(): boolean {
+    return this.#nextStep() === undefined && performance.now() - this.#lastFlow > quietTime;
+  }
+
+  /** Notifies the claims that the queue is empty, as soon as it looks so. */
+  #notifyWhenQuiet(): void {
+    this.#quietTimer ??= setTimeout(() => {
+      this.#quietTimer = undefined;
+      if (this.#claims.size === 0 || this.#state !== "consuming") return;
+      if (this.#isQuiet) this.#claims.notifyEmpty();
+      else this.#notifyWhenQuiet();
+    }, quietTime);
+  }
+
+  // Steps
+
+  /** Performs the steps that are due; after a failure, too. */
   resume(): void {
-    this.#working ??= this.#work().then((failure) => {
+    if (this.#working !== undefined || this.#nextStep() === undefined) return;
+    this.#working = this.#work().then((failure) => {
       this.#working = undefined;
-      if (failure !== undefined) this.#onFailure(failure.error, ++this.#failures);
-      else if (this.#nextStep() !== undefined) this.resume(); // it came up as the work ended
+      if (failure !== undefined) return this.#options.onFailure(failure.error, ++this.#failures);
+      this.#checkConsumers();
+      this.resume(); // a step may have become due as the work ended
     });
-  }
-
-  /** The connection is lost, and all that was here. */
-  lose(): void {
-    this.#closed = true;
-    for (const { reject } of this.#polls.splice(0)) reject(this.#session.loss);
-    clearTimeout(this.#timer);
-    clearTimeout(this.#dry);
-  }
-
-  /** Gives back what is here. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    for (const { resolve } of this.#polls.splice(0)) resolve(undefined);
-    await this.#working;
-    await this.#retire().catch(() => {});
-    this.#rest();
-    clearTimeout(this.#timer);
-    clearTimeout(this.#dry);
   }
 
   async #work(): Promise<{ error: unknown } | undefined> {
+    const { session, operation } = this.#options;
     try {
-      for (let step; (step = this.#nextStep()) !== undefined;) {
-        const take = step.bind(this);
-        await this.#session.run(this.#operation, take);
-        if (this.#ended !== undefined) throw this.#ended;
+      for (let step: Step | undefined; (step = this.#nextStep()) !== undefined;) {
+        const next = step;
+        await session.run(operation, () => this.#perform(next));
+        if (this.#subscription.failure !== undefined) throw this.#subscription.failure;
       }
     } catch (error) {
-      this.#lose();
+      this.#loseAll();
       for (const { reject } of this.#polls.splice(0)) reject(error);
       return { error };
     }
-    this.#idle();
+    this.#startIdleTimer();
   }
 
-  #nextStep(): (() => Promise<void>) | undefined {
-    if (this.#closed) return undefined;
-    if (this.#retireSoon) return this.#retire;
-    if (this.#uncounted.length > 0) return this.#recount;
-    if (this.#polls.length > 0) return this.#answer;
-    if (this.#consumers.length === 0) return this.#claims.size > 0 ? this.#start : undefined;
-    if (this.#endSoon) return this.#endConsumers;
-    if (this.#claims.size > 0 && this.#kept >= this.#pace.window) {
-      return this.#isFar && this.#kept < mostKept ? this.#follow : this.#endConsumers;
+  /** Returns the first step of the table whose state and condition apply. */
+  #nextStep(): Step | undefined {
+    const state = this.#state;
+    if (state === "closed") return undefined;
+    if (state === "returning" || this.#isExpired) return "return";
+    if (this.#uncounted.length > 0) return "count";
+    if (this.#polls.length > 0) return "poll";
+    const claims = this.#claims.size;
+    if (state === "consuming") {
+      return this.#wantedSize === this.#prefetch.window.size ? undefined : "resize";
     }
-    return this.#wanted > this.#pace.window ? this.#widen : undefined;
+    if (claims === 0) return undefined;
+    return this.#wantedSize > 0 ? "resize" : "ask";
   }
 
-  async #start(): Promise<void> {
-    if (this.#wanted > 0) return await this.#widen();
-    const pooled = await this.#useLane();
-    const message = await this.#ask(pooled);
-    if (message !== null) {
-      this.#arrived(message, pooled, undefined);
-      return this.#claims.size > 0 && this.#isFar ? this.#follow() : undefined;
+  #perform(step: Step): Promise<void> {
+    switch (step) {
+      case "return":
+        return this.#return();
+      case "count":
+        return this.#count();
+      case "poll":
+        return this.#poll();
+      case "resize":
+        return this.#resize();
+      case "ask":
+        return this.#ask();
     }
-    this.#tell();
-    if (this.#claims.size > 0) await this.#consume(1);
   }
 
-  async #ask(pooled: PooledChannel): Promise<Delivery | null> {
-    pooled.acks.flush();
-    const start = performance.now();
-    const answer = await pooled.request(() =>
-      pooled.channel.basicGet(this.#queue, { noAck: false })
-    );
-    this.#session.pool.took(performance.now() - start);
-    return answer;
-  }
-
-  /** Whether a round trip takes so long that claims are not to wait for one each. */
-  get #isFar(): boolean {
-    const mayReadAhead = !this.#isBounded && this.#claims.peek()?.counted !== true;
-    return mayReadAhead && this.#session.pool.roundTrip > far;
-  }
-
-  /**
-   * Has the window follow the claims, which are behind: there is room for what is kept, and for each of
-   * them, and twice as much as before, as a loop claims one at a time.
-   */
-  async #follow(): Promise<void> {
-    const twice = Math.min(2 * this.#pace.window, widest);
-    await this.#consume(Math.min(Math.max(this.#kept + this.#claims.size, twice), mostKept));
-  }
-
-  async #useLane(): Promise<PooledChannel> {
-    if (this.#pooled !== undefined) return this.#pooled;
-    this.#lending ??= this.#session.pool.lendForReceiving().finally(() => {
-      this.#lending = undefined;
-    });
-    return this.#pooled = await this.#lending;
-  }
-
-  async #widen(): Promise<void> {
-    await this.#consume(this.#wanted);
-  }
-
-  /**
-   * Asks without a consumer: RabbitMQ's answer to basic.get may overtake messages that are on their
-   * way to a consumer of the same channel, its answer to basic.cancel does not.
-   */
-  async #answer(): Promise<void> {
-    await this.#endConsumers();
-    const { counted } = this.#polls[0] ?? { counted: false };
-    let loan = this.#unbuffer(counted);
-    while (loan === undefined) {
-      const pooled = await this.#useLane();
-      const message = await this.#ask(pooled);
-      if (message === null) break;
-      loan = this.#loan(message, pooled, undefined);
-      if (this.#isDealtWith(loan, counted)) {
-        loan = undefined;
-        if (this.#uncounted.length > 0) await this.#recount();
-      }
-    }
-    const poll = this.#polls.shift();
-    if (poll === undefined) loan?.release();
-    else poll.resolve(loan && this.#lendKept(loan, poll.counted));
-    this.#lastNeeded = performance.now();
-  }
-
-  /**
-   * Widens the window to so many messages, by one more consumer: a consumer's prefetch is fixed, and ending
-   * the one before would have a quorum queue take back what is on its way to it.
-   */
-  async #consume(window: number): Promise<void> {
-    const pooled = await this.#useLane();
-    // Its first messages may come before the answer.
-    const token = this.#token ??= {};
-    const arrived = (message: Delivery) => this.#arrived(message, pooled, token);
-    const [, consumer] = await pooled.request(() =>
-      Promise.all([
-        pooled.channel.prefetch(window - this.#pace.window),
-        pooled.consume(this.#queue, arrived),
-      ])
-    );
-    pooled.ended(consumer).catch((error) => this.#lost(consumer, error));
-    this.#consumers.push(consumer);
-    this.#pace.window = window;
-  }
-
-  /**
-   * Whether a message that goes back waits until nothing more is read ahead: what was goes back with it, in their order,
-   * or it would be got before. A quorum queue keeps what is given back in the order in which it comes.
-   */
-  #defers(loan: AmqpLoan): boolean {
-    const reads = this.#consumers.length > 0 || this.#working !== undefined; // or is about to
-    if (!reads || this.#claims.size > 0 || this.#closed || !loan.isOf(this.#pooled)) return false;
-    this.#returning.push(loan, ...this.#buffer.takeAll());
-    this.#isRetiring = this.#retireSoon = true;
-    this.resume();
-    return true;
-  }
-
-  /** Gives back messages, consumer and pooled. */
-  async #retire(): Promise<void> {
-    this.#retireSoon = false;
-    this.#isRetiring = true;
+  async #return(): Promise<void> {
+    this.#isExpired = false;
+    this.#enter("returning");
     try {
-      // The acks settles at the end of the turn, so that the broker has read of the consumer's end
-      // before, and the messages go to others.
+      // Acks leave at the end of the turn: the broker reads the end of the consumers first, and gives the messages to
+      // other processes.
       const ended = this.#endConsumers();
       this.#releaseBuffer();
       await ended;
       this.#giveBack();
-      // The broker answers when it has read of what went back: whoever asks next, gets the oldest.
-      if (this.#pooled?.acks.hasReleased) await this.#pooled.settle();
+      // The answer comes after the broker has read what goes back: whoever asks next gets the oldest message.
+      await this.#subscription.channel?.settleReleases();
     } finally {
-      this.#isRetiring = false;
-      const pooled = this.#pooled;
-      this.#pooled = undefined;
-      if (pooled !== undefined) this.#session.pool.giveBack(pooled);
+      this.#giveBack(); // released while the broker answered
+      this.#subscription.release();
+      if (this.#state === "returning") this.#state = "idle";
     }
   }
 
-  /** Ends the consumers; what was on its way has arrived then, or is back in the queue. */
-  async #endConsumers(): Promise<void> {
-    const consumers = this.#consumers;
-    this.#forgetConsumers();
-    if (consumers.length === 0) return;
-    const pooled = this.#pooled!;
-    await pooled.request(() => Promise.all(consumers.map((consumer) => consumer.cancel())));
+  /**
+   * Counts the attempts of dead processes. The copy that has the number must not arrive here before the broker has read
+   * that this message is accepted, or the death of this process at that moment would leave both. So there is no
+   * consumer, and the next request is read after the ack.
+   */
+  async #count(): Promise<void> {
+    await this.#endConsumers();
+    const { outbox } = this.#options;
+    await Promise.all(this.#uncounted.splice(0).map((loan) => loan.countEarlierAttempts(outbox)));
   }
 
-  #forgetConsumers(): void {
-    this.#consumers = [];
-    this.#token = undefined;
-    this.#kept = 0;
-    this.#endSoon = false;
-    this.#pace.reset();
-    this.#wanted = 0;
-  }
-
-  /** @param token of the consumer that brought the message */
-  #arrived(message: Delivery, pooled: PooledChannel, token: object | undefined): void {
-    const loan = this.#loan(message, pooled, token);
-    this.#lastFlow = loan.arrived;
-    if (this.#isRetiring) return void this.#returning.push(loan); // older ones go back, and come first
-    if (this.#claims.size === 0) {
-      this.#buffer.push(loan);
-      return this.#startTimer(linger);
-    }
-    if (loan.redelivered && this.#isDealtWith(loan, this.#claims.peek()!.counted)) return;
-    const waited = loan.arrived - Math.max(this.#claimedSince, this.#lastServed);
-    this.#serve(this.#claims.shift()!, loan, waited);
-    this.#rest();
-  }
-
-  #loan(message: Delivery, pooled: PooledChannel, token: object | undefined): AmqpLoan {
-    this.arrivals++;
-    this.#outbox.onRoom();
-    return new AmqpLoan(message, pooled, this.#pace.window >> 2, token, this.#keeper);
-  }
-
-  /** The oldest message that waits here, for who counts attempts or not. */
-  #unbuffer(counted: boolean): AmqpLoan | undefined {
-    for (let loan; (loan = this.#buffer.shift()) !== undefined;) {
-      if (!this.#isDealtWith(loan, counted)) return loan;
-    }
-  }
-
-  /** Whether a message is none for a claim: a copy of what this process has, or one to be counted first. */
-  #isDealtWith(loan: AmqpLoan, counted: boolean): boolean {
-    if (loan.wasLent || loan.copy > 0) {
-      const known = this.#deduplication.find(loan);
-      if (known !== undefined) {
-        if (known === "taken" || !known.isStale) {
-          loan.drop();
-          if (known === "taken") this.#deduplication.take(loan);
-        } else {
-          known.renew(loan);
-          if (known.token === this.#token && this.#token !== undefined) this.#kept++;
-        }
-        return true;
+  /**
+   * Asks without a consumer: RabbitMQ's answer to basic.get may overtake messages in flight to a consumer of the same AMQP
+   * channel; its answer to basic.cancel does not.
+   */
+  async #poll(): Promise<void> {
+    await this.#endConsumers();
+    const { counted } = this.#polls[0] ?? { counted: false };
+    let loan = this.#unbuffer(counted);
+    while (loan === undefined) {
+      const message = await this.#get();
+      if (message === null) break;
+      loan = this.#newLoan(message, this.#subscription.channel!, undefined);
+      if (this.#isNotForClaims(loan, counted)) {
+        loan = undefined;
+        if (this.#uncounted.length > 0) await this.#count();
       }
     }
-    // What is too large to be put again is lent as it is.
-    const isCountable = counted && loan.isUncounted && this.#outbox.fits(loan.message.body.length);
-    if (!isCountable) return false;
+    const poll = this.#polls.shift();
+    if (poll === undefined) loan?.release();
+    else poll.resolve(loan && this.#lendHeld(loan, poll.counted));
+    this.#lastUsed = performance.now();
+  }
+
+  async #ask(): Promise<void> {
+    const message = await this.#get();
+    if (message !== null) {
+      this.#onMessage(message, this.#subscription.channel!, undefined);
+      if (this.#claims.size > 0) {
+        this.#prefetch.found(this.#claims.size, this.#claims.isNextCounted);
+      }
+      return;
+    }
+    this.#claims.notifyEmpty();
+    if (this.#claims.size > 0) await this.#openConsumer(1);
+  }
+
+  async #resize(): Promise<void> {
+    const size = this.#wantedSize;
+    if (size === 0) await this.#endConsumers();
+    else if (size > this.#prefetch.window.size) await this.#openConsumer(size);
+  }
+
+  get #wantedSize(): number {
+    return this.#prefetch.sizeFor(this.#claims.size, this.#claims.isNextCounted);
+  }
+
+  #enter(state: "asking" | "consuming" | "returning"): void {
+    if (this.#state !== "returning" && this.#state !== "closed") this.#state = state;
+  }
+
+  #get(): Promise<Delivery | null> {
+    this.#enter("asking");
+    return this.#subscription.get();
+  }
+
+  /** Widens the window to this size, by one more consumer. */
+  async #openConsumer(size: number): Promise<void> {
+    if (this.#state === "idle") this.#state = "asking";
+    const channel = await this.#subscription.open();
+    const { window } = this.#prefetch;
+    await this.#subscription.addConsumer(
+      size - window.size,
+      (message) => this.#onMessage(message, channel, window),
+    );
+    this.#prefetch.opened(size);
+    this.#enter("consuming");
+  }
+
+  async #endConsumers(): Promise<void> {
+    if (this.#state === "consuming") this.#state = "asking";
+    this.#prefetch.closed();
+    await this.#subscription.endConsumers();
+  }
+
+  // Messages
+
+  /** @param window the window of the consumer that brought the message; absent if it was asked for */
+  #onMessage(message: Delivery, channel: PooledChannel, window: ConsumerWindow | undefined): void {
+    const loan = this.#newLoan(message, channel, window);
+    this.#lastFlow = loan.arrived;
+    if (this.#state === "returning" || this.#state === "closed") {
+      this.#returning.push(loan); // older messages go back, and must come first
+    } else if (this.#claims.size === 0) {
+      this.#buffer.push(loan);
+      this.#startIdleTimer();
+    } else if (!loan.redelivered || !this.#isNotForClaims(loan, this.#claims.isNextCounted)) {
+      const wait = this.#prefetch.waitFor(loan.arrived);
+      this.#serve(this.#claims.shift()!, loan, wait);
+      if (this.#claims.size > 0) return;
+      this.#claims.unrefIfEmpty();
+      this.#startIdleTimer();
+    }
+  }
+
+  #newLoan(
+    message: Delivery,
+    channel: PooledChannel,
+    window: ConsumerWindow | undefined,
+  ): AmqpLoan {
+    this.arrivals++;
+    this.#options.outbox.onRoom();
+    return new AmqpLoan(message, channel, this.#prefetch.window.size >> 2, window, this.#owner);
+  }
+
+  /** Removes and returns the oldest prefetched message that is for claims. */
+  #unbuffer(isCounted: boolean): AmqpLoan | undefined {
+    for (let loan; (loan = this.#buffer.shift()) !== undefined;) {
+      if (!this.#isNotForClaims(loan, isCounted)) return loan;
+    }
+  }
+
+  /**
+   * Reports whether a message is not for claims: because it is a copy of a message that this process has or had, or because
+   * its attempts must be counted first.
+   */
+  #isNotForClaims(loan: AmqpLoan, isCounted: boolean): boolean {
+    if (!loan.wasLent && loan.copy === 0) return false;
+    const { deduplication, outbox } = this.#options;
+    const known = deduplication.find(loan);
+    if (known === "accepted") {
+      loan.drop();
+      deduplication.remember(loan);
+      return true;
+    }
+    if (known !== undefined) {
+      if (known.isStale) known.continueAs(loan);
+      else loan.drop();
+      return true;
+    }
+    // A message that is too large to be put again is lent uncounted.
+    if (!isCounted || !loan.wasLent || !outbox.fits(loan.message.body.length)) return false;
     this.#uncounted.push(loan);
     this.resume();
     return true;
   }
 
-  /**
-   * Counts the attempts that others left behind when they died. The copy that says so must not arrive
-   * here before the broker has read that this one is taken, or a death in this moment would leave both:
-   * so there is no consumer, and what is asked next is read after.
-   */
-  async #recount(): Promise<void> {
-    await this.#endConsumers();
-    await Promise.all(this.#uncounted.splice(0).map((loan) => loan.recount(this.#outbox)));
-  }
-
-  /** @param waited milliseconds for which claims have waited for it */
-  #serve(claim: Claim, loan: AmqpLoan, waited: number): void {
-    if (claim.counted) loan.countIn(this.#outbox);
-    claim.deliver(this.#lend(loan));
-    if (!loan.isSettled) this.#keep(loan);
-    this.#failures = 0;
-    this.#lastNeeded = this.#lastFlow = this.#lastServed = performance.now();
-    if (claim.counted) {
-      this.#endSoon = this.#consumers.length > 0;
-      return this.#endSoon ? this.resume() : undefined;
-    }
-    const { roundTrip } = this.#session.pool;
-    const travel = roundTrip > far && waited < 1.5 * roundTrip ? waited : 0;
-    const wider = this.#isBounded ? undefined : this.#pace.served(this.#lastNeeded, travel);
-    if (wider !== undefined) this.#wanted = wider;
-    if (wider !== undefined || (this.#claims.size > 0 && this.#kept > 0)) this.resume();
-  }
-
-  #lend(loan: AmqpLoan): AmqpLoan {
+  /** @param wait for how many milliseconds claims have waited for the message */
+  #serve(claim: Claim, loan: AmqpLoan, wait: number): void {
+    if (claim.counted) loan.countReleases(this.#options.outbox);
     if (loan.redelivered) this.#stats.redeliveries++;
+    claim.deliver(loan);
+    if (!loan.isSettled) this.#hold(loan);
+    this.#failures = 0;
+    const now = this.#lastUsed = this.#lastFlow = performance.now();
+    const isResized = this.#prefetch.served(now, wait, claim.counted);
+    if (isResized || this.#claims.size > 0 && this.#prefetch.window.held > 0) this.resume();
+  }
+
+  /** Lends a message to a claimant who may settle it later. */
+  #lendHeld(loan: AmqpLoan, isCounted: boolean): AmqpLoan {
+    if (isCounted) loan.countReleases(this.#options.outbox);
+    if (loan.redelivered) this.#stats.redeliveries++;
+    this.#hold(loan);
     return loan;
   }
 
-  /** To who may settle it later than at once. */
-  #lendKept(loan: AmqpLoan, counted: boolean): AmqpLoan {
-    if (counted) loan.countIn(this.#outbox);
-    this.#keep(loan);
-    return this.#lend(loan);
+  /** The claimant has not settled the loan. Until then its AMQP channel stays open. */
+  #hold(loan: AmqpLoan): void {
+    const { session, held, deduplication } = this.#options;
+    loan.hold(session.pool);
+    held.count++;
+    deduplication.hold(loan);
   }
 
-  /** Its claimant has not settled the loan yet, and its pooled must stay open until then. */
-  #keep(loan: AmqpLoan): void {
-    loan.keep(this.#session.pool);
-    this.#allKept.count++;
-    this.#deduplication.hold(loan);
-    if (loan.token === this.#token && this.#token !== undefined) this.#kept++;
-  }
-
-  readonly #keeper: LoanKeeper = {
+  readonly #owner: LoanOwner = {
     isWaiting: () => this.#claims.size > 0,
     accepted: (loan, isMoved) => {
       this.#stats.gets++;
-      if (!isMoved) this.#deduplication.take(loan);
+      if (!isMoved) this.#options.deduplication.remember(loan);
     },
-    unkept: (loan) => {
-      this.#deduplication.unhold(loan);
-      this.#allKept.count--;
+    settled: (loan) => {
+      this.#options.deduplication.unhold(loan);
+      this.#options.held.count--;
     },
-    left: (loan) => {
-      if (loan.token !== this.#token || this.#token === undefined) return;
-      this.#kept--;
-      this.#lastFlow = performance.now();
-    },
-    defers: (loan) => this.#defers(loan),
+    madeRoom: () => this.#lastFlow = performance.now(),
+    defersReturn: (loan) => this.#defersReturn(loan),
   };
 
-  /** What the broker has ended: the messages here are others' again. */
-  #lost(consumer: AMQPConsumer, error: Error): void {
-    if (!this.#consumers.includes(consumer)) return;
-    this.#ended = error;
-    if (this.#working !== undefined) return; // whose step fails, or is the last
-    this.#lose();
-    this.#onFailure(error, ++this.#failures);
+  // The way back
+
+  /**
+   * Reports whether a released message waits until nothing is prefetched any more. The messages that were prefetched go
+   * back with it, in their order; otherwise they would be got before it. A quorum queue keeps returned messages in the order in
+   * which they arrive.
+   */
+  #defersReturn(loan: AmqpLoan): boolean {
+    const mayPrefetch = this.#state === "consuming" || this.#working !== undefined;
+    if (!mayPrefetch || this.#claims.size > 0 || this.#state === "closed") return false;
+    if (!loan.isOf(this.#subscription.channel)) return false;
+    this.#returning.push(loan, ...this.#buffer.takeAll());
+    this.#enter("returning");
+    this.resume();
+    return true;
   }
 
   #giveBack(): void {
@@ -509,61 +480,64 @@ export class QueueConsumer {
     for (const loan of this.#uncounted.splice(0)) loan.release();
   }
 
-  #lose(): void {
-    this.#isRetiring = this.#retireSoon = false;
+  /** Handles that the broker has ended a consumer, while no step runs. */
+  #checkConsumers(): void {
+    const { failure } = this.#subscription;
+    if (failure === undefined) return;
+    this.#loseAll();
+    this.#options.onFailure(failure, ++this.#failures);
+  }
+
+  /** Gives back every message, and gives up the AMQP channel. */
+  #loseAll(): void {
+    if (this.#state !== "closed") this.#state = "idle";
+    this.#isExpired = false;
     this.#releaseBuffer();
     this.#giveBack();
-    this.#ended = undefined;
-    this.#forgetConsumers();
-    const pooled = this.#pooled;
-    this.#pooled = undefined;
-    if (pooled === undefined) return;
-    pooled.lost(); // the queue's node may have ended, and have forgotten what was accepted last
-    this.#session.pool.discard(pooled);
+    this.#prefetch.closed();
+    this.#subscription.discard();
   }
 
-  #hold(): void {
-    if (this.#isHolding) return;
-    this.#isHolding = true;
-    this.#session.processRef.ref();
-  }
-
-  /** After a claim has left: lets the process exit if it was the last. */
-  #rest(): void {
-    if (this.#claims.size > 0) return;
-    this.#lastNeeded = performance.now();
-    this.#idle();
-    if (!this.#isHolding) return;
-    this.#isHolding = false;
-    this.#session.processRef.unref();
-  }
-
-  #idle(): void {
-    if (this.#pooled !== undefined && this.#claims.size === 0) this.#startTimer(linger);
-  }
-
-  #startTimer(ms: number): void {
-    if (this.#timer !== undefined || this.#closed) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#retireIfIdle();
+  #startIdleTimer(ms = linger): void {
+    if (this.#idleTimer !== undefined || this.#claims.size > 0) return;
+    if (this.#state === "idle" || this.#state === "closed") return;
+    this.#idleTimer = setTimeout(() => {
+      this.#idleTimer = undefined;
+      this.#returnIfUnused();
     }, ms);
-    this.#timer.unref();
+    this.#idleTimer.unref();
   }
 
-  #retireIfIdle(): void {
-    if (this.#pooled === undefined || this.#claims.size > 0) return;
-    if (isHolding()) return this.#startTimer(1);
-    const since = this.#buffer.peek()?.arrived ?? this.#lastNeeded;
+  #returnIfUnused(): void {
+    if (this.#state === "idle" || this.#claims.size > 0) return;
+    if (isHolding()) return this.#startIdleTimer(1); // claimants cannot ask for more until the event loop turns
+    const since = this.#buffer.peek()?.arrived ?? this.#lastUsed;
     const rest = since + linger - performance.now();
-    if (rest > 0) return this.#startTimer(rest);
-    this.#retireSoon = true;
+    if (rest > 0) return this.#startIdleTimer(rest);
+    this.#isExpired = true;
     this.resume();
+  }
+
+  /** The connection is lost, and with it every message that was here. */
+  lose(): void {
+    this.#stop();
+    for (const { reject } of this.#polls.splice(0)) reject(this.#options.session.loss);
+  }
+
+  /** Gives back every message. */
+  async close(): Promise<void> {
+    this.#stop();
+    for (const { resolve } of this.#polls.splice(0)) resolve(undefined);
+    await this.#working;
+    await this.#return().catch(() => {});
+  }
+
+  #stop(): void {
+    this.#state = "closed";
+    clearTimeout(this.#idleTimer);
+    clearTimeout(this.#quietTimer);
   }
 }
 
-/** Milliseconds without a message after which a consumer has none on its way, as far as can be told. */
-const dryness = 2;
-
-/** The widest window for loans that are kept; a prefetch is a number of 16 bits. */
-const mostKept = 2 ** 15;
+/** Milliseconds without a message after which a queue looks empty to its consumers. */
+const quietTime = 2;

@@ -1,116 +1,113 @@
 import { isOwnId } from "../../../shared/message_id.ts";
+import type { AckPeriod } from "../connection/ack_periods.ts";
 
-/** What was settled on one AMQP channel within a while. */
-export interface AckPeriod {
-  /** Whether the AMQP channel was lost soon after: the broker may not know of it, and lend the messages again. */
-  isLost: boolean;
-}
-
-/** A message as it has come. */
-export interface Arrival {
+/** A message that was delivered. */
+export interface DeliveredMessage {
   readonly message: { readonly id?: string };
-  /** How often its sender had sent it before, in doubt whether it had arrived: each time makes a copy. */
+  /** How many times its sender had sent it before, without knowing whether it had arrived; each time makes a copy. */
   readonly copy: number;
-  /** Whether the broker has lent this copy before. */
+  /** Whether the broker has delivered this copy before. */
   readonly wasLent: boolean;
-  /** In which it is settled. */
+  /** The period in which an ack for it is sent. */
   readonly ackPeriod: AckPeriod;
 }
 
-/** A loan that somebody here holds. */
-export interface Held extends Arrival {
-  /** Whether the broker has lent the message anew, as it does when a connection is lost. */
+/** A delivered message that a claimant of this process holds. */
+export interface HeldMessage extends DeliveredMessage {
+  /** Whether its AMQP channel is closed, so that the broker delivers the message again. */
   readonly isStale: boolean;
 }
 
 /**
- * Which messages of one channel this process has taken, or holds, by their ids: over all connections, so
- * that what the loss of one duplicates is noticed. That happens in two ways only: an unconfirmed message is sent
- * again, and says how often it was; and one whose acceptance did not reach the broker is lent again, once.
+ * Remembers, by their ids, the messages of one channel that this process has accepted or holds, over all connections. So
+ * it finds the copies that the loss of a connection makes. They arise in two ways only: the sender sends an unconfirmed
+ * message again, and counts the copies; or the broker delivers a message again, once, because the ack did not reach it.
  *
- * All else that comes under an id that was taken is another message: somebody has moved it back from the dead
- * letters, or has put it again. So are all those whose ids others made up.
+ * Any other message with the id of an accepted one is another message: somebody has moved it back from the dead-letter
+ * queue, or has put it again. So is every message whose id another program has made.
  */
-export class Deduplication<L extends Held> {
-  readonly #held = new Map<string, L>();
-  /** Two generations, so that there is a limit, and forgetting costs nothing. */
-  #taken = new Generation();
-  #takenBefore = new Generation();
+export class Deduplication<M extends HeldMessage> {
+  readonly #held = new Map<string, M>();
+  /** Two generations limit the memory, and forgetting the older one costs nothing. */
+  #accepted = new Generation();
+  #acceptedBefore = new Generation();
 
-  hold(loan: L): void {
+  hold(loan: M): void {
     const { id } = loan.message;
     if (id !== undefined && isOwnId(id)) this.#held.set(id, loan);
   }
 
-  /** The loan is settled. */
-  unhold(loan: L): void {
+  unhold(loan: M): void {
     if (this.#held.size > 0 && this.#held.get(loan.message.id!) === loan) {
       this.#held.delete(loan.message.id!);
     }
   }
 
-  /** The message was accepted, or was a copy of one that was. */
-  take({ message: { id }, copy, ackPeriod }: Arrival): void {
+  /** Remembers a message that was accepted, or that was a copy of an accepted one. */
+  remember({ message: { id }, copy, ackPeriod }: DeliveredMessage): void {
     if (id === undefined) return;
-    if (this.#taken.size === generation) {
-      this.#takenBefore = this.#taken;
-      this.#taken = new Generation();
+    if (this.#accepted.size === generationSize) {
+      this.#acceptedBefore = this.#accepted;
+      this.#accepted = new Generation();
     }
-    this.#taken.add(id, copy, ackPeriod);
+    this.#accepted.add(id, copy, ackPeriod);
   }
 
-  /** Who holds the message that has come; `"taken"` where it was accepted; undefined where it is another. */
-  find({ message: { id }, copy, wasLent }: Arrival): L | "taken" | undefined {
+  /** Returns the held message, or `"accepted"`, if the delivered message is a copy; otherwise undefined. */
+  find({ message: { id }, copy, wasLent }: DeliveredMessage): M | "accepted" | undefined {
     if (copy === 0 && !wasLent || id === undefined || !isOwnId(id)) return undefined;
     const held = this.#held.get(id);
     if (held !== undefined) {
       const isCopy = copy !== held.copy || held.isStale && wasLent;
       return isCopy ? held : undefined;
     }
-    const taken = this.#taken.find(id, copy);
-    const takenBefore = this.#takenBefore.find(id, copy);
-    if (taken === undefined && takenBefore === undefined) return undefined;
-    const known = taken ?? takenBefore;
-    return !known || known.isLost && wasLent ? "taken" : undefined;
+    const found = this.#accepted.find(id, copy);
+    const foundBefore = this.#acceptedBefore.find(id, copy);
+    if (found === undefined && foundBefore === undefined) return undefined;
+    const period = found ?? foundBefore;
+    return !period || period.isLost && wasLent ? "accepted" : undefined;
   }
 }
 
 /**
- * Messages that were taken. Taking one only writes it down; looking for one makes the index. Most programs look for
- * few, and the index costs more than anything else that is done here for a message.
+ * Accepted messages. Adding one only appends it, and the first look-up makes the index: few programs ever look one up,
+ * and the index would cost more than everything else that is done here for a message.
  */
 class Generation {
   readonly #ids: string[] = [];
   readonly #copies: number[] = [];
-  readonly #passages: AckPeriod[] = [];
-  /** Where each of the first messages with an index was written down last, by its id. */
+  readonly #periods: AckPeriod[] = [];
+  /** The position of the last indexed message with each id. */
   readonly #last = new Map<string, number>();
-  /** For each message with an index, where the same id was written down before; -1: nowhere. */
-  readonly #before: number[] = [];
+  /** For each indexed message, the position of the one before it with the same id; -1 if there is none. */
+  readonly #previous: number[] = [];
 
   get size(): number {
     return this.#ids.length;
   }
 
-  add(id: string, copy: number, ackPeriod: AckPeriod): void {
+  add(id: string, copy: number, period: AckPeriod): void {
     this.#ids.push(id);
     this.#copies.push(copy);
-    this.#passages.push(ackPeriod);
+    this.#periods.push(period);
   }
 
-  /** In which this copy was settled; null where only others of its message were; undefined where none was. */
+  /**
+   * Returns the period in which this copy was accepted; null if only other copies of the message were accepted; undefined
+   * if none was.
+   */
   find(id: string, copy: number): AckPeriod | null | undefined {
-    for (let next; (next = this.#before.length) < this.size;) {
+    for (let next; (next = this.#previous.length) < this.size;) {
       const each = this.#ids[next]!;
-      this.#before.push(this.#last.get(each) ?? -1);
+      this.#previous.push(this.#last.get(each) ?? -1);
       this.#last.set(each, next);
     }
     let at = this.#last.get(id);
     if (at === undefined) return undefined;
-    while (at >= 0 && this.#copies[at] !== copy) at = this.#before[at]!;
-    return at < 0 ? null : this.#passages[at]!;
+    while (at >= 0 && this.#copies[at] !== copy) at = this.#previous[at]!;
+    return at < 0 ? null : this.#periods[at]!;
   }
 }
 
-/** At least so many are remembered, and twice as many at most: as many as a publisher has on its way. */
-const generation = 2048;
+/** The number of messages in a generation: as many as a publisher may have unconfirmed. */
+const generationSize = 2048;

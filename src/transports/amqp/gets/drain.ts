@@ -162,7 +162,7 @@ export class Drain {
       this.#idleTurns++;
       return "values come"; // those on loan may come back
     }
-    if (this.#consumer.arrivals === arrivals && this.#consumer.isDry) return "nothing comes";
+    if (this.#consumer.arrivals === arrivals && this.#consumer.isQueueEmpty) return "nothing comes";
     this.#idleTurns = 0;
     return "values come";
   }

@@ -1,178 +1,177 @@
 import type { Loan, Message } from "../../transport.ts";
-import type { Delivery } from "../connection/message_frames.ts";
-import { header } from "../connection/frames.ts";
 import type { Acceptor } from "../connection/acks.ts";
-import type { ChannelPool, PooledChannel } from "../connection/channel_pool.ts";
+import type { AckPeriod } from "../connection/ack_periods.ts";
+import type { ChannelPool } from "../connection/channel_pool.ts";
+import { header } from "../connection/frames.ts";
+import type { Delivery } from "../connection/message_frames.ts";
+import type { PooledChannel } from "../connection/pooled_channel.ts";
 import type { Outbox } from "../puts/outbox.ts";
-import type { AckPeriod, Held } from "./deduplication.ts";
+import type { HeldMessage } from "./deduplication.ts";
+import type { ConsumerWindow } from "./prefetch.ts";
 
-/** Who is told what becomes of a loan. */
-export interface LoanKeeper extends Acceptor {
-  /** It was taken for good. @param isMoved whether it lives on elsewhere, under its id */
+/** Is notified of what happens to a loan. */
+export interface LoanOwner extends Acceptor {
+  /** The loan was accepted. @param isMoved whether the message was put elsewhere under its id */
   accepted(loan: AmqpLoan, isMoved: boolean): void;
-  /** It was kept by its claimant, who has settled it. */
-  unkept(loan: AmqpLoan): void;
-  /** It takes no place in its consumer's window any more. */
-  left(loan: AmqpLoan): void;
-  /**
-   * Its claimant has tried it and gives it back. Returns whether the keeper gives it back later, by
-   * {@linkcode AmqpLoan.giveBack}.
-   */
-  defers(loan: AmqpLoan): boolean;
+  /** A held loan was settled. */
+  settled(loan: AmqpLoan): void;
+  /** A held loan takes no place in the consumers' window any more. */
+  madeRoom(): void;
+  /** Reports whether the owner gives the released message back later, by {@linkcode AmqpLoan.giveBack}. */
+  defersReturn(loan: AmqpLoan): boolean;
 }
 
-/** A message that this process has not settled yet. */
-export class AmqpLoan implements Loan, Held {
+/**
+ * A message that the broker has delivered to this process and that is not settled.
+ *
+ * A loan is _held_ if its claimant does not settle it at once. A held loan keeps its AMQP channel open, and has a place
+ * in the consumers' window.
+ */
+export class AmqpLoan implements Loan, HeldMessage {
   readonly message: Message;
   readonly redelivered: boolean;
   readonly attempts: number;
+  /** When it arrived, in milliseconds of `performance.now()`. */
   readonly arrived: number = performance.now();
-  /** Stands for the consumer that brought it. */
-  token: object | undefined;
-  /** How often its sender had sent it before. */
-  copy: number;
-  /** Whether the broker has lent it before. */
   readonly wasLent: boolean;
-  #keeper: LoanKeeper;
+  copy: number;
+  #owner: LoanOwner;
+  /** The number of accepted messages for which an ack is sent at once. */
   readonly #batch: number;
-  #pooled: PooledChannel;
-  #tag: number;
-  /** Which brought it; empty where it was asked for. */
-  #consumer: string;
-  #keptIn: ChannelPool | undefined;
-  /** By which it is put again; there where it was lent to who counts. */
+  #channel: PooledChannel;
+  #deliveryTag: number;
+  /** The tag of the consumer that brought it; empty if it was asked for. */
+  #consumerTag: string;
+  /** The window of the consumer that brought it; undefined if it was asked for. */
+  #window: ConsumerWindow | undefined;
+  /** The pool to which the AMQP channel goes back; undefined unless the loan is held. */
+  #pool: ChannelPool | undefined;
+  /** Puts the message again after a release; undefined unless the claimant counts attempts. */
   #outbox: Outbox | undefined;
-  #settled = false;
+  #isSettled = false;
 
-  /** @param batch how many accepted messages are worth a frame */
   constructor(
-    message: Delivery,
-    pooled: PooledChannel,
+    delivery: Delivery,
+    channel: PooledChannel,
     batch: number,
-    token: object | undefined,
-    keeper: LoanKeeper,
+    window: ConsumerWindow | undefined,
+    owner: LoanOwner,
   ) {
-    const { properties, redelivered } = message;
+    const { properties, redelivered } = delivery;
     const { contentType = "", messageId, headers, expiration } = properties;
-    const expires = Number(expiration);
-    const tried = headers?.[header.attempts];
+    const attempts = positive(headers?.[header.attempts]);
     const reason = headers?.[header.reason];
-    const attempts = Number.isSafeInteger(tried) && tried as number > 0 ? tried as number : 0;
-    const lent: { -readonly [K in keyof Message]: Message[K] } = {
-      body: message.body ?? new Uint8Array(),
+    const expires = expiration === undefined ? 0 : positive(Number(expiration));
+    const message: { -readonly [K in keyof Message]: Message[K] } = {
+      body: delivery.body ?? new Uint8Array(),
       contentType,
     };
-    if (messageId !== undefined) lent.id = messageId;
-    if (attempts > 0) lent.attempts = attempts;
-    if (typeof reason === "string") lent.reason = reason;
-    if (Number.isSafeInteger(expires) && expires > 0) lent.expires = expires; // for when it is put again
-    this.message = lent;
+    if (messageId !== undefined) message.id = messageId;
+    if (attempts > 0) message.attempts = attempts;
+    if (typeof reason === "string") message.reason = reason;
+    if (expires > 0) message.expires = expires; // for when it is put again
+    this.message = message;
     this.wasLent = redelivered;
-    const copy = headers?.[header.copy];
-    this.copy = Number.isSafeInteger(copy) && copy as number > 0 ? copy as number : 0;
+    this.copy = positive(headers?.[header.copy]);
     this.attempts = attempts + (redelivered ? 2 : 1);
     this.redelivered = this.attempts > 1 || this.copy > 0;
-    this.#pooled = pooled;
-    this.#tag = message.deliveryTag;
-    this.#consumer = message.consumerTag ?? "";
+    this.#channel = channel;
+    this.#deliveryTag = delivery.deliveryTag;
+    this.#consumerTag = delivery.consumerTag ?? "";
     this.#batch = batch;
-    this.token = token;
-    this.#keeper = keeper;
+    this.#window = window;
+    this.#owner = owner;
   }
 
   get isSettled(): boolean {
-    return this.#settled;
+    return this.#isSettled;
   }
 
-  /** Whether the AMQP channel that brought it is gone: the broker lends the message anew. */
+  /** Whether the AMQP channel that brought it is closed: then the broker delivers the message again. */
   get isStale(): boolean {
-    return this.#pooled.channel.closed;
+    return this.#channel.amqp.closed;
   }
 
-  /** Whether this pooled brought it. */
-  isOf(pooled: PooledChannel | undefined): boolean {
-    return this.#pooled === pooled;
+  /** Reports whether this AMQP channel brought it. */
+  isOf(channel: PooledChannel | undefined): boolean {
+    return this.#channel === channel;
   }
 
-  /** In which it is settled. */
   get ackPeriod(): AckPeriod {
-    return this.#pooled.ackPeriod;
+    return this.#channel.ackPeriods.current;
   }
 
   accept(isMoved = false): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    const { acks } = this.#pooled;
-    if (this.#keptIn === undefined) acks.accept(this.#tag, this.#batch, this.#keeper);
-    else acks.accept(this.#tag, Infinity);
-    this.#keeper.accepted(this, isMoved);
-    if (this.#keptIn !== undefined) this.#keeper.unkept(this);
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    const { acks } = this.#channel;
+    if (this.#pool === undefined) acks.accept(this.#deliveryTag, this.#batch, this.#owner);
+    else acks.accept(this.#deliveryTag, Infinity);
+    this.#owner.accepted(this, isMoved);
+    if (this.#pool === undefined) return;
+    this.#owner.settled(this);
     this.#leave();
   }
 
   release(counted = false): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    if (this.#keptIn !== undefined) this.#keeper.unkept(this);
-    // What is stale, the broker has given back itself.
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    if (this.#pool !== undefined) this.#owner.settled(this);
+    // A stale message is back in the queue already.
     if (!counted || this.#outbox === undefined || this.isStale) this.#return(counted);
     else this.#republish(this.#outbox, this.attempts);
   }
 
-  /** Takes it as the copy of another message. */
+  /** Accepts it as a copy of another message. */
   drop(): void {
-    this.#settled = true;
-    this.#pooled.acks.accept(this.#tag, this.#batch);
+    this.#isSettled = true;
+    this.#channel.acks.accept(this.#deliveryTag, this.#batch);
   }
 
-  /** Its claimant keeps it: its pooled stays open until it is settled. */
-  keep(pool: ChannelPool): void {
-    this.#keptIn = pool;
-    this.#pooled.users++;
+  /** The claimant holds it: until it is settled, its AMQP channel stays open, and it has a place in the window. */
+  hold(pool: ChannelPool): void {
+    this.#pool = pool;
+    this.#channel.users++;
+    if (this.#window !== undefined) this.#window.held++;
   }
 
-  /** The broker has lent the message anew, here: this loan goes on with that. */
-  renew(again: AmqpLoan): void {
-    const pool = this.#keptIn!;
-    const stale = this.#pooled;
-    this.#pooled = again.#pooled;
-    this.#tag = again.#tag;
-    this.#consumer = again.#consumer;
-    this.#keeper = again.#keeper;
-    this.token = again.token;
+  /** Replaces the delivery of this held, stale loan by another one of the same message. */
+  continueAs(again: AmqpLoan): void {
+    const pool = this.#pool!;
+    const stale = this.#channel;
+    this.#channel = again.#channel;
+    this.#deliveryTag = again.#deliveryTag;
+    this.#consumerTag = again.#consumerTag;
+    this.#owner = again.#owner;
+    this.#window = again.#window;
     this.copy = again.copy;
-    again.#settled = true;
-    this.keep(pool);
-    pool.giveBack(stale);
+    again.#isSettled = true;
+    this.hold(pool);
+    pool.release(stale);
   }
 
-  /** Whether it was lent to a process that died, as far as the broker tells, and that was not counted. */
-  get isUncounted(): boolean {
-    return this.wasLent;
-  }
-
-  /** A release of it is counted, by putting it again: RabbitMQ itself cannot count. */
-  countIn(outbox: Outbox): void {
+  /** A release is to be counted: RabbitMQ cannot count, so the message is put again. */
+  countReleases(outbox: Outbox): void {
     this.#outbox = outbox;
   }
 
-  /** Counts the attempt of who died. Resolves when this copy is taken, or given back. */
-  recount(outbox: Outbox): Promise<void> {
-    this.#settled = true;
+  /** Counts the attempt of a process that died. Resolves when this message is accepted or goes back. */
+  countEarlierAttempts(outbox: Outbox): Promise<void> {
+    this.#isSettled = true;
     return this.#republish(outbox, this.attempts - 1);
   }
 
-  /** At the end of the queue, with so many attempts behind it; this copy goes when that one is safe. */
+  /** Puts the message at the end of the queue with this number of attempts, and then accepts this one. */
   #republish(outbox: Outbox, attempts: number): Promise<void> {
     const isStale = () => this.isStale;
     return new Promise((resolve) =>
       outbox.republish({
         message: { ...this.message, attempts },
         get settled() {
-          return isStale(); // then the broker lends this copy anew, and it is counted again
+          return isStale(); // then the broker delivers this message again, and it is counted again
         },
         taken: () => {
-          this.#pooled.acks.accept(this.#tag, 0);
+          this.#channel.acks.accept(this.#deliveryTag, 0);
           this.#leave();
           resolve();
         },
@@ -184,20 +183,29 @@ export class AmqpLoan implements Loan, Held {
     );
   }
 
-  /** Tells the broker that it is given back. */
+  /** Has the broker requeue the message. */
   giveBack(): void {
-    this.#pooled.acks.release(this.#tag, this.#consumer);
+    this.#channel.acks.release(this.#deliveryTag, this.#consumerTag);
   }
 
   #return(wasTried: boolean): void {
-    if (!wasTried || this.#keptIn === undefined || !this.#keeper.defers(this)) this.giveBack();
+    const isDeferred = wasTried && this.#pool !== undefined && this.#owner.defersReturn(this);
+    if (!isDeferred) this.giveBack();
     this.#leave();
   }
 
   #leave(): void {
-    if (this.#keptIn === undefined) return;
-    this.#keeper.left(this);
-    this.#keptIn.giveBack(this.#pooled);
-    this.#keptIn = undefined;
+    if (this.#pool === undefined) return;
+    if (this.#window !== undefined) {
+      this.#window.held--;
+      this.#owner.madeRoom();
+    }
+    this.#pool.release(this.#channel);
+    this.#pool = undefined;
   }
+}
+
+/** Returns a positive integer as it is, and 0 for everything else. */
+function positive(value: unknown): number {
+  return Number.isSafeInteger(value) && value as number > 0 ? value as number : 0;
 }
