@@ -15,8 +15,8 @@ export interface Acceptor {
  * acks, for `longestWait` ms at most: if messages arrive a few at a time, a frame and a write for each few cost both
  * sides more than the messages do.
  *
- * Invariants: every delivery with a tag below `#oldest` is settled, and so is every delivery with a tag in `#settled`. A
- * frame with `multiple` never covers a delivery that is not settled.
+ * Invariants: every delivery with a tag below `#oldest` is settled, and so is every delivery with a tag in `#settled`.
+ * A frame with `multiple` never covers a delivery that is not settled.
  */
 export class Acks {
   readonly #channel: AMQPChannel;

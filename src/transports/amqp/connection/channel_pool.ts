@@ -11,12 +11,12 @@ export interface ChannelLimit {
 /**
  * The AMQP channels of a connection. They are reused, because opening one costs as much as a get.
  *
- * An AMQP channel has one user at a time, because an error closes it with everything that runs on it. Only if the broker
- * allows no more AMQP channels, receivers share them; administration, which often meets errors, waits instead.
+ * An AMQP channel has one user at a time, because an error closes it with everything that runs on it. Only if the
+ * broker allows no more AMQP channels, receivers share them; administration, which often meets errors, waits instead.
  *
- * Invariants: no more AMQP channels are open, opening or closing than the broker allows. Some of them are never used for
- * receiving, so that administration never waits for a message. Every AMQP channel that can be shared, is released, closes
- * or fails to open wakes all that wait.
+ * Invariants: no more AMQP channels are open, opening or closing than the broker allows. Some of them are never used
+ * for receiving, so that administration never waits for a message. Every AMQP channel that can be shared, is released,
+ * closes or fails to open wakes all that wait.
  */
 export class ChannelPool {
   readonly #client: Client;
@@ -40,8 +40,8 @@ export class ChannelPool {
   }
 
   /**
-   * The broker has closed the connection because its user has too many AMQP channels. Reports whether the next connection
-   * may do with fewer.
+   * The broker has closed the connection because its user has too many AMQP channels. Reports whether the next
+   * connection may do with fewer.
    */
   refused(): boolean {
     const { channels } = this.#limit;
@@ -176,7 +176,9 @@ export class ChannelPool {
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /** The greatest number of open AMQP channels. RabbitMQ's default limit is 2,047; 0 is no limit but the numbering's. */
+  /**
+   * The greatest number of open AMQP channels. RabbitMQ's default limit is 2,047; 0 is no limit but the numbering's.
+   */
   get #most(): number {
     return Math.min(this.#client.channelMax || 65_535, this.#limit.channels) - ownChannels;
   }

@@ -23,8 +23,8 @@ export class PooledChannel {
   }
 
   /**
-   * Makes requests one after the other. The client takes answers in the order of its requests, but RabbitMQ's answers to
-   * basic.consume and basic.cancel come from the queue, and other answers overtake them.
+   * Makes requests one after the other. The client takes answers in the order of its requests, but RabbitMQ's answers
+   * to basic.consume and basic.cancel come from the queue, and other answers overtake them.
    */
   request<T>(make: () => Promise<T>): Promise<T> {
     const made = this.#lastRequest.then(async () => {

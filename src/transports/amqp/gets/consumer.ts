@@ -1,33 +1,26 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { Fifo } from "../../../shared/fifo.ts";
-import { isHolding } from "../../../shared/turns.ts";
 import type { Poll } from "../../poll.ts";
-import type { Claim, Loan, Stats } from "../../transport.ts";
+import type { Claim, Loan } from "../../transport.ts";
 import type { BrokerOperation } from "../connection/culprit_finder.ts";
 import type { Delivery } from "../connection/message_frames.ts";
 import type { PooledChannel } from "../connection/pooled_channel.ts";
 import type { Session } from "../connection/session.ts";
-import type { Outbox } from "../puts/outbox.ts";
-import type { Deduplication } from "./deduplication.ts";
-import { AmqpLoan, type LoanOwner } from "./loan.ts";
+import { IdleTimer } from "./idle_timer.ts";
+import { Lender, type LenderOptions } from "./lender.ts";
+import type { AmqpLoan } from "./loan.ts";
 import { type ConsumerWindow, linger, Prefetch } from "./prefetch.ts";
 import { Subscription } from "./subscription.ts";
 import { WaitingClaims } from "./waiting_claims.ts";
 
 /** What a consumer works with. */
-export interface QueueConsumerOptions {
+export interface QueueConsumerOptions extends LenderOptions {
   readonly session: Session;
   readonly queue: string;
-  readonly deduplication: Deduplication<AmqpLoan>;
-  /** Puts messages again whose attempts are counted. */
-  readonly outbox: Outbox;
-  readonly stats: Stats;
   /** Whether the channel has a capacity. */
   readonly isBounded: boolean;
   /** The operation as whose part the broker is asked. */
   readonly operation: BrokerOperation;
-  /** The number of loans that their claimants hold, of all consumers of a link. */
-  readonly held: { count: number };
   /** Called when claims cannot be served. The claims still wait then, until `resume` is called. */
   onFailure(error: unknown, inARow: number): void;
 }
@@ -78,47 +71,60 @@ type Step = "return" | "count" | "poll" | "ask" | "resize";
  * and the state is `idle`. If a loan is released while younger messages may be here, they must go back, too: the state
  * is `returning`.
  *
- * Invariants: claims or prefetched messages wait here, never both. While an AMQP channel is here and no claim waits, the
- * idle timer runs. The process is held alive while claims wait.
+ * Invariants: claims or prefetched messages wait here, never both. While an AMQP channel is here and no claim waits,
+ * the idle timer runs. The process is held alive while claims wait.
  */
 export class QueueConsumer {
   readonly #options: QueueConsumerOptions;
-  readonly #stats: Stats;
   readonly #subscription: Subscription;
   readonly #prefetch: Prefetch;
+  readonly #lender: Lender;
   #state: State = "idle";
   readonly #claims: WaitingClaims;
   #polls: Poll[] = [];
   /** The messages that were prefetched. */
   readonly #buffer = new Fifo<AmqpLoan>();
-  /** Messages that dead processes had, and whose attempts must be counted before a claim that counts gets them. */
-  #uncounted: AmqpLoan[] = [];
   /** In the state `returning`: messages that go back when the consumers have ended. */
   readonly #returning: AmqpLoan[] = [];
   /** The step that runs, and those after it. */
   #working: Promise<void> | undefined;
   /** How many times in a row claims could not be served. */
   #failures = 0;
-  #idleTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Whether nothing was used for `linger` ms, and no claim has come since. */
-  #isExpired = false;
+  readonly #idleTimer: IdleTimer;
   /** When a claim last waited or was served. */
   #lastUsed = 0;
   #quietTimer: ReturnType<typeof setTimeout> | undefined;
   /** When a message last arrived, or made room for another one. */
   #lastFlow = 0;
-  /** How many messages have arrived. */
-  arrivals = 0;
 
   constructor(options: QueueConsumerOptions) {
-    const { session, queue, stats, isBounded } = options;
+    const { session, queue, isBounded } = options;
+    const { pool, processRef } = session;
     this.#options = options;
-    this.#stats = stats;
-    this.#claims = new WaitingClaims(session.processRef);
-    this.#prefetch = new Prefetch(session.pool, isBounded);
-    this.#subscription = new Subscription(session.pool, queue, () => {
+    this.#claims = new WaitingClaims(processRef);
+    this.#prefetch = new Prefetch(pool, isBounded);
+    this.#lender = new Lender(options, pool, {
+      isWaiting: () => this.#claims.size > 0,
+      madeRoom: () => this.#lastFlow = performance.now(),
+      defersReturn: (loan) => this.#defersReturn(loan),
+      foundUncounted: () => this.resume(),
+    });
+    this.#subscription = new Subscription(pool, queue, () => {
       if (this.#working === undefined) this.#checkConsumers();
     });
+    this.#idleTimer = new IdleTimer(
+      linger,
+      () => {
+        if (this.#state === "idle" || this.#claims.size > 0) return undefined;
+        return this.#buffer.peek()?.arrived ?? this.#lastUsed;
+      },
+      () => this.resume(),
+    );
+  }
+
+  /** The number of messages that have arrived. */
+  get arrivals(): number {
+    return this.#lender.arrivals;
   }
 
   // Claims
@@ -126,7 +132,7 @@ export class QueueConsumer {
   take(claim: Claim): void {
     const loan = this.#unbuffer(claim.counted);
     if (loan !== undefined) return this.#serve(claim, loan, 0);
-    this.#isExpired = false;
+    this.#idleTimer.isExpired = false;
     if (this.#claims.size === 0) this.#prefetch.startedWaiting(performance.now());
     this.#claims.push(claim);
     this.resume();
@@ -164,7 +170,7 @@ export class QueueConsumer {
   tryTake(counted: boolean): Promise<Loan | undefined> {
     const loan = this.#unbuffer(counted);
     if (loan !== undefined || this.#claims.size > 0) {
-      return Promise.resolve(loan && this.#lendHeld(loan, counted));
+      return Promise.resolve(loan && this.#lender.lend(loan, counted));
     }
     return new Promise((resolve, reject) => {
       this.#polls.push({ counted, resolve, reject });
@@ -220,8 +226,8 @@ export class QueueConsumer {
   #nextStep(): Step | undefined {
     const state = this.#state;
     if (state === "closed") return undefined;
-    if (state === "returning" || this.#isExpired) return "return";
-    if (this.#uncounted.length > 0) return "count";
+    if (state === "returning" || this.#idleTimer.isExpired) return "return";
+    if (this.#lender.hasUncounted) return "count";
     if (this.#polls.length > 0) return "poll";
     const claims = this.#claims.size;
     if (state === "consuming") {
@@ -247,7 +253,7 @@ export class QueueConsumer {
   }
 
   async #return(): Promise<void> {
-    this.#isExpired = false;
+    this.#idleTimer.isExpired = false;
     this.#enter("returning");
     try {
       // Acks leave at the end of the turn: the broker reads the end of the consumers first, and gives the messages to
@@ -272,13 +278,12 @@ export class QueueConsumer {
    */
   async #count(): Promise<void> {
     await this.#endConsumers();
-    const { outbox } = this.#options;
-    await Promise.all(this.#uncounted.splice(0).map((loan) => loan.countEarlierAttempts(outbox)));
+    await this.#lender.count();
   }
 
   /**
-   * Asks without a consumer: RabbitMQ's answer to basic.get may overtake messages in flight to a consumer of the same AMQP
-   * channel; its answer to basic.cancel does not.
+   * Asks without a consumer: RabbitMQ's answer to basic.get may overtake messages in flight to a consumer of the same
+   * AMQP channel; its answer to basic.cancel does not.
    */
   async #poll(): Promise<void> {
     await this.#endConsumers();
@@ -288,14 +293,14 @@ export class QueueConsumer {
       const message = await this.#get();
       if (message === null) break;
       loan = this.#newLoan(message, this.#subscription.channel!, undefined);
-      if (this.#isNotForClaims(loan, counted)) {
+      if (!this.#lender.mayLend(loan, counted)) {
         loan = undefined;
-        if (this.#uncounted.length > 0) await this.#count();
+        if (this.#lender.hasUncounted) await this.#count();
       }
     }
     const poll = this.#polls.shift();
     if (poll === undefined) loan?.release();
-    else poll.resolve(loan && this.#lendHeld(loan, poll.counted));
+    else poll.resolve(loan && this.#lender.lend(loan, poll.counted));
     this.#lastUsed = performance.now();
   }
 
@@ -361,7 +366,7 @@ export class QueueConsumer {
     } else if (this.#claims.size === 0) {
       this.#buffer.push(loan);
       this.#startIdleTimer();
-    } else if (!loan.redelivered || !this.#isNotForClaims(loan, this.#claims.isNextCounted)) {
+    } else if (!loan.redelivered || this.#lender.mayLend(loan, this.#claims.isNextCounted)) {
       const wait = this.#prefetch.waitFor(loan.arrived);
       this.#serve(this.#claims.shift()!, loan, wait);
       if (this.#claims.size > 0) return;
@@ -375,91 +380,31 @@ export class QueueConsumer {
     channel: PooledChannel,
     window: ConsumerWindow | undefined,
   ): AmqpLoan {
-    this.arrivals++;
-    this.#options.outbox.onRoom();
-    return new AmqpLoan(message, channel, this.#prefetch.window.size >> 2, window, this.#owner);
+    return this.#lender.newLoan(message, channel, this.#prefetch.window.size >> 2, window);
   }
 
   /** Removes and returns the oldest prefetched message that is for claims. */
   #unbuffer(isCounted: boolean): AmqpLoan | undefined {
     for (let loan; (loan = this.#buffer.shift()) !== undefined;) {
-      if (!this.#isNotForClaims(loan, isCounted)) return loan;
+      if (this.#lender.mayLend(loan, isCounted)) return loan;
     }
-  }
-
-  /**
-   * Reports whether a message is not for claims: because it is a copy of a message that this process has or had, or because
-   * its attempts must be counted first.
-   */
-  #isNotForClaims(loan: AmqpLoan, isCounted: boolean): boolean {
-    if (!loan.wasLent && loan.copy === 0) return false;
-    const { deduplication, outbox } = this.#options;
-    const known = deduplication.find(loan);
-    if (known === "accepted") {
-      loan.drop();
-      deduplication.remember(loan);
-      return true;
-    }
-    if (known !== undefined) {
-      if (known.isStale) known.continueAs(loan);
-      else loan.drop();
-      return true;
-    }
-    // A message that is too large to be put again is lent uncounted.
-    if (!isCounted || !loan.wasLent || !outbox.fits(loan.message.body.length)) return false;
-    this.#uncounted.push(loan);
-    this.resume();
-    return true;
   }
 
   /** @param wait for how many milliseconds claims have waited for the message */
   #serve(claim: Claim, loan: AmqpLoan, wait: number): void {
-    if (claim.counted) loan.countReleases(this.#options.outbox);
-    if (loan.redelivered) this.#stats.redeliveries++;
-    claim.deliver(loan);
-    if (!loan.isSettled) this.#hold(loan);
+    this.#lender.serve(claim, loan);
     this.#failures = 0;
     const now = this.#lastUsed = this.#lastFlow = performance.now();
     const isResized = this.#prefetch.served(now, wait, claim.counted);
     if (isResized || this.#claims.size > 0 && this.#prefetch.window.held > 0) this.resume();
   }
 
-  /** Lends a message to a claimant who may settle it later. */
-  #lendHeld(loan: AmqpLoan, isCounted: boolean): AmqpLoan {
-    if (isCounted) loan.countReleases(this.#options.outbox);
-    if (loan.redelivered) this.#stats.redeliveries++;
-    this.#hold(loan);
-    return loan;
-  }
-
-  /** The claimant has not settled the loan. Until then its AMQP channel stays open. */
-  #hold(loan: AmqpLoan): void {
-    const { session, held, deduplication } = this.#options;
-    loan.hold(session.pool);
-    held.count++;
-    deduplication.hold(loan);
-  }
-
-  readonly #owner: LoanOwner = {
-    isWaiting: () => this.#claims.size > 0,
-    accepted: (loan, isMoved) => {
-      this.#stats.gets++;
-      if (!isMoved) this.#options.deduplication.remember(loan);
-    },
-    settled: (loan) => {
-      this.#options.deduplication.unhold(loan);
-      this.#options.held.count--;
-    },
-    madeRoom: () => this.#lastFlow = performance.now(),
-    defersReturn: (loan) => this.#defersReturn(loan),
-  };
-
   // The way back
 
   /**
    * Reports whether a released message waits until nothing is prefetched any more. The messages that were prefetched go
-   * back with it, in their order; otherwise they would be got before it. A quorum queue keeps returned messages in the order in
-   * which they arrive.
+   * back with it, in their order; otherwise they would be got before it. A quorum queue keeps returned messages in the
+   * order in which they arrive.
    */
   #defersReturn(loan: AmqpLoan): boolean {
     const mayPrefetch = this.#state === "consuming" || this.#working !== undefined;
@@ -477,7 +422,7 @@ export class QueueConsumer {
 
   #releaseBuffer(): void {
     for (const loan of this.#buffer.takeAll()) loan.release();
-    for (const loan of this.#uncounted.splice(0)) loan.release();
+    this.#lender.releaseUncounted();
   }
 
   /** Handles that the broker has ended a consumer, while no step runs. */
@@ -491,31 +436,16 @@ export class QueueConsumer {
   /** Gives back every message, and gives up the AMQP channel. */
   #loseAll(): void {
     if (this.#state !== "closed") this.#state = "idle";
-    this.#isExpired = false;
+    this.#idleTimer.isExpired = false;
     this.#releaseBuffer();
     this.#giveBack();
     this.#prefetch.closed();
     this.#subscription.discard();
   }
 
-  #startIdleTimer(ms = linger): void {
-    if (this.#idleTimer !== undefined || this.#claims.size > 0) return;
-    if (this.#state === "idle" || this.#state === "closed") return;
-    this.#idleTimer = setTimeout(() => {
-      this.#idleTimer = undefined;
-      this.#returnIfUnused();
-    }, ms);
-    this.#idleTimer.unref();
-  }
-
-  #returnIfUnused(): void {
-    if (this.#state === "idle" || this.#claims.size > 0) return;
-    if (isHolding()) return this.#startIdleTimer(1); // claimants cannot ask for more until the event loop turns
-    const since = this.#buffer.peek()?.arrived ?? this.#lastUsed;
-    const rest = since + linger - performance.now();
-    if (rest > 0) return this.#startIdleTimer(rest);
-    this.#isExpired = true;
-    this.resume();
+  #startIdleTimer(): void {
+    if (this.#claims.size > 0 || this.#state === "idle" || this.#state === "closed") return;
+    this.#idleTimer.start();
   }
 
   /** The connection is lost, and with it every message that was here. */
@@ -534,7 +464,7 @@ export class QueueConsumer {
 
   #stop(): void {
     this.#state = "closed";
-    clearTimeout(this.#idleTimer);
+    this.#idleTimer.stop();
     clearTimeout(this.#quietTimer);
   }
 }

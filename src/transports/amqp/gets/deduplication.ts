@@ -19,9 +19,10 @@ export interface HeldMessage extends DeliveredMessage {
 }
 
 /**
- * Remembers, by their ids, the messages of one channel that this process has accepted or holds, over all connections. So
- * it finds the copies that the loss of a connection makes. They arise in two ways only: the sender sends an unconfirmed
- * message again, and counts the copies; or the broker delivers a message again, once, because the ack did not reach it.
+ * Remembers, by their ids, the messages of one channel that this process has accepted or holds, over all connections.
+ * So it finds the copies that the loss of a connection makes. They arise in two ways only: the sender sends an
+ * unconfirmed message again, and counts the copies; or the broker delivers a message again, once, because the ack did
+ * not reach it.
  *
  * Any other message with the id of an accepted one is another message: somebody has moved it back from the dead-letter
  * queue, or has put it again. So is every message whose id another program has made.
@@ -93,8 +94,8 @@ class Generation {
   }
 
   /**
-   * Returns the period in which this copy was accepted; null if only other copies of the message were accepted; undefined
-   * if none was.
+   * Returns the period in which this copy was accepted; null if only other copies of the message were accepted;
+   * undefined if none was.
    */
   find(id: string, copy: number): AckPeriod | null | undefined {
     for (let next; (next = this.#previous.length) < this.size;) {

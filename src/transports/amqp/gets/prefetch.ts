@@ -120,7 +120,9 @@ export class Prefetch {
  */
 export const linger = 15;
 
-/** Milliseconds of a round trip with which claims that ask for each message never reach the pace that widens a window. */
+/**
+ * Milliseconds of a round trip with which claims that ask for each message never reach the pace that widens a window.
+ */
 const far = linger / 4;
 
 /** The least number of served claims whose pace is judged. */
