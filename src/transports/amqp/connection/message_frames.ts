@@ -1,9 +1,9 @@
 import { Buffer } from "node:buffer";
 import { header } from "./frames.ts";
 
-/** A message that the broker has lent, as far as it is used here. */
+/** A message that the broker has delivered: the part of it that is used here. */
 export interface Delivery {
-  /** Empty where no consumer brought it. */
+  /** Empty if the message was asked for. */
   readonly consumerTag: string;
   readonly deliveryTag: number;
   readonly redelivered: boolean;
@@ -12,87 +12,87 @@ export interface Delivery {
     readonly contentType?: string;
     readonly messageId?: string;
     readonly expiration?: string;
-    /** Those that are named in `header`, where their values are integers or strings. */
+    /** The headers that `header` names, if their values are integers or strings. */
     readonly headers?: Readonly<Record<string, unknown>>;
   };
 }
 
-/** Called for each message of a consumer, as soon as it is read. */
+/** Is called with each message of a consumer, as soon as it is read. */
 export type DeliveryListener = (delivery: Delivery) => void;
 
-/** What a message becomes while its frames come. */
-interface Growing {
-  readonly take: DeliveryListener;
+/** A message of which not all frames have been read. */
+interface PartialDelivery {
+  readonly listener: DeliveryListener;
   readonly consumerTag: string;
   readonly deliveryTag: number;
   readonly redelivered: boolean;
   properties: Delivery["properties"];
   body: Uint8Array;
-  /** How much of the body is there; -1 before the header. */
+  /** The number of bytes of the body that have been read; -1 before the header. */
   filled: number;
 }
 
 /**
- * Reads what the broker sends: messages for the consumers that are known here, and all else for the client, which
- * makes several objects, strings and a microtask for each frame of a message.
+ * Reads the bytes that the broker sends: it reads the messages of its own consumers, and passes all other frames to the
+ * client, which would make several objects, strings and a microtask for each frame of a message.
  *
- * Everything is handled in the order of its coming. The frames of a message are a method, a header, and bodies,
- * and those of other AMQP channels may come between them (AMQP 0-9-1, section 4.2.6).
+ * Frames are handled in the order in which they arrive. A message is a method frame, a header frame and body frames;
+ * frames of other AMQP channels may come between them (AMQP 0-9-1, section 4.2.6).
  *
- * Invariants: the client sees whole frames only. No more than `largest` bytes of an unfinished frame are kept.
+ * Invariants: the client gets whole frames only. At most `largest` bytes of an unfinished frame are stored.
  */
 export class DeliveryReader {
   readonly #pass: (frames: Uint8Array) => void;
   readonly #largest: number;
-  readonly #takers = new Map<number, DeliveryListener>();
+  readonly #listeners = new Map<number, DeliveryListener>();
   #lastTag = 0;
-  /** Of each AMQP channel the message whose frames are coming. */
-  readonly #growing = new Map<number, Growing>();
-  /** The beginning of a frame that has not come whole. */
-  #part: Buffer = Buffer.alloc(0);
-  #partSize = 0;
-  /** The content type of the last message: it is mostly that of the next. */
+  /** The unfinished message of each AMQP channel. */
+  readonly #partial = new Map<number, PartialDelivery>();
+  /** The beginning of a frame whose end has not arrived. */
+  #rest: Buffer = Buffer.alloc(0);
+  #restSize = 0;
+  /** The content type of the last message; the next message usually has the same. */
   #contentType = "";
   #contentTypeBytes: Uint8Array = new Uint8Array();
 
   /**
-   * @param pass has the client read whole frames
-   * @param largest bytes that a frame may have
+   * @param pass makes the client read whole frames
+   * @param largest the number of bytes that a frame may have
    */
   constructor(pass: (frames: Uint8Array) => void, largest: number) {
     this.#pass = pass;
     this.#largest = largest;
   }
 
-  /** @returns the consumer tag under which messages are for `take` */
-  add(take: DeliveryListener): string {
-    this.#takers.set(++this.#lastTag, take);
+  /** Returns a consumer tag. Messages with this tag are given to `listener`. */
+  add(listener: DeliveryListener): string {
+    this.#listeners.set(++this.#lastTag, listener);
     return String(this.#lastTag);
   }
 
   delete(tag: string): void {
-    this.#takers.delete(Number(tag));
+    this.#listeners.delete(Number(tag));
   }
 
-  /** @throws where it is no AMQP */
+  /** Reads the next bytes. @throws if they are not AMQP */
   read(chunk: Buffer): void {
     let at = 0;
-    while (this.#partSize > 0) {
-      const size = this.#partSize < headSize ? headSize : this.#frameSize(this.#part, 0);
+    while (this.#restSize > 0) {
+      const size = this.#restSize < headSize ? headSize : this.#frameSize(this.#rest, 0);
       this.#reserve(size);
-      const copied = chunk.copy(this.#part, this.#partSize, at, at + size - this.#partSize);
+      const copied = chunk.copy(this.#rest, this.#restSize, at, at + size - this.#restSize);
       at += copied;
-      this.#partSize += copied;
-      if (this.#partSize < size) return;
+      this.#restSize += copied;
+      if (this.#restSize < size) return;
       if (size === headSize) continue; // the frame's size is known now
-      this.#partSize = 0;
-      this.#readFrames(this.#part.subarray(0, size), 0);
+      this.#restSize = 0;
+      this.#readFrames(this.#rest.subarray(0, size), 0);
     }
     at = this.#readFrames(chunk, at);
     const rest = chunk.length - at;
     if (rest === 0) return;
     this.#reserve(rest);
-    this.#partSize = chunk.copy(this.#part, 0, at);
+    this.#restSize = chunk.copy(this.#rest, 0, at);
   }
 
   #frameSize(bytes: Uint8Array, at: number): number {
@@ -102,38 +102,40 @@ export class DeliveryReader {
   }
 
   #reserve(size: number): void {
-    if (this.#part.length >= size) return;
-    const part = Buffer.allocUnsafe(Math.min(Math.max(size, 2 * this.#part.length), this.#largest));
-    this.#part.copy(part, 0, 0, this.#partSize);
-    this.#part = part;
+    if (this.#rest.length >= size) return;
+    const larger = Buffer.allocUnsafe(
+      Math.min(Math.max(size, 2 * this.#rest.length), this.#largest),
+    );
+    this.#rest.copy(larger, 0, 0, this.#restSize);
+    this.#rest = larger;
   }
 
-  /** Reads the whole frames from there on; returns where the rest begins. */
+  /** Reads the whole frames from `start` on. Returns where the unfinished frame begins. */
   #readFrames(bytes: Buffer, start: number): number {
     let at = start;
-    /** Where the client's frames begin that it has not been given. */
+    /** Where the frames begin that the client must still get. */
     let client = start;
     let end = start;
     for (; at + headSize <= bytes.length; at = end) {
       end = at + this.#frameSize(bytes, at);
       if (end > bytes.length) break;
       const channel = uint16(bytes, at + 1);
-      const growing = this.#growing.size === 0 ? undefined : this.#growing.get(channel);
+      const partial = this.#partial.size === 0 ? undefined : this.#partial.get(channel);
       const isMethod = bytes[at] === METHOD;
       const begun = isMethod ? this.#begin(bytes, at + headSize) : undefined;
-      if (isMethod ? begun === undefined : growing === undefined || bytes[at]! > BODY) continue;
+      if (isMethod ? begun === undefined : partial === undefined || bytes[at]! > BODY) continue;
       if (bytes[end - 1] !== FRAME_END) throw new Error("the broker sent a frame without an end");
       if (client < at) this.#pass(bytes.subarray(client, at));
       client = end;
-      if (begun !== undefined) this.#growing.set(channel, begun);
-      else this.#grow(growing!, channel, bytes, at, end - 1);
+      if (begun !== undefined) this.#partial.set(channel, begun);
+      else this.#append(partial!, channel, bytes, at, end - 1);
     }
     if (client < at) this.#pass(bytes.subarray(client, at));
     return at;
   }
 
-  /** The message that a `basic.deliver` at `at` begins, where it is for one of the consumers. */
-  #begin(bytes: Buffer, at: number): Growing | undefined {
+  /** Returns the message that the method at `at` begins, if it is a `basic.deliver` for one of the consumers. */
+  #begin(bytes: Buffer, at: number): PartialDelivery | undefined {
     if (bytes[at + 1] !== BASIC || bytes[at + 3] !== DELIVER || bytes[at] !== 0) return undefined;
     at += 4;
     const tagEnd = at + 1 + bytes[at]!;
@@ -143,10 +145,10 @@ export class DeliveryReader {
       if (digit < 0 || digit > 9) return undefined;
       tag = tag * 10 + digit;
     }
-    const take = this.#takers.get(tag);
-    if (take === undefined) return undefined;
+    const listener = this.#listeners.get(tag);
+    if (listener === undefined) return undefined;
     return {
-      take,
+      listener,
       consumerTag: String(tag),
       deliveryTag: uint64(bytes, at),
       redelivered: bytes[at + 8] === 1,
@@ -156,25 +158,26 @@ export class DeliveryReader {
     };
   }
 
-  #grow(growing: Growing, channel: number, bytes: Buffer, at: number, end: number): void {
+  /** Reads the header frame or a body frame of a message. */
+  #append(partial: PartialDelivery, channel: number, bytes: Buffer, at: number, end: number): void {
     const isHeader = bytes[at] === HEADER;
     at += headSize;
-    if (isHeader !== growing.filled < 0) throw new Error("the broker sent a message out of order");
+    if (isHeader !== partial.filled < 0) throw new Error("the broker sent a message out of order");
     if (isHeader) {
-      growing.properties = this.#readProperties(bytes, at + 12, end);
+      partial.properties = this.#readProperties(bytes, at + 12, end);
       const size = uint64(bytes, at + 4);
-      if (size > 0) growing.body = new Uint8Array(size);
-      growing.filled = 0;
+      if (size > 0) partial.body = new Uint8Array(size);
+      partial.filled = 0;
     } else {
-      growing.body.set(bytes.subarray(at, end), growing.filled); // it throws where that is too much
-      growing.filled += end - at;
+      partial.body.set(bytes.subarray(at, end), partial.filled); // throws a RangeError if the body is too long
+      partial.filled += end - at;
     }
-    if (growing.filled < growing.body.length) return;
-    this.#growing.delete(channel);
-    growing.take(growing);
+    if (partial.filled < partial.body.length) return;
+    this.#partial.delete(channel);
+    partial.listener(partial);
   }
 
-  /** Section 4.2.6.1: flags, and those of these properties that they name, in this order. */
+  /** Reads the flags and the properties that the flags name, which follow in this order (section 4.2.6.1). */
   #readProperties(bytes: Buffer, at: number, end: number): Delivery["properties"] {
     const flags = uint16(bytes, at);
     at += 2;
@@ -221,7 +224,7 @@ export class DeliveryReader {
   }
 }
 
-/** Those headers of a field table (section 4.2.5.5) that are used here; no more of it where it is malformed. */
+/** Reads the headers that are used here from a field table (section 4.2.5.5), as far as the table is well-formed. */
 function readHeaders(bytes: Buffer, at: number, end: number): Record<string, unknown> {
   const headers: Record<string, unknown> = {};
   while (at < end) {
@@ -247,7 +250,10 @@ function readField(bytes: Buffer, at: number, type: string, size: number): unkno
 
 const usedHeaders: ReadonlySet<string> = new Set(Object.values(header));
 
-/** Bytes of a field's value, as RabbitMQ has the types (https://www.rabbitmq.com/amqp-0-9-1-errata#section_3). */
+/**
+ * The number of bytes of a field's value, by type as in RabbitMQ
+ * (https://www.rabbitmq.com/amqp-0-9-1-errata#section_3).
+ */
 const fieldSizes: Readonly<Record<string, number>> = {
   t: 1,
   b: 1,
@@ -264,7 +270,7 @@ const fieldSizes: Readonly<Record<string, number>> = {
   V: 0,
 };
 
-/** Those that begin with their size, in four bytes. */
+/** The types whose values begin with their size, in four bytes. */
 const longFields = "SxAF";
 
 function shortString(bytes: Buffer, at: number): string {
@@ -285,7 +291,7 @@ function uint64(bytes: Uint8Array, at: number): number {
 
 const none = new Uint8Array();
 
-/** Type, channel and size before a frame's payload. */
+/** The number of bytes of type, channel and size before a frame's payload. */
 const headSize = 7;
 const METHOD = 1;
 const HEADER = 2;
