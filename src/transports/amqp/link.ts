@@ -103,7 +103,7 @@ export class AmqpLink implements Link {
       outbox: this.#outbox,
       deduplication: new Deduplication<AmqpLoan>(),
       stats,
-      kept: { count: 0 },
+      held: { count: 0 },
       operation: (action) => this.#operation(action),
       gone: (action) => this.#gone(action),
       explain: (action, error) => this.#explain(action, error),

@@ -21,8 +21,8 @@ export interface AttachmentOwner {
   readonly outbox: Outbox;
   readonly deduplication: Deduplication<AmqpLoan>;
   readonly stats: Stats;
-  /** The loans that callers keep, of all consumers. */
-  readonly kept: { count: number };
+  /** The number of loans that their claimants hold, of all consumers. */
+  readonly held: { count: number };
   /** Returns the operation that a request to the broker is a part of. */
   operation(action: string): BrokerOperation;
   /** Records that the channel is gone, and returns the error that says so. */
@@ -75,7 +75,7 @@ export class LinkAttachment {
    */
   drain(wasAttached: boolean): void {
     const { session, lifetime } = this;
-    const { name, outbox, kept, operation, gone, explain } = this.#owner;
+    const { name, outbox, held, operation, gone, explain } = this.#owner;
     this.#drain = new Drain({
       session,
       name,
@@ -84,7 +84,7 @@ export class LinkAttachment {
       consumer: this.#consumer,
       renewConsumer: () => this.#consumer = this.#newConsumer(),
       operation: operation("get"),
-      isBusy: () => outbox.size > 0 || kept.count > 0,
+      isBusy: () => outbox.size > 0 || held.count > 0,
       gone: () => gone("get"),
       explain: (error) => explain("get", error),
     });
@@ -136,14 +136,14 @@ export class LinkAttachment {
   }
 
   #newConsumer(): QueueConsumer {
-    const { name, outbox, deduplication, stats, kept, operation } = this.#owner;
+    const { name, outbox, deduplication, stats, held, operation } = this.#owner;
     return new QueueConsumer({
       session: this.session,
       queue: name,
       deduplication,
       outbox,
       stats,
-      kept,
+      held,
       operation: operation("get"),
       isBounded: outbox.isBounded,
       onFailure: (error, inARow) => this.#onFailure(error, inARow),
