@@ -36,19 +36,20 @@ type Step = "return" | "count" | "poll" | "ask" | "resize";
  *
  * A prefetched message is withheld from other processes; a message that is not prefetched costs a round trip. So a
  * single claim asks for one (basic.get). If the queue is empty, a consumer with a window of one message waits. Claims
- * that follow each other quickly widen the window ({@linkcode Prefetch}). What is not used for `linger` ms goes back:
- * the messages to the queue, and the AMQP channel to the pool.
+ * that follow each other quickly widen the window ({@linkcode Prefetch}). After `linger` ms without use, prefetched
+ * messages go back to the queue, and the AMQP channel goes back to the pool.
  *
  * The state is what this process has of the queue:
  *
  * - `idle`: nothing;
  * - `asking`: an AMQP channel;
  * - `consuming`: an AMQP channel and consumers;
- * - `returning`: all of it, about to go back in its order; new messages go back behind it, and claims wait until then;
+ * - `returning`: the messages and the AMQP channel go back; messages that arrive now follow, and claims wait until that
+ *   is done;
  * - `closed`: the connection is lost, or the link is closed. This state is final.
  *
- * A step is a request to the broker, or a few. Steps run one at a time, in `#work`. The next one is the first in this
- * table whose state and condition apply (`#nextStep`):
+ * A step is one or more requests to the broker. `#work` performs one step at a time. The next step is the first one in
+ * this table whose state and condition apply (`#nextStep`):
  *
  * | State           | Condition                                            | Step     | Next state           |
  * | --------------- | ---------------------------------------------------- | -------- | -------------------- |
@@ -67,9 +68,11 @@ type Step = "return" | "count" | "poll" | "ask" | "resize";
  * - `resize` opens one more consumer, or ends all.
  * - `ask` asks for one message, and opens a consumer if there is none.
  *
- * Two events change the state without a step. If a step fails, or the broker ends a consumer, every message goes back,
- * and the state is `idle`. If a loan is released while younger messages may be here, they must go back, too: the state
- * is `returning`.
+ * Three events change the state without a step:
+ *
+ * - A step fails, or the broker ends a consumer: every message goes back, and the state is `idle`.
+ * - A loan is released while younger messages may be here, which must go back with it: the state is `returning`.
+ * - The connection is lost, or the link is closed: the state is `closed`.
  *
  * Invariants: claims or prefetched messages wait here, never both. While an AMQP channel is here and no claim waits,
  * the idle timer runs. The process is held alive while claims wait.
@@ -160,13 +163,13 @@ export class QueueConsumer {
     this.#startIdleTimer();
   }
 
-  /** Reports whether no claim waits, or the queue has no message for those that wait. */
+  /** Reports whether no claim waits, or the queue has no message for the waiting claims. */
   get isQueueEmpty(): boolean {
     return this.#claims.size === 0 ||
       this.#working === undefined && this.#state === "consuming";
   }
 
-  /** Gets a message that is there, if no claim waits: an earlier claim comes first. */
+  /** Gets a message that is there. If claims wait, there is none, because earlier claims come first. */
   tryTake(counted: boolean): Promise<Loan | undefined> {
     const loan = this.#unbuffer(counted);
     if (loan !== undefined || this.#claims.size > 0) {
@@ -178,12 +181,12 @@ export class QueueConsumer {
     });
   }
 
-  /** Whether consumers wait, and have brought no message lately. */
+  /** Whether consumers wait for messages, and none has arrived lately. */
   get #isQuiet(): boolean {
     return this.#nextStep() === undefined && performance.now() - this.#lastFlow > quietTime;
   }
 
-  /** Notifies the claims that the queue is empty, as soon as it looks so. */
+  /** Notifies the claims that the queue is empty, as soon as it seems to be. */
   #notifyWhenQuiet(): void {
     this.#quietTimer ??= setTimeout(() => {
       this.#quietTimer = undefined;
@@ -195,7 +198,7 @@ export class QueueConsumer {
 
   // Steps
 
-  /** Performs the steps that are due; after a failure, too. */
+  /** Performs the steps that are due. After a failure, the owner calls it again. */
   resume(): void {
     if (this.#working !== undefined || this.#nextStep() === undefined) return;
     this.#working = this.#work().then((failure) => {
@@ -256,13 +259,13 @@ export class QueueConsumer {
     this.#idleTimer.isExpired = false;
     this.#enter("returning");
     try {
-      // Acks leave at the end of the turn: the broker reads the end of the consumers first, and gives the messages to
-      // other processes.
+      // The nacks leave at the end of the turn, after the cancellation of the consumers, so that the messages go to
+      // others.
       const ended = this.#endConsumers();
       this.#releaseBuffer();
       await ended;
       this.#giveBack();
-      // The answer comes after the broker has read what goes back: whoever asks next gets the oldest message.
+      // The answer proves that the broker has read the nacks: the next request gets the oldest message.
       await this.#subscription.channel?.settleReleases();
     } finally {
       this.#giveBack(); // released while the broker answered
@@ -402,9 +405,9 @@ export class QueueConsumer {
   // The way back
 
   /**
-   * Reports whether a released message waits until nothing is prefetched any more. The messages that were prefetched go
-   * back with it, in their order; otherwise they would be got before it. A quorum queue keeps returned messages in the
-   * order in which they arrive.
+   * Reports whether a released message goes back later, together with the prefetched messages. Otherwise this process
+   * would get those, which are younger, first. A quorum queue keeps returned messages in the order in which they
+   * arrive.
    */
   #defersReturn(loan: AmqpLoan): boolean {
     const mayPrefetch = this.#state === "consuming" || this.#working !== undefined;
@@ -425,7 +428,7 @@ export class QueueConsumer {
     this.#lender.releaseUncounted();
   }
 
-  /** Handles that the broker has ended a consumer, while no step runs. */
+  /** Handles the end of a consumer that the broker has ended, while no step runs. */
   #checkConsumers(): void {
     const { failure } = this.#subscription;
     if (failure === undefined) return;
@@ -469,5 +472,5 @@ export class QueueConsumer {
   }
 }
 
-/** Milliseconds without a message after which a queue looks empty to its consumers. */
+/** Milliseconds without a message after which a queue seems to be empty. */
 const quietTime = 2;

@@ -150,7 +150,7 @@ export class AmqpLoan implements Loan, HeldMessage {
     pool.release(stale);
   }
 
-  /** A release is to be counted: RabbitMQ cannot count, so the message is put again. */
+  /** Makes a release count as an attempt: the message is put again, because RabbitMQ does not count attempts. */
   countReleases(outbox: Outbox): void {
     this.#outbox = outbox;
   }

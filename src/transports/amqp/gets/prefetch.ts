@@ -17,9 +17,9 @@ export interface ConsumerWindow {
  * the window, the consumers end, and the claims ask for each message. If the broker is far, so that asking takes long,
  * the window grows instead.
  *
- * Two kinds of claims get no message that was prefetched. A claim that counts attempts: a prefetched message that goes
- * back unseen looks like a message that a dead process had. A claim on a channel with a capacity: a prefetched message
- * does not count as one of the channel's.
+ * The window does not grow for two kinds of claims. If a claim counts attempts, a prefetched message that went back
+ * unseen would look like a message of a dead process. If the channel has a capacity, prefetched messages would not
+ * count as messages of the channel.
  *
  * Invariant: while there are consumers, the target is the size of the window, or larger (the window is to grow), or 0
  * (the consumers are to end).

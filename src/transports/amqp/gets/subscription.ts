@@ -3,7 +3,10 @@ import type { ChannelPool } from "../connection/channel_pool.ts";
 import type { Delivery, DeliveryListener } from "../connection/message_frames.ts";
 import type { PooledChannel } from "../connection/pooled_channel.ts";
 
-/** The AMQP channel through which one queue is read, and its consumers. Its methods are called one after the other. */
+/**
+ * The AMQP channel through which one queue is read, and its consumers. No method is called while another one is
+ * pending.
+ */
 export class Subscription {
   readonly #pool: ChannelPool;
   readonly #queue: string;
