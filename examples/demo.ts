@@ -55,7 +55,7 @@ async function demo(connection: string): Promise<void> {
   const numbers = named<number>("numbers");
   const squares = named<[string, number]>("squares");
 
-  console.log("1  Roll call: each worker is told one channel's name, and sends back a channel");
+  console.log("1  Roll call: each worker gets one channel's name and sends back a channel");
   await startWorkers(connection, hello.name);
   const mailboxes = new Map<string, Channel<Briefing>>();
   for (const _ of workers) {
@@ -65,11 +65,11 @@ async function demo(connection: string): Promise<void> {
   }
   for (const [name, { title }] of workers) console.log(`   ${name}   ${title}`);
 
-  console.log(`\n2  A pipeline: ${figure(NUMBERS)} numbers in, and their squares out`);
+  console.log(`\n2  A pipeline: ${figure(NUMBERS)} numbers in, their squares out`);
   const pipeline = await square(numbers, squares);
   console.log(`   ${figure(NUMBERS / pipeline.seconds)} numbers per second\n`);
 
-  console.log(`3  ${figure(JOBS)} jobs, each with the channel for its answer in it`);
+  console.log(`3  ${figure(JOBS)} jobs, each with the channel for its answer`);
   const text = source();
   const progress = new Progress(JOBS);
   const replies = REQUESTERS.map(() => jobs.clone<Answer>()); // new anonymous channels
@@ -113,7 +113,7 @@ async function demo(connection: string): Promise<void> {
   claim(`${figure(JOBS)} jobs, all answered`, answered === JOBS && jobsLeft === 0);
   const words = merge(answers.map(({ words }) => words));
   claim(`${figure(sum([...words.values()]))} words, as one loop counts them`, equal(words, text));
-  claim("what a killed worker had begun was done by another", rescue.isDone);
+  claim("the job of a killed worker was done by another worker", rescue.isDone);
   claim("every other worker ended by itself", ends.every(Boolean));
 }
 
@@ -287,7 +287,7 @@ async function main(): Promise<number> {
   const directory = connection === undefined ? mkdtempSync(join(tmpdir(), "demo-")) : undefined;
   if (directory !== undefined) cleanUp = () => rmSync(directory, { recursive: true, force: true });
   await demo(connection ?? `sqlite:${join(directory!, "channels.db")}`);
-  for (const [what, holds] of proof) console.log(`${holds ? "✔" : "✘ NOT SO:"} ${what}`);
+  for (const [what, holds] of proof) console.log(`${holds ? "✔" : "✘ FAILED:"} ${what}`);
   console.log(`\n${figure((performance.now() - start) / 1000)} s in all`);
   return proof.every(([, holds]) => holds) ? 0 : 1;
 }
