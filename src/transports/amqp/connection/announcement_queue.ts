@@ -3,69 +3,59 @@ import { commonBinding } from "../topology/bindings.ts";
 import { classic } from "../topology/queues.ts";
 
 /**
- * The one queue through which a connection hears the announcements of all its channels: exclusive,
- * so it goes with the connection, and bound where the users are of each channel attached here that has a name.
+ * The queue through which a connection hears the announcements of all its channels. It is exclusive, so the broker
+ * deletes it with the connection. It is bound where the users of each attached channel are, except anonymous ones.
  *
- * It is bounded, for a process that is stopped, or slow, while others broadcast: what is too much is dropped, the
- * oldest first, and RabbitMQ tells nobody. But then the queue is full, and as many announcements as it holds are heard
- * before it is empty: where so many were heard since it was known to be empty, every listener is told that it may
- * have missed something. It is asked whether it is empty each time that a quarter of it was heard.
+ * The queue is bounded, since a process may be stopped, or slow, while others broadcast. RabbitMQ drops the oldest
+ * announcements then, and does not report it. But such a queue is full, so this connection hears as many announcements as
+ * the queue holds before it is empty. If that many were heard since the queue was last known to be empty, every listener
+ * is told that it may have missed some. After each quarter of the queue's size the broker is asked whether it is empty.
  */
 export class AnnouncementQueue {
   readonly queue: string;
   readonly #channel: AMQPChannel;
+  /** By the name of the channel. */
   readonly #listeners = new Map<string, Listener>();
-  readonly #own: string;
-  /** Of which channels somebody stopped hearing of late, and which leave that was. */
+  readonly #ownPrefix: string;
+  /** The channels whose listener has left lately, with the number of that leave. */
   readonly #left = new Map<string, number>();
   #leaves = 0;
   #isSweeping = false;
-  /** How much was heard since the queue was known to be empty. */
+  /** What was heard since the queue was known to be empty. */
   #heard: Amount = { count: 0, bytes: 0 };
-  /** How much is heard before it is asked again. */
+  /** The value of `#heard` at which the broker is asked next. */
   #nextProbe: Amount = quarter;
   #isProbing = false;
-  /** Called when nothing will be heard any more, although the connection may be open. */
+  /** Called when this queue is lost. The connection may be open still. */
   onLost: (reason: string) => void = () => {};
 
-  private constructor(channel: AMQPChannel, queue: string, own: string) {
+  private constructor(channel: AMQPChannel, queue: string, ownPrefix: string) {
     this.#channel = channel;
     this.queue = queue;
-    this.#own = own;
+    this.#ownPrefix = ownPrefix;
   }
 
-  /** @param own the prefix of message ids that this process sends, and need not hear */
-  static async open(channel: AMQPChannel, own: string): Promise<AnnouncementQueue> {
+  /** @param ownPrefix the prefix of the message ids of this process, whose announcements it ignores */
+  static async open(channel: AMQPChannel, ownPrefix: string): Promise<AnnouncementQueue> {
     const { name } = await channel.queueDeclare(
       "",
       { exclusive: true, durable: false, autoDelete: false },
-      { ...classic, "x-max-length": most.count, "x-max-length-bytes": most.bytes },
+      { ...classic, "x-max-length": capacity.count, "x-max-length-bytes": capacity.bytes },
     );
     await channel.queueBind(name, commonBinding.exchange, commonBinding.routingKey);
-    const announcements = new AnnouncementQueue(channel, name, own);
+    const announcements = new AnnouncementQueue(channel, name, ownPrefix);
     const hear = (message: AMQPMessage) => announcements.#hear(message);
     const consumer = await channel.basicConsume(name, { noAck: true }, hear);
     consumer.wait().catch((error: Error) => announcements.onLost(error.message));
     return announcements;
   }
 
-  /** @param name of a channel; so below */
+  /** Sets the listener of a channel. */
   listen(name: string, listener: Listener): void {
     this.#listeners.set(name, listener);
   }
 
-  /**
-   * Resolves when nothing will be heard any more that was announced to an earlier listener of the same
-   * channel, and was on its way when that left.
-   */
-  async clear(name: string): Promise<void> {
-    if (!this.#left.has(name)) return;
-    const until = this.#leaves;
-    await this.catchUp();
-    this.#forget(name, until);
-  }
-
-  /** Whether `listener` was the one that listens. */
+  /** Removes the listener of a channel. Returns false if the channel has another listener. */
   unlisten(name: string, listener: Listener): boolean {
     if (this.#listeners.get(name) !== listener) return false;
     this.#listeners.delete(name);
@@ -74,10 +64,21 @@ export class AnnouncementQueue {
     return true;
   }
 
+  /**
+   * Resolves when every announcement to an earlier listener of a channel has arrived, so that a new listener does not
+   * hear it.
+   */
+  async clear(name: string): Promise<void> {
+    if (!this.#left.has(name)) return;
+    const until = this.#leaves;
+    await this.catchUp();
+    this.#forget(name, until);
+  }
+
   async #sweep(): Promise<void> {
     this.#isSweeping = true;
     const until = this.#leaves;
-    await this.catchUp().catch(() => {}); // the connection is lost, and with it all that was on its way
+    await this.catchUp().catch(() => {}); // the connection is lost, and no announcement arrives any more
     for (const name of [...this.#left.keys()]) this.#forget(name, until);
     this.#isSweeping = false;
   }
@@ -87,9 +88,10 @@ export class AnnouncementQueue {
   }
 
   /**
-   * Resolves when all that had been announced before has been heard, with how many wait in the queue. The broker's answer to a passive
-   * declaration comes from the queue, behind what the queue had sent to the AMQP channel; that to the
-   * next request comes from the AMQP channel, behind what this had sent here.
+   * Resolves when every earlier announcement has been heard, with the number of those that wait in the queue.
+   *
+   * The broker's answer to a passive declaration comes from the queue, after everything that the queue has sent to the
+   * AMQP channel. Its answer to the next request comes from the AMQP channel, after everything that this has sent here.
    */
   async catchUp(): Promise<number> {
     const { messageCount } = await this.#channel.queueDeclare(this.queue, {
@@ -101,60 +103,62 @@ export class AnnouncementQueue {
   }
 
   #hear(message: AMQPMessage): void {
-    const heard = this.#heard = more(this.#heard, { count: 1, bytes: message.bodySize });
-    if (!this.#isProbing && isOver(heard, this.#nextProbe)) this.#probe();
+    const heard = this.#heard = sum(this.#heard, { count: 1, bytes: message.bodySize });
+    if (!this.#isProbing && reaches(heard, this.#nextProbe)) this.#probe();
     const { messageId, correlationId = "", contentType = "" } = message.properties;
-    if (messageId?.startsWith(this.#own)) return;
+    if (messageId?.startsWith(this.#ownPrefix)) return;
     const name = message.exchange === commonBinding.exchange ? correlationId : message.exchange;
     this.#listeners.get(name)?.hear(message.body ?? new Uint8Array(), contentType);
   }
 
-  /** Finds out whether announcements were dropped. */
+  /** Finds out whether announcements may have been dropped. */
   async #probe(): Promise<void> {
     this.#isProbing = true;
     const { count, bytes } = this.#heard;
     try {
       const waiting = await this.catchUp();
-      if (isOver(this.#heard, suspicious)) {
+      if (reaches(this.#heard, suspicious)) {
         this.#heard = { count: 0, bytes: 0 };
         for (const listener of [...this.#listeners.values()]) listener.missed();
-      } else if (waiting === 0) { // what came after the question may have come after the answer
-        this.#heard = more(this.#heard, { count: -count, bytes: -bytes });
+      } else if (waiting === 0) { // announcements that came after the question stay counted
+        this.#heard = sum(this.#heard, { count: -count, bytes: -bytes });
       }
-      this.#nextProbe = more(this.#heard, quarter);
-    } catch { /* the connection is lost, and with it all that was on its way */ }
+      this.#nextProbe = sum(this.#heard, quarter);
+    } catch { /* the connection is lost, and this queue with it */ }
     this.#isProbing = false;
   }
 }
 
-/** Who listens to what is announced on a channel. */
+/** Hears the announcements on a channel. */
 export interface Listener {
-  /** @param contentType what is announced: {@linkcode drainType}, or an event */
+  /** @param contentType {@linkcode drainType} for the announcement of a drain */
   hear(event: Uint8Array, contentType: string): void;
-  /** Announcements may have been dropped, because too many waited. */
+  /** The broker may have dropped announcements. */
   missed(): void;
 }
 
+/** A number of announcements, and their bytes. */
 interface Amount {
   readonly count: number;
   readonly bytes: number;
 }
 
-/** What waits at the broker for one connection at most. */
-const most: Amount = { count: 10_000, bytes: 16 * 1024 * 1024 };
-/** Bytes: one that is larger would be dropped, with all that waits. */
-export const largestAnnouncement: number = most.bytes;
-/** After so much may some have been dropped: what waits in a full queue lacks up to one message's bytes. */
-const suspicious: Amount = { count: most.count, bytes: most.bytes / 2 };
-const quarter: Amount = { count: most.count / 4, bytes: most.bytes / 4 };
+/** What the queue holds. */
+const capacity: Amount = { count: 10_000, bytes: 16 * 1024 * 1024 };
+/** The most bytes of an announcement. A larger one would be dropped, with everything that waits. */
+export const largestAnnouncement: number = capacity.bytes;
+/** After this amount the queue may have been full: a full queue lacks up to one announcement's bytes. */
+const suspicious: Amount = { count: capacity.count, bytes: capacity.bytes / 2 };
+const quarter: Amount = { count: capacity.count / 4, bytes: capacity.bytes / 4 };
 
-function more(a: Amount, b: Amount): Amount {
+function sum(a: Amount, b: Amount): Amount {
   return { count: a.count + b.count, bytes: a.bytes + b.bytes };
 }
 
-function isOver(amount: Amount, limit: Amount): boolean {
+/** Reports whether an amount reaches a limit in one of its two measures. */
+function reaches(amount: Amount, limit: Amount): boolean {
   return amount.count >= limit.count || amount.bytes >= limit.bytes;
 }
 
-/** So many names are remembered of whom something may be on its way, before the broker is asked. */
+/** How many left channels are remembered before the broker is asked to catch up. */
 const mostLeft = 1000;

@@ -1,28 +1,28 @@
 /**
- * How long a channel is kept: until it is deleted, or until nobody has used it for some time. A channel
- * without a name expires, too, and is mostly used once.
+ * How long a channel is kept: until it is deleted, or until it has not been used for some time. An anonymous channel
+ * expires, too; most are used once.
  */
 export type Lifetime = "durable" | "expiring" | "anonymous";
 
-/** Where announcements are published, and what a queue is bound to that gets them. */
+/** Where announcements are published, and the announcement queues that hear them are bound. */
 export interface Binding {
   readonly exchange: string;
   readonly routingKey: string;
 }
 
-/** Every broker has this exchange (AMQP 0-9-1, section 3.1.3.1). The correlation id of a message names the channel. */
+/** An exchange that every broker has (AMQP 0-9-1, section 3.1.3.1). A message's correlation id names the channel. */
 export const directExchange = "amq.direct";
 
-/** Where every connection hears what is announced. */
+/** The binding of every connection. */
 export const commonBinding: Binding = {
   exchange: directExchange,
   routingKey: "channelts.anonymous",
 };
 
 /**
- * Where the users of a channel are bound. Only a durable channel has an exchange of its own: an exchange that
- * goes with its last binding breaks in a race on RabbitMQ's metadata store Khepri
- * (https://www.rabbitmq.com/docs/metadata-store), and one that stays would outlive the channel.
+ * Returns the binding of the users of a channel. Only a durable channel has an exchange of its own. An auto-delete
+ * exchange breaks in a race on RabbitMQ's metadata store Khepri (https://www.rabbitmq.com/docs/metadata-store), and any
+ * other exchange would outlive a channel that expires.
  */
 export function usersBinding(name: string, lifetime: Lifetime): Binding {
   return lifetime === "durable"
@@ -30,7 +30,7 @@ export function usersBinding(name: string, lifetime: Lifetime): Binding {
     : { exchange: directExchange, routingKey: reservedName(name, "users") };
 }
 
-/** The name of something that belongs to a channel; no channel has such a name. */
+/** Returns the name of a part of a channel. No channel has such a name. */
 export function reservedName(name: string, purpose: "closed" | "users"): string {
   const suffix = `.${purpose}.channelts`;
   if (encoder.encode(name + suffix).length <= 255) return name + suffix;

@@ -2,34 +2,37 @@ import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import type { Difference } from "../connection/refusal.ts";
 import { isMissing } from "../failure.ts";
 
-/** Arguments of a queue (https://www.rabbitmq.com/docs/queues#optional-arguments). */
+/** The arguments of a queue (https://www.rabbitmq.com/docs/queues#optional-arguments). */
 export type QueueArguments = Readonly<Record<string, string | number>>;
 
 /**
- * A queue's type is always named: an operator may give a vhost, or the broker, another default, and a quorum queue drops
- * what was given back too often.
+ * The type is always given, because an operator may give a vhost or the broker another default, and a quorum queue drops
+ * messages that were returned too often.
  */
 export const classic: QueueArguments = { "x-queue-type": "classic" };
 
 /**
- * The largest limit there is. Without one RabbitMQ 4 drops a message that was given back 20 times. "Never" (-1) is known to
- * version 4 only, which then puts what is given back at the end of the queue; with a limit it keeps its place.
+ * The delivery limit is the largest that there is. Without a limit RabbitMQ 4 drops a message that was returned 20 times.
+ * The value "never" (-1) is known to version 4 only, and puts a returned message at the end of the queue; with any other
+ * limit it keeps its place.
  */
 const quorum: QueueArguments = { "x-queue-type": "quorum", "x-delivery-limit": 2 ** 31 - 1 };
 
-/** What decides how the queue of a channel is declared. */
+/** The options of a channel that decide how its queue is declared. */
 export interface ChannelQueue {
   /** Milliseconds. */
   readonly lease?: number | undefined;
   readonly quorum?: boolean | undefined;
-  /** How many messages wait at most. */
+  /** The most messages that wait. */
   readonly capacity?: number | undefined;
 }
 
 /**
- * The arguments of a channel's queue. RabbitMQ drops the oldest message of a queue that is full, be it by a policy of the operator;
- * the queue is told to refuse the next instead. A plain channel's is not, for ChannelPy declares it without arguments,
- * and RabbitMQ refuses whoever declares other ones.
+ * Returns the arguments of a channel's queue.
+ *
+ * RabbitMQ drops the oldest message of a full queue, which an operator's policy may have limited, unless the queue is
+ * declared to refuse the next message. A plain channel's queue is not: ChannelPy declares it without arguments, and
+ * RabbitMQ refuses a declaration with others.
  */
 export function argumentsOf({ lease, quorum: isQuorum, capacity }: ChannelQueue): QueueArguments {
   const isPlain = lease === undefined && !isQuorum && capacity === undefined;
