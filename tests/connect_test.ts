@@ -90,7 +90,10 @@ async function failures(connection: string): Promise<ChannelConnectionError> {
 Deno.test("a port without a listener is reported with advice", async () => {
   const [port] = await freePorts(1);
   const error = await failures(`amqp://user:${secret}@127.0.0.1:${port}/v`);
-  assert.match(error.message, new RegExp(`nothing listens on 127.0.0.1:${port}; is the broker`));
+  assert.match(
+    error.message,
+    new RegExp(`nothing listens on 127.0.0.1:${port}; check that the broker`),
+  );
   assert.equal(error.address, `amqp://127.0.0.1:${port}/v`);
   assert.equal(error.transient, true);
 });
@@ -156,15 +159,15 @@ const notBrokers: Record<string, { speak: (socket: Socket) => void; says: RegExp
         "data",
         () => socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
       ),
-    says: /127\.0\.0\.1:\d+ is no AMQP 0-9-1 broker .*"HTTP\/1\.1 400 Bad Request"/,
+    says: /127\.0\.0\.1:\d+ is not an AMQP 0-9-1 broker .*"HTTP\/1\.1 400 Bad Request"/,
   },
   "a server that greets first": {
     speak: (socket) => socket.write("220 mail.example ESMTP\r\n"),
-    says: /127\.0\.0\.1:\d+ is no AMQP 0-9-1 broker .*"220 mail\.example ESMTP"/,
+    says: /127\.0\.0\.1:\d+ is not an AMQP 0-9-1 broker .*"220 mail\.example ESMTP"/,
   },
   "a broker of another version": {
     speak: (socket) => socket.once("data", () => socket.end("AMQP\x00\x01\x00\x00")),
-    says: /127\.0\.0\.1:\d+ is no AMQP 0-9-1 broker .*another version of AMQP/,
+    says: /127\.0\.0\.1:\d+ is not an AMQP 0-9-1 broker .*another version of AMQP/,
   },
   "a TLS server": {
     // The alert unexpected_message, fatal: OpenSSL's answer to data that is not TLS.
@@ -179,7 +182,7 @@ const notBrokers: Record<string, { speak: (socket: Socket) => void; says: RegExp
   },
   "a server that closes at once": {
     speak: (socket) => socket.end(),
-    says: /127\.0\.0\.1:\d+ does not answer as an AMQP broker does/,
+    says: /127\.0\.0\.1:\d+ does not answer as an AMQP broker;/,
   },
   "a server that resets the connection": {
     speak: (socket) => socket.resetAndDestroy(),

@@ -127,7 +127,7 @@ test("messages: Deno without permission for the network names the permission", {
     assert.match(
       reported,
       new RegExp(
-        `^ChannelConnectionError: put: cannot connect to .*: Deno does not permit it; ` +
+        `^ChannelConnectionError: put: cannot connect to .*: Deno does not permit the connection; ` +
           `allow it with --allow-net=${host}:5672`,
       ),
     );

@@ -74,9 +74,9 @@ Deno.test("certificates and names are checked as the options say, and a rejectio
     });
   }
 
-  const untrusted = /certificate of \S+ is not trusted: see the options ca and servername/;
+  const untrusted = /certificate of \S+ is not trusted; see the options "ca" and "servername"/;
   const unwelcome = /refuses this client's certificate, or asks for one/;
-  const unusable = /the option ca, cert or key is no PEM that can be used/;
+  const unusable = /the option "ca", "cert" or "key" is not valid PEM/;
   const refused: [string, string, ConnectionOptions, RegExp][] = [
     ["another CA", "localhost", { ...good, ca: text("other-ca.pem") }, untrusted],
     ["the system's CAs", "localhost", { cert: good.cert, key: good.key }, untrusted],

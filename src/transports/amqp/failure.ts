@@ -22,23 +22,23 @@ import { RepeatedLossError } from "./connection/culprit_finder.ts";
 import { type AmqpUri, type Endpoint, shown } from "./uri.ts";
 import { Client } from "./connection/client.ts";
 
-/** Why a connection could not be made, in words that say what to try. */
+/** Returns the error for a connection that could not be made. It says what to try. */
 export function connectFailure(
   error: unknown,
   uri: AmqpUri,
   endpoint: Endpoint,
 ): ChannelConnectionError {
   if (error instanceof ChannelConnectionError) return error;
-  const said = wordsOf(error);
+  const text = wordsOf(error);
   const { advice, ...rest } = explain(error, uri, endpoint);
   return connectionError(
-    `cannot connect to ${uri.address}: ${advice === undefined ? said : `${advice} (${said})`}`,
+    `cannot connect to ${uri.address}: ${advice === undefined ? text : `${advice} (${text})`}`,
     uri.address,
     { ...rest, cause: error },
   );
 }
 
-/** The broker allows a connection fewer AMQP channels than it needs. */
+/** Returns the error for a broker that allows a connection fewer AMQP channels than it needs. */
 export function tooFewChannels(most: number, { address }: AmqpUri): ChannelConnectionError {
   return new ChannelConnectionError(
     `cannot connect to ${address}: the broker allows ${most} AMQP channels for a connection, and ${leastChannels} ` +
@@ -47,7 +47,7 @@ export function tooFewChannels(most: number, { address }: AmqpUri): ChannelConne
   );
 }
 
-/** What says that a connection was lost, and why. */
+/** Returns the error for a connection that was lost. */
 export function lostConnection(address: string, cause: unknown): ChannelConnectionError {
   const { reason } = refusalOf(cause);
   return connectionError(
@@ -57,32 +57,30 @@ export function lostConnection(address: string, cause: unknown): ChannelConnecti
   );
 }
 
-/** What an operation rejects with that the broker refused. */
+/** Returns the error for an operation that the broker has refused. */
 export function refusedBy(action: string, address: string, cause: unknown): ChannelError {
   const excess = excessOf(cause);
   if (excess !== undefined) {
     const { size, limit } = excess;
     return new ChannelSizeError(
-      `${action}: the message has ${size} bytes, and ${address} takes ${limit}; send it in parts, or ` +
+      `${action}: the message has ${size} bytes, and ${address} accepts ${limit}; send it in parts, or ` +
         "raise max_message_size there",
       { size, limit, cause: plain(cause) },
     );
   }
   const { advice, ...rest } = refusalOf(cause);
-  const said = wordsOf(cause);
+  const text = wordsOf(cause);
   return connectionError(
-    `${action}: ${address} refused: ${advice === undefined ? said : `${advice} (${said})`}`,
+    `${action}: ${address} refused: ${advice === undefined ? text : `${advice} (${text})`}`,
     address,
     { ...rest, cause },
   );
 }
 
-/** What an operation rejects with whose link was closed meanwhile. */
+/** Returns the error for an operation that waited as its link was closed. */
 export function closedMeanwhile(action: string, address: string, cause: unknown): ChannelError {
-  return connectionError(`${action}: ${address} refused: ${messageOf(cause)}`, address, {
-    isTransient: true,
-    cause,
-  });
+  const message = `${action}: gave up waiting for ${address}: ${messageOf(cause)}`;
+  return connectionError(message, address, { isTransient: true, cause });
 }
 
 function connectionError(
@@ -98,32 +96,32 @@ function connectionError(
   });
 }
 
-/** Bytes of a message, and how many the broker takes. */
+/** The size of a message that is too large for the broker, and the broker's limit, in bytes. */
 export interface Excess {
   readonly size: number;
   readonly limit: number;
 }
 
-/** What the broker says of a message that is too large; undefined where an error says something else. */
+/** Reads the broker's refusal of a message that is too large. Returns undefined for any other error. */
 export function excessOf(error: unknown): Excess | undefined {
-  const said = /message size (\d+) is larger than (?:configured )?max size (\d+)/.exec(
+  const sizes = /message size (\d+) is larger than (?:configured )?max size (\d+)/.exec(
     messageOf(error),
   );
-  return said === null ? undefined : { size: Number(said[1]), limit: Number(said[2]) };
+  return sizes === null ? undefined : { size: Number(sizes[1]), limit: Number(sizes[2]) };
 }
 
-/** The broker's words for it. */
+/** Returns the text by which the broker refuses a message that is too large. */
 export function excessText({ size, limit }: Excess): string {
   return `message size ${size} is larger than max size ${limit}`;
 }
 
-/** What an operation rejects with that has waited too long for a connection. */
+/** Returns the error for an operation that has waited too long for a connection. */
 export function outage(
   action: string,
   { address, trouble }: { readonly address: string; readonly trouble: Error | undefined },
 ): ChannelConnectionError {
   const reason = trouble === undefined
-    ? `the channel is not available on ${address} now`
+    ? `the channel is not available on ${address} at the moment`
     : trouble instanceof ChannelConnectionError
     ? trouble.message
     : `cannot connect to ${address}: ${trouble.message}`;
@@ -135,7 +133,7 @@ export function outage(
   });
 }
 
-/** The same for a put that had been sent. */
+/** Returns the error for a put that was sent and is not confirmed: its outcome is unknown. */
 export function unknownOutcome(error: ChannelError, id: string | undefined): ChannelError {
   if (error instanceof ChannelClosedError) {
     const { message, reason, cause } = error;
@@ -155,7 +153,7 @@ export function unknownOutcome(error: ChannelError, id: string | undefined): Cha
   return unknown;
 }
 
-/** What the broker means by an error. */
+/** Returns the meaning of an error, as far as the broker has given a reason. */
 export function refusalOf(error: unknown): Refusal {
   if (!(error instanceof RepeatedLossError)) {
     return readRefusal(replyCode(error), messageOf(error), methodOf(error));
@@ -168,13 +166,13 @@ export function refusalOf(error: unknown): Refusal {
   };
 }
 
-/** An AMQP reply code (AMQP 0-9-1, section 1.2) that an error's message ends with, as the client writes it. */
+/** Returns the AMQP reply code (AMQP 0-9-1, section 1.2) with which the client ends the message of an error. */
 export function replyCode(error: unknown): number | undefined {
   const code = /\((\d{3})\)$/.exec(messageOf(error))?.[1];
   return code === undefined ? undefined : Number(code);
 }
 
-/** What the broker has refused, as its connection knows. */
+/** Returns the method that the broker has refused. The client notes it, since its errors do not tell. */
 export function methodOf(error: unknown): Method | undefined {
   const { connection } = (error ?? {}) as { readonly connection?: unknown };
   if (!(connection instanceof Client)) return undefined;
@@ -182,116 +180,116 @@ export function methodOf(error: unknown): Method | undefined {
   return connection.refused.get(Number(channel));
 }
 
-/** Whether an error says that a queue or exchange does not exist, and not that its node is down. */
+/** Reports whether a queue or exchange does not exist. One whose node is down exists. */
 export function isMissing(error: unknown): boolean {
   return replyCode(error) === notFound && isMissingText(messageOf(error));
 }
 
-/** Whether the broker has ended the whole connection, and not only an AMQP channel (section 1.2). */
+/** Reports whether the broker has closed the whole connection, and not only an AMQP channel (section 1.2). */
 export function endsConnection(error: unknown): boolean {
   return messageOf(error).startsWith("connection closed");
 }
 
-/** Whether it has done so for an error of what was asked of it, and not because it ends, or an operator wants it. */
+/** Reports whether the broker has closed the connection because of a request, and not because it stops or an operator asked. */
 export function blamesConnection(error: unknown): boolean {
   return (replyCode(error) ?? 0) >= 500;
 }
 
-/** Whether the broker has ended the connection because its user has too many AMQP channels, on all connections. */
+/** Reports whether the broker has closed the connection because its user has too many AMQP channels, on all connections. */
 export function hasTooManyChannels(error: unknown): boolean {
   return replyCode(error) === notAllowed && isTooManyChannels(messageOf(error));
 }
 
-/** Whether an error says that a queue or exchange exists with other arguments; a limit has the same code. */
+/** Reports whether a queue or exchange exists with other arguments. A limit has the same reply code. */
 export function isDeclaredOtherwise(error: unknown): boolean {
   return replyCode(error) === preconditionFailed && readDifference(messageOf(error)) !== undefined;
 }
 
-/** Whether an error says that the user may not do something. */
+/** Reports whether the user lacks a permission. */
 export function isForbidden(error: unknown): boolean {
   return replyCode(error) === accessRefused;
 }
 
 /**
- * The broker confirms an announcement when it is in the queue of each connection that hears it, and refuses it
- * (basic.nack) where one has gone meanwhile, with its connection: all others have it.
+ * Ignores the refusal (basic.nack) of an announcement, and throws any other error. The broker confirms an announcement when
+ * every bound queue has it, and refuses it if one of them is deleted meanwhile, with its connection: all others have it.
  */
 export function unlessNacked(error: unknown): void {
   if (!(error instanceof Error) || error.message !== "Message rejected") throw error;
 }
 
 /**
- * Whether the same request may succeed within seconds: the queue exists, and cannot be used now, as where the node
- * that has it is down, or its replicas have no leader.
+ * Reports whether the same request may succeed within seconds: the queue exists and cannot be used at the moment, such as
+ * where its node is down, or its replicas have no leader.
  */
 export function mayPass(error: unknown): boolean {
   return refusalOf(error).mayPass === true;
 }
 
-/** The client's errors hold the client, and so the password: only the words are passed on. */
+/** Returns an error with the same message only: the client's errors refer to the client, which has the password. */
 function plain(error: unknown): Error {
   return new Error(messageOf(error));
 }
 
-/** The same without the number of an AMQP channel, which tells a user nothing. */
+/** Returns the message of an error without the number of an AMQP channel, which means nothing to a user. */
 export function wordsOf(error: unknown): string {
   return messageOf(error).replace(/^(?:channel \d+|connection) closed: /, "");
 }
 
-/** What an error says, in one line: OpenSSL's texts have more. */
+/** Returns the message of an error in one line; OpenSSL's have more. */
 function messageOf(error: unknown): string {
-  const said = error instanceof Error ? error.message : String(error);
-  return said.replace(/\s*[\r\n]+\s*/g, " ").replace(/[:\s]+$/, "");
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/\s*[\r\n]+\s*/g, " ").replace(/[:\s]+$/, "");
 }
 
 const notPermitted =
   /NotCapable|requires net access|permission|getaddrinfo EPERM|ERR_ACCESS_DENIED/i;
 
-/** What to try, and whether waiting is among it. */
+/** Says what to try after a failed attempt to connect, and whether waiting may help. */
 function explain(error: unknown, uri: AmqpUri, endpoint: Endpoint): Refusal {
   if (replyCode(error) !== undefined) return explainRefusal(error, uri, endpoint);
   const reason = messageOf(error);
   const here = shown(endpoint);
   const never = (advice: string): Refusal => ({ advice, isTransient: false });
   const later = (advice: string): Refusal => ({ advice, isTransient: true });
-  // Before what follows, as Deno says "getaddrinfo EPERM" of a name.
+  // First, since Deno's text for a host name is "getaddrinfo EPERM".
   if (notPermitted.test(reason)) {
     const runtime = "Deno" in globalThis ? "Deno" : "the runtime";
-    return never(`${runtime} does not permit it; allow it with --allow-net=${here}`);
+    return never(`${runtime} does not permit the connection; allow it with --allow-net=${here}`);
   }
   if (uri.tls) {
     const advice = explainTls(reason, here);
     if (advice !== undefined) return never(advice);
   }
   if (/ECONNREFUSED|refused/i.test(reason)) {
-    return later(`nothing listens on ${here}; is the broker running?`);
+    return later(`nothing listens on ${here}; check that the broker is running`);
   }
   if (/EAI_AGAIN|temporary failure/i.test(reason)) {
-    return later(`the host name ${endpoint.host} is not known: no name server answers now`);
+    return later(`the host name ${endpoint.host} is not known: no name server answers`);
   }
   if (/ENOTFOUND|getaddrinfo|failed to lookup|dns/i.test(reason)) {
     return later(`the host name ${endpoint.host} is not known`);
   }
   if (/no answer|Connection ended|Socket closed|ECONNRESET/.test(reason)) {
-    return later(`${here} does not answer as an AMQP broker does; is it one, and ready?`);
+    return later(`${here} does not answer as an AMQP broker; check that it is one, and ready`);
   }
   if (/EHOSTUNREACH|ENETUNREACH|unreachable/i.test(reason)) {
     return later(`there is no route to ${here}`);
   }
-  if (/^not AMQP/.test(reason)) return never(`${here} is no AMQP 0-9-1 broker`);
+  if (/^not AMQP/.test(reason)) return never(`${here} is not an AMQP 0-9-1 broker`);
   return { isTransient: true };
 }
 
-/** The broker refuses the connection, or something that every connection needs. */
+/** Explains a refusal of the connection, or of something that every connection needs. */
 function explainRefusal(error: unknown, uri: AmqpUri, { host }: Endpoint): Refusal {
   const refusal = refusalOf(error);
   if (refusal.reason !== "login") {
-    // What is not known may be over: an attempt later costs little.
+    // An unknown reason may pass, and another attempt costs little.
     return { ...refusal, isTransient: refusal.isTransient || refusal.reason === undefined };
   }
   const isFar = !/^(localhost|127\.|\[?::1)/.test(host);
   const remote = uri.username === "guest" && isFar
-    ? "; RabbitMQ lets the user guest in from its own host only, unless loopback_users is changed"
+    ? "; RabbitMQ accepts the user guest from its own host only, unless loopback_users is changed"
     : "";
   return {
     ...refusal,
@@ -299,18 +297,18 @@ function explainRefusal(error: unknown, uri: AmqpUri, { host }: Endpoint): Refus
   };
 }
 
-/** Three TLS libraries, each with words of its own; waiting helps against none of this. */
+/** Explains an error of TLS; each of three TLS libraries has texts of its own. Waiting helps against none of them. */
 function explainTls(reason: string, here: string): string | undefined {
   if (/wrong.version|InvalidContentType|corrupt message|packet length/i.test(reason)) {
     return `${here} does not speak TLS; try amqp://`;
   }
   if (/\balert\b/i.test(reason.replaceAll("_", " "))) {
-    return `${here} refuses this client's certificate, or asks for one: see the options cert and key`;
+    return `${here} refuses this client's certificate, or asks for one; see the options "cert" and "key"`;
   }
   if (/key.values.mismatch|PEM|no.start.line|unsupported protocol|Invalid CA/i.test(reason)) {
-    return "the option ca, cert or key is no PEM that can be used, or the key is not the certificate's";
+    return 'the option "ca", "cert" or "key" is not valid PEM, or the key is not that of the certificate';
   }
   if (/certificate|issuer|self.signed|altname|hostname|CERT_/i.test(reason)) {
-    return `the certificate of ${here} is not trusted: see the options ca and servername`;
+    return `the certificate of ${here} is not trusted; see the options "ca" and "servername"`;
   }
 }

@@ -14,7 +14,7 @@ import { AmqpLink } from "./link.ts";
 import { parseAmqpUri } from "./uri.ts";
 import type { TlsOptions } from "./connection/client.ts";
 
-/** What a connection may have beside its URI. */
+/** Options of a connection beside its URI. */
 export interface AmqpOptions extends TlsOptions {
   readonly username?: string;
   readonly password?: string;
@@ -32,7 +32,7 @@ export class AmqpTransport implements Transport {
   readonly stats: Stats = newStats();
   readonly #connector: Connector;
 
-  /** @throws {ChannelConfigError} for a URI that is none */
+  /** @throws {ChannelConfigError} if the URI is not an AMQP URI */
   constructor(uri: string, custom: AmqpOptions = {}, watcher?: ConnectionWatcher) {
     const parsed = parseAmqpUri(uri);
     const { username = parsed.username, password = parsed.password, name = parsed.name } = custom;
