@@ -1,5 +1,5 @@
 import { ChannelConfigError } from "../shared/errors.ts";
-import { env, home, join, type Reading, readText } from "../shared/host.ts";
+import { env, home, join, type TextFile, readText } from "../shared/host.ts";
 import { hasScheme, parseConfigFile } from "./config_file.ts";
 import { withoutCredentials } from "../shared/redact.ts";
 import type { Settings } from "./settings.ts";
@@ -72,7 +72,7 @@ function fromNamedFile(path: string): Promise<Settings> {
   );
 }
 
-function read(path: string): Reading {
+function read(path: string): TextFile {
   try {
     return readText(path);
   } catch (cause) {

@@ -1,4 +1,9 @@
-/** The error for a value that cannot be cloned: it says what the culprit is and where in the value it was found. */
+/**
+ * Returns the error of a value that cannot be cloned.
+ *
+ * @param what the part of the value that is at fault
+ * @param path where it is in the value
+ */
 export function rejection(what: string, path: string, advice = "", cause?: unknown): DOMException {
   const where = path === "" ? "" : ` at ${path}`;
   const error = new DOMException(`${what}${where} cannot be cloned${advice}`, "DataCloneError");
@@ -7,15 +12,15 @@ export function rejection(what: string, path: string, advice = "", cause?: unkno
 }
 
 /**
- * How to get from a value to a part of it, such as `job.callbacks[2]`; "" if that is the value itself. It is looked
- * for only when an error needs it, so that encoding keeps no record of keys. No getter is called: what is behind one
- * is not found, and written as `?`.
+ * Returns the path from a value to a part of it, such as `job.callbacks[2]`; "" for the value itself. Only an error
+ * needs a path, so the encoders keep no record of keys, and this function searches for it. It calls no getter: the path
+ * to a part that only a getter returns is `?`.
  */
 export function pathTo(root: unknown, part: unknown): string {
   try {
     return (search(root, part, new Set()) ?? "?").replace(/^\./, "");
   } catch {
-    return "?"; // a proxy, whose own error would hide the one that is being reported
+    return "?"; // the error of a proxy, which must not hide the one that is reported
   }
 }
 
@@ -41,14 +46,14 @@ function partsOf(holder: object): Part[] {
     ]);
   }
   const keys = Object.keys(holder);
-  if (holder instanceof Error) keys.push("cause", "errors"); // which are not enumerable
+  if (holder instanceof Error) keys.push("cause", "errors"); // they are not enumerable
   return keys.map((key) => [
     step(Array.isArray(holder) && /^\d+$/.test(key) ? Number(key) : key),
     Object.getOwnPropertyDescriptor(holder, key)?.value,
   ]);
 }
 
-/** How a part is reached by its key, or by its index. */
+/** Returns the step of a path for a key or an index. */
 export function step(key: string | number): string {
   const isName = typeof key === "string" && /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key);
   return isName ? `.${key}` : `[${printed(key)}]`;

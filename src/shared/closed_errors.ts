@@ -1,5 +1,5 @@
-// The errors that all transports reject with for a channel that is closed, deleted or missing. The core puts the name of
-// the operation in front of them.
+// The errors of all transports for a channel that is closed, deleted or missing. The core adds the name of the
+// operation.
 
 import { ChannelClosedError, ChannelConfigError } from "./errors.ts";
 

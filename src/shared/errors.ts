@@ -1,11 +1,14 @@
-/** What every error class takes beside its message. */
+/** Options of every error class. */
 export interface ChannelErrorOptions {
-  /** The error that led to this one. It never holds a credential. */
+  /** The error that caused this one. It never holds a credential. */
   readonly cause?: unknown;
 }
 
 /**
- * The class that every error of this library extends.
+ * The base class of the errors of this library. Catch it to tell them from the errors of your own code.
+ *
+ * An aborted operation rejects with the reason of its signal, and a value that cannot be cloned with a `DOMException`
+ * named `DataCloneError`: neither extends this class.
  *
  * @example
  * ```ts
@@ -21,23 +24,23 @@ export interface ChannelErrorOptions {
  * ```
  */
 export class ChannelError extends Error {
-  /** Its class, for who cannot use `instanceof`. */
+  /** The name of the class, for programs that cannot use `instanceof`. */
   override readonly name: string = "ChannelError";
 
-  /** The value of a rejected `put`, so that the caller can send it again. Not enumerable, so that logs do not print it. */
+  /** The value of a rejected `put`, which the caller can send again. Not enumerable, so that logs do not print it. */
   declare readonly value?: unknown;
 
   /**
-   * The id of the message of a rejected `put` whose outcome is unknown: it may have arrived, under
-   * this id. Absent where the value has surely not arrived.
+   * The id of the message of a rejected `put` whose outcome is unknown: the value may have arrived, under this id.
+   * Absent if the value has certainly not arrived.
    */
   declare readonly messageId?: string;
 
   /**
-   * Makes an error; transports do, too.
+   * Creates an error. Transports use it, too.
    *
-   * @param message what was tried, and what happened
-   * @param options what the error carries beside
+   * @param message the operation, what happened, and what to do
+   * @param options the properties of the error
    */
   constructor(message: string, options: ChannelErrorOptions = {}) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
@@ -45,7 +48,10 @@ export class ChannelError extends Error {
 }
 
 /**
- * An operation took longer than its `timeout`, and the broker was reachable all the while.
+ * An operation did not complete within its `timeout`, although the broker was reachable: the channel stayed empty, or
+ * full. No value is lost: a `get` that timed out has taken none, and the error of a `put` carries its `value`.
+ *
+ * Try again, or use a longer timeout. If `messageId` is set, the value of a `put` may have arrived all the same.
  *
  * @example
  * ```ts
@@ -57,19 +63,26 @@ export class ChannelError extends Error {
  * ```
  */
 export class ChannelTimeoutError extends ChannelError {
-  /** Its class, for who cannot use `instanceof`. */
+  /** The name of the class, for programs that cannot use `instanceof`. */
   override readonly name = "ChannelTimeoutError";
 }
 
 /**
- * What closed a channel: this handle's `close`, a `closeAll` or `delete` anywhere, `drain`:
- * `closeAll({ drain: true })`, after which nothing is put, and nothing is left to be got; or `missing`: a
- * reference arrived to a channel that is no longer there.
+ * What closed a channel:
+ *
+ * - `close`: this handle's `close`;
+ * - `closeAll`: a `closeAll` in any process;
+ * - `drain`: `closeAll({ drain: true })` in any process; nothing can be put, and nothing is left to get;
+ * - `delete`: a `delete` in any process;
+ * - `missing`: the channel of a reference no longer exists.
  */
 export type CloseReason = "close" | "closeAll" | "drain" | "delete" | "missing";
 
 /**
- * The handle, or the channel for everyone, is closed or deleted.
+ * The channel is closed or deleted: for this handle, or for everyone. `reason` tells which. Operations that are pending
+ * at that moment reject with this error, and so do later ones; loops over the channel end normally.
+ *
+ * Unless the reason is `drain`, a new handle of the same name works: create one to continue.
  *
  * @example
  * ```ts
@@ -83,16 +96,16 @@ export type CloseReason = "close" | "closeAll" | "drain" | "delete" | "missing";
  * ```
  */
 export class ChannelClosedError extends ChannelError {
-  /** Its class, for who cannot use `instanceof`. */
+  /** The name of the class, for programs that cannot use `instanceof`. */
   override readonly name = "ChannelClosedError";
-  /** What closed the channel. */
+  /** What closed the channel. The default is `close`. */
   readonly reason: CloseReason;
 
   /**
-   * Makes an error; transports do, too.
+   * Creates an error. Transports use it, too.
    *
-   * @param message what was tried, and what happened
-   * @param options what the error carries beside
+   * @param message the operation, what happened, and what to do
+   * @param options the properties of the error
    */
   constructor(
     message: string,
@@ -104,15 +117,15 @@ export class ChannelClosedError extends ChannelError {
 }
 
 /**
- * Why a broker refused, where it can be told:
+ * Why a broker refused an operation:
  *
- * - `login`: user name and password, or a certificate, are not the broker's;
- * - `permission`: the user may not do it;
- * - `limit`: there are as many queues, connections or AMQP channels as there may be;
- * - `conflict`: what has the channel's name at the broker cannot be used as the channel;
- * - `missing`: something that is needed, such as a vhost, does not exist;
- * - `unavailable`: the broker cannot do it now, as where a queue's node is down;
- * - `internal`: the broker has failed at it.
+ * - `login`: the broker does not accept the user name and password, or the certificate;
+ * - `permission`: the user lacks a permission;
+ * - `limit`: a limit of queues, connections or AMQP channels is reached;
+ * - `conflict`: a queue or exchange of the channel's name exists that cannot serve as the channel;
+ * - `missing`: something that the operation needs, such as a vhost, does not exist;
+ * - `unavailable`: the broker cannot do it now, for example because a queue's node is down;
+ * - `internal`: the broker failed.
  */
 export type RefusalReason =
   | "login"
@@ -124,7 +137,11 @@ export type RefusalReason =
   | "internal";
 
 /**
- * The broker could not be reached, or refused, or the connection was lost in mid-operation.
+ * The broker refused an operation, or could not be reached for longer than `retryTimeout`, in which the library retries
+ * by itself.
+ *
+ * If `transient` is true, try again later. Otherwise correct what the message names, such as a password. If `messageId`
+ * is set, the value of a `put` may have arrived all the same.
  *
  * @example
  * ```ts
@@ -136,20 +153,20 @@ export type RefusalReason =
  * ```
  */
 export class ChannelConnectionError extends ChannelError {
-  /** Its class, for who cannot use `instanceof`. */
+  /** The name of the class, for programs that cannot use `instanceof`. */
   override readonly name = "ChannelConnectionError";
   /** The broker's address, without credentials. */
   readonly address: string;
-  /** Whether waiting may help: false for a wrong password, a missing vhost, or something that is no broker. */
+  /** Whether waiting may help: false for a wrong password, a missing vhost, or a server that is no broker. */
   readonly transient: boolean;
-  /** Why the broker refused. Absent where it did not, or nothing is known. */
+  /** Why the broker refused. Absent if it did not refuse, or gave no reason that is known. */
   readonly reason?: RefusalReason;
 
   /**
-   * Makes an error; transports do, too.
+   * Creates an error. Transports use it, too.
    *
-   * @param message what was tried, and what happened
-   * @param options what the error carries beside
+   * @param message the operation, what happened, and what to do
+   * @param options the properties of the error
    */
   constructor(
     message: string,
@@ -167,7 +184,8 @@ export class ChannelConnectionError extends ChannelError {
 }
 
 /**
- * The configuration, a URI, a channel name or an option cannot be used.
+ * A mistake in the program or its configuration: a configuration file, a URI, a channel name or an option cannot be
+ * used. The message names it, and what is expected. Trying again does not help.
  *
  * @example
  * ```ts
@@ -178,12 +196,13 @@ export class ChannelConnectionError extends ChannelError {
  * ```
  */
 export class ChannelConfigError extends ChannelError {
-  /** Its class, for who cannot use `instanceof`. */
+  /** The name of the class, for programs that cannot use `instanceof`. */
   override readonly name = "ChannelConfigError";
 }
 
 /**
- * A message that was received cannot be decoded. It carries the bytes, so that nothing is lost.
+ * A received message cannot be decoded: another program sent it, or it is damaged or hostile. A `get` has taken it out
+ * of the channel, and the error carries its bytes, so that nothing is lost. Later gets are not affected.
  *
  * @example
  * ```ts
@@ -193,23 +212,23 @@ export class ChannelConfigError extends ChannelError {
  * await ch.put("foo");
  * const value = await ch.get().catch((error) => {
  *   if (!(error instanceof ChannelDecodeError)) throw error;
- *   return error.bytes; // what some other program has sent
+ *   return error.bytes; // sent by another program
  * });
  * ```
  */
 export class ChannelDecodeError extends ChannelError {
-  /** Its class, for who cannot use `instanceof`. */
+  /** The name of the class, for programs that cannot use `instanceof`. */
   override readonly name = "ChannelDecodeError";
-  /** The message as it was received. */
+  /** The bytes of the message. */
   readonly bytes: Uint8Array;
-  /** The message's MIME content type; empty if it had none. */
+  /** The MIME content type of the message; empty if it had none. */
   readonly contentType: string;
 
   /**
-   * Makes an error; transports do, too.
+   * Creates an error. Transports use it, too.
    *
-   * @param message what was tried, and what happened
-   * @param options what the error carries beside
+   * @param message the operation, what happened, and what to do
+   * @param options the properties of the error
    */
   constructor(
     message: string,
@@ -222,8 +241,13 @@ export class ChannelDecodeError extends ChannelError {
 }
 
 /**
- * A channel inside a value cannot travel this way: it would reach less far than the channel that
- * carries it, or it names a broker that the receiving process has not configured.
+ * A channel inside a value cannot be sent or received.
+ *
+ * A `put` rejects with this error if the carrying channel reaches further than the channel inside the value: a
+ * `memory:` channel cannot travel to another process. Use channels of one broker for both.
+ *
+ * A `get` rejects with it if the reference names a broker that the receiving process has not configured. The message
+ * has left the channel, and the error carries its bytes. Open a `Connection` to that broker to receive the reference.
  *
  * @example
  * ```ts
@@ -236,16 +260,16 @@ export class ChannelDecodeError extends ChannelError {
  * ```
  */
 export class ChannelReferenceError extends ChannelError {
-  /** Its class, for who cannot use `instanceof`. */
+  /** The name of the class, for programs that cannot use `instanceof`. */
   override readonly name = "ChannelReferenceError";
-  /** The received message, where the error is a receiver's. */
+  /** The bytes of the received message. Absent if the error is one of a `put`. */
   readonly bytes?: Uint8Array;
 
   /**
-   * Makes an error; transports do, too.
+   * Creates an error. Transports use it, too.
    *
-   * @param message what was tried, and what happened
-   * @param options what the error carries beside
+   * @param message the operation, what happened, and what to do
+   * @param options the properties of the error
    */
   constructor(
     message: string,
@@ -257,11 +281,11 @@ export class ChannelReferenceError extends ChannelError {
 }
 
 /**
- * A value, a request, a reply or a broadcast has more bytes than the broker takes. It has not arrived, and
- * trying again does not help.
+ * A value, a request, a reply or a broadcast has more bytes than the broker accepts. It has not arrived, and trying
+ * again does not help: send it in parts.
  *
- * RabbitMQ 4 takes 16 MiB, earlier versions 128 MiB, unless `max_message_size` says otherwise; a file of SQLite
- * takes 999,000,000 bytes; memory has no limit.
+ * By default, RabbitMQ 4 accepts 16 MiB and earlier versions accept 128 MiB (`max_message_size`). SQLite accepts
+ * 999,000,000 bytes. Memory has no limit.
  *
  * @example
  * ```ts
@@ -278,18 +302,18 @@ export class ChannelReferenceError extends ChannelError {
  * ```
  */
 export class ChannelSizeError extends ChannelError {
-  /** Its class, for who cannot use `instanceof`. */
+  /** The name of the class, for programs that cannot use `instanceof`. */
   override readonly name = "ChannelSizeError";
-  /** How many bytes the encoded value has. */
+  /** The size of the encoded value in bytes. */
   readonly size: number;
-  /** How many are taken at most. */
+  /** The largest size that the broker accepts, in bytes. */
   readonly limit: number;
 
   /**
-   * Makes an error; transports do, too.
+   * Creates an error. Transports use it, too.
    *
-   * @param message what was tried, and what happened
-   * @param options what the error carries beside
+   * @param message the operation, what happened, and what to do
+   * @param options the properties of the error
    */
   constructor(
     message: string,

@@ -1,17 +1,18 @@
 /**
- * A first-in-first-out queue of distinct elements that can leave from anywhere, as waiters that give
- * up do. Every operation takes constant time, amortized: a Set keeps the order of insertion, and an
- * iterator that stays alive remembers where its oldest element is, past those that have left.
+ * A first-in-first-out queue of distinct elements. An element can also be removed from the middle, as a waiter that
+ * gives up is.
  *
- * An engine keeps every table that a Set has had since an iterator was last advanced, with what was in it. So an
- * iterator is kept no longer than `size` removals without an advance: what the queue holds is bounded by its size.
+ * Every operation takes constant time, amortized. A Set keeps the order of insertion, and an iterator that stays alive
+ * remembers where the oldest element is, so that removed elements are not passed again. An engine keeps every table
+ * that a Set has had since its iterator was last advanced, with all elements. The iterator is therefore dropped after
+ * `size` removals without an advance, so that the memory is bounded by the size.
  */
 export class Fifo<T extends object> {
   readonly #elements = new Set<T>();
   #iterator: Iterator<T> | undefined;
-  /** The oldest element, where the iterator has been advanced to it. */
+  /** The oldest element, if the iterator has been advanced to it. */
   #oldest: T | undefined;
-  /** How many have been removed since the iterator was advanced. */
+  /** The number of removals since the iterator was advanced. */
   #removed = 0;
 
   get size(): number {
@@ -30,41 +31,43 @@ export class Fifo<T extends object> {
     return oldest;
   }
 
-  /** The element that is next. */
+  /** Returns the oldest element. */
   peek(): T | undefined {
     if (this.#elements.size === 0) return undefined;
     if (this.#oldest !== undefined) return this.#oldest;
     this.#removed = 0;
     this.#iterator ??= this.#elements.values();
     let next = this.#iterator.next();
-    if (next.done) { // it ended when the queue was empty, and an ended iterator stays so
+    if (next.done) { // the iterator ended when the queue was empty, and stays ended
       this.#iterator = this.#elements.values();
       next = this.#iterator.next() as IteratorYieldResult<T>;
     }
     return this.#oldest = next.value;
   }
 
+  /** The elements, the oldest first. */
   get all(): T[] {
     return [...this.#elements];
   }
 
+  /** Removes and returns all elements. */
   takeAll(): T[] {
     const all = [...this.#elements];
     this.#elements.clear();
-    this.#forget();
+    this.#dropIterator();
     return all;
   }
 
-  /** Whether `element` was in the queue, and is no longer. */
+  /** Removes an element, and reports whether it was in the queue. */
   remove(element: T): boolean {
     if (!this.#elements.delete(element)) return false;
     if (element === this.#oldest) this.#oldest = undefined;
-    if (++this.#removed > this.#elements.size) this.#forget();
+    if (++this.#removed > this.#elements.size) this.#dropIterator();
     return true;
   }
 
-  /** The next iterator begins at the oldest element. */
-  #forget(): void {
+  /** Drops the iterator: the next one begins at the oldest element. */
+  #dropIterator(): void {
     this.#iterator = undefined;
     this.#oldest = undefined;
     this.#removed = 0;

@@ -1,18 +1,18 @@
-/** What can be in a heap: in one at a time. */
+/** An element of a heap. It can be in one heap at a time. */
 export interface Placed {
-  /** Where it is in its heap; -1 while it is in none. Only the heap writes it. */
+  /** Its index in the heap; -1 while it is in none. Only the heap writes it. */
   place: number;
 }
 
 /**
- * A priority queue whose elements can leave from anywhere: a binary heap (Williams, "Algorithm 232:
- * Heapsort", 1964), in which each element knows its place. Every operation takes O(log n) steps.
+ * A priority queue from which any element can be removed: a binary heap (Williams, "Algorithm 232: Heapsort", 1964)
+ * whose elements know their places. Every operation takes O(log n) steps.
  */
 export class Heap<T extends Placed> {
   readonly #elements: T[] = [];
   readonly #precedes: (a: T, b: T) => boolean;
 
-  /** @param precedes whether `a` leaves before `b`: a strict order, and a total one where ties matter */
+  /** @param precedes reports whether `a` leaves before `b`: a strict order, which is total if ties matter */
   constructor(precedes: (a: T, b: T) => boolean) {
     this.#precedes = precedes;
   }
@@ -21,7 +21,7 @@ export class Heap<T extends Placed> {
     return this.#elements.length;
   }
 
-  /** The element that is next. */
+  /** Returns the element that leaves next. */
   peek(): T | undefined {
     return this.#elements[0];
   }
@@ -37,7 +37,7 @@ export class Heap<T extends Placed> {
     return first;
   }
 
-  /** Whether `element` was in the heap, and is no longer. */
+  /** Removes an element, and reports whether it was in the heap. */
   remove(element: T): boolean {
     if (this.#elements[element.place] !== element) return false;
     this.#removeAt(element.place);
@@ -57,7 +57,7 @@ export class Heap<T extends Placed> {
     if (last.place === place) this.#sink(last, place);
   }
 
-  /** Puts `element` at `place`, or above. */
+  /** Stores an element at a place or above it. */
   #rise(element: T, place: number): void {
     while (place > 0) {
       const above = (place - 1) >> 1;
@@ -69,7 +69,7 @@ export class Heap<T extends Placed> {
     this.#set(element, place);
   }
 
-  /** Puts `element` at `place`, or below. */
+  /** Stores an element at a place or below it. */
   #sink(element: T, place: number): void {
     const { length } = this.#elements;
     for (;;) {

@@ -1,8 +1,8 @@
 /**
- * The environment and the files of this process, read without ever causing a permission prompt:
- * what Deno has not granted already counts as absent.
+ * The environment and the files of this process, read without a permission prompt: whatever Deno has not granted yet
+ * counts as absent.
  *
- * The built-in modules are asked for at run time, so that this loads in a browser, where all is absent.
+ * The built-in modules are loaded at run time, so that this module loads in a browser, where everything is absent.
  *
  * @module
  */
@@ -15,21 +15,21 @@ type Permission =
   | { readonly name: "read" | "write"; readonly path: string }
   | { readonly name: "sys"; readonly kind: "homedir" | "hostname" | "osUptime" };
 
-/** Far above any configuration, far below what would hurt to parse. */
+/** The largest file that is read: larger than any configuration, and small enough to parse. */
 const MAX_BYTES = 65_536;
 
-/** A text file's content, or why there is none to be had. */
-export type Reading =
+/** The content of a text file, or the reason why it is absent. */
+export type TextFile =
   | { readonly text: string }
   | { readonly absent: string };
 
-/** An environment variable; undefined if it is unset or not granted. */
+/** Returns an environment variable; undefined if it is unset or not granted. */
 export function env(name: string): string | undefined {
   if (!isGranted({ name: "env", variable: name })) return undefined;
   return host()?.env?.[name];
 }
 
-/** The user's home directory; undefined if there is none, or it is not granted. */
+/** Returns the user's home directory; undefined if there is none or it is not granted. */
 export function home(): string | undefined {
   const configured = env("HOME") || env("USERPROFILE");
   if (configured) return configured;
@@ -41,26 +41,26 @@ export function home(): string | undefined {
   }
 }
 
-/** This machine's name; undefined if that is not granted. */
+/** Returns the machine's name; undefined if it is not granted. */
 export function hostname(): string | undefined {
   if (!isGranted({ name: "sys", kind: "hostname" })) return undefined;
   return builtin("node:os")?.hostname() || undefined;
 }
 
-/** Seconds since this machine was started, in which it slept included; undefined if that is not granted. */
+/** Returns the seconds since the machine's start, including sleep; undefined if that is not granted. */
 export function uptime(): number | undefined {
   if (!isGranted({ name: "sys", kind: "osUptime" })) return undefined;
   return builtin("node:os")?.uptime();
 }
 
 /**
- * Reads a UTF-8 text file. `absent` covers what a file that is merely looked for may be: missing,
- * not granted, or below a directory that this user cannot enter.
+ * Reads a UTF-8 text file that need not exist. It is `absent` if it is missing, if reading it is not granted, or if the
+ * user may not enter its directory.
  *
- * @throws the system's error if a file is there and cannot be read, a RangeError if it is larger
- * than 64 KiB, a TypeError if it is not UTF-8
+ * @throws the system's error if the file exists and cannot be read, a RangeError if it is larger than 64 KiB, and a
+ * TypeError if it is not UTF-8
  */
-export function readText(path: string): Reading {
+export function readText(path: string): TextFile {
   const notGranted = { absent: `reading it is not granted: allow it with --allow-read=${path}` };
   if (!isGranted({ name: "read", path })) return notGranted;
   const fs = builtin("node:fs");
@@ -82,7 +82,7 @@ export function readText(path: string): Reading {
   let length = 0;
   const file = fs.openSync(path, "r");
   try {
-    // Not readFileSync: what the path names may be endless.
+    // Not readFileSync, since the path may name an endless device.
     for (let n = -1; n !== 0 && length < bytes.length; length += n) {
       n = fs.readSync(file, bytes, length, bytes.length - length, null);
     }
@@ -94,8 +94,8 @@ export function readText(path: string): Reading {
 }
 
 /**
- * Runs code, synchronously, to which every environment variable is unset where not all are granted:
- * the YAML library looks up variables of its own for each token, and would prompt or fail.
+ * Runs a function with an empty environment, unless the whole environment is granted. The YAML library reads
+ * environment variables for each token, which would prompt or fail.
  */
 export function withEmptyEnv<Result>(body: () => Result): Result {
   const process = host();
@@ -109,22 +109,22 @@ export function withEmptyEnv<Result>(body: () => Result): Result {
   }
 }
 
-/** Joins a directory and a file name as the platform does. */
+/** Joins a directory and a file name with the separator of the platform. */
 export function join(directory: string, name: string): string {
   return builtin("node:path")?.join(directory, name) ?? `${directory}/${name}`;
 }
 
-/** The absolute form of a path, without `.` and `..`; undefined where there are no files. */
+/** Returns the absolute form of a path, without `.` and `..`; undefined in a browser. */
 export function absolute(path: string): string | undefined {
   return builtin("node:path")?.resolve(path);
 }
 
-/** "linux", "darwin", "win32" …; undefined in a browser. */
+/** Returns the platform, such as "linux", "darwin" or "win32"; undefined in a browser. */
 export function platform(): string | undefined {
   return host()?.platform;
 }
 
-/** Whether Deno would not have to ask; true on other runtimes. */
+/** Reports whether Deno has granted a permission; true on other runtimes. */
 export function isGranted(permission: Permission): boolean {
   const { Deno } = globalThis as {
     Deno?: { permissions?: { querySync(permission: Permission): { readonly state: string } } };

@@ -1,6 +1,8 @@
 import { ChannelConfigError } from "./errors.ts";
 
-/** A new name that no other channel has: 32 hexadecimal digits, 124 random bits, in the form of a UUID of version 4. */
+/**
+ * Returns a new unique name: 32 hexadecimal digits with 124 random bits. Four bits are those of a UUID of version 4.
+ */
 export function anonymousName(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = bytes[6]! & 0x0f | 0x40;
@@ -11,14 +13,14 @@ export function anonymousName(): string {
 
 const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-/** Whether a channel of this name was made without a name. */
+/** Reports whether a name is one of an anonymous channel. */
 export function isAnonymous(name: string): boolean {
   return /^[0-9a-f]{32}$/.test(name);
 }
 
 /**
- * Refuses a name that some transport could not carry, so that a program can change its transport:
- * AMQP names are at most 255 bytes of UTF-8, and RabbitMQ reserves "amq.".
+ * Checks that every transport accepts a channel's name, so that a program can change its transport. AMQP limits names
+ * to 255 bytes of UTF-8, and RabbitMQ reserves the prefix "amq.".
  */
 export function checkName(name: unknown): asserts name is string {
   const problem = nameProblem(name);
@@ -34,18 +36,18 @@ function nameProblem(name: unknown): string | undefined {
   if (name.endsWith(".closed.channelts")) {
     return `not end with ".closed.channelts", which is reserved`;
   }
-  // deno-lint-ignore no-control-regex -- control characters are what is looked for
+  // deno-lint-ignore no-control-regex -- the check is for control characters
   if (/[\0-\x1f\x7f]/.test(name)) return "not contain control characters";
   if (!name.isWellFormed()) return "be well-formed Unicode, without lone surrogates";
-  // A unit is three bytes at most.
+  // A UTF-16 code unit takes at most three bytes.
   if (3 * name.length > 255 && encoder.encode(name).length > 255) {
     return "be at most 255 bytes of UTF-8";
   }
 }
 
-/** The name of the channel for what was received too often from the channel of this name. */
+/** Returns the name of the dead-letter channel of a channel. */
 export function deadLettersName(name: string): string {
-  const dead = `${name}.dead-letters`;
-  checkName(dead);
-  return dead;
+  const deadLetters = `${name}.dead-letters`;
+  checkName(deadLetters);
+  return deadLetters;
 }

@@ -22,7 +22,7 @@ export function withValue(error: unknown, value: unknown): unknown {
   return error;
 }
 
-/** Reports whether an error is what `structuredClone` throws, and a put rejects with, for a value that cannot be cloned. */
+/** Reports whether an error is what `structuredClone` and `put` report for a value that cannot be cloned. */
 export function isCloneError(error: unknown): error is DOMException {
   return error instanceof DOMException && error.name === "DataCloneError";
 }

@@ -2,12 +2,12 @@ const PARAMETER = /([?&])([^=?&#]*)=[^&#]*/g;
 const SECRET = /pass|secret|token|key|auth/i;
 
 /**
- * A URI as it may be shown: `user:password@` becomes `***@`, and so does the value of a query
- * parameter that is named like a secret.
+ * Returns a URI without its credentials: `***@` in place of `user:password@`, and `***` in place of the value of a
+ * query parameter that is named like a secret.
  *
- * It never throws, and of a malformed URI it rather hides too much: anything up to the last `@` may
- * be a password in which `@`, `/`, `?` or `#` was not percent-encoded, and what follows a host's
- * colon and is no port may be a password whose host was forgotten.
+ * It never throws, and hides too much of a malformed URI rather than too little. Everything up to the last `@` may be a
+ * password in which `@`, `/`, `?` or `#` was not percent-encoded. Text after a host's colon that is no port may be a
+ * password whose host is missing.
  *
  * @example
  * ```ts ignore

@@ -1,17 +1,17 @@
-/** The candidate that a word was likely meant to be; undefined if it is like none of them. */
+/** Returns the candidate that is most similar to a misspelt word; undefined if none is similar. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  let found: string | undefined;
+  let best: string | undefined;
   let least = Infinity;
   for (const candidate of candidates) {
-    const letters = distance(word.slice(0, 30), candidate);
-    if (letters >= least || letters > Math.min(2, candidate.length / 2)) continue;
-    found = candidate;
-    least = letters;
+    const edits = distance(word.slice(0, 30), candidate);
+    if (edits >= least || edits > Math.min(2, candidate.length / 2)) continue;
+    best = candidate;
+    least = edits;
   }
-  return found;
+  return best;
 }
 
-/** How many letters to insert, delete or replace to make b of a (Wagner and Fischer 1974), in any case. */
+/** Returns the edit distance of two words, ignoring case (Wagner and Fischer 1974). */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (const [i, x] of [...a.toLowerCase()].entries()) {

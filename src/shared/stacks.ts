@@ -3,7 +3,7 @@ interface StackCapture {
   captureStackTrace?(error: object, callee: unknown): void;
 }
 
-/** Makes an error's stack begin at the caller of `callee`, where the engine supports it, so that it shows the user's line. */
+/** Makes an error's stack begin at the caller of `callee`, where the user's line is, if the engine supports it. */
 export function stackFrom(error: Error, callee: unknown): void {
   const { captureStackTrace } = Error as StackCapture;
   if (captureStackTrace === undefined || !Object.isExtensible(error)) return;
