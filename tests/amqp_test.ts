@@ -344,7 +344,7 @@ test("a memory channel is rejected by amqp, also deep inside a value", async (fi
 test("capacity 0 is rejected, also for a further handle on an existing channel", async (fixture) => {
   const ch = fixture.channel<number>();
   await ch.put(1);
-  const words = /^(put|get|depth): channel .*: the option capacity cannot be 0 on amqp:.*; use /;
+  const words = /^(put|get|depth): channel .*: the option "capacity" cannot be 0 on amqp:.*; use /;
   for (const name of [ch.name, undefined]) {
     const refused = new Channel<number>({
       ...name === undefined ? {} : { name },

@@ -450,7 +450,7 @@ Deno.test("json: the option encoding accepts only cbor and json", () => {
       assert.ok(error instanceof ChannelConfigError);
       assert.match(
         error.message,
-        /^new Channel: the option encoding takes "cbor" or "json", and got .*[^.]$/,
+        /^new Channel: the option "encoding" takes "cbor" or "json", not .*[^.]$/,
       );
       return true;
     });

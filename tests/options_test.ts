@@ -156,7 +156,7 @@ Deno.test("options: a value that is not an options object is rejected everywhere
     if (entry.misspelt === undefined) continue;
     for (const [options, name] of wrong) {
       const message = await refusal(title, entry, [...entry.before, options]);
-      assert.ok(message.includes(`the options are an object, and got ${name}; write `), message);
+      assert.ok(message.includes(`the options must be an object, not ${name}; write `), message);
     }
     if (title !== "new Channel" && !title.endsWith("clone")) {
       const message = await refusal(title, entry, [...entry.before, "text"]);
@@ -173,7 +173,7 @@ Deno.test("options: surplus arguments are rejected everywhere", async () => {
   for (const [title, entry] of entries()) {
     const options = entry.misspelt === undefined ? [] : [{}];
     const message = await refusal(title, entry, [...entry.before, ...options, {}]);
-    assert.match(message, /: takes (?:one argument|no arguments|\d arguments), and got \d; write /);
+    assert.match(message, /: takes (?:one argument|no arguments|\d arguments), not \d; write /);
   }
   const two = await refusal(
     "new Channel",
@@ -185,21 +185,21 @@ Deno.test("options: surplus arguments are rejected everywhere", async () => {
 
 Deno.test("options: a value of the wrong type is rejected with a reason", async () => {
   const bad: [options: Record<string, unknown>, says: RegExp][] = [
-    [{ name: 5 }, /the option name takes a string, and got 5$/],
-    [{ name: undefined }, /the option name is undefined; leave it out for an anonymous channel$/],
+    [{ name: 5 }, /the option "name" takes a string, not 5$/],
+    [{ name: undefined }, /the option "name" is undefined; leave it out for an anonymous channel$/],
     [
       { connection: undefined },
-      /the option connection is undefined; leave it out for .* "memory:"$/,
+      /the option "connection" is undefined; leave it out for .* "memory:"$/,
     ],
-    [{ connection: "" }, /the option connection takes a URI such as /],
-    [{ connection: null }, /the option connection takes a URI such as /],
-    [{ encoding: "xml" }, /the option encoding takes "cbor" or "json", and got "xml"$/],
-    [{ stacks: 1 }, /the option stacks takes true or false, and got 1$/],
-    [{ retryTimeout: "5" }, /the option retryTimeout takes milliseconds, 0 or more, and got "5"$/],
-    [{ maxAttempts: 0 }, /the option maxAttempts takes an integer, 1 or more, and got 0$/],
-    [{ capacity: 1.5 }, /the option capacity takes an integer from 0 to 2147483647, and got 1.5$/],
-    [{ durability: {} }, /the option durability takes "classic" or "quorum", and got an object$/],
-    [{ expires: 1 }, /the option expires takes milliseconds, 100 to 2147483647, and got 1$/],
+    [{ connection: "" }, /the option "connection" takes a URI such as /],
+    [{ connection: null }, /the option "connection" takes a URI such as /],
+    [{ encoding: "xml" }, /the option "encoding" takes "cbor" or "json", not "xml"$/],
+    [{ stacks: 1 }, /the option "stacks" takes true or false, not 1$/],
+    [{ retryTimeout: "5" }, /the option "retryTimeout" takes milliseconds, 0 or more, not "5"$/],
+    [{ maxAttempts: 0 }, /the option "maxAttempts" takes an integer, 1 or more, not 0$/],
+    [{ capacity: 1.5 }, /the option "capacity" takes an integer from 0 to 2147483647, not 1.5$/],
+    [{ durability: {} }, /the option "durability" takes "classic" or "quorum", not an object$/],
+    [{ expires: 1 }, /the option "expires" takes milliseconds, 100 to 2147483647, not 1$/],
   ];
   for (const [options, says] of bad) {
     for (
@@ -219,7 +219,7 @@ Deno.test("options: a value of the wrong type is rejected with a reason", async 
   const error = await rejection(ch.put("kept", { timeout: "1" } as never), ChannelConfigError);
   assert.match(
     error.message,
-    /^put: the option timeout takes milliseconds, 0 or more, and got "1"$/,
+    /^put: the option "timeout" takes milliseconds, 0 or more, not "1"$/,
   );
   assert.equal(error.value, "kept");
 });

@@ -1,5 +1,5 @@
 import { ChannelConfigError } from "../shared/errors.ts";
-import { env, home, join, type TextFile, readText } from "../shared/host.ts";
+import { env, home, join, readText, type TextFile } from "../shared/host.ts";
 import { hasScheme, parseConfigFile } from "./config_file.ts";
 import { withoutCredentials } from "../shared/redact.ts";
 import type { Settings } from "./settings.ts";

@@ -111,9 +111,7 @@ export function connectionFor(
     return connection;
   }
   throw new ChannelConfigError(
-    `the option connection takes a URI, a URL, a Connection or a transport, and got ${
-      shown(option)
-    }`,
+    `the option "connection" takes a URI, a URL, a Connection or a transport, not ${shown(option)}`,
   );
 }
 

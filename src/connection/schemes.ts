@@ -119,7 +119,7 @@ export function checkTransportOptions(
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || scheme.options.includes(name)) continue;
     const takers = tlsOptions.includes(name) ? "amqps:" : "amqp: and amqps:";
-    throw new ChannelConfigError(`the option ${name} is for ${takers}, not for ${address}`);
+    throw new ChannelConfigError(`the option "${name}" is for ${takers}, not for ${address}`);
   }
 }
 

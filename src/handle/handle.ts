@@ -256,7 +256,7 @@ export class Handle implements Attached, PutTarget {
         `${deadLettersName(this.name)} and is in the channel again: ` +
         `${
           (cause as Error)?.message
-        }; make that channel usable, or leave out the option maxAttempts`,
+        }; make that channel usable, or leave out the option "maxAttempts"`,
       { cause },
     );
     deadLetterErrors.add(error);

@@ -38,7 +38,7 @@ export function termsOf({ delay, expires, priority }: PutOptions): Terms | undef
   if (delay === undefined && expires === undefined && priority === undefined) return undefined;
   if (delay !== undefined && expires !== undefined && expires <= delay) {
     throw new ChannelConfigError(
-      `put: the option expires takes more than delay, ${delay} ms, and got ${expires}; otherwise the value ` +
+      `put: the option "expires" must be more than "delay", ${delay} ms, not ${expires}; otherwise the value ` +
         "cannot be received",
     );
   }
@@ -60,7 +60,7 @@ export function checkTerms(
     const scheme = /^[^:]*:/.exec(address)?.[0] ?? address;
     const rest = offered.length === 0 ? "none" : `${offered.join(" and ")} only`;
     throw new ChannelConfigError(
-      `put: the option ${term} is not for ${address}: of such options ${scheme} takes ${rest}`,
+      `put: the option "${term}" is not for ${address}: of such options ${scheme} takes ${rest}`,
     );
   }
 }

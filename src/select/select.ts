@@ -143,7 +143,7 @@ function checkCases(action: string, cases: unknown): void {
   }
   const got = isSingle ? "a single one" : shown(cases);
   throw new ChannelConfigError(
-    `${action}: the cases are an object or an array, and got ${got}; write ${action}([ch]), or ` +
+    `${action}: the cases must be an object or an array, not ${got}; write ${action}([ch]), or ` +
       `${action}({ ch })`,
   );
 }

@@ -1,20 +1,20 @@
-// Every public function checks its arguments by a Signature: unknown options, values of the wrong type, options that
-// are no object, and surplus arguments are a ChannelConfigError.
+// Every public function checks its arguments with a Signature, which rejects unknown options, values of the wrong type,
+// options that are no object, and surplus arguments with a ChannelConfigError.
 
 import { ChannelConfigError } from "./errors.ts";
 import { withValue } from "./put_errors.ts";
 import { nearest } from "./spelling.ts";
 
-/** Which values an option, or an argument, takes. */
+/** The values that an option or an argument takes. */
 export interface Rule {
   /** The values in words, such as "a string". */
   readonly takes: string;
   allows(value: unknown): boolean;
-  /** Whether an error must not show the value. */
+  /** Whether errors must not show the value. */
   readonly isSecret?: boolean;
   /**
-   * What to do where the option is there and `undefined`, which is an error then: an option that decides which
-   * channel is meant. Absent: `undefined` is the same as no option.
+   * The advice of the error for an option that is present with the value `undefined`. Present only for an option that
+   * decides which channel is meant; any other option may be `undefined`.
    */
   readonly adviceForUndefined?: string;
 }
@@ -22,21 +22,21 @@ export interface Rule {
 /** A rule for each option. */
 export type Rules<Options> = { readonly [Name in keyof Options]-?: Rule };
 
-/** What options default to. It is known to need no check, so that a call without options costs nothing. */
+/** The default of every options parameter. It needs no check, so that a call without options costs nothing. */
 export const none: Readonly<Record<never, never>> = Object.freeze({});
 
-/** The arguments of one public function whose last one is its options. */
+/** The arguments of a public function, of which the last is its options. */
 export class Signature {
-  /** What the function is called in errors. */
+  /** The name of the function in errors. */
   readonly action: string;
   readonly #most: number;
   readonly #rules: ReadonlyMap<string, Rule>;
   readonly #usage: string;
 
   /**
-   * @param most how many arguments the function takes
-   * @param rules one for each option; none where it takes no options
-   * @param usage a call as it is written, for errors
+   * @param most the number of arguments that the function takes
+   * @param rules a rule for each option
+   * @param usage a sample call, for errors
    */
   constructor(action: string, most: number, rules: Readonly<Record<string, Rule>>, usage: string) {
     this.action = action;
@@ -46,15 +46,17 @@ export class Signature {
   }
 
   /**
-   * @param count how many arguments the function was called with
-   * @throws {ChannelConfigError} for whatever the function does not take
+   * Checks the arguments of a call.
+   *
+   * @param count the number of arguments
+   * @throws {ChannelConfigError} for an argument or option that the function does not take
    */
   check(options: object, count: number): void {
     if (count > this.#most) throw this.#surplus(count);
     if (options !== none) this.#checkOptions(options as Record<string, unknown>);
   }
 
-  /** The same for a function that returns a promise: the rejection, or undefined where all is well. */
+  /** Checks a call of a function that returns a promise. Returns the rejection, or undefined for a correct call. */
   refusal(options: object, count: number): Promise<never> | undefined {
     if (count <= this.#most && options === none) return undefined;
     try {
@@ -64,14 +66,17 @@ export class Signature {
     }
   }
 
-  /** The same for a function that puts a value, which its error carries. */
+  /** Checks a call of a function that puts a value, and attaches the value to the error. */
   refusalOf(value: unknown, options: object, count: number): Promise<never> | undefined {
     return this.refusal(options, count)?.catch((error) => {
       throw withValue(error, value);
     });
   }
 
-  /** The same for one that takes nothing, and is called as a listener too, with arguments that are not for it. */
+  /**
+   * Checks a call of a function that takes no options, and may be called as a listener, with arguments of an event.
+   * Only an object literal is taken for options.
+   */
   refusalOfLiteral({ 0: first, length: count }: ArrayLike<unknown>): Promise<never> | undefined {
     const isLiteral = typeof first === "object" && first !== null && isPlain(first);
     return isLiteral ? this.refusal(none, count) : undefined;
@@ -92,11 +97,11 @@ export class Signature {
     }
     const isLiteral = isPlain(options);
     if (!isLiteral && (!isFound || Symbol.toStringTag in options)) {
-      throw this.#noOptions(options); // a Date, a Map, a URL, which has a username
+      throw this.#noOptions(options); // a Date, a Map, or a URL, which has a `username`
     }
     if (unknown !== undefined) throw this.#unknown(unknown);
     if (isLiteral) return;
-    // An accessor of a class is not enumerable, and is read all the same.
+    // The accessors of a class are not enumerable, but the function will read them.
     for (const [name, rule] of this.#rules) {
       if (name in options) this.#checkOption(name, rule, options[name]);
     }
@@ -106,10 +111,10 @@ export class Signature {
     if (value === undefined) {
       if (rule.adviceForUndefined === undefined) return;
       throw new ChannelConfigError(
-        `${this.action}: the option ${name} is undefined; ${rule.adviceForUndefined}`,
+        `${this.action}: the option "${name}" is undefined; ${rule.adviceForUndefined}`,
       );
     }
-    if (!rule.allows(value)) throw unfit(this.action, `the option ${name}`, rule, value);
+    if (!rule.allows(value)) throw misfit(this.action, `the option "${name}"`, rule, value);
   }
 
   #unknown(name: string): ChannelConfigError {
@@ -133,29 +138,29 @@ export class Signature {
       ? this.#usage
       : this.#usage.replace(/\{[^{}]*\}(?=\)$)/, meant);
     return new ChannelConfigError(
-      `${this.action}: the options are an object, and got ${shown(options)}; write ${usage}`,
+      `${this.action}: the options must be an object, not ${shown(options)}; write ${usage}`,
     );
   }
 
   #surplus(count: number): ChannelConfigError {
     const most = this.#most === 1 ? "one argument" : `${this.#most || "no"} arguments`;
     return new ChannelConfigError(
-      `${this.action}: takes ${most}, and got ${count}; write ${this.#usage}`,
+      `${this.action}: takes ${most}, not ${count}; write ${this.#usage}`,
     );
   }
 }
 
-/** @throws {ChannelConfigError} for an argument that is none */
+/** @throws {ChannelConfigError} for a value that the rule does not allow */
 export function checkArgument(action: string, name: string, rule: Rule, value: unknown): void {
-  if (!rule.allows(value)) throw unfit(action, name, rule, value);
+  if (!rule.allows(value)) throw misfit(action, name, rule, value);
 }
 
-function unfit(action: string, what: string, rule: Rule, value: unknown): ChannelConfigError {
-  const got = rule.isSecret ? "" : `, and got ${shown(value)}`;
+function misfit(action: string, what: string, rule: Rule, value: unknown): ChannelConfigError {
+  const got = rule.isSecret ? "" : `, not ${shown(value)}`;
   return new ChannelConfigError(`${action}: ${what} takes ${rule.takes}${got}`);
 }
 
-/** A value as an error shows it: what it is, and never much of it. */
+/** Returns a value as an error shows it: its kind, and at most a short part of it. */
 export function shown(value: unknown): string {
   if (typeof value === "string") {
     return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
@@ -170,14 +175,14 @@ export function shown(value: unknown): string {
   return typeof name === "string" && name !== "" ? `an object of class ${name}` : "an object";
 }
 
-/** Whether an object is an object literal, of whatever realm, or has no prototype. */
+/** Reports whether an object is an object literal of any realm, or has no prototype. */
 function isPlain(object: object): boolean {
   const prototype = Object.getPrototypeOf(object);
   return prototype === Object.prototype || prototype === null ||
     Object.getPrototypeOf(prototype) === null;
 }
 
-/** A number of milliseconds between `least` and `most`. */
+/** Returns the rule for a number of milliseconds. */
 export function milliseconds(least: number = 0, most: number = Infinity): Rule {
   return {
     takes: `milliseconds, ${most === Infinity ? `${least} or more` : `${least} to ${most}`}`,
@@ -185,7 +190,7 @@ export function milliseconds(least: number = 0, most: number = Infinity): Rule {
   };
 }
 
-/** An integer between `least` and `most`. */
+/** Returns the rule for an integer. */
 export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): Rule {
   const isBounded = most < Number.MAX_SAFE_INTEGER;
   return {
@@ -195,7 +200,7 @@ export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): 
   };
 }
 
-/** One of a few texts. */
+/** Returns the rule for one of several strings. */
 export function oneOf(...texts: readonly string[]): Rule {
   return {
     takes: texts.map((text) => JSON.stringify(text)).join(" or "),

@@ -5,7 +5,7 @@ export function parseMemoryUri(uri: string): { readonly address: string } {
   const space = /^memory:([\w.-]*)$/i.exec(uri)?.[1];
   if (space === undefined) {
     throw new ChannelConfigError(
-      `a memory URI is memory: or memory:NAME, with letters, digits and _ . -, not ${uri}`,
+      `Cannot use the URI ${uri}: write memory: or memory:NAME, with letters, digits, _, . and - in NAME`,
     );
   }
   return { address: `memory:${space}` };
