@@ -160,7 +160,7 @@ Deno.test("options: a value that is not an options object is rejected everywhere
     }
     if (title !== "new Channel" && !title.endsWith("clone")) {
       const message = await refusal(title, entry, [...entry.before, "text"]);
-      assert.ok(message.includes(`and got "text"; write `), message);
+      assert.ok(message.includes(`not "text"; write `), message);
     }
   }
   const advice = (args: readonly unknown[]) =>
@@ -295,7 +295,7 @@ Deno.test("select: a select that could never end, or without valid cases, is rej
       const error = await rejection(choose(wrong as never), ChannelConfigError);
       assert.match(
         error.message,
-        /^(?:select|trySelect): the cases are .*; write \w+\(\[ch\]\), or /,
+        /^(?:select|trySelect): the cases must be .*; write \w+\(\[ch\]\), or /,
       );
     }
   }
