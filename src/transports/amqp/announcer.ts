@@ -11,8 +11,8 @@ export interface AnnouncerOptions {
 }
 
 /**
- * The announcements of a channel by this process. They are published one batch after the other, each on one AMQP channel,
- * which keeps their order. Those that come meanwhile are the next batch.
+ * The announcements of a channel by this process. They are published one batch after the other, each on one AMQP
+ * channel, which keeps their order. Those that come meanwhile are the next batch.
  */
 export class Announcer {
   readonly #options: AnnouncerOptions;

@@ -19,11 +19,17 @@ export interface AttachOwner<Found> {
   explain(error: unknown): ChannelError;
 }
 
-/**
- * The state of a link: without an attachment and without need for one; waiting for a connection; being attached; waiting
- * for the broker to be able to attach it; attached; or closed for ever.
- */
-type State = "idle" | "connecting" | "attaching" | "pausing" | "attached" | "ended";
+type State =
+  /** No operation needs an attachment, or the last attempt was refused. */
+  | "idle"
+  /** Waits for a connection. */
+  | "connecting"
+  | "attaching"
+  /** The broker cannot attach the link at the moment, and is asked again after a pause. */
+  | "pausing"
+  | "attached"
+  /** The link is closed. */
+  | "ended";
 
 /**
  * Attaches a link, and again after each loss of its connection.

@@ -190,12 +190,17 @@ export function endsConnection(error: unknown): boolean {
   return messageOf(error).startsWith("connection closed");
 }
 
-/** Reports whether the broker has closed the connection because of a request, and not because it stops or an operator asked. */
+/**
+ * Reports whether the broker has closed the connection because of a request, and not because it stops or an operator
+ * asked.
+ */
 export function blamesConnection(error: unknown): boolean {
   return (replyCode(error) ?? 0) >= 500;
 }
 
-/** Reports whether the broker has closed the connection because its user has too many AMQP channels, on all connections. */
+/**
+ * Reports whether the broker has closed the connection because its user has too many AMQP channels, on all connections.
+ */
 export function hasTooManyChannels(error: unknown): boolean {
   return replyCode(error) === notAllowed && isTooManyChannels(messageOf(error));
 }
@@ -211,16 +216,17 @@ export function isForbidden(error: unknown): boolean {
 }
 
 /**
- * Ignores the refusal (basic.nack) of an announcement, and throws any other error. The broker confirms an announcement when
- * every bound queue has it, and refuses it if one of them is deleted meanwhile, with its connection: all others have it.
+ * Ignores the refusal (basic.nack) of an announcement, and throws any other error. The broker confirms an announcement
+ * when every bound queue has it, and refuses it if one of them is deleted meanwhile, with its connection: all others
+ * have it.
  */
 export function unlessNacked(error: unknown): void {
   if (!(error instanceof Error) || error.message !== "Message rejected") throw error;
 }
 
 /**
- * Reports whether the same request may succeed within seconds: the queue exists and cannot be used at the moment, such as
- * where its node is down, or its replicas have no leader.
+ * Reports whether the same request may succeed within seconds: the queue exists and cannot be used at the moment, such
+ * as where its node is down, or its replicas have no leader.
  */
 export function mayPass(error: unknown): boolean {
   return refusalOf(error).mayPass === true;

@@ -24,12 +24,12 @@ import { depth } from "./topology/queues.ts";
 import * as topology from "./topology/topology.ts";
 
 /**
- * This process's attachment to one queue and its exchange, over all connections. After the loss of a connection the link
- * attaches again on the next, sends the unconfirmed puts anew, and claims for the operations that wait. An operation that
+ * This process's attachment to one queue and its exchange, over all connections. After the loss of a connection the
+ * link attaches again on the next, sends the unconfirmed puts again, and serves the claims that wait. An operation that
  * has waited for `retryTimeout` rejects.
  *
- * Invariants: an operation that waits is in the outbox, in `#claims` or in `#requests`, and holds the process alive. While
- * one of them waits and the link is not attached, the cycle attaches it, unless the link is closed.
+ * Invariants: an operation that waits is in the outbox, in `#claims` or in `#requests`, and holds the process alive.
+ * While one of them waits and the link is not attached, the cycle attaches it, unless the link is closed.
  */
 export class AmqpLink implements Link {
   readonly #name: string;
@@ -283,7 +283,7 @@ export class AmqpLink implements Link {
   #warn(hazard: string): void {
     this.#connector.warn(
       `channel ${this.#name} ${hazard}: another program or an earlier version created its queue; ` +
-        "delete the channel to have it created anew",
+        "delete the channel to have it created again",
     );
   }
 
@@ -297,11 +297,11 @@ export class AmqpLink implements Link {
   }
 
   readonly #listener: Listener = {
-    hear: (event, contentType) => this.#hear(event, contentType),
+    announced: (event, contentType) => this.#onAnnouncement(event, contentType),
     missed: () => this.#lookAgain(),
   };
 
-  #hear(event: Uint8Array, contentType: string): void {
+  #onAnnouncement(event: Uint8Array, contentType: string): void {
     this.#hasAnnounced = true;
     if (contentType === drainType) this.#onClosed();
     else if (topology.isDeletionEvent(event)) this.#gone("announced");
@@ -334,7 +334,9 @@ export class AmqpLink implements Link {
     this.#cycle.lost(attachment.session);
   };
 
-  /** The broker has returned a message: the queue is gone, or its node is down. Returns the put's error, if it is gone. */
+  /**
+   * The broker has returned a message: the queue is gone, or its node is down. Returns the put's error, if it is gone.
+   */
   async #onReturned(): Promise<ChannelError | undefined> {
     const live = this.#live;
     if (live === undefined) return undefined; // the next connection sends the message again
@@ -362,7 +364,9 @@ export class AmqpLink implements Link {
     return operation;
   }
 
-  /** Renews the channel's lease: the broker takes any declaration for use (https://www.rabbitmq.com/docs/ttl#queue-ttl). */
+  /**
+   * Renews the channel's lease: to the broker any declaration is a use (https://www.rabbitmq.com/docs/ttl#queue-ttl).
+   */
   #startLease(): void {
     const { lease } = this.#options;
     if (lease === undefined) return;

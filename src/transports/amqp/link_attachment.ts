@@ -31,7 +31,10 @@ export interface AttachmentOwner {
   explain(action: string, error: unknown): ChannelError;
 }
 
-/** The attachment of a link on one connection. It serves claims: by a consumer, and by a drain once the channel is closed. */
+/**
+ * The attachment of a link on one connection. It serves claims: by a consumer, and by a drain once the channel is
+ * closed.
+ */
 export class LinkAttachment {
   readonly session: Session;
   readonly lifetime: Lifetime;
@@ -106,7 +109,7 @@ export class LinkAttachment {
     this.#drain?.close(reason);
   }
 
-  /** Gives back the messages that nobody has claimed. */
+  /** Returns the messages that no caller has claimed to the queue. */
   async close(): Promise<void> {
     await this.#consumer.close();
   }

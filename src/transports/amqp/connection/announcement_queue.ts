@@ -3,13 +3,14 @@ import { commonBinding } from "../topology/bindings.ts";
 import { classic } from "../topology/queues.ts";
 
 /**
- * The queue through which a connection hears the announcements of all its channels. It is exclusive, so the broker
+ * The queue through which a connection receives the announcements of all its channels. It is exclusive, so the broker
  * deletes it with the connection. It is bound where the users of each attached channel are, except anonymous ones.
  *
  * The queue is bounded, since a process may be stopped, or slow, while others broadcast. RabbitMQ drops the oldest
- * announcements then, and does not report it. But such a queue is full, so this connection hears as many announcements as
- * the queue holds before it is empty. If that many were heard since the queue was last known to be empty, every listener
- * is told that it may have missed some. After each quarter of the queue's size the broker is asked whether it is empty.
+ * announcements then, and does not report it. But such a queue is full, so this connection receives as many
+ * announcements as the queue holds before it is empty. If it has received that many since the queue was last known to
+ * be empty, every listener is told that it may have missed some. After each quarter of the queue's size the broker is
+ * asked whether it is empty.
  */
 export class AnnouncementQueue {
   readonly queue: string;
@@ -21,9 +22,9 @@ export class AnnouncementQueue {
   readonly #left = new Map<string, number>();
   #leaves = 0;
   #isSweeping = false;
-  /** What was heard since the queue was known to be empty. */
-  #heard: Amount = { count: 0, bytes: 0 };
-  /** The value of `#heard` at which the broker is asked next. */
+  /** What was received since the queue was known to be empty. */
+  #received: Amount = { count: 0, bytes: 0 };
+  /** The value of `#received` at which the broker is asked next. */
   #nextProbe: Amount = quarter;
   #isProbing = false;
   /** Called when this queue is lost. The connection may be open still. */
@@ -44,8 +45,8 @@ export class AnnouncementQueue {
     );
     await channel.queueBind(name, commonBinding.exchange, commonBinding.routingKey);
     const announcements = new AnnouncementQueue(channel, name, ownPrefix);
-    const hear = (message: AMQPMessage) => announcements.#hear(message);
-    const consumer = await channel.basicConsume(name, { noAck: true }, hear);
+    const receive = (message: AMQPMessage) => announcements.#receive(message);
+    const consumer = await channel.basicConsume(name, { noAck: true }, receive);
     consumer.wait().catch((error: Error) => announcements.onLost(error.message));
     return announcements;
   }
@@ -66,7 +67,7 @@ export class AnnouncementQueue {
 
   /**
    * Resolves when every announcement to an earlier listener of a channel has arrived, so that a new listener does not
-   * hear it.
+   * receive it.
    */
   async clear(name: string): Promise<void> {
     if (!this.#left.has(name)) return;
@@ -88,7 +89,7 @@ export class AnnouncementQueue {
   }
 
   /**
-   * Resolves when every earlier announcement has been heard, with the number of those that wait in the queue.
+   * Resolves when every earlier announcement has been received, with the number of those that wait in the queue.
    *
    * The broker's answer to a passive declaration comes from the queue, after everything that the queue has sent to the
    * AMQP channel. Its answer to the next request comes from the AMQP channel, after everything that this has sent here.
@@ -102,37 +103,37 @@ export class AnnouncementQueue {
     return messageCount;
   }
 
-  #hear(message: AMQPMessage): void {
-    const heard = this.#heard = sum(this.#heard, { count: 1, bytes: message.bodySize });
-    if (!this.#isProbing && reaches(heard, this.#nextProbe)) this.#probe();
+  #receive(message: AMQPMessage): void {
+    const received = this.#received = sum(this.#received, { count: 1, bytes: message.bodySize });
+    if (!this.#isProbing && reaches(received, this.#nextProbe)) this.#probe();
     const { messageId, correlationId = "", contentType = "" } = message.properties;
     if (messageId?.startsWith(this.#ownPrefix)) return;
     const name = message.exchange === commonBinding.exchange ? correlationId : message.exchange;
-    this.#listeners.get(name)?.hear(message.body ?? new Uint8Array(), contentType);
+    this.#listeners.get(name)?.announced(message.body ?? new Uint8Array(), contentType);
   }
 
   /** Finds out whether announcements may have been dropped. */
   async #probe(): Promise<void> {
     this.#isProbing = true;
-    const { count, bytes } = this.#heard;
+    const { count, bytes } = this.#received;
     try {
       const waiting = await this.catchUp();
-      if (reaches(this.#heard, suspicious)) {
-        this.#heard = { count: 0, bytes: 0 };
+      if (reaches(this.#received, suspicious)) {
+        this.#received = { count: 0, bytes: 0 };
         for (const listener of [...this.#listeners.values()]) listener.missed();
       } else if (waiting === 0) { // announcements that came after the question stay counted
-        this.#heard = sum(this.#heard, { count: -count, bytes: -bytes });
+        this.#received = sum(this.#received, { count: -count, bytes: -bytes });
       }
-      this.#nextProbe = sum(this.#heard, quarter);
+      this.#nextProbe = sum(this.#received, quarter);
     } catch { /* the connection is lost, and this queue with it */ }
     this.#isProbing = false;
   }
 }
 
-/** Hears the announcements on a channel. */
+/** Receives the announcements on a channel. */
 export interface Listener {
   /** @param contentType {@linkcode drainType} for the announcement of a drain */
-  hear(event: Uint8Array, contentType: string): void;
+  announced(event: Uint8Array, contentType: string): void;
   /** The broker may have dropped announcements. */
   missed(): void;
 }

@@ -270,7 +270,8 @@ const channels = "AMQP channels";
 export const leastChannels = 4;
 
 /**
- * Describes a limit that is reached. Waiting may help, as others may leave room, unless the limit is too low for any use.
+ * Describes a limit that is reached. Waiting may help, as others may leave room, unless the limit is too low for any
+ * use.
  *
  * @param option the setting that raises the limit
  */

@@ -43,15 +43,15 @@ type State = "unbound" | "present" | "leaving" | "absent";
  * ("Closing").
  *
  * ```
- * unbound ──bound──▶ present ──nothing comes──▶ leaving ──unbound──▶ absent ──▶ the end
+ * unbound ──binds──▶ present ──nothing comes──▶ leaving ──unbinds──▶ absent ──▶ the end
  *                    ▲    ▲                        │                   │
  *                    │    └────busy, or refused────┘                   │
- *                    └────────────────values wait──────────────────────┘
+ *                    └──────────binds, as values wait──────────────────┘
  * ```
  *
- * Invariants: while this process is `present` or `unbound`, all claims are at the consumer. In the other states all claims
- * are here, and in `absent` the consumer has nothing. This process is absent only while it has no value of the channel
- * and no put under way. So the channel is at its end where no process is present and nothing waits.
+ * Invariants: while this process is `present` or `unbound`, all claims are at the consumer. In the other states all
+ * claims are here, and in `absent` the consumer has nothing. This process is absent only while it has no value of the
+ * channel and no put under way. So the channel is at its end where no process is present and nothing waits.
  */
 export class Drain {
   readonly #options: DrainOptions;
@@ -150,7 +150,7 @@ export class Drain {
     this.#state = "present";
   }
 
-  /** Gets values for a while. */
+  /** Gets values, for a pause that grows while there is nothing to do. */
   async #get(): Promise<"values come" | "nothing comes"> {
     for (const claim of this.#claims.takeAll()) this.#consumer.take(claim);
     this.#hold();

@@ -4,7 +4,7 @@
  */
 export type Lifetime = "durable" | "expiring" | "anonymous";
 
-/** Where announcements are published, and the announcement queues that hear them are bound. */
+/** Where announcements are published, and the announcement queues that receive them are bound. */
 export interface Binding {
   readonly exchange: string;
   readonly routingKey: string;

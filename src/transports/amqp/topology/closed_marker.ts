@@ -53,7 +53,9 @@ export async function placeMarker(
   return false;
 }
 
-/** Declares the marker and puts its message into it. Returns false if the marker was removed before the message came. */
+/**
+ * Declares the marker and puts its message into it. Returns false if the marker was removed before the message came.
+ */
 async function declareMarker(
   session: Session,
   name: string,

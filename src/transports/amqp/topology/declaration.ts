@@ -124,18 +124,18 @@ function readPart(
 
 /** What an attachment does next. */
 export type Step =
-  /** Declares anew; after a pause where another connection needs time. */
+  /** Declares again; after a pause if another connection is at work. */
   | { readonly next: "declare"; readonly declaration: Declaration; readonly pauses: boolean }
   /** Finds out whether the closed marker is that of this channel, or of an earlier one of its name. */
   | { readonly next: "probe marker" }
-  /** Finds out whether the channel is durable, and declares anew. */
+  /** Finds out whether the channel is durable, and declares again. */
   | { readonly next: "probe lifetime"; readonly declaration: Declaration }
   /** Reports that there is no such channel. */
   | { readonly next: "report missing" }
   /** Rejects with this refusal, with the one by which the user was denied, or because of capacity 0. */
   | { readonly next: "reject"; readonly because: "refused" | "denied" | "capacity 0" };
 
-/** Returns the step after a refusal. On the last attempt nothing is declared anew. */
+/** Returns the step after a refusal. After the last attempt nothing is declared again. */
 export function nextStep(
   { part, difference }: DeclarationRefusal,
   declaration: Declaration,

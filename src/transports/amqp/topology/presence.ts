@@ -58,8 +58,8 @@ async function lookOnce(session: Session, name: string, users: Binding): Promise
 }
 
 /**
- * Reports whether any process is present: announces once more that the channel is closed, which the broker returns if no
- * queue is bound. That changes nothing at the broker, and a process that has missed the announcement hears it now.
+ * Reports whether any process is present: announces once more that the channel is closed, which the broker returns if
+ * no queue is bound. That changes nothing at the broker, and a process that missed the announcement receives it now.
  */
 async function isAnyonePresent(session: Session, name: string, users: Binding): Promise<boolean> {
   const properties = {

@@ -6,15 +6,15 @@ import { isMissing } from "../failure.ts";
 export type QueueArguments = Readonly<Record<string, string | number>>;
 
 /**
- * The type is always given, because an operator may give a vhost or the broker another default, and a quorum queue drops
- * messages that were returned too often.
+ * The type is always given, because an operator may give a vhost or the broker another default, and a quorum queue
+ * drops messages that were returned too often.
  */
 export const classic: QueueArguments = { "x-queue-type": "classic" };
 
 /**
- * The delivery limit is the largest that there is. Without a limit RabbitMQ 4 drops a message that was returned 20 times.
- * The value "never" (-1) is known to version 4 only, and puts a returned message at the end of the queue; with any other
- * limit it keeps its place.
+ * The delivery limit is the largest that there is. Without a limit RabbitMQ 4 drops a message that was returned 20
+ * times. The value "never" (-1) is known to version 4 only, and puts a returned message at the end of the queue; with
+ * any other limit it keeps its place.
  */
 const quorum: QueueArguments = { "x-queue-type": "quorum", "x-delivery-limit": 2 ** 31 - 1 };
 

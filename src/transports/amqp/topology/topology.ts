@@ -28,14 +28,14 @@ export interface Found {
 }
 
 /**
- * Attaches to a channel: declares what is missing of it and binds this connection's announcement queue. Returns
- * undefined if the channel does not exist.
+ * Attaches to a channel: declares its missing parts and binds this connection's announcement queue. Returns undefined
+ * if the channel does not exist.
  *
  * A channel is a durable queue on the default exchange. A durable channel also has a fanout exchange of the same name
  * for announcements, as ChannelPy has, so that both can share it. A channel that expires is only the queue.
  *
- * A refusal closes the AMQP channel and tells one thing, so an attachment is a sequence of declarations, each of which
- * heeds the refusals before: see {@linkcode nextStep}.
+ * A refusal closes the AMQP channel and reports one difference, so an attachment is a sequence of declarations. After
+ * each refusal, {@linkcode nextStep} says what to declare, or to find out, next.
  */
 export async function attach(
   session: Session,
@@ -168,8 +168,8 @@ export interface ChannelState {
 }
 
 /**
- * Deletes a channel, whether it exists or not, and announces the deletion. The queue is deleted first: a process that hears
- * of the deletion may create the channel again at once, and put into it.
+ * Deletes a channel, whether it exists or not, and announces the deletion. The queue is deleted first: a process that
+ * receives the announcement may create the channel again at once, and put into it.
  *
  * The deletion of an anonymous channel is announced only if something was announced on it before, since each
  * announcement of an anonymous channel reaches all connections. Without one, the broker tells the processes that wait
@@ -223,8 +223,8 @@ export async function look(session: Session, name: string): Promise<"open" | "cl
 }
 
 /**
- * Publishes announcements, in their order. Returns false if the channel's exchange is missing, so that no process can
- * hear them.
+ * Publishes announcements, in their order. Returns false if the channel's exchange is missing, so that no process
+ * receives them.
  */
 export async function announce(
   session: Session,
