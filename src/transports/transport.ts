@@ -1,263 +1,264 @@
 /**
- * The contract between a channel and what carries it. Policy (waiting, timeouts, aborts, references,
- * closing rules) is the core's; a transport supplies mechanism. This file imports nothing.
+ * The contract between a channel and the transport that carries it. The core decides policy (waiting, timeouts, aborts,
+ * references, closing rules); a transport provides mechanism. This file imports nothing.
  *
  * @module
  */
 
-/** A value on its way: opaque bytes to every transport, with what it must carry beside them. */
+/** An encoded value with its properties. To a transport, the body is opaque. */
 export interface Message {
-  /** The encoded value. It may be a part of a larger buffer: copy it before you transfer it to a thread. */
+  /** The encoded value. It may be a part of a larger buffer: copy it before transferring it to a thread. */
   readonly body: Uint8Array;
-  /** MIME type of `body`; empty if its sender gave none. */
+  /** The MIME type of `body`; empty if the sender gave none. */
   readonly contentType: string;
-  /** Unique among all messages of ChannelTS; absent where some other program has put it. */
+  /** An id that no other message of ChannelTS has. Absent if another program has put the message. */
   readonly id?: string;
-  /** How often it was tried in vain before it was put here; absent: never. */
+  /** The number of failed attempts before the message was put here. Absent: none. */
   readonly attempts?: number;
-  /** Why it is a dead letter; absent where it is none. */
+  /** Why the message is a dead letter. Absent if it is none. */
   readonly reason?: string;
-  /** Milliseconds after the put before which it is not lent; absent: none. */
+  /** For how many milliseconds after the put the message is not lent. Absent: none. */
   readonly delay?: number;
-  /** Milliseconds after the put from which on it is dropped; absent: never. */
+  /** After how many milliseconds from the put a waiting message is dropped. Absent: never. */
   readonly expires?: number;
-  /** A message with a higher one is lent earlier; absent: 0. */
+  /** A message of higher priority is lent earlier. Absent: 0. */
   readonly priority?: number;
 }
 
-/** What a message may ask of a transport that offers it. */
+/** A property of a message that a transport may or may not support. */
 export type PutTerm = "delay" | "expires" | "priority";
 
 /**
- * Someone who wants a message put. Timeouts, aborts and closing are the core's: it withdraws the
- * offer, which succeeds until the message is on its way.
+ * A request to put a message. The core implements timeouts, aborts and closing: it withdraws the offer, which succeeds
+ * until the transport has sent the message.
  */
 export interface Offer {
-  /** What is to be put. */
+  /** The message to put. */
   readonly message: Message;
-  /** Whether nobody waits for the outcome any more: what may not have arrived is not sent again. */
+  /** Whether nobody waits for the outcome any more. A message that may not have arrived is not sent again then. */
   readonly settled: boolean;
-  /** Called at most once: the transport has taken responsibility for the message. */
+  /** Called at most once, when the transport has taken responsibility for the message. */
   taken(): void;
   /** Called at most once, instead of `taken`. */
   reject(error: Error): void;
-  /** Called at most once, instead of `taken`: the channel is full. Absent where the offer waits for room. */
+  /** Called at most once, instead of `taken`, when the channel is full. Absent if the offer waits for room. */
   full?(): void;
 }
 
 /**
- * A message on loan. It is settled once, by `accept` or by `release`; later calls do nothing. Both
- * take effect without being awaited: a transport may batch them for a moment, and where the
- * connection is lost or the process killed before, the message is lent again, to anyone.
+ * A message on loan. It is settled once, by `accept` or `release`; later calls do nothing. Both return at once: a
+ * transport may batch them for a moment. If the connection is lost or the process killed before they have reached the
+ * broker, the message is lent again, possibly to another process.
  */
 export interface Loan {
-  /** What was put. */
+  /** The message. */
   readonly message: Message;
   /** Whether the message may have been lent before. */
   readonly redelivered: boolean;
   /**
-   * How often it has been tried, this time included: 1, 2 …. A try ends by a `release` that counts, or
-   * by the death of the process; a transport that cannot tell the latter says 2 at least.
+   * The number of attempts, including this one: 1, 2 …. An attempt ends with a counted `release` or the death of the
+   * process. A transport that cannot count the deaths reports at least 2 after one.
    */
   readonly attempts: number;
   /**
-   * Takes the message for good, and its bytes with it: the value may be made of them.
+   * Takes the message out of the channel. Its bytes then belong to the caller, whose value may be made of them.
    *
-   * @param isMoved whether it was put elsewhere under its id: one of that id that comes later is no copy of it
+   * @param isMoved whether the message was put elsewhere under its id, so that a later message of this id is no
+   * duplicate
    */
   accept(isMoved?: boolean): void;
   /**
-   * Gives the message back, to its old place in the queue where the transport can.
+   * Returns the message, to its old place in the queue if the transport can.
    *
-   * @param counted whether it was tried, and the next loan's `attempts` is to say so
+   * @param counted whether the next loan's `attempts` counts this attempt
    */
   release(counted?: boolean): void;
 }
 
 /**
- * Someone who waits for one message. Timeouts, aborts and closing are the core's: it withdraws the
- * claim, and a loan that crosses the withdrawal is released, so nothing is lost.
+ * A request for one message. The core implements timeouts, aborts and closing: it withdraws the claim, and releases a
+ * loan that arrives nevertheless, so that no message is lost.
  */
 export interface Claim {
-  /**
-   * Whether `attempts` must tell the deaths of processes apart and count them, also where that costs
-   * speed or a message its place.
-   */
+  /** Whether `attempts` must count the deaths of processes exactly, even if that costs speed or a message its place. */
   readonly counted: boolean;
-  /** Called at most once, possibly within `take`; never after `reject` or a `withdraw` that returned true. */
+  /** Called at most once, possibly during `take`; never after `reject` or a `withdraw` that returned true. */
   deliver(loan: Loan): void;
   /**
-   * Called where the claim is not served because no message is there, as far as the transport knows: within
-   * `take`, or when it has asked. What is withdrawn then takes nothing with it.
+   * Called when no message is there, as far as the transport knows: during `take`, or once it has asked the broker. A
+   * claim that is withdrawn then takes no message with it.
    */
   waits?(): void;
   /** Called at most once, instead of `deliver`. */
   reject(error: Error): void;
-  /** What it takes part in, if in something: a RoomWaiter of the same is not served by it. */
+  /** The operation that the claim belongs to, if any: a `RoomWaiter` of the same group is not served by it. */
   readonly group?: object;
 }
 
-/** Someone who was told by `full` that there is no room, and is to offer again when there may be. */
+/** A request to be told of room, made after `full`. */
 export interface RoomWaiter {
-  /** As a claim's. */
+  /** The operation that the waiter belongs to, if any: a `Claim` of the same group does not serve it. */
   readonly group?: object;
-  /** Called at most once, possibly within `awaitRoom`: an offer may be taken, or rejected, now. */
+  /** Called at most once, possibly during `awaitRoom`, when an offer may be taken, or would be rejected. */
   tryAgain(): void;
 }
 
-/** Someone who waits until no message waits in a channel. */
+/** A request to be told when no message waits in a channel. */
 export interface EmptyWaiter {
-  /** Called at most once, possibly within `awaitEmpty`. */
+  /** Called at most once, possibly during `awaitEmpty`. */
   empty(): void;
 }
 
-/** What a link tells its owner, from `open` until the link is closed. */
+/** What a link reports to its owner, from `open` until the link is closed. */
 export interface LinkObserver {
-  /** Some other link on the same channel announced `event`. */
+  /** Another link on the same channel announced `event`. */
   announced(event: Uint8Array): void;
-  /** So many events were dropped, because this process did not take them for a while. */
+  /** The transport dropped this many events, because this process did not read them in time. */
   missed(count: number): void;
-  /** The channel is no longer there. The core withdraws every claim and closes the link. */
+  /** The channel no longer exists. The core withdraws all claims and closes the link. */
   gone(): void;
 }
 
-/** How a link is opened. */
+/** Options of `Transport.open`. */
 export interface LinkOptions {
-  /** Whether to create a channel that is missing; otherwise `open` rejects with a ChannelClosedError. */
+  /** Whether to create a missing channel. If false, `open` rejects with a ChannelClosedError for one. */
   readonly create: boolean;
   /**
-   * Milliseconds for which a channel created now outlives its last link; the transport keeps it while
-   * links are open. Absent: until it is deleted.
+   * For how many milliseconds a channel that is created now exists after its last link is closed. Absent: until it is
+   * deleted.
    */
   readonly lease?: number;
   /**
-   * How many values a channel created now holds at most, those on loan included where the transport knows of
-   * them: an offer beyond waits. 0: each waits until someone takes its value. Absent: any number.
+   * How many values a channel that is created now holds at most, including those on loan if the transport can count
+   * them. Further offers wait. With 0, each offer waits until its value is taken. Absent: any number.
    */
   readonly capacity?: number;
-  /** Whether nobody else can have the channel yet. */
+  /** Whether the name is new, so that no other process can know the channel. */
   readonly isNew?: boolean;
-  /** Whether a channel created now is to be kept by a majority of a cluster's nodes, where there are such. */
+  /** Whether a majority of a cluster's nodes keeps a channel that is created now, if the transport has clusters. */
   readonly quorum?: boolean;
-  /** Milliseconds for which an operation outlasts that the broker cannot be reached. */
+  /** For how many milliseconds an operation waits for a broker that cannot be reached. */
   readonly retryTimeout: number;
-  /** Aborted when nobody wants the link any more; `open` rejects then, if it is not done. */
+  /** Aborted when the link is no longer needed. A pending `open` rejects then. */
   readonly signal: AbortSignal;
-  /** Who is told what happens to the channel. */
+  /** The observer of the channel. */
   readonly observer: LinkObserver;
 }
 
 /**
- * One process's attachment to one channel; the core opens at most one per name and transport. It
- * outlasts its connection: what is pending goes on when the broker is back.
+ * The attachment of a process to a channel. The core opens at most one per name and transport. A link outlasts its
+ * connection: pending operations continue when the broker is reachable again.
  *
- * Every method rejects with a ChannelClosedError where the channel is gone, and with a
- * ChannelConnectionError where the broker cannot be reached for `retryTimeout` ms.
+ * Every method rejects with a ChannelClosedError if the channel no longer exists, and with a ChannelConnectionError if
+ * the broker cannot be reached for `retryTimeout` milliseconds.
  */
 export interface Link {
-  /** Queues a message, in the order of the calls. */
+  /** Adds an offer. The messages of offers are put in the order of the calls. */
   put(offer: Offer): void;
-  /** Queues a claim on the next message. Claims are served in the order of the calls. */
+  /** Adds a claim on the next message. Claims are served in the order of the calls. */
   take(claim: Claim): void;
-  /** Tells when there may be room. Absent: whoever was told `full` tries again by and by. */
+  /** Adds a waiter for room. Absent: after `full`, the core offers again with growing pauses. */
   awaitRoom?(waiter: RoomWaiter): void;
-  /** Tells when no message waits. Absent: whoever wants to know asks for the depth, again and again. */
+  /** Adds a waiter for an empty channel. Absent: the core asks for the depth with growing pauses. */
   awaitEmpty?(waiter: EmptyWaiter): void;
-  /** Whether the offer had not been sent, or the claim or waiter not been served, and never will be. */
+  /**
+   * Withdraws an offer that has not been sent, or a claim or waiter that has not been served, and reports whether it
+   * was one.
+   */
   withdraw(one: Offer | Claim | RoomWaiter | EmptyWaiter): boolean;
   /**
-   * A message that is there already, or undefined. It may take a moment to find out.
+   * Resolves with a message that is already there, or undefined. It may take a round-trip to find out.
    *
-   * @param counted as a claim's
+   * @param counted as in {@linkcode Claim}
    */
   tryTake(counted: boolean): Promise<Loan | undefined>;
   /**
-   * Tells every other link on this channel of `event`.
+   * Sends an event to all other links on this channel.
    *
-   * @param isControl whether it must reach who takes no events for a while; of others the oldest may be dropped
+   * @param isControl whether the event must also reach a process that reads no events for a time; the oldest of the
+   * other events may be dropped for such a process
    */
   announce(event: Uint8Array, isControl?: boolean): Promise<void>;
   /** Resolves when every event that was announced before the call has been observed. */
   catchUp(): Promise<void>;
   /**
-   * Closes the channel, until it is deleted: every offer is rejected from now on, with a ChannelClosedError of
-   * reason `drain`, and so is every claim once nothing waits and nothing is on loan. Offers of this link that are
-   * older come before.
+   * Closes the channel until it is deleted. From now on every offer is rejected with a ChannelClosedError of reason
+   * `drain`, and so is every claim once no message waits or is on loan. Earlier offers of this link are put first.
    */
   drain(): Promise<void>;
-  /** How many messages wait to be taken. */
+  /** Resolves with the number of waiting messages. */
   depth(): Promise<number>;
-  /** Deletes the channel and its messages; every other link's observer hears `gone`. */
+  /** Deletes the channel and its messages, and reports `gone` to the observers of all other links. */
   delete(): Promise<void>;
   /**
-   * Detaches: gives back what nobody claimed, and sends what was accepted. The core has withdrawn
-   * every claim and offer, released every loan, and waited for what was sent before. Never rejects.
+   * Detaches: returns the messages that nobody claimed, and sends the acceptances. Before, the core has withdrawn all
+   * claims and offers, released all loans, and waited for the offers that were sent. Never rejects.
    */
   close(): Promise<void>;
 }
 
-/** How far a transport reaches. A reference travels no further than the channel that it names. */
+/** How far the channels of a transport reach. A reference travels no further than the channel that it names. */
 export type Reach = "isolate" | "machine" | "network";
 
-/** What the conformance suite may ask of a transport. */
+/** The features of a transport, which the conformance suite reads. */
 export interface Features {
-  /** Whether several transports on one address, in any process, share its channels. */
+  /** Whether transports of one address share its channels, in any process. */
   readonly shared: boolean;
-  /** What a message may ask for; what is not here is never sent. Absent: nothing. */
+  /** The terms that the transport supports; a message with another term is never offered. Absent: none. */
   readonly terms?: readonly PutTerm[];
   /** Whether a channel may have capacity 0, so that a put waits until its value is taken. Absent: no. */
   readonly rendezvous?: boolean;
 }
 
-/** What a transport has done since it was made; it counts on. */
+/** Counts of a transport's operations since it was created. The object is live. */
 export interface Stats {
   /** Values that were put. */
   puts: number;
-  /** Puts that have been confirmed. */
+  /** Puts that were confirmed. */
   confirms: number;
   /** Values that were got, or received and accepted. */
   gets: number;
-  /** Values handed out that may have been handed out before. */
+  /** Values that were delivered and may have been delivered before. */
   redeliveries: number;
-  /** Connections made after one was lost. */
+  /** Connections that were opened after one was lost. */
   reconnects: number;
-  /** Puts that are not settled now. */
+  /** Puts that are pending now. */
   outstanding: number;
 }
 
-/** Who is told what happens to a transport's connection. */
+/** An observer of a transport's connection. */
 export interface ConnectionWatcher {
-  /** It is there, for the first time or after a loss. */
+  /** The connection is open, for the first time or again. */
   connected(isAgain: boolean): void;
-  /** It is lost, and being made again. */
+  /** The connection is lost, and is being opened again. */
   disconnected(error: Error): void;
-  /** An attempt has failed; the next is `pause` ms away, or there is none (`Infinity`). */
+  /** An attempt to connect failed. The next one begins in `pause` milliseconds; with `Infinity` there is none. */
   failed(error: Error, pause: number): void;
-  /** The broker takes no messages for this reason, or takes them again. */
+  /** The broker accepts no messages for this reason; without a reason, it accepts them again. */
   blocked(reason: string | undefined): void;
-  /** Something may go wrong, as where a channel that is there may drop values. */
+  /** A condition that may lose values, such as a queue that drops them. */
   warned?(problem: string): void;
 }
 
-/** What carries channels: memory, a file, a broker. */
+/** A carrier of channels: memory, a file, or a broker. */
 export interface Transport {
-  /** Canonical and without credentials: what references carry. */
+  /** The canonical address without credentials, which references contain. */
   readonly address: string;
-  /** How far its channels reach. */
+  /** How far the channels reach. */
   readonly reach: Reach;
-  /** What the conformance suite may ask of it. */
+  /** The features of the transport. */
   readonly features: Features;
-  /** Why the broker cannot be reached at the moment; undefined while all is well. */
+  /** Why the broker cannot be reached now; undefined if it can. */
   readonly trouble: Error | undefined;
-  /** Why the broker takes no messages at the moment, although it can be reached. */
+  /** Why the broker accepts no messages now, although it can be reached. */
   readonly blocked?: string | undefined;
-  /** What it counts, if it counts. */
+  /** The counts of the transport. Absent if it does not count. */
   readonly stats?: Readonly<Stats>;
-  /** Attaches to the channel of this name. */
+  /** Attaches to the channel of a name. */
   open(name: string, options: LinkOptions): Promise<Link>;
   /**
-   * Called when nothing is attached any more, to give back what costs, such as sockets; a later `open`
-   * works again. Absent where nothing costs. Never rejects.
+   * Called when no link is open any more, to release resources such as sockets. A later `open` works again. Absent if
+   * there is nothing to release. Never rejects.
    */
   rest?(): void;
 }
