@@ -1,7 +1,7 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { clearTimeout, setTimeout } from "node:timers";
 
-/** Accepts messages. */
+/** A party that accepts messages. */
 export interface Acceptor {
   /** Reports whether it waits for more messages. */
   isWaiting(): boolean;

@@ -15,8 +15,8 @@ export interface ChannelLimit {
  * broker allows no more AMQP channels, receivers share them; administration, which often meets errors, waits instead.
  *
  * Invariants: no more AMQP channels are open, opening or closing than the broker allows. Some of them are never used
- * for receiving, so that administration never waits for a message. Every AMQP channel that can be shared, is released,
- * closes or fails to open wakes all that wait.
+ * for receiving, so that administration never waits for a message. If an AMQP channel can be shared, is released,
+ * closes or fails to open, every waiting caller is woken.
  */
 export class ChannelPool {
   readonly #client: Client;
@@ -105,7 +105,7 @@ export class ChannelPool {
     this.release(channel);
   }
 
-  /** Lets everything that waits look again, after a change or the loss of the connection. */
+  /** Wakes every waiting caller, after a change or the loss of the connection. */
   wake(): void {
     for (const resume of this.#waiting.splice(0)) resume();
   }

@@ -17,7 +17,7 @@ export interface Delivery {
   };
 }
 
-/** Is called with each message of a consumer, as soon as it is read. */
+/** A function that is called with each message of a consumer, as soon as it is read. */
 export type DeliveryListener = (delivery: Delivery) => void;
 
 /** A message of which not all frames have been read. */

@@ -17,18 +17,18 @@ export interface LenderOptions {
   readonly held: { count: number };
 }
 
-/** The consumer of a lender. */
+/** The consumer that a lender works for. */
 export interface LenderOwner extends Pick<LoanOwner, "isWaiting" | "madeRoom" | "defersReturn"> {
-  /** A message waits in `uncounted`. */
+  /** The attempts of a message must be counted before it can be lent; `count` does that. */
   foundUncounted(): void;
 }
 
-/** Makes a loan of each message, decides whether it may be lent, and lends it: for one consumer. */
+/** Makes a loan of each message of one consumer, decides whether it may be lent, and lends it. */
 export class Lender implements LoanOwner {
   readonly #options: LenderOptions;
   readonly #pool: ChannelPool;
   readonly #owner: LenderOwner;
-  /** Messages that dead processes had, and whose attempts must be counted before a claim that counts gets them. */
+  /** Messages of dead processes. Their attempts must be counted before a claim that counts attempts gets them. */
   #uncounted: AmqpLoan[] = [];
   /** The number of messages that have arrived. */
   arrivals = 0;

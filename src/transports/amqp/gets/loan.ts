@@ -9,7 +9,7 @@ import type { Outbox } from "../puts/outbox.ts";
 import type { HeldMessage } from "./deduplication.ts";
 import type { ConsumerWindow } from "./prefetch.ts";
 
-/** Is notified of what happens to a loan. */
+/** The owner of a loan, which is notified of what happens to it. */
 export interface LoanOwner extends Acceptor {
   /** The loan was accepted. @param isMoved whether the message was put elsewhere under its id */
   accepted(loan: AmqpLoan, isMoved: boolean): void;
