@@ -3,7 +3,7 @@ import { ChannelError } from "../shared/errors.ts";
 import { captureStack } from "../shared/stacks.ts";
 import { now, Timer } from "../shared/timers.ts";
 import { abortSignal, milliseconds, type Rules } from "../shared/options.ts";
-import { afterTurn, inTurn, mayGoOn } from "../shared/turns.ts";
+import { afterTurn, inTurn, maySettle } from "../shared/turns.ts";
 
 /** The options of every operation that may wait. */
 export interface OperationOptions {
@@ -100,7 +100,7 @@ export class Operation<T> {
   #settledPromise(): Promise<T> {
     const value = this.#value as T;
     const failure = this.#failure;
-    if (mayGoOn()) {
+    if (maySettle()) {
       return failure === undefined ? Promise.resolve(value) : Promise.reject(failure.reason);
     }
     return new Promise((resolve, reject) => {

@@ -1,60 +1,63 @@
 // Promises that resolve in microtasks keep the event loop from turning: timers, signals and sockets wait until no
-// microtask is left. A loop over a channel whose values are here already never ends otherwise.
+// microtask is left. A loop over a channel whose values are already there would never let them run. Therefore
+// operations that have been settled at once for some time are held until the event loop has turned.
 //
-// Invariants: while `since` is set, `turned` is about to be called by the event loop's next turn. Whatever is to be
-// settled while others are held is held behind them, so that all are settled in their order.
+// Invariants: while `since` is set, the next turn of the event loop will call `turned`. While operations are held,
+// every later one is held behind them, so that all are settled in order.
 
 /** Milliseconds after which operations wait for a turn. */
 const longest = 8;
 
-/** How many operations may come before the next look at the clock, which costs a good part of one. */
+/** How many operations are settled without a look at the clock, which costs nearly as much as one. */
 const fewest = 16;
 
-/** Milliseconds between two looks from which on each operation is worth one. */
+/** If the clock has advanced by this many milliseconds between two looks, each operation looks at it. */
 const slow = 1;
 
 /**
- * How many turns operations wait for. Deno looks for I/O once in 61 while there is anything else to do, as Tokio does
- * (https://docs.rs/tokio/latest/tokio/runtime/struct.Builder.html#method.event_interval).
+ * The number of turns that operations wait for. While it is busy, Deno polls for I/O only once in 61 turns, as Tokio
+ * does (https://docs.rs/tokio/latest/tokio/runtime/struct.Builder.html#method.event_interval).
  */
 const turns = "Deno" in globalThis ? 8 : 1;
 
-// Kept as they are here: a program's tests may put others in their place later.
+// The functions of this moment: a program's tests may replace them later.
 const now = performance.now.bind(performance);
 const { setImmediate, MessageChannel, setTimeout } = globalThis as Partial<Schedulers>;
 
-/** What runtimes have to call a function in another turn. */
+/** The functions of runtimes that call a function in another turn. */
 interface Schedulers {
   setImmediate(call: () => void): unknown;
   readonly MessageChannel: typeof globalThis.MessageChannel;
   setTimeout(call: () => void, ms: number): unknown;
 }
 
-/** When an operation was first looked at since the event loop has turned. */
+/** The time of the first operation since the event loop has turned. */
 let since: number | undefined;
-/** Whether `longest` has passed, and whatever was begun before that has been interrupted since. */
-let isAwaited = false;
-let looked = 0;
+/** Whether `longest` has passed, and the code that ran at that moment has been interrupted since. */
+let isInterrupted = false;
+/** The time of the last look at the clock. */
+let lookedAt = 0;
+/** The number of operations until the next look. */
 let left = 0;
-/** Functions, and what each is to be called with. */
+/** The held operations: functions, each followed by its argument. */
 let held: unknown[] | undefined;
-/** How many turns were waited for with what is held. */
+/** The number of turns since operations are held. */
 let waited = 0;
 let isImmediateReal = false;
 
-/** Calls `settle` with its argument: now, or where the event loop has not turned for a while, when it has. */
+/** Calls `settle` with its argument: at once, or after a turn if the event loop has not turned for some time. */
 export function inTurn<T>(settle: (outcome: T) => void, outcome: T): void {
-  if (mayGoOn()) settle(outcome);
+  if (maySettle()) settle(outcome);
   else afterTurn(settle, outcome);
 }
 
-/** Whether an operation may be settled at once; otherwise it is to be settled by {@linkcode afterTurn}. */
-export function mayGoOn(): boolean {
+/** Reports whether an operation may be settled at once. If not, it must be settled by {@linkcode afterTurn}. */
+export function maySettle(): boolean {
   if (held !== undefined) return false;
   return left-- > 0 || look();
 }
 
-/** Whether operations wait for a turn: who was served has not been able to ask for more since. */
+/** Reports whether operations are held, so that a consumer that was served could not ask for more. */
 export function isHolding(): boolean {
   return held !== undefined;
 }
@@ -64,32 +67,33 @@ export function afterTurn<T>(settle: (outcome: T) => void, outcome: T): void {
   held!.push(settle, outcome);
 }
 
+/** Looks at the clock, and reports whether an operation may be settled at once. */
 function look(): boolean {
   const time = now();
-  left = time - looked < slow ? fewest : 0;
-  looked = time;
+  left = time - lookedAt < slow ? fewest : 0;
+  lookedAt = time;
   if (since === undefined) {
     since = time;
-    awaitTurn();
+    requestTurn();
     return true;
   }
   if (time - since < longest) return true;
-  if (isAwaited) {
+  if (isInterrupted) {
     held = [];
-    if (!isImmediateReal) awaitTurnSurely();
+    if (!isImmediateReal) requestRealTurn();
     return false;
   }
-  // What one piece of code begins in a row goes on: it cannot be interrupted, and would be held for nothing.
-  Promise.resolve().then(() => isAwaited = since !== undefined);
+  // Code that begins operations in a row without awaiting them cannot be interrupted, so they are not held.
+  Promise.resolve().then(() => isInterrupted = since !== undefined);
   return true;
 }
 
-/** The event loop has turned: to be told so twice does no harm. */
+/** Called when the event loop has turned. A second call in a turn does no harm. */
 function turned(): void {
-  if (held !== undefined && ++waited < turns) return awaitTurnSurely();
+  if (held !== undefined && ++waited < turns) return requestRealTurn();
   waited = 0;
   since = undefined;
-  isAwaited = false;
+  isInterrupted = false;
   const settlings = held ?? [];
   held = undefined;
   for (let i = 0; i < settlings.length; i += 2) {
@@ -97,10 +101,10 @@ function turned(): void {
   }
 }
 
-/** Has `turned` called in another turn, after timers and I/O had theirs; the process is alive till then. */
-function awaitTurn(): void {
+/** Requests a call of `turned` in another turn, after timers and I/O. The process stays alive until then. */
+function requestTurn(): void {
   if (setImmediate === undefined) {
-    return MessageChannel ? awaitMessage() : void setTimeout!(turned, 0);
+    return MessageChannel ? requestByMessage() : void setTimeout!(turned, 0);
   }
   setImmediate(() => {
     isImmediateReal = true;
@@ -108,8 +112,8 @@ function awaitTurn(): void {
   });
 }
 
-/** The same by a message, which no test puts anything in the place of. */
-function awaitMessage(): void {
+/** Requests a call of `turned` by a message, which tests do not replace. */
+function requestByMessage(): void {
   const { port1, port2 } = new MessageChannel!();
   port1.onmessage = () => {
     port1.close();
@@ -119,8 +123,10 @@ function awaitMessage(): void {
   port2.postMessage(undefined);
 }
 
-/** The same where operations depend on it: a module that was loaded under a test's timers has none of its own. */
-function awaitTurnSurely(): void {
-  if (isImmediateReal || MessageChannel === undefined) awaitTurn();
-  else awaitMessage();
+/**
+ * Requests a call of `turned` for held operations. A module that is loaded under fake timers has no real setImmediate.
+ */
+function requestRealTurn(): void {
+  if (isImmediateReal || MessageChannel === undefined) requestTurn();
+  else requestByMessage();
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { hashOf } from "../../src/encoding/cbor/crowd.ts";
+import { hashOf } from "../../src/encoding/cbor/key_hashes.ts";
 import { decode, encode } from "../../src/encoding/cbor/mod.ts";
 import { bytes, concat, generic, head, text } from "./hex.ts";
 import { assertUnpolluted, attempt, refuse } from "./hostile.ts";

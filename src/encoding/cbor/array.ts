@@ -3,20 +3,23 @@ import { ARRAY, MEMORY_OF_ARRAY, MEMORY_OF_ELEMENT, MEMORY_OF_SLOT } from "./for
 import { isRecord, setProperty } from "./property.ts";
 import type { GenericReader } from "./types.ts";
 
-/** Named properties are looked for in arrays up to this long only: there is no cheap test for longer ones. */
+/** Named properties are looked for only in arrays up to this length: no cheap test finds them in longer ones. */
 const LONGEST_CHECKED_ARRAY = 64;
 
-/** Arrays from here on may be long by declaration only, and are not walked through before a few samples. */
+/** A longer array may consist of holes, so a few samples are looked at before all of it. */
 const LONG_ARRAY = 65_536;
 const SAMPLES = 64;
 
-/** V8 allocates the length that an array is given, unless it has once been so long that it keeps a table instead. */
+/**
+ * V8 allocates memory for the length of an array. A longer array than this is first made so long that V8 keeps its
+ * elements in a table instead.
+ */
 const LONGEST_ALLOCATED_ARRAY = 1024;
 
 const MAX_LENGTH = 2 ** 32 - 1;
 const MEMORY_OF_SPARSE_ELEMENT = 64;
 
-/** Dense arrays are arrays in CBOR; those with holes or named properties are generic objects. */
+/** Writes a dense array as an array of CBOR, and one with holes or named properties as a generic object. */
 export function writeArray(encoder: Encoder, array: readonly unknown[]): void {
   const { length } = array;
   if (!isDense(array)) return writeSparseArray(encoder, array);
@@ -25,12 +28,12 @@ export function writeArray(encoder: Encoder, array: readonly unknown[]): void {
   for (let i = 0; i < length; i++) encoder.value(array[i]);
 }
 
-/** It reads no item, for one may be a getter's. */
+/** Reports whether an array has neither holes nor named properties. It reads no item, which may be that of a getter. */
 function isDense(array: readonly unknown[]): boolean {
   const { length } = array;
   if (length > LONGEST_CHECKED_ARRAY) return !hasHoles(array);
   const keys = Object.keys(array);
-  // Indexes come first, in their order: these are all of them, and nothing else.
+  // Indexes come first, in ascending order.
   return keys.length === length && (length === 0 || keys[length - 1] === String(length - 1));
 }
 
@@ -41,7 +44,7 @@ function hasHoles(array: readonly unknown[]): boolean {
       if (!Object.hasOwn(array, Math.floor(length * Math.random()))) return true;
     }
   }
-  // Four times as fast as asking for own items; the prototypes of arrays have none.
+  // Four times as fast as Object.hasOwn. The prototypes of arrays have no items.
   for (let i = 0; i < length; i++) if (!(i in array)) return true;
   return false;
 }

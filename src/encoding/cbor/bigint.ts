@@ -2,10 +2,10 @@ import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
 import { MAX_BIGINT_BYTES, MEMORY_OF_BYTES, NEGATIVE_BIGINT, POSITIVE_BIGINT } from "./format.ts";
 
-/** So many bytes make a number that is exact. */
+/** A number represents this many bytes exactly. */
 const BYTES_OF_NUMBER = 6;
 
-/** A BigInt is always tagged, however small, so that it arrives as a BigInt. */
+/** Writes a BigInt. Even a small one has a tag, so that it arrives as a BigInt. */
 export function writeBigInt(encoder: Encoder, value: bigint): void {
   const digits = value === 0n || value === -1n ? "" : (value < 0n ? ~value : value).toString(16);
   const length = Math.ceil(digits.length / 2);
@@ -27,7 +27,7 @@ export function readBigInt(decoder: Decoder): bigint {
   return toBigInt(bytes);
 }
 
-/** The number that bytes are, the highest first. */
+/** Returns the integer that big-endian bytes represent. */
 export function toBigInt(bytes: Uint8Array): bigint {
   if (bytes.length <= BYTES_OF_NUMBER) {
     return BigInt(bytes.reduce((value, byte) => 256 * value + byte, 0));

@@ -1,10 +1,10 @@
 import type { Encoder } from "./encode.ts";
 import type { GenericReader } from "./types.ts";
 
-/** The classes of primitive values; that of symbols is none, because symbols cannot be sent. */
+/** The classes of primitive values, except that of symbols, which cannot be sent. */
 export type BoxedType = "Number" | "String" | "Boolean" | "BigInt";
 
-/** What their objects hold. */
+/** The methods that return the primitive value of an object. */
 const valueOf: Readonly<Record<BoxedType, (this: object) => unknown>> = {
   Number: Number.prototype.valueOf,
   String: String.prototype.valueOf,

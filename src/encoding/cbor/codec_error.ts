@@ -1,7 +1,7 @@
-/** Bytes that are not one well-formed value of the wire format. */
+/** Bytes that are not exactly one value of the wire format. */
 export class CodecError extends Error {
   override readonly name = "CodecError";
-  /** How many bytes were read when the fault was found. */
+  /** The number of bytes that were read before the fault. */
   readonly offset: number;
 
   constructor(problem: string, offset: number, options?: ErrorOptions) {

@@ -1,4 +1,4 @@
-import { Crowd } from "./crowd.ts";
+import { KeyHashes } from "./key_hashes.ts";
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
 import { ARRAY, JS_MAP, MAP, MEMORY_OF_SLOT, SET } from "./format.ts";
@@ -20,7 +20,7 @@ export function isSet(object: object): boolean {
   return intrinsic<number>(Set.prototype, "size", object) >= 0;
 }
 
-/** The entries are collected first: what a getter adds while they are written does not count. */
+/** Writes a Map. The entries are collected first, so that entries that a getter adds meanwhile do not count. */
 export function writeMap(encoder: Encoder, map: object): void {
   const entries: unknown[] = [];
   forEachOfMap.call(map as Map<unknown, unknown>, (value, key) => entries.push(key, value));
@@ -41,12 +41,12 @@ export function writeSet(encoder: Encoder, set: object): void {
   for (let i = 0; i < items.length; i++) encoder.value(items[i]);
 }
 
-/** What is sent must not be refused where it arrives. */
+/** Rejects keys that `decode` would refuse. */
 function checkKeys(encoder: Encoder, holder: object, items: unknown[], step: number): void {
-  if (items.length < Crowd.least) return;
-  const crowd = new Crowd();
+  if (items.length < KeyHashes.least) return;
+  const hashes = new KeyHashes();
   for (let i = 0; i < items.length; i += step) {
-    if (!crowd.isTooDense(items[i])) continue;
+    if (!hashes.isTooDense(items[i])) continue;
     encoder.reject("a Map or Set of numbers that engines cannot tell apart fast", holder);
   }
 }
@@ -55,11 +55,11 @@ export function readMap(decoder: Decoder, number: number): Map<unknown, unknown>
   const map = new Map<unknown, unknown>();
   decoder.spend(MEMORY_OF_COLLECTION);
   decoder.made(map, number);
-  const crowd = new Crowd();
+  const hashes = new KeyHashes();
   decoder.items(MAP, () => {
     decoder.spend(MEMORY_OF_ENTRY);
     const key = decoder.value();
-    if (crowd.isTooDense(key)) decoder.fail(tooDense);
+    if (hashes.isTooDense(key)) decoder.fail(tooDense);
     map.set(key, decoder.value());
   });
   return map;
@@ -69,11 +69,11 @@ export function readSet(decoder: Decoder, number: number): Set<unknown> {
   const set = new Set<unknown>();
   decoder.spend(MEMORY_OF_COLLECTION);
   decoder.made(set, number);
-  const crowd = new Crowd();
+  const hashes = new KeyHashes();
   decoder.items(ARRAY, () => {
     decoder.spend(MEMORY_OF_ENTRY);
     const item = decoder.value();
-    if (crowd.isTooDense(item)) decoder.fail(tooDense);
+    if (hashes.isTooDense(item)) decoder.fail(tooDense);
     set.add(item);
   });
   return set;

@@ -5,7 +5,7 @@ import type { GenericReader } from "./types.ts";
 
 const MEMORY_OF_DATE = 160;
 
-/** The first and the last millisecond of the years 1 to 9999, which every language can read. */
+/** The first and the last millisecond of the years 1 to 9999, which every language supports. */
 const YEAR_1 = -62_135_596_800_000;
 const END_OF_YEAR_9999 = 253_402_300_799_999;
 
@@ -43,7 +43,7 @@ function dateOf(decoder: Decoder, ms: number): Date {
   return date;
 }
 
-/** The form for what tag 1 does not hold; the only one in which a Date may be invalid. */
+/** Reads a Date that tag 1 cannot represent. Only this form has invalid Dates. */
 export const genericDate: GenericReader = {
   most: 1,
   read: (decoder, [ms]) => {

@@ -23,47 +23,47 @@ import {
   WTF8_TEXT,
 } from "./format.ts";
 import { setProperty } from "./property.ts";
-import { Reader } from "./reader.ts";
+import { ItemReader } from "./item_reader.ts";
 import { type GenericReader, genericReaders, tagReaders } from "./types.ts";
 import { readWtf8 } from "./wtf8.ts";
 
-/** What `decode` takes beside the bytes. */
+/** Options of `decode`. */
 export interface DecodeOptions {
   /**
-   * Asked for the generic objects that are not the codec's own; returns the object, or undefined for
-   * a type that it does not know either, which is an error. What it throws passes unchanged.
+   * Returns the object for a generic object of a type that is not the codec's own; undefined for an unknown type, which
+   * is an error. What it throws passes unchanged.
    */
   readonly extension?: (type: string, args: readonly unknown[]) => unknown;
   /**
-   * Whether the bytes are handed over to the value: a byte string that makes up most of them is then
-   * a view of them, instead of a copy; default false.
+   * Whether the value may use the memory of the bytes: a byte string that is most of them is then a view instead of a
+   * copy. Default: false.
    */
   readonly owned?: boolean;
 }
 
-/** Arrays up to this length are made so long: V8 makes one that grows 17 long at once. */
+/** Arrays up to this length are allocated with it: V8 allocates 17 elements for an array that grows. */
 const EXACT_ARRAY = 16;
 
 const MEMORY_OF_GENERIC = 96;
 
-/** What an extension makes, such as a channel that has not been used. */
+/** The memory of an object of an extension, such as a channel that was not used. */
 const MEMORY_OF_EXTENSION = 512;
 
-/** The simple values, which begin at a number. */
+/** The simple values that are supported, from `FIRST_SIMPLE` on. */
 const SIMPLE_VALUES = [false, true, null, undefined];
 const FIRST_SIMPLE = 20;
 
-/** Stands for a shared object whose first bytes are not read yet. */
+/** The entry of a shared value that has not been created yet. */
 const NOT_YET = Symbol("not yet");
 
 const NO_OPTIONS: DecodeOptions = {};
 
-/** Reads a value out of a message. The rows of the type table (types.ts) read with it, too. */
-export class Decoder extends Reader {
+/** Reads a value from a message. The readers of the type table (types.ts) use it, too. */
+export class Decoder extends ItemReader {
   #options = NO_OPTIONS;
   #depth = 0;
   #extensionFailed = false;
-  /** The values of tag 28, by their number, and the number that the next object to be made has, or -1. */
+  /** The values of tag 28 by their numbers, and the number of the next object that is created, or -1. */
   #shared: unknown[] = [];
   #number = -1;
 
@@ -76,12 +76,12 @@ export class Decoder extends Reader {
       return value;
     } catch (cause) {
       if (this.#extensionFailed || cause instanceof CodecError) throw cause;
-      // Such as a stack that was nearly full before the call, or a string longer than the engine's limit.
+      // For example a stack overflow, or a string longer than the engine's limit.
       throw new CodecError("input that cannot be decoded", this.offset, { cause });
     }
   }
 
-  /** Makes ready for another message, keeping nothing of the last one. */
+  /** Prepares for the next message, and keeps nothing of this one. */
   override clear(): void {
     super.clear();
     this.#options = NO_OPTIONS;
@@ -139,7 +139,7 @@ export class Decoder extends Reader {
     this.#depth--;
   }
 
-  /** Tells that the object that is being read exists, before its parts are read: they may refer to it. */
+  /** Registers an object before its parts are read, since they may refer to it. */
   made(object: object, number: number): void {
     if (number >= 0) this.#shared[number] = object;
   }
@@ -150,7 +150,7 @@ export class Decoder extends Reader {
     return first & 31;
   }
 
-  /** Goes into an array or map; answers how many items it has, Infinity if that is open. */
+  /** Enters an array or map. Returns the number of its items, or Infinity for an indefinite length. */
   #enter(info: number, itemSize: number): number {
     const count = this.count(info, itemSize);
     if (count !== Infinity) this.spend(MEMORY_OF_SLOT * count);
@@ -225,7 +225,7 @@ export class Decoder extends Reader {
     }
   }
 
-  /** Accounts for the array that keeps what is named by numbers. Answers its new length. */
+  /** Counts the memory of the array of properties that are named by indexes. Returns its new length. */
   #spendElements(length: number, index: number): number {
     if (!(index >= length && index - length < LARGEST_GAP)) return length;
     const longer = elementsFor(index);
@@ -258,7 +258,7 @@ export class Decoder extends Reader {
     return read === undefined ? this.fail(`unknown tag ${tag}`) : read(this, this.#takeNumber());
   }
 
-  /** The number of what is to be read, if it is shared: nothing inside of it has this number. */
+  /** Returns and clears the number of the next object, so that no object inside it gets this number. */
   #takeNumber(): number {
     const number = this.#number;
     this.#number = -1;
@@ -313,7 +313,7 @@ export class Decoder extends Reader {
       : value;
   }
 
-  /** Calls what throws, or answers undefined, for input that is none of this type. */
+  /** Returns the result of `make`, which throws or returns undefined for input that is not of this type. */
   attempt<T>(type: string, make: () => T | undefined): T {
     let problem: unknown;
     try {
@@ -346,16 +346,16 @@ export class Decoder extends Reader {
   }
 }
 
-/** The decoder for the next call. A call that comes while it is in use, from an extension, makes its own. */
+/** The decoder for the next call. A call during another one, from an extension, creates its own. */
 let idle: Decoder | undefined;
 
 /**
- * Turns bytes that `encode` or another CBOR writer made into a value. They may be hostile: lengths
- * are checked before anything is allocated, nesting, BigInts and the memory of the whole are limited,
- * and keys such as `__proto__` become own properties. The value shares no memory with the bytes.
+ * Decodes a value from the bytes of `encode` or another CBOR encoder. The bytes may be hostile: lengths are checked
+ * before anything is allocated, the nesting, BigInts and the memory of the value are limited, and a key such as
+ * `__proto__` becomes an own property. The value shares no memory with the bytes, unless they are `owned`.
  *
- * @throws {CodecError} which names the offset, for bytes that are not exactly one value of the wire
- * format. What the `extension` throws passes unchanged.
+ * @throws {CodecError} with the offset, for bytes that are not exactly one value of the wire format. What the
+ * `extension` throws passes unchanged.
  */
 export function decode(bytes: Uint8Array, options: DecodeOptions = NO_OPTIONS): unknown {
   const decoder = idle ?? new Decoder();

@@ -18,36 +18,35 @@ import { Identity } from "./identity.ts";
 import { pathTo, rejection } from "../../shared/clone_error.ts";
 import { writeArray, writeBigInt, writerOf, writeView } from "./types.ts";
 import { type SharedBuffer, SharedBuffers, writeShared } from "./views.ts";
-import { Writer } from "./writer.ts";
+import { ItemWriter } from "./item_writer.ts";
 
-/** What `encode` takes beside the value. */
+/** Options of `encode`. */
 export interface EncodeOptions {
   /**
-   * Asked for each object that is neither plain nor an array. What it returns is sent in the
-   * object's place; undefined leaves the object to the codec. Its type must not be one of the
-   * codec's own, such as `"Date"`.
+   * Called for each object that is neither plain nor an array. Its result is sent in the object's place; for undefined
+   * the codec writes the object itself. The type must not be one of the codec's own, such as `"Date"`.
    */
   readonly extension?: (value: object) => Extension | undefined;
-  /** Whether errors take their `stack` along, which names paths of this machine; default true. */
+  /** Whether errors are sent with their `stack`, which contains paths of this machine. Default: true. */
   readonly stacks?: boolean;
 }
 
-/** No less memory than `decode` accounts for an object of a class, and for what else is in a byte. */
+/** At least the memory that `decode` counts for an object of a class, and for any other byte. */
 const MEMORY_OF_SPECIAL = 2304;
 const MEMORY_OF_BYTE = 32;
 
 const NO_OPTIONS: EncodeOptions = {};
 const objectPrototype = Object.prototype;
 
-/** Walks through a value and writes it. The rows of the type table (types.ts) write with it, too. */
-export class Encoder extends Writer {
+/** Walks through a value and writes it. The functions of the type table (types.ts) use it, too. */
+export class Encoder extends ItemWriter {
   #options = NO_OPTIONS;
   #root: unknown;
   #depth = 0;
-  /** Whether somebody has given all objects an enumerable property. */
+  /** Whether `Object.prototype` has an enumerable property. */
   #inherits = false;
   readonly #identity = new Identity();
-  /** Which buffers several views show. */
+  /** The buffers of the value. */
   readonly buffers: SharedBuffers = new SharedBuffers();
 
   get options(): EncodeOptions {
@@ -67,7 +66,7 @@ export class Encoder extends Writer {
     return message;
   }
 
-  /** Makes ready for another value, keeping nothing of the last one. */
+  /** Prepares for the next value, and keeps nothing of this one. */
   override clear(): void {
     super.clear();
     this.#options = NO_OPTIONS;
@@ -96,21 +95,21 @@ export class Encoder extends Writer {
     }
   }
 
-  /** The start of a generic object (tag 27) of as many arguments. */
+  /** Writes the start of a generic object (tag 27). */
   generic(type: string, args: number): void {
     this.tag(GENERIC_OBJECT);
     this.head(ARRAY, 1 + args);
     this.text(type);
   }
 
-  /** Ends the walk: this part of the value cannot be cloned. */
+  /** Ends the walk at a part of the value that cannot be cloned. */
   reject(what: string, culprit: unknown, advice?: string): never {
     throw rejection(what, pathTo(this.#root, culprit), advice);
   }
 
   /**
-   * An object that inherits no enumerable property. Walking through it twice costs less than a list of its keys.
-   * Those named by numbers, which come first, take memory that is accounted for elsewhere.
+   * Writes an object that inherits no enumerable property. Two passes cost less than a list of its keys. `properties`
+   * writes an object whose first key may be an index, and counts its memory.
    */
   #plainObject(object: object): void {
     let count = 0;
@@ -123,15 +122,15 @@ export class Encoder extends Writer {
     this.head(MAP, count);
     let written = 0;
     for (const key in object) {
-      if (written === count) break; // a getter has added a property
+      if (written === count) break; // a getter has added properties
       this.text(key);
       this.value((object as Record<string, unknown>)[key]);
       written++;
     }
-    if (written < count) this.lowerHead(start, count, written); // or deleted one
+    if (written < count) this.lowerHead(start, count, written); // or deleted some
   }
 
-  /** The own enumerable properties of an object whose class does not matter. */
+  /** Writes the own enumerable properties of an object of any class. */
   properties(object: object): void {
     const keys = Object.keys(object);
     const start = this.length;
@@ -141,8 +140,7 @@ export class Encoder extends Writer {
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i]!;
       const value = (object as Record<string, unknown>)[key];
-      // A getter may have deleted a property that was still to come.
-      if (value === undefined && !Object.hasOwn(object, key)) continue;
+      if (value === undefined && !Object.hasOwn(object, key)) continue; // a getter has deleted it
       this.text(key);
       this.value(value);
       written++;
@@ -150,14 +148,14 @@ export class Encoder extends Writer {
     if (written < keys.length) this.lowerHead(start, keys.length, written);
   }
 
-  /** The same for what `decode` reads as an object in its own right. */
+  /** Writes the properties as an object of its own, one level deeper. */
   part(object: object): void {
     this.#deeper();
     this.properties(object);
     this.#depth--;
   }
 
-  /** How many objects the walk is inside of. */
+  /** The number of objects that the walk is inside of. */
   get depth(): number {
     return this.#depth;
   }
@@ -200,14 +198,14 @@ export class Encoder extends Writer {
   }
 
   /**
-   * Puts the tags around what was met again, and the numbers into the references to it; and has the views of shared
-   * buffers refer to these, of which the first brings it along.
+   * Inserts the tags of the shared objects and the indexes of the references to them, and replaces the views of shared
+   * buffers.
    */
   #markShared(buffers: readonly SharedBuffer[]): void {
     const identity = this.#identity;
     const numbers = buffers.map(({ buffer, uses }) => identity.share(buffer, uses[0]!.at));
     const { indexes, positions, references } = identity.shared();
-    // A reference's number comes before the mark of what follows it, where both are at one place.
+    // At one position, the index of a reference comes before the tag of the object that follows.
     for (const { at, index } of references) {
       this.insert(this.apart(() => this.head(UNSIGNED, index)), at);
     }
@@ -220,7 +218,7 @@ export class Encoder extends Writer {
     }
   }
 
-  /** What is sent must not be refused where it arrives: in doubt, it is tried. */
+  /** Rejects a message that `decode` would refuse. If the estimate is too high to be sure, it decodes the message. */
   #checkMemory(message: Uint8Array): void {
     const most = this.memory + MEMORY_OF_BYTE * message.length;
     if (most <= memoryLimit(message.length)) return;
@@ -238,23 +236,23 @@ function hasEnumerable(object: object): boolean {
   return false;
 }
 
-/** The encoder for the next call. A call that comes while it is in use, from a getter, makes its own. */
+/** The encoder for the next call. A call during another one, from a getter, creates its own. */
 let idle: Encoder | undefined;
 
 /**
- * Turns a value into bytes, as `structuredClone` would copy it: later changes of the value change
- * nothing. Carried are the primitive values except symbols, plain objects and class instances (their
- * own enumerable properties), arrays, Map, Set, Date, RegExp, ArrayBuffer and its views, errors, the
- * objects of primitive values, and which of these are the same object. A view of a part of a buffer
- * takes that part along only, unless the value holds the whole buffer too. Named properties of arrays
- * of more than 64 elements without holes are not looked for. The format is CBOR, RFC 8949.
+ * Encodes a value as CBOR (RFC 8949), as `structuredClone` would copy it. Later changes of the value do not affect the
+ * bytes.
  *
- * The bytes may be a part of a larger buffer that is shared with other messages: copy them before you
- * transfer them.
+ * CBOR carries the primitive values except symbols, plain objects and class instances (their own enumerable
+ * properties), arrays, Map, Set, Date, RegExp, ArrayBuffer and its views, errors, the objects of primitive values, and
+ * the identity of objects. A view of a part of a buffer is sent with that part only, unless the value contains the
+ * whole buffer too. In an array of more than 64 elements without holes, named properties are ignored.
  *
- * @throws {DOMException} named `DataCloneError`, for anything else, for a value nested more than 1000
- * deep, a BigInt of more than 64 KiB, and a value that takes far more memory than its bytes. What a
- * getter throws passes unchanged.
+ * The bytes may be a part of a larger buffer that other messages share: copy them before transferring them.
+ *
+ * @throws {DOMException} named `DataCloneError`, for anything else, for a value that is nested more than 1000 deep, for
+ * a BigInt of more than 64 KiB, and for a value that takes far more memory than its bytes. What a getter throws passes
+ * unchanged.
  */
 export function encode(
   value: unknown,

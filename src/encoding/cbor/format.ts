@@ -53,7 +53,9 @@ export const MEMORY_OF_ELEMENT = 8;
 /** V8 keeps the properties of an object that are named 0, 1, 2 … in an array, unless it would have so large a gap. */
 export const LARGEST_GAP = 1024;
 
-/** Returns the length of that array, if a property of this name is added to it: 12 KB for the 7 bytes of `{"1000": 0}`. */
+/**
+ * Returns the length of that array, if a property of this name is added to it: 12 KB for the 7 bytes of `{"1000": 0}`.
+ */
 export function elementsFor(index: number): number {
   return index + Math.floor(index / 2) + 16;
 }

@@ -1,36 +1,39 @@
-/** This many objects are found by a linear scan, which costs less than a Map's first entry. */
+/** The number of objects that are found by a linear scan, which costs less than the first entry of a Map. */
 const SCANNED = 16;
 
-/** The list of positions is kept from value to value up to this size. */
+/** A list of positions up to this length is reused for the next value. */
 const LARGEST_KEPT_LIST = 4096;
 
 const NONE = {};
 
-/** A place where an object is written that was met before. */
+/** A place where an object is written that the walk has met before. */
 interface Repeat {
   readonly at: number;
   readonly object: number;
 }
 
-/** What is written more than once. */
+/** The objects of a value that are shared. */
 export interface Shared {
-  /** What a reference calls an object, by its number. */
+  /** The index by which a reference names an object, by the object's number. */
   readonly indexes: ReadonlyMap<number, number>;
-  /** Where objects are, by their numbers. */
+  /** The positions of the objects, by their numbers. */
   readonly positions: ReadonlyMap<number, number>;
   readonly references: readonly { readonly at: number; readonly index: number }[];
 }
 
 /**
- * The objects of a value, numbered in the order in which they are met, and where each is written. It tells
- * what is shared or cyclic; where nothing is, it costs no more than a note for each object.
+ * The objects of a value, numbered in the order in which the walk meets them, with their positions in the message. It
+ * finds shared objects and cycles. For a value without any, it costs one entry for each object.
  */
 export class Identity {
-  /** How many objects were met. */
+  /** The number of objects that were met. */
   #count = 0;
-  /** The first of them; what lies behind belongs to no value. */
+  /** The first of them. Elements beyond `#count` are not in use. */
   readonly #first: object[] = new Array(SCANNED).fill(NONE);
-  /** All of them, once they are more: in their order, which is all that a tree needs; and, once one is met again, numbered. */
+  /**
+   * All of them, once there are more: a Set in their order, which is enough for a tree, and a Map with their numbers
+   * once one is met again.
+   */
   #all: Set<object> | undefined;
   #numbers: Map<object, number> | undefined;
   #positions: number[] = [];
@@ -42,7 +45,9 @@ export class Identity {
     return this.#repeats.length > 0;
   }
 
-  /** Answers the number of an object that was met before. Else notes that it is written at `at`, and answers -1. */
+  /**
+   * Returns the number of an object that was met before. Otherwise records that it is written at `at`, and returns -1.
+   */
   meet(object: object, at: number): number {
     const count = this.#count;
     if (count >= SCANNED) return this.#meetAnother(object, at);
@@ -67,12 +72,12 @@ export class Identity {
     return this.#numbers.get(object)!;
   }
 
-  /** Notes that a reference to the object of this number ends at `at`. */
+  /** Records that a reference to the object of this number ends at `at`. */
   repeat(object: number, at: number): void {
     this.#repeats.push({ at, object });
   }
 
-  /** Has an object shared that is written at `at` first, wherever it was met. Answers its number. */
+  /** Makes an object shared that is first written at `at`, even if it was not met. Returns its number. */
   share(object: object, at: number): number {
     const met = this.#find(object);
     const number = met < 0 ? this.#count++ : met;
@@ -86,12 +91,14 @@ export class Identity {
     return this.#all.has(object) ? this.#numberOf(object, this.#all) : -1;
   }
 
-  /** What is shared, in the order of the message: its number, which is its place in the list for references. */
+  /**
+   * Returns the shared objects, in the order of the message. A reference names an object by its index in this order.
+   */
   shared(): Shared {
     const numbers = new Set(this.#repeats.map(({ object }) => object));
     for (const number of this.#isShared) numbers.add(number);
     const positions = this.#positions;
-    // Where two are at one place, the later number is inside of the earlier.
+    // Of two objects at one position, the later number is inside the earlier.
     const sorted = [...numbers].sort((a, b) => positions[a]! - positions[b]! || a - b);
     const indexes = new Map(sorted.map((number, index) => [number, index]));
     return {
@@ -101,7 +108,6 @@ export class Identity {
     };
   }
 
-  /** Forgets all. */
   clear(): void {
     for (let i = Math.min(this.#count, SCANNED) - 1; i >= 0; i--) this.#first[i] = NONE;
     this.#count = 0;

@@ -1,12 +1,12 @@
 /**
- * What a getter of a built-in class says of an object, whatever its class, its subclass or its own properties say. It
- * throws a TypeError for an object that only looks like one of the class.
+ * Returns the result of a built-in getter for an object. Subclasses and own properties cannot change it. It throws a
+ * TypeError for an object that only looks like one of the built-in class.
  */
 export function intrinsic<T>(prototype: object, name: PropertyKey, object: object): T {
   return Reflect.get(prototype, name, object);
 }
 
-/** Whether a test that throws for what is not, as these do, says that an object is one. */
+/** Reports whether an object passes a test, which may throw instead of returning false. */
 export function isOne(test: (object: object) => boolean, object: object): boolean {
   try {
     return test(object);

@@ -1,7 +1,6 @@
 /**
- * Values to bytes and back, with the fidelity of `structuredClone` for the types it carries. The
- * bytes are CBOR (RFC 8949) with registered tags, so that any language reads them. The codec knows
- * nothing of channels: they travel through its extension hook.
+ * Encodes values as CBOR (RFC 8949) and decodes them, with the fidelity of `structuredClone`. All tags are registered,
+ * so that any language can read the bytes. The codec knows nothing of channels: an extension writes and reads them.
  *
  * @module
  */

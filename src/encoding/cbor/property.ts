@@ -1,10 +1,10 @@
-/** Makes an own property, whatever its name is. */
+/** Creates an own property of any name. */
 export function setProperty(object: object, key: string, value: unknown): void {
-  if (key === "__proto__") define(object, key, value); // which assignment would take for the prototype
+  if (key === "__proto__") define(object, key, value); // assignment would set the prototype
   else (object as Record<string, unknown>)[key] = value;
 }
 
-/** Whether a value that was decoded is of a map with text keys. */
+/** Reports whether a decoded value comes from a map with text keys. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null &&
     Object.getPrototypeOf(value) === Object.prototype;

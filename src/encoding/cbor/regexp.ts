@@ -6,8 +6,8 @@ import { intrinsic } from "./intrinsics.ts";
 const MEMORY_OF_REGEXP = 320;
 
 /**
- * Engines look up Unicode properties (`\p{L}`) as they make a RegExp, which takes V8 up to half a millisecond for each,
- * and several for the sets of strings. Both are accounted for as memory, by which what a message may hold is limited.
+ * The time to create a RegExp with Unicode properties such as `\p{L}`: V8 takes up to half a millisecond for each, and
+ * several milliseconds for a property of strings. It is counted as memory, which limits the number in a message.
  */
 const COST_OF_PROPERTY = 65_536;
 const COST_OF_STRINGS = 1_048_576;
@@ -16,7 +16,7 @@ export function isRegExp(object: object): boolean {
   return object !== RegExp.prototype && intrinsic(RegExp.prototype, "source", object) !== undefined;
 }
 
-/** `lastIndex` stays behind, as with `structuredClone`. */
+/** Writes a RegExp without its `lastIndex`, which `structuredClone` does not copy either. */
 export function writeRegExp(encoder: Encoder, regexp: object): void {
   const source = intrinsic<string>(RegExp.prototype, "source", regexp);
   const flags = intrinsic<string>(RegExp.prototype, "flags", regexp);
@@ -29,7 +29,7 @@ function costOf(source: string, flags: string): number {
   if (!/[uv]/.test(flags)) return 0;
   let cost = 0;
   for (let at = -1; (at = source.indexOf("\\", at + 1)) >= 0;) {
-    const letter = source[++at]; // what is escaped, as a second backslash may be
+    const letter = source[++at]; // the escaped character, which may be a second backslash
     if (letter !== "p" && letter !== "P") continue;
     const name = source.slice(at, at + 40);
     cost += flags.includes("v") && /^p\{[^}]*(?:Emoji|RGI)/.test(name)

@@ -1,6 +1,6 @@
 /**
- * The table of the types that CBOR itself does not have. A type is a function that writes it and one
- * that reads it; adding a type is writing the two and naming them here.
+ * The table of the types that CBOR itself lacks. Each type has a function that writes it and one that reads it. To add
+ * a type, write the two and add them here.
  */
 
 import { sparseArray, writeArray } from "./array.ts";
@@ -44,16 +44,16 @@ import { readWtf8 } from "./wtf8.ts";
 
 export { writeArray, writeBigInt, writeView };
 
-/** A class of objects that are written in a way of their own. */
+/** A built-in class whose objects have their own form in a message. */
 interface Writable {
-  /** Whether the object really is one; if not, it may also throw. */
+  /** Reports whether an object is of the class. It may throw instead of returning false. */
   readonly is: (object: object) => boolean;
   readonly write: (encoder: Encoder, object: object) => void;
 }
 
 const boxedTypes: readonly BoxedType[] = ["Number", "String", "Boolean", "BigInt"];
 
-/** The classes by the name that `Object.prototype.toString` gives, the more special ones first. */
+/** The classes by the name that `Object.prototype.toString` returns; a subclass comes before its base class. */
 const writables: ReadonlyMap<string, Writable> = new Map<string, Writable>([
   ["Date", { is: isDate, write: writeDate }],
   ["Map", { is: isMap, write: writeMap }],
@@ -68,7 +68,7 @@ const writables: ReadonlyMap<string, Writable> = new Map<string, Writable>([
   ]),
 ]);
 
-/** The same by their prototypes, which are faster to look up. */
+/** The classes by their prototypes, which are faster to look up. */
 const byPrototype: ReadonlyMap<object, Writable> = new Map(
   [...writables].map(([name, writable]) => [prototypeOf(name), writable]),
 );
@@ -77,11 +77,11 @@ function prototypeOf(name: string): object {
   return (globalThis as unknown as Record<string, { prototype: object }>)[name]!.prototype;
 }
 
-/** What writes an object that is neither plain, nor an array, nor a view. */
+/** Returns the function that writes an object that is neither plain, nor an array, nor a view. */
 export function writerOf(encoder: Encoder, object: object): Writable["write"] {
   const usual = byPrototype.get(Object.getPrototypeOf(object));
   if (usual !== undefined && isOne(usual.is, object)) return usual.write;
-  // The name holds for objects of another realm too, but an object may claim any.
+  // The name is also right for objects of another realm, but an object may claim any name.
   const name = Object.prototype.toString.call(object).slice("[object ".length, -1);
   const named = writables.get(name);
   if (named !== undefined && isOne(named.is, object)) return named.write;
@@ -91,12 +91,12 @@ export function writerOf(encoder: Encoder, object: object): Writable["write"] {
   return writeProperties;
 }
 
-/** An instance of a user's class, whose class stays behind. */
+/** Writes an instance of a user's class as a plain object. */
 function writeProperties(encoder: Encoder, object: object): void {
   encoder.properties(object);
 }
 
-/** Built-in classes have a name that is read-only, as ECMAScript and Web IDL want it; names by users are not. */
+/** Reports whether an object is of a built-in class, whose toStringTag is read-only by ECMAScript and Web IDL. */
 function isPlatformObject(object: object): boolean {
   for (let at: object | null = object; at !== null; at = Object.getPrototypeOf(at)) {
     const name = Object.getOwnPropertyDescriptor(at, Symbol.toStringTag);
@@ -112,7 +112,7 @@ function rejectPlatformObject(encoder: Encoder, object: object, name: string): n
   encoder.reject(`${article} ${name} object`, object, advice);
 }
 
-/** What reads the content of a tag; `number` is for `decoder.made`. */
+/** The functions that read the content of a tag. They pass `number` to `decoder.made`. */
 export const tagReaders: ReadonlyMap<number, (decoder: Decoder, number: number) => unknown> =
   new Map<number, (decoder: Decoder, number: number) => unknown>([
     [DATE_TEXT, readTextDate],
@@ -126,13 +126,13 @@ export const tagReaders: ReadonlyMap<number, (decoder: Decoder, number: number) 
     [REGEXP, readRegExp],
   ]);
 
-/** What reads generic objects (tag 27) of a type. */
+/** Reads generic objects (tag 27) of a type. */
 export interface GenericReader {
-  /** How many arguments there are at most. */
+  /** The largest number of arguments. */
   readonly most: number;
-  /** Makes the object before its arguments are read, where these may refer to it. */
+  /** Creates the object before its arguments are read, if they may refer to it. */
   readonly make?: (decoder: Decoder, type: string) => object;
-  /** Makes it of its arguments, or completes it. It throws, or answers undefined, where they are none. */
+  /** Creates the object from its arguments, or completes it. Throws or returns undefined for invalid arguments. */
   readonly read: (
     decoder: Decoder,
     args: readonly unknown[],
@@ -141,7 +141,7 @@ export interface GenericReader {
   ) => unknown;
 }
 
-/** What reads a generic object, by its type. */
+/** The readers of generic objects, by type. */
 export const genericReaders: ReadonlyMap<string, GenericReader> = new Map([
   ["Array", sparseArray],
   ["ArrayBuffer", buffer],

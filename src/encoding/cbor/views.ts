@@ -6,7 +6,7 @@ import type { GenericReader } from "./types.ts";
 
 const MEMORY_OF_VIEW = 224;
 
-/** What a buffer takes that comes with a view, at most. */
+/** The most memory that a buffer takes which is sent with a view. */
 const MEMORY_OF_SHARED = 2304;
 
 interface ViewClass {
@@ -30,15 +30,15 @@ const TAGS: ReadonlyMap<string, number> = new Map([
   ["Float64Array", 86],
 ]);
 
-/** The names of the views' classes. */
+/** The names of the classes of views. */
 export const viewTypes: readonly string[] = [...TAGS.keys(), "DataView"];
 
-/** In the tag of an array whose elements have several bytes, this bit tells that the lowest byte is the first. */
+/** The bit of a tag that means little-endian, if the elements have several bytes. */
 const LITTLE_ENDIAN = 4;
 
 type TagReader = [tag: number, read: (decoder: Decoder) => unknown];
 
-/** What reads the tags of typed arrays. */
+/** The readers of the tags of typed arrays. */
 export const typedArrayReaders: readonly TagReader[] = [...TAGS].flatMap(([type, tag]) => {
   const readers: TagReader[] = [[tag, (decoder) => readTypedArray(decoder, type, false)]];
   if (elementSize(type) > 1) {
@@ -47,7 +47,7 @@ export const typedArrayReaders: readonly TagReader[] = [...TAGS].flatMap(([type,
   return readers;
 });
 
-/** The class of a view; undefined for one that is newer than the runtime. */
+/** Returns the class of a view; undefined if the runtime lacks it. */
 function classOf(type: string): ViewClass | undefined {
   return (globalThis as unknown as Record<string, ViewClass>)[type];
 }
@@ -58,12 +58,12 @@ function elementSize(type: string): number {
 
 const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype) as object;
 
-/** The name of a view's class, for any subclass and realm. */
+/** Returns the name of a view's built-in class, for a subclass and any realm too. */
 function typeOf(view: ArrayBufferView): string {
   return intrinsic(typedArrayPrototype, Symbol.toStringTag, view) ?? "DataView";
 }
 
-/** A size of a view, or its buffer. */
+/** Returns a property of a view, by its built-in getter. */
 function of<K extends keyof ArrayBufferView>(view: ArrayBufferView, name: K): ArrayBufferView[K] {
   const isDataView = typeOf(view) === "DataView";
   return intrinsic(isDataView ? DataView.prototype : typedArrayPrototype, name, view);
@@ -73,22 +73,22 @@ function sizeOf(buffer: object): number {
   return intrinsic(ArrayBuffer.prototype, "byteLength", buffer);
 }
 
-const lookForNothing = Uint8Array.prototype.indexOf;
+const { indexOf } = Uint8Array.prototype;
 
-/** A view that is written by itself, with the bytes that it shows, or a buffer. */
+/** A place of the message where a buffer is written, or the bytes that a view shows of it. */
 interface Use {
-  /** Where its bytes in the message begin, and how many they are; those that are inserted are not counted. */
+  /** The position in the message, and the length there, which does not include bytes that will be inserted. */
   readonly at: number;
   readonly length: number;
-  /** Those that may be inserted. */
+  /** The bytes of the view or buffer, which may be inserted. */
   readonly bytes: Uint8Array;
-  /** How deep it is. */
+  /** The depth in the value. */
   readonly depth: number;
-  /** Absent where it is the buffer itself. */
+  /** The view. Absent for the buffer itself. */
   readonly view?: { readonly type: string; readonly offset: number; readonly length: number };
 }
 
-/** A buffer that several views show, or a view and the value itself. */
+/** A buffer that occurs several times, in views or by itself. */
 export interface SharedBuffer {
   readonly buffer: ArrayBuffer;
   /** In the order of the message. */
@@ -96,14 +96,16 @@ export interface SharedBuffer {
 }
 
 /**
- * Which buffers several views of a value show. A view is written by itself, with the bytes that it shows, unless the
- * value holds its whole buffer at another place too. That may be known only at the end: then what was written of it is
- * replaced, for nothing that the program's getters return may be asked for twice.
+ * The buffers of a value and where they are used.
+ *
+ * A view is written with only the bytes that it shows, unless the value contains its whole buffer at another place.
+ * That may be known only at the end. The written bytes are then replaced, since the value must not be read a second
+ * time: it may have getters.
  */
 export class SharedBuffers {
   #buffers: Map<ArrayBuffer, { readonly uses: Use[]; whole: boolean }> | undefined;
 
-  /** @param whole whether all of the buffer is sent with it */
+  /** @param whole whether this use contains all bytes of the buffer */
   note(buffer: ArrayBuffer, whole: boolean, use: Use): void {
     this.#buffers ??= new Map();
     const known = this.#buffers.get(buffer);
@@ -115,7 +117,7 @@ export class SharedBuffers {
     }
   }
 
-  /** Those that are to be shared. */
+  /** Returns the buffers that must be shared. */
   shared(): readonly SharedBuffer[] {
     if (this.#buffers === undefined) return none;
     const shared: SharedBuffer[] = [];
@@ -133,9 +135,9 @@ export class SharedBuffers {
 const none: readonly SharedBuffer[] = [];
 
 /**
- * Writes the uses of a shared buffer anew: the first brings it along, and the others refer to it.
+ * Replaces the uses of a shared buffer: the first contains the buffer, and the others refer to it.
  *
- * @param index what references call it
+ * @param index the index of the buffer in references
  */
 export function writeShared(
   encoder: Encoder,
@@ -147,24 +149,24 @@ export function writeShared(
   const replaced = first!.view === undefined ? uses.slice(1) : uses;
   encoder.dropInsertions(new Set(replaced.map(({ bytes }) => bytes)));
   for (const { at, length, view, depth } of replaced) {
-    const brings = at === first!.at;
+    const isFirst = at === first!.at;
     const before = encoder.apart(() => {
       if (view !== undefined) encoder.generic(view.type, 3);
-      if (!brings) return writeReference(encoder, index);
+      if (!isFirst) return writeReference(encoder, index);
       encoder.tag(SHARED);
       writeBufferHead(encoder, buffer);
     });
-    if (!brings && view === undefined) {
+    if (!isFirst && view === undefined) {
       encoder.insert(before, at, length);
       continue;
     }
     const after = encoder.apart(() => {
-      if (brings && buffer.resizable) encoder.number(buffer.maxByteLength);
+      if (isFirst && buffer.resizable) encoder.number(buffer.maxByteLength);
       encoder.number(view!.offset);
       encoder.number(view!.length);
     });
     encoder.insert(before, at);
-    if (brings) {
+    if (isFirst) {
       encoder.checkDepth(depth + 1);
       encoder.spend(MEMORY_OF_SHARED);
       encoder.insert(new Uint8Array(buffer), at);
@@ -196,7 +198,7 @@ export function writeBuffer(encoder: Encoder, object: object): void {
   encoder.buffers.note(buffer, true, { at, length: encoder.length - at, bytes, depth });
 }
 
-/** What comes before the bytes. */
+/** Writes everything that precedes the bytes of a buffer. */
 function writeBufferHead(encoder: Encoder, buffer: ArrayBuffer): void {
   if (buffer.detached) encoder.reject("a detached ArrayBuffer", buffer);
   encoder.generic("ArrayBuffer", buffer.resizable ? 2 : 1);
@@ -220,7 +222,7 @@ function isSize(value: unknown): value is number {
   return Number.isInteger(value);
 }
 
-/** Bytes in a buffer of their own. */
+/** Returns bytes that are all of their buffer. */
 function exact(bytes: Uint8Array): Uint8Array {
   return bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice();
 }
@@ -259,7 +261,7 @@ export function writeView(encoder: Encoder, view: ArrayBufferView): void {
   });
 }
 
-/** A DataView has no tag of its own. The buffer that is sent with it is of the size of the view. */
+/** Writes a DataView, which has no tag, with a buffer of its size. */
 function writeDataView(encoder: Encoder, bytes: Uint8Array): void {
   encoder.generic("DataView", 3);
   encoder.checkDepth(encoder.depth + 1);
@@ -269,11 +271,11 @@ function writeDataView(encoder: Encoder, bytes: Uint8Array): void {
   encoder.number(bytes.length);
 }
 
-/** Whether a view has lost what it showed, for which a typed array tells the same sizes as if it were empty. */
+/** Reports whether a view is out of bounds. The getters of a typed array report the sizes of an empty one then. */
 function isOutOfBounds(view: ArrayBufferView, type: string): boolean {
   try {
     if (of(view, "byteLength") === 0 && type !== "DataView") {
-      lookForNothing.call(view as Uint8Array, 0);
+      indexOf.call(view as Uint8Array, 0);
     }
     return false;
   } catch {
@@ -282,9 +284,9 @@ function isOutOfBounds(view: ArrayBufferView, type: string): boolean {
 }
 
 /**
- * Whether a view always ends where its buffer ends. JavaScript does not tell, so the buffer's size is changed for a
- * moment: it is made one byte shorter than the view, and if that is not out of bounds then, it follows. An empty view
- * follows if it grows; where the buffer cannot, it makes no difference.
+ * Reports whether a view tracks the length of its buffer. No property tells, so the buffer is resized for a moment. If
+ * it is made one byte too short for the view, a tracking view is not out of bounds. An empty view tracks if it grows
+ * with the buffer; if the buffer cannot grow, it makes no difference.
  */
 function isLengthTracking(view: ArrayBufferView, type: string, buffer: ArrayBuffer): boolean {
   const size = buffer.byteLength;

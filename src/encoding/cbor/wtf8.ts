@@ -8,13 +8,13 @@ import type { Decoder } from "./decode.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The first of the three bytes of a surrogate, and the least of the second ones. */
+/** The first of the three bytes of a surrogate, and the lowest second one. */
 const SURROGATE = 0xed;
 const SURROGATE_REST = 0xa0;
 
-/** The WTF-8 form of any string. */
+/** Returns the WTF-8 form of a string. */
 export function toWtf8(text: string): Uint8Array {
-  // What splits the text is in the result, at the odd places.
+  // The surrogates are the parts at odd indexes.
   const parts = text.split(/(\p{Surrogate})/u).map((part, i) =>
     i % 2 === 0 ? [...encoder.encode(part)] : bytesOf(part.charCodeAt(0))
   );
@@ -25,7 +25,7 @@ function bytesOf(surrogate: number): number[] {
   return [SURROGATE, 0x80 | surrogate >> 6 & 0x3f, 0x80 | surrogate & 0x3f];
 }
 
-/** Reads a string that was sent as WTF-8. */
+/** Reads a WTF-8 string. */
 export function readWtf8(reader: Decoder): string {
   const bytes = reader.expectBytes();
   return reader.attempt("WTF-8", () => {

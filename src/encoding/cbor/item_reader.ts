@@ -2,25 +2,28 @@ import { toBigInt } from "./bigint.ts";
 import { CodecError } from "./codec_error.ts";
 import { BREAK, INDEFINITE, MEMORY_OF_BYTES, memoryLimit } from "./format.ts";
 
-/** Byte strings from here on may be views of the message. */
+/** Byte strings of this size may be views of the message. */
 const LARGE_BYTES = 65_536;
 
 const MEMORY_OF_TEXT = 32;
 
-/** Up to this many bytes a loop beats the decoders. JavaScriptCore, which Bun has, makes strings at a price. */
+/** Up to this many bytes a loop is faster than the decoders. In JavaScriptCore (Bun), creating strings is slow. */
 const SHORT_TEXT = "Bun" in globalThis ? 3 : 12;
 
-/** Strict decoding costs twice as much, so it is asked only where the lenient one may have mended something. */
+/** Strict decoding takes twice as long, so it is used only if the lenient decoder may have replaced something. */
 const lenientUtf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
-const MENDED = "\ufffd";
+const REPLACEMENT = "\ufffd";
 
-/** Buffer's own lenient decoder, where there is a Buffer, at half the price of `TextDecoder`. */
+/**
+ * The lenient decoder behind `Buffer.toString`, without the checks of that method; undefined in browsers. For short
+ * texts it takes half the time of `TextDecoder` on Deno, Node and Bun, and records decode 10 to 30 % faster.
+ */
 const utf8Slice = (globalThis as { Buffer?: { prototype: { utf8Slice?: Utf8Slice } } })
   .Buffer?.prototype.utf8Slice;
 type Utf8Slice = (this: Uint8Array, start: number, end: number) => string;
 
-/** From this many bytes on `TextDecoder` is the faster one. */
+/** From this many bytes on `TextDecoder` is faster. */
 const MEDIUM_TEXT = 1024;
 
 const NO_BYTES = new Uint8Array(0);
@@ -30,23 +33,23 @@ const copyOf = Uint8Array.prototype.slice;
 const scratch = new Uint8Array(8);
 const scratchView = new DataView(scratch.buffer);
 
-/** The keys that were read lately, each at the place its bytes hash to. Keys repeat, in a message and between messages. */
+/** Recently read keys, by a hash of their bytes. Keys repeat within a message and between messages. */
 const recentKeys: string[] = new Array(1024).fill("");
 
 /**
- * Reads CBOR's parts off bytes that nobody vouches for. Nothing is allocated for a length before
- * that many bytes are known to be there.
+ * Reads the items of CBOR from untrusted bytes. It allocates memory for a length only after checking that the bytes are
+ * there.
  */
-export class Reader {
+export class ItemReader {
   #bytes: Uint8Array = NO_BYTES;
   #offset = 0;
   #end = 0;
   #memory = 0;
   #owned = false;
 
-  /** Begins a message; if it is owned, the value may be made of its memory. */
+  /** Begins a message. The value may use the memory of a message that is owned. */
   load(bytes: Uint8Array, owned: boolean): void {
-    // A view of the same bytes, so that no method of a subclass (such as Buffer.slice) is called.
+    // A plain view, so that no method of a subclass, such as Buffer.slice, is called.
     this.#bytes = Object.getPrototypeOf(bytes) === Uint8Array.prototype
       ? bytes
       : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -56,7 +59,7 @@ export class Reader {
     this.#owned = owned;
   }
 
-  /** Forgets the message. */
+  /** Releases the message. */
   clear(): void {
     this.#bytes = NO_BYTES;
   }
@@ -73,7 +76,7 @@ export class Reader {
     throw new CodecError(problem, this.#offset);
   }
 
-  /** Accounts for an object of about so many bytes that is going to be made. */
+  /** Counts the memory of an object before it is created. */
   spend(memory: number): void {
     this.#memory -= memory;
     if (this.#memory < 0) this.fail("a message that takes too much memory");
@@ -84,14 +87,14 @@ export class Reader {
     return this.#bytes[this.#offset++]!;
   }
 
-  /** Consumes the end of an item of indefinite length, if it is there. */
+  /** Consumes the break that ends an item of indefinite length, and reports whether it was there. */
   takeBreak(): boolean {
     if (this.#bytes[this.#offset] !== BREAK) return false;
     this.#offset++;
     return true;
   }
 
-  /** The argument of a head, from its five lower bits on. Over 2^53 it is not exact. */
+  /** Reads the argument of a head with these five lower bits. Above 2^53 it is not exact. */
   argument(info: number): number {
     if (info < 24) return info;
     if (info > 27) this.fail("a reserved length");
@@ -102,14 +105,14 @@ export class Reader {
     return value;
   }
 
-  /** The same, exact: a BigInt where a number is not. */
+  /** Reads the argument as an exact integer: a BigInt above 2^53. */
   integer(info: number): number | bigint {
     const value = this.argument(info);
     if (value <= Number.MAX_SAFE_INTEGER) return value;
     return toBigInt(this.#bytes.subarray(this.#offset - 8, this.#offset));
   }
 
-  /** How many items follow, each of so many bytes at least; Infinity if a break ends them. */
+  /** Reads the number of items, each of at least `size` bytes; Infinity if a break ends them. */
   count(info: number, size: number): number {
     if (info === INDEFINITE) return Infinity;
     const count = this.argument(info);
@@ -135,7 +138,7 @@ export class Reader {
     return this.#scratch(8).getFloat64(0);
   }
 
-  /** The next bytes, as a copy; or as a view of the message, if it has few others. */
+  /** Reads bytes, as a copy, or as a view if they are most of an owned message. */
   bytes(length: number): Uint8Array<ArrayBuffer> {
     this.#need(length);
     const start = this.#offset;
@@ -147,7 +150,7 @@ export class Reader {
     return copyOf.call(this.#bytes, start, this.#offset);
   }
 
-  /** Room for bytes that are collected. */
+  /** Returns memory for the chunks of a byte string. */
   emptyBytes(length: number): Uint8Array<ArrayBuffer> {
     this.spend(MEMORY_OF_BYTES + length);
     return new Uint8Array(length);
@@ -161,7 +164,7 @@ export class Reader {
     return text;
   }
 
-  /** The text of a key of an object, of 23 bytes at most. */
+  /** Reads an object's key of at most 23 bytes. */
   shortKey(length: number): string {
     this.#need(length);
     if (length === 0) return "";
@@ -175,7 +178,7 @@ export class Reader {
       return recent;
     }
     const key = this.text(length);
-    // The comparison is of units with bytes, so only ASCII may go in: as many units as bytes.
+    // Only ASCII keys, which have as many code units as bytes: #isNext compares the two.
     if (key.length === length) recentKeys[slot] = key;
     return key;
   }
@@ -189,7 +192,7 @@ export class Reader {
     return true;
   }
 
-  /** The next bytes as text, if they are ASCII. Eight and four at a time: each `+=` makes a string. */
+  /** Returns the next bytes as text if they are ASCII. Reads eight at a time, since each `+=` creates a string. */
   #ascii(length: number): string | undefined {
     const bytes = this.#bytes;
     const end = this.#offset + length;
@@ -220,7 +223,7 @@ export class Reader {
     const text = utf8Slice !== undefined && length < MEDIUM_TEXT
       ? utf8Slice.call(this.#bytes, this.#offset, end)
       : lenientUtf8.decode(this.#bytes.subarray(this.#offset, end));
-    return text.includes(MENDED) ? this.#strictUtf8(end) : text;
+    return text.includes(REPLACEMENT) ? this.#strictUtf8(end) : text;
   }
 
   #strictUtf8(end: number): string {
@@ -231,7 +234,7 @@ export class Reader {
     }
   }
 
-  /** The next bytes where they can be read as a number: a view of each message would cost more. */
+  /** Copies bytes into a view that reads numbers: a view of each message would cost more. */
   #scratch(size: number): DataView {
     this.#need(size);
     for (let i = 0; i < size; i++) scratch[i] = this.#bytes[this.#offset++]!;

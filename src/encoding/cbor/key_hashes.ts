@@ -1,35 +1,35 @@
-/** So many keys of one Map or Set may be in one place of its table: to look through them for each takes milliseconds. */
-const MOST_IN_ONE_PLACE = 512;
+/** How many keys of a Map or Set may share a bucket: it takes milliseconds to search so many for each of them. */
+const MOST_IN_BUCKET = 512;
 
-/** How many places are told apart, which is fewer than tables of so many keys have. */
-const PLACES = 1024;
+/** The number of buckets that are counted, fewer than the table of an engine has for so many keys. */
+const BUCKETS = 1024;
 
 const double = new Float64Array(1);
 const halves = new Uint32Array(double.buffer);
 
 /**
- * Notices numbers that were chosen so that they are all in one place of a Map's or Set's table, where each takes a walk
- * through all the others: of 30,000 that takes V8 four seconds. V8 hashes numbers and BigInts in a way that is the same
- * everywhere, and of a BigInt no more than 64 bits; texts it hashes with a seed.
+ * Detects numeric keys that were chosen to share a bucket in the hash table of a Map or Set, where each of them is
+ * compared with all others: 30,000 keys take V8 four seconds. V8 hashes numbers, and 64 bits of BigInts, in the same
+ * way in every process. It hashes strings with a random seed.
  */
-export class Crowd {
-  /** Fewer keys are none. */
-  static readonly least: number = 2 * MOST_IN_ONE_PLACE;
+export class KeyHashes {
+  /** Fewer keys are never too dense. */
+  static readonly least: number = 2 * MOST_IN_BUCKET;
 
   #count = 0;
-  #places: Uint32Array | undefined;
+  #buckets: Uint32Array | undefined;
 
-  /** Whether this key is one too many in its place. */
+  /** Counts a key, and reports whether its bucket has too many. */
   isTooDense(key: unknown): boolean {
     if (typeof key !== "number" && typeof key !== "bigint") return false;
-    if (++this.#count <= MOST_IN_ONE_PLACE) return false;
-    const places = this.#places ??= new Uint32Array(PLACES);
-    const there = ++places[hashOf(key) % PLACES]!;
-    return there > MOST_IN_ONE_PLACE + 16 * this.#count / PLACES;
+    if (++this.#count <= MOST_IN_BUCKET) return false;
+    const buckets = this.#buckets ??= new Uint32Array(BUCKETS);
+    const inBucket = ++buckets[hashOf(key) % BUCKETS]!;
+    return inBucket > MOST_IN_BUCKET + 16 * this.#count / BUCKETS;
   }
 }
 
-/** The hash that V8 has of a number, in its lowest bits. */
+/** Returns the low bits of V8's hash of a number. */
 export function hashOf(key: number | bigint): number {
   if (typeof key === "number") {
     if (key === (key | 0)) return hashOfInteger(key);
@@ -49,7 +49,7 @@ function hashOfInteger(key: number): number {
   return (hash ^ hash >>> 16) >>> 0;
 }
 
-/** The hash of 64 bits; the sums are of two halves and a carry. */
+/** Returns the hash of 64 bits. Sums are computed of two halves with a carry. */
 function hashOfHalves(high: number, low: number): number {
   let sum = (~low >>> 0) + (low << 18 >>> 0);
   high = ~high + (high << 18 | low >>> 14) + (sum > 0xffffffff ? 1 : 0) | 0;
@@ -61,5 +61,5 @@ function hashOfHalves(high: number, low: number): number {
   low = sum >>> 0;
   low = (low ^ (high << 21 | low >>> 11)) >>> 0;
   low = low + (low << 6 >>> 0) >>> 0;
-  return (low ^ low >>> 22) >>> 0; // the upper half makes bits that are not asked for
+  return (low ^ low >>> 22) >>> 0; // the upper half affects only bits that are not used
 }
