@@ -1,4 +1,5 @@
 import { backOff } from "../shared/backoff.ts";
+import { Pauses } from "../shared/pauses.ts";
 import type { Link } from "../transports/transport.ts";
 import type { Pending } from "./operation.ts";
 
@@ -14,17 +15,11 @@ export function whenEmpty(link: Link, operation: Pending): Promise<void> {
 
 /** Reads the depth repeatedly, with growing pauses. */
 async function pollUntilEmpty(link: Link, operation: Pending): Promise<void> {
-  let wake = () => {};
-  operation.whenSettled(() => wake());
+  const pauses = new Pauses();
+  operation.whenSettled(() => pauses.end());
   for (let polls = 0; !operation.settled && await link.depth() > 0; polls++) {
     if (operation.settled) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, backOff(polls, shortestPause, longestPause));
-      wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    await pauses.begin(backOff(polls, shortestPause, longestPause), true);
   }
 }
 

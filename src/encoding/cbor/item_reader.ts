@@ -16,8 +16,9 @@ const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 const REPLACEMENT = "\ufffd";
 
 /**
- * The lenient decoder behind `Buffer.toString`, without the checks of that method; undefined in browsers. For short
- * texts it takes half the time of `TextDecoder` on Deno, Node and Bun, and records decode 10 to 30 % faster.
+ * The lenient decoder behind `Buffer.toString`, without the checks of that method; undefined in browsers. It decodes
+ * short texts in half the time of `TextDecoder`. Without it, records take 15 % longer to decode on Node, 30 % on Deno
+ * and 35 % on Bun.
  */
 const utf8Slice = (globalThis as { Buffer?: { prototype: { utf8Slice?: Utf8Slice } } })
   .Buffer?.prototype.utf8Slice;
