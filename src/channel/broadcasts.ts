@@ -9,34 +9,34 @@ import { type EncodedValue, encodeValue } from "../handle/encoded_value.ts";
 import { isAbort, type OperationOptions } from "../handle/operation.ts";
 import type { Message } from "../transports/transport.ts";
 
-/** How {@linkcode Channel.broadcasts} listens. */
+/** The options of {@linkcode Channel.broadcasts}. */
 export interface BroadcastsOptions {
-  /** Ends the listening; what waits then, or comes next, rejects once with the signal's reason. */
+  /** Ends the listening; the pending or next `next` rejects once with the signal's reason. */
   readonly signal?: AbortSignal;
   /**
-   * How many broadcasts wait for a slow listener, 1 or more; default 1,000. One more, and the oldest is
-   * dropped: broadcasts never slow their sender down.
+   * The number of broadcasts that are kept for a slow listener, 1 or more; default 1,000. Beyond it the oldest is
+   * dropped: broadcasts do not wait for a listener.
    */
   readonly buffer?: number;
 }
 
-/** What {@linkcode Channel.broadcasts} returns: the broadcasts, from the call on. */
+/** An iterator over the broadcasts of a channel, from {@linkcode Channel.broadcasts}. */
 export interface Broadcasts<T = unknown> extends AsyncIterableIterator<T> {
   /**
-   * Resolves when it listens: every broadcast that is sent afterwards is heard. Rejects where that
-   * fails, as the next `next` does; it may be left alone.
+   * Resolves when the listening has begun: no later broadcast is missed. Rejects if listening fails, with the error of
+   * the next `next`; a program that does not read `ready` causes no unhandled rejection.
    */
   readonly ready: Promise<void>;
   /**
-   * How many broadcasts were dropped, because the listener was slow, its process was stopped (on `sqlite:`), or
-   * they could not be decoded.
+   * The number of broadcasts that were dropped because the listener was slow, because its process was stopped (on
+   * `sqlite:`), or because they could not be decoded.
    */
   readonly missed: number;
-  /** Stops listening. */
+  /** Ends the listening. */
   return(): Promise<IteratorResult<T>>;
 }
 
-/** @param owner what must not be collected meanwhile */
+/** Broadcasts a value. @param owner an object that must not be garbage collected meanwhile */
 export async function broadcast(
   handle: Handle,
   owner: object,
@@ -56,81 +56,101 @@ export async function broadcast(
     for (const each of carried) await each.makeKnown(control);
     const event = eventOf(message);
     await attachment.link.announce(event);
-    attachment.announced(event); // the link tells others only
+    attachment.announced(event); // the link announces to other links only
   });
 }
 
-/** @param unpack makes the value of a message, whose bytes stay what they are */
+/**
+ * Listens to the broadcasts of a channel.
+ *
+ * @param owner an object that must not be garbage collected while a `next` is pending
+ * @param decode returns the value of a message, without sharing its bytes
+ */
 export function listen<T>(
   handle: Handle,
-  unpack: (message: Message) => T,
+  owner: object,
+  decode: (message: Message) => T,
   { signal, buffer = 1000 }: BroadcastsOptions,
-): { readonly listener: Listener<T>; ready(): Promise<void> } {
+): Broadcasts<T> {
   const options = signal === undefined ? {} : { signal };
-  // Lasts as long as the listener does: ended by what ends a get.
-  const life = handle.begin<void>("broadcasts", {}, options);
+  /** An operation that lasts as long as the listening, so that what ends a get ends the listening. */
+  const lifetime = handle.begin<void>("broadcasts", {}, options);
   const listener = new Listener<T>({
-    unpack,
+    decode,
     buffer,
-    outside: () => (handle.connection as SharedConnection).reach !== "isolate",
-    left: () => {
+    isServedFromOutside: () => (handle.connection as SharedConnection).reach !== "isolate",
+    onEnd: () => {
       handle.listeners.delete(listener);
-      life.resolve();
+      lifetime.resolve();
     },
   });
   const listening = handle.begin<void>("broadcasts", {});
-  life.whenSettled((failure) => {
+  lifetime.whenSettled((failure) => {
     if (failure === undefined) return listening.resolve();
     listening.reject(failure.reason);
     if (failure.reason instanceof ChannelClosedError) listener.end();
     else listener.fail(failure.reason);
   });
   const closure = handle.closure("broadcasts");
-  if (closure !== undefined) life.reject(closure);
-  if (!life.settled) {
+  if (closure !== undefined) lifetime.reject(closure);
+  if (!lifetime.settled) {
     handle.listeners.add(listener);
-    handle.attachFor(life).then(
+    handle.attachFor(lifetime).then(
       () => listening.resolve(),
-      (error) => life.reject(copyOfError(error)),
+      (error) => lifetime.reject(copyOfError(error)),
     );
   }
-  // Made for whoever asks, so that nothing is rejected to whoever does not: the next `next` is.
-  return { listener, ready: () => listening.promise };
+  const iterator: Broadcasts<T> = {
+    // The promise of an operation exists once it is read, so that one that is not read is not an unhandled rejection.
+    get ready() {
+      return listening.promise;
+    },
+    get missed() {
+      return listener.missed;
+    },
+    next: () => listener.next(owner),
+    return: () => {
+      listener.leave();
+      return Promise.resolve(end);
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  };
+  return iterator;
 }
 
-interface Waiting<T> {
-  /** What must not be collected meanwhile. */
+interface PendingNext<T> {
+  /** An object that must not be garbage collected meanwhile. */
   readonly owner: object;
   readonly resolve: (result: IteratorResult<T>) => void;
   readonly reject: (reason: unknown) => void;
 }
 
-/** What a listener needs of its handle. */
+/** The options of {@linkcode Listener}. */
 interface ListenerOptions<T> {
-  /** Makes the value of a message, whose bytes stay what they are. */
-  unpack(message: Message): T;
-  /** Whether broadcasts come from outside of this process, which is kept alive for them. */
-  outside(): boolean;
-  /** The listener listens no more. */
-  left(): void;
-  /** How many broadcasts it keeps. */
+  /** Returns the value of a message, without sharing its bytes. */
+  decode(message: Message): T;
+  /** Whether broadcasts may come from outside this process, which is then kept alive for them. */
+  isServedFromOutside(): boolean;
+  /** Called when the listening ends. */
+  onEnd(): void;
+  /** The number of broadcasts that are kept. */
   readonly buffer: number;
 }
 
 /**
- * One who listens to a channel's broadcasts.
+ * A listener of a channel's broadcasts.
  *
- * Invariants: broadcasts or calls of `next` wait, never both; no call waits once it is over. What
- * waits is bounded. The process is held alive while a call waits, where it could be served from outside.
+ * Invariants: broadcasts wait or calls of `next` wait, never both. No call waits after the end. At most `buffer`
+ * broadcasts wait. The process is kept alive while a call waits and a broadcast may come from outside.
  */
 class Listener<T> implements AnnouncementListener {
   missed = 0;
   readonly #options: ListenerOptions<T>;
-  /** Decoded when they are wanted, as most of what a slow listener drops never is. */
+  /** The broadcasts that wait. They are decoded when they are read, because a slow listener drops most of them. */
   readonly #events = new Fifo<Uint8Array>();
-  readonly #waiting = new Fifo<Waiting<T>>();
+  readonly #pending = new Fifo<PendingNext<T>>();
   #failure: { readonly reason: unknown } | undefined;
-  #isOver = false;
+  #isEnded = false;
   readonly #keepAlive = new KeepAlive();
 
   constructor(options: ListenerOptions<T>) {
@@ -138,8 +158,8 @@ class Listener<T> implements AnnouncementListener {
   }
 
   heard(event: Uint8Array): void {
-    if (this.#isOver) return;
-    const next = this.#waiting.peek();
+    if (this.#isEnded) return;
+    const next = this.#pending.peek();
     if (next === undefined) {
       this.#events.push(event);
       if (this.#events.size <= this.#options.buffer) return;
@@ -147,11 +167,11 @@ class Listener<T> implements AnnouncementListener {
       this.missed++;
       return;
     }
-    const found = this.#read(event);
-    if (found === undefined) return;
-    this.#waiting.shift();
-    this.#hold();
-    next.resolve(found);
+    const result = this.#read(event);
+    if (result === undefined) return;
+    this.#pending.shift();
+    this.#setKeepAlive();
+    next.resolve(result);
   }
 
   lost(count: number): void {
@@ -160,35 +180,35 @@ class Listener<T> implements AnnouncementListener {
 
   next(owner: object): Promise<IteratorResult<T>> {
     for (let event; (event = this.#events.shift()) !== undefined;) {
-      const found = this.#read(event);
-      if (found !== undefined) return Promise.resolve(found);
+      const result = this.#read(event);
+      if (result !== undefined) return Promise.resolve(result);
     }
     if (this.#failure !== undefined) {
       const { reason } = this.#failure;
       this.#failure = undefined;
       return Promise.reject(reason);
     }
-    if (this.#isOver) return Promise.resolve(over);
+    if (this.#isEnded) return Promise.resolve(end);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ owner, resolve, reject });
-      this.#hold();
+      this.#pending.push({ owner, resolve, reject });
+      this.#setKeepAlive();
     });
   }
 
-  /** No more will come; what is here stays. */
+  /** Ends the listening normally. Broadcasts that wait can still be read. */
   end(): void {
     this.#end();
   }
 
-  /** Ends with an error, for who waits or asks next. */
+  /** Ends the listening with an error, for the pending or next `next`. */
   fail(reason: unknown): void {
-    if (this.#isOver) return;
+    if (this.#isEnded) return;
     this.#events.takeAll();
     this.#failure = { reason };
     this.#end();
   }
 
-  /** Nobody wants what is here. */
+  /** Ends the listening and drops the broadcasts that wait. */
   leave(): void {
     this.#events.takeAll();
     this.#failure = undefined;
@@ -196,21 +216,24 @@ class Listener<T> implements AnnouncementListener {
   }
 
   #end(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#options.left();
-    for (const { resolve, reject } of this.#waiting.takeAll()) {
-      if (this.#failure === undefined) resolve(over);
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#options.onEnd();
+    for (const { resolve, reject } of this.#pending.takeAll()) {
+      if (this.#failure === undefined) resolve(end);
       else reject(this.#failure.reason);
-      this.#failure = undefined; // told once, as an iteration's error is
+      this.#failure = undefined; // an iteration rejects once
     }
-    this.#hold();
+    this.#setKeepAlive();
   }
 
-  /** Anyone may announce anything: what cannot be decoded is nothing that a loop could deal with. */
+  /**
+   * Returns undefined for an event that cannot be decoded: any program may announce anything, and a loop cannot act on
+   * it.
+   */
   #read(event: Uint8Array): IteratorResult<T> | undefined {
     try {
-      return { value: this.#options.unpack(messageOf(event)), done: false };
+      return { value: this.#options.decode(messageOf(event)), done: false };
     } catch (error) {
       if (!(error instanceof ChannelDecodeError || error instanceof ChannelReferenceError)) {
         throw error;
@@ -220,27 +243,27 @@ class Listener<T> implements AnnouncementListener {
     }
   }
 
-  #hold(): void {
-    this.#keepAlive.set(this.#waiting.size > 0 && this.#options.outside());
+  #setKeepAlive(): void {
+    this.#keepAlive.set(this.#pending.size > 0 && this.#options.isServedFromOutside());
   }
 }
 
-const over: IteratorReturnResult<undefined> = { value: undefined, done: true };
+const end: IteratorReturnResult<undefined> = { value: undefined, done: true };
 
 /**
- * A broadcast as it is announced, without a content type: CBOR behind the tag "self-described CBOR"
- * (RFC 8949, section 3.4.6), which no text begins with; JSON behind a space, which no other
- * announcement begins with, such as the `"close"` of closeAll.
+ * Returns the event that announces a broadcast. An event has no content type. CBOR follows the tag "self-described
+ * CBOR" (RFC 8949, section 3.4.6), with which no text begins. JSON follows a space, with which no other announcement
+ * begins: closeAll announces `"close"`.
  */
 function eventOf({ body, contentType }: Message): Uint8Array {
-  const mark = contentType === cborType ? selfDescribed : space;
-  const event = new Uint8Array(mark.length + body.length);
-  event.set(mark);
-  event.set(body, mark.length);
+  const prefix = contentType === cborType ? selfDescribed : space;
+  const event = new Uint8Array(prefix.length + body.length);
+  event.set(prefix);
+  event.set(body, prefix.length);
   return event;
 }
 
-/** The message of an announcement; what is not CBOR is JSON, as ChannelPy announces. */
+/** Returns the message of an event. An event that is not CBOR is JSON, which ChannelPy announces. */
 function messageOf(event: Uint8Array): Message {
   return selfDescribed.every((byte, i) => byte === event[i])
     ? { body: event.subarray(selfDescribed.length), contentType: cborType }

@@ -13,36 +13,32 @@ import { Requester } from "../rpc/request.ts";
 import type { GetCase, PutCase } from "../select/case.ts";
 import { ChannelGet, ChannelPut } from "../select/channel_cases.ts";
 import { ChannelClosedError, ChannelTimeoutError } from "../shared/errors.ts";
-import { isAnonymous } from "../shared/names.ts";
 import { none } from "../shared/options.ts";
 import type { Message } from "../transports/transport.ts";
 import { broadcast, type Broadcasts, type BroadcastsOptions, listen } from "./broadcasts.ts";
-import {
-  type ChannelOptions,
-  connectedOptions,
-  defaultLease,
-  handleOptions,
-} from "./channel_options.ts";
+import { type ChannelOptions, connectedOptions, handleOptions } from "./channel_options.ts";
 import { ReceiveChannel, SendChannel } from "./directed.ts";
 import type { ReceivingEnd, SendingEnd, TryGetResult } from "./ends.ts";
+import { ReceivedReference } from "./received_reference.ts";
 import * as signatures from "./signatures.ts";
 import { readableOf, type ReadableOptions, writableOf, type WritableOptions } from "./streams.ts";
 
-/** How Node and Bun, and Deno, ask an object what to print of it. */
+/** The names of the methods with which Node, Bun and Deno print an object. */
 const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.customInspect")];
 
 /**
- * A handle on a channel: values that are put into it are got from it, wherever the other end is.
+ * A handle on a channel. A channel has a name and lives in its transport: in this process, in a file or on a broker.
+ * All handles with the same name and connection use the same channel, in any process and on any host.
  *
- * Making a handle does no I/O; its first operation attaches it. Each value goes to one getter, in the
- * order of the puts; getters that wait, here or elsewhere, are served in turn. A handle that waits
- * for nothing keeps no process alive.
+ * A channel is a queue: each value is received by one consumer, in the order of the puts. Waiting consumers are served
+ * in turn. A handle does no I/O before its first operation. A handle without pending operations keeps no process alive.
  *
- * @typeParam T what the channel carries: anything that `structuredClone` copies, and channels
+ * @typeParam T the type of the values: anything that `structuredClone` copies, and channels
  *
  * @example
  * ```ts
  * import { Channel } from "@channelts/channel";
+ * import { equal } from "node:assert/strict";
  *
  * const jobs = new Channel<{ n: number; replyTo: Channel<number> }>("jobs");
  * await using reply = new Channel<number>();
@@ -51,15 +47,14 @@ const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.c
  * const { n, replyTo } = await jobs.get(); // here, or in any other process on the same broker
  * await replyTo.put(n * 7);
  *
- * await reply.get(); // 42
+ * equal(await reply.get(), 42);
  * ```
  */
 export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
-  /** A reference of a message, of which there may be very many, becomes a handle when it is used. */
   #source: Handle | ReceivedReference;
   /**
-   * Throws, as JSON and copies carry no channel. It is a property of each object, so that `structuredClone` and
-   * `postMessage` refuse that as well, with a `DataCloneError`.
+   * Throws a {@linkcode ChannelReferenceError}: JSON cannot carry a channel. As a property of the object it also makes
+   * `structuredClone` and `postMessage` throw a `DataCloneError`.
    */
   readonly toJSON: () => never = toJSON;
   #deadLetters: Channel<T> | undefined;
@@ -78,15 +73,23 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
     }
   }
 
-  /** Makes a handle on a new anonymous channel. Nothing is sent before its first operation. */
+  /** Makes a handle on a new anonymous channel. Nothing is sent before the first operation. */
   constructor();
   /**
-   * Makes a handle. Nothing is sent before its first operation.
+   * Makes a handle on a channel. Nothing is sent before the first operation.
    *
-   * @param options the channel's name, or its options. `undefined` is refused, and so is a `name` or a
-   * `connection` that is `undefined`: they decide which channel is meant, and may come from an environment
-   * variable that is not set. Any other option that is `undefined` is the same as one that is absent
-   * @throws {ChannelConfigError} for a name, URI or option that cannot be used
+   * @param options the name of the channel, or its options. `undefined` is refused here, as `name` and as `connection`,
+   * because these decide which channel is meant and may come from an environment variable that is not set. Any other
+   * option may be `undefined`, which is the same as absent
+   * @throws {ChannelConfigError} for an invalid name, URI or option
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   *
+   * new Channel("jobs"); // on the configured connection
+   * new Channel({ name: "jobs", connection: "amqp://localhost", capacity: 1000 });
+   * ```
    */
   constructor(options: string | ChannelOptions);
   constructor(options: string | ChannelOptions = none) {
@@ -104,39 +107,39 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
     return this.#source;
   }
 
-  /** Its name, its address, and whether it is closed, as `console.log` prints it. */
+  /**
+   * Returns `Channel(…)` with the name, the address, and whether the handle is closed. `console.log` prints the same.
+   */
   toString(): string {
     return `Channel(${this.#handle.title}${this.closed ? ", closed" : ""})`;
   }
 
-  /** The channel's name; 32 hexadecimal digits for one that was made without. */
+  /** The name of the channel; 32 hexadecimal digits if it was created without a name. */
   get name(): string {
     return this.#handle.name;
   }
 
-  /** Whether this handle takes no more operations, for whatever reason. */
+  /** Whether the handle is closed, for any reason: by `close`, `closeAll` or `delete`. Its operations then reject. */
   get closed(): boolean {
     return this.#handle.closed;
   }
 
   /**
-   * Puts a value into the channel. Resolves when the transport has taken responsibility for it: for
-   * RabbitMQ, when the broker has confirmed it, persistent in a durable queue. The value is encoded
-   * at the call, so later changes to it do not travel.
+   * Puts a value into the channel. Resolves when the transport has taken responsibility for the value; on RabbitMQ,
+   * when the broker has confirmed the message, which is persistent and in a durable queue. The value is encoded at the
+   * call: later changes to it are not sent.
    *
-   * A connection that is lost meanwhile is made again, and the value sent again. A put that is given up
-   * after it was sent may still have happened, and one that was sent twice may arrive twice. What it
-   * rejects with, where it is a ChannelError, carries the value as `error.value`, and where the outcome
-   * is unknown the message's id as `error.messageId`.
+   * If the connection is lost, it is made again and an unconfirmed value is sent again, so that the value may arrive
+   * twice. A put that is aborted or times out after the value was sent may still succeed. A ChannelError carries the
+   * value as `error.value`, and the message id as `error.messageId` if the outcome is unknown.
    *
-   * @throws {DOMException} a `DataCloneError`, which says where, for what the encoding cannot carry
-   * @throws {ChannelReferenceError} for a channel inside the value that reaches less far than this one
-   * @throws {ChannelSizeError} for a value with more bytes than the broker takes
+   * @throws {DOMException} a `DataCloneError` with the place in the value that cannot be encoded
+   * @throws {ChannelReferenceError} if the value contains a channel that reaches less far than this channel
+   * @throws {ChannelSizeError} if the encoded value is larger than the broker accepts
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
-   * @throws {ChannelTimeoutError} after `timeout` ms
-   * @throws {ChannelConnectionError} if the broker cannot be reached within `retryTimeout`
-   * @throws {ChannelConfigError} for a `delay`, `expires` or `priority` that is out of range, or that the
-   * transport cannot do
+   * @throws {ChannelTimeoutError} after `timeout` milliseconds
+   * @throws {ChannelConnectionError} if the broker is unreachable for `retryTimeout` milliseconds
+   * @throws {ChannelConfigError} for an invalid option, and for one that the transport does not take
    *
    * @example
    * ```ts
@@ -146,7 +149,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    * await ch.put({ any: ["value", new Map([["k", 1n]])] }, { timeout: 5000 });
    * ```
    *
-   * @example
+   * @example Delay, expiry and priority
    * ```ts
    * import { Channel } from "@channelts/channel";
    * import { equal } from "node:assert/strict";
@@ -164,10 +167,10 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Puts a value unless that would wait for room: `"full"` where the channel's `capacity` is reached, and
-   * `"closed"` where handle or channel is closed or deleted.
+   * Puts a value unless the put would wait for room. Resolves with `"ok"`; with `"full"` if the channel holds
+   * `capacity` values; or with `"closed"` if the handle or the channel is closed or deleted.
    *
-   * @throws whatever else `put` does
+   * @throws any other error of {@linkcode Channel.put}
    *
    * @example
    * ```ts
@@ -187,37 +190,42 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Takes the next value; waits for it without limit unless told otherwise. A get that times out, is
-   * aborted or closed never takes a value with it. With `timeout: 0` it takes a value that is there
-   * already; one that a process elsewhere has been sent and has not got yet (up to 20 ms) is not.
+   * Gets the next value, and waits for it without limit by default. The value is removed from the channel; to keep it
+   * until it is processed, use {@linkcode Channel.receive}. A get that times out, is aborted or is closed removes no
+   * value.
    *
-   * @throws {ChannelTimeoutError} after `timeout` ms without a value
+   * With `timeout: 0` a get takes a value that is in the channel now. It does not find a value that another process has
+   * read ahead, which is back in the channel within 20 ms.
+   *
+   * @throws {ChannelTimeoutError} after `timeout` milliseconds without a value
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
-   * @throws {ChannelConnectionError} if the broker cannot be reached within `retryTimeout`
-   * @throws {ChannelDecodeError} for a message that cannot be decoded; it carries the bytes
-   * @throws {ChannelReferenceError} for a message with a reference to a broker that this process has
-   * not configured; it carries the bytes
+   * @throws {ChannelConnectionError} if the broker is unreachable for `retryTimeout` milliseconds
+   * @throws {ChannelDecodeError} for a message that cannot be decoded; the error carries its bytes
+   * @throws {ChannelReferenceError} for a message that refers to a broker that this process has not configured; the
+   * error carries its bytes
    *
    * @example
    * ```ts
    * import { Channel, ChannelTimeoutError } from "@channelts/channel";
+   * import { equal, rejects } from "node:assert/strict";
    *
    * await using ch = new Channel<string>();
    * await ch.put("foo");
-   * await ch.get(); // "foo"
-   * await ch.get({ timeout: 10 }).catch((error) => error instanceof ChannelTimeoutError); // true
+   * equal(await ch.get(), "foo");
+   * await rejects(ch.get({ timeout: 10 }), ChannelTimeoutError);
    * ```
    */
   get(options: OperationOptions = none): Promise<T> {
     const handle = this.#handle;
     return signatures.get.refusal(options, arguments.length) ??
-      begun(() => handle.get(this, (message) => this.#unpack(message, true), options));
+      begun(() => handle.get(this, (message) => this.#decode(message, true), options));
   }
 
   /**
-   * Takes a value that can be had now, and tells where there is none, or the channel is closed.
+   * Gets a value that is in the channel now. Resolves with its `value` and the status `"ok"`; with the status `"empty"`
+   * if there is none; or with `"closed"` if the handle or the channel is closed or deleted.
    *
-   * @throws whatever `get` does, but for ChannelTimeoutError and ChannelClosedError
+   * @throws any other error of {@linkcode Channel.get}
    *
    * @example
    * ```ts
@@ -232,14 +240,10 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    */
   async tryGet(options: { readonly signal?: AbortSignal } = none): Promise<TryGetResult<T>> {
     signatures.tryGet.check(options, arguments.length);
+    const decode = (message: Message) => this.#decode(message, true);
     try {
-      const value = await this.#handle.get(
-        this,
-        (message) => this.#unpack(message, true),
-        { ...options, timeout: 0 },
-        "tryGet",
-      ).promise;
-      return { status: "ok", value };
+      const now = { ...options, timeout: 0 };
+      return { status: "ok", value: await this.#handle.get(this, decode, now, "tryGet").promise };
     } catch (error) {
       if (error instanceof ChannelTimeoutError) return { status: "empty" };
       if (error instanceof ChannelClosedError) return { status: "closed" };
@@ -248,8 +252,8 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * A case for {@linkcode select} that takes the next value. The channel itself does as well:
-   * `select({ jobs })` is `select({ jobs: jobs.getCase() })`.
+   * Returns a case of {@linkcode select} that gets the next value. A channel is such a case itself: `select({ jobs })`
+   * is short for `select({ jobs: jobs.getCase() })`.
    *
    * @example
    * ```ts
@@ -264,12 +268,12 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    */
   getCase(): GetCase<T> {
     signatures.getCase.check(none, arguments.length);
-    return new ChannelGet(this.#handle, this, (message) => this.#unpack(message, true));
+    return new ChannelGet(this.#handle, this, (message) => this.#decode(message, true));
   }
 
   /**
-   * A case for {@linkcode select} that puts a value, where it is chosen; otherwise nothing is sent. The
-   * value is encoded when the select begins.
+   * Returns a case of {@linkcode select} that puts a value if it is chosen; otherwise nothing is sent. The value is
+   * encoded when the select begins.
    *
    * @example
    * ```ts
@@ -279,7 +283,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    * await using jobs = new Channel<number>();
    * await using results = new Channel<number>();
    * const { key } = await select({ jobs, results: results.putCase(42) });
-   * equal(key, "results"); // for there was no job
+   * equal(key, "results"); // jobs is empty
    * ```
    */
   putCase(value: T): PutCase {
@@ -288,13 +292,14 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Takes the next value on loan, for work that must not be lost: others get it only if it is released,
-   * or if this process dies before it has accepted it. So a value is processed at least once, and may
-   * be twice: where the connection is lost, it is delivered anew, with `redelivered` set. On RabbitMQ a
-   * loan lasts 30 minutes at most (the broker's `consumer_timeout`). Closing the handle releases it.
+   * Receives the next value on loan, for work that must not be lost. The program accepts the delivery when its work is
+   * done. The value returns to the channel if the delivery is released, the handle is closed, or this process dies.
    *
-   * @throws whatever `get` does
-   * @throws {ChannelError} where a dead letter of this handle could not be put (see `maxAttempts`)
+   * A value is delivered at least once: after a lost connection it is delivered again, with `redelivered` set. On
+   * RabbitMQ a loan lasts for 30 minutes at most, the broker's `consumer_timeout`.
+   *
+   * @throws {ChannelError} if a value with `maxAttempts` could not be put into {@linkcode Channel.deadLetters}
+   * @throws any error of {@linkcode Channel.get}
    *
    * @example
    * ```ts
@@ -308,32 +313,34 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    *   console.log(delivery.value * 6); // the work
    *   delivery.accept();
    * } catch {
-   *   delivery.release({ delay: 1000 }); // and after three attempts it is in jobs.deadLetters
+   *   delivery.release({ delay: 1000 }); // after three attempts the value is in jobs.deadLetters
    * }
    * ```
    */
   receive(options: OperationOptions = none): Promise<Delivery<T>> {
     const handle = this.#handle;
     return signatures.receive.refusal(options, arguments.length) ??
-      begun(() => handle.receive(this, (message) => this.#unpack(message, false), options));
+      begun(() => handle.receive(this, (message) => this.#decode(message, false), options));
   }
 
   /**
-   * Puts a request, and resolves with what a {@linkcode serve} on this channel answers, in whatever
-   * process it runs. All requests of a handle share one anonymous channel for the replies, which is
-   * made with the first and goes with the handle. One that times out or is aborted aborts its
-   * handler's signal, wherever that runs; the reply is not sent then, or dropped.
+   * Puts a request, and resolves with the reply of a {@linkcode serve} on this channel, in any process. If the request
+   * times out or is aborted, the signal of its handler is aborted and no reply is sent.
    *
-   * With `encoding: "json"` it is what ChannelPy's `put_sync` sends, `{ "value": …, "reply_to": … }`,
-   * which is answered with the plain value; each request has a channel for its reply then.
+   * The requests of a handle share one anonymous channel for their replies. It is created with the first request and
+   * deleted with the handle.
    *
-   * @typeParam R what the reply is; it is not checked
-   * @throws {Error} what the handler threw: of the same built-in class, with its name, message, own enumerable
-   * properties, `cause` and, of an AggregateError, `errors`, as far as they can travel; what is no error
-   * is the `cause` of one. It is no {@linkcode ChannelError}: where the handler's was one, it is named `Error`
-   * @throws {ChannelTimeoutError} after `timeout` ms without a reply
+   * With `encoding: "json"` a request is the `put_sync` of ChannelPy: the message is `{ "value": …, "reply_to": … }`,
+   * the reply is a plain value, and each request has a reply channel of its own.
+   *
+   * @typeParam R the type of the reply, which is not checked
+   * @throws {Error} the error that the handler threw: an instance of the same built-in class with the same name,
+   * message, own enumerable properties, `cause` and `errors`, as far as these can be encoded. A thrown value that is
+   * not an error is the `cause` of an error. A {@linkcode ChannelError} of the handler arrives as an `Error` with the
+   * name `Error`
+   * @throws {ChannelTimeoutError} after `timeout` milliseconds without a reply
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
-   * @throws what `put` does
+   * @throws any other error of {@linkcode Channel.put}
    *
    * @example
    * ```ts
@@ -352,13 +359,14 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
     const refusal = signatures.request.refusalOf(value, options, arguments.length);
     if (refusal !== undefined) return refusal;
     const handle = this.#handle;
-    this.#requester ??= new Requester(handle, () => cloneOf(handle));
+    this.#requester ??= new Requester(handle, () => anonymousLike(handle));
     return this.#requester.request(this, value, options) as Promise<R>;
   }
 
   /**
-   * The channel of the values that were received `maxAttempts` times and never accepted: one like any
-   * other, named like this one with `.dead-letters` behind. Its deliveries carry the `reason`.
+   * The channel of the dead letters: the values that were received `maxAttempts` times and never accepted. Its name is
+   * the name of this channel with the suffix `.dead-letters`, and its deliveries have a `reason`. Otherwise it is a
+   * channel like any other.
    *
    * @example
    * ```ts
@@ -371,7 +379,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    *
    * const dead = await jobs.deadLetters.receive();
    * equal(dead.value, "poison");
-   * console.log(dead.reason); // "maxAttempts: received 1 times and never accepted"
+   * equal(dead.reason, "maxAttempts: received 1 times and never accepted");
    * dead.accept();
    * await jobs.deadLetters.delete();
    * ```
@@ -381,37 +389,41 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Gets value after value, until the channel is closed or deleted by anyone, which ends the
-   * iteration normally. Leaving the loop takes nothing with it: a `next()` that waits then is withdrawn, and
-   * resolves as done.
+   * Returns an iterator over the values, for `for await`. The iteration ends normally when the handle or the channel is
+   * closed or deleted. A `next()` that is pending when the program leaves the loop removes no value, and resolves as
+   * done.
+   *
+   * @throws {ChannelDecodeError} from the iteration, and any other error of {@linkcode Channel.get}
    *
    * @example
    * ```ts
    * import { Channel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
    *
    * await using ch = new Channel<number>();
    * for (const n of [1, 2, 3]) await ch.put(n);
    * let sum = 0;
    * for await (const n of ch) {
    *   sum += n;
-   *   if (sum === 6) await ch.closeAll(); // ends the loop, here and everywhere
+   *   if (n === 3) await ch.closeAll(); // ends this loop, and all others on the channel
    * }
+   * equal(sum, 6);
    * ```
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<T> {
-    const unpack = (message: Message) => this.#unpack(message, true);
-    return new Iteration(() => this.#handle.get(this, unpack, none));
+    const decode = (message: Message) => this.#decode(message, true);
+    return new Iteration(() => this.#handle.get(this, decode, none));
   }
 
   /**
-   * Receives value after value on loan, as {@linkcode Channel.receive}: each is to be accepted when its work is
-   * done. It ends where `for await` over the channel does: when the channel is closed or deleted by anyone.
+   * Returns an iterator over deliveries, which are values on loan as from {@linkcode Channel.receive}. The program
+   * accepts each delivery when its work is done. The iteration ends normally when the handle or the channel is closed
+   * or deleted.
    *
-   * Leaving the loop by `break`, `return` or `throw` releases whatever it has yielded that is not settled: wait
-   * for work that is under way before you leave.
+   * Leaving the loop by `break`, `return` or `throw` releases the deliveries that are not settled. Before it leaves the
+   * loop, the program waits for work that has begun.
    *
-   * @throws {ChannelDecodeError} as the iteration's error, for what cannot be read, and what else `receive`
-   * rejects with
+   * @throws {ChannelDecodeError} from the iteration, and any other error of {@linkcode Channel.receive}
    *
    * @example
    * ```ts
@@ -422,7 +434,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    * await jobs.put("render");
    * await jobs.put("stop");
    * for await (const delivery of jobs.deliveries()) {
-   *   if (delivery.value === "stop") break; // it goes back, for others
+   *   if (delivery.value === "stop") break; // releases the delivery, for other consumers
    *   console.log(delivery.value); // the work
    *   delivery.accept();
    * }
@@ -431,10 +443,10 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    */
   deliveries(options: DeliveriesOptions = none): AsyncIterableIterator<Delivery<T>> {
     signatures.deliveries.check(options, arguments.length);
-    const unpack = (message: Message) => this.#unpack(message, false);
+    const decode = (message: Message) => this.#decode(message, false);
     const unsettled = new Set<Delivery>();
     return new Iteration(
-      () => this.#handle.receive(this, unpack, options, unsettled),
+      () => this.#handle.receive(this, decode, options, unsettled),
       () => {
         for (const delivery of unsettled) delivery.release();
       },
@@ -442,15 +454,16 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Tells a value to everyone who listens now, by {@linkcode Channel.broadcasts} on any handle of the
-   * channel, on every host, this one included. Nothing of it is kept: who does not listen misses it, and
-   * so does a host whose connection is lost at the moment. Resolves when it is on its way to all of
-   * them; broadcasts of one process arrive in the order of the calls. One that was sent as the connection
-   * was lost is sent again, and may be heard twice.
+   * Sends a value to every handle on the channel that listens now with {@linkcode Channel.broadcasts}, in all processes
+   * and on all hosts, this handle included. Resolves when the transport has accepted the broadcast.
    *
-   * ChannelPy's get and put raise at any event: use a channel of your own beside one that Python shares.
+   * Broadcasts are not stored: a process that does not listen, or whose connection is lost at that moment, misses them.
+   * The broadcasts of one process arrive in the order of the calls. If the connection is lost while one is sent, it is
+   * sent again and may arrive twice.
    *
-   * @throws whatever `put` does
+   * ChannelPy's `get` and `put` raise an exception at a broadcast. To broadcast to Python, use a separate channel.
+   *
+   * @throws any error of {@linkcode Channel.put}
    *
    * @example
    * ```ts
@@ -470,14 +483,14 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Listens, from the call on, to what is broadcast on the channel: as soon as `ready` has resolved, or
-   * any other operation of this handle, none is missed. Closing the handle, closeAll and delete end the
-   * iteration normally, after what was heard before; leaving the loop ends the listening.
+   * Listens to the broadcasts of the channel, from the call on, and returns an iterator over them. When its `ready`, or
+   * a later operation of this handle, has resolved, no broadcast is missed.
    *
-   * A listener that is slower than the broadcasts keeps the last 1,000 (`buffer`), and counts in `missed`
-   * what it has dropped. Waiting for the next one keeps the process alive.
+   * The iteration ends normally when the handle or the channel is closed or deleted, after the broadcasts that have
+   * arrived. Leaving the loop ends the listening. A slow listener keeps the last 1,000 broadcasts (`buffer`) and counts
+   * the others in `missed`. A pending `next()` keeps the process alive.
    *
-   * @throws {ChannelConfigError} for an option that cannot be used
+   * @throws {ChannelConfigError} for an invalid option
    *
    * @example
    * ```ts
@@ -487,33 +500,14 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    * const heard = news.broadcasts({ signal: AbortSignal.timeout(5000) });
    * await heard.ready;
    * await news.broadcast("reload");
-   * for await (const what of heard) {
-   *   if (what === "reload") break; // and listens no more
+   * for await (const command of heard) {
+   *   if (command === "reload") break; // ends the listening
    * }
    * ```
    */
   broadcasts(options: BroadcastsOptions = none): Broadcasts<T> {
     signatures.broadcasts.check(options, arguments.length);
-    const { listener, ready } = listen(
-      this.#handle,
-      (message) => this.#unpack(message, false),
-      options,
-    );
-    const iterator: Broadcasts<T> = {
-      get ready() {
-        return ready();
-      },
-      get missed() {
-        return listener.missed;
-      },
-      next: () => listener.next(this),
-      return: () => {
-        listener.leave();
-        return Promise.resolve({ value: undefined, done: true });
-      },
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+    return listen(this.#handle, this, (message) => this.#decode(message, false), options);
   }
 
   /**
@@ -521,8 +515,8 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    * reader waits for one, and accepts it as it hands it over: a value that a reader or another stream drops is lost. To
    * move values to another channel without loss, use {@linkcode pipe}.
    *
-   * The stream ends when the channel is closed or deleted; cancelling it does not close the channel. Several streams of
-   * a channel share its values.
+   * The stream ends when the handle or the channel is closed or deleted; cancelling it does not close the channel.
+   * Several streams of a channel share its values.
    *
    * @throws {ChannelConfigError} for an invalid option
    * @throws through the stream: any error of {@linkcode Channel.receive}
@@ -571,8 +565,12 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * How many values wait in the channel; a snapshot. Values that a process has been sent and has not
-   * got yet are not among them.
+   * Returns the number of values that wait in the channel at this moment. Values on loan, delayed values, and values
+   * that a process has read ahead are not counted.
+   *
+   * @throws {ChannelTimeoutError} after `timeout` milliseconds
+   * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
+   * @throws {ChannelConnectionError} if the broker is unreachable for `retryTimeout` milliseconds
    *
    * @example
    * ```ts
@@ -590,17 +588,16 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Waits until no value waits in the channel, as `depth` counts: at once where there is none. Values that
-   * are delayed do not wait yet. Values that were received and are not settled do not wait any more, and
-   * one that is released waits again. To wait until all work is done, call `closeAll({ drain: true })`: gets
-   * and iterations end when every value was accepted.
+   * Resolves when no value waits in the channel, that is, when its `depth` is 0. Values on loan do not wait; a released
+   * value waits again. To wait until all work is done, use `closeAll({ drain: true })`: gets and iterations then end
+   * when every value was accepted.
    *
-   * `memory:` tells of every moment in which the channel is empty. Elsewhere it is asked for after growing
-   * pauses of up to 250 ms, and a moment between two questions is missed.
+   * On `memory:` every moment is noticed in which the channel is empty. Other transports read the depth after pauses
+   * that grow to 250 ms, and miss a moment between two readings.
    *
-   * @throws {ChannelTimeoutError} after `timeout` ms; with `0` it is asked once
+   * @throws {ChannelTimeoutError} after `timeout` milliseconds; with `0` the depth is read once
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
-   * @throws {ChannelConnectionError} if the broker cannot be reached within `retryTimeout`
+   * @throws {ChannelConnectionError} if the broker is unreachable for `retryTimeout` milliseconds
    *
    * @example
    * ```ts
@@ -622,7 +619,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * This handle to send with only: what Go writes `chan<- T`. It is so wherever it travels.
+   * The sending end of this handle: Go's `chan<- T`. It stays a sending end when it travels inside a value.
    *
    * @example
    * ```ts
@@ -643,11 +640,12 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * This handle to receive with only: what Go writes `<-chan T`. It is so wherever it travels.
+   * The receiving end of this handle: Go's `<-chan T`. It stays a receiving end when it travels inside a value.
    *
    * @example
    * ```ts
    * import { Channel, type ReceiveChannel } from "@channelts/channel";
+   * import { equal } from "node:assert/strict";
    *
    * await using ch = new Channel<number>();
    * await using work = new Channel<ReceiveChannel<number>>();
@@ -655,7 +653,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    * await ch.put(7);
    *
    * const numbers = await work.get(); // here, or in any other process
-   * await numbers.get(); // 7
+   * equal(await numbers.get(), 7);
    * ```
    */
   get receiver(): ReceiveChannel<T> {
@@ -663,7 +661,8 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * A second handle on the same channel, with a life of its own; disposing it deletes nothing.
+   * Returns a second handle on the same channel, which is closed independently. Disposing it does not delete the
+   * channel.
    *
    * @example
    * ```ts
@@ -673,7 +672,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    * await using ch = new Channel<string>();
    * const second = ch.dup();
    * await second.put("foo");
-   * await second.close(); // ch is not
+   * await second.close(); // ch stays open
    * equal(await ch.get(), "foo");
    * ```
    */
@@ -682,15 +681,14 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
     return channelOf(new Handle(this.#handle.share()));
   }
 
-  /** A new anonymous channel on the same connection, with the same `encoding`, `stacks` and `retryTimeout`. */
+  /** Returns a new anonymous channel on the same connection, with the same `encoding`, `stacks` and `retryTimeout`. */
   clone<U = T>(): Channel<U>;
   /**
-   * A channel on the same connection, with the same `encoding`, `stacks` and `retryTimeout`, where the options
-   * do not say otherwise. What belongs to this channel alone is not taken over: `name`, `capacity`,
-   * `durability`, `expires` and `maxAttempts`.
+   * Returns another channel on the same connection. `encoding`, `stacks` and `retryTimeout` are the same unless
+   * `options` has them; `name`, `capacity`, `durability`, `expires` and `maxAttempts` are not copied.
    *
-   * @param options the channel's name, or its options, as the constructor takes them
-   * @throws {ChannelConfigError} as the constructor does
+   * @param options the name of the channel, or its options, as for the constructor
+   * @throws {ChannelConfigError} for an invalid name, URI or option
    *
    * @example
    * ```ts
@@ -713,8 +711,8 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Detaches this handle. Its gets reject with a ChannelClosedError; its puts are sent first, as far
-   * as the broker takes them within 1,000 ms. Idempotent; never rejects; the channel stays.
+   * Closes the handle; the channel stays. Pending gets reject with a ChannelClosedError. Pending puts are sent first,
+   * if the broker takes them within 1,000 ms. Deliveries that are not settled are released. Idempotent; never rejects.
    *
    * @example
    * ```ts
@@ -732,16 +730,17 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Closes the channel for everyone: pending and later operations of every handle that is attached
-   * now, on every host, reject with a ChannelClosedError, and iterations end. Values stay for whoever
-   * opens the name anew. A put that was sent before may still resolve: its value is there.
+   * Closes the channel for everyone: every handle that is attached now, on every host, is closed. Its operations reject
+   * with a ChannelClosedError and its iterations end. The values stay; a handle that is made later can get them. A
+   * pending put that was already sent may still resolve, and its value is then in the channel.
    *
-   * With `drain: true` as Go's `close`: puts are rejected at once, gets go on until all is got that was put
-   * before, and released for good, and only then reject; iterations end. That lasts until the channel is
-   * deleted: who comes later, or after a restart, finds it closed. The errors have the reason `drain`.
+   * With `drain: true`, as Go's `close`, puts reject at once, and gets continue until every earlier value was got or
+   * accepted; then gets reject and iterations end. The channel stays closed, also for later handles and after a
+   * restart, until it is deleted. The `reason` of the errors is `"drain"`.
    *
    * @throws {ChannelClosedError} if this handle is closed
-   * @throws {ChannelConnectionError} if the broker cannot be reached
+   * @throws {ChannelTimeoutError} after `timeout` milliseconds
+   * @throws {ChannelConnectionError} if the broker is unreachable for `retryTimeout` milliseconds
    *
    * @example
    * ```ts
@@ -754,7 +753,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    * await elsewhere;
    * ```
    *
-   * @example
+   * @example Go's close
    * ```ts
    * import { Channel } from "@channelts/channel";
    * import { deepEqual } from "node:assert/strict";
@@ -773,10 +772,11 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Deletes the channel and its values; operations of all handles reject with a ChannelClosedError.
+   * Deletes the channel and its values. The operations of all handles reject with a ChannelClosedError.
    *
    * @throws {ChannelClosedError} if this handle is closed
-   * @throws {ChannelConnectionError} if the broker cannot be reached
+   * @throws {ChannelTimeoutError} after `timeout` milliseconds
+   * @throws {ChannelConnectionError} if the broker is unreachable for `retryTimeout` milliseconds
    *
    * @example
    * ```ts
@@ -795,28 +795,39 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Closes the handle; if it is the one that made an anonymous channel, the channel is deleted.
+   * Closes the handle, and deletes the channel if this handle created it without a name; used by `await using`.
    * Idempotent; bounded in time; never rejects.
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   *
+   * await using ch = new Channel(); // deleted at the end of the block
+   * await ch.put("a value");
+   * ```
    */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#handle.dispose(this);
   }
 
-  #unpack(message: Message, owned: boolean): T {
+  /** @param owned whether the value may share the bytes of the message */
+  #decode(message: Message, owned: boolean): T {
     const handle = this.#handle;
-    // A handle that has attached knows its connection.
-    const via = handle.connection as SharedConnection;
-    let met: Map<string, Channel> | undefined; // most messages hold no channel
+    // A handle that has received a message is attached, so its connection is not pending.
+    const connection = handle.connection as SharedConnection;
+    let met: Map<string, Channel> | undefined; // most messages contain no channel
     const open = (reference: Reference) =>
       fromReference(reference, met ??= new Map(), handle.options.report);
-    return decodeMessage(message, via, open, owned) as T;
+    return decodeMessage(message, connection, open, owned) as T;
   }
 }
 
-/** Closes the handles of channels that the program has dropped without closing them. */
+/** Closes the handle of a channel that the program has dropped without closing it. */
 const forgotten = new FinalizationRegistry<Handle>((handle) => void handle.close());
 
-/** A closed handle must not stay there: where it holds its channel, as one for replies does, neither would ever go. */
+/**
+ * The registry does not keep a closed handle: a handle for replies references its channel, and would keep both alive.
+ */
 function closeWhenForgotten(channel: object, handle: Handle): void {
   forgotten.register(channel, handle, handle);
   handle.onClosed.add(() => void forgotten.unregister(handle));
@@ -824,7 +835,7 @@ function closeWhenForgotten(channel: object, handle: Handle): void {
 
 const source: unique symbol = Symbol("source");
 
-/** What the constructor takes from this file: a handle, or a reference from a message. */
+/** The options with which this file makes a channel. The symbol is not exported, so no program can write them. */
 interface InternalOptions extends ChannelOptions {
   readonly [source]: Handle | ReceivedReference;
 }
@@ -833,39 +844,20 @@ function isInternal(options: string | ChannelOptions): options is InternalOption
   return typeof options === "object" && options !== null && source in options;
 }
 
-/** Returns a channel of a handle, or of a reference. */
+/** Returns a channel that uses a handle, or the handle of a reference. */
 function channelOf<T>(handle: Handle | ReceivedReference): Channel<T> {
   const options: InternalOptions = { [source]: handle };
   return new Channel<T>(options);
 }
 
-/** A reference that came in a message. */
-class ReceivedReference {
-  readonly #reference: Reference;
-  readonly #report: Report | undefined;
-
-  constructor(reference: Reference, report: Report | undefined) {
-    this.#reference = reference;
-    this.#report = report;
-  }
-
-  open(): Handle {
-    const { name, connection, encoding } = this.#reference;
-    // Whoever sent the name of an anonymous channel has made it: where it is gone, it stays gone.
-    const anonymous = isAnonymous(name);
-    const lease = anonymous ? defaultLease : undefined;
-    const create = !anonymous;
-    const about = { name, connection, encoding, report: this.#report };
-    return new Handle({ ...about, stacks: true, lease, create, owned: false });
-  }
+/**
+ * Returns a new anonymous channel on the connection of a handle, with the same options as {@linkcode Channel.clone}.
+ */
+function anonymousLike(handle: Handle): Channel {
+  return channelOf(new Handle(connectedOptions(none, handle.options)));
 }
 
-/** A channel on the handle's connection; anonymous where no name is given. */
-function cloneOf<U>(handle: Handle, options: ChannelOptions = none): Channel<U> {
-  return channelOf(new Handle(connectedOptions(options, handle.options)));
-}
-
-/** The channel of a reference: the same object for the same channel of one message. */
+/** Returns the channel of a reference: one object for all references to the channel in a message. */
 function fromReference(
   reference: Reference,
   met: Map<string, Channel>,

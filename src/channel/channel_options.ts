@@ -12,17 +12,17 @@ import { withoutCredentials } from "../shared/redact.ts";
 /** What a channel is made from; every part may be left out. */
 export interface ChannelOptions {
   /**
-   * The same name on the same connection is the same channel, in any process and on any host.
-   * Absent: a new channel, whose name nobody else knows.
+   * The same name on the same connection is the same channel, in any process and on any host. Absent: a new channel,
+   * whose name nobody else knows.
    */
   readonly name?: string;
   /**
-   * How the channel is reached: a URI such as `amqp://user:password@host/vhost` or `memory:`, or a
-   * transport. Absent: the environment variable `CHANNELTS_URI`, else the file that
-   * `CHANNELTS_CONFIG` names or `~/.channelts.yml`, else `~/.channelpy.yml`, else `memory:`.
+   * How the channel is reached: a URI such as `amqp://user:password@host/vhost` or `memory:`, or a transport. Absent:
+   * the environment variable `CHANNELTS_URI`, else the file that `CHANNELTS_CONFIG` names or `~/.channelts.yml`, else
+   * `~/.channelpy.yml`, else `memory:`.
    *
-   * References in messages may name the broker for as long as a channel or a {@linkcode Connection} is referred to
-   * that was made with this option, and, where it was absent, for the life of the process.
+   * References in messages may name the broker for as long as a channel or a {@linkcode Connection} is referred to that
+   * was made with this option, and, where it was absent, for the life of the process.
    */
   readonly connection?: ConnectionOption;
   /**
@@ -30,61 +30,59 @@ export interface ChannelOptions {
    *
    * `"cbor"`, the default (RFC 8949, `application/cbor`), carries whatever a channel can.
    *
-   * `"json"` (RFC 8259, `application/json`) is for ChannelPy and whoever else reads JSON. It carries
-   * null, booleans, finite numbers, strings, arrays, plain objects and class instances (their own
-   * enumerable properties), and channels, as ChannelPy writes them: an object with
-   * `"__channel__": true`, which is why no other object may have that key. An object with a method
-   * `toJSON` travels as what that returns, and one that occurs twice is written twice. What JSON
-   * cannot say is refused, where `JSON.stringify` would change it or leave it out: `undefined`, also
-   * as a property, bigints, NaN, infinities, -0, Date, Map, Set, binary data, functions and cycles.
+   * `"json"` (RFC 8259, `application/json`) is for ChannelPy and whoever else reads JSON. It carries null, booleans,
+   * finite numbers, strings, arrays, plain objects and class instances (their own enumerable properties), and channels,
+   * as ChannelPy writes them: an object with `"__channel__": true`, which is why no other object may have that key. An
+   * object with a method `toJSON` travels as what that returns, and one that occurs twice is written twice. What JSON
+   * cannot say is refused, where `JSON.stringify` would change it or leave it out: `undefined`, also as a property,
+   * bigints, NaN, infinities, -0, Date, Map, Set, binary data, functions and cycles.
    *
-   * A channel that is received inside a JSON message writes JSON, since whoever sent it may read
-   * nothing else. Integers beyond 2^53 that others send lose precision. A channel that ChannelPy is
-   * to attach to needs a name, and no `expires`.
+   * A channel that is received inside a JSON message writes JSON, since whoever sent it may read nothing else. Integers
+   * beyond 2^53 that others send lose precision. A channel that ChannelPy is to attach to needs a name, and no
+   * `expires`.
    */
   readonly encoding?: "cbor" | "json";
   /**
-   * Whether errors inside values take their `stack` along, as with `structuredClone`: default true. It
-   * names files of this machine, and what the receiver should not know may be better left out.
+   * Whether errors inside values take their `stack` along, as with `structuredClone`: default true. It names files of
+   * this machine, and what the receiver should not know may be better left out.
    */
   readonly stacks?: boolean;
   /**
-   * Milliseconds for which an operation goes on while the broker cannot be reached; 10,000 unless
-   * configured. `Infinity` waits for the broker as long as it takes.
+   * Milliseconds for which an operation goes on while the broker cannot be reached; 10,000 unless configured.
+   * `Infinity` waits for the broker as long as it takes.
    */
   readonly retryTimeout?: number;
   /**
-   * How often a value that was received with {@linkcode Channel.receive} is tried: 1 or more. What was
-   * released, or held by a process that died, so many times goes to {@linkcode Channel.deadLetters}.
-   * Default: without limit.
+   * How often a value that was received with {@linkcode Channel.receive} is tried: 1 or more. What was released, or
+   * held by a process that died, so many times goes to {@linkcode Channel.deadLetters}. Default: without limit.
    *
-   * Where a dead letter cannot be put (the user may not declare that channel, or it is full), it is tried
-   * for `retryTimeout`, 60,000 ms at most, and then given back: the `receive` that waits, or else the next,
-   * rejects with a ChannelError whose `cause` says why, and the connection's logger is told.
+   * Where a dead letter cannot be put (the user may not declare that channel, or it is full), it is tried for
+   * `retryTimeout`, 60,000 ms at most, and then given back: the `receive` that waits, or else the next, rejects with a
+   * ChannelError whose `cause` says why, and the connection's logger is told.
    */
   readonly maxAttempts?: number;
   /**
-   * How many values a channel that is created now holds: while so many wait, or are received and not
-   * settled, a put waits. One that exists stays as it is. Default: any number.
+   * How many values a channel that is created now holds: while so many wait, or are received and not settled, a put
+   * waits. One that exists stays as it is. Default: any number.
    *
-   * With `0` nothing is held: a put waits until someone takes its value, and where it is given up before that,
-   * nobody ever gets it; as with Go's unbuffered channels.
+   * With `0` nothing is held: a put waits until someone takes its value, and where it is given up before that, nobody
+   * ever gets it; as with Go's unbuffered channels.
    *
-   * On RabbitMQ received values do not count (`x-max-length` and `x-overflow: reject-publish`), and every operation
-   * of a handle with `0` rejects with a {@linkcode ChannelConfigError}: the broker stores a value before anyone takes
-   * it. Use {@linkcode Channel.request} to know that a value was handled, or a capacity of 1.
+   * On RabbitMQ received values do not count (`x-max-length` and `x-overflow: reject-publish`), and every operation of
+   * a handle with `0` rejects with a {@linkcode ChannelConfigError}: the broker stores a value before anyone takes it.
+   * Use {@linkcode Channel.request} to know that a value was handled, or a capacity of 1.
    */
   readonly capacity?: number;
   /**
-   * How RabbitMQ keeps a channel that is created now: `"classic"`, the default, on one node;
-   * `"quorum"` on the majority of a cluster's nodes, so that it survives the loss of any one of three
+   * How RabbitMQ keeps a channel that is created now: `"classic"`, the default, on one node; `"quorum"` on the majority
+   * of a cluster's nodes, so that it survives the loss of any one of three
    * (https://www.rabbitmq.com/docs/quorum-queues). One that exists stays as it is.
    */
   readonly durability?: "classic" | "quorum";
   /**
-   * Milliseconds, 100 or more, for which the channel outlives its use. Default: 1,800,000 (30 minutes)
-   * for a channel without a name; a named channel lasts until it is deleted. A handle on it counts as
-   * use; with less than the default, only one that was made with this option does, not a reference.
+   * Milliseconds, 100 or more, for which the channel outlives its use. Default: 1,800,000 (30 minutes) for a channel
+   * without a name; a named channel lasts until it is deleted. A handle on it counts as use; with less than the
+   * default, only one that was made with this option does, not a reference.
    */
   readonly expires?: number;
 }

@@ -13,9 +13,9 @@ import { checkArgument, none } from "../shared/options.ts";
 import type { ReceivingEnd, SendingEnd, TryGetResult } from "./ends.ts";
 
 /**
- * A channel that values are only put into, from {@linkcode Channel.sender}: what Go writes `chan<- T`. It has
- * its channel's handle, so that closing either closes both. Inside a value it travels like a channel,
- * and arrives as a SendChannel; through a channel with `encoding: "json"` it does not travel.
+ * A channel that values are only put into, from {@linkcode Channel.sender}: what Go writes `chan<- T`. It has its
+ * channel's handle, so that closing either closes both. Inside a value it travels like a channel, and arrives as a
+ * SendChannel; through a channel with `encoding: "json"` it does not travel.
  *
  * @typeParam T what the channel carries
  *
@@ -138,9 +138,9 @@ export class SendChannel<T = unknown> implements SendingEnd<T> {
 }
 
 /**
- * A channel that values are only received from, from {@linkcode Channel.receiver}: what Go writes `<-chan T`. It
- * has its channel's handle, so that closing either closes both. Inside a value it travels like a
- * channel, and arrives as a ReceiveChannel; through a channel with `encoding: "json"` it does not travel.
+ * A channel that values are only received from, from {@linkcode Channel.receiver}: what Go writes `<-chan T`. It has
+ * its channel's handle, so that closing either closes both. Inside a value it travels like a channel, and arrives as a
+ * ReceiveChannel; through a channel with `encoding: "json"` it does not travel.
  *
  * @typeParam T what the channel carries
  *

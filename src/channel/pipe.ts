@@ -44,17 +44,17 @@ const sendingEnd: Rule = {
 };
 
 /**
- * Moves values from one channel to another, on any transports, and loses none: a value is accepted when the other channel
- * has taken it, and released if its put fails. Values are put in the order in which they are received. The pipe closes
- * neither channel.
+ * Moves values from one channel to another, on any transports, and loses none: a value is accepted when the other
+ * channel has taken it, and released if its put fails. Values are put in the order in which they are received. The pipe
+ * closes neither channel.
  *
- * The promise resolves when `from` is closed or deleted and the puts in progress are done. If a put fails, `to` is closed,
- * or the signal is aborted, the pipe receives no more and rejects; the puts in progress have 1,000 ms to finish and are
- * then given up.
+ * The promise resolves when `from` is closed or deleted and the puts in progress are done. If a put fails, `to` is
+ * closed, or the signal is aborted, the pipe receives no more and rejects; the puts in progress have 1,000 ms to finish
+ * and are then given up.
  *
- * Delivery is at least once. After a pipe has ended early, `to` may have a value whose outcome was unknown and that is in
- * `from` again, and a released value may come behind later ones. A value that `to` always refuses is released each time;
- * with `maxAttempts`, `from` makes a dead letter of it.
+ * Delivery is at least once. After a pipe has ended early, `to` may have a value whose outcome was unknown and that is
+ * in `from` again, and a released value may come behind later ones. A value that `to` always refuses is released each
+ * time; with `maxAttempts`, `from` makes a dead letter of it.
  *
  * @param from the channel whose values are received: a Channel or a ReceiveChannel
  * @param to the channel into which they are put: a Channel or a SendChannel

@@ -1,5 +1,5 @@
-// Invariants: nothing is received before a reader waits for it. A stream that is written to closes after all of its puts
-// have settled.
+// Invariants: nothing is received before a reader waits for it. A stream that is written to closes after all of its
+// puts have settled.
 
 import type { Delivery } from "../handle/delivery.ts";
 import type { Receiver, Sender } from "../handle/sender_receiver.ts";
