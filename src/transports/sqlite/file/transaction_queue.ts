@@ -11,6 +11,9 @@ export const maxBytes: number = 4 << 20;
 /** Milliseconds after which a locked file is a problem, and not only other sessions at work. */
 const noticeableDelay = 200;
 
+/** Milliseconds for which a transaction waits while the file is locked, if no operation waits for it. */
+export const backgroundTimeout = 500;
+
 /** A part of a transaction. */
 export interface Task {
   /** Milliseconds for which the task waits while the file is locked. */

@@ -1,6 +1,6 @@
 import { longestTimer, unref } from "../../../shared/timers.ts";
 import type { Store } from "../file/store.ts";
-import type { TransactionQueue } from "../file/transaction_queue.ts";
+import { backgroundTimeout, type TransactionQueue } from "../file/transaction_queue.ts";
 
 /**
  * A timer that runs a transaction when the next delayed message is due, whichever session has put it. It does
@@ -9,15 +9,12 @@ import type { TransactionQueue } from "../file/transaction_queue.ts";
 export class DueTimer {
   readonly #store: Store;
   readonly #transactions: TransactionQueue;
-  /** Milliseconds for which its transaction waits while the file is locked. */
-  readonly #busyTimeout: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isStopped = false;
 
-  constructor(store: Store, transactions: TransactionQueue, busyTimeout: number) {
+  constructor(store: Store, transactions: TransactionQueue) {
     this.#store = store;
     this.#transactions = transactions;
-    this.#busyTimeout = busyTimeout;
   }
 
   /** Sets the timer anew, for the message that is due next. */
@@ -46,7 +43,7 @@ export class DueTimer {
       // Another session may have moved the message already.
       const isDue = due <= clock.now() && (delayed.nextDue() ?? Infinity) <= due;
       // Every transaction begins by moving the messages that are due.
-      if (isDue) await this.#transactions.do(this.#busyTimeout, () => {});
+      if (isDue) await this.#transactions.do(backgroundTimeout, () => {});
       this.update();
     } catch (error) {
       this.#transactions.report(error); // the next round tries again

@@ -2,7 +2,7 @@ import { isBusy } from "../failure.ts";
 import { stateChanged } from "../file/mailbox.ts";
 import type { Row } from "../file/messages.ts";
 import type { Store } from "../file/store.ts";
-import type { TransactionQueue } from "../file/transaction_queue.ts";
+import { backgroundTimeout, type TransactionQueue } from "../file/transaction_queue.ts";
 import type { SessionLink } from "./session_link.ts";
 
 /**
@@ -15,8 +15,6 @@ export class Inbox {
   readonly #store: Store;
   readonly #transactions: TransactionQueue;
   readonly #links: ReadonlyMap<number, SessionLink>;
-  /** Milliseconds for which its transactions wait while the file is locked. */
-  readonly #busyTimeout: number;
   /** The given messages that were passed to links, and that the file still shows as given. */
   readonly #collected = new Set<number>();
   /** The number of the last announcement read, by channel, until the file records it. */
@@ -31,12 +29,10 @@ export class Inbox {
     store: Store,
     transactions: TransactionQueue,
     links: ReadonlyMap<number, SessionLink>,
-    busyTimeout: number,
   ) {
     this.#store = store;
     this.#transactions = transactions;
     this.#links = links;
-    this.#busyTimeout = busyTimeout;
   }
 
   /** A link has joined its channel's waiters (1), or left them (-1). */
@@ -134,7 +130,7 @@ export class Inbox {
   #record(): void {
     const heard = [...this.#heard];
     const { mailbox, announcements, channels } = this.#store;
-    this.#transactions.do(this.#busyTimeout, () => {
+    this.#transactions.do(backgroundTimeout, () => {
       mailbox.discard(this.#lastMail);
       for (const [channel, last] of heard) {
         if (this.#links.has(channel)) announcements.setHeard(channel, last);

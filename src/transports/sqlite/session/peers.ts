@@ -4,7 +4,7 @@ import type { Sqlite } from "../file/database.ts";
 import type { Peer } from "../file/sessions.ts";
 import type { Store } from "../file/store.ts";
 import { fileOf, isToken } from "../file/token.ts";
-import type { TransactionQueue } from "../file/transaction_queue.ts";
+import { backgroundTimeout, type TransactionQueue } from "../file/transaction_queue.ts";
 import { removeAbandonedFiles } from "./abandoned_files.ts";
 import { lastAnswer, mayBeAlive } from "./liveness_lock.ts";
 import { Waker } from "./wakeup_file.ts";
@@ -14,15 +14,13 @@ const answerTime = 400;
 /** The largest number of live sessions that one round checks; the next round continues with the others. */
 const maxProbed = 8;
 
-/** What the peers of a session share with it. */
+/** The parts of a session that its peers use. */
 export interface PeersOptions {
   readonly sqlite: Sqlite;
   /** The path of the database. */
   readonly path: string;
   readonly store: Store;
   readonly transactions: TransactionQueue;
-  /** Milliseconds for which their transactions wait while the file is locked. */
-  readonly busyTimeout: number;
 }
 
 /** The other sessions of a file: wakes them, and removes those that were killed. */
@@ -144,8 +142,8 @@ export class Peers {
 
   /** Removes a session that was killed from the file, and its files. */
   async #remove({ id, token }: Peer): Promise<void> {
-    const { path, store, transactions, busyTimeout } = this.#options;
-    await transactions.do(busyTimeout, () => {
+    const { path, store, transactions } = this.#options;
+    await transactions.do(backgroundTimeout, () => {
       store.sessions.release(id);
       store.sessions.remove(id);
     }).catch(() => {}); // the next round tries again

@@ -6,7 +6,7 @@ import type { Correction } from "../file/clock.ts";
 import { type DatabaseOptions, loadSqlite, openDatabase, type Sqlite } from "../file/database.ts";
 import { Store } from "../file/store.ts";
 import { fileOf, newToken } from "../file/token.ts";
-import { TransactionQueue } from "../file/transaction_queue.ts";
+import { backgroundTimeout, TransactionQueue } from "../file/transaction_queue.ts";
 import { DueTimer } from "./due_timer.ts";
 import { Inbox } from "./inbox.ts";
 import { LivenessLock } from "./liveness_lock.ts";
@@ -14,7 +14,7 @@ import { Peers } from "./peers.ts";
 import type { SessionLink } from "./session_link.ts";
 import { WakeupFile } from "./wakeup_file.ts";
 
-/** Milliseconds between two rounds; a killed session is found within two. Rounds wait as long for a locked file. */
+/** Milliseconds between two rounds; a killed session is found within two. */
 const roundTime = 500;
 /** The same if the wake-up file is not watched: messages are noticed in a round. */
 const pollTime = 20;
@@ -87,9 +87,9 @@ export class FileSession {
       },
       done: () => this.inbox.transactionDone(),
     });
-    this.inbox = new Inbox(store, transactions, this.#links, roundTime);
-    this.#peers = new Peers({ sqlite, path, store, transactions, busyTimeout: roundTime });
-    this.#dueTimer = new DueTimer(store, transactions, roundTime);
+    this.inbox = new Inbox(store, transactions, this.#links);
+    this.#peers = new Peers({ sqlite, path, store, transactions });
+    this.#dueTimer = new DueTimer(store, transactions);
     this.#lock = new LivenessLock(sqlite, fileOf(path, this.#token, "lock"));
     try {
       this.#wakeupFile = new WakeupFile(fileOf(path, this.#token, "bell"), () => this.#woken());
@@ -265,7 +265,7 @@ export class FileSession {
     const { clock } = this.store;
     if (!clock.isWrong) return;
     let correction: Correction;
-    this.transactions.do(roundTime, () => {
+    this.transactions.do(backgroundTimeout, () => {
       correction = clock.correct();
     }, () => {
       clock.apply(correction);
@@ -284,14 +284,14 @@ export class FileSession {
     const { messages } = this.store;
     const orphaned = () => messages.heldChannels().filter((channel) => !this.#links.has(channel));
     if (orphaned().length === 0) return;
-    this.transactions.do(roundTime, () => {
+    this.transactions.do(backgroundTimeout, () => {
       for (const channel of orphaned()) messages.releaseAll(channel);
     }).catch(() => {}); // the next round tries again
   }
 
   async #sweep(): Promise<void> {
     const { channels } = this.store;
-    const hasMore = await this.transactions.do(roundTime, () => channels.sweep())
+    const hasMore = await this.transactions.do(backgroundTimeout, () => channels.sweep())
       .catch(() => false);
     if (hasMore && !this.#isOver) await this.#sweep();
   }
