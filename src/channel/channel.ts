@@ -11,7 +11,7 @@ import { begun, type OperationOptions } from "../handle/operation.ts";
 import type { PutOptions } from "../handle/put_options.ts";
 import { Requester } from "../rpc/request.ts";
 import type { GetCase, PutCase } from "../select/case.ts";
-import { ChannelGet, ChannelPut } from "../select/channel_cases.ts";
+import { ChannelGetCase, ChannelPutCase } from "../select/channel_cases.ts";
 import { ChannelClosedError, ChannelTimeoutError } from "../shared/errors.ts";
 import { none } from "../shared/options.ts";
 import type { Message } from "../transports/transport.ts";
@@ -268,7 +268,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    */
   getCase(): GetCase<T> {
     signatures.getCase.check(none, arguments.length);
-    return new ChannelGet(this.#handle, this, (message) => this.#decode(message, true));
+    return new ChannelGetCase(this.#handle, this, (message) => this.#decode(message, true));
   }
 
   /**
@@ -288,7 +288,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    */
   putCase(value: T): PutCase {
     signatures.putCase.check(none, arguments.length);
-    return new ChannelPut(this.#handle, this, value);
+    return new ChannelPutCase(this.#handle, this, value);
   }
 
   /**

@@ -3,9 +3,9 @@ import { ChannelConfigError } from "../shared/errors.ts";
 import { shown } from "../shared/options.ts";
 
 /**
- * A get that {@linkcode select} may choose, from a method `getCase` such as a channel's.
+ * A case of {@linkcode select} that gets a value, from a method `getCase`, such as {@linkcode Channel.getCase}.
  *
- * @typeParam T what it gets
+ * @typeParam T the type of the value
  *
  * @example
  * ```ts
@@ -19,14 +19,14 @@ import { shown } from "../shared/options.ts";
  * ```
  */
 export interface GetCase<T = unknown> {
-  /** Tells it from a {@linkcode PutCase}. */
+  /** Distinguishes the case from a {@linkcode PutCase}. */
   readonly operation: "get";
-  /** Never there: it is how the compiler knows what a select gets. */
+  /** Never set; it carries the type of the value. */
   readonly got?: T;
 }
 
 /**
- * A put that {@linkcode select} may choose, from {@linkcode Channel.putCase}.
+ * A case of {@linkcode select} that puts a value, from {@linkcode Channel.putCase}.
  *
  * @example
  * ```ts
@@ -40,12 +40,14 @@ export interface GetCase<T = unknown> {
  * ```
  */
 export interface PutCase {
-  /** Tells it from a {@linkcode GetCase}. */
+  /** Distinguishes the case from a {@linkcode GetCase}. */
   readonly operation: "put";
 }
 
 /**
- * What a select may get from: a channel, and what `after` and `every` make.
+ * An object from which {@linkcode select} can get: a channel, or the result of {@linkcode after} or {@linkcode every}.
+ *
+ * @typeParam T the type of the values
  *
  * @example
  * ```ts
@@ -64,64 +66,63 @@ export interface PutCase {
  * ```
  */
 export interface CaseSource<T = unknown> {
-  /** A case that gets from it. */
+  /** Returns a case that gets from the object. */
   getCase(): GetCase<T>;
 }
 
-/** What every case is behind its public face: it takes part in selects, in several at a time, too. */
-export abstract class Case {
+/** A case, as the program names it. It may take part in several selects, also at the same time. */
+export abstract class SelectCase {
   abstract readonly operation: "get" | "put";
-  /** @throws what the select is to reject with, such as a value that cannot be sent */
-  abstract part(choice: Choice): Part;
+  /** Returns the case in one select. @throws the error of the select, for example for a value that cannot be encoded */
+  abstract activate(select: RunningSelect): ActiveCase;
 }
 
-/** A case in one select. */
-export interface Part {
-  /** Whether the case can happen, after it has said so. */
+/** A case in one running select. */
+export interface ActiveCase {
+  /** Whether the case is still ready, after it has reported so. */
   readonly isReady: boolean;
-  /** Wants to happen: tells whether it can, now or when it is known, and whenever that changes. */
-  wait(): void;
-  /** Has the case happen, which is chosen. */
-  take(): void;
-  /** Wants nothing any more, and gives back what it has. */
-  leave(): void;
-  /** The error for a timeout, where the case has something to say. */
-  late(options: OperationOptions): Error | undefined;
-  /** Gives up what the case has begun when it was chosen; `isOurs` as {@linkcode Operation.giveUp} has it. */
+  /** Begins to report to the select whether the case is ready: at once or when it is known, and at each change. */
+  watch(): void;
+  /** Runs the case, which was chosen. */
+  run(): void;
+  /** Ends the reports, and releases a value that the case holds. */
+  withdraw(): void;
+  /** Returns the error for a timeout of the select; undefined for the usual one. */
+  timeoutError(options: OperationOptions): Error | undefined;
+  /** Gives up the operation of a case that was chosen; `isOurs` as for {@linkcode Operation.giveUp}. */
   giveUp?(reason: unknown, isOurs: boolean): void;
 }
 
-/** A select, as its parts see it. */
-export interface Choice {
-  /** What its caller called, for errors. */
+/** A running select, as its cases use it. */
+export interface RunningSelect {
+  /** The name of the called function, for errors. */
   readonly action: string;
-  /** Whether it waits until a case can happen. */
+  /** Whether the select waits until a case is ready. */
   readonly isWaiting: boolean;
-  /** The case can happen: it is taken or left soon, or at once. */
-  ready(part: Part): void;
-  /** The case cannot happen now. */
-  waiting(part: Part): void;
-  /** The chosen case has happened. */
-  done(part: Part, value: unknown): void;
-  /** The chosen case could not happen after all: all parts are asked to wait again. */
-  lost(part: Part): void;
-  /** The case failed: that its channel is closed for everyone is how a case may happen, too. */
-  fail(part: Part, error: unknown): void;
+  /** Reports that the case is ready: the select runs or withdraws it, at once or soon. */
+  ready(active: ActiveCase): void;
+  /** Reports that the case is not ready. */
+  notReady(active: ActiveCase): void;
+  /** Reports that the chosen case has run, and its value. */
+  done(active: ActiveCase, value: unknown): void;
+  /** Reports that the chosen case was not ready after all: the select watches all cases again. */
+  retry(active: ActiveCase): void;
+  /** Reports that the case failed. If its channel is closed for everyone, that is the result of the select. */
+  fail(active: ActiveCase, error: unknown): void;
 }
 
-/** The case that a program has named, in whichever way. */
-export function caseOf(action: string, key: string, named: unknown): Case {
+/** Returns the case that the program has named: by a case, or by an object with a method `getCase`. */
+export function caseOf(action: string, key: string, named: unknown): SelectCase {
   let found = named;
   if (
-    !(found instanceof Case) && typeof (found as CaseSource | undefined)?.getCase === "function"
+    !(found instanceof SelectCase) &&
+    typeof (found as CaseSource | undefined)?.getCase === "function"
   ) {
     found = (found as CaseSource).getCase();
   }
-  if (found instanceof Case) return found;
+  if (found instanceof SelectCase) return found;
   throw new ChannelConfigError(
-    `${action}: ${JSON.stringify(key.slice(0, 40))} is no case, but ${
-      shown(named)
-    }; a case is a channel, ` +
-      "ch.getCase(), ch.putCase(value), after(ms) or every(ms)",
+    `${action}: the case ${JSON.stringify(key.slice(0, 40))} takes a channel, ch.getCase(), ` +
+      `ch.putCase(value), after(ms) or every(ms), and got ${shown(named)}`,
   );
 }

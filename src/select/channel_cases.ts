@@ -1,35 +1,41 @@
-import { Case, type Choice, type GetCase, type Part, type PutCase } from "./case.ts";
-import type { Handle } from "../handle/handle.ts";
 import { type EncodedValue, encodeValue } from "../handle/encoded_value.ts";
+import type { Handle } from "../handle/handle.ts";
 import type { Operation, OperationOptions } from "../handle/operation.ts";
+import type { TryPut } from "../handle/put.ts";
+import { backOff } from "../shared/backoff.ts";
 import { copyOfError } from "../shared/error_copies.ts";
 import { ChannelConnectionError } from "../shared/errors.ts";
-import { backOff } from "../shared/backoff.ts";
-import type { TryPut } from "../handle/put.ts";
 import type { Claim, Link, Loan, Message } from "../transports/transport.ts";
+import {
+  type ActiveCase,
+  type GetCase,
+  type PutCase,
+  type RunningSelect,
+  SelectCase,
+} from "./case.ts";
 
 /** A case of {@linkcode Channel.getCase}. */
-export class ChannelGet<T> extends Case implements GetCase<T> {
+export class ChannelGetCase<T> extends SelectCase implements GetCase<T> {
   readonly operation = "get";
   readonly #handle: Handle;
   readonly #owner: object;
-  readonly #unpack: (message: Message) => T;
+  readonly #decode: (message: Message) => T;
 
-  /** @param owner what must not be collected while a select waits */
-  constructor(handle: Handle, owner: object, unpack: (message: Message) => T) {
+  /** @param owner an object that must not be garbage collected while a select waits */
+  constructor(handle: Handle, owner: object, decode: (message: Message) => T) {
     super();
     this.#handle = handle;
     this.#owner = owner;
-    this.#unpack = unpack;
+    this.#decode = decode;
   }
 
-  part(choice: Choice): Part {
-    return new GetPart(this.#handle, this.#owner, choice, this.#unpack);
+  activate(select: RunningSelect): ActiveCase {
+    return new ActiveGet(this.#handle, this.#owner, select, this.#decode);
   }
 }
 
 /** A case of {@linkcode Channel.putCase}. */
-export class ChannelPut extends Case implements PutCase {
+export class ChannelPutCase extends SelectCase implements PutCase {
   readonly operation = "put";
   readonly #handle: Handle;
   readonly #owner: object;
@@ -43,193 +49,198 @@ export class ChannelPut extends Case implements PutCase {
     this.#value = value;
   }
 
-  part(choice: Choice): Part {
-    return new PutPart(this.#handle, this.#owner, choice, this.#value);
+  activate(select: RunningSelect): ActiveCase {
+    return new ActivePut(this.#handle, this.#owner, select, this.#value);
   }
 }
 
-/** What a get and a put have in common: an interest in a handle, until the select is decided. */
-abstract class ChannelPart implements Part {
+/** The common part of a get and a put: an operation of the handle that lasts while the case is watched. */
+abstract class ActiveChannelCase implements ActiveCase {
   protected readonly handle: Handle;
   protected readonly owner: object;
-  protected readonly choice: Choice;
-  #interest: Operation<void> | undefined;
+  protected readonly select: RunningSelect;
+  #watching: Operation<void> | undefined;
 
-  constructor(handle: Handle, owner: object, choice: Choice) {
-    const closure = handle.closure(choice.action);
+  constructor(handle: Handle, owner: object, select: RunningSelect) {
+    const closure = handle.closure(select.action);
     if (closure?.reason === "close") throw closure;
     this.handle = handle;
     this.owner = owner;
-    this.choice = choice;
+    this.select = select;
   }
 
   abstract readonly isReady: boolean;
-  abstract take(): void;
-  /** @param interest ends when the part leaves, and by what ends it otherwise the case fails */
-  protected abstract want(interest: Operation<void>): void;
+  abstract run(): void;
+  /** @param watching given up when the case is withdrawn; if it fails otherwise, the case fails */
+  protected abstract watchDuring(watching: Operation<void>): void;
 
-  wait(): void {
-    const closure = this.handle.closure(this.choice.action);
-    if (closure !== undefined) return this.choice.fail(this, closure);
-    const interest = this.#interest = this.handle.begin<void>(this.choice.action, this.owner);
-    interest.whenSettled((failure) => {
-      if (failure !== undefined && this.#interest === interest) {
-        this.choice.fail(this, failure.reason);
+  watch(): void {
+    const closure = this.handle.closure(this.select.action);
+    if (closure !== undefined) return this.select.fail(this, closure);
+    const watching = this.#watching = this.handle.begin<void>(this.select.action, this.owner);
+    watching.whenSettled((failure) => {
+      if (failure !== undefined && this.#watching === watching) {
+        this.select.fail(this, failure.reason);
       }
     });
-    this.want(interest);
+    this.watchDuring(watching);
   }
 
-  leave(): void {
-    const interest = this.#interest;
-    this.#interest = undefined;
-    interest?.giveUp(undefined);
+  withdraw(): void {
+    const watching = this.#watching;
+    this.#watching = undefined;
+    watching?.giveUp(undefined);
   }
 
-  late(options: OperationOptions): Error | undefined {
-    const error = this.handle.timeoutError(this.choice.action, options);
+  timeoutError(options: OperationOptions): Error | undefined {
+    const error = this.handle.timeoutError(this.select.action, options);
     return error instanceof ChannelConnectionError ? error : undefined;
   }
 }
 
-/** A get in one select: whatever reaches it in vain goes back. */
-class GetPart<T> extends ChannelPart implements Claim {
+/** A get in one select. A loan that it does not use is released. */
+class ActiveGet<T> extends ActiveChannelCase implements Claim {
   readonly counted = false;
-  /** The select, which does not receive what it sends. */
+  /** The select: its gets do not receive from its puts. */
   readonly group: object;
-  readonly #unpack: (message: Message) => T;
+  readonly #decode: (message: Message) => T;
   #loan: Loan | undefined;
 
-  constructor(handle: Handle, owner: object, choice: Choice, unpack: (message: Message) => T) {
-    super(handle, owner, choice);
-    this.group = choice;
-    this.#unpack = unpack;
+  constructor(
+    handle: Handle,
+    owner: object,
+    select: RunningSelect,
+    decode: (message: Message) => T,
+  ) {
+    super(handle, owner, select);
+    this.group = select;
+    this.#decode = decode;
   }
 
   get isReady(): boolean {
     return this.#loan !== undefined;
   }
 
-  protected want(interest: Operation<void>): void {
-    this.handle.withLink(interest, (link) => {
-      if (!this.choice.isWaiting) return this.#ask(link, interest);
-      interest.onGiveUp = () => link.withdraw(this);
+  protected watchDuring(watching: Operation<void>): void {
+    this.handle.withLink(watching, (link) => {
+      if (!this.select.isWaiting) return this.#tryTake(link, watching);
+      watching.onGiveUp = () => link.withdraw(this);
       link.take(this);
     });
   }
 
-  #ask(link: Link, interest: Operation<void>): void {
+  #tryTake(link: Link, watching: Operation<void>): void {
     link.tryTake(this.counted).then(
       (loan) => loan === undefined ? this.waits() : this.deliver(loan),
-      (error) => interest.reject(error),
+      (error) => watching.reject(error),
     );
   }
 
-  take(): void {
+  run(): void {
     const loan = this.#loan!;
     this.#loan = undefined;
-    this.leave();
+    this.withdraw();
     try {
-      this.choice.done(this, this.#unpack(loan.message));
+      this.select.done(this, this.#decode(loan.message));
     } catch (error) {
-      this.choice.fail(this, error);
+      this.select.fail(this, error);
     }
     loan.accept();
   }
 
-  override leave(): void {
-    super.leave();
+  override withdraw(): void {
+    super.withdraw();
     this.#loan?.release();
     this.#loan = undefined;
   }
 
   deliver(loan: Loan): void {
     this.#loan = loan;
-    this.choice.ready(this);
+    this.select.ready(this);
   }
 
   waits(): void {
-    this.choice.waiting(this);
+    this.select.notReady(this);
   }
 
   reject(error: Error): void {
-    this.choice.fail(this, error);
+    this.select.fail(this, error);
   }
 }
 
 /**
- * A put in one select. Nothing is handed to the transport before the case is chosen, so that there is
- * nothing to take back where it is not. A channel is taken to have room until it says that it is full.
+ * A put in one select. The message is not given to the transport before the case is chosen, so that nothing must be
+ * withdrawn if it is not. The channel is assumed to have room until the transport reports that it is full.
  */
-class PutPart extends ChannelPart {
+class ActivePut extends ActiveChannelCase {
   readonly isReady = true;
   readonly #value: unknown;
   #encoded: EncodedValue | Promise<EncodedValue>;
-  /** There when the case is chosen. */
+  /** Set when the case is chosen. */
   #put: TryPut | undefined;
-  /** How often in a row the channel was full. */
+  /** The number of times in a row that the channel was full. */
   #refusals = 0;
 
-  constructor(handle: Handle, owner: object, choice: Choice, value: unknown) {
-    super(handle, owner, choice);
+  constructor(handle: Handle, owner: object, select: RunningSelect, value: unknown) {
+    super(handle, owner, select);
     this.#value = value;
     this.#encoded = encodeValue(value, handle);
-    if (this.#encoded instanceof Promise) this.#encoded.catch(() => {}); // who waits hears of it
+    if (this.#encoded instanceof Promise) this.#encoded.catch(() => {}); // reported when it is awaited
   }
 
-  protected want(interest: Operation<void>): void {
-    if (this.#refusals > 0) return this.#awaitRoom(interest);
-    if (this.handle.puts.isReady(this.#encoded)) return this.choice.ready(this);
-    this.handle.puts.ready(this.#encoded, interest).then((encoded) => {
+  protected watchDuring(watching: Operation<void>): void {
+    if (this.#refusals > 0) return this.#awaitRoom(watching);
+    if (this.handle.puts.isReady(this.#encoded)) return this.select.ready(this);
+    this.handle.puts.ready(this.#encoded, watching).then((encoded) => {
       this.#encoded = encoded;
-      if (!interest.settled) this.choice.ready(this);
-    }, (error) => interest.reject(copyOfError(error)));
+      if (!watching.settled) this.select.ready(this);
+    }, (error) => watching.reject(copyOfError(error)));
   }
 
-  #awaitRoom(interest: Operation<void>): void {
-    this.choice.waiting(this);
-    if (!this.choice.isWaiting || interest.settled) return;
-    this.handle.withLink(interest, (link) => {
-      const seek = () => this.#seekRoom(link, interest);
+  #awaitRoom(watching: Operation<void>): void {
+    this.select.notReady(this);
+    if (!this.select.isWaiting || watching.settled) return;
+    this.handle.withLink(watching, (link) => {
+      const request = () => this.#requestRoom(link, watching);
       const pause = this.#pause(link);
-      if (pause === 0) return seek();
-      const timer = setTimeout(seek, pause);
-      interest.onGiveUp = () => clearTimeout(timer);
+      if (pause === 0) return request();
+      const timer = setTimeout(request, pause);
+      watching.onGiveUp = () => clearTimeout(timer);
     });
   }
 
-  /** Milliseconds before it tries again: those who were in each other's way are not to be so again. */
+  /** Returns the milliseconds before the next attempt: random, so that selects that collided do not collide again. */
   #pause(link: Link): number {
     if (link.awaitRoom === undefined) return backOff(this.#refusals - 1, 4, 250);
     return this.#refusals === 1 ? 0 : backOff(this.#refusals - 2, 1, 100);
   }
 
-  #seekRoom(link: Link, interest: Operation<void>): void {
-    const tryAgain = () => interest.settled || this.choice.ready(this);
+  #requestRoom(link: Link, watching: Operation<void>): void {
+    const tryAgain = () => watching.settled || this.select.ready(this);
     if (link.awaitRoom === undefined) return void tryAgain();
-    const waiter = { group: this.choice, tryAgain };
-    interest.onGiveUp = () => link.withdraw(waiter);
+    const waiter = { group: this.select, tryAgain };
+    watching.onGiveUp = () => link.withdraw(waiter);
     link.awaitRoom(waiter);
   }
 
-  take(): void {
-    this.leave();
-    const closure = this.handle.closure(this.choice.action);
-    if (closure !== undefined) return this.choice.fail(this, closure);
+  run(): void {
+    this.withdraw();
+    const closure = this.handle.closure(this.select.action);
+    if (closure !== undefined) return this.select.fail(this, closure);
     const put = this.#put = this.handle.puts.newTryPut(
-      this.choice.action,
+      this.select.action,
       this.owner,
       {},
       this.#value,
     );
-    // At once, so that nothing comes between: what was sent is never said to be given up.
+    // Called in the turn of the outcome, so that no timeout comes between and reports that a sent value was given up.
     put.onOutcome = (outcome) => {
-      if (outcome === "ok") return this.choice.done(this, undefined);
+      if (outcome === "ok") return this.select.done(this, undefined);
       this.#put = undefined;
       this.#refusals++;
-      this.choice.lost(this);
+      this.select.retry(this);
     };
-    put.whenSettled((failure) => failure && this.choice.fail(this, failure.reason));
+    put.whenSettled((failure) => failure && this.select.fail(this, failure.reason));
     put.send(this.handle.link!, (this.#encoded as EncodedValue).message);
   }
 
@@ -237,8 +248,8 @@ class PutPart extends ChannelPart {
     this.#put?.giveUp(reason, isOurs);
   }
 
-  override late(options: OperationOptions): Error | undefined {
-    if (this.#put === undefined) return super.late(options);
-    return this.handle.timeoutError(this.choice.action, options, this.#put.recall());
+  override timeoutError(options: OperationOptions): Error | undefined {
+    if (this.#put === undefined) return super.timeoutError(options);
+    return this.handle.timeoutError(this.select.action, options, this.#put.recall());
   }
 }

@@ -1,18 +1,45 @@
-import {
-  Case,
-  caseOf,
-  type CaseSource,
-  type Choice,
-  type GetCase,
-  type Part,
-  type PutCase,
-} from "./case.ts";
 import { Operation, type OperationOptions, type Pending, waiting } from "../handle/operation.ts";
 import { errorOfValue } from "../shared/error_copies.ts";
 import { ChannelClosedError, ChannelConfigError, ChannelTimeoutError } from "../shared/errors.ts";
+import { none, shown, Signature } from "../shared/options.ts";
 import { reachTimeout } from "../shared/timeouts.ts";
 import { now, Timer } from "../shared/timers.ts";
-import { none, shown, Signature } from "../shared/options.ts";
+import {
+  type ActiveCase,
+  caseOf,
+  type CaseSource,
+  type GetCase,
+  type PutCase,
+  type RunningSelect,
+  SelectCase,
+} from "./case.ts";
+
+/**
+ * The cases of a {@linkcode select}: an object or an array. A case may be in several selects, and a channel in several
+ * cases. A case that is undefined is never ready, as a nil channel in Go.
+ */
+export type Cases =
+  | { readonly [key: string]: GetCase | PutCase | CaseSource | undefined }
+  | readonly (GetCase | PutCase | CaseSource | undefined)[];
+
+/** The type of the value of a case; undefined for a put. */
+export type CaseValue<C> = C extends GetCase<infer T> ? T
+  : C extends CaseSource<infer T> ? T
+  : undefined;
+
+/** The result of a select in which the case with the key `K` was chosen. */
+export type Happened<K, C> =
+  | { readonly key: K; readonly value: CaseValue<NonNullable<C>>; readonly closed: false }
+  | { readonly key: K; readonly value: undefined; readonly closed: true };
+
+/** The result of a select with the cases `C`. Comparing `key` narrows the type of `value`. */
+export type Selected<C> = C extends readonly unknown[]
+  ? number extends C["length"] ? Happened<number, C[number]>
+  : { [K in keyof C & `${number}`]: Happened<Index<K>, C[K]> }[keyof C & `${number}`]
+  : { [K in keyof C]-?: Happened<K, C[K]> }[keyof C];
+
+/** The number of an index of a tuple. */
+export type Index<K> = K extends `${infer N extends number}` ? N : never;
 
 const selectSignature: Signature = new Signature(
   "select",
@@ -20,59 +47,26 @@ const selectSignature: Signature = new Signature(
   waiting,
   "select({ jobs, results: results.putCase(42) }, { timeout: 1000 })",
 );
-const trySelectSignature: Signature = new Signature(
-  "trySelect",
-  2,
-  waiting,
-  "trySelect({ jobs, results: results.putCase(42) })",
-);
 
 /**
- * What {@linkcode select} chooses from, by keys or as an array. A case may be in several selects, and one
- * channel in several cases; undefined never happens, as with Go's nil channels.
- */
-export type Cases =
-  | { readonly [key: string]: GetCase | PutCase | CaseSource | undefined }
-  | readonly (GetCase | PutCase | CaseSource | undefined)[];
-
-/** What a case brings: what it gets; undefined for a put. */
-export type CaseValue<C> = C extends GetCase<infer T> ? T
-  : C extends CaseSource<infer T> ? T
-  : undefined;
-
-/** What has happened, where it is this case. */
-export type Happened<K, C> =
-  | { readonly key: K; readonly value: CaseValue<NonNullable<C>>; readonly closed: false }
-  | { readonly key: K; readonly value: undefined; readonly closed: true };
-
-/** What has happened in a select of these cases: comparing `key` tells what `value` is. */
-export type Selected<C> = C extends readonly unknown[]
-  ? number extends C["length"] ? Happened<number, C[number]>
-  : { [K in keyof C & `${number}`]: Happened<Index<K>, C[K]> }[keyof C & `${number}`]
-  : { [K in keyof C]-?: Happened<K, C[K]> }[keyof C];
-
-/** The number that a tuple's key is. */
-export type Index<K> = K extends `${infer N extends number}` ? N : never;
-
-/**
- * Go's `select`: waits until one of the cases can happen, and has that one happen, and no other. Where
- * several can, chance decides, with the same chance for each. No other case takes or puts anything:
- * what has reached its get goes back within 20 ms.
+ * Waits until one of the cases is ready and runs it, as Go's `select`. If several cases are ready, one of them is
+ * chosen at random, each with the same probability. The other cases get and put nothing: a value that has arrived for
+ * one of them is back in its channel within 20 ms.
  *
- * A case whose channel is closed for everyone can happen: `closed` is true then. A chosen put resolves
- * when the transport has taken the value, as a put does, and where it is given up before that, the
- * error says the same as a put's. Channels of several transports may be mixed.
+ * A case whose channel is closed for everyone is ready; `closed` is then true. A put that is chosen resolves, and
+ * fails, as {@linkcode Channel.put} does. The channels may be on different transports.
  *
- * The channels of one broker are asked all at once: a select costs at most three of its round-trips
- * after the channels are attached, however many they are, and none where a value is here already.
+ * All channels of a broker are asked at the same time: once they are attached, a select takes at most three
+ * round-trips, and none if a value has already arrived.
  *
- * @param cases `ch.getCase()`, `ch.putCase(value)`, and whatever has a method `getCase`: by keys, or an
- * array
- * @param options `timeout: 0` takes only what can happen now
- * @throws {ChannelTimeoutError} if nothing has happened after `timeout` ms
- * @throws {ChannelConnectionError} if one of the brokers cannot be reached within `retryTimeout`
+ * @param cases an object or an array of channels, `ch.getCase()`, `ch.putCase(value)`, `after(ms)` and `every(ms)`
+ * @param options with `timeout: 0`, only a case that is ready now is chosen
+ * @throws {ChannelTimeoutError} if no case was ready within `timeout` milliseconds
+ * @throws {ChannelConnectionError} if one of the brokers is unreachable for `retryTimeout` milliseconds
  * @throws {ChannelClosedError} if one of the handles is closed in this process
- * @throws whatever `put` does for a value that cannot be sent, and `get` for one that cannot be read
+ * @throws {ChannelConfigError} for an invalid case or option, and for a select that would never end
+ * @throws any other error of {@linkcode Channel.put} or {@linkcode Channel.get}, for the chosen case and for a value
+ * that cannot be encoded
  *
  * @example
  * ```ts
@@ -98,18 +92,25 @@ export async function select<const C extends Cases>(
   checkCases("select", cases);
   checkEnd(cases, options);
   const isWaiting = options.timeout !== 0;
-  const happened = await Selection.start("select", cases, options, isWaiting);
-  if (happened === undefined) throw new ChannelTimeoutError("select: no case can happen now");
-  return happened as Selected<C>;
+  const result = await Selection.start("select", cases, options, isWaiting);
+  if (result === undefined) throw new ChannelTimeoutError("select: no case is ready now");
+  return result as Selected<C>;
 }
 
+const trySelectSignature: Signature = new Signature(
+  "trySelect",
+  2,
+  waiting,
+  "trySelect({ jobs, results: results.putCase(42) })",
+);
+
 /**
- * Go's `select` with a `default`: has one of the cases happen that can happen now, or none, and resolves
- * with undefined then.
+ * Runs one of the cases that are ready now, as Go's `select` with a `default`. Resolves with undefined if none is
+ * ready.
  *
- * @param cases as `select`'s
- * @param options `timeout` is how long the brokers are waited for to tell; 1000 ms by default
- * @throws whatever `select` does
+ * @param cases as for {@linkcode select}
+ * @param options `timeout` is the time in milliseconds for which the brokers' answers are awaited; default 1,000
+ * @throws any error of {@linkcode select}
  *
  * @example
  * ```ts
@@ -133,9 +134,9 @@ export async function trySelect<const C extends Cases>(
   return await Selection.start("trySelect", cases, options, false) as Selected<C> | undefined;
 }
 
-/** Refuses a single case, and whatever else holds no cases. */
+/** Refuses a single case, and any other value that does not hold cases. */
 function checkCases(action: string, cases: unknown): void {
-  const isSingle = cases instanceof Case ||
+  const isSingle = cases instanceof SelectCase ||
     typeof (cases as CaseSource | null)?.getCase === "function";
   const isList = typeof cases === "object" && cases !== null && Symbol.iterator in cases;
   if (!isSingle && typeof cases === "object" && cases !== null && Array.isArray(cases) === isList) {
@@ -143,53 +144,55 @@ function checkCases(action: string, cases: unknown): void {
   }
   const got = isSingle ? "a single one" : shown(cases);
   throw new ChannelConfigError(
-    `${action}: the cases must be an object or an array, not ${got}; write ${action}([ch]), or ` +
+    `${action}: the cases are an object or an array, and got ${got}; write ${action}([ch]), or ` +
       `${action}({ ch })`,
   );
 }
 
-/** Refuses a select that waits for ever: no case can happen, and nothing ends it. */
+/** Refuses a select that would never end. */
 function checkEnd(cases: Cases, { timeout = Infinity, signal }: OperationOptions): void {
   if (timeout < Infinity || signal !== undefined) return;
   if (Object.values(cases).some((one) => one !== undefined)) return;
   throw new ChannelConfigError(
-    "select: there is no case, and neither a timeout nor a signal; it would wait for ever",
+    "select: would never end, because there is no case, no timeout and no signal; add one of them",
   );
 }
 
-/** What has happened, whatever the cases. */
-interface Outcome {
+/** The result of a select, whatever its cases. */
+interface Result {
   readonly key: string | number;
   readonly value: unknown;
   readonly closed: boolean;
 }
 
 /**
- * One select. Its parts are in an order that chance decides, and the first whose case can happen is
- * chosen: so chance is fair. One that can happen waits while it is not known of an earlier one,
- * `patience` ms at most; as brokers are asked all at once, that is known soon.
+ * One select. Its cases are in a random order, and the first one that is ready is chosen, so that the choice is fair. A
+ * case that is ready waits while the state of an earlier one is unknown, but for `longestUnknown` milliseconds at most:
+ * the brokers are asked at the same time, so their answers arrive together.
  *
- * Invariants: a case is chosen at most once, and from then on no other part wants anything. Every part
- * before `#first` has said that it waits; no part that is ready comes before or at it.
+ * Invariants: one case is chosen at most, and then all others are withdrawn. Every case before `#first` has reported
+ * that it is not ready. No case up to and including `#first` is ready.
  */
-class Selection implements Choice {
+class Selection implements RunningSelect {
   readonly action: string;
   readonly isWaiting: boolean;
-  readonly #parts: Part[];
-  readonly #places = new Map<Part, { readonly key: string | number; place: number }>();
-  readonly #operation: Operation<Outcome | undefined>;
-  readonly #states: ("unknown" | "waiting" | "ready")[];
+  readonly #cases: ActiveCase[];
+  readonly #places = new Map<ActiveCase, { readonly key: string | number; place: number }>();
+  readonly #operation: Operation<Result | undefined>;
+  /** The state of each case. */
+  readonly #states: ("unknown" | "not ready" | "ready")[];
   #first = 0;
-  #chosen: Part | undefined;
-  #patience: Timer | undefined;
+  #chosen: ActiveCase | undefined;
+  /** Runs while a case is ready and the state of an earlier one is unknown. */
+  #unknownTimer: Timer | undefined;
 
-  /** @param isWaiting whether to wait until a case can happen; otherwise resolves with undefined */
+  /** @param isWaiting whether to wait until a case is ready; otherwise resolves with undefined if none is */
   static async start(
     action: string,
     cases: Cases,
     options: OperationOptions,
     isWaiting: boolean,
-  ): Promise<Outcome | undefined> {
+  ): Promise<Result | undefined> {
     options.signal?.throwIfAborted();
     const timeout = isWaiting ? options.timeout : options.timeout || reachTimeout;
     const bounded = timeout === undefined ? options : { ...options, timeout };
@@ -207,64 +210,64 @@ class Selection implements Choice {
     for (const [name, named] of Object.entries(cases)) {
       if (named === undefined) continue;
       const key = isArray ? Number(name) : name;
-      this.#places.set(this.#part(caseOf(action, name, named)), { key, place: 0 });
+      this.#places.set(this.#activate(caseOf(action, name, named)), { key, place: 0 });
     }
-    this.#parts = shuffle([...this.#places.keys()]);
-    this.#parts.forEach((part, place) => this.#places.get(part)!.place = place);
-    this.#states = this.#parts.map(() => "unknown");
+    this.#cases = shuffle([...this.#places.keys()]);
+    this.#cases.forEach((each, place) => this.#places.get(each)!.place = place);
+    this.#states = this.#cases.map(() => "unknown");
     this.isWaiting = isWaiting;
-    const timedOut = () => this.#late(options);
+    const timedOut = () => this.#timeoutError(options);
     const call = { action, owner: cases, pending: new Set<Pending>(), timedOut };
     this.#operation = new Operation(call, options);
     this.#operation.onGiveUp = (reason, isOurs) => {
-      this.#leave();
+      this.#withdrawOthers();
       this.#chosen?.giveUp?.(reason, isOurs);
     };
   }
 
-  #part(chosen: Case): Part {
+  #activate(named: SelectCase): ActiveCase {
     try {
-      return chosen.part(this);
+      return named.activate(this);
     } catch (error) {
       throw errorOfValue(this.action, error);
     }
   }
 
-  ready(part: Part): void {
-    if (this.#isDecided) return part.leave();
-    const { place } = this.#places.get(part)!;
-    if (place <= this.#first) return this.#take(part);
+  ready(active: ActiveCase): void {
+    if (this.#isDecided) return active.withdraw();
+    const { place } = this.#places.get(active)!;
+    if (place <= this.#first) return this.#choose(active);
     this.#states[place] = "ready";
-    this.#patience ??= new Timer(now() + patience, () => this.#takeAny());
+    this.#unknownTimer ??= new Timer(now() + longestUnknown, () => this.#chooseAnyReady());
   }
 
-  waiting(part: Part): void {
+  notReady(active: ActiveCase): void {
     if (this.#isDecided) return;
-    this.#states[this.#places.get(part)!.place] = "waiting";
-    while (this.#states[this.#first] === "waiting") this.#first++;
-    if (this.#states[this.#first] === "ready") this.#take(this.#parts[this.#first]!);
-    else this.#checkNone();
+    this.#states[this.#places.get(active)!.place] = "not ready";
+    while (this.#states[this.#first] === "not ready") this.#first++;
+    if (this.#states[this.#first] === "ready") this.#choose(this.#cases[this.#first]!);
+    else this.#endIfNoneReady();
   }
 
-  lost(part: Part): void {
-    if (this.#chosen !== part || this.#operation.settled) return;
+  retry(active: ActiveCase): void {
+    if (this.#chosen !== active || this.#operation.settled) return;
     this.#chosen = undefined;
     this.#first = 0;
     this.#states.fill("unknown");
-    this.#ask();
+    this.#watch();
   }
 
-  done(part: Part, value: unknown): void {
-    const { key } = this.#places.get(part)!;
+  done(active: ActiveCase, value: unknown): void {
+    const { key } = this.#places.get(active)!;
     this.#operation.resolve({ key, value, closed: false });
   }
 
-  fail(part: Part, error: unknown): void {
-    if (this.#chosen !== part && this.#isDecided) return;
-    this.#choose(part);
-    part.leave();
-    if (!isEnd(error)) return this.#operation.reject(error);
-    const { key } = this.#places.get(part)!;
+  fail(active: ActiveCase, error: unknown): void {
+    if (this.#chosen !== active && this.#isDecided) return;
+    this.#setChosen(active);
+    active.withdraw();
+    if (!isClosedForEveryone(error)) return this.#operation.reject(error);
+    const { key } = this.#places.get(active)!;
     this.#operation.resolve({ key, value: undefined, closed: true });
   }
 
@@ -272,79 +275,80 @@ class Selection implements Choice {
     return this.#chosen !== undefined || this.#operation.settled;
   }
 
-  #run(): Promise<Outcome | undefined> {
-    this.#ask();
+  #run(): Promise<Result | undefined> {
+    this.#watch();
     return this.#operation.promise;
   }
 
-  /** Asks every part whether its case can happen. */
-  #ask(): void {
-    for (const part of this.#parts) {
-      if (!this.#isDecided) part.wait();
+  #watch(): void {
+    for (const each of this.#cases) {
+      if (!this.#isDecided) each.watch();
     }
-    this.#checkNone();
+    this.#endIfNoneReady();
   }
 
-  /** Ends a select that does not wait, when no case can happen. */
-  #checkNone(): void {
-    if (this.isWaiting || this.#isDecided || this.#first < this.#parts.length) return;
-    this.#leave();
+  /** Ends a select that does not wait, when no case is ready. */
+  #endIfNoneReady(): void {
+    if (this.isWaiting || this.#isDecided || this.#first < this.#cases.length) return;
+    this.#withdrawOthers();
     this.#operation.resolve(undefined);
   }
 
-  #take(part: Part): void {
-    if (!part.isReady) { // a tick that another select has taken
-      this.waiting(part);
-      return part.wait();
+  #choose(active: ActiveCase): void {
+    if (!active.isReady) { // another select has taken the tick
+      this.notReady(active);
+      return active.watch();
     }
-    this.#choose(part);
-    part.take();
+    this.#setChosen(active);
+    active.run();
   }
 
-  /** Takes the first that is ready, although it is not known of all those before. */
-  #takeAny(): void {
-    this.#patience = undefined;
+  /** Chooses the first case that is ready, although the state of an earlier one is unknown. */
+  #chooseAnyReady(): void {
+    this.#unknownTimer = undefined;
     const place = this.#states.indexOf("ready");
-    if (place >= 0) this.#take(this.#parts[place]!);
+    if (place >= 0) this.#choose(this.#cases[place]!);
   }
 
-  #choose(part: Part): void {
-    this.#chosen = part;
-    this.#leave();
+  #setChosen(active: ActiveCase): void {
+    this.#chosen = active;
+    this.#withdrawOthers();
   }
 
-  /** All parts leave, but the one that is chosen. */
-  #leave(): void {
-    this.#patience?.stop();
-    this.#patience = undefined;
-    for (const part of this.#parts) {
-      if (part !== this.#chosen) part.leave();
+  /** Withdraws all cases except the chosen one. */
+  #withdrawOthers(): void {
+    this.#unknownTimer?.stop();
+    this.#unknownTimer = undefined;
+    for (const each of this.#cases) {
+      if (each !== this.#chosen) each.withdraw();
     }
   }
 
-  /** Who cannot reach a broker is not told that nothing is there; nor who has sent something. */
-  #late(options: OperationOptions): unknown {
-    for (const part of this.#chosen === undefined ? this.#parts : [this.#chosen]) {
-      const error = part.late(options);
+  /** Returns the error for a timeout. An unreachable broker, or a value that was sent, has an error of its own. */
+  #timeoutError(options: OperationOptions): unknown {
+    for (const each of this.#chosen === undefined ? this.#cases : [this.#chosen]) {
+      const error = each.timeoutError(options);
       if (error !== undefined) return error;
     }
-    return new ChannelTimeoutError(`${this.action}: nothing happened within ${options.timeout} ms`);
+    return new ChannelTimeoutError(
+      `${this.action}: no case was ready within ${options.timeout} ms`,
+    );
   }
 }
 
 /**
- * Milliseconds for which a case that can happen waits for what is not known of others: with the way
- * back, a value that is given back then is others' within the 20 ms that a channel promises.
+ * Milliseconds. A value that waits for this time and is then released is back in its channel within the 20 ms that a
+ * channel promises, including the time for the way back.
  */
-const patience = 10;
+const longestUnknown = 10;
 
-/** Whether the channel is closed for everyone, and what was sent has surely not arrived. */
-function isEnd(error: unknown): boolean {
+/** Reports whether the channel is closed for everyone, and the value of a put surely has not arrived. */
+function isClosedForEveryone(error: unknown): boolean {
   return error instanceof ChannelClosedError && error.reason !== "close" &&
     error.messageId === undefined;
 }
 
-/** The same in an order of which each is as likely (Fisher and Yates; Knuth, TAOCP 3.4.2, algorithm P). */
+/** Returns the elements in a random order; all orders are equally likely (Knuth, TAOCP 3.4.2, algorithm P). */
 function shuffle<T>(elements: readonly T[]): T[] {
   const shuffled = [...elements];
   for (let i = shuffled.length - 1; i > 0; i--) {

@@ -1,18 +1,21 @@
-import { Case, type CaseSource, type Choice, type GetCase, type Part } from "./case.ts";
 import { Iteration, left } from "../handle/iteration.ts";
 import { Operation, type Pending } from "../handle/operation.ts";
-import { now, Timer } from "../shared/timers.ts";
 import { checkArgument, milliseconds, none, Signature } from "../shared/options.ts";
+import { now, Timer } from "../shared/timers.ts";
+import {
+  type ActiveCase,
+  type CaseSource,
+  type GetCase,
+  type RunningSelect,
+  SelectCase,
+} from "./case.ts";
 import { select } from "./select.ts";
 
-const afterSignature: Signature = new Signature("after", 1, {}, "after(1000)");
-const everySignature: Signature = new Signature("every", 1, {}, "every(1000)");
-
 /**
- * Times to receive, from {@linkcode after} and {@linkcode every}: in selects, or by iteration. One that
- * nobody waits for costs nothing, and keeps no process alive.
+ * The ticks of {@linkcode after} and {@linkcode every}, for `select` and for `for await`. While no program waits for a
+ * tick, no timer runs and no process is kept alive.
  *
- * Disposing it ends its iterations; in selects it never happens again.
+ * Disposing the object ends its iterations; in selects it is never ready again.
  *
  * @example
  * ```ts
@@ -28,11 +31,13 @@ const everySignature: Signature = new Signature("every", 1, {}, "every(1000)");
  */
 export interface Ticks extends CaseSource<Date>, AsyncIterable<Date>, AsyncDisposable {}
 
+const afterSignature: Signature = new Signature("after", 1, {}, "after(1000)");
+
 /**
- * The time in `ms` milliseconds, once: Go's `time.After`. It counts from this call on.
+ * Returns an object with one tick, the current time `ms` milliseconds after this call: Go's `time.After`.
  *
  * @param ms milliseconds, 0 or more
- * @throws {ChannelConfigError} for anything else
+ * @throws {ChannelConfigError} for any other value
  *
  * @example
  * ```ts
@@ -46,15 +51,17 @@ export interface Ticks extends CaseSource<Date>, AsyncIterable<Date>, AsyncDispo
 export function after(ms: number): Ticks {
   afterSignature.check(none, arguments.length);
   checkArgument("after", "ms", milliseconds(), ms);
-  return new Clock(now() + ms, undefined);
+  return new Ticker(now() + ms, undefined);
 }
 
+const everySignature: Signature = new Signature("every", 1, {}, "every(1000)");
+
 /**
- * The time every `ms` milliseconds: Go's `time.Tick`. Whoever is late receives one tick for all those
- * that were missed; the others stay where they would have been.
+ * Returns an object with a tick, the current time, every `ms` milliseconds: Go's `time.Tick`. A consumer that is late
+ * receives one tick for all that it has missed; later ticks are not moved.
  *
  * @param ms milliseconds, 1 or more
- * @throws {ChannelConfigError} for anything else
+ * @throws {ChannelConfigError} for any other value
  *
  * @example
  * ```ts
@@ -70,26 +77,26 @@ export function after(ms: number): Ticks {
 export function every(ms: number): Ticks {
   everySignature.check(none, arguments.length);
   checkArgument("every", "ms", milliseconds(1), ms);
-  return new Clock(now() + ms, ms);
+  return new Ticker(now() + ms, ms);
 }
 
-/** Invariant: `#next` is when the next tick is due, or was; nobody receives it twice. */
-class Clock implements Ticks {
+/** Invariant: `#next` is the time of the next tick that no consumer has received. */
+class Ticker implements Ticks {
   readonly #interval: number | undefined;
   #next: number;
-  #isEnded = false;
-  /** The iterations that wait. */
-  readonly #waiting = new Set<Pending>();
+  #isDisposed = false;
+  /** The pending operations of the iterations. */
+  readonly #pending = new Set<Pending>();
 
-  /** @param interval undefined: there is one tick only */
+  /** @param interval milliseconds; undefined for a single tick */
   constructor(next: number, interval: number | undefined) {
     this.#next = next;
     this.#interval = interval;
   }
 
-  /** When the next tick is due, as `now()` counts. */
+  /** The time of the next tick, as `now()` counts. */
   get next(): number {
-    return this.#isEnded ? Infinity : this.#next;
+    return this.#isDisposed ? Infinity : this.#next;
   }
 
   get isDue(): boolean {
@@ -105,24 +112,24 @@ class Clock implements Ticks {
   }
 
   getCase(): GetCase<Date> {
-    return new Tick(this);
+    return new TickCase(this);
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Date> {
     return new Iteration(() => this.#begin());
   }
 
-  /** Waits for the next tick, until it is given up. */
+  /** Begins an operation that waits for the next tick. */
   #begin(): Operation<Date> {
-    const call = { action: "next", owner: this, pending: this.#waiting, timedOut: () => undefined };
+    const call = { action: "next", owner: this, pending: this.#pending, timedOut: () => undefined };
     const tick = new Operation<Date>(call, none);
     if (this.next === Infinity) {
       tick.giveUp(left);
       return tick;
     }
-    const givenUp = new AbortController();
-    tick.onGiveUp = () => givenUp.abort();
-    select([this], { signal: givenUp.signal }).then(
+    const givingUp = new AbortController();
+    tick.onGiveUp = () => givingUp.abort();
+    select([this], { signal: givingUp.signal }).then(
       ({ value }) => tick.resolve(value as Date),
       (error) => tick.reject(error),
     );
@@ -130,55 +137,55 @@ class Clock implements Ticks {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#isEnded = true;
-    for (const tick of this.#waiting) tick.giveUp(left);
+    this.#isDisposed = true;
+    for (const tick of this.#pending) tick.giveUp(left);
     return Promise.resolve();
   }
 }
 
-/** The case of a clock. */
-class Tick extends Case implements GetCase<Date> {
+class TickCase extends SelectCase implements GetCase<Date> {
   readonly operation = "get";
-  readonly #clock: Clock;
+  readonly #ticker: Ticker;
 
-  constructor(clock: Clock) {
+  constructor(ticker: Ticker) {
     super();
-    this.#clock = clock;
+    this.#ticker = ticker;
   }
 
-  part(choice: Choice): Part {
-    return new TickPart(this.#clock, choice);
+  activate(select: RunningSelect): ActiveCase {
+    return new ActiveTick(this.#ticker, select);
   }
 }
 
-class TickPart implements Part {
-  readonly #clock: Clock;
-  readonly #choice: Choice;
+/** A tick in one select. */
+class ActiveTick implements ActiveCase {
+  readonly #ticker: Ticker;
+  readonly #select: RunningSelect;
   #timer: Timer | undefined;
 
-  constructor(clock: Clock, choice: Choice) {
-    this.#clock = clock;
-    this.#choice = choice;
+  constructor(ticker: Ticker, select: RunningSelect) {
+    this.#ticker = ticker;
+    this.#select = select;
   }
 
   get isReady(): boolean {
-    return this.#clock.isDue;
+    return this.#ticker.isDue;
   }
 
-  wait(): void {
-    if (this.isReady) return this.#choice.ready(this);
-    const { next } = this.#clock;
-    if (next !== Infinity) this.#timer = new Timer(next, () => this.wait());
-    this.#choice.waiting(this);
+  watch(): void {
+    if (this.isReady) return this.#select.ready(this);
+    const { next } = this.#ticker;
+    if (next !== Infinity) this.#timer = new Timer(next, () => this.watch());
+    this.#select.notReady(this);
   }
 
-  take(): void {
-    this.#choice.done(this, this.#clock.take());
+  run(): void {
+    this.#select.done(this, this.#ticker.take());
   }
 
-  leave(): void {
+  withdraw(): void {
     this.#timer?.stop();
   }
 
-  late(): undefined {}
+  timeoutError(): undefined {}
 }
