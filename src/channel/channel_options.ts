@@ -9,85 +9,87 @@ import { anonymousName, checkName, deadLettersName } from "../shared/names.ts";
 import type { Signature } from "../shared/options.ts";
 import { withoutCredentials } from "../shared/redact.ts";
 
-/** What a channel is made from; every part may be left out. */
+/** The options of a {@linkcode Channel}; all are optional. */
 export interface ChannelOptions {
   /**
-   * The same name on the same connection is the same channel, in any process and on any host. Absent: a new channel,
-   * whose name nobody else knows.
+   * The name of the channel. Handles with the same name and connection use the same channel, in any process and on any
+   * host. Default: a new, unique name.
    */
   readonly name?: string;
   /**
-   * How the channel is reached: a URI such as `amqp://user:password@host/vhost` or `memory:`, or a transport. Absent:
-   * the environment variable `CHANNELTS_URI`, else the file that `CHANNELTS_CONFIG` names or `~/.channelts.yml`, else
-   * `~/.channelpy.yml`, else `memory:`.
+   * The connection: a URI such as `amqp://user:password@host/vhost` or `memory:`, a {@linkcode Connection}, or a
+   * transport. Default: the environment variable `CHANNELTS_URI`, else the file that `CHANNELTS_CONFIG` names or
+   * `~/.channelts.yml`, else `~/.channelpy.yml`, else `memory:`.
    *
-   * References in messages may name the broker for as long as a channel or a {@linkcode Connection} is referred to that
-   * was made with this option, and, where it was absent, for the life of the process.
+   * References in messages may refer to the broker as long as the program holds a channel or a Connection that was made
+   * with this option; to the default connection they always may.
    */
   readonly connection?: ConnectionOption;
   /**
-   * How this handle writes values; it reads both, and its other users may choose otherwise.
+   * The encoding of the values that this handle puts. Every handle reads both encodings.
    *
-   * `"cbor"`, the default (RFC 8949, `application/cbor`), carries whatever a channel can.
+   * `"cbor"`, the default (RFC 8949, `application/cbor`), encodes every value that a channel carries.
    *
-   * `"json"` (RFC 8259, `application/json`) is for ChannelPy and whoever else reads JSON. It carries null, booleans,
-   * finite numbers, strings, arrays, plain objects and class instances (their own enumerable properties), and channels,
-   * as ChannelPy writes them: an object with `"__channel__": true`, which is why no other object may have that key. An
-   * object with a method `toJSON` travels as what that returns, and one that occurs twice is written twice. What JSON
-   * cannot say is refused, where `JSON.stringify` would change it or leave it out: `undefined`, also as a property,
-   * bigints, NaN, infinities, -0, Date, Map, Set, binary data, functions and cycles.
+   * `"json"` (RFC 8259, `application/json`) is for ChannelPy and other programs that read JSON. It encodes null,
+   * booleans, finite numbers, strings, arrays, plain objects, the own enumerable properties of class instances, and
+   * channels, as ChannelPy does: a channel is an object with `"__channel__": true`, a key that no other object may
+   * have. If an object has a method `toJSON`, its result is encoded. An object that occurs twice is encoded twice.
    *
-   * A channel that is received inside a JSON message writes JSON, since whoever sent it may read nothing else. Integers
-   * beyond 2^53 that others send lose precision. A channel that ChannelPy is to attach to needs a name, and no
+   * Values that JSON would change or omit are refused: `undefined`, also as a property, bigints, NaN, infinities, -0,
+   * Date, Map, Set, binary data, functions and cycles.
+   *
+   * A channel that is received in a JSON message encodes JSON, because its sender may read nothing else. Integers
+   * beyond 2^53 in a JSON message lose precision. ChannelPy can attach only to a channel with a name and without
    * `expires`.
    */
   readonly encoding?: "cbor" | "json";
   /**
-   * Whether errors inside values take their `stack` along, as with `structuredClone`: default true. It names files of
-   * this machine, and what the receiver should not know may be better left out.
+   * Whether errors inside values are sent with their `stack`, as by `structuredClone`; default true. A stack names
+   * files of this machine, which the receiver may not be meant to know.
    */
   readonly stacks?: boolean;
   /**
-   * Milliseconds for which an operation goes on while the broker cannot be reached; 10,000 unless configured.
-   * `Infinity` waits for the broker as long as it takes.
+   * Milliseconds for which an operation waits for an unreachable broker; default 10,000 or the configured value. With
+   * `Infinity` there is no limit.
    */
   readonly retryTimeout?: number;
   /**
-   * How often a value that was received with {@linkcode Channel.receive} is tried: 1 or more. What was released, or
-   * held by a process that died, so many times goes to {@linkcode Channel.deadLetters}. Default: without limit.
+   * How often a value is received with {@linkcode Channel.receive}, 1 or more; default: no limit. A value that was
+   * released so often, or held by processes that died, becomes a dead letter: it moves to
+   * {@linkcode Channel.deadLetters}.
    *
-   * Where a dead letter cannot be put (the user may not declare that channel, or it is full), it is tried for
-   * `retryTimeout`, 60,000 ms at most, and then given back: the `receive` that waits, or else the next, rejects with a
-   * ChannelError whose `cause` says why, and the connection's logger is told.
+   * If a dead letter cannot be put there, for example because that channel is full or the user may not declare it, the
+   * put is retried for `retryTimeout`, 60,000 ms at most. Then the value is released, the logger of the connection is
+   * called, and the pending or next `receive` rejects with a ChannelError whose `cause` is the reason.
    */
   readonly maxAttempts?: number;
   /**
-   * How many values a channel that is created now holds: while so many wait, or are received and not settled, a put
-   * waits. One that exists stays as it is. Default: any number.
+   * The number of values that the channel holds, if it is created now, including received values that are not settled.
+   * A put waits while the channel is full. Default: no limit. The capacity of an existing channel does not change.
    *
-   * With `0` nothing is held: a put waits until someone takes its value, and where it is given up before that, nobody
-   * ever gets it; as with Go's unbuffered channels.
+   * With `0` a put waits until a consumer takes its value, as with Go's unbuffered channels. If the put is given up
+   * before, no consumer ever gets the value.
    *
-   * On RabbitMQ received values do not count (`x-max-length` and `x-overflow: reject-publish`), and every operation of
-   * a handle with `0` rejects with a {@linkcode ChannelConfigError}: the broker stores a value before anyone takes it.
-   * Use {@linkcode Channel.request} to know that a value was handled, or a capacity of 1.
+   * RabbitMQ does not count received values (`x-max-length` and `x-overflow: reject-publish`). It stores a value before
+   * a consumer takes it, so the operations of a handle with `0` reject with a {@linkcode ChannelConfigError}: use
+   * {@linkcode Channel.request} to know that a value was handled, or a capacity of 1.
    */
   readonly capacity?: number;
   /**
-   * How RabbitMQ keeps a channel that is created now: `"classic"`, the default, on one node; `"quorum"` on the majority
-   * of a cluster's nodes, so that it survives the loss of any one of three
-   * (https://www.rabbitmq.com/docs/quorum-queues). One that exists stays as it is.
+   * How RabbitMQ stores the channel, if it is created now: `"classic"`, the default, on one node; `"quorum"` on the
+   * majority of a cluster's nodes, so that the channel survives the loss of one node of three
+   * (https://www.rabbitmq.com/docs/quorum-queues). An existing channel does not change.
    */
   readonly durability?: "classic" | "quorum";
   /**
-   * Milliseconds, 100 or more, for which the channel outlives its use. Default: 1,800,000 (30 minutes) for a channel
-   * without a name; a named channel lasts until it is deleted. A handle on it counts as use; with less than the
-   * default, only one that was made with this option does, not a reference.
+   * Milliseconds, 100 or more, after which an unused channel is deleted. Default: 1,800,000 (30 minutes) for a channel
+   * without a name; a channel with a name is not deleted. An attached handle is a use of the channel. If `expires` is
+   * less than the default, a handle from a reference is not.
    */
   readonly expires?: number;
 }
 
-/** The options that a function was called with, which takes a channel's name, its options, or nothing. */
+/** Returns the options with which a function was called that takes the name of a channel, its options, or nothing. */
 function optionsOf(
   signature: Signature,
   given: string | ChannelOptions,
@@ -110,7 +112,7 @@ function optionsOf(
   return options;
 }
 
-/** Refuses a name that no channel can have, or that was meant to be a connection. */
+/** Refuses an invalid name, and a URI, which was probably meant as the connection. */
 function checkOwnName(action: string, name: string, connection: unknown): void {
   if (connection === undefined && /^(?:memory:|sqlite:(?:[./~].*)?|amqps?:\/\/.*)$/is.test(name)) {
     throw new ChannelConfigError(
@@ -126,9 +128,9 @@ function checkOwnName(action: string, name: string, connection: unknown): void {
 }
 
 /**
- * What a handle is made from by a function that takes a channel's name, its options, or nothing.
+ * Returns the options of the handle that a function makes from the name of a channel, its options, or nothing.
  *
- * @param origin what the channel is a clone of
+ * @param origin the options of the handle that is cloned
  */
 export function handleOptions(
   signature: Signature,
@@ -144,17 +146,17 @@ export function handleOptions(
   }
 }
 
+/** Returns the options of a handle. @param origin the options of the handle that is cloned */
 export function connectedOptions(options: ChannelOptions, origin?: HandleOptions): HandleOptions {
   const { name, connection, expires, maxAttempts, capacity, durability = "classic" } = options;
-  if (maxAttempts !== undefined && name !== undefined) deadLettersName(name); // throws where it is too long
+  if (maxAttempts !== undefined && name !== undefined) deadLettersName(name); // throws if the name is too long
+  const { connection: shared, report } = connection === undefined && origin !== undefined
+    ? origin
+    : { connection: connectionFor(connection), report: reportFor(connection) };
   return {
     name: name ?? anonymousName(),
-    connection: connection === undefined && origin !== undefined
-      ? origin.connection
-      : connectionFor(connection),
-    report: connection === undefined && origin !== undefined
-      ? origin.report
-      : reportFor(connection),
+    connection: shared,
+    report,
     encoding: options.encoding ?? origin?.encoding ?? defaultEncoding,
     stacks: options.stacks ?? origin?.stacks ?? true,
     retryTimeout: options.retryTimeout ?? origin?.retryTimeout,
@@ -169,5 +171,5 @@ export function connectedOptions(options: ChannelOptions, origin?: HandleOptions
   };
 }
 
-/** Milliseconds. */
+/** Milliseconds for which an anonymous channel outlives its use. */
 export const defaultLease: number = 30 * 60 * 1000;

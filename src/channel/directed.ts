@@ -13,11 +13,11 @@ import { checkArgument, none } from "../shared/options.ts";
 import type { ReceivingEnd, SendingEnd, TryGetResult } from "./ends.ts";
 
 /**
- * A channel that values are only put into, from {@linkcode Channel.sender}: what Go writes `chan<- T`. It has its
- * channel's handle, so that closing either closes both. Inside a value it travels like a channel, and arrives as a
- * SendChannel; through a channel with `encoding: "json"` it does not travel.
+ * The sending end of a channel, from {@linkcode Channel.sender}: Go's `chan<- T`. It uses the handle of its channel, so
+ * closing one closes the other. Inside a value it travels as a SendChannel; a channel with `encoding: "json"` refuses
+ * it.
  *
- * @typeParam T what the channel carries
+ * @typeParam T the type of the values
  *
  * @example
  * ```ts
@@ -28,17 +28,17 @@ import type { ReceivingEnd, SendingEnd, TryGetResult } from "./ends.ts";
  * await using reply = new Channel<number>();
  * await jobs.put({ n: 6, replyTo: reply.sender });
  *
- * const { n, replyTo } = await jobs.get(); // whoever has it can answer, and nothing else
+ * const { n, replyTo } = await jobs.get(); // replyTo can only put
  * await replyTo.put(n * 7);
  * equal(await reply.get(), 42);
  * ```
  */
 export class SendChannel<T = unknown> implements SendingEnd<T> {
-  /** Held, because the handle of a channel that is collected is closed. */
+  /** Keeps the channel alive: when a channel is garbage collected, its handle is closed. */
   readonly #channel: SendingEnd<T>;
   /**
-   * Throws, as JSON and copies carry no channel. It is a property of each object, so that `structuredClone` and
-   * `postMessage` refuse that as well, with a `DataCloneError`.
+   * Throws a {@linkcode ChannelReferenceError}: JSON cannot carry a channel. As a property of the object it also makes
+   * `structuredClone` and `postMessage` throw a `DataCloneError`.
    */
   readonly toJSON: () => never = toJSON;
 
@@ -51,23 +51,23 @@ export class SendChannel<T = unknown> implements SendingEnd<T> {
     });
   }
 
-  /** Directs a channel; the same as its `sender`. */
+  /** Makes the sending end of a channel, as {@linkcode Channel.sender}. */
   constructor(channel: SendingEnd<T>) {
     checkUndirected("new SendChannel", channel);
     this.#channel = channel;
   }
 
-  /** Its name and its address. */
+  /** Returns `SendChannel(…)` with the name and the address. */
   toString(): string {
     return `SendChannel(${handleOf(this.#channel)!.title})`;
   }
 
-  /** The channel's name. */
+  /** The name of the channel. */
   get name(): string {
     return this.#channel.name;
   }
 
-  /** Whether the handle takes no more operations, for whatever reason. */
+  /** Whether the handle is closed, for any reason. */
   get closed(): boolean {
     return this.#channel.closed;
   }
@@ -78,19 +78,19 @@ export class SendChannel<T = unknown> implements SendingEnd<T> {
       this.#channel.put(value, options);
   }
 
-  /** Puts a value if the channel takes it now, as {@linkcode Channel.tryPut}. */
+  /** Puts a value unless that would wait for room, as {@linkcode Channel.tryPut}. */
   tryPut(value: T, options: OperationOptions = none): Promise<"ok" | "full" | "closed"> {
     return signatures.tryPut.refusalOf(value, none, arguments.length) ??
       this.#channel.tryPut(value, options);
   }
 
-  /** A case that puts, as {@linkcode Channel.putCase}. */
+  /** Returns a case that puts a value, as {@linkcode Channel.putCase}. */
   putCase(value: T): PutCase {
     signatures.putCase.check(none, arguments.length);
     return this.#channel.putCase(value);
   }
 
-  /** Tells a value to everyone who listens, as {@linkcode Channel.broadcast}. */
+  /** Sends a value to all listeners, as {@linkcode Channel.broadcast}. */
   broadcast(value: T, options: OperationOptions = none): Promise<void> {
     return signatures.broadcast.refusalOf(value, none, arguments.length) ??
       this.#channel.broadcast(value, options);
@@ -102,19 +102,19 @@ export class SendChannel<T = unknown> implements SendingEnd<T> {
       this.#channel.request<R>(value, options);
   }
 
-  /** A Web Stream to write to, as {@linkcode Channel.writable}. */
+  /** Returns a Web Stream that puts, as {@linkcode Channel.writable}. */
   writable(options: WritableOptions = none): WritableStream<T> {
     signatures.writable.check(none, arguments.length);
     return this.#channel.writable(options);
   }
 
-  /** Closes the channel for everyone, as {@linkcode Channel.closeAll}: in Go, that is the sender's to do. */
+  /** Closes the channel for everyone, as {@linkcode Channel.closeAll}. As in Go, only the sending end can do this. */
   closeAll(options: CloseAllOptions = none): Promise<void> {
     return signatures.closeAll.refusal(none, arguments.length) ??
       this.#channel.closeAll(options);
   }
 
-  /** How many values wait in the channel, as {@linkcode Channel.depth}. */
+  /** Returns the number of values that wait in the channel, as {@linkcode Channel.depth}. */
   depth(options: OperationOptions = none): Promise<number> {
     return signatures.depth.refusal(none, arguments.length) ??
       this.#channel.depth(options);
@@ -131,18 +131,18 @@ export class SendChannel<T = unknown> implements SendingEnd<T> {
     return signatures.close.refusalOfLiteral(arguments) ?? this.#channel.close();
   }
 
-  /** Closes the handle, and deletes a channel that was made without a name. */
+  /** Closes the handle, and deletes the channel if this handle created it without a name. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#channel[Symbol.asyncDispose]();
   }
 }
 
 /**
- * A channel that values are only received from, from {@linkcode Channel.receiver}: what Go writes `<-chan T`. It has
- * its channel's handle, so that closing either closes both. Inside a value it travels like a channel, and arrives as a
- * ReceiveChannel; through a channel with `encoding: "json"` it does not travel.
+ * The receiving end of a channel, from {@linkcode Channel.receiver}: Go's `<-chan T`. It uses the handle of its
+ * channel, so closing one closes the other. Inside a value it travels as a ReceiveChannel; a channel with
+ * `encoding: "json"` refuses it.
  *
- * @typeParam T what the channel carries
+ * @typeParam T the type of the values
  *
  * @example
  * ```ts
@@ -150,7 +150,7 @@ export class SendChannel<T = unknown> implements SendingEnd<T> {
  *
  * async function sum(numbers: ReceiveChannel<number>) {
  *   let sum = 0;
- *   for await (const n of numbers) sum += n; // and nothing here can put or end what it reads
+ *   for await (const n of numbers) sum += n; // numbers can neither put nor call closeAll
  *   return sum;
  * }
  *
@@ -162,11 +162,11 @@ export class SendChannel<T = unknown> implements SendingEnd<T> {
  * ```
  */
 export class ReceiveChannel<T = unknown> implements ReceivingEnd<T> {
-  /** Held, because the handle of a channel that is collected is closed. */
+  /** Keeps the channel alive: when a channel is garbage collected, its handle is closed. */
   readonly #channel: ReceivingEnd<T>;
   /**
-   * Throws, as JSON and copies carry no channel. It is a property of each object, so that `structuredClone` and
-   * `postMessage` refuse that as well, with a `DataCloneError`.
+   * Throws a {@linkcode ChannelReferenceError}: JSON cannot carry a channel. As a property of the object it also makes
+   * `structuredClone` and `postMessage` throw a `DataCloneError`.
    */
   readonly toJSON: () => never = toJSON;
 
@@ -179,75 +179,75 @@ export class ReceiveChannel<T = unknown> implements ReceivingEnd<T> {
     });
   }
 
-  /** Directs a channel; the same as its `receiver`. */
+  /** Makes the receiving end of a channel, as {@linkcode Channel.receiver}. */
   constructor(channel: ReceivingEnd<T>) {
     checkUndirected("new ReceiveChannel", channel);
     this.#channel = channel;
   }
 
-  /** Its name and its address. */
+  /** Returns `ReceiveChannel(…)` with the name and the address. */
   toString(): string {
     return `ReceiveChannel(${handleOf(this.#channel)!.title})`;
   }
 
-  /** The channel's name. */
+  /** The name of the channel. */
   get name(): string {
     return this.#channel.name;
   }
 
-  /** Whether the handle takes no more operations, for whatever reason. */
+  /** Whether the handle is closed, for any reason. */
   get closed(): boolean {
     return this.#channel.closed;
   }
 
-  /** Takes the next value, as {@linkcode Channel.get}. */
+  /** Gets the next value, as {@linkcode Channel.get}. */
   get(options: OperationOptions = none): Promise<T> {
     return signatures.get.refusal(none, arguments.length) ??
       this.#channel.get(options);
   }
 
-  /** Takes a value if one is there, as {@linkcode Channel.tryGet}. */
+  /** Gets a value that is in the channel now, as {@linkcode Channel.tryGet}. */
   tryGet(options: { readonly signal?: AbortSignal } = none): Promise<TryGetResult<T>> {
     return signatures.tryGet.refusal(none, arguments.length) ??
       this.#channel.tryGet(options);
   }
 
-  /** A case that gets, as {@linkcode Channel.getCase}. */
+  /** Returns a case that gets a value, as {@linkcode Channel.getCase}. */
   getCase(): GetCase<T> {
     signatures.getCase.check(none, arguments.length);
     return this.#channel.getCase();
   }
 
-  /** Listens to what is broadcast on the channel, as {@linkcode Channel.broadcasts}. */
+  /** Listens to the broadcasts of the channel, as {@linkcode Channel.broadcasts}. */
   broadcasts(options: BroadcastsOptions = none): Broadcasts<T> {
     signatures.broadcasts.check(none, arguments.length);
     return this.#channel.broadcasts(options);
   }
 
-  /** Takes the next value on loan, as {@linkcode Channel.receive}. */
+  /** Receives the next value on loan, as {@linkcode Channel.receive}. */
   receive(options: OperationOptions = none): Promise<Delivery<T>> {
     return signatures.receive.refusal(none, arguments.length) ??
       this.#channel.receive(options);
   }
 
-  /** A Web Stream of the values, as {@linkcode Channel.readable}. */
+  /** Returns a Web Stream of the values, as {@linkcode Channel.readable}. */
   readable(options: ReadableOptions = none): ReadableStream<T> {
     signatures.readable.check(none, arguments.length);
     return this.#channel.readable(options);
   }
 
-  /** Gets value after value, until the channel is closed or deleted by anyone. */
+  /** Returns an iterator over the values, as {@linkcode Channel} does for `for await`. */
   [Symbol.asyncIterator](): AsyncIterableIterator<T> {
     return this.#channel[Symbol.asyncIterator]();
   }
 
-  /** Receives value after value on loan, as {@linkcode Channel.deliveries}. */
+  /** Returns an iterator over deliveries, as {@linkcode Channel.deliveries}. */
   deliveries(options: DeliveriesOptions = none): AsyncIterableIterator<Delivery<T>> {
     signatures.deliveries.check(none, arguments.length);
     return this.#channel.deliveries(options);
   }
 
-  /** How many values wait in the channel, as {@linkcode Channel.depth}. */
+  /** Returns the number of values that wait in the channel, as {@linkcode Channel.depth}. */
   depth(options: OperationOptions = none): Promise<number> {
     return signatures.depth.refusal(none, arguments.length) ??
       this.#channel.depth(options);
@@ -264,13 +264,13 @@ export class ReceiveChannel<T = unknown> implements ReceivingEnd<T> {
     return signatures.close.refusalOfLiteral(arguments) ?? this.#channel.close();
   }
 
-  /** Closes the handle, and deletes a channel that was made without a name. */
+  /** Closes the handle, and deletes the channel if this handle created it without a name. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#channel[Symbol.asyncDispose]();
   }
 }
 
-/** A directed channel is no way to one of the other direction. */
+/** Refuses a sending or receiving end: the other direction cannot be made from it. */
 function checkUndirected(action: string, channel: object): void {
   checkArgument(action, "channel", signatures.directedChannel, channel);
 }

@@ -1,4 +1,4 @@
-// The arguments that each public function of a channel takes. The compiler demands a rule for every option of its type.
+// The signatures of the public functions of a channel. The type `Rules` requires a rule for each option.
 
 import type { CloseAllOptions } from "../handle/contracts.ts";
 import { directionOf, isChannelValue } from "../handle/channel_registry.ts";
@@ -23,7 +23,7 @@ import type { ReadableOptions, WritableOptions } from "./streams.ts";
 
 const signal = abortSignal;
 
-/** RabbitMQ takes no more: 49 days. */
+/** Milliseconds; the longest time that RabbitMQ accepts, 49 days. */
 const longestTerm = 2 ** 32 - 1;
 
 const connection: Rule = {
@@ -55,12 +55,12 @@ function signature<Options>(
   return new Signature(action, most, rules, usage);
 }
 
-/** A function whose only options are those of every operation. */
+/** Returns the signature of a function that takes the options of every operation. */
 function operation(action: string): Signature {
   return signature<OperationOptions>(action, 1, waiting, `${action}({ timeout: 1000 })`);
 }
 
-/** A function with a value before its options. */
+/** Returns the signature of a function that takes a value and options. */
 function sending<Options>(action: string, rules: Rules<Options>): Signature {
   return signature(action, 2, rules, `${action}(value, { timeout: 1000 })`);
 }
@@ -137,7 +137,7 @@ export const close: Signature = signature(
   "close(), or closeAll({ drain: true }) to close the channel for everyone",
 );
 
-/** What allows both directions. */
+/** A channel that allows both directions. */
 export const directedChannel: Rule = {
   takes: "a Channel",
   allows: (value) => isChannelValue(value) && directionOf(value) === undefined,
