@@ -1,10 +1,9 @@
 // Invariants: a received value is accepted only after the other channel has taken it, and is released if its put fails.
 // The promise of a pipe settles after all of its puts have.
 
-import { directionOf, isChannelValue } from "../handle/channel_registry.ts";
 import type { Delivery } from "../handle/delivery.ts";
 import { handleOf } from "../handle/handle.ts";
-import type { Receiver, Sender } from "../handle/sender_receiver.ts";
+import { type Receiver, receiverRule, type Sender, senderRule } from "../handle/sender_receiver.ts";
 import { Counter } from "../shared/counter.ts";
 import { ChannelClosedError } from "../shared/errors.ts";
 import {
@@ -12,7 +11,6 @@ import {
   checkArgument,
   integer,
   none,
-  type Rule,
   type Rules,
   Signature,
 } from "../shared/options.ts";
@@ -33,16 +31,6 @@ const pipeSignature: Signature = new Signature(
   "pipe(from, to, { signal })",
 );
 
-const receivingEnd: Rule = {
-  takes: "a Channel or a ReceiveChannel",
-  allows: (value) => isChannelValue(value) && directionOf(value) !== "send",
-};
-
-const sendingEnd: Rule = {
-  takes: "a Channel or a SendChannel",
-  allows: (value) => isChannelValue(value) && directionOf(value) !== "receive",
-};
-
 /**
  * Moves values from one channel to another, on any transports, and loses none: a value is accepted when the other
  * channel has taken it, and released if its put fails. Values are put in the order in which they are received. The pipe
@@ -52,9 +40,9 @@ const sendingEnd: Rule = {
  * closed, or the signal is aborted, the pipe receives no more and rejects; the puts in progress have 1,000 ms to finish
  * and are then given up.
  *
- * Delivery is at least once. After a pipe has ended early, `to` may have a value whose outcome was unknown and that is
- * in `from` again, and a released value may come behind later ones. A value that `to` always refuses is released each
- * time; with `maxAttempts`, `from` makes a dead letter of it.
+ * Values are delivered at least once: if the pipe ends early, or `from` is closed without `drain`, a value whose put
+ * was in progress may be in both channels, and a released value may come after later ones. If `to` refuses a value each
+ * time, `maxAttempts` of `from` makes it a dead letter.
  *
  * @param from the channel whose values are received: a Channel or a ReceiveChannel
  * @param to the channel into which they are put: a Channel or a SendChannel
@@ -84,8 +72,8 @@ export async function pipe<T>(
   options: PipeOptions = none,
 ): Promise<void> {
   pipeSignature.check(options, arguments.length);
-  checkArgument("pipe", "from", receivingEnd, from);
-  checkArgument("pipe", "to", sendingEnd, to);
+  checkArgument("pipe", "from", receiverRule, from);
+  checkArgument("pipe", "to", senderRule, to);
   const { concurrency = 16, signal } = options;
   const target = handleOf(to)!;
   /** Aborted, with the error of the pipe, when the pipe ends early. */

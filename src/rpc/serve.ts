@@ -1,10 +1,9 @@
 // Invariants: a request is received only when a handler is free for it. It is accepted when its reply is put, or when the
 // requester no longer waits. If this process dies before, another server receives the request.
 
-import { directionOf, isChannelValue } from "../handle/channel_registry.ts";
 import type { Delivery } from "../handle/delivery.ts";
 import { handleOf, isDeadLetterError } from "../handle/handle.ts";
-import type { Receiver } from "../handle/sender_receiver.ts";
+import { type Receiver, receiverRule } from "../handle/sender_receiver.ts";
 import { errorOfAction } from "../shared/error_copies.ts";
 import { ChannelClosedError, ChannelDecodeError, ChannelReferenceError } from "../shared/errors.ts";
 import { KeepAlive } from "../shared/keep_alive.ts";
@@ -16,7 +15,6 @@ import {
   milliseconds,
   none,
   oneOf,
-  type Rule,
   type Rules,
   Signature,
   truth,
@@ -75,11 +73,6 @@ const serveSignature: Signature = new Signature(
   "serve(channel, handler, { concurrency: 10 })",
 );
 
-const servedChannel: Rule = {
-  takes: "a Channel or a ReceiveChannel",
-  allows: (value) => isChannelValue(value) && directionOf(value) !== "send",
-};
-
 /** The second argument of a handler. */
 export interface RequestContext {
   /** Aborted when the requester no longer waits for the reply, or when the serving has ended and `grace` is over. */
@@ -130,7 +123,7 @@ export async function serve<T, R>(
   options: ServeOptions<T> = none,
 ): Promise<void> {
   serveSignature.check(options, arguments.length);
-  checkArgument("serve", "channel", servedChannel, channel);
+  checkArgument("serve", "channel", receiverRule, channel);
   checkArgument("serve", "handler", callable, handler);
   const { concurrency = 1, signal, grace = defaultGrace } = options;
   const handle = handleOf(channel)!;
