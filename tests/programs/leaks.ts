@@ -4,7 +4,7 @@
 // are running; the titles of those shapes begin with "lost".
 import process from "node:process";
 import { setImmediate as turn } from "node:timers/promises";
-import { after, Channel, Connection, select, serve, trySelect } from "../../mod.ts";
+import { after, Channel, Connection, pipe, select, serve, trySelect } from "../../mod.ts";
 import { handleOf } from "../../src/handle/handle.ts";
 import { send } from "../support/child_side.ts";
 import { collector } from "../support/garbage.ts";
@@ -135,6 +135,7 @@ const single: Record<string, Shape> = {
     await writer.close();
     await ch.get();
   },
+  "pipe that is aborted": (ch) => () => aborted((signal) => pipe(never, ch, { signal })),
   "request and reply": (ch, signal) => {
     serve(ch, (value) => value, { signal }).catch(failed);
     return (i) => ch.request(i);

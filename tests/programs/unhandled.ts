@@ -1,7 +1,7 @@
 // Starts failing operations and handles none of their rejections: unhandled.ts FILE, with the path of a new database.
 // Reports the unhandled rejections: for each operation how often it surfaced, and those that belong to no operation.
 import process from "node:process";
-import { Channel, select, serve, trySelect } from "../../mod.ts";
+import { Channel, pipe, select, serve, trySelect } from "../../mod.ts";
 import { send } from "../support/child_side.ts";
 
 type Options = { timeout?: number; signal?: AbortSignal };
@@ -55,6 +55,7 @@ const operations: Record<string, Start> = {
   tryGet: (ch) => ch.tryGet(),
   trySelect: (ch) => trySelect([ch]),
   serve: (ch) => serve(ch, () => {}),
+  pipe: (ch) => pipe(ch, ch.clone()),
   next: (ch) => ch[Symbol.asyncIterator]().next(),
   "read of a stream": (ch) => ch.readable().getReader().read(),
   "write to a stream": (ch) => ch.writable().getWriter().write(1),
