@@ -36,7 +36,7 @@ export interface Broadcasts<T = unknown> extends AsyncIterableIterator<T> {
   return(): Promise<IteratorResult<T>>;
 }
 
-/** Broadcasts a value. @param owner an object that must not be garbage collected meanwhile */
+/** Broadcasts a value. @param owner an object that must not be garbage collected before the promise settles */
 export async function broadcast(
   handle: Handle,
   owner: object,
@@ -119,7 +119,7 @@ export function listen<T>(
 }
 
 interface PendingNext<T> {
-  /** An object that must not be garbage collected meanwhile. */
+  /** An object that must not be garbage collected before the call of `next` has settled. */
   readonly owner: object;
   readonly resolve: (result: IteratorResult<T>) => void;
   readonly reject: (reason: unknown) => void;

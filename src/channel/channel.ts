@@ -16,7 +16,7 @@ import { ChannelClosedError, ChannelTimeoutError } from "../shared/errors.ts";
 import { none } from "../shared/options.ts";
 import type { Message } from "../transports/transport.ts";
 import { broadcast, type Broadcasts, type BroadcastsOptions, listen } from "./broadcasts.ts";
-import { type ChannelOptions, connectedOptions, handleOptions } from "./channel_options.ts";
+import { type ChannelOptions, handleOptions, resolvedOptions } from "./channel_options.ts";
 import { ReceiveChannel, SendChannel } from "./directed.ts";
 import type { ReceivingEnd, SendingEnd, TryGetResult } from "./ends.ts";
 import { ReceivedReference } from "./received_reference.ts";
@@ -540,8 +540,8 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   }
 
   /**
-   * Returns a Web Stream that puts what is written to it. A write resolves when its put does. At most `highWaterMark`
-   * puts are in progress, 16 by default; then the stream applies back pressure.
+   * Returns a Web Stream whose chunks are put into the channel. A write resolves when its put does. At most
+   * `highWaterMark` puts are in progress, 16 by default; then the stream applies back pressure.
    *
    * If a put fails, the stream fails with its error. Closing or aborting the stream waits for the puts in progress, and
    * does not close the channel.
@@ -854,7 +854,7 @@ function channelOf<T>(handle: Handle | ReceivedReference): Channel<T> {
  * Returns a new anonymous channel on the connection of a handle, with the same options as {@linkcode Channel.clone}.
  */
 function anonymousLike(handle: Handle): Channel {
-  return channelOf(new Handle(connectedOptions(none, handle.options)));
+  return channelOf(new Handle(resolvedOptions(none, handle.options)));
 }
 
 /** Returns the channel of a reference: one object for all references to the channel in a message. */

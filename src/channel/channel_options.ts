@@ -140,14 +140,14 @@ export function handleOptions(
 ): HandleOptions {
   const options = optionsOf(signature, given, args);
   try {
-    return connectedOptions(options, origin);
+    return resolvedOptions(options, origin);
   } catch (error) {
     throw errorOfAction(signature.action, error);
   }
 }
 
-/** Returns the options of a handle. @param origin the options of the handle that is cloned */
-export function connectedOptions(options: ChannelOptions, origin?: HandleOptions): HandleOptions {
+/** Returns the options of a handle, with defaults. @param origin the options of the handle that is cloned */
+export function resolvedOptions(options: ChannelOptions, origin?: HandleOptions): HandleOptions {
   const { name, connection, expires, maxAttempts, capacity, durability = "classic" } = options;
   if (maxAttempts !== undefined && name !== undefined) deadLettersName(name); // throws if the name is too long
   const { connection: shared, report } = connection === undefined && origin !== undefined

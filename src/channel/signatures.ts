@@ -31,7 +31,7 @@ const connection: Rule = {
   allows: (value) =>
     typeof value === "string" ? value !== "" : typeof value === "object" && value !== null,
   isSecret: true,
-  adviceForUndefined: 'leave it out for the configured connection, or say "memory:"',
+  adviceForUndefined: 'leave it out for the configured connection, or write "memory:"',
 };
 
 const channel = {

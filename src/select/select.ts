@@ -79,7 +79,7 @@ const selectSignature: Signature = new Signature(
  *
  * const chosen = await select({ jobs, quit, late: after(1000) });
  * if (chosen.key === "jobs" && !chosen.closed) {
- *   const n: number = chosen.value; // the key tells its type
+ *   const n: number = chosen.value; // the key narrows the type
  *   equal(n, 7);
  * }
  * ```
@@ -158,7 +158,7 @@ function checkEnd(cases: Cases, { timeout = Infinity, signal }: OperationOptions
   );
 }
 
-/** The result of a select, whatever its cases. */
+/** The result of a select with any cases. */
 interface Result {
   readonly key: string | number;
   readonly value: unknown;

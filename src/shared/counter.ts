@@ -1,6 +1,6 @@
 /**
- * Counts what is in progress. One function at a time may wait on it. Promise.race would leave a reaction in a promise at
- * each call.
+ * Counts operations in progress. One function at a time may wait on it. Promise.race would leave a reaction in a
+ * promise at each call.
  */
 export class Counter {
   #count = 0;
