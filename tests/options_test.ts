@@ -310,7 +310,7 @@ Deno.test("select: a select that could never end, or without valid cases, is rej
   }
   for (const cases of [{}, [], { ch: undefined }]) {
     const error = await rejection(select(cases), ChannelConfigError);
-    assert.match(error.message, /would wait for ever$/);
+    assert.match(error.message, /would never end; add one of them$/);
     await rejection(select(cases, { timeout: Infinity }), ChannelConfigError);
     await rejection(select(cases, { timeout: 1 }), ChannelTimeoutError);
     assert.equal(await trySelect(cases), undefined);

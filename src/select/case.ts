@@ -122,7 +122,7 @@ export function caseOf(action: string, key: string, named: unknown): SelectCase 
   }
   if (found instanceof SelectCase) return found;
   throw new ChannelConfigError(
-    `${action}: the case ${JSON.stringify(key.slice(0, 40))} takes a channel, ch.getCase(), ` +
-      `ch.putCase(value), after(ms) or every(ms), and got ${shown(named)}`,
+    `${action}: the case ${JSON.stringify(key.slice(0, 40))} must be a channel, ch.getCase(), ` +
+      `ch.putCase(value), after(ms) or every(ms), not ${shown(named)}`,
   );
 }

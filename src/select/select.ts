@@ -144,7 +144,7 @@ function checkCases(action: string, cases: unknown): void {
   }
   const got = isSingle ? "a single one" : shown(cases);
   throw new ChannelConfigError(
-    `${action}: the cases are an object or an array, and got ${got}; write ${action}([ch]), or ` +
+    `${action}: the cases must be an object or an array, not ${got}; write ${action}([ch]), or ` +
       `${action}({ ch })`,
   );
 }
@@ -154,7 +154,7 @@ function checkEnd(cases: Cases, { timeout = Infinity, signal }: OperationOptions
   if (timeout < Infinity || signal !== undefined) return;
   if (Object.values(cases).some((one) => one !== undefined)) return;
   throw new ChannelConfigError(
-    "select: would never end, because there is no case, no timeout and no signal; add one of them",
+    "select: there is no case, no timeout and no signal, so the select would never end; add one of them",
   );
 }
 
