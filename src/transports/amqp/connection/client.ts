@@ -93,8 +93,8 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
     await connecting;
     this.#isConnected = true;
     this.largestFrame = this.frameMax || receiveFrameMax;
-    // AMQPClient pools its send buffers at this size, and sends only small messages. It may send smaller frames than were
-    // negotiated; received frames are not affected.
+    // AMQPClient pools its send buffers at this size, and sends only small messages. It may send smaller frames than
+    // were negotiated; received frames are not affected.
     this.frameMax = Math.min(this.frameMax || sendFrameMax, sendFrameMax);
     this.#watch(socket);
     this.#release();

@@ -1,9 +1,9 @@
 import type { AMQPClient } from "@cloudamqp/amqp-client";
 
 /**
- * The parts of `@cloudamqp/amqp-client` that this folder uses and that its documentation does not promise. They may move
- * in any release, so deno.json names one exact version. tests/client_internals_test.ts checks each part by its name
- * here; a new version is taken only after that test passes.
+ * The parts of `@cloudamqp/amqp-client` that this folder uses and that its documentation does not promise. They may
+ * move in any release, so deno.json names one exact version. tests/client_internals_test.ts checks each part by its
+ * name here; a new version is taken only after that test passes.
  */
 export type ClientInternal =
   /** `connect()` sets it before it returns; its one "data" listener accepts any number of whole frames at once. */
@@ -22,7 +22,7 @@ export type ClientInternal =
   | "AMQPClient.frameMax"
   /** `basicPublish` returns its buffer by `push`, also a buffer that has grown to a large message's size. */
   | "AMQPClient.bufferPool"
-  /** Called for each confirmation (basic.ack, basic.nack) with the delivery tag, `multiple`, and whether it is a nack. */
+  /** Called for each confirmation with the delivery tag, `multiple`, and whether it is a basic.nack. */
   | "AMQPChannel.publishConfirmed"
   /** Called with the text of the error that ends the AMQP channel. */
   | "AMQPChannel.onerror"

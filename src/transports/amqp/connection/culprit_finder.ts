@@ -55,8 +55,8 @@ interface Run {
 
 /**
  * Finds the operation because of which the broker closes a connection. The broker does so for an error that it does not
- * blame on one AMQP channel (reply codes from 500 on). It does not tell which operation caused it, and all others on the
- * connection fail, too.
+ * blame on one AMQP channel (reply codes from 500 on). It does not tell which operation caused it, and all others on
+ * the connection fail, too.
  *
  * If several operations were running, all of them are suspects. On the next connection the suspects run one after the
  * other, while other operations run as usual. A suspect that ends before the connection does is cleared. If the broker

@@ -65,7 +65,7 @@ export class PendingPublish {
   }
 }
 
-/** Publishes in the order in which they were added. A publish is in one list at most. All methods take constant time. */
+/** Publishes in the order of `add`. A publish is in one list at most. All methods take constant time. */
 export class PublishList {
   #oldest: PendingPublish | undefined;
   #newest: PendingPublish | undefined;

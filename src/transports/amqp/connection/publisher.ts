@@ -16,8 +16,8 @@ import type { Client } from "./client.ts";
  * message that is too large the broker tells its limit: larger messages are refused here from then on, and no other
  * message is a suspect.
  *
- * Invariants: messages leave in the order of `publish`; messages that are sent again leave first. Unconfirmed messages are
- * limited in number and bytes, except that a single message may have any size. Until it is settled, a publish is in
+ * Invariants: messages leave in the order of `publish`; messages that are sent again leave first. Unconfirmed messages
+ * are limited in number and bytes, except that a single message may have any size. Until it is settled, a publish is in
  * one of `#unsent`, `#resend` and `#unconfirmed`. After the connection is lost, its outbox still has it.
  */
 export class Publisher {
@@ -119,8 +119,8 @@ export class Publisher {
   }
 
   /**
-   * Replaces the AMQP channel, at most once a second. RabbitMQ 3.10 refuses all messages (basic.nack) on an AMQP channel
-   * that was used when a quorum queue had no leader.
+   * Replaces the AMQP channel, at most once a second. RabbitMQ 3.10 refuses all messages (basic.nack) on an AMQP
+   * channel that was used when a quorum queue had no leader.
    */
   replaceChannel(): void {
     if (!this.#isOpen || performance.now() - this.#openedAt < 1000) return;

@@ -83,5 +83,5 @@ export class Deadlines<T extends object> {
   }
 }
 
-/** Milliseconds for which an operation waits at least, also with a shorter `timeout`: an attempt to connect takes time. */
+/** The shortest `timeout`, in milliseconds: an attempt to connect takes time. */
 const minTimeout = 1000;

@@ -86,10 +86,11 @@ export class Unbounded implements SendPolicy {
 }
 
 /**
- * Sends one publish at a time, because RabbitMQ may refuse one (basic.nack) and accept the next, which breaks the order.
+ * Sends one publish at a time, because RabbitMQ may refuse one (basic.nack) and accept the next, which breaks the
+ * order.
  *
- * A publish that a full queue has refused is sent again after a pause, which grows to a quarter of a second, and at once
- * when this process takes a message from the queue.
+ * A publish that a full queue has refused is sent again after a pause, which grows to a quarter of a second, and at
+ * once when this process takes a message from the queue.
  *
  * Invariants: at most one publish is in flight, unless several were when the channel turned out to be bounded. While
  * the pause runs, nothing is sent.
