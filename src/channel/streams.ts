@@ -121,7 +121,10 @@ class ChannelSink<T> implements UnderlyingSink<T | Chunk<T>> {
   #put(value: T): Promise<void> {
     this.#puts.add();
     const put = this.#channel.put(value);
-    put.catch((error) => this.#fail(error)).then(() => this.#puts.done());
+    put.then(() => this.#puts.done(), (error) => {
+      this.#fail(error);
+      this.#puts.done();
+    });
     return put;
   }
 
