@@ -76,7 +76,8 @@ async function countAll(worker: string, jobs: Channel<Job>): Promise<void> {
       job.accept();
     }
   } catch (error) {
-    if (!(error instanceof ChannelClosedError && error.reason === "closeAll")) throw error;
+    // The jobs were drained: all are done.
+    if (!(error instanceof ChannelClosedError && error.reason === "drain")) throw error;
   }
 }
 
