@@ -65,7 +65,7 @@ test(
     const error = await rejection(ch.put(large), ChannelSizeError, isTooLarge);
     ok(error.size > large.length && error.size < large.length + 10, String(error.size));
     equal(error.value, large);
-    ok(error.message.includes(`takes ${limit}; send it in parts`), error.message);
+    ok(error.message.includes(`accepts ${limit}; send it in parts`), error.message);
     ok(!("messageId" in error), "its outcome is known");
     await Promise.all([...before, ...numbers(200, 200).map((n) => ch.put(n))]);
     await rejection(ch.tryPut(large), ChannelSizeError, isTooLarge);

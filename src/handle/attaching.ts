@@ -61,9 +61,10 @@ export class Attaching {
     if (this.#state.name === "new") this.#begin();
   }
 
-  /** Resolves with the attachment once no attempt is under way; with undefined if there is none. */
+  /** Resolves with the attachment once no attempt is under way, also if it is not used any more; undefined without one. */
   async outcome(): Promise<Attachment | undefined> {
-    if (this.#state.name !== "attaching") return this.attachment;
+    if (this.#state.name === "new") return undefined;
+    if (this.#state.name !== "attaching") return this.#state.attachment;
     return await this.#state.attempt.catch(() => undefined);
   }
 
@@ -82,7 +83,7 @@ export class Attaching {
 
   /** The channel was closed for all handles: the attachment is not used any more. */
   end(): void {
-    this.#state = { name: "gone" };
+    this.#state = { name: "gone", attachment: this.attachment };
   }
 
   #begin(): void {
@@ -112,7 +113,8 @@ export class Attaching {
 }
 
 type State =
-  | { readonly name: "new" | "gone" }
+  | { readonly name: "new" }
+  | { readonly name: "gone"; readonly attachment: Attachment | undefined }
   | {
     readonly name: "attaching";
     readonly attempt: Promise<Attachment>;
