@@ -58,14 +58,14 @@ for (const runtime of RUNTIMES) {
     const folder = mkdtempSync(join(tmpdir(), "channelts-leaks-"));
     try {
       const connection = `sqlite:${join(folder, "test.db")}`;
-      checkFlat(runtime, await measure(runtime, connection, "50", ofTransports), 15);
+      checkFlat(runtime, await measure(runtime, connection, "300", ofTransports), 15);
     } finally {
       rmSync(folder, { recursive: true });
     }
   });
 
   Deno.test(`amqp: no operation leaves anything on ${runtime}`, async () => {
-    checkFlat(runtime, await measure(runtime, broker, "50", ofTransports), 15);
+    checkFlat(runtime, await measure(runtime, broker, "100", ofTransports), 15);
   });
 }
 

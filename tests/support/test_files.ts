@@ -25,6 +25,12 @@ export const DENO_ONLY: Record<string, string> = {
   "growth_test.ts": "measures figures that do not depend on the runtime",
   "heap_test.ts": "tests a structure that does not depend on the runtime",
   "topology_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
+  "acks_test.ts": "tests logic that does not depend on the runtime",
+  "attach_cycle_test.ts": "tests logic that does not depend on the runtime",
+  "declarations_test.ts": "tests logic that does not depend on the runtime",
+  "prefetch_test.ts": "tests logic that does not depend on the runtime",
+  "send_policy_test.ts": "tests logic that does not depend on the runtime",
+  "sqlite_room_test.ts": "tests logic that does not depend on the runtime",
   "turns_test.ts": "starts the other runtimes itself",
   "guides_test.ts": "checks the guides' snippets with Deno",
   "layout_test.ts": "checks the imports of the sources, which do not depend on the runtime",
@@ -56,6 +62,7 @@ export const WAITING: readonly string[] = [
 /** Files that take longest. They start first, so that none of them is the last to end. */
 export const LONG: readonly string[] = [
   "amqp_test.ts",
+  "leaks_test.ts",
   "outbox_test.ts",
   "codec_test.ts",
   "examples_test.ts",
