@@ -57,7 +57,7 @@ export class Unsettled {
     return delivery;
   }
 
-  /** Whether the next message is to be received later, because many dead letters are being put. */
+  /** Whether the handle receives no message for now, because many dead letters are being put. */
   get isFull(): boolean {
     return this.#deadLetters.isFull;
   }

@@ -1,4 +1,4 @@
-/** How many keys of a Map or Set may share a bucket: it takes milliseconds to search so many for each of them. */
+/** The number of keys of a Map or Set that may share a bucket. Searching a bucket of this size for each key takes ms. */
 const MOST_IN_BUCKET = 512;
 
 /** The number of buckets that are counted, fewer than the table of an engine has for so many keys. */

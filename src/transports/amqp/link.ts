@@ -317,7 +317,7 @@ export class AmqpLink implements Link {
     try {
       const look = () => topology.look(session, this.#name);
       state = await session.run(this.#operation("look"), look);
-    } catch { // such as where the queue's node is down
+    } catch { // for example, the queue's node is down
       setTimeout(() => this.#lookAgain(attempt + 1), backOff(attempt, 100, 30_000)).unref();
       return;
     }

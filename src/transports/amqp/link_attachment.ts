@@ -129,7 +129,7 @@ export class LinkAttachment {
     return this.session.run(operation("depth"), () => depth(this.session, name));
   }
 
-  /** Reports whether the queue exists; undefined if that is not known, such as where its node is down. */
+  /** Reports whether the queue exists; undefined if that is not known, for example because its node is down. */
   async exists(): Promise<boolean | undefined> {
     try {
       return await this.depth() !== undefined;

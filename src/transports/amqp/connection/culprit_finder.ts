@@ -191,7 +191,7 @@ export class CulpritFinder {
 /** How often a connection is closed before its only suspect is refused. */
 const maxClosures = 2;
 
-/** The number of connections lost during an operation after which it is refused, for whatever reason. */
+/** The number of connections lost during an operation after which it is refused, whatever the reason of each. */
 const maxLosses = 10;
 
 /** The number of refused operations that are remembered. */

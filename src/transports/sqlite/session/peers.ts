@@ -146,7 +146,7 @@ export class Peers {
     await transactions.do(backgroundTimeout, () => {
       store.sessions.release(id);
       store.sessions.remove(id);
-    }).catch(() => {}); // the next round tries again
+    }).catch((error) => transactions.report(error)); // the next round tries again
     if (!isToken(token)) return;
     for (const kind of ["lock", "bell"] as const) {
       try {

@@ -286,7 +286,7 @@ export class FileSession {
     if (orphaned().length === 0) return;
     this.transactions.do(backgroundTimeout, () => {
       for (const channel of orphaned()) messages.releaseAll(channel);
-    }).catch(() => {}); // the next round tries again
+    }).catch((error) => this.transactions.report(error)); // the next round tries again
   }
 
   async #sweep(): Promise<void> {
