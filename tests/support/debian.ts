@@ -84,7 +84,7 @@ export async function unpackServer(suite: string, signal?: AbortSignal): Promise
 }
 
 /** The folder for fetched files. */
-function cacheFolder(): string {
+export function cacheFolder(): string {
   const { TEST_CACHE, XDG_CACHE_HOME } = process.env;
   return TEST_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "channelts-tests");
 }

@@ -17,6 +17,7 @@ export const DENO_ONLY: Record<string, string> = {
   "ended_connections_test.ts":
     "controls its broker for a minute; the result does not depend on the runtime",
   "examples_test.ts": "runs the examples with Deno, as the README says",
+  "npm_packages_test.ts": "checks files, which does not depend on the runtime",
   "docs_test.ts": "checks the documentation, which does not depend on the runtime",
   "drain_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
   "exit_test.ts": "starts the other runtimes itself",
