@@ -10,10 +10,14 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { findSupply, variablesOf } from "./broker.ts";
+import { type Failure, failureLines } from "./report.ts";
 import { logLine } from "./supervisor.ts";
 import type { Results } from "./suites.ts";
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+/** How many lines of errors the end of the output has at most, over all failures, and of one error. */
+const MOST_ERROR_LINES = { all: 60, each: 15, least: 3 };
 
 /** How many tests may measure time: only they run a second time. */
 const MOST_TIMED = 40;
@@ -76,6 +80,7 @@ function summary(file: string, code: number, seconds: number): number {
   }
   let [passed, failed] = [0, 0];
   const lines = [""];
+  const failures: [heading: string, Failure][] = [];
   const parts: string[] = [];
   const reasons = new Map<string, Map<string, number>>();
   const timed = new Set<string>();
@@ -87,10 +92,10 @@ function summary(file: string, code: number, seconds: number): number {
       const counts = reasons.get(reason) ?? new Map<string, number>();
       reasons.set(reason, counts.set(title, (counts.get(title) ?? 0) + 1));
     }
-    for (const what of report.again) lines.push(`SECOND CHANCE on ${title}: ${what}`);
-    for (const what of report.failed) lines.push(`FAILED on ${title}: ${what}`);
-    const failures = report.failed.length > 0 ? ` and ${report.failed.length} failures` : "";
-    parts.push(`${title}: ${report.passed}${failures}`);
+    for (const failure of report.again) failures.push([`SECOND CHANCE on ${title}`, failure]);
+    for (const failure of report.failed) failures.push([`FAILED on ${title}`, failure]);
+    const also = report.failed.length > 0 ? ` and ${report.failed.length} failures` : "";
+    parts.push(`${title}: ${report.passed}${also}`);
   }
   for (const [reason, counts] of reasons) {
     const where = [...counts].map(([title, count]) => `${count} on ${title}`).join(", ");
@@ -99,7 +104,9 @@ function summary(file: string, code: number, seconds: number): number {
   for (const { version, restarted, failed: wrong } of brokers) {
     passed += restarted;
     failed += wrong.length;
-    for (const what of wrong) lines.push(`FAILED: a node of RabbitMQ ${version}: ${what}`);
+    for (const error of wrong) {
+      failures.push(["FAILED", { what: `a node of RabbitMQ ${version} after its tests`, error }]);
+    }
   }
   const restarted = brokers.reduce((sum, { restarted }) => sum + restarted, 0);
   if (brokers.length > 0) {
@@ -108,15 +115,17 @@ function summary(file: string, code: number, seconds: number): number {
   }
   const skipped = results.flatMap((result) => result.skipped).length;
   if (timed.size > 0) lines.push(`TIMED: ${timed.size} tests measure time and ran alone`);
-  if (timed.size > MOST_TIMED) {
+  const fail = (what: string) => {
     failed++;
-    lines.push(`FAILED: more than ${MOST_TIMED} tests are declared to measure time`);
-  }
-  if (code !== 0) {
-    failed++;
-    lines.push(`FAILED: the test run ended early with code ${code}`);
-  }
+    failures.push(["FAILED", { what, error: "" }]);
+  };
+  if (timed.size > MOST_TIMED) fail(`more than ${MOST_TIMED} tests are declared to measure time`);
+  if (code !== 0) fail(`the test run ended early with code ${code}`);
   if (passed + failed === 0) failed++;
+  // Failures come last: who reads only the end of the output sees the errors.
+  const { all, each, least } = MOST_ERROR_LINES;
+  const most = Math.max(least, Math.min(each, Math.floor(all / failures.length)));
+  for (const [heading, failure] of failures) lines.push(...failureLines(heading, failure, most));
   lines.push(
     `${parts.join(", ")}, in ${Math.round(seconds)} s`,
     `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}\n`,

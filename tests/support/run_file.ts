@@ -51,7 +51,7 @@ class Context {
   readonly name: string;
   readonly origin: string;
   readonly parent?: Context;
-  #failed: string[] = [];
+  #failed = new Map<string, unknown>();
   #running = new Set<string>();
 
   constructor(name: string, origin: string, parent?: Context) {
@@ -75,7 +75,7 @@ class Context {
       return true;
     } catch (error) {
       print(`  step ${name} ... FAILED\n${inspect(error)}\n`);
-      this.#failed.push(name);
+      this.#failed.set(name, error);
       return false;
     } finally {
       this.#running.delete(name);
@@ -85,7 +85,10 @@ class Context {
   /** @throws if a step failed or was not awaited */
   verdict(): void {
     if (this.#running.size > 0) throw new Error(`not awaited: the step ${[...this.#running]}`);
-    if (this.#failed.length > 0) throw new Error(`failed: the step ${this.#failed.join(", ")}`);
+    const [first] = this.#failed;
+    if (!first) return;
+    const names = [...this.#failed.keys()].join(", ");
+    throw new Error(`failed: the step ${names}\n${inspect(first[1])}`);
   }
 }
 
@@ -113,15 +116,15 @@ async function runTest({ name, fn, timeout }: Definition, origin: string): Promi
 
 async function main(file: string, report: string, filter = ""): Promise<void> {
   const write = (event: Event) => appendFileSync(report, JSON.stringify(event) + "\n");
-  const reportError = (what: string) => {
-    print(`error: ${what}\n`);
-    write({ event: "error", what });
+  const reportError = (what: string, error = "") => {
+    print(`error: ${what}\n${error && `${error}\n`}`);
+    write({ event: "error", what, error });
     process.exitCode = 1;
   };
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, (error: unknown) => {
       if (fail) fail(error);
-      else reportError(`${event} outside of tests: ${inspect(error)}`);
+      else reportError(`${event} outside of tests`, inspect(error));
     });
   }
 
@@ -142,14 +145,15 @@ async function main(file: string, report: string, filter = ""): Promise<void> {
     }
     write({ event: "begin", test: each.name });
     const start = performance.now();
-    const error = await runTest(each, origin).then(() => undefined, (error) => ({ error }));
+    const error = await runTest(each, origin).then(() => undefined, (error) => inspect(error));
     const took = `(${Math.round(performance.now() - start)}ms)`;
-    print(`${each.name} ... ${error ? "FAILED" : "ok"} ${took}\n`);
-    if (error) {
-      print(`${inspect(error.error)}\n`);
+    print(`${each.name} ... ${error === undefined ? "ok" : "FAILED"} ${took}\n`);
+    if (error === undefined) write({ event: "end", test: each.name, outcome: "passed" });
+    else {
+      print(`${error}\n`);
       process.exitCode = 1;
+      write({ event: "end", test: each.name, outcome: "failed", error });
     }
-    write({ event: "end", test: each.name, outcome: error ? "failed" : "passed" });
   }
   if (only) reportError(`the option "only" was used`);
   write({ event: "done", declared: declared.length });

@@ -15,7 +15,16 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { type Brokers, findFurther, findSupply, type Supply } from "./broker.ts";
 import { type BrokerResult, Lane } from "./lane.ts";
-import { newReport, readEvents, readReport, type Report, TIMED } from "./report.ts";
+import {
+  errorIn,
+  type Failure,
+  newReport,
+  read,
+  readEvents,
+  readReport,
+  type Report,
+  TIMED,
+} from "./report.ts";
 import { type RunOptions, runProgram } from "./run_program.ts";
 import { findRuntime, type Runtime, type RuntimeName } from "./runtimes.ts";
 import { logLine } from "./supervisor.ts";
@@ -35,7 +44,7 @@ export interface Result extends Report {
   /** The runtime's name and version; on a further broker, also the broker's version. */
   title: string;
   /** Tests that measure time, failed, and passed in their second run. */
-  again: string[];
+  again: Failure[];
 }
 
 /** The results of all tests. */
@@ -120,8 +129,12 @@ async function main(file: string, args: string[]): Promise<void> {
   };
   const runtimes: Runtime[] = [];
   for (const runtime of found) {
-    if ("error" in runtime) record(runtime.title, newReport(runtime.error.message));
-    else runtimes.push(runtime);
+    if ("error" in runtime) {
+      record(
+        runtime.title,
+        newReport({ what: "the runtime is missing", error: runtime.error.message }),
+      );
+    } else runtimes.push(runtime);
   }
   const sources: BrokerSource[] = [
     { supply: Promise.resolve(first) },
@@ -194,11 +207,11 @@ async function runAsked(
       : portableTests(runtime, args, `${results}.lines`, options);
   };
   if (runtime.name === "deno" && !await isChecked(runtime, args)) {
-    return record(title, newReport("the types of tests are wrong"));
+    return record(title, newReport(wrongTypes()));
   }
   const report = await run(args, filterOf(args) === "" ? "untimed" : "timed");
   if (report.passed + report.failed.length + report.timed.length === 0) {
-    report.failed.push("there was no test to run");
+    report.failed.push({ what: "there was no test to run", error: "" });
   }
   record(title, report);
   if (report.timed.length > 0) {
@@ -208,16 +221,16 @@ async function runAsked(
 }
 
 /** Adds a report to the results of a runtime and a broker. */
-type Recorder = (title: string, report: Report, again?: string[]) => void;
+type Recorder = (title: string, report: Report, again?: Failure[]) => void;
 
 /** Runs the tests that measure time, and runs them once more if one fails. */
 async function runTimed(
   run: () => Promise<Report>,
-  record: (report: Report, again: string[]) => void,
+  record: (report: Report, again: Failure[]) => void,
 ): Promise<void> {
   const first = await run();
   const last = first.failed.length > 0 ? await run() : first;
-  const again = first.failed.filter((what) => !last.failed.includes(what));
+  const again = first.failed.filter(({ what }) => !last.failed.some((each) => each.what === what));
   record({ ...newReport(...last.failed), passed: last.passed }, again);
 }
 
@@ -275,7 +288,8 @@ async function runLanes(
   }));
   // Counts as many skipped tests as ran on the first broker.
   for (const { part, reason } of skipped) {
-    const { passed, failed, skipped, timed } = first.get(keyOf(part)) ?? newReport(reason);
+    const { passed, failed, skipped, timed } = first.get(keyOf(part)) ??
+      newReport({ what: reason, error: "" });
     const count = passed + failed.length + skipped.length + (part.timed ? timed.length : 0);
     const each = Array<string>(count).fill(reason);
     record(part.runtime.title, { ...newReport(), skipped: each });
@@ -327,7 +341,10 @@ function partsOf(
   }
   const deno = async (label: string, args: string[], report: string, options: RunOptions) => {
     const { failed, ...others } = await denoTest(runtime, args, report, options);
-    return { ...others, failed: failed.map((what) => `${label}: ${what}`) };
+    return {
+      ...others,
+      failed: failed.map(({ what, error }) => ({ what: `${label}: ${what}`, error })),
+    };
   };
   return [
     // Types are checked once for all files together. For each file separately, this would take most of its time.
@@ -336,7 +353,7 @@ function partsOf(
       label: "types, and code in documentation",
       async run(report: string, options: RunOptions) {
         if (!await isChecked(runtime, [], options)) {
-          return newReport("the types of tests are wrong");
+          return newReport(wrongTypes(options));
         }
         return await deno(this.label, ["--no-check", `--ignore=${TESTS}`], report, options);
       },
@@ -359,6 +376,16 @@ async function isChecked(runtime: Runtime, args: string[], options?: RunOptions)
     .code === 0;
 }
 
+/** The failure of {@linkcode isChecked}. */
+function wrongTypes(options?: RunOptions): Failure {
+  return { what: "the types of tests are wrong", error: outputOf(options) };
+}
+
+/** The part of a program's output that says why it failed, or an empty text if the program did not write to a file. */
+function outputOf(options: RunOptions | undefined): string {
+  return errorIn(options?.output === undefined ? "" : read(options.output));
+}
+
 /** Runs `deno test` as this project does; the caller's `args` come last. */
 async function denoTest(
   runtime: Runtime,
@@ -371,7 +398,12 @@ async function denoTest(
     [runtime.command[0], "test", "-A", "--doc", ...frozen, `--junit-path=${report}`, ...args],
     { cwd: process.cwd(), ...options, ...options.output && { progress: options.output } },
   );
-  return readReport(report, code === 0 ? undefined : ending, filterOf(args));
+  return readReport(
+    report,
+    code === 0 ? undefined : ending,
+    filterOf(args),
+    () => outputOf(options),
+  );
 }
 
 /** Runs the tests on a runtime without `Deno.test`, each file in a process of its own. */
@@ -408,7 +440,8 @@ async function portableTest(
     ...options,
     progress: report,
   });
-  return readEvents(report, relative(ROOT, file), code === 0 ? undefined : ending);
+  const exit = code === 0 ? undefined : ending;
+  return readEvents(report, relative(ROOT, file), exit, () => outputOf(options));
 }
 
 /** The files that were named, or all files, and the filter on test names. */

@@ -47,6 +47,7 @@ export const DENO_ONLY: Record<string, string> = {
   "sizes_test.ts": "tests what the broker refuses, which does not depend on the runtime",
   "soak_test.ts": "takes half a minute for a private broker and its failures",
   "cluster_test.ts": "takes a minute for three private brokers and their cluster",
+  "report_test.ts": "tests the harness, which runs on Deno",
   "runtimes_test.ts": "starts the other runtimes itself",
   "unhandled_test.ts": "starts the other runtimes itself",
 };
