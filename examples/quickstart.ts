@@ -4,14 +4,17 @@
 //
 //   deno run examples/quickstart.ts                      tasks of one process, nothing installed
 //   deno run --allow-net=HOST:PORT examples/quickstart.ts amqp://HOST:PORT      over RabbitMQ
+//
+// In a project: `node quickstart.ts` (22.18 or newer), or `bun quickstart.ts`.
 
 import { Channel, ChannelClosedError, ChannelTimeoutError } from "@channelts/channel";
 import process from "node:process";
 
 const connection = process.argv[2] ?? "memory:";
 
-// An anonymous channel: nobody else knows its name, and it is deleted at the end of its scope.
-await using ch = new Channel<string>({ connection });
+// An anonymous channel: nobody else knows its name. It is deleted below, and 30 minutes after its last use if this
+// program does not get there. `await using ch = …` deletes it at the end of the block, on Deno, Bun and Node 24.
+const ch = new Channel<string>({ connection });
 await ch.put("foo");
 console.log("got", await ch.get());
 
@@ -20,6 +23,7 @@ await ch.get({ timeout: 100 }).catch((error) => {
   if (!(error instanceof ChannelTimeoutError)) throw error;
   console.log("nothing arrived within 100 ms");
 });
+await ch.delete();
 
 // Channels travel inside any value: the consumer of the job answers on the channel that came with it.
 interface Job {
@@ -29,7 +33,7 @@ interface Job {
 
 // By name, it is the same channel for every process on this connection. A name may be any text.
 const name = `quickstart ${crypto.randomUUID()}`;
-await using jobs = new Channel<Job>({ name, connection });
+const jobs = new Channel<Job>({ name, connection });
 
 /** A worker: here a task, but the code would be the same in another process or on another host. */
 async function work(): Promise<void> {
@@ -39,7 +43,7 @@ async function work(): Promise<void> {
 }
 
 const worker = work();
-await using squares = new Channel<number>({ connection });
+const squares = new Channel<number>({ connection });
 for (const n of [2, 3, 4]) {
   await jobs.put({ n, replyTo: squares });
   console.log(`${n} × ${n} =`, await squares.get());
@@ -52,6 +56,7 @@ await jobs.put({ n: 5, replyTo: squares }).catch((error) => {
   if (!(error instanceof ChannelClosedError)) throw error;
   console.log("no more jobs:", error.reason);
 });
+await squares.delete();
 
 // A named channel lasts until it is deleted. A handle made after closeAll works.
 await new Channel({ name, connection }).delete();
