@@ -1,8 +1,10 @@
 /** The names in the documentation exist: files, classes, types and functions of the code, and the targets of links. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { allPages, anchorsOf, faultOf, linksOf } from "./support/pages/links.ts";
+import { readPage } from "./support/pages/pages.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const internals = readdirSync(join(root, "docs/internals")).map((page) => `docs/internals/${page}`);
@@ -50,25 +52,51 @@ for (const page of ["ARCHITECTURE.md", "tests/README.md", ...internals]) {
   });
 }
 
-/** Returns the anchors of a page's headings, as GitHub generates them. */
-function anchorsOf(text: string): string[] {
-  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
-    heading!.toLowerCase().replaceAll(/[^\w\- ]/g, "").replaceAll(" ", "-")
-  );
-}
-
-const guides = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md"))
-  .map((name) => `docs/${name}`);
-
-for (const page of ["README.md", "CHANGELOG.md", "ARCHITECTURE.md", ...guides, ...internals]) {
-  Deno.test(`${page} links to pages and headings that exist`, () => {
-    const text = readFileSync(join(root, page), "utf8");
-    const links = [...text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)];
-    const broken = links.filter(([, path, anchor]) => {
-      const target = path === "" ? join(root, page) : join(root, dirname(page), path!);
-      if (!existsSync(target)) return true;
-      return anchor !== undefined && !anchorsOf(readFileSync(target, "utf8")).includes(anchor);
+for (const page of allPages()) {
+  Deno.test(`${page}: each link leads to a page and heading that exist`, () => {
+    const faults = linksOf(readPage(page)).flatMap(({ line, target }) => {
+      const fault = faultOf(page, target);
+      return fault === undefined ? [] : [`${page}:${line}: ${target}: ${fault}`];
     });
-    assert.deepEqual(broken.map(([link]) => link), []);
+    assert.deepEqual(faults, []);
   });
 }
+
+Deno.test("a wrong link is found", () => {
+  const faults = (page: string, text: string) =>
+    linksOf(text).map(({ target }) => faultOf(page, target));
+  const guide = "docs/testing.md";
+  assert.deepEqual(faults(guide, "[a](../README.md) [b](from-go.md#select) [c](#fake-timers)"), [
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  assert.deepEqual(faults(guide, "[a](nothing.md)\n[b](from-go.md#nothing)\n[c](#nothing)"), [
+    "there is no such file",
+    "there is no such heading",
+    "there is no such heading",
+  ]);
+  assert.deepEqual(faults(guide, "[a](internals/amqp.md) [b](../tests/README.md)"), [
+    "the page is published, and the file is not",
+    "the page is published, and the file is not",
+  ]);
+  assert.deepEqual(faults("tests/README.md", "[a](../docs/internals/amqp.md)"), [undefined]);
+  assert.deepEqual(faults(guide, "[a](/etc/passwd) [b](../../other.md)"), [
+    "it leaves the project",
+    "it leaves the project",
+  ]);
+  assert.deepEqual(
+    faults(guide, "[a](https://example.org/x) <https://example.org> (https://example.org/x)."),
+    [undefined, undefined, undefined],
+  );
+  assert.deepEqual(faults(guide, "[a](http://example.org) [b](https://localhost:1)"), [
+    "it does not begin with https:",
+    "its host is not public",
+  ]);
+  assert.deepEqual(faults(guide, "`[a](x)`\n```ts\n[a](x)\n```\n"), []);
+  assert.deepEqual(anchorsOf("# A `b` (c)\n## One\n## One\n```sh\n# no\n```"), [
+    "a-b-c",
+    "one",
+    "one-1",
+  ]);
+});

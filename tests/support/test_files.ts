@@ -33,7 +33,6 @@ export const DENO_ONLY: Record<string, string> = {
   "send_policy_test.ts": "tests logic that does not depend on the runtime",
   "sqlite_room_test.ts": "tests logic that does not depend on the runtime",
   "turns_test.ts": "starts the other runtimes itself",
-  "guides_test.ts": "checks the guides' snippets with Deno",
   "layout_test.ts": "checks the imports of the sources, which do not depend on the runtime",
   "least_privilege_test.ts": "tests permissions of the broker, which do not depend on the runtime",
   "stopped_listener_test.ts": "stops a process with signals and queries the broker",
@@ -43,7 +42,7 @@ export const DENO_ONLY: Record<string, string> = {
   "processes_test.ts": "tests how processes share values, which does not depend on the runtime",
   "queues_test.ts": "tests what the broker keeps, which does not depend on the runtime",
   "refusals_test.ts": "tests what the broker refuses, which does not depend on the runtime",
-  "readme_test.ts": "checks and runs the README's code with Deno",
+  "snippets_test.ts": "checks and runs the code of the pages with Deno",
   "sizes_test.ts": "tests what the broker refuses, which does not depend on the runtime",
   "soak_test.ts": "takes half a minute for a private broker and its failures",
   "cluster_test.ts": "takes a minute for three private brokers and their cluster",
@@ -89,6 +88,8 @@ export const ONE_BROKER: Record<string, string> = {
   "leaks_test.ts": "measures the memory of the runtime",
   "model_test.ts": "is a random search, which need not run on each broker",
   "processes_test.ts": "tests how processes share values, which amqp_test.ts covers too",
+  "snippets_test.ts":
+    "runs the code of the pages, which uses nothing that other tests do not cover",
   "soak_test.ts": "is a random search, which need not run on each broker",
   "tls_test.ts": "tests the errors of the TLS libraries",
 };
