@@ -29,7 +29,7 @@ function prose(text: string): string {
 export function linksOf(text: string): Link[] {
   const clean = prose(text);
   const found = clean.matchAll(
-    /\]\(\s*<?([^)>\s]*)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)|<(\w+:[^>\s]+)>|(?<![(<\w])(https?:\/\/[^\s)>]+)/gm,
+    /\]\(\s*<?([^)>\s]*)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)|<(\w+:[^>\s]+)>|(https?:\/\/[^\s)>]+)/gm,
   );
   return [...found].map((match) => ({
     line: clean.slice(0, match.index).split("\n").length,
