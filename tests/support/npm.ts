@@ -103,12 +103,17 @@ async function install(name: string): Promise<string> {
 /**
  * Runs npm in a folder.
  *
+ * @param variables the environment
  * @returns what it wrote to stdout
  * @throws the last lines that it wrote
  */
-export function npm(folder: string, args: readonly string[]): Promise<string> {
+export function npm(
+  folder: string,
+  args: readonly string[],
+  variables: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<string> {
   const env: Record<string, string> = {};
-  for (const [name, value] of Object.entries(process.env)) {
+  for (const [name, value] of Object.entries(variables)) {
     // An npx above this process tells its children which folder it runs in.
     if (value === undefined || /^npm_(package|lifecycle|config_local_prefix)/.test(name)) continue;
     env[name] = value;
@@ -129,7 +134,7 @@ export function npm(folder: string, args: readonly string[]): Promise<string> {
  * @param file the lock, which names the process that holds it; the lock of a dead process is removed. Two processes may
  * remove it at the same time, and then both act; the results are the same.
  */
-async function locked(
+export async function locked(
   file: string,
   isDone: () => boolean,
   action: () => Promise<void>,

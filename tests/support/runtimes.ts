@@ -85,6 +85,30 @@ export function findRuntime(name: RuntimeName): Promise<Runtime> {
   return finding;
 }
 
+/**
+ * Finds a Node of a major version, for the tests of the npm package: the first on the PATH, or the one that npm has in
+ * its cache or fetches.
+ *
+ * @throws if there is none
+ */
+export async function findNode(major: number): Promise<Runtime> {
+  const isWanted = (node: Runtime | Error): node is Runtime =>
+    !(node instanceof Error) && node.title.startsWith(`Node ${major}.`);
+  for (const folder of new Set((process.env.PATH ?? "").split(":"))) {
+    const program = findProgram("node", [folder]);
+    const node = program && await inspect(program, "node", [major, 0]);
+    if (node && isWanted(node)) return node;
+  }
+  if (nodePackage === undefined) throw new Error(`npm has no Node for this platform`);
+  const npx = ["--yes", "--package", `${nodePackage}@${major}`, "--", "node"];
+  const program = await run("npx", [...npx, "-p", "process.execPath"], 300_000);
+  const node = program instanceof Error ? program : await inspect(program, "node", [major, 0]);
+  if (isWanted(node)) return node;
+  throw new Error(
+    `the tests need Node ${major}: ${node instanceof Error ? node.message : program}`,
+  );
+}
+
 async function find(name: RuntimeName): Promise<Runtime> {
   const kind = KINDS[name];
   const wanted = `${kind.title} ${kind.least.join(".")} or newer`;
@@ -124,8 +148,12 @@ async function fetchFromNpm(name: RuntimeName): Promise<Runtime | Error> {
 }
 
 /** Returns the runtime of an executable, which may be a wrapper, or the reason why it is none. */
-async function inspect(program: string, name: RuntimeName): Promise<Runtime | Error> {
-  const { title, least, print, flags } = KINDS[name];
+async function inspect(
+  program: string,
+  name: RuntimeName,
+  least = KINDS[name].least,
+): Promise<Runtime | Error> {
+  const { title, print, flags } = KINDS[name];
   const expression = "JSON.stringify([process.execPath, process.versions])";
   const answer = await run(program, [...print, expression], 30_000);
   if (answer instanceof Error) return answer;

@@ -1,0 +1,128 @@
+// The package.json of the npm package. What deno.json says is read from there and not repeated here.
+
+/** The parts of deno.json that the package is made from. */
+export interface DenoConfig {
+  readonly name: string;
+  readonly version: string;
+  readonly license: string;
+  /** Entry points and their source files: `{ "./memory": "./memory.ts" }`. */
+  readonly exports: Readonly<Record<string, string>>;
+  /** Bare specifiers and what they stand for: `{ "yaml": "npm:yaml@^2.8.0" }`. */
+  readonly imports: Readonly<Record<string, string>>;
+  readonly compilerOptions: Readonly<Record<string, unknown>>;
+}
+
+/** A package.json. */
+export interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly description: string;
+  readonly keywords: readonly string[];
+  readonly license: string;
+  readonly type: "module";
+  readonly sideEffects: false | readonly string[];
+  readonly exports: Readonly<Record<string, { readonly types: string; readonly default: string }>>;
+  readonly engines: { readonly node: string };
+  readonly dependencies: Readonly<Record<string, string>>;
+}
+
+const DESCRIPTION = "Go-style channels that cross tasks, threads, processes and hosts";
+
+const KEYWORDS = [
+  "channel",
+  "csp",
+  "go",
+  "select",
+  "queue",
+  "message-queue",
+  "job-queue",
+  "worker",
+  "rpc",
+  "amqp",
+  "rabbitmq",
+  "sqlite",
+  "deno",
+  "bun",
+];
+
+/** The oldest Node on which the package works: the first of Node 20 with `require` of modules. */
+const NODE = ">=20.19";
+
+/** Returns the file of the package that a source file becomes: `./mod.ts` becomes `./mod.js`. */
+export function compiled(source: string, extension: ".js" | ".d.ts"): string {
+  return source.replace(/\.ts$/, extension);
+}
+
+/**
+ * Returns the package.json of a package.
+ *
+ * @param scripts the JavaScript files of the package: paths such as `mod.js`, and texts without doc comments
+ */
+export function manifest(config: DenoConfig, scripts: ReadonlyMap<string, string>): Manifest {
+  const entries = Object.entries(config.exports);
+  return {
+    name: config.name,
+    version: config.version,
+    description: DESCRIPTION,
+    keywords: KEYWORDS,
+    license: config.license,
+    type: "module",
+    sideEffects: sideEffects(entries.map(([, source]) => compiled(source, ".js")), scripts),
+    exports: Object.fromEntries(entries.map(([entry, source]) => [
+      entry,
+      { types: compiled(source, ".d.ts"), default: compiled(source, ".js") },
+    ])),
+    engines: { node: NODE },
+    dependencies: dependencies(config, scripts),
+  };
+}
+
+/** Returns the npm packages that the scripts import, with the versions that deno.json maps their names to. */
+function dependencies(
+  { imports }: DenoConfig,
+  scripts: ReadonlyMap<string, string>,
+): Record<string, string> {
+  const names = new Set<string>();
+  for (const script of scripts.values()) {
+    for (const specifier of specifiersOf(script)) {
+      const [name] = /^(?:@[^/]+\/)?[^/]+/.exec(specifier) ?? [];
+      if (!/^(\.|node:)/.test(specifier)) names.add(name!);
+    }
+  }
+  return Object.fromEntries(
+    [...names].sort().map((name) => {
+      const [, version] = /^npm:.+@(.+)$/.exec(imports[name] ?? "") ?? [];
+      if (version === undefined) throw new Error(`deno.json maps "${name}" to no version of npm's`);
+      return [name, version];
+    }),
+  );
+}
+
+/**
+ * Returns the files that do something when they are loaded, besides defining what they export: entries with statements
+ * of their own, and files that are imported for their effect. False if there is none.
+ */
+function sideEffects(entries: string[], scripts: ReadonlyMap<string, string>): string[] | false {
+  const found = entries.filter((entry) => {
+    const script = scripts.get(entry.slice(2)) ?? "";
+    return script.replaceAll(STATEMENT, "").replaceAll(/^\s*\/\/.*$/gm, "").trim() !== "";
+  });
+  for (const [path, script] of scripts) {
+    for (const [, specifier] of script.matchAll(/^import "(\.[^"]+)";/gm)) {
+      found.push(`./${new URL(specifier!, `file:///${path}`).pathname.slice(1)}`);
+    }
+  }
+  return found.length > 0 ? [...new Set(found)].sort() : false;
+}
+
+/** An import, or an export from another module, as tsc writes it. */
+const STATEMENT = /^(?:import|export)\b(?:[\w\s{},*$]*\bfrom)? *"([^"]+)";/gm;
+
+/** Returns the specifiers of a script's static imports, re-exports and dynamic imports. */
+export function specifiersOf(script: string): string[] {
+  const found = [...script.matchAll(STATEMENT)].map(([, specifier]) => specifier);
+  const dynamic = [...script.matchAll(/\bimport\((?:\/\*.*?\*\/\s*)?"([^"]+)"\)/g)];
+  return [...found, ...dynamic.map(([, specifier]) => specifier)].filter((each) =>
+    each !== undefined
+  );
+}

@@ -1,0 +1,72 @@
+// The program of `deno task pack`: pack.ts [--out DIR] makes the npm package, by default in `dist/`.
+
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, posix, resolve } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { compile } from "./compile.ts";
+import { type DenoConfig, type Manifest, manifest as manifestOf } from "./manifest.ts";
+import { writeTarball } from "./tar.ts";
+
+/** The npm package. */
+export interface Package {
+  /** Its package.json. */
+  readonly manifest: Manifest;
+  /** The name of the tarball, as `npm pack` would name it. */
+  readonly file: string;
+  readonly tarball: Uint8Array;
+  /** Paths such as `mod.js`, and contents. */
+  readonly files: ReadonlyMap<string, string>;
+}
+
+/** Files that are published as they are. */
+const PAGES = ["LICENSE", "CHANGELOG.md"];
+
+/**
+ * Makes the npm package of the project in `root`: the compiled scripts, their declarations, the README, and a
+ * `package.json` made from `deno.json`. It has no source maps, because the scripts are the sources without their types.
+ */
+export async function pack(root: string): Promise<Package> {
+  const text = (path: string) => readFileSync(join(root, path), "utf8");
+  const config: DenoConfig = JSON.parse(text("deno.json"));
+  const { scripts, declarations } = await compile(root, config);
+  const files = new Map<string, string>();
+  const manifest = manifestOf(config, scripts);
+  files.set("package.json", JSON.stringify(manifest, null, 2) + "\n");
+  for (const page of PAGES) files.set(page, text(page));
+  for (const [path, content] of [...scripts, ...declarations]) files.set(path, content);
+  files.set("README.md", withoutBrokenLinks(text("README.md"), files));
+  const bytes = [...files].map(([path, content]) =>
+    [`package/${path}`, new TextEncoder().encode(content)] as const
+  );
+  return {
+    manifest,
+    file: `${config.name.replace("@", "").replace("/", "-")}-${config.version}.tgz`,
+    tarball: writeTarball(new Map(bytes)),
+    files,
+  };
+}
+
+/** Replaces links to files that are not in the package by their text. The pages of `docs/` would double its size. */
+function withoutBrokenLinks(page: string, files: ReadonlyMap<string, string>): string {
+  return page.split(/(^```.*?^```$)/gms).map((part) =>
+    part.startsWith("```") ? part : part.replaceAll(
+      /\[([^\]]+)\]\((?!\w+:|#)([^)#]+)(#[^)]*)?\)/g,
+      (link, text: string, path: string) => files.has(posix.normalize(path)) ? link : text,
+    )
+  ).join("");
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { out: { type: "string", default: "dist" } } });
+  const root = fileURLToPath(new URL("../", import.meta.url));
+  const { manifest, file, tarball, files } = await pack(root);
+  const path = resolve(values.out, file);
+  mkdirSync(values.out, { recursive: true });
+  writeFileSync(path, tarball);
+  const kilobytes = (tarball.length / 1000).toFixed(1);
+  process.stdout.write(
+    `${manifest.name}@${manifest.version}: ${files.size} files, ${kilobytes} KB packed: ${path}\n`,
+  );
+}
