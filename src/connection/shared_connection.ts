@@ -1,4 +1,5 @@
 import { ChannelConfigError, ChannelConnectionError, ChannelError } from "../shared/errors.ts";
+import { inThisRequest, isRequestBound } from "../shared/request_bound.ts";
 import { newStats } from "../transports/stats.ts";
 import type { LinkOptions, PutTerm, Reach, Stats, Transport } from "../transports/transport.ts";
 import { type Attached, Attachment } from "./attachment.ts";
@@ -16,6 +17,8 @@ export class SharedConnection {
   #loading: Promise<Transport> | undefined;
   #transport: Transport | undefined;
   readonly #attachments = new Map<string, Attachment>();
+  /** On workerd, while anything is attached over the network: whether the request that called `attach` first runs. */
+  #inOwnRequest: (() => boolean) | undefined;
 
   /** @param load loads the transport's code and makes the transport; called when a channel first attaches */
   constructor(
@@ -51,6 +54,21 @@ export class SharedConnection {
   }
 
   /**
+   * Checks that the current request may use the connection. On workerd, the sockets of a request are refused to others,
+   * and an operation that uses them never settles.
+   *
+   * @throws {ChannelConnectionError} if the connection belongs to another request
+   */
+  checkRequest(action: string): void {
+    if (this.#inOwnRequest?.() !== false) return;
+    throw new ChannelConnectionError(
+      `${action}: ${this.address}: the connection belongs to another request, and ends with it; ` +
+        "make a new Connection in each request and close its channels, or use channels in a Durable Object",
+      { address: this.address, transient: false },
+    );
+  }
+
+  /**
    * Adds a handle to the attachment of the channel `name`, which is opened if the process has none.
    *
    * @param signal ends the wait; the attachment is abandoned if no other handle waits for it
@@ -61,6 +79,10 @@ export class SharedConnection {
     options: Omit<LinkOptions, "observer" | "signal">,
     signal: AbortSignal,
   ): Promise<Attachment> {
+    if (isRequestBound && this.reach === "network") {
+      this.checkRequest("attach");
+      this.#inOwnRequest ??= inThisRequest();
+    }
     const deadline = performance.now() + options.retryTimeout;
     if (options.capacity === 0) await this.#checkRendezvous(name);
     for (;;) {
@@ -105,7 +127,9 @@ export class SharedConnection {
       },
       () => {
         if (this.#attachments.get(name) === attachment) this.#attachments.delete(name);
-        if (this.#attachments.size === 0) this.#transport?.rest?.();
+        if (this.#attachments.size > 0) return;
+        this.#inOwnRequest = undefined;
+        this.#transport?.rest?.();
       },
     );
     this.#attachments.set(name, attachment);

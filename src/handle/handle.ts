@@ -1,10 +1,11 @@
 import type { Attached, Attachment } from "../connection/attachment.ts";
 import { PendingConnection, type Report } from "../connection/configured.ts";
-import type { SharedConnection } from "../connection/shared_connection.ts";
+import { SharedConnection } from "../connection/shared_connection.ts";
 import type { Encoding } from "../encoding/encoding.ts";
 import { copyOfError } from "../shared/error_copies.ts";
 import { type ChannelClosedError, ChannelError, type CloseReason } from "../shared/errors.ts";
 import { closeTimeout, reachTimeout, within } from "../shared/timeouts.ts";
+import { isRequestBound } from "../shared/request_bound.ts";
 import { deadLettersName } from "../shared/names.ts";
 import { closeAllEvent } from "../transports/close_all_event.ts";
 import type { Claim, Link, Message } from "../transports/transport.ts";
@@ -369,6 +370,9 @@ export class Handle implements Attached, PutTarget {
   check(action: string, options: OperationOptions): void {
     options.signal?.throwIfAborted();
     if (this.#closed !== undefined) throw this.#closedError(action, this.#closed);
+    if (isRequestBound && this.connection instanceof SharedConnection) {
+      this.connection.checkRequest(action);
+    }
   }
 
   withLink(operation: Rejectable, use: (link: Link) => void): void {

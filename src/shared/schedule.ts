@@ -1,4 +1,5 @@
 import { Heap, type Placed } from "./heap.ts";
+import { isRequestBound } from "./request_bound.ts";
 import { now, Timer } from "./timers.ts";
 
 /** A task in a {@linkcode Schedule}. */
@@ -11,7 +12,7 @@ export interface ScheduledTask extends Placed {
  * Tasks that run once, each at its own time. Adding and removing a task takes O(log n) steps.
  *
  * Invariant: while there are tasks, one timer is set, and it fires no later than the first task is due. Without tasks
- * no timer is set.
+ * no timer is set. On workerd, where a timer ends with its request, each update sets one more for its own request.
  */
 export class Schedule {
   readonly #tasks = new Heap<Task>(precedes);
@@ -58,11 +59,12 @@ export class Schedule {
     if (first === undefined) return this.#stop();
     const set = this.#timer;
     const keepsAlive = this.#keepsAlive();
-    if (set !== undefined && set.at <= first.at && set.keepsAlive === keepsAlive) return;
-    this.#stop();
+    if (isRequestBound) this.#timer = undefined; // it stays set for its own request
+    else if (set !== undefined && set.at <= first.at && set.keepsAlive === keepsAlive) return;
+    else this.#stop();
     const { at } = first;
     const timer = new Timer(at, () => {
-      this.#timer = undefined;
+      if (this.#timer?.timer === timer) this.#timer = undefined;
       this.runDue(Math.max(at, now())); // a timer may fire a millisecond early
     }, keepsAlive);
     this.#timer = { at, keepsAlive, timer };

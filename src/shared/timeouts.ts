@@ -1,3 +1,5 @@
+import { setOptionalTimeout } from "./timers.ts";
+
 /** Milliseconds for which closing waits for a broker, in all its steps together. */
 export const closeTimeout = 1000;
 
@@ -8,7 +10,7 @@ export const reachTimeout = 1000;
 export async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const timeout = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms);
+    timer = setOptionalTimeout(() => resolve(undefined), ms);
   });
   try {
     return await Promise.race([work, timeout]);

@@ -1,3 +1,5 @@
+import { isRequestBound } from "./request_bound.ts";
+
 /** The longest time of a runtime's timer, in milliseconds. A longer timer fires at once, in every runtime. */
 export const longestTimer: number = 2 ** 31 - 1;
 
@@ -6,6 +8,22 @@ export function unref(timer: ReturnType<typeof setTimeout>): void {
   // Node and Bun return an object, Deno a number or an object, browsers a number.
   if (typeof timer === "object") (timer as { unref?(): void }).unref?.();
   else (globalThis as { Deno?: { unrefTimer?(id: number): void } }).Deno?.unrefTimer?.(timer);
+}
+
+/**
+ * Sets a timer that no operation needs. On workerd it is not set outside of a request, as in the callback of a
+ * `FinalizationRegistry`, because timers are refused there.
+ */
+export function setOptionalTimeout(
+  fire: () => void,
+  ms: number,
+): ReturnType<typeof setTimeout> | undefined {
+  if (!isRequestBound) return setTimeout(fire, ms);
+  try {
+    return setTimeout(fire, ms);
+  } catch {
+    return undefined;
+  }
 }
 
 /** How far a test has moved the timers ahead of the runtime's clock, in milliseconds. */

@@ -2,8 +2,13 @@
 // microtask is left. A loop over a channel whose values are already there would never let them run. Therefore
 // operations that have been settled at once for some time are held until the event loop has turned.
 //
+// On workerd no operation is held: a turn belongs to one request and never comes if the request ends first. There the
+// clock stands still while code runs, so a loop cannot be noticed either.
+//
 // Invariants: while `since` is set, the next turn of the event loop will call `turned`. While operations are held,
 // every later one is held behind them, so that all are settled in order.
+
+import { isRequestBound } from "./request_bound.ts";
 
 /** Milliseconds after which operations wait for a turn. */
 const longest = 8;
@@ -38,7 +43,7 @@ let isInterrupted = false;
 /** The time of the last look at the clock. */
 let lookedAt = 0;
 /** The number of operations until the next look. */
-let left = 0;
+let left = isRequestBound ? Infinity : 0;
 /** The held operations: functions, each followed by its argument. */
 let held: unknown[] | undefined;
 /** The number of turns since operations are held. */

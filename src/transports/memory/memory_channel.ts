@@ -6,7 +6,7 @@ import {
 } from "../../shared/closed_errors.ts";
 import { Fifo } from "../../shared/fifo.ts";
 import { Schedule } from "../../shared/schedule.ts";
-import { now, unref } from "../../shared/timers.ts";
+import { now, setOptionalTimeout, unref } from "../../shared/timers.ts";
 import type {
   Claim,
   EmptyWaiter,
@@ -93,8 +93,8 @@ export class MemoryChannel implements LoanOwner {
   detach(link: Link): void {
     this.#links.delete(link);
     if (this.#links.size > 0 || this.#lease === undefined || this.#isDeleted) return;
-    this.#leaseTimer = setTimeout(() => this.#end(), this.#lease);
-    unref(this.#leaseTimer);
+    this.#leaseTimer = setOptionalTimeout(() => this.#end(), this.#lease);
+    if (this.#leaseTimer !== undefined) unref(this.#leaseTimer);
   }
 
   announce(event: Uint8Array, sender: Link): void {

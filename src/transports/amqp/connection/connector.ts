@@ -1,5 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { ChannelConnectionError } from "../../../shared/errors.ts";
+import { isRequestBound } from "../../../shared/request_bound.ts";
 import { backOff } from "../../../shared/backoff.ts";
 import type { ConnectionWatcher } from "../../transport.ts";
 import { ProcessRef } from "./process_ref.ts";
@@ -113,10 +114,12 @@ export class Connector {
     this.#options.channelLimit.channels = Infinity;
     const { session } = this;
     if (session === undefined) return;
-    this.#closeTimer = setTimeout(() => {
+    const close = () => {
       if (this.#session === session) this.#session = undefined;
       session.close();
-    }, linger);
+    };
+    if (isRequestBound) close(); // the next request cannot use it
+    else this.#closeTimer = setTimeout(close, linger);
   }
 
   async #try(): Promise<void> {
