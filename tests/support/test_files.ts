@@ -17,6 +17,7 @@ export const DENO_ONLY: Record<string, string> = {
   "ended_connections_test.ts":
     "controls its broker for a minute; the result does not depend on the runtime",
   "examples_test.ts": "runs the examples with Deno, as the README says",
+  "package_test.ts": "starts the other runtimes itself",
   "npm_packages_test.ts": "checks files, which does not depend on the runtime",
   "docs_test.ts": "checks the documentation, which does not depend on the runtime",
   "drain_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
@@ -68,6 +69,7 @@ export const LONG: readonly string[] = [
   "outbox_test.ts",
   "codec_test.ts",
   "examples_test.ts",
+  "package_test.ts",
   "sqlite_test.ts",
   "memory_test.ts",
   "connection_test.ts",
@@ -88,6 +90,7 @@ export const ONE_BROKER: Record<string, string> = {
   "go_test.ts": "compares channels with Go's; the broker's version does not matter",
   "leaks_test.ts": "measures the memory of the runtime",
   "model_test.ts": "is a random search, which need not run on each broker",
+  "package_test.ts": "uses nothing of the broker that other tests do not cover",
   "processes_test.ts": "tests how processes share values, which amqp_test.ts covers too",
   "snippets_test.ts":
     "runs the code of the pages, which uses nothing that other tests do not cover",

@@ -1,0 +1,251 @@
+/** The npm package, as a user installs it: on each runtime, with each TypeScript, and as the linters of npm see it. */
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { promisify } from "node:util";
+import { tsc } from "../tools/compile.ts";
+import { brokerState } from "./support/broker_state.ts";
+import { linkPackages, noNpm, npmPackages } from "./support/npm.ts";
+import { installedPackage, startPackageRegistry } from "./support/package.ts";
+import { registryEnv } from "./support/registry.ts";
+import { findNode, findRuntime, type Runtime } from "./support/runtimes.ts";
+import { test } from "./support/test.ts";
+import { ROOT, TESTS } from "./support/test_files.ts";
+
+const broker = process.env.BROKER!;
+assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+
+/** The most bytes of the tarball. */
+const MOST_BYTES = 200_000;
+
+/** Runs a body in a new project that has the package installed. */
+async function inProject(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-project-"));
+  try {
+    linkPackages((await installedPackage()).folder, folder);
+    writeFileSync(join(folder, "package.json"), `{ "type": "module" }`);
+    await body(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Returns the specifiers of the package's entries. */
+async function entries(): Promise<string[]> {
+  const { name, exports } = (await installedPackage()).manifest;
+  return Object.keys(exports).map((entry) => name + entry.slice(1));
+}
+
+/** Runs a program; an error has what it printed. */
+async function output(
+  [program, ...args]: readonly [string, ...string[]],
+  cwd: string,
+  env: Record<string, string | undefined> = process.env,
+): Promise<string> {
+  try {
+    const options = {
+      cwd,
+      env: { ...env, NO_COLOR: "1" },
+      encoding: "utf8",
+      timeout: 90_000,
+    } as const;
+    return (await promisify(execFile)(program, args, options)).stdout;
+  } catch (error) {
+    const { stdout, stderr, message } = error as Error & { stdout: string; stderr: string };
+    throw new Error(`${message}\n${stdout}\n${stderr}`);
+  }
+}
+
+test(
+  "package: it is under 200 KB and has each entry, its declarations and pages",
+  { skip: noNpm },
+  async () => {
+    const { tarball, folder, manifest } = await installedPackage();
+    const { size } = statSync(tarball);
+    process.stdout.write(`the tarball has ${size} bytes\n`);
+    assert.ok(size < MOST_BYTES, `${size} bytes`);
+    const files = readdirSync(join(folder, "node_modules", manifest.name), {
+      recursive: true,
+    }) as string[];
+    const targets = Object.values(manifest.exports).flatMap((target) => Object.values(target));
+    for (const file of ["LICENSE", "README.md", "CHANGELOG.md", ...targets]) {
+      assert.ok(files.includes(file.replace("./", "")), file);
+    }
+    assert.deepEqual(files.filter((file) => /\.map$|(?<!\.d)\.ts$/.test(file)), []);
+  },
+);
+
+test("package: package.json says what deno.json says, and no place", { skip: noNpm }, async () => {
+  const { manifest } = await installedPackage();
+  const config = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8"));
+  assert.equal(manifest.name, config.name);
+  assert.equal(manifest.version, config.version);
+  assert.equal(manifest.license, config.license);
+  assert.deepEqual(Object.keys(manifest.exports), Object.keys(config.exports));
+  for (const [name, version] of Object.entries(manifest.dependencies)) {
+    assert.equal(`npm:${name}@${version}`, config.imports[name]);
+  }
+  assert.deepEqual(Object.keys(manifest.dependencies), ["@cloudamqp/amqp-client", "yaml"]);
+  for (const key of ["repository", "homepage", "bugs", "scripts", "devDependencies"]) {
+    assert.ok(!(key in manifest), key);
+  }
+});
+
+test("package: no file names a path of the machine that made it", { skip: noNpm }, async () => {
+  const { folder, manifest } = await installedPackage();
+  const root = join(folder, "node_modules", manifest.name);
+  const places = [ROOT, tmpdir(), homedir()].map((place) => place.replace(/\/$/, "") + "/");
+  for (const path of readdirSync(root, { recursive: true }) as string[]) {
+    if (!statSync(join(root, path)).isFile()) continue;
+    const text = readFileSync(join(root, path), "utf8");
+    assert.deepEqual(places.filter((place) => text.includes(place)), [], path);
+    assert.doesNotMatch(text, /sourceMappingURL|channelts-pack-/, path);
+  }
+});
+
+test("package: publint and attw find nothing", { skip: noNpm }, async () => {
+  const { tarball } = await installedPackage();
+  const linters = await npmPackages("publint");
+  const [node] = (await findRuntime("node")).command;
+  const program = (path: string) => join(linters, "node_modules", path);
+  await Promise.all([
+    output([node, program("publint/src/cli.js"), "run", tarball, "--strict"], linters),
+    output(
+      [node, program("@arethetypeswrong/cli/dist/index.js"), tarball, "--profile", "esm-only"],
+      linters,
+    ),
+  ]);
+});
+
+/** Settings under which a user may check the types, without `skipLibCheck`. */
+const SETTINGS: Record<string, object> = { // TypeScript 5.9 takes seconds for each, so it checks the first and the last
+  "bundler, without Node's types": { module: "preserve", moduleResolution: "bundler", types: [] },
+  "nodenext, without Node's types": { module: "nodenext", types: [] },
+  "bundler, without the DOM's types": {
+    module: "preserve",
+    moduleResolution: "bundler",
+    lib: ["ES2022"],
+    types: ["node"],
+  },
+  "nodenext, without the DOM's types": { module: "nodenext", lib: ["ES2022"], types: ["node"] },
+};
+
+for (const compiler of ["typescript", "typescript-newest"]) {
+  test(
+    `package: its types are right with ${compiler}`,
+    { skip: noNpm },
+    () =>
+      inProject(async (folder) => {
+        const typescript = await npmPackages("typescript");
+        linkPackages(typescript, folder, ["@types/node", "undici-types"]);
+        const path = join(typescript, "node_modules", compiler);
+        const { version } = JSON.parse(readFileSync(join(path, "package.json"), "utf8"));
+        process.stdout.write(`TypeScript ${version}\n`);
+        const consumer = readFileSync(join(TESTS, "programs/package/consumer.ts"), "utf8");
+        const files = await Promise.all((await entries()).map((entry, i) => {
+          const file = `consumer${i}.ts`;
+          writeFileSync(join(folder, file), consumer.replace(`"@channelts/channel"`, `"${entry}"`));
+          return file;
+        }));
+        for (const [title, settings] of Object.entries(SETTINGS)) {
+          const compilerOptions = { target: "ES2022", strict: true, noEmit: true, ...settings };
+          writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+          await tsc(path, folder).catch((error) => assert.fail(`${title}: ${error.message}`));
+        }
+      }),
+  );
+}
+
+const story = `got foo
+nothing arrived within 100 ms
+2 × 2 = 4
+3 × 3 = 9
+4 × 4 = 16
+the worker's loop has ended: the channel is closed for everyone
+no more jobs: closeAll`.split("\n");
+
+/** A file for `sqlite:`, in a project's folder. */
+const FILE = "sqlite:channels.db";
+
+/** The runtimes that the package claims, and the error of `sqlite:` on those that have no SQLite. */
+const runtimes: [title: string, find: () => Promise<Runtime>, noSqlite?: RegExp][] = [
+  ["Node 20", () => findNode(20), /^ChannelConfigError: .*Node 22\.13/],
+  ["Node 22", () => findNode(22)],
+  ["Node 24", () => findNode(24)],
+  ["Bun", () => findRuntime("bun")],
+  ["Deno", () => findRuntime("deno")],
+];
+
+/** Compiles the quickstart in a project, for runtimes that do not strip types. */
+async function addPrograms(folder: string): Promise<void> {
+  const programs = join(TESTS, "programs/package");
+  for (const file of ["user.mjs", "required.cjs"]) {
+    copyFileSync(join(programs, file), join(folder, file));
+  }
+  copyFileSync(join(ROOT, "examples/quickstart.ts"), join(folder, "quickstart.ts"));
+  const typescript = await npmPackages("typescript");
+  linkPackages(typescript, folder, ["@types/node", "undici-types"]);
+  const compilerOptions = {
+    ...{ target: "ES2022", module: "nodenext", strict: true, types: ["node"] },
+  };
+  const config = { compilerOptions, files: ["quickstart.ts"] };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+  await tsc(join(typescript, "node_modules/typescript-newest"), folder);
+}
+
+/** Checks what `user.mjs` printed. */
+function assertUsed(printed: string, specifiers: readonly string[], noSqlite?: RegExp): void {
+  const lines = printed.trim().split("\n").map((line) => JSON.parse(line));
+  const loaded = lines.splice(0, specifiers.length);
+  assert.deepEqual(loaded.map(({ entry }) => entry), specifiers);
+  for (const { entry, isSame, names } of loaded) {
+    assert.ok(isSame, `${entry}: require and import differ`);
+    assert.deepEqual(names, loaded[0].names, entry);
+  }
+  const [memory, sqlite, amqp] = lines;
+  assert.deepEqual(memory, { uri: 0, printed: story });
+  if (noSqlite) assert.match(sqlite.error, noSqlite);
+  else assert.deepEqual(sqlite, { uri: 1, printed: story });
+  assert.deepEqual(amqp, { uri: 2, printed: story });
+}
+
+test("package: the quickstart runs on each runtime and leaves nothing on the broker", {
+  skip: noNpm,
+}, (t) =>
+  inProject(async (folder) => {
+    await addPrograms(folder);
+    const before = await brokerState();
+    const specifiers = await entries();
+    for (const [title, find, noSqlite] of runtimes) {
+      await t.step(title, async () => {
+        const { command } = await find();
+        const args = ["user.mjs", JSON.stringify(specifiers), "memory:", FILE, broker];
+        const flags = command.slice(1).filter((flag) => flag !== "--frozen");
+        assertUsed(await output([command[0], ...flags, ...args], folder), specifiers, noSqlite);
+        rmSync(join(folder, "channels.db"), { force: true });
+      });
+    }
+    assert.deepEqual((await brokerState())?.queues, before?.queues);
+  }));
+
+test("package: Deno runs it from a registry, by an npm: specifier", { skip: noNpm }, async () => {
+  const { manifest, tarball } = await installedPackage();
+  await using registry = await startPackageRegistry(manifest, readFileSync(tarball));
+  const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-npm-"));
+  try {
+    copyFileSync(join(ROOT, "examples/quickstart.ts"), join(folder, "quickstart.ts"));
+    const env = { ...registryEnv(registry), DENO_DIR: join(folder, "cache") };
+    const [deno] = (await findRuntime("deno")).command;
+    writeFileSync(join(folder, "deno.json"), "{}");
+    await output([deno, "add", "--quiet", `npm:${manifest.name}`], folder, env);
+    const printed = await output([deno, "run", "--quiet", "--check", "quickstart.ts"], folder, env);
+    assert.deepEqual(printed.trim().split("\n"), story);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,30 @@
+// deno-lint-ignore-file no-console
+//
+// A project that uses the npm package: user.mjs ENTRIES URI… prints lines of JSON. It runs on Node 20, so it is
+// JavaScript. Beside it are `required.cjs` and the compiled quickstart.
+
+import { createRequire } from "node:module";
+import process from "node:process";
+
+const [entries, ...uris] = process.argv.slice(2);
+const write = console.log;
+const report = (what) => write(JSON.stringify(what));
+
+const require = createRequire(import.meta.url);
+for (const entry of JSON.parse(entries)) {
+  const required = require("./required.cjs")(entry); // first, so that CommonJS loads the modules
+  const imported = await import(entry);
+  report({ entry, isSame: required.Channel === imported.Channel, names: Object.keys(imported) });
+}
+
+for (const [i, uri] of uris.entries()) {
+  const printed = [];
+  console.log = (...words) => printed.push(words.join(" "));
+  process.argv[2] = uri;
+  try {
+    await import(`./quickstart.js?${i}`);
+    report({ uri: i, printed });
+  } catch (error) {
+    report({ uri: i, error: `${error.name}: ${error.message}` });
+  }
+}
