@@ -40,6 +40,7 @@ export const DENO_ONLY: Record<string, string> = {
   "stopped_listener_test.ts": "stops a process with signals and queries the broker",
   "leaks_test.ts": "starts the other runtimes itself",
   "model_test.ts": "is a random search, which need not run on each runtime",
+  "options_page_test.ts": "checks the documentation, which does not depend on the runtime",
   "outbox_test.ts": "tests puts on lost connections, which do not depend on the runtime",
   "processes_test.ts": "tests how processes share values, which does not depend on the runtime",
   "queues_test.ts": "tests what the broker keeps, which does not depend on the runtime",
