@@ -5,9 +5,13 @@
  * ```ts
  * import { Channel } from "@channelts/channel";
  *
- * await using ch = new Channel<string>();
- * await ch.put("foo");
- * await ch.get(); // "foo"
+ * const ch = new Channel<string>(); // anonymous; `await using ch = …` deletes it at the end of the block
+ * try {
+ *   await ch.put("foo");
+ *   await ch.get(); // "foo"
+ * } finally {
+ *   await ch.delete(); // on any runtime; otherwise it is deleted 30 minutes after its last use
+ * }
  * ```
  *
  * @module

@@ -123,7 +123,7 @@ test("package: publint and attw find nothing", { skip: noNpm }, async () => {
 });
 
 /** Settings under which a user may check the types, without `skipLibCheck`. */
-const SETTINGS: Record<string, object> = { // TypeScript 5.9 takes seconds for each, so it checks the first and the last
+const SETTINGS: Record<string, object> = {
   "bundler, without Node's types": { module: "preserve", moduleResolution: "bundler", types: [] },
   "nodenext, without Node's types": { module: "nodenext", types: [] },
   "bundler, without the DOM's types": {
@@ -152,8 +152,18 @@ for (const compiler of ["typescript", "typescript-newest"]) {
           writeFileSync(join(folder, file), consumer.replace(`"@channelts/channel"`, `"${entry}"`));
           return file;
         }));
-        for (const [title, settings] of Object.entries(SETTINGS)) {
-          const compilerOptions = { target: "ES2022", strict: true, noEmit: true, ...settings };
+        const all = Object.entries(SETTINGS);
+        // TypeScript 5.9 takes seconds for each, so it checks the first and the last.
+        for (
+          const [title, settings] of compiler === "typescript" ? [all.at(0)!, all.at(-1)!] : all
+        ) {
+          const common = {
+            target: "ES2022",
+            strict: true,
+            noEmit: true,
+            skipDefaultLibCheck: true,
+          };
+          const compilerOptions = { ...common, ...settings };
           writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
           await tsc(path, folder).catch((error) => assert.fail(`${title}: ${error.message}`));
         }

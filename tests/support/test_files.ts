@@ -17,6 +17,7 @@ export const DENO_ONLY: Record<string, string> = {
   "ended_connections_test.ts":
     "controls its broker for a minute; the result does not depend on the runtime",
   "examples_test.ts": "runs the examples with Deno, as the README says",
+  "publishing_test.ts": "checks files, which does not depend on the runtime",
   "package_test.ts": "starts the other runtimes itself",
   "npm_packages_test.ts": "checks files, which does not depend on the runtime",
   "docs_test.ts": "checks the documentation, which does not depend on the runtime",
