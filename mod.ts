@@ -1,5 +1,6 @@
 /**
- * Go-style channels that cross tasks, threads, processes and hosts.
+ * Go-style channels that cross tasks, threads, processes and hosts. This entry has all transports: `memory:`, `sqlite:`,
+ * `amqp:` and `amqps:`. The code of a transport is loaded when a channel first uses it.
  *
  * @example
  * ```ts
@@ -16,59 +17,19 @@
  *
  * @module
  */
-export type { Broadcasts, BroadcastsOptions } from "./src/channel/broadcasts.ts";
-export type { CaseSource, GetCase, PutCase } from "./src/select/case.ts";
-export { Channel } from "./src/channel/channel.ts";
-export type { ChannelOptions } from "./src/channel/channel_options.ts";
-export type { ChannelEnd, ReceivingEnd, SendingEnd, TryGetResult } from "./src/channel/ends.ts";
-export {
-  ChannelClosedError,
-  ChannelConfigError,
-  ChannelConnectionError,
-  ChannelDecodeError,
-  ChannelError,
-  type ChannelErrorOptions,
-  ChannelReferenceError,
-  ChannelSizeError,
-  ChannelTimeoutError,
-  type CloseReason,
-  type RefusalReason,
-} from "./src/shared/errors.ts";
-export type { CloseAllOptions } from "./src/handle/contracts.ts";
-export type { Receiver, Sender } from "./src/handle/sender_receiver.ts";
-export { Connection, type ConnectionOption } from "./src/connection/connection.ts";
-export type { ConnectionOptions, Logger } from "./src/connection/connection_options.ts";
-export type { Delivery, ReleaseOptions } from "./src/handle/delivery.ts";
-export { ReceiveChannel, SendChannel } from "./src/channel/directed.ts";
-export { type RequestContext, serve, type ServeOptions } from "./src/rpc/serve.ts";
-export type { DeliveriesOptions } from "./src/handle/iteration.ts";
-export { pipe, type PipeOptions } from "./src/channel/pipe.ts";
-export type { ReadableOptions, WritableOptions } from "./src/channel/streams.ts";
-export type { OperationOptions } from "./src/handle/operation.ts";
-export type { PutOptions } from "./src/handle/put_options.ts";
-export {
-  type Cases,
-  type CaseValue,
-  type Happened,
-  type Index,
-  select,
-  type Selected,
-  trySelect,
-} from "./src/select/select.ts";
-export { after, every, type Ticks } from "./src/select/ticks.ts";
-export type {
-  Claim,
-  EmptyWaiter,
-  Features,
-  Link,
-  LinkObserver,
-  LinkOptions,
-  Loan,
-  Message,
-  Offer,
-  PutTerm,
-  Reach,
-  RoomWaiter,
-  Stats,
-  Transport,
-} from "./src/transports/transport.ts";
+import { enableConfigFiles } from "./src/connection/config.ts";
+import { addSchemes } from "./src/connection/schemes.ts";
+import { amqpSchemes } from "./src/transports/amqp/scheme.ts";
+import { sqliteSchemes } from "./src/transports/sqlite/scheme.ts";
+
+export * from "./memory.ts";
+
+addSchemes(amqpSchemes(async () => {
+  const { AmqpTransport } = await import("./src/transports/amqp/transport.ts");
+  return AmqpTransport;
+}));
+addSchemes(sqliteSchemes(async () => {
+  const { SqliteTransport } = await import("./src/transports/sqlite/transport.ts");
+  return SqliteTransport;
+}));
+enableConfigFiles(() => import("./src/connection/config_file.ts"));

@@ -6,6 +6,7 @@ import path from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
+import "../mod.ts"; // enables configuration files
 import { settings } from "../src/connection/config.ts";
 import type { Settings } from "../src/connection/settings.ts";
 import { withoutCredentials } from "../src/shared/redact.ts";
@@ -478,7 +479,8 @@ function inChild({ home, permissions = [], env = {} }: Child): string {
   const script = path.join(home, "child.ts");
   fs.writeFileSync(
     script,
-    `import { settings } from ${
+    `import ${JSON.stringify(new URL("../mod.ts", import.meta.url).href)};
+    import { settings } from ${
       JSON.stringify(new URL("../src/connection/config.ts", import.meta.url).href)
     };
     try { console.log(JSON.stringify(await settings())); }

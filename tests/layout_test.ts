@@ -24,6 +24,7 @@ const shapes = new Set([
   "link.ts",
   "loan.ts",
   "uri.ts",
+  "scheme.ts",
   "failure.ts",
   "session.ts",
   "mod.ts",

@@ -1,12 +1,29 @@
 import { ChannelConfigError } from "../shared/errors.ts";
 import { env, home, join, readText, type TextFile } from "../shared/host.ts";
-import { hasScheme, parseConfigFile } from "./config_file.ts";
 import { withoutCredentials } from "../shared/redact.ts";
+import { hasScheme } from "./schemes.ts";
 import type { Settings } from "./settings.ts";
 
 const DEFAULT: Settings = { uri: "memory:", source: "default" };
 /** Both are in the home directory. ChannelPy uses the second. */
 const FILES = [".channelts.yml", ".channelpy.yml"];
+
+/** The module that parses configuration files. */
+interface ConfigFileModule {
+  parseConfigFile(path: string, text: string): Promise<Settings>;
+}
+
+let loadParser: (() => Promise<ConfigFileModule>) | undefined;
+
+/**
+ * Enables configuration files. An entry calls it that has a transport which a file can name: a bundle for browsers
+ * contains no YAML.
+ *
+ * @param load loads `config_file.ts`; called when there is a file
+ */
+export function enableConfigFiles(load: () => Promise<ConfigFileModule>): void {
+  loadParser ??= load;
+}
 
 /**
  * Returns the settings of the default connection. The first of these that exists is used: the environment variable
@@ -35,7 +52,7 @@ export function settings(): Settings | Promise<Settings> {
   for (const name of FILES) {
     const path = join(directory, name);
     const file = read(path);
-    if ("text" in file) return parseConfigFile(path, file.text);
+    if ("text" in file) return parse(path, file.text);
   }
   return DEFAULT;
 }
@@ -66,10 +83,21 @@ function fromNamedFile(path: string): Promise<Settings> {
     );
   }
   const file = read(path);
-  if ("text" in file) return parseConfigFile(path, file.text);
+  if ("text" in file) return parse(path, file.text);
   throw new ChannelConfigError(
     `CHANNELTS_CONFIG: the file ${path} cannot be read: ${file.absent}`,
   );
+}
+
+async function parse(path: string, text: string): Promise<Settings> {
+  if (loadParser === undefined) {
+    throw new ChannelConfigError(
+      `the configuration file ${path} cannot be used by "@channelts/channel/memory"; import from "@channelts/channel", ` +
+        `or write { connection: "memory:" }`,
+    );
+  }
+  const { parseConfigFile } = await loadParser();
+  return await parseConfigFile(path, text);
 }
 
 function read(path: string): TextFile {

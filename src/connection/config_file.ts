@@ -4,6 +4,7 @@ import { ChannelConfigError } from "../shared/errors.ts";
 import { withEmptyEnv } from "../shared/host.ts";
 import { withoutCredentials } from "../shared/redact.ts";
 import { nearest } from "../shared/spelling.ts";
+import { hasScheme } from "./schemes.ts";
 
 type Yaml = typeof import("yaml");
 
@@ -23,11 +24,6 @@ const CLASS_DEFAULT = "amqp://127.0.0.1:5672";
 const URI_OR_CLASS = `a URI such as amqp://host:5672, or ${CLASS}`;
 const SECONDS = "a number of seconds, 0 or more";
 const KEYS = ["connection", "arguments", "retry_timeout", "poll_frequency"];
-
-/** Reports whether a text begins with a URI scheme. */
-export function hasScheme(text: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:/i.test(text);
-}
 
 /**
  * Parses the text of a configuration file. The YAML library is loaded at the first call.

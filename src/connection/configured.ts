@@ -1,11 +1,12 @@
 // The connections that this process has configured: by URIs, Connection objects and transport objects in its code,
 // by an environment variable, or by a configuration file. Only these can be named by a reference that is received.
 
+import { Finalizer, type WeakReference, weakReference } from "../shared/collection.ts";
 import { ChannelConfigError } from "../shared/errors.ts";
 import { shown } from "../shared/options.ts";
-import type { ConnectionWatcher, Transport } from "../transports/transport.ts";
+import type { ConnectionWatcher, Transport, TransportOptions } from "../transports/transport.ts";
 import { settings } from "./config.ts";
-import { checkTransportOptions, nodesOf, parseUri, type TransportOptions } from "./schemes.ts";
+import { checkTransportOptions, nodesOf, parseUri } from "./schemes.ts";
 import type { Settings } from "./settings.ts";
 import { SharedConnection } from "./shared_connection.ts";
 
@@ -34,10 +35,10 @@ export function reportFor(connection: unknown): Report | undefined {
  * code has configured stays here while something refers to it: a channel (open or closed), a Connection or
  * transport object, or an attachment. The garbage collector then removes it, with its URI and password.
  */
-const configured = new Map<string, Set<WeakRef<SharedConnection>>>();
+const configured = new Map<string, Set<WeakReference<SharedConnection>>>();
 
 /** The connections that consist of a URI alone, by what the URI says: equal URIs share one. The keys hold passwords. */
-const byUri = new Map<string, WeakRef<SharedConnection>>();
+const byUri = new Map<string, WeakReference<SharedConnection>>();
 
 /** The connection of the environment variable or the configuration file. It stays for the life of the process. */
 let byDefault: SharedConnection | undefined;
@@ -46,12 +47,12 @@ let byDefault: SharedConnection | undefined;
 let reading: Promise<SharedConnection> | undefined;
 
 interface Registration {
-  readonly ref: WeakRef<SharedConnection>;
+  readonly ref: WeakReference<SharedConnection>;
   readonly addresses: readonly string[];
   readonly uriKey: string | undefined;
 }
 
-const collected = new FinalizationRegistry<Registration>(({ ref, addresses, uriKey }) => {
+const collected = new Finalizer<Registration>(({ ref, addresses, uriKey }) => {
   for (const address of addresses) {
     const refs = configured.get(address);
     if (refs?.delete(ref) && refs.size === 0) configured.delete(address);
@@ -61,7 +62,7 @@ const collected = new FinalizationRegistry<Registration>(({ ref, addresses, uriK
 
 /** @param uriKey the key in `byUri`; absent for a connection that equal URIs do not share */
 function register(connection: SharedConnection, uriKey?: string): SharedConnection {
-  const ref = new WeakRef(connection);
+  const ref = weakReference(connection);
   const addresses = [...new Set([connection.address, ...nodesOf(connection.address)])];
   for (const address of addresses) {
     const refs = configured.get(address);
@@ -106,7 +107,7 @@ export function connectionFor(
   const shared = sharedOf.get(option);
   if (shared !== undefined) return shared;
   if (isTransport(option)) {
-    const connection = register(new SharedConnection(option, () => Promise.resolve(option)));
+    const connection = register(new SharedConnection(option, () => option));
     setShared(option, connection);
     return connection;
   }
@@ -133,7 +134,9 @@ export function customConnection(
   const { scheme, parsed } = parseUri(uri);
   checkTransportOptions(options, scheme, parsed.address);
   // Connections within the isolate do not differ but by their address, and an address names one place.
-  if (scheme.reach === "isolate") return connectionOfUri(uri, retryTimeout);
+  if (scheme.reach === "isolate" && !scheme.options?.length) {
+    return connectionOfUri(uri, retryTimeout);
+  }
   return register(
     new SharedConnection(
       { ...parsed, reach: scheme.reach },

@@ -1,4 +1,5 @@
 import type { ChannelConnectionError } from "../shared/errors.ts";
+import type { TransportOptions } from "../transports/transport.ts";
 
 /** What a {@linkcode Connection} calls to log; `console` is a Logger. No message holds a credential. */
 export interface Logger {
@@ -15,22 +16,8 @@ export interface Logger {
   warn?(message: string): void;
 }
 
-/** The options of {@linkcode Connection}. Keys and certificates are in PEM format, as `node:tls` takes them. */
-export interface ConnectionOptions {
-  /** The user name; it replaces that of the URI. */
-  readonly username?: string;
-  /** The password; it replaces that of the URI. */
-  readonly password?: string;
-  /** The connection's name in the broker's management interface; default: `ChannelTS`, host name and process id. */
-  readonly name?: string;
-  /** For `amqps:`, the certificates of the trusted authorities; they replace the system's. */
-  readonly ca?: string | readonly string[];
-  /** For `amqps:`, the client certificate. */
-  readonly cert?: string;
-  /** For `amqps:`, the private key of `cert`. */
-  readonly key?: string;
-  /** For `amqps:`, the name that the broker's certificate must match; default: the host of the URI. */
-  readonly servername?: string;
+/** The options of {@linkcode Connection}. */
+export interface ConnectionOptions extends TransportOptions {
   /** The `retryTimeout` in milliseconds of channels that do not set their own; default 10,000. */
   readonly retryTimeout?: number;
   /** The logger; without it nothing is logged. */

@@ -1,106 +1,107 @@
-// The URI schemes, and what is known of each transport before its code is loaded.
+// The URI schemes, and what is known of each transport before its code is loaded. memory: is always here. The other
+// transports of the library are added by the package's entries, and those of the program by registerTransport, so that
+// a bundle contains no transport that nobody has imported.
 
 import { ChannelConfigError } from "../shared/errors.ts";
-import { platform } from "../shared/host.ts";
+import { isCloudflare, platform } from "../shared/host.ts";
+import { callable, checkArgument, none, oneOf, type Rule, Signature } from "../shared/options.ts";
 import { withoutCredentials } from "../shared/redact.ts";
 import { nearest } from "../shared/spelling.ts";
-import { parseAmqpUri } from "../transports/amqp/uri.ts";
+import { MemoryTransport } from "../transports/memory/transport.ts";
 import { parseMemoryUri } from "../transports/memory/uri.ts";
-import { parseSqliteUri } from "../transports/sqlite/uri.ts";
-import type { ConnectionWatcher, Reach, Transport } from "../transports/transport.ts";
-import type { ConnectionOptions } from "./connection_options.ts";
+import type { ParsedUri, Scheme, TransportOptions } from "../transports/transport.ts";
 
-/** A URI scheme. The code of its transport is loaded when the transport is first used. */
-export interface Scheme {
-  readonly reach: Reach;
-  /**
-   * Parses a URI. Two URIs with equal results share a connection.
-   *
-   * @throws {ChannelConfigError} if the URI is invalid
-   */
-  parse(uri: string): ParsedUri;
-  /** The names of the {@linkcode TransportOptions} that the transport takes. */
-  readonly options: readonly string[];
-  load(uri: string, options?: TransportOptions, watcher?: ConnectionWatcher): Promise<Transport>;
-}
-
-/** What a URI says. The other members differ by scheme. */
-export interface ParsedUri {
-  /** The canonical address, without credentials. */
-  readonly address: string;
-}
-
-/** The options of a connection that its transport reads. */
-export type TransportOptions = Omit<
-  ConnectionOptions,
-  "retryTimeout" | "logger" | "ondisconnect" | "onreconnect"
->;
-
-const tlsOptions = ["ca", "cert", "key", "servername"];
-
-const amqp: Scheme = {
-  reach: "network",
-  parse: parseAmqpUri,
-  options: ["username", "password", "name"],
-  load: async (uri, options = {}, watcher) => {
-    const { AmqpTransport } = await withNodeModules(
-      "amqp:",
-      () => import("../transports/amqp/transport.ts"),
-    );
-    return new AmqpTransport(uri, options, watcher);
-  },
-};
-
-/** Every scheme. A new transport is a folder in transports/ and an entry here. */
-const schemes: Readonly<Record<string, Scheme>> = {
-  "memory:": {
+/** The schemes of this process, by name. */
+const schemes = new Map<string, Scheme>([
+  ["memory:", {
     reach: "isolate",
     parse: parseMemoryUri,
-    options: [],
-    load: async (uri) => {
-      const { MemoryTransport } = await import("../transports/memory/transport.ts");
-      return MemoryTransport.at(parseMemoryUri(uri).address);
-    },
-  },
-  "sqlite:": {
-    reach: "machine",
-    parse: parseSqliteUri,
-    options: [],
-    load: async (uri, _, watcher) => {
-      const { SqliteTransport } = await withNodeModules(
-        "sqlite:",
-        () => import("../transports/sqlite/transport.ts"),
-      );
-      return new SqliteTransport(uri, watcher);
-    },
-  },
-  "amqp:": amqp,
-  "amqps:": { ...amqp, options: [...amqp.options, ...tlsOptions] },
+    load: (uri) => MemoryTransport.at(parseMemoryUri(uri).address),
+  }],
+]);
+
+/** The entry of the package that adds a scheme of the library, by the scheme. */
+const entries: ReadonlyMap<string, string> = new Map([
+  ["sqlite:", "sqlite"],
+  ["amqp:", "amqp"],
+  ["amqps:", "amqp"],
+]);
+
+/** The options of TLS, which amqps: takes. */
+const tlsOptions = ["ca", "cert", "key", "servername"];
+
+/** Adds schemes of the library, unless another entry has added them. */
+export function addSchemes(added: Readonly<Record<string, Scheme>>): void {
+  for (const [name, scheme] of Object.entries(added)) {
+    if (!schemes.has(name)) schemes.set(name, scheme);
+  }
+}
+
+const nameRule: Rule = {
+  takes: "the name of a URI scheme with its colon, in lower case, such as redis:",
+  allows: (value) => typeof value === "string" && /^[a-z][a-z0-9+.-]*:$/.test(value),
 };
 
-/** Loads a transport that needs the built-in modules of Node, which browsers and edge runtimes lack. */
-async function withNodeModules<T>(scheme: string, load: () => Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (cause) {
-    if (platform() !== undefined) throw cause;
-    throw new ChannelConfigError(
-      `${scheme} connections need Deno, Bun or Node; in a browser or an edge runtime use memory:, ` +
-        "or a transport of your own",
-      { cause },
-    );
+const optionNames: readonly string[] = ["username", "password", "name", ...tlsOptions];
+
+const signature: Signature = new Signature("registerTransport", 2, {
+  reach: oneOf("isolate", "machine", "network"),
+  parse: callable,
+  load: callable,
+  options: {
+    takes: `an array of ${optionNames.join(", ")}`,
+    allows: (value) => Array.isArray(value) && value.every((name) => optionNames.includes(name)),
+  },
+}, 'registerTransport("redis:", { reach: "network", parse, load })');
+
+/**
+ * Registers a transport of the program's own under a URI scheme. From then on a URI of the scheme names the transport
+ * wherever a connection is configured: in the option `connection`, in {@linkcode Connection}, in `CHANNELTS_URI` and in
+ * a configuration file. Without a scheme, a transport object is passed as the option `connection`.
+ *
+ * @param name the scheme with its colon, such as `redis:`
+ * @param scheme what the URIs of the scheme mean, and how their transports are made
+ * @throws {ChannelConfigError} if an argument is invalid, or the scheme is registered or belongs to this library
+ *
+ * @example
+ * ```ts ignore
+ * import { Channel, registerTransport } from "@channelts/channel";
+ * import { RedisTransport } from "./redis_transport.ts"; // implements Transport
+ *
+ * registerTransport("redis:", {
+ *   reach: "network",
+ *   parse: (uri) => ({ address: `redis://${new URL(uri).host}` }),
+ *   load: (uri) => new RedisTransport(uri),
+ * });
+ * const jobs = new Channel("jobs", { connection: "redis://localhost" });
+ * ```
+ */
+export function registerTransport(name: string, scheme: Scheme): void {
+  checkArgument("registerTransport", "the name", nameRule, name);
+  signature.check(scheme ?? none, arguments.length);
+  for (const member of ["reach", "parse", "load"] as const) {
+    if (scheme?.[member] !== undefined) continue;
+    throw new ChannelConfigError(`registerTransport: the scheme ${name} has no ${member}; add it`);
   }
+  if (schemes.has(name) || entries.has(name)) {
+    const owner = entries.has(name) || name === "memory:" ? "belongs to this library" : "is taken";
+    throw new ChannelConfigError(`registerTransport: ${name} ${owner}; use another scheme`);
+  }
+  schemes.set(name, scheme);
 }
 
 /**
  * Returns the scheme of a URI, and what the URI says.
  *
- * @throws {ChannelConfigError} if the scheme is unknown or the URI is invalid
+ * @throws {ChannelConfigError} if the scheme is unknown, cannot be used here, or the URI is invalid
  */
 export function parseUri(uri: string): { scheme: Scheme; parsed: ParsedUri } {
-  const scheme = schemeOf(uri);
-  if (scheme !== undefined) return { scheme, parsed: scheme.parse(uri) };
-  const known = Object.keys(schemes);
+  const name = schemeName(uri);
+  const scheme = schemes.get(name);
+  checkRuntime(name);
+  if (scheme !== undefined) return { scheme, parsed: checkedAddress(name, scheme.parse(uri)) };
+  if (entries.has(name)) throw notImported(name);
+  const known = [...new Set(["memory:", ...entries.keys(), ...schemes.keys()])];
   const suggestion = suggestedUri(uri, known);
   const advice = suggestion === undefined
     ? `a connection begins with one of ${known.join(" ")}`
@@ -110,14 +111,50 @@ export function parseUri(uri: string): { scheme: Scheme; parsed: ParsedUri } {
   );
 }
 
+/** @throws {ChannelConfigError} for a scheme of the library that needs what this runtime does not have */
+function checkRuntime(name: string): void {
+  if (!entries.has(name)) return;
+  const alternative = "use memory:, or a transport of your own";
+  if (platform() === undefined) {
+    throw new ChannelConfigError(
+      `${name} connections need Deno, Bun or Node` +
+        `${name === "sqlite:" ? "" : ", or Cloudflare Workers with nodejs_compat"}; ` +
+        `in a browser or another edge runtime ${alternative}`,
+    );
+  }
+  if (name === "sqlite:" && isCloudflare()) {
+    throw new ChannelConfigError(
+      `sqlite: connections need files, which Cloudflare Workers do not have; ${alternative}`,
+    );
+  }
+}
+
+function notImported(name: string): ChannelConfigError {
+  return new ChannelConfigError(
+    `the transport of ${name} is not imported; import from "@channelts/channel/${
+      entries.get(name)
+    }", ` +
+      `or from "@channelts/channel", which has all transports`,
+  );
+}
+
+/** @throws {ChannelConfigError} for what is no address: references with it would reach nobody */
+function checkedAddress(name: string, parsed: ParsedUri): ParsedUri {
+  const address: unknown = parsed?.address;
+  if (typeof address === "string" && address.toLowerCase().startsWith(name)) return parsed;
+  throw new ChannelConfigError(
+    `the function parse of the scheme ${name} returned no address; return { address } that begins with ${name}`,
+  );
+}
+
 /** Checks that a scheme takes all of these options. @throws {ChannelConfigError} for the first that it does not take */
 export function checkTransportOptions(
   options: TransportOptions,
   scheme: Scheme,
   address: string,
 ): void {
-  for (const [name, value] of Object.entries(options)) {
-    if (value === undefined || scheme.options.includes(name)) continue;
+  for (const [name, value] of Object.entries(options) as [keyof TransportOptions, unknown][]) {
+    if (value === undefined || scheme.options?.includes(name)) continue;
     const takers = tlsOptions.includes(name) ? "amqps:" : "amqp: and amqps:";
     throw new ChannelConfigError(`the option "${name}" is for ${takers}, not for ${address}`);
   }
@@ -126,7 +163,7 @@ export function checkTransportOptions(
 /** Returns the address of a URI without regard to its credentials and parameters; undefined if the URI is invalid. */
 export function addressOf(uri: string): string | undefined {
   try {
-    return schemeOf(uri)?.parse(uri.replace(/[?#].*$/s, "")).address;
+    return schemes.get(schemeName(uri))?.parse(uri.replace(/[?#].*$/s, "")).address;
   } catch {
     return undefined;
   }
@@ -140,9 +177,14 @@ export function nodesOf(address: string): string[] {
     : hosts.split(",").map((host) => `${scheme}${host}${rest}`);
 }
 
-function schemeOf(uri: string): Scheme | undefined {
-  const name = /^[a-z][a-z0-9+.-]*:/i.exec(uri)?.[0].toLowerCase() ?? "";
-  return Object.hasOwn(schemes, name) ? schemes[name] : undefined;
+/** Reports whether a text begins with a URI scheme. */
+export function hasScheme(text: string): boolean {
+  return schemeName(text) !== "";
+}
+
+/** Returns the scheme of a URI in lower case, with its colon; empty if it has none. */
+function schemeName(uri: string): string {
+  return /^[a-z][a-z0-9+.-]*:/i.exec(uri)?.[0].toLowerCase() ?? "";
 }
 
 /** Returns the URI that the caller probably meant; undefined if nothing is similar. */

@@ -13,7 +13,7 @@ export class SharedConnection {
   readonly reach: Reach;
   /** Milliseconds, from the configuration; undefined if the configuration does not say. */
   readonly retryTimeout: number | undefined;
-  readonly #load: () => Promise<Transport>;
+  readonly #load: () => Transport | Promise<Transport>;
   #loading: Promise<Transport> | undefined;
   #transport: Transport | undefined;
   readonly #attachments = new Map<string, Attachment>();
@@ -23,7 +23,7 @@ export class SharedConnection {
   /** @param load loads the transport's code and makes the transport; called when a channel first attaches */
   constructor(
     about: { readonly address: string; readonly reach: Reach },
-    load: () => Promise<Transport>,
+    load: () => Transport | Promise<Transport>,
     retryTimeout?: number,
   ) {
     this.address = about.address;
@@ -138,12 +138,11 @@ export class SharedConnection {
 
   /** Loads the transport. A failure is not remembered: the next call tries again. */
   #loaded(): Promise<Transport> {
-    return this.#loading ??= this.#load().catch((cause) => {
+    return this.#loading ??= Promise.resolve().then(this.#load).catch((cause) => {
       this.#loading = undefined;
       if (cause instanceof ChannelError) throw cause;
       throw new ChannelConnectionError(
-        `the code of the transport for ${this.address} cannot be loaded (${String(cause)}); ` +
-          "all transports but memory: need Deno, Node or Bun",
+        `the transport for ${this.address} cannot be loaded (${String(cause)})`,
         { address: this.address, cause, transient: false },
       );
     });

@@ -262,3 +262,50 @@ export interface Transport {
    */
   rest?(): void;
 }
+
+/** The options of a connection that its transport reads. Keys and certificates are in PEM format. */
+export interface TransportOptions {
+  /** The user name; it replaces that of the URI. */
+  readonly username?: string;
+  /** The password; it replaces that of the URI. */
+  readonly password?: string;
+  /** The connection's name in the broker's management interface; default: `ChannelTS`, host name and process id. */
+  readonly name?: string;
+  /** For `amqps:`, the certificates of the trusted authorities; they replace the system's. */
+  readonly ca?: string | readonly string[];
+  /** For `amqps:`, the client certificate. */
+  readonly cert?: string;
+  /** For `amqps:`, the private key of `cert`. */
+  readonly key?: string;
+  /** For `amqps:`, the name that the broker's certificate must match; default: the host of the URI. */
+  readonly servername?: string;
+}
+
+/** What a URI says. The other members differ by scheme; a member that is a credential belongs to them. */
+export interface ParsedUri {
+  /** The canonical address: a URI of the same scheme, without credentials, whose own address it is. */
+  readonly address: string;
+}
+
+/** A URI scheme, and how a transport is made for a URI of it. */
+export interface Scheme {
+  /** How far the channels of the transport reach. */
+  readonly reach: Reach;
+  /** The names of the {@linkcode TransportOptions} that the transport takes. Absent: none. */
+  readonly options?: readonly (keyof TransportOptions)[];
+  /**
+   * Parses a URI, without I/O. URIs whose results are equal as JSON share a connection.
+   *
+   * @throws {ChannelConfigError} if the URI is invalid; the message contains no credential
+   */
+  parse(uri: string): ParsedUri;
+  /**
+   * Makes the transport of a URI that {@linkcode Scheme.parse} has accepted. It is called when a channel first
+   * attaches, and may load code, but connects to nothing: the transport connects when a channel is opened.
+   */
+  load(
+    uri: string,
+    options?: TransportOptions,
+    watcher?: ConnectionWatcher,
+  ): Transport | Promise<Transport>;
+}

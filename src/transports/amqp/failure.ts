@@ -9,7 +9,6 @@ import {
   accessRefused,
   isMissingText,
   isTooManyChannels,
-  leastChannels,
   type Method,
   notAllowed,
   notFound,
@@ -19,7 +18,7 @@ import {
   type Refusal,
 } from "./connection/refusal.ts";
 import { RepeatedLossError } from "./connection/culprit_finder.ts";
-import { type AmqpUri, type Endpoint, shown } from "./uri.ts";
+import { type AmqpUri, type Endpoint, leastChannels, shown } from "./uri.ts";
 import { Client } from "./connection/client.ts";
 
 /** Returns the error for a connection that could not be made. It says what to try. */

@@ -8,18 +8,11 @@ import type {
   Reach,
   Stats,
   Transport,
+  TransportOptions,
 } from "../transport.ts";
 import { Connector } from "./connection/connector.ts";
 import { AmqpLink } from "./link.ts";
 import { parseAmqpUri } from "./uri.ts";
-import type { TlsOptions } from "./connection/client.ts";
-
-/** Options of a connection beside its URI. */
-export interface AmqpOptions extends TlsOptions {
-  readonly username?: string;
-  readonly password?: string;
-  readonly name?: string;
-}
 
 /**
  * Channels on RabbitMQ, or any AMQP 0-9-1 broker with its extensions (confirms, basic.nack, consumer
@@ -33,7 +26,7 @@ export class AmqpTransport implements Transport {
   readonly #connector: Connector;
 
   /** @throws {ChannelConfigError} if the URI is not an AMQP URI */
-  constructor(uri: string, custom: AmqpOptions = {}, watcher?: ConnectionWatcher) {
+  constructor(uri: string, custom: TransportOptions = {}, watcher?: ConnectionWatcher) {
     const parsed = parseAmqpUri(uri);
     const { username = parsed.username, password = parsed.password, name = parsed.name } = custom;
     const { ca, cert, key, servername } = custom;

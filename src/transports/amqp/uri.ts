@@ -1,6 +1,5 @@
 import { ChannelConfigError } from "../../shared/errors.ts";
 import { withoutCredentials } from "../../shared/redact.ts";
-import { leastChannels } from "./connection/refusal.ts";
 
 /** An address on which a broker listens. */
 export interface Endpoint {
@@ -36,6 +35,9 @@ type Parameter =
     /** Inclusive. */
     readonly range: readonly [number, number];
   };
+
+/** The AMQP channels that a connection needs: for puts, for announcements, for gets, and for everything else. */
+export const leastChannels = 4;
 
 const MAX_UINT16 = 65_535;
 const FRAME_MAX: Parameter = {

@@ -1,7 +1,7 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import type { Client } from "./client.ts";
 import { PooledChannel } from "./pooled_channel.ts";
-import { leastChannels } from "./refusal.ts";
+import { leastChannels } from "../uri.ts";
 
 /** How many AMQP channels a connection may open, as far as earlier connections have found out. */
 export interface ChannelLimit {

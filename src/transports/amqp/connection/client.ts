@@ -9,15 +9,11 @@ import { DeliveryReader } from "./message_frames.ts";
 import type { SendBuffer } from "./frames.ts";
 import type { Refable } from "./process_ref.ts";
 import type { Method } from "./refusal.ts";
+import type { TransportOptions } from "../../transport.ts";
 import { type AmqpUri, type Endpoint, shown } from "../uri.ts";
 
 /** The options of TLS, in PEM, as `node:tls` defines them. */
-export interface TlsOptions {
-  readonly ca?: string | readonly string[];
-  readonly cert?: string;
-  readonly key?: string;
-  readonly servername?: string;
-}
+export type TlsOptions = Pick<TransportOptions, "ca" | "cert" | "key" | "servername">;
 
 type Socket = NonNullable<AMQPClient["socket"]>;
 

@@ -1,4 +1,5 @@
 import type { RefusalReason } from "../../../shared/errors.ts";
+import { leastChannels } from "../uri.ts";
 
 /** The meaning of a refusal by the broker, as far as its reply tells. */
 export interface Refusal {
@@ -265,9 +266,6 @@ export function isTooManyChannels(words: string): boolean {
 }
 
 const channels = "AMQP channels";
-
-/** The AMQP channels that a connection needs: for puts, for announcements, for gets, and for everything else. */
-export const leastChannels = 4;
 
 /**
  * Describes a limit that is reached. Waiting may help, as others may leave room, unless the limit is too low for any

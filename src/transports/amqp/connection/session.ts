@@ -14,9 +14,8 @@ import { type ChannelLimit, ChannelPool } from "./channel_pool.ts";
 import type { PooledChannel } from "./pooled_channel.ts";
 import type { ProcessRef } from "./process_ref.ts";
 import { Publisher } from "./publisher.ts";
-import { leastChannels } from "./refusal.ts";
 import type { BrokerOperation, CulpritFinder } from "./culprit_finder.ts";
-import type { AmqpUri, Endpoint } from "../uri.ts";
+import { type AmqpUri, type Endpoint, leastChannels } from "../uri.ts";
 import { Client, type TlsOptions } from "./client.ts";
 
 /** The parts that all sessions of a connector share. */
