@@ -22,6 +22,7 @@ export const DENO_ONLY: Record<string, string> = {
   "npm_packages_test.ts": "checks files, which does not depend on the runtime",
   "docs_test.ts": "checks the documentation, which does not depend on the runtime",
   "drain_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
+  "entries_test.ts": "starts the other runtimes itself",
   "exit_test.ts": "starts the other runtimes itself",
   "faults_test.ts": "takes two minutes for a private broker, its restarts and its heartbeats",
   "go_test.ts": "compares channels with Go's; the conformance suite covers each runtime",

@@ -1,0 +1,116 @@
+// The entries of the package: what they export, load and do as they are imported.
+
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, relative } from "node:path";
+import { within } from "./conformance/fixture.ts";
+import { startChild } from "./support/child.ts";
+import { ENTRIES } from "./support/entries.ts";
+import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
+import { ROOT } from "./support/test_files.ts";
+
+const deno = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8"));
+
+/** The part of a transport's code that every URI of its schemes needs, so that `.` imports it. */
+const known = /^src\/transports\/(?:sqlite|amqp)\/(?:scheme|uri)\.ts$/;
+
+Deno.test("entries: deno.json names the same files for users and for the tests", () => {
+  for (const [name, file] of ENTRIES) {
+    equal(deno.imports[`@channelts/channel${name.slice(1)}`], file);
+  }
+});
+
+Deno.test("entries: each exports what the others export", async () => {
+  const names = await Promise.all(
+    [...ENTRIES.values()].map(async (file) => Object.keys(await import(join(ROOT, file))).sort()),
+  );
+  ok(names[0]!.includes("Channel"));
+  for (const each of names) deepEqual(each, names[0]);
+});
+
+/** Returns what a file imports statically, directly or not: files of the project, and the names of other modules. */
+function reached(file: string, found = new Set<string>()): Set<string> {
+  found.add(file);
+  const text = readFileSync(join(ROOT, file), "utf8");
+  const statements = /^(?:import|export)(?! type\b)(?:[\w\s{},*]*\bfrom)?\s*"([^"]+)";$/gm;
+  for (const [, specifier] of text.matchAll(statements)) {
+    const target = specifier!.startsWith(".")
+      ? relative(ROOT, join(ROOT, dirname(file), specifier!)).replaceAll("\\", "/")
+      : specifier!;
+    if (found.has(target)) continue;
+    if (target === specifier) found.add(target);
+    else reached(target, found);
+  }
+  return found;
+}
+
+/** The files among these that load a module when something is first used. */
+function loading(files: Iterable<string>): string[] {
+  return [...files].filter((file) =>
+    file.endsWith(".ts") && /(?<!typeof )\bimport\(/.test(readFileSync(join(ROOT, file), "utf8"))
+  );
+}
+
+Deno.test("entries: ./memory reaches no module of a runtime, no package and no other transport", () => {
+  const files = reached("memory.ts");
+  ok(files.size > 90, `${files.size}`);
+  deepEqual([...files].filter((file) => !/^(?:memory\.ts$|src\/)/.test(file)), []);
+  deepEqual([...files].filter((file) => /^src\/transports\/(?:sqlite|amqp)\//.test(file)), []);
+  deepEqual(loading(files), []);
+});
+
+Deno.test("entries: ./sqlite reaches no AMQP, and ./amqp no SQLite", () => {
+  const [sqlite, amqp] = [reached("sqlite.ts"), reached("amqp.ts")];
+  ok(sqlite.has("src/transports/sqlite/transport.ts") && amqp.has("@cloudamqp/amqp-client"));
+  deepEqual([...sqlite].filter((file) => /amqp|yaml/.test(file)), []);
+  deepEqual([...amqp].filter((file) => /sqlite|yaml/.test(file)), []);
+});
+
+/** Runs `programs/loaded_modules.ts`. Returns the modules that were loaded by the import, and by each connection. */
+async function loaded(entry: string, ...connections: string[]): Promise<string[][]> {
+  const program = new URL("programs/loaded_modules.ts", import.meta.url);
+  const runtime = await findRuntime("node");
+  const args = [join(ROOT, entry), ...connections];
+  await using child = startChild(program, { runtime, args, env: { CHANNELTS_URI: "memory:" } });
+  const lists: string[][] = [];
+  for (let n = -1; n < connections.length; n++) {
+    lists.push(await within(child.next() as Promise<string[]>));
+  }
+  return lists;
+}
+
+Deno.test("entries: . loads the code of a transport when a channel first uses it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "channelts-entries-"));
+  try {
+    const uris = ["memory:", `sqlite:${folder}/channels.db`];
+    const [imported, memory, sqlite] = await loaded("mod.ts", ...uris);
+    const strange = /^node:|^node_modules\/|^src\/transports\/(?:sqlite|amqp)\/|config_file/;
+    deepEqual(imported!.filter((url) => strange.test(url) && !known.test(url)), []);
+    deepEqual(memory, []);
+    ok(sqlite!.includes("src/transports/sqlite/transport.ts"));
+    deepEqual(
+      sqlite!.filter((url) => !/^node:|^src\/(?:transports\/sqlite|shared)\//.test(url)),
+      [],
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("entries: ./sqlite and ./amqp have loaded the code of their transport", async () => {
+  const [sqlite] = await loaded("sqlite.ts");
+  ok(sqlite!.includes("src/transports/sqlite/transport.ts"));
+  ok(!sqlite!.includes("node:sqlite")); // Node 20 has none
+  const [amqp] = await loaded("amqp.ts");
+  ok(amqp!.includes("src/transports/amqp/transport.ts"));
+});
+
+for (const name of ["deno", "bun", "node"] satisfies RuntimeName[]) {
+  Deno.test(`entries: importing one does nothing else on ${name}`, async () => {
+    const program = new URL("programs/quiet_import.ts", import.meta.url);
+    await using child = startChild(program, { runtime: await findRuntime(name) });
+    const exported = await within(child.next());
+    equal(typeof exported, "number", `${exported}`);
+  });
+}

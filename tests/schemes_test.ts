@@ -1,0 +1,153 @@
+// The schemes of a program that has imported the entry ./memory alone, as no module of the tests does that this file
+// imports, and the transports that it registers itself.
+
+import assert from "node:assert/strict";
+import process from "node:process";
+import {
+  Channel,
+  ChannelConfigError,
+  Connection,
+  registerTransport,
+  type Scheme,
+  type TransportOptions,
+} from "../memory.ts";
+import { MemoryTransport } from "../src/transports/memory/transport.ts";
+
+Deno.test("schemes: a transport that is not imported is an error that says what to import", () => {
+  for (
+    const [uri, entry] of [["amqp://u:hunter2@h", "amqp"], ["amqps://h", "amqp"], [
+      "sqlite:",
+      "sqlite",
+    ]]
+  ) {
+    for (const make of [() => new Channel({ connection: uri! }), () => new Connection(uri!)]) {
+      assert.throws(make, (error: unknown) => {
+        assert.ok(error instanceof ChannelConfigError);
+        const advice = `import from "@channelts/channel/${entry}", or from "@channelts/channel", `;
+        assert.ok(error.message.includes(advice), error.message);
+        assert.ok(!error.message.includes("hunter2"));
+        return true;
+      });
+    }
+  }
+});
+
+/** Calls `use` with this environment. */
+async function withVariables(
+  variables: Readonly<Record<string, string>>,
+  use: () => Promise<void>,
+): Promise<void> {
+  const before = { ...process.env };
+  Object.assign(process.env, variables);
+  try {
+    await use();
+  } finally {
+    for (const name of Object.keys(variables)) {
+      if (before[name] === undefined) delete process.env[name];
+      else process.env[name] = before[name];
+    }
+  }
+}
+
+Deno.test("schemes: a configuration that needs another entry is an error", async () => {
+  await withVariables({ CHANNELTS_URI: "amqp://localhost" }, async () => {
+    const message =
+      /^new Channel: CHANNELTS_URI: the transport of amqp: is not imported; import from /;
+    await assert.rejects(async () => await new Channel().put(1), {
+      name: "ChannelConfigError",
+      message,
+    });
+  });
+});
+
+/** Transports of a program's own: memory, under another name. */
+class Shelf extends MemoryTransport {
+  static made: { uri: string; options: TransportOptions | undefined }[] = [];
+  constructor(uri: string, options: TransportOptions | undefined) {
+    super(uri.replace(/\?.*/, ""));
+    Shelf.made.push({ uri, options });
+  }
+}
+
+const shelf: Scheme = {
+  reach: "machine",
+  options: ["name"],
+  parse(uri) {
+    if (!/^shelf:[a-z]*(\?.*)?$/i.test(uri)) throw new ChannelConfigError("write shelf:NAME");
+    return { address: uri.toLowerCase().replace(/\?.*/, "") };
+  },
+  load: (uri, options) => Promise.resolve(new Shelf(uri, options)),
+};
+
+Deno.test("schemes: a program registers a transport, and names it by URIs", async () => {
+  assert.throws(() => new Channel({ connection: "shelf:a" }), ChannelConfigError);
+  registerTransport("shelf:", shelf);
+
+  const ch = new Channel<number | Channel<string>>({ name: "x", connection: "shelf:a" });
+  const twin = new Channel<number>({ name: "x", connection: "SHELF:a" });
+  await ch.put(1);
+  assert.equal(await twin.get(), 1);
+  assert.deepEqual(Shelf.made, [{ uri: "shelf:a", options: undefined }]);
+
+  const connection = new Connection("shelf:b", { name: "me" });
+  const other = new Channel<string>({ name: "y", connection });
+  await other.put("z");
+  assert.deepEqual(Shelf.made[1], { uri: "shelf:b", options: { name: "me" } });
+
+  // A reference to a channel on another address of the scheme.
+  await ch.put(other);
+  const received = await ch.get();
+  assert.equal(await (received as Channel<string>).get(), "z");
+
+  const wrong = () => new Channel({ connection: "shelf://h" });
+  assert.throws(wrong, { name: "ChannelConfigError", message: "new Channel: write shelf:NAME" });
+  for (const each of [ch, other]) await each.delete();
+});
+
+Deno.test("schemes: an option that the scheme does not take is an error", () => {
+  assert.throws(
+    () => new Connection("shelf:a", { username: "u" }),
+    { name: "ChannelConfigError", message: /the option "username" .* not for shelf:a$/ },
+  );
+});
+
+Deno.test("schemes: a transport of a registered scheme that cannot be made is an error of the operation", async () => {
+  const load = (): never => {
+    throw new Error("no shelf here");
+  };
+  registerTransport("broken:", { ...shelf, parse: (uri) => ({ address: uri }), load });
+  await assert.rejects(new Channel({ name: "x", connection: "broken:" }).put(1), {
+    name: "ChannelConnectionError",
+    message: /^put: the transport for broken: cannot be loaded \(Error: no shelf here\)$/,
+  });
+});
+
+Deno.test("schemes: registerTransport checks its arguments", () => {
+  const register = registerTransport as (...args: unknown[]) => void;
+  const refused = (message: RegExp, ...args: unknown[]) =>
+    assert.throws(() => register(...args), { name: "ChannelConfigError", message });
+  refused(/the name takes the name of a URI scheme .*, not "redis"$/, "redis", shelf);
+  refused(/the name takes /, undefined, shelf);
+  refused(/the name takes /, "Redis:", shelf);
+  refused(/the options must be an object/, "redis:", 1);
+  refused(/the scheme redis: has no reach; add it$/, "redis:");
+  refused(/the scheme redis: has no load; add it$/, "redis:", { ...shelf, load: undefined });
+  refused(/the option "reach" takes "isolate" or /, "redis:", { ...shelf, reach: "world" });
+  refused(/the option "options" takes an array of username, /, "redis:", {
+    ...shelf,
+    options: ["x"],
+  });
+  refused(/there is no option "prase"; did you mean parse\?$/, "redis:", { ...shelf, prase: 1 });
+  refused(/shelf: is taken; use another scheme$/, "shelf:", shelf);
+  for (const own of ["memory:", "sqlite:", "amqp:", "amqps:"]) {
+    refused(/belongs to this library; use another scheme$/, own, shelf);
+  }
+  registerTransport("nowhere:", { ...shelf, parse: (uri) => ({ address: uri.slice(8) }) });
+  assert.throws(
+    () => new Channel({ connection: "nowhere:x" }),
+    {
+      name: "ChannelConfigError",
+      message: /the function parse of the scheme nowhere: returned no address; /,
+    },
+  );
+});
