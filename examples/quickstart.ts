@@ -12,18 +12,21 @@ import process from "node:process";
 
 const connection = process.argv[2] ?? "memory:";
 
-// An anonymous channel: nobody else knows its name. It is deleted below, and 30 minutes after its last use if this
-// program does not get there. `await using ch = …` deletes it at the end of the block, on Deno, Bun and Node 24.
+// An anonymous channel: nobody else knows its name. The `finally` deletes it on every runtime. On Deno, Bun and Node 24,
+// `await using ch = …` does the same. If the process is killed, the channel ends 30 minutes after its last use.
 const ch = new Channel<string>({ connection });
-await ch.put("foo");
-console.log("got", await ch.get());
+try {
+  await ch.put("foo");
+  console.log("got", await ch.get());
 
-// It is empty now. A get that times out takes no value.
-await ch.get({ timeout: 100 }).catch((error) => {
-  if (!(error instanceof ChannelTimeoutError)) throw error;
-  console.log("nothing arrived within 100 ms");
-});
-await ch.delete();
+  // It is empty now. A get that times out takes no value.
+  await ch.get({ timeout: 100 }).catch((error) => {
+    if (!(error instanceof ChannelTimeoutError)) throw error;
+    console.log("nothing arrived within 100 ms");
+  });
+} finally {
+  await ch.delete();
+}
 
 // Channels travel inside any value: the consumer of the job answers on the channel that came with it.
 interface Job {
@@ -44,19 +47,21 @@ async function work(): Promise<void> {
 
 const worker = work();
 const squares = new Channel<number>({ connection });
-for (const n of [2, 3, 4]) {
-  await jobs.put({ n, replyTo: squares });
-  console.log(`${n} × ${n} =`, await squares.get());
+try {
+  for (const n of [2, 3, 4]) {
+    await jobs.put({ n, replyTo: squares });
+    console.log(`${n} × ${n} =`, await squares.get());
+  }
+
+  // Ends every producer and consumer of the channel, on every host.
+  await jobs.closeAll();
+  await worker;
+  await jobs.put({ n: 5, replyTo: squares }).catch((error) => {
+    if (!(error instanceof ChannelClosedError)) throw error;
+    console.log("no more jobs:", error.reason);
+  });
+} finally {
+  await squares.delete();
+  // A named channel lasts until it is deleted. A handle made after closeAll works.
+  await new Channel({ name, connection }).delete();
 }
-
-// Ends every producer and consumer of the channel, on every host.
-await jobs.closeAll();
-await worker;
-await jobs.put({ n: 5, replyTo: squares }).catch((error) => {
-  if (!(error instanceof ChannelClosedError)) throw error;
-  console.log("no more jobs:", error.reason);
-});
-await squares.delete();
-
-// A named channel lasts until it is deleted. A handle made after closeAll works.
-await new Channel({ name, connection }).delete();

@@ -2,15 +2,17 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { statSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { tsc } from "../tools/compile.ts";
+import { manifest as manifestOf } from "../tools/manifest.ts";
 import { brokerState } from "./support/broker_state.ts";
 import { linkPackages, noNpm, npmPackages } from "./support/npm.ts";
+import { linksOf } from "./support/pages/links.ts";
 import { installedPackage, startPackageRegistry } from "./support/package.ts";
 import { registryEnv } from "./support/registry.ts";
 import { findNode, findRuntime, type Runtime } from "./support/runtimes.ts";
@@ -96,6 +98,20 @@ test("package: package.json says what deno.json says, and no place", { skip: noN
   }
 });
 
+test(
+  "package: the README has no link to a file that is not in the package",
+  { skip: noNpm },
+  async () => {
+    const { folder, manifest } = await installedPackage();
+    const root = join(folder, "node_modules", manifest.name);
+    const links = linksOf(readFileSync(join(root, "README.md"), "utf8"));
+    const paths = links.map(({ target }) => target.split("#")[0]!).filter((path) =>
+      !/^\w+:|^$/.test(path)
+    );
+    assert.deepEqual(paths.filter((path) => !existsSync(join(root, path))), []);
+  },
+);
+
 test("package: no file names a path of the machine that made it", { skip: noNpm }, async () => {
   const { folder, manifest } = await installedPackage();
   const root = join(folder, "node_modules", manifest.name);
@@ -106,6 +122,28 @@ test("package: no file names a path of the machine that made it", { skip: noNpm 
     assert.deepEqual(places.filter((place) => text.includes(place)), [], path);
     assert.doesNotMatch(text, /sourceMappingURL|channelts-pack-/, path);
   }
+});
+
+Deno.test("package: sideEffects names the files that do something when they are loaded", () => {
+  const config = {
+    ...{ name: "@a/b", version: "1.0.0", license: "MIT", compilerOptions: {} },
+    exports: { ".": "./mod.ts", "./one": "./one.ts", "./two": "./two.ts" },
+    imports: { yaml: "npm:yaml@^2.8.0", unused: "npm:unused@1.0.0" },
+  };
+  const scripts = new Map([
+    ["mod.js", `// a comment\nexport { a } from "./src/a.js";\nexport * from "./src/b.js";\n`],
+    ["one.js", `import { a } from "./src/a.js";\na();\nexport { a } from "./src/a.js";\n`],
+    ["two.js", `import "./src/a.js";\nexport { a } from "./src/a.js";\n`],
+    ["src/a.js", `export const a = () => import("./b.js");\nexport const yaml = import("yaml");\n`],
+    ["src/b.js", `import process from "node:process";\nexport const text = "1.5";\n`],
+  ]);
+  const { sideEffects, dependencies, exports } = manifestOf(config, scripts);
+  assert.deepEqual(sideEffects, ["./one.js", "./src/a.js"]);
+  assert.deepEqual(dependencies, { yaml: "^2.8.0" });
+  assert.deepEqual(exports["./two"], { types: "./two.d.ts", default: "./two.js" });
+  scripts.delete("one.js");
+  scripts.set("two.js", `export { a } from "./src/a.js";\n`);
+  assert.equal(manifestOf(config, scripts).sideEffects, false);
 });
 
 test("package: publint and attw find nothing", { skip: noNpm }, async () => {
