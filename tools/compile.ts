@@ -33,11 +33,11 @@ export async function compile(root: string, config: DenoConfig): Promise<Compile
       cpSync(join(root, path), join(folder, path), { recursive: true });
     }
     linkPackages(typescript, folder, ["@types/node", "undici-types"]);
-    for (const name of Object.keys(config.imports)) {
-      const [target, link] = [root, folder].map((each) => join(each, "node_modules", name));
-      if (name === config.name) continue;
-      mkdirSync(dirname(link!), { recursive: true });
-      symlinkSync(target!, link!, "junction");
+    for (const [name, target] of Object.entries(config.imports)) {
+      if (!target.startsWith("npm:")) continue;
+      const link = join(folder, "node_modules", name);
+      mkdirSync(dirname(link), { recursive: true });
+      symlinkSync(join(root, "node_modules", name), link, "junction");
     }
     writeFileSync(join(folder, "package.json"), `{ "type": "module" }`);
     const compilerOptions = {
