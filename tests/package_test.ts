@@ -15,6 +15,7 @@ import { linkPackages, noNpm, npmPackages } from "./support/npm.ts";
 import { linksOf } from "./support/pages/links.ts";
 import { installedPackage, startPackageRegistry } from "./support/package.ts";
 import { registryEnv } from "./support/registry.ts";
+import { snippetsOf } from "./support/pages/pages.ts";
 import { findNode, findRuntime, type Runtime } from "./support/runtimes.ts";
 import { test } from "./support/test.ts";
 import { ROOT, TESTS } from "./support/test_files.ts";
@@ -229,19 +230,20 @@ const runtimes: [title: string, find: () => Promise<Runtime>, noSqlite?: RegExp]
   ["Deno", () => findRuntime("deno")],
 ];
 
-/** Compiles the quickstart in a project, for runtimes that do not strip types. */
+/** Compiles the quickstart and README's first example in a project, for runtimes that do not strip types. */
 async function addPrograms(folder: string): Promise<void> {
   const programs = join(TESTS, "programs/package");
   for (const file of ["user.mjs", "required.cjs"]) {
     copyFileSync(join(programs, file), join(folder, file));
   }
   copyFileSync(join(ROOT, "examples/quickstart.ts"), join(folder, "quickstart.ts"));
+  writeFileSync(join(folder, "example.ts"), snippetsOf("README.md")[0]!.text);
   const typescript = await npmPackages("typescript");
   linkPackages(typescript, folder, ["@types/node", "undici-types"]);
   const compilerOptions = {
     ...{ target: "ES2022", module: "nodenext", strict: true, types: ["node"] },
   };
-  const config = { compilerOptions, files: ["quickstart.ts"] };
+  const config = { compilerOptions, files: ["quickstart.ts", "example.ts"] };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
   await tsc(join(typescript, "node_modules/typescript-newest"), folder);
 }
@@ -262,24 +264,30 @@ function assertUsed(printed: string, specifiers: readonly string[], noSqlite?: R
   assert.deepEqual(amqp, { uri: 2, printed: story });
 }
 
-test("package: the quickstart runs on each runtime and leaves nothing on the broker", {
-  skip: noNpm,
-}, (t) =>
-  inProject(async (folder) => {
-    await addPrograms(folder);
-    const before = await brokerState();
-    const specifiers = await entries();
-    for (const [title, find, noSqlite] of runtimes) {
-      await t.step(title, async () => {
-        const { command } = await find();
-        const args = ["user.mjs", JSON.stringify(specifiers), "memory:", FILE, broker];
-        const flags = command.slice(1).filter((flag) => flag !== "--frozen");
-        assertUsed(await output([command[0], ...flags, ...args], folder), specifiers, noSqlite);
-        rmSync(join(folder, "channels.db"), { force: true });
-      });
-    }
-    assert.deepEqual((await brokerState())?.queues, before?.queues);
-  }));
+test(
+  "package: the quickstart and README's example run on each runtime and leave nothing on the broker",
+  {
+    skip: noNpm,
+  },
+  (t) =>
+    inProject(async (folder) => {
+      await addPrograms(folder);
+      const before = await brokerState();
+      const specifiers = await entries();
+      for (const [title, find, noSqlite] of runtimes) {
+        await t.step(title, async () => {
+          const { command } = await find();
+          const args = ["user.mjs", JSON.stringify(specifiers), "memory:", FILE, broker];
+          const flags = command.slice(1).filter((flag) => flag !== "--frozen");
+          assertUsed(await output([command[0], ...flags, ...args], folder), specifiers, noSqlite);
+          const env = { ...process.env, CHANNELTS_URI: "memory:" };
+          assert.equal(await output([command[0], ...flags, "example.js"], folder, env), "42\n");
+          rmSync(join(folder, "channels.db"), { force: true });
+        });
+      }
+      assert.deepEqual((await brokerState())?.queues, before?.queues);
+    }),
+);
 
 test("package: Deno runs it from a registry, by an npm: specifier", { skip: noNpm }, async () => {
   const { manifest, tarball } = await installedPackage();
