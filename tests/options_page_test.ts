@@ -1,11 +1,12 @@
 // docs/options.md lists every option of every call, with its values and its default.
 
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { after, Channel, Connection, pipe, select, serve, trySelect } from "../mod.ts";
+import { parseConfigFile } from "../src/connection/config_file.ts";
 import { readPage } from "./support/pages/pages.ts";
 import { ROOT } from "./support/test_files.ts";
 
@@ -241,4 +242,49 @@ Deno.test("options page: the defaults are those of the source", () => {
     if (stated !== undefined) count++;
   }
   ok(count >= 20, `${count} defaults`);
+});
+
+const connections = readPage("docs/connections.md");
+
+/** Returns the rows of the table of docs/connections.md whose first column has this heading. */
+function tableOf(heading: string): string[][] {
+  const [, body] = new RegExp(String.raw`^\| ${heading} .*\n\| -.*\n((?:\|.*\n)+)`, "m")
+    .exec(connections)!;
+  return body!.trim().split("\n").map((line) =>
+    line.slice(1, -1).split("|").map((cell) => plain(cell).trim())
+  );
+}
+
+/** Returns the message with which a URI is refused. */
+function refusedUri(uri: string): string {
+  try {
+    new Connection(uri);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error(`${uri} is not refused`);
+}
+
+Deno.test("options page: the parameters of URIs and the keys of files are those of the source", async () => {
+  const [sqlite, ...amqp] = [...connections.matchAll(/^\| Parameter .*\n\| -.*\n((?:\|.*\n)+)/gm)]
+    .flatMap(([, body]) => body!.trim().split("\n"))
+    .map((line) => line.slice(1, -1).split("|").map((cell) => plain(cell).trim()));
+  const known = /expected (.*)$/.exec(refusedUri("amqp://localhost?x=1"))![1]!.split(", ");
+  const names = amqp.map(([name]) => name!);
+  deepEqual(names, known.filter((name) => !/[A-Z]/.test(name)));
+  for (const [name, values] of amqp) {
+    if (name === "name") continue;
+    const [, least, most] = /from (\d+) to (\d+)$/.exec(refusedUri(`amqp://h?${name}=x`))!;
+    const range = name === "channel_max" ? `4 to ${most}` : `${least} to ${most}`;
+    ok(values!.includes(range), `${name}: ${values}; expected ${range}`);
+  }
+  const heartbeat = /uri\.heartbeat \?\? (\d+)/.exec(sources)![1];
+  equal(amqp.find(([name]) => name === "heartbeat")![2], heartbeat);
+  equal(sqlite![0], "synchronous");
+  match(refusedUri("sqlite:x.db?synchronous=x"), /expected .*synchronous=normal or full/);
+  deepEqual(sqlite![1], "normal, full");
+
+  const error = await parseConfigFile("page", "x: 1").catch((error) => error);
+  const keys = /expected one of (.*)$/.exec(error.message)![1]!.split(", ");
+  deepEqual(tableOf("Key").map(([key]) => key), keys);
 });
