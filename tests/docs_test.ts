@@ -62,6 +62,16 @@ for (const page of allPages()) {
   });
 }
 
+Deno.test("docs/README.md lists every page in docs/", () => {
+  const listed = linksOf(readPage("docs/README.md")).map(({ target }) => `docs/${target}`);
+  const pages = allPages().filter((page) => /^docs\/[\w-]+\.md$/.test(page));
+  assert.deepEqual(pages.filter((page) => page !== "docs/README.md" && !listed.includes(page)), []);
+});
+
+Deno.test("README.md has one screen", () => {
+  assert.ok(readPage("README.md").split("\n").length < 200);
+});
+
 Deno.test("a wrong link is found", () => {
   const faults = (page: string, text: string) =>
     linksOf(text).map(({ target }) => faultOf(page, target));
