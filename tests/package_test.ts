@@ -230,10 +230,10 @@ const runtimes: [title: string, find: () => Promise<Runtime>, noSqlite?: RegExp]
   ["Deno", () => findRuntime("deno")],
 ];
 
-/** Compiles the quickstart and README's first example in a project, for runtimes that do not strip types. */
+/** Adds `user.mjs` and what it imports to a project, compiled for runtimes that do not strip types. */
 async function addPrograms(folder: string): Promise<void> {
   const programs = join(TESTS, "programs/package");
-  for (const file of ["user.mjs", "required.cjs"]) {
+  for (const file of ["user.mjs", "required.cjs", "disposal.ts"]) {
     copyFileSync(join(programs, file), join(folder, file));
   }
   copyFileSync(join(ROOT, "examples/quickstart.ts"), join(folder, "quickstart.ts"));
@@ -243,7 +243,7 @@ async function addPrograms(folder: string): Promise<void> {
   const compilerOptions = {
     ...{ target: "ES2022", module: "nodenext", strict: true, types: ["node"] },
   };
-  const config = { compilerOptions, files: ["quickstart.ts", "example.ts"] };
+  const config = { compilerOptions, files: ["quickstart.ts", "example.ts", "disposal.ts"] };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
   await tsc(join(typescript, "node_modules/typescript-newest"), folder);
 }
@@ -257,7 +257,8 @@ function assertUsed(printed: string, specifiers: readonly string[], noSqlite?: R
     assert.ok(isSame, `${entry}: require and import differ`);
     assert.deepEqual(names, loaded[0].names, entry);
   }
-  const [memory, sqlite, amqp] = lines;
+  const [disposal, memory, sqlite, amqp] = lines;
+  assert.deepEqual(disposal, { isDisposed: true });
   assert.deepEqual(memory, { uri: 0, printed: story });
   if (noSqlite) assert.match(sqlite.error, noSqlite);
   else assert.deepEqual(sqlite, { uri: 1, printed: story });

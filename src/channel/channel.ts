@@ -34,6 +34,9 @@ const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.c
  * A channel is a queue: each value is received by one consumer, in the order of the puts. Waiting consumers are served
  * in turn. A handle does no I/O before its first operation. A handle without pending operations keeps no process alive.
  *
+ * The examples use `await using`, which Deno, Bun and Node 24 have, and which TypeScript compiles for older versions of
+ * Node. Without it, call {@linkcode Channel.delete} in a `finally` block.
+ *
  * @typeParam T the type of the values: anything that `structuredClone` copies, and channels
  *
  * @example
@@ -797,7 +800,8 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
 
   /**
    * Closes the handle, and deletes the channel if this handle created it without a name; used by `await using`.
-   * Idempotent; bounded in time; never rejects.
+   * Idempotent; bounded in time; never rejects. JavaScript on Node 20 and 22 calls {@linkcode Channel.delete} or
+   * {@linkcode Channel.close} in a `finally` block instead.
    *
    * @example
    * ```ts

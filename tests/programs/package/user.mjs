@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console
 //
 // A project that uses the npm package: user.mjs ENTRIES URI… prints lines of JSON. It runs on Node 20, so it is
-// JavaScript. Beside it are `required.cjs` and the compiled quickstart.
+// JavaScript. Beside it are `required.cjs` and the compiled `disposal.ts` and quickstart.
 
 import { createRequire } from "node:module";
 import process from "node:process";
@@ -16,6 +16,9 @@ for (const entry of JSON.parse(entries)) {
   const imported = await import(entry);
   report({ entry, isSame: required.Channel === imported.Channel, names: Object.keys(imported) });
 }
+
+const { isDisposed } = await import("./disposal.js");
+report({ isDisposed: await isDisposed("memory:") });
 
 for (const [i, uri] of uris.entries()) {
   const printed = [];
