@@ -223,6 +223,7 @@ test("request is like put_sync, and a Python program replies with a plain value"
       '"connection_type":"RabbitConnection","retry_timeout":null,' +
       `"connection_args":{"uri":"${address}"}}}`,
   );
+  await peer.declare(reply_to.name); // as the constructor of the channel in the message does
   await peer.put(reply_to.name, `{"root": ${Math.sqrt(value)}}`);
   assert.deepEqual(await request, { root: 4 });
 });

@@ -335,7 +335,8 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    * deleted with the handle.
    *
    * With `encoding: "json"` a request is the `put_sync` of ChannelPy: the message is `{ "value": …, "reply_to": … }`,
-   * the reply is a plain value, and each request has a reply channel of its own.
+   * the reply is a plain value, and each request has a reply channel of its own. As with `put_sync`, that channel stays
+   * if this process is killed while it waits for the reply.
    *
    * @typeParam R the type of the reply, which is not checked
    * @throws {Error} the error that the handler threw: an instance of the same built-in class with the same name,
@@ -363,7 +364,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
     const refusal = signatures.request.refusalOf(value, options, arguments.length);
     if (refusal !== undefined) return refusal;
     const handle = this.#handle;
-    this.#requester ??= new Requester(handle, () => anonymousLike(handle));
+    this.#requester ??= new Requester(handle, () => replyChannelOf(handle));
     return this.#requester.request(this, value, options) as Promise<R>;
   }
 
@@ -856,10 +857,15 @@ function channelOf<T>(handle: Handle | ReceivedReference): Channel<T> {
 }
 
 /**
- * Returns a new anonymous channel on the connection of a handle, with the same options as {@linkcode Channel.clone}.
+ * Returns a new channel for replies on the connection of a handle, with the same options as {@linkcode Channel.clone}.
+ * With JSON it has no lease: ChannelPy declares the channel of a reference anew, and RabbitMQ refuses that for a queue
+ * with other arguments.
  */
-function anonymousLike(handle: Handle): Channel {
-  return channelOf(new Handle(resolvedOptions(none, handle.options)));
+function replyChannelOf(handle: Handle): Channel {
+  const options = resolvedOptions(none, handle.options);
+  return channelOf(
+    new Handle(handle.encoding === "json" ? { ...options, lease: undefined } : options),
+  );
 }
 
 /** Returns the channel of a reference: one object for all references to the channel in a message. */
