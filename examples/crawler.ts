@@ -106,7 +106,10 @@ async function fetchPages(urls: string, tokens: string, pages: string): Promise<
 
 async function fetchPage(url: string): Promise<Page> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(10_000) });
+    const response = await fetch(url, {
+      headers: { "user-agent": `crawler.ts (process ${process.pid})` },
+      signal: AbortSignal.timeout(10_000),
+    });
     const text = await response.text();
     const links = [...text.matchAll(/<a\s[^>]*href="([^"#]+)/gi)].map(([, link]) => link!);
     return { url, status: response.status, links };
@@ -118,7 +121,7 @@ async function fetchPage(url: string): Promise<Page> {
 /** Runs a fetcher in a process of its own, and resolves when it ends. */
 async function startFetcher(names: readonly string[]): Promise<void> {
   const fetcher = fork(process.argv[1]!, ["fetch", ...names]);
-  console.log(`fetcher ${fetcher.pid}`);
+  console.log(`fetcher ${fetcher.pid} starts`);
   const [, signal] = await once(fetcher, "exit");
   if (signal !== null) console.log(`fetcher ${fetcher.pid} was killed by ${signal}`);
 }

@@ -35,6 +35,25 @@ const { values, positionals: [role, name] } = parseArgs({
 if (values.connection !== undefined) process.env.CHANNELTS_URI = values.connection;
 process.env.CHANNELTS_URI ??= "sqlite:";
 
+const PAGE = `<!doctype html>
+<title>Measurements</title>
+<table></table>
+<script>
+  const rows = new Map();
+  new EventSource("/events").onmessage = ({ data }) => {
+    const { source, value } = JSON.parse(data);
+    let row = rows.get(source);
+    if (row === undefined) {
+      row = document.querySelector("table").insertRow();
+      row.innerHTML = "<th></th><td></td>";
+      row.cells[0].textContent = source;
+      rows.set(source, row);
+    }
+    row.cells[1].textContent = value;
+  };
+</script>
+`;
+
 const measurements = new Channel<Measurement>("examples: measurements");
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
@@ -87,22 +106,3 @@ async function sendEvents(response: ServerResponse): Promise<void> {
   }
   response.end();
 }
-
-const PAGE = `<!doctype html>
-<title>Measurements</title>
-<table></table>
-<script>
-  const rows = new Map();
-  new EventSource("/events").onmessage = ({ data }) => {
-    const { source, value } = JSON.parse(data);
-    let row = rows.get(source);
-    if (row === undefined) {
-      row = document.querySelector("table").insertRow();
-      row.insertCell().textContent = source;
-      rows.set(source, row.insertCell());
-      row = rows.get(source);
-    }
-    row.textContent = value;
-  };
-</script>
-`;

@@ -61,11 +61,14 @@ const stages = {
   async split(from: string, out: string): Promise<void> {
     const lines = new Channel<Line>(from);
     const words = new Channel<Words>(out);
+    let count = 0;
     for await (const delivery of lines.deliveries()) {
+      if (count++ === 0) console.log(`process ${process.pid} splits lines`);
       const { number, text } = delivery.value;
       await words.put({ line: number, words: text.toLowerCase().match(/\p{L}+/gu) ?? [] });
       delivery.accept();
     }
+    console.log(`process ${process.pid} has split ${count} lines`);
   },
 
   async count(from: string, out: string): Promise<void> {
@@ -117,7 +120,6 @@ async function run(file: string): Promise<void> {
 /** Runs a stage in a process of its own, until it has done its work or was killed. */
 function start(stage: keyof typeof stages, from: string, to: string): Promise<"done" | "killed"> {
   const child = fork(process.argv[1]!, [stage, from, to]);
-  console.log(`${stage} is process ${child.pid}`);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code, signal) => {

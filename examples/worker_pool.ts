@@ -63,6 +63,7 @@ async function work(name: string): Promise<void> {
     await delay(20); // the work
     if (delivery.attempts <= deadly) process.kill(process.pid, "SIGKILL");
     await replyTo.put({ id, worker: `worker ${process.pid}`, attempts: delivery.attempts });
+    await replyTo.close();
     delivery.accept();
   }
   // Nothing needs to be closed: this process waits for nothing now, so it ends.
@@ -102,6 +103,7 @@ async function runPool(): Promise<void> {
 async function keepWorker(name: string): Promise<void> {
   for (;;) {
     const worker = fork(process.argv[1]!, ["work", name]);
+    console.log(`worker ${worker.pid} starts`);
     const signal = await new Promise<string | null>((resolve, reject) => {
       worker.once("error", reject);
       worker.once("exit", (code, signal) => {
@@ -110,6 +112,6 @@ async function keepWorker(name: string): Promise<void> {
       });
     });
     if (signal === null) return;
-    console.log(`worker ${worker.pid} was killed by ${signal}; another one takes its place`);
+    console.log(`worker ${worker.pid} was killed by ${signal}`);
   }
 }
