@@ -3,8 +3,8 @@
 // Splits work over threads: Web Workers on Deno and Bun, node:worker_threads on Node.
 //
 //   deno run --allow-read=.,/tmp --allow-write=/tmp --allow-env=TMPDIR,TMP,TEMP examples/workers.ts
-//   bun examples/workers.ts
-//   node examples/workers.ts
+//   bun workers.ts
+//   node workers.ts                                  Node 22.18 or newer
 //
 // A thread is an isolate of its own, which a `memory:` channel does not reach but a `sqlite:` channel does. A thread gets
 // only the URI and the name of one channel; the channel for the answers comes with each job. So the threads could as
@@ -12,7 +12,7 @@
 //
 //   deno run --allow-read=. --allow-net=HOST:PORT examples/workers.ts --connection amqp://HOST:PORT
 
-import { Channel, ChannelClosedError } from "../mod.ts"; // elsewhere: "@channelts/channel"
+import { Channel, ChannelClosedError } from "@channelts/channel";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -66,15 +66,14 @@ function countPrimes({ from, to }: { from: number; to: number }): number {
 
 /** A thread: it does jobs until they are closed for everyone. */
 async function work({ thread, connection, jobs: name }: Orders): Promise<void> {
-  await using jobs = new Channel<Job>({ name, connection });
+  const jobs = new Channel<Job>({ name, connection });
   for (;;) {
     // On loan: if this thread ends before it accepts the job, another one gets it.
     const delivery = await jobs.receive().catch((error) => {
       if (!(error instanceof ChannelClosedError)) throw error;
     });
-    if (delivery === undefined) return;
-    const { from, sticks } = delivery.value;
-    await using replyTo = delivery.value.replyTo;
+    if (delivery === undefined) return await jobs.close();
+    const { from, sticks, replyTo } = delivery.value;
     const answer = (result: Answer["result"]) =>
       replyTo.put({ thread, from, result, again: delivery.redelivered });
     if (sticks && !delivery.redelivered) {
@@ -87,6 +86,7 @@ async function work({ thread, connection, jobs: name }: Orders): Promise<void> {
       await answer(error as Error);
     }
     delivery.accept();
+    await replyTo.close();
   }
 }
 
@@ -109,8 +109,8 @@ async function main(): Promise<boolean> {
   const expected = ranges.map(countPrimes).reduce((a, b) => a + b);
   console.log(`one thread: ${figure(expected)} primes in ${since(start)}`);
 
-  await using jobs = new Channel<Job>({ connection });
-  await using answers = jobs.clone<Answer>();
+  const jobs = new Channel<Job>({ connection });
+  const answers = jobs.clone<Answer>();
   start = performance.now();
   const todo = [{ from: 2, to: 1 }, ...ranges];
   await Promise.all(todo.map((range, i) => {
@@ -135,7 +135,7 @@ async function main(): Promise<boolean> {
     } else done.set(answer.from, answer);
   }
   console.log(`${THREADS.length} threads: the same in ${since(start)}\n`);
-  await jobs.closeAll(); // ends the threads, and thereby this process
+  await Promise.all([jobs.delete(), answers.delete()]); // ends the threads, and thereby this process
 
   console.log("thread   jobs   primes");
   for (const thread of THREADS) {

@@ -1,6 +1,5 @@
 // One file, several threads: Web Workers on Deno and Bun, node:worker_threads on Node.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,10 +9,9 @@ import { Worker as NodeWorker } from "node:worker_threads";
 import { Channel } from "../mod.ts";
 import { numbers, pause, until, within } from "./conformance/fixture.ts";
 import type { Orders, Question } from "./programs/worker_thread.ts";
-import { findRuntime } from "./support/runtimes.ts";
 import { checkFile, count, query, sqliteDirectory } from "./support/sqlite_file.ts";
 import { test } from "./support/test.ts";
-import { noDeno } from "./support/conditions.ts";
+import { decidedOnDeno, noDeno } from "./support/conditions.ts";
 
 const directory = sqliteDirectory();
 const path = join(directory, "channels.db");
@@ -246,39 +244,25 @@ Deno.test("workers: ten Workers that are terminated in turn leave no file, open 
 const example = fileURLToPath(new URL("../examples/workers.ts", import.meta.url));
 
 interface Output {
-  readonly code: number | null;
+  readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Runs a command at the project's root, with its temporary files in `TMPDIR`. */
+/**
+ * Runs Deno at the project's root, with its temporary files in `TMPDIR`. With node:child_process it would have this
+ * process's permissions.
+ */
 async function run([program, ...args]: readonly string[], TMPDIR: string): Promise<Output> {
-  const options = { cwd: fileURLToPath(new URL("..", import.meta.url)) };
-  const env = { NO_COLOR: "1", TMPDIR };
-  if (process.versions.deno) { // node:child_process would pass on this process's permissions
-    const { code, stdout, stderr } = await new Deno.Command(program!, {
-      ...options,
-      args,
-      env,
-      stdin: "null",
-      signal: AbortSignal.timeout(30_000),
-    }).output();
-    const text = new TextDecoder();
-    return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
-  }
-  const child = spawn(program!, args, {
-    ...options,
-    env: { ...process.env, ...env },
-    timeout: 30_000,
-  });
-  let [stdout, stderr] = ["", ""];
-  child.stdout.on("data", (data) => stdout += data);
-  child.stderr.on("data", (data) => stderr += data);
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", resolve);
-  });
-  return { code, stdout, stderr };
+  const { code, stdout, stderr } = await new Deno.Command(program!, {
+    cwd: fileURLToPath(new URL("..", import.meta.url)),
+    args,
+    env: { NO_COLOR: "1", TMPDIR },
+    stdin: "null",
+    signal: AbortSignal.timeout(30_000),
+  }).output();
+  const text = new TextDecoder();
+  return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
 }
 
 /** Asserts the output of examples/workers.ts, whichever thread did what. */
@@ -298,10 +282,12 @@ function assertTold({ code, stdout, stderr }: Output): void {
   assert.match(stdout, new RegExp(`^${stuck![1]}'s job was done by (?!${stuck![1]})`, "m"));
 }
 
-Deno.test("workers: the example distributes its work over threads, ends by itself and leaves no file", async () => {
-  const name = process.versions.deno ? "deno" : process.versions.bun ? "bun" : "node";
+// `examples/installed_examples_test.ts` runs it on Bun and Node, in a project with the package.
+test("workers: the example distributes its work over threads, ends by itself and leaves no file", {
+  skip: decidedOnDeno,
+}, async () => {
   const temporary = mkdtempSync(join(directory, "example-"));
-  assertTold(await run([...(await findRuntime(name)).command, example], temporary));
+  assertTold(await run([process.execPath, "run", "-A", "--frozen", example], temporary));
   assert.deepEqual(readdirSync(temporary), []);
 });
 
