@@ -94,7 +94,7 @@ both("crawler.ts fetches each page at its rate although a fetcher is killed", as
     fetched.push(request.url!);
     const n = Number(request.url!.slice(1));
     if (n === 2 && isFirst) return killed(Number(/\d+/.exec(request.headers["user-agent"]!)![0]));
-    response.statusCode = n < 10 ? 200 : 404;
+    if (n >= 10) return response.writeHead(404).end();
     response.end(
       `<a href="/${2 * n + 1}">, <a class=x href='/' href="${2 * n + 2}">, ` +
         '<a href="http://localhost:1/elsewhere">, <a href="/1#here">, <a href="http://[">',
