@@ -51,6 +51,18 @@ class Peer implements AsyncDisposable {
     return name;
   }
 
+  async hasExchange(name: string): Promise<boolean> {
+    const channel = await this.#client.channel();
+    try {
+      await channel.exchangeDeclare(name, "fanout", { durable: true, passive: true });
+    } catch (error) {
+      assert.match(String(error), /NOT_FOUND/);
+      return false; // the broker has closed the channel
+    }
+    await channel.close();
+    return true;
+  }
+
   /** The queue with the announcements since the last `declare`. */
   events = "";
 
@@ -226,6 +238,8 @@ test("request is like put_sync, and a Python program replies with a plain value"
   await peer.declare(reply_to.name); // as the constructor of the channel in the message does
   await peer.put(reply_to.name, `{"root": ${Math.sqrt(value)}}`);
   assert.deepEqual(await request, { root: 4 });
+  await ch.close(); // waits until the reply channel is deleted
+  assert.equal(await peer.hasExchange(reply_to.name), false);
 });
 
 test("a reference to another configured broker leads to that broker", async (peer) => {

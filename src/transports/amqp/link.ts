@@ -198,8 +198,12 @@ export class AmqpLink implements Link {
     this.#isGone = true; // the observer is not told of a deletion by this process
     try {
       await this.#requests.run("delete", ({ session, lifetime }) => {
-        const state = { lifetime, isClosed: this.#isClosed, hasAnnounced: this.#hasAnnounced };
-        return topology.remove(session, this.#name, state);
+        return topology.remove(session, this.#name, {
+          lifetime,
+          isClosed: this.#isClosed,
+          hasAnnounced: this.#hasAnnounced,
+          hasLease: this.#options.lease !== undefined,
+        });
       });
     } catch (error) {
       if (this.#isDeletedHere) return; // by another call, before this one was repeated

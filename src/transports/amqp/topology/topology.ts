@@ -174,15 +174,27 @@ export interface ChannelState {
  * The deletion of an anonymous channel is announced only if something was announced on it before, since each
  * announcement of an anonymous channel reaches all connections. Without one, the broker tells the processes that wait
  * for messages, and the others find out with their next operation.
+ *
+ * @param state `hasLease` tells whether the channel has a lease. ChannelPy declares an exchange for each channel that it
+ * attaches to, which it can only do without a lease.
  */
 export async function remove(
   session: Session,
   name: string,
-  { lifetime, isClosed, hasAnnounced }: ChannelState & { readonly hasAnnounced: boolean },
+  state: ChannelState & { readonly hasAnnounced: boolean; readonly hasLease: boolean },
 ): Promise<void> {
+  const { lifetime, isClosed, hasAnnounced, hasLease } = state;
   if (lifetime === "durable" && !isClosed) return await removeDurable(session, name);
-  if (isClosed) await removeClosed(session, name, lifetime === "durable");
-  else await session.administer((channel) => channel.queueDelete(name));
+  const mayHaveExchange = lifetime === "durable" || lifetime === "anonymous" && !hasLease;
+  if (isClosed) await removeClosed(session, name, mayHaveExchange);
+  else {
+    await session.administer((channel) =>
+      Promise.all([
+        channel.queueDelete(name),
+        ...mayHaveExchange ? [channel.exchangeDelete(name)] : [],
+      ])
+    );
+  }
   if (lifetime !== "anonymous" || hasAnnounced) {
     await announce(session, name, [deletionEvent], { lifetime, isClosed });
   }
