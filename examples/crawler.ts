@@ -14,10 +14,10 @@
 // is a token bucket: `every` adds a token at each tick, unless the bucket is full.
 //
 // A fetcher may be killed with `kill -9` at any time: the URL that it had on loan goes to another one. If the first
-// process is killed, the crawl ends and begins anew when it is started again; its channels have no names, so they
-// vanish 30 minutes after their last use.
+// process is killed, the crawl ends and begins anew when it is started again: the fetchers end when they get nothing for
+// a minute, and the channels, which have no names, vanish 30 minutes after their last use.
 
-import { Channel, every } from "@channelts/channel";
+import { Channel, ChannelClosedError, every } from "@channelts/channel";
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -31,6 +31,9 @@ interface Page {
   readonly status: number | string;
   readonly links: readonly string[];
 }
+
+/** Milliseconds for which a fetcher waits for a URL, and then for a token. */
+const IDLE = 60_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -70,7 +73,7 @@ async function crawl(start: URL): Promise<void> {
   };
   await visit(start.href);
   while (open.size > 0) {
-    const { url, status, links } = await pages.get();
+    const { url, status, links } = await pages.get({ timeout: 2 * IDLE }); // rejects if all fetchers died
     if (!open.delete(url)) continue; // fetched twice: its first fetcher was killed after it had answered
     console.log(status, url);
     for (const link of links) {
@@ -93,14 +96,20 @@ async function limit(tokens: Channel<null>, rate: number): Promise<void> {
   }
 }
 
-/** A fetcher: it ends when its channels are deleted. */
+/** A fetcher: it ends when its channels are deleted, and with an error when they are idle. */
 async function fetchPages(urls: string, tokens: string, pages: string): Promise<void> {
+  const queue = new Channel<string>(urls);
   const bucket = new Channel<null>(tokens);
   const out = new Channel<Page>(pages);
-  for await (const delivery of new Channel<string>(urls).deliveries()) {
-    await bucket.get();
-    await out.put(await fetchPage(delivery.value));
-    delivery.accept();
+  try {
+    for (;;) {
+      const delivery = await queue.receive({ timeout: IDLE });
+      await bucket.get({ timeout: IDLE });
+      await out.put(await fetchPage(delivery.value));
+      delivery.accept();
+    }
+  } catch (error) {
+    if (!(error instanceof ChannelClosedError)) throw error;
   }
 }
 

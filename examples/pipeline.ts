@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console
 //
-// A pipeline over processes: one reads lines, two split them into words, one counts the words.
+// A pipeline over processes: one reads lines, two split them into words, and the first process counts the words.
 //
 //   deno run -A examples/pipeline.ts [FILE]           without FILE, this file
 //   bun pipeline.ts [FILE]
@@ -8,7 +8,7 @@
 //
 //   … pipeline.ts --connection amqp://localhost       over RabbitMQ; the default is a SQLite file of this machine
 //
-//   read ──lines──▶ split ──words──▶ count ──totals──▶ the first process
+//   read ──lines──▶ split ──words──▶ count
 //                   split
 //
 // Each stage knows its channels only by name. A stage closes its output when its input is closed and all its values are
@@ -17,8 +17,8 @@
 //
 // A `split` process may be killed with `kill -9` at any time. It accepts a line after it has put the line's words, so the
 // other one does the lines that it had on loan. Then the words of a line may arrive twice; they carry the number of
-// their line, by which `count` drops the second copy. If another stage or the first process is killed, the pipeline
-// fails, and its channels vanish 30 minutes after their last use.
+// their line, by which `count` drops the second copy. If `read` is killed, the pipeline fails. If the first process is
+// killed, the others end: they wait for room for a minute at most. The channels vanish 30 minutes after their last use.
 
 import { Channel } from "@channelts/channel";
 import { fork } from "node:child_process";
@@ -36,7 +36,8 @@ interface Words {
   readonly words: readonly string[];
 }
 
-type Totals = Map<string, number>;
+/** Milliseconds for which a stage waits for room in its output. */
+const PATIENCE = 60_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -52,7 +53,7 @@ const stages = {
     const lines = new Channel<Line>(out);
     let number = 0;
     for (const text of readFileSync(file, "utf8").split("\n")) {
-      await lines.put({ number: ++number, text });
+      await lines.put({ number: ++number, text }, { timeout: PATIENCE });
     }
     await lines.closeAll({ drain: true });
   },
@@ -65,21 +66,11 @@ const stages = {
     for await (const delivery of lines.deliveries()) {
       if (count++ === 0) console.log(`process ${process.pid} splits lines`);
       const { number, text } = delivery.value;
-      await words.put({ line: number, words: text.toLowerCase().match(/\p{L}+/gu) ?? [] });
+      const found = text.toLowerCase().match(/\p{L}+/gu) ?? [];
+      await words.put({ line: number, words: found }, { timeout: PATIENCE });
       delivery.accept();
     }
     console.log(`process ${process.pid} has split ${count} lines`);
-  },
-
-  async count(from: string, out: string): Promise<void> {
-    const totals: Totals = new Map();
-    const counted = new Set<number>();
-    for await (const { line, words } of new Channel<Words>(from)) {
-      if (counted.has(line)) continue;
-      counted.add(line);
-      for (const word of words) totals.set(word, (totals.get(word) ?? 0) + 1);
-    }
-    await new Channel<Totals>(out).put(totals); // a Map travels as a Map
   },
 };
 
@@ -93,28 +84,32 @@ if (stage !== undefined && stage in stages && from !== undefined && to !== undef
 async function run(file: string): Promise<void> {
   const lines = new Channel<Line>({ capacity: 50 });
   const words = new Channel<Words>({ capacity: 50 });
-  const totals = new Channel<Totals>();
-
   // The channels must exist with their capacity before the stages attach to them.
-  await Promise.all([lines.depth(), words.depth(), totals.depth()]);
+  await Promise.all([lines.depth(), words.depth()]);
   const split = async () => {
     const ends = [1, 2].map(() => start("split", lines.name, words.name));
     if (!(await Promise.all(ends)).includes("done")) throw new Error("both split processes died");
     await words.closeAll({ drain: true });
   };
   try {
-    await Promise.all([
-      start("read", file, lines.name),
-      split(),
-      start("count", words.name, totals.name),
-    ]);
-    const sorted = [...await totals.get({ timeout: 10_000 })].sort(([, a], [, b]) => b - a);
+    const [totals] = await Promise.all([count(words), start("read", file, lines.name), split()]);
+    const sorted = [...totals].sort(([, a], [, b]) => b - a);
     for (const [word, n] of sorted.slice(0, 5)) console.log(`${String(n).padStart(5)} ${word}`);
     console.log(`${sorted.length} different words`);
   } finally {
-    // After a failure, this also ends the stages that are left.
-    await Promise.all([lines.delete(), words.delete(), totals.delete()]);
+    await Promise.all([lines.delete(), words.delete()]); // after a failure, this also ends the stages
   }
+}
+
+async function count(words: Channel<Words>): Promise<Map<string, number>> {
+  const totals = new Map<string, number>();
+  const counted = new Set<number>();
+  for await (const { line, words: found } of words) {
+    if (counted.has(line)) continue;
+    counted.add(line);
+    for (const word of found) totals.set(word, (totals.get(word) ?? 0) + 1);
+  }
+  return totals;
 }
 
 /** Runs a stage in a process of its own, until it has done its work or was killed. */

@@ -8,7 +8,8 @@
 //
 // A thread is an isolate of its own, which a `memory:` channel does not reach but a `sqlite:` channel does. A thread gets
 // only the URI and the name of one channel; the channel for the answers comes with each job. So the threads could as
-// well be processes, or run on other hosts:
+// well be processes, or run on other hosts. The job of a thread that ends before it accepts the job is done by another
+// thread; here, one gets stuck and is terminated.
 //
 //   deno run --allow-read=. --allow-net=HOST:PORT examples/workers.ts --connection amqp://HOST:PORT
 
