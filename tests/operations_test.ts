@@ -17,7 +17,9 @@ import {
 import { connectionsRest, rejection, within } from "./conformance/fixture.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
+import { evalErlang } from "./support/erlang.ts";
 import { blocksOf, readPage } from "./support/pages/pages.ts";
+import { rawPut } from "./support/raw.ts";
 import { test } from "./support/test.ts";
 import { addUser, type Permissions, type User } from "./support/users.ts";
 
@@ -73,9 +75,28 @@ test("operations: the commands run, and the user that they make may do what the 
       equal(error.reason, "permission");
       await other.close();
     });
+    await t.step(
+      "no permission keeps the user from putting into a queue of the vhost",
+      async () => {
+        const vhost = new URL(broker);
+        vhost.pathname = "/billing";
+        await runShell(
+          `rabbitmqctl set_permissions -p billing ${vhost.username || "guest"} '.*' '.*' '.*'`,
+        );
+        const payments = new Channel({ name: "payments", connection: vhost.href });
+        await payments.depth();
+        await rawPut(uri.href, "payments", [1]);
+        equal(await payments.get(), 1);
+        await payments.close();
+      },
+    );
     await connectionsRest();
   } finally {
-    await runShell("rabbitmqctl delete_vhost billing; rabbitmqctl delete_user invoices");
+    await evalErlang(
+      control,
+      `rabbit_vhost:delete(<<"billing">>, <<"tests">>),
+       rabbit_auth_backend_internal:delete_user(<<"invoices">>, <<"tests">>)`,
+    );
   }
 });
 
@@ -248,47 +269,50 @@ test(
     const common = rows[0]!.patterns;
 
     interface Trial {
-    readonly title: string;
-    readonly name: string;
-    readonly user: User;
-  }
-  const trials: Trial[] = [];
-  for (const { title, patterns } of rows) {
-    const name = `test-${randomUUID()}`;
-    const [configure, write, read] = patterns.map((own, i) => {
-      const each = [...common[i]!, ...own].map((pattern) => pattern.replace(/^jobs/, name));
-      return `^(${each.join("|")})$`;
-    });
-    const permissions: Permissions = { configure: configure!, write: write!, read: read! };
-    trials.push({ title, name, user: await addUser(control, broker, permissions) });
-  }
-
-  async function run({ title, name, user }: Trial): Promise<void> {
-    const connection = new Connection(user.uri, { retryTimeout: 10_000 });
-    const handles: Channel<number>[] = [];
-    const all = new Channel<number>({ name, connection: broker });
-    await all.depth();
-    try {
-      await uses[title]!({
-        all,
-        connection,
-        open(options = {}) {
-          const ch = new Channel<number>({ name, connection, ...options });
-          handles.push(ch);
-          return ch;
-        },
-      });
-    } finally {
-      await Promise.all([...handles, all].map((ch) => ch.close()));
-      const last = new Channel({ name, connection: broker, maxAttempts: 1 });
-      await Promise.all([last.delete(), last.deadLetters.delete()]);
-      await last.close();
+      readonly title: string;
+      readonly name: string;
+      readonly user: User;
     }
-  }
-  const sanitize = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false }; // they run side by side
-  await Promise.all(trials.map((trial) =>
-    t.step({ name: trial.title, ...sanitize, fn: () => within(run(trial)) })
-  ));
-  await connectionsRest();
-  for (const { user } of trials) await user[Symbol.asyncDispose]();
-});
+    const trials: Trial[] = [];
+    for (const { title, patterns } of rows) {
+      const name = `test-${randomUUID()}`;
+      const [configure, write, read] = patterns.map((own, i) => {
+        const each = [...common[i]!, ...own].map((pattern) => pattern.replace(/^jobs/, name));
+        return `^(${each.join("|")})$`;
+      });
+      const permissions: Permissions = { configure: configure!, write: write!, read: read! };
+      trials.push({ title, name, user: await addUser(control, broker, permissions) });
+    }
+
+    async function run({ title, name, user }: Trial): Promise<void> {
+      const connection = new Connection(user.uri, { retryTimeout: 10_000 });
+      const handles: Channel<number>[] = [];
+      const all = new Channel<number>({ name, connection: broker });
+      await all.depth();
+      try {
+        await uses[title]!({
+          all,
+          connection,
+          open(options = {}) {
+            const ch = new Channel<number>({ name, connection, ...options });
+            handles.push(ch);
+            return ch;
+          },
+        });
+      } finally {
+        await Promise.all([...handles, all].map((ch) => ch.close()));
+        const last = new Channel({ name, connection: broker, maxAttempts: 1 });
+        await Promise.all([last.delete(), last.deadLetters.delete()]);
+        await last.close();
+      }
+    }
+    const sanitize = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false }; // they run side by side
+    await Promise.all(
+      trials.map((trial) =>
+        t.step({ name: trial.title, ...sanitize, fn: () => within(run(trial)) })
+      ),
+    );
+    await connectionsRest();
+    for (const { user } of trials) await user[Symbol.asyncDispose]();
+  },
+);
