@@ -221,14 +221,22 @@ no more jobs: closeAll`.split("\n");
 /** A file for `sqlite:`, in a project's folder. */
 const FILE = "sqlite:channels.db";
 
-/** The runtimes that the package claims, and the error of `sqlite:` on those that have no SQLite. */
-const runtimes: [title: string, find: () => Promise<Runtime>, noSqlite?: RegExp][] = [
-  ["Node 20", () => findNode(20), /^ChannelConfigError: .*Node 22\.13/],
-  ["Node 22", () => findNode(22)],
-  ["Node 24", () => findNode(24)],
-  ["Bun", () => findRuntime("bun")],
-  ["Deno", () => findRuntime("deno")],
-];
+/** A runtime that the package claims, and the error of `sqlite:` if it has no SQLite. */
+interface Claimed {
+  readonly runtime: Promise<Runtime>;
+  readonly noSqlite?: RegExp;
+}
+
+/** Finds the runtimes at the same time: npm takes a while for each. */
+function claimed(): Claimed[] {
+  return [
+    { runtime: findNode(20), noSqlite: /^ChannelConfigError: .*Node 22\.13/ },
+    { runtime: findNode(22) },
+    { runtime: findNode(24) },
+    { runtime: findRuntime("bun") },
+    { runtime: findRuntime("deno") },
+  ];
+}
 
 /** Adds `user.mjs` and what it imports to a project, compiled for runtimes that do not strip types. */
 async function addPrograms(folder: string): Promise<void> {
@@ -267,17 +275,18 @@ function assertUsed(printed: string, specifiers: readonly string[], noSqlite?: R
 
 test(
   "package: the quickstart and README's example run on each runtime and leave nothing on the broker",
-  {
-    skip: noNpm,
-  },
+  { skip: noNpm },
   (t) =>
     inProject(async (folder) => {
+      const runtimes = claimed();
+      const found = Promise.allSettled(runtimes.map(({ runtime }) => runtime)); // a rejection is handled below
       await addPrograms(folder);
       const before = await brokerState();
       const specifiers = await entries();
-      for (const [title, find, noSqlite] of runtimes) {
+      await found;
+      for (const { runtime, noSqlite } of runtimes) {
+        const { title, command } = await runtime;
         await t.step(title, async () => {
-          const { command } = await find();
           const args = ["user.mjs", JSON.stringify(specifiers), "memory:", FILE, broker];
           const flags = command.slice(1).filter((flag) => flag !== "--frozen");
           assertUsed(await output([command[0], ...flags, ...args], folder), specifiers, noSqlite);
