@@ -26,7 +26,9 @@ export interface Installed {
 /** Without the runner, each process makes its own. */
 const place = process.env.TEST_FOLDER ?? mkdtempSync(join(tmpdir(), "channelts-package-"));
 if (process.env.TEST_FOLDER === undefined) {
-  process.on("exit", () => rmSync(place, { recursive: true, force: true }));
+  const remove = () => rmSync(place, { recursive: true, force: true });
+  process.on("exit", remove);
+  globalThis.addEventListener?.("unload", remove); // `deno test` has no exit event
 }
 
 let installed: Promise<Installed> | undefined;
