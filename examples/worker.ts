@@ -6,6 +6,7 @@
 
 import { Channel, ChannelClosedError } from "../mod.ts";
 import process from "node:process";
+import { clearTimeout, setTimeout } from "node:timers";
 import { isMainThread, workerData } from "node:worker_threads";
 
 /** A piece of text whose words are to be counted, and the channel for the counts. */
@@ -42,12 +43,24 @@ export interface Hello {
 /** The duration of a slow job in milliseconds. */
 const SLOW = 300;
 
-/** Says hello, gets the names of the channels, and works until they are closed for everyone. */
-export async function work(worker: string, hello: Channel<Hello>): Promise<void> {
+/**
+ * Says hello, gets the names of the channels, and works until they are closed for everyone.
+ *
+ * @param progressed called for each number and job
+ */
+export async function work(
+  worker: string,
+  hello: Channel<Hello>,
+  progressed: () => void,
+): Promise<void> {
   await using mailbox = hello.clone<Briefing>(); // a new channel on the same connection
   await hello.put({ worker, mailbox });
   const { jobs, numbers, squares } = await mailbox.get();
-  await Promise.all([squareAll(worker, numbers, squares), countAll(worker, jobs)]);
+  progressed();
+  await Promise.all([
+    squareAll(worker, numbers, squares, progressed),
+    countAll(worker, jobs, progressed),
+  ]);
 }
 
 /** A stage of a pipeline: it waits only for the next value. */
@@ -55,17 +68,26 @@ async function squareAll(
   worker: string,
   numbers: Channel<number>,
   squares: Briefing["squares"],
+  progressed: () => void,
 ): Promise<void> {
   const puts: Promise<void>[] = [];
-  for await (const n of numbers) puts.push(squares.put([worker, n * n]));
+  for await (const n of numbers) {
+    progressed();
+    puts.push(squares.put([worker, n * n]));
+  }
   await Promise.all(puts);
 }
 
 /** Answers each job and then accepts it. If this worker dies before accepting, another one does the job. */
-async function countAll(worker: string, jobs: Channel<Job>): Promise<void> {
+async function countAll(
+  worker: string,
+  jobs: Channel<Job>,
+  progressed: () => void,
+): Promise<void> {
   try {
     for (;;) {
       await using job = await jobs.receive();
+      progressed();
       const { piece, text, replyTo, begun } = job.value;
       if (begun !== undefined) {
         await begun.put(worker);
@@ -99,9 +121,9 @@ export interface Start {
 }
 
 async function start({ name, connection, hello }: Start): Promise<void> {
-  // No worker outlives a demo that was killed, in which case nobody would close the jobs.
+  // If the demo is killed, nobody closes the jobs: a worker ends if it has had nothing to do for a minute.
   const limit = setTimeout(() => process.exit(1), 60_000);
-  await work(name, new Channel({ name: hello, connection }));
+  await work(name, new Channel({ name: hello, connection }), () => limit.refresh());
   clearTimeout(limit);
   // Nothing needs to be closed: the worker waits for nothing now, so it ends.
 }
