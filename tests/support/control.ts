@@ -21,27 +21,33 @@ export function controlFromEnv(): BrokerControl | undefined {
 
 /** Runs rabbitmqctl. Resolves with its output and rejects with its error output. */
 export function runCtl(control: BrokerControl, args: string[]): Promise<string> {
-  return run(control.ctl, args, control);
+  return connected(() => run(control.ctl, args, control));
 }
 
 /** Evaluates an Erlang expression that yields a base64 string, with the fastest tool that is installed. */
 export async function evaluate(control: BrokerControl, expression: string): Promise<string> {
   const printed = control.erlCall
-    ? await call(control, control.erlCall, expression)
-    : await run(control.ctl, ["eval", expression], control);
+    ? await connected(() => run(control.erlCall!, ["-e"], control, expression))
+    : await runCtl(control, ["eval", expression]);
   // The output is {ok, "…"} or "…"; rabbitmqctl breaks it into several strings, one in each line.
   const encoded = [...printed.matchAll(/"([A-Za-z0-9+/=]*)"/g)].map((match) => match[1]).join("");
   if (encoded === "") throw new Error(`the broker answered ${printed.trim()}`);
   return new TextDecoder().decode(Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0)));
 }
 
-/** Calls erl_call, which may fail to connect to a healthy broker on a busy machine; it is retried for two seconds. */
-async function call(control: BrokerControl, erlCall: readonly string[], expression: string) {
-  for (let attempt = 1;; attempt++) {
+/** How erl_call and rabbitmqctl say that they could not connect to the node. */
+const UNCONNECTED = /failed to connect to node|unable to perform an operation on node/;
+
+/**
+ * Runs a tool. On a busy machine it may fail to connect to a healthy broker: then nothing has been done, and it runs
+ * again, for ten seconds.
+ */
+async function connected(run: () => Promise<string>): Promise<string> {
+  for (const last = Date.now() + 10_000;;) {
     try {
-      return await run(erlCall, ["-e"], control, expression);
+      return await run();
     } catch (error) {
-      if (attempt === 10 || !/failed to connect to node/.test(String(error))) throw error;
+      if (Date.now() > last || !UNCONNECTED.test(String(error))) throw error;
       await pause(200);
     }
   }

@@ -1,28 +1,35 @@
 import { connect, createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+
+/**
+ * Ports that systems do not give to outgoing connections: Linux gives those from 32768 on, others those from 49152 on.
+ * If a broker that is restarted had such a port, a connection of another test could take it meanwhile; and a client that
+ * tries to reconnect could be given the broker's port as its own, and be connected to itself.
+ */
+const PORTS = { from: 20_000, count: 12_000 };
 
 /**
  * Finds TCP ports of 127.0.0.1 that are free now, all different. They are not reserved: another process may take one
  * before the caller listens.
  */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-          const server = createServer();
-          server.once("error", reject);
-          server.listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(
-    servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
-  );
-  return ports;
+  const found = new Set<number>();
+  while (found.size < count) {
+    const port = PORTS.from + Math.floor(Math.random() * PORTS.count);
+    if (!found.has(port) && await isFree(port)) found.add(port);
+  }
+  return [...found];
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EADDRINUSE" || error.code === "EACCES") resolve(false);
+      else reject(error);
+    });
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
 
 /** The result of {@linkcode probe}: silence means a listener that did not send the expected answer. */

@@ -161,7 +161,7 @@ class PrivateNode implements PrivateBroker {
 
   async start(signal?: AbortSignal): Promise<void> {
     const epmd = async () => await probe("127.0.0.1", this.#epmdPort, "tcp", 1000) === "yes";
-    if (!await waitUntil(epmd, 10_000, signal)) throw new Error("epmd did not start within 10 s");
+    if (!await waitUntil(epmd, 60_000, signal)) throw new Error("epmd did not start within 60 s");
     rmSync(join(this.directory, "rabbit.pid"), { force: true });
     this.#running = true;
     this.#exited = new Promise((resolve) => this.#onExit = resolve);
