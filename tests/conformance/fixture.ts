@@ -66,11 +66,15 @@ export function suite(label: string, setup: Setup): Suite {
   };
 }
 
+/** What the broker held before the first test. A test leaves nothing, so it is the same before each other test. */
+const initial = new WeakMap<Setup, State>();
+
 async function run(setup: Setup, body: (fixture: Fixture) => Promise<void>): Promise<void> {
   const unhandled: unknown[] = [];
   const onUnhandled = (reason: unknown) => void unhandled.push(reason);
   process.on("unhandledRejection", onUnhandled);
-  const before = await setup.state?.();
+  const before = initial.get(setup) ?? await setup.state?.();
+  if (before !== undefined) initial.set(setup, before);
   const sockets = openSockets();
   const fixture = new Fixture(setup);
   try {
@@ -95,7 +99,7 @@ function openSockets(): number {
  */
 export async function connectionsRest(sockets = 0): Promise<void> {
   // Only Deno reports sockets that keep no process alive.
-  if (process.versions.deno === undefined) return await pause(60);
+  if (process.versions.deno === undefined) return await pause(30);
   await until(() => openSockets() <= sockets);
   await pause(1);
 }
@@ -118,7 +122,7 @@ async function noMoreThan(before: State, fixture: Fixture): Promise<void> {
     return false;
   };
   // Clearing uses connections too, which close a moment later.
-  await until(isClean, 20_000, 60).catch(() =>
+  await until(isClean, 20_000, 30).catch(() =>
     assert.fail(`left at the broker: ${JSON.stringify(left)}`)
   );
 }
@@ -167,7 +171,7 @@ export class Fixture {
     const names = [...this.#names].map(async (name) => {
       if (!await this.setup.exists(name)) return;
       await using channel = new Channel({ name, connection: this.setup.connection(0) });
-      await channel.delete({ timeout: 5000 });
+      await channel.delete({ timeout: 20_000 });
     });
     await within(Promise.all(names));
   }

@@ -56,9 +56,6 @@ export interface Results {
 /** How many files run at a time. Most files spend most of their time waiting. */
 const LANES = Number(process.env.TEST_LANES || 4);
 
-/** From this many lanes on, the first lane runs only the files in WAITING: the others keep two processors busy. */
-const ENOUGH_LANES = 4;
-
 /** Environment variables. */
 type Variables = Record<string, string>;
 
@@ -249,6 +246,27 @@ async function runLanes(
   const first = new Map<string, Report>();
   const keyOf = ({ runtime, label }: Part) => `${label} on ${runtime.title}`;
   let ended = 0;
+  // To switch to another broker takes a lane ten seconds, so it does that as rarely as possible: each further broker has
+  // a lane of its own, and a lane stays with its broker while there are parts for it.
+  const sources = [...new Set(parts.map(({ source }) => source))];
+  const ready = new Set<BrokerSource>();
+  for (const source of sources) source.supply.catch(() => {}).then(() => ready.add(source));
+  const current = lanes.map(() => sources[0]);
+  /** Takes the next part for a lane. The first lane takes the waiting parts, one after the other, and only then others. */
+  const take = (i: number): Part | undefined => {
+    const own = parts.filter((part) => isWaiting(part) === (i === 0));
+    const home = i > 0 && sources[i] !== undefined && ready.has(sources[i])
+      ? sources[i]
+      : undefined;
+    const all = own.length > 0 ? own : parts;
+    const part = all.find(({ source }) => source === home) ??
+      all.find(({ source }) => source === current[i]) ?? all[0];
+    if (part !== undefined) {
+      parts.splice(parts.indexOf(part), 1);
+      current[i] = part.source;
+    }
+    return part;
+  };
   const run = async (part: Part, i: number, which: Timing, when: () => string) => {
     const { runtime, label, source } = part;
     const { version, variables } = await lanes[i]!.use(await source.supply);
@@ -259,17 +277,14 @@ async function runLanes(
     const env = { ...variables, ...variable(which) };
     const report = await part.run(file, { env, output }, which);
     const seconds = Math.round((performance.now() - start) / 1000);
-    const heading = `${label} on ${title}, ${seconds} s (${when()})`;
-    process.stdout.write(`\n--- ${heading}\n${readFileSync(output, "utf8").trim()}\n`);
+    const heading = `${label} on ${title}, ${seconds} s${cpuTime()} (${when()})`;
+    process.stdout.write(`\n--- ${heading}\n${read(output).trim()}\n`);
     return { title, report };
   };
   logLine(`${total} parts in ${lanes.length} lanes: each part prints when it has ended`);
   await Promise.all(lanes.map(async (_, i) => {
     while (!signal.aborted) {
-      // The first lane takes the waiting parts, one after the other. If there are enough lanes, it takes nothing else.
-      const next = parts.findIndex((part) => isWaiting(part) === (i === 0));
-      if (next < 0 && i === 0 && lanes.length >= ENOUGH_LANES) return;
-      const [part] = parts.splice(Math.max(next, 0), 1);
+      const part = take(i);
       if (part === undefined) return;
       const without = await part.source.supply.then(
         () => "",
@@ -301,6 +316,25 @@ async function runLanes(
       async () => (await run(part, 0, "timed", () => "alone: it measures time")).report,
       (report, again) => record(title, report, again),
     );
+  }
+}
+
+/** The CPU time of this process's children when a part last ended, in seconds. */
+let lastCpuTime = 0;
+
+/**
+ * Returns the CPU time of the children that have ended since the last call, where proc(5) shows it. When a part has
+ * ended, this is the time of its processes, but not that of its lane's broker.
+ */
+function cpuTime(): string {
+  try {
+    const fields = readFileSync("/proc/self/stat", "utf8").replace(/^.*\) /s, "").split(" ");
+    const seconds = (Number(fields[13]) + Number(fields[14])) / 100; // cutime and cstime
+    const since = Math.round(seconds - lastCpuTime);
+    lastCpuTime = seconds;
+    return `, ${since} s of CPU`;
+  } catch {
+    return "";
   }
 }
 

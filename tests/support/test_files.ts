@@ -63,7 +63,7 @@ export const DENO_ONLY: Record<string, string> = {
   "unhandled_test.ts": "starts the other runtimes itself",
 };
 
-/** Files that mostly wait for private brokers. Two of them run at the same time only if nothing else is left. */
+/** Files that mostly wait for private brokers. They run one after the other, until nothing else is left. */
 export const WAITING: readonly string[] = [
   "faults_test.ts",
   "connect_test.ts",
@@ -88,6 +88,8 @@ export const LONG: readonly string[] = [
   "processes_test.ts",
   "model_test.ts",
   "requests_test.ts",
+  "sqlite_faults_test.ts",
+  "workers_test.ts",
 ];
 
 /** Files whose tests use a broker but run on a further one only with --brokers=all, each with the reason. */
