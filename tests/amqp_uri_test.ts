@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { inspect } from "node:util";
 import { ChannelConfigError } from "../src/shared/errors.ts";
 import { parseAmqpUri } from "../src/transports/amqp/uri.ts";
+import { cpuTime } from "./support/cpu_time.ts";
 
 const canonicalAddress = (uri: string) => single(uri).address;
 
@@ -366,9 +367,9 @@ Deno.test("a comma in a user name or password does not separate hosts, encoded o
 
 Deno.test("the time to parse a long list grows linearly with its length", () => {
   const hosts = Array.from({ length: 20_000 }, (_, i) => `host${i}:${i + 1}`);
-  const begin = performance.now();
+  const begin = cpuTime();
   assert.equal(parseAmqpUri(`amqp://${hosts}`).endpoints.length, hosts.length);
   assert.throws(() => parseAmqpUri(`amqp://${hosts},`), /empty host/);
   assert.throws(() => parseAmqpUri(`amqp://${",".repeat(100_000)}`), /empty host/);
-  assert.ok(performance.now() - begin < 2000);
+  assert.ok(cpuTime() - begin < 2000);
 });

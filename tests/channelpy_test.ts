@@ -80,10 +80,10 @@ class Peer implements AsyncDisposable {
     await channel.close();
   }
 
-  /** Returns the text of the oldest message, within one second. */
+  /** Returns the text of the oldest message, which may arrive soon. */
   async get(name: string): Promise<string> {
     const channel = await this.#client.channel();
-    for (let attempt = 0; attempt < 100; attempt++) {
+    for (let attempt = 0; attempt < 2000; attempt++) {
       const message = await channel.basicGet(name, { noAck: true });
       if (message !== null) {
         await channel.close();

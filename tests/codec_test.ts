@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { bytes, concat, hex } from "./codec/hex.ts";
 import { rejectionOf } from "./codec/rejection_of.ts";
 import { CodecError, decode, encode, type Extension } from "../src/encoding/cbor/mod.ts";
+import { cpuTime } from "./support/cpu_time.ts";
 
 function roundTrip(value: unknown): unknown {
   return decode(encode(value));
@@ -837,9 +838,9 @@ Deno.test("a BigInt of 64 KiB is accepted, and a larger one is rejected at once"
   assert.equal(roundTrip(largest), largest);
   assert.equal(roundTrip(-largest), -largest);
   const bomb = concat("c25a00100000", new Uint8Array(0x100000).fill(255));
-  const start = performance.now();
+  const start = cpuTime();
   assertCodecError(bomb, /BigInt of more than 65536 bytes/);
-  assert.ok(performance.now() - start < 1000);
+  assert.ok(cpuTime() - start < 1000);
 });
 
 Deno.test("a small message cannot take much memory", () => {

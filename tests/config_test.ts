@@ -13,6 +13,7 @@ import { withoutCredentials } from "../src/shared/redact.ts";
 import { ChannelConfigError } from "../src/shared/errors.ts";
 import { test } from "./support/test.ts";
 import { noDeno } from "./support/conditions.ts";
+import { cpuTime } from "./support/cpu_time.ts";
 
 const VARIABLES = ["CHANNELTS_URI", "CHANNELTS_CONFIG", "HOME", "USERPROFILE"];
 
@@ -399,7 +400,7 @@ for (
 }
 
 Deno.test("a configuration file that would expand exponentially is rejected quickly", async () => {
-  const start = performance.now();
+  const start = cpuTime();
   const bomb = ["a: &a0 [x]"];
   for (let i = 1; i < 100; i++) bomb.push(`a${i}: &a${i} [${`*a${i - 1},`.repeat(20)}]`);
   assert.match(await refused(bomb.join("\n")), /^1: "a": found an unknown key/);
@@ -409,7 +410,7 @@ Deno.test("a configuration file that would expand exponentially is rejected quic
   await refused("connection: a\n".repeat(4_000));
   await refused(`connection: ${"?a".repeat(30_000)}`);
   await refused(Array.from({ length: 9_000 }, (_, i) => `k${i}:`).join("\n"));
-  assert.ok(performance.now() - start < 10_000);
+  assert.ok(cpuTime() - start < 10_000);
 });
 
 Deno.test("withoutCredentials hides user and password and shows the rest", () => {
@@ -452,13 +453,13 @@ Deno.test("withoutCredentials hides user and password and shows the rest", () =>
 });
 
 Deno.test("withoutCredentials is fast on long text", () => {
-  const start = performance.now();
+  const start = cpuTime();
   for (
     const part of ["?", "?pass", "@", ":", "amqp://", "&a=", "%40", " ", "a,", "amqp://[", "[:,"]
   ) {
     withoutCredentials(part.repeat(100_000));
   }
-  assert.ok(performance.now() - start < 2_000);
+  assert.ok(cpuTime() - start < 2_000);
 });
 
 const { execPath } = (globalThis as unknown as { Deno: { execPath?: () => string } }).Deno;

@@ -77,7 +77,7 @@ async function failures(connection: string): Promise<ChannelConnectionError> {
     const begin = performance.now();
     const error = await failure(start());
     const took = performance.now() - begin;
-    assert.ok(took < retryTimeout + 1000, `${operation} took ${took} ms`);
+    assert.ok(took < 8000, `${operation} took ${took} ms`); // an attempt to connect takes 10 s
     if (operation === "put") assert.equal((error as { value?: unknown }).value, "a value");
     first ??= error;
     assert.ok(error.message.startsWith(operation), error.message);

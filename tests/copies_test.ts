@@ -46,7 +46,7 @@ async function withChannel(
 async function makeDeadLetters(jobs: Channel<unknown>, count: number): Promise<void> {
   const before = await jobs.deadLetters.depth();
   const consumer = jobs.dup();
-  for (let i = 0; i < count; i++) (await consumer.receive({ timeout: 5000 })).release();
+  for (let i = 0; i < count; i++) (await consumer.receive({ timeout: 20_000 })).release();
   await until(async () => await jobs.deadLetters.depth() === before + count);
   await consumer.close(); // the acknowledgements were sent
   await jobs.depth(); // the answer arrives after the broker has read them
@@ -88,7 +88,7 @@ async function touch(queue: string): Promise<void> {
 async function acceptAll(jobs: Channel<unknown>, count: number): Promise<unknown[]> {
   const values = [];
   for (let i = 0; i < count; i++) {
-    const delivery = await jobs.receive({ timeout: 5000 });
+    const delivery = await jobs.receive({ timeout: 20_000 });
     values.push(delivery.value);
     delivery.accept();
   }
@@ -124,7 +124,7 @@ Deno.test("copies: an accepted value that somebody puts again is received again 
     for (let i = 0; i < 3; i++) {
       await putWhole(name, kept);
       await touch(name);
-      assert.equal(await jobs.get({ timeout: 5000 }), "value");
+      assert.equal(await jobs.get({ timeout: 20_000 }), "value");
     }
   });
 });
@@ -134,14 +134,14 @@ Deno.test("copies: a value that is put again while its first delivery is held is
     await jobs.put("value");
     const kept = await peekWhole(name);
     const plain = new Channel<unknown>({ name, connection: broker });
-    const held: Delivery<unknown> = await plain.receive({ timeout: 5000 });
+    const held: Delivery<unknown> = await plain.receive({ timeout: 20_000 });
     await putWhole(name, kept);
     await touch(name);
-    const again = await plain.receive({ timeout: 5000 });
+    const again = await plain.receive({ timeout: 20_000 });
     assert.equal(again.value, "value");
     held.release();
     again.accept();
-    assert.equal(await plain.get({ timeout: 5000 }), "value");
+    assert.equal(await plain.get({ timeout: 20_000 }), "value");
     await rejection(plain.get({ timeout: 50 }), ChannelTimeoutError);
     await plain.close();
   });
@@ -155,7 +155,7 @@ Deno.test("copies: an accepted value whose acknowledgement was lost with the con
     await jobs.put("value");
     const kept = await peekWhole(name);
     const plain = new Channel<unknown>({ name, connection });
-    const delivery = await plain.receive({ timeout: 5000 });
+    const delivery = await plain.receive({ timeout: 20_000 });
     gateway.hold("toBroker"); // holds the acknowledgement back, too
     delivery.accept();
     await new Promise((resolve) => setTimeout(resolve));
@@ -167,7 +167,7 @@ Deno.test("copies: an accepted value whose acknowledgement was lost with the con
     assert.equal(await plain.depth(), 0);
     await putWhole(name, kept);
     await touch(name);
-    assert.equal(await plain.get({ timeout: 5000 }), "value");
+    assert.equal(await plain.get({ timeout: 20_000 }), "value");
     await plain.close();
   });
 });
@@ -188,7 +188,7 @@ async function peekWhole(queue: string): Promise<Whole> {
 async function takeWhole(jobs: Channel<unknown>, name: string): Promise<Whole> {
   await jobs.put("value");
   const whole = await peekWhole(name);
-  assert.equal(await jobs.get({ timeout: 5000 }), "value");
+  assert.equal(await jobs.get({ timeout: 20_000 }), "value");
   return whole;
 }
 
@@ -210,7 +210,7 @@ for (const [title, idOf] of foreign) {
     await withChannel(broker, async (jobs, name) => {
       await rawPut(broker, name, ["first"]);
       await makeDeadLetters(jobs, 1); // attaches their channel
-      assert.equal(await jobs.deadLetters.get({ timeout: 5000 }), "first");
+      assert.equal(await jobs.deadLetters.get({ timeout: 20_000 }), "first");
       await withRaw(broker, async (channel) => {
         await channel.confirmSelect();
         for (const n of numbers(6)) {
@@ -222,7 +222,7 @@ for (const [title, idOf] of foreign) {
           });
         }
         const deliveries = [];
-        for (let i = 0; i < 6; i++) deliveries.push(await jobs.receive({ timeout: 5000 }));
+        for (let i = 0; i < 6; i++) deliveries.push(await jobs.receive({ timeout: 20_000 }));
         await channel.queueDelete(`${name}.dead-letters`);
         for (const delivery of deliveries) delivery.release();
       });

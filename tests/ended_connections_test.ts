@@ -110,7 +110,7 @@ function traffic(context: Context, connection: Connection, name: string): () => 
     let n = 0;
     for (; !isOver; n++) {
       await ch.put(n);
-      assert.equal(await ch.get({ timeout: 5000 }), n);
+      assert.equal(await ch.get({ timeout: 20_000 }), n);
     }
     return n;
   })();
@@ -179,8 +179,11 @@ brokerTest(
     const begun = performance.now();
     const error = await within(rejection(ch.depth(), ChannelConnectionError));
     assert.match(error.message, /INTERNAL_ERROR \(541\)/);
-    assert.ok(performance.now() - begun < 8000);
-    assert.ok(losses.length >= 2 && losses.length < 12, `${losses.length} losses`);
+    const took = performance.now() - begun;
+    assert.ok(took < 8000, `it took ${took} ms`);
+    // A machine that is busy for a second leaves no time for retries.
+    assert.ok(took > 2000 || losses.length >= 2, `${losses.length} losses`);
+    assert.ok(losses.length < 12, `${losses.length} losses`);
     for (const loss of losses) assert.match(loss, /\(541\)$/);
     assert.ok(await stop() > 0);
     await evalErlang(control, `mnesia:dirty_delete(rabbit_queue, ${resource(name)})`);
@@ -235,14 +238,15 @@ brokerTest(
     const ch = context.channel(`test ${randomUUID()}`, connection);
     await ch.depth();
     const waiting = rejection(ch.get(), ChannelClosedError);
-    const end = performance.now() + 3000;
-    while (performance.now() < end) {
+    const start = performance.now();
+    while (losses.length < 8) {
       const { returns } = watch;
       gateway.cut();
       gateway.open();
       await until(() => watch.returns > returns);
     }
-    assert.ok(losses.length > 3 && losses.length < 14, `${losses.length} losses in 3 s`);
+    const took = performance.now() - start;
+    assert.ok(took > 1500, `8 losses in ${took} ms`); // the pauses alone take 1.7 s to 3.6 s
     await within(ch.delete());
     await waiting;
   },

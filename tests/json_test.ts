@@ -6,6 +6,7 @@ import { decode, encode, JsonError, type Members } from "../src/encoding/json/mo
 import { random } from "./conformance/fixture.ts";
 import { test } from "./support/test.ts";
 import { noPython } from "./support/conditions.ts";
+import { cpuTime } from "./support/cpu_time.ts";
 
 const marker = "__channel__";
 const utf8 = new TextEncoder();
@@ -400,7 +401,7 @@ Deno.test("json: an error shows nothing of the text, which may contain a passwor
 });
 
 Deno.test("json: hostile sizes are handled quickly", () => {
-  const start = performance.now();
+  const start = cpuTime();
   const digits = "1".repeat(199);
   const texts = [
     `[${`${digits},`.repeat(5000)}1]`,
@@ -410,7 +411,7 @@ Deno.test("json: hostile sizes are handled quickly", () => {
     `"${"9".repeat(1_000_000)}"`,
   ];
   for (const text of texts) read(text);
-  assert.ok(performance.now() - start < 20_000, `it took ${performance.now() - start} ms`);
+  assert.ok(cpuTime() - start < 20_000, `it took ${cpuTime() - start} ms`);
 });
 
 Deno.test("json: encode accepts only what decode accepts, however much memory it takes", () => {
@@ -429,11 +430,11 @@ Deno.test("json: a value whose shared parts expand exponentially is rejected qui
   let laughs: unknown = ["ha"];
   for (let i = 0; i < 40; i++) laughs = i % 2 === 0 ? [laughs, laughs] : { a: laughs, b: laughs };
   const lines = Array.from({ length: 100_000 }, () => long);
-  const start = performance.now();
+  const start = cpuTime();
   for (const value of [laughs, { laughs }, lines]) {
     assert.throws(() => encode(value), { name: "DataCloneError", message: /: send / });
   }
-  assert.ok(performance.now() - start < 10_000, `it took ${performance.now() - start} ms`);
+  assert.ok(cpuTime() - start < 10_000, `it took ${cpuTime() - start} ms`);
 
   const same = { a: 1 };
   const bytes = encode([Array.from({ length: 250_000 }, () => same)]);

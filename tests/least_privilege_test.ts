@@ -64,9 +64,9 @@ userTest(
   async ({ user, name, ch, direct }) => {
     await user.permit({ ...leastFor(name), configure: "^amq\\.gen-.*$" });
     await direct.put(1);
-    assert.equal(await ch.get({ timeout: 5000 }), 1);
+    assert.equal(await ch.get({ timeout: 20_000 }), 1);
     await ch.put(2);
-    assert.equal(await direct.get({ timeout: 5000 }), 2);
+    assert.equal(await direct.get({ timeout: 20_000 }), 2);
   },
 );
 
@@ -92,7 +92,7 @@ userTest(
       const begun = performance.now();
       const error = await within(rejection(get(), ChannelConnectionError));
       assert.match(error.message, /ACCESS_REFUSED - .* \(403\)/);
-      assert.ok(performance.now() - begun < 2000);
+      assert.ok(performance.now() - begun < 8000, "it was retried, which takes 10 s");
     }
     await assertQuiet(gateway);
     assert.equal(await direct.depth(), 1);
@@ -105,7 +105,7 @@ userTest(
     const { user, name, ch, gateway, direct } = context;
     const { write } = leastFor(name);
     await user.permit({ ...leastFor(name), write: write.replace("|amq\\.default", "") });
-    const got = ch.get({ timeout: 5000 });
+    const got = ch.get({ timeout: 20_000 });
     const errors = [1, 2, 3].map((n) => rejection(ch.put(n), ChannelConnectionError));
     for (const error of await within(Promise.all(errors))) {
       assert.match(error.message, /ACCESS_REFUSED - .* \(403\)/);

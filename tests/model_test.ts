@@ -270,7 +270,7 @@ const bounded = [tryPut, tryPut, get, receive, selecting("trySelect"), ...settli
 /** Gets all values that must be left, and asserts that there are no others. */
 async function drain(model: Model, channel: Channel<number>, timeout: number): Promise<void> {
   while (model.waiting.size > 0) {
-    const value = await channel.get({ timeout: 5000 }).catch((error) => {
+    const value = await channel.get({ timeout: 20_000 }).catch((error) => {
       throw new Error(`lost: ${[...model.waiting]}`, { cause: error });
     });
     model.handed(0, value);

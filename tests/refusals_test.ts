@@ -267,7 +267,7 @@ refusalTest("an error names the missing permission and what it is for", async (o
     ...all,
     [permission]: all[permission].replace(part, ""),
   });
-  const get = (ch: Channel<number>) => ch.get({ timeout: 5000 });
+  const get = (ch: Channel<number>) => ch.get({ timeout: 20_000 });
   const cases: [Permissions, (ch: Channel<number>) => Promise<unknown>, string][] = [
     [without("configure", "amq\\.gen-.*|"), get, '"configure" for queue amq.gen-.*, which every'],
     [without("write", "amq\\.gen-.*|"), get, '"write" for queue amq.gen-.*, which every'],
@@ -399,7 +399,7 @@ refusalTest(
     await first.closeAll({ drain: true });
     const late = open(name, new Connection(broker), 10_000);
     await within(rejection(late.put(2), ChannelClosedError, { reason: "drain" }));
-    assert.equal(await late.get({ timeout: 5000 }), 1);
+    assert.equal(await late.get({ timeout: 20_000 }), 1);
     await late.delete();
   },
 );

@@ -50,7 +50,7 @@ Deno.test("sqlite: a producer and consumers on three runtimes share a file, and 
     const consumers = runtimes.map((runtime) => run("consumer", [connection, name], { runtime }));
     try {
       for (const producer of producers) assert.equal(await producer.next(), "ready");
-      await until(() => count(path, "waiters") >= 3, 10_000);
+      await until(() => count(path, "waiters") >= 3);
       for (const _ of producers) await go.put(true);
       const shares = consumers.map((): number[] => []);
       const collected = consumers.map(async (consumer, i) => {
@@ -84,7 +84,7 @@ for (const [way, limit] of ways) {
   }, async () => {
     await withChannel<number>(async (channel, name) => {
       await using child = run("ending_holder", [connection, name, way]);
-      await until(() => count(path, "waiters") === 1, 10_000);
+      await until(() => count(path, "waiters") === 1);
       await channel.put(7);
       const waiting = channel.receive();
       assert.deepEqual(await child.next(), [7, 1]);
@@ -115,7 +115,7 @@ Deno.test("sqlite: a process that computes for seconds keeps the values that it 
 Deno.test("sqlite: a value that was delivered to a waiting process as it was killed goes to another one", async () => {
   await withChannel<string>(async (channel, name) => {
     await using frozen = run("getter", [connection, name]);
-    await until(() => count(path, "waiters") === 1, 10_000);
+    await until(() => count(path, "waiters") === 1);
     frozen.kill("SIGSTOP");
     await channel.put("for whoever lives");
     frozen.kill("SIGKILL");
@@ -179,7 +179,7 @@ Deno.test("sqlite: an idle handle that others wake up keeps no process alive", a
 Deno.test("sqlite: a killed process leaves a file only for a short time", async () => {
   await withChannel<string>(async (_, name) => {
     await using child = run("getter", [connection, name]);
-    await until(() => count(path, "waiters") === 1, 10_000);
+    await until(() => count(path, "waiters") === 1);
     const files = readdirSync(directory).length;
     child.kill();
     await until(() => readdirSync(directory).length === files - 2);
@@ -337,6 +337,6 @@ test("sqlite: announcements kept for a stopped process are removed when it is ki
     for (const n of numbers(3)) await channel.broadcast({ n });
     assert.equal(count(path, "announcements"), 3);
     child.kill();
-    await until(() => count(path, "announcements") + count(path, "mail") === 0, 3000);
+    await until(() => count(path, "announcements") + count(path, "mail") === 0);
   });
 });

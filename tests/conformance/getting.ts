@@ -49,7 +49,7 @@ export function gettingTests({ test, shared }: Suite): void {
     const start = performance.now();
     await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
     for (let i = 0; i < 20; i++) await rejection(ch.get({ timeout: 0 }), ChannelTimeoutError);
-    assert.ok(performance.now() - start < 2000);
+    assert.ok(performance.now() - start < 8000);
     await ch.put("still works");
     assert.equal(await ch.get({ timeout: 0 }), "still works");
   });
@@ -77,7 +77,7 @@ export function gettingTests({ test, shared }: Suite): void {
       const start = performance.now();
       const error = await rejection(ch.get({ timeout }), ChannelTimeoutError);
       const took = performance.now() - start;
-      assert.ok(took > timeout - 2 && took < timeout + 1000, `${timeout} ms took ${took}`);
+      assert.ok(took > timeout - 2 && took < timeout + 8000, `${timeout} ms took ${took}`);
       assert.match(error.message, /^get: .*[^.]$/);
       assert.ok(error.message.includes(ch.name));
     }

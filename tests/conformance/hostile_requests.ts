@@ -443,7 +443,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         }, { grace: 20 });
         const request = ch.request("work", { timeout: 15_000 });
         const signal = await within(began.promise);
-        await within(server[Symbol.asyncDispose](), 5000);
+        await within(server[Symbol.asyncDispose]());
         assert.ok(signal.aborted);
         await using _server = served(far, (what) => `${what} done`);
         assert.equal(await within(request), "work done");
@@ -462,7 +462,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         const request = rejectionOf(ch.request("work"), true);
         const signal = await within(began.promise);
         await ch.closeAll();
-        await within(server.done, 5000);
+        await within(server.done);
         assert.ok(signal.aborted);
         assert.ok(await request instanceof ChannelClosedError);
       },
@@ -479,7 +479,7 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         await full.put("first");
         await ask("work", full);
         await asked();
-        await within(server[Symbol.asyncDispose](), 5000);
+        await within(server[Symbol.asyncDispose]());
         assert.deepEqual(reported.errors, []);
         const again = await within(ch.receive());
         assert.equal((again.value as { value: unknown }).value, "work");

@@ -72,7 +72,7 @@ export function iterationTests({ test, shared }: Suite): void {
     const other = fixture.channel<number>(ch.name, 1);
     await Promise.all(numbers(400).map((n) => ch.put(n)));
     for await (const n of ch) if (n === 199) break;
-    const rest = await getAll(other, 200, 1000);
+    const rest = await getAll(other, 200);
     assert.deepEqual(rest.sort((a, b) => a - b), numbers(200, 200));
     await ch.put(400);
     assert.equal(await other.get({ timeout: 20_000 }), 400);
@@ -146,7 +146,7 @@ export function iterationTests({ test, shared }: Suite): void {
         assert.deepEqual(await within(Promise.all(next)), [end, end]);
         await other.put(1);
         assert.deepEqual(await within(iterator.next()), end);
-        assert.equal(await other.get({ timeout: 1000 }), 1);
+        assert.equal(await other.get({ timeout: 20_000 }), 1);
       });
     }
 
@@ -159,7 +159,7 @@ export function iterationTests({ test, shared }: Suite): void {
       await assert.rejects(within(iterator.throw!(reason)), reason);
       assert.deepEqual(await within(next), end);
       await other.put(1);
-      assert.equal(await other.get({ timeout: 1000 }), 1);
+      assert.equal(await other.get({ timeout: 20_000 }), 1);
       assert.deepEqual(await within(iterator.next()), end);
     });
 
@@ -187,7 +187,7 @@ export function iterationTests({ test, shared }: Suite): void {
       await iterator.return!();
       assert.deepEqual(await within(next), end);
       await other.put(1);
-      assert.equal(await other.get({ timeout: 1000 }), 1);
+      assert.equal(await other.get({ timeout: 20_000 }), 1);
     },
   );
 
@@ -206,7 +206,7 @@ export function iterationTests({ test, shared }: Suite): void {
       await within(reader.cancel());
       assert.equal((await within(read)).done, true);
       await other.put(1);
-      assert.equal(await other.get({ timeout: 1000 }), 1);
+      assert.equal(await other.get({ timeout: 20_000 }), 1);
     });
   }
 
@@ -247,7 +247,7 @@ export function iterationTests({ test, shared }: Suite): void {
       })();
       if (how === "throw") await assert.rejects(within(loop), reason);
       else await within(loop);
-      const rest = await getAll(other, 3, 5000);
+      const rest = await getAll(other, 3);
       assert.deepEqual(rest.sort((a, b) => a - b), [1, 2, 3]);
       for (const delivery of kept) delivery.accept(); // settled already, so this has no effect
       assert.equal(await other.depth(), 0);

@@ -158,7 +158,7 @@ class Tally {
       const got = new Set(this.values);
       if (sure.every((n) => got.has(n))) break;
       const missing = sure.filter((n) => !got.has(n));
-      await ch.get({ timeout: 3000 }).then((n) => this.values.push(n), (error) => {
+      await ch.get({ timeout: 20_000 }).then((n) => this.values.push(n), (error) => {
         throw new Error(`lost: ${missing}`, { cause: error });
       });
     }

@@ -217,7 +217,7 @@ export function receivingTests({ test, shared }: Suite): void {
       }
       const next = fixture.channel<number>(ch.name);
       if (end !== "delete") {
-        assert.deepEqual(await getAll(next, 3, 1000), numbers(3));
+        assert.deepEqual(await getAll(next, 3), numbers(3));
       }
       await isGone(next);
     });
@@ -266,7 +266,7 @@ export function receivingTests({ test, shared }: Suite): void {
       await until(async () => await other.depth() >= 20);
       await pause(30);
       assert.equal(await other.depth(), 20); // before a get here, which recognizes a duplicate
-      const got = await getAll(other, 20, 1000);
+      const got = await getAll(other, 20);
       assert.deepEqual(got.sort((a, b) => a - b), numbers(20));
       await isGone(other);
     });

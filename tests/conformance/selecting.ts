@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import process from "node:process";
 import {
   after,
   Channel,
@@ -389,10 +388,8 @@ export function selectingTests({ test, shared, features }: Suite): void {
     assert.equal((await trySelect(channels))?.value, 42);
   });
 
-  // The runtime matters little to a test of five processes.
-  const count = process.versions.deno === undefined ? 2000 : 10_000;
   shared(
-    `five selecting processes move ${count} values of three channels, each once`,
+    "five selecting processes move 2,000 values of three channels, each once",
     async (fixture) => {
       const processes = 5;
       const channels = numbers(3).map(() => fixture.channel<number>());
@@ -405,23 +402,26 @@ export function selectingTests({ test, shared, features }: Suite): void {
       );
       try {
         for (const child of children) assert.equal(await child.next(), "ready");
-        const puts = numbers(count).map((n) => channels[random(3)]!.put(n));
+        // Each process gets values. On a busy machine one may be slow, and more values are put until it has one.
+        let isShared = false;
+        const shared = Promise.all(children.map((child) => child.next(60_000))).then((first) => {
+          assert.deepEqual(first, numbers(processes).map(() => "got one"));
+          isShared = true;
+        });
+        shared.catch(() => isShared = true);
+        const puts = numbers(2000).map((n) => channels[random(3)]!.put(n));
+        let count = puts.length;
         const got: number[] = [];
-        const shares: number[] = [];
-        const collected = (async () => {
-          while (got.length < count) {
-            const share = await results.get({ timeout: 15_000 });
-            shares.push(share.length);
-            got.push(...share);
-          }
-        })();
-        await Promise.all([...puts, collected]);
+        const collect = async () => {
+          while (got.length < count) got.push(...await results.get({ timeout: 15_000 }));
+        };
+        await Promise.all([...puts, collect()]);
+        while (!isShared) await channels[random(3)]!.put(count++);
+        await Promise.all([shared, collect()]);
         assert.deepEqual(got.sort((a, b) => a - b), numbers(count));
         await channels[0]!.closeAll();
         for (const child of children) {
-          const { got, ends } = await child.next() as { got: number; ends: string };
-          assert.equal(ends, "closed");
-          assert.ok(got > 0, "each process gets values");
+          assert.equal(await child.next(), "closed");
           assert.deepEqual(await within(child.exited), { code: 0, signal: null }, child.stderr);
         }
         assert.equal(await trySelect(channels.slice(1)), undefined);

@@ -150,7 +150,7 @@ export function terminationTests({ test, shared }: Suite): void {
     const a = fixture.channel<number>();
     await a.put(1);
     await a.get();
-    const again = a.get().catch(() => fixture.channel<number>(a.name).get({ timeout: 5000 }));
+    const again = a.get().catch(() => fixture.channel<number>(a.name).get({ timeout: 20_000 }));
     await a.closeAll();
     await fixture.channel<number>(a.name).put(2);
     assert.equal(await within(again), 2);

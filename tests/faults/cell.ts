@@ -113,7 +113,7 @@ export interface CellOptions {
 }
 
 /** The time in milliseconds in which all operations continue after a fault. */
-export const bound = 10_000;
+export const bound = 20_000;
 
 /** Waits for a condition that the fault may delay. */
 export function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {

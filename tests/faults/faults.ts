@@ -81,7 +81,7 @@ export const faults: readonly Fault[] = [
           proxy.cutEachIn("from", n);
           proxy.cut();
           const { opened } = proxy;
-          await until(() => proxy.opened > opened && proxy.connections === 0, 15_000);
+          await until(() => proxy.opened > opened && proxy.connections === 0);
         }
         proxy.cutEachIn("from", undefined);
       }),
@@ -146,6 +146,6 @@ async function each(cells: readonly Cell[], act: (proxy: Proxy) => Promise<void>
 
 /** Cuts an open connection as soon as there is one. */
 async function cutInFrame(proxy: Proxy, direction: "to" | "from", n: number): Promise<void> {
-  await until(() => proxy.connections > 0, 10_000);
+  await until(() => proxy.connections > 0);
   await proxy.cutInFrame(direction, n);
 }

@@ -81,7 +81,7 @@ export class PutLog {
 
   /** Takes all values that arrived, asserts that they match the outcomes, and returns a summary. */
   async settle(): Promise<string> {
-    const limit = this.#cell.retryTimeout + 3000;
+    const limit = this.#cell.retryTimeout + 8000;
     assert.ok(this.#longest < limit, `a put took ${Math.round(this.#longest)} ms`);
     const all = [...this.#outcomes];
     const resolved = all.filter(([, outcome]) => outcome === "resolved").length;

@@ -220,7 +220,7 @@ async function asking(cell: Cell): Promise<RunningState> {
   const { isOutage, isDeletion } = cell.meaning;
   const asker = async () => {
     while (!isOver && !ch.closed) {
-      const depth = await ask("depth", cell.retryTimeout + 3000, () => ch.depth());
+      const depth = await ask("depth", cell.retryTimeout + 8000, () => ch.depth());
       const allowed = ["0"];
       if (isOutage) allowed.push("ChannelConnectionError");
       if (isDeletion) allowed.push("ChannelClosedError");

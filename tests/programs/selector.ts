@@ -10,13 +10,14 @@ const results = all.pop() as Channel<number[]>;
 const channels = all as Channel<number>[];
 await Promise.all([...channels, results].map((channel) => channel.depth()));
 send("ready");
-let got = 0;
+let hasOne = false;
 let batch: number[] = [];
 for (;;) {
   const chosen = await select([...channels, batch.length > 0 ? after(20) : undefined]);
   if (chosen.closed) break;
   if (typeof chosen.value === "number") {
-    got++;
+    if (!hasOne) send("got one");
+    hasOne = true;
     batch.push(chosen.value);
   }
   if (batch.length === 100 || typeof chosen.value !== "number") {
@@ -24,5 +25,5 @@ for (;;) {
     batch = [];
   }
 }
-send({ got, ends: "closed" });
+send("closed");
 await Promise.all([...channels, results].map((channel) => channel.close()));

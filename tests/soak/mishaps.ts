@@ -57,7 +57,7 @@ export const mishaps: Record<string, (context: MishapContext) => Promise<void>> 
     all([...actors.producers, ...actors.consumers], async ({ proxy }) => {
       const { abandoned } = proxy;
       proxy.dropAll();
-      await until(() => proxy.abandoned > abandoned, 4500);
+      await until(() => proxy.abandoned > abandoned);
       proxy.recover();
     }),
   "all connections are cut repeatedly": ({ actors, random }) =>
@@ -66,7 +66,7 @@ export const mishaps: Record<string, (context: MishapContext) => Promise<void>> 
         const { opened } = proxy;
         proxy.cutEachIn("from", 1 + Math.floor(random() * 15));
         proxy.cut();
-        await until(() => proxy.opened > opened && proxy.connections === 0, 15_000);
+        await until(() => proxy.opened > opened && proxy.connections === 0);
       }
       proxy.cutEachIn("from", undefined);
     }),

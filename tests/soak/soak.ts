@@ -64,10 +64,10 @@ export async function soak(
   }
 
   await within(actors.stopProducers(), 20_000);
-  await until(() => actors.missing().length === 0, 15_000, 50).catch(() => {}); // reported by `lost`
+  await until(() => actors.missing().length === 0, 20_000, 50).catch(() => {}); // reported by `lost`
   // A consumer that has not reconnected yet would miss the closeAll.
   const { length } = actors.consumers;
-  await until(async () => await listeners(broker, name) === length, 10_000, 50);
+  await until(async () => await listeners(broker, name) === length, 20_000, 50);
   const channel = new Channel({ name, connection: broker.uri });
   const left = await channel.depth();
   await channel.closeAll();

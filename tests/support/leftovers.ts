@@ -11,6 +11,6 @@ export async function untilAsBefore(control: BrokerControl, before: BrokerState)
     now = await brokerState(control);
     return JSON.stringify(now) === JSON.stringify(before);
   };
-  await until(isClean, 5000, 50).catch(() => deepEqual(now, before));
+  await until(isClean, 20_000, 50).catch(() => deepEqual(now, before));
   await pause(50);
 }
