@@ -116,26 +116,35 @@ Deno.test("requests: a reply to a queue creates no exchange, and one to another'
   const ch = new Channel<unknown>({ name, connection: broker });
   const reported: unknown[][] = [];
   let runs = 0;
-  const stop = new AbortController();
-  const serving = serve(ch, () => ++runs, {
-    signal: stop.signal,
-    onerror: (...all) => void reported.push(all),
-  });
+  const start = (replyTimeout?: number) => {
+    const stop = new AbortController();
+    const serving = serve(ch, () => ++runs, {
+      signal: stop.signal,
+      onerror: (...all) => void reported.push(all),
+      ...replyTimeout === undefined ? {} : { replyTimeout },
+    });
+    return async () => {
+      stop.abort();
+      await within(serving);
+    };
+  };
   const [plain, locked] = [queue, exclusive].map((name) =>
     new Channel({ name, connection: broker })
   );
+  const stopShort = start(500); // a reply to a locked queue is retried
   await ch.put({ id: 1, value: "locked", reply_to: locked });
   await until(() => reported.length === 1);
+  await stopShort();
   const [error, request] = reported[0]!;
   assert.equal((error as ChannelConnectionError).name, "ChannelConnectionError");
   assert.equal(request, "locked");
+  const stop = start();
   await ch.put({ id: 1, value: "plain", reply_to: plain });
   let message: Awaited<ReturnType<typeof channel.basicGet>> = null;
   await until(async () => (message = await channel.basicGet(queue, { noAck: true })) !== null);
   assert.equal(message!.properties.contentType, "application/cbor");
   assert.equal(runs, 2);
-  stop.abort();
-  await within(serving);
+  await stop();
   assert.equal(await ch.depth(), 0);
   const probe = await client.channel();
   probe.onerror = () => {};

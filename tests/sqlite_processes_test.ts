@@ -38,44 +38,50 @@ async function endsInOrder(child: Child): Promise<void> {
   assert.doesNotMatch(child.stderr, /error/i);
 }
 
-Deno.test("sqlite: a producer and consumers on three runtimes share a file, and one closeAll ends them", async () => {
-  const runtimes = await Promise.all((["deno", "bun", "node"] as const).map(findRuntime));
-  await withChannel<number>(async (channel, name) => {
-    const each = 600;
-    await using go = new Channel<true>({ connection });
-    await go.depth();
-    const producers = runtimes.map((runtime, i) =>
-      run("producer", [connection, name, go.name, String(i * each), String(each)], { runtime })
-    );
-    const consumers = runtimes.map((runtime) => run("consumer", [connection, name], { runtime }));
-    try {
-      for (const producer of producers) assert.equal(await producer.next(), "ready");
-      await until(() => count(path, "waiters") >= 3);
-      for (const _ of producers) await go.put(true);
-      const shares = consumers.map((): number[] => []);
-      const collected = consumers.map(async (consumer, i) => {
-        for await (const value of consumer.lines) shares[i]!.push(value as number);
-      });
-      await until(() => shares.flat().length >= 3 * each, 20_000);
-      for (const producer of producers) assert.equal(await producer.next(), "done");
-      await channel.closeAll();
-      for (const producer of producers) {
-        assert.deepEqual(await producer.next(), { reason: "closeAll" });
-      }
-      for (const child of [...producers, ...consumers]) await endsInOrder(child);
-      await Promise.all(collected);
-      assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(3 * each));
-      for (const share of shares) {
-        for (const i of numbers(3)) { // each producer's values are in order
-          const mine = share.filter((n) => Math.floor(n / each) === i);
-          assert.deepEqual(mine, mine.toSorted((a, b) => a - b));
+test(
+  "sqlite: a producer and consumers on three runtimes share a file, and one closeAll ends them",
+  {
+    skip: decidedOnDeno,
+  },
+  async () => {
+    const runtimes = await Promise.all((["deno", "bun", "node"] as const).map(findRuntime));
+    await withChannel<number>(async (channel, name) => {
+      const each = 600;
+      await using go = new Channel<true>({ connection });
+      await go.depth();
+      const producers = runtimes.map((runtime, i) =>
+        run("producer", [connection, name, go.name, String(i * each), String(each)], { runtime })
+      );
+      const consumers = runtimes.map((runtime) => run("consumer", [connection, name], { runtime }));
+      try {
+        for (const producer of producers) assert.equal(await producer.next(), "ready");
+        await until(() => count(path, "waiters") >= 3);
+        for (const _ of producers) await go.put(true);
+        const shares = consumers.map((): number[] => []);
+        const collected = consumers.map(async (consumer, i) => {
+          for await (const value of consumer.lines) shares[i]!.push(value as number);
+        });
+        await until(() => shares.flat().length >= 3 * each, 20_000);
+        for (const producer of producers) assert.equal(await producer.next(), "done");
+        await channel.closeAll();
+        for (const producer of producers) {
+          assert.deepEqual(await producer.next(), { reason: "closeAll" });
         }
+        for (const child of [...producers, ...consumers]) await endsInOrder(child);
+        await Promise.all(collected);
+        assert.deepEqual(shares.flat().sort((a, b) => a - b), numbers(3 * each));
+        for (const share of shares) {
+          for (const i of numbers(3)) { // each producer's values are in order
+            const mine = share.filter((n) => Math.floor(n / each) === i);
+            assert.deepEqual(mine, mine.toSorted((a, b) => a - b));
+          }
+        }
+      } finally {
+        for (const child of [...producers, ...consumers]) await child[Symbol.asyncDispose]();
       }
-    } finally {
-      for (const child of [...producers, ...consumers]) await child[Symbol.asyncDispose]();
-    }
-  });
-});
+    });
+  },
+);
 
 const ways: [way: string, limit: number][] = [["exit", 400], ["throw", 1500], ["kill", 1500]];
 for (const [way, limit] of ways) {
@@ -210,7 +216,9 @@ test(
   },
 );
 
-Deno.test("sqlite: processes on three runtimes get every broadcast and end with the channel", async () => {
+test("sqlite: processes on three runtimes get every broadcast and end with the channel", {
+  skip: decidedOnDeno,
+}, async () => {
   const runtimes = await Promise.all((["deno", "bun", "node"] as const).map(findRuntime));
   await withChannel<number>(async (channel, name) => {
     const listeners = runtimes.map((runtime) => run("listener", [connection, name], { runtime }));

@@ -92,7 +92,7 @@ Deno.test("certificates and names are checked as the options say, and a rejectio
       const ch = channel(host, options);
       const error = await within(
         rejection(ch.put("a value"), ChannelConnectionError, { transient: false }),
-        3000,
+        8000, // it was not retried
       );
       match(error.message, says);
       const shown = inspect(error, { depth: 9 });

@@ -226,17 +226,17 @@ Deno.test("workers: a Worker that is terminated during a put leaves the file usa
   });
 });
 
-Deno.test("workers: ten Workers that are terminated in turn leave no file, open or not", async () => {
+Deno.test("workers: five Workers that are terminated in turn leave no file, open or not", async () => {
   await withChannel<number>(async (channel, name) => {
     await channel.put(7);
     const before = openFiles();
-    for (let round = 1; round <= 10; round++) {
+    for (let round = 1; round <= 5; round++) {
       await using thread = new Thread(name, "hold");
       assert.deepEqual(await thread.next(), [7, round > 1]);
       thread.terminate();
       await untilAlone();
     }
-    await until(() => openFiles() < before + 10); // less than one for each
+    await until(() => openFiles() < before + 5); // less than one for each
     assert.equal(await channel.get({ timeout: 20_000 }), 7);
   });
 });

@@ -324,7 +324,7 @@ let lastCpuTime = 0;
 
 /**
  * Returns the CPU time of the children that have ended since the last call, where proc(5) shows it. When a part has
- * ended, this is the time of its processes, but not that of its lane's broker.
+ * ended, this is the time of its processes, and that of a lane's broker which has ended before.
  */
 function cpuTime(): string {
   try {
