@@ -55,6 +55,7 @@ export {
   trySelect,
 } from "./src/select/select.ts";
 export { after, every, type Ticks } from "./src/select/ticks.ts";
+export { ImmediateLink, type Lent } from "./src/transports/immediate_link.ts";
 export type {
   Claim,
   ConnectionWatcher,

@@ -23,6 +23,10 @@ export class Fifo<T extends object> {
     this.#elements.add(element);
   }
 
+  has(element: T): boolean {
+    return this.#elements.has(element);
+  }
+
   shift(): T | undefined {
     const oldest = this.peek();
     if (oldest === undefined) return undefined;
