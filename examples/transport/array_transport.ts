@@ -44,7 +44,8 @@ class ArrayLink extends ImmediateLink<Stored> {
   }
 
   protected next(): Stored | undefined {
-    if (this.#closed !== undefined && this.#messages.length + this.lent === 0) throw this.#closed;
+    const isOver = this.#closed?.reason === "delete" || this.#messages.length + this.lent === 0;
+    if (this.#closed !== undefined && isOver) throw this.#closed;
     return this.#messages.shift();
   }
 

@@ -56,6 +56,11 @@ export abstract class ImmediateLink<T extends Lent = Lent> implements Link {
     return this.#lent;
   }
 
+  /** The number of claims that wait. */
+  get waiting(): number {
+    return this.#claims.size;
+  }
+
   /**
    * Stores a message and returns true, or returns false if the channel is full, messages on loan included.
    *
