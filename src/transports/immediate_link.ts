@@ -86,22 +86,26 @@ export abstract class ImmediateLink<T extends Lent = Lent> implements Link {
     while (this.#settleOffer() || this.#settleClaim());
   }
 
+  /** Adds an offer: it is put, waits for room, or learns that there is none. */
   put(offer: Offer): void {
     this.#offers.push(offer);
     this.serve();
     if (offer.full !== undefined && this.#offers.remove(offer)) offer.full();
   }
 
+  /** Adds a claim: it is served, or waits for a message. */
   take(claim: Claim): void {
     this.#claims.push(claim);
     this.serve();
     if (this.#claims.has(claim)) claim.waits?.();
   }
 
+  /** Withdraws an offer or a claim that waits, and reports whether it did. */
   withdraw(one: Offer | Claim | RoomWaiter | EmptyWaiter): boolean {
     return this.#claims.remove(one as Claim) || this.#offers.remove(one as Offer);
   }
 
+  /** Resolves with the next message, or undefined if none waits. */
   // deno-lint-ignore require-await -- so that an error rejects
   async tryTake(): Promise<Loan | undefined> {
     const message = this.next();
@@ -118,9 +122,13 @@ export abstract class ImmediateLink<T extends Lent = Lent> implements Link {
     return Promise.resolve();
   }
 
+  /** Closes the channel until it is deleted, as {@linkcode Link.drain} says. */
   abstract drain(): Promise<void>;
+  /** Resolves with the number of waiting messages. */
   abstract depth(): Promise<number>;
+  /** Deletes the channel, as {@linkcode Link.delete} says. */
   abstract delete(): Promise<void>;
+  /** Detaches, as {@linkcode Link.close} says. */
   abstract close(): Promise<void>;
 
   /** Settles the oldest offer, and reports whether it could. */

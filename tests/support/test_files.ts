@@ -24,11 +24,14 @@ export const DENO_ONLY: Record<string, string> = {
   "compose_test.ts": "runs the example with Deno, as its files say",
   "channelpy_example_test.ts": "runs the example with Deno",
   "npm_packages_test.ts": "checks files, which does not depend on the runtime",
+  "custom_transport_test.ts":
+    "tests an example, which does not depend on the runtime; memory_test.ts covers the core",
   "docs_test.ts": "checks the documentation, which does not depend on the runtime",
   "drain_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
   "entries_test.ts": "starts the other runtimes itself",
   "exit_test.ts": "starts the other runtimes itself",
   "faults_test.ts": "takes two minutes for a private broker, its restarts and its heartbeats",
+  "foreign_code_test.ts": "compiles programs with Deno",
   "go_test.ts": "compares channels with Go's; the conformance suite covers each runtime",
   "growth_test.ts": "measures figures that do not depend on the runtime",
   "guarantees_test.ts": "checks the documentation, which does not depend on the runtime",
@@ -59,6 +62,7 @@ export const DENO_ONLY: Record<string, string> = {
   "soak_test.ts": "takes half a minute for a private broker and its failures",
   "cluster_test.ts": "takes a minute for three private brokers and their cluster",
   "report_test.ts": "tests the harness, which runs on Deno",
+  "runners_test.ts": "starts the other runtimes itself",
   "runtimes_test.ts": "starts the other runtimes itself",
   "unhandled_test.ts": "starts the other runtimes itself",
 };
