@@ -166,8 +166,8 @@ export class Handle implements Attached, PutTarget {
   }
 
   get isKnown(): boolean {
-    const { create, lease } = this.#options;
-    return this.#attaching.hasAttached || !create || lease === undefined;
+    const { create, lease, owned } = this.#options;
+    return this.#attaching.hasAttached || !create || lease === undefined && !owned;
   }
 
   async makeKnown(operation: Pending): Promise<void> {
