@@ -232,7 +232,7 @@ Deno.test("no rejection contains a password, in its message, its cause or elsewh
 Deno.test("a rejection shows the rest of the URI", () => {
   assert.match(
     rejection("amqp://u:p@host:x/v").message,
-    /^Cannot use the URI amqp:\/\/\*\*\*@host:x\/v: /,
+    /^cannot use the URI amqp:\/\/\*\*\*@host:x\/v: /,
   );
 });
 

@@ -1,6 +1,9 @@
 /** docs/troubleshooting.md has every message of the library: a text of src/ that a user can meet is quoted there. */
 import { deepEqual, ok } from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { after, Channel, Connection, registerTransport, select } from "../mod.ts";
+import { within as inTime } from "./conformance/fixture.ts";
 import { type Literal, literalsOf } from "./support/literals.ts";
 
 const root = new URL("../", import.meta.url);
@@ -49,9 +52,14 @@ const unseen: ReadonlySet<string> = new Set([
   ...["Application Support", "[object Error]"],
 ]);
 
-/** Returns a regular expression for an entry that contains a text, whatever is inserted into the text. */
+/**
+ * Returns a regular expression for an entry that contains a text, whatever is inserted into the text. The name of the
+ * operation takes the place of `connect:` and `attach:`.
+ */
 function within(text: string): RegExp {
-  const parts = text.trim().replaceAll(/\s+/g, " ").split("\0");
+  const parts = text.replace(/^(?:connect|attach): /, "").trim().replaceAll(/\s+/g, " ").split(
+    "\0",
+  );
   return new RegExp(parts.map((part) => part.replaceAll(/[^\w\s]/g, "\\$&")).join(".*?"));
 }
 
@@ -77,3 +85,116 @@ Deno.test("troubleshooting: every entry is a message of src/, and nothing is exc
   const all = new Set(texts.map(({ text }) => text));
   deepEqual([...unseen].filter((text) => !all.has(text)), []);
 });
+
+/**
+ * Returns a regular expression for the messages of an entry, which begin with the operation. Words in capitals stand
+ * for anything.
+ */
+function patternOf(entry: string): RegExp {
+  const words = entry.replaceAll(/[^\w\s]/g, "\\$&")
+    .replaceAll(/\b(?!NUL|PEM|YAML|JSON|UTF|TLS|AMQP|CHANNELTS)[A-Z]{2,}\b/g, ".+?")
+    .replaceAll(/\bN\b/g, "[\\d.,]+").replaceAll("\\…", ".*");
+  return new RegExp(`^(?:[\\w ]+: )?${words}`);
+}
+
+const memory = () => new Channel<unknown>({ connection: "memory:" });
+// deno-lint-ignore no-explicit-any -- the arguments are wrong on purpose
+const wrong = (value: unknown) => value as any;
+
+/** Mistakes and failures that need no broker. */
+const mistakes: Readonly<Record<string, () => unknown>> = {
+  "an option that is misspelt": () => new Channel(wrong({ nam: "jobs" })),
+  "a text for milliseconds": () => after(wrong("1")),
+  "an option of another type": () => memory().get({ timeout: wrong("1") }),
+  "a negative timeout": () => memory().get({ timeout: -1 }),
+  "a number for options": () => memory().get(wrong(1000)),
+  "too many arguments": () => (memory().put as (...args: unknown[]) => unknown)(1, {}, 2),
+  "a name that is undefined": () => new Channel(wrong(undefined)),
+  "the option name, undefined": () => new Channel(wrong({ name: undefined })),
+  "the option connection, undefined": () => new Channel(wrong({ connection: undefined })),
+  "a channel for a name": () => new Channel(wrong(memory())),
+  "a URI for a name": () => new Channel("amqp://localhost"),
+  "a reserved name": () => new Channel("amq.jobs"),
+  "an empty name": () => new Channel(""),
+  "a long name": () => new Channel("x".repeat(256)),
+  "a scheme that is misspelt": () => new Channel({ connection: "ampq://localhost" }),
+  "a URI without a scheme": () => new Channel({ connection: "somewhere else" }),
+  "a bad port": () => new Channel({ connection: "amqp://localhost:x" }),
+  "a parameter of no meaning": () => new Channel({ connection: "amqp://localhost?x=1" }),
+  "a bad heartbeat": () => new Channel({ connection: "amqp://localhost?heartbeat=x" }),
+  "two segments for a vhost": () => new Channel({ connection: "amqp://localhost/a/b" }),
+  "a host for a file": () => new Channel({ connection: "sqlite://host/path" }),
+  "SQLite's name for memory": () => new Channel({ connection: "sqlite::memory:" }),
+  "a directory that does not exist": () =>
+    new Channel({ connection: "sqlite:/no/such/folder/jobs.db" }).depth(),
+  "a directory": () => new Channel({ connection: `sqlite:${tmpdir()}` }).depth(),
+  "a certificate without TLS": () => new Connection("amqp://localhost", { ca: "" }),
+  "expires before delay": () => memory().put(1, { delay: 2, expires: 1 }),
+  "capacity 0 on RabbitMQ": () =>
+    new Channel({ connection: "amqp://127.0.0.1:1", capacity: 0 }).put(1),
+  "no broker": () => new Channel({ connection: "amqp://127.0.0.1:1", retryTimeout: 0 }).put(1),
+  "no broker within the timeout": () =>
+    new Channel({ connection: "amqp://127.0.0.1:1" }).get({ timeout: 50 }),
+  "an empty channel": () => memory().get({ timeout: 0 }),
+  "a full channel": async () => {
+    const ch = memory().clone({ capacity: 1 });
+    await ch.put(1);
+    await ch.put(2, { timeout: 1 });
+  },
+  "a channel that does not become empty": async () => {
+    const ch = memory();
+    await ch.put(1);
+    await ch.whenEmpty({ timeout: 1 });
+  },
+  "no server": () => memory().request(1, { timeout: 1 }),
+  "no case that is ready": () => select([memory()], { timeout: 1 }),
+  "no case": () => select([]),
+  "a channel for the cases": () => select(wrong(memory())),
+  "no case of a select": () => select([wrong(7)]),
+  "a closed handle": async () => {
+    const ch = memory();
+    await ch.close();
+    await ch.get();
+  },
+  "a closed channel": async () => {
+    const ch = memory();
+    const got = ch.get();
+    await ch.closeAll();
+    await got;
+  },
+  "a drained channel": async () => {
+    const ch = memory();
+    await ch.closeAll({ drain: true });
+    await ch.put(1);
+  },
+  "a deleted channel": async () => {
+    const ch = memory();
+    const got = ch.get();
+    await ch.delete();
+    await got;
+  },
+  "a function in a value": () => memory().put({ callbacks: [() => {}] }),
+  "a Blob": () => memory().put({ file: new Blob([]) }),
+  "undefined in JSON": () => memory().clone({ encoding: "json" }).put({ a: undefined }),
+  "a Date in JSON": () => memory().clone({ encoding: "json" }).put([new Date()]),
+  "a channel that reaches less far": () =>
+    new Channel<unknown>({ connection: "amqp://127.0.0.1:1" }).put(memory()),
+  "a channel in JSON.stringify": () => JSON.stringify(memory()),
+  "a scheme that is taken": () =>
+    registerTransport("amqp:", { reach: "network", parse: wrong(() => {}), load: wrong(() => {}) }),
+};
+
+for (const [title, make] of Object.entries(mistakes)) {
+  Deno.test({
+    name: `troubleshooting: the message of ${title} is an entry`,
+    // The channels are left to themselves.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      const error = await inTime(Promise.resolve().then(make)).catch((error) => error);
+      ok(error instanceof Error, `it caused no error: ${error}`);
+      const { message } = error;
+      ok(quoted.some((entry) => entry.length > 20 && patternOf(entry).test(message)), message);
+    },
+  });
+}

@@ -70,7 +70,7 @@ type Fail = (problem: string) => never;
  */
 export function parseAmqpUri(uri: string): AmqpUri {
   const fail: Fail = (problem) => {
-    throw new ChannelConfigError(`Cannot use the URI ${withoutCredentials(uri)}: ${problem}`);
+    throw new ChannelConfigError(`cannot use the URI ${withoutCredentials(uri)}: ${problem}`);
   };
   const [scheme, userinfo, hosts, path, query] = split(uri, fail);
   const tls = scheme.toLowerCase() === "amqps";

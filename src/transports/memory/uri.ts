@@ -5,7 +5,7 @@ export function parseMemoryUri(uri: string): { readonly address: string } {
   const space = /^memory:([\w.-]*)$/i.exec(uri)?.[1];
   if (space === undefined) {
     throw new ChannelConfigError(
-      `Cannot use the URI ${uri}: write memory: or memory:NAME, with letters, digits, _, . and - in NAME`,
+      `cannot use the URI ${uri}: write memory: or memory:NAME, with letters, digits, _, . and - in NAME`,
     );
   }
   return { address: `memory:${space}` };

@@ -24,7 +24,7 @@ const expected = "expected sqlite:PATH, or sqlite:PATH?synchronous=normal or ful
  */
 export function parseSqliteUri(uri: string): SqliteUri {
   const fail = (problem: string): never => {
-    throw new ChannelConfigError(`Cannot use the URI ${uri}: ${problem}`);
+    throw new ChannelConfigError(`cannot use the URI ${uri}: ${problem}`);
   };
   const [, written, query] = /^sqlite:([^?#]*)(?:\?([^#]*))?$/i.exec(uri) ??
     fail(`it has a fragment (#); ${expected}`);
