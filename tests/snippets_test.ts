@@ -9,7 +9,8 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { parse } from "yaml";
 import { parseConfigFile } from "../src/connection/config_file.ts";
-import { within } from "./conformance/fixture.ts";
+import { until, within } from "./conformance/fixture.ts";
+import { brokerState } from "./support/broker_state.ts";
 import { noControl } from "./support/conditions.ts";
 import { blocksOf, type Snippet, snippetsOf, userPages } from "./support/pages/pages.ts";
 import {
@@ -118,6 +119,24 @@ for (const page of pages) {
     }
   });
 }
+
+test("snippets: README's first program runs on a broker, and leaves no queue", {
+  skip: noControl,
+}, async () => {
+  const [first] = snippets;
+  const file = fileOf("first");
+  writeFileSync(file, programOf(first!, places));
+  const before = (await brokerState())!.queues.length;
+  using isolate = new Isolate();
+  process.env.CHANNELTS_URI = places.broker;
+  try {
+    const { error } = await isolate.run({ url: pathToFileURL(file).href, names: ["jobs"] });
+    equal(error, undefined, error);
+  } finally {
+    delete process.env.CHANNELTS_URI;
+  }
+  await until(async () => (await brokerState())!.queues.length <= before, 10_000);
+});
 
 for (const { page, rows } of tables) {
   Deno.test(`snippets: each row of the tables of ${page} does what it says`, async (t) => {
