@@ -108,14 +108,18 @@ function optionsIn({ kind, value }: Type): Property[] {
   return name.endsWith("Options") ? propertiesOf(name) : [];
 }
 
-/** The options of each call, as the source declares them. The constructors of errors are not calls of programs. */
+/**
+ * The options of each call, as the source declares them. The constructors of errors and the classes for transports are
+ * not called by programs.
+ */
 const declared: { readonly call: string; readonly property: Property }[] = [];
 for (const [name, each] of declarations) {
   const found = new Map<string, Property>();
   const add = (call: string, params: readonly Param[]) => {
     for (const property of optionsOf(params)) found.set(`${call}.${property.name}`, property);
   };
-  for (const { kind, def } of each) {
+  for (const { kind, def, location } of each) {
+    if (location.filename.includes("/src/transports/")) continue;
     if (kind === "function") add(name, def.params!);
     if (kind !== "class" || name.endsWith("Error")) continue;
     for (const { params } of def.constructors ?? []) add(`new ${name}`, params);
