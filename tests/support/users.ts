@@ -12,7 +12,7 @@ export interface Permissions {
   readonly read?: string;
 }
 
-/** Names that a connection needs besides those of its channels; see README.md, "Permissions". */
+/** Names that a connection needs besides those of its channels; see docs/operations.md, "Users and permissions". */
 export const least = {
   configure: "amq\\.gen-.*",
   write: "amq\\.gen-.*|amq\\.default",
