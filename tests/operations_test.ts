@@ -66,6 +66,9 @@ test("operations: the commands run, and the user that they make may do what the 
       equal(await jobs.tryPut(4), "full");
       equal(await jobs.get(), 1);
       equal(await jobs.tryPut(4), "ok");
+      const queues = await runShell("rabbitmqctl -q list_queues -p billing name policy");
+      match(queues, /^jobs\tbounded$/m);
+      match(queues, /^amq\.gen-\S+\t$/m);
       await jobs.delete();
       await jobs.close();
     });
