@@ -13,11 +13,15 @@
  * @module
  */
 import { enableConfigFiles } from "./src/connection/config.ts";
+import { settingsOfFile } from "./src/connection/config_search.ts";
 import { addSchemes } from "./src/connection/schemes.ts";
+import { jsonFormat } from "./src/encoding/json_format.ts";
+import { addJson } from "./src/encoding/message.ts";
 import { amqpSchemes } from "./src/transports/amqp/scheme.ts";
 import { AmqpTransport } from "./src/transports/amqp/transport.ts";
 
 export * from "./memory.ts";
 
 addSchemes(amqpSchemes(() => AmqpTransport));
-enableConfigFiles(() => import("./src/connection/config_file.ts"));
+enableConfigFiles(settingsOfFile);
+addJson(jsonFormat);

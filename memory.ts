@@ -1,6 +1,7 @@
 /**
  * The library with the transport `memory:` alone, for browsers, edge runtimes and small bundles. It imports no module of
- * a runtime, and reads no configuration file. The other entries export the same, with more transports.
+ * a runtime. The other entries export the same and add what this one does not have: a transport, configuration files,
+ * and the encoding JSON, which is for channels that other languages reach.
  *
  * @example
  * ```ts
@@ -39,7 +40,7 @@ export type { ConnectionOptions, Logger } from "./src/connection/connection_opti
 export type { Delivery, ReleaseOptions } from "./src/handle/delivery.ts";
 export { ReceiveChannel, SendChannel } from "./src/channel/directed.ts";
 export { type RequestContext, serve, type ServeOptions } from "./src/rpc/serve.ts";
-export { registerTransport } from "./src/connection/schemes.ts";
+export { registerTransport } from "./src/connection/register_transport.ts";
 export type { DeliveriesOptions } from "./src/handle/iteration.ts";
 export { pipe, type PipeOptions } from "./src/channel/pipe.ts";
 export type { ReadableOptions, WritableOptions } from "./src/channel/streams.ts";

@@ -18,7 +18,10 @@
  * @module
  */
 import { enableConfigFiles } from "./src/connection/config.ts";
+import { settingsOfFile } from "./src/connection/config_search.ts";
 import { addSchemes } from "./src/connection/schemes.ts";
+import { jsonFormat } from "./src/encoding/json_format.ts";
+import { addJson } from "./src/encoding/message.ts";
 import { amqpSchemes } from "./src/transports/amqp/scheme.ts";
 import { sqliteSchemes } from "./src/transports/sqlite/scheme.ts";
 
@@ -32,4 +35,5 @@ addSchemes(sqliteSchemes(async () => {
   const { SqliteTransport } = await import("./src/transports/sqlite/transport.ts");
   return SqliteTransport;
 }));
-enableConfigFiles(() => import("./src/connection/config_file.ts"));
+enableConfigFiles(settingsOfFile);
+addJson(jsonFormat);

@@ -14,11 +14,15 @@
  * @module
  */
 import { enableConfigFiles } from "./src/connection/config.ts";
+import { settingsOfFile } from "./src/connection/config_search.ts";
 import { addSchemes } from "./src/connection/schemes.ts";
+import { jsonFormat } from "./src/encoding/json_format.ts";
+import { addJson } from "./src/encoding/message.ts";
 import { sqliteSchemes } from "./src/transports/sqlite/scheme.ts";
 import { SqliteTransport } from "./src/transports/sqlite/transport.ts";
 
 export * from "./memory.ts";
 
 addSchemes(sqliteSchemes(() => SqliteTransport));
-enableConfigFiles(() => import("./src/connection/config_file.ts"));
+enableConfigFiles(settingsOfFile);
+addJson(jsonFormat);

@@ -4,11 +4,8 @@ import process from "node:process";
 import { Channel, ChannelConnectionError, Connection } from "../mod.ts";
 import { connectionFor } from "../src/connection/configured.ts";
 import type { SharedConnection } from "../src/connection/shared_connection.ts";
-import {
-  readJsonReference,
-  type Reference,
-  writeJsonReference,
-} from "../src/encoding/reference.ts";
+import { readJsonReference, writeJsonReference } from "../src/encoding/json_format.ts";
+import type { Reference } from "../src/encoding/reference.ts";
 import { connectionsRest, rejection } from "./conformance/fixture.ts";
 import { freePorts } from "./support/broker.ts";
 

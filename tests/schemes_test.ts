@@ -2,6 +2,9 @@
 // imports, and the transports that it registers itself.
 
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import {
   Channel,
@@ -12,6 +15,7 @@ import {
   type TransportOptions,
 } from "../memory.ts";
 import { MemoryTransport } from "../src/transports/memory/transport.ts";
+import { linkOptions, putOn } from "./support/link.ts";
 
 Deno.test("schemes: a transport that is not imported is an error that says what to import", () => {
   for (
@@ -58,6 +62,47 @@ Deno.test("schemes: a configuration that needs another entry is an error", async
       message,
     });
   });
+});
+
+Deno.test("./memory: a file that is named is an error, and none is searched for", async () => {
+  await withVariables({ CHANNELTS_CONFIG: "/x.yml" }, async () => {
+    const message =
+      /^new Channel: CHANNELTS_CONFIG: "@channelts\/channel\/memory" reads no files; import /;
+    await assert.rejects(async () => await new Channel().put(1), {
+      name: "ChannelConfigError",
+      message,
+    });
+  });
+  const home = mkdtempSync(join(tmpdir(), "channelts-schemes-"));
+  try {
+    writeFileSync(join(home, ".channelts.yml"), "connection: amqp://localhost:1");
+    await withVariables({ HOME: home, USERPROFILE: home }, async () => {
+      const ch = new Channel<number>();
+      assert.equal(ch.toString(), `Channel(${ch.name} on memory:)`);
+      await ch.delete();
+    });
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+});
+
+Deno.test("./memory: the encoding JSON is an error that says what to import", async () => {
+  const message =
+    /the encoding "json" is not in "@channelts\/channel\/memory"; import from "@channelts\/channel", or /;
+  assert.throws(() => new Channel({ encoding: "json" }), { name: "ChannelConfigError", message });
+
+  const transport = new MemoryTransport("memory:json");
+  const ch = new Channel({ name: "x", connection: transport });
+  const link = await transport.open("x", linkOptions);
+  for (const contentType of ["", "application/json; charset=utf-8"]) {
+    await putOn(link, { body: Uint8Array.of(0x31), contentType });
+    await assert.rejects(ch.get(), {
+      name: "ChannelDecodeError",
+      message: /, which is not in "@channelts\/channel\/memory"; import from /,
+    });
+  }
+  await ch.delete();
+  await link.close();
 });
 
 /** Transports of a program's own: memory, under another name. */
@@ -138,7 +183,7 @@ Deno.test("schemes: registerTransport checks its arguments", () => {
     options: ["x"],
   });
   refused(/there is no option "prase"; did you mean parse\?$/, "redis:", { ...shelf, prase: 1 });
-  refused(/shelf: is taken; use another scheme$/, "shelf:", shelf);
+  refused(/shelf: is registered already; use another scheme$/, "shelf:", shelf);
   for (const own of ["memory:", "sqlite:", "amqp:", "amqps:"]) {
     refused(/belongs to this library; use another scheme$/, own, shelf);
   }

@@ -1,6 +1,7 @@
 import type { ConnectionOption } from "../connection/connection.ts";
 import { connectionFor, reportFor } from "../connection/configured.ts";
 import { defaultEncoding } from "../encoding/encoding.ts";
+import { formatOf } from "../encoding/message.ts";
 import { brand } from "../handle/channel_registry.ts";
 import type { HandleOptions } from "../handle/handle.ts";
 import { errorOfAction } from "../shared/error_copies.ts";
@@ -150,6 +151,8 @@ export function handleOptions(
 export function resolvedOptions(options: ChannelOptions, origin?: HandleOptions): HandleOptions {
   const { name, connection, expires, maxAttempts, capacity, durability = "classic" } = options;
   if (maxAttempts !== undefined && name !== undefined) deadLettersName(name); // throws if the name is too long
+  const encoding = options.encoding ?? origin?.encoding ?? defaultEncoding;
+  formatOf(encoding); // throws if the entry does not have it
   const { connection: shared, report } = connection === undefined && origin !== undefined
     ? origin
     : { connection: connectionFor(connection), report: reportFor(connection) };
@@ -157,7 +160,7 @@ export function resolvedOptions(options: ChannelOptions, origin?: HandleOptions)
     name: name ?? anonymousName(),
     connection: shared,
     report,
-    encoding: options.encoding ?? origin?.encoding ?? defaultEncoding,
+    encoding,
     stacks: options.stacks ?? origin?.stacks ?? true,
     retryTimeout: options.retryTimeout ?? origin?.retryTimeout,
     lease: expires === undefined

@@ -1,34 +1,22 @@
 import { ChannelConfigError } from "../shared/errors.ts";
-import { env, home, join, readText, type TextFile } from "../shared/host.ts";
+import { env } from "../shared/host.ts";
 import { withoutCredentials } from "../shared/redact.ts";
 import { hasScheme } from "./schemes.ts";
 import type { Settings } from "./settings.ts";
 
-const DEFAULT: Settings = { uri: "memory:", source: "default" };
-/** Both are in the home directory. ChannelPy uses the second. */
-const FILES = [".channelts.yml", ".channelpy.yml"];
+/** Returns the settings of the first configuration file that exists. The result is a promise only if there is one. */
+export type FileSettings = () => Settings | Promise<Settings> | undefined;
 
-/** The module that parses configuration files. */
-interface ConfigFileModule {
-  parseConfigFile(path: string, text: string): Promise<Settings>;
-}
+let fileSettings: FileSettings | undefined;
 
-let loadParser: (() => Promise<ConfigFileModule>) | undefined;
-
-/**
- * Enables configuration files. An entry calls it that has a transport which a file can name: a bundle for browsers
- * contains no YAML.
- *
- * @param load loads `config_file.ts`; called when there is a file
- */
-export function enableConfigFiles(load: () => Promise<ConfigFileModule>): void {
-  loadParser ??= load;
+/** Enables configuration files. Every entry of the package but ./memory calls it, which reads no files. */
+export function enableConfigFiles(settingsOfFile: FileSettings): void {
+  fileSettings = settingsOfFile;
 }
 
 /**
  * Returns the settings of the default connection. The first of these that exists is used: the environment variable
- * `CHANNELTS_URI`; the file that `CHANNELTS_CONFIG` names; `~/.channelts.yml`; ChannelPy's `~/.channelpy.yml`;
- * `memory:`.
+ * `CHANNELTS_URI`; a configuration file, if files are enabled; `memory:`.
  *
  * Deno never prompts for a permission: a variable or file without permission is skipped, except for a file that
  * `CHANNELTS_CONFIG` names. The result is a promise only if a file is parsed. It is not cached.
@@ -43,18 +31,12 @@ export function enableConfigFiles(load: () => Promise<ConfigFileModule>): void {
 export function settings(): Settings | Promise<Settings> {
   const uri = env("CHANNELTS_URI");
   if (uri !== undefined) return fromVariable(uri);
-
-  const path = env("CHANNELTS_CONFIG");
-  if (path !== undefined) return fromNamedFile(path);
-
-  const directory = home();
-  if (directory === undefined) return DEFAULT;
-  for (const name of FILES) {
-    const path = join(directory, name);
-    const file = read(path);
-    if ("text" in file) return parse(path, file.text);
+  if (fileSettings === undefined && env("CHANNELTS_CONFIG") !== undefined) {
+    throw new ChannelConfigError(
+      'CHANNELTS_CONFIG: "@channelts/channel/memory" reads no files; import from "@channelts/channel", or set CHANNELTS_URI',
+    );
   }
-  return DEFAULT;
+  return fileSettings?.() ?? { uri: "memory:", source: "default" };
 }
 
 function fromVariable(uri: string): Settings {
@@ -67,50 +49,8 @@ function fromVariable(uri: string): Settings {
 }
 
 /** A common cause is a variable that was set from another one, which is not set. */
-function emptyVariable(name: string, alternative: string): ChannelConfigError {
+export function emptyVariable(name: string, alternative: string): ChannelConfigError {
   return new ChannelConfigError(
     `${name}: the variable is set and empty; unset it, or set it to ${alternative}`,
   );
-}
-
-function fromNamedFile(path: string): Promise<Settings> {
-  if (path === "") throw emptyVariable("CHANNELTS_CONFIG", "the path of a file");
-  // A URI is neither shown nor opened: it may contain a password, which the system's error would then contain.
-  if (path.includes("://")) {
-    throw new ChannelConfigError(
-      "CHANNELTS_CONFIG: found a URI, expected the path of a file; " +
-        "set CHANNELTS_URI for a URI",
-    );
-  }
-  const file = read(path);
-  if ("text" in file) return parse(path, file.text);
-  throw new ChannelConfigError(
-    `CHANNELTS_CONFIG: the file ${path} cannot be read: ${file.absent}`,
-  );
-}
-
-async function parse(path: string, text: string): Promise<Settings> {
-  if (loadParser === undefined) {
-    throw new ChannelConfigError(
-      `the configuration file ${path} cannot be used by "@channelts/channel/memory"; import from "@channelts/channel", ` +
-        `or write { connection: "memory:" }`,
-    );
-  }
-  const { parseConfigFile } = await loadParser();
-  return await parseConfigFile(path, text);
-}
-
-function read(path: string): TextFile {
-  try {
-    return readText(path);
-  } catch (cause) {
-    const { code, message } = cause as { readonly code?: unknown; readonly message?: unknown };
-    let found = String(message);
-    if (code === "EISDIR") found = "found a directory, expected a YAML file";
-    if (code === "EACCES" || code === "EPERM") found = "this user may not read it";
-    if (cause instanceof TypeError) found = "it is not UTF-8 text";
-    throw new ChannelConfigError(`the configuration file ${path} cannot be read: ${found}`, {
-      cause,
-    });
-  }
 }

@@ -3,9 +3,9 @@
 // a bundle contains no transport that nobody has imported.
 
 import { ChannelConfigError } from "../shared/errors.ts";
-import { isCloudflare, platform } from "../shared/host.ts";
-import { callable, checkArgument, none, oneOf, type Rule, Signature } from "../shared/options.ts";
+import { platform } from "../shared/host.ts";
 import { withoutCredentials } from "../shared/redact.ts";
+import { isRequestBound } from "../shared/request_bound.ts";
 import { nearest } from "../shared/spelling.ts";
 import { MemoryTransport } from "../transports/memory/transport.ts";
 import { parseMemoryUri } from "../transports/memory/uri.ts";
@@ -28,66 +28,19 @@ const entries: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** The options of TLS, which amqps: takes. */
-const tlsOptions = ["ca", "cert", "key", "servername"];
+export const tlsOptions: readonly string[] = ["ca", "cert", "key", "servername"];
 
-/** Adds schemes of the library, unless another entry has added them. */
+/** Adds schemes, unless another entry of the package has added them. */
 export function addSchemes(added: Readonly<Record<string, Scheme>>): void {
   for (const [name, scheme] of Object.entries(added)) {
     if (!schemes.has(name)) schemes.set(name, scheme);
   }
 }
 
-const nameRule: Rule = {
-  takes: "the name of a URI scheme with its colon, in lower case, such as redis:",
-  allows: (value) => typeof value === "string" && /^[a-z][a-z0-9+.-]*:$/.test(value),
-};
-
-const optionNames: readonly string[] = ["username", "password", "name", ...tlsOptions];
-
-const signature: Signature = new Signature("registerTransport", 2, {
-  reach: oneOf("isolate", "machine", "network"),
-  parse: callable,
-  load: callable,
-  options: {
-    takes: `an array of ${optionNames.join(", ")}`,
-    allows: (value) => Array.isArray(value) && value.every((name) => optionNames.includes(name)),
-  },
-}, 'registerTransport("redis:", { reach: "network", parse, load })');
-
-/**
- * Registers a transport of the program's own under a URI scheme. From then on a URI of the scheme names the transport
- * wherever a connection is configured: in the option `connection`, in {@linkcode Connection}, in `CHANNELTS_URI` and in
- * a configuration file. Without a scheme, a transport object is passed as the option `connection`.
- *
- * @param name the scheme with its colon, such as `redis:`
- * @param scheme what the URIs of the scheme mean, and how their transports are made
- * @throws {ChannelConfigError} if an argument is invalid, or the scheme is registered or belongs to this library
- *
- * @example
- * ```ts ignore
- * import { Channel, registerTransport } from "@channelts/channel";
- * import { RedisTransport } from "./redis_transport.ts"; // implements Transport
- *
- * registerTransport("redis:", {
- *   reach: "network",
- *   parse: (uri) => ({ address: `redis://${new URL(uri).host}` }),
- *   load: (uri) => new RedisTransport(uri),
- * });
- * const jobs = new Channel("jobs", { connection: "redis://localhost" });
- * ```
- */
-export function registerTransport(name: string, scheme: Scheme): void {
-  checkArgument("registerTransport", "the name", nameRule, name);
-  signature.check(scheme ?? none, arguments.length);
-  for (const member of ["reach", "parse", "load"] as const) {
-    if (scheme?.[member] !== undefined) continue;
-    throw new ChannelConfigError(`registerTransport: the scheme ${name} has no ${member}; add it`);
-  }
-  if (schemes.has(name) || entries.has(name)) {
-    const owner = entries.has(name) || name === "memory:" ? "belongs to this library" : "is taken";
-    throw new ChannelConfigError(`registerTransport: ${name} ${owner}; use another scheme`);
-  }
-  schemes.set(name, scheme);
+/** Reports whether a scheme belongs to this library, and else whether it is added. */
+export function ownerOf(name: string): "library" | "program" | undefined {
+  if (name === "memory:" || entries.has(name)) return "library";
+  return schemes.has(name) ? "program" : undefined;
 }
 
 /**
@@ -99,7 +52,7 @@ export function parseUri(uri: string): { scheme: Scheme; parsed: ParsedUri } {
   const name = schemeName(uri);
   const scheme = schemes.get(name);
   checkRuntime(name);
-  if (scheme !== undefined) return { scheme, parsed: checkedAddress(name, scheme.parse(uri)) };
+  if (scheme !== undefined) return { scheme, parsed: scheme.parse(uri) };
   if (entries.has(name)) throw notImported(name);
   const known = [...new Set(["memory:", ...entries.keys(), ...schemes.keys()])];
   const suggestion = suggestedUri(uri, known);
@@ -122,7 +75,7 @@ function checkRuntime(name: string): void {
         `in a browser or another edge runtime ${alternative}`,
     );
   }
-  if (name === "sqlite:" && isCloudflare()) {
+  if (name === "sqlite:" && isRequestBound) {
     throw new ChannelConfigError(
       `sqlite: connections need files, which Cloudflare Workers do not have; ${alternative}`,
     );
@@ -135,15 +88,6 @@ function notImported(name: string): ChannelConfigError {
       entries.get(name)
     }", ` +
       `or from "@channelts/channel", which has all transports`,
-  );
-}
-
-/** @throws {ChannelConfigError} for what is no address: references with it would reach nobody */
-function checkedAddress(name: string, parsed: ParsedUri): ParsedUri {
-  const address: unknown = parsed?.address;
-  if (typeof address === "string" && address.toLowerCase().startsWith(name)) return parsed;
-  throw new ChannelConfigError(
-    `the function parse of the scheme ${name} returned no address; return { address } that begins with ${name}`,
   );
 }
 

@@ -1,20 +1,12 @@
 // How values become messages and messages become values, in either encoding.
 
 import type { SharedConnection } from "../connection/shared_connection.ts";
-import { ChannelDecodeError, ChannelReferenceError } from "../shared/errors.ts";
+import { ChannelConfigError, ChannelDecodeError, ChannelReferenceError } from "../shared/errors.ts";
 import type { Message } from "../transports/transport.ts";
 import * as cbor from "./cbor/mod.ts";
 import type { Encoding } from "./encoding.ts";
-import * as json from "./json/mod.ts";
-import {
-  readJsonReference,
-  readReference,
-  type Reference,
-  referenceMarker,
-  referenceType,
-  writeJsonReference,
-  writeReference,
-} from "./reference.ts";
+import type { Members } from "./json/mod.ts";
+import { readReference, type Reference, referenceType, writeReference } from "./reference.ts";
 
 /** An encoding with its references; `W` is a reference as the encoding writes it. */
 export interface Format<W> {
@@ -30,6 +22,8 @@ export interface Format<W> {
    * @param owned whether the value may share memory with the bytes
    */
   decode(bytes: Uint8Array, open: (written: W) => unknown, owned: boolean): unknown;
+  /** Whether an error of `decode` says what is wrong with the bytes, and shows none of them. */
+  explains(error: unknown): boolean;
   write(target: Reference, carrier: SharedConnection): W;
   read(written: W, carrier: SharedConnection): Reference;
   /** Returns what stands for the channel with this index in a copy that stays in the process. */
@@ -53,28 +47,30 @@ const cborFormat: Format<readonly unknown[]> = {
       extension: (type, args) => type === referenceType ? open(args) : undefined,
       owned,
     }),
+  explains: (error) => error instanceof cbor.CodecError,
   write: writeReference,
   read: readReference,
   placeholder: (index) => [index],
   indexOf: ([index]) => index as number,
 };
 
-/** RFC 8259, with references as ChannelPy writes them. */
-const jsonFormat: Format<json.Members> = {
-  contentType: "application/json",
-  encode: (value, refer) => json.encode(value, { marker: referenceMarker, extension: refer }),
-  decode: (bytes, open) => json.decode(bytes, { marker: referenceMarker, extension: open }),
-  write: writeJsonReference,
-  read: readJsonReference,
-  placeholder: (index) => ({ index }),
-  indexOf: ({ index }) => index as number,
-};
+/** The formats of this process. */
+const formats: { -readonly [Name in Encoding]?: Format<unknown> } = { cbor: cborFormat };
 
-/** The format of each encoding. */
-export const formats: Readonly<Record<Encoding, Format<unknown>>> = {
-  cbor: cborFormat,
-  json: jsonFormat,
-};
+/** Adds JSON, which the entry ./memory does not have. */
+export function addJson(format: Format<Members>): void {
+  formats.json = format;
+}
+
+/** Returns the format of an encoding. @throws {ChannelConfigError} for JSON if no entry has added it */
+export function formatOf(encoding: Encoding): Format<unknown> {
+  const format = formats[encoding];
+  if (format !== undefined) return format;
+  throw new ChannelConfigError(`the encoding "json" ${missingJson}`);
+}
+
+const missingJson =
+  'is not in "@channelts/channel/memory"; import from "@channelts/channel", or use encoding "cbor"';
 
 /**
  * Decodes a message that the connection `via` has delivered. The message is untrusted: every failure is thrown as one of
@@ -91,24 +87,26 @@ export function decodeMessage(
   owned: boolean,
 ): unknown {
   const { body: bytes, contentType } = message;
+  const encoding = encodingOf(contentType);
+  const format = encoding && formats[encoding];
+  if (format === undefined) {
+    const problem = encoding === undefined
+      ? "and only application/cbor and application/json, in UTF-8, are read"
+      : `which ${missingJson}`;
+    throw new ChannelDecodeError(
+      `a message has content type ${contentType.slice(0, 100)}, ${problem}`,
+      { bytes, contentType },
+    );
+  }
   try {
-    const format = formatOf(contentType);
-    if (format === undefined) {
-      const readable =
-        `${cborFormat.contentType} and ${jsonFormat.contentType}, in UTF-8, are read`;
-      throw new ChannelDecodeError(
-        `a message has content type ${contentType.slice(0, 100)}, and only ${readable}`,
-        { bytes, contentType },
-      );
-    }
     return format.decode(bytes, (written) => open(format.read(written, via)), owned);
   } catch (cause) {
-    if (cause instanceof ChannelDecodeError) throw cause;
     if (cause instanceof ChannelReferenceError) {
       throw new ChannelReferenceError(cause.message, { cause: cause.cause, bytes });
     }
-    const isExplained = cause instanceof cbor.CodecError || cause instanceof json.JsonError;
-    const problem = isExplained ? cause.message : "its content cannot be read here";
+    const problem = format.explains(cause)
+      ? (cause as Error).message
+      : "its content cannot be read here";
     throw new ChannelDecodeError(`a message cannot be decoded: ${problem}`, {
       cause,
       bytes,
@@ -117,14 +115,14 @@ export function decodeMessage(
   }
 }
 
-/** Returns the format of a content type (RFC 9110, section 8.3). A message without one is ChannelPy's, in JSON. */
-function formatOf(contentType: string): Format<unknown> | undefined {
-  if (contentType === cborFormat.contentType) return cborFormat; // the common case
+/** Returns the encoding of a content type (RFC 9110, section 8.3). A message without one is ChannelPy's, in JSON. */
+function encodingOf(contentType: string): Encoding | undefined {
+  if (contentType === cborFormat.contentType) return "cbor"; // the common case
   if (contentType.length > 255) return undefined; // no transport's protocol allows more
   const [type, ...parameters] = contentType.toLowerCase().split(";").map((part) => part.trim());
   if (parameters.some(isOtherCharset)) return undefined;
-  if (type === "") return jsonFormat;
-  return Object.values(formats).find((format) => format.contentType === type);
+  if (type === cborFormat.contentType) return "cbor";
+  return type === "" || type === "application/json" ? "json" : undefined;
 }
 
 /** Reports whether a parameter names a character set other than UTF-8. */

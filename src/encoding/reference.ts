@@ -1,12 +1,10 @@
 import { connectionTo } from "../connection/configured.ts";
-import { addressOf, nodesOf } from "../connection/schemes.ts";
 import type { SharedConnection } from "../connection/shared_connection.ts";
 import { ChannelReferenceError } from "../shared/errors.ts";
 import { checkName } from "../shared/names.ts";
 import { withoutCredentials } from "../shared/redact.ts";
 import type { Reach } from "../transports/transport.ts";
 import { defaultEncoding, type Encoding, isEncoding } from "./encoding.ts";
-import type { Members } from "./json/mod.ts";
 
 /** The direction that a SendChannel or a ReceiveChannel allows. */
 export type Direction = "send" | "receive";
@@ -90,85 +88,8 @@ function shown(value: unknown): string {
   return value === null ? "null" : typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
-/** The key that marks a reference in JSON, as ChannelPy writes it. */
-export const referenceMarker = "__channel__";
-
-/** ChannelPy's only connection class, which connects to RabbitMQ. */
-const channelPyConnection = "RabbitConnection";
-
-/**
- * Returns the members of a JSON reference to `target`, inside a value that `carrier` carries. ChannelPy needs every
- * member, and always a URI. Its retry timeout is left to the receiver.
- *
- * @throws {ChannelReferenceError} if `target` allows one direction only, or does not reach as far as `carrier`
- */
-export function writeJsonReference(target: Reference, carrier: SharedConnection): Members {
-  checkSentReach(target, carrier);
-  if (target.direction !== undefined) {
-    throw new ChannelReferenceError(
-      `channel ${target.name} cannot travel in JSON as one to ${target.direction} only: ` +
-        `JSON's references have no direction; send the channel itself, or use encoding "cbor"`,
-    );
-  }
-  return {
-    name: target.name,
-    connection_type: channelPyConnection,
-    retry_timeout: null,
-    // ChannelPy does not support lists of nodes.
-    connection_args: { uri: nodesOf(target.connection.address)[0]! },
-  };
-}
-
-/**
- * Reads the members of a JSON reference that `carrier` has delivered. The URI in it is how the sender reaches the
- * broker, usually that of `carrier`; it is used only if this process has configured it. The channel is put into
- * in JSON, as its sender reads JSON.
- *
- * @throws {ChannelReferenceError} if the reference is invalid
- */
-export function readJsonReference(members: Members, carrier: SharedConnection): Reference {
-  const { name, connection_type: type, connection_args: args } = members;
-  checkReceivedName(name);
-  if (type !== channelPyConnection && type !== undefined && type !== null) {
-    throw new ChannelReferenceError(
-      `a reference to channel ${name} has a connection_type other than "${channelPyConnection}"`,
-    );
-  }
-  const reference: Reference = {
-    name,
-    connection: connectionOfUri(uriIn(args, name), carrier),
-    encoding: "json",
-  };
-  checkReceivedReach(reference, carrier);
-  return reference;
-}
-
-function uriIn(args: unknown, name: string): string | undefined {
-  if (args === undefined || args === null) return undefined;
-  const { uri } = args as { readonly uri?: unknown };
-  if (typeof args === "object" && !Array.isArray(args)) {
-    if (typeof uri === "string") return uri;
-    if (uri === undefined || uri === null) return undefined;
-  }
-  throw new ChannelReferenceError(
-    `a reference to channel ${name} has connection_args that are not {"uri": "..."}`,
-  );
-}
-
-function connectionOfUri(uri: string | undefined, carrier: SharedConnection): SharedConnection {
-  if (uri === undefined) return carrier;
-  // No configured URI is as long, and parsing one takes time.
-  if (uri.length > longestUri || uri.split(",").length > mostNodes) return carrier;
-  const address = addressOf(uri) ?? uri;
-  if (address === carrier.address || nodesOf(carrier.address).includes(address)) return carrier;
-  return connectionTo(address) ?? carrier;
-}
-
-/** The greatest length of a URI in a message, and the greatest number of nodes in it. */
-const longestUri = 2048;
-const mostNodes = 16;
-
-function checkReceivedName(name: unknown): asserts name is string {
+/** @throws {ChannelReferenceError} for a received name that no channel may have */
+export function checkReceivedName(name: unknown): asserts name is string {
   try {
     checkName(name);
   } catch (cause) {
@@ -176,7 +97,8 @@ function checkReceivedName(name: unknown): asserts name is string {
   }
 }
 
-function checkSentReach({ name, connection }: Reference, carrier: SharedConnection): void {
+/** @throws {ChannelReferenceError} if a channel does not reach as far as the channel that is to carry it */
+export function checkSentReach({ name, connection }: Reference, carrier: SharedConnection): void {
   if (distance[connection.reach] >= distance[carrier.reach]) return;
   throw new ChannelReferenceError(
     `channel ${name} on ${connection.address} reaches one ${connection.reach} only and cannot ` +
@@ -184,7 +106,11 @@ function checkSentReach({ name, connection }: Reference, carrier: SharedConnecti
   );
 }
 
-function checkReceivedReach({ name, connection }: Reference, carrier: SharedConnection): void {
+/** @throws {ChannelReferenceError} if a received reference names a channel that cannot have travelled so far */
+export function checkReceivedReach(
+  { name, connection }: Reference,
+  carrier: SharedConnection,
+): void {
   if (distance[connection.reach] >= distance[carrier.reach]) return;
   throw new ChannelReferenceError(
     `a reference to channel ${name} came through ${carrier.address}, yet names ` +

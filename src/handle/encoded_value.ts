@@ -1,6 +1,6 @@
 import { PendingConnection } from "../connection/configured.ts";
 import type { SharedConnection } from "../connection/shared_connection.ts";
-import { formats } from "../encoding/message.ts";
+import { formatOf } from "../encoding/message.ts";
 import { isCloneError } from "../shared/put_errors.ts";
 import { stackFrom } from "../shared/stacks.ts";
 import { nextMessageId } from "../shared/message_id.ts";
@@ -41,7 +41,7 @@ const isPending = Symbol("a connection is still pending");
 function encodeNow(value: unknown, carrier: Carrier): EncodedValue {
   const carried: Carrier[] = [];
   const via = connectionOf(carrier);
-  const format = formats[carrier.encoding];
+  const format = formatOf(carrier.encoding);
   const body = format.encode(value, (object) => {
     const handle = carrierOf(object);
     if (handle === undefined) return undefined;
@@ -62,7 +62,7 @@ function connectionOf(handle: Carrier): SharedConnection {
 /** Copies the value at the call, with the same channels inside, and encodes the copy when the connections are known. */
 async function encodeLater(value: unknown, carrier: Carrier): Promise<EncodedValue> {
   const channels: object[] = [];
-  const format = formats[carrier.encoding];
+  const format = formatOf(carrier.encoding);
   const copy = format.encode(
     value,
     (object) => carrierOf(object) && format.placeholder(channels.push(object) - 1),

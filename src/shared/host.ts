@@ -124,11 +124,6 @@ export function platform(): string | undefined {
   return host()?.platform;
 }
 
-/** Reports whether this is a Cloudflare Worker, which may have Node's modules and has no files. */
-export function isCloudflare(): boolean {
-  return globalThis.navigator?.userAgent === "Cloudflare-Workers";
-}
-
 /** Reports whether Deno has granted a permission; true on other runtimes. */
 export function isGranted(permission: Permission): boolean {
   const { Deno } = globalThis as {
