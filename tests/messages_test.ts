@@ -144,12 +144,12 @@ test("messages: if no module of the runtime can be loaded, a transport says what
   for (const reported of [amqp, amqps]) {
     assert.match(
       reported!,
-      /^ChannelConfigError: new Channel: amqps?: connections need Deno, Bun or Node, .*; in a browser /,
+      /^ChannelConfigError: new Channel: amqps?: connections need Deno, Bun, Node, or .*; in a browser /,
     );
   }
   assert.match(
     sqlite!,
-    /^ChannelConfigError: new Channel: sqlite: connections need Deno, Bun or Node; in a browser /,
+    /^ChannelConfigError: new Channel: sqlite: connections need the files of Deno, Bun or Node; in a browser /,
   );
   assert.equal(memory, "1");
 });

@@ -5,8 +5,9 @@ import { join, posix, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { joined } from "./chunks.ts";
 import { compile } from "./compile.ts";
-import { type DenoConfig, type Manifest, manifest as manifestOf } from "./manifest.ts";
+import { compiled, type DenoConfig, type Manifest, manifest as manifestOf } from "./manifest.ts";
 import { writeTarball } from "./tar.ts";
 
 /** The npm package. */
@@ -24,15 +25,17 @@ export interface Package {
 const PAGES = ["LICENSE", "CHANGELOG.md"];
 
 /**
- * Makes the npm package of the project in `root`: the compiled scripts, their declarations, the README, and a
- * `package.json` made from `deno.json`. It has no source maps, because the scripts are the sources without their types.
+ * Makes the npm package of the project in `root`: the compiled scripts, joined into few files, their declarations, the
+ * README, and a `package.json` made from `deno.json`. It has no source maps, because the scripts are readable.
  */
 export async function pack(root: string): Promise<Package> {
   const text = (path: string) => readFileSync(join(root, path), "utf8");
   const config: DenoConfig = JSON.parse(text("deno.json"));
-  const { scripts, declarations } = await compile(root, config);
+  const { scripts: modules, declarations } = await compile(root, config);
   const files = new Map<string, string>();
-  const manifest = manifestOf(config, scripts);
+  const manifest = manifestOf(config, modules);
+  const entries = Object.values(config.exports).map((source) => compiled(source, ".js"));
+  const scripts = await joined(modules, entries);
   files.set("package.json", JSON.stringify(manifest, null, 2) + "\n");
   for (const page of PAGES) files.set(page, text(page));
   for (const [path, content] of [...scripts, ...declarations]) files.set(path, content);

@@ -12,7 +12,7 @@ import type { PutOptions } from "../handle/put_options.ts";
 import { Requester } from "../rpc/request.ts";
 import type { GetCase, PutCase } from "../select/case.ts";
 import { ChannelGetCase, ChannelPutCase } from "../select/channel_cases.ts";
-import { Finalizer } from "../shared/collection.ts";
+import { finalizer } from "../shared/collection.ts";
 import { ChannelClosedError, ChannelTimeoutError } from "../shared/errors.ts";
 import { none } from "../shared/options.ts";
 import type { Message } from "../transports/transport.ts";
@@ -829,14 +829,14 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
 }
 
 /** Closes the handle of a channel that the program has dropped without closing it. */
-const forgotten = new Finalizer<Handle>((handle) => void handle.close());
+const forgotten = finalizer<Handle>((handle) => void handle.close());
 
 /**
  * The registry does not keep a closed handle: a handle for replies references its channel, and would keep both alive.
  */
 function closeWhenForgotten(channel: object, handle: Handle): void {
-  forgotten.register(channel, handle, handle);
-  handle.onClosed.add(() => void forgotten.unregister(handle));
+  forgotten?.register(channel, handle, handle);
+  handle.onClosed.add(() => void forgotten?.unregister(handle));
 }
 
 const source: unique symbol = Symbol("source");

@@ -24,7 +24,7 @@ export interface PipeOptions {
   readonly signal?: AbortSignal;
 }
 
-const pipeSignature: Signature = new Signature(
+const pipeSignature: Signature = /* @__PURE__ */ new Signature(
   "pipe",
   3,
   { concurrency: integer(1), signal: abortSignal } satisfies Rules<PipeOptions>,

@@ -33,7 +33,7 @@ export function settings(): Settings | Promise<Settings> {
   if (uri !== undefined) return fromVariable(uri);
   if (fileSettings === undefined && env("CHANNELTS_CONFIG") !== undefined) {
     throw new ChannelConfigError(
-      'CHANNELTS_CONFIG: "@channelts/channel/memory" reads no files; import from "@channelts/channel", or set CHANNELTS_URI',
+      'CHANNELTS_CONFIG: "@channelts/channel/memory" reads no files; import from "@channelts/channel"',
     );
   }
   return fileSettings?.() ?? { uri: "memory:", source: "default" };

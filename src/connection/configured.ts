@@ -1,7 +1,7 @@
 // The connections that this process has configured: by URIs, Connection objects and transport objects in its code,
 // by an environment variable, or by a configuration file. Only these can be named by a reference that is received.
 
-import { Finalizer, type WeakReference, weakReference } from "../shared/collection.ts";
+import { finalizer, type WeakReference, weakReference } from "../shared/collection.ts";
 import { ChannelConfigError } from "../shared/errors.ts";
 import { shown } from "../shared/options.ts";
 import type { ConnectionWatcher, Transport, TransportOptions } from "../transports/transport.ts";
@@ -52,7 +52,7 @@ interface Registration {
   readonly uriKey: string | undefined;
 }
 
-const collected = new Finalizer<Registration>(({ ref, addresses, uriKey }) => {
+const collected = finalizer<Registration>(({ ref, addresses, uriKey }) => {
   for (const address of addresses) {
     const refs = configured.get(address);
     if (refs?.delete(ref) && refs.size === 0) configured.delete(address);
@@ -70,7 +70,7 @@ function register(connection: SharedConnection, uriKey?: string): SharedConnecti
     else refs.add(ref);
   }
   if (uriKey !== undefined) byUri.set(uriKey, ref);
-  collected.register(connection, { ref, addresses, uriKey });
+  collected?.register(connection, { ref, addresses, uriKey });
   return connection;
 }
 

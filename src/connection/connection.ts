@@ -22,7 +22,7 @@ const uriRule: Rule = {
   isSecret: true,
 };
 
-const signature: Signature = new Signature(
+const signature: Signature = /* @__PURE__ */ new Signature(
   "new Connection",
   2,
   {

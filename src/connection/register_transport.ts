@@ -1,21 +1,21 @@
 import { ChannelConfigError } from "../shared/errors.ts";
 import { callable, checkArgument, none, oneOf, type Rule, Signature } from "../shared/options.ts";
 import type { ParsedUri, Scheme } from "../transports/transport.ts";
-import { addSchemes, ownerOf, tlsOptions } from "./schemes.ts";
+import { addSchemes, ownerOf } from "./schemes.ts";
 
 const nameRule: Rule = {
   takes: "the name of a URI scheme with its colon, in lower case, such as redis:",
   allows: (value) => typeof value === "string" && /^[a-z][a-z0-9+.-]*:$/.test(value),
 };
 
-const optionNames: readonly string[] = ["username", "password", "name", ...tlsOptions];
+const optionNames = ["username", "password", "name", "ca", "cert", "key", "servername"];
 
-const signature: Signature = new Signature("registerTransport", 2, {
+const signature: Signature = /* @__PURE__ */ new Signature("registerTransport", 2, {
   reach: oneOf("isolate", "machine", "network"),
   parse: callable,
   load: callable,
   options: {
-    takes: `an array of ${optionNames.join(", ")}`,
+    takes: "an array of username, password, name, ca, cert, key, servername",
     allows: (value) => Array.isArray(value) && value.every((name) => optionNames.includes(name)),
   },
 }, 'registerTransport("redis:", { reach: "network", parse, load })');

@@ -3,9 +3,7 @@
 // a bundle contains no transport that nobody has imported.
 
 import { ChannelConfigError } from "../shared/errors.ts";
-import { platform } from "../shared/host.ts";
 import { withoutCredentials } from "../shared/redact.ts";
-import { isRequestBound } from "../shared/request_bound.ts";
 import { nearest } from "../shared/spelling.ts";
 import { MemoryTransport } from "../transports/memory/transport.ts";
 import { parseMemoryUri } from "../transports/memory/uri.ts";
@@ -20,15 +18,11 @@ const schemes = new Map<string, Scheme>([
   }],
 ]);
 
-/** The entry of the package that adds a scheme of the library, by the scheme. */
-const entries: ReadonlyMap<string, string> = new Map([
-  ["sqlite:", "sqlite"],
-  ["amqp:", "amqp"],
-  ["amqps:", "amqp"],
-]);
+/** The schemes of the library that an entry of the package adds. */
+const addable = ["sqlite:", "amqp:", "amqps:"];
 
 /** The options of TLS, which amqps: takes. */
-export const tlsOptions: readonly string[] = ["ca", "cert", "key", "servername"];
+const tlsOptions = ["ca", "cert", "key", "servername"];
 
 /** Adds schemes, unless another entry of the package has added them. */
 export function addSchemes(added: Readonly<Record<string, Scheme>>): void {
@@ -39,22 +33,21 @@ export function addSchemes(added: Readonly<Record<string, Scheme>>): void {
 
 /** Reports whether a scheme belongs to this library, and else whether it is added. */
 export function ownerOf(name: string): "library" | "program" | undefined {
-  if (name === "memory:" || entries.has(name)) return "library";
+  if (name === "memory:" || addable.includes(name)) return "library";
   return schemes.has(name) ? "program" : undefined;
 }
 
 /**
  * Returns the scheme of a URI, and what the URI says.
  *
- * @throws {ChannelConfigError} if the scheme is unknown, cannot be used here, or the URI is invalid
+ * @throws {ChannelConfigError} if the scheme is unknown or not imported, or the URI is invalid
  */
 export function parseUri(uri: string): { scheme: Scheme; parsed: ParsedUri } {
   const name = schemeName(uri);
   const scheme = schemes.get(name);
-  checkRuntime(name);
   if (scheme !== undefined) return { scheme, parsed: scheme.parse(uri) };
-  if (entries.has(name)) throw notImported(name);
-  const known = [...new Set(["memory:", ...entries.keys(), ...schemes.keys()])];
+  if (addable.includes(name)) throw notImported(name);
+  const known = [...new Set(["memory:", ...addable, ...schemes.keys()])];
   const suggestion = suggestedUri(uri, known);
   const advice = suggestion === undefined
     ? `a connection begins with one of ${known.join(" ")}`
@@ -64,30 +57,11 @@ export function parseUri(uri: string): { scheme: Scheme; parsed: ParsedUri } {
   );
 }
 
-/** @throws {ChannelConfigError} for a scheme of the library that needs what this runtime does not have */
-function checkRuntime(name: string): void {
-  if (!entries.has(name)) return;
-  const alternative = "use memory:, or a transport of your own";
-  if (platform() === undefined) {
-    throw new ChannelConfigError(
-      `${name} connections need Deno, Bun or Node` +
-        `${name === "sqlite:" ? "" : ", or Cloudflare Workers with nodejs_compat"}; ` +
-        `in a browser or another edge runtime ${alternative}`,
-    );
-  }
-  if (name === "sqlite:" && isRequestBound) {
-    throw new ChannelConfigError(
-      `sqlite: connections need files, which Cloudflare Workers do not have; ${alternative}`,
-    );
-  }
-}
-
 function notImported(name: string): ChannelConfigError {
+  const entry = name.replace(/s?:/, "");
   return new ChannelConfigError(
-    `the transport of ${name} is not imported; import from "@channelts/channel/${
-      entries.get(name)
-    }", ` +
-      `or from "@channelts/channel", which has all transports`,
+    `${name} is not in "@channelts/channel/memory"; on Deno, Bun and Node, import from ` +
+      `"@channelts/channel/${entry}"; elsewhere, use memory:, or a transport of your own`,
   );
 }
 

@@ -114,8 +114,7 @@ export class SharedConnection {
     if (features.rendezvous) return;
     throw new ChannelConfigError(
       `channel ${name}: the option "capacity" cannot be 0 on ${this.address}: the broker stores a value ` +
-        "before a consumer takes it, so a put cannot wait until its value is taken; use capacity: 1, or request " +
-        "to wait until a value was handled; memory: and sqlite: have channels of capacity 0",
+        "before a consumer takes it; use capacity: 1, or request to wait until a value was handled",
     );
   }
 

@@ -69,8 +69,7 @@ export function formatOf(encoding: Encoding): Format<unknown> {
   throw new ChannelConfigError(`the encoding "json" ${missingJson}`);
 }
 
-const missingJson =
-  'is not in "@channelts/channel/memory"; import from "@channelts/channel", or use encoding "cbor"';
+const missingJson = 'is not in "@channelts/channel/memory"; import from "@channelts/channel"';
 
 /**
  * Decodes a message that the connection `via` has delivered. The message is untrusted: every failure is thrown as one of

@@ -58,7 +58,7 @@ export interface ServeOptions<T = unknown> {
   readonly onerror?: (error: unknown, request: T | undefined) => void | Promise<void>;
 }
 
-const serveSignature: Signature = new Signature(
+const serveSignature: Signature = /* @__PURE__ */ new Signature(
   "serve",
   3,
   {

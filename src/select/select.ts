@@ -41,7 +41,7 @@ export type Selected<C> = C extends readonly unknown[]
 /** The number of an index of a tuple. */
 export type Index<K> = K extends `${infer N extends number}` ? N : never;
 
-const selectSignature: Signature = new Signature(
+const selectSignature: Signature = /* @__PURE__ */ new Signature(
   "select",
   2,
   waiting,
@@ -97,7 +97,7 @@ export async function select<const C extends Cases>(
   return result as Selected<C>;
 }
 
-const trySelectSignature: Signature = new Signature(
+const trySelectSignature: Signature = /* @__PURE__ */ new Signature(
   "trySelect",
   2,
   waiting,

@@ -31,7 +31,7 @@ import { select } from "./select.ts";
  */
 export interface Ticks extends CaseSource<Date>, AsyncIterable<Date>, AsyncDisposable {}
 
-const afterSignature: Signature = new Signature("after", 1, {}, "after(1000)");
+const afterSignature: Signature = /* @__PURE__ */ new Signature("after", 1, {}, "after(1000)");
 
 /**
  * Returns an object with one tick, the current time `ms` milliseconds after this call: Go's `time.After`.
@@ -54,7 +54,7 @@ export function after(ms: number): Ticks {
   return new Ticker(now() + ms, undefined);
 }
 
-const everySignature: Signature = new Signature("every", 1, {}, "every(1000)");
+const everySignature: Signature = /* @__PURE__ */ new Signature("every", 1, {}, "every(1000)");
 
 /**
  * Returns an object with a tick, the current time, every `ms` milliseconds: Go's `time.Tick`. A consumer that is late

@@ -12,24 +12,11 @@ export function weakReference<T extends object>(target: T): WeakReference<T> {
   return typeof WeakRef === "undefined" ? { deref: () => target } : new WeakRef(target);
 }
 
-/** Calls a function for objects that were collected. Nothing happens before the first object is registered. */
-export class Finalizer<Held> {
-  readonly #collected: (held: Held) => void;
-  #registry: FinalizationRegistry<Held> | undefined;
-
-  /** @param collected called with what was registered for the object */
-  constructor(collected: (held: Held) => void) {
-    this.#collected = collected;
-  }
-
-  /** @param token a key for {@linkcode Finalizer.unregister} */
-  register(target: object, held: Held, token?: object): void {
-    if (typeof FinalizationRegistry === "undefined") return;
-    this.#registry ??= new FinalizationRegistry(this.#collected);
-    this.#registry.register(target, held, token);
-  }
-
-  unregister(token: object): void {
-    this.#registry?.unregister(token);
-  }
+/** Returns a registry that calls a function for objects that were collected; undefined where there is none. */
+export function finalizer<Held>(
+  collected: (held: Held) => void,
+): FinalizationRegistry<Held> | undefined {
+  return typeof FinalizationRegistry === "undefined"
+    ? undefined
+    : new FinalizationRegistry(collected);
 }

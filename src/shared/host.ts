@@ -8,6 +8,7 @@
  */
 
 import type nodeProcess from "node:process";
+import { ChannelConfigError } from "./errors.ts";
 
 type Process = typeof nodeProcess;
 type Permission =
@@ -122,6 +123,15 @@ export function absolute(path: string): string | undefined {
 /** Returns the platform, such as "linux", "darwin" or "win32"; undefined in a browser. */
 export function platform(): string | undefined {
   return host()?.platform;
+}
+
+/** Checks that the runtime has what a scheme needs. @throws {ChannelConfigError} in a browser and the like */
+export function checkPlatform(scheme: string): void {
+  if (platform() !== undefined) return;
+  throw new ChannelConfigError(
+    `${scheme} connections need Deno, Bun, Node, or Cloudflare Workers with nodejs_compat; ` +
+      "in a browser or another edge runtime, use memory:, or a transport of your own",
+  );
 }
 
 /** Reports whether Deno has granted a permission; true on other runtimes. */

@@ -183,6 +183,7 @@ function isPlain(object: object): boolean {
 }
 
 /** Returns the rule for a number of milliseconds. */
+/* @__NO_SIDE_EFFECTS__ */
 export function milliseconds(least: number = 0, most: number = Infinity): Rule {
   return {
     takes: `milliseconds, ${most === Infinity ? `${least} or more` : `${least} to ${most}`}`,
@@ -191,6 +192,7 @@ export function milliseconds(least: number = 0, most: number = Infinity): Rule {
 }
 
 /** Returns the rule for an integer. */
+/* @__NO_SIDE_EFFECTS__ */
 export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): Rule {
   const isBounded = most < Number.MAX_SAFE_INTEGER;
   return {
@@ -201,6 +203,7 @@ export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): 
 }
 
 /** Returns the rule for one of several strings. */
+/* @__NO_SIDE_EFFECTS__ */
 export function oneOf(...texts: readonly string[]): Rule {
   return {
     takes: texts.map((text) => JSON.stringify(text)).join(" or "),

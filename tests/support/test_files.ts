@@ -28,6 +28,7 @@ export const DENO_ONLY: Record<string, string> = {
     "tests an example, which does not depend on the runtime; memory_test.ts covers the core",
   "docs_test.ts": "checks the documentation, which does not depend on the runtime",
   "drain_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
+  "entry_sizes_test.ts": "measures the npm package, which does not depend on the runtime",
   "entries_test.ts": "starts the other runtimes itself",
   "exit_test.ts": "starts the other runtimes itself",
   "faults_test.ts": "takes two minutes for a private broker, its restarts and its heartbeats",

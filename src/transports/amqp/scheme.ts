@@ -1,3 +1,4 @@
+import { checkPlatform } from "../../shared/host.ts";
 import type { Scheme } from "../transport.ts";
 import type { AmqpTransport } from "./transport.ts";
 import { parseAmqpUri } from "./uri.ts";
@@ -12,7 +13,10 @@ export function amqpSchemes(
 ): Record<string, Scheme> {
   const amqp: Scheme = {
     reach: "network",
-    parse: parseAmqpUri,
+    parse(uri) {
+      checkPlatform("amqp:");
+      return parseAmqpUri(uri);
+    },
     options: ["username", "password", "name"],
     load: async (uri, options, watcher) => new (await load())(uri, options, watcher),
   };

@@ -1,3 +1,6 @@
+import { ChannelConfigError } from "../../shared/errors.ts";
+import { platform } from "../../shared/host.ts";
+import { isRequestBound } from "../../shared/request_bound.ts";
 import type { Scheme } from "../transport.ts";
 import type { SqliteTransport } from "./transport.ts";
 import { parseSqliteUri } from "./uri.ts";
@@ -13,8 +16,20 @@ export function sqliteSchemes(
   return {
     "sqlite:": {
       reach: "machine",
-      parse: parseSqliteUri,
+      parse(uri) {
+        checkFiles();
+        return parseSqliteUri(uri);
+      },
       load: async (uri, _, watcher) => new (await load())(uri, watcher),
     },
   };
+}
+
+/** Cloudflare Workers may have the modules of Node, and have no files that last. */
+function checkFiles(): void {
+  if (platform() !== undefined && !isRequestBound) return;
+  throw new ChannelConfigError(
+    "sqlite: connections need the files of Deno, Bun or Node; in a browser or an edge runtime, use memory:, " +
+      "or a transport of your own",
+  );
 }

@@ -1,0 +1,100 @@
+// What the package's entries add to a web page or to a program, and how many files Node loads, from the package as npm
+// installs it.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { Buffer } from "node:buffer";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
+import { within } from "./conformance/fixture.ts";
+import { startChild } from "./support/child.ts";
+import { ENTRIES } from "./support/entries.ts";
+import { noNpm, npmPackages } from "./support/npm.ts";
+import { installedPackage } from "./support/package.ts";
+import { findRuntime } from "./support/runtimes.ts";
+import { test } from "./support/test.ts";
+
+/**
+ * The most bytes of a minified bundle, and of it gzipped: of the entry ./memory, and of each entry with all that it
+ * exports, without packages and Node's modules. They are a little more than the current sizes, so that growth is noticed.
+ * The program that puts and gets must not exceed 95 KiB, and 33 KiB gzipped.
+ */
+const LIMITS: Readonly<Record<string, readonly [minified: number, gzipped: number]>> = {
+  "./memory, Channel alone": [97_280, 33_300],
+  "./memory": [120_000, 40_700],
+  "./sqlite": [186_000, 62_200],
+  "./amqp": [215_000, 73_300],
+  ".": [269_000, 90_400],
+};
+
+/** Bundles a program that imports the installed package. Returns the script. */
+async function bundled(program: string, ...options: string[]): Promise<string> {
+  const { folder } = await installedPackage();
+  const esbuild = join(await npmPackages("esbuild"), "node_modules/esbuild/bin/esbuild");
+  const { command: [node] } = await findRuntime("node");
+  const args = [esbuild, "--bundle", "--minify", "--format=esm", "--log-level=warning", ...options];
+  const running = promisify(execFile)(node, args, { cwd: folder });
+  running.child.stdin!.end(program);
+  const { stdout, stderr } = await running;
+  assert.equal(stderr, "");
+  return stdout;
+}
+
+const packages = ["--external:yaml", "--external:@cloudamqp/amqp-client"];
+
+const alone = `
+  import { Channel } from "@channelts/channel/memory";
+  const ch = new Channel();
+  await ch.put("foo");
+  await ch.get();
+`;
+
+for (const [title, [mostMinified, mostGzipped]] of Object.entries(LIMITS)) {
+  test(`sizes: ${title} is under its limits`, { skip: noNpm }, async () => {
+    const specifier = `@channelts/channel${title.slice(1)}`;
+    const script = ENTRIES.has(title)
+      ? await bundled(`export * from "${specifier}"`, "--platform=node", ...packages)
+      : await bundled(alone, "--platform=browser");
+    const [minified, gzipped] = [Buffer.byteLength(script), gzipSync(script, { level: 9 }).length];
+    process.stdout.write(`${title}: ${minified} bytes minified, ${gzipped} gzipped\n`);
+    assert.ok(minified <= mostMinified, `${minified} bytes minified, at most ${mostMinified}`);
+    assert.ok(gzipped <= mostGzipped, `${gzipped} bytes gzipped, at most ${mostGzipped}`);
+  });
+}
+
+test("sizes: every entry has limits", {}, () => {
+  assert.deepEqual([...ENTRIES.keys()].filter((entry) => !(entry in LIMITS)), []);
+});
+
+test("sizes: ./memory is bundled for any platform, and names no other transport's code", {
+  skip: noNpm,
+}, async () => {
+  for (const platform of ["browser", "neutral"]) {
+    const script = await bundled(
+      `export * from "@channelts/channel/memory"`,
+      `--platform=${platform}`,
+    );
+    assert.doesNotMatch(script, /\bimport\b *[("{*]|\brequire\(|basic\.|SELECT /, platform);
+  }
+});
+
+test("sizes: Node loads few files for ., and none of a scheme that is not used", {
+  skip: noNpm,
+}, async () => {
+  const { folder, manifest } = await installedPackage();
+  const root = join(folder, "node_modules", manifest.name);
+  const program = new URL("programs/loaded_modules.ts", import.meta.url);
+  const runtime = await findRuntime("node");
+  await using child = startChild(program, { runtime, args: [join(root, "mod.js"), "memory:"] });
+  const imported = await within(child.next() as Promise<string[]>);
+  assert.ok(imported.length <= 16, `${imported.length} files`);
+  const texts = imported.map((url) => readFileSync(join(folder, url), "utf8"));
+  assert.ok(texts.some((text) => /^(?:class|var) MemoryTransport\b/m.test(text)));
+  const strange =
+    /^(?:class|var) (?:AmqpTransport|SqliteTransport|ConfigFile)\b|^(?:import\b[^"]*|\} from )"(?!\.)/m;
+  assert.deepEqual(texts.filter((text) => strange.test(text)), []);
+  assert.deepEqual(await within(child.next()), []);
+});
