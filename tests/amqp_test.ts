@@ -583,7 +583,7 @@ function remoteTest(
 ): void {
   const timed = "round-trips are counted by their time";
   test(title, async (fixture) => {
-    const way = 100; // long in comparison with the delays of a busy machine
+    const way = 50; // long in comparison with the delays of a machine that does nothing else
     await using delay = await startDelay(Number(port || 5672), way);
     const connection = uri((url) => {
       url.hostname = "127.0.0.1";
@@ -667,7 +667,7 @@ remoteTest(
     const work = async () => {
       for (let n = 0; n < 6; n++) {
         const delivery = await far.receive();
-        await pause(200); // as long as a round-trip
+        await pause(100); // as long as a round-trip
         delivery.accept();
         got.push(delivery.value);
       }
