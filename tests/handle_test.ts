@@ -308,6 +308,26 @@ Deno.test("puts reach the link in the order of the calls, however long each wait
   await until(() => fake.rests > 0);
 });
 
+for (const encoding of ["cbor", "json"] as const) {
+  Deno.test(`a request is put when the channel for its reply exists (${encoding})`, async () => {
+    const fake = new FakeTransport();
+    const ch = new Channel<string>({ name: "asked", connection: fake, encoding });
+    await ch.depth();
+    const { puts } = fake.link;
+    let open = () => {};
+    fake.opening = new Promise((resolve) => open = resolve);
+    const refused = rejection(ch.request("work"), ChannelClosedError);
+    await pause(20);
+    assert.deepEqual([fake.opened.length, puts.length], [2, 0]);
+    open();
+    await until(() => puts.length === 1);
+    puts[0]!.confirm();
+    await ch.close();
+    await refused;
+    await until(() => fake.rests > 0);
+  });
+}
+
 Deno.test("a channel that vanishes ends its handles, and a new handle opens a new link", async () => {
   const fake = new FakeTransport();
   const ch = fake.channel();
