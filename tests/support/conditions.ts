@@ -12,6 +12,10 @@ export const noDeno: string | false = process.versions.deno === undefined && "on
 export const decidedOnDeno: string | false = process.versions.deno === undefined &&
   "the result does not depend on the runtime: the test runs on Deno";
 
+/** For slow tests of files that use the broker, whose result does not depend on it. */
+export const decidedOnFirstBroker: string | false = process.env.TEST_FURTHER === "yes" &&
+  "the result does not depend on the broker: the test runs on the first one";
+
 /** For tests that query or control the broker. */
 export const noControl: string | false = controlFromEnv() === undefined &&
   "the given BROKER cannot be queried or controlled";

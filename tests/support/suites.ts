@@ -83,6 +83,11 @@ type Timing = "untimed" | "timed";
 /** The variables for {@linkcode test} of `test.ts`. */
 const variable = (which: Timing): Variables => ({ TEST_TIMED: which === "untimed" ? "later" : "" });
 
+/** The variable for `decidedOnFirstBroker` of `conditions.ts`. */
+const furtherVariable = ({ further }: BrokerSource): Variables => ({
+  TEST_FURTHER: further === undefined ? "" : "yes",
+});
+
 async function main(file: string, args: string[]): Promise<void> {
   const names = (option(args, "on") ?? "deno").split(",") as RuntimeName[];
   const which = (option(args, "brokers") ?? "one") as Brokers;
@@ -198,7 +203,7 @@ async function runAsked(
   logLine(`the tests on ${title}`);
   const unchecked = args.includes("--no-check") ? [] : ["--no-check"]; // the types were checked before
   const run = (args: string[], which: Timing) => {
-    const options = { env: { ...variables, ...variable(which) } };
+    const options = { env: { ...variables, ...furtherVariable(source), ...variable(which) } };
     return runtime.name === "deno"
       ? denoTest(runtime, [...unchecked, ...args], `${results}.xml`, options)
       : portableTests(runtime, args, `${results}.lines`, options);
@@ -274,7 +279,7 @@ async function runLanes(
     const [file, output] = [`${results}.${i}.report`, `${results}.${i}.out`];
     for (const each of [file, output]) rmSync(each, { force: true });
     const start = performance.now();
-    const env = { ...variables, ...variable(which) };
+    const env = { ...variables, ...furtherVariable(source), ...variable(which) };
     const report = await part.run(file, { env, output }, which);
     const seconds = Math.round((performance.now() - start) / 1000);
     const heading = `${label} on ${title}, ${seconds} s${cpuTime()} (${when()})`;
