@@ -111,6 +111,7 @@ export const ONE_BROKER: Record<string, string> = {
   "leaks_test.ts": "measures the memory of the runtime",
   "model_test.ts": "is a random search, which need not run on each broker",
   "package_test.ts": "uses nothing of the broker that other tests do not cover",
+  "operations_test.ts": "waits for RabbitMQ's tools, which take a second for each command",
   "processes_test.ts": "tests how processes share values, which amqp_test.ts covers too",
   "snippets_test.ts":
     "runs the code of the pages, which uses nothing that other tests do not cover",
