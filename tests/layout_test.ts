@@ -123,3 +123,10 @@ Deno.test("layout: no two files and no two classes bear one name", () => {
 function repeated(names: readonly string[]): string[] {
   return names.filter((name, i) => names.indexOf(name) !== i);
 }
+
+Deno.test("layout: no parameter of SQL has a number, which Node takes for a name before 22.20", () => {
+  const numbered = files.filter(({ path, text }) =>
+    path.startsWith("transports/sqlite/") && /^ *"[^"]*\?\d/m.test(text)
+  );
+  assert.deepEqual(numbered.map(({ path }) => path), []);
+});

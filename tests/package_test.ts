@@ -230,9 +230,9 @@ interface Claimed {
 /** Finds the runtimes at the same time: npm takes a while for each. */
 function claimed(): Claimed[] {
   return [
-    { runtime: findNode(20), noSqlite: /^ChannelConfigError: .*Node 22\.13/ },
-    { runtime: findNode(22) },
-    { runtime: findNode(24) },
+    { runtime: findNode("20"), noSqlite: /^ChannelConfigError: .*Node 22\.13/ },
+    { runtime: findNode("22.13.0") }, // the oldest with SQLite
+    { runtime: findNode("24") },
     { runtime: findRuntime("bun") },
     { runtime: findRuntime("deno") },
   ];

@@ -15,7 +15,7 @@ import { Program } from "./program.ts";
 for (
   const [title, find] of [
     ["Bun", () => findRuntime("bun")],
-    ["Node 22", () => findNode(22)],
+    ["Node 22", () => findNode("22")],
   ] as const
 ) {
   test(`examples: on ${title}, each runs in a project with the package`, {

@@ -86,27 +86,27 @@ export function findRuntime(name: RuntimeName): Promise<Runtime> {
 }
 
 /**
- * Finds a Node of a major version, for the tests of the npm package: the first on the PATH, or the one that npm has in
- * its cache or fetches.
+ * Finds a Node of a version, for the tests of the npm package: the first on the PATH, or the one that npm has in its
+ * cache or fetches.
  *
+ * @param version `24` for the newest Node 24, or `22.13.0`
  * @throws if there is none
  */
-export async function findNode(major: number): Promise<Runtime> {
-  const isWanted = (node: Runtime | Error): node is Runtime =>
-    !(node instanceof Error) && node.title.startsWith(`Node ${major}.`);
+export async function findNode(version: string): Promise<Runtime> {
+  const [major] = version.split(".").map(Number);
+  const isWanted = ({ title }: Runtime) => `${title}.`.startsWith(`Node ${version}.`);
   for (const folder of new Set((process.env.PATH ?? "").split(":"))) {
     const program = findProgram("node", [folder]);
-    const node = program && await inspect(program, "node", [major, 0]);
-    if (node && isWanted(node)) return node;
+    const node = program && await inspect(program, "node", [major!, 0]);
+    if (node && !(node instanceof Error) && isWanted(node)) return node;
   }
-  if (nodePackage === undefined) throw new Error(`npm has no Node for this platform`);
-  const npx = ["--yes", "--package", `${nodePackage}@${major}`, "--", "node"];
+  if (nodePackage === undefined) throw new Error("npm has no Node for this platform");
+  const npx = ["--yes", "--package", `${nodePackage}@${version}`, "--", "node"];
   const program = await run("npx", [...npx, "-p", "process.execPath"], 300_000);
-  const node = program instanceof Error ? program : await inspect(program, "node", [major, 0]);
-  if (isWanted(node)) return node;
-  throw new Error(
-    `the tests need Node ${major}: ${node instanceof Error ? node.message : program}`,
-  );
+  const node = program instanceof Error ? program : await inspect(program, "node", [major!, 0]);
+  if (!(node instanceof Error) && isWanted(node)) return node;
+  const problem = node instanceof Error ? node.message : `npm's is ${node.title}`;
+  throw new Error(`the tests need Node ${version}: ${problem}`);
 }
 
 async function find(name: RuntimeName): Promise<Runtime> {

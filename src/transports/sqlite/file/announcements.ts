@@ -61,10 +61,11 @@ export class Announcements {
     if (isControl) this.#dropControls(channel);
     else this.#drop(channel, seq, bytes);
     const { changes } = this.#sql.run(
-      "UPDATE links SET heard = ?1 WHERE channel = ?2 AND session = ?3 AND heard = ?1 - 1",
+      "UPDATE links SET heard = ? WHERE channel = ? AND session = ? AND heard = ?",
       seq,
       channel,
       this.#sql.session,
+      seq - 1,
     );
     return { seq, isHeard: changes !== 0 };
   }
@@ -99,8 +100,9 @@ export class Announcements {
   /** Deletes the announcements that all sessions on a channel have read. */
   dropHeard(channel: number): void {
     this.#sql.run(
-      "DELETE FROM announcements WHERE channel = ?1 AND seq <= " +
-        "coalesce((SELECT min(heard) FROM links WHERE channel = ?1), 9e15)",
+      "DELETE FROM announcements WHERE channel = ? AND seq <= " +
+        "coalesce((SELECT min(heard) FROM links WHERE channel = ?), 9e15)",
+      channel,
       channel,
     );
   }

@@ -99,9 +99,10 @@ export class Channels {
     this.#sql.run("DELETE FROM mail WHERE session = ? AND channel = ?", session, channel);
     announcements.dropHeard(channel);
     this.#sql.run(
-      "UPDATE channels SET expires = ?1 + lease WHERE id = ?2 AND lease NOT NULL " +
-        "AND NOT EXISTS (SELECT 1 FROM links WHERE channel = ?2)",
+      "UPDATE channels SET expires = ? + lease WHERE id = ? AND lease NOT NULL " +
+        "AND NOT EXISTS (SELECT 1 FROM links WHERE channel = ?)",
       clock.now(),
+      channel,
       channel,
     );
   }

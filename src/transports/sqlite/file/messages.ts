@@ -167,8 +167,9 @@ export class Messages {
   /** Releases all messages of a channel that a session holds. */
   releaseAll(channel: number, session: number = this.#sql.session): void {
     const { changes } = this.#sql.run(
-      "UPDATE messages SET holder = 0, redelivered = 1 WHERE holder IN (?1, -?1) AND channel = ?2",
+      "UPDATE messages SET holder = 0, redelivered = 1 WHERE holder IN (?, ?) AND channel = ?",
       session,
+      -session,
       channel,
     );
     this.#addDepth(channel, Number(changes));
@@ -178,8 +179,9 @@ export class Messages {
   /** Returns the channels of which a session holds messages. */
   heldChannels(session: number = this.#sql.session): number[] {
     return this.#sql.all<{ channel: number }>(
-      "SELECT DISTINCT channel FROM messages WHERE holder IN (?1, -?1)",
+      "SELECT DISTINCT channel FROM messages WHERE holder IN (?, ?)",
       session,
+      -session,
     ).map(({ channel }) => channel);
   }
 

@@ -16,7 +16,8 @@ export class UnpreparedError extends Error {
 
 /**
  * The SQL statements of one session. Each is prepared once, and never within a transaction: if a Worker is
- * terminated while it prepares a statement, Bun (1.4.5) leaves the file open and locked.
+ * terminated while it prepares a statement, Bun (1.4.5) leaves the file open and locked. Parameters are `?` without
+ * numbers: Node up to 22.19 and 24.6 takes `?1` for a name.
  */
 export class Statements {
   /** The session that runs the statements; 0 until it has a row in the file. */
