@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 const MTIME = Date.UTC(1985, 9, 26, 8, 15) / 1000;
 
 /**
- * Writes a gzipped tar archive (POSIX ustar) of regular files. The same files give the same bytes, on any machine.
+ * Writes a gzipped tar archive (POSIX ustar) of regular files. The same files give the same bytes.
  *
  * @param files paths and contents, in the order of the archive
  */
