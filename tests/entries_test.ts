@@ -75,7 +75,7 @@ async function loaded(entry: string, ...connections: string[]): Promise<string[]
   await using child = startChild(program, { runtime, args, env: { CHANNELTS_URI: "memory:" } });
   const lists: string[][] = [];
   for (let n = -1; n < connections.length; n++) {
-    lists.push(await within(child.next() as Promise<string[]>));
+    lists.push(await within(child.next() as Promise<string[]>, 60_000));
   }
   return lists;
 }
@@ -110,7 +110,7 @@ for (const name of ["deno", "bun", "node"] satisfies RuntimeName[]) {
   Deno.test(`entries: importing one does nothing else on ${name}`, async () => {
     const program = new URL("programs/quiet_import.ts", import.meta.url);
     await using child = startChild(program, { runtime: await findRuntime(name) });
-    const exported = await within(child.next());
+    const exported = await within(child.next(), 60_000);
     equal(typeof exported, "number", `${exported}`);
   });
 }

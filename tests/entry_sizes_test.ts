@@ -89,12 +89,12 @@ test("sizes: Node loads few files for ., and none of a scheme that is not used",
   const program = new URL("programs/loaded_modules.ts", import.meta.url);
   const runtime = await findRuntime("node");
   await using child = startChild(program, { runtime, args: [join(root, "mod.js"), "memory:"] });
-  const imported = await within(child.next() as Promise<string[]>);
+  const imported = await within(child.next() as Promise<string[]>, 60_000);
   assert.ok(imported.length <= 16, `${imported.length} files`);
   const texts = imported.map((url) => readFileSync(join(folder, url), "utf8"));
   assert.ok(texts.some((text) => /^(?:class|var) MemoryTransport\b/m.test(text)));
   const strange =
     /^(?:class|var) (?:AmqpTransport|SqliteTransport|ConfigFile)\b|^(?:import\b[^"]*|\} from )"(?!\.)/m;
   assert.deepEqual(texts.filter((text) => strange.test(text)), []);
-  assert.deepEqual(await within(child.next()), []);
+  assert.deepEqual(await within(child.next(), 60_000), []);
 });
