@@ -51,7 +51,7 @@ async function ending(child: Child, timeout: number): Promise<ChildExit> {
   }
 }
 
-async function endsInOrder(child: Child, timeout = 5000): Promise<void> {
+async function endsInOrder(child: Child, timeout = 20_000): Promise<void> {
   const exit = await ending(child, timeout);
   assert.deepEqual(exit, { code: 0, signal: null }, child.stderr);
   assert.equal(child.stderr, "");
@@ -144,7 +144,7 @@ Deno.test("a value sent to a process that is killed in its get goes to another p
     frozen.kill("SIGSTOP");
     await channel.put("for whoever lives");
     // The broker has sent the value: it is no longer in the queue, and no process has it.
-    assert.ok(await waitUntil(async () => await channel.depth() === 0, 5000));
+    assert.ok(await waitUntil(async () => await channel.depth() === 0, 20_000));
     await assert.rejects(channel.get({ timeout: 200 }), ChannelTimeoutError);
 
     await using other = run("getter", [broker, name]);

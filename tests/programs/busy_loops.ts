@@ -8,7 +8,7 @@ import process from "node:process";
 import { Channel, select, serve, trySelect } from "../../mod.ts";
 import { messages, send } from "../support/child_side.ts";
 
-const TIME_LIMIT = 3000;
+const TIME_LIMIT = 10_000;
 
 /** Reports whether the loop continues. */
 type GoesOn = () => boolean;
