@@ -91,6 +91,52 @@ for (const { heading, file, text } of suites) {
   });
 }
 
+test(`${page}: what it says of Deno's sanitizers`, { skip: noNpm }, async () => {
+  const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-runner-"));
+  try {
+    linkPackages((await installedPackage()).folder, folder);
+    writeFileSync(join(folder, "package.json"), `{ "type": "module" }`);
+    writeFileSync(join(folder, "leaks_test.js"), leaks);
+    const [name, ...args] = [Deno.execPath(), "test", "-A", "--no-check", "--reporter=tap"];
+    const tap = await output(name!, args, folder, process.env).catch(String);
+    const outcomes = [...tap.matchAll(/^(ok|not ok) \d+ - (.*)$/gm)].map((
+      [, how, what],
+    ) => [what, how]);
+    assert.deepEqual(outcomes, [
+      ["closed", "not ok"],
+      ["deleted", "ok"],
+      ["delayed", "not ok"],
+      ["delayed and deleted", "ok"],
+      ["a file, and a moment", "ok"],
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+/** Tests that leave what the page says. */
+const leaks = `
+import { Channel } from "@channelts/channel";
+
+const use = (name, connection, end, delay) =>
+  Deno.test(name, async () => {
+    const channel = new Channel({ connection });
+    await channel.put(7, delay);
+    if (delay === undefined) await channel.get();
+    await end(channel);
+  });
+const moment = () => new Promise((resolve) => setTimeout(resolve, 1000));
+
+use("closed", "memory:", (channel) => channel.close());
+use("deleted", "memory:", (channel) => channel.delete());
+use("delayed", "memory:", () => {}, { delay: 60_000 });
+use("delayed and deleted", "memory:", (channel) => channel.delete(), { delay: 60_000 });
+use("a file, and a moment", "sqlite:leaks.db", async (channel) => {
+  await channel.delete();
+  await moment();
+});
+`;
+
 /** Runs a program that must succeed, and returns what it printed. */
 async function output(
   name: string,
