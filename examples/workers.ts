@@ -23,7 +23,7 @@ import { parseArgs } from "node:util";
 import { parentPort, Worker as NodeWorker } from "node:worker_threads";
 
 const THREADS = ["ada", "bob", "cyd", "dee"];
-const LIMIT = 3_000_000;
+/** Counts the primes below the number of the option `--limit` in jobs of this many numbers. */
 const STEP = 50_000;
 /** The time in milliseconds after which a step is considered failed. */
 const TIME_LIMIT = 10_000;
@@ -100,10 +100,12 @@ function startThread(orders: Orders): { terminate(): unknown } {
 }
 
 async function main(): Promise<boolean> {
-  const { values } = parseArgs({ options: { connection: { type: "string" } } });
+  const { values } = parseArgs({
+    options: { connection: { type: "string" }, limit: { type: "string", default: "3000000" } },
+  });
   const connection = values.connection ?? temporaryFile();
 
-  const ranges = Array.from({ length: LIMIT / STEP }, (_, i) => {
+  const ranges = Array.from({ length: Number(values.limit) / STEP }, (_, i) => {
     return { from: i * STEP, to: (i + 1) * STEP };
   });
   let start = performance.now();
