@@ -134,6 +134,23 @@ Deno.test("compose: the broker of both files is the same, and the programs have 
   }
 });
 
+Deno.test("compose: the variant with the package has the same keys, and its image has the programs", () => {
+  const folder = join(ROOT, "examples/compose");
+  const readme = readFileSync(join(folder, "README.md"), "utf8");
+  const variant = parse(/```yaml\n(.*?)```/s.exec(readme)![1]!, { merge: true });
+  object({
+    "x-program": object({ build: oneOf("."), init: oneOf(true) }),
+    services: object({ worker: object(program), producer: object(program) }),
+  })(variant, "README.md");
+  const image = readFileSync(join(folder, "Dockerfile"), "utf8");
+  const [, files] = /^COPY (.*) \.\/$/m.exec(image)!;
+  assert.deepEqual(files!.split(" "), ["worker.ts", "producer.ts"]);
+  for (const title of ["worker", "producer"]) {
+    assert.equal(variant.services[title].command, `node ${title}.ts`);
+    assert.ok(existsSync(join(folder, `${title}.ts`)));
+  }
+});
+
 Deno.test("compose: the commands do all jobs although a worker is killed", async () => {
   const { services } = read("examples/compose/compose.yaml");
   const before = await brokerState();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -14,11 +14,29 @@ import { brokerState } from "../support/broker_state.ts";
 import { controlFromEnv } from "../support/control.ts";
 import { untilAsBefore } from "../support/leftovers.ts";
 import { sqliteDirectory } from "../support/sqlite_file.ts";
+import { ROOT } from "../support/test_files.ts";
 import { example, killed, Program } from "./program.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 const directory = sqliteDirectory();
+
+Deno.test("examples: each is on the page, and says how to run it on each runtime", () => {
+  const folder = join(ROOT, "examples");
+  const page = readFileSync(join(folder, "README.md"), "utf8");
+  const parts = ["demo_output.ts", "demo_workers.ts", "worker.ts"]; // of demo.ts
+  for (const file of readdirSync(folder).filter((file) => /\.(ts|py)$/.test(file))) {
+    if (parts.includes(file)) continue;
+    assert.ok(page.includes(`[\`${file}\`](${file})`), `README.md lists ${file}`);
+    if (file === "demo.ts" || file.endsWith(".py")) continue;
+    const head = /^(\/\/.*\n)+/.exec(readFileSync(join(folder, file), "utf8"))![0];
+    for (const command of ["deno run", "bun", "node"]) {
+      assert.match(head, new RegExp(`\\b${command} .*${file}`), file);
+    }
+    assert.match(head, /22\.18 or newer/, file);
+    assert.match(head, /killed|terminated|crash/, file);
+  }
+});
 
 /** Declares a test for each transport. Afterwards, nothing may be left on the broker but the named channels. */
 function both(
