@@ -272,7 +272,11 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    */
   getCase(): GetCase<T> {
     signatures.getCase.check(none, arguments.length);
-    return new ChannelGetCase(this.#handle, this, (message) => this.#decode(message, true));
+    return new ChannelGetCase({
+      handle: this.#handle,
+      owner: this,
+      decode: (message) => this.#decode(message, true),
+    });
   }
 
   /**
@@ -292,7 +296,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    */
   putCase(value: T): PutCase {
     signatures.putCase.check(none, arguments.length);
-    return new ChannelPutCase(this.#handle, this, value);
+    return new ChannelPutCase({ handle: this.#handle, owner: this, value });
   }
 
   /**

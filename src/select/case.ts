@@ -73,8 +73,8 @@ export interface CaseSource<T = unknown> {
 /** A case, as the program names it. It may take part in several selects, also at the same time. */
 export abstract class SelectCase {
   abstract readonly operation: "get" | "put";
-  /** Returns the case in one select. @throws the error of the select, for example for a value that cannot be encoded */
-  abstract activate(select: RunningSelect): ActiveCase;
+  /** Returns the case in one select. Absent for the cases of channels. */
+  activate?(select: RunningSelect): ActiveCase;
 }
 
 /** A case in one running select. */

@@ -13,6 +13,7 @@ import {
   type RunningSelect,
   SelectCase,
 } from "./case.ts";
+import { activated } from "./active_cases.ts";
 
 /**
  * The cases of a {@linkcode select}: an object or an array. A case may be in several selects, and a channel in several
@@ -227,7 +228,7 @@ class Selection implements RunningSelect {
 
   #activate(named: SelectCase): ActiveCase {
     try {
-      return named.activate(this);
+      return activated(named, this);
     } catch (error) {
       throw errorOfValue(this.action, error);
     }

@@ -152,7 +152,7 @@ class TickCase extends SelectCase implements GetCase<Date> {
     this.#ticker = ticker;
   }
 
-  activate(select: RunningSelect): ActiveCase {
+  override activate(select: RunningSelect): ActiveCase {
     return new ActiveTick(this.#ticker, select);
   }
 }
