@@ -163,6 +163,15 @@ Deno.test("schemes: a transport of a registered scheme that cannot be made is an
   });
 });
 
+Deno.test("schemes: a scheme whose load returns no transport is an error of the operation", async () => {
+  const load = (() => ({})) as unknown as Scheme["load"];
+  registerTransport("empty:", { ...shelf, parse: (uri) => ({ address: uri }), load });
+  await assert.rejects(new Channel({ name: "x", connection: "empty:" }).put(1), {
+    name: "ChannelConfigError",
+    message: /^put: the function load of the scheme empty: returned no transport; return /,
+  });
+});
+
 Deno.test("schemes: registerTransport checks its arguments", () => {
   const register = registerTransport as (...args: unknown[]) => void;
   const refused = (message: RegExp, ...args: unknown[]) =>

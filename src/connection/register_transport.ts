@@ -1,6 +1,6 @@
 import { ChannelConfigError } from "../shared/errors.ts";
 import { callable, checkArgument, none, oneOf, type Rule, Signature } from "../shared/options.ts";
-import type { ParsedUri, Scheme } from "../transports/transport.ts";
+import type { ParsedUri, Scheme, Transport } from "../transports/transport.ts";
 import { addSchemes, ownerOf } from "./schemes.ts";
 
 const nameRule: Rule = {
@@ -55,8 +55,10 @@ export function registerTransport(name: string, scheme: Scheme): void {
     throw new ChannelConfigError(`registerTransport: ${name} ${problem}; use another scheme`);
   }
   const parse = (uri: string) => checkedAddress(name, scheme.parse(uri));
+  const load: Scheme["load"] = async (...args) =>
+    checkedTransport(name, await scheme.load(...args));
   const { reach, options = [] } = scheme;
-  addSchemes({ [name]: { reach, options, parse, load: (...args) => scheme.load(...args) } });
+  addSchemes({ [name]: { reach, options, parse, load } });
 }
 
 /** @throws {ChannelConfigError} for what is no address: references with it would reach nobody */
@@ -65,5 +67,13 @@ function checkedAddress(name: string, parsed: ParsedUri): ParsedUri {
   if (typeof address === "string" && address.toLowerCase().startsWith(name)) return parsed;
   throw new ChannelConfigError(
     `the function parse of the scheme ${name} returned no address; return { address } that begins with ${name}`,
+  );
+}
+
+/** @throws {ChannelConfigError} for what is no transport */
+function checkedTransport(name: string, transport: Transport): Transport {
+  if (typeof transport?.open === "function") return transport;
+  throw new ChannelConfigError(
+    `the function load of the scheme ${name} returned no transport; return an object with a method open`,
   );
 }
