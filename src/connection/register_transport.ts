@@ -39,7 +39,7 @@ const signature: Signature = /* @__PURE__ */ new Signature("registerTransport", 
  *   parse: (uri) => ({ address: `redis://${new URL(uri).host}` }),
  *   load: (uri) => new RedisTransport(uri),
  * });
- * const jobs = new Channel("jobs", { connection: "redis://localhost" });
+ * const jobs = new Channel({ name: "jobs", connection: "redis://localhost" });
  * ```
  */
 export function registerTransport(name: string, scheme: Scheme): void {
