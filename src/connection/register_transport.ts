@@ -30,16 +30,18 @@ const signature: Signature = /* @__PURE__ */ new Signature("registerTransport", 
  * @throws {ChannelConfigError} if an argument is invalid, or the scheme is registered or belongs to this library
  *
  * @example
- * ```ts ignore
- * import { Channel, registerTransport } from "@channelts/channel";
- * import { RedisTransport } from "./redis_transport.ts"; // implements Transport
+ * ```ts
+ * import { Channel, registerTransport, type Transport } from "@channelts/channel";
+ *
+ * declare function openRedis(uri: string): Transport; // the program's own
  *
  * registerTransport("redis:", {
  *   reach: "network",
  *   parse: (uri) => ({ address: `redis://${new URL(uri).host}` }),
- *   load: (uri) => new RedisTransport(uri),
+ *   load: (uri) => openRedis(uri),
  * });
  * const jobs = new Channel({ name: "jobs", connection: "redis://localhost" });
+ * console.log(jobs.name); // the transport is made when a channel is first used
  * ```
  */
 export function registerTransport(name: string, scheme: Scheme): void {

@@ -60,7 +60,7 @@ export function parseUri(uri: string): { scheme: Scheme; parsed: ParsedUri } {
 function notImported(name: string): ChannelConfigError {
   const entry = name.replace(/s?:/, "");
   return new ChannelConfigError(
-    `${name} is not in "@channelts/channel/memory"; on Deno, Bun and Node, import from ` +
+    `the transport of ${name} is not imported; on Deno, Bun and Node, import from ` +
       `"@channelts/channel/${entry}"; elsewhere, use memory:, or a transport of your own`,
   );
 }
