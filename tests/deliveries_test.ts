@@ -56,7 +56,7 @@ function readAll(bytes: number[], size: number, largest = 4096): unknown[] {
     const copied = headers === undefined ? properties : { ...properties, headers: { ...headers } };
     seen.push([name, deliveryTag, redelivered, { ...copied }, [...body!]]);
   };
-  assert.deepEqual([deliveries.add(take("first")), deliveries.add(take("second"))], ["1", "2"]);
+  assert.deepEqual([deliveries.add(take("first")), deliveries.add(take("second"))], ["01", "02"]);
   deliveries.delete(deliveries.add(take("ended")));
   for (let at = 0; at < bytes.length; at += size) {
     deliveries.read(Buffer.from(bytes.slice(at, at + size)));

@@ -3,7 +3,7 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel, Connection, select } from "../mod.ts";
-import { connectionsRest, getAll, numbers, until } from "./conformance/fixture.ts";
+import { connectionsRest, getAll, numbers, pause, until } from "./conformance/fixture.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv, runCtl } from "./support/control.ts";
 import { evalJson } from "./support/erlang.ts";
@@ -45,6 +45,24 @@ for (const usual of types) {
       await connectionsRest();
     },
   );
+}
+
+for (const durability of types) {
+  Deno.test(`a value arrives although an earlier one is held (${durability})`, async () => {
+    const connection = new Connection(broker); // its first consumer comes after its first basic.get
+    const ch = new Channel<number>({ name: `test ${randomUUID()}`, connection, durability });
+    await ch.put(0);
+    const first = await ch.receive();
+    const second = ch.receive({ timeout: 20_000 });
+    await pause(200); // the queue is empty, and a consumer waits
+    await ch.put(1);
+    equal((await second).value, 1);
+    first.accept();
+    (await second).accept();
+    await ch.delete();
+    await ch.close();
+    await connectionsRest();
+  });
 }
 
 /** Receives several values, so that others are read ahead, and releases all. */

@@ -64,10 +64,14 @@ export class DeliveryReader {
     this.#largest = largest;
   }
 
-  /** Returns a consumer tag. Messages with this tag are given to `listener`. */
+  /**
+   * Returns a consumer tag. Messages with this tag are given to `listener`. The tag begins with a zero: a quorum queue
+   * of RabbitMQ makes a consumer for each basic.get, whose tag is the number of the delivery, and counts what that one
+   * holds as held by a consumer of the same tag.
+   */
   add(listener: DeliveryListener): string {
     this.#listeners.set(++this.#lastTag, listener);
-    return String(this.#lastTag);
+    return `0${this.#lastTag}`;
   }
 
   delete(tag: string): void {
