@@ -148,6 +148,7 @@ function host(): Process | undefined {
 }
 
 function builtin<Name extends keyof Builtins>(name: Name): Builtins[Name] | undefined {
+  if (platform() === undefined) return undefined; // in Next's edge functions, getBuiltinModule throws
   return host()?.getBuiltinModule?.(name) as Builtins[Name] | undefined;
 }
 

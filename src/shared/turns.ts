@@ -106,19 +106,30 @@ function turned(): void {
   }
 }
 
+/** The ways to request a call of `turned`, the best first. In Next's edge functions, the first two throw. */
+const ways: [() => void, ...(() => void)[]] = [byImmediate, byMessage, byTimeout];
+
 /** Requests a call of `turned` in another turn, after timers and I/O. The process stays alive until then. */
 function requestTurn(): void {
-  if (setImmediate === undefined) {
-    return MessageChannel ? requestByMessage() : void setTimeout!(turned, 0);
+  for (;;) {
+    try {
+      return ways[0]();
+    } catch (error) {
+      if (ways.length === 1) throw error;
+      ways.shift();
+    }
   }
-  setImmediate(() => {
+}
+
+function byImmediate(): void {
+  setImmediate!(() => {
     isImmediateReal = true;
     turned();
   });
 }
 
 /** Requests a call of `turned` by a message, which tests do not replace. */
-function requestByMessage(): void {
+function byMessage(): void {
   const { port1, port2 } = new MessageChannel!();
   port1.onmessage = () => {
     port1.close();
@@ -128,10 +139,18 @@ function requestByMessage(): void {
   port2.postMessage(undefined);
 }
 
+function byTimeout(): void {
+  setTimeout!(turned, 0);
+}
+
 /**
  * Requests a call of `turned` for held operations. A module that is loaded under fake timers has no real setImmediate.
  */
 function requestRealTurn(): void {
-  if (isImmediateReal || MessageChannel === undefined) requestTurn();
-  else requestByMessage();
+  if (isImmediateReal || ways[0] === byTimeout) return requestTurn();
+  try {
+    byMessage();
+  } catch {
+    requestTurn();
+  }
 }

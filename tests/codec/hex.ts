@@ -1,12 +1,10 @@
-import { Buffer } from "node:buffer";
-
 /** Returns the bytes of hexadecimal digits; spaces are ignored. */
 export function bytes(digits: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(Buffer.from(digits.replaceAll(" ", ""), "hex"));
+  return Uint8Array.from(digits.match(/[^ ]{2}/g) ?? [], (pair) => parseInt(pair, 16));
 }
 
 export function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("hex");
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Concatenates parts; a text is hexadecimal digits. */

@@ -13,16 +13,30 @@ export function mayInstall(): boolean {
 }
 
 /**
- * Installs Debian's rabbitmq-server without starting the package's service.
+ * Installs Debian's rabbitmq-server without starting the package's service, and python3-cbor2, with which a test reads
+ * in Python what the codec writes.
+ *
+ * @throws as {@linkcode installPackage} does
+ */
+export function installServer(signal?: AbortSignal): Promise<void> {
+  return installPackage("rabbitmq-server", ["python3-cbor2"], signal);
+}
+
+/**
+ * Installs a package of Debian without starting a service, and others, each if it can be installed.
  *
  * @throws the end of apt-get's output, or the signal's reason once apt-get has ended
  */
-export function installServer(signal?: AbortSignal): Promise<void> {
-  logLine("installing Debian's package rabbitmq-server, without starting its service …");
+export function installPackage(
+  name: string,
+  others: readonly string[] = [],
+  signal?: AbortSignal,
+): Promise<void> {
+  logLine(`installing Debian's package ${name} …`);
   return new Promise((resolve, reject) => {
     const script = fileURLToPath(new URL("install_debian.sh", import.meta.url));
     // In a session of its own, so that Ctrl-C does not interrupt dpkg; the script knows when it can stop.
-    const child = spawn("/bin/sh", [script], {
+    const child = spawn("/bin/sh", [script, name, ...others], {
       detached: true,
       env: cleanEnv(),
       stdio: ["ignore", "pipe", "pipe"],
@@ -38,7 +52,7 @@ export function installServer(signal?: AbortSignal): Promise<void> {
       if (signal?.aborted) return reject(signal.reason);
       if (code === 0) return resolve();
       const end = output.trim().split("\n").slice(-20).join("\n");
-      reject(new Error(`apt-get could not install rabbitmq-server:\n${end}`));
+      reject(new Error(`apt-get could not install ${name}:\n${end}`));
     });
   });
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# install_debian.sh: installs Debian's rabbitmq-server (as root) without letting the package start its service, and
-# python3-cbor2, with which a test reads in Python what the codec writes.
+# install_debian.sh PACKAGE [OTHER...]: installs a package of Debian (as root) without letting it start a service, and
+# the others, each if it can be installed.
 # SIGTERM stops it where that is safe: at once while apt-get downloads, after the work while dpkg runs.
 set -u
 policy=/usr/sbin/policy-rc.d
@@ -33,9 +33,11 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 # One unreachable third-party source fails the update; the install shows whether that matters.
 run apt-get -qq update
-run apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 install rabbitmq-server || {
+install() { run apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 install "$1"; }
+install "$1" || {
   code=$?
   cat "$log"
   exit "$code"
 }
-run apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 install python3-cbor2 || true
+shift
+for other; do install "$other" || true; done

@@ -13,6 +13,8 @@ export const ROOT: string = resolve(TESTS, "..");
 /** Test files that Bun and Node skip unless they are named, each with the reason. */
 export const DENO_ONLY: Record<string, string> = {
   "connect_test.ts": "takes a minute, most of it for brokers that stop and start",
+  "browser_test.ts": "drives a browser, which does not depend on the runtime",
+  "bundlers_test.ts": "starts the other runtimes itself",
   "bundle_test.ts": "bundles the codec with Deno",
   "ended_connections_test.ts":
     "controls its broker for a minute; the result does not depend on the runtime",
@@ -66,6 +68,7 @@ export const DENO_ONLY: Record<string, string> = {
   "runners_test.ts": "starts the other runtimes itself",
   "runtimes_test.ts": "starts the other runtimes itself",
   "unhandled_test.ts": "starts the other runtimes itself",
+  "workerd_test.ts": "starts workerd, which does not depend on the runtime",
 };
 
 /** Files that mostly wait for private brokers. They run one after the other, until nothing else is left. */
@@ -75,12 +78,14 @@ export const WAITING: readonly string[] = [
   "cluster_test.ts",
   "soak_test.ts",
   "exit_test.ts",
+  "browser_test.ts",
 ];
 
 /** Files that take longest. They start first, so that none of them is the last to end. */
 export const LONG: readonly string[] = [
   "amqp_test.ts",
   "leaks_test.ts",
+  "bundlers_test.ts",
   "outbox_test.ts",
   "codec_test.ts",
   "examples_test.ts",
@@ -117,6 +122,7 @@ export const ONE_BROKER: Record<string, string> = {
     "runs the code of the pages, which uses nothing that other tests do not cover",
   "soak_test.ts": "is a random search, which need not run on each broker",
   "tls_test.ts": "tests the errors of the TLS libraries",
+  "workerd_test.ts": "tests which request may use a connection, which workerd decides",
 };
 
 /** All test files, sorted. */

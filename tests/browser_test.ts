@@ -1,0 +1,171 @@
+/** The memory entry in a page and in a module Worker of Chromium. */
+
+import assert from "node:assert/strict";
+import { createServer, type Server } from "node:http";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { Chromium, findChromium, type Page } from "./support/chromium.ts";
+import { linkPackages, noNpm } from "./support/npm.ts";
+import { installedPackage } from "./support/package.ts";
+import { test } from "./support/test.ts";
+import { ROOT, TESTS } from "./support/test_files.ts";
+import { bundle, conformanceBundle, type Files } from "./support/web_bundle.ts";
+import type { Outcome } from "./web/conformance.ts";
+
+const chromium = noNpm ? new Error(noNpm) : await findChromium();
+const skip = chromium instanceof Error && chromium.message;
+
+/** Quotes an error. */
+const PAGE = "docs/browsers-and-edge.md";
+
+/** A page that may run only its own scripts, and connect nowhere. */
+const HTML = `<!doctype html><meta charset="utf-8"><title>Channels</title>
+<link rel="icon" href="data:,">
+<script type="module" src="page.js"></script>`;
+
+const POLICY = "default-src 'none'; script-src 'self'; worker-src 'self'; img-src data:";
+
+/** The page calls a function of a module itself, and has a module Worker call it. */
+const SCRIPT = `
+globalThis.here = async (module, name) => await (await import(module))[name]();
+globalThis.inWorker = (module, name) => new Promise((resolve, reject) => {
+  const worker = new Worker("worker.js", { type: "module" });
+  worker.onmessage = ({ data }) => "error" in data ? reject(new Error(data.error)) : resolve(data.value);
+  worker.onerror = ({ message }) => reject(new Error(message));
+  worker.postMessage([module, name]);
+});`;
+
+const WORKER = `
+onmessage = async ({ data: [module, name] }) => {
+  try {
+    postMessage({ value: await (await import(module))[name]() });
+  } catch (error) {
+    postMessage({ error: String(error?.stack ?? error) });
+  }
+};`;
+
+/** Opens a page with these scripts, and closes the browser in the end. */
+async function inPage(scripts: Files, body: (page: Page, version: string) => Promise<void>) {
+  const files = new Map([["", HTML], ["page.js", SCRIPT], ["worker.js", WORKER], ...scripts]);
+  const server = createServer((request, response) => {
+    const name = request.url!.slice(1);
+    const content = files.get(name);
+    response.writeHead(content === undefined ? 404 : 200, {
+      "content-type": name === "" ? "text/html" : "text/javascript",
+      "content-security-policy": POLICY,
+    });
+    response.end(content);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    await using browser = await Chromium.start(chromium as string);
+    const { port } = server.address() as AddressInfo;
+    const page = await browser.open(`http://127.0.0.1:${port}/`);
+    await body(page, browser.version);
+    assert.deepEqual(page.problems, []);
+  } finally {
+    await closed(server);
+  }
+}
+
+function closed(server: Server): Promise<void> {
+  server.closeAllConnections();
+  return new Promise((resolve) => server.close(() => resolve()));
+}
+
+/** Bundles a program of the package's users for a browser. */
+async function bundled(options: Record<string, unknown>): Promise<Files> {
+  const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-web-"));
+  try {
+    linkPackages((await installedPackage()).folder, folder);
+    return await bundle({
+      platform: "browser",
+      minify: true,
+      nodePaths: [join(folder, "node_modules")],
+      ...options,
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test("browser: a page and a module Worker use channels", { skip }, async () => {
+  const scripts = await bundled({ entryPoints: [join(TESTS, "web", "exercise.js")] });
+  await inPage(scripts, async (page) => {
+    const call = `("./exercise.js", "exercise")`;
+    const [here, inWorker] = await Promise.all([
+      page.evaluate(`here${call}`),
+      page.evaluate(`inWorker${call}`),
+    ]) as string[][];
+    assert.ok(here!.length > 10);
+    assert.deepEqual(inWorker, here);
+  });
+});
+
+test(
+  "browser: the conformance suite passes in a page and in a module Worker",
+  { skip },
+  async () => {
+    await inPage(await conformanceBundle(), async (page, version) => {
+      const call = `("./conformance.js", "conformance")`;
+      for (const where of ["here", "inWorker"]) {
+        const outcome = await page.evaluate(where + call) as Outcome;
+        const { passed, failed, unknown, skipped } = outcome;
+        assert.deepEqual(failed, [], where);
+        assert.deepEqual(unknown, [], `${where}: no test begins so`);
+        assert.ok(passed > 350, `${passed} passed`);
+        const place = where === "here" ? "a page" : "a Worker";
+        process.stdout.write(
+          `${passed} passed in ${place} of ${version}, ${skipped} cannot run there\n`,
+        );
+      }
+    });
+  },
+);
+
+test(
+  "browser: a scheme that needs Node's modules is refused, with what to do",
+  { skip },
+  async () => {
+    const program = `
+    import * as memory from "@channelts/channel/memory";
+    import * as all from "@channelts/channel";
+    export async function errors() {
+      const found = [];
+      for (const { Channel } of [memory, all]) {
+        for (const connection of ["amqp://127.0.0.1:1", "amqps://127.0.0.1:1", "sqlite:./x.db"]) {
+          try {
+            await new Channel({ connection }).put(1);
+          } catch (error) {
+            found.push(error.name + ": " + error.message);
+          }
+        }
+      }
+      const ch = new all.Channel();
+      await ch.put("by the main entry");
+      return [...found, await ch.get()];
+    }`;
+    const scripts = await bundled({
+      stdin: { contents: program, resolveDir: TESTS },
+      entryNames: "errors",
+      splitting: true,
+      external: ["node:*", "buffer", "net", "tls"],
+    });
+    await inPage(scripts, async (page) => {
+      const found = await page.evaluate(`here("./errors.js", "errors")`) as string[];
+      process.stdout.write(found.join("\n") + "\n");
+      assert.equal(found.pop(), "by the main entry");
+      assert.ok(readFileSync(join(ROOT, PAGE), "utf8").includes(found[0]!.slice(20)), found[0]);
+      assert.equal(found.length, 6);
+      for (const [i, error] of found.entries()) {
+        const scheme = ["amqp:", "amqps:", "sqlite:"][i % 3]!;
+        assert.match(error, /^ChannelConfigError: (new Channel|put): /);
+        assert.ok(error.includes(scheme), error);
+        assert.match(error, /memory:/);
+      }
+    });
+  },
+);
