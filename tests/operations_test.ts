@@ -315,6 +315,22 @@ test(
         t.step({ name: trial.title, ...sanitize, fn: () => within(run(trial)) })
       ),
     );
+    await t.step(
+      "a user without permissions for the marker puts into a drained channel",
+      async () => {
+        const { name, user } = trials.find(({ title }) => title === "`put`")!;
+        const all = new Channel<number>({ name, connection: broker });
+        await all.depth();
+        await all.closeAll({ drain: true });
+        const ch = new Channel<number>({ name, connection: user.uri });
+        await ch.put(1);
+        await ch.close();
+        const last = new Channel<number>({ name, connection: broker });
+        equal(await last.depth(), 1);
+        await last.delete();
+        await Promise.all([all.close(), last.close()]);
+      },
+    );
     await connectionsRest();
     for (const { user } of trials) await user[Symbol.asyncDispose]();
   },
