@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -138,10 +138,12 @@ async function output(
   cwd: string,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<string> {
+  const temporary = join(cwd, "node_modules", ".tmp"); // Jest's cache
+  mkdirSync(temporary);
   try {
     const { stdout, stderr } = await promisify(execFile)(name, args, {
       cwd,
-      env: { ...env, NO_COLOR: "1", FORCE_COLOR: "0", NODE_NO_WARNINGS: "1" },
+      env: { ...env, TMPDIR: temporary, NO_COLOR: "1", FORCE_COLOR: "0", NODE_NO_WARNINGS: "1" },
       encoding: "utf8",
       timeout: 60_000,
     });
