@@ -90,6 +90,7 @@ export const LONG: readonly string[] = [
   "codec_test.ts",
   "examples_test.ts",
   "package_test.ts",
+  "installed_examples_test.ts",
   "sqlite_test.ts",
   "memory_test.ts",
   "connection_test.ts",
@@ -100,6 +101,7 @@ export const LONG: readonly string[] = [
   "requests_test.ts",
   "sqlite_faults_test.ts",
   "workers_test.ts",
+  "programs_test.ts",
 ];
 
 /** Files whose tests use a broker but run on a further one only with --brokers=all, each with the reason. */
