@@ -1,6 +1,8 @@
 // The conformance suite on memory, for a page or a Worker of a browser. `tests/support/web_bundle.ts` bundles it with
 // the modules of `shims/` in place of Node's.
 
+import { jsonFormat } from "../../src/encoding/json_format.ts";
+import { addJson } from "../../src/encoding/message.ts";
 import { MemoryTransport } from "../../src/transports/memory/transport.ts";
 import { testTransport } from "../conformance.ts";
 import { linkOptions, rawOn } from "../support/link.ts";
@@ -43,6 +45,7 @@ const declared: Definition[] = [];
 
 /** Runs the suite. */
 export async function conformance(): Promise<Outcome> {
+  addJson(jsonFormat); // the entries with other transports do so
   const transport = new MemoryTransport("memory:conformance");
   testTransport("memory", {
     features: transport.features,
