@@ -172,7 +172,7 @@ test("bundlers: a client component and an edge route of Next run", { skip: noNpm
       });
       assert.deepEqual(JSON.parse(text as string), { parts });
     } finally {
-      server.kill();
+      server.kill("SIGKILL"); // otherwise it waits until no connection is kept alive
       await ended;
     }
   });
