@@ -33,7 +33,9 @@ const signature: Signature = /* @__PURE__ */ new Signature("registerTransport", 
  * ```ts
  * import { Channel, registerTransport, type Transport } from "@channelts/channel";
  *
- * declare function openRedis(uri: string): Transport; // the program's own
+ * function openRedis(uri: string): Transport {
+ *   throw new Error(`to be written: a transport for ${uri}`);
+ * }
  *
  * registerTransport("redis:", {
  *   reach: "network",
