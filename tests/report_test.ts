@@ -51,6 +51,12 @@ Deno.test("report: a process that ends without a failed test has the error that 
   assert.deepEqual(other.failed, [{ what: "a: one: its end in it", error }]);
 });
 
+Deno.test("report: the errors of a type check are those of its types", () => {
+  const types = `TS1184 [ERROR]: Modifiers cannot appear here.\n    declare const a: 1;`;
+  const output = `Check a.ts\n${types}\n\nerror: Type checking failed.\n`;
+  assert.equal(errorIn(output), `${types}\n\nerror: Type checking failed.`);
+});
+
 Deno.test("report: a failed test of another runtime has its error", () => {
   const events = [
     { event: "begin", test: "one" },

@@ -44,7 +44,9 @@ export function failureLines(heading: string, { what, error }: Failure, most: nu
 export function errorIn(output: string): string {
   // deno-lint-ignore no-control-regex
   const lines = output.replaceAll(/\x1b\[[\d;]*m/g, "").trimEnd().split("\n");
-  const first = lines.findIndex((line) => /^(error\b|\w*Error\b|.*\(uncaught error\)$)/.test(line));
+  const first = lines.findIndex((line) =>
+    /^(error\b|\w*Error\b|TS\d+ \[ERROR\]|.*\(uncaught error\)$)/.test(line)
+  );
   return lines.slice(first < 0 ? -15 : first).join("\n");
 }
 
