@@ -84,9 +84,10 @@ async function crawl(start: URL): Promise<void> {
   }
   console.log(`${seen.size} pages`);
 
-  // Ends the fetchers and the limiter.
+  await urls.closeAll({ drain: true }); // ends the fetchers, also one that has only just started
+  await Promise.all(fetchers);
   await Promise.all([urls.delete(), tokens.delete(), pages.delete()]);
-  await Promise.all([limiting, ...fetchers]);
+  await limiting; // ends as its channel is deleted
 }
 
 /** Adds a token at each tick. If the process was late, `every` has one tick for all that were missed. */
@@ -96,7 +97,7 @@ async function limit(tokens: Channel<null>, rate: number): Promise<void> {
   }
 }
 
-/** A fetcher: it ends when its channels are deleted, and with an error when they are idle. */
+/** A fetcher: it ends when the URLs are closed and done, and with an error when its channels are idle. */
 async function fetchPages(urls: string, tokens: string, pages: string): Promise<void> {
   const queue = new Channel<string>(urls);
   const bucket = new Channel<null>(tokens);

@@ -66,8 +66,7 @@ function countPrimes({ from, to }: { from: number; to: number }): number {
 }
 
 /** A thread: it does jobs until they are closed for everyone. */
-async function work({ thread, connection, jobs: name }: Orders): Promise<void> {
-  const jobs = new Channel<Job>({ name, connection });
+async function work(thread: string, jobs: Channel<Job>): Promise<void> {
   for (;;) {
     // On loan: if this thread ends before it accepts the job, another one gets it.
     const delivery = await jobs.receive().catch((error) => {
@@ -91,11 +90,15 @@ async function work({ thread, connection, jobs: name }: Orders): Promise<void> {
   }
 }
 
-/** Starts a thread with this file. */
-function startThread(orders: Orders): { terminate(): unknown } {
+/** Starts a thread with this file, and waits until it has attached to the channel of the jobs. */
+async function startThread(orders: Orders): Promise<{ terminate(): unknown }> {
   const url = new URL(import.meta.url);
   const thread = globalThis.Worker ? new Worker(url, { type: "module" }) : new NodeWorker(url);
   thread.postMessage(orders);
+  await new Promise((resolve) => {
+    if ("once" in thread) thread.once("message", resolve);
+    else thread.addEventListener("message", resolve, { once: true });
+  });
   return thread;
 }
 
@@ -119,9 +122,10 @@ async function main(): Promise<boolean> {
   await Promise.all(todo.map((range, i) => {
     return jobs.put({ ...range, sticks: i === 1, replyTo: answers });
   }));
-  const threads = new Map(
-    THREADS.map((thread) => [thread, startThread({ thread, connection, jobs: jobs.name })]),
-  );
+  const starts = THREADS.map(async (thread) => {
+    return [thread, await startThread({ thread, connection, jobs: jobs.name })] as const;
+  });
+  const threads = new Map(await Promise.all(starts));
 
   // By job: a job that was given to a second thread may have been completed by the first.
   const done = new Map<number, Answer>();
@@ -175,7 +179,9 @@ function since(start: number): string {
 }
 
 /** The port to the parent thread: on Node a message port, elsewhere the global object. */
-const port = parentPort ?? ("WorkerGlobalScope" in globalThis ? globalThis : undefined);
+const port = (parentPort ?? ("WorkerGlobalScope" in globalThis ? globalThis : undefined)) as
+  | EventTarget & { postMessage(message: unknown): void }
+  | undefined;
 
 if (port === undefined) {
   process.exitCode = await main().then((isRight) => isRight ? 0 : 1, (error) => {
@@ -186,6 +192,9 @@ if (port === undefined) {
   const { data } = await new Promise<MessageEvent<Orders>>((resolve) => {
     port.addEventListener("message", resolve as EventListener, { once: true });
   });
-  await work(data);
-  if (port === globalThis) globalThis.close(); // on Node a thread ends when it waits for nothing
+  const jobs = new Channel<Job>({ name: data.jobs, connection: data.connection });
+  await jobs.depth(); // attaches now: a thread that attaches after the deletion would create another channel
+  port.postMessage("attached");
+  await work(data.thread, jobs);
+  if (parentPort === null) globalThis.close(); // on Node a thread ends when it waits for nothing
 }
