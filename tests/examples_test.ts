@@ -9,6 +9,7 @@ import { brokerState } from "./support/broker_state.ts";
 import { waitUntil } from "./support/net.ts";
 import { test } from "./support/test.ts";
 import { noControl } from "./support/conditions.ts";
+import { quickstartOutput } from "./support/quickstart.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -69,15 +70,6 @@ async function denoOnTerminal(args: string[], until?: string): Promise<string> {
   return until === undefined ? `${printed}code ${code}` : printed;
 }
 
-const story = `got foo
-nothing arrived within 100 ms
-2 × 2 = 4
-3 × 3 = 9
-4 × 4 = 16
-the worker's loop has ended: the channel is closed for everyone
-no more jobs: closeAll
-`;
-
 const permissions = [
   { label: "on memory the quickstart needs no permission", flags: [], args: [] },
   {
@@ -97,7 +89,7 @@ for (const { label, flags, args } of permissions) {
     }, refused.stderr);
 
     const output = await deno("--no-prompt", ...flags, path("examples/quickstart.ts"), ...args);
-    assert.deepEqual(output, { code: 0, stdout: story, stderr: "" });
+    assert.deepEqual(output, { code: 0, stdout: quickstartOutput, stderr: "" });
   });
 
   const skip = !hasTerminal && "script(1), which provides a terminal, is not installed";
@@ -106,7 +98,7 @@ for (const { label, flags, args } of permissions) {
     assert.match(await denoOnTerminal([...flags, probe], request), new RegExp(request));
 
     const quickstart = [...flags, path("examples/quickstart.ts"), ...args];
-    assert.equal(await denoOnTerminal(quickstart), `${story}code 0`);
+    assert.equal(await denoOnTerminal(quickstart), `${quickstartOutput}code 0`);
   });
 }
 

@@ -1,28 +1,10 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { Channel } from "../mod.ts";
-import { MemoryTransport } from "../src/transports/memory/transport.ts";
-import { testTransport } from "./conformance.ts";
 import { pause } from "./conformance/fixture.ts";
-import { linkOptions, rawOn } from "./support/link.ts";
+import { testMemory } from "./support/memory_conformance.ts";
 
-const transport = new MemoryTransport("memory:conformance");
-
-testTransport("memory", {
-  features: transport.features,
-  connection: () => transport,
-  elsewhere: () => "memory:conformance.elsewhere",
-  async raw(name) {
-    return rawOn(await transport.open(name, linkOptions));
-  },
-  async exists(name) {
-    const link = await transport.open(name, { ...linkOptions, create: false })
-      .catch(() => undefined);
-    await link?.close();
-    return link !== undefined;
-  },
-  waiting: (name) => Promise.resolve(Math.min(transport.claimsAt(name), 1)),
-});
+testMemory();
 
 Deno.test("memory: channels use it if nothing is configured", async () => {
   const before = ["CHANNELTS_URI", "CHANNELTS_CONFIG", "HOME"]

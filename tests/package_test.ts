@@ -19,6 +19,7 @@ import { snippetsOf } from "./support/pages/pages.ts";
 import { findNode, findRuntime, type Runtime } from "./support/runtimes.ts";
 import { test } from "./support/test.ts";
 import { ROOT, TESTS } from "./support/test_files.ts";
+import { quickstartOutput } from "./support/quickstart.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
@@ -210,13 +211,8 @@ for (const compiler of ["typescript", "typescript-newest"]) {
   );
 }
 
-const story = `got foo
-nothing arrived within 100 ms
-2 × 2 = 4
-3 × 3 = 9
-4 × 4 = 16
-the worker's loop has ended: the channel is closed for everyone
-no more jobs: closeAll`.split("\n");
+/** The lines that the quickstart prints. */
+const story = quickstartOutput.trim().split("\n");
 
 /** A file for `sqlite:`, in a project's folder. */
 const FILE = "sqlite:channels.db";

@@ -102,7 +102,7 @@ function read(out: string, entries: string[]): Compiled {
   return { scripts, declarations };
 }
 
-/** Removes doc comments: the declarations have those of the public API. Other comments stay, for those who debug. */
+/** Removes doc comments, so that the code in their examples is not taken for code of the module. */
 function withoutDocs(script: string): string {
   return script.replaceAll(/^[ \t]*\/\*\*.*?\*\/[ \t]*\n/gms, "");
 }

@@ -3,9 +3,7 @@
 
 import { jsonFormat } from "../../src/encoding/json_format.ts";
 import { addJson } from "../../src/encoding/message.ts";
-import { MemoryTransport } from "../../src/transports/memory/transport.ts";
-import { testTransport } from "../conformance.ts";
-import { linkOptions, rawOn } from "../support/link.ts";
+import { testMemory } from "../support/memory_conformance.ts";
 
 interface Definition {
   readonly name: string;
@@ -46,22 +44,7 @@ const declared: Definition[] = [];
 /** Runs the suite. */
 export async function conformance(): Promise<Outcome> {
   addJson(jsonFormat); // the entries with other transports do so
-  const transport = new MemoryTransport("memory:conformance");
-  testTransport("memory", {
-    features: transport.features,
-    connection: () => transport,
-    elsewhere: () => "memory:conformance.elsewhere",
-    async raw(name) {
-      return rawOn(await transport.open(name, linkOptions));
-    },
-    async exists(name) {
-      const link = await transport.open(name, { ...linkOptions, create: false })
-        .catch(() => undefined);
-      await link?.close();
-      return link !== undefined;
-    },
-    waiting: (name) => Promise.resolve(Math.min(transport.claimsAt(name), 1)),
-  });
+  testMemory();
   const unknown = new Set(Object.keys(NOT_HERE));
   const queue = declared.filter(({ name, ignore }) => {
     const part = Object.keys(NOT_HERE).find((part) => name.startsWith(`memory: ${part}`));
