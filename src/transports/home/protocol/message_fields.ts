@@ -1,0 +1,29 @@
+import type { Message } from "../../transport.ts";
+import { countField, durationField, numberField, stringField } from "./fields.ts";
+import type { Frame } from "./frame.ts";
+
+/** Returns the JSON object of a `PUT` or `LEND`: the members of the message but its body. */
+export function messageFields(message: Message, marks: { again?: true; try?: true } = {}): string {
+  const { contentType, id, attempts, reason, delay, expires, priority } = message;
+  return JSON.stringify({ contentType, id, attempts, reason, delay, expires, priority, ...marks });
+}
+
+/** @throws {ProtocolError} if a member has the wrong type */
+export function messageOf({ fields, body }: Frame): Message {
+  const id = stringField(fields, "id");
+  const attempts = countField(fields, "attempts");
+  const reason = stringField(fields, "reason");
+  const delay = durationField(fields, "delay");
+  const expires = durationField(fields, "expires");
+  const priority = numberField(fields, "priority");
+  return {
+    body,
+    contentType: stringField(fields, "contentType") ?? "",
+    ...id === undefined ? {} : { id },
+    ...attempts === undefined ? {} : { attempts },
+    ...reason === undefined ? {} : { reason },
+    ...delay === undefined ? {} : { delay },
+    ...expires === undefined ? {} : { expires },
+    ...priority === undefined ? {} : { priority },
+  };
+}
