@@ -13,6 +13,7 @@ const levels = [
   "rpc",
   "handle",
   "encoding",
+  "home",
   "connection",
   "transports",
   "shared",
