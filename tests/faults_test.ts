@@ -8,6 +8,7 @@ import {
   Connection,
 } from "../mod.ts";
 import { rejection, until, within } from "./conformance/fixture.ts";
+import { BrokerServer } from "./faults/broker_server.ts";
 import { faults } from "./faults/faults.ts";
 import { Failure, runFault } from "./faults/run_fault.ts";
 import { Table } from "./faults/table.ts";
@@ -28,7 +29,7 @@ Deno.test.afterAll(async () => {
 
 for (const fault of faults) {
   Deno.test(`when ${fault.title}, operations continue as far as possible`, async (t) => {
-    for (const [state, outcome] of await runFault(fault, shared)) {
+    for (const [state, outcome] of await runFault(fault, new BrokerServer(shared))) {
       const isFailure = outcome instanceof Failure;
       table.add(fault.title, state, isFailure ? `FAILED: ${outcome.reason}` : outcome);
       await t.step(state, () => {

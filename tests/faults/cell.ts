@@ -1,7 +1,7 @@
 import { Channel, type ChannelOptions } from "../../mod.ts";
 import { until, within } from "../conformance/fixture.ts";
-import type { PrivateBroker } from "../support/broker.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
+import type { Server } from "./server.ts";
 
 /** The effect of a fault on pending operations. Without it, all operations continue. */
 export interface Meaning {
@@ -9,40 +9,44 @@ export interface Meaning {
   readonly isOutage?: boolean;
   /** The queues are deleted: handles end. */
   readonly isDeletion?: boolean;
+  /** The server has lost the values that it held, and the channels continue empty. */
+  readonly isLoss?: boolean;
 }
 
 /** One state during one fault, with a channel and a connection of its own. */
 export class Cell implements AsyncDisposable {
   readonly title: string;
-  readonly broker: PrivateBroker;
+  readonly server: Server;
   readonly meaning: Meaning;
   readonly name: string;
-  /** The URI that the state's handles connect to. */
+  /** The name of the connection of the state's handles. */
+  readonly connectionName: string;
+  /** The URI that they connect to. */
   readonly uri: string;
   /** In milliseconds. */
   readonly retryTimeout: number;
-  /** The proxy before the broker, if the fault needs one. */
+  /** The proxy before the server, if the fault needs one. */
   readonly proxy: Proxy | undefined;
-  readonly #durability: "classic" | "quorum";
+  readonly #options: ChannelOptions;
   readonly #handles = new Set<Channel<number>>();
   readonly #names = new Set<string>();
 
   private constructor(title: string, options: CellOptions, proxy: Proxy | undefined) {
     this.title = title;
-    this.broker = options.broker;
+    const { server } = options;
+    this.server = server;
     this.meaning = options.meaning;
     this.retryTimeout = options.retryTimeout ?? 30_000;
     this.name = `${options.fault}: ${title}`;
     this.proxy = proxy;
-    this.#durability = options.isQuorum ? "quorum" : "classic";
-    const connection = new URL(`amqp://127.0.0.1:${proxy?.port ?? options.broker.port}`);
-    connection.searchParams.set("heartbeat", "1");
-    connection.searchParams.set("name", options.isShared ? options.fault : this.name);
-    this.uri = connection.href;
+    this.#options = server.channelOptions(options.isQuorum);
+    this.connectionName = options.isShared ? options.fault : this.name;
+    this.uri = server.uriAt(proxy?.port ?? server.port, this.connectionName);
   }
 
   static async open(title: string, options: CellOptions): Promise<Cell> {
-    const proxy = options.hasProxy ? await startProxy(options.broker.port) : undefined;
+    const { server, hasProxy } = options;
+    const proxy = hasProxy ? await startProxy(server.port, server.framing) : undefined;
     return new Cell(title, options, proxy);
   }
 
@@ -52,9 +56,8 @@ export class Cell implements AsyncDisposable {
    */
   channel(options: ChannelOptions = {}): Channel<number> {
     const { name, uri, retryTimeout } = this;
-    const durability = this.#durability;
-    const defaults = { name, connection: uri, retryTimeout, durability, encoding: "json" } as const;
-    const channel = new Channel<number>({ ...defaults, ...options });
+    const defaults = { name, connection: uri, retryTimeout, encoding: "json" } as const;
+    const channel = new Channel<number>({ ...this.#options, ...defaults, ...options });
     this.#handles.add(channel);
     this.#names.add(channel.name);
     return channel;
@@ -67,7 +70,7 @@ export class Cell implements AsyncDisposable {
 
   /** Puts values on another connection, as another process would. */
   async feed(values: number[]): Promise<void> {
-    const feeding = this.channel({ connection: this.broker.uri });
+    const feeding = this.channel({ connection: this.server.uri });
     await Promise.all(values.map((value) => feeding.put(value)));
     await feeding.close();
   }
@@ -85,7 +88,7 @@ export class Cell implements AsyncDisposable {
     await anew.close();
   }
 
-  /** Removes everything, including the channels at the broker. */
+  /** Removes everything, including the channels at the server. */
   async [Symbol.asyncDispose](): Promise<void> {
     const closing = [...this.#handles].map((handle) => within(handle.close()));
     const outcomes = await Promise.allSettled(closing);
@@ -101,7 +104,7 @@ export class Cell implements AsyncDisposable {
 
 /** The options of a {@linkcode Cell}. */
 export interface CellOptions {
-  readonly broker: PrivateBroker;
+  readonly server: Server;
   readonly fault: string;
   readonly meaning: Meaning;
   readonly retryTimeout: number | undefined;

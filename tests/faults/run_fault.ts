@@ -1,9 +1,8 @@
 import process from "node:process";
-import type { PrivateBroker } from "../support/broker.ts";
-import { brokerState } from "../support/broker_state.ts";
-import { untilAsBefore } from "../support/leftovers.ts";
+import { untilStateIs } from "../support/leftovers.ts";
 import { Cell } from "./cell.ts";
-import type { Fault } from "./faults.ts";
+import type { Fault } from "./fault.ts";
+import type { Server } from "./server.ts";
 import { states } from "./states.ts";
 
 /** Why a state failed during a fault. */
@@ -16,18 +15,18 @@ export class Failure {
 }
 
 /** Injects a fault into every state at the same time. Resolves with the outcome of each. */
-export async function runFault(
-  fault: Fault,
-  broker: PrivateBroker,
+export async function runFault<S extends Server>(
+  fault: Fault<S>,
+  server: S,
 ): Promise<Map<string, string | Failure>> {
   const outcomes = new Map<string, string | Failure>();
   const unhandled: unknown[] = [];
   const onUnhandled = (reason: unknown) => void unhandled.push(reason);
   process.on("unhandledRejection", onUnhandled);
-  const before = (await brokerState(broker.control))!;
-  await fault.prepare?.(broker);
+  const before = await server.state();
+  await fault.prepare?.(server);
   const options = {
-    broker,
+    server,
     fault: fault.title,
     meaning: fault.meaning ?? {},
     retryTimeout: fault.retryTimeout,
@@ -39,7 +38,7 @@ export async function runFault(
   try {
     const running = cells.map((cell) => states[cell.title]!(cell));
     await Promise.allSettled(running);
-    await fault.inject(broker, cells);
+    await fault.inject(server, cells);
     await Promise.all(cells.map(async ({ title }, i) => {
       const end = async () => (await running[i]!).end();
       outcomes.set(title, await end().catch((error) => new Failure(error)));
@@ -51,12 +50,12 @@ export async function runFault(
         outcomes.set(cell.title, failure);
       }
     }));
-    await fault.tidy?.(broker);
+    await fault.tidy?.(server);
     process.off("unhandledRejection", onUnhandled);
   }
   outcomes.set(
     "afterwards",
-    await untilAsBefore(broker.control, before).then(
+    await untilStateIs(() => server.state(), before).then(
       () => "nothing is left",
       (e) => new Failure(e),
     ),

@@ -7,8 +7,6 @@ import {
   ChannelTimeoutError,
 } from "../../mod.ts";
 import { numbers, rejection, within } from "../conformance/fixture.ts";
-import { rawPut } from "../support/raw.ts";
-import { connectionNames } from "./broker.ts";
 import { bound, type Cell, eventually } from "./cell.ts";
 import { PutLog } from "./put_log.ts";
 
@@ -42,10 +40,11 @@ async function idle(cell: Cell): Promise<RunningState> {
     end: async () => {
       if (cell.meaning.isDeletion) return await endedByDeletion(cell, ch);
       // The connection returns without any operation, and gets the announcements of others.
-      const name = new URL(cell.uri).searchParams.get("name")!;
-      await eventually(async () => (await connectionNames(cell.broker)).includes(name));
+      await eventually(async () =>
+        (await cell.server.connectionNames()).includes(cell.connectionName)
+      );
       await eventually(async () => {
-        const other = cell.channel({ name: listening.name, connection: cell.broker.uri });
+        const other = cell.channel({ name: listening.name, connection: cell.server.uri });
         await other.closeAll();
         return listening.closed;
       });
@@ -115,7 +114,7 @@ async function waiting(cell: Cell): Promise<RunningState> {
         await allWorks(cell, ch);
         return `rejected (ChannelConnectionError) within ${Math.round(took)} ms`;
       }
-      await rawPut(cell.broker.uri, cell.name, [1, 2, 3]);
+      await cell.server.put(cell.name, [1, 2, 3]);
       const got = await within(Promise.all(waiters), bound);
       assert.deepEqual(got.sort(), [1, 2, 3]);
       assert.equal(await ch.depth(), 0);
@@ -159,6 +158,7 @@ async function iterating(cell: Cell): Promise<RunningState> {
         return `ended after ${got.length} values`;
       }
       await cell.feed(late);
+      if (cell.meaning.isLoss) return await iteratedAfterLoss(cell, ch, { got, early, late });
       await within(iteration, 40 * end + bound);
       assert.deepEqual([...got].sort((a, b) => a - b), [...early, ...late]);
       const isOrdered = got.every((value, i) => value === i);
@@ -168,6 +168,20 @@ async function iterating(cell: Cell): Promise<RunningState> {
       return `${end} values, each once, ${isOrdered ? "in order" : "out of order"}${ending}`;
     },
   };
+}
+
+/** The server has lost the values that it held, and an iteration yields those that came afterwards. */
+async function iteratedAfterLoss(
+  cell: Cell,
+  ch: Channel<number>,
+  { got, early, late }: Record<"got" | "early" | "late", readonly number[]>,
+): Promise<string> {
+  await eventually(() => got.includes(late.at(-1)!));
+  await ch.close();
+  const before = got.length - late.length;
+  assert.deepEqual(got, [...early.slice(0, before), ...late]);
+  await cell.worksAnew();
+  return `${before} values before the loss and ${late.length} after it, each once, in order`;
 }
 
 /** Deliveries that were received and not yet settled. */
@@ -181,7 +195,13 @@ async function holding(cell: Cell): Promise<RunningState> {
     end: async () => {
       first.accept();
       second.release();
-      if (cell.meaning.isDeletion) return await endedByDeletion(cell, ch);
+      const { isDeletion, isLoss } = cell.meaning;
+      if (isDeletion) return await endedByDeletion(cell, ch);
+      if (isLoss) {
+        await eventually(async () => await ch.depth() === 0);
+        await allWorks(cell, ch);
+        return "the values on loan are gone with the others";
+      }
       const rest: string[] = [];
       let again = 0;
       while (rest.length < 2) {

@@ -1,10 +1,11 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
+import { Frames, type Framing } from "./framing.ts";
 
 /** The direction of data: to the broker or from it. */
 export type Direction = "to" | "from";
 
-/** A TCP proxy to a broker that can cut its connections. The client sees the proxy's port as the broker's. */
+/** A TCP proxy to a broker or home that can cut its connections. The client sees the proxy's port as the broker's. */
 export interface Proxy extends AsyncDisposable {
   /** The port of 127.0.0.1 to connect to instead of the broker's. */
   readonly port: number;
@@ -29,15 +30,16 @@ export interface Proxy extends AsyncDisposable {
   recover(): void;
 }
 
-/** Starts a proxy to a port of 127.0.0.1. */
-export async function startProxy(target: number): Promise<Proxy> {
-  const proxy = new CuttingProxy(target);
+/** Starts a proxy to a port of 127.0.0.1, at which a server speaks this protocol. */
+export async function startProxy(target: number, framing: Framing = "amqp"): Promise<Proxy> {
+  const proxy = new CuttingProxy(target, framing);
   await proxy.listen();
   return proxy;
 }
 
 class CuttingProxy implements Proxy {
   readonly #target: number;
+  readonly #framing: Framing;
   readonly #server: Server;
   readonly #open = new Set<ProxiedConnection>();
   #each: { readonly direction: Direction; readonly n: number } | undefined;
@@ -45,8 +47,9 @@ class CuttingProxy implements Proxy {
   opened = 0;
   abandoned = 0;
 
-  constructor(target: number) {
+  constructor(target: number, framing: Framing) {
     this.#target = target;
+    this.#framing = framing;
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
   }
 
@@ -95,7 +98,7 @@ class CuttingProxy implements Proxy {
   #accept(client: Socket): void {
     this.opened++;
     const broker = connect({ host: "127.0.0.1", port: this.#target, noDelay: true });
-    const connection = new ProxiedConnection(client, broker);
+    const connection = new ProxiedConnection(client, broker, this.#framing);
     this.#open.add(connection);
     client.once("close", () => {
       if (connection.isDropping) this.abandoned++;
@@ -115,10 +118,9 @@ class ProxiedConnection {
   isDropping = false;
   #isCut = false;
 
-  constructor(client: Socket, broker: Socket) {
+  constructor(client: Socket, broker: Socket, framing: Framing) {
     this.#sockets = { from: client, to: broker };
-    // A client begins with "AMQP" and a version, which are not a frame.
-    this.#frames = { from: new Frames(0), to: new Frames(8) };
+    this.#frames = { from: new Frames(framing, "from"), to: new Frames(framing, "to") };
     const closed = (socket: Socket) =>
       new Promise<void>((resolve) => {
         socket.on("error", () => {}).once("close", () => {
@@ -158,44 +160,3 @@ class ProxiedConnection {
     }
   }
 }
-
-/** Tracks AMQP 0-9-1 frames (section 4.2.3): type, channel (2 bytes), size (4 bytes), payload, end. */
-class Frames {
-  /** The number of bytes until the next frame begins. */
-  #rest: number;
-  /** The first bytes of a frame whose size is not known yet. */
-  #head: number[] = [];
-  /** The number of frames until the one to stop in. */
-  #left: number | undefined;
-
-  constructor(before: number) {
-    this.#rest = before;
-  }
-
-  stopIn(n: number): void {
-    this.#left = n;
-  }
-
-  /** Returns how many of these bytes come before the stop; undefined if the stop is not among them. */
-  until(bytes: Uint8Array): number | undefined {
-    for (let at = 0; at < bytes.length;) {
-      if (this.#rest > 0) {
-        const step = Math.min(this.#rest, bytes.length - at);
-        this.#rest -= step;
-        at += step;
-        continue;
-      }
-      this.#head.push(bytes[at++]!);
-      if (this.#head.length < headSize) continue;
-      const size = this.#head.slice(3).reduce((size, byte) => size * 256 + byte);
-      this.#head = [];
-      this.#rest = size + 1;
-      if (this.#left !== undefined && --this.#left === 0) {
-        return Math.min(at + Math.floor(size / 2), bytes.length);
-      }
-    }
-    return undefined;
-  }
-}
-
-const headSize = 7;

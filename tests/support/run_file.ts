@@ -29,6 +29,9 @@ const { setTimeout, clearTimeout, setImmediate } = globalThis;
 
 const declared: Definition[] = [];
 
+/** What `Deno.test.afterAll` declared: it runs after the last test. */
+const afterAll: (() => void | Promise<void>)[] = [];
+
 /** Merges the arguments of `Deno.test` or `t.step`, in all their forms. */
 function definition(args: unknown[], extra: Partial<Definition> = {}): Definition {
   const merged: Partial<Definition> = {};
@@ -130,6 +133,7 @@ async function main(file: string, report: string, filter = ""): Promise<void> {
 
   const test = (...args: unknown[]) => void declared.push(definition(args));
   test.ignore = (...args: unknown[]) => void declared.push(definition(args, { ignore: true }));
+  test.afterAll = (fn: () => void | Promise<void>) => void afterAll.push(fn);
   test.only = (...args: unknown[]) => void declared.push(definition(args, { only: true }));
   Object.assign(globalThis, { Deno: { test } });
 
@@ -154,6 +158,9 @@ async function main(file: string, report: string, filter = ""): Promise<void> {
       process.exitCode = 1;
       write({ event: "end", test: each.name, outcome: "failed", error });
     }
+  }
+  for (const fn of afterAll.reverse()) {
+    await Promise.resolve(fn()).catch((error) => reportError("afterAll failed", inspect(error)));
   }
   if (only) reportError(`the option "only" was used`);
   write({ event: "done", declared: declared.length });
