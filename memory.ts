@@ -42,7 +42,7 @@ export { ReceiveChannel, SendChannel } from "./src/channel/directed.ts";
 export { type RequestContext, serve, type ServeOptions } from "./src/rpc/serve.ts";
 export { registerTransport } from "./src/connection/register_transport.ts";
 export type { DeliveriesOptions } from "./src/handle/iteration.ts";
-export { pipe, type PipeOptions } from "./src/channel/pipe.ts";
+export { pipe, type PipeOptions } from "./src/channel/piping.ts";
 export type { ReadableOptions, WritableOptions } from "./src/channel/streams.ts";
 export type { OperationOptions } from "./src/handle/operation.ts";
 export type { PutOptions } from "./src/handle/put_options.ts";

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { ChannelConnectionError } from "../mod.ts";
-import { AttachCycle } from "../src/transports/amqp/attach_cycle.ts";
-import type { Connector } from "../src/transports/amqp/connection/connector.ts";
+import { AttachCycle } from "../src/transports/remote/attach_cycle.ts";
+import type { Connector } from "../src/transports/remote/connector.ts";
+import { mayPass } from "../src/transports/amqp/failure.ts";
 import type { Session } from "../src/transports/amqp/connection/session.ts";
 
 /** A connection of which only the loss matters. */
@@ -25,7 +26,7 @@ class Stage {
   /** The connection that the connector has. */
   session: FakeSession | undefined;
   readonly attachments: { resolve(found: string): void; reject(error: Error): void }[] = [];
-  readonly cycle: AttachCycle<string>;
+  readonly cycle: AttachCycle<Session, string>;
 
   constructor() {
     const connector = {
@@ -37,7 +38,7 @@ class Stage {
       cancel: () => this.log.push("cancel"),
       processRef: { isHeld: true },
     };
-    this.cycle = new AttachCycle(connector as unknown as Connector, {
+    this.cycle = new AttachCycle(connector as unknown as Connector<Session>, {
       attach: () => {
         this.log.push("attach");
         return new Promise((resolve, reject) => this.attachments.push({ resolve, reject }));
@@ -45,6 +46,7 @@ class Stage {
       attached: (_, found) => this.log.push(`attached ${found}`),
       postponed: () => this.log.push("postponed"),
       failed: () => this.log.push("failed"),
+      mayPass: (refusal) => mayPass(refusal),
       explain: (error) => new ChannelConnectionError(`${error}`, { address: "amqp://fake" }),
     });
   }

@@ -5,7 +5,7 @@ import { newStats } from "../src/transports/stats.ts";
 import type { Offer } from "../src/transports/transport.ts";
 import { Route } from "../src/transports/amqp/connection/frames.ts";
 import type { PendingPublish } from "../src/transports/amqp/connection/pending_publish.ts";
-import { ProcessRef } from "../src/transports/amqp/connection/process_ref.ts";
+import { ProcessRef } from "../src/transports/remote/process_ref.ts";
 import { Outbox } from "../src/transports/amqp/puts/outbox.ts";
 import type { Publisher } from "../src/transports/amqp/connection/publisher.ts";
 import { connectionsRest, numbers, pause, rejection, within } from "./conformance/fixture.ts";

@@ -184,7 +184,7 @@ Deno.test("options page: the values are those that the calls take", async () => 
 /** The files that set the defaults of a call's options. */
 const files: Record<string, readonly string[]> = {
   serve: ["src/rpc/serve.ts", "src/rpc/server.ts"],
-  pipe: ["src/channel/pipe.ts"],
+  pipe: ["src/channel/piping.ts"],
   broadcasts: ["src/channel/broadcasts.ts"],
   writable: ["src/channel/streams.ts"],
   release: ["src/handle/delivery.ts"],

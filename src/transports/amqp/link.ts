@@ -4,20 +4,21 @@ import { deletedText, drainedError, missingText } from "../../shared/closed_erro
 import { copyOfError } from "../../shared/error_copies.ts";
 import { ChannelClosedError, ChannelError } from "../../shared/errors.ts";
 import { closeTimeout, reachTimeout, within } from "../../shared/timeouts.ts";
+import { AttachCycle } from "../remote/attach_cycle.ts";
+import { Deadlines } from "../remote/deadlines.ts";
+import { outage, unknownOutcome } from "../remote/outage.ts";
+import { type FailureMeaning, PendingRequests } from "../remote/pending_requests.ts";
 import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../transport.ts";
 import { Announcer } from "./announcer.ts";
-import { AttachCycle } from "./attach_cycle.ts";
 import type { Listener } from "./connection/announcement_queue.ts";
-import type { Connector } from "./connection/connector.ts";
+import type { AmqpConnector } from "./connection/amqp_connector.ts";
 import { type BrokerOperation, RepeatedLossError } from "./connection/culprit_finder.ts";
 import { Route } from "./connection/frames.ts";
 import type { Session } from "./connection/session.ts";
-import { closedMeanwhile, outage, refusedBy, unknownOutcome } from "./failure.ts";
+import { closedMeanwhile, isMissing, mayPass, refusedBy } from "./failure.ts";
 import { Deduplication } from "./gets/deduplication.ts";
 import type { AmqpLoan } from "./gets/loan.ts";
 import { type AttachmentOwner, LinkAttachment } from "./link_attachment.ts";
-import { PendingRequests } from "./pending_requests.ts";
-import { Deadlines } from "./puts/deadlines.ts";
 import { Outbox } from "./puts/outbox.ts";
 import { drainType, markerExpiry, markerOf, placeMarker } from "./topology/closed_marker.ts";
 import { depth } from "./topology/queues.ts";
@@ -34,8 +35,8 @@ import * as topology from "./topology/topology.ts";
 export class AmqpLink implements Link {
   readonly #name: string;
   readonly #options: LinkOptions;
-  readonly #connector: Connector;
-  readonly #cycle: AttachCycle<topology.Found>;
+  readonly #connector: AmqpConnector;
+  readonly #cycle: AttachCycle<Session, topology.Found>;
   readonly #outbox: Outbox;
   /** The claims that wait for a connection. */
   readonly #claims: Deadlines<Claim>;
@@ -55,7 +56,7 @@ export class AmqpLink implements Link {
   readonly #owner: AttachmentOwner;
   #leaseTimer: ReturnType<typeof setInterval> | undefined;
 
-  private constructor(name: string, options: LinkOptions, connector: Connector, stats: Stats) {
+  private constructor(name: string, options: LinkOptions, connector: AmqpConnector, stats: Stats) {
     this.#name = name;
     this.#options = options;
     this.#connector = connector;
@@ -66,6 +67,8 @@ export class AmqpLink implements Link {
       attached: (session, found) => this.#onAttached(session, found),
       postponed: (pause) => this.#expire(pause),
       failed: (error) => this.#rejectAll(() => copyOfError(error) as ChannelError),
+      // A part that was just created is missing only because another process deletes the channel at the same time.
+      mayPass: (refusal) => mayPass(refusal) || isMissing(refusal),
       explain: (error) => this.#explain("attach", error),
     });
     this.#claims = new Deadlines(
@@ -77,7 +80,8 @@ export class AmqpLink implements Link {
       attached: () => this.#live,
       isEnded: () => this.#cycle.isEnded,
       start: () => this.#cycle.start(),
-      operation: (action) => this.#operation(action),
+      perform: (action, { session }, request) => session.run(this.#operation(action), request),
+      meaning: meaningOf,
       gone: (action) => this.#gone(action),
       explain: (action, error) => this.#explain(action, error),
       outage: (action) => this.#outage(action),
@@ -113,7 +117,7 @@ export class AmqpLink implements Link {
   static async open(
     name: string,
     options: LinkOptions,
-    connector: Connector,
+    connector: AmqpConnector,
     stats: Stats,
   ): Promise<AmqpLink> {
     const link = new AmqpLink(name, options, connector, stats);
@@ -433,4 +437,11 @@ export class AmqpLink implements Link {
     for (const claim of this.#claims.takeAll()) claim.reject(make("get"));
     this.#requests.rejectAll(make);
   }
+}
+
+/** Returns the meaning of a request's failure. */
+function meaningOf(error: unknown, isLost: boolean): FailureMeaning {
+  if (isLost && !(error instanceof RepeatedLossError)) return "lost";
+  if (isMissing(error)) return "gone";
+  return mayPass(error) ? "later" : "refused";
 }

@@ -10,7 +10,7 @@ import type {
   Transport,
   TransportOptions,
 } from "../transport.ts";
-import { Connector } from "./connection/connector.ts";
+import { AmqpConnector } from "./connection/amqp_connector.ts";
 import { AmqpLink } from "./link.ts";
 import { parseAmqpUri } from "./uri.ts";
 
@@ -23,7 +23,7 @@ export class AmqpTransport implements Transport {
   readonly reach: Reach = "network";
   readonly features: Features = { shared: true, terms: ["expires"] };
   readonly stats: Stats = newStats();
-  readonly #connector: Connector;
+  readonly #connector: AmqpConnector;
 
   /** @throws {ChannelConfigError} if the URI is not an AMQP URI */
   constructor(uri: string, custom: TransportOptions = {}, watcher?: ConnectionWatcher) {
@@ -31,7 +31,7 @@ export class AmqpTransport implements Transport {
     const { username = parsed.username, password = parsed.password, name = parsed.name } = custom;
     const { ca, cert, key, servername } = custom;
     this.address = parsed.address;
-    this.#connector = new Connector({
+    this.#connector = new AmqpConnector({
       uri: { ...parsed, username, password, ...name === undefined ? {} : { name } },
       tls: Object.fromEntries(
         Object.entries({ ca, cert, key, servername }).filter(([, value]) => value !== undefined),

@@ -7,7 +7,7 @@ import { hostname } from "../../../shared/host.ts";
 import { internalsOf } from "./client_internals.ts";
 import { DeliveryReader } from "./message_frames.ts";
 import type { SendBuffer } from "./frames.ts";
-import type { Refable } from "./process_ref.ts";
+import type { Refable } from "../../remote/process_ref.ts";
 import type { Method } from "./refusal.ts";
 import type { TransportOptions } from "../../transport.ts";
 import { type AmqpUri, type Endpoint, shown } from "../uri.ts";

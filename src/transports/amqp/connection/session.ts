@@ -12,7 +12,7 @@ import {
 } from "../failure.ts";
 import { type ChannelLimit, ChannelPool } from "./channel_pool.ts";
 import type { PooledChannel } from "./pooled_channel.ts";
-import type { ProcessRef } from "./process_ref.ts";
+import type { ProcessRef } from "../../remote/process_ref.ts";
 import { Publisher } from "./publisher.ts";
 import type { BrokerOperation, CulpritFinder } from "./culprit_finder.ts";
 import { type AmqpUri, type Endpoint, leastChannels } from "../uri.ts";

@@ -1,6 +1,6 @@
 import { Fifo } from "../../../shared/fifo.ts";
 import type { Claim } from "../../transport.ts";
-import type { ProcessRef } from "../connection/process_ref.ts";
+import type { ProcessRef } from "../../remote/process_ref.ts";
 
 /**
  * The claims that wait for a message, in their order.

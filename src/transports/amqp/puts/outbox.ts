@@ -8,9 +8,9 @@ import {
   PublishList,
   type PublishObserver,
 } from "../connection/pending_publish.ts";
-import type { ProcessRef } from "../connection/process_ref.ts";
+import type { ProcessRef } from "../../remote/process_ref.ts";
 import type { Publisher } from "../connection/publisher.ts";
-import { Deadlines } from "./deadlines.ts";
+import { Deadlines } from "../../remote/deadlines.ts";
 import { type SendPolicy, Unbounded } from "./send_policy.ts";
 
 /** The part of a link that knows the broker's queue and makes errors. */

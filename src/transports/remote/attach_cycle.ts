@@ -1,21 +1,22 @@
-import { clearTimeout, setTimeout } from "node:timers";
 import { backOff } from "../../shared/backoff.ts";
 import type { ChannelError } from "../../shared/errors.ts";
-import type { Connector, SessionWaiter } from "./connection/connector.ts";
-import type { Session } from "./connection/session.ts";
-import { isMissing, mayPass } from "./failure.ts";
+import type { Connector, SessionWaiter } from "./connector.ts";
+import type { RemoteSession } from "./remote_session.ts";
+import { RuntimeTimer } from "./runtime_timer.ts";
 
 /** The link that a cycle attaches, with what an attachment finds. */
-export interface AttachOwner<Found> {
+export interface AttachOwner<S, Found> {
   /** Attaches on a connection. */
-  attach(session: Session): Promise<Found>;
+  attach(session: S): Promise<Found>;
   /** The link is attached. Called also after the end of the cycle, to undo what the attachment has done. */
-  attached(session: Session, found: Found): void;
+  attached(session: S, found: Found): void;
   /** An attempt has failed; the next one is `pause` ms away. */
   postponed(pause: number): void;
   /** Attaching is impossible. */
   failed(error: ChannelError): void;
-  /** Returns the error for a refusal of the broker. */
+  /** Reports whether an attempt that was refused so is worth repeating. */
+  mayPass(refusal: unknown): boolean;
+  /** Returns the error for a refusal. */
   explain(error: unknown): ChannelError;
 }
 
@@ -25,7 +26,7 @@ type State =
   /** Waits for a connection. */
   | "connecting"
   | "attaching"
-  /** The broker cannot attach the link at the moment, and is asked again after a pause. */
+  /** The broker or home cannot attach the link at the moment, and is asked again after a pause. */
   | "pausing"
   | "attached"
   /** The link is closed. */
@@ -41,18 +42,18 @@ type State =
  *                     └────pausing◀──unavailable─┘
  * ```
  */
-export class AttachCycle<Found> implements SessionWaiter {
-  readonly #connector: Connector;
-  readonly #owner: AttachOwner<Found>;
+export class AttachCycle<S extends RemoteSession, Found> implements SessionWaiter<S> {
+  readonly #connector: Connector<S>;
+  readonly #owner: AttachOwner<S, Found>;
   #state: State = "idle";
   #loss: ChannelError | undefined;
   #refusal: unknown;
-  /** How many attempts in a row have found the broker unable to attach the link. */
+  /** How many attempts in a row have found the other side unable to attach the link. */
   #attempts = 0;
-  #pause: ReturnType<typeof setTimeout> | undefined;
+  #pause: RuntimeTimer | undefined;
   #attaching: Promise<void> | undefined;
 
-  constructor(connector: Connector, owner: AttachOwner<Found>) {
+  constructor(connector: Connector<S>, owner: AttachOwner<S, Found>) {
     this.#connector = connector;
     this.#owner = owner;
   }
@@ -78,7 +79,7 @@ export class AttachCycle<Found> implements SessionWaiter {
   }
 
   /** The link has lost its connection. */
-  lost(session: Session): void {
+  lost(session: S): void {
     this.#loss = session.lossError;
     if (this.#state === "attached") this.#connect();
   }
@@ -86,7 +87,7 @@ export class AttachCycle<Found> implements SessionWaiter {
   /** Attaches no more. */
   end(): void {
     this.#state = "ended";
-    clearTimeout(this.#pause);
+    this.#pause?.stop();
     this.#connector.cancel(this);
   }
 
@@ -95,7 +96,7 @@ export class AttachCycle<Found> implements SessionWaiter {
     await this.#attaching;
   }
 
-  connected(session: Session): void {
+  connected(session: S): void {
     if (this.#state === "ended") return;
     this.#state = "attaching";
     this.#attaching = this.#attach(session);
@@ -113,7 +114,7 @@ export class AttachCycle<Found> implements SessionWaiter {
     this.#connector.connect(this);
   }
 
-  async #attach(session: Session): Promise<void> {
+  async #attach(session: S): Promise<void> {
     let found;
     try {
       found = await this.#owner.attach(session);
@@ -129,14 +130,13 @@ export class AttachCycle<Found> implements SessionWaiter {
     this.#loss = this.#refusal = undefined;
   }
 
-  #onRefused(session: Session, error: unknown): void {
+  #onRefused(session: S, error: unknown): void {
     this.#refusal = undefined;
     if (session.isLost) {
       this.#loss = session.lossError;
       return this.#connect();
     }
-    // A part that was just created is missing only because another process deletes the channel at the same time.
-    if (!mayPass(error) && !isMissing(error)) {
+    if (!this.#owner.mayPass(error)) {
       this.#state = "idle";
       return this.#owner.failed(this.#owner.explain(error));
     }
@@ -144,7 +144,7 @@ export class AttachCycle<Found> implements SessionWaiter {
     const pause = backOff(this.#attempts++, 50, 1000);
     this.#state = "pausing";
     this.#owner.postponed(pause);
-    this.#pause = setTimeout(() => this.#connect(), pause);
+    this.#pause = new RuntimeTimer(() => this.#connect(), pause);
     if (!this.#connector.processRef.isHeld) this.#pause.unref();
   }
 }

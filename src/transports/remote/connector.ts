@@ -1,16 +1,28 @@
-import { clearTimeout, setTimeout } from "node:timers";
-import { ChannelConnectionError } from "../../../shared/errors.ts";
-import { isRequestBound } from "../../../shared/request_bound.ts";
-import { backOff } from "../../../shared/backoff.ts";
-import type { ConnectionWatcher } from "../../transport.ts";
+import { backOff } from "../../shared/backoff.ts";
+import { ChannelConnectionError } from "../../shared/errors.ts";
+import { isRequestBound } from "../../shared/request_bound.ts";
+import type { ConnectionWatcher } from "../transport.ts";
 import { ProcessRef } from "./process_ref.ts";
-import { Session, type SessionOptions } from "./session.ts";
-import { CulpritFinder } from "./culprit_finder.ts";
+import type { RemoteSession } from "./remote_session.ts";
+import { RuntimeTimer } from "./runtime_timer.ts";
+
+/** How a connector connects. */
+export interface ConnectorOptions<S extends RemoteSession> {
+  /** The address without credentials. */
+  readonly address: string;
+  /** The number of endpoints that are tried in turn. */
+  readonly endpoints: number;
+  /**
+   * Connects to an endpoint. Rejects with a ChannelConnectionError, after `timeout` ms at the latest, or when `signal`
+   * is aborted.
+   */
+  open(endpoint: number, timeout: number, signal: AbortSignal): Promise<S>;
+}
 
 /** A link that waits for a connection. */
-export interface SessionWaiter {
+export interface SessionWaiter<S> {
   /** A connection is open. */
-  connected(session: Session): void;
+  connected(session: S): void;
   /**
    * An attempt to connect has failed. The next begins in `pause` ms; with `Infinity`, none follows until the waiter
    * calls `connect` again.
@@ -19,19 +31,19 @@ export interface SessionWaiter {
 }
 
 /**
- * Keeps the one connection to a broker, and opens a new one after a loss while a link waits for it. It tries the
+ * Keeps the one connection to a broker or a home, and opens a new one after a loss while a link waits for it. It tries the
  * endpoints in turn. After each round it pauses; the pauses grow and vary, so that a thousand clients of a broker that
  * restarts do not connect at once.
  *
  * Invariants: one attempt runs at a time. During attempts and pauses at least one link waits; while a connection is
  * open, none does.
  */
-export class Connector {
+export class Connector<S extends RemoteSession> {
   readonly processRef: ProcessRef = new ProcessRef();
-  readonly #options: SessionOptions;
+  readonly #options: ConnectorOptions<S>;
   readonly #watcher: ConnectionWatcher;
-  readonly #waiters = new Set<SessionWaiter>();
-  #session: Session | undefined;
+  readonly #waiters = new Set<SessionWaiter<S>>();
+  #session: S | undefined;
   #wasConnected = false;
   /** Why the last connection was lost, or the last attempt failed. */
   #trouble: Error = noAnswer;
@@ -45,18 +57,10 @@ export class Connector {
   /** Aborted when no link needs a connection. */
   #idle = new AbortController();
   /** Runs before an unused connection is closed. */
-  #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #closeTimer: RuntimeTimer | undefined;
 
-  constructor(
-    options: Omit<SessionOptions, "processRef" | "culprits" | "channelLimit">,
-    watcher: ConnectionWatcher,
-  ) {
-    this.#options = {
-      ...options,
-      processRef: this.processRef,
-      culprits: new CulpritFinder(),
-      channelLimit: { channels: Infinity },
-    };
+  constructor(options: ConnectorOptions<S>, watcher: ConnectionWatcher) {
+    this.#options = options;
     this.#watcher = watcher;
   }
 
@@ -66,11 +70,11 @@ export class Connector {
   }
 
   get address(): string {
-    return this.#options.uri.address;
+    return this.#options.address;
   }
 
   /** The open connection. */
-  get session(): Session | undefined {
+  get session(): S | undefined {
     return this.#session === undefined || this.#session.isLost ? undefined : this.#session;
   }
 
@@ -79,13 +83,9 @@ export class Connector {
     return this.session === undefined ? this.#trouble : undefined;
   }
 
-  get culprits(): CulpritFinder {
-    return this.#options.culprits;
-  }
-
   /** Passes a connection to the waiter: the open one at once, or else the next one. */
-  connect(waiter: SessionWaiter): void {
-    clearTimeout(this.#closeTimer);
+  connect(waiter: SessionWaiter<S>): void {
+    this.#closeTimer?.stop();
     const { session } = this;
     if (session !== undefined) return waiter.connected(session);
     this.#waiters.add(waiter);
@@ -93,7 +93,7 @@ export class Connector {
   }
 
   /** Ends the waiter's call of `connect`. */
-  cancel(waiter: SessionWaiter): void {
+  cancel(waiter: SessionWaiter<S>): void {
     this.#waiters.delete(waiter);
   }
 
@@ -107,11 +107,10 @@ export class Connector {
     this.#waiters.clear();
     this.#idle.abort(new Error("no channel is attached"));
     this.#idle = new AbortController();
-    clearTimeout(this.#closeTimer);
+    this.#closeTimer?.stop();
     this.#trouble = noAnswer;
     this.#wasConnected = false;
     this.#shortLived = 0;
-    this.#options.channelLimit.channels = Infinity;
     const { session } = this;
     if (session === undefined) return;
     const close = () => {
@@ -119,7 +118,7 @@ export class Connector {
       session.close();
     };
     if (isRequestBound) close(); // the next request cannot use it
-    else this.#closeTimer = setTimeout(close, linger);
+    else this.#closeTimer = new RuntimeTimer(close, linger);
   }
 
   async #try(): Promise<void> {
@@ -130,10 +129,10 @@ export class Connector {
     for (let round = 0; !signal.aborted && this.#waiters.size > 0; round++) {
       const outcome = await this.#tryEach(signal);
       if (signal.aborted) {
-        if (outcome instanceof Session) outcome.close();
+        if (!(outcome instanceof ChannelConnectionError)) outcome.close();
         break;
       }
-      if (outcome instanceof Session) {
+      if (!(outcome instanceof ChannelConnectionError)) {
         this.#begin(outcome);
         break;
       }
@@ -152,41 +151,39 @@ export class Connector {
   }
 
   /** Tries each endpoint. Resolves with a session, or with the reasons why all have failed. */
-  async #tryEach(signal: AbortSignal): Promise<Session | ChannelConnectionError> {
-    const { endpoints } = this.#options.uri;
-    const timeout = endpoints.length === 1 ? attemptTimeout : attemptTimeout / 2;
+  async #tryEach(signal: AbortSignal): Promise<S | ChannelConnectionError> {
+    const { address, endpoints } = this.#options;
+    const timeout = endpoints === 1 ? attemptTimeout : attemptTimeout / 2;
     const errors: ChannelConnectionError[] = [];
-    while (errors.length < endpoints.length) {
-      const endpoint = endpoints[this.#next]!;
+    while (errors.length < endpoints) {
       try {
-        return await Session.connect(this.#options, endpoint, timeout, signal);
+        return await this.#options.open(this.#next, timeout, signal);
       } catch (error) {
         errors.push(error as ChannelConnectionError);
-        this.#next = (this.#next + 1) % endpoints.length;
+        this.#next = (this.#next + 1) % endpoints;
         if (signal.aborted) break;
       }
     }
     if (errors.length === 1) return errors[0]!;
     return new ChannelConnectionError(errors.map(({ message }) => message).join("; "), {
-      address: this.#options.uri.address,
+      address,
       transient: errors.some(({ transient }) => transient),
       cause: errors.at(-1)!.cause,
     });
   }
 
-  #begin(session: Session): void {
+  #begin(session: S): void {
     const isAgain = this.#wasConnected;
     this.#session = session;
     this.#wasConnected = true;
     session.onLost(() => {
       if (this.#session !== session) return; // it was closed by this process
-      clearTimeout(this.#closeTimer);
+      this.#closeTimer?.stop();
       this.#trouble = session.lossError;
       this.#shortLived = session.age < shortLife ? this.#shortLived + 1 : 0;
-      this.#next = (this.#next + 1) % this.#options.uri.endpoints.length;
+      this.#next = (this.#next + 1) % this.#options.endpoints;
       this.#watcher.disconnected(session.lossError);
     });
-    session.onBlocked = (reason) => this.#watcher.blocked(reason);
     this.#watcher.connected(isAgain);
     const waiters = [...this.#waiters];
     this.#waiters.clear();
@@ -203,12 +200,12 @@ export class Connector {
     return new Promise((resolve) => {
       if (signal.aborted) return resolve();
       const over = () => {
-        clearTimeout(timer);
+        timer.stop();
         signal.removeEventListener("abort", over);
         this.#endPause = undefined;
         resolve();
       };
-      const timer = setTimeout(over, ms);
+      const timer = new RuntimeTimer(over, ms);
       if (ms > maxPause) this.#endPause = over;
       signal.addEventListener("abort", over);
       this.processRef.use(timer);
@@ -218,7 +215,7 @@ export class Connector {
 
 const noAnswer = new Error("there has been no answer yet");
 
-/** Milliseconds for TCP, TLS and AMQP to open a connection; half of it if the URI lists several endpoints. */
+/** Milliseconds for all protocols to open a connection; half of it if the URI lists several endpoints. */
 const attemptTimeout = 10_000;
 
 /** Milliseconds. A connection that is lost earlier counts as lost at once. */

@@ -1,11 +1,9 @@
-import { setTimeout } from "node:timers";
 import { backOff } from "../../shared/backoff.ts";
 import type { ChannelError } from "../../shared/errors.ts";
-import { type BrokerOperation, RepeatedLossError } from "./connection/culprit_finder.ts";
-import type { ProcessRef } from "./connection/process_ref.ts";
-import type { Session } from "./connection/session.ts";
-import { isMissing, mayPass } from "./failure.ts";
-import { Deadlines } from "./puts/deadlines.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { ProcessRef } from "./process_ref.ts";
+import type { RemoteSession } from "./remote_session.ts";
+import { RuntimeTimer } from "./runtime_timer.ts";
 
 /** The link whose requests these are. `Attached` is its attachment on one connection. */
 export interface RequestOwner<Attached> {
@@ -15,8 +13,10 @@ export interface RequestOwner<Attached> {
   start(): void;
   /** Reports whether the link is closed. */
   isEnded(): boolean;
-  /** Returns the operation that a request is a part of. */
-  operation(action: string): BrokerOperation;
+  /** Performs a request as a part of an operation. */
+  perform<T>(action: string, attached: Attached, request: () => Promise<T>): Promise<T>;
+  /** Returns the meaning of a failure; `isLost` tells whether the connection was lost meanwhile. */
+  meaning(error: unknown, isLost: boolean): FailureMeaning;
   /** Records that the channel is gone, and returns the error that says so. */
   gone(action: string): ChannelError;
   /** Returns the error for a refusal of the broker. */
@@ -27,6 +27,12 @@ export interface RequestOwner<Attached> {
   ended(action: string): ChannelError;
 }
 
+/**
+ * What the failure of a request means: the connection is lost, and the request runs again on the next; the channel is
+ * gone; the request may succeed later; or it is refused.
+ */
+export type FailureMeaning = "lost" | "gone" | "later" | "refused";
+
 /** A request that waits until the link is attached. */
 interface Request<Attached> {
   readonly action: string;
@@ -35,10 +41,10 @@ interface Request<Attached> {
 }
 
 /**
- * The requests of a link to the broker that have one answer: all but puts and gets. A request whose connection is lost
+ * The requests of a link that have one answer: all but puts and gets. A request whose connection is lost
  * runs again on the next.
  */
-export class PendingRequests<Attached extends { readonly session: Session }> {
+export class PendingRequests<Attached extends { readonly session: RemoteSession }> {
   readonly #retryTimeout: number;
   readonly #processRef: ProcessRef;
   readonly #owner: RequestOwner<Attached>;
@@ -85,12 +91,14 @@ export class PendingRequests<Attached extends { readonly session: Session }> {
       };
       const run = (attached: Attached) => {
         const { session } = attached;
-        const answer = session.run(owner.operation(action), () => request(attached));
+        const answer = owner.perform(action, attached, () => request(attached));
         this.#processRef.refWhile(answer).then(resolve, (error) => {
-          if (session.isLost && !(error instanceof RepeatedLossError)) start();
-          else if (isMissing(error)) reject(owner.gone(action));
-          else if (mayPass(error) && mayRepeat()) this.#after(backOff(attempts++, 50, 1000), start);
-          else reject(owner.explain(action, error));
+          const meaning = owner.meaning(error, session.isLost);
+          if (meaning === "lost") start();
+          else if (meaning === "gone") reject(owner.gone(action));
+          else if (meaning === "later" && mayRepeat()) {
+            this.#after(backOff(attempts++, 50, 1000), start);
+          } else reject(owner.explain(action, error));
         });
       };
       start();
@@ -114,7 +122,7 @@ export class PendingRequests<Attached extends { readonly session: Session }> {
   /** Calls `callback` after a pause in which the process is held alive. */
   #after(pause: number, callback: () => void): void {
     this.#processRef.ref();
-    setTimeout(() => {
+    new RuntimeTimer(() => {
       this.#processRef.unref();
       callback();
     }, pause);

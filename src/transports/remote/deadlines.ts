@@ -1,6 +1,6 @@
-import { clearTimeout, setTimeout } from "node:timers";
-import { longestTimer } from "../../../shared/timers.ts";
-import type { ProcessRef } from "../connection/process_ref.ts";
+import { longestTimer } from "../../shared/timers.ts";
+import type { ProcessRef } from "./process_ref.ts";
+import { RuntimeTimer } from "./runtime_timer.ts";
 
 /**
  * The operations that wait for a connection, each with a deadline of `timeout` ms after it was added. They keep the
@@ -14,7 +14,7 @@ export class Deadlines<T extends object> {
   readonly #expired: (one: T) => void;
   /** Each with the time when it was added. */
   readonly #waiting = new Map<T, number>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: RuntimeTimer | undefined;
 
   /** @param expired called with each operation whose deadline has passed */
   constructor(timeout: number, processRef: ProcessRef, expired: (one: T) => void) {
@@ -68,7 +68,7 @@ export class Deadlines<T extends object> {
     if (oldest === undefined) return;
     const timeout = Math.max(this.#timeout, minTimeout);
     const rest = Math.max(oldest + timeout - performance.now(), 0);
-    this.#timer = setTimeout(() => {
+    this.#timer = new RuntimeTimer(() => {
       this.#timer = undefined;
       this.#expireSince(performance.now() - timeout);
       this.#startTimer();
@@ -78,7 +78,7 @@ export class Deadlines<T extends object> {
   #unref(count: number): void {
     for (; count > 0; count--) this.#processRef.unref();
     if (this.#waiting.size > 0) return;
-    clearTimeout(this.#timer);
+    this.#timer?.stop();
     this.#timer = undefined;
   }
 }
