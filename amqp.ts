@@ -14,6 +14,7 @@
  */
 import { enableConfigFiles } from "./src/connection/config.ts";
 import { settingsOfFile } from "./src/connection/config_search.ts";
+import { enableFollowing } from "./src/connection/follow.ts";
 import { addSchemes } from "./src/connection/schemes.ts";
 import { jsonFormat } from "./src/encoding/json_format.ts";
 import { addJson } from "./src/encoding/message.ts";
@@ -24,4 +25,5 @@ export * from "./memory.ts";
 
 addSchemes(amqpSchemes(() => AmqpTransport));
 enableConfigFiles(settingsOfFile);
+enableFollowing();
 addJson(jsonFormat);

@@ -36,7 +36,7 @@ export {
 export type { CloseAllOptions } from "./src/handle/contracts.ts";
 export type { Receiver, Sender } from "./src/handle/sender_receiver.ts";
 export { Connection, type ConnectionOption } from "./src/connection/connection.ts";
-export type { ConnectionOptions, Logger } from "./src/connection/connection_options.ts";
+export type { ConnectionOptions, Follow, Logger } from "./src/connection/connection_options.ts";
 export type { Delivery, ReleaseOptions } from "./src/handle/delivery.ts";
 export { ReceiveChannel, SendChannel } from "./src/channel/directed.ts";
 export { type RequestContext, serve, type ServeOptions } from "./src/rpc/serve.ts";

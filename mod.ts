@@ -19,6 +19,7 @@
  */
 import { enableConfigFiles } from "./src/connection/config.ts";
 import { settingsOfFile } from "./src/connection/config_search.ts";
+import { enableFollowing } from "./src/connection/follow.ts";
 import { addSchemes } from "./src/connection/schemes.ts";
 import { jsonFormat } from "./src/encoding/json_format.ts";
 import { addJson } from "./src/encoding/message.ts";
@@ -36,4 +37,5 @@ addSchemes(sqliteSchemes(async () => {
   return SqliteTransport;
 }));
 enableConfigFiles(settingsOfFile);
+enableFollowing();
 addJson(jsonFormat);

@@ -32,6 +32,14 @@ Deno.test("schemes: a transport that is not imported is an error that says what 
   }
 });
 
+Deno.test("./memory: the option follow is an error that says what to import", () => {
+  assert.throws(() => new Connection("memory:", { follow: () => true }), {
+    name: "ChannelConfigError",
+    message:
+      'new Connection: the option "follow" is not in "@channelts/channel/memory"; import from "@channelts/channel"',
+  });
+});
+
 /** Calls `use` with this environment. */
 async function withVariables(
   variables: Readonly<Record<string, string>>,

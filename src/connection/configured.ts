@@ -120,9 +120,13 @@ function isTransport(option: object | null): option is Transport {
   return typeof (option as Transport | null)?.open === "function";
 }
 
+/** Says that a Connection object is not configured: references find it in another way, or not at all. */
+export const unlisted: unique symbol = Symbol("unlisted");
+
 /**
  * Returns the connection of a new Connection object, which equal URIs do not share.
  *
+ * @param isListed whether a reference may lead to it
  * @throws {ChannelConfigError} if the URI or an option is invalid
  */
 export function customConnection(
@@ -130,6 +134,7 @@ export function customConnection(
   options: TransportOptions,
   watcher: ConnectionWatcher,
   retryTimeout: number | undefined,
+  isListed: boolean,
 ): SharedConnection {
   const { scheme, parsed } = parseUri(uri);
   checkTransportOptions(options, scheme, parsed.address);
@@ -137,13 +142,12 @@ export function customConnection(
   if (scheme.reach === "isolate" && !scheme.options?.length) {
     return connectionOfUri(uri, retryTimeout);
   }
-  return register(
-    new SharedConnection(
-      { ...parsed, reach: scheme.reach },
-      () => scheme.load(uri, options, watcher),
-      retryTimeout,
-    ),
+  const connection = new SharedConnection(
+    { ...parsed, reach: scheme.reach },
+    () => scheme.load(uri, options, watcher),
+    retryTimeout,
   );
+  return isListed ? register(connection) : connection;
 }
 
 function connectionOfUri(uri: string, retryTimeout?: number): SharedConnection {

@@ -1,5 +1,5 @@
 import { errorOfAction } from "../shared/error_copies.ts";
-import type { ChannelConnectionError } from "../shared/errors.ts";
+import { ChannelConfigError, type ChannelConnectionError } from "../shared/errors.ts";
 import {
   callable,
   checkArgument,
@@ -12,9 +12,20 @@ import {
   text,
 } from "../shared/options.ts";
 import type { ConnectionWatcher, Stats, Transport } from "../transports/transport.ts";
-import { customConnection, setShared } from "./configured.ts";
-import type { ConnectionOptions, Logger } from "./connection_options.ts";
-import type { SharedConnection } from "./shared_connection.ts";
+import { customConnection, setShared, unlisted } from "./configured.ts";
+import type { ConnectionOptions, Follow, Logger } from "./connection_options.ts";
+import type { Follower, SharedConnection } from "./shared_connection.ts";
+
+let followerOf = (_: Follow): Follower => {
+  throw new ChannelConfigError(
+    'the option "follow" is not in "@channelts/channel/memory"; import from "@channelts/channel"',
+  );
+};
+
+/** Adds the option `follow`. @param of returns how a connection with this function finds the connections of addresses */
+export function setFollower(of: typeof followerOf): void {
+  followerOf = of;
+}
 
 const uriRule: Rule = {
   takes: "a URI such as amqp://localhost, or a URL",
@@ -42,6 +53,7 @@ const signature: Signature = /* @__PURE__ */ new Signature(
       takes: "an object such as console",
       allows: (value) => typeof value === "object" && value !== null,
     },
+    follow: callable,
     ondisconnect: callable,
     onreconnect: callable,
   } satisfies Rules<ConnectionOptions>,
@@ -86,14 +98,18 @@ export class Connection {
    * @throws {ChannelConfigError} if the URI or an option is invalid
    */
   constructor(uri: string | URL, options: ConnectionOptions = none) {
-    signature.check(options, arguments.length);
+    const isListed = arguments[2] !== unlisted;
+    signature.check(options, isListed ? arguments.length : 2);
     checkArgument("new Connection", "uri", uriRule, uri);
-    const { retryTimeout, logger, ondisconnect, onreconnect, ...custom } = options;
+    const { retryTimeout, logger, follow, ondisconnect, onreconnect, ...custom } = options;
     this.ondisconnect = ondisconnect;
     this.onreconnect = onreconnect;
     let shared: SharedConnection;
     try {
-      shared = customConnection(String(uri), custom, this.#watcher(logger), retryTimeout);
+      const follower = follow && followerOf(follow);
+      const watcher = this.#watcher(logger);
+      shared = customConnection(String(uri), custom, watcher, retryTimeout, isListed);
+      if (follower !== undefined) shared.follow = follower;
     } catch (error) {
       throw errorOfAction("new Connection", error);
     }

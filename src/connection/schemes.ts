@@ -78,12 +78,15 @@ export function checkTransportOptions(
   }
 }
 
-/** Returns the address of a URI without regard to its credentials and parameters; undefined if the URI is invalid. */
+/** Returns the address of a URI, also if its parameters are none of the scheme; undefined if the URI is invalid. */
 export function addressOf(uri: string): string | undefined {
-  try {
-    return schemes.get(schemeName(uri))?.parse(uri.replace(/[?#].*$/s, "")).address;
-  } catch {
-    return undefined;
+  const scheme = schemes.get(schemeName(uri));
+  for (const text of [uri, uri.replace(/[?#].*$/s, "")]) {
+    try {
+      return scheme?.parse(text).address;
+    } catch {
+      // the next text, or undefined
+    }
   }
 }
 

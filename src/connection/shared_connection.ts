@@ -5,6 +5,15 @@ import type { LinkOptions, PutTerm, Reach, Stats, Transport } from "../transport
 import { type Attached, Attachment } from "./attachment.ts";
 
 /**
+ * Returns the connection to an address that a message has named and that this process has not configured; undefined if
+ * the address is not followed.
+ *
+ * @param name the channel that is named, for errors
+ * @throws {ChannelReferenceError} if the program's function fails
+ */
+export type Follower = (address: string, name: string) => SharedConnection | undefined;
+
+/**
  * The connection of this process to one broker, which all its channels on the broker share. The transport closes
  * its sockets and files while nothing is attached. The connection is garbage collected when nothing refers to it.
  */
@@ -13,6 +22,10 @@ export class SharedConnection {
   readonly reach: Reach;
   /** Milliseconds, from the configuration; undefined if the configuration does not say. */
   readonly retryTimeout: number | undefined;
+  /** Whether to connect to the addresses in the messages of this connection. Absent: never. */
+  follow?: Follower;
+  /** Called before a channel attaches while none is attached. It may throw. */
+  onUse?: () => void;
   readonly #load: () => Transport | Promise<Transport>;
   #loading: Promise<Transport> | undefined;
   #transport: Transport | undefined;
@@ -30,6 +43,11 @@ export class SharedConnection {
     this.reach = about.reach;
     this.retryTimeout = retryTimeout;
     this.#load = load;
+  }
+
+  /** Whether a channel is attached. */
+  get isUsed(): boolean {
+    return this.#attachments.size > 0;
   }
 
   /** The reason why the broker is not reachable now; undefined if it is reachable. */
@@ -79,6 +97,7 @@ export class SharedConnection {
     options: Omit<LinkOptions, "observer" | "signal">,
     signal: AbortSignal,
   ): Promise<Attachment> {
+    if (!this.isUsed) this.onUse?.();
     if (isRequestBound && this.reach === "network") {
       this.checkRequest("attach");
       this.#inOwnRequest ??= inThisRequest();

@@ -45,8 +45,8 @@ export function writeJsonReference(target: Reference, carrier: SharedConnection)
 
 /**
  * Reads the members of a JSON reference that `carrier` has delivered. The URI in it is how the sender reaches the
- * broker, usually that of `carrier`; it is used only if this process has configured it. The channel is put into
- * in JSON, as its sender reads JSON.
+ * broker, usually that of `carrier`; it is used only if this process has configured it, or the program's function
+ * `follow` allows it. The channel is put into in JSON, as its sender reads JSON.
  *
  * @throws {ChannelReferenceError} if the reference is invalid
  */
@@ -60,7 +60,7 @@ export function readJsonReference(members: json.Members, carrier: SharedConnecti
   }
   const reference: Reference = {
     name,
-    connection: connectionOfUri(uriIn(args, name), carrier),
+    connection: connectionOfUri(uriIn(args, name), carrier, name),
     encoding: "json",
   };
   checkReceivedReach(reference, carrier);
@@ -79,13 +79,17 @@ function uriIn(args: unknown, name: string): string | undefined {
   );
 }
 
-function connectionOfUri(uri: string | undefined, carrier: SharedConnection): SharedConnection {
+function connectionOfUri(
+  uri: string | undefined,
+  carrier: SharedConnection,
+  name: string,
+): SharedConnection {
   if (uri === undefined) return carrier;
   // No configured URI is as long, and parsing one takes time.
   if (uri.length > longestUri || uri.split(",").length > mostNodes) return carrier;
   const address = addressOf(uri) ?? uri;
   if (address === carrier.address || nodesOf(carrier.address).includes(address)) return carrier;
-  return connectionTo(address) ?? carrier;
+  return connectionTo(address) ?? carrier.follow?.(address, name) ?? carrier;
 }
 
 /** The greatest length of a URI in a message, and the greatest number of nodes in it. */

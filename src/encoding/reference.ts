@@ -42,7 +42,7 @@ export function writeReference(target: Reference, carrier: SharedConnection): re
 
 /**
  * Reads the items of a CBOR reference that `carrier` has delivered. The message is untrusted: it cannot add a connection
- * to those that this process has configured.
+ * to those that this process has configured, unless the program's function `follow` allows it.
  *
  * @throws {ChannelReferenceError} if the reference is invalid or its broker is not configured
  */
@@ -70,7 +70,9 @@ export function readReference(args: readonly unknown[], carrier: SharedConnectio
   if (address === undefined || address === carrier.address) {
     return { ...about, connection: carrier };
   }
-  const connection = typeof address === "string" ? connectionTo(address) : undefined;
+  const connection = typeof address === "string"
+    ? connectionTo(address) ?? carrier.follow?.(address, name)
+    : undefined;
   if (connection?.address !== address) {
     throw new ChannelReferenceError(
       `a reference to channel ${name} names a broker that this process has not configured: ` +

@@ -34,6 +34,7 @@ export const DENO_ONLY: Record<string, string> = {
   "entries_test.ts": "starts the other runtimes itself",
   "exit_test.ts": "starts the other runtimes itself",
   "faults_test.ts": "takes two minutes for a private broker, its restarts and its heartbeats",
+  "follow_test.ts": "tests logic that does not depend on the runtime",
   "foreign_code_test.ts": "compiles programs with Deno",
   "go_test.ts": "compares channels with Go's; the conformance suite covers each runtime",
   "growth_test.ts": "measures figures that do not depend on the runtime",
