@@ -1,0 +1,65 @@
+import { bytesOf } from "./commands.ts";
+import { openPadded, sealedZeros, sealPadded, tagSize } from "./curve_box.ts";
+import type { Cipher } from "./mechanism.ts";
+import { ZmtpError } from "./zmtp_error.ts";
+
+/**
+ * Seals each frame in a MESSAGE command: the name, a counter of 8 bytes, and a box of the flags and the content.
+ *
+ * Invariants: no counter is used twice with a key. A received counter is larger than the one before.
+ */
+export class CurveCipher implements Cipher {
+  readonly #key: Uint8Array;
+  readonly #sealing: Uint8Array;
+  readonly #opening: Uint8Array;
+  readonly #sealingView: DataView;
+  #count: number;
+  #lastCount = 0;
+  readonly #flags = new Uint8Array(1);
+
+  /** @param count the last counter that this end has used */
+  constructor(key: Uint8Array, isServer: boolean, count: number) {
+    this.#key = key;
+    this.#count = count;
+    this.#sealing = prefix(isServer ? "CurveZMQMESSAGES" : "CurveZMQMESSAGEC");
+    this.#opening = prefix(isServer ? "CurveZMQMESSAGEC" : "CurveZMQMESSAGES");
+    this.#sealingView = new DataView(this.#sealing.buffer);
+  }
+
+  seal(flags: number, ...parts: readonly Uint8Array[]): Uint8Array {
+    const count = ++this.#count;
+    this.#sealingView.setUint32(16, Math.floor(count / 2 ** 32));
+    this.#sealingView.setUint32(20, count >>> 0);
+    this.#flags[0] = flags;
+    const frame = sealPadded(this.#key, this.#sealing, this.#flags, ...parts);
+    // The 16 bytes of 0 before the box are as many as the name and the counter.
+    frame.set(messageName);
+    frame.set(this.#sealing.subarray(16), 8);
+    return frame;
+  }
+
+  open(frame: Uint8Array): { readonly flags: number; readonly content: Uint8Array } {
+    if (
+      frame.length < sealedZeros + tagSize + 1 || !messageName.every((byte, i) => frame[i] === byte)
+    ) {
+      throw new ZmtpError("a frame is not encrypted");
+    }
+    const view = new DataView(frame.buffer, frame.byteOffset);
+    const count = view.getUint32(8) * 2 ** 32 + view.getUint32(12);
+    if (count <= this.#lastCount) throw new ZmtpError("a frame has arrived twice");
+    this.#lastCount = count;
+    this.#opening.set(frame.subarray(8, 16), 16);
+    frame.fill(0, 0, sealedZeros);
+    const plain = openPadded(this.#key, this.#opening, frame);
+    if (plain === undefined) throw new ZmtpError("a frame is not authentic");
+    return { flags: plain[0]!, content: plain.subarray(1) };
+  }
+}
+
+const messageName = bytesOf("\x07MESSAGE");
+
+function prefix(text: string): Uint8Array {
+  const nonce = new Uint8Array(24);
+  nonce.set(bytesOf(text));
+  return nonce;
+}

@@ -1,0 +1,120 @@
+import { connect } from "node:net";
+import { clearTimeout, setTimeout } from "node:timers";
+import { ChannelConnectionError } from "../../../../shared/errors.ts";
+import type { Dial, Pipe, PipeObserver } from "../pipe.ts";
+import { defaultHeartbeat, defaultMaxFrame } from "./defaults.ts";
+import type { Mechanism } from "./mechanism.ts";
+import { NullMechanism } from "./null_mechanism.ts";
+import { PlainClient } from "./plain.ts";
+import type { ZmqUri } from "./uri.ts";
+import { ZmtpError } from "./zmtp_error.ts";
+import { ZmtpPipe } from "./zmtp_pipe.ts";
+
+/**
+ * Returns a function that opens a pipe to the home at a URI.
+ *
+ * @param secretKey the secret key of this peer, in base64url; absent: a new one for each pipe
+ */
+export function zmqDial(uri: ZmqUri, secretKey?: string): Dial {
+  const mechanism = clientMechanism(uri, secretKey);
+  return async (observer, signal) => {
+    const made = await mechanism();
+    signal.throwIfAborted();
+    return open(uri, made, observer, signal);
+  };
+}
+
+/** Returns a function that makes the security mechanism of a new connection. */
+function clientMechanism(
+  uri: ZmqUri,
+  secretKey: string | undefined,
+): () => Mechanism | Promise<Mechanism> {
+  const { isPlain, username = "", secret = "" } = uri;
+  if (isPlain) return () => new PlainClient(username, secret);
+  if (uri.key === undefined && secret === "") return () => new NullMechanism("DEALER");
+  let making: Promise<() => Mechanism> | undefined;
+  return async () => (await (making ??= loadCurve(uri, secretKey)))();
+}
+
+async function loadCurve(uri: ZmqUri, secretKey: string | undefined): Promise<() => Mechanism> {
+  const { curveClient } = await import("./curve_client.ts");
+  return await curveClient(uri, secretKey);
+}
+
+function open(
+  uri: ZmqUri,
+  mechanism: Mechanism,
+  observer: PipeObserver,
+  signal: AbortSignal,
+): Promise<Pipe> {
+  return new Promise((resolve, reject) => {
+    const { host, port, heartbeat = defaultHeartbeat } = uri;
+    const socket = connect({ host, port });
+    let isConnected = false;
+    const fail = (error: unknown) => {
+      end();
+      reject(signal.aborted ? signal.reason : connectFailure(uri, error, mechanism, isConnected));
+    };
+    const abort = () => socket.destroy();
+    const timer = setTimeout(() => {
+      socket.destroy(
+        new Error(isConnected ? silentText : `no answer in ${attemptTimeout / 1000} s`),
+      );
+    }, attemptTimeout);
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+    };
+    signal.addEventListener("abort", abort);
+    socket.once("connect", () => isConnected = true);
+    const limit = { maxFrame: defaultMaxFrame };
+    new ZmtpPipe(socket, { mechanism, expected: "ROUTER", limit, heartbeat }, {
+      opened(pipe) {
+        end();
+        pipe.start(observer);
+        resolve(pipe);
+      },
+      failed: fail,
+    });
+  });
+}
+
+/** Milliseconds for TCP and the handshake. */
+const attemptTimeout = 10_000;
+
+const silentText = `the server has accepted the connection and said nothing more in ${
+  attemptTimeout / 1000
+} s`;
+
+/** Returns the error for a pipe that could not be opened. It says what to try. */
+function connectFailure(
+  { address }: ZmqUri,
+  error: unknown,
+  mechanism: Mechanism,
+  isConnected: boolean,
+): ChannelConnectionError {
+  const isRefusal = error instanceof ZmtpError && error.isRefusal;
+  const text = error instanceof Error
+    ? error.message
+    : isConnected
+    ? "the server closed the connection during the handshake"
+    : "the server closed the connection";
+  // libzmq closes the connection of a peer that has the wrong key, and does not say so.
+  const mayBeKey = isRefusal ||
+    isConnected && mechanism.name !== "NULL" && !(error instanceof ZmtpError);
+  const advice = mayBeKey ? `; ${adviceFor(mechanism)}` : "";
+  return new ChannelConnectionError(`cannot connect to ${address}: ${text}${advice}`, {
+    address,
+    transient: !(error instanceof ZmtpError),
+    cause: error,
+    ...isRefusal ? { reason: "login" as const } : {},
+  });
+}
+
+function adviceFor({ name }: Mechanism): string {
+  if (name === "PLAIN") return "check the user name and the secret of the home";
+  if (name === "CURVE") {
+    return "check the key in the address, the secret of the home, and whether the home admits this peer's key";
+  }
+  return "add the key of the home to the address, as ?key=KEY, or its secret, as zmq://:SECRET@HOST:PORT";
+}
