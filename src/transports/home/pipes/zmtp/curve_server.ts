@@ -1,10 +1,48 @@
 import { getRandomValues } from "node:crypto";
+import { ChannelConfigError } from "../../../../shared/errors.ts";
 import { isEqual, readProperties, writeCommand, writeProperties } from "./commands.ts";
 import { boxKey, counterBytes, nonceOf, seal, unseal } from "./curve_box.ts";
 import { CurveCipher } from "./curve_cipher.ts";
-import { type CurveKeys, generateCurveKeys, keyText } from "./curve_keys.ts";
+import {
+  type CurveKeys,
+  curveKeysOf,
+  curveKeysOfSecret,
+  generateCurveKeys,
+  keyBytes,
+  type KeyPair,
+  keyText,
+} from "./curve_keys.ts";
 import type { Mechanism, Step } from "./mechanism.ts";
 import { ZmtpError } from "./zmtp_error.ts";
+
+/** Returns a function that makes the server's end of CURVE for a new connection. See `ZmqServerOptions`. */
+export async function curveServer(
+  keys: KeyPair | undefined,
+  secret: string | undefined,
+  peers: readonly string[] | undefined,
+): Promise<() => Mechanism> {
+  const own = keys === undefined ? await curveKeysOfSecret(secret!) : checkedKeys(keys);
+  const wrong = peers?.findIndex((key) => keyBytes(key) === undefined) ?? -1;
+  if (wrong >= 0) throw notKey(`member ${wrong} of the option "peers"`, "public");
+  const admitted = peers && new Set(peers);
+  return () => new CurveServer(own, (key) => admitted?.has(key) ?? true);
+}
+
+function checkedKeys({ publicKey, secretKey }: KeyPair): CurveKeys {
+  const bytes = keyBytes(secretKey);
+  if (bytes === undefined) throw notKey('the secretKey of the option "keys"', "secret");
+  const keys = curveKeysOf(bytes);
+  if (keyText(keys.publicKey) === publicKey) return keys;
+  throw new ChannelConfigError(
+    'listen: the publicKey of the option "keys" does not belong to its secretKey',
+  );
+}
+
+function notKey(what: string, kind: string): ChannelConfigError {
+  return new ChannelConfigError(
+    `listen: ${what} is not a key; expected the 43 characters of a ${kind} key in base64url`,
+  );
+}
 
 /**
  * The server's end of CURVE (https://rfc.zeromq.org/spec/26/). It keeps the state of the handshake, so its cookie is a

@@ -18,14 +18,16 @@ export interface ZmqUri {
   readonly isPlain: boolean;
   /** Milliseconds between pings; absent: the default. */
   readonly heartbeat?: number;
+  /** The name of the peer, which the home shows. */
+  readonly name?: string;
 }
 
 /** Throws an error that says what was found and expected, without any piece of the URI: it may belong to a password. */
 type Fail = (problem: string) => never;
 
 /**
- * Parses `zmq://:SECRET@HOST:PORT?key=KEY`. The user name, the secret and the parameters `key`, `mechanism=plain` and
- * `heartbeat=SECONDS` are optional.
+ * Parses `zmq://:SECRET@HOST:PORT?key=KEY`. The user name, the secret and the parameters `key`, `mechanism=plain`,
+ * `heartbeat=SECONDS` and `name` are optional.
  *
  * @param isListener whether the URI is one to listen on, whose port may be 0
  * @throws {ChannelConfigError} that says what was found and expected, without credentials
@@ -46,7 +48,7 @@ export function parseZmqUri(uri: string, isListener = false): ZmqUri {
   if (!(port >= (isListener ? 0 : 1) && port <= 65_535)) {
     fail(`found ${digits ? "a bad" : "no"} port, expected an integer from 1 to 65535`);
   }
-  const { key, mechanism, heartbeat } = parseQuery(query, fail);
+  const { key, mechanism, heartbeat, name } = parseQuery(query, fail);
   const isPlain = mechanism === "plain";
   const { username, secret } = parseUserinfo(userinfo, fail);
   if (isPlain && key !== undefined) {
@@ -72,6 +74,7 @@ export function parseZmqUri(uri: string, isListener = false): ZmqUri {
     ...secret === undefined ? {} : { secret },
     ...username === undefined ? {} : { username },
     ...heartbeat === undefined ? {} : { heartbeat },
+    ...name === undefined ? {} : { name },
   };
 }
 
@@ -105,13 +108,14 @@ interface Query {
   readonly key?: string;
   readonly mechanism?: string;
   readonly heartbeat?: number;
+  readonly name?: string;
 }
 
 function parseQuery(query: string, fail: Fail): Query {
   const found = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(query)) {
-    if (!["key", "mechanism", "heartbeat"].includes(name)) {
-      fail("found an unknown parameter, expected key, mechanism or heartbeat");
+    if (!["key", "mechanism", "heartbeat", "name"].includes(name)) {
+      fail("found an unknown parameter, expected key, mechanism, heartbeat or name");
     }
     if (found.has(name)) fail(`found the parameter ${name} a second time, expected it once`);
     found.set(name, value);
@@ -131,7 +135,9 @@ function parseQuery(query: string, fail: Fail): Query {
   ) {
     fail("found a bad heartbeat, expected seconds from 0 to 3600");
   }
+  const name = found.get("name");
   return {
+    ...name === undefined ? {} : { name },
     ...key === undefined ? {} : { key },
     ...mechanism === undefined ? {} : { mechanism },
     ...seconds === undefined ? {} : { heartbeat: Number(seconds) * 1000 },
