@@ -1,7 +1,14 @@
 import { ChannelConfigError, ChannelConnectionError, ChannelError } from "../shared/errors.ts";
 import { inThisRequest, isRequestBound } from "../shared/request_bound.ts";
 import { newStats } from "../transports/stats.ts";
-import type { LinkOptions, PutTerm, Reach, Stats, Transport } from "../transports/transport.ts";
+import type {
+  Features,
+  LinkOptions,
+  PutTerm,
+  Reach,
+  Stats,
+  Transport,
+} from "../transports/transport.ts";
 import { type Attached, Attachment } from "./attachment.ts";
 
 /**
@@ -64,6 +71,11 @@ export class SharedConnection {
   /** The put options that the transport takes; empty until a channel has attached. */
   get terms(): readonly PutTerm[] {
     return this.#transport?.features.terms ?? [];
+  }
+
+  /** Loads the transport, and returns its features. */
+  async features(): Promise<Features> {
+    return (this.#transport ??= await this.#loaded()).features;
   }
 
   /** The counters of the transport. */
@@ -129,8 +141,7 @@ export class SharedConnection {
 
   /** @throws {ChannelConfigError} if the transport has no channels of capacity 0 */
   async #checkRendezvous(name: string): Promise<void> {
-    const { features } = this.#transport ??= await this.#loaded();
-    if (features.rendezvous) return;
+    if ((await this.features()).rendezvous) return;
     throw new ChannelConfigError(
       `channel ${name}: the option "capacity" cannot be 0 on ${this.address}: the broker stores a value ` +
         "before a consumer takes it; use capacity: 1, or request to wait until a value was handled",

@@ -1,0 +1,102 @@
+import type { Message, Offer } from "../transports/transport.ts";
+import type { LinkRequest, PeerLink } from "./peer_link.ts";
+import type { AnswerTaker, PeerSession, SessionPut } from "./peer_session.ts";
+import type { ServedLink } from "./served_link.ts";
+
+/**
+ * A put of a peer. It never waits for room: if the channel is full, the message stays with the peer.
+ *
+ * Invariant: the put is answered once. If its connection is lost, the answer goes to the connection on which the peer
+ * sends the message again.
+ */
+export class PeerPut implements Offer, LinkRequest, SessionPut {
+  readonly action = "put";
+  readonly message: Message;
+  readonly settled = false;
+  readonly isTry: boolean;
+  readonly #link: PeerLink;
+  readonly #session: PeerSession;
+  /** The number by which the session knows the put. */
+  readonly #number: number;
+  readonly size: number;
+  #peer: AnswerTaker;
+  #request: number;
+
+  /**
+   * @param number the number of the request in which the message was first sent
+   * @param size the bytes of the message, for the limits of the peer
+   */
+  constructor(
+    peer: AnswerTaker & { readonly session: PeerSession },
+    link: PeerLink,
+    request: number,
+    number: number,
+    message: Message,
+    { isTry, size }: { readonly isTry: boolean; readonly size: number },
+  ) {
+    this.#peer = peer;
+    this.#session = peer.session;
+    this.#link = link;
+    this.#request = request;
+    this.#number = number;
+    this.size = size;
+    this.message = message;
+    this.isTry = isTry;
+  }
+
+  // LinkRequest
+
+  start(served: ServedLink): void {
+    if (this.#link.isFull && !this.isTry) return this.#answer(`FULL ${this.#request}`);
+    this.#session.begin(this.#number, this);
+    this.#link.puts.add(this);
+    served.put(this);
+  }
+
+  refuse(error: unknown): void {
+    this.#peer.refuse(this.#request, error);
+    this.#peer.letGo(this.size);
+  }
+
+  // SessionPut
+
+  answerTo(peer: AnswerTaker, request: number): void {
+    this.#peer = peer;
+    this.#request = request;
+  }
+
+  // Offer
+
+  taken(): void {
+    this.#session.taken(this.#number);
+    this.#link.refusals = 0;
+    this.#answer(`OK ${this.#request}`);
+    this.#link.putSettled(this);
+  }
+
+  reject(error: Error): void {
+    this.#session.forget(this.#number);
+    this.refuse(error);
+    this.#link.putSettled(this);
+  }
+
+  full(): void {
+    this.#session.forget(this.#number);
+    this.#link.puts.delete(this);
+    this.#answer(`FULL ${this.#request}`);
+    if (!this.isTry && !this.#link.isFull) this.#link.full();
+    this.#link.putSettled(this);
+  }
+
+  /** Withdraws the put of a lost connection, if the engine has not begun it. The peer will send the message again. */
+  recall(served: ServedLink): void {
+    if (!served.withdraw(this)) return;
+    this.#session.forget(this.#number);
+    this.#link.putSettled(this);
+  }
+
+  #answer(header: string): void {
+    this.#peer.send(header);
+    this.#peer.letGo(this.size);
+  }
+}

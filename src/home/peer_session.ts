@@ -1,0 +1,145 @@
+import { setOptionalTimeout, unref } from "../shared/timers.ts";
+
+/** What takes the answer of a put: the connection of a peer. */
+export interface AnswerTaker {
+  send(header: string): void;
+  /** Answers that a request is refused. */
+  refuse(request: number, error: unknown): void;
+  /** A request of this size in bytes is answered. */
+  letGo(size: number): void;
+}
+
+/** A put of a session that is not answered yet. */
+export interface SessionPut {
+  /** The bytes of the message. */
+  readonly size: number;
+  /** Sends the answer to this request of this connection. */
+  answerTo(peer: AnswerTaker, request: number): void;
+}
+
+/** The connection that has a session now. */
+export interface SessionOwner {
+  /** Ends the connection: another one has taken over the session. */
+  replaced(): void;
+}
+
+/**
+ * The puts of a peer over its connections, which tell whether a message that is sent again was taken before. A put is
+ * known by the number of the request in which it was first sent.
+ *
+ * Invariant: `#taken` has the last puts that were taken, as many as a peer may have unanswered: so it has each put that
+ * was taken and whose answer has been lost.
+ */
+export class PeerSession {
+  readonly key: string | undefined;
+  owner: SessionOwner | undefined;
+  expiry: ReturnType<typeof setTimeout> | undefined;
+  readonly #taken: number[] = [];
+  readonly #size: number;
+  #next = 0;
+  readonly #pending = new Map<number, SessionPut>();
+
+  /** @param size how many puts a peer may have unanswered */
+  constructor(key: string | undefined, size: number) {
+    this.key = key;
+    this.#size = size;
+  }
+
+  /** The number of puts that are remembered. */
+  get remembered(): number {
+    return this.#taken.length + this.#pending.size;
+  }
+
+  /** Whether the put was taken. */
+  hasTaken(put: number): boolean {
+    return this.#taken.includes(put);
+  }
+
+  /** The put of this number, if it is not answered yet. */
+  pending(put: number): SessionPut | undefined {
+    return this.#pending.get(put);
+  }
+
+  begin(number: number, put: SessionPut): void {
+    this.#pending.set(number, put);
+  }
+
+  /** The put was taken. */
+  taken(number: number): void {
+    this.#pending.delete(number);
+    this.#taken[this.#next] = number;
+    this.#next = (this.#next + 1) % this.#size;
+  }
+
+  /** The put was not taken. */
+  forget(number: number): void {
+    this.#pending.delete(number);
+  }
+}
+
+/** The sessions of a home. One without a connection is forgotten after two minutes, or when there are too many. */
+export class PeerSessions {
+  readonly #size: number;
+  readonly #sessions = new Map<string, PeerSession>();
+  /** The sessions without a connection, in the order in which they lost it. */
+  readonly #left = new Set<PeerSession>();
+
+  /** @param size how many puts a peer may have unanswered */
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** The number of puts that are remembered. */
+  get remembered(): number {
+    let count = 0;
+    for (const session of this.#sessions.values()) count += session.remembered;
+    return count;
+  }
+
+  /**
+   * Returns the session of a new connection. An older connection that has it is ended.
+   *
+   * @param key identifies the session; undefined for a peer that has no further connection
+   */
+  enter(key: string | undefined, owner: SessionOwner): PeerSession {
+    if (key === undefined) return new PeerSession(key, this.#size);
+    let session = this.#sessions.get(key);
+    if (session === undefined) {
+      this.#sessions.set(key, session = new PeerSession(key, this.#size));
+    }
+    session.owner?.replaced();
+    this.#left.delete(session);
+    clearTimeout(session.expiry);
+    session.owner = owner;
+    return session;
+  }
+
+  /** The connection has ended. */
+  leave(session: PeerSession, owner: SessionOwner): void {
+    if (session.key === undefined || session.owner !== owner) return;
+    session.owner = undefined;
+    this.#left.add(session);
+    session.expiry = setOptionalTimeout(() => this.#forget(session), memory);
+    if (session.expiry !== undefined) unref(session.expiry);
+    if (this.#left.size <= mostLeft) return;
+    for (const oldest of this.#left) return this.#forget(oldest);
+  }
+
+  clear(): void {
+    for (const session of this.#left) clearTimeout(session.expiry);
+    this.#left.clear();
+    this.#sessions.clear();
+  }
+
+  #forget(session: PeerSession): void {
+    clearTimeout(session.expiry);
+    this.#left.delete(session);
+    this.#sessions.delete(session.key!);
+  }
+}
+
+/** For how many milliseconds a session without a connection is remembered. */
+const memory = 120_000;
+
+/** How many sessions without a connection are remembered. */
+const mostLeft = 4096;

@@ -1,0 +1,176 @@
+import { connectionFor, PendingConnection } from "../connection/configured.ts";
+import type { Logger } from "../connection/connection_options.ts";
+import type { SharedConnection } from "../connection/shared_connection.ts";
+import { ChannelError } from "../shared/errors.ts";
+import { anonymousName } from "../shared/names.ts";
+import { closeTimeout, within } from "../shared/timeouts.ts";
+import type { Pipe, PipeObserver } from "../transports/home/pipes/pipe.ts";
+import type { Frame } from "../transports/home/protocol/frame.ts";
+import { errorFields } from "../transports/home/protocol/wire_error.ts";
+import type { Features, LinkOptions } from "../transports/transport.ts";
+import type { Acceptor, PeerInfo } from "./acceptor.ts";
+import { Admission, type WaitingConnection } from "./admission.ts";
+import type { Authorize } from "./authorize.ts";
+import { type HomeLimits, limitsOf } from "./home_limits.ts";
+import type { HomeOptions } from "./home_options.ts";
+import { type Admitted, HomePeer, type PeerHome } from "./peer.ts";
+import { checkToken, greetingOf, refusal } from "./peer_greeting.ts";
+import { PeerSessions } from "./peer_session.ts";
+import { ServedLink } from "./served_link.ts";
+
+/** Milliseconds for which an operation of a peer waits for an engine that cannot be reached. */
+const defaultRetryTimeout = 10_000;
+
+/**
+ * The peers of a home, and the connection that it serves to them.
+ *
+ * Invariant: a peer is in `peers` from the moment when it is accepted until its connection has ended.
+ */
+export class Reception implements Acceptor, PeerHome {
+  readonly id: string = anonymousName();
+  readonly limits: Required<HomeLimits>;
+  readonly authorize: Authorize | undefined;
+  readonly peers: Set<HomePeer> = new Set();
+  readonly sessions: PeerSessions;
+  /** The links of the home's own channels. */
+  readonly ownLinks: Set<ServedLink> = new Set();
+  readonly #connection: SharedConnection | PendingConnection;
+  readonly #admission: Admission;
+  readonly #secret: string | undefined;
+  readonly #logger: Logger | undefined;
+  #served: SharedConnection | undefined;
+  #features: Features | undefined;
+  #admitted = 0;
+  #isClosed = false;
+
+  /** @throws {ChannelConfigError} if an option is invalid */
+  constructor(options: HomeOptions) {
+    this.limits = limitsOf(options.limits);
+    this.authorize = options.authorize;
+    this.sessions = new PeerSessions(this.limits.puts);
+    this.#connection = connectionFor(options.connection ?? "memory:");
+    this.#admission = new Admission(this.limits);
+    this.#secret = options.secret;
+    this.#logger = options.logger;
+  }
+
+  /** The connection that is served; undefined until it is known. */
+  get served(): SharedConnection | undefined {
+    return this.#served;
+  }
+
+  get features(): Features | undefined {
+    return this.#features;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  async ready(): Promise<void> {
+    const { connection } = this;
+    const served = this.#served ??= connection instanceof PendingConnection
+      ? await connection.resolved()
+      : connection;
+    this.#features ??= await served.features();
+  }
+
+  get connection(): SharedConnection | PendingConnection {
+    return this.#connection;
+  }
+
+  // Acceptor
+
+  arrived(address: string, expire: () => void): WaitingConnection | undefined {
+    return this.#isClosed ? undefined : this.#admission.arrived(address, expire);
+  }
+
+  accept(
+    info: PeerInfo,
+    open: (observer: PipeObserver) => Pipe,
+    newcomer?: WaitingConnection,
+  ): void {
+    this.peers.add(new HomePeer(this, info, open, newcomer));
+  }
+
+  // PeerHome
+
+  admit(peer: HomePeer, hello: Frame): Admitted {
+    const { info } = peer;
+    try {
+      const { name, session, token } = greetingOf(hello);
+      if (this.#isClosed) throw refusal("the home is closed; connect again later", "limit");
+      if (this.#secret !== undefined && info.transport === "ws") checkToken(token, this.#secret);
+      if (this.#admitted >= this.limits.peers) {
+        throw refusal(`the home has ${this.limits.peers} peers, its limit; connect later`, "limit");
+      }
+      const key = session && JSON.stringify([session, info.key ?? "", info.username ?? ""]);
+      const entered = this.sessions.enter(key, peer);
+      this.#admitted++;
+      this.log("debug", `${this.#described(peer, name)} has connected`);
+      return { name, token, session: entered };
+    } catch (error) {
+      this.log("warn", `${this.#described(peer, "")} is refused: ${(error as Error).message}`);
+      throw error;
+    }
+  }
+
+  async open(name: string, options: Omit<LinkOptions, "retryTimeout">): Promise<ServedLink> {
+    await this.ready();
+    const served = this.#served!;
+    const retryTimeout = served.retryTimeout ?? defaultRetryTimeout;
+    return await ServedLink.open(served, name, { ...options, retryTimeout });
+  }
+
+  left(peer: HomePeer, reason: Error | undefined): void {
+    this.peers.delete(peer);
+    if (!peer.isAdmitted) return;
+    this.#admitted--;
+    this.sessions.leave(peer.session, peer);
+    const why = reason === undefined ? "has disconnected" : `is disconnected: ${reason.message}`;
+    this.log(reason === undefined ? "debug" : "warn", `${this.#described(peer, peer.name)} ${why}`);
+  }
+
+  shownError(error: unknown): string {
+    if (!(error instanceof ChannelError)) {
+      this.log("error", `a request of a peer failed: ${(error as Error)?.stack ?? error}`);
+    }
+    return errorFields(error);
+  }
+
+  #described({ info }: HomePeer, name: string): string {
+    const named = name === "" ? "" : ` ${JSON.stringify(name)}`;
+    return `the peer${named} (${info.transport} ${info.address})`;
+  }
+
+  log(level: keyof Logger, text: string): void {
+    try {
+      this.#logger?.[level]?.(`ChannelTS: home: ${text}`);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+
+  /** Ends the connections: the peers are sent what was answered. Resolves within a bounded time. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#admission.close();
+    const peers = [...this.peers];
+    await within(2 * closeTimeout, Promise.all(peers.map((peer) => peer.close())));
+    for (const peer of this.peers) peer.close();
+    this.sessions.clear();
+  }
+}
+
+const receptions = new WeakMap<object, Reception>();
+
+export function setReception(home: object, reception: Reception): void {
+  receptions.set(home, reception);
+}
+
+/** Returns the reception of a home. */
+export function receptionOf(home: object): Reception {
+  return receptions.get(home)!;
+}
