@@ -11,21 +11,12 @@ import type {
 } from "../transports/transport.ts";
 import { type HomeOptions, homeSignature } from "./home_options.ts";
 import { Reception, setReception } from "./reception.ts";
-import { ServedLink } from "./served_link.ts";
 
 const signature: Signature = /* @__PURE__ */ homeSignature(
   "new Home",
   1,
   'new Home({ connection: "sqlite:jobs.db" })',
 );
-
-/** What listens for the connections of peers. */
-export interface HomeServer {
-  /** The address under which peers reach it, with its port and its public key. */
-  readonly address: string;
-  /** Stops listening. Resolves when no more connections are accepted. */
-  close(): Promise<void>;
-}
 
 /**
  * A home lends its channels to peers. {@linkcode listen} makes one that has listeners.
@@ -37,7 +28,6 @@ export class Home implements Transport, AsyncDisposable {
   readonly reach: Reach = "network";
   readonly #reception: Reception;
   readonly #address: string;
-  readonly #servers: HomeServer[] = [];
   #closing: Promise<void> | undefined;
 
   /**
@@ -54,12 +44,12 @@ export class Home implements Transport, AsyncDisposable {
 
   /** The first address under which peers reach the home; without a listener, `home:` and an id. */
   get address(): string {
-    return this.#address || this.#servers[0]?.address || `home:${this.#reception.id}`;
+    return this.#address || this.#reception.servers[0]?.address || `home:${this.#reception.id}`;
   }
 
   /** The addresses of the listeners, in the order in which they were given. */
   get addresses(): readonly string[] {
-    return this.#servers.map(({ address }) => address);
+    return this.#reception.servers.map(({ address }) => address);
   }
 
   /** The features of the connection that the home serves. */
@@ -96,8 +86,7 @@ export class Home implements Transport, AsyncDisposable {
         },
       );
     }
-    await reception.ready();
-    return await ServedLink.open(reception.served!, name, options);
+    return await reception.openOwn(name, options);
   }
 
   /** Closes the home: its listeners, then the connections of its peers. Resolves within a bounded time. */
@@ -106,10 +95,7 @@ export class Home implements Transport, AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    await Promise.all([
-      ...this.#servers.map((server) => server.close()),
-      this.#reception.close(),
-    ]);
+    await this.#reception.close();
   }
 
   /** Closes the home. */

@@ -10,16 +10,9 @@ import {
   text,
   truth,
 } from "../shared/options.ts";
+import type { KeyPair } from "../transports/home/pipes/zmtp/curve_keys.ts";
 import type { Authorize } from "./authorize.ts";
 import type { HomeLimits } from "./home_limits.ts";
-
-/** The key pair of a home, or of a peer. */
-export interface KeyPair {
-  /** The public key in base64url: it is no secret, and the address of the home names it. */
-  readonly publicKey: string;
-  /** The secret key in base64url. */
-  readonly secretKey: string;
-}
 
 /** The options of a {@linkcode Home}. */
 export interface HomeOptions {

@@ -18,6 +18,14 @@ import { checkToken, greetingOf, refusal } from "./peer_greeting.ts";
 import { PeerSessions } from "./peer_session.ts";
 import { ServedLink } from "./served_link.ts";
 
+/** What listens for the connections of peers. */
+export interface HomeServer {
+  /** The address under which peers reach it, with its port and its public key. */
+  readonly address: string;
+  /** Stops listening. Resolves when the connections have ended, which the home closes. */
+  close(): Promise<void>;
+}
+
 /** Milliseconds for which an operation of a peer waits for an engine that cannot be reached. */
 const defaultRetryTimeout = 10_000;
 
@@ -32,11 +40,12 @@ export class Reception implements Acceptor, PeerHome {
   readonly authorize: Authorize | undefined;
   readonly peers: Set<HomePeer> = new Set();
   readonly sessions: PeerSessions;
-  /** The links of the home's own channels. */
-  readonly ownLinks: Set<ServedLink> = new Set();
+  readonly servers: HomeServer[] = [];
   readonly #connection: SharedConnection | PendingConnection;
   readonly #admission: Admission;
   readonly #secret: string | undefined;
+  /** Whether a peer on `zmq:` must send the secret, because the keys of the home do not depend on it. */
+  readonly #hasKeys: boolean;
   readonly #logger: Logger | undefined;
   #served: SharedConnection | undefined;
   #features: Features | undefined;
@@ -51,6 +60,7 @@ export class Reception implements Acceptor, PeerHome {
     this.#connection = connectionFor(options.connection ?? "memory:");
     this.#admission = new Admission(this.limits);
     this.#secret = options.secret;
+    this.#hasKeys = options.keys !== undefined;
     this.#logger = options.logger;
   }
 
@@ -68,15 +78,11 @@ export class Reception implements Acceptor, PeerHome {
   }
 
   async ready(): Promise<void> {
-    const { connection } = this;
-    const served = this.#served ??= connection instanceof PendingConnection
+    const connection = this.#connection;
+    this.#served ??= connection instanceof PendingConnection
       ? await connection.resolved()
       : connection;
-    this.#features ??= await served.features();
-  }
-
-  get connection(): SharedConnection | PendingConnection {
-    return this.#connection;
+    this.#features ??= await this.#served.features();
   }
 
   // Acceptor
@@ -100,7 +106,7 @@ export class Reception implements Acceptor, PeerHome {
     try {
       const { name, session, token } = greetingOf(hello);
       if (this.#isClosed) throw refusal("the home is closed; connect again later", "limit");
-      if (this.#secret !== undefined && info.transport === "ws") checkToken(token, this.#secret);
+      if (this.#secret !== undefined && this.#needsToken(info)) checkToken(token, this.#secret);
       if (this.#admitted >= this.limits.peers) {
         throw refusal(`the home has ${this.limits.peers} peers, its limit; connect later`, "limit");
       }
@@ -115,11 +121,22 @@ export class Reception implements Acceptor, PeerHome {
     }
   }
 
+  /** Reports whether a peer must send the secret: the server has not checked it. */
+  #needsToken({ transport, username }: PeerInfo): boolean {
+    if (transport === "zmq") return this.#hasKeys && username === undefined;
+    return transport === "ws";
+  }
+
   async open(name: string, options: Omit<LinkOptions, "retryTimeout">): Promise<ServedLink> {
     await this.ready();
-    const served = this.#served!;
-    const retryTimeout = served.retryTimeout ?? defaultRetryTimeout;
-    return await ServedLink.open(served, name, { ...options, retryTimeout });
+    const retryTimeout = this.#served!.retryTimeout ?? defaultRetryTimeout;
+    return await ServedLink.open(this.#served!, name, { ...options, retryTimeout });
+  }
+
+  /** Opens a link of the home's own channels. */
+  async openOwn(name: string, options: LinkOptions): Promise<ServedLink> {
+    await this.ready();
+    return await ServedLink.open(this.#served!, name, options);
   }
 
   left(peer: HomePeer, reason: Error | undefined): void {
@@ -156,10 +173,11 @@ export class Reception implements Acceptor, PeerHome {
   /** Ends the connections: the peers are sent what was answered. Resolves within a bounded time. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    const stopped = this.servers.map((server) => server.close());
     this.#admission.close();
     const peers = [...this.peers];
     await within(2 * closeTimeout, Promise.all(peers.map((peer) => peer.close())));
-    for (const peer of this.peers) peer.close();
+    await Promise.all(stopped);
     this.sessions.clear();
   }
 }
