@@ -1,0 +1,86 @@
+import type { TransportOptions } from "../../transport.ts";
+import type { Dial } from "./pipe.ts";
+import { subprotocol } from "./websocket_pipe.ts";
+import { dialError, otherProtocol } from "./websocket_dial.ts";
+import { type PackageSocket, PackageSocketPipe, type RawSocket } from "./ws_package_pipe.ts";
+
+/** The certificates of a `wss:` connection. */
+export type TlsOptions = Pick<TransportOptions, "ca" | "cert" | "key" | "servername">;
+
+type Socket = PackageSocket & {
+  on(event: "upgrade", listener: (response: { readonly socket?: RawSocket }) => void): unknown;
+  on(
+    event: "unexpected-response",
+    listener: (request: unknown, response: { readonly statusCode: number }) => void,
+  ): unknown;
+  /** Bun has no event `upgrade`. */
+  readonly _socket?: RawSocket;
+};
+
+type Package = {
+  readonly default: new (
+    url: string,
+    protocols: readonly string[],
+    options: Readonly<Record<string, unknown>>,
+  ) => Socket;
+};
+
+/**
+ * Returns a dial that uses the npm package `ws`. Its sockets do what those of the runtimes cannot: they let the process
+ * exit while they are open, stop reading, tell when they have sent, and take certificates.
+ */
+export function dialByPackage(url: string, address: string, tls: TlsOptions): Dial {
+  return async (observer, signal) => {
+    const { default: WebSocket } = await import("ws") as unknown as Package;
+    signal.throwIfAborted();
+    const socket = new WebSocket(url, [subprotocol], {
+      ...tls,
+      perMessageDeflate: false,
+      maxPayload,
+    });
+    let raw: RawSocket | undefined;
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = () => {
+        reject(signal.reason);
+        socket.terminate();
+      };
+      const fail = (error: Error) => {
+        signal.removeEventListener("abort", onAbort);
+        reject(error);
+      };
+      signal.addEventListener("abort", onAbort);
+      socket.on("upgrade", (response) => raw = response.socket);
+      socket.on("unexpected-response", (_, { statusCode }) => {
+        fail(refused(address, statusCode));
+        socket.terminate();
+      });
+      socket.on("error", (cause) => fail(failed(address, cause)));
+      socket.on("close", () => fail(dialError(address, "the WebSocket was closed")));
+      socket.on("open", () => {
+        signal.removeEventListener("abort", onAbort);
+        resolve();
+      });
+    });
+    if (socket.protocol !== subprotocol) {
+      socket.terminate();
+      throw otherProtocol(address);
+    }
+    return new PackageSocketPipe(socket, raw ?? socket._socket, observer);
+  };
+}
+
+/** The largest message of a home, in bytes. */
+const maxPayload = 2 ** 30;
+
+function failed(address: string, cause: Error): Error {
+  const status = /Unexpected server response: (\d+)/.exec(cause.message)?.[1];
+  if (status !== undefined) return refused(address, Number(status));
+  return dialError(address, cause.message || String(cause), true, cause);
+}
+
+function refused(address: string, status: number): Error {
+  const advice = status === 404 ? "; check the path of the URI" : "";
+  // A gateway answers so while the home behind it restarts.
+  const isTransient = status >= 500 || status === 429 || status === 408;
+  return dialError(address, `the server answered ${status}${advice}`, isTransient);
+}
