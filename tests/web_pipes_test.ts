@@ -9,7 +9,7 @@ import type { Acceptor, Newcomer, PeerInfo } from "../src/home/acceptor.ts";
 import { acceptPort } from "../src/home/port_acceptor.ts";
 import { isAllowedOrigin } from "../src/home/websocket/origins.ts";
 import { WebAcceptor } from "../src/home/websocket/web_acceptor.ts";
-import { serveWebSockets } from "../src/home/websocket/web_server.ts";
+import { listenWeb } from "../src/home/websocket/web_server.ts";
 import {
   type Dial,
   highWater,
@@ -76,22 +76,18 @@ class Ends implements Acceptor {
 interface Line extends AsyncDisposable {
   readonly home: Ends;
   readonly dial: Dial;
-  readonly acceptor?: WebAcceptor;
 }
 
-function webAcceptor(home: Acceptor, heartbeat = 30): WebAcceptor {
-  return new WebAcceptor(home, { maxFrame: 1 << 27, heartbeat, refused() {} });
-}
+const options = { maxFrame: 1 << 27, heartbeat: 30_000, refused() {} };
 
 /** The server of the runtime, and the dial of a kind. */
-async function byServer(dial: (url: string) => Dial, heartbeat?: number): Promise<Line> {
+async function byServer(dial: (url: string) => Dial): Promise<Line> {
   const home = new Ends();
-  const acceptor = webAcceptor(home, heartbeat);
-  const server = await serveWebSockets({ url: new URL("ws://127.0.0.1:0/channels") }, acceptor);
+  const server = await listenWeb("ws://127.0.0.1:0/channels", options, home);
+  assert.match(server.address, /^ws:\/\/127\.0\.0\.1:[1-9]\d*\/channels$/);
   return {
     home,
-    acceptor,
-    dial: dial(`ws://127.0.0.1:${server.port}/channels`),
+    dial: dial(server.address),
     [Symbol.asyncDispose]: () => server.close(),
   };
 }
@@ -99,7 +95,7 @@ async function byServer(dial: (url: string) => Dial, heartbeat?: number): Promis
 /** A server of `node:http`. */
 async function byUpgrade(): Promise<Line> {
   const home = new Ends();
-  const acceptor = webAcceptor(home);
+  const acceptor = new WebAcceptor(home, options);
   const server = createServer();
   server.on("upgrade", (request, socket, head) => acceptor.upgrade(request, socket, head));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -107,7 +103,6 @@ async function byUpgrade(): Promise<Line> {
   const url = `ws://127.0.0.1:${port}/`;
   return {
     home,
-    acceptor,
     dial: dialByPackage(url, url, {}),
     async [Symbol.asyncDispose]() {
       await new Promise<void>((resolve) => {

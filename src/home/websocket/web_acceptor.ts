@@ -20,7 +20,7 @@ export interface WebAcceptorOptions {
   readonly origins?: readonly string[];
   /** The largest frame of an admitted peer, in bytes. */
   readonly maxFrame: number;
-  /** Seconds between two pings. */
+  /** Milliseconds between two pings; 0 for none. */
   readonly heartbeat: number;
   /** Called with a reason why a peer was refused. */
   refused(problem: string): void;
@@ -138,7 +138,7 @@ export class WebAcceptor {
     if (newcomer === undefined) return tooMany();
     const { socket, response } = deno.upgradeWebSocket(request, {
       protocol: subprotocol,
-      idleTimeout: 2 * this.#options.heartbeat, // it pings after half of the time
+      idleTimeout: 2 * this.#options.heartbeat / 1000, // it pings after half of the time
     });
     socket.addEventListener("close", () => newcomer.gone());
     socket.addEventListener("open", () => {
@@ -202,7 +202,8 @@ export class WebAcceptor {
 
 function bunHandlers({ maxFrame, heartbeat }: WebAcceptorOptions): BunHandlers {
   return {
-    idleTimeout: Math.min(Math.max(2 * heartbeat, 8), 960), // Bun's limits; it pings after half of the time
+    // Bun's limits are 8 s and 960 s, and 0 for none; it pings after half of the time.
+    idleTimeout: heartbeat && Math.min(Math.max(Math.ceil(heartbeat / 500), 8), 960),
     maxPayloadLength: maxFrame,
     backpressureLimit: 2 ** 30, // the home itself bounds what it sends
     perMessageDeflate: false,
@@ -218,13 +219,14 @@ function bunHandlers({ maxFrame, heartbeat }: WebAcceptorOptions): BunHandlers {
 
 /** Pings the other end, and ends the connection if nothing comes back. */
 function keepAlive(socket: PackageSocket, heartbeat: number): void {
+  if (heartbeat === 0) return;
   let isAlive = true;
   const timer = setInterval(() => {
     if (socket.isPaused) return; // its pongs are not read
     if (!isAlive) return socket.terminate();
     isAlive = false;
     socket.ping();
-  }, heartbeat * 1000);
+  }, heartbeat);
   for (const event of ["pong", "ping"] as const) socket.on(event, () => isAlive = true);
   socket.on("message", () => isAlive = true);
   socket.on("close", () => clearInterval(timer));

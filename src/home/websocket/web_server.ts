@@ -1,48 +1,79 @@
-import { ChannelConnectionError } from "../../shared/errors.ts";
-import type { WebAcceptor } from "./web_acceptor.ts";
+import { ChannelConfigError, ChannelConnectionError } from "../../shared/errors.ts";
+import { parseWebSocketUri } from "../../transports/home/pipes/websocket_uri.ts";
+import type { Acceptor } from "../acceptor.ts";
+import { WebAcceptor, type WebAcceptorOptions } from "./web_acceptor.ts";
 
-/** Where a server listens. */
-export interface WebAddress {
-  /** A `ws:` or `wss:` URL; port 0 is any free one. */
-  readonly url: URL;
-  /** The certificate and private key of `wss:`, in PEM format. */
+/** Options of a server for peers that use WebSockets. */
+export interface WebServerOptions extends WebAcceptorOptions {
+  /** The certificate of `wss:` in PEM format. */
   readonly cert?: string;
+  /** The private key of `cert` in PEM format. */
   readonly key?: string;
 }
 
 /** A server that listens. */
 export interface WebServer {
-  /** The port on which it listens. */
-  readonly port: number;
-  /** Stops listening. The connections that were accepted stay open. */
+  /** The address for peers, with the real port. */
+  readonly address: string;
+  /** Stops listening. Resolves when the connections have ended, which the home closes. */
   close(): Promise<void>;
 }
 
 /**
- * Listens for WebSockets, with the server of the runtime. A path other than that of the URL is not found.
+ * Listens on a `ws:` or `wss:` URI, with the server of the runtime, and hands connections to a home. A path other than
+ * that of the URI is not found.
  *
- * @throws {ChannelConnectionError} if the address is in use or not allowed
+ * @throws {ChannelConfigError} if the URI cannot be used, and {ChannelConnectionError} if the system refuses
  */
-export async function serveWebSockets(
-  about: WebAddress,
-  acceptor: WebAcceptor,
+export async function listenWeb(
+  uri: string,
+  options: WebServerOptions,
+  acceptor: Acceptor,
 ): Promise<WebServer> {
-  const { Deno, Bun } = globalThis as Globals;
+  const { address, heartbeat = options.heartbeat } = parseWebSocketUri(uri, true);
+  const url = new URL(address);
+  const { cert, key } = options;
+  if (url.protocol === "wss:" && (cert === undefined || key === undefined)) {
+    throw new ChannelConfigError(
+      `listen: ${address}: wss: needs a certificate; set the options "cert" and "key"`,
+    );
+  }
+  const about = { url, ...url.protocol === "wss:" ? { cert: cert!, key: key! } : {} };
+  const web = new WebAcceptor(acceptor, { ...options, heartbeat });
   try {
-    if (Deno?.serve !== undefined) return serveOnDeno(about, acceptor, Deno);
-    if (Bun?.serve !== undefined) return serveOnBun(about, acceptor, Bun);
-    return await serveOnNode(about, acceptor);
+    const { port, close } = await serve(about, web);
+    url.port = String(port);
+    return { address: url.href, close };
   } catch (cause) {
-    const { message } = cause as Error;
-    throw new ChannelConnectionError(`listen: ${about.url}: ${message}`, {
-      address: String(about.url),
-      transient: false,
-      cause,
-    });
+    throw new ChannelConnectionError(
+      `listen: ${address}: the system refuses to listen there: ${(cause as Error).message}`,
+      { address, transient: false, cause },
+    );
   }
 }
 
-function serveOnDeno(about: WebAddress, acceptor: WebAcceptor, deno: DenoServing): WebServer {
+/** Where a server listens. */
+interface WebAddress {
+  /** A `ws:` or `wss:` URL; port 0 is any free one. */
+  readonly url: URL;
+  /** The certificate and private key of `wss:`. */
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+interface Listening {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+async function serve(about: WebAddress, acceptor: WebAcceptor): Promise<Listening> {
+  const { Deno, Bun } = globalThis as Globals;
+  if (Deno?.serve !== undefined) return serveOnDeno(about, acceptor, Deno);
+  if (Bun?.serve !== undefined) return serveOnBun(about, acceptor, Bun);
+  return await serveOnNode(about, acceptor);
+}
+
+function serveOnDeno(about: WebAddress, acceptor: WebAcceptor, deno: DenoServing): Listening {
   const server = deno.serve(
     { ...listenOptions(about), ...tlsOf(about), onListen() {} },
     (request, info) => answer(about, acceptor, request, info)!,
@@ -50,7 +81,7 @@ function serveOnDeno(about: WebAddress, acceptor: WebAcceptor, deno: DenoServing
   return { port: server.addr.port, close: () => server.shutdown() };
 }
 
-function serveOnBun(about: WebAddress, acceptor: WebAcceptor, bun: BunServing): WebServer {
+function serveOnBun(about: WebAddress, acceptor: WebAcceptor, bun: BunServing): Listening {
   const server = bun.serve({
     ...listenOptions(about),
     ...about.cert === undefined ? {} : { tls: tlsOf(about) },
@@ -60,7 +91,7 @@ function serveOnBun(about: WebAddress, acceptor: WebAcceptor, bun: BunServing): 
   return { port: server.port, close: () => server.stop() };
 }
 
-async function serveOnNode(about: WebAddress, acceptor: WebAcceptor): Promise<WebServer> {
+async function serveOnNode(about: WebAddress, acceptor: WebAcceptor): Promise<Listening> {
   const server = about.cert === undefined
     ? (await import("node:http")).createServer()
     : (await import("node:https")).createServer(tlsOf(about));
