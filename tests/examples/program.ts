@@ -30,10 +30,11 @@ export class Program implements AsyncDisposable {
     [executable, ...args]: readonly string[],
     env: Record<string, string> = {},
     cwd?: string,
+    stdin: "ignore" | "pipe" = "ignore",
   ) {
     this.#command = args.join(" ");
     this.#process = spawn(executable!, args, {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: [stdin, "pipe", "pipe"],
       env: { ...process.env, NO_COLOR: "1", ...env },
       ...cwd !== undefined && { cwd },
     });
@@ -79,6 +80,11 @@ export class Program implements AsyncDisposable {
       throw new Error(`it has ended with ${JSON.stringify(this.#end)}:\n${this.output}`);
     }
     return this.lines.join("\n");
+  }
+
+  /** Writes a line to its input, which must be a pipe. */
+  write(line: string): void {
+    this.#process.stdin!.write(`${line}\n`);
   }
 
   kill(signal: "SIGKILL" | "SIGTERM"): void {
