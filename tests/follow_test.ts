@@ -15,6 +15,9 @@ import {
 } from "../mod.ts";
 import { mostFollowed } from "../src/connection/follow.ts";
 import { encode } from "../src/encoding/cbor/mod.ts";
+import { configureHome } from "../src/home/configure_home.ts";
+import { Home } from "../src/home/home.ts";
+import { receptionOf } from "../src/home/reception.ts";
 import { MemoryTransport } from "../src/transports/memory/transport.ts";
 import type { LinkOptions } from "../src/transports/transport.ts";
 import { rejection, within } from "./conformance/fixture.ts";
@@ -361,4 +364,52 @@ Deno.test("follow: the URI of a reference in JSON is followed, and else is taken
   await ch.put(2);
   assert.equal(await within(here.get()), 2);
   await here.delete();
+});
+
+Deno.test("follow: a home follows what its own channels receive, and is known by all its addresses", async () => {
+  const far = newAddress();
+  const [own, other] = [newAddress(), newAddress()];
+  const asked: string[] = [];
+  const follow: Follow = (address) => {
+    asked.push(address);
+    return true;
+  };
+  await using home = new Home({
+    connection: "memory:follow",
+    address: `${own.toUpperCase()}`,
+    follow,
+  });
+  assert.equal(home.address, own);
+  receptionOf(home).servers.push({ address: other, close: () => Promise.resolve() });
+  configureHome(home, { follow });
+  const ch = new Channel<unknown>({ name: "inbox", connection: home });
+  await ch.depth();
+  const raw = rawOn(await MemoryTransport.at("memory:follow").open("inbox", linkOptions));
+  for (const address of [far, own, other]) {
+    const body = encode(new Anything(), { extension: () => ["Channel", "x", address] });
+    await raw.put({ body, contentType: "application/cbor" });
+  }
+  const arrived = await ch.get() as Channel<number>;
+  assert.deepEqual(asked, [far]);
+  await arrived.put(1);
+  assert.equal(brokerAt(far).claimsAt("x"), 0);
+  await arrived.delete();
+  for (const _ of [own, other]) {
+    const here = await ch.get() as Channel<number>;
+    await here.put(2);
+    const same = new Channel<number>({ name: "x", connection: home });
+    assert.equal(await same.get(), 2);
+    await here.close();
+    await same.delete();
+  }
+  assert.deepEqual(asked, [far]);
+  await raw[Symbol.asyncDispose]();
+  await ch.delete();
+
+  const withPassword = own.replace("//", "//user:hunter2@");
+  await using second = new Home({ connection: "memory:follow", address: withPassword });
+  assert.equal(second.address, own);
+  assert.throws(() => new Home({ address: "nothing://user:hunter2@x" }), (error: Error) => {
+    return error instanceof ChannelConfigError && !error.message.includes("hunter2");
+  });
 });

@@ -8,7 +8,7 @@ import type { ConnectionWatcher, Transport, TransportOptions } from "../transpor
 import { settings } from "./config.ts";
 import { checkTransportOptions, nodesOf, parseUri } from "./schemes.ts";
 import type { Settings } from "./settings.ts";
-import { SharedConnection } from "./shared_connection.ts";
+import { type Follower, SharedConnection } from "./shared_connection.ts";
 
 /** Reports a failure that rejects no operation. */
 export type Report = (problem: string) => void;
@@ -60,10 +60,18 @@ const collected = finalizer<Registration>(({ ref, addresses, uriKey }) => {
   if (uriKey !== undefined && byUri.get(uriKey) === ref) byUri.delete(uriKey);
 });
 
-/** @param uriKey the key in `byUri`; absent for a connection that equal URIs do not share */
-function register(connection: SharedConnection, uriKey?: string): SharedConnection {
+/**
+ * @param uriKey the key in `byUri`; absent for a connection that equal URIs do not share
+ * @param others further addresses of what is connected to
+ */
+function register(
+  connection: SharedConnection,
+  uriKey?: string,
+  others: readonly string[] = [],
+): SharedConnection {
   const ref = weakReference(connection);
-  const addresses = [...new Set([connection.address, ...nodesOf(connection.address)])];
+  const { address } = connection;
+  const addresses = [...new Set([address, ...nodesOf(address), ...others])];
   for (const address of addresses) {
     const refs = configured.get(address);
     if (refs === undefined) configured.set(address, new Set([ref]));
@@ -118,6 +126,21 @@ export function connectionFor(
 
 function isTransport(option: object | null): option is Transport {
   return typeof (option as Transport | null)?.open === "function";
+}
+
+/**
+ * Makes the connection of a transport object, before a channel uses it.
+ *
+ * @param addresses the addresses of the transport, by any of which a reference may lead to it
+ */
+export function configureTransport(
+  transport: Transport,
+  addresses: readonly string[],
+  follow: Follower | undefined,
+): void {
+  const connection = new SharedConnection(transport, () => transport);
+  if (follow !== undefined) connection.follow = follow;
+  setShared(transport, register(connection, undefined, addresses));
 }
 
 /** Says that a Connection object is not configured: references find it in another way, or not at all. */

@@ -103,7 +103,7 @@ function isFollowable(address: string): boolean {
 const allowedBy = new WeakMap<Follow, Allowed>();
 
 /** Returns how a connection with this function finds the connections of the addresses in its messages. */
-function followerOf(follow: Follow): Follower {
+export function followerOf(follow: Follow): Follower {
   let allowed = allowedBy.get(follow);
   if (allowed === undefined) allowedBy.set(follow, allowed = new Allowed(follow));
   return (address, name) => allowed.to(address, name);

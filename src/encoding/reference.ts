@@ -73,7 +73,7 @@ export function readReference(args: readonly unknown[], carrier: SharedConnectio
   const connection = typeof address === "string"
     ? connectionTo(address) ?? carrier.follow?.(address, name)
     : undefined;
-  if (connection?.address !== address) {
+  if (connection === undefined) {
     throw new ChannelReferenceError(
       `a reference to channel ${name} names a broker that this process has not configured: ` +
         `${shown(address)}; make a channel on it first to allow it`,

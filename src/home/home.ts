@@ -1,3 +1,4 @@
+import { parseUri } from "../connection/schemes.ts";
 import { ChannelConnectionError } from "../shared/errors.ts";
 import { none, type Signature } from "../shared/options.ts";
 import { newStats } from "../transports/stats.ts";
@@ -9,6 +10,7 @@ import type {
   Stats,
   Transport,
 } from "../transports/transport.ts";
+import { configureHome } from "./configure_home.ts";
 import { type HomeOptions, homeSignature } from "./home_options.ts";
 import { Reception, setReception } from "./reception.ts";
 
@@ -38,8 +40,9 @@ export class Home implements Transport, AsyncDisposable {
   constructor(options: HomeOptions = none) {
     signature.check(options, arguments.length);
     this.#reception = new Reception(options);
-    this.#address = options.address ?? "";
+    this.#address = options.address === undefined ? "" : parseUri(options.address).parsed.address;
     setReception(this, this.#reception);
+    configureHome(this, options);
   }
 
   /** The first address under which peers reach the home; without a listener, `home:` and an id. */

@@ -1,5 +1,5 @@
 import type { ConnectionOption } from "../connection/connection.ts";
-import type { Logger } from "../connection/connection_options.ts";
+import type { Follow, Logger } from "../connection/connection_options.ts";
 import {
   callable,
   milliseconds,
@@ -44,6 +44,11 @@ export interface HomeOptions {
   readonly key?: string;
   /** The address under which peers reach the home, if it differs from the listener's. References carry it. */
   readonly address?: string;
+  /**
+   * Decides which brokers and other homes the channels may lead to that the home's own channels receive; default: to
+   * none but those that this process has configured. See {@linkcode ConnectionOptions.follow}.
+   */
+  readonly follow?: Follow;
   /** What the home allows each peer. */
   readonly limits?: HomeLimits;
   /** How often peers that say nothing are asked whether they are there, in milliseconds. Default: 10,000. */
@@ -97,6 +102,7 @@ export function homeSignature(action: string, most: number, usage: string): Sign
       cert: secret,
       key: secret,
       address: text,
+      follow: callable,
       limits: object,
       heartbeat: milliseconds(10),
       logger: object,

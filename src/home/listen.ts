@@ -2,6 +2,7 @@ import { ChannelConfigError } from "../shared/errors.ts";
 import { none, shown, type Signature } from "../shared/options.ts";
 import { withoutCredentials } from "../shared/redact.ts";
 import type { Acceptor } from "./acceptor.ts";
+import { configureHome } from "./configure_home.ts";
 import { Home } from "./home.ts";
 import { type HomeOptions, homeSignature } from "./home_options.ts";
 import { type HomeServer, receptionOf } from "./reception.ts";
@@ -64,6 +65,7 @@ export async function listen(
     await home.close();
     throw error;
   }
+  configureHome(home, settings);
   return home;
 }
 

@@ -33,12 +33,22 @@ export class Network implements AsyncDisposable {
 
   static async open(count: number): Promise<Network> {
     const holders: ChildProcess[] = [];
-    const network = new Network(Array.from({ length: count }, (_, i) => ({
-      address: `10.77.0.${i + 1}`,
-      on: (command) => [...inside(holders[i + 1]!), ...command],
-      connect: (isConnected) =>
-        run([...inside(holders[0]!), "ip", "link", "set", `port${i}`, isConnected ? "up" : "down"]),
-    })), holders);
+    const network = new Network(
+      Array.from({ length: count }, (_, i) => ({
+        address: `10.77.0.${i + 1}`,
+        on: (command) => [...inside(holders[i + 1]!), ...command],
+        connect: (isConnected) =>
+          run([
+            ...inside(holders[0]!),
+            "ip",
+            "link",
+            "set",
+            `port${i}`,
+            isConnected ? "up" : "down",
+          ]),
+      })),
+      holders,
+    );
     try {
       const sw = await held(holders);
       run([...inside(sw), "ip", "link", "add", "switch", "type", "bridge"]);
