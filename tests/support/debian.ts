@@ -68,15 +68,39 @@ export async function unpackServer(suite: string, signal?: AbortSignal): Promise
   const folder = join(cacheFolder(), `rabbitmq-${suite}`);
   const bin = join(folder, "bin");
   if (existsSync(folder)) return installationIn(bin);
+  logLine(`fetching RabbitMQ of Debian ${suite} into ${folder}, once: half a minute, 150 MB …`);
+  const start = performance.now();
+  await unpack([suite, folder], signal);
+  const installation = installationIn(bin);
+  const seconds = Math.round((performance.now() - start) / 1000);
+  logLine(`RabbitMQ ${versionOf(installation)} of Debian ${suite} is ready after ${seconds} s`);
+  return installation;
+}
+
+/**
+ * Returns the folder of a package of the Debian that this machine runs, with those of its dependencies that are not
+ * installed, below `TEST_CACHE`. It is fetched and unpacked once. Nothing is installed, and root is not needed.
+ *
+ * @throws with the reason if it cannot be fetched
+ */
+export async function unpackPackage(name: string): Promise<string> {
+  const folder = join(cacheFolder(), name);
+  if (!existsSync(folder)) {
+    logLine(`fetching Debian's package ${name} into ${folder}, once …`);
+    await unpack(["own", folder, name]);
+  }
+  return join(folder, "root");
+}
+
+/** Runs unpack_debian.sh with arguments. @throws with the reason if it fails, or the reason of the signal */
+async function unpack(args: string[], signal?: AbortSignal): Promise<void> {
   const needed = ["apt-get", "dpkg-deb", "flock", "setsid", "realpath"];
   const missing = needed.filter((name) => !findProgram(name));
   if (missing.length > 0) {
     throw new Error(`fetching it needs Debian: this machine has no ${missing.join(", ")}`);
   }
-  logLine(`fetching RabbitMQ of Debian ${suite} into ${folder}, once: half a minute, 150 MB …`);
-  const start = performance.now();
   let ready = false;
-  const supervisor = new Supervisor("unpack_debian.sh", [suite, folder], cleanEnv(), (line) => {
+  const supervisor = new Supervisor("unpack_debian.sh", args, cleanEnv(), (line) => {
     if (line === "ready") ready = true;
   });
   const stop = () => void supervisor.close();
@@ -85,16 +109,11 @@ export async function unpackServer(suite: string, signal?: AbortSignal): Promise
   await supervisor.gone;
   signal?.removeEventListener("abort", stop);
   signal?.throwIfAborted();
-  if (!ready) {
-    const lines = supervisor.stderr.trim().split("\n");
-    const errors = lines.filter((line) => line.startsWith("E: ")); // of apt-get
-    const why = (errors.length > 0 ? errors.slice(0, 1) : lines.slice(-3)).join("; ");
-    throw new Error(`Debian ${suite} could not be fetched: ${why}`);
-  }
-  const installation = installationIn(bin);
-  const seconds = Math.round((performance.now() - start) / 1000);
-  logLine(`RabbitMQ ${versionOf(installation)} of Debian ${suite} is ready after ${seconds} s`);
-  return installation;
+  if (ready) return;
+  const lines = supervisor.stderr.trim().split("\n");
+  const errors = lines.filter((line) => line.startsWith("E: ")); // of apt-get
+  const why = (errors.length > 0 ? errors.slice(0, 1) : lines.slice(-3)).join("; ");
+  throw new Error(`Debian's packages could not be fetched: ${why}`);
 }
 
 /** The folder for fetched files. */

@@ -4,6 +4,9 @@
 # needed.
 # DIR/bin has rabbitmq-server, rabbitmqctl, epmd, erl_call and erl; DIR/version is the version.
 #
+# unpack_debian.sh own DIR PACKAGE: fetches a package of the suite that this machine runs, with those of its
+# dependencies that are not installed, and unpacks them into DIR/root.
+#
 # If DIR exists, it is complete: it is built under another name and renamed. Of several scripts that run at the same
 # time, one builds it and the others wait. When stdin ends, the script removes the unfinished folder and ends: run it
 # with Supervisor. A killed script leaves DIR.new, which the next one removes.
@@ -11,7 +14,7 @@
 #  stdout  the last line, "ready", when DIR exists
 #  stderr  the reason if it could not be built
 set -u
-suite=$1 dir=$2
+suite=$1 dir=$2 package=${3:-rabbitmq-server}
 new=$dir.new
 
 # The URI from which this machine's apt fetches Debian, whatever suite the machine runs.
@@ -27,7 +30,12 @@ fetch() {
   [ -n "$uri" ] || { echo "apt-get knows no source of Debian on this machine" >&2; return 1; }
   apt=$new/apt
   mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$new/root"
-  : > "$apt/status" # as if nothing were installed, so that all dependencies are fetched
+  if [ "$suite" = own ]; then
+    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    cp /var/lib/dpkg/status "$apt/status" || return 1
+  else
+    : > "$apt/status" # as if nothing were installed, so that all dependencies are fetched
+  fi
   # has the keys of all suites; otherwise the machine's trusted keys are used
   keys=/usr/share/keyrings/debian-archive-keyring.gpg
   [ -e "$keys" ] || keys=''
@@ -53,7 +61,7 @@ Acquire::Retries "2";
 Acquire::http::Timeout "30";
 END
   get="apt-get -c $apt/apt.conf -qq"
-  $get update && $get --yes --no-install-recommends --download-only install rabbitmq-server || return 1
+  $get update && $get --yes --no-install-recommends --download-only install "$package" || return 1
   for each in "$apt"/archives/*.deb; do dpkg-deb --extract "$each" "$new/root" || return 1; done
   rm -rf "$apt" "$new/root/usr/share"
 }
@@ -68,6 +76,7 @@ script() {
 
 # Programs of another libc are run by its own loader. Paths are relative, so that DIR can be moved.
 wrap() {
+  [ "$package" = rabbitmq-server ] || return 0
   erlang=$new/root/usr/lib/erlang
   erts=$(cd "$erlang"/erts-*/bin && pwd) || return 1
   loader=$(ls "$new"/root/usr/lib/*/ld-linux*.so.* | head -n 1)
@@ -104,7 +113,7 @@ make() {
   mkdir "$new" && fetch && wrap && mv "$new" "$dir"
 }
 
-if [ "${3:-}" = make ]; then
+if [ "${4:-}" = make ]; then
   # The programs' output is shown only on failure.
   log=$(mktemp) || exit 1
   make > "$log" 2>&1 < /dev/null && code=0 || { code=1; tail -n 20 "$log" >&2; rm -rf "$new"; }
@@ -115,7 +124,7 @@ fi
 # The reader of stdout may be gone.
 trap '' PIPE
 # The work runs in a session of its own, so that all of it can be killed.
-setsid sh "$0" "$suite" "$dir" make > /dev/null &
+setsid sh "$0" "$suite" "$dir" "$package" make > /dev/null &
 work=$!
 exec 3<&0
 { while read -r _; do :; done; kill -KILL "-$work"; } <&3 > /dev/null 2>&1 &
