@@ -3,6 +3,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { ChannelConfigError, ChannelConnectionError } from "../shared/errors.ts";
 import { bytesOf, isEqual } from "../transports/home/pipes/zmtp/commands.ts";
 import { defaultHeartbeat } from "../transports/home/pipes/zmtp/defaults.ts";
+import { withTweetnacl } from "../transports/home/pipes/zmtp/optional_package.ts";
 import type { Mechanism } from "../transports/home/pipes/zmtp/mechanism.ts";
 import { NullMechanism } from "../transports/home/pipes/zmtp/null_mechanism.ts";
 import { PlainServer } from "../transports/home/pipes/zmtp/plain.ts";
@@ -83,7 +84,9 @@ async function serverMechanism(
   if (keys === undefined && secret === undefined) {
     return { mechanism: () => new NullMechanism("ROUTER") };
   }
-  const { curveServer } = await import("../transports/home/pipes/zmtp/curve_server.ts");
+  const { curveServer } = await withTweetnacl(
+    import("../transports/home/pipes/zmtp/curve_server.ts"),
+  );
   const mechanism = await curveServer(keys, secret, peers);
   return { mechanism, ...keys === undefined ? {} : { key: keys.publicKey } };
 }

@@ -263,7 +263,7 @@ export interface Transport {
   rest?(): void;
 }
 
-/** The options of a connection that its transport reads. Keys and certificates are in PEM format. */
+/** The options of a connection that its transport reads. The keys and certificates of TLS are in PEM format. */
 export interface TransportOptions {
   /** The user name; it replaces that of the URI. */
   readonly username?: string;
@@ -275,7 +275,7 @@ export interface TransportOptions {
   readonly ca?: string | readonly string[];
   /** For `amqps:`, the client certificate. */
   readonly cert?: string;
-  /** For `amqps:`, the private key of `cert`. */
+  /** For `amqps:`, the private key of `cert`; for `zmq:`, the secret key of this peer, in base64url. */
   readonly key?: string;
   /** For `amqps:`, the name that the broker's certificate must match; default: the host of the URI. */
   readonly servername?: string;

@@ -51,6 +51,10 @@ export function writeCommand(name: string, ...body: readonly Uint8Array[]): Uint
 
 /** Reads a command. @throws {ZmtpError} if it has no name */
 export function readCommand(bytes: Uint8Array): Command {
+  // With PLAIN, libzmq 4.3 writes the ERROR command so, since C reads "\x5ERROR" as a character and RROR.
+  if (printable(bytes.subarray(0, 5)) === "^RROR") {
+    return { name: "ERROR", body: bytes.subarray(5) };
+  }
   const name = readShort(bytes, 0);
   return { name: printable(name), body: bytes.subarray(1 + name.length) };
 }

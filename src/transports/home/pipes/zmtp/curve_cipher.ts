@@ -1,5 +1,6 @@
 import { bytesOf } from "./commands.ts";
 import { openPadded, sealedZeros, sealPadded, tagSize } from "./curve_box.ts";
+import { commandFlag, moreFlag } from "./frame_splitter.ts";
 import type { Cipher } from "./mechanism.ts";
 import { ZmtpError } from "./zmtp_error.ts";
 
@@ -30,7 +31,7 @@ export class CurveCipher implements Cipher {
     const count = ++this.#count;
     this.#sealingView.setUint32(16, Math.floor(count / 2 ** 32));
     this.#sealingView.setUint32(20, count >>> 0);
-    this.#flags[0] = flags;
+    this.#flags[0] = (flags & commandFlag) === 0 ? flags : sealedCommand;
     const frame = sealPadded(this.#key, this.#sealing, this.#flags, ...parts);
     // The 16 bytes of 0 before the box are as many as the name and the counter.
     frame.set(messageName);
@@ -52,9 +53,16 @@ export class CurveCipher implements Cipher {
     frame.fill(0, 0, sealedZeros);
     const plain = openPadded(this.#key, this.#opening, frame);
     if (plain === undefined) throw new ZmtpError("a frame is not authentic");
-    return { flags: plain[0]!, content: plain.subarray(1) };
+    const flags = plain[0]!;
+    return {
+      flags: (flags & sealedCommand) === 0 ? flags & moreFlag : commandFlag,
+      content: plain.subarray(1),
+    };
   }
 }
+
+/** The flag of a command in a box; `moreFlag` is the same there as in frames. */
+const sealedCommand = 2;
 
 const messageName = bytesOf("\x07MESSAGE");
 

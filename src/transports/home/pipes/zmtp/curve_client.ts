@@ -26,7 +26,7 @@ export async function curveClient(
   const secret = secretKey === undefined ? undefined : keyBytes(secretKey);
   if (secretKey !== undefined && secret === undefined) {
     throw new ChannelConfigError(
-      'the option "secretKey" is not a key: expected the 43 characters of a secret key in base64url',
+      'the option "key" is not a secret key; expected 43 characters in base64url, as generateKeys makes them',
     );
   }
   const own = secret === undefined ? undefined : curveKeysOf(secret);

@@ -60,7 +60,7 @@ export function curveKeysOfSecret(secret: string): Promise<CurveKeys> {
       32,
       { N: 2 ** 15, r: 8, p: 1, maxmem: 2 ** 26 },
       (error, key) => {
-        if (error !== null) reject(error);
+        if (error) reject(error); // Bun passes undefined for none
         else resolve(curveKeysOf(key));
       },
     );

@@ -6,7 +6,6 @@ export type MechanismName = "NULL" | "PLAIN" | "CURVE";
 /** What an end says of itself in the first 64 bytes. */
 export interface Greeting {
   readonly mechanism: string;
-  readonly isServer: boolean;
   /** The minor version of ZMTP 3. */
   readonly minor: number;
 }
@@ -48,5 +47,6 @@ export function readGreeting(bytes: Uint8Array): Greeting {
   if (!/^[A-Z\d_.+-]{1,20}$/.test(mechanism)) {
     throw new ZmtpError("the other end names no security mechanism");
   }
-  return { mechanism, isServer: (bytes[32]! & 1) === 1, minor: bytes[10] === 3 ? bytes[11]! : 1 };
+  // The role is not read: libzmq says that it is no server even if it is one.
+  return { mechanism, minor: bytes[10] === 3 ? bytes[11]! : 1 };
 }

@@ -189,9 +189,6 @@ export class ZmtpPipe implements Pipe {
         { isRefusal: true },
       );
     }
-    if (mechanism.name !== "NULL" && greeting.isServer === mechanism.isServer) {
-      throw new ZmtpError("both ends have the same role in the handshake");
-    }
     this.#state = "handshake";
     this.#hasPings = greeting.minor > 0;
     const first = mechanism.begin();
@@ -273,6 +270,8 @@ export class ZmtpPipe implements Pipe {
   /** Closes the connection because of what the other end has sent. */
   #refuse(error: ZmtpError): void {
     this.#error ??= error;
+    if (error.told === undefined && !error.isRefusal) return this.abort(error);
+    // The other end is to know why: by ERROR, or by the mechanism in the greeting of this end.
     if (error.told !== undefined) {
       this.#output.command(writeCommand("ERROR", shortString(bytesOf(error.told))));
     }

@@ -1,0 +1,14 @@
+import { ChannelConfigError } from "../../../../shared/errors.ts";
+
+/** Loads a module that needs the package tweetnacl, which is optional. @throws {ChannelConfigError} if it is missing */
+export async function withTweetnacl<Module>(load: Promise<Module>): Promise<Module> {
+  try {
+    return await load;
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
+    throw new ChannelConfigError(
+      `the package tweetnacl cannot be loaded (${text}); install it to use the key or the secret of a home`,
+      { cause },
+    );
+  }
+}
