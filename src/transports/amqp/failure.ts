@@ -74,12 +74,6 @@ export function refusedBy(action: string, address: string, cause: unknown): Chan
   );
 }
 
-/** Returns the error for an operation that waited as its link was closed. */
-export function closedMeanwhile(action: string, address: string, cause: unknown): ChannelError {
-  const message = `${action}: gave up waiting for ${address}: ${messageOf(cause)}`;
-  return connectionError(message, address, { isTransient: true, cause });
-}
-
 function connectionError(
   message: string,
   address: string,

@@ -44,3 +44,9 @@ export function unknownOutcome(error: ChannelError, id: string | undefined): Cha
   if (id !== undefined) withMessageId(unknown, id);
   return unknown;
 }
+
+/** Returns the error for an operation that waited as its link was closed. */
+export function closedMeanwhile(action: string, address: string, cause: Error): ChannelError {
+  const message = `${action}: gave up waiting for ${address}: ${cause.message}`;
+  return new ChannelConnectionError(message, { address, transient: true, cause });
+}

@@ -2,10 +2,18 @@ import type { Message } from "../../transport.ts";
 import { countField, durationField, numberField, stringField } from "./fields.ts";
 import type { Frame } from "./frame.ts";
 
-/** Returns the JSON object of a `PUT` or `LEND`: the members of the message but its body. */
-export function messageFields(message: Message, marks: { again?: true; try?: true } = {}): string {
+/**
+ * Returns the JSON object of a `PUT` or `LEND`: the members of the message but its body.
+ *
+ * @param again the number of the request in which the message was sent before
+ * @param isTry whether the put does not wait for room
+ */
+export function messageFields(message: Message, again?: number, isTry = false): string {
   const { contentType, id, attempts, reason, delay, expires, priority } = message;
-  return JSON.stringify({ contentType, id, attempts, reason, delay, expires, priority, ...marks });
+  return JSON.stringify({
+    ...{ contentType, id, attempts, reason, delay, expires, priority, again },
+    ...isTry ? { try: true } : {},
+  });
 }
 
 /** @throws {ProtocolError} if a member has the wrong type */

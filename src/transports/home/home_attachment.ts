@@ -1,0 +1,177 @@
+import type { Claim, EmptyWaiter, Loan, RoomWaiter } from "../transport.ts";
+import { HomeLoan, type HomeLoanOwner } from "./loan.ts";
+import type { Frame } from "./protocol/frame.ts";
+import type { RepeatedLoans } from "./repeated_loans.ts";
+import type { Answerer, HomeSession, Notified } from "./session.ts";
+
+/** The link of an attachment. It outlasts its attachments. */
+export interface HomeAttachmentOwner extends HomeLoanOwner, Notified {
+  readonly repeated: RepeatedLoans;
+  /** A claim was served. */
+  lent(loan: HomeLoan): void;
+  /** Returns the error that the home has answered to an operation. */
+  refusal(action: string, frame: Frame): Error;
+}
+
+/** A claim or waiter that the home has, with the number of its request. */
+type Waiter = Claim | RoomWaiter | EmptyWaiter;
+
+/** The attachment of a link on one connection: what it has asked the home, and what the home has not answered. */
+export class HomeAttachment {
+  readonly session: HomeSession;
+  /** The number of the link on this connection. */
+  readonly number: number;
+  readonly #owner: HomeAttachmentOwner;
+  /** The claims and waiters that the home has, in the order of their requests. */
+  readonly #waiting = new Map<Waiter, number>();
+  readonly #groups: Groups;
+
+  constructor(session: HomeSession, owner: HomeAttachmentOwner, groups: Groups) {
+    this.session = session;
+    this.#owner = owner;
+    this.#groups = groups;
+    this.number = session.addLink(owner);
+  }
+
+  /** Sends a request with one answer. Rejects with the home's refusal, or with the loss of the connection. */
+  request(action: string, word: string, fields = "", body?: Uint8Array): Promise<Frame> {
+    const { session } = this;
+    return new Promise((resolve, reject) => {
+      const number = session.newRequest({
+        answer: (frame) => {
+          session.endRequest(number);
+          if (frame.word === "NO") reject(this.#owner.refusal(action, frame));
+          else resolve(frame);
+        },
+        lost: () => reject(session.loss),
+      });
+      session.send(`${word} ${this.number} ${number}${fields}`, body);
+    });
+  }
+
+  take(claim: Claim): void {
+    const { counted, group } = claim;
+    const fields = fieldsOf({
+      ...counted ? { counted } : {},
+      ...group === undefined ? {} : { group: this.#groups.numberOf(group) },
+    });
+    const number = this.session.newRequest(new Take(claim, this));
+    this.#begin("TAKE", claim, number, fields);
+  }
+
+  awaitRoom(waiter: RoomWaiter): void {
+    const { group } = waiter;
+    const fields = fieldsOf({
+      aside: true,
+      ...group === undefined ? {} : { group: this.#groups.numberOf(group) },
+    });
+    const number = this.session.newRequest({
+      answer: () => this.end(waiter) && waiter.tryAgain(), // a refusal, too, is for the offer to learn
+    });
+    this.#begin("ROOM", waiter, number, fields);
+  }
+
+  awaitEmpty(waiter: EmptyWaiter): void {
+    const number = this.session.newRequest({
+      answer: () => this.end(waiter) && waiter.empty(),
+    });
+    this.#begin("EMPTY", waiter, number, "");
+  }
+
+  withdraw(waiter: Waiter): boolean {
+    const number = this.#waiting.get(waiter);
+    if (number === undefined) return false;
+    this.end(waiter);
+    this.session.send(`DROP ${number}`);
+    return true;
+  }
+
+  async tryTake(counted: boolean): Promise<Loan | undefined> {
+    for (;;) {
+      const fields = fieldsOf(counted ? { counted } : {});
+      const frame = await this.request("get", "TRY", fields);
+      if (frame.word !== "LEND") return undefined;
+      const loan = this.loanOf(frame);
+      if (loan === undefined) continue;
+      this.#owner.lent(loan);
+      return loan;
+    }
+  }
+
+  /** Returns the loan of a `LEND`; undefined if it is a copy, which is settled. */
+  loanOf(frame: Frame): HomeLoan | undefined {
+    const loan = new HomeLoan(frame, this.session, this.#owner);
+    const original = this.#owner.repeated.find(loan);
+    if (original === undefined) return loan;
+    if (original === "accepted") loan.drop();
+    else original.continueAs(loan);
+    return undefined;
+  }
+
+  /** The home has answered a claim. */
+  answered(claim: Claim, frame: Frame): void {
+    if (frame.word === "WAITS") return claim.waits?.();
+    this.end(claim);
+    if (frame.word !== "LEND") return claim.reject(this.#owner.refusal("get", frame));
+    const loan = this.loanOf(frame);
+    if (loan === undefined) return this.take(claim);
+    this.#owner.lent(loan);
+    claim.deliver(loan);
+    if (!loan.isSettled) this.#owner.repeated.hold(loan);
+  }
+
+  /** Ends a claim or waiter that the home has; the process is kept alive for it no more. */
+  end(waiter: Waiter): true {
+    const number = this.#waiting.get(waiter)!;
+    this.#waiting.delete(waiter);
+    this.session.endRequest(number);
+    this.session.processRef.unref();
+    return true;
+  }
+
+  /** Ends all, and returns the claims and waiters that were not served. */
+  takeAll(): Waiter[] {
+    const all = [...this.#waiting.keys()];
+    for (const waiter of all) this.end(waiter);
+    return all;
+  }
+
+  #begin(word: string, waiter: Waiter, number: number, fields: string): void {
+    this.#waiting.set(waiter, number);
+    this.session.processRef.ref();
+    this.session.send(`${word} ${this.number} ${number}${fields}`);
+  }
+}
+
+/** The numbers of the operations that claims and room waiters belong to. */
+export class Groups {
+  readonly #numbers = new WeakMap<object, number>();
+  #last = 0;
+
+  numberOf(group: object): number {
+    let number = this.#numbers.get(group);
+    if (number === undefined) this.#numbers.set(group, number = ++this.#last);
+    return number;
+  }
+}
+
+/** The request of a claim. */
+class Take implements Answerer {
+  readonly #claim: Claim;
+  readonly #attachment: HomeAttachment;
+
+  constructor(claim: Claim, attachment: HomeAttachment) {
+    this.#claim = claim;
+    this.#attachment = attachment;
+  }
+
+  answer(frame: Frame): void {
+    this.#attachment.answered(this.#claim, frame);
+  }
+}
+
+/** Returns a JSON object as the last argument of a header; nothing if it has no members. */
+export function fieldsOf(fields: object): string {
+  for (const _ in fields) return ` ${JSON.stringify(fields)}`;
+  return "";
+}

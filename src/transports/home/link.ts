@@ -1,0 +1,395 @@
+import { deletedError, deletedText, missingText } from "../../shared/closed_errors.ts";
+import { copyOfError } from "../../shared/error_copies.ts";
+import {
+  ChannelClosedError,
+  ChannelConnectionError,
+  ChannelError,
+  ChannelSizeError,
+} from "../../shared/errors.ts";
+import { AttachCycle } from "../remote/attach_cycle.ts";
+import type { Connector } from "../remote/connector.ts";
+import { Deadlines } from "../remote/deadlines.ts";
+import { closedMeanwhile, outage, unknownOutcome } from "../remote/outage.ts";
+import { PendingRequests } from "../remote/pending_requests.ts";
+import type {
+  Claim,
+  EmptyWaiter,
+  Link,
+  LinkOptions,
+  Loan,
+  Offer,
+  RoomWaiter,
+  Stats,
+} from "../transport.ts";
+import { fieldsOf, Groups, HomeAttachment, type HomeAttachmentOwner } from "./home_attachment.ts";
+import { HomeOutbox } from "./home_outbox.ts";
+import { countField } from "./protocol/fields.ts";
+import { errorOf } from "./protocol/wire_error.ts";
+import { RepeatedLoans } from "./repeated_loans.ts";
+import type { HomeSession } from "./session.ts";
+
+/** What waits for a connection: a claim, or a waiter for room or for an empty channel. */
+type Waiter = Claim | RoomWaiter | EmptyWaiter;
+
+/**
+ * This process's attachment to one channel of a home, over all connections. After the loss of a connection the link
+ * attaches again on the next, sends the puts again that the home has not taken, and claims again. An operation that has
+ * waited for `retryTimeout` rejects.
+ *
+ * Invariants: an operation that waits is in the outbox, in `#waiting`, in `#requests`, or in the attachment, and holds
+ * the process alive. While one of them waits and the link is not attached, the cycle attaches it, unless the link is
+ * closed.
+ */
+export class HomeLink implements Link {
+  readonly #name: string;
+  readonly #options: LinkOptions;
+  readonly #connector: Connector<HomeSession>;
+  readonly #cycle: AttachCycle<HomeSession, HomeAttachment>;
+  readonly #outbox: HomeOutbox;
+  readonly #waiting: Deadlines<Waiter>;
+  readonly #requests: PendingRequests<HomeAttachment>;
+  readonly #groups = new Groups();
+  readonly #owner: HomeAttachmentOwner;
+  /** Waiters for room that wait until the puts of this link have found it. */
+  readonly #behindPuts = new Set<RoomWaiter>();
+  #attachment: HomeAttachment | undefined;
+  #wasAttached = false;
+  #isGone = false;
+  /** The number of connections that were lost. */
+  #losses = 0;
+
+  private constructor(
+    name: string,
+    options: LinkOptions,
+    connector: Connector<HomeSession>,
+    stats: Stats,
+  ) {
+    this.#name = name;
+    this.#options = options;
+    this.#connector = connector;
+    const { processRef, address } = connector;
+    const { retryTimeout } = options;
+    this.#cycle = new AttachCycle(connector, {
+      attach: (session) => this.#attach(session),
+      attached: (session, attachment) => this.#onAttached(session, attachment),
+      postponed: (pause) => this.#expire(pause),
+      failed: (error) => this.#rejectAll(() => copyOfError(error) as ChannelError),
+      mayPass: (refusal) => this.#mayPass(refusal),
+      explain: (error) => this.#explain("attach", error),
+    });
+    this.#waiting = new Deadlines(retryTimeout, processRef, (one) => {
+      reject(one, () => this.#outage("get"));
+    });
+    this.#requests = new PendingRequests(retryTimeout, processRef, {
+      attached: () => this.#live,
+      isEnded: () => this.#cycle.isEnded,
+      start: () => this.#cycle.start(),
+      perform: (_action, _attachment, request) => request(),
+      meaning: (error, isLost) => isLost ? "lost" : isTransient(error) ? "later" : "refused",
+      gone: () => deletedError(name),
+      explain: (action, error) => this.#explain(action, error),
+      outage: (action) => this.#outage(action),
+      ended: (action) => closedMeanwhile(action, address, new Error("the link is closed")),
+    });
+    this.#outbox = new HomeOutbox(stats, processRef, retryTimeout, {
+      outageError: (wasSent, id) => this.#putError(this.#outage("put"), wasSent, id),
+      sizeError: (size, session) => this.#sizeError("put", size, session),
+      refusal: (frame) => errorOf(frame, address),
+      foundRoom: () => this.#awaitRoomAll(),
+    });
+    const repeated = new RepeatedLoans();
+    this.#owner = {
+      repeated,
+      lent: ({ redelivered }) => redelivered && stats.redeliveries++,
+      accepted(loan, isMoved) {
+        stats.gets++;
+        repeated.unhold(loan);
+        if (!isMoved) repeated.accepted(loan);
+      },
+      released: (loan) => repeated.unhold(loan),
+      refusal: (_action, frame) => errorOf(frame, address),
+      said: (event) => options.observer.announced(event),
+      missed: (count) => options.observer.missed(count),
+      gone: () => this.#onGone(),
+    };
+  }
+
+  static async open(
+    name: string,
+    options: LinkOptions,
+    connector: Connector<HomeSession>,
+    stats: Stats,
+  ): Promise<HomeLink> {
+    const link = new HomeLink(name, options, connector, stats);
+    const { signal } = options;
+    const onAbort = () => link.#end(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      signal.throwIfAborted();
+      await link.#requests.run("attach", () => Promise.resolve());
+      return link;
+    } catch (error) {
+      link.#end(error as Error);
+      link.close().catch(() => {}); // an attachment may be under way, and succeed
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  put(offer: Offer): void {
+    if (this.#isGone) return offer.reject(deletedError(this.#name));
+    this.#outbox.put(offer);
+    if (this.#live === undefined) this.#cycle.start();
+  }
+
+  take(claim: Claim): void {
+    if (this.#isGone) return claim.reject(deletedError(this.#name));
+    this.#wait(claim);
+  }
+
+  awaitRoom(waiter: RoomWaiter): void {
+    if (this.#isGone) return waiter.tryAgain();
+    // Puts of this link that wait for room come first.
+    if (this.#outbox.isFull) this.#behindPuts.add(waiter);
+    else this.#wait(waiter);
+  }
+
+  awaitEmpty(waiter: EmptyWaiter): void {
+    if (this.#isGone) return waiter.empty();
+    this.#wait(waiter);
+  }
+
+  #wait(one: Waiter): void {
+    const live = this.#live;
+    if (live !== undefined) return begin(live, one);
+    this.#waiting.add(one);
+    this.#cycle.start();
+  }
+
+  #awaitRoomAll(): void {
+    if (this.#behindPuts.size === 0) return;
+    const all = [...this.#behindPuts];
+    this.#behindPuts.clear();
+    for (const waiter of all) this.#wait(waiter);
+  }
+
+  withdraw(one: Offer | Waiter): boolean {
+    if ("taken" in one) return this.#outbox.withdraw(one);
+    return this.#waiting.delete(one) || this.#behindPuts.delete(one as RoomWaiter) ||
+      (this.#attachment?.withdraw(one) ?? false);
+  }
+
+  tryTake(counted: boolean): Promise<Loan | undefined> {
+    return this.#requests.run("get", (attachment) => attachment.tryTake(counted), false);
+  }
+
+  async announce(event: Uint8Array, isControl = false): Promise<void> {
+    await this.#requests.run("announce", (attachment) => {
+      const error = this.#sizeError("announce", event.length, attachment.session);
+      if (error !== undefined) throw error;
+      const fields = fieldsOf(isControl ? { control: true } : {});
+      return attachment.request("announce", "SAY", fields, event);
+    });
+  }
+
+  async catchUp(): Promise<void> {
+    try {
+      await this.#request("attach", "SYNC");
+    } catch (error) {
+      if (!(error instanceof ChannelClosedError)) throw error;
+      this.#onGone(); // every event of the channel was observed, and its end is the last
+    }
+  }
+
+  async depth(): Promise<number> {
+    const { fields } = await this.#request("depth", "DEPTH");
+    return countField(fields, "value") ?? 0;
+  }
+
+  async drain(): Promise<void> {
+    await this.#outbox.sent();
+    await this.#request("closeAll", "DRAIN");
+  }
+
+  async delete(): Promise<void> {
+    const wasGone = this.#isGone;
+    const losses = this.#losses;
+    this.#isGone = true; // the observer is not told of a deletion by this process
+    try {
+      await this.#request("delete", "DELETE");
+    } catch (error) {
+      // If the answer was lost with a connection, the channel is missing now.
+      if (error instanceof ChannelClosedError && this.#losses > losses) return;
+      this.#isGone = wasGone;
+      throw error;
+    }
+  }
+
+  #request(action: string, word: string) {
+    return this.#requests.run(action, (attachment) => attachment.request(action, word));
+  }
+
+  async close(): Promise<void> {
+    this.#end(new Error("the link is closed"));
+    await this.#cycle.settled();
+    const attachment = this.#attachment;
+    if (attachment === undefined) return;
+    this.#attachment = undefined;
+    const { session } = attachment;
+    session.offLost(this.#onLost);
+    for (const one of attachment.takeAll()) {
+      reject(one, () => closedMeanwhile("get", session.address, new Error("the link is closed")));
+    }
+    if (session.isLost) return;
+    const closing = attachment.request("close", "CLOSE").catch(() => {});
+    await this.#connector.processRef.refWhile(closing);
+    session.removeLink(attachment.number);
+  }
+
+  /** The attachment, if its connection is live. */
+  get #live(): HomeAttachment | undefined {
+    const attachment = this.#attachment;
+    return attachment === undefined || attachment.session.isLost ? undefined : attachment;
+  }
+
+  /** Whether an operation waits for an attachment. */
+  get #isAwaited(): boolean {
+    return this.#waiting.size > 0 || this.#requests.size > 0 || this.#outbox.size > 0;
+  }
+
+  async #attach(session: HomeSession): Promise<HomeAttachment> {
+    const { create, capacity, lease, isNew, quorum } = this.#options;
+    const attachment = new HomeAttachment(session, this.#owner, this.#groups);
+    const fields = fieldsOf({
+      name: this.#name,
+      // A channel without a name of its own is lost with the home that had it.
+      create: create && !(this.#wasAttached && lease !== undefined),
+      capacity,
+      lease,
+      isNew: isNew === true && !this.#wasAttached ? true : undefined,
+      quorum,
+    });
+    try {
+      const opening = attachment.request("attach", "OPEN", fields);
+      await (this.#isAwaited ? this.#connector.processRef.refWhile(opening) : opening);
+      return attachment;
+    } catch (error) {
+      session.removeLink(attachment.number);
+      const isMissing = error instanceof ChannelClosedError && error.reason === "missing";
+      if (!isMissing) throw error;
+      throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
+    }
+  }
+
+  #onAttached(session: HomeSession, attachment: HomeAttachment): void {
+    this.#wasAttached = true;
+    this.#attachment = attachment;
+    session.onLost(this.#onLost);
+    if (this.#cycle.isEnded) return; // `close` waits for this, and undoes it
+    this.#outbox.open({ session, link: attachment.number });
+    for (const one of this.#waiting.takeAll()) begin(attachment, one);
+    this.#requests.runAll(attachment);
+  }
+
+  readonly #onLost = (): void => {
+    const attachment = this.#attachment!;
+    this.#attachment = undefined;
+    this.#losses++;
+    this.#outbox.close();
+    this.#owner.repeated.lost();
+    for (const one of attachment.takeAll()) this.#waiting.add(one);
+    this.#awaitRoomAll();
+    this.#cycle.lost(attachment.session);
+  };
+
+  #onGone(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#options.observer.gone();
+  }
+
+  /** Records that the channel is gone, and returns the error that says so. */
+  #gone(action: string, reason: "delete" | "missing"): ChannelClosedError {
+    if (reason === "delete") this.#onGone();
+    const outcome = reason === "delete" ? deletedText : missingText;
+    return new ChannelClosedError(`${action}: channel ${this.#name} ${outcome}`, { reason });
+  }
+
+  /** Reports whether an attempt to attach is worth repeating. */
+  #mayPass(refusal: unknown): boolean {
+    if (isTransient(refusal)) return true;
+    // The channel is being deleted or closed as this link attaches, and is created anew then.
+    return refusal instanceof ChannelClosedError && this.#options.create && !this.#isGone &&
+      (refusal.reason === "delete" || refusal.reason === "closeAll" || refusal.reason === "close");
+  }
+
+  #explain(action: string, error: unknown): ChannelError {
+    if (error instanceof ChannelError) return error;
+    const { address } = this.#connector;
+    return new ChannelConnectionError(`${action} on channel ${this.#name}: ${String(error)}`, {
+      address,
+      cause: error,
+    });
+  }
+
+  #sizeError(action: string, bytes: number, session: HomeSession): ChannelSizeError | undefined {
+    const limit = session.welcome.maxFrame - headerRoom;
+    if (bytes <= limit) return undefined;
+    return new ChannelSizeError(
+      `${action} on channel ${this.#name}: the message has ${bytes} bytes, and ${session.address} accepts ${limit}; ` +
+        "send it in parts",
+      { size: bytes, limit },
+    );
+  }
+
+  /** Returns the error of an operation that has waited for an attachment for too long. */
+  #outage(action: string): ChannelError {
+    const { refusal, loss } = this.#cycle;
+    if (refusal instanceof ChannelError) return copyOfError(refusal) as ChannelError;
+    const { address, trouble = loss } = this.#connector;
+    return outage(`${action} on channel ${this.#name}`, { address, trouble });
+  }
+
+  #putError(error: ChannelError, wasSent: boolean, id: string | undefined): ChannelError {
+    return wasSent ? unknownOutcome(error, id) : error;
+  }
+
+  #end(reason: Error): void {
+    if (this.#cycle.isEnded) return;
+    this.#cycle.end();
+    this.#rejectAll((action) => closedMeanwhile(action, this.#connector.address, reason));
+  }
+
+  #expire(pause: number): void {
+    this.#outbox.expire(pause);
+    this.#waiting.expire(pause);
+    this.#requests.expire(pause);
+  }
+
+  #rejectAll(make: (action: string) => ChannelError): void {
+    this.#outbox.rejectAll((wasSent, id) => this.#putError(make("put"), wasSent, id));
+    for (const one of this.#waiting.takeAll()) reject(one, () => make("get"));
+    this.#requests.rejectAll(make);
+  }
+}
+
+/** Asks the home for what a claim or waiter waits for. */
+function begin(attachment: HomeAttachment, one: Waiter): void {
+  if ("deliver" in one) attachment.take(one);
+  else if ("tryAgain" in one) attachment.awaitRoom(one);
+  else attachment.awaitEmpty(one);
+}
+
+/** Rejects a claim. A waiter is told to look again, and its operation learns what is wrong. */
+function reject(one: Waiter, make: () => Error): void {
+  if ("deliver" in one) one.reject(make());
+  else if ("tryAgain" in one) one.tryAgain();
+}
+
+function isTransient(error: unknown): boolean {
+  return error instanceof ChannelConnectionError && error.transient;
+}
+
+/** The bytes of a frame that are left for its header. */
+const headerRoom = 64;
