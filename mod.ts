@@ -1,6 +1,6 @@
 /**
  * Go-style channels that cross tasks, threads, processes and hosts. This entry has all transports: `memory:`, `sqlite:`,
- * `amqp:` and `amqps:`. The code of a transport is loaded when a channel first uses it.
+ * `amqp:`, `amqps:`, and those of homes, `zmq:`, `ws:`, `wss:` and ports. The code of a transport is loaded when a channel first uses it.
  *
  * @example
  * ```ts
@@ -24,9 +24,42 @@ import { addSchemes } from "./src/connection/schemes.ts";
 import { jsonFormat } from "./src/encoding/json_format.ts";
 import { addJson } from "./src/encoding/message.ts";
 import { amqpSchemes } from "./src/transports/amqp/scheme.ts";
+import { transportOf } from "./src/transports/home/from_port.ts";
+import { webSocketSchemes } from "./src/transports/home/websocket_scheme.ts";
+import { zmqSchemes } from "./src/transports/home/zmq_scheme.ts";
 import { sqliteSchemes } from "./src/transports/sqlite/scheme.ts";
+import type { Transport } from "./src/transports/transport.ts";
 
 export * from "./memory.ts";
+
+/**
+ * Returns the channels of a home that has the other end of a port: a home in another thread, in the page of a Worker, or
+ * in the page around an iframe. There, the program calls `home.accept(port)`.
+ *
+ * The transport owns the port. A port that no operation uses keeps no process alive.
+ *
+ * @param port one end of a `MessageChannel`
+ * @returns what the option `connection` of a channel takes
+ * @throws {ChannelConfigError} if it is no port
+ *
+ * @example
+ * ```ts
+ * import { Channel, fromPort } from "@channelts/channel";
+ *
+ * const { port1, port2 } = new MessageChannel(); // a home has the other end
+ * const jobs = new Channel({ name: "jobs", connection: fromPort(port1) });
+ * console.log(jobs.name); // nothing is sent yet
+ * port2.close();
+ * ```
+ */
+export function fromPort(port: MessagePort): Transport {
+  return transportOf(port, loadHomeTransport);
+}
+
+async function loadHomeTransport() {
+  const { HomeTransport } = await import("./src/transports/home/transport.ts");
+  return HomeTransport;
+}
 
 addSchemes(amqpSchemes(async () => {
   const { AmqpTransport } = await import("./src/transports/amqp/transport.ts");
@@ -36,6 +69,20 @@ addSchemes(sqliteSchemes(async () => {
   const { SqliteTransport } = await import("./src/transports/sqlite/transport.ts");
   return SqliteTransport;
 }));
+addSchemes(zmqSchemes(async () => {
+  const [HomeTransport, { zmqDial }] = await Promise.all([
+    loadHomeTransport(),
+    import("./src/transports/home/pipes/zmtp/zmtp_dial.ts"),
+  ]);
+  return { HomeTransport, dialer: zmqDial };
+}));
+addSchemes(webSocketSchemes(async () => {
+  const [HomeTransport, { webSocketDialer }] = await Promise.all([
+    loadHomeTransport(),
+    import("./src/transports/home/pipes/websocket_dialer.ts"),
+  ]);
+  return { HomeTransport, dialer: await webSocketDialer() };
+}, ["ca", "cert", "key", "servername"]));
 enableConfigFiles(settingsOfFile);
 enableFollowing();
 addJson(jsonFormat);

@@ -103,7 +103,7 @@ async function byUpgrade(): Promise<Line> {
   const url = `ws://127.0.0.1:${port}/`;
   return {
     home,
-    dial: dialByPackage(url, url, {}),
+    dial: dialByPackage(url, {}),
     async [Symbol.asyncDispose]() {
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
@@ -128,11 +128,10 @@ function byPort(Channel: { new (): MessageChannel }): Promise<Line> {
   });
 }
 
-const byRuntime = (url: string) => dialWebSocket(url, url);
-const byPackage = (url: string) => dialByPackage(url, url, {});
+const byPackage = (url: string) => dialByPackage(url, {});
 
 const lines: { readonly [kind: string]: () => Promise<Line> } = {
-  "the runtime's WebSocket": () => byServer(byRuntime),
+  "the runtime's WebSocket": () => byServer(dialWebSocket),
   "the package's WebSocket": () => byServer(byPackage),
   "a server of node:http": byUpgrade,
   "a port": () => byPort(MessageChannel),

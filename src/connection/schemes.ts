@@ -19,9 +19,9 @@ const schemes = new Map<string, Scheme>([
 ]);
 
 /** The schemes of the library that an entry of the package adds. */
-const addable = ["sqlite:", "amqp:", "amqps:"];
+const addable = ["sqlite:", "amqp:", "amqps:", "zmq:", "ws:", "wss:"];
 
-/** The options of TLS, which amqps: takes. */
+/** The options of TLS, which amqps: and wss: take. */
 const tlsOptions = ["ca", "cert", "key", "servername"];
 
 /** Adds schemes, unless another entry of the package has added them. */
@@ -58,10 +58,15 @@ export function parseUri(uri: string): { scheme: Scheme; parsed: ParsedUri } {
 }
 
 function notImported(name: string): ChannelConfigError {
-  const entry = name.replace(/s?:/, "");
+  const isWeb = name[0] === "w";
+  const entry = isWeb ? "web" : name === "zmq:" ? "home" : name.replace(/s?:/, "");
   return new ChannelConfigError(
-    `the transport of ${name} is not imported; on Deno, Bun and Node, import from ` +
-      `"@channelts/channel/${entry}"; elsewhere, use memory:, or a transport of your own`,
+    `the transport of ${name} is not imported; ${
+      isWeb ? "" : "on Deno, Bun and Node, "
+    }import from ` +
+      `"@channelts/channel/${entry}"${
+        isWeb ? "" : "; elsewhere, use memory:, ws:, or a transport of your own"
+      }`,
   );
 }
 
@@ -73,7 +78,7 @@ export function checkTransportOptions(
 ): void {
   for (const [name, value] of Object.entries(options) as [keyof TransportOptions, unknown][]) {
     if (value === undefined || scheme.options?.includes(name)) continue;
-    const takers = tlsOptions.includes(name) ? "amqps:" : "amqp: and amqps:";
+    const takers = tlsOptions.includes(name) ? "amqps: and wss:" : "brokers and homes";
     throw new ChannelConfigError(`the option "${name}" is for ${takers}, not for ${address}`);
   }
 }

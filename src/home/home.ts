@@ -1,5 +1,7 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
 import { parseUri } from "../connection/schemes.ts";
-import { ChannelConnectionError } from "../shared/errors.ts";
+import { ChannelConfigError, ChannelConnectionError } from "../shared/errors.ts";
 import { none, type Signature } from "../shared/options.ts";
 import { newStats } from "../transports/stats.ts";
 import type {
@@ -12,7 +14,9 @@ import type {
 } from "../transports/transport.ts";
 import { configureHome } from "./configure_home.ts";
 import { type HomeOptions, homeSignature } from "./home_options.ts";
+import { acceptPort } from "./port_acceptor.ts";
 import { Reception, setReception } from "./reception.ts";
+import { WebAcceptor, webOptions } from "./websocket/web_acceptor.ts";
 
 const signature: Signature = /* @__PURE__ */ homeSignature(
   "new Home",
@@ -20,6 +24,25 @@ const signature: Signature = /* @__PURE__ */ homeSignature(
   'new Home({ connection: "sqlite:jobs.db" })',
 );
 
+/** What {@linkcode Home.websocket} is: handlers and settings for the WebSockets of `Bun.serve`. */
+export interface HomeWebSocketHandlers {
+  /** Seconds without a sign of life after which a connection is closed. */
+  readonly idleTimeout: number;
+  /** The largest message in bytes that is read. */
+  readonly maxPayloadLength: number;
+  /** How many bytes may wait to be sent. */
+  readonly backpressureLimit: number;
+  /** Whether messages are compressed. */
+  readonly perMessageDeflate: boolean;
+  /** A connection is open. */
+  open(socket: never): void;
+  /** A message has arrived. */
+  message(socket: never, data: never): void;
+  /** What waited to be sent has left. */
+  drain(socket: never): void;
+  /** A connection is closed. */
+  close(socket: never, code: number, reason: string): void;
+}
 /**
  * A home lends its channels to peers. {@linkcode listen} makes one that has listeners.
  *
@@ -30,6 +53,9 @@ export class Home implements Transport, AsyncDisposable {
   readonly reach: Reach = "network";
   readonly #reception: Reception;
   readonly #address: string;
+  readonly #web: WebAcceptor;
+  /** Close the ports that were accepted. */
+  readonly #ports: (() => void)[] = [];
   #closing: Promise<void> | undefined;
 
   /**
@@ -41,6 +67,7 @@ export class Home implements Transport, AsyncDisposable {
     signature.check(options, arguments.length);
     this.#reception = new Reception(options);
     this.#address = options.address === undefined ? "" : parseUri(options.address).parsed.address;
+    this.#web = new WebAcceptor(this.#reception, webOptions(options, this.#reception));
     setReception(this, this.#reception);
     configureHome(this, options);
   }
@@ -92,6 +119,81 @@ export class Home implements Transport, AsyncDisposable {
     return await reception.openOwn(name, options);
   }
 
+  /**
+   * Takes a connection to a peer: one end of a `MessageChannel` whose other end a thread or a page has, or an open
+   * WebSocket. The home closes it when it is closed itself.
+   *
+   * @param about what the function `authorize` is told of the peer
+   * @throws {ChannelConfigError} if `end` is neither
+   *
+   * @example
+   * ```ts
+   * import { Channel, fromPort, Home } from "@channelts/channel/home";
+   *
+   * await using home = new Home();
+   * const { port1, port2 } = new MessageChannel();
+   * home.accept(port1, { address: "a thread" }); // and pass port2 to the thread
+   * const jobs = new Channel<number>({ name: "jobs", connection: fromPort(port2) }); // there
+   * await jobs.put(7);
+   * await jobs.delete();
+   * ```
+   */
+  accept(
+    end: MessagePort | WebSocket,
+    about: { readonly address?: string; readonly origin?: string } = none,
+  ): void {
+    if (typeof (end as MessagePort | undefined)?.postMessage === "function") {
+      this.#ports.push(acceptPort(this.#reception, end as MessagePort, about));
+    } else if (typeof (end as WebSocket | undefined)?.send === "function") {
+      this.#web.accept(end as WebSocket, about.address ?? "", about.origin);
+    } else {
+      throw new ChannelConfigError(
+        "accept: the connection is neither a MessagePort nor a WebSocket; pass one of the two",
+      );
+    }
+  }
+
+  /**
+   * Answers a request of a peer for a WebSocket, in a handler of `Deno.serve`, `Bun.serve` or a Cloudflare Worker, or in
+   * one of Hono on these. On Bun, {@linkcode Home.websocket} is needed, too. The answer to another request says that the
+   * address is for WebSockets.
+   *
+   * @param server the second argument of the handler, which tells the address of the peer
+   *
+   * @example
+   * ```ts ignore
+   * Deno.serve((request, info) => home.fetch(request, info));
+   * Bun.serve({ fetch: (request, server) => home.fetch(request, server), websocket: home.websocket });
+   * ```
+   */
+  // deno-lint-ignore require-await -- so that an error rejects
+  async fetch(request: Request, server?: unknown): Promise<Response> {
+    return this.#web.fetch(request, server) as Response; // Bun awaits none of a request that it has upgraded
+  }
+
+  /** The option `websocket` of `Bun.serve`. */
+  get websocket(): HomeWebSocketHandlers {
+    return this.#web.websocket;
+  }
+
+  /**
+   * Answers a request of a peer for a WebSocket: the listener of the event `upgrade` of a server of `node:http`. It needs
+   * the npm package `ws`, except on Bun.
+   *
+   * @example
+   * ```ts
+   * import { Home } from "@channelts/channel/home";
+   * import { createServer } from "node:http";
+   *
+   * await using home = new Home();
+   * const server = createServer((_, response) => response.end("a page"));
+   * server.on("upgrade", (request, socket, head) => home.upgrade(request, socket, head));
+   * ```
+   */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): void {
+    this.#web.upgrade(request, socket, head);
+  }
+
   /** Closes the home: its listeners, then the connections of its peers. Resolves within a bounded time. */
   close(): Promise<void> {
     return this.#closing ??= this.#close();
@@ -99,6 +201,7 @@ export class Home implements Transport, AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.#reception.close();
+    for (const close of this.#ports) close();
   }
 
   /** Closes the home. */

@@ -1,11 +1,10 @@
 import { ChannelConfigError } from "../shared/errors.ts";
 import { none, shown, type Signature } from "../shared/options.ts";
 import { withoutCredentials } from "../shared/redact.ts";
-import type { Acceptor } from "./acceptor.ts";
 import { configureHome } from "./configure_home.ts";
 import { Home } from "./home.ts";
 import { type HomeOptions, homeSignature } from "./home_options.ts";
-import { type HomeServer, receptionOf } from "./reception.ts";
+import { type HomeServer, type Reception, receptionOf } from "./reception.ts";
 
 const signature: Signature = /* @__PURE__ */ homeSignature(
   "listen",
@@ -70,7 +69,7 @@ export async function listen(
 }
 
 /** Starts to listen, and hands connections to the acceptor. */
-type Start = (uri: string, options: HomeOptions, acceptor: Acceptor) => Promise<HomeServer>;
+type Start = (uri: string, options: HomeOptions, reception: Reception) => Promise<HomeServer>;
 
 /** Loads what listens on the addresses of a scheme. */
 async function serverOf(uri: string): Promise<Start> {
@@ -78,6 +77,16 @@ async function serverOf(uri: string): Promise<Start> {
     case "zmq:": {
       const { listenZmq } = await import("./zmq_server.ts");
       return listenZmq;
+    }
+    case "ws:":
+    case "wss:": {
+      const [{ listenWeb }, { webOptions }] = await Promise.all([
+        import("./websocket/web_server.ts"),
+        import("./websocket/web_acceptor.ts"),
+      ]);
+      return (uri, options, reception) => {
+        return listenWeb(uri, { ...options, ...webOptions(options, reception) }, reception);
+      };
     }
   }
   throw new ChannelConfigError(

@@ -26,6 +26,31 @@ export interface WebAcceptorOptions {
   refused(problem: string): void;
 }
 
+/** What the home itself knows. */
+interface Owner {
+  readonly limits: { readonly frame: number };
+  log(level: "warn", text: string): void;
+}
+
+/** Returns the options of a home's {@linkcode WebAcceptor}. */
+export function webOptions(
+  { origins, heartbeat = defaultHeartbeat }: {
+    readonly origins?: readonly string[];
+    readonly heartbeat?: number;
+  },
+  owner: Owner,
+): WebAcceptorOptions {
+  return {
+    ...origins === undefined ? {} : { origins },
+    heartbeat,
+    maxFrame: owner.limits.frame,
+    refused: (problem) => owner.log("warn", `a WebSocket is refused: ${problem}`),
+  };
+}
+
+/** Milliseconds. */
+const defaultHeartbeat = 10_000;
+
 /** Takes the WebSockets of a home: from the handlers of HTTP servers, or open ones. */
 export class WebAcceptor {
   /** For `Bun.serve`. */
@@ -93,8 +118,11 @@ export class WebAcceptor {
     );
   }
 
-  /** Takes a WebSocket that is open. */
+  /** Takes a WebSocket that is open, or is about to open. */
   accept(socket: OpenWebSocket, address: string, origin?: string): void {
+    if (socket.readyState === 0) {
+      return socket.addEventListener("open", () => this.accept(socket, address, origin));
+    }
     const end = () => socket.close(1008);
     const newcomer = this.#acceptor.arrived(address, end);
     if (newcomer === undefined) return end();

@@ -1,16 +1,20 @@
 import { ChannelConnectionError } from "../../../shared/errors.ts";
+import type { TransportOptions } from "../../transport.ts";
 import type { Dial } from "./pipe.ts";
 import { type OpenWebSocket, subprotocol, WebSocketPipe } from "./websocket_pipe.ts";
 
+/** Makes the dials of a home. */
+export type WebSocketDial = (address: string, options: TransportOptions) => Dial;
+
 /** Returns a dial that uses the `WebSocket` of the runtime. */
-export function dialWebSocket(url: string, address: string): Dial {
+export function dialWebSocket(address: string): Dial {
   return async (observer, signal) => {
     const { WebSocket } = globalThis;
     if (WebSocket === undefined) {
       throw dialError(address, "this runtime has no WebSocket; use Node 22 or later", false);
     }
     signal.throwIfAborted();
-    const socket: OpenWebSocket = new WebSocket(url, [subprotocol]);
+    const socket: OpenWebSocket = new WebSocket(address, [subprotocol]);
     await new Promise<void>((resolve, reject) => {
       const give = (result: () => void) => {
         signal.removeEventListener("abort", onAbort);

@@ -5,8 +5,6 @@ import { withoutCredentials } from "../../../shared/redact.ts";
 export interface WebSocketUri {
   /** Canonical and without credentials: `ws://host/channels`. */
   readonly address: string;
-  /** What the socket is opened with: the address, without a credential. */
-  readonly url: string;
   /** The secret of the home. */
   readonly secret?: string;
   /** Milliseconds between pings; absent: the default. */
@@ -50,7 +48,6 @@ export function parseWebSocketUri(uri: string, isListener = false): WebSocketUri
   const address = url.href.replace(/\?$/, "");
   return {
     address,
-    url: address,
     ...secret === "" ? {} : { secret },
     ...seconds === null ? {} : { heartbeat: Number(seconds) * 1000 },
   };

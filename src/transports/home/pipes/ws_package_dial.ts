@@ -4,9 +4,6 @@ import { subprotocol } from "./websocket_pipe.ts";
 import { dialError, otherProtocol } from "./websocket_dial.ts";
 import { type PackageSocket, PackageSocketPipe, type RawSocket } from "./ws_package_pipe.ts";
 
-/** The certificates of a `wss:` connection. */
-export type TlsOptions = Pick<TransportOptions, "ca" | "cert" | "key" | "servername">;
-
 type Socket = PackageSocket & {
   on(event: "upgrade", listener: (response: { readonly socket?: RawSocket }) => void): unknown;
   on(
@@ -29,12 +26,18 @@ type Package = {
  * Returns a dial that uses the npm package `ws`. Its sockets do what those of the runtimes cannot: they let the process
  * exit while they are open, stop reading, tell when they have sent, and take certificates.
  */
-export function dialByPackage(url: string, address: string, tls: TlsOptions): Dial {
+export function dialByPackage(
+  address: string,
+  { ca, cert, key, servername }: TransportOptions,
+): Dial {
   return async (observer, signal) => {
     const { default: WebSocket } = await import("ws") as unknown as Package;
     signal.throwIfAborted();
-    const socket = new WebSocket(url, [subprotocol], {
-      ...tls,
+    const socket = new WebSocket(address, [subprotocol], {
+      ...ca === undefined ? {} : { ca },
+      ...cert === undefined ? {} : { cert },
+      ...key === undefined ? {} : { key },
+      ...servername === undefined ? {} : { servername },
       perMessageDeflate: false,
       maxPayload,
     });
