@@ -13,7 +13,8 @@ import { ROOT } from "./support/test_files.ts";
 const deno = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8"));
 
 /** The part of a transport's code that every URI of its schemes needs, so that `.` imports it. */
-const known = /^src\/transports\/(?:sqlite|amqp)\/(?:scheme|uri)\.ts$/;
+const known =
+  /^src\/transports\/(?:(?:sqlite|amqp)\/(?:scheme|uri)|home\/(?:\w+_scheme|home_code|from_port|pipes\/\w+|pipes\/zmtp\/uri|protocol\/frame))\.ts$/;
 
 Deno.test("entries: deno.json names the same files for users and for the tests", () => {
   for (const [name, file] of ENTRIES) {
@@ -21,12 +22,20 @@ Deno.test("entries: deno.json names the same files for users and for the tests",
   }
 });
 
-Deno.test("entries: each exports what the others export", async () => {
-  const names = await Promise.all(
-    [...ENTRIES.values()].map(async (file) => Object.keys(await import(join(ROOT, file))).sort()),
-  );
-  ok(names[0]!.includes("Channel"));
-  for (const each of names) deepEqual(each, names[0]);
+/** What entries export besides what ./memory does. */
+const MORE: Readonly<Record<string, readonly string[]>> = {
+  ".": ["fromPort"],
+  "./web": ["fromPort"],
+  "./home": ["Home", "fromPort", "generateKeys", "listen"],
+};
+
+Deno.test("entries: each exports what ./memory exports, and some more", async () => {
+  const exported = async (file: string) => Object.keys(await import(join(ROOT, file)));
+  const memory = await exported("memory.ts");
+  ok(memory.includes("Channel"));
+  for (const [entry, file] of ENTRIES) {
+    deepEqual((await exported(file)).sort(), [...memory, ...MORE[entry] ?? []].sort(), entry);
+  }
 });
 
 /** Returns what a file imports statically, directly or not: files of the project, and the names of other modules. */
@@ -56,7 +65,15 @@ Deno.test("entries: ./memory reaches no module of a runtime, no package and no o
   const files = reached("memory.ts");
   ok(files.size > 90, `${files.size}`);
   deepEqual([...files].filter((file) => !/^(?:memory\.ts$|src\/)/.test(file)), []);
-  deepEqual([...files].filter((file) => /^src\/transports\/(?:sqlite|amqp)\//.test(file)), []);
+  deepEqual([...files].filter((file) => /^src\/transports\/(?!memory\/)\w+\//.test(file)), []);
+  deepEqual(loading(files), []);
+});
+
+Deno.test("entries: ./web reaches no module of a runtime, no package, no home and no broker", () => {
+  const files = reached("web.ts");
+  ok(files.has("src/transports/home/transport.ts"));
+  const strange = /^(?!web\.ts$|memory\.ts$|src\/)|^src\/home\/|\/(?:sqlite|amqp|zmtp)\//;
+  deepEqual([...files].filter((file) => strange.test(file)), []);
   deepEqual(loading(files), []);
 });
 
@@ -85,7 +102,7 @@ Deno.test("entries: . loads the code of a transport when a channel first uses it
   try {
     const uris = ["memory:", `sqlite:${folder}/channels.db`];
     const [imported, memory, sqlite] = await loaded("mod.ts", ...uris);
-    const strange = /^node:|^node_modules\/|^src\/transports\/(?:sqlite|amqp)\/|config_file/;
+    const strange = /^node:|^node_modules\/|^src\/transports\/(?!memory\/)\w+\/|config_file/;
     deepEqual(imported!.filter((url) => strange.test(url) && !known.test(url)), []);
     deepEqual(memory, []);
     ok(sqlite!.includes("src/transports/sqlite/transport.ts"));

@@ -91,10 +91,12 @@ test("package: package.json says what deno.json says, and no place", { skip: noN
   assert.equal(manifest.version, config.version);
   assert.equal(manifest.license, config.license);
   assert.deepEqual(Object.keys(manifest.exports), Object.keys(config.exports));
-  for (const [name, version] of Object.entries(manifest.dependencies)) {
+  const { dependencies, optionalDependencies } = manifest;
+  for (const [name, version] of Object.entries({ ...dependencies, ...optionalDependencies })) {
     assert.equal(`npm:${name}@${version}`, config.imports[name]);
   }
-  assert.deepEqual(Object.keys(manifest.dependencies), ["@cloudamqp/amqp-client", "yaml"]);
+  assert.deepEqual(Object.keys(dependencies), ["@cloudamqp/amqp-client", "yaml"]);
+  assert.deepEqual(Object.keys(optionalDependencies), ["tweetnacl", "ws"]);
   for (const key of ["repository", "homepage", "bugs", "scripts", "devDependencies"]) {
     assert.ok(!(key in manifest), key);
   }
@@ -130,18 +132,19 @@ Deno.test("package: sideEffects names the files that do something when they are 
   const config = {
     ...{ name: "@a/b", version: "1.0.0", license: "MIT", compilerOptions: {} },
     exports: { ".": "./mod.ts", "./one": "./one.ts", "./two": "./two.ts" },
-    imports: { yaml: "npm:yaml@^2.8.0", unused: "npm:unused@1.0.0" },
+    imports: { yaml: "npm:yaml@^2.8.0", unused: "npm:unused@1.0.0", ws: "npm:ws@^8.0.0" },
   };
   const scripts = new Map([
     ["mod.js", `// a comment\nexport { a } from "./src/a.js";\nexport * from "./src/b.js";\n`],
     ["one.js", `import { a } from "./src/a.js";\na();\nexport { a } from "./src/a.js";\n`],
     ["two.js", `import "./src/a.js";\nexport { a } from "./src/a.js";\n`],
     ["src/a.js", `export const a = () => import("./b.js");\nexport const yaml = import("yaml");\n`],
-    ["src/b.js", `import process from "node:process";\nexport const text = "1.5";\n`],
+    ["src/b.js", `import process from "node:process";\nexport const ws = import("ws");\n`],
   ]);
-  const { sideEffects, dependencies, exports } = manifestOf(config, scripts);
+  const { sideEffects, dependencies, optionalDependencies, exports } = manifestOf(config, scripts);
   assert.deepEqual(sideEffects, ["./one.js", "./src/a.js"]);
   assert.deepEqual(dependencies, { yaml: "^2.8.0" });
+  assert.deepEqual(optionalDependencies, { ws: "^8.0.0" });
   assert.deepEqual(exports["./two"], { types: "./two.d.ts", default: "./two.js" });
   scripts.delete("one.js");
   scripts.set("two.js", `export { a } from "./src/a.js";\n`);

@@ -30,6 +30,15 @@ Deno.test("schemes: a transport that is not imported is an error that says what 
       });
     }
   }
+  for (
+    const [uri, advice] of [
+      ["zmq://h:1", /on Deno, Bun and Node, import from "@channelts\/channel\/home"; elsewhere, /],
+      ["ws://:hunter2@h/", /of ws: is not imported; import from "@channelts\/channel\/web"$/],
+      ["wss://h", /of wss: is not imported; import from "@channelts\/channel\/web"$/],
+    ] as const
+  ) {
+    assert.throws(() => new Connection(uri), { name: "ChannelConfigError", message: advice });
+  }
 });
 
 Deno.test("./memory: the option follow is an error that says what to import", () => {
@@ -197,7 +206,7 @@ Deno.test("schemes: registerTransport checks its arguments", () => {
   });
   refused(/there is no option "prase"; did you mean parse\?$/, "redis:", { ...shelf, prase: 1 });
   refused(/shelf: is registered already; use another scheme$/, "shelf:", shelf);
-  for (const own of ["memory:", "sqlite:", "amqp:", "amqps:"]) {
+  for (const own of ["memory:", "sqlite:", "amqp:", "amqps:", "zmq:", "ws:", "wss:"]) {
     refused(/belongs to this library; use another scheme$/, own, shelf);
   }
   registerTransport("nowhere:", { ...shelf, parse: (uri) => ({ address: uri.slice(8) }) });

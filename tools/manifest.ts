@@ -24,7 +24,12 @@ export interface Manifest {
   readonly exports: Readonly<Record<string, { readonly types: string; readonly default: string }>>;
   readonly engines: { readonly node: string };
   readonly dependencies: Readonly<Record<string, string>>;
+  /** What npm installs if it can. The library works without them, except for what needs them. */
+  readonly optionalDependencies: Readonly<Record<string, string>>;
 }
+
+/** The packages without which the library works, except for what loads them: encryption on `zmq:`, and `ws:` on Node. */
+const OPTIONAL = ["tweetnacl", "ws"];
 
 const DESCRIPTION = "Go-style channels that cross tasks, threads, processes and hosts";
 
@@ -73,7 +78,7 @@ export function manifest(config: DenoConfig, scripts: ReadonlyMap<string, string
       { types: compiled(source, ".d.ts"), default: compiled(source, ".js") },
     ])),
     engines: { node: NODE },
-    dependencies: dependencies(config, scripts),
+    ...dependencies(config, scripts),
   };
 }
 
@@ -81,7 +86,7 @@ export function manifest(config: DenoConfig, scripts: ReadonlyMap<string, string
 function dependencies(
   { imports }: DenoConfig,
   scripts: ReadonlyMap<string, string>,
-): Record<string, string> {
+): Pick<Manifest, "dependencies" | "optionalDependencies"> {
   const names = new Set<string>();
   for (const script of scripts.values()) {
     for (const specifier of specifiersOf(script)) {
@@ -89,13 +94,15 @@ function dependencies(
       if (!/^(\.|node:)/.test(specifier)) names.add(name!);
     }
   }
-  return Object.fromEntries(
-    [...names].sort().map((name) => {
-      const [, version] = /^npm:.+@(.+)$/.exec(imports[name] ?? "") ?? [];
-      if (version === undefined) throw new Error(`deno.json maps "${name}" to no version of npm's`);
-      return [name, version];
-    }),
-  );
+  const versions = [...names].sort().map((name) => {
+    const [, version] = /^npm:.+@(.+)$/.exec(imports[name] ?? "") ?? [];
+    if (version === undefined) throw new Error(`deno.json maps "${name}" to no version of npm's`);
+    return [name, version] as const;
+  });
+  return {
+    dependencies: Object.fromEntries(versions.filter(([name]) => !OPTIONAL.includes(name))),
+    optionalDependencies: Object.fromEntries(versions.filter(([name]) => OPTIONAL.includes(name))),
+  };
 }
 
 /**

@@ -60,13 +60,13 @@ export function parseUri(uri: string): { scheme: Scheme; parsed: ParsedUri } {
 function notImported(name: string): ChannelConfigError {
   const isWeb = name[0] === "w";
   const entry = isWeb ? "web" : name === "zmq:" ? "home" : name.replace(/s?:/, "");
+  const where = `import from "@channelts/channel/${entry}"`;
   return new ChannelConfigError(
     `the transport of ${name} is not imported; ${
-      isWeb ? "" : "on Deno, Bun and Node, "
-    }import from ` +
-      `"@channelts/channel/${entry}"${
-        isWeb ? "" : "; elsewhere, use memory:, ws:, or a transport of your own"
-      }`,
+      isWeb
+        ? where
+        : `on Deno, Bun and Node, ${where}; elsewhere, use memory:, or a transport of your own`
+    }`,
   );
 }
 

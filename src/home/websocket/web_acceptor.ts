@@ -5,6 +5,7 @@ import {
   subprotocol,
   WebSocketPipe,
 } from "../../transports/home/pipes/websocket_pipe.ts";
+import { importWs } from "../../transports/home/pipes/ws_package.ts";
 import {
   type PackageSocket,
   PackageSocketPipe,
@@ -216,7 +217,7 @@ export class WebAcceptor {
   }
 
   #packageServer(): Promise<PackageServer> {
-    return this.#server ??= (import("ws") as unknown as Promise<Package>).then(
+    return this.#server ??= importWs<Package>().then(
       ({ WebSocketServer }) =>
         new WebSocketServer({
           noServer: true,

@@ -1,3 +1,4 @@
+import { importWs } from "./ws_package.ts";
 import { dialWebSocket, type WebSocketDial } from "./websocket_dial.ts";
 
 /**
@@ -7,7 +8,7 @@ import { dialWebSocket, type WebSocketDial } from "./websocket_dial.ts";
 export async function webSocketDialer(): Promise<WebSocketDial> {
   let hasPackage = true;
   try {
-    await import("ws");
+    await importWs();
   } catch {
     hasPackage = false; // it is an optional dependency
   }

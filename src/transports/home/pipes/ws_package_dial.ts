@@ -2,6 +2,7 @@ import type { TransportOptions } from "../../transport.ts";
 import type { Dial } from "./pipe.ts";
 import { subprotocol } from "./websocket_pipe.ts";
 import { dialError, otherProtocol } from "./websocket_dial.ts";
+import { importWs } from "./ws_package.ts";
 import { type PackageSocket, PackageSocketPipe, type RawSocket } from "./ws_package_pipe.ts";
 
 type Socket = PackageSocket & {
@@ -31,7 +32,7 @@ export function dialByPackage(
   { ca, cert, key, servername }: TransportOptions,
 ): Dial {
   return async (observer, signal) => {
-    const { default: WebSocket } = await import("ws") as unknown as Package;
+    const { default: WebSocket } = await importWs<Package>();
     signal.throwIfAborted();
     const socket = new WebSocket(address, [subprotocol], {
       ...ca === undefined ? {} : { ca },
