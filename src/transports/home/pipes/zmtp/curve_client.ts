@@ -29,8 +29,9 @@ export async function curveClient(
       'the option "key" is not a secret key; expected 43 characters in base64url, as generateKeys makes them',
     );
   }
-  const own = secret === undefined ? undefined : curveKeysOf(secret);
-  return () => new CurveClient(own ?? generateCurveKeys(), server);
+  // The same for all connections: a home knows a peer that connects again by its key.
+  const own = secret === undefined ? generateCurveKeys() : curveKeysOf(secret);
+  return () => new CurveClient(own, server);
 }
 
 /** The client's end of CURVE (https://rfc.zeromq.org/spec/26/). */
