@@ -1,5 +1,5 @@
 import { ChannelConfigError, ChannelConnectionError } from "../shared/errors.ts";
-import { checkName } from "../shared/names.ts";
+import { checkName, isAnonymous } from "../shared/names.ts";
 import { isCloseAllEvent } from "../transports/close_all_event.ts";
 import type { Pipe, PipeObserver } from "../transports/home/pipes/pipe.ts";
 import {
@@ -23,6 +23,7 @@ import { PeerLink, permissionError } from "./peer_link.ts";
 import { PeerPipe } from "./peer_pipe.ts";
 import { PeerPut } from "./peer_put.ts";
 import { PeerClaim, PeerEmpty, PeerRoom, type WaitingRequest } from "./peer_requests.ts";
+import { checkOpen, checkPut, lentAttempts, lentMessage } from "./peer_rules.ts";
 import type { PeerSession } from "./peer_session.ts";
 import type { ServedLink } from "./served_link.ts";
 
@@ -79,6 +80,8 @@ export class HomePeer implements PipeObserver {
   readonly #home: PeerHome;
   readonly #newcomer: Newcomer & { admit?(): void } | undefined;
   #pipe!: PeerPipe;
+  /** The messages that `TRY` has asked the engine for, and that are not answered. */
+  #tries = 0;
   #isAdmitted = false;
   #isEnded = false;
   /** The frames that have arrived before the home was ready. */
@@ -267,6 +270,10 @@ export class HomePeer implements PipeObserver {
     const { limits, authorize } = this.#home;
     try {
       checkName(name);
+      checkOpen({
+        ...lease === undefined ? {} : { lease },
+        ...capacity === undefined ? {} : { capacity },
+      });
       if (this.links.size >= limits.links) throw limitError("attach", "links", limits.links);
     } catch (error) {
       return this.refuse(request, error);
@@ -280,7 +287,7 @@ export class HomePeer implements PipeObserver {
       observer: link,
       ...lease === undefined ? {} : { lease },
       ...capacity === undefined ? {} : { capacity },
-      ...isNew === undefined ? {} : { isNew },
+      isNew: isNew === true && isAnonymous(name), // others may know any other name
       ...quorum === undefined ? {} : { quorum },
     }).then((served) => {
       this.send(`OK ${request}`);
@@ -315,12 +322,8 @@ export class HomePeer implements PipeObserver {
 
   /** Withdraws the requests of a link, releases its loans, and closes it. Never rejects. */
   #leave(link: PeerLink, counted: boolean): Promise<void> {
-    for (const request of [...this.requests.values()]) if (request.link === link) request.drop();
-    for (const [number, { loan, link: owner }] of [...this.loans]) {
-      if (owner !== link) continue;
-      this.loans.delete(number);
-      loan.release(counted);
-    }
+    for (const request of [...link.requests]) request.drop();
+    for (const number of [...link.loans]) this.#takeLoan(number)?.release(counted);
     return link.close();
   }
 
@@ -333,6 +336,11 @@ export class HomePeer implements PipeObserver {
     const isTry = booleanField(fields, "try") ?? false;
     const link = this.#linkOf(number, request);
     if (link === undefined) return;
+    try {
+      checkPut(message, this.#home.features?.terms ?? []);
+    } catch (error) {
+      return this.refuse(request, error);
+    }
     if (again !== undefined) {
       if (this.session.hasTaken(again)) return this.send(`OK ${request}`);
       const pending = this.session.pending(again);
@@ -352,9 +360,7 @@ export class HomePeer implements PipeObserver {
     const group = countField(fields, "group");
     const link = this.#linkOf(number, request);
     if (link === undefined || !this.#hasRoomFor(request)) return;
-    const claim = new PeerClaim(this, link, request, counted, group);
-    this.requests.set(request, claim);
-    link.run(claim);
+    this.#add(new PeerClaim(this, link, request, counted, group));
   }
 
   #wait(
@@ -366,25 +372,30 @@ export class HomePeer implements PipeObserver {
     const group = countField(fields, "group");
     const link = this.#linkOf(number, request);
     if (link === undefined || !this.#hasRoomFor(request)) return;
-    const waiting = newRequest(link, request, group);
-    this.requests.set(request, waiting);
-    link.run(waiting);
+    this.#add(newRequest(link, request, group));
+  }
+
+  #add(request: WaitingRequest): void {
+    this.requests.set(request.number, request);
+    request.link.requests.add(request);
+    request.link.run(request);
   }
 
   #try({ args, fields }: Frame): void {
     const number = numberOf(args[0]);
     const request = numberOf(args[1]);
     const counted = booleanField(fields, "counted") ?? false;
-    const { loans } = this.#home.limits;
-    const count = Math.min(countField(fields, "count") ?? 1, mostTries, loans - this.loans.size);
     const link = this.#linkOf(number, request);
     if (link === undefined || !this.#hasRoomFor(request)) return;
+    const count = Math.min(countField(fields, "count") ?? 1, mostTries, this.#room);
     this.#pipe.hold(0);
+    this.#tries += count;
     let lent = 0;
     const lend = (loan: Loan | undefined) => {
       if (loan !== undefined) this.lend(request + lent++, loan, link);
     };
     const end = (answer: () => void) => {
+      this.#tries -= count;
       this.#pipe.letGo(0);
       answer();
     };
@@ -441,17 +452,22 @@ export class HomePeer implements PipeObserver {
     const flag = booleanField(fields, flagName) ?? false;
     for (const arg of args) {
       const request = numberOf(arg);
-      const lent = this.loans.get(request);
-      this.loans.delete(request);
-      if (lent !== undefined) settle(lent.loan, flag);
+      const loan = this.#takeLoan(request);
+      if (loan !== undefined) settle(loan, flag);
     }
   }
 
   #drop(request: number): void {
     this.requests.get(request)?.drop();
+    this.#takeLoan(request)?.release();
+  }
+
+  #takeLoan(request: number): Loan | undefined {
     const lent = this.loans.get(request);
+    if (lent === undefined) return undefined;
     this.loans.delete(request);
-    lent?.loan.release();
+    lent.link.loans.delete(request);
+    return lent.loan;
   }
 
   /** Returns a link; if the peer has none of this number, the request is refused. */
@@ -467,9 +483,14 @@ export class HomePeer implements PipeObserver {
     if (this.requests.has(request) || this.loans.has(request)) {
       throw new ProtocolError("a request number is used again");
     }
-    if (this.requests.size + this.loans.size < loans) return true;
+    if (this.#room > 0) return true;
     this.refuse(request, limitError("get", "values that are held or waited for", loans));
     return false;
+  }
+
+  /** How many further loans and requests that wait the limit allows. */
+  get #room(): number {
+    return this.#home.limits.loans - this.requests.size - this.loans.size - this.#tries;
   }
 
   // What requests and links call
@@ -489,13 +510,16 @@ export class HomePeer implements PipeObserver {
       return this.#pipe.abort(new ProtocolError("a request number is used again"));
     }
     this.loans.set(request, { loan, link });
-    const { message, attempts, redelivered } = loan;
-    const properties = messageFields(message);
+    link.loans.add(request);
+    const { message, redelivered } = loan;
+    const attempts = lentAttempts(loan.attempts);
+    const properties = messageFields(lentMessage(message));
     this.send(`LEND ${request} ${attempts} ${redelivered ? 1 : 0} ${properties}`, message.body);
   }
 
-  ended(request: number): void {
-    this.requests.delete(request);
+  ended(request: WaitingRequest): void {
+    this.requests.delete(request.number);
+    request.link.requests.delete(request);
   }
 
   letGo(size: number): void {

@@ -36,6 +36,10 @@ export class PeerLink implements LinkObserver {
   readonly create: boolean;
   /** The puts that the engine has not answered, in order. */
   readonly puts: Set<PeerPut> = new Set();
+  /** The requests that wait. */
+  readonly requests: Set<{ drop(): void }> = new Set();
+  /** The messages that the peer has been lent, by the numbers of their requests. */
+  readonly loans: Set<number> = new Set();
   /** Whether a put found the channel full, and the peer has not asked for room since. */
   isFull = false;
   /** How many times in a row the channel was full. */

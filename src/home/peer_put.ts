@@ -61,6 +61,7 @@ export class PeerPut implements Offer, LinkRequest, SessionPut {
   // SessionPut
 
   answerTo(peer: AnswerTaker, request: number): void {
+    if (peer === this.#peer) peer.letGo(this.size); // the earlier request gets no answer
     this.#peer = peer;
     this.#request = request;
   }

@@ -11,7 +11,7 @@ export interface RequestOwner {
   readonly isSlow: boolean;
   send(header: string): void;
   /** The request has ended. */
-  ended(request: number): void;
+  ended(request: WaitingRequest): void;
   /** Answers that the request is refused. */
   refuse(request: number, error: unknown): void;
   /** Lends a message under the number of its request. */
@@ -66,7 +66,7 @@ export abstract class WaitingRequest implements LinkRequest {
     if (this.isOver) return false;
     this.isOver = true;
     if (this.#group !== undefined) this.link.leaveGroup(this.#group);
-    this.peer.ended(this.number);
+    this.peer.ended(this);
     return true;
   }
 }

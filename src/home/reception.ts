@@ -1,7 +1,7 @@
 import { connectionFor, PendingConnection } from "../connection/configured.ts";
 import type { Logger } from "../connection/connection_options.ts";
 import type { SharedConnection } from "../connection/shared_connection.ts";
-import { ChannelError } from "../shared/errors.ts";
+import { ChannelConnectionError, ChannelError } from "../shared/errors.ts";
 import { anonymousName } from "../shared/names.ts";
 import { closeTimeout, within } from "../shared/timeouts.ts";
 import type { Pipe, PipeObserver } from "../transports/home/pipes/pipe.ts";
@@ -151,8 +151,24 @@ export class Reception implements Acceptor, PeerHome {
   shownError(error: unknown): string {
     if (!(error instanceof ChannelError)) {
       this.log("error", `a request of a peer failed: ${(error as Error)?.stack ?? error}`);
+      return errorFields(error);
     }
-    return errorFields(error);
+    // The errors of the engine name its hosts, files and users; those of the home have no address.
+    if (!(error instanceof ChannelConnectionError) || error.address === "") {
+      const address = this.#served?.address ?? "";
+      const isNamed = address !== "" && error.message.includes(address);
+      return errorFields(isNamed ? renamed(error, address) : error);
+    }
+    this.log("warn", `a request of a peer failed: ${error.message}`);
+    const { transient, reason } = error;
+    const what = reason === undefined ? "cannot be reached" : `has refused (${reason})`;
+    return errorFields(
+      new ChannelConnectionError(`what the home serves ${what}; the log of the home says why`, {
+        address: "",
+        transient,
+        ...reason === undefined ? {} : { reason },
+      }),
+    );
   }
 
   #described({ info }: HomePeer, name: string): string {
@@ -180,6 +196,12 @@ export class Reception implements Acceptor, PeerHome {
     await Promise.all(stopped);
     this.sessions.clear();
   }
+}
+
+/** Returns an error like `error` whose message does not name what the home serves. */
+function renamed(error: ChannelError, address: string): ChannelError {
+  const Same = error.constructor as new (message: string, options: object) => ChannelError;
+  return new Same(error.message.replaceAll(address, "this home"), { ...error });
 }
 
 const receptions = new WeakMap<object, Reception>();

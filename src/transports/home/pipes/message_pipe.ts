@@ -1,3 +1,4 @@
+import { Fifo } from "../../../shared/fifo.ts";
 import { unref } from "../../../shared/timers.ts";
 import { frameBytes } from "../protocol/frame.ts";
 import { highWater, type Pipe, type PipeObserver } from "./pipe.ts";
@@ -16,7 +17,8 @@ export abstract class MessagePipe implements Pipe {
   readonly #observer: PipeObserver;
   readonly #limit: FrameLimit | undefined;
   /** The frames that arrived while the pipe was paused and the carrier could not be. */
-  readonly #held: Uint8Array[] = [];
+  readonly #held: Fifo<Uint8Array> = new Fifo();
+  /** The memory that they take. */
   #heldBytes = 0;
   #isPaused = false;
   #isAbove = false;
@@ -65,9 +67,9 @@ export abstract class MessagePipe implements Pipe {
     if (!this.#isPaused) return;
     this.#isPaused = false;
     // The observer may pause again or close the pipe.
-    while (this.#held.length > 0 && !this.#isPaused && this.#state !== "closed") {
+    while (this.#held.size > 0 && !this.#isPaused && this.#state !== "closed") {
       const frame = this.#held.shift()!;
-      this.#heldBytes -= frame.length;
+      this.#heldBytes -= frame.length + frameCost;
       this.#deliver(frame);
     }
     if (!this.#isPaused) this.hold?.(false);
@@ -105,9 +107,9 @@ export abstract class MessagePipe implements Pipe {
         new Error(`a frame has ${frame.length} bytes, at most ${most} are allowed`),
       );
     }
-    if (!this.#isPaused && this.#held.length === 0) return this.#deliver(frame);
+    if (!this.#isPaused && this.#held.size === 0) return this.#deliver(frame);
     this.#held.push(frame);
-    this.#heldBytes += frame.length;
+    this.#heldBytes += frame.length + frameCost;
     if (this.#heldBytes <= mostHeld) return;
     this.abort(new Error(`the other end sends faster than this one reads, ${mostHeld} bytes`));
   }
@@ -130,13 +132,16 @@ export abstract class MessagePipe implements Pipe {
     if (this.#state === "closed") return;
     this.#state = "closed";
     clearTimeout(this.#closeTimer);
-    this.#held.length = 0;
+    this.#held.takeAll();
     this.#observer.closed(this.#abortion ?? error);
   }
 }
 
 /** The bytes that a paused pipe holds at most, if its carrier cannot be paused. */
 const mostHeld = 1 << 26;
+
+/** The bytes that a frame takes beside its content: an empty one is not free. */
+const frameCost = 256;
 
 /** Milliseconds for the end of the carrier after `close`. */
 const closeTimeout = 1000;
