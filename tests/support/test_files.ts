@@ -39,6 +39,7 @@ export const DENO_ONLY: Record<string, string> = {
   "go_test.ts": "compares channels with Go's; the conformance suite covers each runtime",
   "growth_test.ts": "measures figures that do not depend on the runtime",
   "guarantees_test.ts": "checks the documentation, which does not depend on the runtime",
+  "home_attacks_test.ts": "tests logic that does not depend on the runtime",
   "heap_test.ts": "tests a structure that does not depend on the runtime",
   "topology_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
   "acks_test.ts": "tests logic that does not depend on the runtime",
