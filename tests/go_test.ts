@@ -22,11 +22,14 @@ import {
   until,
   within,
 } from "./conformance/fixture.ts";
+import { startHome } from "./homes/home_process.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
 import { test as declare, type TestOptions } from "./support/test.ts";
 
 const broker = process.env.BROKER;
 if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
+const home = await startHome();
+Deno.test.afterAll(() => home[Symbol.asyncDispose]());
 
 /**
  * The transports and the sizes of the networks: an operation takes microseconds in memory and milliseconds elsewhere.
@@ -35,6 +38,7 @@ const places = [
   { label: "memory", connection: "memory:go", size: 10, least: 0 },
   { label: "sqlite", connection: `sqlite:${join(sqliteDirectory(), "go.db")}`, size: 5, least: 0 },
   { label: "amqp", connection: broker, size: 3, least: 1 },
+  { label: "zmq", connection: home.addresses[0]!, size: 5, least: 0 },
 ] as const;
 
 /** The channels and tasks of one network. */

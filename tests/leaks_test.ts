@@ -5,6 +5,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { numbers } from "./conformance/fixture.ts";
+import { censusOf, startHome } from "./homes/home_process.ts";
+import { Channel, Connection } from "../mod.ts";
 import { startChild } from "./support/child.ts";
 import { noLocalBroker } from "./support/conditions.ts";
 import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
@@ -64,6 +67,11 @@ for (const runtime of RUNTIMES) {
     }
   });
 
+  Deno.test(`zmq: no operation leaves anything on ${runtime}`, async () => {
+    await using home = await startHome();
+    checkFlat(runtime, await measure(runtime, home.addresses[0]!, "300", ofTransports), 15);
+  });
+
   Deno.test(`amqp: no operation leaves anything on ${runtime}`, async () => {
     checkFlat(runtime, await measure(runtime, broker, "100", ofTransports), 15);
   });
@@ -74,5 +82,75 @@ for (const runtime of ["deno", "node"] as const) {
     skip: noLocalBroker,
   }, async () => {
     checkFlat(runtime, await measure(runtime, broker, "1", "^lost"), 26);
+  });
+}
+
+for (const runtime of ["deno", "node"] as const) {
+  Deno.test(`zmq: no operation whose connection is lost leaves anything on ${runtime}`, async () => {
+    await using home = await startHome();
+    checkFlat(runtime, await measure(runtime, home.addresses[0]!, "1", "^lost"), 26);
+  });
+}
+
+/** What peers do at a home, once. */
+const rounds: Record<string, (uri: string, ch: Channel<unknown>) => Promise<unknown>> = {
+  "a put and a get": async (_, ch) => {
+    await ch.put({ text: "x".repeat(100) });
+    await ch.get();
+  },
+  "a get that times out": (_, ch) => ch.get({ timeout: 1 }).catch(() => {}),
+  "a value that is released": async (_, ch) => {
+    await ch.put(1);
+    (await ch.receive()).release();
+    await ch.get();
+  },
+  "an anonymous channel": async (uri) => {
+    await using ch = new Channel<number>({ connection: uri });
+    await ch.put(1);
+  },
+  "a full channel": async (uri) => {
+    await using ch = new Channel<number>({ connection: uri, capacity: 1 });
+    await ch.put(1);
+    await ch.put(2, { timeout: 1 }).catch(() => {});
+  },
+  "a peer that comes and goes": async (uri) => {
+    const ch = new Channel<number>({ connection: new Connection(uri) });
+    await ch.put(1);
+    await ch.delete();
+    await ch.close();
+  },
+};
+
+for (const [title, round] of Object.entries(rounds)) {
+  Deno.test(`a home keeps nothing of ${title}`, async () => {
+    await using home = await startHome();
+    const uri = home.addresses[0]!;
+    const ch = new Channel<unknown>({ name: "kept", connection: uri });
+    await ch.depth();
+    const some = title.includes("peer") ? 100 : 1000;
+    const heap = async () => {
+      const { heapUsed, external } = await home.ask({ ask: "memory" }) as NodeJS.MemoryUsage;
+      return heapUsed + external;
+    };
+    const rounds = async () => {
+      for (let i = 0; i < some; i += 20) {
+        await Promise.all(numbers(20).map(() => round(uri, ch)));
+      }
+    };
+    await rounds();
+    let least = Infinity;
+    let before = await heap();
+    // Code is compiled and caches are filled only once, but a leak grows in every round.
+    for (let i = 0; i < 10 && least > MOST; i++) {
+      await rounds();
+      const after = await heap();
+      least = Math.min(least, Math.max(0, after - before - 32_768) / some);
+      before = after;
+    }
+    await ch.delete();
+    await ch.close();
+    ok(least <= MOST, `each time, ${least} bytes stay in the home`);
+    const { loans, links } = await censusOf(home);
+    deepEqual([loans, links], [0, 0]);
   });
 }

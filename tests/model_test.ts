@@ -8,12 +8,15 @@ import { join } from "node:path";
 import process from "node:process";
 import { Channel } from "../mod.ts";
 import { connectionsRest, numbers, pause, within } from "./conformance/fixture.ts";
+import { startHome } from "./homes/home_process.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { Actor, type Reply, type Request } from "./support/model_actor.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
 
 const broker = process.env.BROKER;
 if (!broker) throw new Error("set BROKER to a broker's URI, or run `deno task test`");
+const home = await startHome();
+Deno.test.afterAll(() => home[Symbol.asyncDispose]());
 
 /** One of the two peers, in this process or another one. */
 interface Peer {
@@ -347,6 +350,7 @@ for (
   const [label, connection] of [
     ["sqlite", `sqlite:${join(sqliteDirectory(), "model.db")}`],
     ["amqp", broker],
+    ["zmq", home.addresses[0]!],
   ] as const
 ) {
   Deno.test(`model: ${label}: two processes behave as the model`, async () => {

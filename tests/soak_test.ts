@@ -1,5 +1,7 @@
 import { deepEqual, ok } from "node:assert/strict";
 import process from "node:process";
+import { BrokerServer } from "./faults/broker_server.ts";
+import { brokerMishaps } from "./soak/mishaps.ts";
 import { soak } from "./soak/soak.ts";
 import { startPrivateBroker } from "./support/broker.ts";
 import { brokerState } from "./support/broker_state.ts";
@@ -12,7 +14,8 @@ Deno.test("three processes put and three get during many failures, and nothing i
   await using broker = await startPrivateBroker();
   const before = (await brokerState(broker.control))!;
   const { resolved, rejected, lost, unmarked, withinProcess, errors } = await soak(
-    broker,
+    new BrokerServer(broker),
+    brokerMishaps,
     seed,
     8,
     logLine,

@@ -4,7 +4,7 @@ import type { PrivateBroker } from "../support/broker.ts";
 import { brokerState } from "../support/broker_state.ts";
 import type { Framing } from "../support/framing.ts";
 import { rawPut } from "../support/raw.ts";
-import { connectionNames } from "./broker.ts";
+import { connectionNames, listeners } from "./broker.ts";
 import type { Server } from "./server.ts";
 
 /** A RabbitMQ that faults happen to. */
@@ -31,8 +31,12 @@ export class BrokerServer implements Server {
     return uri.href;
   }
 
-  async connectionNames(): Promise<string[]> {
-    return await connectionNames(this.broker);
+  async isAttached(connection: string): Promise<boolean> {
+    return (await connectionNames(this.broker)).includes(connection);
+  }
+
+  async listeners(channel: string): Promise<number> {
+    return await listeners(this.broker, channel);
   }
 
   async put(channel: string, values: readonly number[]): Promise<void> {

@@ -11,8 +11,10 @@ export interface Server {
   readonly framing: Framing;
   /** The URI of a connection of this name, to the server or to a proxy before it. */
   uriAt(port: number, name: string): string;
-  /** The names of the connections that are open. */
-  connectionNames(): Promise<string[]>;
+  /** Reports whether a connection of this name is open that is attached to a channel. */
+  isAttached(connection: string, channel: string): Promise<boolean>;
+  /** How many connections get the announcements of a channel. */
+  listeners(channel: string): Promise<number>;
   /** Puts values in JSON, without the library. */
   put(channel: string, values: readonly number[]): Promise<void>;
   /** What the server holds. */

@@ -40,9 +40,7 @@ async function idle(cell: Cell): Promise<RunningState> {
     end: async () => {
       if (cell.meaning.isDeletion) return await endedByDeletion(cell, ch);
       // The connection returns without any operation, and gets the announcements of others.
-      await eventually(async () =>
-        (await cell.server.connectionNames()).includes(cell.connectionName)
-      );
+      await eventually(() => cell.server.isAttached(cell.connectionName, listening.name));
       await eventually(async () => {
         const other = cell.channel({ name: listening.name, connection: cell.server.uri });
         await other.closeAll();

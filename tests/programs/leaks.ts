@@ -1,7 +1,7 @@
 // Repeats operations with each of their outcomes and measures what they leave: leaks.ts CONNECTION ROUNDS [PATTERN],
 // with a regular expression on the titles of shapes. For each shape, it sends the bytes that a round leaves, or how
-// many of the objects that its rounds made were not collected. On AMQP, the connection is also lost while operations
-// are running; the titles of those shapes begin with "lost".
+// many of the objects that its rounds made were not collected. Over a network, the connection is also lost while
+// operations are running; the titles of those shapes begin with "lost".
 import process from "node:process";
 import { setImmediate as turn, setTimeout as pause } from "node:timers/promises";
 import { after, Channel, Connection, pipe, select, serve, trySelect } from "../../mod.ts";
@@ -295,7 +295,8 @@ performance.now = () => now.call(performance) + ahead;
 
 async function openWay(retryTimeout: number): Promise<Way> {
   const url = new URL(connection);
-  const proxy: Proxy = await startProxy(Number(url.port || 5672));
+  const framing = url.protocol === "zmq:" ? "zmtp" : "amqp";
+  const proxy: Proxy = await startProxy(Number(url.port || 5672), framing);
   url.host = `127.0.0.1:${proxy.port}`;
   let isOpen = true;
   return {
@@ -560,7 +561,7 @@ for (const [table, width] of [[single, 1], [wide, WIDTH]] as const) {
 for (const [title, makes] of Object.entries(handles)) {
   if (wanted.test(title)) send({ title, ...await keptOf(makes) });
 }
-if (connection.startsWith("amqp:")) {
+if (/^(amqp|zmq):/.test(connection)) {
   for (const [title, loss] of Object.entries(losses)) {
     if (!wanted.test(`lost: ${title}`)) continue;
     send({ title: `lost: ${title}`, ...await keptByLosses(loss) });

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import type { Server } from "../faults/server.ts";
 import { type Child, startChild } from "../support/child.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
 
-/** A process of a soak test with its proxy to the broker. */
+/** A process of a soak test with its proxy to the server. */
 export interface Actor {
   readonly title: string;
   readonly child: Child;
@@ -18,7 +19,7 @@ export interface Receipt {
 
 /** The producers and consumers of one channel, and what they have reported. */
 export class Actors implements AsyncDisposable {
-  readonly #port: number;
+  readonly #server: Server;
   readonly #name: string;
   readonly #proxies: Proxy[] = [];
   readonly producers: Actor[] = [];
@@ -33,8 +34,8 @@ export class Actors implements AsyncDisposable {
   readonly #listening: Promise<void>[] = [];
   #started = 0;
 
-  constructor(port: number, name: string) {
-    this.#port = port;
+  constructor(server: Server, name: string) {
+    this.#server = server;
     this.#name = name;
   }
 
@@ -103,10 +104,10 @@ export class Actors implements AsyncDisposable {
   }
 
   async #start(program: string, title: string, arg: string): Promise<Actor> {
-    const proxy = await startProxy(this.#port);
+    const { port, framing } = this.#server;
+    const proxy = await startProxy(port, framing);
     this.#proxies.push(proxy);
-    const name = encodeURIComponent(title);
-    const connection = `amqp://127.0.0.1:${proxy.port}?heartbeat=1&name=${name}`;
+    const connection = this.#server.uriAt(proxy.port, title);
     const child = startChild(new URL(`../programs/soak_${program}.ts`, import.meta.url), {
       args: [connection, this.#name, arg],
     });

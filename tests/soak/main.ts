@@ -1,15 +1,21 @@
-// deno task soak [MISHAPS] [SEED]: a long soak test on a private broker, with a table of results.
+// deno task soak [MISHAPS] [SEED] [home]: a long soak test on a private broker, or on a home with a file, with a table
+// of results.
 
 import process from "node:process";
+import { BrokerServer } from "../faults/broker_server.ts";
+import { HomeServer } from "../faults/home_server.ts";
+import { startHome } from "../homes/home_process.ts";
 import { startPrivateBroker } from "../support/broker.ts";
+import { sqliteDirectory } from "../support/sqlite_file.ts";
 import { logLine } from "../support/supervisor.ts";
-import { soak } from "./soak.ts";
+import { brokerMishaps, homeMishaps } from "./mishaps.ts";
+import { soak, type SoakResult } from "./soak.ts";
 
-const [count = "20", seed = String(Math.floor(Math.random() * 2 ** 31))] = process.argv.slice(2);
+const args = process.argv.slice(2);
+const [count = "20", seed = String(Math.floor(Math.random() * 2 ** 31))] = args;
 logLine(`soak: ${count} mishaps, seed ${seed}`);
-await using broker = await startPrivateBroker();
 const start = performance.now();
-const result = await soak(broker, Number(seed), Number(count), logLine);
+const result = args[2] === "home" ? await onHome() : await onBroker();
 const { resolved, rejected, lost, duplicates, marked, unmarked, withinProcess, errors } = result;
 const rows: [string, number][] = [
   ["puts that resolved", resolved],
@@ -32,3 +38,17 @@ process.stdout.write(
 );
 const failed = [rejected, lost, unmarked, withinProcess, errors].some(({ length }) => length > 0);
 process.exitCode = failed ? 1 : 0;
+
+async function onBroker(): Promise<SoakResult> {
+  await using broker = await startPrivateBroker();
+  const server = new BrokerServer(broker);
+  return await soak(server, brokerMishaps, Number(seed), Number(count), logLine);
+}
+
+async function onHome(): Promise<SoakResult> {
+  await using home = await startHome({
+    engine: `sqlite:${sqliteDirectory()}/soak.db`,
+    options: { heartbeat: 1000 },
+  });
+  return await soak(new HomeServer(home), homeMishaps, Number(seed), Number(count), logLine);
+}

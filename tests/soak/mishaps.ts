@@ -1,7 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { until } from "../conformance/fixture.ts";
 import * as at from "../faults/broker.ts";
-import type { PrivateBroker } from "../support/broker.ts";
+import type { BrokerServer } from "../faults/broker_server.ts";
+import type { HomeServer } from "../faults/home_server.ts";
+import type { Server } from "../faults/server.ts";
 import type { Actor, Actors } from "./actors.ts";
 
 /** Returns a generator of reproducible pseudo-random numbers from 0 up to but not including 1 (mulberry32). */
@@ -15,36 +17,20 @@ export function random(seed: number): () => number {
 }
 
 /** What a mishap happens to. */
-export interface MishapContext {
-  readonly broker: PrivateBroker;
+export interface MishapContext<S extends Server> {
+  readonly server: S;
   readonly actors: Actors;
   readonly random: () => number;
 }
 
 /** The mishaps of a soak test. Each resolves when it is over. */
-export const mishaps: Record<string, (context: MishapContext) => Promise<void>> = {
-  "the broker is restarted": ({ broker }) => broker.restart(),
-  "the broker is killed": async ({ broker }) => {
-    await broker.crash();
-    await broker.restart();
-  },
-  "the broker is suspended": async ({ broker }) => {
-    broker.suspend();
-    await pause(3500);
-    broker.resume();
-  },
-  "the broker is suspended for a moment": async ({ broker }) => {
-    broker.suspend();
-    await pause(700);
-    broker.resume();
-  },
-  "an operator closes all connections": ({ broker }) => at.closeConnections(broker),
-  "the broker closes all AMQP channels": ({ broker }) => at.closeAmqpChannels(broker),
-  "the broker has a memory alarm": async ({ broker }) => {
-    await at.setMemoryAlarm(broker, true);
-    await pause(1500);
-    await at.setMemoryAlarm(broker, false);
-  },
+export type Mishaps<S extends Server> = Record<
+  string,
+  (context: MishapContext<S>) => Promise<void>
+>;
+
+/** What happens to connections and processes. */
+const common: Mishaps<Server> = {
   "producers are cut in the middle of frames": ({ actors, random }) =>
     all(actors.producers, ({ proxy }) => proxy.cutInFrame("to", 1 + Math.floor(random() * 40))),
   "consumers are cut in the middle of frames": ({ actors, random }) =>
@@ -75,6 +61,53 @@ export const mishaps: Record<string, (context: MishapContext) => Promise<void>> 
     await actors.kill(receiving[Math.floor(random() * receiving.length)]!);
     await actors.addConsumer("receive");
   },
+};
+
+/** The mishaps of a RabbitMQ. */
+export const brokerMishaps: Mishaps<BrokerServer> = {
+  "the broker is restarted": ({ server: { broker } }) => broker.restart(),
+  "the broker is killed": async ({ server: { broker } }) => {
+    await broker.crash();
+    await broker.restart();
+  },
+  "the broker is suspended": async ({ server: { broker } }) => {
+    broker.suspend();
+    await pause(3500);
+    broker.resume();
+  },
+  "the broker is suspended for a moment": async ({ server: { broker } }) => {
+    broker.suspend();
+    await pause(700);
+    broker.resume();
+  },
+  "an operator closes all connections": ({ server: { broker } }) => at.closeConnections(broker),
+  "the broker closes all AMQP channels": ({ server: { broker } }) => at.closeAmqpChannels(broker),
+  "the broker has a memory alarm": async ({ server: { broker } }) => {
+    await at.setMemoryAlarm(broker, true);
+    await pause(1500);
+    await at.setMemoryAlarm(broker, false);
+  },
+  ...common,
+};
+
+/** The mishaps of a home. */
+export const homeMishaps: Mishaps<HomeServer> = {
+  "the home is restarted": ({ server: { home } }) => home.restart(),
+  "the home is killed": async ({ server: { home } }) => {
+    await home.crash();
+    await home.start();
+  },
+  "the home is suspended": async ({ server: { home } }) => {
+    home.suspend();
+    await pause(3500);
+    home.resume();
+  },
+  "the home is suspended for a moment": async ({ server: { home } }) => {
+    home.suspend();
+    await pause(700);
+    home.resume();
+  },
+  ...common,
 };
 
 async function all(actors: readonly Actor[], act: (actor: Actor) => Promise<void>) {

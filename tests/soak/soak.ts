@@ -1,10 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel } from "../../mod.ts";
 import { until, within } from "../conformance/fixture.ts";
-import { listeners } from "../faults/broker.ts";
-import type { PrivateBroker } from "../support/broker.ts";
+import type { Server } from "../faults/server.ts";
 import { Actors } from "./actors.ts";
-import { mishaps, random } from "./mishaps.ts";
+import { type Mishaps, random } from "./mishaps.ts";
 
 /** The result of a soak test. */
 export interface SoakResult {
@@ -36,15 +35,16 @@ export interface SoakResult {
  *
  * @param count the number of mishaps
  */
-export async function soak(
-  broker: PrivateBroker,
+export async function soak<S extends Server>(
+  server: S,
+  mishaps: Mishaps<S>,
   seed: number,
   count: number,
   log: (line: string) => void = () => {},
 ): Promise<SoakResult> {
   const name = `soak ${seed}`;
   const next = random(seed);
-  await using actors = new Actors(broker.port, name);
+  await using actors = new Actors(server, name);
   for (const how of ["get", "receive", "receive"] as const) await actors.addConsumer(how);
   for (let i = 0; i < 3; i++) await actors.addProducer();
   await progress(actors);
@@ -56,7 +56,7 @@ export async function soak(
     const title = titles.pop()!;
     await pause(300 + next() * 700);
     const start = performance.now();
-    await mishaps[title]!({ broker, actors, random: next });
+    await mishaps[title]!({ server, actors, random: next });
     const took = Math.round(performance.now() - start);
     const recovery = await progress(actors);
     happened.push({ title, took, recovery });
@@ -67,12 +67,12 @@ export async function soak(
   await until(() => actors.missing().length === 0, 20_000, 50).catch(() => {}); // reported by `lost`
   // A consumer that has not reconnected yet would miss the closeAll.
   const { length } = actors.consumers;
-  await until(async () => await listeners(broker, name) === length, 20_000, 50);
-  const channel = new Channel({ name, connection: broker.uri });
+  await until(async () => await server.listeners(name) === length, 20_000, 50);
+  const channel = new Channel({ name, connection: server.uri });
   const left = await channel.depth();
   await channel.closeAll();
   await within(actors.consumersEnd());
-  await new Channel({ name, connection: broker.uri }).delete();
+  await new Channel({ name, connection: server.uri }).delete();
   if (left > 0) actors.errors.push(`${left} values were left in the queue`);
   return result(seed, happened, actors);
 }

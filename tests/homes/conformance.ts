@@ -1,0 +1,159 @@
+import { Buffer } from "node:buffer";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { Connection, type ConnectionOption, type Features, fromPort } from "../../mod.ts";
+import { testTransport } from "../conformance.ts";
+import { numbers, type Raw, type Setup, type State, until } from "../conformance/fixture.ts";
+import { brokerState } from "../support/broker_state.ts";
+import { noControl } from "../support/conditions.ts";
+import { checkFile, count, query, sqliteDirectory } from "../support/sqlite_file.ts";
+import { censusOf, startHome, type TestedHome } from "./home_process.ts";
+import { type HomeThread, startHomeThread } from "./home_thread.ts";
+
+/** What carries frames between a peer and a home. */
+export type PipeName = "zmq" | "curve" | "ws" | "port";
+
+/** What is behind a home. */
+export type EngineName = "memory" | "sqlite" | "amqp";
+
+/** What `HOMES=all` runs. */
+export const pipes: readonly PipeName[] = ["zmq", "curve", "ws", "port"];
+export const engines: readonly EngineName[] = ["memory", "sqlite", "amqp"];
+
+/** What the gate runs of them on each runtime: each pipe and each engine, but not each of them with each other. */
+const gate: Record<string, readonly string[]> = {
+  deno: ["zmq memory", "ws sqlite", "port memory", "curve amqp"],
+  bun: ["ws memory", "zmq sqlite"],
+  node: ["port sqlite", "curve memory"],
+};
+
+/** Declares the conformance suite for this pipe, with the engines that `HOMES` or {@linkcode gate} names. */
+export async function testHomes(pipe: PipeName): Promise<void> {
+  for (const engine of engines) {
+    if (isWanted(pipe, engine)) await testHome(pipe, engine);
+  }
+}
+
+/** Reports whether `HOMES` wants a combination: `all`, or combinations such as `zmq memory,ws amqp`. */
+function isWanted(pipe: PipeName, engine: EngineName): boolean {
+  const runtime = process.versions.deno ? "deno" : process.versions.bun ? "bun" : "node";
+  const { HOMES = "" } = process.env;
+  if (HOMES === "all") return true;
+  const wanted = HOMES === "" ? gate[runtime]! : HOMES.split(",");
+  return wanted.includes(`${pipe} ${engine}`);
+}
+
+/** What a home shares does not depend on the pipe. */
+const features: Record<EngineName, Features> = {
+  memory: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
+  sqlite: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
+  amqp: { shared: true, terms: ["expires"] },
+};
+
+async function testHome(pipe: PipeName, engine: EngineName): Promise<void> {
+  const file = join(sqliteDirectory(), "channels.db");
+  const behind = { memory: "memory:", sqlite: `sqlite:${file}`, amqp: process.env.BROKER! }[engine];
+  const [home, connections, elsewhere] = await start(pipe, behind);
+  const setup: Setup = {
+    features: features[engine],
+    connection: (n) => connections[n]!,
+    elsewhere: () => elsewhere,
+    raw: (name) => Promise.resolve(rawAt(home, name)),
+    exists: async (name) => await home.ask({ ask: "exists", name }) as boolean,
+    waiting: async (name) => (await censusOf(home)).waiting[name] ?? 0,
+    ...engine === "amqp" && noControl ? {} : {
+      async state() {
+        const { peers, links, waiting } = await censusOf(home);
+        const behind = engine === "sqlite"
+          ? inFile(file)
+          : engine === "amqp"
+          ? await brokerState()
+          : none;
+        return {
+          connections: peers.length + behind!.connections,
+          channels: links + behind!.channels,
+          consumers: Object.values(waiting).reduce((sum, n) => sum + n, behind!.consumers),
+          queues: behind!.queues,
+          exchanges: behind!.exchanges,
+        };
+      },
+    },
+  };
+  testTransport(`${pipe} to ${engine}`, setup);
+  Deno.test.afterAll(async () => {
+    await until(async () => (await censusOf(home)).peers.length === 0);
+    await home[Symbol.asyncDispose]();
+  });
+}
+
+/** The number of connections that a test may use. */
+const most = 6;
+
+async function start(
+  pipe: PipeName,
+  engine: string,
+): Promise<[home: TestedHome, connections: ConnectionOption[], elsewhere: ConnectionOption]> {
+  if (pipe === "port") {
+    // Child processes, which have no port, are peers over ZeroMQ.
+    const home = await startHomeThread({ addresses: ["zmq://127.0.0.1:0"], engine });
+    const all = numbers(most + 1).map(() => overPort(home));
+    return [home, all.slice(0, most), all[most]!];
+  }
+  const secret = pipe === "curve" ? "a secret of the tests' homes" : undefined;
+  const home = await startHome({
+    addresses: pipe === "ws"
+      ? ["ws://127.0.0.1:PORT/channels", "ws://127.0.0.1:PORT"]
+      : ["zmq://127.0.0.1:PORT", "zmq://127.0.0.1:PORT"],
+    engine,
+    ...secret === undefined ? {} : { options: { secret } },
+  });
+  const [uri, elsewhere] = home.addresses.map((address) => {
+    const url = new URL(address);
+    if (secret !== undefined) url.password = encodeURIComponent(secret);
+    return url.href;
+  });
+  const all = numbers(most).map(() => Object.assign(new Connection(uri!), { toString: () => uri }));
+  return [home, all, elsewhere!];
+}
+
+function overPort(home: HomeThread): ConnectionOption {
+  return Object.assign(fromPort(home.port()), { toString: () => home.addresses[0]! });
+}
+
+function rawAt(home: TestedHome, name: string): Raw {
+  return {
+    async put({ body, contentType }) {
+      await home.ask({ ask: "put", name, body: Buffer.from(body).toString("base64"), contentType });
+    },
+    async get() {
+      const message = await home.ask({ ask: "get", name }) as
+        | { body: string; contentType: string }
+        | null
+        | undefined;
+      if (!message) return undefined;
+      return { ...message, body: new Uint8Array(Buffer.from(message.body, "base64")) };
+    },
+    async announce(event) {
+      await home.ask({ ask: "announce", name, body: Buffer.from(event).toString("base64") });
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+const none: State = { connections: 0, channels: 0, consumers: 0, queues: [], exchanges: [] };
+
+/** Returns what a file contains. */
+function inFile(file: string): State {
+  if (!existsSync(file)) return none;
+  checkFile(file);
+  const sql = `SELECT name FROM channels WHERE expires IS NULL OR expires > ${Date.now()}`;
+  return {
+    connections: count(file, "sessions"),
+    channels: count(file, "links"),
+    consumers: count(file, "waiters"),
+    queues: query<{ name: string }>(file, sql).map(({ name }) => name),
+    exchanges: numbers(count(file, "mail") + count(file, "announcements") + count(file, "trash"))
+      .map(String),
+  };
+}
