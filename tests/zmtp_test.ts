@@ -151,7 +151,7 @@ class Cutter implements AsyncDisposable {
 const advice = {
   key: /check the key in the address, the secret of the home, and whether the home admits/,
   user: /check the user name and the secret of the home/,
-  add: /add the key of the home to the address, as \?key=KEY, or its secret/,
+  add: /if the home has a key or a secret, add it to the address: \?key=KEY, or/,
 };
 
 for (

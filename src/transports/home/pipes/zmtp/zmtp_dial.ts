@@ -100,9 +100,8 @@ function connectFailure(
     : isConnected
     ? "the server closed the connection during the handshake"
     : "the server closed the connection";
-  // libzmq closes the connection of a peer that has the wrong key, and does not say so.
-  const mayBeKey = isRefusal ||
-    isConnected && mechanism.name !== "NULL" && !(error instanceof ZmtpError);
+  // libzmq closes the connection of a peer that has the wrong key or mechanism, and does not say so.
+  const mayBeKey = isRefusal || isConnected && !(error instanceof ZmtpError);
   const advice = mayBeKey ? `; ${adviceFor(mechanism)}` : "";
   return new ChannelConnectionError(`cannot connect to ${address}: ${text}${advice}`, {
     address,
@@ -117,5 +116,5 @@ function adviceFor({ name }: Mechanism): string {
   if (name === "CURVE") {
     return "check the key in the address, the secret of the home, and whether the home admits this peer's key";
   }
-  return "add the key of the home to the address, as ?key=KEY, or its secret, as zmq://:SECRET@HOST:PORT";
+  return "if the home has a key or a secret, add it to the address: ?key=KEY, or zmq://:SECRET@HOST:PORT";
 }
