@@ -32,7 +32,7 @@ export interface HomeOptions {
   readonly secret?: string;
   /** The keys of the home, for encryption on `zmq:`; default: made from `secret`, if there is one. */
   readonly keys?: KeyPair;
-  /** The public keys of the peers that are admitted on `zmq:`; default: the one made from `secret`. */
+  /** The public keys of the peers that are admitted on `zmq:`; default: all. A `secret` is needed all the same. */
   readonly peers?: readonly string[];
   /** Whether a listener that is not on loopback may admit everyone without encryption. Default: false. */
   readonly insecure?: boolean;
