@@ -53,7 +53,13 @@ export * from "./memory.ts";
  * ```
  */
 export function fromPort(port: MessagePort): Transport {
-  return transportOf(port, loadHomeTransport);
+  return transportOf(port, async () => {
+    const [HomeTransport, { dialPort }] = await Promise.all([
+      loadHomeTransport(),
+      import("./src/transports/home/pipes/port_dial.ts"),
+    ]);
+    return { HomeTransport, dialer: dialPort };
+  });
 }
 
 async function loadHomeTransport() {

@@ -18,6 +18,7 @@ import { addSchemes } from "./src/connection/schemes.ts";
 import { jsonFormat } from "./src/encoding/json_format.ts";
 import { addJson } from "./src/encoding/message.ts";
 import { transportOf } from "./src/transports/home/from_port.ts";
+import { dialPort } from "./src/transports/home/pipes/port_dial.ts";
 import { dialWebSocket } from "./src/transports/home/pipes/websocket_dial.ts";
 import { webSocketSchemes } from "./src/transports/home/websocket_scheme.ts";
 import { HomeTransport } from "./src/transports/home/transport.ts";
@@ -46,7 +47,7 @@ export * from "./memory.ts";
  * ```
  */
 export function fromPort(port: MessagePort): Transport {
-  return transportOf(port, () => HomeTransport);
+  return transportOf(port, () => ({ HomeTransport, dialer: dialPort }));
 }
 
 addSchemes(webSocketSchemes(() => ({ HomeTransport, dialer: dialWebSocket })));

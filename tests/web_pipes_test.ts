@@ -131,7 +131,7 @@ function byPort(Channel: { new (): MessageChannel }): Promise<Line> {
 const byPackage = (url: string) => dialByPackage(url, {});
 
 const lines: { readonly [kind: string]: () => Promise<Line> } = {
-  "the runtime's WebSocket": () => byServer(dialWebSocket),
+  "the runtime's WebSocket": () => byServer((url) => dialWebSocket(url, {})),
   "the package's WebSocket": () => byServer(byPackage),
   "a server of node:http": byUpgrade,
   "a port": () => byPort(MessageChannel),

@@ -2,12 +2,13 @@ import { ChannelConfigError } from "../../shared/errors.ts";
 import { anonymousName } from "../../shared/names.ts";
 import { newStats } from "../stats.ts";
 import type { Features, Link, LinkOptions, Reach, Stats, Transport } from "../transport.ts";
-import { dialPort } from "./pipes/port_dial.ts";
+import type { HomeCode } from "./home_code.ts";
+import type { dialPort } from "./pipes/port_dial.ts";
 import type { Port } from "./pipes/port_pipe.ts";
 import type { HomeTransport } from "./transport.ts";
 
-/** Returns the class of the transport; it may load its code. */
-type Load = () => typeof HomeTransport | Promise<typeof HomeTransport>;
+/** Returns the code; it may load it. */
+type Load = () => HomeCode<typeof dialPort> | Promise<HomeCode<typeof dialPort>>;
 
 /** The transports of ports, so that a port has one, however often it is asked for. */
 const transports = new WeakMap<MessagePort, PortTransport>();
@@ -70,9 +71,9 @@ class PortTransport implements Transport {
 
   async #make(): Promise<HomeTransport> {
     try {
-      const Loaded = await this.#load();
+      const { HomeTransport, dialer } = await this.#load();
       const { address, reach } = this;
-      return new Loaded(address, dialPort(this.#port, address), { reach });
+      return new HomeTransport(address, dialer(this.#port, address), { reach });
     } catch (error) {
       this.#loading = undefined;
       throw error;

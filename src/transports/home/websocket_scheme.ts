@@ -1,6 +1,5 @@
 import type { Scheme, TransportOptions } from "../transport.ts";
 import { helloOf, type HomeCode } from "./home_code.ts";
-import { pinging } from "./pipes/pinging.ts";
 import { parseWebSocketUri } from "./pipes/websocket_uri.ts";
 import type { WebSocketDial } from "./pipes/websocket_dial.ts";
 
@@ -21,7 +20,7 @@ export function webSocketSchemes(
     async load(uri, options, watcher) {
       const { HomeTransport, dialer } = await load();
       const { address, secret, heartbeat } = parseWebSocketUri(uri);
-      const dial = pinging(dialer(address, options ?? {}), heartbeat);
+      const dial = dialer(address, options ?? {}, heartbeat);
       return new HomeTransport(address, dial, helloOf(secret, options, watcher));
     },
   };

@@ -1,14 +1,27 @@
 import { ChannelConnectionError } from "../../../shared/errors.ts";
 import type { TransportOptions } from "../../transport.ts";
+import { pinging } from "./pinging.ts";
 import type { Dial } from "./pipe.ts";
 import { type OpenWebSocket, subprotocol, WebSocketPipe } from "./websocket_pipe.ts";
 
-/** Makes the dials of a home. */
-export type WebSocketDial = (address: string, options: TransportOptions) => Dial;
+/**
+ * Makes the dials of a home.
+ *
+ * @param heartbeat milliseconds between pings; 0 for none
+ */
+export type WebSocketDial = (
+  address: string,
+  options: TransportOptions,
+  heartbeat?: number,
+) => Dial;
 
 /** Returns a dial that uses the `WebSocket` of the runtime. */
-export function dialWebSocket(address: string): Dial {
-  return async (observer, signal) => {
+export function dialWebSocket(
+  address: string,
+  _options: TransportOptions,
+  heartbeat?: number,
+): Dial {
+  return pinging(async (observer, signal) => {
     const { WebSocket } = globalThis;
     if (WebSocket === undefined) {
       throw dialError(address, "this runtime has no WebSocket; use Node 22 or later", false);
@@ -41,7 +54,7 @@ export function dialWebSocket(address: string): Dial {
       throw otherProtocol(address);
     }
     return new WebSocketPipe(socket, observer);
-  };
+  }, heartbeat);
 }
 
 /** Returns the error of a connection that could not be made. */

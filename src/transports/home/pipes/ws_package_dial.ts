@@ -1,4 +1,5 @@
 import type { TransportOptions } from "../../transport.ts";
+import { pinging } from "./pinging.ts";
 import type { Dial } from "./pipe.ts";
 import { subprotocol } from "./websocket_pipe.ts";
 import { dialError, otherProtocol } from "./websocket_dial.ts";
@@ -30,8 +31,9 @@ type Package = {
 export function dialByPackage(
   address: string,
   { ca, cert, key, servername }: TransportOptions,
+  heartbeat?: number,
 ): Dial {
-  return async (observer, signal) => {
+  return pinging(async (observer, signal) => {
     const { default: WebSocket } = await importWs<Package>();
     signal.throwIfAborted();
     const socket = new WebSocket(address, [subprotocol], {
@@ -70,7 +72,7 @@ export function dialByPackage(
       throw otherProtocol(address);
     }
     return new PackageSocketPipe(socket, raw ?? socket._socket, observer);
-  };
+  }, heartbeat);
 }
 
 /** The largest message of a home, in bytes. */
