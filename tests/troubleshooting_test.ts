@@ -45,6 +45,9 @@ const unseen: ReadonlySet<string> = new Set([
   // Texts of the AMQP client and the broker, by which their errors are recognized.
   ...["text of a closed channel", "text of a closed connection", "text of a rejected message"],
   ...["message size \0 is larger than max size \0", "connection closed", "Message rejected"],
+  // Answers of HTTP, whose texts are apart.
+  "HTTP/1.1 \0 RefusedrnConnection: closernContent-Type: text/plainrnContent-Length: \0rnrn\0",
+  "HTTP/1.1 404 Not FoundrnConnection: closernContent-Length: 0rnrn",
   // Errors that tests alone meet, because they mean a fault of the library.
   ...["a statement is not prepared"],
   "capacity 0: \0 messages waited and \0 were added, but only \0 were taken",

@@ -99,7 +99,7 @@ export class WebAcceptor {
     const address = request.socket.remoteAddress ?? "";
     const end = () => void socket.destroy();
     const newcomer = this.#acceptor.arrived(address, end);
-    if (newcomer === undefined) return refuseSocket(socket, 429, "too many others wait");
+    if (newcomer === undefined) return refuseSocket(socket, 429, crowded);
     socket.once("close", () => newcomer.gone());
     socket.on("error", () => {}); // `close` follows
     const opened = (open: PackageSocket) => {
@@ -273,8 +273,10 @@ function refusal(status: number, problem: string, headers: Record<string, string
   return new Response(problem, { status, headers });
 }
 
+const crowded = "too many others of this address wait for admission";
+
 function tooMany(): Response {
-  return refusal(429, "too many others of this address wait for admission");
+  return refusal(429, crowded);
 }
 
 function refuseSocket(socket: Duplex, status: number, problem: string): void {

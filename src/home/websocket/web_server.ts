@@ -46,7 +46,7 @@ export async function listenWeb(
     return { address: url.href, close };
   } catch (cause) {
     throw new ChannelConnectionError(
-      `listen: ${address}: the system refuses to listen there: ${(cause as Error).message}`,
+      `listen: cannot listen on ${address}: ${(cause as Error).message}`,
       { address, transient: false, cause },
     );
   }

@@ -61,7 +61,7 @@ class Pings implements PipeObserver {
       this.#isHeard = false;
       this.#hasAsked = false;
     } else if (this.#hasAsked) {
-      pipe.abort(new Error(`the home has not answered within ${this.#heartbeat} ms`));
+      pipe.abort(new Error(`the other end has not answered for ${this.#heartbeat / 1000} s`));
     } else {
       this.#hasAsked = true;
       pipe.send("PING");
