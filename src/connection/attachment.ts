@@ -5,6 +5,8 @@ import type { Link, LinkObserver } from "../transports/transport.ts";
 
 /** A handle, as its attachment calls it. */
 export interface Attached {
+  /** Called once, when the handle is added to its attachment, before anything else is. */
+  joined(attachment: Attachment): void;
   /**
    * Called once, when the channel is closed for all handles. The promise resolves when the operations that the handle
    * has sent are settled, within a bounded time; it never rejects.
@@ -77,6 +79,7 @@ export class Attachment implements LinkObserver {
 
   add(handle: Attached): void {
     this.#handles.add(handle);
+    handle.joined(this);
   }
 
   /** Removes a handle; the last one closes the link. Resolves when the link is closed, or at once if others remain. */

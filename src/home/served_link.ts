@@ -44,11 +44,11 @@ export class ServedLink implements Link, Attached {
     { observer, signal, ...options }: LinkOptions,
   ): Promise<ServedLink> {
     const served = new ServedLink(observer);
-    served.#attachedTo(await connection.attach(served, name, options, signal));
+    await connection.attach(served, name, options, signal);
     return served;
   }
 
-  #attachedTo(attachment: Attachment): void {
+  joined(attachment: Attachment): void {
     this.#attachment = attachment;
     const { link } = attachment;
     this.#link = link;
