@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MessageChannel as NodeMessageChannel } from "node:worker_threads";
 import type { Acceptor, Newcomer, PeerInfo } from "../src/home/acceptor.ts";
@@ -283,3 +283,80 @@ test("web pipes: which origins of pages are allowed", {}, () => {
     assert.equal(isAllowedOrigin(origin, host, allowed), expected, `${origin} at ${host}`);
   }
 });
+
+/** Asks for a WebSocket at a server with this target, and never answers what comes. */
+function silentClient(
+  address: string,
+  target: string,
+): { readonly status: Promise<string>; readonly socket: Socket } {
+  const socket = connect(Number(new URL(address).port), "127.0.0.1");
+  socket.on("error", () => {}); // the server may end it
+  const status = new Promise<string>((resolve) => {
+    socket.once("data", (data) => resolve(String(data).split("\r\n")[0]!));
+    socket.once("close", () => resolve("closed"));
+  });
+  socket.write(
+    `GET ${target} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" +
+      "Sec-WebSocket-Protocol: channelts.1\r\n\r\n",
+  );
+  return { status, socket };
+}
+
+test("web pipes: a request with any target ends no server", {}, async () => {
+  const home = new Ends();
+  const options = { maxFrame: 1024, heartbeat: 0, refused() {} };
+  const { address, close } = await listenWeb("ws://127.0.0.1:0/channels", options, home);
+  for (
+    const target of [
+      "//[",
+      "http://[",
+      "http://a:99999/",
+      "//",
+      "/%",
+      "*",
+      "/CHANNELS",
+      "/channels/",
+    ]
+  ) {
+    const { status, socket } = silentClient(address, target);
+    assert.match(await within(status), /^HTTP\/1\.1 40[04] /, target);
+    socket.destroy();
+  }
+  const { status, socket } = silentClient(address, "/channels?x");
+  assert.match(await within(status), / 101 /);
+  await until(() => home.ends.length === 1);
+  home.ends[0]!.pipe.close();
+  socket.destroy();
+  await close();
+});
+
+test(
+  "web pipes: connections that never answer a close are ended, or are bounded for each address",
+  {},
+  async () => {
+    const home = new Ends();
+    const options = { maxFrame: 1024, heartbeat: 0, refused() {} };
+    const { address, close } = await listenWeb("ws://127.0.0.1:0/", options, home);
+    const clients: Socket[] = [];
+    let open = 0;
+    let isRefused = false;
+    for (let i = 0; i < 70 && !isRefused; i++) {
+      const { status, socket } = silentClient(address, "/");
+      clients.push(socket);
+      socket.once("close", () => open--);
+      open++;
+      isRefused = / 429 /.test(await within(status));
+      if (isRefused) break;
+      await until(() => home.ends.length === i + 1);
+      const { pipe, record } = home.ends[i]!;
+      if (i % 2 === 0) pipe.abort(new Error("of the test"));
+      else pipe.close();
+      await until(() => record.end !== undefined);
+    }
+    if (!isRefused) await until(() => open === 0);
+    assert.ok(open <= 65, `${open} connections are open`);
+    for (const client of clients) client.destroy();
+    await close();
+  },
+);

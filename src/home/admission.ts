@@ -97,7 +97,7 @@ export class WaitingConnection implements Newcomer {
 }
 
 /** Returns what counts as one address: an IPv4 address, or the network of an IPv6 address, which has 64 bits. */
-function sourceOf(address: string): string {
+export function sourceOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return mapped;
   if (!address.includes(":")) return address;

@@ -13,6 +13,7 @@ import {
 } from "../../transports/home/pipes/ws_package_pipe.ts";
 import type { Acceptor, Newcomer, PeerInfo } from "../acceptor.ts";
 import { type BunHandlers, type BunSocket, BunSocketPipe } from "./bun_socket_pipe.ts";
+import { ClosingSockets } from "./closing_sockets.ts";
 import { isAllowedOrigin } from "./origins.ts";
 
 /** The options of a {@linkcode WebAcceptor}. */
@@ -58,6 +59,7 @@ export class WebAcceptor {
   readonly websocket: BunHandlers;
   readonly #acceptor: Acceptor;
   readonly #options: WebAcceptorOptions;
+  readonly #ofDeno = new ClosingSockets();
   /** Node's server of WebSockets, which is loaded when it is first used. */
   #server: Promise<PackageServer> | undefined;
 
@@ -162,6 +164,7 @@ export class WebAcceptor {
   ): Response {
     const { remoteAddr } = (server ?? {}) as { remoteAddr?: { readonly hostname?: string } };
     const address = remoteAddr?.hostname ?? "";
+    if (this.#ofDeno.areTooMany(address)) return tooMany();
     let open: WebSocket | undefined;
     const newcomer = this.#acceptor.arrived(address, () => open?.close(1008));
     if (newcomer === undefined) return tooMany();
@@ -169,6 +172,7 @@ export class WebAcceptor {
       protocol: subprotocol,
       idleTimeout: 2 * this.#options.heartbeat / 1000, // it pings after half of the time
     });
+    this.#ofDeno.add(address, socket);
     socket.addEventListener("close", () => newcomer.gone());
     socket.addEventListener("open", () => {
       open = socket;

@@ -99,8 +99,7 @@ async function serveOnNode(about: WebAddress, acceptor: WebAcceptor): Promise<Li
     response.writeHead(426, { upgrade: "websocket" }).end("this address is for WebSockets");
   });
   server.on("upgrade", (request, socket, head) => {
-    const { pathname } = new URL(request.url ?? "/", "http://localhost");
-    if (pathname === about.url.pathname) return acceptor.upgrade(request, socket, head);
+    if (isAt(about, request.url ?? "/")) return acceptor.upgrade(request, socket, head);
     socket.on("error", () => socket.destroy());
     socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   });
@@ -120,13 +119,19 @@ async function serveOnNode(about: WebAddress, acceptor: WebAcceptor): Promise<Li
 }
 
 function answer(
-  { url }: WebAddress,
+  about: WebAddress,
   acceptor: WebAcceptor,
   request: Request,
   server: unknown,
 ): Response | undefined {
-  if (new URL(request.url).pathname === url.pathname) return acceptor.fetch(request, server);
+  if (isAt(about, request.url)) return acceptor.fetch(request, server);
   return new Response("there is no home at this path", { status: 404 });
+}
+
+/** Reports whether the target of a request is the path of an address. It may be any text. */
+function isAt({ url }: WebAddress, target: string): boolean {
+  const base = "http://localhost";
+  return URL.canParse(target, base) && new URL(target, base).pathname === url.pathname;
 }
 
 function listenOptions({ url }: WebAddress): { readonly hostname: string; readonly port: number } {
