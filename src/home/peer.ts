@@ -218,10 +218,10 @@ export class HomePeer implements PipeObserver {
         for (const arg of args) this.#drop(numberOf(arg));
         return;
       case "ROOM":
-        return this.#wait(
-          frame,
-          (link, request, group) => new PeerRoom(this, link, request, group),
-        );
+        return this.#wait(frame, (link, request, group) => {
+          if (booleanField(fields, "aside") !== true) link.isFull = false;
+          return new PeerRoom(this, link, request, group);
+        });
       case "EMPTY":
         return this.#wait(frame, (link, request) => new PeerEmpty(this, link, request));
       case "OPEN":
@@ -402,11 +402,9 @@ export class HomePeer implements PipeObserver {
     link.run({
       action: "get",
       start: (served) => {
-        const tries = Array.from({ length: count }, () => served.tryTake(counted).then(lend));
-        Promise.all(tries).then(
+        takeThose(served, counted, count, lend).then(
           () => end(() => lent < count && this.send(`NONE ${request + lent}`)),
-          (error) =>
-            Promise.allSettled(tries).then(() => end(() => this.refuse(request + lent, error))),
+          (error) => end(() => this.refuse(request + lent, error)),
         );
       },
       refuse: (error) => end(() => this.refuse(request, error)),
@@ -570,6 +568,25 @@ function limitError(action: string, what: string, limit: number): ChannelConnect
     `${action}: the home allows a peer ${limit} ${what} at a time; settle or close some first`,
     { address: "", transient: false, reason: "limit" },
   );
+}
+
+/**
+ * Takes up to `count` messages that are there. More than one are those that wait in the channel: a channel of capacity 0
+ * has none, although puts wait.
+ *
+ * @param lend called with each
+ */
+async function takeThose(
+  served: ServedLink,
+  counted: boolean,
+  count: number,
+  lend: (loan: Loan | undefined) => void,
+): Promise<void> {
+  if (count <= 1) return count === 1 ? lend(await served.tryTake(counted)) : undefined;
+  const length = Math.min(count, await served.depth());
+  const tries = Array.from({ length }, () => served.tryTake(counted).then(lend));
+  const outcomes = await Promise.allSettled(tries);
+  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
 }
 
 function noLinkError(): ChannelConfigError {

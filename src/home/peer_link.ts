@@ -2,9 +2,8 @@ import { isAnonymous } from "../shared/names.ts";
 import { ChannelClosedError, ChannelConnectionError } from "../shared/errors.ts";
 import { closeTimeout, within } from "../shared/timeouts.ts";
 import { isCloseAllEvent } from "../transports/close_all_event.ts";
-import type { LinkObserver } from "../transports/transport.ts";
+import type { LinkObserver, Offer } from "../transports/transport.ts";
 import type { Authorize, PeerAction, PeerIdentity } from "./authorize.ts";
-import type { PeerPut } from "./peer_put.ts";
 import type { ServedLink } from "./served_link.ts";
 
 /** A request of a peer on a link. */
@@ -15,6 +14,15 @@ export interface LinkRequest {
   start(link: ServedLink): void;
   /** Answers that the request is refused. */
   refuse(error: unknown): void;
+}
+
+/** A put on a link. */
+export interface LinkPut extends Offer {
+  /** Whether the put does not wait for room. */
+  readonly isTry: boolean;
+  full(): void;
+  /** Withdraws the put of a lost connection, if the engine has not begun it. The peer will send the message again. */
+  recall(served: ServedLink): void;
 }
 
 /** What a link needs of its peer. */
@@ -35,7 +43,7 @@ export class PeerLink implements LinkObserver {
   readonly name: string;
   readonly create: boolean;
   /** The puts that the engine has not answered, in order. */
-  readonly puts: Set<PeerPut> = new Set();
+  readonly puts: Set<LinkPut> = new Set();
   /** The requests that wait. */
   readonly requests: Set<{ drop(): void }> = new Set();
   /** The messages that the peer has been lent, by the numbers of their requests. */
@@ -157,7 +165,7 @@ export class PeerLink implements LinkObserver {
   }
 
   /** A put is answered, or withdrawn. */
-  putSettled(put: PeerPut): void {
+  putSettled(put: LinkPut): void {
     this.puts.delete(put);
     if (this.puts.size === 0) this.#onPutSettled?.();
   }

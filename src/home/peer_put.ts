@@ -1,5 +1,5 @@
-import type { Message, Offer } from "../transports/transport.ts";
-import type { LinkRequest, PeerLink } from "./peer_link.ts";
+import type { Message } from "../transports/transport.ts";
+import type { LinkPut, LinkRequest, PeerLink } from "./peer_link.ts";
 import type { AnswerTaker, PeerSession, SessionPut } from "./peer_session.ts";
 import type { ServedLink } from "./served_link.ts";
 
@@ -9,7 +9,7 @@ import type { ServedLink } from "./served_link.ts";
  * Invariant: the put is answered once. If its connection is lost, the answer goes to the connection on which the peer
  * sends the message again.
  */
-export class PeerPut implements Offer, LinkRequest, SessionPut {
+export class PeerPut implements LinkPut, LinkRequest, SessionPut {
   readonly action = "put";
   readonly message: Message;
   readonly settled = false;
@@ -66,7 +66,7 @@ export class PeerPut implements Offer, LinkRequest, SessionPut {
     this.#request = request;
   }
 
-  // Offer
+  // LinkPut
 
   taken(): void {
     this.#session.taken(this.#number);
@@ -89,7 +89,6 @@ export class PeerPut implements Offer, LinkRequest, SessionPut {
     this.#link.putSettled(this);
   }
 
-  /** Withdraws the put of a lost connection, if the engine has not begun it. The peer will send the message again. */
   recall(served: ServedLink): void {
     if (!served.withdraw(this)) return;
     this.#session.forget(this.#number);

@@ -142,7 +142,6 @@ export class PeerRoom extends WaitingRequest implements RoomWaiter {
   }
 
   protected begin(served: ServedLink): void {
-    this.link.isFull = false;
     if (served.awaitRoom !== undefined) return served.awaitRoom(this);
     const pause = backOff(this.link.refusals++, shortestPause, longestPause);
     this.#pause = setTimeout(() => this.tryAgain(), pause);
