@@ -2,7 +2,7 @@ import { ChannelConnectionError } from "../../shared/errors.ts";
 import type { ProcessRef } from "../remote/process_ref.ts";
 import type { RemoteSession } from "../remote/remote_session.ts";
 import { RuntimeTimer } from "../remote/runtime_timer.ts";
-import { type Hello, helloFields, type Welcome, welcomeOf } from "./protocol/greeting.ts";
+import { type Hello, helloFields, type Welcome, welcomeOf } from "./protocol/hello.ts";
 import { type Frame, numberOf, ProtocolError, readFrame } from "./protocol/frame.ts";
 import { errorOf } from "./protocol/wire_error.ts";
 import type { Dial, Pipe, PipeObserver } from "./pipes/pipe.ts";
