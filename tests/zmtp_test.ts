@@ -6,7 +6,7 @@ import { ChannelConnectionError } from "../src/shared/errors.ts";
 import { generateKeys } from "../src/transports/home/pipes/zmtp/curve_keys.ts";
 import type { ZmqServerOptions } from "../src/home/zmq_server.ts";
 import { pause, rejection, until } from "./conformance/fixture.ts";
-import { dialed, PipeServer } from "./support/zmtp.ts";
+import { dialed, handshake, PipeServer } from "./support/zmtp.ts";
 
 const home = generateKeys();
 const peer = generateKeys();
@@ -342,17 +342,3 @@ Deno.test("zmtp: ends that only ping each other stay connected", async () => {
     await until(() => end.ends.length === 1);
   });
 });
-
-/** The greeting and the READY of an end that uses NULL. */
-function handshake(socketType: string): Uint8Array {
-  const greeting = Buffer.alloc(64);
-  greeting.set([0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 3, 1]);
-  greeting.write("NULL", 12);
-  const property = Buffer.concat([
-    Buffer.from("\x0bSocket-Type\0\0\0"),
-    Buffer.from([6]),
-    Buffer.from(socketType),
-  ]);
-  const ready = Buffer.concat([Buffer.from("\x05READY"), property]);
-  return Buffer.concat([greeting, Buffer.from([4, ready.length]), ready]);
-}

@@ -76,6 +76,8 @@ export const DENO_ONLY: Record<string, string> = {
   "runtimes_test.ts": "starts the other runtimes itself",
   "unhandled_test.ts": "starts the other runtimes itself",
   "workerd_test.ts": "starts workerd, which does not depend on the runtime",
+  "zmq_uri_test.ts": "tests a parser, which does not depend on the runtime",
+  "zmtp_hostile_test.ts": "is a random search, which need not run on each runtime",
 };
 
 /** Files that mostly wait for private brokers. They run one after the other, until nothing else is left. */

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { Acceptor, PeerInfo } from "../../src/home/acceptor.ts";
 import { listenZmq, type ZmqServer, type ZmqServerOptions } from "../../src/home/zmq_server.ts";
 import type { Pipe, PipeObserver } from "../../src/transports/home/pipes/pipe.ts";
@@ -106,4 +107,18 @@ export async function dialed(
   const end = new End();
   end.pipe = await zmqDial(parseZmqUri(uri), secretKey)(end, signal);
   return end;
+}
+
+/** The greeting and the READY of an end that uses NULL. */
+export function handshake(socketType: string): Uint8Array {
+  const greeting = Buffer.alloc(64);
+  greeting.set([0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 3, 1]);
+  greeting.write("NULL", 12);
+  const property = Buffer.concat([
+    Buffer.from("\x0bSocket-Type\0\0\0"),
+    Buffer.from([socketType.length]),
+    Buffer.from(socketType),
+  ]);
+  const ready = Buffer.concat([Buffer.from("\x05READY"), property]);
+  return Buffer.concat([greeting, Buffer.from([4, ready.length]), ready]);
 }
