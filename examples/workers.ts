@@ -2,21 +2,21 @@
 //
 // Splits work over threads: Web Workers on Deno and Bun, node:worker_threads on Node.
 //
-//   deno run --allow-read=.,/tmp --allow-write=/tmp --allow-env=TMPDIR,TMP,TEMP examples/workers.ts
+//   deno run --allow-read=. examples/workers.ts
 //   bun workers.ts
 //   node workers.ts                                  Node 22.18 or newer
 //
-// A thread is an isolate of its own, which a `memory:` channel does not reach but a `sqlite:` channel does. A thread gets
-// only the URI and the name of one channel; the channel for the answers comes with each job. So the threads could as
-// well be processes, or run on other hosts. The job of a thread that ends before it accepts the job is done by another
-// thread; here, one gets stuck and is terminated.
+// A thread is an isolate of its own, which a `memory:` channel does not reach. So the main thread is a home, which lends
+// its channels to the others over message ports. A thread gets only a port and the name of one channel; the channel for
+// the answers comes with each job. The job of a thread that ends before it accepts the job is done by another thread;
+// here, one gets stuck and is terminated.
+//
+// With another connection, the same threads use its channels, and could as well be processes or run on other hosts:
 //
 //   deno run --allow-read=. --allow-net=HOST:PORT examples/workers.ts --connection amqp://HOST:PORT
 
-import { Channel, ChannelClosedError } from "@channelts/channel";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { Channel, ChannelClosedError, fromPort } from "@channelts/channel";
+import { Home } from "@channelts/channel/home";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -49,7 +49,8 @@ interface Answer {
 /** The start parameters of a thread. */
 interface Orders {
   readonly thread: string;
-  readonly connection: string;
+  /** A port to a home, or the URI of a connection. */
+  readonly connection: MessagePort | string;
   readonly jobs: string;
 }
 
@@ -94,7 +95,8 @@ async function work(thread: string, jobs: Channel<Job>): Promise<void> {
 async function startThread(orders: Orders): Promise<{ terminate(): unknown }> {
   const url = new URL(import.meta.url);
   const thread = globalThis.Worker ? new Worker(url, { type: "module" }) : new NodeWorker(url);
-  thread.postMessage(orders);
+  const transferred = typeof orders.connection === "string" ? [] : [orders.connection];
+  (thread as Worker).postMessage(orders, transferred); // Node's are called in the same way
   await new Promise((resolve) => {
     if ("once" in thread) thread.once("message", resolve);
     else thread.addEventListener("message", resolve, { once: true });
@@ -106,7 +108,8 @@ async function main(): Promise<boolean> {
   const { values } = parseArgs({
     options: { connection: { type: "string" }, limit: { type: "string", default: "3000000" } },
   });
-  const connection = values.connection ?? temporaryFile();
+  const home = values.connection === undefined ? new Home() : undefined;
+  const connection = home ?? values.connection!;
 
   const ranges = Array.from({ length: Number(values.limit) / STEP }, (_, i) => {
     return { from: i * STEP, to: (i + 1) * STEP };
@@ -123,6 +126,7 @@ async function main(): Promise<boolean> {
     return jobs.put({ ...range, sticks: i === 1, replyTo: answers });
   }));
   const starts = THREADS.map(async (thread) => {
+    const connection = home === undefined ? values.connection! : portTo(home);
     return [thread, await startThread({ thread, connection, jobs: jobs.name })] as const;
   });
   const threads = new Map(await Promise.all(starts));
@@ -142,7 +146,8 @@ async function main(): Promise<boolean> {
     } else done.set(answer.from, answer);
   }
   console.log(`${THREADS.length} threads: the same in ${since(start)}\n`);
-  await Promise.all([jobs.delete(), answers.delete()]); // ends the threads, and thereby this process
+  await Promise.all([jobs.delete(), answers.delete()]); // ends the threads
+  await home?.close();
 
   console.log("thread   jobs   primes");
   for (const thread of THREADS) {
@@ -159,11 +164,11 @@ async function main(): Promise<boolean> {
   return total === expected && failure instanceof RangeError && isRescued;
 }
 
-/** Returns the URI of a file that is removed with this process. */
-function temporaryFile(): string {
-  const directory = mkdtempSync(join(tmpdir(), "channelts-workers-"));
-  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
-  return `sqlite:${join(directory, "channels.db")}`;
+/** Returns a port, for another thread, to a home of this one. */
+function portTo(home: Home): MessagePort {
+  const { port1, port2 } = new MessageChannel();
+  home.accept(port1);
+  return port2;
 }
 
 function sum(answers: Answer[]): number {
@@ -192,7 +197,10 @@ if (port === undefined) {
   const { data } = await new Promise<MessageEvent<Orders>>((resolve) => {
     port.addEventListener("message", resolve as EventListener, { once: true });
   });
-  const jobs = new Channel<Job>({ name: data.jobs, connection: data.connection });
+  const connection = typeof data.connection === "string"
+    ? data.connection
+    : fromPort(data.connection);
+  const jobs = new Channel<Job>({ name: data.jobs, connection });
   await jobs.depth(); // attaches now: a thread that attaches after the deletion would create another channel
   port.postMessage("attached");
   await work(data.thread, jobs);

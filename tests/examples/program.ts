@@ -87,6 +87,11 @@ export class Program implements AsyncDisposable {
     this.#process.stdin!.write(`${line}\n`);
   }
 
+  /** Ends its input, which must be a pipe. */
+  endInput(): void {
+    this.#process.stdin!.end();
+  }
+
   kill(signal: "SIGKILL" | "SIGTERM"): void {
     if (this.#end === undefined) process.kill(this.pid, signal);
   }

@@ -159,6 +159,39 @@ export class Page {
     const { text, exception } = exceptionDetails;
     throw new Error(exception?.description ?? text);
   }
+
+  /** Brings the page's tab to the front, and clicks the middle of an element with the mouse. */
+  async click(selector: string): Promise<void> {
+    await this.#devTools.call("Page.bringToFront", {}, this.#session);
+    const [x, y] = await this.evaluate(`{
+      const element = document.querySelector(${JSON.stringify(selector)});
+      if (element === null) throw new Error("no element is " + ${JSON.stringify(selector)});
+      element.scrollIntoView({ block: "center", behavior: "instant" });
+      const { x, y, width, height } = element.getBoundingClientRect();
+      [x + width / 2, y + height / 2];
+    }`) as [number, number];
+    for (const type of ["mousePressed", "mouseReleased"]) {
+      await this.#devTools.call("Input.dispatchMouseEvent", {
+        ...{ type, x, y, button: "left", clickCount: 1 },
+      }, this.#session);
+    }
+  }
+
+  /** Types a text into the element that has the focus; a line feed is the Enter key. */
+  async type(text: string): Promise<void> {
+    for (const part of text.split(/(\n)/)) {
+      if (part !== "\n") {
+        await this.#devTools.call("Input.insertText", { text: part }, this.#session);
+      } else {
+        for (const type of ["keyDown", "keyUp"]) {
+          await this.#devTools.call("Input.dispatchKeyEvent", {
+            ...{ type, key: "Enter", code: "Enter", windowsVirtualKeyCode: 13 },
+            ...type === "keyDown" && { text: "\r" },
+          }, this.#session);
+        }
+      }
+    }
+  }
 }
 
 interface Exception {

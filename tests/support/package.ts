@@ -72,8 +72,9 @@ export async function startPackageRegistry(
   manifest: Manifest,
   tarball: Uint8Array,
 ): Promise<Registry> {
-  const dependencies = Object.keys(manifest.dependencies).map(published);
-  return await startRegistry([{ manifest, tarball }, ...dependencies]);
+  const { dependencies, optionalDependencies } = manifest;
+  const names = Object.keys({ ...dependencies, ...optionalDependencies });
+  return await startRegistry([{ manifest, tarball }, ...names.map(published)]);
 }
 
 /** Makes a package of npm from the copy in the project's `node_modules`. */

@@ -27,6 +27,8 @@ export const DENO_ONLY: Record<string, string> = {
   "compose_test.ts": "runs the example with Deno, as its files say",
   "channelpy_example_test.ts": "runs the example with Deno",
   "npm_packages_test.ts": "checks files, which does not depend on the runtime",
+  "chat_test.ts": "drives a browser, and starts the other runtimes itself",
+  "home_mixed_test.ts": "drives a browser, and starts the other runtimes itself",
   "custom_transport_test.ts":
     "tests an example, which does not depend on the runtime; memory_test.ts covers the core",
   "docs_test.ts": "checks the documentation, which does not depend on the runtime",

@@ -1,0 +1,192 @@
+// The chat room of examples/chat in a project that has the npm package: people in two tabs of Chromium, whose interface
+// is used as people use it, and in a terminal. The server runs on each runtime, and is killed.
+
+import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { Channel, ChannelConnectionError, Connection } from "../../mod.ts";
+import { connectionsRest, until } from "../conformance/fixture.ts";
+import { freePorts } from "../support/broker.ts";
+import { Chromium, findChromium, type Page } from "../support/chromium.ts";
+import { linkPackages, noNpm } from "../support/npm.ts";
+import { installedPackage } from "../support/package.ts";
+import { findRuntime, type RuntimeName } from "../support/runtimes.ts";
+import { test } from "../support/test.ts";
+import { ROOT } from "../support/test_files.ts";
+import { Program } from "./program.ts";
+
+const chromium = noNpm ? new Error(noNpm) : await findChromium();
+const skip = chromium instanceof Error && chromium.message;
+
+/** A folder with the example and the package, as its page says. */
+async function project(): Promise<string> {
+  const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-chat-"));
+  linkPackages((await installedPackage()).folder, folder);
+  writeFileSync(join(folder, "package.json"), `{ "type": "module" }`);
+  cpSync(join(ROOT, "examples/chat"), folder, { recursive: true });
+  return folder;
+}
+
+/** A person in a tab. */
+class Tab {
+  readonly page: Page;
+  readonly #name: string;
+
+  private constructor(page: Page, name: string) {
+    this.page = page;
+    this.#name = name;
+  }
+
+  static async open(browser: Chromium, url: string, name: string): Promise<Tab> {
+    const tab = new Tab(await browser.open(url), name);
+    await tab.page.click("#name");
+    await tab.page.type(name);
+    return tab;
+  }
+
+  async say(text: string): Promise<void> {
+    await this.page.click("#text");
+    await this.page.type(`${text}\n`);
+  }
+
+  /** What a list shows: each line without its time. */
+  async list(id: "lines" | "pending"): Promise<string[]> {
+    return await this.page.evaluate(
+      `Array.from(document.getElementById("${id}").children, (item) => {
+      const copy = item.cloneNode(true);
+      copy.querySelector("time")?.remove();
+      return (item.className + ": " + copy.textContent.trim()).replace(/^: /, "");
+    })`,
+    ) as string[];
+  }
+
+  /** Waits until the lines are these, and nothing is being sent. */
+  async shows(...lines: string[]): Promise<void> {
+    const current = async () => [...await this.list("lines"), ...await this.list("pending")];
+    await until(async () => String(await current()) === String(lines), 30_000, 50).catch(() => {});
+    assert.deepEqual(await current(), lines, this.#name);
+  }
+
+  async hasState(pattern: RegExp): Promise<void> {
+    const state = () => this.page.evaluate(`document.getElementById("status").value`);
+    await until(async () => pattern.test(String(await state())), 30_000, 50).catch(() => {});
+    assert.match(String(await state()), pattern, this.#name);
+  }
+}
+
+for (const name of ["node", "bun", "deno"] satisfies RuntimeName[]) {
+  test(`chat: two tabs and a terminal share a room, and the server on ${name} is killed`, {
+    skip,
+  }, async () => {
+    const { command } = await findRuntime(name);
+    const runtime = command.filter((word) => word !== "--frozen"); // it has no lock file
+    const [port] = await freePorts(1);
+    const folder = await project();
+    const address = `ws://127.0.0.1:${port}/channels`;
+    const start = async () => {
+      const args = [...runtime, join(folder, "server.ts"), "--port", `${port}`];
+      const server = new Program([...args, "--file", join(folder, "chat.db")], {}, folder);
+      const [url] = await server.line(/^http:.*/);
+      return { server, url };
+    };
+    const programs: Program[] = [];
+    try {
+      const { server, url } = await start();
+      programs.push(server);
+      await using browser = await Chromium.start(chromium as string);
+      const terminal = new Program(
+        [...runtime, join(folder, "terminal.ts"), "Tina", address],
+        {},
+        folder,
+        "pipe",
+      );
+      programs.push(terminal);
+      const said = (line: string) => terminal.line(new RegExp(`(^|[AP]M | \\d+ ?)${line}$`));
+
+      // Everyone sees the lines of everyone, in one order, and texts are not HTML.
+      const ada = await Tab.open(browser, url, "Ada");
+      await ada.hasState(/^connected$/);
+      await ada.say("Hello, <b>world</b> & 世界");
+      const lines = ["Ada Hello, <b>world</b> & 世界"];
+      await ada.shows(...lines);
+      const bob = await Tab.open(browser, url, "Bob");
+      await bob.shows(...lines); // those from before, too
+      await terminal.line(/^\* connected$/);
+      terminal.write("I am in a terminal");
+      lines.push("Tina I am in a terminal");
+      await ada.shows(...lines);
+      await bob.say("And I am in a tab");
+      lines.push("Bob And I am in a tab");
+      await Promise.all([ada.shows(...lines), bob.shows(...lines)]);
+      await said("Bob: And I am in a tab");
+
+      // A channel that has arrived in a line is the way to one person.
+      await ada.page.click("#lines li:nth-child(2) button");
+      await ada.page.type("only for you\n");
+      await said("Ada to Tina alone: only for you");
+      terminal.write("@Ada thank you");
+      const adas = [...lines, "private: Ada to Tina: only for you", "private: Tina thank you"];
+      await ada.shows(...adas);
+      await bob.shows(...lines);
+
+      // The server is killed: what is said meanwhile arrives once, when it is back.
+      server.kill("SIGKILL");
+      await Promise.all([ada, bob].map((tab) => tab.hasState(/^The connection is lost/)));
+      await terminal.line(/^\* disconnected$/);
+      await bob.say("Is anyone here?");
+      await bob.shows(...lines, "pending: Is anyone here? (sending)");
+      programs.push((await start()).server);
+      lines.push("Bob Is anyone here?");
+      adas.push("Bob Is anyone here?");
+      await Promise.all([ada.shows(...adas), bob.shows(...lines)]);
+      await Promise.all([ada, bob].map((tab) => tab.hasState(/^connected$/)));
+      await said("Bob: Is anyone here\\?");
+      terminal.write("@Ada your inbox is still there");
+      adas.push("private: Tina your inbox is still there");
+      await ada.shows(...adas);
+
+      // Whoever leaves has no inbox any more.
+      terminal.endInput();
+      await terminal.done();
+      await ada.page.click("#lines li:nth-child(2) button");
+      await ada.page.type("come back\n");
+      await ada.shows(...adas, "failed: come back (not sent: Tina has left)");
+
+      await assertProtected(address);
+      assert.deepEqual([...ada.page.problems, ...bob.page.problems], []);
+      const last = programs.at(-1)!;
+      last.kill("SIGTERM");
+      await last.done();
+      await bob.hasState(/^The connection is lost/);
+    } finally {
+      for (const program of programs) await program[Symbol.asyncDispose]();
+      await connectionsRest();
+      rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+    }
+  });
+}
+
+/** A peer may post, listen and ask for the lines, and nothing else. */
+async function assertProtected(address: string): Promise<void> {
+  const connection = new Connection(address);
+  const open = (name: string) => new Channel({ name, connection });
+  const refused: Record<string, (channel: Channel) => Promise<unknown>> = {
+    "chat.archive": (channel) => channel.get({ timeout: 20_000 }),
+    "chat.posts": (channel) => channel.get({ timeout: 20_000 }),
+    "chat.lines": (channel) => channel.broadcast({ n: 1e6, text: "forged" }),
+    "chat.history": (channel) => channel.closeAll(),
+    "another": (channel) => channel.put(1),
+  };
+  for (const [name, attempt] of Object.entries(refused)) {
+    const channel = open(name);
+    await assert.rejects(attempt(channel), ChannelConnectionError, name);
+    await channel.close();
+  }
+  for (const name of ["chat.posts", "chat.history"]) {
+    const channel = open(name);
+    await assert.rejects(channel.delete(), ChannelConnectionError, name);
+    await channel.close();
+  }
+}
