@@ -70,6 +70,7 @@ export class Attaching {
 
   /** Sets the attachment that the attempt under way has made, and serves the waiting operations. */
   attached(attachment: Attachment): void {
+    this.hasAttached = true;
     this.#state = { name: "attached", attachment };
     for (const { operation, use, fail } of this.#takeWaiters()) {
       if (operation.settled) continue;

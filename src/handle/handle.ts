@@ -400,21 +400,15 @@ export class Handle implements Attached, PutTarget {
       ...(capacity === undefined ? {} : { capacity }),
       isNew: this.#options.owned && !this.#attaching.hasAttached && !this.#isShared,
     }, signal);
-    if (this.#isOver) {
+    if (this.closed && this.puts.pending.size === 0) {
       attachment.remove(this);
-      throw this.#closedError("attach", this.#closed!);
+      throw this.closure("attach");
     }
     return attachment;
   }
 
-  /** Whether the handle was closed and needs no attachment. */
-  get #isOver(): boolean {
-    return this.closed && this.puts.pending.size === 0;
-  }
-
   joined(attachment: Attachment): void {
-    this.#attaching.hasAttached = true;
-    if (!this.#isOver) this.#attaching.attached(attachment);
+    this.#attaching.attached(attachment);
   }
 
   /** Milliseconds. The configuration's value is known once the connection is. */
