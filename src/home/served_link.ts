@@ -13,6 +13,7 @@ import type {
   Offer,
   RoomWaiter,
 } from "../transports/transport.ts";
+import { Meeting } from "./meeting.ts";
 
 /**
  * A link on a channel of the connection that a home serves. It shares the engine's link with all others on the channel,
@@ -27,6 +28,7 @@ export class ServedLink implements Link, Attached {
   #attachment!: Attachment;
   /** The link of the engine. */
   #link!: Link;
+  #meeting!: Meeting;
   /** Whether this link is closing the channel for all, so that its observer is not told. */
   #isCloser = false;
   #isClosed = false;
@@ -53,7 +55,8 @@ export class ServedLink implements Link, Attached {
     const { link } = attachment;
     this.#link = link;
     const self = this as { -readonly [Name in "awaitRoom" | "awaitEmpty"]?: ServedLink[Name] };
-    if (link.awaitRoom !== undefined) self.awaitRoom = (waiter) => link.awaitRoom!(waiter);
+    const meeting = this.#meeting = Meeting.at(link);
+    if (link.awaitRoom !== undefined) self.awaitRoom = (waiter) => meeting.awaitRoom(waiter);
     if (link.awaitEmpty !== undefined) self.awaitEmpty = (waiter) => link.awaitEmpty!(waiter);
   }
 
@@ -68,11 +71,11 @@ export class ServedLink implements Link, Attached {
   }
 
   withdraw(one: Offer | Claim | RoomWaiter | EmptyWaiter): boolean {
-    return this.#link.withdraw(one);
+    return this.#meeting.withdraw(one as RoomWaiter) || this.#link.withdraw(one);
   }
 
   tryTake(counted: boolean): Promise<Loan | undefined> {
-    return this.#link.tryTake(counted);
+    return this.#meeting.tryTake(counted);
   }
 
   async announce(event: Uint8Array, isControl?: boolean): Promise<void> {

@@ -24,6 +24,7 @@ import type {
 import { fieldsOf, Groups, HomeAttachment, type HomeAttachmentOwner } from "./home_attachment.ts";
 import { HomeOutbox } from "./home_outbox.ts";
 import { countField } from "./protocol/fields.ts";
+import type { Frame } from "./protocol/frame.ts";
 import { errorOf } from "./protocol/wire_error.ts";
 import { RepeatedLoans } from "./repeated_loans.ts";
 import type { HomeSession } from "./session.ts";
@@ -94,7 +95,7 @@ export class HomeLink implements Link {
     this.#outbox = new HomeOutbox(stats, processRef, retryTimeout, {
       outageError: (wasSent, id) => this.#putError(this.#outage("put"), wasSent, id),
       sizeError: (size, session) => this.#sizeError("put", size, session),
-      refusal: (frame) => errorOf(frame, address),
+      refusal: (frame) => this.#refusal(frame),
       foundRoom: () => this.#awaitRoomAll(),
     });
     const repeated = new RepeatedLoans();
@@ -107,7 +108,7 @@ export class HomeLink implements Link {
         if (!isMoved) repeated.accepted(loan);
       },
       released: (loan) => repeated.unhold(loan),
-      refusal: (_action, frame) => errorOf(frame, address),
+      refusal: (_action, frame) => this.#refusal(frame),
       said: (event) => options.observer.announced(event),
       missed: (count) => options.observer.missed(count),
       gone: () => this.#onGone(),
@@ -302,6 +303,13 @@ export class HomeLink implements Link {
     this.#awaitRoomAll();
     this.#cycle.lost(attachment.session);
   };
+
+  /** Returns the error that the home has answered. A channel that is missing later has been deleted. */
+  #refusal(frame: Frame): ChannelError {
+    const error = errorOf(frame, this.#connector.address);
+    const isMissing = error instanceof ChannelClosedError && error.reason === "missing";
+    return isMissing && this.#attachment !== undefined ? deletedError(this.#name) : error;
+  }
 
   #onGone(): void {
     if (this.#isGone) return;
