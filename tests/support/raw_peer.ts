@@ -12,6 +12,8 @@ export interface RawPeer {
   send(header: string, body?: string): void;
   /** Resolves with the next frame from the home, as text. */
   next(): Promise<string>;
+  /** The number of frames that have arrived and were not read. */
+  waiting(): number;
   /** Loses the connection. */
   cut(): void;
   /** Closes the connection. */
@@ -49,6 +51,7 @@ export function rawPeer(home: Home, about: Partial<PeerInfo> = {}): RawPeer {
     send: (header, body) =>
       near.send(header, body === undefined ? undefined : new TextEncoder().encode(body)),
     next: () => within(next()),
+    waiting: () => frames.length,
     cut: () => near.cut(),
     end: () => near.close(),
     closed,

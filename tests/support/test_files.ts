@@ -13,6 +13,10 @@ export const ROOT: string = resolve(TESTS, "..");
 /** Test files that Bun and Node skip unless they are named, each with the reason. */
 export const DENO_ONLY: Record<string, string> = {
   "connect_test.ts": "takes a minute, most of it for brokers that stop and start",
+  "home_limits_test.ts":
+    "speaks to the home within the process; the result does not depend on the runtime",
+  "home_wire_test.ts":
+    "speaks to the home within the process; the result does not depend on the runtime",
   "home_test.ts": "peers have the conformance suite on all runtimes",
   "browser_test.ts": "drives a browser, which does not depend on the runtime",
   "bundlers_test.ts": "starts the other runtimes itself",
