@@ -77,7 +77,9 @@ const normalCodes = [1000, 1001, 1005];
 export function bytesOf(data: unknown): Uint8Array {
   if (data instanceof ArrayBuffer) return new Uint8Array(data);
   if (typeof data === "string") return new TextEncoder().encode(data);
-  return data as Uint8Array; // Bun's, and those of the package ws
+  // Bun and the package ws give Buffers, which users must not see.
+  const { buffer, byteOffset, byteLength } = data as Uint8Array;
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** Returns the error of an `error` event; a browser does not tell what happened. */

@@ -1,6 +1,6 @@
 import { type FrameLimit, MessagePipe } from "./message_pipe.ts";
 import { highWater, type PipeObserver } from "./pipe.ts";
-import { lossOf } from "./websocket_pipe.ts";
+import { bytesOf, lossOf } from "./websocket_pipe.ts";
 
 /** An open socket of the npm package `ws`, or of Bun, which has its own package of that name. */
 export interface PackageSocket {
@@ -44,7 +44,7 @@ export class PackageSocketPipe extends MessagePipe {
     super(observer, limit);
     this.#socket = socket;
     this.#raw = raw;
-    socket.on("message", (data) => this.arrived(data as Uint8Array));
+    socket.on("message", (data) => this.arrived(bytesOf(data)));
     let failure: Error | undefined;
     socket.on("error", (error) => failure = error);
     socket.on("close", (code) => this.ended(failure ?? lossOf({ code })));
