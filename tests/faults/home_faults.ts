@@ -20,10 +20,10 @@ export const homeFaults: readonly Fault<HomeServer>[] = [
   {
     title: "the home is unreachable for longer than retryTimeout",
     meaning: { isOutage: true },
-    retryTimeout: 1000,
+    retryTimeout: 3000, // a home on a file finds only after a moment that its predecessor is dead
     inject: async ({ home }) => {
       await home.crash();
-      await pause(2500);
+      await pause(5000);
       await home.start();
     },
   },

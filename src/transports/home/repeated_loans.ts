@@ -28,10 +28,7 @@ export class RepeatedLoans {
   /** Remembers a message that was accepted. */
   accepted({ message: { id }, isStale }: HomeLoan): void {
     if (id === undefined) return;
-    if (isStale) {
-      this.#doubtful.add(id);
-      return;
-    }
+    if (isStale) this.#doubtful.add(id); // until the next loss, before which the home may not lend it
     if (this.#accepted.length === generationSize) {
       this.#acceptedBefore = this.#accepted;
       this.#accepted = [];
