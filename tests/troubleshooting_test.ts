@@ -28,6 +28,7 @@ const texts: Text[] = globSync("src/**/*.ts", { cwd: root.pathname }).sort().fla
 const codeOrSql: readonly RegExp[] = [
   /^(?:\0|new [A-Z]\w+|\w+)\(.*\)|^new [A-Z]\w+$|^\{ .* \}$/, // an example in an error
   /^\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|PRAGMA|BEGIN|WITH|REPLACE)\b|^id, /,
+  /^[A-Z]{2,8}(?: \0)+$/, // a frame of the protocol of homes
 ];
 
 /** Texts that no user meets. */
@@ -53,6 +54,8 @@ const unseen: ReadonlySet<string> = new Set([
   "capacity 0: \0 messages waited and \0 were added, but only \0 were taken",
   // Constants of CURVE, of which keys and nonces are made.
   ...["expand 32-byte k", "channelts home"],
+  // Parts of errors, and a reason for a signal.
+  ...["values that are held or waited for", "the peer has closed the link"],
   // Parts of paths, and of types.
   ...["Application Support", "[object Error]"],
 ]);
