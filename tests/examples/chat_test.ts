@@ -76,96 +76,125 @@ class Tab {
   }
 }
 
-for (const name of ["node", "bun", "deno"] satisfies RuntimeName[]) {
-  test(`chat: two tabs and a terminal share a room, and the server on ${name} is killed`, {
-    skip,
-  }, async () => {
-    const { command } = await findRuntime(name);
-    const runtime = command.filter((word) => word !== "--frozen"); // it has no lock file
-    const [port] = await freePorts(1);
-    const folder = await project();
-    const address = `ws://127.0.0.1:${port}/channels`;
-    const start = async () => {
-      const args = [...runtime, join(folder, "server.ts"), "--port", `${port}`];
-      const server = new Program([...args, "--file", join(folder, "chat.db")], {}, folder);
-      const [url] = await server.line(/^http:.*/);
-      return { server, url };
-    };
-    const programs: Program[] = [];
-    try {
-      const { server, url } = await start();
-      programs.push(server);
-      await using browser = await Chromium.start(chromium as string);
-      const terminal = new Program(
-        [...runtime, join(folder, "terminal.ts"), "Tina", address],
-        {},
-        folder,
-        "pipe",
-      );
-      programs.push(terminal);
-      const said = (line: string) => terminal.line(new RegExp(`(^|[AP]M | \\d+ ?)${line}$`));
-
-      // Everyone sees the lines of everyone, in one order, and texts are not HTML.
-      const ada = await Tab.open(browser, url, "Ada");
-      await ada.hasState(/^connected$/);
-      await ada.say("Hello, <b>world</b> & 世界");
-      const lines = ["Ada Hello, <b>world</b> & 世界"];
-      await ada.shows(...lines);
-      const bob = await Tab.open(browser, url, "Bob");
-      await bob.shows(...lines); // those from before, too
-      await terminal.line(/^\* connected$/);
-      terminal.write("I am in a terminal");
-      lines.push("Tina I am in a terminal");
-      await ada.shows(...lines);
-      await bob.say("And I am in a tab");
-      lines.push("Bob And I am in a tab");
-      await Promise.all([ada.shows(...lines), bob.shows(...lines)]);
-      await said("Bob: And I am in a tab");
-
-      // A channel that has arrived in a line is the way to one person.
-      await ada.page.click("#lines li:nth-child(2) button");
-      await ada.page.type("only for you\n");
-      await said("Ada to Tina alone: only for you");
-      terminal.write("@Ada thank you");
-      const adas = [...lines, "private: Ada to Tina: only for you", "private: Tina thank you"];
-      await ada.shows(...adas);
-      await bob.shows(...lines);
-
-      // The server is killed: what is said meanwhile arrives once, when it is back.
-      server.kill("SIGKILL");
-      await Promise.all([ada, bob].map((tab) => tab.hasState(/^The connection is lost/)));
-      await terminal.line(/^\* disconnected$/);
-      await bob.say("Is anyone here?");
-      await bob.shows(...lines, "pending: Is anyone here? (sending)");
-      programs.push((await start()).server);
-      lines.push("Bob Is anyone here?");
-      adas.push("Bob Is anyone here?");
-      await Promise.all([ada.shows(...adas), bob.shows(...lines)]);
-      await Promise.all([ada, bob].map((tab) => tab.hasState(/^connected$/)));
-      await said("Bob: Is anyone here\\?");
-      terminal.write("@Ada your inbox is still there");
-      adas.push("private: Tina your inbox is still there");
-      await ada.shows(...adas);
-
-      // Whoever leaves has no inbox any more.
-      terminal.endInput();
-      await terminal.done();
-      await ada.page.click("#lines li:nth-child(2) button");
-      await ada.page.type("come back\n");
-      await ada.shows(...adas, "failed: come back (not sent: Tina has left)");
-
-      await assertProtected(address);
-      assert.deepEqual([...ada.page.problems, ...bob.page.problems], []);
-      const last = programs.at(-1)!;
-      last.kill("SIGTERM");
-      await last.done();
-      await bob.hasState(/^The connection is lost/);
-    } finally {
-      for (const program of programs) await program[Symbol.asyncDispose]();
-      await connectionsRest();
-      rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+test("chat: two tabs and a terminal share a room, and its server is killed", {
+  skip,
+}, async (t) => {
+  const folder = await project();
+  await using browser = await Chromium.start(chromium as string);
+  try {
+    for (const name of ["node", "bun", "deno"] satisfies RuntimeName[]) {
+      const { title, command } = await findRuntime(name);
+      const runtime = command.filter((word) => word !== "--frozen"); // there is no lock file
+      await t.step(`on ${title}`, () => chat(browser, folder, runtime, name === "node"));
     }
-  });
+  } finally {
+    await connectionsRest();
+    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }
+});
+
+/**
+ * Uses the room with a new server.
+ *
+ * @param runtime the command that runs a program
+ * @param isLong whether more is said than the server keeps
+ */
+async function chat(
+  browser: Chromium,
+  folder: string,
+  runtime: readonly string[],
+  isLong: boolean,
+): Promise<void> {
+  const [port] = await freePorts(1);
+  const address = `ws://127.0.0.1:${port}/channels`;
+  const start = async () => {
+    const args = [...runtime, join(folder, "server.ts"), "--port", `${port}`];
+    const server = new Program([...args, "--file", join(folder, `${port}.db`)], {}, folder);
+    const [url] = await server.line(/^http:.*/);
+    return { server, url };
+  };
+  const programs: Program[] = [];
+  try {
+    const { server, url } = await start();
+    programs.push(server);
+    const terminal = new Program(
+      [...runtime, join(folder, "terminal.ts"), "Tina", address],
+      {},
+      folder,
+      "pipe",
+    );
+    programs.push(terminal);
+    const said = (line: string) => terminal.line(new RegExp(`(?:^| )${line}$`));
+
+    // Everyone sees the lines of everyone, in one order, and texts are not HTML.
+    const ada = await Tab.open(browser, url!, "Ada");
+    await ada.hasState(/^connected$/);
+    await ada.say("Hello, <b>world</b> & 世界");
+    const lines = ["Ada Hello, <b>world</b> & 世界"];
+    await ada.shows(...lines);
+    const bob = await Tab.open(browser, url!, "Bob");
+    await bob.shows(...lines); // those from before, too
+    await terminal.line(/^\* connected$/);
+    terminal.write("I am in a terminal");
+    lines.push("Tina I am in a terminal");
+    await ada.shows(...lines);
+    await bob.say("And I am in a tab");
+    lines.push("Bob And I am in a tab");
+    await Promise.all([ada.shows(...lines), bob.shows(...lines)]);
+    await said("Bob: And I am in a tab");
+
+    // A channel that has arrived in a line is the way to one person.
+    await ada.page.click("#lines li:nth-child(2) button");
+    await ada.page.type("only for you\n");
+    await said("Ada to Tina alone: only for you");
+    terminal.write("@Ada thank you");
+    const adas = [...lines, "private: Ada to Tina: only for you", "private: Tina thank you"];
+    await ada.shows(...adas);
+    await bob.shows(...lines);
+
+    // The server is killed: what is said meanwhile arrives once, when it is back.
+    server.kill("SIGKILL");
+    await Promise.all([ada, bob].map((tab) => tab.hasState(/^The connection is lost/)));
+    await terminal.line(/^\* disconnected$/);
+    await bob.say("Is anyone here?");
+    await bob.shows(...lines, "pending: Is anyone here? (sending)");
+    programs.push((await start()).server);
+    lines.push("Bob Is anyone here?");
+    adas.push("Bob Is anyone here?");
+    await Promise.all([ada.shows(...adas), bob.shows(...lines)]);
+    await Promise.all([ada, bob].map((tab) => tab.hasState(/^connected$/)));
+    await said("Bob: Is anyone here\\?");
+    terminal.write("@Ada your inbox is still there");
+    adas.push("private: Tina your inbox is still there");
+    await ada.shows(...adas);
+
+    if (isLong) { // whoever comes late sees the last 100 lines
+      for (let n = 1; n <= 110; n++) {
+        terminal.write(`line ${n}`);
+        for (const shown of [lines, adas]) shown.push(`Tina line ${n}`);
+      }
+      await said("Tina: line 110");
+      const cyd = await Tab.open(browser, url!, "Cyd");
+      await cyd.shows(...lines.slice(-100));
+      await Promise.all([ada.shows(...adas), bob.shows(...lines)]);
+    }
+
+    // Whoever leaves has no inbox any more.
+    terminal.endInput();
+    await terminal.done();
+    await ada.page.click("#lines li:nth-child(2) button");
+    await ada.page.type("come back\n");
+    await ada.shows(...adas, "failed: come back (not sent: Tina has left)");
+
+    await assertProtected(address);
+    assert.deepEqual([...ada.page.problems, ...bob.page.problems], []);
+    const last = programs.at(-1)!;
+    last.kill("SIGTERM");
+    await last.done();
+    await bob.hasState(/^The connection is lost/);
+  } finally {
+    for (const program of programs) await program[Symbol.asyncDispose]();
+  }
 }
 
 /** A peer may post, listen and ask for the lines, and nothing else. */
