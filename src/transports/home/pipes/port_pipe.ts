@@ -7,11 +7,15 @@ export type Port = MessagePort & { ref?(): void; unref?(): void };
 /**
  * A pipe over a port. A port tells nobody how much is buffered, so each end tells the other how many bytes it has read:
  * a message that is a number. The end of the pipe is `null`, which each end sends once; the port stays open and can
- * carry another pipe.
+ * carry another pipe. A message costs much more than a frame, so the frames of a turn are one message.
+ *
+ * Invariant: while `#outgoing` has a frame, a microtask is queued that sends it.
  */
 export class PortPipe extends MessagePipe {
   readonly #port: Port;
   readonly #over: () => void;
+  /** The frames of this turn. */
+  #outgoing: Uint8Array<ArrayBuffer>[] = [];
   #sent = 0;
   #acknowledged = 0;
   #read = 0;
@@ -46,6 +50,12 @@ export class PortPipe extends MessagePipe {
       this.ended(undefined);
     } else if (typeof data === "number") this.#acknowledge(data);
     else if (data instanceof Uint8Array) this.arrived(data);
+    else if (Array.isArray(data)) { for (const frame of data) this.#frame(frame); }
+    else this.#frame(data);
+  }
+
+  #frame(data: unknown): void {
+    if (data instanceof Uint8Array) this.arrived(data);
     else if (data instanceof ArrayBuffer) this.arrived(new Uint8Array(data));
     else this.abort(new Error("the port has another message than a frame"));
   }
@@ -58,14 +68,38 @@ export class PortPipe extends MessagePipe {
 
   protected override transmit(message: Uint8Array<ArrayBuffer>): void {
     this.#sent += message.length;
-    const isWhole = message.length === message.buffer.byteLength;
-    if (isWhole && message.length >= leastTransfer) {
-      this.#port.postMessage(message, [message.buffer]);
-    } else this.#port.postMessage(isWhole ? message : message.slice());
+    this.#outgoing.push(message);
+    if (this.#outgoing.length === 1) queueMicrotask(() => this.#flush());
+  }
+
+  /** Sends the frames of this turn. Short ones share a buffer, since each buffer of a message costs time. */
+  #flush(): void {
+    const frames = this.#outgoing;
+    if (frames.length === 0) return;
+    this.#outgoing = [];
+    const buffers: ArrayBuffer[] = [];
+    const own = frames.map((frame) => {
+      if (frame.length < leastTransfer) return undefined;
+      const whole = frame.length === frame.buffer.byteLength ? frame : frame.slice();
+      buffers.push(whole.buffer);
+      return whole;
+    });
+    let bytes = 0;
+    for (const { length } of frames) if (length < leastTransfer) bytes += length;
+    const slab = new Uint8Array(bytes);
+    let end = 0;
+    const sent = frames.map((frame, i) => {
+      if (own[i] !== undefined) return own[i];
+      slab.set(frame, end);
+      return slab.subarray(end, end += frame.length);
+    });
+    if (bytes >= leastTransfer) buffers.push(slab.buffer);
+    this.#port.postMessage(sent.length === 1 ? sent[0] : sent, buffers);
   }
 
   protected override finish(): void {
     if (this.#hasFinished) return;
+    this.#flush();
     this.#hasFinished = true;
     this.#port.postMessage(null);
   }
