@@ -70,6 +70,7 @@ export const DENO_ONLY: Record<string, string> = {
   "options_page_test.ts": "checks the documentation, which does not depend on the runtime",
   "operations_test.ts": "tests permissions of the broker, which do not depend on the runtime",
   "outbox_test.ts": "tests puts on lost connections, which do not depend on the runtime",
+  "peers_test.ts": "runs an example with Deno, on hosts of its own",
   "processes_test.ts": "tests how processes share values, which does not depend on the runtime",
   "queues_test.ts": "tests what the broker keeps, which does not depend on the runtime",
   "refusals_test.ts": "tests what the broker refuses, which does not depend on the runtime",
