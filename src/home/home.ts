@@ -40,6 +40,10 @@ export interface HomeWebSocketHandlers {
   message(socket: never, data: never): void;
   /** What waited to be sent has left. */
   drain(socket: never): void;
+  /** The other end has answered a ping. */
+  pong(socket: never): void;
+  /** The other end has sent a ping. */
+  ping(socket: never): void;
   /** A connection is closed. */
   close(socket: never, code: number, reason: string): void;
 }

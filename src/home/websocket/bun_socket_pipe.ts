@@ -5,12 +5,13 @@ import { bytesOf, lossOf } from "../../transports/home/pipes/websocket_pipe.ts";
 /** A WebSocket of Bun's server. It calls the handlers that all sockets of a server share. */
 export interface BunSocket {
   readonly data: BunData;
-  readonly remoteAddress: string;
+  readonly isPaused?: boolean;
   getBufferedAmount(): number;
   send(data: Uint8Array): number;
   cork(send: () => void): void;
   close(code?: number): void;
   terminate(): void;
+  ping(): unknown;
   pause?(): void;
   resume?(): void;
 }
@@ -20,6 +21,8 @@ export interface BunData {
   /** Called when the socket is open. */
   opened(socket: BunSocket): void;
   pipe?: BunSocketPipe;
+  /** Whether the other end has sent anything since the last ping. */
+  isAlive: boolean;
   /** Called when the socket is closed. */
   gone(): void;
 }
@@ -33,6 +36,8 @@ export interface BunHandlers {
   open(socket: BunSocket): void;
   message(socket: BunSocket, data: string | Uint8Array): void;
   drain(socket: BunSocket): void;
+  pong(socket: BunSocket): void;
+  ping(socket: BunSocket): void;
   close(socket: BunSocket, code: number, reason: string): void;
 }
 

@@ -195,10 +195,16 @@ export class WebAcceptor {
       this.#acceptor.accept(infoOf("ws", address, origin), (observer) => {
         return open.data.pipe = new BunSocketPipe(open, observer, newcomer);
       }, newcomer);
+      timer = pinging(open, this.#options.heartbeat);
+    };
+    let timer: ReturnType<typeof setInterval> | undefined;
+    const gone = () => {
+      clearInterval(timer);
+      newcomer.gone();
     };
     const isUpgraded = server.upgrade(request, {
       headers: { "sec-websocket-protocol": subprotocol },
-      data: { opened, gone: () => newcomer.gone() },
+      data: { opened, gone, isAlive: true },
     });
     if (isUpgraded) return undefined;
     newcomer.gone();
@@ -233,15 +239,22 @@ export class WebAcceptor {
   }
 }
 
-function bunHandlers({ maxFrame, heartbeat }: WebAcceptorOptions): BunHandlers {
+function bunHandlers({ maxFrame }: WebAcceptorOptions): BunHandlers {
+  const alive = (socket: BunSocket) => {
+    socket.data.isAlive = true;
+  };
   return {
-    // Bun's limits are 8 s and 960 s, and 0 for none; it pings after half of the time.
-    idleTimeout: heartbeat && Math.min(Math.max(Math.ceil(heartbeat / 500), 8), 960),
+    idleTimeout: 0, // Bun's shortest is 8 s
     maxPayloadLength: maxFrame,
     backpressureLimit: 2 ** 30, // the home itself bounds what it sends
     perMessageDeflate: false,
     open: (socket) => socket.data.opened(socket),
-    message: (socket, data) => socket.data.pipe?.message(data),
+    message(socket, data) {
+      alive(socket);
+      socket.data.pipe?.message(data);
+    },
+    pong: alive,
+    ping: alive,
     drain: (socket) => socket.data.pipe?.drain(),
     close(socket, code, reason) {
       socket.data.pipe?.closedWith(code, reason);
@@ -251,6 +264,17 @@ function bunHandlers({ maxFrame, heartbeat }: WebAcceptorOptions): BunHandlers {
 }
 
 /** Pings the other end, and ends the connection if nothing comes back. */
+function pinging(socket: BunSocket, heartbeat: number): ReturnType<typeof setInterval> | undefined {
+  if (heartbeat === 0) return undefined;
+  return setInterval(() => {
+    if (socket.isPaused) return; // its pongs are not read
+    if (!socket.data.isAlive) return socket.terminate();
+    socket.data.isAlive = false;
+    socket.ping();
+  }, heartbeat);
+}
+
+/** Does the same for a socket of the package `ws`. */
 function keepAlive(socket: PackageSocket, heartbeat: number): void {
   if (heartbeat === 0) return;
   let isAlive = true;

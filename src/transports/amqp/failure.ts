@@ -15,6 +15,7 @@ import {
   readRefusal,
   type Refusal,
 } from "./connection/refusal.ts";
+import { connectAdvice } from "../remote/connect_advice.ts";
 import { RepeatedLossError } from "./connection/culprit_finder.ts";
 import { type AmqpUri, type Endpoint, leastChannels, shown } from "./uri.ts";
 import { Client } from "./connection/client.ts";
@@ -201,42 +202,26 @@ function messageOf(error: unknown): string {
   return text.replace(/\s*[\r\n]+\s*/g, " ").replace(/[:\s]+$/, "");
 }
 
-const notPermitted =
-  /NotCapable|requires net access|permission|getaddrinfo EPERM|ERR_ACCESS_DENIED/i;
-
 /** Says what to try after a failed attempt to connect, and whether waiting may help. */
 function explain(error: unknown, uri: AmqpUri, endpoint: Endpoint): Refusal {
   if (replyCode(error) !== undefined) return explainRefusal(error, uri, endpoint);
   const reason = messageOf(error);
   const here = shown(endpoint);
-  const never = (advice: string): Refusal => ({ advice, isTransient: false });
-  const later = (advice: string): Refusal => ({ advice, isTransient: true });
-  // First, since Deno's text for a host name is "getaddrinfo EPERM".
-  if (notPermitted.test(reason)) {
-    const runtime = "Deno" in globalThis ? "Deno" : "the runtime";
-    return never(`${runtime} does not permit the connection; allow it with --allow-net=${here}`);
-  }
-  if (uri.tls) {
-    const advice = explainTls(reason, here);
-    if (advice !== undefined) return never(advice);
-  }
-  if (/ECONNREFUSED|refused/i.test(reason)) {
-    return later(`nothing listens on ${here}; check that the broker is running`);
-  }
-  if (/EAI_AGAIN|temporary failure/i.test(reason)) {
-    return later(`the host name ${endpoint.host} is not known: no name server answers`);
-  }
-  if (/ENOTFOUND|getaddrinfo|failed to lookup|dns/i.test(reason)) {
-    return later(`the host name ${endpoint.host} is not known`);
-  }
+  const known = connectAdvice(reason, endpoint.host, here, {
+    server: "the broker",
+    ...uri.tls ? { plain: "amqp://" } : {},
+  });
+  if (known.advice !== undefined) return known;
   if (/no answer|Connection ended|Socket closed|ECONNRESET/.test(reason)) {
-    return later(`${here} does not answer as an AMQP broker; check that it is one, and ready`);
+    return {
+      advice: `${here} does not answer as an AMQP broker; check that it is one, and ready`,
+      isTransient: true,
+    };
   }
-  if (/EHOSTUNREACH|ENETUNREACH|unreachable/i.test(reason)) {
-    return later(`there is no route to ${here}`);
+  if (/^not AMQP/.test(reason)) {
+    return { advice: `${here} is not an AMQP 0-9-1 broker`, isTransient: false };
   }
-  if (/^not AMQP/.test(reason)) return never(`${here} is not an AMQP 0-9-1 broker`);
-  return { isTransient: true };
+  return known;
 }
 
 /** Explains a refusal of the connection, or of something that every connection needs. */
@@ -254,20 +239,4 @@ function explainRefusal(error: unknown, uri: AmqpUri, { host }: Endpoint): Refus
     ...refusal,
     advice: `the broker refused user ${uri.username}; check user name and password${remote}`,
   };
-}
-
-/** Explains an error of TLS; each of three TLS libraries has texts of its own. Waiting helps against none of them. */
-function explainTls(reason: string, here: string): string | undefined {
-  if (/wrong.version|InvalidContentType|corrupt message|packet length/i.test(reason)) {
-    return `${here} does not speak TLS; try amqp://`;
-  }
-  if (/\balert\b/i.test(reason.replaceAll("_", " "))) {
-    return `${here} refuses this client's certificate, or asks for one; see the options "cert" and "key"`;
-  }
-  if (/key.values.mismatch|PEM|no.start.line|unsupported protocol|Invalid CA/i.test(reason)) {
-    return 'the option "ca", "cert" or "key" is not valid PEM, or the key is not that of the certificate';
-  }
-  if (/certificate|issuer|self.signed|altname|hostname|CERT_/i.test(reason)) {
-    return `the certificate of ${here} is not trusted; see the options "ca" and "servername"`;
-  }
 }

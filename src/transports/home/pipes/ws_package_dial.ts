@@ -1,4 +1,5 @@
 import type { TransportOptions } from "../../transport.ts";
+import { connectAdvice } from "../../remote/connect_advice.ts";
 import { pinging } from "./pinging.ts";
 import type { Dial } from "./pipe.ts";
 import { subprotocol } from "./websocket_pipe.ts";
@@ -79,9 +80,16 @@ export function dialByPackage(
 const maxPayload = 2 ** 30;
 
 function failed(address: string, cause: Error): Error {
-  const status = /Unexpected server response: (\d+)/.exec(cause.message)?.[1];
+  const reason = cause.message || String(cause);
+  const status = /Unexpected server response: (\d+)/.exec(reason)?.[1];
   if (status !== undefined) return refused(address, Number(status));
-  return dialError(address, cause.message || String(cause), true, cause);
+  const { hostname, host, protocol } = new URL(address);
+  const { advice, isTransient } = connectAdvice(reason, hostname, host, {
+    server: "the home",
+    ...protocol === "wss:" ? { plain: "ws://" } : {},
+  });
+  const problem = advice === undefined ? reason : `${advice} (${reason})`;
+  return dialError(address, problem, isTransient, cause);
 }
 
 function refused(address: string, status: number): Error {
