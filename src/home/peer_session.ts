@@ -83,6 +83,7 @@ export class PeerSessions {
   readonly #sessions = new Map<string, PeerSession>();
   /** The sessions without a connection, in the order in which they lost it. */
   readonly #left = new Set<PeerSession>();
+  #isClosed = false;
 
   /** @param size how many puts a peer may have unanswered */
   constructor(size: number) {
@@ -118,6 +119,7 @@ export class PeerSessions {
   leave(session: PeerSession, owner: SessionOwner): void {
     if (session.key === undefined || session.owner !== owner) return;
     session.owner = undefined;
+    if (this.#isClosed) return;
     this.#left.add(session);
     session.expiry = setOptionalTimeout(() => this.#forget(session), memory);
     if (session.expiry !== undefined) unref(session.expiry);
@@ -125,7 +127,9 @@ export class PeerSessions {
     for (const oldest of this.#left) return this.#forget(oldest);
   }
 
-  clear(): void {
+  /** Forgets all. */
+  close(): void {
+    this.#isClosed = true;
     for (const session of this.#left) clearTimeout(session.expiry);
     this.#left.clear();
     this.#sessions.clear();

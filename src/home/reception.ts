@@ -194,7 +194,7 @@ export class Reception implements Acceptor, PeerHome {
     const peers = [...this.peers];
     await within(2 * closeTimeout, Promise.all(peers.map((peer) => peer.close())));
     await Promise.all(stopped);
-    this.sessions.clear();
+    this.sessions.close();
   }
 }
 

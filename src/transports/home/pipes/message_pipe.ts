@@ -58,7 +58,7 @@ export abstract class MessagePipe implements Pipe {
   }
 
   pause(): void {
-    if (this.#isPaused) return;
+    if (this.#isPaused || this.#state !== "open") return;
     this.#isPaused = true;
     this.hold?.(true);
   }
@@ -67,12 +67,12 @@ export abstract class MessagePipe implements Pipe {
     if (!this.#isPaused) return;
     this.#isPaused = false;
     // The observer may pause again or close the pipe.
-    while (this.#held.size > 0 && !this.#isPaused && this.#state !== "closed") {
+    while (this.#held.size > 0 && !this.#isPaused && this.#state === "open") {
       const frame = this.#held.shift()!;
       this.#heldBytes -= frame.length + frameCost;
       this.#deliver(frame);
     }
-    if (!this.#isPaused) this.hold?.(false);
+    if (!this.#isPaused && this.#state === "open") this.hold?.(false);
   }
 
   close(): void {
@@ -83,7 +83,9 @@ export abstract class MessagePipe implements Pipe {
       this.ended(undefined);
     }, closeTimeout);
     unref(this.#closeTimer);
+    this.#held.takeAll();
     this.finish();
+    if (this.#isPaused) this.hold?.(false); // else it would not read that the other end closes, too
   }
 
   abort(error: Error): void {
@@ -100,7 +102,7 @@ export abstract class MessagePipe implements Pipe {
 
   /** A frame has arrived. */
   protected arrived(frame: Uint8Array): void {
-    if (this.#state === "closed") return;
+    if (this.#state !== "open") return;
     const most = this.#limit?.maxFrame ?? Infinity;
     if (frame.length > most) {
       return this.abort(
