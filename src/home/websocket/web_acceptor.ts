@@ -111,6 +111,7 @@ export class WebAcceptor {
         newcomer,
       );
       keepAlive(open, this.#options.heartbeat);
+      boundFirstBytes(socket, newcomer, end);
     };
     this.#packageServer().then(
       (server) => server.handleUpgrade(request, socket, head, opened),
@@ -287,6 +288,18 @@ function keepAlive(socket: PackageSocket, heartbeat: number): void {
   for (const event of ["pong", "ping"] as const) socket.on(event, () => isAlive = true);
   socket.on("message", () => isAlive = true);
   socket.on("close", () => clearInterval(timer));
+}
+
+/** Ends a connection that sends much before it is admitted: the package `ws` has one limit for all messages. */
+function boundFirstBytes(socket: Duplex, newcomer: Newcomer, end: () => void): void {
+  const { maxFrame } = newcomer;
+  let bytes = 0;
+  const count = (data: Uint8Array) => {
+    if (newcomer.maxFrame > maxFrame) return void socket.off("data", count);
+    bytes += data.length;
+    if (bytes > 4 * maxFrame) end();
+  };
+  socket.on("data", count);
 }
 
 function infoOf(
