@@ -1,4 +1,6 @@
 import type { Claim, EmptyWaiter, Loan, RoomWaiter } from "../transport.ts";
+import { Fifo } from "../../shared/fifo.ts";
+import { HomeReadAhead, type ReadAheadOwner } from "./home_read_ahead.ts";
 import { HomeLoan, type HomeLoanOwner } from "./loan.ts";
 import type { Frame } from "./protocol/frame.ts";
 import type { RepeatedLoans } from "./repeated_loans.ts";
@@ -16,14 +18,21 @@ export interface HomeAttachmentOwner extends HomeLoanOwner, Notified {
 /** A claim or waiter that the home has, with the number of its request. */
 type Waiter = Claim | RoomWaiter | EmptyWaiter;
 
-/** The attachment of a link on one connection: what it has asked the home, and what the home has not answered. */
-export class HomeAttachment {
+/**
+ * The attachment of a link on one connection: what it has asked the home, and what the home has not answered.
+ *
+ * Invariant: claims wait here, and not at the home, only while messages that were asked for ahead come.
+ */
+export class HomeAttachment implements ReadAheadOwner {
   readonly session: HomeSession;
   /** The number of the link on this connection. */
   readonly number: number;
   readonly #owner: HomeAttachmentOwner;
-  /** The claims and waiters that the home has, in the order of their requests. */
+  /** The claims and waiters that wait, with the numbers of their requests; 0 for the claims in `#here`. */
   readonly #waiting = new Map<Waiter, number>();
+  /** The claims that wait for messages that were asked for ahead. */
+  readonly #here: Fifo<Claim> = new Fifo();
+  readonly #ahead: HomeReadAhead = new HomeReadAhead(this);
   readonly #groups: Groups;
 
   constructor(session: HomeSession, owner: HomeAttachmentOwner, groups: Groups) {
@@ -50,13 +59,56 @@ export class HomeAttachment {
   }
 
   take(claim: Claim): void {
-    const { counted, group } = claim;
-    const fields = fieldsOf({
+    const loan = this.#ahead.shift();
+    if (loan !== undefined) {
+      this.#lend(claim, loan, true);
+      this.#ahead.ask();
+      return;
+    }
+    if (this.#ahead.isAsking) {
+      this.#here.push(claim);
+      this.#waiting.set(claim, 0);
+      this.session.processRef.ref();
+      return;
+    }
+    const number = this.session.newRequest(new Take(claim, this));
+    this.#begin("TAKE", claim, number, this.#fieldsOf(claim));
+    if (!claim.counted) this.#ahead.ask();
+  }
+
+  #fieldsOf({ counted, group }: Claim): string {
+    return fieldsOf({
       ...counted ? { counted } : {},
       ...group === undefined ? {} : { group: this.#groups.numberOf(group) },
     });
-    const number = this.session.newRequest(new Take(claim, this));
-    this.#begin("TAKE", claim, number, fields);
+  }
+
+  serve(loan: HomeLoan): boolean {
+    const claim = this.#here.shift();
+    if (claim === undefined) return false;
+    this.#end(claim);
+    this.#lend(claim, loan, true);
+    return true;
+  }
+
+  ended(): void {
+    for (const claim of this.#here.takeAll()) {
+      const number = this.session.newRequest(new Take(claim, this));
+      this.#waiting.set(claim, number);
+      this.session.send(`TAKE ${this.number} ${number}${this.#fieldsOf(claim)}`);
+    }
+  }
+
+  #lend(claim: Claim, loan: HomeLoan, hasFound: boolean): void {
+    this.#ahead.served(loan, hasFound);
+    this.#owner.lent(loan);
+    claim.deliver(loan);
+    if (!loan.isSettled) this.#owner.repeated.hold(loan);
+  }
+
+  /** Gives back the messages that were read ahead. Resolves when the home has been told. */
+  giveBack(): Promise<void> {
+    return this.#ahead.giveBack();
   }
 
   awaitRoom(waiter: RoomWaiter): void {
@@ -66,14 +118,14 @@ export class HomeAttachment {
       ...group === undefined ? {} : { group: this.#groups.numberOf(group) },
     });
     const number = this.session.newRequest({
-      answer: () => this.end(waiter) && waiter.tryAgain(), // a refusal, too, is for the offer to learn
+      answer: () => this.#end(waiter) && waiter.tryAgain(), // a refusal, too, is for the offer to learn
     });
     this.#begin("ROOM", waiter, number, fields);
   }
 
   awaitEmpty(waiter: EmptyWaiter): void {
     const number = this.session.newRequest({
-      answer: () => this.end(waiter) && waiter.empty(),
+      answer: () => this.#end(waiter) && waiter.empty(),
     });
     this.#begin("EMPTY", waiter, number, "");
   }
@@ -81,12 +133,21 @@ export class HomeAttachment {
   withdraw(waiter: Waiter): boolean {
     const number = this.#waiting.get(waiter);
     if (number === undefined) return false;
-    this.end(waiter);
+    this.#end(waiter);
+    if (number === 0) return this.#here.remove(waiter as Claim);
     this.session.send(`DROP ${number}`);
+    // A message that has crossed it goes back, and is older than those that come.
+    if (this.#ahead.isAsking) this.giveBack();
     return true;
   }
 
   async tryTake(counted: boolean): Promise<Loan | undefined> {
+    await this.#ahead.ended();
+    const ahead = this.#ahead.shift();
+    if (ahead !== undefined) {
+      this.#owner.lent(ahead);
+      return ahead;
+    }
     for (;;) {
       const fields = fieldsOf(counted ? { counted } : {});
       const frame = await this.request("get", "TRY", fields);
@@ -108,23 +169,20 @@ export class HomeAttachment {
     return undefined;
   }
 
-  /** The home has answered a claim. */
-  answered(claim: Claim, frame: Frame): void {
-    if (frame.word === "WAITS") return claim.waits?.();
-    this.end(claim);
+  /** The home has answered a claim with `LEND` or a refusal. */
+  answered(claim: Claim, frame: Frame, hasFound: boolean): void {
+    this.#end(claim);
     if (frame.word !== "LEND") return claim.reject(this.#owner.refusal("get", frame));
     const loan = this.loanOf(frame);
-    if (loan === undefined) return this.take(claim);
-    this.#owner.lent(loan);
-    claim.deliver(loan);
-    if (!loan.isSettled) this.#owner.repeated.hold(loan);
+    if (loan === undefined) this.take(claim);
+    else this.#lend(claim, loan, hasFound);
   }
 
-  /** Ends a claim or waiter that the home has; the process is kept alive for it no more. */
-  end(waiter: Waiter): true {
+  /** Ends a claim or waiter; the process is kept alive for it no more. */
+  #end(waiter: Waiter): true {
     const number = this.#waiting.get(waiter)!;
     this.#waiting.delete(waiter);
-    this.session.endRequest(number);
+    if (number > 0) this.session.endRequest(number);
     this.session.processRef.unref();
     return true;
   }
@@ -132,7 +190,9 @@ export class HomeAttachment {
   /** Ends all, and returns the claims and waiters that were not served. */
   takeAll(): Waiter[] {
     const all = [...this.#waiting.keys()];
-    for (const waiter of all) this.end(waiter);
+    this.#here.takeAll();
+    for (const waiter of all) this.#end(waiter);
+    this.#ahead.lost();
     return all;
   }
 
@@ -159,6 +219,7 @@ export class Groups {
 class Take implements Answerer {
   readonly #claim: Claim;
   readonly #attachment: HomeAttachment;
+  #hasWaited = false;
 
   constructor(claim: Claim, attachment: HomeAttachment) {
     this.#claim = claim;
@@ -166,7 +227,11 @@ class Take implements Answerer {
   }
 
   answer(frame: Frame): void {
-    this.#attachment.answered(this.#claim, frame);
+    if (frame.word !== "WAITS") {
+      return this.#attachment.answered(this.#claim, frame, !this.#hasWaited);
+    }
+    this.#hasWaited = true;
+    this.#claim.waits?.();
   }
 }
 

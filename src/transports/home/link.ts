@@ -107,7 +107,10 @@ export class HomeLink implements Link {
         repeated.unhold(loan);
         if (!isMoved) repeated.accepted(loan);
       },
-      released: (loan) => repeated.unhold(loan),
+      released: (loan) => {
+        repeated.unhold(loan);
+        this.#attachment?.giveBack(); // younger messages, which must not come before it
+      },
       refusal: (_action, frame) => this.#refusal(frame),
       said: (event) => options.observer.announced(event),
       missed: (count) => options.observer.missed(count),
@@ -204,7 +207,10 @@ export class HomeLink implements Link {
   }
 
   async depth(): Promise<number> {
-    const { fields } = await this.#request("depth", "DEPTH");
+    const { fields } = await this.#requests.run("depth", async (attachment) => {
+      await attachment.giveBack(); // they count, too
+      return await attachment.request("depth", "DEPTH");
+    });
     return countField(fields, "value") ?? 0;
   }
 

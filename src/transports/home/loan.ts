@@ -55,6 +55,12 @@ export class HomeLoan implements Loan {
     this.#owner.released(this);
   }
 
+  /** Returns it to the channel before any claimant has had it. */
+  giveBack(): void {
+    this.#isSettled = true;
+    this.#session.settled.release(this.#number, false);
+  }
+
   /** Accepts it as a copy of a message that this process has accepted. */
   drop(): void {
     this.#isSettled = true;

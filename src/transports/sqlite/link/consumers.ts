@@ -1,9 +1,10 @@
+import { maxBytes, maxMessages } from "../file/transaction_queue.ts";
 import type { Stats } from "../../transport.ts";
 import type { Row } from "../file/messages.ts";
 import { Claims } from "./claims.ts";
 import { type Lender, SqliteLoan } from "./loan.ts";
 import { ReadAhead } from "./read_ahead.ts";
-import { ReadAheadSize } from "./read_ahead_size.ts";
+import { ReadAheadSize } from "../../read_ahead_size.ts";
 import { Settlements } from "./settlements.ts";
 import type { TakeStep } from "./take_step.ts";
 
@@ -17,7 +18,7 @@ import type { TakeStep } from "./take_step.ts";
 export class Consumers implements Lender {
   readonly claims: Claims = new Claims();
   readonly readAhead: ReadAhead;
-  readonly readAheadSize: ReadAheadSize = new ReadAheadSize();
+  readonly readAheadSize: ReadAheadSize = new ReadAheadSize(maxMessages, maxBytes);
   readonly settlements: Settlements = new Settlements();
   readonly #stats: Stats;
   readonly #schedule: () => void;

@@ -2,7 +2,7 @@ import { unref } from "../../../shared/timers.ts";
 import { isHolding } from "../../../shared/turns.ts";
 import { byOrder } from "../file/messages.ts";
 import type { SqliteLoan } from "./loan.ts";
-import { maxIdleTime } from "./read_ahead_size.ts";
+import { maxIdleTime } from "../../read_ahead_size.ts";
 
 /** The messages that a link holds and no consumer has got, in the channel's order. They must not stay for long. */
 export class ReadAhead implements Iterable<SqliteLoan> {

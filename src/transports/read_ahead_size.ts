@@ -1,5 +1,3 @@
-import { maxBytes, maxMessages } from "../file/transaction_queue.ts";
-
 /** Milliseconds for which a message may stay in the read-ahead; with the time of its return, less than 20. */
 export const maxIdleTime = 15;
 
@@ -15,6 +13,13 @@ export class ReadAheadSize {
   #since = 0;
   /** The moving average of a message's bytes. */
   #averageBytes = 0;
+  readonly #maxMessages: number;
+  readonly #maxBytes: number;
+
+  constructor(maxMessages: number, maxBytes: number) {
+    this.#maxMessages = maxMessages;
+    this.#maxBytes = maxBytes;
+  }
 
   /** Counts a message that was handed over. */
   count(bytes: number): void {
@@ -37,7 +42,12 @@ export class ReadAheadSize {
     if (served === 0 || elapsed > maxIdleTime * 2) return 0;
     const rate = served / Math.max(elapsed, 0.01);
     return Math.floor(
-      Math.min(2 * served, rate * timeAhead, maxMessages, maxBytes / (this.#averageBytes + 1)),
+      Math.min(
+        2 * served,
+        rate * timeAhead,
+        this.#maxMessages,
+        this.#maxBytes / (this.#averageBytes + 1),
+      ),
     );
   }
 }
