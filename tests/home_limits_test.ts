@@ -294,3 +294,21 @@ Deno.test("listen: what protects nothing is refused, and no secret is shown", as
   const two = listen(["zmq://:one@127.0.0.1:0", "zmq://:two@127.0.0.1:0"]);
   assert.doesNotMatch((await rejection(two, ChannelConfigError)).message, /one|two/);
 });
+
+Deno.test("home: strangers cannot fill the log", async () => {
+  const lines: string[] = [];
+  await using home = new Home({
+    connection: "memory:log",
+    logger: { warn: (line) => void lines.push(line) },
+  });
+  for (const _ of numbers(150)) {
+    const peer = rawPeer(home);
+    peer.send('HELLO {"version":3}');
+    await within(peer.closed);
+  }
+  assert.equal(lines.length, 100);
+  assert.match(
+    lines[0]!,
+    /^ChannelTS: home: the peer \(port \) is refused: the home speaks version 1/,
+  );
+});

@@ -76,7 +76,11 @@ async function serverOf(uri: string): Promise<Start> {
   switch (schemeOf(uri)) {
     case "zmq:": {
       const { listenZmq } = await import("./zmq_server.ts");
-      return listenZmq;
+      return (uri, options, reception) => {
+        const failed = (address: string, error: Error) =>
+          reception.log("warn", `the peer (zmq ${address}) is refused: ${error.message}`);
+        return listenZmq(uri, { ...options, failed }, reception);
+      };
     }
     case "ws:":
     case "wss:": {

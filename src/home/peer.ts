@@ -302,7 +302,7 @@ export class HomePeer implements PipeObserver {
   async #attach(link: PeerLink, options: Omit<LinkOptions, "retryTimeout">): Promise<ServedLink> {
     if (!await link.mayDo("open")) throw permissionError("open", link.name);
     const served = await this.#home.open(link.name, options);
-    if (!link.closed.signal.aborted) return served;
+    if (!link.isClosed) return served;
     await served.close();
     throw link.closed.signal.reason;
   }
@@ -502,7 +502,7 @@ export class HomePeer implements PipeObserver {
   }
 
   lend(request: number, loan: Loan, link: PeerLink): void {
-    if (this.#isEnded || link.closed.signal.aborted) return loan.release();
+    if (this.#isEnded || link.isClosed) return loan.release();
     if (this.loans.has(request)) { // the peer has numbered a TRY and another request alike
       loan.release();
       return this.#pipe.abort(new ProtocolError("a request number is used again"));

@@ -52,7 +52,9 @@ export class PeerLink implements LinkObserver {
   isFull = false;
   /** How many times in a row the channel was full. */
   refusals = 0;
-  /** Aborted when the peer closes the link, or is gone. */
+  /** Whether the peer has closed the link, or is gone. */
+  isClosed = false;
+  /** Aborted when the link is closed before it is open. */
   readonly closed: AbortController = new AbortController();
   readonly #peer: LinkOwner;
   readonly #authorize: Authorize | undefined;
@@ -180,7 +182,8 @@ export class PeerLink implements LinkObserver {
 
   /** Detaches, once the puts are answered or have had time enough. The loans and requests are over. Never rejects. */
   async close(): Promise<void> {
-    this.closed.abort(closedByPeer);
+    this.isClosed = true;
+    if (this.#served === undefined) this.closed.abort(closedByPeer);
     this.failed(closedByPeer);
     if (this.puts.size > 0) {
       await within(closeTimeout, new Promise<void>((resolve) => this.#onPutSettled = resolve));

@@ -11,6 +11,7 @@ import type { Features, LinkOptions } from "../transports/transport.ts";
 import type { Acceptor, PeerInfo } from "./acceptor.ts";
 import { Admission, type WaitingConnection } from "./admission.ts";
 import type { Authorize } from "./authorize.ts";
+import { HomeLog } from "./home_log.ts";
 import { type HomeLimits, limitsOf } from "./home_limits.ts";
 import type { HomeOptions } from "./home_options.ts";
 import { type Admitted, HomePeer, type PeerHome } from "./peer.ts";
@@ -46,7 +47,7 @@ export class Reception implements Acceptor, PeerHome {
   readonly #secret: string | undefined;
   /** Whether a peer on `zmq:` must send the secret, because the keys of the home do not depend on it. */
   readonly #hasKeys: boolean;
-  readonly #logger: Logger | undefined;
+  readonly #log: HomeLog;
   #served: SharedConnection | undefined;
   #features: Features | undefined;
   #admitted = 0;
@@ -61,7 +62,7 @@ export class Reception implements Acceptor, PeerHome {
     this.#admission = new Admission(this.limits);
     this.#secret = options.secret;
     this.#hasKeys = options.keys !== undefined;
-    this.#logger = options.logger;
+    this.#log = new HomeLog(options.logger);
   }
 
   /** The connection that is served; undefined until it is known. */
@@ -177,13 +178,7 @@ export class Reception implements Acceptor, PeerHome {
   }
 
   log(level: keyof Logger, text: string): void {
-    try {
-      this.#logger?.[level]?.(`ChannelTS: home: ${text}`);
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
+    this.#log.log(level, text);
   }
 
   /** Ends the connections: the peers are sent what was answered. Resolves within a bounded time. */
