@@ -46,7 +46,7 @@ async function bundled(program: string, ...options: string[]): Promise<string> {
   return stdout;
 }
 
-const packages = ["yaml", "@cloudamqp/amqp-client", "ws", "tweetnacl"].map((name) =>
+const packages = ["yaml", "@cloudamqp/amqp-client", "ws", "libsodium-wrappers"].map((name) =>
   `--external:${name}`
 );
 

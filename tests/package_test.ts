@@ -96,7 +96,7 @@ test("package: package.json says what deno.json says, and no place", { skip: noN
     assert.equal(`npm:${name}@${version}`, config.imports[name]);
   }
   assert.deepEqual(Object.keys(dependencies), ["@cloudamqp/amqp-client", "yaml"]);
-  assert.deepEqual(Object.keys(optionalDependencies), ["tweetnacl", "ws"]);
+  assert.deepEqual(Object.keys(optionalDependencies), ["libsodium-wrappers", "ws"]);
   for (const key of ["repository", "homepage", "bugs", "scripts", "devDependencies"]) {
     assert.ok(!(key in manifest), key);
   }

@@ -29,7 +29,7 @@ export interface Manifest {
 }
 
 /** The packages without which the library works, except for what loads them: encryption on `zmq:`, and `ws:` on Node. */
-const OPTIONAL = ["tweetnacl", "ws"];
+const OPTIONAL = ["libsodium-wrappers", "ws"];
 
 const DESCRIPTION = "Go-style channels that cross tasks, threads, processes and hosts";
 

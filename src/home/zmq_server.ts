@@ -3,7 +3,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { ChannelConfigError, ChannelConnectionError } from "../shared/errors.ts";
 import { bytesOf, isEqual } from "../transports/home/pipes/zmtp/commands.ts";
 import { defaultHeartbeat } from "../transports/home/pipes/zmtp/defaults.ts";
-import { withTweetnacl } from "../transports/home/pipes/zmtp/optional_package.ts";
+import { withSodium } from "../transports/home/pipes/zmtp/optional_package.ts";
 import type { Mechanism } from "../transports/home/pipes/zmtp/mechanism.ts";
 import { NullMechanism } from "../transports/home/pipes/zmtp/null_mechanism.ts";
 import { PlainServer } from "../transports/home/pipes/zmtp/plain.ts";
@@ -84,7 +84,7 @@ async function serverMechanism(
   if (keys === undefined && secret === undefined) {
     return { mechanism: () => new NullMechanism("ROUTER") };
   }
-  const { curveServer } = await withTweetnacl(
+  const { curveServer } = await withSodium(
     import("../transports/home/pipes/zmtp/curve_server.ts"),
   );
   const mechanism = await curveServer(keys, secret, peers);

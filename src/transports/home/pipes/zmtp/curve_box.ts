@@ -1,91 +1,24 @@
-import type { KeyObject } from "node:crypto";
-import nacl from "tweetnacl";
-import { agree } from "./curve_keys.ts";
-import { bytesOf } from "./commands.ts";
+import sodium from "libsodium-wrappers";
+import { bytesOf, concat } from "./commands.ts";
 import { ZmtpError } from "./zmtp_error.ts";
 
-/** The part of tweetnacl's lowlevel API that is used here; its types do not describe it. */
-interface LowLevel {
-  crypto_core_hsalsa20(
-    out: Uint8Array,
-    input: Uint8Array,
-    key: Uint8Array,
-    constant: Uint8Array,
-  ): void;
-  /** Both buffers begin with 32 bytes that are 0; of the result, 16 bytes are 0 and 16 authenticate the rest. */
-  crypto_secretbox(
-    out: Uint8Array,
-    input: Uint8Array,
-    size: number,
-    nonce: Uint8Array,
-    key: Uint8Array,
-  ): 0 | -1;
-  /** The input begins with 16 bytes that are 0, and so does the result with 32. */
-  crypto_secretbox_open(
-    out: Uint8Array,
-    input: Uint8Array,
-    size: number,
-    nonce: Uint8Array,
-    key: Uint8Array,
-  ): 0 | -1;
-}
-
-const { crypto_core_hsalsa20, crypto_secretbox, crypto_secretbox_open } =
-  (nacl as unknown as { readonly lowlevel: LowLevel }).lowlevel;
-
-/** How many bytes of 0 the plain and the sealed text begin with, and the size of what authenticates a text. */
-const plainZeros = 32;
-export const sealedZeros = 16;
+/** The size of what authenticates a sealed text. */
 export const tagSize = 16;
 
-const sigma = bytesOf("expand 32-byte k");
+/** Resolves when the other functions may be called. */
+export const boxesReady: Promise<void> = sodium.ready;
 
 /**
  * Returns the key that two key pairs have in common, as NaCl's `crypto_box_beforenm` does.
  *
  * @throws {ZmtpError} if the public key is a weak one
  */
-export function boxKey(secretKey: KeyObject, publicKey: Uint8Array): Uint8Array {
-  let agreed: Uint8Array;
+export function boxKey(secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array {
   try {
-    agreed = agree(secretKey, publicKey);
+    return sodium.crypto_box_beforenm(publicKey, secretKey);
   } catch {
     throw new ZmtpError("a public key is weak"); // the result would be the same for all secret keys
   }
-  const key = new Uint8Array(32);
-  crypto_core_hsalsa20(key, new Uint8Array(16), agreed, sigma);
-  return key;
-}
-
-/** Returns the sealed text of parts, after 16 bytes of 0. */
-export function sealPadded(
-  key: Uint8Array,
-  nonce: Uint8Array,
-  ...parts: readonly Uint8Array[]
-): Uint8Array {
-  let size = plainZeros;
-  for (const { length } of parts) size += length;
-  const plain = new Uint8Array(size);
-  size = plainZeros;
-  for (const part of parts) {
-    plain.set(part, size);
-    size += part.length;
-  }
-  const sealed = new Uint8Array(size);
-  crypto_secretbox(sealed, plain, size, nonce, key);
-  return sealed;
-}
-
-/** Returns the plain text of a sealed text after 16 bytes of 0; undefined if it is not authentic. */
-export function openPadded(
-  key: Uint8Array,
-  nonce: Uint8Array,
-  sealed: Uint8Array,
-): Uint8Array | undefined {
-  if (sealed.length < plainZeros) return undefined;
-  const plain = new Uint8Array(sealed.length);
-  const isAuthentic = crypto_secretbox_open(plain, sealed, sealed.length, nonce, key) === 0;
-  return isAuthentic ? plain.subarray(plainZeros) : undefined;
 }
 
 /** Returns the sealed text of parts. */
@@ -94,7 +27,21 @@ export function seal(
   nonce: Uint8Array,
   ...parts: readonly Uint8Array[]
 ): Uint8Array {
-  return sealPadded(key, nonce, ...parts).subarray(sealedZeros);
+  return sodium.crypto_secretbox_easy(concat(...parts), nonce, key);
+}
+
+/** Returns the plain text; undefined if it is not authentic. */
+export function opened(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  sealed: Uint8Array,
+): Uint8Array | undefined {
+  if (sealed.length < tagSize) return undefined;
+  try {
+    return sodium.crypto_secretbox_open_easy(sealed, nonce, key);
+  } catch {
+    return undefined; // the only error for arguments of the right sizes
+  }
 }
 
 /** Returns the plain text. @throws {ZmtpError} if it is not authentic: one of the keys differs */
@@ -104,9 +51,7 @@ export function unseal(
   sealed: Uint8Array,
   command: string,
 ): Uint8Array {
-  const padded = new Uint8Array(sealedZeros + sealed.length);
-  padded.set(sealed, sealedZeros);
-  const plain = openPadded(key, nonce, padded);
+  const plain = opened(key, nonce, sealed);
   if (plain !== undefined) return plain;
   throw new ZmtpError(`the keys of the two ends do not match (${command})`, {
     told: "the keys differ",

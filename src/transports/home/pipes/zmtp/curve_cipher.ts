@@ -1,5 +1,5 @@
-import { bytesOf } from "./commands.ts";
-import { openPadded, sealedZeros, sealPadded, tagSize } from "./curve_box.ts";
+import { bytesOf, concat } from "./commands.ts";
+import { opened, seal, tagSize } from "./curve_box.ts";
 import { commandFlag, moreFlag } from "./frame_splitter.ts";
 import type { Cipher } from "./mechanism.ts";
 import { ZmtpError } from "./zmtp_error.ts";
@@ -27,21 +27,18 @@ export class CurveCipher implements Cipher {
     this.#sealingView = new DataView(this.#sealing.buffer);
   }
 
-  seal(flags: number, ...parts: readonly Uint8Array[]): Uint8Array {
+  seal(flags: number, ...parts: readonly Uint8Array[]): [head: Uint8Array, box: Uint8Array] {
     const count = ++this.#count;
     this.#sealingView.setUint32(16, Math.floor(count / 2 ** 32));
     this.#sealingView.setUint32(20, count >>> 0);
     this.#flags[0] = (flags & commandFlag) === 0 ? flags : sealedCommand;
-    const frame = sealPadded(this.#key, this.#sealing, this.#flags, ...parts);
-    // The 16 bytes of 0 before the box are as many as the name and the counter.
-    frame.set(messageName);
-    frame.set(this.#sealing.subarray(16), 8);
-    return frame;
+    const box = seal(this.#key, this.#sealing, this.#flags, ...parts);
+    return [concat(messageName, this.#sealing.subarray(16)), box];
   }
 
   open(frame: Uint8Array): { readonly flags: number; readonly content: Uint8Array } {
     if (
-      frame.length < sealedZeros + tagSize + 1 || !messageName.every((byte, i) => frame[i] === byte)
+      frame.length < headSize + tagSize + 1 || !messageName.every((byte, i) => frame[i] === byte)
     ) {
       throw new ZmtpError("a frame is not encrypted");
     }
@@ -49,9 +46,8 @@ export class CurveCipher implements Cipher {
     const count = view.getUint32(8) * 2 ** 32 + view.getUint32(12);
     if (count <= this.#lastCount) throw new ZmtpError("a frame has arrived twice");
     this.#lastCount = count;
-    this.#opening.set(frame.subarray(8, 16), 16);
-    frame.fill(0, 0, sealedZeros);
-    const plain = openPadded(this.#key, this.#opening, frame);
+    this.#opening.set(frame.subarray(8, headSize), 16);
+    const plain = opened(this.#key, this.#opening, frame.subarray(headSize));
     if (plain === undefined) throw new ZmtpError("a frame is not authentic");
     const flags = plain[0]!;
     return {
@@ -65,6 +61,9 @@ export class CurveCipher implements Cipher {
 const sealedCommand = 2;
 
 const messageName = bytesOf("\x07MESSAGE");
+
+/** The size of the name and the counter. */
+const headSize = 16;
 
 function prefix(text: string): Uint8Array {
   const nonce = new Uint8Array(24);

@@ -1,7 +1,7 @@
 import { getRandomValues } from "node:crypto";
 import { ChannelConfigError } from "../../../../shared/errors.ts";
 import { concat, readProperties, writeCommand, writeProperties } from "./commands.ts";
-import { boxKey, counterBytes, nonceOf, seal, unseal } from "./curve_box.ts";
+import { boxesReady, boxKey, counterBytes, nonceOf, seal, unseal } from "./curve_box.ts";
 import { CurveCipher } from "./curve_cipher.ts";
 import {
   type CurveKeys,
@@ -20,6 +20,7 @@ export async function curveClient(
   uri: ZmqUri,
   secretKey: string | undefined,
 ): Promise<() => Mechanism> {
+  await boxesReady;
   const server = uri.key === undefined
     ? (await curveKeysOfSecret(uri.secret!)).publicKey
     : keyBytes(uri.key)!;

@@ -2,7 +2,6 @@ import { Buffer } from "node:buffer";
 import {
   createPrivateKey,
   createPublicKey,
-  diffieHellman,
   generateKeyPairSync,
   type KeyObject,
   scrypt,
@@ -16,16 +15,23 @@ export interface KeyPair {
   readonly secretKey: string;
 }
 
-/** A key pair for calculations. */
+/** A key pair for calculations; each key has 32 bytes. */
 export interface CurveKeys {
   readonly publicKey: Uint8Array;
-  readonly secretKey: KeyObject;
+  readonly secretKey: Uint8Array;
 }
 
 /** Returns a new key pair. */
 export function generateCurveKeys(): CurveKeys {
   const { publicKey, privateKey } = generateKeyPairSync("x25519");
-  return { publicKey: rawPublicKey(publicKey), secretKey: privateKey };
+  const secret = privateKey.export({ format: "der", type: "pkcs8" });
+  return { publicKey: rawPublicKey(publicKey), secretKey: lastBytes(secret) };
+}
+
+/** Returns a new key pair for a home or a peer, in base64url. */
+export function generateKeys(): KeyPair {
+  const { publicKey, secretKey } = generateCurveKeys();
+  return { publicKey: keyText(publicKey), secretKey: keyText(secretKey) };
 }
 
 /** Returns the key pair of a secret key of 32 bytes. */
@@ -35,17 +41,7 @@ export function curveKeysOf(secretKey: Uint8Array): CurveKeys {
     format: "der",
     type: "pkcs8",
   });
-  return { publicKey: rawPublicKey(createPublicKey(key)), secretKey: key };
-}
-
-/** Returns the secret that both of two key pairs have, of 32 bytes. @throws if the public key is a weak one */
-export function agree(secretKey: KeyObject, publicKey: Uint8Array): Uint8Array {
-  const other = createPublicKey({
-    key: Buffer.concat([publicPrefix, publicKey]),
-    format: "der",
-    type: "spki",
-  });
-  return diffieHellman({ privateKey: secretKey, publicKey: other });
+  return { publicKey: rawPublicKey(createPublicKey(key)), secretKey };
 }
 
 /**
@@ -78,21 +74,14 @@ export function keyBytes(text: string): Uint8Array | undefined {
   return /^[\w-]{42}[AEIMQUYcgkosw048]$/.test(text) ? Buffer.from(text, "base64url") : undefined;
 }
 
-/** The beginning of a secret key in PKCS#8, and of a public key in SPKI (RFC 8410). The 32 bytes of the key follow. */
+/** The beginning of a secret key in PKCS#8 (RFC 8410). The 32 bytes of the key follow. */
 const secretPrefix = Buffer.from("302e020100300506032b656e04220420", "hex");
-const publicPrefix = Buffer.from("302a300506032b656e032100", "hex");
 
 function rawPublicKey(key: KeyObject): Uint8Array {
-  const der = key.export({ format: "der", type: "spki" });
-  return new Uint8Array(der.subarray(der.length - 32));
+  return lastBytes(key.export({ format: "der", type: "spki" }));
 }
 
-/** Returns a new key pair in text. */
-export function generateKeys(): KeyPair {
-  const { publicKey, privateKey } = generateKeyPairSync("x25519");
-  const secret = privateKey.export({ format: "der", type: "pkcs8" });
-  return {
-    publicKey: keyText(rawPublicKey(publicKey)),
-    secretKey: keyText(secret.subarray(secret.length - 32)),
-  };
+/** Returns the key at the end of its encoding in DER. */
+function lastBytes(der: Uint8Array): Uint8Array {
+  return new Uint8Array(der.subarray(der.length - 32));
 }

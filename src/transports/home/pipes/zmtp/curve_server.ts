@@ -1,7 +1,7 @@
 import { getRandomValues } from "node:crypto";
 import { ChannelConfigError } from "../../../../shared/errors.ts";
 import { isEqual, readProperties, writeCommand, writeProperties } from "./commands.ts";
-import { boxKey, counterBytes, nonceOf, seal, unseal } from "./curve_box.ts";
+import { boxesReady, boxKey, counterBytes, nonceOf, seal, unseal } from "./curve_box.ts";
 import { CurveCipher } from "./curve_cipher.ts";
 import {
   type CurveKeys,
@@ -21,6 +21,7 @@ export async function curveServer(
   secret: string | undefined,
   peers: readonly string[] | undefined,
 ): Promise<() => Mechanism> {
+  await boxesReady;
   const own = keys === undefined ? await curveKeysOfSecret(secret!) : checkedKeys(keys);
   const wrong = peers?.findIndex((key) => keyBytes(key) === undefined) ?? -1;
   if (wrong >= 0) throw notKey(`member ${wrong} of the option "peers"`, "public");

@@ -46,9 +46,11 @@ export class FrameOutput {
   }
 
   /** Writes a frame. The bytes must not change until it has left. */
-  frame(flags: number, bytes: Uint8Array): void {
-    this.#head(flags, bytes.length);
-    this.#append(bytes);
+  frame(flags: number, ...parts: readonly Uint8Array[]): void {
+    let size = 0;
+    for (const part of parts) size += part.length;
+    this.#head(flags, size);
+    for (const part of parts) this.#append(part);
     this.#wake();
   }
 

@@ -38,13 +38,11 @@ export interface Outcome {
 /** The encryption of frames. */
 export interface Cipher {
   /**
-   * Returns the bytes of a frame that carries flags and content.
-   *
-   * @param parts the content, in parts
+   * Returns the content of a frame that carries flags and parts of a text, in two parts.
    */
-  seal(flags: number, ...parts: readonly Uint8Array[]): Uint8Array;
+  seal(flags: number, ...parts: readonly Uint8Array[]): [head: Uint8Array, box: Uint8Array];
   /**
-   * Returns the flags and the content of a received frame, which is changed.
+   * Returns the flags and the text of a received frame.
    *
    * @throws {ZmtpError} if it is not authentic
    */

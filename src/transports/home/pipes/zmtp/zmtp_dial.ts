@@ -3,7 +3,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { ChannelConnectionError } from "../../../../shared/errors.ts";
 import type { Dial, Pipe, PipeObserver } from "../pipe.ts";
 import { defaultHeartbeat, defaultMaxFrame } from "./defaults.ts";
-import { withTweetnacl } from "./optional_package.ts";
+import { withSodium } from "./optional_package.ts";
 import type { Mechanism } from "./mechanism.ts";
 import { NullMechanism } from "./null_mechanism.ts";
 import { PlainClient } from "./plain.ts";
@@ -38,7 +38,7 @@ function clientMechanism(
 }
 
 async function loadCurve(uri: ZmqUri, secretKey: string | undefined): Promise<() => Mechanism> {
-  const { curveClient } = await withTweetnacl(import("./curve_client.ts"));
+  const { curveClient } = await withSodium(import("./curve_client.ts"));
   return await curveClient(uri, secretKey);
 }
 

@@ -93,11 +93,8 @@ export class ZmtpPipe implements Pipe {
   send(header: string, body?: Uint8Array): void {
     if (this.#state !== "open") return;
     if (this.#cipher === undefined) return this.#output.message(header, body);
-    const text = bytesOf(header);
-    this.#output.frame(
-      0,
-      body === undefined ? this.#cipher.seal(0, text) : this.#cipher.seal(0, text, lineFeed, body),
-    );
+    const parts = body === undefined ? [bytesOf(header)] : [bytesOf(header), lineFeed, body];
+    this.#output.frame(0, ...this.#cipher.seal(0, ...parts));
   }
 
   pause(): void {
@@ -251,7 +248,7 @@ export class ZmtpPipe implements Pipe {
 
   #sendCommand(bytes: Uint8Array): void {
     if (this.#cipher === undefined) this.#output.command(bytes);
-    else this.#output.frame(0, this.#cipher.seal(commandFlag, bytes));
+    else this.#output.frame(0, ...this.#cipher.seal(commandFlag, bytes));
   }
 
   /** Counts intervals, not milliseconds: after a time in which the process was stopped, what has arrived is read first. */
