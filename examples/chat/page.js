@@ -38,22 +38,22 @@ const room = new Room(url, {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const [from, words, inbox] = [name.value, text.value, inboxes.get(to.value)];
+  const [from, words, recipient] = [name.value, text.value, to.value];
   text.value = "";
   const item = pending.appendChild(document.createElement("li"));
   item.className = "pending";
   item.textContent = `${words} (sending)`;
   try {
-    if (inbox === undefined) await room.post(from, words);
+    if (recipient === "") await room.post(from, words);
     else {
-      await room.send(inbox, from, words);
-      lines.append(itemOf(new Date(), from, `to ${to.value}: ${words}`, "private"));
+      await room.send(inboxes.get(recipient), from, words);
+      lines.append(itemOf(new Date(), from, `to ${recipient}: ${words}`, "private"));
     }
     item.remove();
   } catch (error) {
-    if (!(error instanceof ChannelClosedError)) throw error;
+    const hasLeft = recipient !== "" && error instanceof ChannelClosedError;
     item.className = "failed";
-    item.textContent = `${words} (not sent: ${to.value} has left)`;
+    item.textContent = `${words} (not sent: ${hasLeft ? `${recipient} has left` : error})`;
   }
 });
 

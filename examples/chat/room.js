@@ -1,12 +1,19 @@
 // A chat room, as a page and a process see it: this module runs in browsers, on Deno, Bun and Node.
 
-import { Channel, ChannelTimeoutError, Connection } from "@channelts/channel/web";
+import {
+  Channel,
+  ChannelDecodeError,
+  ChannelReferenceError,
+  ChannelTimeoutError,
+  Connection,
+  SendChannel,
+} from "@channelts/channel/web";
 
 /**
  * @typedef {object} Message A message to one person.
  * @property {string} name who has sent it
  * @property {string} text
- * @property {Channel<Message>} inbox the channel that only its sender reads: whoever has it may answer
+ * @property {SendChannel<Message>} inbox the channel that its sender reads: whoever has it may answer
  */
 
 /** @typedef {Message & { id: string }} Post A message to everyone, on the way to the server. */
@@ -22,6 +29,25 @@ import { Channel, ChannelTimeoutError, Connection } from "@channelts/channel/web
  * @property {(state: State) => void} state
  */
 
+/**
+ * Whether a value is a message. Anyone may have sent it.
+ *
+ * @param {unknown} value
+ * @returns {value is Message}
+ */
+export function isMessage(value) {
+  const { name, text, inbox } = /** @type {Record<string, unknown>} */ (Object(value));
+  return isText(name, 40) && isText(text, 2000) && inbox instanceof SendChannel;
+}
+
+/**
+ * @param {unknown} value
+ * @param {number} limit
+ */
+function isText(value, limit) {
+  return typeof value === "string" && value !== "" && value.length <= limit;
+}
+
 /** A person in the room. */
 export class Room {
   #observer;
@@ -34,6 +60,8 @@ export class Room {
   #history;
   /** @type {Channel<Message>} */
   #inbox;
+  /** The inboxes that were used. @type {Set<SendChannel<Message>>} */
+  #others = new Set();
   /** The number of the last line that was shown. */
   #last = 0;
   #posted = 0;
@@ -72,38 +100,35 @@ export class Room {
   }
 
   /**
-   * Sends a text to everyone. Resolves when the server has it.
+   * Sends a text to everyone. Resolves when the server has published it.
    *
    * @param {string} name
    * @param {string} text
    */
   async post(name, text) {
-    const inbox = this.#inbox;
-    await this.#posts.put({ id: `${inbox.name} ${++this.#posted}`, name, text, inbox });
+    const id = `${this.#inbox.name} ${++this.#posted}`;
+    await this.#posts.request({ id, name, text, inbox: this.#inbox.sender });
   }
 
   /**
    * Sends a text to one person. Resolves when the server has it; rejects with a ChannelClosedError if the person has
    * left.
    *
-   * @param {Channel<Message>} to the person's inbox
+   * @param {SendChannel<Message>} to the person's inbox
    * @param {string} name
    * @param {string} text
    */
   async send(to, name, text) {
-    const handle = to.dup(); // for this message: nothing stays attached
-    try {
-      await handle.put({ name, text, inbox: this.#inbox });
-    } finally {
-      await handle.close();
-    }
+    this.#others.add(to);
+    await to.put({ name, text, inbox: this.#inbox.sender });
   }
 
   /** Leaves the room: ends `join`. */
   async leave() {
     this.#hasLeft = true;
     await this.#inbox.delete({ timeout: 2000 }).catch(() => {}); // otherwise it vanishes in half an hour
-    await Promise.all([this.#posts, this.#lines, this.#history].map((each) => each.close()));
+    const used = [this.#posts, this.#lines, this.#history, ...this.#others];
+    await Promise.all(used.map((each) => each.close()));
   }
 
   /** @param {AsyncIterable<Line>} lines */
@@ -143,9 +168,18 @@ export class Room {
 
   async #readInbox() {
     while (!this.#hasLeft) {
-      for await (const message of this.#inbox) this.#observer.message(message);
-      // The server deletes an inbox that was not attached for half an hour, for example because the computer slept.
-      if (!this.#hasLeft) this.#inbox = new Channel({ connection: this.#connection });
+      try {
+        for await (const message of this.#inbox) {
+          if (isMessage(message)) this.#observer.message(message);
+        }
+        // The server deletes an inbox that was not attached for half an hour, for example because the computer slept.
+        if (!this.#hasLeft) this.#inbox = new Channel({ connection: this.#connection });
+      } catch (error) {
+        // Whoever has the inbox may put anything.
+        const isTheirs = error instanceof ChannelDecodeError ||
+          error instanceof ChannelReferenceError;
+        if (!isTheirs) throw error;
+      }
     }
   }
 }

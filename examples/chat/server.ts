@@ -17,12 +17,10 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import type { Line, Post } from "./room.js";
+import { isMessage, type Line, type Post } from "./room.js";
 
 /** The number of lines that a page is shown when it is opened. */
 const KEPT = 100;
-/** The largest number of characters in a name and a text. */
-const [NAME, TEXT] = [40, 2000];
 
 /** What each peer may do with named channels. An anonymous one, such as an inbox, is for those who were told its name. */
 const RIGHTS = new Map([
@@ -48,12 +46,14 @@ const home = new Home({
 const archive = new Channel<Line[]>({ name: "chat.archive", connection: home });
 let lines = await restore();
 
-const history = new Channel<number>({ name: "chat.history", connection: home });
-const serving = serve(history, (after) => lines.filter(({ n }) => n > after));
-
-const posts = new Channel<Post>({ name: "chat.posts", connection: home });
 const listeners = new Channel<Line>({ name: "chat.lines", connection: home });
-const publishing = publish();
+const posts = new Channel<Post>({ name: "chat.posts", connection: home });
+const history = new Channel<number>({ name: "chat.history", connection: home });
+// Whatever peers send, the serving goes on.
+const serving = [
+  serve(posts, publish),
+  serve(history, (after) => lines.filter(({ n }) => n > after)),
+];
 
 const server = createServer((request, response) => {
   fileOf(request.url!).then(
@@ -71,27 +71,24 @@ console.log(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void stop());
 
 async function stop(): Promise<void> {
-  await Promise.all([posts, listeners, history].map((each) => each.close()));
-  await Promise.all([publishing, serving]);
-  await archive.close();
+  await Promise.all([posts, history].map((each) => each.close()));
+  await Promise.all(serving);
+  await Promise.all([archive, listeners].map((each) => each.close()));
   server.close();
   await home.close(); // tells the pages
   server.closeAllConnections();
 }
 
-/** Makes a line of each post. A post that was redelivered after a crash makes no second line. */
-async function publish(): Promise<void> {
-  for await (const delivery of posts.deliveries()) {
-    const { id, name, text, inbox } = delivery.value;
-    if (isText(name, NAME) && isText(text, TEXT) && !lines.some((line) => line.id === id)) {
-      const line = { n: (lines.at(-1)?.n ?? 0) + 1, id, time: new Date(), name, text, inbox };
-      lines = [...lines, line].slice(-KEPT);
-      await archive.put(lines);
-      await archive.get(); // the lines as they were before
-      await listeners.broadcast(line);
-    }
-    delivery.accept();
-  }
+/** Makes a line of a post. A post that is served again after a crash makes no second line. */
+async function publish(post: Post): Promise<void> {
+  if (!isMessage(post) || typeof post.id !== "string") throw new TypeError("this is no post");
+  const { id, name, text, inbox } = post;
+  if (lines.some((line) => line.id === id)) return;
+  const line = { n: (lines.at(-1)?.n ?? 0) + 1, id, time: new Date(), name, text, inbox };
+  lines = [...lines, line].slice(-KEPT);
+  await archive.put(lines);
+  await archive.get(); // the lines as they were before
+  await listeners.broadcast(line);
 }
 
 /** Reads the archive. If the server was killed between a `put` and a `get`, two values are there. */
@@ -102,11 +99,6 @@ async function restore(): Promise<Line[]> {
   await archive.put(newest);
   for (const delivery of found) delivery.accept();
   return newest;
-}
-
-/** Whether a value, which anyone may have sent, is a text of limited length. */
-function isText(value: unknown, limit: number): boolean {
-  return typeof value === "string" && value.length > 0 && value.length <= limit;
 }
 
 /** Returns the type and the content of a file of the page, or of a script of the package. */

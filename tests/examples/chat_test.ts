@@ -6,7 +6,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { Channel, ChannelConnectionError, Connection } from "../../mod.ts";
+import { Channel, ChannelConnectionError, Connection, type SendChannel } from "../../mod.ts";
 import { connectionsRest, until } from "../conformance/fixture.ts";
 import { freePorts } from "../support/broker.ts";
 import { Chromium, findChromium, type Page } from "../support/chromium.ts";
@@ -184,9 +184,20 @@ async function chat(
     await terminal.done();
     await ada.page.click("#lines li:nth-child(2) button");
     await ada.page.type("come back\n");
-    await ada.shows(...adas, "failed: come back (not sent: Tina has left)");
+    const failed = "failed: come back (not sent: Tina has left)";
+    await ada.shows(...adas, failed);
 
-    await assertProtected(address);
+    await bob.say("Only we are left");
+    await assertProtected(address, "Bob");
+    for (const line of ["Bob Only we are left", "Mallory after the rubbish"]) {
+      for (const shown of [lines, adas]) shown.push(line);
+    }
+    await ada.shows(...adas, failed);
+    const list = await bob.list("lines");
+    assert.deepEqual(list.filter((line) => line.startsWith("private: ")), [
+      "private: Mallory after the rubbish",
+    ]);
+    assert.deepEqual(list.filter((line) => !line.startsWith("private: ")), lines);
     assert.deepEqual([...ada.page.problems, ...bob.page.problems], []);
     const last = programs.at(-1)!;
     last.kill("SIGTERM");
@@ -197,25 +208,51 @@ async function chat(
   }
 }
 
-/** A peer may post, listen and ask for the lines, and nothing else. */
-async function assertProtected(address: string): Promise<void> {
+/** A peer may post, listen and ask for the lines, and nothing else; values that are no posts and no messages harm nobody. */
+async function assertProtected(address: string, victim: string): Promise<void> {
   const connection = new Connection(address);
-  const open = (name: string) => new Channel({ name, connection });
-  const refused: Record<string, (channel: Channel) => Promise<unknown>> = {
-    "chat.archive": (channel) => channel.get({ timeout: 20_000 }),
-    "chat.posts": (channel) => channel.get({ timeout: 20_000 }),
-    "chat.lines": (channel) => channel.broadcast({ n: 1e6, text: "forged" }),
-    "chat.history": (channel) => channel.closeAll(),
-    "another": (channel) => channel.put(1),
-  };
-  for (const [name, attempt] of Object.entries(refused)) {
+  const open = (name: string) => new Channel<unknown>({ name, connection });
+  const refused: [name: string, attempt: (channel: Channel) => Promise<unknown>][] = [
+    ["chat.archive", (channel) => channel.get({ timeout: 20_000 })],
+    ["chat.posts", (channel) => channel.get({ timeout: 20_000 })],
+    ["chat.lines", (channel) => channel.broadcast({ n: 1e6, text: "forged" })],
+    ["chat.posts", (channel) => channel.closeAll()],
+    ["chat.history", (channel) => channel.delete()],
+    ["another", (channel) => channel.put(1)],
+  ];
+  for (const [name, attempt] of refused) {
     const channel = open(name);
     await assert.rejects(attempt(channel), ChannelConnectionError, name);
     await channel.close();
   }
-  for (const name of ["chat.posts", "chat.history"]) {
-    const channel = open(name);
-    await assert.rejects(channel.delete(), ChannelConnectionError, name);
-    await channel.close();
+
+  const [posts, history, mine] = [
+    open("chat.posts"),
+    open("chat.history"),
+    open("chat.posts").clone(),
+  ];
+  let theirs: SendChannel | undefined;
+  await until(async () => {
+    const lines = await history.request(0) as { name: string; inbox: SendChannel }[];
+    theirs = lines.find(({ name }) => name === victim)?.inbox;
+    return theirs !== undefined;
+  });
+  const inbox = mine.sender;
+  const long = "x".repeat(2001);
+  for (
+    const value of [null, "text", { name: "M", text: long, inbox }, {
+      name: "M",
+      text: "m",
+      inbox: 1,
+    }]
+  ) {
+    await posts.put(value);
+    await theirs!.put(value);
+    await assert.rejects(posts.request(value, { timeout: 20_000 }), TypeError);
   }
+  const message = { name: "Mallory", text: "after the rubbish", inbox };
+  await theirs!.put(message);
+  await posts.request({ ...message, id: "1" }, { timeout: 20_000 });
+  await mine.delete();
+  await Promise.all([posts, history, theirs!].map((each) => each.close()));
 }
