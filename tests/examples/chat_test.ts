@@ -193,7 +193,8 @@ async function chat(
       for (const shown of [lines, adas]) shown.push(line);
     }
     await ada.shows(...adas, failed);
-    const list = await bob.list("lines");
+    let list: string[] = [];
+    await until(async () => (list = await bob.list("lines")).length === lines.length + 1);
     assert.deepEqual(list.filter((line) => line.startsWith("private: ")), [
       "private: Mallory after the rubbish",
     ]);
