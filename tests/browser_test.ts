@@ -7,13 +7,15 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { text } from "node:stream/consumers";
 import { Chromium, findChromium, type Page } from "./support/chromium.ts";
 import { linkPackages, noNpm } from "./support/npm.ts";
 import { installedPackage } from "./support/package.ts";
 import { test } from "./support/test.ts";
 import { ROOT, TESTS } from "./support/test_files.ts";
 import { bundle, conformanceBundle, type Files } from "./support/web_bundle.ts";
-import type { Outcome } from "./web/conformance.ts";
+import { Control } from "./homes/control.ts";
+import type { Outcome } from "./web/outcome.ts";
 
 const chromium = noNpm ? new Error(noNpm) : await findChromium();
 const skip = chromium instanceof Error && chromium.message;
@@ -47,18 +49,27 @@ onmessage = async ({ data: [module, name] }) => {
   }
 };`;
 
-/** Opens a page with these scripts, and closes the browser in the end. */
-async function inPage(scripts: Files, body: (page: Page, version: string) => Promise<void>) {
+/** Opens a page with these scripts, and closes the browser in the end. A home is at `/channels`, if there is one. */
+async function inPage(
+  scripts: Files,
+  body: (page: Page, version: string) => Promise<void>,
+  control?: Control,
+) {
   const files = new Map([["", HTML], ["page.js", SCRIPT], ["worker.js", WORKER], ...scripts]);
-  const server = createServer((request, response) => {
+  const server = createServer(async (request, response) => {
     const name = request.url!.slice(1);
+    if (control !== undefined && name === "ask") {
+      const answer = await control.answer(JSON.parse(await text(request)));
+      return response.end(JSON.stringify({ answer }));
+    }
     const content = files.get(name);
     response.writeHead(content === undefined ? 404 : 200, {
       "content-type": name === "" ? "text/html" : "text/javascript",
-      "content-security-policy": POLICY,
+      "content-security-policy": control === undefined ? POLICY : `${POLICY}; connect-src 'self'`,
     });
     response.end(content);
   });
+  server.on("upgrade", (request, socket, head) => control!.home.upgrade(request, socket, head));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {
     await using browser = await Chromium.start(chromium as string);
@@ -110,21 +121,46 @@ test(
   { skip },
   async () => {
     await inPage(await conformanceBundle(), async (page, version) => {
-      const call = `("./conformance.js", "conformance")`;
-      for (const where of ["here", "inWorker"]) {
-        const outcome = await page.evaluate(where + call) as Outcome;
-        const { passed, failed, unknown, skipped } = outcome;
-        assert.deepEqual(failed, [], where);
-        assert.deepEqual(unknown, [], `${where}: no test begins so`);
-        assert.ok(passed > 350, `${passed} passed`);
-        const place = where === "here" ? "a page" : "a Worker";
-        process.stdout.write(
-          `${passed} passed in ${place} of ${version}, ${skipped} cannot run there\n`,
-        );
+      for (const where of ["here", "inWorker"] as const) {
+        await checkConformance(page, version, where, "./conformance.js");
       }
     });
   },
 );
+
+test(
+  "browser: the conformance suite on a home passes in a page and in a module Worker",
+  { skip },
+  async () => {
+    const control = await Control.start({ addresses: [], engine: "memory:" });
+    try {
+      await inPage(await conformanceBundle("home"), async (page, version) => {
+        for (const where of ["here", "inWorker"] as const) {
+          await checkConformance(page, version, where, "./home_conformance.js");
+        }
+      }, control);
+    } finally {
+      await control.home.close();
+    }
+  },
+);
+
+/** Runs the suite of a module in the page or in a Worker. */
+async function checkConformance(
+  page: Page,
+  version: string,
+  where: "here" | "inWorker",
+  module: string,
+): Promise<void> {
+  const { passed, failed, unknown, skipped } = await page.evaluate(
+    `${where}("${module}", "conformance")`,
+  ) as Outcome;
+  assert.deepEqual(failed, [], where);
+  assert.deepEqual(unknown, [], `${where}: no test begins so`);
+  assert.ok(passed > 350, `${passed} passed`);
+  const place = where === "here" ? "a page" : "a Worker";
+  process.stdout.write(`${passed} passed in ${place} of ${version}, ${skipped} cannot run there\n`);
+}
 
 test(
   "browser: a scheme that needs Node's modules is refused, with what to do",

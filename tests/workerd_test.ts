@@ -5,8 +5,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { Channel } from "../mod.ts";
-import { connectionsRest, getAll, numbers, until } from "./conformance/fixture.ts";
+import { Channel, Connection, listen, serve } from "../home.ts";
+import { census } from "../src/home/census.ts";
+import { connectionsRest, getAll, numbers, until, within } from "./conformance/fixture.ts";
 import { type Snippet, snippetsOf } from "./support/pages/pages.ts";
 import { linkPackages, noNpm } from "./support/npm.ts";
 import { installedPackage } from "./support/package.ts";
@@ -127,6 +128,66 @@ test("workerd: amqp: with nodejs_compat", { skip: noNpm }, async () => {
     for (const name of names) await new Channel({ name, connection: broker }).delete();
     await connectionsRest();
   }
+});
+
+test("workerd: a Worker is a peer of a home, without nodejs_compat", { skip: noNpm }, async () => {
+  await using home = await listen("ws://127.0.0.1:0/channels");
+  await using workerd = await start("home_worker.js", { bindings: { HOME: home.address } });
+  const name = "jobs";
+  const get = workerd.get(`/get?name=${name}`);
+  const own = new Channel<unknown>({ name, connection: home });
+  await own.put({ value: "from the home" });
+  assert.equal(await get, "from the home");
+  const puts = numbers(8).map((n) => workerd.get(`/put?name=${name}&value=${n}`));
+  for (const answer of await Promise.all(puts)) assert.equal(answer, "put");
+  const values = await getAll(own, 8) as { readonly value: string; readonly big: bigint }[];
+  assert.deepEqual(values.map(({ value }) => value).sort(), numbers(8).map(String));
+  assert.equal(values[0]!.big, 2n ** 70n);
+
+  const squares = new Channel<number>({ name: "squares", connection: home });
+  const serving = serve(squares, (n) => n * n);
+  assert.equal(await workerd.get("/request?name=squares&value=7"), 49);
+  await squares.closeAll();
+  await serving;
+  await until(() => census(home).peers.length === 0); // each request has closed its connection
+  assertNoError(workerd);
+  for (const ch of ["squares", name]) await new Channel({ name: ch, connection: home }).delete();
+  await own.close();
+});
+
+test("workerd: a home in a Durable Object", { skip: noNpm }, async () => {
+  await using workerd = await start("home_object.js", {
+    flags: ["nodejs_compat"],
+    durableObject: "Channels",
+  });
+  const connection = `${workerd.url.replace("http", "ws")}/channels`;
+  const [one, two] = [new Connection(connection), new Connection(connection)];
+  const jobs = new Channel<unknown>({ name: "jobs", connection: one });
+  const far = new Channel<unknown>({ name: "jobs", connection: two });
+  assert.equal(await (await fetch(workerd.url, { method: "POST", body: "own" })).json(), "put");
+  assert.equal(await within(jobs.get()), "own");
+  const got = jobs.get();
+  await far.put({ from: "another peer", bytes: new Uint8Array(200_000) });
+  assert.equal((await within(got) as { readonly from: string }).from, "another peer");
+  for (const n of numbers(200)) await far.put(n);
+  assert.deepEqual(await getAll(jobs, 200), numbers(200));
+  const held = await (async () => {
+    await far.put("held");
+    return await far.receive();
+  })();
+  await far.close(); // its loan returns
+  assert.equal(await within(jobs.get()), "held");
+  held.accept();
+  const heard = jobs.broadcasts();
+  await heard.ready;
+  const other = new Channel<unknown>({ name: "jobs", connection: two });
+  await other.broadcast("hello");
+  assert.equal((await within(heard.next())).value, "hello");
+  await heard.return!();
+  await other.delete();
+  await jobs.close();
+  await connectionsRest();
+  assertNoError(workerd);
 });
 
 for (const program of snippetsOf(PAGE).filter(({ use }) => use === "tested")) {

@@ -19,7 +19,7 @@ export type Files = ReadonlyMap<string, string>;
  */
 export async function bundle(
   options: Record<string, unknown>,
-  plugin?: "conformance" | "node",
+  plugin?: "conformance" | "web" | "node",
 ): Promise<Files> {
   const [node] = (await findRuntime("node")).command;
   const program = join(TESTS, "web", "esbuild.mjs");
@@ -32,15 +32,17 @@ export async function bundle(
 }
 
 /**
- * Bundles the conformance suite (`tests/web/conformance.ts`). It tests the memory entry in place of `mod.ts`, and has
- * the modules of `tests/web/shims` in place of Node's.
+ * Bundles the conformance suite: on memory (`tests/web/conformance.ts`), or on a home (`tests/web/home_conformance.ts`). It
+ * tests the entry for memory or for the Web in place of `mod.ts`, and has the modules of `tests/web/shims` in place of
+ * Node's.
  */
-export function conformanceBundle(): Promise<Files> {
+export function conformanceBundle(on: "memory" | "home" = "memory"): Promise<Files> {
+  const file = on === "memory" ? "conformance.ts" : "home_conformance.ts";
   return bundle({
-    entryPoints: [join(TESTS, "web", "conformance.ts")],
+    entryPoints: [join(TESTS, "web", file)],
     platform: "browser",
     target: "es2022", // lowers `await using`, which not every runtime has
     nodePaths: [join(ROOT, "node_modules")],
     define: { "Deno.test": "declareTest" },
-  }, "conformance");
+  }, on === "memory" ? "conformance" : "web");
 }

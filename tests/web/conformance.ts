@@ -4,22 +4,7 @@
 import { jsonFormat } from "../../src/encoding/json_format.ts";
 import { addJson } from "../../src/encoding/message.ts";
 import { testMemory } from "../support/memory_conformance.ts";
-
-interface Definition {
-  readonly name: string;
-  readonly ignore: boolean;
-  fn(): void | Promise<void>;
-}
-
-/** The results of a run. */
-export interface Outcome {
-  readonly passed: number;
-  /** The tests that failed, each with its error. */
-  readonly failed: readonly string[];
-  readonly skipped: number;
-  /** Parts of names in {@linkcode NOT_HERE} that no test has. */
-  readonly unknown: readonly string[];
-}
+import { type Outcome, outcome } from "./outcome.ts";
 
 /** Tests that cannot pass in a browser, by the start of their names, each with the reason. */
 const NOT_HERE: Record<string, string> = {
@@ -31,39 +16,9 @@ const NOT_HERE: Record<string, string> = {
   "a JSON reference to an unknown broker is relative": "needs a server",
 };
 
-/** Most tests mostly wait, so many run at a time. */
-const AT_A_TIME = 16;
-
-const declared: Definition[] = [];
-
-/** Stands for `Deno.test`, which the bundler replaces by it. */
-(globalThis as unknown as { declareTest(test: Definition): void }).declareTest = (test) => {
-  declared.push(test);
-};
-
 /** Runs the suite. */
 export async function conformance(): Promise<Outcome> {
   addJson(jsonFormat); // the entries with other transports do so
   testMemory();
-  const unknown = new Set(Object.keys(NOT_HERE));
-  const queue = declared.filter(({ name, ignore }) => {
-    const part = Object.keys(NOT_HERE).find((part) => name.startsWith(`memory: ${part}`));
-    if (part !== undefined) unknown.delete(part);
-    return !ignore && part === undefined;
-  });
-  const skipped = declared.length - queue.length;
-  let passed = 0;
-  const failed: string[] = [];
-  const runTests = async () => {
-    for (let next; (next = queue.shift()) !== undefined;) {
-      try {
-        await next.fn();
-        passed++;
-      } catch (error) {
-        failed.push(`${next.name}: ${(error as Error)?.stack ?? error}`);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: AT_A_TIME }, runTests));
-  return { passed, failed, skipped, unknown: [...unknown] };
+  return await outcome(NOT_HERE, 16);
 }

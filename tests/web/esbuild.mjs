@@ -1,6 +1,7 @@
 // Runs esbuild with options, and prints the files it makes as JSON: esbuild.mjs OPTIONS [PLUGIN]
 //
 //  conformance  in the conformance suite, the memory entry stands for mod.ts, and the modules of shims/ for Node's
+//  web          the same, with the web entry
 //  node         Node's modules are left to the runtime
 import { createRequire, isBuiltin } from "node:module";
 import { basename, dirname, join } from "node:path";
@@ -12,16 +13,22 @@ const tests = dirname(web);
 const shim = (name) => ({ path: join(web, "shims", name) });
 const shims = { "node:assert/strict": "assert.ts", "node:process": "process.ts" };
 
-const plugins = {
-  conformance(build) {
+/** Has an entry stand for mod.ts in the conformance suite, and the modules of shims/ for Node's. */
+function conformance(entry) {
+  return (build) => {
     build.onResolve({ filter: /^node:/ }, ({ path }) => shim(shims[path] ?? "absent.ts"));
     build.onResolve({ filter: /\/support\/child\.ts$/ }, () => shim("absent.ts"));
     build.onResolve(
       { filter: /^(\.\.\/)+mod\.ts$/ },
       ({ importer }) =>
-        importer.startsWith(tests) ? { path: join(dirname(tests), "memory.ts") } : undefined,
+        importer.startsWith(tests) ? { path: join(dirname(tests), entry) } : undefined,
     );
-  },
+  };
+}
+
+const plugins = {
+  conformance: conformance("memory.ts"),
+  web: conformance("web.ts"),
   node(build) {
     build.onResolve(
       { filter: /./ },
