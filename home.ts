@@ -24,4 +24,4 @@ export { Home, type HomeWebSocketHandlers } from "./src/home/home.ts";
 export type { HomeLimits } from "./src/home/home_limits.ts";
 export type { HomeOptions } from "./src/home/home_options.ts";
 export { listen } from "./src/home/listen.ts";
-export { generateKeys, type KeyPair } from "./src/transports/home/pipes/zmtp/curve_keys.ts";
+export { generateKeys, type KeyPair } from "./src/transports/home/pipes/zmtp/key_pair.ts";

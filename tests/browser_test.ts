@@ -28,7 +28,8 @@ const HTML = `<!doctype html><meta charset="utf-8"><title>Channels</title>
 <link rel="icon" href="data:,">
 <script type="module" src="page.js"></script>`;
 
-const POLICY = "default-src 'none'; script-src 'self'; worker-src 'self'; img-src data:";
+const POLICY =
+  "default-src 'none'; script-src 'self'; worker-src 'self'; frame-src 'self'; img-src data:";
 
 /** The page calls a function of a module itself, and has a module Worker call it. */
 const SCRIPT = `
@@ -64,7 +65,7 @@ async function inPage(
     }
     const content = files.get(name);
     response.writeHead(content === undefined ? 404 : 200, {
-      "content-type": name === "" ? "text/html" : "text/javascript",
+      "content-type": /^$|html$/.test(name) ? "text/html" : "text/javascript",
       "content-security-policy": control === undefined ? POLICY : `${POLICY}; connect-src 'self'`,
     });
     response.end(content);
@@ -144,6 +145,28 @@ test(
     }
   },
 );
+
+test("browser: a page is the home of a Worker and an iframe, by ports", { skip }, async () => {
+  const scripts = new Map(
+    await bundled({
+      entryPoints: [join(TESTS, "web", "page_home.js")],
+      splitting: true,
+      external: ["node:*", "buffer", "net", "tls", "ws", "libsodium-wrappers", "yaml"],
+    }),
+  );
+  const begin = `({ data: { role }, ports: [port] }) => work(role, port)`;
+  scripts.set("peer.js", `import { work } from "./page_home.js"; onmessage = ${begin};`);
+  scripts.set("framed.js", `import { work } from "./page_home.js"; onmessage = ${begin};`);
+  scripts.set("frame.html", `<!doctype html><script type="module" src="framed.js"></script>`);
+  await inPage(scripts, async (page) => {
+    const { sums, roles, attempts, held } = await page.evaluate(
+      `here("./page_home.js", "pageHome")`,
+    ) as Record<string, unknown>;
+    assert.deepEqual(sums, Array.from({ length: 40 }, (_, n) => 2 * n + 20_000));
+    assert.deepEqual(roles, ["iframe", "worker"]);
+    assert.deepEqual([held, attempts], ["held", 2]);
+  });
+});
 
 /** Runs the suite of a module in the page or in a Worker. */
 async function checkConformance(

@@ -77,6 +77,12 @@ Deno.test("entries: ./web reaches no module of a runtime, no package, no home an
   deepEqual(loading(files), []);
 });
 
+Deno.test("entries: ./home reaches no module of a runtime, so that a page can be a home of its Workers", () => {
+  const files = reached("home.ts");
+  ok(files.has("src/home/home.ts"));
+  deepEqual([...files].filter((file) => !/^(?:\w+\.ts$|src\/)/.test(file)), []);
+});
+
 Deno.test("entries: ./sqlite reaches no AMQP, and ./amqp no SQLite", () => {
   const [sqlite, amqp] = [reached("sqlite.ts"), reached("amqp.ts")];
   ok(sqlite.has("src/transports/sqlite/transport.ts") && amqp.has("@cloudamqp/amqp-client"));
@@ -107,7 +113,9 @@ Deno.test("entries: . loads the code of a transport when a channel first uses it
     deepEqual(memory, []);
     ok(sqlite!.includes("src/transports/sqlite/transport.ts"));
     deepEqual(
-      sqlite!.filter((url) => !/^node:|^src\/(?:transports\/sqlite|shared)\//.test(url)),
+      sqlite!.filter((url) =>
+        !/^node:|^src\/(?:transports\/(?:sqlite\/|\w+\.ts)|shared\/)/.test(url)
+      ),
       [],
     );
   } finally {

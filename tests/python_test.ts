@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Channel } from "../mod.ts";
 import type { HomeOptions } from "../src/home/home_options.ts";
 import { listen } from "../src/home/listen.ts";
-import { generateKeys } from "../src/transports/home/pipes/zmtp/curve_keys.ts";
+import { generateKeys } from "../src/transports/home/pipes/zmtp/key_pair.ts";
 import { until, within } from "./conformance/fixture.ts";
 import { blocksOf } from "./support/pages/pages.ts";
 import { pyzmq, withoutPyzmq } from "./support/pyzmq.ts";

@@ -4,10 +4,10 @@ import { ChannelConfigError } from "../src/shared/errors.ts";
 import {
   curveKeysOf,
   curveKeysOfSecret,
-  generateKeys,
   keyBytes,
   keyText,
 } from "../src/transports/home/pipes/zmtp/curve_keys.ts";
+import { generateKeys } from "../src/transports/home/pipes/zmtp/key_pair.ts";
 import { parseZmqUri } from "../src/transports/home/pipes/zmtp/uri.ts";
 
 const key = "a3Hrnh-LMD4TNSGGUk3pObU_-e7t5kN4mIws1gDTyBI";

@@ -6,7 +6,7 @@ import process from "node:process";
 import fc from "fast-check";
 import { ChannelConnectionError } from "../src/shared/errors.ts";
 import { highWater } from "../src/transports/home/pipes/pipe.ts";
-import { generateKeys } from "../src/transports/home/pipes/zmtp/curve_keys.ts";
+import { generateKeys } from "../src/transports/home/pipes/zmtp/key_pair.ts";
 import { FrameSplitter } from "../src/transports/home/pipes/zmtp/frame_splitter.ts";
 import { ZmtpError } from "../src/transports/home/pipes/zmtp/zmtp_error.ts";
 import { pause, until, within } from "./conformance/fixture.ts";

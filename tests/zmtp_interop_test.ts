@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { ChannelConnectionError } from "../src/shared/errors.ts";
-import { generateKeys } from "../src/transports/home/pipes/zmtp/curve_keys.ts";
+import { generateKeys } from "../src/transports/home/pipes/zmtp/key_pair.ts";
 import { pause, rejection, until, within } from "./conformance/fixture.ts";
 import { pyzmq, withoutPyzmq } from "./support/pyzmq.ts";
 import { test } from "./support/test.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { connect, createServer, type Socket } from "node:net";
 import { ChannelConnectionError } from "../src/shared/errors.ts";
-import { generateKeys } from "../src/transports/home/pipes/zmtp/curve_keys.ts";
+import { generateKeys } from "../src/transports/home/pipes/zmtp/key_pair.ts";
 import type { ZmqServerOptions } from "../src/home/zmq_server.ts";
 import { pause, rejection, until } from "./conformance/fixture.ts";
 import { dialed, handshake, PipeServer } from "./support/zmtp.ts";

@@ -10,7 +10,7 @@ import {
   text,
   truth,
 } from "../shared/options.ts";
-import type { KeyPair } from "../transports/home/pipes/zmtp/curve_keys.ts";
+import type { KeyPair } from "../transports/home/pipes/zmtp/key_pair.ts";
 import type { Authorize } from "./authorize.ts";
 import type { HomeLimits } from "./home_limits.ts";
 

@@ -14,6 +14,6 @@ export function acceptPort(
 ): () => void {
   const { address = "", origin } = about;
   const info = { transport: "port", address, ...origin === undefined ? {} : { origin } } as const;
-  new PortEnd(port, (open) => acceptor.accept(info, open));
-  return () => port.close();
+  const end = new PortEnd(port, (open) => acceptor.accept(info, open));
+  return () => end.close();
 }

@@ -1,3 +1,4 @@
+import { awaitRelease, holdLock } from "./life_lock.ts";
 import type { FrameLimit } from "./message_pipe.ts";
 import type { Pipe, PipeObserver } from "./pipe.ts";
 import { type Port, PortPipe } from "./port_pipe.ts";
@@ -16,6 +17,8 @@ export class PortEnd {
   /** The messages for a pipe that was accepted and is not open yet. */
   #early: unknown[] | undefined;
   #isLost = false;
+  /** Aborted when the port is closed. */
+  readonly #end = new AbortController();
   /** Resolves a wait for the end of the pipe. */
   #ended: (() => void) | undefined;
 
@@ -29,6 +32,7 @@ export class PortEnd {
     port.addEventListener("message", ({ data }) => this.#arrived(data));
     port.addEventListener("close", () => this.#lose());
     port.start();
+    if (accept === undefined) holdLock((message) => port.postMessage(message));
   }
 
   /** Whether the port is closed, as far as the runtime tells. */
@@ -65,7 +69,14 @@ export class PortEnd {
     if (this.#pipe !== undefined) await new Promise<void>((resolve) => this.#ended = resolve);
   }
 
+  /** Closes the port. */
+  close(): void {
+    this.#end.abort();
+    this.#port.close();
+  }
+
   #arrived(data: unknown): void {
+    if (awaitRelease(data, () => this.#lose(), this.#end.signal)) return;
     if (this.#pipe !== undefined) return this.#pipe.message(data);
     if (this.#early !== undefined) return void this.#early.push(data);
     if (this.#accept === undefined || data === null) return;
@@ -75,6 +86,7 @@ export class PortEnd {
 
   #lose(): void {
     this.#isLost = true;
+    this.#end.abort();
     this.#pipe?.lost();
   }
 }

@@ -7,14 +7,6 @@ import {
   scrypt,
 } from "node:crypto";
 
-/** A key pair of X25519, in base64url without padding: 43 characters each. */
-export interface KeyPair {
-  /** The public key, which others may know. It is the `key` in the address of a home. */
-  readonly publicKey: string;
-  /** The secret key. */
-  readonly secretKey: string;
-}
-
 /** A key pair for calculations; each key has 32 bytes. */
 export interface CurveKeys {
   readonly publicKey: Uint8Array;
@@ -26,12 +18,6 @@ export function generateCurveKeys(): CurveKeys {
   const { publicKey, privateKey } = generateKeyPairSync("x25519");
   const secret = privateKey.export({ format: "der", type: "pkcs8" });
   return { publicKey: rawPublicKey(publicKey), secretKey: lastBytes(secret) };
-}
-
-/** Returns a new key pair for a home or a peer, in base64url. */
-export function generateKeys(): KeyPair {
-  const { publicKey, secretKey } = generateCurveKeys();
-  return { publicKey: keyText(publicKey), secretKey: keyText(secretKey) };
 }
 
 /** Returns the key pair of a secret key of 32 bytes. */

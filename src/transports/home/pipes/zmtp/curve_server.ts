@@ -9,9 +9,9 @@ import {
   curveKeysOfSecret,
   generateCurveKeys,
   keyBytes,
-  type KeyPair,
   keyText,
 } from "./curve_keys.ts";
+import type { KeyPair } from "./key_pair.ts";
 import type { Mechanism, Step } from "./mechanism.ts";
 import { ZmtpError } from "./zmtp_error.ts";
 
