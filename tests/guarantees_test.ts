@@ -172,6 +172,36 @@ const proofs: Record<string, readonly [file: string, title: string]> = {
     "cluster_test.ts",
     "a channel whose only node is killed waits for that node on the others",
   ],
+  // A home
+  "the home is restarted": ["faults/home_faults.ts", "the home is restarted"],
+  "the home is killed and started again": [
+    "faults/home_faults.ts",
+    "the home is killed and started again",
+  ],
+  "the home is unreachable for longer than `retryTimeout`": [
+    "faults/home_faults.ts",
+    "the home is unreachable for longer than retryTimeout",
+  ],
+  "the home is suspended for longer than the silence that peers accept": [
+    "faults/home_faults.ts",
+    "the home is suspended for longer than the silence that peers accept",
+  ],
+  "the connection to the home is cut, at any moment": [
+    "faults/home_faults.ts",
+    "the connection is cut, and again at each step of reconnecting",
+  ],
+  "the network to the home drops all packets": [
+    "faults/home_faults.ts",
+    "the network drops everything",
+  ],
+  "another peer deletes the channel": [
+    "faults/home_faults.ts",
+    "another peer deletes the channels",
+  ],
+  "a home that serves memory ends, and another one is started": [
+    "home_faults_test.ts",
+    "zmq: to memory",
+  ],
 };
 
 Deno.test("guarantees: each row of the tables names a test that exists", () => {

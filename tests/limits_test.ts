@@ -30,7 +30,9 @@ function valueOf({ constant, file }: Row): number | undefined {
   if (paths.length !== 1) return undefined;
   const source = readFileSync(`${ROOT}/${paths[0]}`, "utf8");
   const [name, property] = constant.split(".");
-  const declared = new RegExp(`^(?:export )?const ${name}(?:: \\w+)? = ([^;]*);`, "m").exec(source)
+  const declared = new RegExp(`^(?:export )?const ${name}(?:: [\\w<>]+)? = ([^;]*);`, "m").exec(
+    source,
+  )
     ?.[1];
   const text = property === undefined
     ? declared

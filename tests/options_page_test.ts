@@ -5,7 +5,17 @@ import { spawnSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { after, Channel, Connection, pipe, select, serve, trySelect } from "../mod.ts";
+import {
+  after,
+  Channel,
+  Connection,
+  Home,
+  listen,
+  pipe,
+  select,
+  serve,
+  trySelect,
+} from "../home.ts";
 import { parseConfigFile } from "../src/connection/config_file.ts";
 import { readPage } from "./support/pages/pages.ts";
 import { ROOT } from "./support/test_files.ts";
@@ -73,7 +83,7 @@ interface Doc {
 }
 
 const declarations: ReadonlyMap<string, readonly Declaration[]> = (() => {
-  const args = ["doc", "--json", "mod.ts"];
+  const args = ["doc", "--json", "home.ts"]; // it exports what mod.ts does, and more
   const { status, stdout, stderr } = spawnSync(Deno.execPath(), args, {
     cwd: ROOT,
     encoding: "utf8",
@@ -109,8 +119,8 @@ function optionsIn({ kind, value }: Type): Property[] {
 }
 
 /**
- * The options of each call, as the source declares them. The constructors of errors and the classes for transports are
- * not called by programs.
+ * The options of each call, as the source declares them. The constructors of errors, the classes for transports, and
+ * what a home is called for as a transport are not called by programs.
  */
 const declared: { readonly call: string; readonly property: Property }[] = [];
 for (const [name, each] of declarations) {
@@ -124,7 +134,7 @@ for (const [name, each] of declarations) {
     if (kind !== "class" || name.endsWith("Error")) continue;
     for (const { params } of def.constructors ?? []) add(`new ${name}`, params);
     for (const { name: method, functionDef } of def.methods ?? []) {
-      add(method, functionDef.params);
+      if (method !== "open") add(method, functionDef.params);
     }
   }
   for (const [key, property] of found) {
@@ -152,10 +162,21 @@ async function refusalOf(call: string, option: string): Promise<string> {
   const calls: Record<string, () => unknown> = {
     "new Channel": () => new Channel(options),
     "new Connection": () => new Connection("amqps://localhost", options),
+    "new Home": () => new Home(options),
+    listen: () => listen("zmq://127.0.0.1:0", options),
     select: () => select({ late: after(1) }, options),
     trySelect: () => trySelect({ late: after(1) }, options),
     serve: () => serve(ch, () => 1, options),
     pipe: () => pipe(ch, ch, options),
+    accept: () => {
+      const { port1, port2 } = new MessageChannel();
+      try {
+        new Home().accept(port1, options);
+      } finally {
+        port1.close();
+        port2.close();
+      }
+    },
     release: async () => {
       await ch.put(1);
       (await ch.receive()).release(options);

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { parseUri } from "../connection/schemes.ts";
 import { ChannelConfigError, ChannelConnectionError } from "../shared/errors.ts";
-import { none, type Signature } from "../shared/options.ts";
+import { none, Signature, text } from "../shared/options.ts";
 import { newStats } from "../transports/stats.ts";
 import type {
   Features,
@@ -47,6 +47,13 @@ export interface HomeWebSocketHandlers {
   /** A connection is closed. */
   close(socket: never, code: number, reason: string): void;
 }
+const acceptSignature: Signature = /* @__PURE__ */ new Signature(
+  "accept",
+  2,
+  { address: text, origin: text },
+  'accept(port, { address: "a thread" })',
+);
+
 /**
  * A home lends its channels to peers. {@linkcode listen} makes one that has listeners.
  *
@@ -146,6 +153,7 @@ export class Home implements Transport, AsyncDisposable {
     end: MessagePort | WebSocket,
     about: { readonly address?: string; readonly origin?: string } = none,
   ): void {
+    acceptSignature.check(about, arguments.length);
     if (typeof (end as MessagePort | undefined)?.postMessage === "function") {
       this.#ports.push(acceptPort(this.#reception, end as MessagePort, about));
     } else if (typeof (end as WebSocket | undefined)?.send === "function") {
