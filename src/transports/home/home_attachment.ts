@@ -15,6 +15,13 @@ export interface HomeAttachmentOwner extends HomeLoanOwner, Notified {
   refusal(action: string, frame: Frame): Error;
 }
 
+/** What a request contains besides its numbers. */
+interface RequestContent {
+  /** The JSON object, with a space before it. */
+  readonly fields?: string;
+  readonly body?: Uint8Array;
+}
+
 /** A claim or waiter that the home has, with the number of its request. */
 type Waiter = Claim | RoomWaiter | EmptyWaiter;
 
@@ -42,15 +49,27 @@ export class HomeAttachment implements ReadAheadOwner {
     this.number = session.addLink(owner);
   }
 
-  /** Sends a request with one answer. Rejects with the home's refusal, or with the loss of the connection. */
-  request(action: string, word: string, fields = "", body?: Uint8Array): Promise<Frame> {
+  /**
+   * Sends a request with one answer. Rejects with the home's refusal, or with the loss of the connection.
+   *
+   * @param read reads the answer
+   */
+  request<T>(
+    action: string,
+    word: string,
+    read: (frame: Frame) => T,
+    what: RequestContent = {},
+  ): Promise<T> {
     const { session } = this;
-    return new Promise((resolve, reject) => {
+    const { fields = "", body } = what;
+    return new Promise<T>((resolve, reject) => {
       const number = session.newRequest({
         answer: (frame) => {
+          // What throws here ends the connection, and the request is repeated.
+          const outcome = frame.word === "NO" ? this.#owner.refusal(action, frame) : read(frame);
           session.endRequest(number);
-          if (frame.word === "NO") reject(this.#owner.refusal(action, frame));
-          else resolve(frame);
+          if (frame.word === "NO") reject(outcome);
+          else resolve(outcome as T);
         },
         lost: () => reject(session.loss),
       });
@@ -150,10 +169,15 @@ export class HomeAttachment implements ReadAheadOwner {
     }
     for (;;) {
       const fields = fieldsOf(counted ? { counted } : {});
-      const frame = await this.request("get", "TRY", fields);
-      if (frame.word !== "LEND") return undefined;
-      const loan = this.loanOf(frame);
-      if (loan === undefined) continue;
+      const isNothing = Symbol();
+      const loan = await this.request(
+        "get",
+        "TRY",
+        (frame) => frame.word === "LEND" ? this.loanOf(frame) : isNothing,
+        { fields },
+      );
+      if (loan === isNothing) return undefined;
+      if (loan === undefined) continue; // a copy
       this.#owner.lent(loan);
       return loan;
     }
@@ -171,9 +195,13 @@ export class HomeAttachment implements ReadAheadOwner {
 
   /** The home has answered a claim with `LEND` or a refusal. */
   answered(claim: Claim, frame: Frame, hasFound: boolean): void {
+    if (frame.word !== "LEND") {
+      const refusal = this.#owner.refusal("get", frame);
+      this.#end(claim);
+      return claim.reject(refusal);
+    }
+    const loan = this.loanOf(frame); // before the claim ends, since a frame that cannot be read ends the connection
     this.#end(claim);
-    if (frame.word !== "LEND") return claim.reject(this.#owner.refusal("get", frame));
-    const loan = this.loanOf(frame);
     if (loan === undefined) this.take(claim);
     else this.#lend(claim, loan, hasFound);
   }

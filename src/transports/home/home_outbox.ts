@@ -171,18 +171,23 @@ export class HomeOutbox implements BudgetWaiter {
     return true;
   }
 
+  /** Returns the error of a `NO`. */
+  refusal(frame: Frame): ChannelError {
+    return this.#owner.refusal(frame);
+  }
+
   /** The home has answered a put that was sent in a session. */
-  answered(put: PendingPut, frame: Frame): void {
+  answered(put: PendingPut, word: string, refusal: ChannelError | undefined): void {
     this.#inFlight--;
-    if (frame.word === "FULL") this.#onFull(put);
+    if (word === "FULL") this.#onFull(put);
     else if (!this.remove(put)) {
       // Its put was given up meanwhile.
-    } else if (frame.word === "OK") {
+    } else if (refusal === undefined) {
       this.#window *= 2;
       this.#stats.confirms++;
       put.offer.taken();
     } else {
-      put.offer.reject(this.#owner.refusal(frame));
+      put.offer.reject(refusal);
     }
     this.mayPut();
     if (!this.isFull) this.#owner.foundRoom();
@@ -296,11 +301,12 @@ class PendingPut implements Answerer {
 
   answer(frame: Frame): void {
     const session = this.#session!;
+    const refusal = frame.word === "NO" ? this.#outbox.refusal(frame) : undefined;
     this.#session = undefined;
     session.endRequest(this.#number);
     session.budget.give(this.#size);
     if (frame.word === "FULL") this.first = undefined; // it was not put
-    this.#outbox.answered(this, frame);
+    this.#outbox.answered(this, frame.word, refusal);
   }
 
   reject(error: ChannelError): void {

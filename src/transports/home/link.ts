@@ -193,7 +193,7 @@ export class HomeLink implements Link {
       const error = this.#sizeError("announce", event.length, attachment.session);
       if (error !== undefined) throw error;
       const fields = fieldsOf(isControl ? { control: true } : {});
-      return attachment.request("announce", "SAY", fields, event);
+      return attachment.request("announce", "SAY", ignore, { fields, body: event });
     });
   }
 
@@ -207,11 +207,14 @@ export class HomeLink implements Link {
   }
 
   async depth(): Promise<number> {
-    const { fields } = await this.#requests.run("depth", async (attachment) => {
+    return await this.#requests.run("depth", async (attachment) => {
       await attachment.giveBack(); // they count, too
-      return await attachment.request("depth", "DEPTH");
+      return await attachment.request(
+        "depth",
+        "DEPTH",
+        ({ fields }) => countField(fields, "value") ?? 0,
+      );
     });
-    return countField(fields, "value") ?? 0;
   }
 
   async drain(): Promise<void> {
@@ -233,8 +236,8 @@ export class HomeLink implements Link {
     }
   }
 
-  #request(action: string, word: string) {
-    return this.#requests.run(action, (attachment) => attachment.request(action, word));
+  #request(action: string, word: string): Promise<void> {
+    return this.#requests.run(action, (attachment) => attachment.request(action, word, ignore));
   }
 
   async close(): Promise<void> {
@@ -249,7 +252,7 @@ export class HomeLink implements Link {
       reject(one, () => closedMeanwhile("get", session.address, new Error("the link is closed")));
     }
     if (session.isLost) return;
-    const closing = attachment.request("close", "CLOSE").catch(() => {});
+    const closing = attachment.request("close", "CLOSE", ignore).catch(() => {});
     await this.#connector.processRef.refWhile(closing);
     session.removeLink(attachment.number);
   }
@@ -278,7 +281,7 @@ export class HomeLink implements Link {
       quorum,
     });
     try {
-      const opening = attachment.request("attach", "OPEN", fields);
+      const opening = attachment.request("attach", "OPEN", ignore, { fields });
       await (this.#isAwaited ? this.#connector.processRef.refWhile(opening) : opening);
       return attachment;
     } catch (error) {
@@ -387,6 +390,9 @@ export class HomeLink implements Link {
     this.#requests.rejectAll(make);
   }
 }
+
+/** Reads an answer that says nothing but that the request is done. */
+function ignore(): void {}
 
 /** Asks the home for what a claim or waiter waits for. */
 function begin(attachment: HomeAttachment, one: Waiter): void {

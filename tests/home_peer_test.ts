@@ -1,0 +1,325 @@
+/** The peer's side of the protocol of homes, by frames: the test is the home. */
+import assert from "node:assert/strict";
+import {
+  Channel,
+  ChannelConnectionError,
+  type ChannelError,
+  ChannelSizeError,
+  ChannelTimeoutError,
+} from "../mod.ts";
+import type { Pipe } from "../src/transports/home/pipes/pipe.ts";
+import { type Frame, readFrame } from "../src/transports/home/protocol/frame.ts";
+import { HomeTransport } from "../src/transports/home/transport.ts";
+import { pause, rejection, until, within } from "./conformance/fixture.ts";
+import { loopbackDial, type LoopbackPipe } from "./support/loopback.ts";
+
+/** A home of which the test writes the frames. It greets, and attaches every link. */
+class ScriptedHome {
+  readonly transport: HomeTransport;
+  readonly hellos: Frame["fields"][] = [];
+  /** The frames that were read and not expected yet. */
+  #frames: Frame[] = [];
+  #welcome = '{"version":1,"home":"a","terms":[],"rendezvous":true,"maxFrame":1000,"maxPuts":4}';
+  #pipe!: Pipe;
+  /** The peer's end of the last connection. */
+  #peer!: LoopbackPipe;
+  /** Handles a frame as it arrives, and reports whether the test need not see it. */
+  handle: (frame: Frame) => boolean = () => false;
+  /** Whether connections are refused. */
+  isDown = false;
+
+  constructor(welcome?: string) {
+    if (welcome !== undefined) this.#welcome = welcome;
+    const dial = loopbackDial((open) => {
+      if (this.isDown) throw new Error("nothing listens");
+      const pipe = this.#pipe = open({
+        received: (bytes) => this.#read(readFrame(bytes)),
+        drained() {},
+        closed() {},
+      });
+      return pipe;
+    }, (pipe) => this.#peer = pipe);
+    this.transport = new HomeTransport("zmq://scripted:1", dial, { token: "secret", name: "me" });
+  }
+
+  #read(frame: Frame): void {
+    const { word, args, fields } = frame;
+    if (word === "HELLO") {
+      this.hellos.push(fields);
+      this.#pipe.send(`WELCOME ${this.#welcome}`);
+    } else if (word === "OPEN" || word === "SYNC" || word === "CLOSE") {
+      this.#pipe.send(`OK ${args[1]}`);
+    } else if (!this.handle(frame)) this.#frames.push(frame);
+  }
+
+  async next(): Promise<Frame> {
+    await until(() => this.#frames.length > 0);
+    return this.#frames.shift()!;
+  }
+
+  /** Returns the next frame, whose word must be this one. */
+  async expect(word: string): Promise<Frame> {
+    const frame = await this.next();
+    assert.equal(frame.word, word);
+    return frame;
+  }
+
+  /** Asserts that the peer sends nothing for a moment. */
+  async quiet(): Promise<void> {
+    await pause(20);
+    assert.deepEqual(this.#frames.map(({ word }) => word), []);
+  }
+
+  send(header: string, body = ""): void {
+    this.#pipe.send(header, new TextEncoder().encode(body));
+  }
+
+  lend(number: string | undefined, value: number, id: string, isAgain = false): void {
+    const flag = isAgain ? 1 : 0;
+    this.send(
+      `LEND ${number} ${1 + flag} ${flag} {"contentType":"application/json","id":"${id}"}`,
+      `${value}`,
+    );
+  }
+
+  cut(): void {
+    this.#frames = [];
+    this.#peer.cut();
+  }
+
+  channel<T>(retryTimeout = 20_000): Channel<T> {
+    return new Channel<T>({
+      name: "jobs",
+      connection: this.transport,
+      encoding: "json",
+      retryTimeout,
+    });
+  }
+}
+
+/** Closes a channel of a scripted home, and waits until the connection has closed. */
+async function rest(ch: Channel<unknown>): Promise<void> {
+  await ch.close();
+  await pause(35);
+}
+
+Deno.test("peer: it greets with its session, which it keeps, and links and requests are numbered on", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  const first = ch.put(1);
+  const put = await home.expect("PUT");
+  home.send(`OK ${put.args[1]}`);
+  await within(first);
+  home.cut();
+  const second = ch.put(2);
+  const later = await home.expect("PUT");
+  assert.ok(Number(later.args[0]) > Number(put.args[1]) && later.args[0] !== put.args[0]);
+  home.send(`OK ${later.args[1]}`);
+  await within(second);
+  const [hello, again] = home.hellos;
+  assert.match(hello!.session as string, /^[0-9a-f]{32}$/);
+  assert.deepEqual(hello, { version: 1, session: hello!.session, token: "secret", name: "me" });
+  assert.deepEqual(again, hello);
+  assert.equal(home.transport.stats.reconnects, 1);
+  await rest(ch);
+});
+
+Deno.test("peer: unconfirmed puts are sent again in order, with the numbers of their first requests", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  const puts = [1, 2, 3, 4, 5, 6].map((n) => ch.put(n));
+  const sent = [];
+  for (let n = 0; n < 4; n++) sent.push(await home.expect("PUT"));
+  await home.quiet(); // maxPuts is 4
+  home.send(`OK ${sent[0]!.args[1]}`);
+  sent.push(await home.expect("PUT"));
+  await within(puts[0]!);
+  home.cut();
+  const again = [];
+  for (let n = 0; n < 4; n++) again.push(await home.expect("PUT"));
+  assert.deepEqual(
+    again.map(({ fields }) => fields.again),
+    sent.slice(1).map(({ args }) => Number(args[1])),
+  );
+  home.cut(); // a third attempt names the first request, too
+  const third = await home.expect("PUT");
+  assert.equal(third.fields.again, Number(sent[1]!.args[1]));
+  const rest4 = [third];
+  for (let n = 0; n < 3; n++) rest4.push(await home.expect("PUT"));
+  for (const { args } of rest4) home.send(`OK ${args[1]}`);
+  const last = await home.expect("PUT");
+  assert.equal(last.fields.again, undefined); // it was never sent before
+  home.send(`OK ${last.args[1]}`);
+  await within(Promise.all(puts));
+  await rest(ch);
+});
+
+Deno.test("peer: a put that is given up on a lost connection is not sent again", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  const first = rejection(ch.put(1, { timeout: 100 }), ChannelConnectionError);
+  await home.expect("PUT");
+  home.isDown = true;
+  home.cut();
+  const error: ChannelError = await first;
+  assert.match(error.message, /unknown outcome/);
+  assert.match(error.messageId!, /^cts\./);
+  const second = ch.put(2);
+  home.isDown = false;
+  const put = await home.expect("PUT");
+  assert.equal(new TextDecoder().decode(put.body), "2");
+  home.send(`OK ${put.args[1]}`);
+  await within(second);
+  await rest(ch);
+});
+
+Deno.test("peer: puts keep their order at a full channel, and tryPut does not wait", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  const puts = [1, 2, 3].map((n) => ch.put(n));
+  const sent = [];
+  for (let n = 0; n < 3; n++) sent.push(await home.expect("PUT"));
+  home.send(`FULL ${sent[0]!.args[1]}`);
+  const room = await home.expect("ROOM");
+  home.send(`FULL ${sent[1]!.args[1]}`);
+  home.send(`FULL ${sent[2]!.args[1]}`);
+  await home.quiet();
+  assert.equal(await within(ch.tryPut(9)), "full");
+  home.send(`ROOM ${room.args[1]}`);
+  for (const n of [1, 2, 3]) {
+    const put = await home.expect("PUT");
+    assert.equal(new TextDecoder().decode(put.body), `${n}`);
+    assert.equal(put.fields.again, undefined);
+    if (n === 1) await home.quiet(); // one put finds out
+    home.send(`OK ${put.args[1]}`);
+    await within(puts[n - 1]!);
+  }
+  await rest(ch);
+});
+
+Deno.test("peer: a put that waits for room is withdrawn, and the last one withdraws the request for room", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  const put = rejection(ch.put(1, { timeout: 150 }), ChannelTimeoutError);
+  home.send(`FULL ${(await home.expect("PUT")).args[1]}`);
+  const room = await home.expect("ROOM");
+  const error = await put as ChannelError;
+  assert.equal(error.messageId, undefined); // it has surely not arrived
+  assert.deepEqual((await home.expect("DROP")).args, [room.args[1]]);
+  await rest(ch);
+});
+
+Deno.test("peer: claims are sent again on a new connection, in order", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  const gets = [ch.get(), ch.get()];
+  await home.expect("TAKE");
+  await home.expect("TAKE");
+  home.cut();
+  const first = await home.expect("TAKE");
+  const second = await home.expect("TAKE");
+  home.lend(first.args[1], 1, "x");
+  home.lend(second.args[1], 2, "y");
+  assert.deepEqual(await within(Promise.all(gets)), [1, 2]);
+  assert.deepEqual((await home.expect("ACC")).args, [first.args[1], second.args[1]]);
+  await rest(ch);
+});
+
+Deno.test("peer: a value that is held over a lost connection, or was accepted with it, is not received twice", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  const receiving = ch.receive();
+  home.lend((await home.expect("TAKE")).args[1], 1, "cts.held");
+  const held = await within(receiving);
+  const getting = ch.get();
+  home.lend((await home.expect("TAKE")).args[1], 2, "cts.accepted");
+  assert.equal(await within(getting), 2);
+  home.cut(); // the ACC is lost
+  const next = ch.get();
+  const take = await home.expect("TAKE");
+  home.lend(take.args[1], 1, "cts.held", true);
+  const again = await home.expect("TAKE");
+  home.lend(again.args[1], 2, "cts.accepted", true);
+  assert.deepEqual((await home.expect("ACC")).args, [again.args[1]]);
+  held.accept();
+  const acc = await home.expect("TAKE").then((third) => {
+    home.lend(third.args[1], 3, "cts.new");
+    return third;
+  });
+  assert.equal(await within(next), 3);
+  assert.deepEqual((await home.expect("ACC")).args, [take.args[1]]);
+  assert.deepEqual((await home.expect("ACC")).args, [acc.args[1]]);
+  await rest(ch);
+});
+
+Deno.test("peer: a loop of gets reads ahead, and gives back what is not claimed in 20 ms", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  let number = 0;
+  let ahead: Frame | undefined;
+  home.handle = (frame) => {
+    if (frame.word === "TRY") ahead = frame;
+    if (frame.word === "TAKE") home.lend(frame.args[1], number, `cts.${number++}`);
+    return true;
+  };
+  while (ahead === undefined) await ch.get(); // the pace of a busy machine may be too slow at first
+  home.handle = () => false;
+  const { args, fields } = ahead as Frame;
+  const count = fields.count as number;
+  const first = Number(args[1]);
+  const next = ch.get();
+  home.lend(`${first}`, number, `cts.${number++}`);
+  home.lend(`${first + 1}`, number, `cts.${number++}`);
+  if (count > 2) home.send(`NONE ${first + 2}`);
+  assert.equal(await within(next), number - 2);
+  const settled: string[] = [];
+  while (!settled.includes(`REL ${first + 1}`)) {
+    const { word, args } = await home.next();
+    settled.push(...args.map((arg) => `${word} ${arg}`));
+  }
+  assert.deepEqual(settled.slice(-2), [`ACC ${first}`, `REL ${first + 1}`]);
+  await rest(ch);
+});
+
+Deno.test("peer: a value that the home does not read is rejected, and so is one that is announced", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<string>();
+  const error = await rejection(ch.put("x".repeat(2000)), ChannelSizeError);
+  assert.ok(error.size > 2000 && error.limit < 1000);
+  assert.match(error.message, /accepts \d+; send it in parts$/);
+  await rest(ch);
+});
+
+Deno.test("peer: frames that are no frames end the connection, and the next one is tried", async () => {
+  for (
+    const nonsense of [
+      "OK x",
+      "LEND 1",
+      "",
+      "\xff",
+      'SAID 1 {"a',
+      "GONE -1",
+      "OK 99999999999999999",
+    ]
+  ) {
+    const home = new ScriptedHome();
+    const ch = home.channel<number>();
+    const getting = ch.get();
+    const take = await home.expect("TAKE");
+    home.send(nonsense.startsWith("LEND") ? `LEND ${take.args[1]}` : nonsense);
+    const again = await home.expect("TAKE");
+    home.lend(again.args[1], 7, "cts.7");
+    assert.equal(await within(getting), 7);
+    assert.equal(home.hellos.length, 2, nonsense);
+    await rest(ch);
+  }
+});
+
+Deno.test("peer: a home of another version, or one that refuses, is not asked again", async () => {
+  const home = new ScriptedHome('{"version":2}');
+  const ch = home.channel<number>();
+  const error = await rejection(ch.put(1), ChannelConnectionError);
+  assert.match(error.message, /speaks version 2, not 1/);
+  assert.equal(error.transient, false);
+  await rest(ch);
+});
