@@ -5,9 +5,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { Channel, Connection, listen, serve } from "../home.ts";
+import { Channel, ChannelConnectionError, Connection, listen, serve } from "../home.ts";
 import { census } from "../src/home/census.ts";
-import { connectionsRest, getAll, numbers, until, within } from "./conformance/fixture.ts";
+import {
+  connectionsRest,
+  getAll,
+  numbers,
+  rejection,
+  until,
+  within,
+} from "./conformance/fixture.ts";
 import { type Snippet, snippetsOf } from "./support/pages/pages.ts";
 import { linkPackages, noNpm } from "./support/npm.ts";
 import { installedPackage } from "./support/package.ts";
@@ -155,42 +162,47 @@ test("workerd: a Worker is a peer of a home, without nodejs_compat", { skip: noN
   await own.close();
 });
 
-test("workerd: a home in a Durable Object", { skip: noNpm }, async () => {
-  await using workerd = await start("home_object.js", {
+const programs = snippetsOf(PAGE).filter(({ use }) => use === "tested");
+const homeObject = programs.find(({ text }) => text.includes("class Channels"))!;
+
+test(`workerd: a home in a Durable Object, as ${PAGE} shows it`, { skip: noNpm }, async () => {
+  await using workerd = await start(homeObject, {
     flags: ["nodejs_compat"],
     durableObject: "Channels",
   });
   const connection = `${workerd.url.replace("http", "ws")}/channels`;
   const [one, two] = [new Connection(connection), new Connection(connection)];
-  const jobs = new Channel<unknown>({ name: "jobs", connection: one });
-  const far = new Channel<unknown>({ name: "jobs", connection: two });
-  assert.equal(await (await fetch(workerd.url, { method: "POST", body: "own" })).json(), "put");
-  assert.equal(await within(jobs.get()), "own");
+  const name = "public.jobs";
+  const jobs = new Channel<unknown>({ name, connection: one });
+  const far = new Channel<unknown>({ name, connection: two });
   const got = jobs.get();
   await far.put({ from: "another peer", bytes: new Uint8Array(200_000) });
   assert.equal((await within(got) as { readonly from: string }).from, "another peer");
   for (const n of numbers(200)) await far.put(n);
   assert.deepEqual(await getAll(jobs, 200), numbers(200));
-  const held = await (async () => {
-    await far.put("held");
-    return await far.receive();
-  })();
+
+  await far.put("held");
+  const held = await far.receive();
   await far.close(); // its loan returns
   assert.equal(await within(jobs.get()), "held");
   held.accept();
+
   const heard = jobs.broadcasts();
   await heard.ready;
-  const other = new Channel<unknown>({ name: "jobs", connection: two });
+  const other = new Channel<unknown>({ name, connection: two });
   await other.broadcast("hello");
   assert.equal((await within(heard.next())).value, "hello");
   await heard.return!();
+  await rejection(new Channel({ name: "x", connection: two }).put(1), ChannelConnectionError, {
+    reason: "permission",
+  });
   await other.delete();
   await jobs.close();
   await connectionsRest();
   assertNoError(workerd);
 });
 
-for (const program of snippetsOf(PAGE).filter(({ use }) => use === "tested")) {
+for (const program of programs.filter((one) => one !== homeObject)) {
   const isObject = program.text.includes("class Jobs");
   const title = isObject ? "a Durable Object" : "a connection for each request";
   test(`workerd: ${title}, as ${PAGE} shows it`, { skip: noNpm }, async () => {
