@@ -136,9 +136,9 @@ test(
     const control = await Control.start({ addresses: [], engine: "memory:" });
     try {
       await inPage(await conformanceBundle("home"), async (page, version) => {
-        for (const where of ["here", "inWorker"] as const) {
-          await checkConformance(page, version, where, "./home_conformance.js");
-        }
+        const run = (where: "here" | "inWorker") =>
+          checkConformance(page, version, where, "./home_conformance.js");
+        await Promise.all([run("here"), run("inWorker")]);
       }, control);
     } finally {
       await control.home.close();

@@ -73,13 +73,17 @@ export async function startPackageRegistry(
   tarball: Uint8Array,
 ): Promise<Registry> {
   const { dependencies, optionalDependencies } = manifest;
-  const names = Object.keys({ ...dependencies, ...optionalDependencies });
-  return await startRegistry([{ manifest, tarball }, ...names.map(published)]);
+  const found = new Map<string, Published>();
+  for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
+    publish(name, join(ROOT, "node_modules"), found);
+  }
+  return await startRegistry([{ manifest, tarball }, ...found.values()]);
 }
 
-/** Makes a package of npm from the copy in the project's `node_modules`. */
-function published(name: string): Published {
-  const folder = realpathSync(join(ROOT, "node_modules", name));
+/** Makes packages of npm of a package and of those that it needs, from the copies in a `node_modules`. */
+function publish(name: string, modules: string, found: Map<string, Published>): void {
+  if (found.has(name)) return;
+  const folder = realpathSync(join(modules, name));
   const files = new Map<string, Uint8Array>();
   for (const path of readdirSync(folder, { recursive: true }) as string[]) {
     const file = join(folder, path);
@@ -87,7 +91,11 @@ function published(name: string): Published {
       files.set(`package/${path.replaceAll("\\", "/")}`, readFileSync(file));
     }
   }
-  return { manifest: readJson(join(folder, "package.json")), tarball: writeTarball(files) };
+  const manifest = readJson(join(folder, "package.json"));
+  found.set(name, { manifest, tarball: writeTarball(files) });
+  // Beside the package are those that it needs.
+  const beside = folder.slice(0, -name.length);
+  for (const needed of Object.keys(manifest.dependencies ?? {})) publish(needed, beside, found);
 }
 
 function readJson(file: string) {
