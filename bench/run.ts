@@ -32,6 +32,7 @@ const benches: Record<string, Bench> = {
   endurance: { on: ["deno"], needsBroker: true },
   sqlite: { on: everywhere, needsBroker: true },
   homes: { on: everywhere, needsBroker: true },
+  zmtp: { on: everywhere, needsBroker: false },
   select: { on: ["deno"], needsBroker: true },
   codec: { on: everywhere, needsBroker: false },
 };
