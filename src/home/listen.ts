@@ -122,7 +122,13 @@ function secretOf(uris: readonly string[]): string | undefined {
       'listen: the addresses have different passwords; set the option "secret" instead',
     );
   }
-  for (const secret of secrets) return decodeURIComponent(secret);
+  for (const secret of secrets) {
+    try {
+      return decodeURIComponent(secret);
+    } catch {
+      return undefined; // the scheme says what is wrong
+    }
+  }
 }
 
 /** @throws {ChannelConfigError} if other machines can reach an address that nothing protects */
