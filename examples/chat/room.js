@@ -127,7 +127,7 @@ export class Room {
   async leave() {
     this.#hasLeft = true;
     await this.#inbox.delete({ timeout: 2000 }).catch(() => {}); // otherwise it vanishes in half an hour
-    const used = [this.#posts, this.#lines, this.#history, ...this.#others];
+    const used = [this.#inbox, this.#posts, this.#lines, this.#history, ...this.#others];
     await Promise.all(used.map((each) => each.close()));
   }
 

@@ -114,16 +114,16 @@ async function chat(
     return { server, url };
   };
   const programs: Program[] = [];
+  let uma: Program | undefined;
   try {
     const { server, url } = await start();
     programs.push(server);
-    const terminal = new Program(
-      [...runtime, join(folder, "terminal.ts"), "Tina", address],
-      {},
-      folder,
-      "pipe",
-    );
-    programs.push(terminal);
+    const startTerminal = (name: string) => {
+      const args = [...runtime, join(folder, "terminal.ts"), name, address];
+      programs.push(new Program(args, {}, folder, "pipe"));
+      return programs.at(-1)!;
+    };
+    const terminal = startTerminal("Tina");
     const said = (line: string) => terminal.line(new RegExp(`(?:^| )${line}$`));
 
     // Everyone sees the lines of everyone, in one order, and texts are not HTML.
@@ -158,7 +158,8 @@ async function chat(
     await terminal.line(/^\* disconnected$/);
     await bob.say("Is anyone here?");
     await bob.shows(...lines, "pending: Is anyone here? (sending)");
-    programs.push((await start()).server);
+    const second = (await start()).server;
+    programs.push(second);
     lines.push("Bob Is anyone here?");
     adas.push("Bob Is anyone here?");
     await Promise.all([ada.shows(...adas), bob.shows(...lines)]);
@@ -176,6 +177,8 @@ async function chat(
       await said("Tina: line 110");
       const cyd = await Tab.open(browser, url!, "Cyd");
       await cyd.shows(...lines.slice(-100));
+      uma = startTerminal("Uma");
+      await uma.line(/Tina: line 110$/);
       await Promise.all([ada.shows(...adas), bob.shows(...lines)]);
     }
 
@@ -200,10 +203,11 @@ async function chat(
     ]);
     assert.deepEqual(list.filter((line) => !line.startsWith("private: ")), lines);
     assert.deepEqual([...ada.page.problems, ...bob.page.problems], []);
-    const last = programs.at(-1)!;
-    last.kill("SIGTERM");
-    await last.done();
+    second.kill("SIGTERM");
+    await second.done();
     await bob.hasState(/^The connection is lost/);
+    uma?.endInput(); // one may leave although the server is away
+    await uma?.done();
   } finally {
     for (const program of programs) await program[Symbol.asyncDispose]();
   }
