@@ -150,8 +150,8 @@ export class ZmtpPipe implements Pipe {
       try {
         content = this.#next();
       } catch (error) {
-        if (!(error instanceof ZmtpError)) throw error;
-        this.#refuse(error);
+        if (error instanceof ZmtpError) this.#refuse(error);
+        else this.abort(error as Error); // whatever a stranger sends does not end the process
         break;
       }
       if (content === undefined) break;
