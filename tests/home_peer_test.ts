@@ -23,6 +23,8 @@ class ScriptedHome {
   #pipe!: Pipe;
   /** The peer's end of the last connection. */
   #peer!: LoopbackPipe;
+  /** Answers an `OPEN`. */
+  open: (frame: Frame) => void = ({ args }) => this.send(`OK ${args[1]}`);
   /** Handles a frame as it arrives, and reports whether the test need not see it. */
   handle: (frame: Frame) => boolean = () => false;
   /** Whether connections are refused. */
@@ -47,7 +49,9 @@ class ScriptedHome {
     if (word === "HELLO") {
       this.hellos.push(fields);
       this.#pipe.send(`WELCOME ${this.#welcome}`);
-    } else if (word === "OPEN" || word === "SYNC" || word === "CLOSE") {
+    } else if (word === "OPEN") {
+      this.open(frame);
+    } else if (word === "SYNC" || word === "CLOSE") {
       this.#pipe.send(`OK ${args[1]}`);
     } else if (!this.handle(frame)) this.#frames.push(frame);
   }
@@ -313,6 +317,37 @@ Deno.test("peer: frames that are no frames end the connection, and the next one 
     assert.equal(home.hellos.length, 2, nonsense);
     await rest(ch);
   }
+});
+
+Deno.test("peer: a new channel is used at once, and its operations reject if the home does not open it", async () => {
+  const home = new ScriptedHome();
+  const opens: Frame[] = [];
+  home.open = (frame) => opens.push(frame);
+  const ch = new Channel<number>({ connection: home.transport, encoding: "json" });
+  const first = ch.put(1);
+  await home.expect("PUT");
+  home.cut(); // before the home has answered: it may know nothing of the channel
+  await until(() => opens.length === 2);
+  assert.deepEqual(opens.map(({ fields }) => fields.create), [true, true]);
+  assert.deepEqual(opens.map(({ fields }) => fields.isNew), [true, undefined]);
+  home.send(`OK ${opens[1]!.args[1]}`);
+  home.send(`OK ${(await home.expect("PUT")).args[1]}`);
+  await within(first);
+  await rest(ch);
+
+  const other = new Channel<number>({ connection: home.transport, encoding: "json" });
+  const refused = rejection(other.put(1), ChannelConnectionError);
+  const put = await home.expect("PUT");
+  const no = '{"name":"ChannelConnectionError","message":"no","reason":"permission"}';
+  home.send(`NO ${opens[2]!.args[1]} ${no}`);
+  home.send(`NO ${put.args[1]} ${no}`);
+  assert.equal((await refused).reason, "permission");
+  home.handle = (frame) => {
+    home.send(`NO ${frame.args[1]} {"name":"ChannelConfigError","message":"no link"}`);
+    return true;
+  };
+  assert.equal((await rejection(other.get(), ChannelConnectionError)).reason, "permission");
+  await rest(other);
 });
 
 Deno.test("peer: a home of another version, or one that refuses, is not asked again", async () => {

@@ -197,8 +197,9 @@ export class HomeAttachment implements ReadAheadOwner {
   answered(claim: Claim, frame: Frame, hasFound: boolean): void {
     if (frame.word !== "LEND") {
       const refusal = this.#owner.refusal("get", frame);
-      this.#end(claim);
-      return claim.reject(refusal);
+      // If the channel is gone, the owner has been told, and may have withdrawn the claim.
+      if (this.#waiting.has(claim) && this.#end(claim)) claim.reject(refusal);
+      return;
     }
     const loan = this.loanOf(frame); // before the claim ends, since a frame that cannot be read ends the connection
     this.#end(claim);

@@ -54,8 +54,12 @@ export class HomeLink implements Link {
   /** Waiters for room that wait until the puts of this link have found it. */
   readonly #behindPuts = new Set<RoomWaiter>();
   #attachment: HomeAttachment | undefined;
-  #wasAttached = false;
+  /** Whether the home was asked to open the channel, and whether it has said that it has. */
+  #hasAsked = false;
+  #wasOpened = false;
   #isGone = false;
+  /** Why the home has not opened a new channel, with whose link operations have begun. */
+  #openError: ChannelError | undefined;
   /** The number of connections that were lost. */
   #losses = 0;
 
@@ -253,7 +257,8 @@ export class HomeLink implements Link {
     }
     if (session.isLost) return;
     const closing = attachment.request("close", "CLOSE", ignore).catch(() => {});
-    await this.#connector.processRef.refWhile(closing);
+    // The link of a deleted channel holds nothing.
+    if (!this.#isGone) await this.#connector.processRef.refWhile(closing);
     session.removeLink(attachment.number);
   }
 
@@ -269,31 +274,38 @@ export class HomeLink implements Link {
   }
 
   async #attach(session: HomeSession): Promise<HomeAttachment> {
-    const { create, capacity, lease, isNew, quorum } = this.#options;
+    const { create, capacity, lease, quorum } = this.#options;
+    const isNew = this.#options.isNew === true && !this.#hasAsked;
+    this.#hasAsked = true;
     const attachment = new HomeAttachment(session, this.#owner, this.#groups);
     const fields = fieldsOf({
       name: this.#name,
       // A channel without a name of its own is lost with the home that had it.
-      create: create && !(this.#wasAttached && lease !== undefined),
+      create: create && !(this.#wasOpened && lease !== undefined),
       capacity,
       lease,
-      isNew: isNew === true && !this.#wasAttached ? true : undefined,
+      isNew: isNew || undefined,
       quorum,
     });
+    const opening = attachment.request("attach", "OPEN", () => void (this.#wasOpened = true), {
+      fields,
+    });
+    if (isNew) { // nothing but a refusal of the home can keep the link from opening
+      opening.catch((error) => this.#openError = session.isLost ? undefined : error);
+      return attachment;
+    }
     try {
-      const opening = attachment.request("attach", "OPEN", ignore, { fields });
       await (this.#isAwaited ? this.#connector.processRef.refWhile(opening) : opening);
       return attachment;
     } catch (error) {
       session.removeLink(attachment.number);
       const isMissing = error instanceof ChannelClosedError && error.reason === "missing";
       if (!isMissing) throw error;
-      throw this.#gone("attach", this.#wasAttached ? "delete" : "missing");
+      throw this.#gone("attach", this.#wasOpened ? "delete" : "missing");
     }
   }
 
   #onAttached(session: HomeSession, attachment: HomeAttachment): void {
-    this.#wasAttached = true;
     this.#attachment = attachment;
     session.onLost(this.#onLost);
     if (this.#cycle.isEnded) return; // `close` waits for this, and undoes it
@@ -306,6 +318,7 @@ export class HomeLink implements Link {
     const attachment = this.#attachment!;
     this.#attachment = undefined;
     this.#losses++;
+    this.#openError = undefined;
     this.#outbox.close();
     this.#owner.repeated.lost();
     for (const one of attachment.takeAll()) this.#waiting.add(one);
@@ -313,11 +326,16 @@ export class HomeLink implements Link {
     this.#cycle.lost(attachment.session);
   };
 
-  /** Returns the error that the home has answered. A channel that is missing later has been deleted. */
+  /**
+   * Returns the error that the home has answered. A channel that is missing later has been deleted; its handles learn of
+   * that before the operation rejects.
+   */
   #refusal(frame: Frame): ChannelError {
+    if (this.#openError !== undefined) return copyOfError(this.#openError) as ChannelError;
     const error = errorOf(frame, this.#connector.address);
-    const isMissing = error instanceof ChannelClosedError && error.reason === "missing";
-    return isMissing && this.#attachment !== undefined ? deletedError(this.#name) : error;
+    if (!(error instanceof ChannelClosedError) || this.#attachment === undefined) return error;
+    if (error.reason === "missing" || error.reason === "delete") this.#onGone();
+    return error.reason === "missing" ? deletedError(this.#name) : error;
   }
 
   #onGone(): void {
