@@ -1,6 +1,6 @@
 /**
  * Measures the channels of homes, each in a process of its own, beside RabbitMQ; and threads that share the channels of
- * the main thread over a port, beside an SQLite file.
+ * the main thread over a port, beside an SQLite file. `--rounds=N`, by default 7.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -30,7 +30,7 @@ interface Job {
 
 const body = new Uint8Array(64).fill(65);
 
-export async function benchHomes(broker: string): Promise<void> {
+export async function benchHomes(broker: string, rounds: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "channelts-bench-"));
   const homes: Child[] = [];
   const start = async (connection: string, scheme: string, protection = "none") => {
@@ -54,16 +54,16 @@ export async function benchHomes(broker: string): Promise<void> {
     heading("homes beside RabbitMQ, 64 bytes");
     for (const [title, { count, ...job }] of Object.entries(jobs)) {
       const contenders = places.map((place) => contender(place, job));
-      report(title, await compare(contenders, { title, count }));
+      report(title, await compare(contenders, { title, count, rounds }));
     }
     for (const [title, width] of [["one", 1], ["20", 20]] as const) {
-      await anonymous(`anonymous channel, used once, ${title} at a time`, places, width);
+      await anonymous(`anonymous channel, used once, ${title} at a time`, places, width, rounds);
     }
     const trips = [];
     for (const { label, uri } of places) trips.push(await openChannelTrip(label, uri));
     await measureTrips("one way from put to get, between two peers, in ms", trips);
     for (const { close } of trips) await close();
-    await benchThreads(folder);
+    await benchThreads(folder, rounds);
   } finally {
     for (const home of homes) await home[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true, force: true });
@@ -122,7 +122,12 @@ function contender({ label, uri }: Place, { isFull, run }: Job): Contender {
 }
 
 /** Compares channels that are created, used once and disposed of. */
-async function anonymous(title: string, places: readonly Place[], width: number): Promise<void> {
+async function anonymous(
+  title: string,
+  places: readonly Place[],
+  width: number,
+  rounds: number,
+): Promise<void> {
   const handles: Channel[] = [];
   const contenders = places.map(({ label, uri }): Contender => {
     const ch = new Channel({ connection: uri });
@@ -138,8 +143,11 @@ async function anonymous(title: string, places: readonly Place[], width: number)
       run: (count) => putMany(count, once, width),
     };
   });
-  report(title, await compare(contenders, { title, count: 200 }));
+  report(title, await compare(contenders, { title, count: 200, rounds }));
   for (const ch of handles) await ch.delete();
 }
 
-if (import.meta.main) await benchHomes(process.env.BROKER!);
+if (import.meta.main) {
+  const given = process.argv.find((arg) => arg.startsWith("--rounds="));
+  await benchHomes(process.env.BROKER!, Number(given?.slice("--rounds=".length) ?? 7));
+}

@@ -13,7 +13,7 @@ const shapes: Record<string, readonly [puts: number, gets: number, count: number
   "put and get, 200 and 50 at a time": [200, 50, 10_000],
 };
 
-export async function benchThreads(folder: string): Promise<void> {
+export async function benchThreads(folder: string, rounds: number): Promise<void> {
   heading("threads");
   const home = new Home();
   const file = `sqlite:${join(folder, "threads.db")}`;
@@ -33,7 +33,7 @@ export async function benchThreads(folder: string): Promise<void> {
         contender("ports", onHome, home, puts, gets),
       ];
       const full = `${title}: ${shape}`;
-      report(full, await compare(contenders, { title: full, count }));
+      report(full, await compare(contenders, { title: full, count, rounds }));
     }
     for (const thread of [...onFile, ...onHome]) await thread?.end();
   }

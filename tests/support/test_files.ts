@@ -48,6 +48,7 @@ export const DENO_ONLY: Record<string, string> = {
   "guarantees_test.ts": "checks the documentation, which does not depend on the runtime",
   "home_attacks_test.ts": "tests logic that does not depend on the runtime",
   "home_peer_test.ts": "tests logic that does not depend on the runtime",
+  "home_permissions_test.ts": "tests permissions of Deno",
   "home_secrets_test.ts": "tests texts, which do not depend on the runtime",
   "heap_test.ts": "tests a structure that does not depend on the runtime",
   "home_faults_test.ts": "takes a minute for homes that stop and start",
