@@ -19,6 +19,7 @@ export class PeerPut implements LinkPut, LinkRequest, SessionPut {
   /** The number by which the session knows the put. */
   readonly #number: number;
   readonly size: number;
+  #isRefused = false;
   #peer: AnswerTaker;
   #request: number;
 
@@ -82,6 +83,8 @@ export class PeerPut implements LinkPut, LinkRequest, SessionPut {
   }
 
   full(): void {
+    if (this.#isRefused) return; // it was withdrawn when an earlier put found the channel full
+    this.#isRefused = true;
     this.#session.forget(this.#number);
     this.#link.puts.delete(this);
     this.#answer(`FULL ${this.#request}`);

@@ -282,16 +282,16 @@ export class Outbox implements PublishObserver {
     this.bound();
     publish.failingSince = undefined;
     publish.failures = 0;
+    const refused: Offer[] = [];
     for (const each of [...this.#tries]) {
       const { offer, publisher, mayHaveArrived } = each;
       if (publisher !== undefined) continue; // in flight: the broker answers it
       if (mayHaveArrived) {
         this.#reject(each, this.#owner.outageError(true, each.message.id));
-      } else {
-        this.#remove(each);
-        offer.full!();
-      }
+      } else if (this.#remove(each)) refused.push(offer);
     }
+    // All are removed before the first is told, because it may withdraw others, and then the next one would be sent.
+    for (const offer of refused) offer.full!();
     this.#policy.onFull();
   }
 

@@ -52,8 +52,7 @@ export class PutBatch {
   /** Removes offers that do not wait for room, and found none. */
   refuse(offers: readonly Offer[]): void {
     for (const offer of offers) {
-      this.remove(offer);
-      offer.full!();
+      if (this.remove(offer)) offer.full!(); // the one before may have withdrawn it
     }
   }
 
