@@ -105,3 +105,14 @@ Deno.test("send policy: when a channel is closed, the puts that wait for room ar
   assert.deepEqual(full.refused, [1]);
   full.policy.reset();
 });
+
+Deno.test("send policy: a full channel for which nothing is pending any more may have room", () => {
+  const outbox = new FakeOutbox();
+  outbox.policy = outbox.policy.bound();
+  outbox.put(1);
+  outbox.refuse();
+  assert.equal(outbox.policy.isFull, true);
+  outbox.waiting.length = 0; // it did not wait for room
+  outbox.policy.onFull();
+  assert.equal(outbox.policy.isFull, false);
+});

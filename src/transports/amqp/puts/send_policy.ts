@@ -140,7 +140,8 @@ class Bounded implements SendPolicy {
   }
 
   onFull(): void {
-    if (this.#pause !== undefined || this.#queue.isEmpty()) return;
+    if (this.#queue.isEmpty()) return this.reset(); // no later answer would end the state
+    if (this.#pause !== undefined) return;
     this.#pause = setTimeout(() => this.#sendNext(), backOff(this.#refusals++, 4, 250));
   }
 
