@@ -25,7 +25,7 @@ const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
 /** The most bytes of the tarball. */
-const MOST_BYTES = 200_000;
+const MOST_BYTES = 245_000;
 
 /** Runs a body in a new project that has the package installed. */
 async function inProject(body: (folder: string) => Promise<void>): Promise<void> {
@@ -66,7 +66,7 @@ async function output(
 }
 
 test(
-  "package: it is under 200 KB and has each entry, its declarations and pages",
+  "package: it is under 245 KB and has each entry, its declarations and pages",
   { skip: noNpm },
   async () => {
     const { tarball, folder, manifest } = await installedPackage();
@@ -262,7 +262,9 @@ function assertUsed(printed: string, specifiers: readonly string[], noSqlite?: R
   assert.deepEqual(loaded.map(({ entry }) => entry), specifiers);
   for (const { entry, isSame, names } of loaded) {
     assert.ok(isSame, `${entry}: require and import differ`);
-    assert.deepEqual(names, loaded[0].names, entry);
+    // Those of homes export more.
+    const common = loaded[0].names.filter((name: string) => name !== "fromPort");
+    assert.deepEqual(common.filter((name: string) => !names.includes(name)), [], entry);
   }
   const [disposal, memory, sqlite, amqp] = lines;
   assert.deepEqual(disposal, { isDisposed: true });

@@ -23,7 +23,8 @@ Deno.test("schemes: a transport that is not imported is an error that says what 
     for (const make of [() => new Channel({ connection: uri }), () => new Connection(uri)]) {
       assert.throws(make, (error: unknown) => {
         assert.ok(error instanceof ChannelConfigError);
-        const advice = `import from "@channelts/channel/${entry}"; elsewhere, use memory:, or `;
+        const advice =
+          `import from "@channelts/channel/${entry}" on Deno, Bun and Node; elsewhere, use memory:, or `;
         assert.ok(error.message.includes(advice), error.message);
         assert.ok(!error.message.includes("hunter2"));
         return true;
@@ -32,7 +33,7 @@ Deno.test("schemes: a transport that is not imported is an error that says what 
   }
   for (
     const [uri, advice] of [
-      ["zmq://h:1", /on Deno, Bun and Node, import from "@channelts\/channel\/home"; elsewhere, /],
+      ["zmq://h:1", /import from "@channelts\/channel\/home" on Deno, Bun and Node; elsewhere, /],
       ["ws://:hunter2@h/", /of ws: is not imported; import from "@channelts\/channel\/web"$/],
       ["wss://h", /of wss: is not imported; import from "@channelts\/channel\/web"$/],
     ] as const
@@ -69,7 +70,7 @@ async function withVariables(
 Deno.test("schemes: a configuration that needs another entry is an error", async () => {
   await withVariables({ CHANNELTS_URI: "amqp://localhost" }, async () => {
     const message =
-      /^new Channel: CHANNELTS_URI: the transport of amqp: is not imported; on Deno, /;
+      /^new Channel: CHANNELTS_URI: the transport of amqp: is not imported; import from /;
     await assert.rejects(async () => await new Channel().put(1), {
       name: "ChannelConfigError",
       message,

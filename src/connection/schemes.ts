@@ -60,13 +60,11 @@ export function parseUri(uri: string): { scheme: Scheme; parsed: ParsedUri } {
 function notImported(name: string): ChannelConfigError {
   const isWeb = name[0] === "w";
   const entry = isWeb ? "web" : name === "zmq:" ? "home" : name.replace(/s?:/, "");
-  const where = `import from "@channelts/channel/${entry}"`;
+  const where = isWeb
+    ? ""
+    : " on Deno, Bun and Node; elsewhere, use memory:, or a transport of your own";
   return new ChannelConfigError(
-    `the transport of ${name} is not imported; ${
-      isWeb
-        ? where
-        : `on Deno, Bun and Node, ${where}; elsewhere, use memory:, or a transport of your own`
-    }`,
+    `the transport of ${name} is not imported; import from "@channelts/channel/${entry}"${where}`,
   );
 }
 

@@ -1,5 +1,3 @@
-import type { IncomingMessage } from "node:http";
-import type { Duplex } from "node:stream";
 import { parseUri } from "../connection/schemes.ts";
 import { ChannelConfigError, ChannelConnectionError } from "../shared/errors.ts";
 import { none, Signature, text } from "../shared/options.ts";
@@ -16,6 +14,7 @@ import { configureHome } from "./configure_home.ts";
 import { type HomeOptions, homeSignature } from "./home_options.ts";
 import { acceptPort } from "./port_acceptor.ts";
 import { Reception, setReception } from "./reception.ts";
+import type { UpgradeRequest, UpgradeSocket } from "./websocket/upgrade_request.ts";
 import { WebAcceptor, webOptions } from "./websocket/web_acceptor.ts";
 
 const signature: Signature = /* @__PURE__ */ homeSignature(
@@ -202,7 +201,7 @@ export class Home implements Transport, AsyncDisposable {
    * server.on("upgrade", (request, socket, head) => home.upgrade(request, socket, head));
    * ```
    */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): void {
+  upgrade(request: UpgradeRequest, socket: UpgradeSocket, head: Uint8Array): void {
     this.#web.upgrade(request, socket, head);
   }
 

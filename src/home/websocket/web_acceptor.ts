@@ -14,6 +14,7 @@ import {
 import type { Acceptor, Newcomer, PeerInfo } from "../acceptor.ts";
 import { type BunHandlers, type BunSocket, BunSocketPipe } from "./bun_socket_pipe.ts";
 import { ClosingSockets } from "./closing_sockets.ts";
+import type { UpgradeRequest, UpgradeSocket } from "./upgrade_request.ts";
 import { isAllowedOrigin } from "./origins.ts";
 
 /** The options of a {@linkcode WebAcceptor}. */
@@ -93,7 +94,11 @@ export class WebAcceptor {
   }
 
   /** Answers a request for a WebSocket that `node:http` has read. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): void {
+  upgrade(request: UpgradeRequest, socket: UpgradeSocket, head: Uint8Array): void {
+    this.#upgradeOnNode(request as IncomingMessage, socket as Duplex, head);
+  }
+
+  #upgradeOnNode(request: IncomingMessage, socket: Duplex, head: Uint8Array): void {
     const { headers } = request;
     const offered = (headers["sec-websocket-protocol"] ?? "").split(/\s*,\s*/);
     const problem = this.#check(headers.origin, headers.host, offered);
