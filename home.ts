@@ -20,7 +20,7 @@
  */
 export * from "./mod.ts";
 export type { Authorize, PeerAction, PeerIdentity, PeerRequest } from "./src/home/authorize.ts";
-export { Home, type HomeWebSocketHandlers } from "./src/home/home.ts";
+export { Home, type HomeWebSocketHandlers, type WebSocketLike } from "./src/home/home.ts";
 export type { UpgradeRequest, UpgradeSocket } from "./src/home/websocket/upgrade_request.ts";
 export type { HomeLimits } from "./src/home/home_limits.ts";
 export type { HomeOptions } from "./src/home/home_options.ts";

@@ -24,13 +24,14 @@ import { addSchemes } from "./src/connection/schemes.ts";
 import { jsonFormat } from "./src/encoding/json_format.ts";
 import { addJson } from "./src/encoding/message.ts";
 import { amqpSchemes } from "./src/transports/amqp/scheme.ts";
-import { transportOf } from "./src/transports/home/from_port.ts";
+import { type MessagePortLike, transportOf } from "./src/transports/home/from_port.ts";
 import { webSocketSchemes } from "./src/transports/home/websocket_scheme.ts";
 import { zmqSchemes } from "./src/transports/home/zmq_scheme.ts";
 import { sqliteSchemes } from "./src/transports/sqlite/scheme.ts";
 import type { Transport } from "./src/transports/transport.ts";
 
 export * from "./memory.ts";
+export type { MessagePortLike } from "./src/transports/home/from_port.ts";
 
 /**
  * Returns the channels of a home that has the other end of a port: a home in another thread, in the page of a Worker, or
@@ -52,7 +53,7 @@ export * from "./memory.ts";
  * port2.close();
  * ```
  */
-export function fromPort(port: MessagePort): Transport {
+export function fromPort(port: MessagePortLike): Transport {
   return transportOf(port, async () => {
     const [HomeTransport, { dialPort }] = await Promise.all([
       loadHomeTransport(),

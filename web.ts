@@ -17,7 +17,7 @@ import { enableFollowing } from "./src/connection/follow.ts";
 import { addSchemes } from "./src/connection/schemes.ts";
 import { jsonFormat } from "./src/encoding/json_format.ts";
 import { addJson } from "./src/encoding/message.ts";
-import { transportOf } from "./src/transports/home/from_port.ts";
+import { type MessagePortLike, transportOf } from "./src/transports/home/from_port.ts";
 import { dialPort } from "./src/transports/home/pipes/port_dial.ts";
 import { dialWebSocket } from "./src/transports/home/pipes/websocket_dial.ts";
 import { webSocketSchemes } from "./src/transports/home/websocket_scheme.ts";
@@ -25,6 +25,7 @@ import { HomeTransport } from "./src/transports/home/transport.ts";
 import type { Transport } from "./src/transports/transport.ts";
 
 export * from "./memory.ts";
+export type { MessagePortLike } from "./src/transports/home/from_port.ts";
 
 /**
  * Returns the channels of a home that has the other end of a port: a home in another thread, in the page of a Worker, or
@@ -46,7 +47,7 @@ export * from "./memory.ts";
  * port2.close();
  * ```
  */
-export function fromPort(port: MessagePort): Transport {
+export function fromPort(port: MessagePortLike): Transport {
   return transportOf(port, () => ({ HomeTransport, dialer: dialPort }));
 }
 

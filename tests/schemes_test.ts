@@ -24,7 +24,7 @@ Deno.test("schemes: a transport that is not imported is an error that says what 
       assert.throws(make, (error: unknown) => {
         assert.ok(error instanceof ChannelConfigError);
         const advice =
-          `import from "@channelts/channel/${entry}" on Deno, Bun and Node; elsewhere, use memory:, or `;
+          `import from "@channelts/channel/${entry}" on Deno, Bun and Node; elsewhere, use memory: or ws:`;
         assert.ok(error.message.includes(advice), error.message);
         assert.ok(!error.message.includes("hunter2"));
         return true;

@@ -60,9 +60,7 @@ export function parseUri(uri: string): { scheme: Scheme; parsed: ParsedUri } {
 function notImported(name: string): ChannelConfigError {
   const isWeb = name[0] === "w";
   const entry = isWeb ? "web" : name === "zmq:" ? "home" : name.replace(/s?:/, "");
-  const where = isWeb
-    ? ""
-    : " on Deno, Bun and Node; elsewhere, use memory:, or a transport of your own";
+  const where = isWeb ? "" : " on Deno, Bun and Node; elsewhere, use memory: or ws:";
   return new ChannelConfigError(
     `the transport of ${name} is not imported; import from "@channelts/channel/${entry}"${where}`,
   );

@@ -12,6 +12,8 @@ import type {
 } from "../transports/transport.ts";
 import { configureHome } from "./configure_home.ts";
 import { type HomeOptions, homeSignature } from "./home_options.ts";
+import type { MessagePortLike } from "../transports/home/from_port.ts";
+import type { Port } from "../transports/home/pipes/port_pipe.ts";
 import { acceptPort } from "./port_acceptor.ts";
 import { Reception, setReception } from "./reception.ts";
 import type { UpgradeRequest, UpgradeSocket } from "./websocket/upgrade_request.ts";
@@ -22,6 +24,16 @@ const signature: Signature = /* @__PURE__ */ homeSignature(
   1,
   'new Home({ connection: "sqlite:jobs.db" })',
 );
+
+/** A `WebSocket`, as browsers, Workers and runtimes have it, or one of the npm package `ws`. */
+export interface WebSocketLike {
+  /** 0 before it is open, and 1 while it is. */
+  readonly readyState: number;
+  /** Sends a message. */
+  send(data: Uint8Array<ArrayBuffer>): void;
+  /** Closes it. */
+  close(code?: number): void;
+}
 
 /** What {@linkcode Home.websocket} is: handlers and settings for the WebSockets of `Bun.serve`. */
 export interface HomeWebSocketHandlers {
@@ -149,13 +161,13 @@ export class Home implements Transport, AsyncDisposable {
    * ```
    */
   accept(
-    end: MessagePort | WebSocket,
+    end: MessagePortLike | WebSocketLike,
     about: { readonly address?: string; readonly origin?: string } = none,
   ): void {
     acceptSignature.check(about, arguments.length);
-    if (typeof (end as MessagePort | undefined)?.postMessage === "function") {
-      this.#ports.push(acceptPort(this.#reception, end as MessagePort, about));
-    } else if (typeof (end as WebSocket | undefined)?.send === "function") {
+    if (typeof (end as Partial<MessagePortLike> | undefined)?.postMessage === "function") {
+      this.#ports.push(acceptPort(this.#reception, end as Port, about));
+    } else if (typeof (end as Partial<WebSocketLike> | undefined)?.send === "function") {
       this.#web.accept(end as WebSocket, about.address ?? "", about.origin);
     } else {
       throw new ChannelConfigError(

@@ -7,25 +7,37 @@ import type { dialPort } from "./pipes/port_dial.ts";
 import type { Port } from "./pipes/port_pipe.ts";
 import type { HomeTransport } from "./transport.ts";
 
+/** A `MessagePort`, as browsers, Workers and runtimes have it. */
+export interface MessagePortLike {
+  /** Sends a message to the other end. */
+  postMessage(message: unknown): void;
+  /** Begins to receive messages. */
+  start(): void;
+  /** Closes the port. */
+  close(): void;
+}
+
 /** Returns the code; it may load it. */
 type Load = () => HomeCode<typeof dialPort> | Promise<HomeCode<typeof dialPort>>;
 
 /** The transports of ports, so that a port has one, however often it is asked for. */
-const transports = new WeakMap<MessagePort, PortTransport>();
+const transports = new WeakMap<MessagePortLike, PortTransport>();
 
 /**
  * Returns the transport of a port, as the function `fromPort` of the entries.
  *
  * @throws {ChannelConfigError} if it is no port
  */
-export function transportOf(port: MessagePort, load: Load): Transport {
+export function transportOf(port: MessagePortLike, load: Load): Transport {
   if (typeof port?.postMessage !== "function" || typeof port.start !== "function") {
     throw new ChannelConfigError(
       "fromPort: the argument is no MessagePort; pass one end of a MessageChannel",
     );
   }
   let transport = transports.get(port);
-  if (transport === undefined) transports.set(port, transport = new PortTransport(port, load));
+  if (transport === undefined) {
+    transports.set(port, transport = new PortTransport(port as Port, load));
+  }
   return transport;
 }
 

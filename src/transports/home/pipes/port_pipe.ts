@@ -1,8 +1,19 @@
 import { type FrameLimit, MessagePipe } from "./message_pipe.ts";
 import { highWater, type PipeObserver } from "./pipe.ts";
 
-/** A `MessagePort`, with the methods that those of Deno, Bun and Node have besides. */
-export type Port = MessagePort & { ref?(): void; unref?(): void };
+/**
+ * A `MessagePort`, with the methods that those of Deno, Bun and Node have besides. It is not written with the type of the
+ * DOM, which a program may not have.
+ */
+export interface Port {
+  postMessage(message: unknown, transfer?: ArrayBuffer[]): void;
+  addEventListener(type: "message", listener: (event: { readonly data: unknown }) => void): void;
+  addEventListener(type: "close", listener: () => void): void;
+  start(): void;
+  close(): void;
+  ref?(): void;
+  unref?(): void;
+}
 
 /**
  * A pipe over a port. A port tells nobody how much is buffered, so each end tells the other how many bytes it has read:
