@@ -387,7 +387,8 @@ export class HomePeer implements PipeObserver {
     const counted = booleanField(fields, "counted") ?? false;
     const link = this.#linkOf(number, request);
     if (link === undefined || !this.#hasRoomFor(request)) return;
-    const count = Math.min(countField(fields, "count") ?? 1, mostTries, this.#room);
+    const asked = Math.max(countField(fields, "count") ?? 1, 1);
+    const count = Math.min(asked, mostTries, this.#room);
     this.#pipe.hold(0);
     this.#tries += count;
     let lent = 0;
@@ -403,7 +404,7 @@ export class HomePeer implements PipeObserver {
       action: "get",
       start: (served) => {
         takeThose(served, counted, count, lend).then(
-          () => end(() => lent < count && this.send(`NONE ${request + lent}`)),
+          () => end(() => lent < asked && this.send(`NONE ${request + lent}`)),
           (error) => end(() => this.refuse(request + lent, error)),
         );
       },
