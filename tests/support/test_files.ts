@@ -112,6 +112,7 @@ export const LONG: readonly string[] = [
   "examples_test.ts",
   "package_test.ts",
   "installed_examples_test.ts",
+  "chat_test.ts",
   "sqlite_test.ts",
   "memory_test.ts",
   "connection_test.ts",
