@@ -6,8 +6,8 @@ import type { Pending } from "./operation.ts";
 /** Resolves when no message waits in the channel, or when `operation` has settled otherwise. */
 export function whenEmpty(link: Link, operation: Pending): Promise<void> {
   if (link.awaitEmpty === undefined) return pollUntilEmpty(link, operation);
-  return new Promise((resolve) => {
-    const waiter = { empty: resolve };
+  return new Promise((empty, reject) => {
+    const waiter = { empty, reject };
     operation.whenSettled(() => link.withdraw(waiter));
     link.awaitEmpty!(waiter);
   });

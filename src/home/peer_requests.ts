@@ -183,6 +183,10 @@ export class PeerEmpty extends WaitingRequest implements EmptyWaiter {
     clearTimeout(this.#pause);
   }
 
+  reject(error: Error): void {
+    this.refuse(error);
+  }
+
   empty(): void {
     if (this.end()) this.peer.send(`EMPTY ${this.number}`);
   }

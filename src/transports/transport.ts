@@ -107,6 +107,8 @@ export interface RoomWaiter {
 export interface EmptyWaiter {
   /** Called at most once, possibly during `awaitEmpty`. */
   empty(): void;
+  /** Called at most once, instead of `empty`. */
+  reject(error: Error): void;
 }
 
 /** What a link reports to its owner, from `open` until the link is closed. */

@@ -144,7 +144,11 @@ export class HomeAttachment implements ReadAheadOwner {
 
   awaitEmpty(waiter: EmptyWaiter): void {
     const number = this.session.newRequest({
-      answer: () => this.#end(waiter) && waiter.empty(),
+      answer: (frame) => {
+        this.#end(waiter);
+        if (frame.word === "NO") waiter.reject(this.#owner.refusal("whenEmpty", frame));
+        else waiter.empty();
+      },
     });
     this.#begin("EMPTY", waiter, number, "");
   }

@@ -83,7 +83,7 @@ export class HomeLink implements Link {
       explain: (error) => this.#explain("attach", error),
     });
     this.#waiting = new Deadlines(retryTimeout, processRef, (one) => {
-      reject(one, () => this.#outage("get"));
+      reject(one, (action) => this.#outage(action));
     });
     this.#requests = new PendingRequests(retryTimeout, processRef, {
       attached: () => this.#live,
@@ -164,7 +164,7 @@ export class HomeLink implements Link {
   }
 
   awaitEmpty(waiter: EmptyWaiter): void {
-    if (this.#isGone) return waiter.empty();
+    if (this.#isGone) return waiter.reject(deletedError(this.#name));
     this.#wait(waiter);
   }
 
@@ -253,7 +253,8 @@ export class HomeLink implements Link {
     const { session } = attachment;
     session.offLost(this.#onLost);
     for (const one of attachment.takeAll()) {
-      reject(one, () => closedMeanwhile("get", session.address, new Error("the link is closed")));
+      const why = new Error("the link is closed");
+      reject(one, (action) => closedMeanwhile(action, session.address, why));
     }
     if (session.isLost) return;
     const closing = attachment.request("close", "CLOSE", ignore).catch(() => {});
@@ -404,7 +405,7 @@ export class HomeLink implements Link {
 
   #rejectAll(make: (action: string) => ChannelError): void {
     this.#outbox.rejectAll((wasSent, id) => this.#putError(make("put"), wasSent, id));
-    for (const one of this.#waiting.takeAll()) reject(one, () => make("get"));
+    for (const one of this.#waiting.takeAll()) reject(one, make);
     this.#requests.rejectAll(make);
   }
 }
@@ -419,10 +420,11 @@ function begin(attachment: HomeAttachment, one: Waiter): void {
   else attachment.awaitEmpty(one);
 }
 
-/** Rejects a claim. A waiter is told to look again, and its operation learns what is wrong. */
-function reject(one: Waiter, make: () => Error): void {
-  if ("deliver" in one) one.reject(make());
+/** Rejects what waits. A waiter for room is told to look again, and its operation learns what is wrong. */
+function reject(one: Waiter, make: (action: string) => Error): void {
+  if ("deliver" in one) one.reject(make("get"));
   else if ("tryAgain" in one) one.tryAgain();
+  else one.reject(make("whenEmpty"));
 }
 
 function isTransient(error: unknown): boolean {
