@@ -52,7 +52,16 @@ function fromBase64(text: string): Uint8Array {
 }
 
 /** Runs the suite. */
-export async function conformance(): Promise<Outcome> {
+export function conformance(): Promise<Outcome> {
+  return run(1);
+}
+
+/** Runs every fourth test of the suite. */
+export function someConformance(): Promise<Outcome> {
+  return run(4);
+}
+
+async function run(every: number): Promise<Outcome> {
   const uri = `ws://${location.host}/channels`;
   const connections = Array.from({ length: 6 }, () => {
     return Object.assign(new Connection(uri), { toString: () => uri });
@@ -70,5 +79,5 @@ export async function conformance(): Promise<Outcome> {
       return waiting[name] ?? 0;
     },
   });
-  return await outcome(NOT_HERE, 8);
+  return await outcome(NOT_HERE, 8, every);
 }
