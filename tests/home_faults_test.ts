@@ -1,5 +1,5 @@
 import { sqliteDirectory } from "./support/sqlite_file.ts";
-import { homeFaults, memoryFaults } from "./faults/home_faults.ts";
+import { homeFaults, memoryFaults, webSocketFaults } from "./faults/home_faults.ts";
 import { HomeServer } from "./faults/home_server.ts";
 import { Failure, runFault } from "./faults/run_fault.ts";
 import { Table } from "./faults/table.ts";
@@ -13,7 +13,7 @@ const directory = sqliteDirectory();
 
 const columns = [
   { title: "zmq: to a file", address: "zmq://127.0.0.1:PORT", isKept: true, faults: homeFaults },
-  { title: "ws: to a file", address: "ws://127.0.0.1:PORT", isKept: true, faults: homeFaults },
+  { title: "ws: to a file", address: "ws://127.0.0.1:PORT", isKept: true, faults: webSocketFaults },
   { title: "zmq: to memory", address: "zmq://127.0.0.1:PORT", isKept: false, faults: memoryFaults },
 ];
 for (const { title, address, isKept, faults } of columns) {

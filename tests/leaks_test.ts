@@ -69,7 +69,7 @@ for (const runtime of RUNTIMES) {
 
   Deno.test(`zmq: no operation leaves anything on ${runtime}`, async () => {
     await using home = await startHome();
-    checkFlat(runtime, await measure(runtime, home.addresses[0]!, "300", ofTransports), 15);
+    checkFlat(runtime, await measure(runtime, home.addresses[0]!, "100", ofTransports), 15);
   });
 
   Deno.test(`amqp: no operation leaves anything on ${runtime}`, async () => {
@@ -85,12 +85,10 @@ for (const runtime of ["deno", "node"] as const) {
   });
 }
 
-for (const runtime of ["deno", "node"] as const) {
-  Deno.test(`zmq: no operation whose connection is lost leaves anything on ${runtime}`, async () => {
-    await using home = await startHome();
-    checkFlat(runtime, await measure(runtime, home.addresses[0]!, "1", "^lost"), 26);
-  });
-}
+Deno.test("zmq: no operation whose connection is lost leaves anything on node", async () => {
+  await using home = await startHome();
+  checkFlat("node", await measure("node", home.addresses[0]!, "1", "^lost"), 26);
+});
 
 /** What peers do at a home, once. */
 const rounds: Record<string, (uri: string, ch: Channel<unknown>) => Promise<unknown>> = {

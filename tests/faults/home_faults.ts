@@ -71,3 +71,8 @@ export const homeFaults: readonly Fault<HomeServer>[] = [
 /** The faults that differ for a home on memory: it loses the values with its process. */
 export const memoryFaults: readonly Fault<HomeServer>[] = homeFaults.slice(0, 3)
   .map((fault) => ({ ...fault, meaning: { ...fault.meaning, isLoss: true } }));
+
+/** The faults that differ over WebSocket: those of the connection. A cut within each direction takes half a minute. */
+export const webSocketFaults: readonly Fault<HomeServer>[] = homeFaults.filter(({ title }) =>
+  /killed|suspended|at each step|drops/.test(title)
+);
