@@ -25,15 +25,15 @@ export function census(home: Home): Census {
   const peers = [...all].filter((peer) => peer.isAdmitted);
   const waiting = new Map<string, number>();
   const attached = new Map<string, number>();
-  for (const { links, requests } of peers) {
+  for (const { holdings: { links, requests } } of peers) {
     const waits = [...requests.values()].filter(({ action }) => action === "get");
     countEach(waiting, waits.map(({ link }) => link.name));
     countEach(attached, [...links.values()].map(({ name }) => name));
   }
   return {
     peers: peers.map(({ name }) => name),
-    links: sum(peers.map(({ links }) => links.size)),
-    loans: sum(peers.map(({ loans }) => loans.size)),
+    links: sum(peers.map(({ holdings }) => holdings.links.size)),
+    loans: sum(peers.map(({ holdings }) => holdings.loans.size)),
     waiting,
     attached,
     copies: sessions.remembered,

@@ -1,45 +1,26 @@
-import { ChannelConfigError, ChannelConnectionError } from "../shared/errors.ts";
-import { checkName, isAnonymous } from "../shared/names.ts";
-import { isCloseAllEvent } from "../transports/close_all_event.ts";
+import { ChannelConnectionError } from "../shared/errors.ts";
 import type { Pipe, PipeObserver } from "../transports/home/pipes/pipe.ts";
-import {
-  booleanField,
-  countField,
-  durationField,
-  stringField,
-} from "../transports/home/protocol/fields.ts";
-import {
-  type Frame,
-  numberOf,
-  ProtocolError,
-  readFrame,
-} from "../transports/home/protocol/frame.ts";
-import { messageFields, messageOf } from "../transports/home/protocol/message_fields.ts";
-import type { Features, LinkOptions, Loan } from "../transports/transport.ts";
+import { type Frame, ProtocolError, readFrame } from "../transports/home/protocol/frame.ts";
+import { messageFields } from "../transports/home/protocol/message_fields.ts";
+import type { Loan } from "../transports/transport.ts";
 import type { Newcomer, PeerInfo } from "./acceptor.ts";
-import type { Authorize, PeerAction, PeerIdentity } from "./authorize.ts";
-import type { HomeLimits } from "./home_limits.ts";
-import { PeerLink, permissionError } from "./peer_link.ts";
+import type { PeerIdentity } from "./authorize.ts";
+import { PeerHoldings } from "./peer_holdings.ts";
+import type { PeerLink } from "./peer_link.ts";
 import { PeerPipe } from "./peer_pipe.ts";
-import { PeerPut } from "./peer_put.ts";
-import { PeerClaim, PeerEmpty, PeerRoom, type WaitingRequest } from "./peer_requests.ts";
-import { checkOpen, checkPut, lentAttempts, lentMessage } from "./peer_rules.ts";
+import type { WaitingRequest } from "./peer_requests.ts";
+import { lentAttempts, lentMessage } from "./peer_rules.ts";
 import type { PeerSession } from "./peer_session.ts";
-import type { ServedLink } from "./served_link.ts";
+import { PeerWords, type WordsHome } from "./peer_words.ts";
 
 /** What a peer needs of its home. */
-export interface PeerHome {
+export interface PeerHome extends WordsHome {
   /** The id of the home, by which peers know whether it has restarted. */
   readonly id: string;
-  readonly limits: Required<HomeLimits>;
-  readonly authorize: Authorize | undefined;
-  /** The features of the connection that the home serves; undefined until its transport is loaded. */
-  readonly features: Features | undefined;
   /** Loads the transport. */
   ready(): Promise<void>;
   /** Admits a peer. @throws {ChannelConnectionError} if it is refused */
   admit(peer: HomePeer, hello: Frame): Admitted;
-  open(name: string, options: Omit<LinkOptions, "retryTimeout">): Promise<ServedLink>;
   /** The connection of a peer has ended. */
   left(peer: HomePeer, reason: Error | undefined): void;
   /** Returns what a peer is told of an error, as JSON. An error that is none of the library is logged. */
@@ -51,12 +32,6 @@ export interface Admitted {
   readonly name: string;
   readonly token: string | undefined;
   readonly session: PeerSession;
-}
-
-/** A message that a peer has been lent. */
-interface PeerLoan {
-  readonly loan: Loan;
-  readonly link: PeerLink;
 }
 
 /**
@@ -72,16 +47,11 @@ export class HomePeer implements PipeObserver {
   /** What the peer calls itself. */
   name = "";
   session!: PeerSession;
-  readonly links: Map<number, PeerLink> = new Map();
-  /** The requests that wait, by their numbers. */
-  readonly requests: Map<number, WaitingRequest> = new Map();
-  /** The loans, by the numbers of their requests. */
-  readonly loans: Map<number, PeerLoan> = new Map();
+  readonly holdings: PeerHoldings;
   readonly #home: PeerHome;
+  readonly #words: PeerWords;
   readonly #newcomer: Newcomer & { admit?(): void } | undefined;
   #pipe!: PeerPipe;
-  /** The messages that `TRY` has asked the engine for, and that are not answered. */
-  #tries = 0;
   #isAdmitted = false;
   #isEnded = false;
   /** The frames that have arrived before the home was ready. */
@@ -97,6 +67,8 @@ export class HomePeer implements PipeObserver {
     this.#home = home;
     this.info = info;
     this.#newcomer = newcomer;
+    this.holdings = new PeerHoldings(home.limits.loans);
+    this.#words = new PeerWords(home, this);
     this.#pipe = new PeerPipe(open(this), home.limits, (isSlow) => this.#onSlow(isSlow));
   }
 
@@ -122,7 +94,7 @@ export class HomePeer implements PipeObserver {
     }
     try {
       const frame = readFrame(bytes);
-      if (this.#isAdmitted) this.#handle(frame, bytes.length);
+      if (this.#isAdmitted) this.#words.handle(frame, bytes.length);
       else this.#greet(frame);
     } catch (error) {
       this.#pipe.abort(error as Error);
@@ -199,299 +171,6 @@ export class HomePeer implements PipeObserver {
     this.#pipe.close();
   }
 
-  // Frames
-
-  #handle(frame: Frame, size: number): void {
-    const { word, args, fields, body } = frame;
-    switch (word) {
-      case "PUT":
-        return this.#put(frame, size);
-      case "TAKE":
-        return this.#take(frame);
-      case "ACC":
-        return this.#settle(args, (loan, isMoved) => loan.accept(isMoved), fields, "moved");
-      case "REL":
-        return this.#settle(args, (loan, isCounted) => loan.release(isCounted), fields, "counted");
-      case "TRY":
-        return this.#try(frame);
-      case "DROP":
-        for (const arg of args) this.#drop(numberOf(arg));
-        return;
-      case "ROOM":
-        return this.#wait(frame, (link, request, group) => {
-          if (booleanField(fields, "aside") !== true) link.isFull = false;
-          return new PeerRoom(this, link, request, group);
-        });
-      case "EMPTY":
-        return this.#wait(frame, (link, request) => new PeerEmpty(this, link, request));
-      case "OPEN":
-        return this.#open(frame);
-      case "CLOSE":
-        return this.#close(frame);
-      case "SAY": {
-        const isControl = isCloseAllEvent(body);
-        return this.#call(frame, size, isControl ? "close" : "announce", async (served) => {
-          await served.announce(body, isControl);
-        });
-      }
-      case "SYNC":
-        return this.#call(frame, size, undefined, (served) => served.catchUp());
-      case "DRAIN":
-        return this.#call(frame, size, "close", (served) => served.drain());
-      case "DEPTH":
-        return this.#call(
-          frame,
-          size,
-          "depth",
-          async (served) => ({ value: await served.depth() }),
-        );
-      case "DELETE":
-        return this.#call(frame, size, "delete", (served) => served.delete());
-      case "PING":
-        return this.send("PONG");
-      case "HELLO":
-        throw new ProtocolError("a second HELLO");
-    }
-    const request = /^[1-9]\d{0,15}$/.test(args[1] ?? "") ? numberOf(args[1]) : undefined;
-    if (request === undefined) return;
-    this.refuse(request, new ChannelConfigError(`the home knows no ${word}; use another version`));
-  }
-
-  #open({ args, fields }: Frame): void {
-    const number = numberOf(args[0]);
-    const request = numberOf(args[1]);
-    if (this.links.has(number)) throw new ProtocolError("a link number is used again");
-    const name = stringField(fields, "name") ?? "";
-    const lease = durationField(fields, "lease");
-    const capacity = countField(fields, "capacity");
-    const create = booleanField(fields, "create") ?? false;
-    const isNew = booleanField(fields, "isNew");
-    const quorum = booleanField(fields, "quorum");
-    const { limits, authorize } = this.#home;
-    try {
-      checkName(name);
-      checkOpen({
-        ...lease === undefined ? {} : { lease },
-        ...capacity === undefined ? {} : { capacity },
-      });
-      if (this.links.size >= limits.links) throw limitError("attach", "links", limits.links);
-    } catch (error) {
-      return this.refuse(request, error);
-    }
-    const link = new PeerLink(this, number, name, create, authorize);
-    this.links.set(number, link);
-    this.#pipe.hold(0);
-    this.#attach(link, {
-      create,
-      signal: link.closed.signal,
-      observer: link,
-      ...lease === undefined ? {} : { lease },
-      ...capacity === undefined ? {} : { capacity },
-      isNew: isNew === true && isAnonymous(name), // others may know any other name
-      ...quorum === undefined ? {} : { quorum },
-    }).then((served) => {
-      this.send(`OK ${request}`);
-      link.opened(served);
-    }, (error) => {
-      if (this.links.get(number) === link) this.links.delete(number);
-      this.refuse(request, error);
-      link.failed(error);
-    }).finally(() => this.#pipe.letGo(0));
-  }
-
-  async #attach(link: PeerLink, options: Omit<LinkOptions, "retryTimeout">): Promise<ServedLink> {
-    if (!await link.mayDo("open")) throw permissionError("open", link.name);
-    const served = await this.#home.open(link.name, options);
-    if (!link.isClosed) return served;
-    await served.close();
-    throw link.closed.signal.reason;
-  }
-
-  #close({ args }: Frame): void {
-    const number = numberOf(args[0]);
-    const request = numberOf(args[1]);
-    const link = this.links.get(number);
-    if (link === undefined) return this.send(`OK ${request}`);
-    this.links.delete(number);
-    this.#pipe.hold(0);
-    this.#leave(link, false).then(() => {
-      this.send(`OK ${request}`);
-      this.#pipe.letGo(0);
-    });
-  }
-
-  /** Withdraws the requests of a link, releases its loans, and closes it. Never rejects. */
-  #leave(link: PeerLink, counted: boolean): Promise<void> {
-    for (const request of [...link.requests]) request.drop();
-    for (const number of [...link.loans]) this.#takeLoan(number)?.release(counted);
-    return link.close();
-  }
-
-  #put(frame: Frame, size: number): void {
-    const { args, fields } = frame;
-    const number = numberOf(args[0]);
-    const request = numberOf(args[1]);
-    const message = messageOf(frame);
-    const again = countField(fields, "again");
-    const isTry = booleanField(fields, "try") ?? false;
-    const link = this.#linkOf(number, request);
-    if (link === undefined) return;
-    try {
-      checkPut(message, this.#home.features?.terms ?? []);
-    } catch (error) {
-      return this.refuse(request, error);
-    }
-    if (again !== undefined) {
-      if (this.session.hasTaken(again)) return this.send(`OK ${request}`);
-      const pending = this.session.pending(again);
-      if (pending !== undefined) {
-        this.#pipe.hold(pending.size);
-        return pending.answerTo(this, request);
-      }
-    }
-    this.#pipe.hold(size);
-    link.run(new PeerPut(this, link, request, again ?? request, message, { isTry, size }));
-  }
-
-  #take({ args, fields }: Frame): void {
-    const number = numberOf(args[0]);
-    const request = numberOf(args[1]);
-    const counted = booleanField(fields, "counted") ?? false;
-    const group = countField(fields, "group");
-    const link = this.#linkOf(number, request);
-    if (link === undefined || !this.#hasRoomFor(request)) return;
-    this.#add(new PeerClaim(this, link, request, counted, group));
-  }
-
-  #wait(
-    { args, fields }: Frame,
-    newRequest: (link: PeerLink, request: number, group: number | undefined) => WaitingRequest,
-  ): void {
-    const number = numberOf(args[0]);
-    const request = numberOf(args[1]);
-    const group = countField(fields, "group");
-    const link = this.#linkOf(number, request);
-    if (link === undefined || !this.#hasRoomFor(request)) return;
-    this.#add(newRequest(link, request, group));
-  }
-
-  #add(request: WaitingRequest): void {
-    this.requests.set(request.number, request);
-    request.link.requests.add(request);
-    request.link.run(request);
-  }
-
-  #try({ args, fields }: Frame): void {
-    const number = numberOf(args[0]);
-    const request = numberOf(args[1]);
-    const counted = booleanField(fields, "counted") ?? false;
-    const link = this.#linkOf(number, request);
-    if (link === undefined || !this.#hasRoomFor(request)) return;
-    const asked = Math.max(countField(fields, "count") ?? 1, 1);
-    const count = Math.min(asked, mostTries, this.#room);
-    this.#pipe.hold(0);
-    this.#tries += count;
-    let lent = 0;
-    const lend = (loan: Loan | undefined) => {
-      if (loan !== undefined) this.lend(request + lent++, loan, link);
-    };
-    const end = (answer: () => void) => {
-      this.#tries -= count;
-      this.#pipe.letGo(0);
-      answer();
-    };
-    link.run({
-      action: "get",
-      start: (served) => {
-        takeThose(served, counted, count, lend).then(
-          () => end(() => lent < asked && this.send(`NONE ${request + lent}`)),
-          (error) => end(() => this.refuse(request + lent, error)),
-        );
-      },
-      refuse: (error) => end(() => this.refuse(request, error)),
-    });
-  }
-
-  /** Runs a request that is answered with `OK`, and maybe with a result. */
-  #call(
-    { args }: Frame,
-    size: number,
-    action: PeerAction | undefined,
-    act: (served: ServedLink) => Promise<object | void>,
-  ): void {
-    const number = numberOf(args[0]);
-    const request = numberOf(args[1]);
-    const link = this.#linkOf(number, request);
-    if (link === undefined) return;
-    this.#pipe.hold(size);
-    const refuse = (error: unknown) => {
-      this.refuse(request, error);
-      this.#pipe.letGo(size);
-    };
-    link.run({
-      action,
-      start: (served) => {
-        act(served).then((result) => {
-          this.send(
-            result === undefined ? `OK ${request}` : `OK ${request} ${JSON.stringify(result)}`,
-          );
-          this.#pipe.letGo(size);
-        }, refuse);
-      },
-      refuse,
-    });
-  }
-
-  #settle(
-    args: readonly string[],
-    settle: (loan: Loan, flag: boolean) => void,
-    fields: Frame["fields"],
-    flagName: string,
-  ): void {
-    const flag = booleanField(fields, flagName) ?? false;
-    for (const arg of args) {
-      const request = numberOf(arg);
-      const loan = this.#takeLoan(request);
-      if (loan !== undefined) settle(loan, flag);
-    }
-  }
-
-  #drop(request: number): void {
-    this.requests.get(request)?.drop();
-    this.#takeLoan(request)?.release();
-  }
-
-  #takeLoan(request: number): Loan | undefined {
-    const lent = this.loans.get(request);
-    if (lent === undefined) return undefined;
-    this.loans.delete(request);
-    lent.link.loans.delete(request);
-    return lent.loan;
-  }
-
-  /** Returns a link; if the peer has none of this number, the request is refused. */
-  #linkOf(number: number, request: number): PeerLink | undefined {
-    const link = this.links.get(number);
-    if (link === undefined) this.refuse(request, noLinkError());
-    return link;
-  }
-
-  /** Reports whether a further loan or request that waits is within the limit; if not, the request is refused. */
-  #hasRoomFor(request: number): boolean {
-    const { loans } = this.#home.limits;
-    if (this.requests.has(request) || this.loans.has(request)) {
-      throw new ProtocolError("a request number is used again");
-    }
-    if (this.#room > 0) return true;
-    this.refuse(request, limitError("get", "values that are held or waited for", loans));
-    return false;
-  }
-
-  /** How many further loans and requests that wait the limit allows. */
-  get #room(): number {
-    return this.#home.limits.loans - this.requests.size - this.loans.size - this.#tries;
-  }
-
   // What requests and links call
 
   send(header: string, body?: Uint8Array): void {
@@ -504,12 +183,11 @@ export class HomePeer implements PipeObserver {
 
   lend(request: number, loan: Loan, link: PeerLink): void {
     if (this.#isEnded || link.isClosed) return loan.release();
-    if (this.loans.has(request)) { // the peer has numbered a TRY and another request alike
+    if (this.holdings.loans.has(request)) { // the peer has numbered a TRY and another request alike
       loan.release();
       return this.#pipe.abort(new ProtocolError("a request number is used again"));
     }
-    this.loans.set(request, { loan, link });
-    link.loans.add(request);
+    this.holdings.lent(request, loan, link);
     const { message, redelivered } = loan;
     const attempts = lentAttempts(loan.attempts);
     const properties = messageFields(lentMessage(message));
@@ -517,8 +195,11 @@ export class HomePeer implements PipeObserver {
   }
 
   ended(request: WaitingRequest): void {
-    this.requests.delete(request.number);
-    request.link.requests.delete(request);
+    this.holdings.ended(request);
+  }
+
+  hold(size: number): void {
+    this.#pipe.hold(size);
   }
 
   letGo(size: number): void {
@@ -526,8 +207,9 @@ export class HomePeer implements PipeObserver {
   }
 
   #onSlow(isSlow: boolean): void {
-    for (const request of [...this.requests.values()]) request.slowed(isSlow);
-    if (!isSlow) { for (const link of this.links.values()) link.resumed(); }
+    const { requests, links } = this.holdings;
+    for (const request of [...requests.values()]) request.slowed(isSlow);
+    if (!isSlow) { for (const link of links.values()) link.resumed(); }
   }
 
   // The end
@@ -541,10 +223,8 @@ export class HomePeer implements PipeObserver {
   /** Ends the connection: what was answered is sent. Resolves when the links are closed, in a bounded time. */
   async close(): Promise<void> {
     this.#pipe.pause("early");
-    for (const request of [...this.requests.values()]) request.drop();
-    for (const { loan } of this.loans.values()) loan.release();
-    this.loans.clear();
-    await Promise.all([...this.links.values()].map((link) => link.close()));
+    this.holdings.dropAll();
+    await Promise.all([...this.holdings.links.values()].map((link) => link.close()));
     this.#end(false);
     this.#pipe.close();
   }
@@ -552,44 +232,6 @@ export class HomePeer implements PipeObserver {
   #end(counted: boolean): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    for (const link of this.links.values()) {
-      const { served } = link;
-      if (served !== undefined) { for (const put of [...link.puts]) put.recall(served); }
-    }
-    for (const link of this.links.values()) this.#leave(link, counted);
-    this.links.clear();
+    this.holdings.end(counted);
   }
-}
-
-/** The most messages that one `TRY` is lent. */
-const mostTries = 256;
-
-function limitError(action: string, what: string, limit: number): ChannelConnectionError {
-  return new ChannelConnectionError(
-    `${action}: the home allows a peer ${limit} ${what} at a time; settle or close some first`,
-    { address: "", transient: false, reason: "limit" },
-  );
-}
-
-/**
- * Takes up to `count` messages that are there. More than one are those that wait in the channel: a channel of capacity 0
- * has none, although puts wait.
- *
- * @param lend called with each
- */
-async function takeThose(
-  served: ServedLink,
-  counted: boolean,
-  count: number,
-  lend: (loan: Loan | undefined) => void,
-): Promise<void> {
-  if (count <= 1) return count === 1 ? lend(await served.tryTake(counted)) : undefined;
-  const length = Math.min(count, await served.depth());
-  const tries = Array.from({ length }, () => served.tryTake(counted).then(lend));
-  const outcomes = await Promise.allSettled(tries);
-  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-}
-
-function noLinkError(): ChannelConfigError {
-  return new ChannelConfigError("the peer has no open link of this number; send OPEN first");
 }
