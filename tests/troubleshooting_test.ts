@@ -28,7 +28,7 @@ const texts: Text[] = globSync("src/**/*.ts", { cwd: root.pathname }).sort().fla
 const codeOrSql: readonly RegExp[] = [
   /^(?:\0|new [A-Z]\w+|\w+)\(.*\)|^new [A-Z]\w+$|^\{ .* \}$/, // an example in an error
   /^\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|PRAGMA|BEGIN|WITH|REPLACE)\b|^id, /,
-  /^[A-Z]{2,8}(?: \0)+$/, // a frame of the protocol of homes
+  /^[A-Z]{2,8}(?: \0+)+(?: \{.*\})?$/, // a frame of the protocol of homes
 ];
 
 /** Texts that no user meets. */
