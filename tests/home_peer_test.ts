@@ -56,6 +56,11 @@ class ScriptedHome {
     } else if (!this.handle(frame)) this.#frames.push(frame);
   }
 
+  /** Whether a frame of this word was read, and not expected yet. */
+  wasRead(word: string): boolean {
+    return this.#frames.some((frame) => frame.word === word);
+  }
+
   async next(): Promise<Frame> {
     await until(() => this.#frames.length > 0);
     return this.#frames.shift()!;
@@ -272,16 +277,20 @@ Deno.test("peer: a loop of gets reads ahead, and gives back what is not claimed 
   const count = fields.count as number;
   const first = Number(args[1]);
   const next = ch.get();
+  const put = ch.put(9); // it follows the get, which waits for what was asked for ahead
   home.lend(`${first}`, number, `cts.${number++}`);
   home.lend(`${first + 1}`, number, `cts.${number++}`);
   if (count > 2) home.send(`NONE ${first + 2}`);
+  assert.ok(!home.wasRead("PUT"));
   assert.equal(await within(next), number - 2);
   const settled: string[] = [];
   while (!settled.includes(`REL ${first + 1}`)) {
     const { word, args } = await home.next();
-    settled.push(...args.map((arg) => `${word} ${arg}`));
+    if (word === "PUT") home.send(`OK ${args[1]}`);
+    else settled.push(...args.map((arg) => `${word} ${arg}`));
   }
   assert.deepEqual(settled.slice(-2), [`ACC ${first}`, `REL ${first + 1}`]);
+  await within(put);
   await rest(ch);
 });
 

@@ -9,6 +9,8 @@ import type { Answerer, HomeSession, Notified } from "./session.ts";
 /** The link of an attachment. It outlasts its attachments. */
 export interface HomeAttachmentOwner extends HomeLoanOwner, Notified {
   readonly repeated: RepeatedLoans;
+  /** The claims that waited here were sent or served. */
+  claimsSent(): void;
   /** A claim was served. */
   lent(loan: HomeLoan): void;
   /** Returns the error that the home has answered to an operation. */
@@ -28,7 +30,8 @@ type Waiter = Claim | RoomWaiter | EmptyWaiter;
 /**
  * The attachment of a link on one connection: what it has asked the home, and what the home has not answered.
  *
- * Invariant: claims wait here, and not at the home, only while messages that were asked for ahead come.
+ * Invariant: claims wait here, and not at the home, only while messages that were asked for ahead come. Until then, later
+ * puts wait, too: a put that expires at once is for a claim before it.
  */
 export class HomeAttachment implements ReadAheadOwner {
   readonly session: HomeSession;
@@ -110,12 +113,19 @@ export class HomeAttachment implements ReadAheadOwner {
     return true;
   }
 
+  /** Whether claims wait here. */
+  get hasClaimsHere(): boolean {
+    return this.#here.size > 0;
+  }
+
   ended(): void {
+    if (!this.hasClaimsHere) return this.#owner.claimsSent();
     for (const claim of this.#here.takeAll()) {
       const number = this.session.newRequest(new Take(claim, this));
       this.#waiting.set(claim, number);
       this.session.send(`TAKE ${this.number} ${number}${this.#fieldsOf(claim)}`);
     }
+    this.#owner.claimsSent();
   }
 
   #lend(claim: Claim, loan: HomeLoan, hasFound: boolean): void {

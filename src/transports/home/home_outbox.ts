@@ -24,6 +24,8 @@ interface Destination {
   readonly session: HomeSession;
   /** The number of the link. */
   readonly link: number;
+  /** Reports whether earlier claims of the link have not been sent yet, so that puts must wait. */
+  hasClaimsHere(): boolean;
 }
 
 /**
@@ -146,7 +148,7 @@ export class HomeOutbox implements BudgetWaiter {
 
   #sendAll(destination: Destination): void {
     for (const put of this.#unsent) {
-      if (this.isFull || this.#inFlight >= this.#window) break;
+      if (this.isFull || this.#inFlight >= this.#window || destination.hasClaimsHere()) break;
       if (!this.#send(put, destination)) break;
     }
     this.#updateFlushed();

@@ -1,11 +1,6 @@
 import { deletedError, deletedText, missingText } from "../../shared/closed_errors.ts";
 import { copyOfError } from "../../shared/error_copies.ts";
-import {
-  ChannelClosedError,
-  ChannelConnectionError,
-  ChannelError,
-  ChannelSizeError,
-} from "../../shared/errors.ts";
+import { ChannelClosedError, ChannelConnectionError, ChannelError } from "../../shared/errors.ts";
 import { AttachCycle } from "../remote/attach_cycle.ts";
 import type { Connector } from "../remote/connector.ts";
 import { Deadlines } from "../remote/deadlines.ts";
@@ -26,11 +21,10 @@ import { HomeOutbox } from "./home_outbox.ts";
 import { countField } from "./protocol/fields.ts";
 import type { Frame } from "./protocol/frame.ts";
 import { errorOf } from "./protocol/wire_error.ts";
+import { beginWaiting, rejectWaiting, type Waiter } from "./home_waiters.ts";
 import { RepeatedLoans } from "./repeated_loans.ts";
 import type { HomeSession } from "./session.ts";
-
-/** What waits for a connection: a claim, or a waiter for room or for an empty channel. */
-type Waiter = Claim | RoomWaiter | EmptyWaiter;
+import { sizeError } from "./size_error.ts";
 
 /**
  * This process's attachment to one channel of a home, over all connections. After the loss of a connection the link
@@ -83,7 +77,7 @@ export class HomeLink implements Link {
       explain: (error) => this.#explain("attach", error),
     });
     this.#waiting = new Deadlines(retryTimeout, processRef, (one) => {
-      reject(one, (action) => this.#outage(action));
+      rejectWaiting(one, (action) => this.#outage(action));
     });
     this.#requests = new PendingRequests(retryTimeout, processRef, {
       attached: () => this.#live,
@@ -98,13 +92,14 @@ export class HomeLink implements Link {
     });
     this.#outbox = new HomeOutbox(stats, processRef, retryTimeout, {
       outageError: (wasSent, id) => this.#putError(this.#outage("put"), wasSent, id),
-      sizeError: (size, session) => this.#sizeError("put", size, session),
+      sizeError: (size, session) => sizeError("put", name, size, session),
       refusal: (frame) => this.#refusal(frame),
       foundRoom: () => this.#awaitRoomAll(),
     });
     const repeated = new RepeatedLoans();
     this.#owner = {
       repeated,
+      claimsSent: () => this.#outbox.mayPut(),
       lent: ({ redelivered }) => redelivered && stats.redeliveries++,
       accepted(loan, isMoved) {
         stats.gets++;
@@ -170,7 +165,7 @@ export class HomeLink implements Link {
 
   #wait(one: Waiter): void {
     const live = this.#live;
-    if (live !== undefined) return begin(live, one);
+    if (live !== undefined) return beginWaiting(live, one);
     this.#waiting.add(one);
     this.#cycle.start();
   }
@@ -194,7 +189,7 @@ export class HomeLink implements Link {
 
   async announce(event: Uint8Array, isControl = false): Promise<void> {
     await this.#requests.run("announce", (attachment) => {
-      const error = this.#sizeError("announce", event.length, attachment.session);
+      const error = sizeError("announce", this.#name, event.length, attachment.session);
       if (error !== undefined) throw error;
       const fields = fieldsOf(isControl ? { control: true } : {});
       return attachment.request("announce", "SAY", ignore, { fields, body: event });
@@ -254,7 +249,7 @@ export class HomeLink implements Link {
     session.offLost(this.#onLost);
     for (const one of attachment.takeAll()) {
       const why = new Error("the link is closed");
-      reject(one, (action) => closedMeanwhile(action, session.address, why));
+      rejectWaiting(one, (action) => closedMeanwhile(action, session.address, why));
     }
     if (session.isLost) return;
     const closing = attachment.request("close", "CLOSE", ignore).catch(() => {});
@@ -310,8 +305,12 @@ export class HomeLink implements Link {
     this.#attachment = attachment;
     session.onLost(this.#onLost);
     if (this.#cycle.isEnded) return; // `close` waits for this, and undoes it
-    this.#outbox.open({ session, link: attachment.number });
-    for (const one of this.#waiting.takeAll()) begin(attachment, one);
+    this.#outbox.open({
+      session,
+      link: attachment.number,
+      hasClaimsHere: () => attachment.hasClaimsHere,
+    });
+    for (const one of this.#waiting.takeAll()) beginWaiting(attachment, one);
     this.#requests.runAll(attachment);
   }
 
@@ -369,16 +368,6 @@ export class HomeLink implements Link {
     });
   }
 
-  #sizeError(action: string, bytes: number, session: HomeSession): ChannelSizeError | undefined {
-    const limit = session.welcome.maxFrame - headerRoom;
-    if (bytes <= limit) return undefined;
-    return new ChannelSizeError(
-      `${action} on channel ${this.#name}: the message has ${bytes} bytes, and ${session.address} accepts ${limit}; ` +
-        "send it in parts",
-      { size: bytes, limit },
-    );
-  }
-
   /** Returns the error of an operation that has waited for an attachment for too long. */
   #outage(action: string): ChannelError {
     const { refusal, loss } = this.#cycle;
@@ -405,7 +394,7 @@ export class HomeLink implements Link {
 
   #rejectAll(make: (action: string) => ChannelError): void {
     this.#outbox.rejectAll((wasSent, id) => this.#putError(make("put"), wasSent, id));
-    for (const one of this.#waiting.takeAll()) reject(one, make);
+    for (const one of this.#waiting.takeAll()) rejectWaiting(one, make);
     this.#requests.rejectAll(make);
   }
 }
@@ -413,23 +402,6 @@ export class HomeLink implements Link {
 /** Reads an answer that says nothing but that the request is done. */
 function ignore(): void {}
 
-/** Asks the home for what a claim or waiter waits for. */
-function begin(attachment: HomeAttachment, one: Waiter): void {
-  if ("deliver" in one) attachment.take(one);
-  else if ("tryAgain" in one) attachment.awaitRoom(one);
-  else attachment.awaitEmpty(one);
-}
-
-/** Rejects what waits. A waiter for room is told to look again, and its operation learns what is wrong. */
-function reject(one: Waiter, make: (action: string) => Error): void {
-  if ("deliver" in one) one.reject(make("get"));
-  else if ("tryAgain" in one) one.tryAgain();
-  else one.reject(make("whenEmpty"));
-}
-
 function isTransient(error: unknown): boolean {
   return error instanceof ChannelConnectionError && error.transient;
 }
-
-/** The bytes of a frame that are left for its header. */
-const headerRoom = 64;
