@@ -401,7 +401,7 @@ export function selectingTests({ test, shared, features }: Suite): void {
         startChild(program, { args: [String(fixture.setup.connection(0)), ...names] })
       );
       try {
-        for (const child of children) assert.equal(await child.next(), "ready");
+        for (const child of children) assert.equal(await child.next(60_000), "ready");
         // Each process gets values. On a busy machine one may be slow, and more values are put until it has one.
         let isShared = false;
         const shared = Promise.all(children.map((child) => child.next(60_000))).then((first) => {
