@@ -50,7 +50,7 @@ export type { MessagePortLike } from "./src/transports/home/from_port.ts";
  * const { port1, port2 } = new MessageChannel(); // a home has the other end
  * const jobs = new Channel({ name: "jobs", connection: fromPort(port1) });
  * console.log(jobs.name); // nothing is sent yet
- * port2.close();
+ * for (const port of [port1, port2]) port.close(); // the example is over
  * ```
  */
 export function fromPort(port: MessagePortLike): Transport {

@@ -155,9 +155,9 @@ export class Home implements Transport, AsyncDisposable {
    * await using home = new Home();
    * const { port1, port2 } = new MessageChannel();
    * home.accept(port1, { address: "a thread" }); // and pass port2 to the thread
-   * const jobs = new Channel<number>({ name: "jobs", connection: fromPort(port2) }); // there
-   * await jobs.put(7);
-   * await jobs.delete();
+   * const jobs = new Channel({ name: "jobs", connection: fromPort(port2) }); // there
+   * console.log(jobs.name); // nothing is sent yet
+   * port2.close(); // the example is over
    * ```
    */
   accept(
