@@ -481,9 +481,16 @@ export function hostileRequestTests({ test, shared, features }: Suite): void {
         await asked();
         await within(server[Symbol.asyncDispose]());
         assert.deepEqual(reported.errors, []);
-        const again = await within(ch.receive());
-        assert.equal((again.value as { value: unknown }).value, "work");
-        again.accept();
+        // If the confirmation of its reply came later than the grace, "well" is there again, too.
+        const again: unknown[] = [];
+        while (again.at(-1) !== "work") {
+          const request = await within(ch.receive({ timeout: 20_000 }));
+          again.push((request.value as { value: unknown }).value);
+          request.accept();
+        }
+        assert.deepEqual(again.filter((value) => value !== "well"), ["work"]);
+        const late = await ch.get({ timeout: 60 }).catch(() => undefined);
+        assert.equal((late as { value: unknown } | undefined)?.value ?? "well", "well");
         await isGone(ch);
       },
     );
