@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { numbers } from "./conformance/fixture.ts";
+import { numbers, until } from "./conformance/fixture.ts";
 import { censusOf, startHome } from "./homes/home_process.ts";
-import { Channel, Connection } from "../mod.ts";
+import { Channel } from "../mod.ts";
 import { startChild } from "./support/child.ts";
 import { noLocalBroker } from "./support/conditions.ts";
 import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
@@ -90,7 +90,7 @@ Deno.test("zmq: no operation whose connection is lost leaves anything on node", 
   checkFlat("node", await measure("node", home.addresses[0]!, "1", "^lost"), 26);
 });
 
-/** What peers do at a home, once. */
+/** What peers do at a home, once. What the home remembers of a peer that has left is tested in home_attacks_test.ts. */
 const rounds: Record<string, (uri: string, ch: Channel<unknown>) => Promise<unknown>> = {
   "a put and a get": async (_, ch) => {
     await ch.put({ text: "x".repeat(100) });
@@ -111,12 +111,6 @@ const rounds: Record<string, (uri: string, ch: Channel<unknown>) => Promise<unkn
     await ch.put(1);
     await ch.put(2, { timeout: 1 }).catch(() => {});
   },
-  "a peer that comes and goes": async (uri) => {
-    const ch = new Channel<number>({ connection: new Connection(uri) });
-    await ch.put(1);
-    await ch.delete();
-    await ch.close();
-  },
 };
 
 for (const [title, round] of Object.entries(rounds)) {
@@ -125,7 +119,7 @@ for (const [title, round] of Object.entries(rounds)) {
     const uri = home.addresses[0]!;
     const ch = new Channel<unknown>({ name: "kept", connection: uri });
     await ch.depth();
-    const some = title.includes("peer") ? 100 : 1000;
+    const some = 1000;
     const heap = async () => {
       const { heapUsed, external } = await home.ask({ ask: "memory" }) as NodeJS.MemoryUsage;
       return heapUsed + external;
@@ -148,7 +142,9 @@ for (const [title, round] of Object.entries(rounds)) {
     await ch.delete();
     await ch.close();
     ok(least <= MOST, `each time, ${least} bytes stay in the home`);
-    const { loans, links } = await censusOf(home);
-    deepEqual([loans, links], [0, 0]);
+    await until(async () => { // a channel that is deleted closes its link without waiting for the home
+      const { loans, links } = await censusOf(home);
+      return loans + links === 0;
+    });
   });
 }
