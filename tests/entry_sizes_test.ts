@@ -30,7 +30,7 @@ const LIMITS: Readonly<Record<string, readonly [minified: number, gzipped: numbe
   "./web, Channel alone": [142_000, 48_500],
   "./web": [167_000, 56_600],
   ".": [325_000, 110_000],
-  "./home": [365_000, 123_000],
+  "./home": [367_000, 123_600],
 };
 
 /** Bundles a program that imports the installed package. Returns the script. */

@@ -100,7 +100,7 @@ Deno.test("messages: an error proposes the URI that was probably meant", () => {
   assert.throws(() => new Channel({ connection: "redis://u:hunter2@h" }), {
     message:
       `new Channel: "redis://***@h" is not the URI of a connection; a connection begins with one ` +
-      "of memory: sqlite: amqp: amqps:",
+      "of memory: sqlite: amqp: amqps: zmq: ws: wss:",
   });
 });
 

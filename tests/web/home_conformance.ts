@@ -80,5 +80,5 @@ async function run(every: number): Promise<Outcome> {
       return waiting[name] ?? 0;
     },
   });
-  return await outcome(NOT_HERE, 5, every);
+  return await outcome(NOT_HERE, 2, every);
 }
