@@ -10,6 +10,8 @@ import { test, type TestOptions } from "../support/test.ts";
 /** Describes a transport to the suite. */
 export interface Setup {
   readonly features: Features;
+  /** The reason why the cases that measure time do not run; absent if they run. */
+  readonly untimed?: string;
   /** The connection `n` of this process; 0 is the default one. */
   connection(n: number): ConnectionOption;
   /** Another broker of the same kind, or another address of the same broker, that this process may use. */
@@ -53,8 +55,15 @@ export interface Suite {
 }
 
 export function suite(label: string, setup: Setup): Suite {
-  const declare: Suite["test"] = (title, body, options = {}) =>
-    test(`${label}: ${title}`, options, () => run(setup, body));
+  const declare: Suite["test"] = (title, body, options = {}) => {
+    const { timed, ...others } = options;
+    const isLeftOut = timed !== undefined && setup.untimed !== undefined;
+    test(
+      `${label}: ${title}`,
+      isLeftOut ? { ...others, skip: options.skip || setup.untimed } : options,
+      () => run(setup, body),
+    );
+  };
   const skip = !setup.features.shared && `${label}: is not shared by connections`;
   return {
     label,
