@@ -42,8 +42,10 @@ export class Meeting {
 
   /** Resolves with a message that is there, or that is put at once by one who waits for room; otherwise undefined. */
   async tryTake(counted: boolean): Promise<Loan | undefined> {
+    // To the engine this, too, is a taker for a moment: it may tell the waiters of room before their puts can come.
+    const hadWaiters = this.#waiters.size > 0;
     const loan = await this.#link.tryTake(counted);
-    if (loan !== undefined || this.#waiters.size === 0) return loan;
+    if (loan !== undefined || !hadWaiters && this.#waiters.size === 0) return loan;
     return await new Promise((resolve, reject) => {
       const claim = { counted, deliver: resolve, reject };
       this.#link.take(claim);
