@@ -325,7 +325,7 @@ test(
   },
 );
 
-/** A relay that can swallow all bytes, as a network that is cut. */
+/** A relay that can hold all bytes back, as a network that is cut: TCP sends them again when it is mended. */
 async function relayTo(port: number) {
   const { createServer } = await import("node:net");
   let isCut = false;
@@ -334,16 +334,23 @@ async function relayTo(port: number) {
     const far = connect(port, "127.0.0.1");
     sockets.add(near).add(far);
     for (const [from, to] of [[near, far], [far, near]] as const) {
-      from.on("data", (data) => isCut || to.write(data));
-      from.on("close", () => isCut || to.destroy());
+      from.on("data", (data) => to.write(data));
+      from.on("close", () => to.destroy());
       from.on("error", () => {});
+      if (isCut) from.pause();
     }
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     port: (server.address() as AddressInfo).port,
-    cut: () => void (isCut = true),
-    mend: () => void (isCut = false),
+    cut() {
+      isCut = true;
+      for (const socket of sockets) socket.pause();
+    },
+    mend() {
+      isCut = false;
+      for (const socket of sockets) socket.resume();
+    },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));

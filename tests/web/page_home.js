@@ -23,6 +23,9 @@ export async function pageHome() {
   home.accept(toFrame.port1, { address: "an iframe", origin: location.origin });
   frame.contentWindow.postMessage({ role: "iframe" }, location.origin, [toFrame.port2]);
 
+  // Both peers have started before there is work: else the first one may have done all of it.
+  const ready = new Channel({ name: "ready", connection: home });
+  for (let i = 0; i < 2; i++) await ready.get({ timeout: 20_000 });
   for (let n = 0; n < 40; n++) await jobs.put({ n, bytes: new Uint8Array(20_000).fill(n) });
   const roles = new Set();
   for (let i = 0; i < 40; i++) {
@@ -58,6 +61,7 @@ export async function work(role, port) {
       if (error.reason !== "permission") throw error;
     },
   );
+  await new Channel({ name: "ready", connection }).put(role);
   for await (const { n, bytes } of jobs) {
     await results.put({ role, sum: n + bytes.length + bytes[0] });
   }
