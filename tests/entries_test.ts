@@ -22,6 +22,17 @@ Deno.test("entries: deno.json names the same files for users and for the tests",
   }
 });
 
+Deno.test("entries: ./cli exports its program, and reaches no transport before a command runs", async () => {
+  deepEqual(Object.keys(await import(join(ROOT, "cli.ts"))), ["main"]);
+  const files = reached("cli.ts");
+  deepEqual(
+    [...files].filter((file) =>
+      !/^(?:cli\.ts$|src\/(?:cli|shared)\/|commander$|node:process$)/.test(file)
+    ),
+    [],
+  );
+});
+
 /** What entries export besides what ./memory does. */
 const MORE: Readonly<Record<string, readonly string[]>> = {
   ".": ["fromPort"],
@@ -34,6 +45,7 @@ Deno.test("entries: each exports what ./memory exports, and some more", async ()
   const memory = await exported("memory.ts");
   ok(memory.includes("Channel"));
   for (const [entry, file] of ENTRIES) {
+    if (entry === "./cli") continue; // a program
     deepEqual((await exported(file)).sort(), [...memory, ...MORE[entry] ?? []].sort(), entry);
   }
 });

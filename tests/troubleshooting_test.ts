@@ -16,12 +16,19 @@ const oneLine = (text: string) => text.replaceAll(/\s+/g, " ");
 /** The texts between backticks on the page. */
 const quoted = [...page.matchAll(/`([^`]+)`/g)].map(([, text]) => oneLine(text!));
 
+/** Returns the errors in a file of the program, whose other texts are its help and what it prints. */
+function errorsOf(source: string): string {
+  const errors = /\bnew (?:Cli|Usage|OutputClosed)Error\(.*?\);\n/gs;
+  return [...source.matchAll(errors)].map(([text]) => text).join("\n");
+}
+
 interface Text extends Literal {
   readonly file: string;
 }
 
 const texts: Text[] = globSync("src/**/*.ts", { cwd: root.pathname }).sort().flatMap((file) =>
-  literalsOf(read(file)).map((literal) => ({ file, ...literal }))
+  literalsOf(file.startsWith("src/cli/") ? errorsOf(read(file)) : read(file))
+    .map((literal) => ({ file, ...literal }))
 );
 
 /** Texts that are no message. */

@@ -22,6 +22,8 @@ export interface Manifest {
   readonly type: "module";
   readonly sideEffects: false | readonly string[];
   readonly exports: Readonly<Record<string, { readonly types: string; readonly default: string }>>;
+  /** The program, which `npx` and `bunx` run. */
+  readonly bin: Readonly<Record<string, string>>;
   readonly engines: { readonly node: string };
   readonly dependencies: Readonly<Record<string, string>>;
   /** What npm installs if it can. The library works without them, except for what needs them. */
@@ -53,6 +55,9 @@ const KEYWORDS = [
 /** The oldest Node on which the package works: the first of Node 20 with `require` of modules. */
 const NODE = ">=20.19";
 
+/** The file of the package that is the program `channelts`. */
+export const PROGRAM = "channelts.js";
+
 /** Returns the file of the package that a source file becomes: `./mod.ts` becomes `./mod.js`. */
 export function compiled(source: string, extension: ".js" | ".d.ts"): string {
   return source.replace(/\.ts$/, extension);
@@ -77,6 +82,7 @@ export function manifest(config: DenoConfig, scripts: ReadonlyMap<string, string
       entry,
       { types: compiled(source, ".d.ts"), default: compiled(source, ".js") },
     ])),
+    bin: { channelts: PROGRAM },
     engines: { node: NODE },
     ...dependencies(config, scripts),
   };

@@ -7,7 +7,13 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { joined } from "./chunks.ts";
 import { compile } from "./compile.ts";
-import { compiled, type DenoConfig, type Manifest, manifest as manifestOf } from "./manifest.ts";
+import {
+  compiled,
+  type DenoConfig,
+  type Manifest,
+  manifest as manifestOf,
+  PROGRAM,
+} from "./manifest.ts";
 import { writeTarball } from "./tar.ts";
 
 /** The npm package. */
@@ -20,6 +26,14 @@ export interface Package {
   /** Paths such as `mod.js`, and contents. */
   readonly files: ReadonlyMap<string, string>;
 }
+
+/** The program. It is no entry, so that importing ./cli runs nothing, on any Node. */
+const PROGRAM_TEXT = `#!/usr/bin/env node
+import process from "node:process";
+import { main } from "./cli.js";
+
+process.exit(await main(process.argv.slice(2)));
+`;
 
 /** Files that are published as they are. */
 const PAGES = ["LICENSE", "CHANGELOG.md"];
@@ -39,6 +53,7 @@ export async function pack(root: string): Promise<Package> {
   files.set("package.json", JSON.stringify(manifest, null, 2) + "\n");
   for (const page of PAGES) files.set(page, text(page));
   for (const [path, content] of [...scripts, ...declarations]) files.set(path, content);
+  files.set(PROGRAM, PROGRAM_TEXT);
   files.set("README.md", withoutBrokenLinks(text("README.md"), files));
   const bytes = [...files].map(([path, content]) =>
     [`package/${path}`, new TextEncoder().encode(content)] as const

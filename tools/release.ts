@@ -9,8 +9,11 @@ import { fileURLToPath } from "node:url";
 
 const HEADING = "## [Unreleased]\n";
 
+/** The file by which the library knows its version. */
+const CONSTANT = "src/shared/version.ts";
+
 /**
- * Makes a release of the project in `root`: sets the version in `deno.json`, moves the section "Unreleased" of
+ * Makes a release of the project in `root`: sets the version in `deno.json` and `src/shared/version.ts`, moves the section "Unreleased" of
  * `CHANGELOG.md` below a heading with version and date, commits both and adds the tag `vX.Y.Z`.
  *
  * @param date the day of the release: `2026-12-31`
@@ -36,7 +39,10 @@ export function release(root: string, version: string, date: string): void {
   const end = config.slice(start!.length + `"version": "${current}"`.length);
   writeFileSync(join(root, "deno.json"), `${start}"version": "${version}"${end}`);
   writeFileSync(join(root, "CHANGELOG.md"), changelog);
-  git("commit", "--quiet", "--message", `Release ${version}`, "--", "deno.json", "CHANGELOG.md");
+  const constant = read(CONSTANT).replace(`"${current}"`, `"${version}"`);
+  writeFileSync(join(root, CONSTANT), constant);
+  const files = ["deno.json", "CHANGELOG.md", CONSTANT];
+  git("commit", "--quiet", "--message", `Release ${version}`, "--", ...files);
   git("tag", "--annotate", "--message", `Version ${version}`, tag);
 
   function read(path: string): string {

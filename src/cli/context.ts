@@ -1,0 +1,84 @@
+import { Channel, type ChannelOptions, Connection } from "../../mod.ts";
+import { settings } from "../connection/config.ts";
+import { withoutCredentials } from "../shared/redact.ts";
+import { UsageError } from "./cli_error.ts";
+import type { CommonOptions } from "./common_options.ts";
+import type { Output } from "./output.ts";
+
+/** What a command works with. */
+export class Context {
+  /** The name of the command, for messages. */
+  readonly name: string;
+  readonly output: Output;
+  /** Aborted by Ctrl-C and SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly #options: CommonOptions;
+  readonly #channels = new Set<Channel>();
+  #connection: Promise<Connection> | undefined;
+
+  constructor(name: string, options: CommonOptions, output: Output, signal: AbortSignal) {
+    this.name = name;
+    this.output = output;
+    this.signal = signal;
+    this.#options = options;
+  }
+
+  /** The options of an operation that may wait: the signal, and `--timeout` if it is given. */
+  get waiting(): { readonly signal: AbortSignal; readonly timeout?: number } {
+    const { timeout } = this.#options;
+    return timeout === undefined ? { signal: this.signal } : { signal: this.signal, timeout };
+  }
+
+  /**
+   * Returns the connection of `--connection`, or else of the configuration: the variable `CHANNELTS_URI`, or a file. Its
+   * log goes to stderr.
+   *
+   * @throws {UsageError} for `memory:`, whose channels end with the program
+   */
+  connection(): Promise<Connection> {
+    return this.#connection ??= this.#connect();
+  }
+
+  async #connect(): Promise<Connection> {
+    const { connection } = this.#options;
+    const { uri, retryTimeout } = connection === undefined
+      ? await settings()
+      : { uri: connection, retryTimeout: undefined };
+    return this.connectionTo(uri, retryTimeout);
+  }
+
+  /** Returns a connection to a URI, as {@linkcode Context.connection} does. */
+  connectionTo(uri: string, retryTimeout?: number): Connection {
+    if (/^memory:/i.test(uri)) {
+      throw new UsageError(
+        `${this.name}: the channels of ${withoutCredentials(uri)} end with this program; ` +
+          "name a broker, a home or a file by --connection or CHANNELTS_URI",
+      );
+    }
+    const { output } = this;
+    return new Connection(uri, {
+      ...retryTimeout === undefined ? {} : { retryTimeout },
+      logger: {
+        error: (text) => output.warn(text.replace(/^ChannelTS: /, "")),
+        warn: (text) => output.warn(text.replace(/^ChannelTS: /, "")),
+      },
+    });
+  }
+
+  /** Returns a channel on the connection. It is closed when the command has ended, which releases what it holds. */
+  async channel<T = unknown>(name: string, options: ChannelOptions = {}): Promise<Channel<T>> {
+    return this.open<T>({ connection: await this.connection(), ...options, name });
+  }
+
+  /** Returns a channel of any options, which is closed when the command has ended. */
+  open<T = unknown>(options: ChannelOptions): Channel<T> {
+    const channel = new Channel<T>(options);
+    this.#channels.add(channel as Channel);
+    return channel;
+  }
+
+  /** Closes the channels. Bounded in time; never rejects. */
+  async end(): Promise<void> {
+    await Promise.all([...this.#channels].map((channel) => channel.close()));
+  }
+}
