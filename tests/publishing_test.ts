@@ -98,7 +98,9 @@ test(
       assert.deepEqual(git("show", "--name-only", "--format=").split("\n"), [
         "CHANGELOG.md",
         "deno.json",
+        "src/shared/version.ts",
       ]);
+      assert.match(read("src/shared/version.ts"), /version = "99\.0\.0";/);
       assert.deepEqual(JSON.parse(read("deno.json")), { ...configBefore, version: "99.0.0" });
       assert.equal(
         read("CHANGELOG.md"),

@@ -47,9 +47,15 @@ export async function pack(root: string): Promise<Package> {
   const config: DenoConfig = JSON.parse(text("deno.json"));
   const { scripts: modules, declarations } = await compile(root, config);
   const files = new Map<string, string>();
-  const manifest = manifestOf(config, modules);
+  const inModules = manifestOf(config, modules);
   const entries = Object.values(config.exports).map((source) => compiled(source, ".js"));
-  const scripts = await joined(modules, entries);
+  const effects = (inModules.sideEffects || []).map((path) => posix.normalize(path));
+  const { files: scripts, sideEffects } = await joined(
+    modules,
+    entries.map(posix.normalize),
+    effects,
+  );
+  const manifest = { ...inModules, sideEffects };
   files.set("package.json", JSON.stringify(manifest, null, 2) + "\n");
   for (const page of PAGES) files.set(page, text(page));
   for (const [path, content] of [...scripts, ...declarations]) files.set(path, content);
