@@ -20,10 +20,14 @@ const levels = [
   "shared",
 ];
 
-/** The files outside of cli/ that the program imports: the entries, the codecs, and a few helpers. None is an engine's. */
+/**
+ * The files outside of cli/ that the program imports: the entries, the codecs, a few helpers, and what only tools need.
+ * None is an engine's.
+ */
 const seenByProgram = new Set([
   "../mod.ts",
   "../home.ts",
+  "channel/raw_channel.ts",
   "connection/config.ts",
   "encoding/cbor/mod.ts",
   "shared/host.ts",

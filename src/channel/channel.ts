@@ -855,7 +855,7 @@ function isInternal(options: string | ChannelOptions): options is InternalOption
 }
 
 /** Returns a channel that uses a handle, or the handle of a reference. */
-function channelOf<T>(handle: Handle | ReceivedReference): Channel<T> {
+export function channelOf<T>(handle: Handle | ReceivedReference): Channel<T> {
   const options: InternalOptions = { [source]: handle };
   return new Channel<T>(options);
 }

@@ -12,4 +12,17 @@ export interface CommandEntry {
 export const commandTable: Readonly<Record<string, CommandEntry>> = {
   put: { summary: "put values into a channel", load: () => import("./commands/put.ts") },
   get: { summary: "get values from a channel", load: () => import("./commands/get.ts") },
+  "dead-letters": {
+    summary: "list dead letters, put them back, or drop them",
+    load: () => import("./commands/dead_letters.ts"),
+  },
+  drain: {
+    summary: "refuse puts, and wait until consumers are done",
+    load: () => import("./commands/drain.ts"),
+  },
+  close: { summary: "close channels for everyone", load: () => import("./commands/close.ts") },
+  delete: {
+    summary: "delete channels and their values",
+    load: () => import("./commands/delete.ts"),
+  },
 };

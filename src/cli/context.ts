@@ -1,4 +1,5 @@
 import { Channel, type ChannelOptions, Connection } from "../../mod.ts";
+import { existingChannel, RawChannel } from "../channel/raw_channel.ts";
 import { settings } from "../connection/config.ts";
 import { withoutCredentials } from "../shared/redact.ts";
 import { UsageError } from "./cli_error.ts";
@@ -13,7 +14,7 @@ export class Context {
   /** Aborted by Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal;
   readonly #options: CommonOptions;
-  readonly #channels = new Set<Channel>();
+  readonly #channels = new Set<Pick<Channel, "close">>();
   #connection: Promise<Connection> | undefined;
 
   constructor(name: string, options: CommonOptions, output: Output, signal: AbortSignal) {
@@ -70,10 +71,29 @@ export class Context {
     return this.open<T>({ connection: await this.connection(), ...options, name });
   }
 
+  /**
+   * Returns a channel on the connection that is not created if it does not exist: its operations then reject with a
+   * ChannelClosedError. It is closed when the command has ended.
+   */
+  async existing<T = unknown>(name: string): Promise<Channel<T>> {
+    const connection = await this.connection();
+    const channel = existingChannel(new Channel<T>({ connection, name }));
+    this.#channels.add(channel);
+    return channel;
+  }
+
+  /** Returns a channel as `existing` does, whose messages are received and put as they are. */
+  async raw(name: string): Promise<RawChannel> {
+    const connection = await this.connection();
+    const channel = new RawChannel(new Channel({ connection, name }));
+    this.#channels.add(channel);
+    return channel;
+  }
+
   /** Returns a channel of any options, which is closed when the command has ended. */
   open<T = unknown>(options: ChannelOptions): Channel<T> {
     const channel = new Channel<T>(options);
-    this.#channels.add(channel as Channel);
+    this.#channels.add(channel);
     return channel;
   }
 

@@ -115,6 +115,14 @@ export class Delivery<T = unknown> implements AsyncDisposable {
     delivery.#return();
   }
 
+  /** Removes the value from the channel, after its message was put elsewhere under its id. */
+  static moved(delivery: Delivery): void {
+    if (delivery.#settled) return;
+    delivery.#settled = true;
+    delivery.#loan.accept(true);
+    delivery.#owner.settled(delivery);
+  }
+
   /** Settles a value that can never be handled: a dead letter with `maxAttempts`, dropped without. */
   static refuse(delivery: Delivery, reason: string): void {
     if (delivery.#settled) return;

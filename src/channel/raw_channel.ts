@@ -1,0 +1,73 @@
+// What tools need beyond the public API: handles that create nothing, and messages that are not decoded.
+
+import type { SharedConnection } from "../connection/shared_connection.ts";
+import { decodeMessage } from "../encoding/message.ts";
+import type { Reference } from "../encoding/reference.ts";
+import { Delivery } from "../handle/delivery.ts";
+import { Handle, handleOf } from "../handle/handle.ts";
+import type { OperationOptions } from "../handle/operation.ts";
+import type { Message } from "../transports/transport.ts";
+import { type Channel, channelOf } from "./channel.ts";
+
+/**
+ * Returns another handle on a channel, which does not create the channel: if the channel is missing, operations reject
+ * with a ChannelClosedError.
+ */
+export function existingChannel<T>(channel: Channel<T>): Channel<T> {
+  return channelOf<T>(existingHandle(channel as Channel));
+}
+
+function existingHandle(channel: Channel): Handle {
+  return new Handle({ ...handleOf(channel)!.options, create: false, owned: false });
+}
+
+/**
+ * Another handle on a channel, which does not create the channel, and whose messages are received and put as they are.
+ * A message that cannot be decoded is no error, and what is put elsewhere has the same bytes.
+ */
+export class RawChannel {
+  readonly #handle: Handle;
+
+  constructor(channel: Channel) {
+    this.#handle = existingHandle(channel);
+  }
+
+  /** Receives the next message on loan. @throws the errors of {@linkcode Channel.receive} but those of decoding */
+  async receive(options: OperationOptions): Promise<Delivery<Message>> {
+    return await this.#handle.receive(this, (message) => message, options).promise;
+  }
+
+  /** Puts a message. @throws the errors of {@linkcode Channel.put} */
+  async put(message: Message, options: OperationOptions): Promise<void> {
+    await this.#handle.puts.forward(message, options);
+  }
+
+  /** Takes a message out of the channel that was put elsewhere. */
+  moved(delivery: Delivery<Message>): void {
+    Delivery.moved(delivery);
+  }
+
+  /** Resolves with the number of messages that wait. @throws the errors of {@linkcode Channel.depth} */
+  depth(options: OperationOptions): Promise<number> {
+    return this.#handle.depth(this, options);
+  }
+
+  /**
+   * Returns the value of a received message. A channel inside it is an object with its name, as JSON has it.
+   *
+   * @throws {ChannelDecodeError | ChannelReferenceError} if the message cannot be decoded
+   */
+  decode(message: Message): unknown {
+    const connection = this.#handle.connection as SharedConnection; // it has received a message
+    return decodeMessage(message, connection, nameOf, false);
+  }
+
+  /** Closes the handle: deliveries that are not settled are released. Never rejects. */
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}
+
+function nameOf({ name }: Reference): object {
+  return { __channel__: true, name };
+}
