@@ -29,6 +29,7 @@ const seenByProgram = new Set([
   "../home.ts",
   "channel/raw_channel.ts",
   "connection/config.ts",
+  "connection/inspect.ts", // what the engines tell the command doctor
   "encoding/cbor/mod.ts",
   "shared/host.ts",
   "shared/redact.ts",
@@ -46,6 +47,7 @@ const shapes = new Set([
   "uri.ts",
   "scheme.ts",
   "failure.ts",
+  "inspector.ts",
   "session.ts",
   "mod.ts",
   "encode.ts",

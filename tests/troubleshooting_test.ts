@@ -26,7 +26,11 @@ interface Text extends Literal {
   readonly file: string;
 }
 
-const texts: Text[] = globSync("src/**/*.ts", { cwd: root.pathname }).sort().flatMap((file) =>
+/** Files whose texts are findings of the command doctor, which have their cures with them. */
+const findings = /\/inspect(?:or|ion)\b/;
+
+const files = globSync("src/**/*.ts", { cwd: root.pathname }).sort();
+const texts: Text[] = files.filter((file) => !findings.test(file)).flatMap((file) =>
   literalsOf(file.startsWith("src/cli/") ? errorsOf(read(file)) : read(file))
     .map((literal) => ({ file, ...literal }))
 );

@@ -25,4 +25,8 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: "delete channels and their values",
     load: () => import("./commands/delete.ts"),
   },
+  doctor: {
+    summary: "find out what is wrong with a connection",
+    load: () => import("./commands/doctor.ts"),
+  },
 };

@@ -65,11 +65,12 @@ class ConfigFile {
     if (connection === undefined) {
       this.#fail(1, undefined, "no key connection", `connection: ${URI_OR_CLASS}`);
     }
-    const uri = this.#uri(connection, this.#fields.get("arguments"));
+    const { uri, line } = this.#uri(connection, this.#fields.get("arguments"));
     const retryTimeout = this.#milliseconds(this.#fields.get("retry_timeout"));
     return {
       uri,
       source: this.#path,
+      line,
       ...(retryTimeout === undefined ? {} : { retryTimeout }),
     };
   }
@@ -137,19 +138,25 @@ class ConfigFile {
     return fields;
   }
 
-  #uri(connection: Field, args: Field | undefined): string {
-    const { value } = connection;
+  #uri(
+    connection: Field,
+    args: Field | undefined,
+  ): { readonly uri: string; readonly line: number } {
+    const { value, line } = connection;
     if (typeof value !== "string" || (value !== CLASS && !hasScheme(value))) {
       this.#failField(connection, URI_OR_CLASS + hint(String(value), [CLASS]));
     }
     if (value !== CLASS) {
-      if (args === undefined) return value;
+      if (args === undefined) return { uri: value, line };
       this.#fail(args.line, "arguments", "arguments beside a URI", `them with ${CLASS} only`);
     }
-    if (args === undefined) return CLASS_DEFAULT;
+    const byDefault = { uri: CLASS_DEFAULT, line };
+    if (args === undefined) return byDefault;
     const uri = this.#mapping(args.node ?? null, ["uri"], undefined, args).get("uri");
-    if (uri === undefined) return CLASS_DEFAULT;
-    if (typeof uri.value === "string" && hasScheme(uri.value)) return uri.value;
+    if (uri === undefined) return byDefault;
+    if (typeof uri.value === "string" && hasScheme(uri.value)) {
+      return { uri: uri.value, line: uri.line };
+    }
     this.#failField(uri, "a URI such as amqp://host:5672");
   }
 

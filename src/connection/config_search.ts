@@ -6,6 +6,12 @@ import type { Settings } from "./settings.ts";
 /** Both are in the home directory. ChannelPy uses the second. */
 const FILES = [".channelts.yml", ".channelpy.yml"];
 
+/** Returns the paths of the configuration files that need not be named, the first one first. */
+export function usualFiles(): string[] {
+  const directory = home();
+  return directory === undefined ? [] : FILES.map((name) => join(directory, name));
+}
+
 /**
  * Returns the settings of the first configuration file that exists: the file that `CHANNELTS_CONFIG` names;
  * `~/.channelts.yml`; ChannelPy's `~/.channelpy.yml`. The parser is loaded when there is one.
@@ -16,10 +22,7 @@ export function settingsOfFile(): Promise<Settings> | undefined {
   const path = env("CHANNELTS_CONFIG");
   if (path !== undefined) return fromNamedFile(path);
 
-  const directory = home();
-  if (directory === undefined) return undefined;
-  for (const name of FILES) {
-    const path = join(directory, name);
+  for (const path of usualFiles()) {
     const file = read(path);
     if ("text" in file) return parse(path, file.text);
   }

@@ -6,4 +6,6 @@ export interface Settings {
   readonly retryTimeout?: number;
   /** Where the settings come from, for error messages: `CHANNELTS_URI`, a file's path, or `default`. */
   readonly source: string;
+  /** The line of the file that decides on the URI. Absent for other sources. */
+  readonly line?: number;
 }

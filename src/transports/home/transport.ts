@@ -12,6 +12,7 @@ import type {
 } from "../transport.ts";
 import { HomeLink } from "./link.ts";
 import type { Dial } from "./pipes/pipe.ts";
+import type { Welcome } from "./protocol/hello.ts";
 import { HomeSession, Numbers } from "./session.ts";
 
 /** How a peer presents itself to a home. */
@@ -82,6 +83,11 @@ export class HomeTransport implements Transport {
 
   get trouble(): Error | undefined {
     return this.#connector.trouble;
+  }
+
+  /** What the home has told of itself; undefined while there is no connection. */
+  get welcome(): Welcome | undefined {
+    return this.#connector.session?.welcome;
   }
 
   open(name: string, options: LinkOptions): Promise<Link> {

@@ -72,7 +72,7 @@ export async function openDatabase(
 }
 
 /** Calls `act`, and repeats it while the file is locked, until `deadline`. */
-async function retryWhileBusy(deadline: number, act: () => void): Promise<void> {
+export async function retryWhileBusy<T>(deadline: number, act: () => T): Promise<T> {
   for (;;) {
     try {
       return act();
@@ -140,7 +140,7 @@ function createFile({ path, isDefault }: DatabaseOptions): void {
 }
 
 /** Throws if the file is not a database of this library. The check changes nothing about the file. */
-function checkFile(sqlite: Sqlite, path: string, newest: number): void {
+export function checkFile(sqlite: Sqlite, path: string, newest: number = migrations.length): void {
   const log = `${path}-wal`;
   const hasLog = existsSync(log);
   const db = new sqlite.DatabaseSync(path, { readOnly: true });

@@ -1,0 +1,377 @@
+import type { TLSSocket } from "node:tls";
+import {
+  fine,
+  type InspectionOptions,
+  type Inspector,
+  shownSize,
+  shownTime,
+  splitAdvice,
+} from "../inspection.ts";
+import { AnnouncementQueue } from "./connection/announcement_queue.ts";
+import type { TlsOptions } from "./connection/client.ts";
+import { connectFailure, refusalOf, replyCode, tooFewChannels, wordsOf } from "./failure.ts";
+import { InspectingClient, inTime, printable } from "./inspection/inspecting_client.ts";
+import { inspectPermissions } from "./inspection/permissions.ts";
+import { Probes } from "./inspection/probes.ts";
+import { inspectDefaultType, inspectQueue } from "./inspection/queue_inspection.ts";
+import { type AmqpUri, type Endpoint, leastChannels, parseAmqpUri, shown } from "./uri.ts";
+
+/** Examines RabbitMQ. */
+export const inspector: Inspector = {
+  permissions: (uri) => [`--allow-net=${parseAmqpUri(uri).endpoints.map(shown).join(",")}`],
+
+  async inspect(uri, options) {
+    const { username, password, name, ...tls } = options.transport ?? {};
+    const given = Object.entries({ username, password, name }).filter(([, value]) =>
+      value !== undefined
+    );
+    const parsed = { ...parseAmqpUri(uri), ...Object.fromEntries(given) } as AmqpUri;
+    let isExamined = false;
+    for (const endpoint of parsed.endpoints) {
+      const connected = await connect(parsed, endpoint, tls, options);
+      if (connected === undefined) continue;
+      try {
+        if (!isExamined) await examine(connected, parsed, endpoint, options);
+      } finally {
+        await close(connected, options.timeout);
+      }
+      if (!isExamined) await inspectAlarms(parsed, endpoint, tls, options);
+      isExamined = true;
+    }
+  },
+};
+
+/** Connects to a node, and reports what it says of itself. Returns undefined if it cannot be used. */
+async function connect(
+  uri: AmqpUri,
+  endpoint: Endpoint,
+  tls: TlsOptions,
+  { timeout, signal, report }: InspectionOptions,
+): Promise<InspectingClient | undefined> {
+  const begun = performance.now();
+  let client: InspectingClient | undefined;
+  try {
+    client = new InspectingClient(uri, endpoint, tls);
+    await inTime(timeout, signal, client.connect());
+  } catch (error) {
+    client?.destroy();
+    signal.throwIfAborted();
+    reportProperties(client, endpoint, report);
+    const { message, reason } = connectFailure(error, uri, endpoint);
+    const advice = message.replace(/^cannot connect to .*?: /, "");
+    const [, text = advice, words] = /^(.*) \((.*)\)$/s.exec(advice) ?? [];
+    const { what, cure } = splitAdvice(text, "see the broker's log");
+    const isOfTls = uri.tls && /certificate|PEM/.test(what);
+    report({
+      level: "problem",
+      about: "connection",
+      what: `cannot connect to ${shown(endpoint)}: ${what}${
+        words === undefined ? "" : ` (${words})`
+      }`,
+      cure: isOfTls
+        ? `${cure}, or name the authority's file by NODE_EXTRA_CA_CERTS (Node, Bun) or DENO_CERT (Deno)`
+        : cure,
+      facts: {
+        host: endpoint.host,
+        port: endpoint.port,
+        ...reason === undefined ? {} : { reason },
+      },
+    });
+    return undefined;
+  }
+  const ms = performance.now() - begun;
+  const { username, vhost, tls: isEncrypted } = uri;
+  report(fine(
+    "connection",
+    `connected to ${shown(endpoint)} as user ${username}, vhost ${vhost}, in ${shownTime(ms)}`,
+    { host: endpoint.host, port: endpoint.port, user: username, vhost, tls: isEncrypted, ms },
+  ));
+  reportProperties(client, endpoint, report);
+  reportEncryption(client, uri, endpoint, report);
+  return client;
+}
+
+type Report = InspectionOptions["report"];
+
+function reportProperties(
+  client: InspectingClient | undefined,
+  endpoint: Endpoint,
+  report: Report,
+): void {
+  if (client?.properties === undefined) return;
+  const { product, version, platform, cluster, mechanisms } = client.properties;
+  const facts = { product, version, platform, cluster, mechanisms };
+  const what = `${product || "an unknown broker"} ${version}` +
+    `${platform === "" ? "" : ` on ${platform}`}${cluster === "" ? "" : `, cluster ${cluster}`}`;
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (product !== "RabbitMQ") {
+    report({
+      level: "warning",
+      about: "broker",
+      what: `${shown(endpoint)} is ${what}; ChannelTS is tested with RabbitMQ`,
+      cure: "test your program with this broker, or use RabbitMQ 3.10 to 4.3",
+      facts,
+    });
+  } else if (major < 3 || major === 3 && minor < 10) {
+    report({
+      level: "warning",
+      about: "broker",
+      what: `${what}; ChannelTS is tested with RabbitMQ 3.10 to 4.3`,
+      cure: "update the broker",
+      facts,
+    });
+  } else report(fine("broker", what, facts));
+  if (mechanisms !== "" && !mechanisms.split(" ").includes("PLAIN")) {
+    report({
+      level: "problem",
+      about: "login",
+      what: `the broker does not accept the login PLAIN, only ${mechanisms}`,
+      cure: "add PLAIN to auth_mechanisms of the broker",
+    });
+  }
+}
+
+function reportEncryption(
+  client: InspectingClient,
+  { tls }: AmqpUri,
+  { host }: Endpoint,
+  report: Report,
+): void {
+  if (!tls) {
+    if (/^(localhost|127\.|::1$)/.test(host)) return;
+    report({
+      level: "warning",
+      about: "tls",
+      what:
+        "the connection is not encrypted: the password and all values can be read on the network",
+      cure: "use amqps:, or a network that you trust",
+    });
+    return;
+  }
+  const socket = client.socket as Partial<TLSSocket> | undefined;
+  const protocol = socket?.getProtocol?.() ?? undefined;
+  const until = socket?.getPeerCertificate?.()?.valid_to;
+  const days = until === undefined
+    ? NaN
+    : Math.floor((Date.parse(until) - Date.now()) / 86_400_000);
+  const facts = {
+    ...protocol === undefined ? {} : { protocol },
+    ...Number.isNaN(days) ? {} : { validUntil: until!, days },
+  };
+  const what = `the connection is encrypted${protocol === undefined ? "" : ` (${protocol})`}`;
+  if (days < 30) {
+    report({
+      level: "warning",
+      about: "tls",
+      what: `${what}, and the broker's certificate ends in ${days} days`,
+      cure: "renew the certificate of the broker",
+      facts,
+    });
+  } else {
+    const end = Number.isNaN(days) ? "" : `; the broker's certificate is valid for ${days} days`;
+    report(fine("tls", what + end, facts));
+  }
+}
+
+/** Examines what a connection may do, and the channel. */
+async function examine(
+  client: InspectingClient,
+  uri: AmqpUri,
+  endpoint: Endpoint,
+  options: InspectionOptions,
+): Promise<void> {
+  const { timeout, signal, report, name } = options;
+  const probes = new Probes(client, timeout, signal);
+  try {
+    reportLimits(client, uri, report);
+    await inspectRoundTrip(client, probes, report);
+    if (!await inspectOwnQueue(client, probes, uri, options)) return;
+    await inspectPermissions(probes, uri, options);
+    if (name !== undefined) await inspectQueue(probes, name, options);
+    await inspectDefaultType(probes, options);
+  } catch (error) {
+    signal.throwIfAborted();
+    const { advice } = refusalOf(error);
+    const { what, cure } = splitAdvice(advice ?? "", "see the broker's log");
+    report({
+      level: "problem",
+      about: "connection",
+      what: `${shown(endpoint)} did not answer the next question: ` +
+        `${what === "" ? "" : `${what}: `}${printable(wordsOf(error))}`,
+      cure,
+    });
+  }
+}
+
+/** Reports what was agreed on when the connection was opened. */
+function reportLimits(client: InspectingClient, uri: AmqpUri, report: Report): void {
+  const { heartbeat, channelMax, largestFrame } = client;
+  if (heartbeat === 0) {
+    report({
+      level: "warning",
+      about: "heartbeat",
+      what: "there is no heartbeat: a host that is lost is noticed late or never",
+      cure:
+        (uri.heartbeat === 0 ? "leave out heartbeat=0 of the URI" : "set the broker's heartbeat") +
+        ", unless a proxy forbids it",
+      facts: { seconds: 0 },
+    });
+  } else {
+    report(fine(
+      "heartbeat",
+      `the heartbeat is ${heartbeat} s: a host that is lost is noticed after ${2 * heartbeat} s`,
+      { seconds: heartbeat },
+    ));
+  }
+  report(fine("frame", `a frame has at most ${shownSize(largestFrame)} (frame_max)`, {
+    bytes: largestFrame,
+  }));
+  if (channelMax > 0 && channelMax < leastChannels) {
+    report({
+      level: "problem",
+      about: "channel-max",
+      ...splitAdvice(tooFewChannels(channelMax, uri).message, ""),
+      facts: { channels: channelMax },
+    });
+  } else {
+    const most = channelMax === 0 ? "any number of" : channelMax;
+    report(fine("channel-max", `the connection may have ${most} AMQP channels (channel_max)`, {
+      channels: channelMax,
+    }));
+  }
+  const version = client.properties?.version ?? "";
+  const major = Number(version.split(".")[0]);
+  if (client.properties?.product !== "RabbitMQ" || !(major >= 3)) return;
+  const bytes = major < 4 ? 128 * 1024 * 1024 : 16 * 1024 * 1024;
+  report({
+    level: "note",
+    about: "message-size",
+    what:
+      `a message has at most ${
+        shownSize(bytes)
+      }, unless max_message_size is set: the broker does not tell ` +
+      "its limit",
+    facts: { defaultBytes: bytes },
+  });
+}
+
+/** Measures round trips on an open AMQP channel. */
+async function inspectRoundTrip(
+  client: InspectingClient,
+  probes: Probes,
+  report: Report,
+): Promise<void> {
+  const times = await probes.with(async (channel) => {
+    const measured: number[] = [];
+    for (let i = 0; i < 7; i++) {
+      const begun = performance.now();
+      const asked = channel.basicQos(1);
+      client.flush(); // otherwise it leaves at the end of the turn
+      await asked;
+      measured.push(performance.now() - begun);
+    }
+    return measured.sort((a, b) => a - b);
+  });
+  const [shortest, median, longest] = [times[0]!, times[3]!, times[6]!];
+  const what = `a round trip takes ${shownTime(median)} (${shownTime(shortest)} to ` +
+    `${shownTime(longest)}, of 7)`;
+  const facts = { shortest, median, longest };
+  if (median < 100) report(fine("round-trip", what, facts));
+  else {
+    report({
+      level: "note",
+      about: "round-trip",
+      what:
+        `${what}: a handle with maxAttempts, and a channel with a capacity, makes one for each get`,
+      cure: "run several gets at a time, or move the program nearer to the broker",
+      facts,
+    });
+  }
+}
+
+/** Opens the queue that every connection has. Returns false if no connection of the library would open. */
+async function inspectOwnQueue(
+  client: InspectingClient,
+  probes: Probes,
+  uri: AmqpUri,
+  { timeout, signal, report }: InspectionOptions,
+): Promise<boolean> {
+  const open = async () =>
+    await AnnouncementQueue.open(await client.channel(), "channelts-doctor.");
+  try {
+    const { queue } = await inTime(timeout, signal, open());
+    probes.ownQueue = queue;
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (replyCode(error) === undefined) throw error;
+    const { advice, reason } = refusalOf(error);
+    const { what, cure } = splitAdvice(advice ?? printable(wordsOf(error)), "see the broker's log");
+    report({
+      level: "problem",
+      about: "permission",
+      what: `no program can use channels as user ${uri.username}: ${what}`,
+      cure,
+      facts: { user: uri.username, vhost: uri.vhost, ...reason === undefined ? {} : { reason } },
+    });
+    return false;
+  }
+}
+
+/**
+ * Finds out whether the broker accepts messages. RabbitMQ tells a connection of an alarm when that publishes, and then
+ * reads no more from it. So this has a connection of its own, whose short heartbeat ends it soon at the broker, too.
+ */
+async function inspectAlarms(
+  uri: AmqpUri,
+  endpoint: Endpoint,
+  tls: TlsOptions,
+  { timeout, signal, report }: InspectionOptions,
+): Promise<void> {
+  const client = new InspectingClient({ ...uri, heartbeat: 1 }, endpoint, tls);
+  try {
+    await inTime(timeout, signal, client.connect());
+    const blocked = new Promise<string>((resolve) => client.onblocked = resolve);
+    const asked = new Probes(client, timeout, signal);
+    const accepted = asked.publish("")
+      // Another question shows that the broker reads on.
+      .then(() => asked.with(() => Promise.resolve())).then(() => undefined);
+    accepted.catch(() => {}); // if it is blocked, nobody answers
+    const reason = await Promise.race([blocked, accepted]);
+    if (reason === undefined) {
+      report(
+        fine("alarm", "the broker accepts messages: no alarm is in effect", { blocked: false }),
+      );
+    } else {
+      report({
+        level: "problem",
+        about: "alarm",
+        what: `the broker accepts no messages: ${printable(reason)}; puts wait, and gets continue`,
+        cure:
+          "see rabbitmq-diagnostics alarms; let consumers empty the channels, or give the broker more " +
+          "memory or disk",
+        facts: { blocked: true, reason: printable(reason) },
+      });
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    report({
+      level: "warning",
+      about: "alarm",
+      what: `it is not known whether the broker accepts messages: ${printable(wordsOf(error))}`,
+      cure: "see rabbitmq-diagnostics alarms",
+    });
+  } finally {
+    if (client.blocked === undefined) await close(client, timeout);
+    else client.destroy();
+  }
+}
+
+/** Closes a connection, within a bounded time. */
+async function close(client: InspectingClient, timeout: number): Promise<void> {
+  if (!client.closed) {
+    await inTime(Math.min(timeout, 1000), new AbortController().signal, client.close())
+      .catch(() => {}); // the broker does not answer, and the socket is closed anyway
+  }
+  client.destroy();
+}
