@@ -114,12 +114,12 @@ Deno.test("the file of CHANNELTS_CONFIG takes precedence over ~/.channelts.yml, 
     const [py, ts, named] = [".channelpy.yml", ".channelts.yml", "named.yml"]
       .map((name) => path.join(home, name));
     fs.writeFileSync(py!, "connection: amqp://py");
-    assert.deepEqual(await settings(), { uri: "amqp://py", source: py });
+    assert.deepEqual(await settings(), { uri: "amqp://py", source: py, line: 1 });
     fs.writeFileSync(ts!, "connection: amqp://ts");
-    assert.deepEqual(await settings(), { uri: "amqp://ts", source: ts });
+    assert.deepEqual(await settings(), { uri: "amqp://ts", source: ts, line: 1 });
     fs.writeFileSync(named!, "connection: amqp://named");
     process.env["CHANNELTS_CONFIG"] = named;
-    assert.deepEqual(await settings(), { uri: "amqp://named", source: named });
+    assert.deepEqual(await settings(), { uri: "amqp://named", source: named, line: 1 });
   }));
 
 Deno.test("the result is not cached", () =>
@@ -186,17 +186,17 @@ for (
     [
       "ChannelPy's format",
       `${RABBIT}\narguments:\n  uri: amqp://192.168.35.10:5672\nretry_timeout: 10\n`,
-      { uri: "amqp://192.168.35.10:5672", retryTimeout: 10_000 },
+      { uri: "amqp://192.168.35.10:5672", retryTimeout: 10_000, line: 3 },
     ],
     [
       "the format in ChannelPy's README",
       `${RABBIT}\n  uri: amqp://192.168.35.10:5672\n`,
-      { uri: "amqp://192.168.35.10:5672" },
+      { uri: "amqp://192.168.35.10:5672", line: 2 },
     ],
     [
       "the format in ChannelPy's README, with comments, blank lines, CR LF and another key",
       `\uFEFF# x\r\n${RABBIT}   # x\r\n\r\n# x\r\n    uri: amqp://u:p@h # x\r\nretry_timeout: 2.5\r\n`,
-      { uri: "amqp://u:p@h", retryTimeout: 2500 },
+      { uri: "amqp://u:p@h", retryTimeout: 2500, line: 5 },
     ],
     ["RabbitConnection without arguments", RABBIT, { uri: "amqp://127.0.0.1:5672" }],
     ["RabbitConnection without a URI", `${RABBIT}\narguments: {}`, {
@@ -207,11 +207,11 @@ for (
       uri: "amqp://h",
       retryTimeout: 0,
     }],
-    ["a document start and JSON", '---\n{"connection": "amqp://h"}', { uri: "amqp://h" }],
+    ["a document start and JSON", '---\n{"connection": "amqp://h"}', { uri: "amqp://h", line: 2 }],
   ] as const
 ) {
   Deno.test(`a configuration file may contain ${title}`, async () => {
-    assert.deepEqual(await parsed(text), expected);
+    assert.deepEqual(await parsed(text), { line: 1, ...expected });
   });
 }
 
@@ -561,7 +561,7 @@ testPermissions(
 testPermissions("the file is used if only HOME and this file are granted", (home) => {
   const file = path.join(home, ".channelts.yml");
   const permissions = ["--allow-env=HOME", `--allow-read=${file}`];
-  const expected = { uri: "amqp://u:p@host", source: file };
+  const expected = { uri: "amqp://u:p@host", source: file, line: 1 };
   assert.deepEqual(JSON.parse(inChild({ home, permissions })), expected);
 });
 

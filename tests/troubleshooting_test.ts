@@ -27,7 +27,7 @@ interface Text extends Literal {
 }
 
 /** Files whose texts are findings of the command doctor, which have their cures with them. */
-const findings = /\/inspect(?:or|ion)\b/;
+const findings = /\/inspect(?:or|ion)?\b/;
 
 const files = globSync("src/**/*.ts", { cwd: root.pathname }).sort();
 const texts: Text[] = files.filter((file) => !findings.test(file)).flatMap((file) =>
