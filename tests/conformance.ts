@@ -14,6 +14,7 @@ import { emptinessTests } from "./conformance/emptiness.ts";
 import { encodingTests } from "./conformance/encoding.ts";
 import { fairnessTests } from "./conformance/fairness.ts";
 import { gettingTests } from "./conformance/getting.ts";
+import { headersTests } from "./conformance/headers.ts";
 import { hostileTests } from "./conformance/hostile.ts";
 import { hostileRequestTests } from "./conformance/hostile_requests.ts";
 import { iterationTests } from "./conformance/iteration.ts";
@@ -41,6 +42,7 @@ export function testTransport(label: string, setup: Setup): void {
       selectingTests,
       puttingTests,
       putOptionsTests,
+      headersTests,
       fairnessTests,
       receivingTests,
       deadLettersTests,

@@ -866,7 +866,7 @@ export function channelOf<T>(handle: Handle | ReceivedReference): Channel<T> {
  * with other arguments.
  */
 function replyChannelOf(handle: Handle): Channel {
-  const options = resolvedOptions(none, handle.options);
+  const options = { ...resolvedOptions(none, handle.options), isForReplies: true };
   return channelOf(
     new Handle(handle.encoding === "json" ? { ...options, lease: undefined } : options),
   );

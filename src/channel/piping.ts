@@ -1,9 +1,10 @@
 // Invariants: a received value is accepted only after the other channel has taken it, and is released if its put fails.
 // The promise of a pipe settles after all of its puts have.
 
-import type { Delivery } from "../handle/delivery.ts";
+import { Delivery } from "../handle/delivery.ts";
 import { handleOf } from "../handle/handle.ts";
 import { type Receiver, receiverRule, type Sender, senderRule } from "../handle/sender_receiver.ts";
+import { current } from "../shared/instrumentation.ts";
 import { Counter } from "../shared/counter.ts";
 import { ChannelClosedError } from "../shared/errors.ts";
 import {
@@ -90,8 +91,9 @@ export async function pipe<T>(
   };
   const move = async (delivery: Delivery<T>) => {
     puts.add();
+    const put = () => to.put(delivery.value, { signal: putting.signal });
     try {
-      await to.put(delivery.value, { signal: putting.signal });
+      await (current ? current.pass(Delivery.loanOf(delivery), put) : put());
       delivery.accept();
     } catch (error) {
       delivery.release();

@@ -91,8 +91,8 @@ export class DeadLetters {
 
   /** Puts the dead letter, and only then accepts the original. Never rejects. */
   async #move(loan: Loan, reason: string): Promise<void> {
-    const { body, contentType, id } = loan.message;
-    const deadLetter = { body, contentType, reason, ...id === undefined ? {} : { id } };
+    const { attempts: _, expires: _e, priority: _p, ...kept } = loan.message;
+    const deadLetter = { ...kept, reason };
     const deadline = performance.now() + this.#source.deadLetterTimeout();
     for (;;) {
       if (this.#failures > 0) await this.#pause();

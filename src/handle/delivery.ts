@@ -123,6 +123,11 @@ export class Delivery<T = unknown> implements AsyncDisposable {
     delivery.#owner.settled(delivery);
   }
 
+  /** Returns the loan of a delivery. */
+  static loanOf(delivery: Delivery): Loan {
+    return delivery.#loan;
+  }
+
   /** Settles a value that can never be handled: a dead letter with `maxAttempts`, dropped without. */
   static refuse(delivery: Delivery, reason: string): void {
     if (delivery.#settled) return;

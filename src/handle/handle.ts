@@ -2,6 +2,7 @@ import type { Attached, Attachment } from "../connection/attachment.ts";
 import { PendingConnection, type Report } from "../connection/configured.ts";
 import { SharedConnection } from "../connection/shared_connection.ts";
 import type { Encoding } from "../encoding/encoding.ts";
+import { current } from "../shared/instrumentation.ts";
 import { copyOfError } from "../shared/error_copies.ts";
 import { type ChannelClosedError, ChannelError, type CloseReason } from "../shared/errors.ts";
 import { closeTimeout, reachTimeout, within } from "../shared/timeouts.ts";
@@ -59,6 +60,8 @@ export interface HandleOptions {
   readonly owned: boolean;
   /** Reports failures that reject no operation. */
   readonly report?: Report | undefined;
+  /** Whether the channel carries replies, which an instrumentation does not report as values of their own. */
+  readonly isForReplies?: boolean;
 }
 
 /**
@@ -234,6 +237,7 @@ export class Handle implements Attached, PutTarget {
 
   /** Claims a message; with a timeout of 0, only one that waits in the channel now. */
   #claim<T>(operation: Operation<T>, claim: Claim, options: OperationOptions): void {
+    if (current) claim = current.take(operation, claim);
     this.withLink(operation, (link) => {
       if (options.timeout === 0) {
         link.tryTake(claim.counted).then(

@@ -1,4 +1,5 @@
 import { errorOfAction } from "../shared/error_copies.ts";
+import { current } from "../shared/instrumentation.ts";
 import { ChannelError } from "../shared/errors.ts";
 import { captureStack } from "../shared/stacks.ts";
 import { now, Timer } from "../shared/timers.ts";
@@ -70,6 +71,7 @@ export class Operation<T> {
     this.owner = owner;
     this.#pending = pending;
     pending.add(this);
+    current?.begin(this);
     if (timeout !== undefined && timeout !== Infinity) {
       this.#timer = new Timer(now() + timeout, () => this.giveUp(timedOut()));
     }

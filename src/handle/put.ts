@@ -1,3 +1,4 @@
+import { current } from "../shared/instrumentation.ts";
 import { withMessageId, withValue } from "../shared/put_errors.ts";
 import type { Link, Message, Offer } from "../transports/transport.ts";
 import { type Call, Operation, type OperationOptions, type Pending } from "./operation.ts";
@@ -19,7 +20,7 @@ export class Put<R = void> extends Operation<R> implements Offer {
 
   send(link: Link, message: Message): void {
     if (this.settled) return;
-    this.message = message;
+    this.message = current ? current.send(this, message) : message;
     this.#link = link;
     link.put(this);
   }

@@ -1,6 +1,7 @@
 import { Delivery } from "../handle/delivery.ts";
 import { type Handle, isDeadLetterError } from "../handle/handle.ts";
 import { Counter } from "../shared/counter.ts";
+import { current } from "../shared/instrumentation.ts";
 import {
   ChannelClosedError,
   ChannelError,
@@ -121,7 +122,7 @@ export class Server {
     }
     const job = this.#replyChannels.begin(request);
     this.#unsettled.set(delivery, job);
-    const drafts = await this.#draftsFor(request, job);
+    const drafts = await this.#draftsFor(request, job, delivery);
     const failed = (error: unknown) => this.#onUnanswered(error, request, job);
     if (job.signal.aborted) {
       failed(job.refusal);
@@ -166,11 +167,16 @@ export class Server {
   }
 
   /** Calls the handler, and returns the replies to try, one after the other. */
-  async #draftsFor({ id, value, replyTo }: Request, job: Job): Promise<Draft[]> {
+  async #draftsFor(
+    { id, value, replyTo }: Request,
+    job: Job,
+    delivery: Delivery,
+  ): Promise<Draft[]> {
     const { stacks = false } = this.#options;
     const options = { stacks, sizeOf: job.sizeOf };
     try {
-      const result = await this.#handler(value, { signal: job.signal });
+      const handle = () => this.#handler(value, { signal: job.signal });
+      const result = await (current ? current.serve(Delivery.loanOf(delivery), handle) : handle());
       return [
         () => writeReply(id, result, replyTo),
         (failure) => writeError(id, errorToData(resultError(failure), options)),

@@ -6,6 +6,7 @@ import type { Handle } from "../handle/handle.ts";
 import type { Operation, OperationOptions } from "../handle/operation.ts";
 import type { TryPut } from "../handle/put.ts";
 import { backOff } from "../shared/backoff.ts";
+import { current } from "../shared/instrumentation.ts";
 import { copyOfError } from "../shared/error_copies.ts";
 import { ChannelConnectionError } from "../shared/errors.ts";
 import type { Claim, Link, Loan, Message } from "../transports/transport.ts";
@@ -100,6 +101,7 @@ class ActiveGet<T> extends ActiveChannelCase implements Claim {
     const loan = this.#loan!;
     this.#loan = undefined;
     this.withdraw();
+    current?.selected(this.owner, this.select.action, loan);
     try {
       this.select.done(this, this.#decode(loan.message));
     } catch (error) {

@@ -23,6 +23,11 @@ export interface Message {
   readonly expires?: number;
   /** A message of higher priority is lent earlier. Absent: 0. */
   readonly priority?: number;
+  /**
+   * Short texts about the message, such as `traceparent`: at most 16, with names of `a` to `z`, `0` to `9`, `_`, `.` and
+   * `-`, values of printable ASCII, and at most 2,048 characters in all. Absent: none.
+   */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** A property of a message that a transport may or may not support. */

@@ -50,6 +50,7 @@ export const DENO_ONLY: Record<string, string> = {
   "home_peer_test.ts": "tests logic that does not depend on the runtime",
   "home_permissions_test.ts": "tests permissions of Deno",
   "home_secrets_test.ts": "tests texts, which do not depend on the runtime",
+  "message_headers_test.ts": "tests logic that does not depend on the runtime",
   "heap_test.ts": "tests a structure that does not depend on the runtime",
   "home_faults_test.ts": "takes a minute for homes that stop and start",
   "home_hostile_test.ts": "plays peers and homes with means of Deno",

@@ -50,16 +50,18 @@ class Properties {
   readonly size: number;
 
   constructor(
-    { contentType, id = "", attempts, reason, expires }: Message,
+    { contentType, id = "", attempts, reason, expires, headers }: Message,
     copy: number,
     token: number | undefined,
   ) {
     this.contentType = shortString(contentType);
     this.id = isOwnId(id) ? id : encoder.encode(id).subarray(0, 255); // an own id is ASCII only
-    const isPlain = attempts === undefined && reason === undefined && copy === 0;
+    const isPlain = attempts === undefined && reason === undefined && copy === 0 &&
+      headers === undefined;
     this.headers = isPlain ? undefined : table({
+      ...headers,
       [header.attempts]: attempts,
-      [header.reason]: reason,
+      [header.reason]: reason?.slice(0, maxReason),
       [header.copy]: copy || undefined,
     });
     this.expiration = expires === undefined ? undefined : newShortString(String(expires));
@@ -138,7 +140,11 @@ export function writePublication(
 ): void {
   const { body } = message;
   const method = route.method(channel);
-  const properties = new Properties(message, copy, token);
+  let properties = new Properties(message, copy, token);
+  if (12 + properties.size + frameOverhead > buffer.largestFrame) {
+    const { headers: _, ...others } = message;
+    properties = new Properties(others, copy, token);
+  }
   const maxPayload = buffer.largestFrame - frameOverhead;
   const frames = Math.ceil(body.length / maxPayload);
   const headerSize = 12 + properties.size;
@@ -196,10 +202,10 @@ function table(
   const bytes: number[] = [0, 0, 0, 0];
   for (const [name, value] of Object.entries(fields)) {
     if (value === undefined) continue;
-    bytes.push(...shortString(name));
+    bytes.push(...newShortString(name));
     if (typeof value === "number") bytes.push(0x49, ...uint32(value));
     else {
-      const text = encoder.encode(value.slice(0, maxTextLength));
+      const text = encoder.encode(value);
       bytes.push(0x53, ...uint32(text.length), ...text);
     }
   }
@@ -235,7 +241,7 @@ function shortString(text: string): Uint8Array {
 
 const maxShortStrings = 64;
 /** Characters of a reason. The header must fit into one frame. */
-const maxTextLength = 1000;
+const maxReason = 1000;
 
 const METHOD = 1;
 const HEADER = 2;

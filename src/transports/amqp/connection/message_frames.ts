@@ -12,7 +12,7 @@ export interface Delivery {
     readonly contentType?: string;
     readonly messageId?: string;
     readonly expiration?: string;
-    /** The headers that `header` names, if their values are integers or strings. */
+    /** The headers that `header` names, if their values are integers or strings, and all others that are strings. */
     readonly headers?: Readonly<Record<string, unknown>>;
   };
 }
@@ -239,7 +239,7 @@ function readHeaders(bytes: Buffer, at: number, end: number): Record<string, unk
     if (isLong && at + 4 > end) break;
     const size = isLong ? 4 + uint32(bytes, at) : fieldSizes[type];
     if (size === undefined || at + size > end) break;
-    if (usedHeaders.has(name)) headers[name] = readField(bytes, at, type, size);
+    if (type === "S" || usedHeaders.has(name)) headers[name] = readField(bytes, at, type, size);
     at += size;
   }
   return headers;

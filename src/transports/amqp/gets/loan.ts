@@ -1,5 +1,6 @@
 import type { Loan, Message } from "../../transport.ts";
 import type { Acceptor } from "../connection/acks.ts";
+import { boundedHeaders } from "../../message_headers.ts";
 import type { AckPeriod } from "../connection/ack_periods.ts";
 import type { ChannelPool } from "../connection/channel_pool.ts";
 import { header } from "../connection/frames.ts";
@@ -70,6 +71,8 @@ export class AmqpLoan implements Loan, HeldMessage {
     if (attempts > 0) message.attempts = attempts;
     if (typeof reason === "string") message.reason = reason;
     if (expires > 0) message.expires = expires; // for when it is put again
+    const others = headers && boundedHeaders(headers);
+    if (others !== undefined) message.headers = others;
     this.message = message;
     this.wasLent = redelivered;
     this.copy = positive(headers?.[header.copy]);

@@ -1,4 +1,5 @@
 import type { Message } from "../../transport.ts";
+import { boundedHeaders } from "../../message_headers.ts";
 import { countField, durationField, numberField, stringField } from "./fields.ts";
 import type { Frame } from "./frame.ts";
 
@@ -9,9 +10,9 @@ import type { Frame } from "./frame.ts";
  * @param isTry whether the put does not wait for room
  */
 export function messageFields(message: Message, again?: number, isTry = false): string {
-  const { contentType, id, attempts, reason, delay, expires, priority } = message;
+  const { contentType, id, attempts, reason, delay, expires, priority, headers } = message;
   return JSON.stringify({
-    ...{ contentType, id, attempts, reason, delay, expires, priority, again },
+    ...{ contentType, id, attempts, reason, delay, expires, priority, headers, again },
     ...isTry ? { try: true } : {},
   });
 }
@@ -24,6 +25,7 @@ export function messageOf({ fields, body }: Frame): Message {
   const delay = durationField(fields, "delay");
   const expires = durationField(fields, "expires");
   const priority = numberField(fields, "priority");
+  const headers = boundedHeaders(fields.headers);
   return {
     body,
     contentType: stringField(fields, "contentType") ?? "",
@@ -33,5 +35,6 @@ export function messageOf({ fields, body }: Frame): Message {
     ...delay === undefined ? {} : { delay },
     ...expires === undefined ? {} : { expires },
     ...priority === undefined ? {} : { priority },
+    ...headers === undefined ? {} : { headers },
   };
 }

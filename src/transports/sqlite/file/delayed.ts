@@ -30,12 +30,12 @@ export class DelayedMessages {
   }
 
   add(channel: number, message: Message & { readonly delay: number }): void {
-    const { body, contentType, id, attempts, reason, delay, expires, priority } = message;
+    const { body, contentType, id, attempts, reason, delay, expires, priority, headers } = message;
     const now = this.#clock.now();
     this.#sql.run(
       "INSERT INTO delayed " +
-        "(channel, due, attempts, message_id, content_type, reason, body, expires, priority) " +
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "(channel, due, attempts, message_id, content_type, reason, body, expires, priority, headers) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       channel,
       now + delay,
       attempts ?? 0,
@@ -45,6 +45,7 @@ export class DelayedMessages {
       body,
       expires === undefined ? null : now + expires,
       priority ?? 0,
+      headers === undefined ? null : JSON.stringify(headers),
     );
     this.hasGrown = true;
   }
@@ -62,8 +63,8 @@ export class DelayedMessages {
     for (const { id, channel } of due) {
       this.#sql.run(
         "INSERT INTO messages " +
-          "(channel, holder, attempts, message_id, content_type, reason, body, expires, priority) " +
-          "SELECT channel, 0, attempts, message_id, content_type, reason, body, expires, priority " +
+          "(channel, holder, attempts, message_id, content_type, reason, body, expires, priority, headers) " +
+          "SELECT channel, 0, attempts, message_id, content_type, reason, body, expires, priority, headers " +
           "FROM delayed WHERE id = ?",
         id,
       );

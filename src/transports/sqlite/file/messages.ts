@@ -16,6 +16,7 @@ export interface Row {
   readonly reason: string | null;
   readonly body: Uint8Array;
   readonly priority: number;
+  readonly headers: string | null;
 }
 
 /** Compares two messages of a channel by the order in which they are taken. */
@@ -31,7 +32,8 @@ const columns =
   "id, channel, max(0, min(CAST(attempts AS INTEGER), 2147483647)) AS attempts, redelivered, " +
   "CAST(message_id AS TEXT) AS message_id, CAST(content_type AS TEXT) AS content_type, " +
   "CAST(reason AS TEXT) AS reason, CAST(body AS BLOB) AS body, " +
-  "max(-9007199254740991, min(CAST(priority AS INTEGER), 9007199254740991)) AS priority";
+  "max(-9007199254740991, min(CAST(priority AS INTEGER), 9007199254740991)) AS priority, " +
+  "CAST(headers AS TEXT) AS headers";
 
 /** The largest number of messages that one transaction deletes, so that none takes long. */
 const batchSize = 1000;
@@ -69,7 +71,8 @@ export class Messages {
     let waiting = 0;
     let hasWaiters = true;
     for (const message of messages) {
-      const { body, contentType, id, attempts, reason, delay, expires, priority } = message;
+      const { body, contentType, id, attempts, reason, delay, expires, priority, headers } =
+        message;
       if (delay !== undefined) {
         this.#delayed.add(channel, { ...message, delay });
         continue;
@@ -80,8 +83,8 @@ export class Messages {
       else this.#woken.add(session);
       this.#sql.run(
         "INSERT INTO messages " +
-          "(channel, holder, attempts, message_id, content_type, reason, body, expires, priority) " +
-          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          "(channel, holder, attempts, message_id, content_type, reason, body, expires, priority, headers) " +
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         channel,
         session === undefined ? 0 : -session,
         attempts ?? 0,
@@ -91,6 +94,7 @@ export class Messages {
         body,
         expires === undefined ? null : this.#clock.now() + expires,
         priority ?? 0,
+        headers === undefined ? null : JSON.stringify(headers),
       );
     }
     this.#addDepth(channel, waiting);

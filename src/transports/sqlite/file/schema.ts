@@ -149,4 +149,9 @@ export const migrations: readonly string[] = [
   DROP INDEX messages_by_expiry;
   CREATE INDEX messages_by_expiry ON messages (expires) WHERE expires IS NOT NULL AND holder = 0;
   `,
+  // The headers of messages: a JSON object of strings.
+  `
+  ALTER TABLE messages ADD COLUMN headers TEXT;
+  ALTER TABLE delayed ADD COLUMN headers TEXT;
+  `,
 ];

@@ -1,4 +1,5 @@
 import type { Loan, Message } from "../../transport.ts";
+import { headersOfText } from "../../message_headers.ts";
 import type { Row } from "../file/messages.ts";
 
 /** The owner of a loan. */
@@ -29,11 +30,13 @@ export class SqliteLoan implements Loan {
     this.id = row.id;
     this.priority = row.priority;
     const { body, content_type: contentType, message_id: id, reason } = row;
+    const headers = headersOfText(row.headers);
     this.message = {
       body,
       contentType,
       ...id === null ? {} : { id },
       ...reason === null ? {} : { reason },
+      ...headers === undefined ? {} : { headers },
     };
     this.redelivered = row.redelivered !== 0;
     this.isRecorded = isRecorded;
