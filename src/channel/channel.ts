@@ -866,9 +866,12 @@ export function channelOf<T>(handle: Handle | ReceivedReference): Channel<T> {
  * with other arguments.
  */
 function replyChannelOf(handle: Handle): Channel {
-  const options = { ...resolvedOptions(none, handle.options), isForReplies: true };
   return channelOf(
-    new Handle(handle.encoding === "json" ? { ...options, lease: undefined } : options),
+    new Handle({
+      ...resolvedOptions(none, handle.options),
+      isReply: true,
+      ...handle.encoding === "json" && { lease: undefined },
+    }),
   );
 }
 

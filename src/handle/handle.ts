@@ -61,7 +61,7 @@ export interface HandleOptions {
   /** Reports failures that reject no operation. */
   readonly report?: Report | undefined;
   /** Whether the channel carries replies, which an instrumentation does not report as values of their own. */
-  readonly isForReplies?: boolean;
+  readonly isReply?: boolean;
 }
 
 /**
