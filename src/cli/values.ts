@@ -103,6 +103,17 @@ export function writeValue(
   return jsonOf(value, isExact) + end;
 }
 
+/** Returns a value as it is written to the stdin of a program, without an end of line for text. */
+export function inputOf(value: unknown, notation: Notation): Uint8Array {
+  if (notation === "cbor") return cborOf(value);
+  if (notation === "raw") {
+    if (typeof value === "string") return Buffer.from(value);
+    const bytes = bytesOf(value);
+    if (bytes !== undefined) return bytes;
+  }
+  return Buffer.from(`${jsonOf(value, false)}\n`);
+}
+
 function cborOf(value: unknown): Uint8Array {
   return encodeCbor(value, {
     extension: (object) => {
