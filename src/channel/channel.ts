@@ -876,7 +876,7 @@ function replyChannelOf(handle: Handle): Channel {
 }
 
 /** Returns the channel of a reference: one object for all references to the channel in a message. */
-function fromReference(
+export function fromReference(
   reference: Reference,
   met: Map<string, Channel>,
   report: Report | undefined,

@@ -7,7 +7,7 @@ import { Delivery } from "../handle/delivery.ts";
 import { Handle, handleOf } from "../handle/handle.ts";
 import type { OperationOptions } from "../handle/operation.ts";
 import type { Message } from "../transports/transport.ts";
-import { type Channel, channelOf } from "./channel.ts";
+import { type Channel, channelOf, fromReference } from "./channel.ts";
 
 /**
  * Returns another handle on a channel, which does not create the channel: if the channel is missing, operations reject
@@ -22,14 +22,16 @@ function existingHandle(channel: Channel): Handle {
 }
 
 /**
- * Another handle on a channel, which does not create the channel, and whose messages are received and put as they are.
+ * Another handle on a channel, which does not create the channel by default, and whose messages are received and put
+ * as they are.
  * A message that cannot be decoded is no error, and what is put elsewhere has the same bytes.
  */
 export class RawChannel {
   readonly #handle: Handle;
 
-  constructor(channel: Channel) {
-    this.#handle = existingHandle(channel);
+  /** @param create whether the channel is created if it is missing, with the options of the other handle */
+  constructor(channel: Channel, { create = false }: { readonly create?: boolean } = {}) {
+    this.#handle = new Handle({ ...handleOf(channel)!.options, create, owned: false });
   }
 
   /** Receives the next message on loan. @throws the errors of {@linkcode Channel.receive} but those of decoding */
@@ -60,6 +62,27 @@ export class RawChannel {
   decode(message: Message): unknown {
     const connection = this.#handle.connection as SharedConnection; // it has received a message
     return decodeMessage(message, connection, nameOf, false);
+  }
+
+  /**
+   * Returns the value of a received message with live channels inside it, for a channel of another connection: there, a
+   * reference that names no broker would mean another channel. Undefined if the message carries no channel, or cannot be
+   * decoded; it is then put as it is.
+   */
+  carrying(message: Message): { readonly value: unknown } | undefined {
+    const connection = this.#handle.connection as SharedConnection;
+    const met = new Map<string, Channel>();
+    let isCarrying = false;
+    const open = (reference: Reference): object => {
+      isCarrying = true;
+      return fromReference(reference, met, undefined);
+    };
+    try {
+      const value = decodeMessage(message, connection, open, false);
+      return isCarrying ? { value } : undefined;
+    } catch {
+      return undefined; // whoever receives it has the same error
+    }
   }
 
   /** Closes the handle: deliveries that are not settled are released. Never rejects. */

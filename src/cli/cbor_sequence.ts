@@ -1,46 +1,61 @@
 import { CliError } from "./cli_error.ts";
 
-/** The most that a value may be nested; the codec refuses more. */
+/** The most that an item may be nested; the codec allows less. */
 const maxDepth = 10_000;
 
 /**
- * Returns the length of the first item of a CBOR sequence (RFC 8742), or undefined if it is not complete. Only its
- * heads are read; the codec checks the rest.
+ * Finds the ends of the items of a CBOR sequence (RFC 8742) in bytes that arrive little by little. Only the heads of items
+ * are read; the codec checks the rest.
  */
-export function itemLength(
-  bytes: Uint8Array,
-): { readonly length: number; readonly skip: number } | undefined {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  let at = 0;
+export class ItemScanner {
+  /** The bytes that are read, and are skipped; they may be more than there are yet. */
+  #at = 0;
   /** For each open item, how many items it still has; Infinity until a break. */
-  const open: number[] = [1];
-  while (open.length > 0) {
-    if (open[open.length - 1] === 0) {
-      open.pop();
-      continue;
+  #open: number[] = [1];
+
+  /**
+   * Returns the length of the item at the start of the bytes, or undefined if it is not complete. The bytes of the next
+   * call then begin with those of this one.
+   */
+  next(bytes: Uint8Array): number | undefined {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    while (this.#open.length > 0) {
+      if (this.#open.at(-1) === 0) {
+        this.#open.pop();
+        continue;
+      }
+      if (this.#at >= bytes.length) return undefined;
+      const first = bytes[this.#at]!;
+      if (first === 0xff) {
+        if (this.#open.pop() !== Infinity) throw malformed();
+        this.#at++;
+        continue;
+      }
+      const size = argumentSize(first & 31);
+      if (this.#at + 1 + size > bytes.length) return undefined;
+      const argument = argumentOf(view, this.#at + 1, first & 31);
+      this.#at += 1 + size;
+      this.#open.push(this.#open.pop()! - 1);
+      this.#enter(first >> 5, argument);
     }
-    if (at >= bytes.length) return undefined;
-    const first = bytes[at++]!;
-    if (first === 0xff) {
-      if (open.pop() !== Infinity) throw malformed();
-      continue;
-    }
-    const size = argumentSize(first & 31);
-    if (at + size > bytes.length) return undefined;
-    const argument = argumentOf(view, at, first & 31);
-    at += size;
-    open[open.length - 1]!--;
-    const type = first >> 5;
+    if (this.#at > bytes.length) return undefined;
+    const length = this.#at;
+    this.#at = 0;
+    this.#open = [1];
+    return length;
+  }
+
+  /** Skips the text or bytes of an item, or opens it. */
+  #enter(type: number, argument: number): void {
     if (argument === Infinity) {
       if (type < 2 || type > 5) throw malformed();
-      open.push(Infinity);
-    } else if (type === 2 || type === 3) at += argument;
-    else if (type === 4 || type === 6) open.push(type === 6 ? 1 : argument);
-    else if (type === 5) open.push(2 * argument);
-    if (open.length > maxDepth) throw malformed();
-    if (at > bytes.length) return undefined;
+      this.#open.push(Infinity);
+    } else if (type === 2 || type === 3) this.#at += argument;
+    else if (type === 4) this.#open.push(argument);
+    else if (type === 5) this.#open.push(2 * argument);
+    else if (type === 6) this.#open.push(1);
+    if (this.#open.length > maxDepth) throw malformed();
   }
-  return { length: at, skip: 0 };
 }
 
 function argumentSize(info: number): number {
@@ -66,5 +81,5 @@ function argumentOf(view: DataView, at: number, info: number): number {
 }
 
 function malformed(): CliError {
-  return new CliError("stdin: the input is not CBOR");
+  return new CliError("the input is not CBOR");
 }

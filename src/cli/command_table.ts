@@ -12,12 +12,20 @@ export interface CommandEntry {
 export const commandTable: Readonly<Record<string, CommandEntry>> = {
   put: { summary: "put values into a channel", load: () => import("./commands/put.ts") },
   get: { summary: "get values from a channel", load: () => import("./commands/get.ts") },
+  peek: {
+    summary: "print the values that wait in a channel",
+    load: () => import("./commands/peek.ts"),
+  },
   tail: { summary: "print the broadcasts of a channel", load: () => import("./commands/tail.ts") },
   request: {
     summary: "make a request to the servers of a channel",
     load: () => import("./commands/request.ts"),
   },
   serve: { summary: "serve requests by a program", load: () => import("./commands/serve.ts") },
+  pipe: {
+    summary: "move values to another channel, on any connection",
+    load: () => import("./commands/pipe.ts"),
+  },
   "dead-letters": {
     summary: "list dead letters, put them back, or drop them",
     load: () => import("./commands/dead_letters.ts"),

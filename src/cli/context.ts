@@ -82,12 +82,23 @@ export class Context {
     return channel;
   }
 
-  /** Returns a channel as `existing` does, whose messages are received and put as they are. */
-  async raw(name: string): Promise<RawChannel> {
+  /**
+   * Returns a channel whose messages are received and put as they are. It is closed when the command has ended.
+   *
+   * @param create whether it is created if it does not exist; otherwise its operations reject as those of `existing`
+   */
+  async raw(name: string, options: { readonly create?: boolean } = {}): Promise<RawChannel> {
     const connection = await this.connection();
-    const channel = new RawChannel(new Channel({ connection, name }));
+    const channel = new RawChannel(new Channel({ connection, name }), options);
     this.#channels.add(channel);
     return channel;
+  }
+
+  /** Returns the messages of a channel as they are. The channel is created if it is missing. */
+  rawOf(channel: Channel): RawChannel {
+    const raw = new RawChannel(channel, { create: true });
+    this.#channels.add(raw);
+    return raw;
   }
 
   /** Returns a channel of any options, which is closed when the command has ended. */

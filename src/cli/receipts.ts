@@ -8,6 +8,13 @@ import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Delivery } from "../../mod.ts";
 import { CliError } from "./cli_error.ts";
+import type { CommandOption } from "./command.ts";
+
+/** The option of `get` and `put`. */
+export const receiptsOption: CommandOption = {
+  flags: "--receipts <socket>",
+  description: "keep values on loan until put has them, in get … | … | put …",
+};
 
 /** Milliseconds for which one side waits for the other to start. */
 const startTimeout = 30_000;
@@ -126,14 +133,14 @@ export class ReceiptsReader {
   }
 
   /**
-   * Waits until `put` has ended, and releases what has no receipt then.
+   * Waits until every value has a receipt or `put` has ended, and releases what has none then.
    *
    * @param within the most milliseconds to wait
    * @throws {CliError} if a value has no receipt
    */
   async end(within: number): Promise<void> {
     const until = Date.now() + within;
-    while (!this.ended.aborted && Date.now() < until) {
+    while (this.#held.length > 0 && !this.ended.aborted && Date.now() < until) {
       await Promise.race([this.#next(), pause(Math.min(until - Date.now(), 1000))]);
     }
     this.close();

@@ -5,6 +5,7 @@ import { decode as decodeCbor, encode as encodeCbor } from "../encoding/cbor/mod
 import { Channel, ReceiveChannel, SendChannel } from "../../mod.ts";
 import { CliError } from "./cli_error.ts";
 import type { CommandOption } from "./command.ts";
+import { printable } from "./printable.ts";
 
 /** How values are written: JSON texts, plain text and bytes, or CBOR items. */
 export type Notation = "json" | "raw" | "cbor";
@@ -100,18 +101,13 @@ export function writeValue(
     const bytes = bytesOf(value);
     if (bytes !== undefined) return bytes;
   }
-  return jsonOf(value, isExact) + end;
+  return printable(jsonOf(value, isExact)) + end;
 }
 
-/** Returns a value as it is written to the stdin of a program, without an end of line for text. */
-export function inputOf(value: unknown, notation: Notation): Uint8Array {
-  if (notation === "cbor") return cborOf(value);
-  if (notation === "raw") {
-    if (typeof value === "string") return Buffer.from(value);
-    const bytes = bytesOf(value);
-    if (bytes !== undefined) return bytes;
-  }
-  return Buffer.from(`${jsonOf(value, false)}\n`);
+/** Returns a value as it is written to the stdin of a program. What JSON does not have is in its nearest form. */
+export function inputOf(value: unknown, options: NotationOptions): Uint8Array {
+  const written = writeValue(value, options, false);
+  return typeof written === "string" ? Buffer.from(written) : written;
 }
 
 function cborOf(value: unknown): Uint8Array {

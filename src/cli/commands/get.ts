@@ -1,69 +1,119 @@
-import type { Channel, Delivery } from "../../../mod.ts";
-import { ChannelClosedError } from "../../../mod.ts";
+import {
+  ChannelClosedError,
+  ChannelDecodeError,
+  ChannelReferenceError,
+  type Delivery,
+  type Message,
+} from "../../../mod.ts";
+import type { RawChannel } from "../../channel/raw_channel.ts";
 import { CliError, UsageError } from "../cli_error.ts";
 import type { Command } from "../command.ts";
 import type { Context } from "../context.ts";
 import { count } from "../numbers.ts";
-import { type NotationOptions, outputOptions, writeValue } from "../values.ts";
+import { type ReadingOptions, textOf } from "../reading.ts";
+import { receiptsOption, ReceiptsReader } from "../receipts.ts";
+import { outputOptions } from "../values.ts";
 
-interface Options extends NotationOptions {
+interface Options extends ReadingOptions {
   readonly count?: number;
   readonly follow?: boolean;
-  readonly lossy?: boolean;
+  readonly receipts?: string;
 }
+
+/** Milliseconds to wait for receipts after Ctrl-C. */
+const grace = 5000;
 
 export const command: Command<Options> = {
   args: "<name>",
   argHelp: { name: "the name of the channel" },
   description: "Gets values from a channel, and prints each as a line of JSON. A value is taken\n" +
-    "out of the channel when it has been written to stdout.",
+    "out of the channel when it has been written to stdout; until then it goes back if\n" +
+    "the command is killed.",
   options: [
     { flags: "-n, --count <n>", description: "the number of values (default: 1)", parse: count },
     { flags: "--follow", description: "get values until the channel is closed" },
     ...outputOptions,
     { flags: "--lossy", description: "print what JSON does not have in its nearest form" },
+    receiptsOption,
   ],
   examples: [
     { text: "wait for a value", line: "channelts get jobs" },
     { text: "take a value that is there, or exit with 3", line: "channelts get jobs --timeout 0" },
     { text: "print values as they come", line: "channelts get jobs --follow" },
     { text: "save an image", line: "channelts get images --raw >photo.jpg" },
+    {
+      text: "pass values through jq; whichever is killed, nothing is lost",
+      line: "channelts get in --follow --receipts s.sock | jq -c --unbuffered .n |\n" +
+        "    channelts put out --receipts s.sock",
+    },
   ],
-  notes: "A value that JSON cannot represent goes back to the channel, and the command\n" +
-    "fails; --cbor and --lossy print it. With --follow the exit code is 0 when the\n" +
-    "channel is closed.",
+  notes: "A value that JSON cannot represent, or that cannot be decoded, goes back to the\n" +
+    "channel, and the command fails; --cbor and --lossy print the former. --json prints\n" +
+    "an object with the value, attempts, redelivered, and reason. With --follow the\n" +
+    "exit code is 0 when the channel is closed.\n\n" +
+    "With --receipts, get and put name the same new file. get takes a value out of the\n" +
+    "channel when put says that it is put, and the values in between go back if any of\n" +
+    "the programs ends. These must write one line for each line that they read, and\n" +
+    "not keep it in a buffer.",
   async run(context, [name], options) {
     if (options.follow && options.count !== undefined) {
       throw new UsageError("get: --follow and --count exclude each other; leave one of them out");
     }
-    const channel = await context.channel(name as string);
-    let left = options.follow ? Infinity : options.count ?? 1;
-    try {
-      for (; left > 0; left--) await getOne(context, channel, options);
-    } catch (error) {
-      if (options.follow && error instanceof ChannelClosedError) return;
-      throw error;
+    const channel = await context.raw(name as string, { create: true });
+    const most = options.follow ? Infinity : options.count ?? 1;
+    if (options.receipts === undefined) {
+      return await getAll(context, channel, most, options, (delivery) => delivery.accept());
     }
+    const receipts = await ReceiptsReader.listen(options.receipts, context.signal);
+    let failure: unknown;
+    try {
+      const either = AbortSignal.any([context.signal, receipts.ended]);
+      const hold = (delivery: Delivery<Message>) => receipts.hold(delivery);
+      await getAll(context, channel, most, options, hold, either);
+    } catch (error) {
+      failure = error;
+    }
+    await receipts.end(context.signal.aborted || failure !== undefined ? grace : Infinity);
+    if (failure !== undefined && failure !== receipts.ended.reason) throw failure;
   },
 };
 
-/** Prints a value, and then takes it out of the channel. */
-async function getOne(context: Context, channel: Channel, options: Options): Promise<void> {
-  const delivery: Delivery = await channel.receive(context.waiting);
+/** Prints messages. @param printed settles a message that is written, now or later */
+async function getAll(
+  context: Context,
+  channel: RawChannel,
+  most: number,
+  options: Options,
+  printed: (delivery: Delivery<Message>) => void | Promise<void>,
+  signal: AbortSignal = context.signal,
+): Promise<void> {
   try {
-    await context.output.write(textOf(delivery.value, options));
+    for (let left = most; left > 0; left--) {
+      const delivery = await channel.receive({ ...context.waiting, signal });
+      try {
+        await context.output.write(written(channel, delivery, options));
+      } catch (error) {
+        delivery.release();
+        throw error;
+      }
+      await printed(delivery);
+    }
   } catch (error) {
-    delivery.release();
-    throw error;
+    if (!(options.follow && error instanceof ChannelClosedError)) throw error;
   }
-  delivery.accept();
 }
 
-function textOf(value: unknown, options: Options): string | Uint8Array {
+function written(
+  channel: RawChannel,
+  delivery: Delivery<Message>,
+  options: Options,
+): string | Uint8Array {
   try {
-    return writeValue(value, options, options.lossy !== true);
+    return textOf(channel, delivery, options);
   } catch (cause) {
-    if (!(cause instanceof CliError)) throw cause;
+    const isKnown = cause instanceof CliError || cause instanceof ChannelDecodeError ||
+      cause instanceof ChannelReferenceError;
+    if (!isKnown) throw cause;
     throw new CliError(`get: ${cause.message}; the value is back in the channel`, { cause });
   }
 }

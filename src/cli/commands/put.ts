@@ -4,12 +4,14 @@ import type { Channel, PutOptions } from "../../../mod.ts";
 import { CliError, UsageError } from "../cli_error.ts";
 import type { Command } from "../command.ts";
 import type { Context } from "../context.ts";
-import { chunksOfInput, valuesOfInput } from "../input.ts";
+import { chunksOfInput, partsOfInput } from "../input.ts";
 import { milliseconds } from "../numbers.ts";
+import { receiptsOption, ReceiptsWriter } from "../receipts.ts";
 import { inputOptions, notationOf, type NotationOptions, readValue } from "../values.ts";
 
 interface Options extends NotationOptions {
   readonly file?: readonly string[];
+  readonly receipts?: string;
   readonly encoding?: "cbor" | "json";
   readonly delay?: number;
   readonly expires?: number;
@@ -44,6 +46,7 @@ export const command: Command<Options> = {
       description: "deliver values of a higher number first",
       parse: integer,
     },
+    receiptsOption,
   ],
   examples: [
     { text: "put a value", line: `channelts put jobs '{"n": 1}'` },
@@ -65,6 +68,11 @@ export const command: Command<Options> = {
     if (given && options.cbor) {
       throw new UsageError("put: CBOR is read from stdin; leave out the values or --cbor");
     }
+    if (options.receipts !== undefined && (given || file !== undefined)) {
+      throw new UsageError(
+        "put: --receipts is for values on stdin; leave out the values or --receipts",
+      );
+    }
     const terms = Object.fromEntries(
       Object.entries({ delay, expires, priority }).filter(([, value]) => value !== undefined),
     );
@@ -72,14 +80,17 @@ export const command: Command<Options> = {
       ? valuesOfFiles(file, context.signal)
       : given
       ? valuesOfArguments(values as readonly string[], options)
-      : valuesOfInput(options, context.signal);
+      : valuesOfLines(options, context.signal);
     if (!given && file === undefined && process.stdin.isTTY) {
       context.output.note(
         "put: reading values from the terminal, one a line; Ctrl-D ends the input",
       );
     }
     const channel = await context.channel(name as string, encoding && { encoding });
-    await putAll(context, channel, source, terms);
+    const receipts = options.receipts === undefined
+      ? undefined
+      : await ReceiptsWriter.connect(options.receipts, context.signal);
+    await putAll(context, channel, source, terms, receipts);
   },
 };
 
@@ -96,6 +107,19 @@ function* valuesOfArguments(
   const notation = notationOf(options);
   const all = values.map((text, index) => readValue(text, notation, `put: value ${index + 1}`));
   yield* all; // all are read before the first is put
+}
+
+/** A line without a value. It counts for the receipts. */
+const nothing = Symbol("nothing");
+
+async function* valuesOfLines(
+  options: NotationOptions,
+  signal: AbortSignal,
+): AsyncGenerator<unknown> {
+  const notation = notationOf(options);
+  for await (const { bytes, where, isBlank } of partsOfInput(options, signal)) {
+    yield isBlank ? nothing : readValue(bytes, notation, `stdin: ${where}`);
+  }
 }
 
 async function* valuesOfFiles(
@@ -129,17 +153,27 @@ async function putAll(
   channel: Channel,
   values: Iterable<unknown> | AsyncIterable<unknown>,
   terms: PutOptions,
+  receipts: ReceiptsWriter | undefined,
 ): Promise<void> {
   const pending = new Set<Promise<void>>();
+  let begun = 0;
   let done = 0;
   let failure: { readonly error: unknown } | undefined;
+  const put = async (value: unknown, index: number) => {
+    try {
+      if (value !== nothing) {
+        await channel.put(value, { ...terms, ...context.waiting });
+        done++;
+      }
+      receipts?.done(index);
+    } catch (error) {
+      failure ??= { error };
+    }
+  };
   try {
     for await (const value of values) {
-      const put: Promise<void> = channel.put(value, { ...terms, ...context.waiting }).then(
-        () => void done++,
-        (error) => void (failure ??= { error }),
-      ).finally(() => pending.delete(put));
-      pending.add(put);
+      const putting: Promise<void> = put(value, begun++).finally(() => pending.delete(putting));
+      pending.add(putting);
       while (pending.size >= concurrency) await Promise.race(pending);
       if (failure !== undefined) break;
     }
@@ -147,6 +181,7 @@ async function putAll(
     failure ??= { error };
   }
   await Promise.all(pending);
+  await receipts?.end();
   if (failure === undefined) return;
   if (done > 0) {
     context.output.note(`put: ${done === 1 ? "1 value was" : `${done} values were`} put before`);

@@ -54,7 +54,7 @@ export const command: Command<Options> = {
     const failed = new Promise<never>((_, reject) => fail = reject);
     failed.catch(() => {}); // awaited below
     const handle = async (value: unknown, request: RequestContext): Promise<unknown> => {
-      const input = inputOf(value, notation);
+      const input = inputOf(value, options);
       const ended = await runChild(line, input, request.signal).catch((error) => {
         fail(new CliError(`serve: ${(error as Error).message}`, { cause: error }));
         return new Promise<never>(() => {});
