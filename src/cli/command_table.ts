@@ -26,6 +26,10 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: "move values to another channel, on any connection",
     load: () => import("./commands/pipe.ts"),
   },
+  stats: {
+    summary: "how many values wait, are on loan, are dead letters",
+    load: () => import("./commands/stats.ts"),
+  },
   "dead-letters": {
     summary: "list dead letters, put them back, or drop them",
     load: () => import("./commands/dead_letters.ts"),
@@ -39,6 +43,11 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: "delete channels and their values",
     load: () => import("./commands/delete.ts"),
   },
+  bench: {
+    summary: "measure the broker, home or file",
+    load: () => import("./commands/bench.ts"),
+  },
+  home: { summary: "start a home", load: () => import("./commands/home.ts") },
   doctor: {
     summary: "find out what is wrong with a connection",
     load: () => import("./commands/doctor.ts"),
