@@ -35,6 +35,7 @@ import {
   random,
   rejection,
   type Setup,
+  shareOfRuntime,
   suite,
   until,
   within,
@@ -73,6 +74,7 @@ async function client<T>(use: (client: AMQPClient) => Promise<T>): Promise<T> {
 
 const setup: Setup = {
   features: { shared: true, terms: ["expires"] },
+  share: shareOfRuntime(),
   connection: (n) => uri((url) => url.searchParams.set("name", `conformance ${n}`)),
   elsewhere: () =>
     uri((url) => url.hostname = url.hostname === "localhost" ? "127.0.0.1" : "localhost"),

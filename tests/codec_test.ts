@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { bytes, concat, hex } from "./codec/hex.ts";
 import { rejectionOf } from "./codec/rejection_of.ts";
 import { CodecError, decode, encode, type Extension } from "../src/encoding/cbor/mod.ts";
+import { decidedByV8 } from "./support/conditions.ts";
 import { cpuTime } from "./support/cpu_time.ts";
+import { test } from "./support/test.ts";
 
 function roundTrip(value: unknown): unknown {
   return decode(encode(value));
@@ -780,15 +782,17 @@ Deno.test("deeply nested messages of any type are an error", () => {
 Deno.test("decode reports a stack that was nearly full before the call as a CodecError", () => {
   const message = encode(nested(1000));
   const outcomes = new Set<string>();
+  let values = 0;
   const descend = (): void => {
     try {
       descend();
     } catch {
       // The deepest frames have no room for anything, so only errors of decode itself count.
     }
+    if (values === 100) return; // the frames above have more room
     try {
       decode(message);
-      outcomes.add("value");
+      values++;
     } catch (error) {
       if (error instanceof CodecError) outcomes.add(String(error.cause));
     }
@@ -798,6 +802,7 @@ Deno.test("decode reports a stack that was nearly full before the call as a Code
   } catch {
     // the same
   }
+  assert.ok(values > 0);
   assert.ok([...outcomes].some((outcome) => outcome.includes("RangeError")), String([...outcomes]));
   assert.deepStrictEqual(decode(message), nested(1000));
 });
@@ -859,7 +864,8 @@ Deno.test("a small message cannot take much memory", () => {
   }
 });
 
-Deno.test("decode accepts what encode accepts, however much memory it takes", () => {
+const however = { skip: decidedByV8 };
+test("decode accepts what encode accepts, however much memory it takes", however, () => {
   const kinds: (() => unknown)[] = [
     () => 0n,
     () => "\ud800",

@@ -34,7 +34,7 @@ import { volumeTests } from "./conformance/volume.ts";
 
 /** Declares the suite for one transport. */
 export function testTransport(label: string, setup: Setup): void {
-  const tests = suite(label, setup);
+  const tests = suite(label, setup, setup.share);
   for (
     const declare of [
       gettingTests,

@@ -12,6 +12,7 @@ import {
   random,
   rejection,
   type Setup,
+  shareOfRuntime,
   type State,
   suite,
   until,
@@ -40,6 +41,7 @@ const connections = [0, 1, 2, 3].map(() =>
 
 const setup: Setup = {
   features: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
+  share: shareOfRuntime(),
   connection: (n) => connections[n]!,
   elsewhere: () => `sqlite:${join(directory, "elsewhere.db")}`,
   async raw(name) {

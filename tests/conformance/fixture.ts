@@ -12,6 +12,8 @@ export interface Setup {
   readonly features: Features;
   /** The reason why the cases that measure time do not run; absent if they run. */
   readonly untimed?: string;
+  /** Which cases of the suite run here; absent if all do. */
+  readonly share?: Share | undefined;
   /** The connection `n` of this process; 0 is the default one. */
   connection(n: number): ConnectionOption;
   /** Another broker of the same kind, or another address of the same broker, that this process may use. */
@@ -24,6 +26,23 @@ export interface Setup {
   waiting(name: string): Promise<number>;
   /** Returns what the broker holds; absent if the broker cannot be queried. */
   state?(): Promise<State>;
+}
+
+/** Every case whose number, divided by `of`, leaves the remainder `part`. */
+export interface Share {
+  readonly part: number;
+  readonly of: number;
+}
+
+/** The share of the cases that Bun and Node run of a transport of which Deno runs all. The harness asks for it. */
+export function shareOfRuntime(): Share | undefined {
+  if (process.versions.deno !== undefined) return undefined;
+  return shareOf(process.versions.bun !== undefined ? 0 : 1, 3);
+}
+
+/** A share of the cases, or all of them unless the harness runs all files. */
+export function shareOf(part: number, of: number): Share | undefined {
+  return process.env.TEST_SHARE === "yes" ? { part, of } : undefined;
 }
 
 /** A channel accessed without the library. */
@@ -54,13 +73,22 @@ export interface Suite {
   shared(title: string, body: (fixture: Fixture) => Promise<void>, options?: TestOptions): void;
 }
 
-export function suite(label: string, setup: Setup): Suite {
+/**
+ * Declares tests with this setup.
+ *
+ * @param share the tests of this suite that run; without it, all do
+ */
+export function suite(label: string, setup: Setup, share?: Share): Suite {
+  let count = 0;
   const declare: Suite["test"] = (title, body, options = {}) => {
     const { timed, ...others } = options;
-    const isLeftOut = timed !== undefined && setup.untimed !== undefined;
+    const isElsewhere = share !== undefined && count++ % share.of !== share.part;
+    const leftOut = isElsewhere
+      ? `${label}: the case runs on another runtime or pipe`
+      : timed !== undefined && setup.untimed;
     test(
       `${label}: ${title}`,
-      isLeftOut ? { ...others, skip: options.skip || setup.untimed } : options,
+      leftOut ? { ...others, skip: options.skip || leftOut } : options,
       () => run(setup, body),
     );
   };

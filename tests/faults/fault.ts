@@ -15,6 +15,8 @@ export interface Fault<S extends Server> {
   readonly isShared?: boolean;
   /** Whether channels are quorum queues. */
   readonly isQuorum?: boolean;
+  /** Whether it restarts the server as another fault does, so that it happens to one version only. */
+  readonly isLikeAnother?: boolean;
   /** Runs before anything is connected. */
   prepare?(server: S): Promise<void>;
   /** Injects the fault. Resolves when the server works again. */

@@ -8,6 +8,7 @@ import { atEachStep, cutEach, type Fault, swallow } from "./fault.ts";
 export const faults: readonly Fault<BrokerServer>[] = [
   {
     title: "the broker is restarted",
+    isLikeAnother: true,
     inject: ({ broker }) => broker.restart(),
   },
   {
@@ -19,6 +20,7 @@ export const faults: readonly Fault<BrokerServer>[] = [
   },
   {
     title: "the broker is unreachable for longer than retryTimeout",
+    isLikeAnother: true,
     meaning: { isOutage: true },
     retryTimeout: 1000,
     inject: async ({ broker }) => {

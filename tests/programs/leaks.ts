@@ -1,5 +1,5 @@
-// Repeats operations with each of their outcomes and measures what they leave: leaks.ts CONNECTION ROUNDS [PATTERN],
-// with a regular expression on the titles of shapes. For each shape, it sends the bytes that a round leaves, or how
+// Repeats operations with each of their outcomes and measures what they leave: leaks.ts CONNECTION ROUNDS MOST
+// [PATTERN], with the most bytes that a round may leave and a regular expression on the titles of shapes. For each shape, it sends the bytes that a round leaves, or how
 // many of the objects that its rounds made were not collected. Over a network, the connection is also lost while
 // operations are running; the titles of those shapes begin with "lost".
 import process from "node:process";
@@ -10,8 +10,15 @@ import { send } from "../support/child_side.ts";
 import { collector } from "../support/garbage.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
 
-const [connection, count, pattern = ""] = process.argv.slice(2) as [string, string, string?];
+const [connection, count, most, pattern = ""] = process.argv.slice(2) as [
+  string,
+  string,
+  string,
+  string?,
+];
 const ROUNDS = Number(count);
+/** The bytes that a round may leave. Fewer are not measured again. */
+const MOST = Number(most);
 /** How many rounds run at a time if a round waits for time to pass. */
 const WIDTH = 500;
 /** How often growth is measured until it ends. A leak never ends. */
@@ -516,7 +523,7 @@ async function leftBy(shape: Shape, width: number): Promise<number> {
   const rounds = 4 * ROUNDS;
   let before = await heap();
   let least = Infinity;
-  for (let i = 0; i < TRIES && least > 8; i++) {
+  for (let i = 0; i < TRIES && least > MOST; i++) {
     await repeat(round, rounds, width);
     const after = await heap();
     least = Math.min(least, Math.max(0, after - before - ALLOWANCE) / rounds);

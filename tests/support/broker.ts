@@ -36,6 +36,8 @@ export interface Supply {
   start(signal?: AbortSignal): Promise<Broker>;
   /** Variables that tests need to start nodes of the same version. */
   readonly env: Readonly<Record<string, string>>;
+  /** The version, of a supply besides the first one. */
+  readonly version?: string;
 }
 
 /** A supply besides the first one. `ready` waits until it has been fetched. */
@@ -49,8 +51,9 @@ export interface FurtherSupply {
 /** Which RabbitMQs the tests run on: the first one found; also another one; all that are available. */
 export type Brokers = "one" | "two" | "all";
 
-/** The variables that tell a test its broker and how to start more nodes of the same version. */
-export function variablesOf({ env }: Supply, { uri, control }: Broker): Record<string, string> {
+/** The variables that tell a test its broker, if it has one, and how to start more nodes of the same version. */
+export function variablesOf({ env }: Supply, broker?: Broker): Record<string, string> {
+  const { uri = "", control } = broker ?? {};
   return { ...env, BROKER: uri, BROKER_CTL: control ? JSON.stringify(control) : "" };
 }
 
@@ -122,7 +125,9 @@ async function fetchOne(suites: readonly string[], signal?: AbortSignal): Promis
 }
 
 function supplyOf(installation: Installation): Supply {
+  const version = versionOf(installation);
   return {
+    ...version === undefined ? {} : { version },
     start: (signal) => startSharedNode(signal, installation),
     env: { TEST_RABBITMQ: dirname(installation.server) },
   };

@@ -12,6 +12,11 @@ export const noDeno: string | false = process.versions.deno === undefined && "on
 export const decidedOnDeno: string | false = process.versions.deno === undefined &&
   "the result does not depend on the runtime: the test runs on Deno";
 
+/** For slow tests whose result depends on the engine only: Node has Deno's. */
+export const decidedByV8: string | false = process.versions.deno === undefined &&
+  process.versions.bun === undefined &&
+  "the result depends on the JavaScript engine only: the test runs on Deno, which has the same";
+
 /** For slow tests of files that use the broker, whose result does not depend on it. */
 export const decidedOnFirstBroker: string | false = process.env.TEST_FURTHER === "yes" &&
   "the result does not depend on the broker: the test runs on the first one";

@@ -13,7 +13,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { type Brokers, findFurther, findSupply, type Supply } from "./broker.ts";
+import { type Brokers, findFurther, findSupply, type Supply, variablesOf } from "./broker.ts";
 import { type BrokerResult, Lane } from "./lane.ts";
 import {
   errorIn,
@@ -33,6 +33,7 @@ import {
   LONG,
   ONE_BROKER,
   ROOT,
+  startsBrokers,
   testFiles,
   TESTS,
   usesBroker,
@@ -74,6 +75,8 @@ interface Part {
   label: string;
   /** Whether tests that measure time run too. */
   timed: boolean;
+  /** Whether it uses no broker but those that it starts. */
+  ownBrokers?: boolean;
   run(report: string, options: RunOptions, which: Timing): Promise<Report>;
 }
 
@@ -152,7 +155,8 @@ async function main(file: string, args: string[]): Promise<void> {
       // Sorted by runtime, so that on no broker the long parts come last.
       const all = sources.flatMap((source) => partsOn(source, runtimes, which));
       const parts = runtimes.flatMap((runtime) => all.filter((part) => part.runtime === runtime));
-      await runLanes(parts, lanes, file, record, stop.signal);
+      const share: Variables = which === "all" ? {} : { TEST_SHARE: "yes" };
+      await runLanes(parts, lanes, share, file, record, stop.signal);
     } else {
       for (const source of sources) {
         for (const runtime of runtimes) {
@@ -240,6 +244,7 @@ async function runTimed(
 async function runLanes(
   parts: Part[],
   lanes: Lane[],
+  share: Variables,
   results: string,
   record: Recorder,
   signal: AbortSignal,
@@ -274,12 +279,16 @@ async function runLanes(
   };
   const run = async (part: Part, i: number, which: Timing, when: () => string) => {
     const { runtime, label, source } = part;
-    const { version, variables } = await lanes[i]!.use(await source.supply);
+    const supply = await source.supply;
+    // A lane does not start a broker of a further version for a file that only starts nodes of its own.
+    const { version, variables } = part.ownBrokers && supply.version !== undefined
+      ? { version: supply.version, variables: variablesOf(supply) }
+      : await lanes[i]!.use(supply);
     const title = titleOf(runtime, source, version);
     const [file, output] = [`${results}.${i}.report`, `${results}.${i}.out`];
     for (const each of [file, output]) rmSync(each, { force: true });
     const start = performance.now();
-    const env = { ...variables, ...furtherVariable(source), ...variable(which) };
+    const env = { ...variables, ...share, ...furtherVariable(source), ...variable(which) };
     const report = await part.run(file, { env, output }, which);
     const seconds = Math.round((performance.now() - start) / 1000);
     const heading = `${label} on ${title}, ${seconds} s${cpuTime()} (${when()})`;
@@ -400,6 +409,7 @@ function partsOf(
     ...files.map((file): Part => ({
       ...common,
       label: label(file),
+      ownBrokers: startsBrokers(file),
       run(report, options, which) {
         const filter = which === "timed" ? [`--filter=${TIMED}`] : [];
         return deno(label(file), ["--no-check", ...filter, file], report, options);

@@ -162,3 +162,8 @@ export function testFiles(): string[] {
 export function usesBroker(file: string): boolean {
   return /\bBROKER\b|\bstart(PrivateBroker|Cluster)\b/.test(readFileSync(file, "utf8"));
 }
+
+/** Reports whether the tests in a file use no broker but those that they start. */
+export function startsBrokers(file: string): boolean {
+  return usesBroker(file) && !/\bBROKER\b/.test(readFileSync(file, "utf8"));
+}
