@@ -21,8 +21,11 @@ export async function confirm(context: Context, what: string, yes = false): Prom
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   // Readline reads the keys itself, so Ctrl-C is no signal here.
   terminal.once("SIGINT", () => process.kill(process.pid, "SIGINT"));
+  // Ctrl-D closes it without an answer.
+  const closed = new Promise<string>((resolve) => terminal.once("close", () => resolve("")));
   try {
-    const answer = await terminal.question(`${what} [y/N] `, { signal: context.signal });
+    const question = terminal.question(`${what} [y/N] `, { signal: context.signal });
+    const answer = await Promise.race([question, closed]);
     if (/^y(?:es)?$/i.test(answer.trim())) return;
   } catch (error) {
     context.signal.throwIfAborted();

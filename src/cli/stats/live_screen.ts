@@ -46,8 +46,10 @@ export class LiveScreen {
     const shown = hidden > 0
       ? [...this.#lines.slice(0, rows - 1), `… ${hidden + 1} more channels`]
       : this.#lines;
-    const text = shown.map((line) => line + eraseRestOfLine).join("\r\n");
-    return this.#output.write(`${home}${text}${eraseBelow}`);
+    // What is erased after a line that fills the terminal would be its last character.
+    const text = shown.map((line) => eraseRestOfLine + line).join("\r\n");
+    const below = shown.length < rows ? `\r\n${eraseBelow}` : "";
+    return this.#output.write(home + text + below);
   }
 
   /** Gives the terminal back. */
