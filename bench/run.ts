@@ -91,7 +91,8 @@ async function runAll(
         const [run, rest] = runtime === "deno" ? [["run"], flags.slice(1)] : [[], flags];
         const file = pathOf(`${name}.ts`);
         const command = [program, ...run, gcFlag[runtime], ...rest, file, ...options];
-        await runToEnd(command, { BENCH_RESULTS: resultsFile });
+        // What a bench that is stopped leaves in its temporary folder is removed with this one.
+        await runToEnd(command, { BENCH_RESULTS: resultsFile, TMPDIR: folder });
       }
     }
     summarize(results(resultsFile)); // of several runtimes

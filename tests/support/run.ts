@@ -8,6 +8,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { findSupply, variablesOf } from "./broker.ts";
 import { type Failure, failureLines } from "./report.ts";
@@ -23,10 +24,19 @@ const MOST_ERROR_LINES = { all: 60, each: 15, least: 3 };
 const MOST_TIMED = 40;
 
 // Runs "$@" as the leader ($$) of a session of its own, to which programs started by tests belong too. When stdin ends,
-// the session is killed. If the leader still runs at that time, the runner is gone, so its folder $0 is removed too.
+// the session is killed. If the leader still runs at that time, the runner is gone, so its folder $0 is removed too, as
+// soon as nothing writes to it: the brokers in it, which are no part of the session, end at the same time.
 const GUARD = `
 exec 3<&0
-{ read -r _ <&3; kill -0 $$ && rm -rf "$0"; kill -KILL 0; } > /dev/null 2>&1 &
+{
+  read -r _ <&3
+  if kill -0 $$; then
+    trap '' TERM
+    kill -TERM 0
+    for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; rm -rf "$0" && break; done
+  fi
+  kill -KILL 0
+} > /dev/null 2>&1 &
 exec 3<&-
 exec "$@" < /dev/null`;
 
@@ -55,7 +65,19 @@ async function main(args: string[]): Promise<number> {
     return 1;
   } finally {
     await broker?.[Symbol.asyncDispose]();
-    if (folder) rmSync(folder, { recursive: true, force: true });
+    if (folder) await remove(folder);
+  }
+}
+
+/** Removes a folder, to which a program that has just been killed may write for a moment. */
+async function remove(folder: string): Promise<void> {
+  for (let tries = 10;; tries--) {
+    try {
+      return rmSync(folder, { recursive: true, force: true });
+    } catch (error) {
+      if (tries === 0) throw error;
+      await pause(500);
+    }
   }
 }
 
@@ -134,6 +156,11 @@ function summary(file: string, code: number, seconds: number): number {
   return failed > 0 ? 1 : 0;
 }
 
+/** The variables that name the temporary folder. What a program leaves in it is removed with it, however it ends. */
+function temporary(folder: string): Record<string, string> {
+  return process.platform === "win32" ? { TEMP: folder, TMP: folder } : { TMPDIR: folder };
+}
+
 async function runDeno(
   command: string[],
   variables: Record<string, string>,
@@ -143,7 +170,7 @@ async function runDeno(
   const child = spawn("/bin/sh", ["-c", GUARD, folder, process.execPath, ...command], {
     detached: true,
     stdio: ["pipe", "inherit", "inherit"],
-    env: { ...process.env, ...variables, TEST_FOLDER: folder },
+    env: { ...process.env, ...variables, ...temporary(folder), TEST_FOLDER: folder },
   });
   const killSession = (name: "SIGINT" | "SIGKILL") => {
     try {
