@@ -37,6 +37,7 @@ Deno.test("entries: ./cli exports its program, and reaches no transport before a
 const MORE: Readonly<Record<string, readonly string[]>> = {
   ".": ["fromPort"],
   "./web": ["fromPort"],
+  "./opentelemetry": ["Instrumented", "contextOf", "instrument", "processing"],
   "./home": ["Home", "fromPort", "generateKeys", "listen"],
 };
 
@@ -93,6 +94,17 @@ Deno.test("entries: ./home reaches no module of a runtime, so that a page can be
   const files = reached("home.ts");
   ok(files.has("src/home/home.ts"));
   deepEqual([...files].filter((file) => !/^(?:\w+\.ts$|src\/)/.test(file)), []);
+});
+
+Deno.test("entries: only ./opentelemetry reaches the API of OpenTelemetry, and it reaches no transport but memory", () => {
+  const name = "@opentelemetry/api";
+  for (const [entry, file] of ENTRIES) equal(reached(file).has(name), entry === "./opentelemetry");
+  const files = [...reached("opentelemetry.ts")];
+  const strange = files.filter((file) =>
+    !/^(?:opentelemetry|memory)\.ts$|^src\/(?!transports\/(?!memory\/)\w+\/)/.test(file)
+  );
+  deepEqual(strange, [name]);
+  deepEqual(loading(files), []);
 });
 
 Deno.test("entries: ./sqlite reaches no AMQP, and ./amqp no SQLite", () => {

@@ -9,6 +9,7 @@ const src = fileURLToPath(new URL("../src/", import.meta.url));
 /** The folders of src/, from the top to the bottom: a file imports from its own folder and from those below. */
 const levels = [
   "cli",
+  "opentelemetry",
   "channel",
   "select",
   "rpc",

@@ -91,12 +91,15 @@ test("package: package.json says what deno.json says, and no place", { skip: noN
   assert.equal(manifest.version, config.version);
   assert.equal(manifest.license, config.license);
   assert.deepEqual(Object.keys(manifest.exports), Object.keys(config.exports));
-  const { dependencies, optionalDependencies } = manifest;
-  for (const [name, version] of Object.entries({ ...dependencies, ...optionalDependencies })) {
+  const { dependencies, optionalDependencies, peerDependencies } = manifest;
+  const packages = { ...dependencies, ...optionalDependencies, ...peerDependencies };
+  for (const [name, version] of Object.entries(packages)) {
     assert.equal(`npm:${name}@${version}`, config.imports[name]);
   }
   assert.deepEqual(Object.keys(dependencies), ["@cloudamqp/amqp-client", "commander", "yaml"]);
   assert.deepEqual(Object.keys(optionalDependencies), ["libsodium-wrappers", "ws"]);
+  assert.deepEqual(Object.keys(peerDependencies), ["@opentelemetry/api"]);
+  assert.deepEqual(manifest.peerDependenciesMeta, { "@opentelemetry/api": { optional: true } });
   for (const key of ["repository", "homepage", "bugs", "scripts", "devDependencies"]) {
     assert.ok(!(key in manifest), key);
   }

@@ -28,10 +28,19 @@ export interface Manifest {
   readonly dependencies: Readonly<Record<string, string>>;
   /** What npm installs if it can. The library works without them, except for what needs them. */
   readonly optionalDependencies: Readonly<Record<string, string>>;
+  /** What an entry uses if the program has it. */
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: true }>>;
 }
 
 /** The packages without which the library works, except for what loads them: encryption on `zmq:`, and `ws:` on Node. */
 const OPTIONAL = ["libsodium-wrappers", "ws"];
+
+/**
+ * The packages that belong to the program, and that npm does not install for the library: only the entry
+ * ./opentelemetry imports the API of OpenTelemetry, of which a program has one copy, with the SDK that it chooses.
+ */
+const PEERS = ["@opentelemetry/api"];
 
 const DESCRIPTION = "Go-style channels that cross tasks, threads, processes and hosts";
 
@@ -92,7 +101,10 @@ export function manifest(config: DenoConfig, scripts: ReadonlyMap<string, string
 function dependencies(
   { imports }: DenoConfig,
   scripts: ReadonlyMap<string, string>,
-): Pick<Manifest, "dependencies" | "optionalDependencies"> {
+): Pick<
+  Manifest,
+  "dependencies" | "optionalDependencies" | "peerDependencies" | "peerDependenciesMeta"
+> {
   const names = new Set<string>();
   for (const script of scripts.values()) {
     for (const specifier of specifiersOf(script)) {
@@ -106,8 +118,14 @@ function dependencies(
     return [name, version] as const;
   });
   return {
-    dependencies: Object.fromEntries(versions.filter(([name]) => !OPTIONAL.includes(name))),
+    dependencies: Object.fromEntries(
+      versions.filter(([name]) => !OPTIONAL.includes(name) && !PEERS.includes(name)),
+    ),
     optionalDependencies: Object.fromEntries(versions.filter(([name]) => OPTIONAL.includes(name))),
+    peerDependencies: Object.fromEntries(versions.filter(([name]) => PEERS.includes(name))),
+    peerDependenciesMeta: Object.fromEntries(
+      names.intersection(new Set(PEERS)).values().map((name) => [name, { optional: true }]),
+    ),
   };
 }
 

@@ -54,6 +54,8 @@ export type TryPutOutcome = "ok" | "full";
 
 /** A put that does not wait for room. */
 export class TryPut extends Put<TryPutOutcome> {
+  /** Whether the channel was full. */
+  isFull = false;
   /** Called with the outcome, before the promise resolves. */
   onOutcome: ((outcome: TryPutOutcome) => void) | undefined;
 
@@ -63,6 +65,7 @@ export class TryPut extends Put<TryPutOutcome> {
   }
 
   full(): void {
+    this.isFull = true;
     this.resolve("full");
     this.onOutcome?.("full");
   }
