@@ -20,6 +20,9 @@ export const DENO_ONLY: Record<string, string> = {
   "home_test.ts": "peers have the conformance suite on all runtimes",
   "browser_test.ts": "drives a browser, which does not depend on the runtime",
   "bundlers_test.ts": "starts the other runtimes itself",
+  "cli_test.ts": "starts the other runtimes itself",
+  "cli_pipeline_test.ts": "kills processes, whose runtime does not matter",
+  "completion_test.ts": "runs shells, which does not depend on the runtime",
   "bundle_test.ts": "bundles the codec with Deno",
   "ended_connections_test.ts":
     "controls its broker for a minute; the result does not depend on the runtime",
@@ -130,6 +133,7 @@ export const LONG: readonly string[] = [
 
 /** Files whose tests use a broker but run on a further one only with --brokers=all, each with the reason. */
 export const ONE_BROKER: Record<string, string> = {
+  "cli_test.ts": "tests a program whose use of a broker other tests cover",
   "client_internals_test.ts": "tests the AMQP client, which does not depend on the broker",
   "connection_test.ts":
     "tests the errors of a connection, which do not depend on the broker's version",

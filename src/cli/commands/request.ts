@@ -1,3 +1,5 @@
+import { ChannelError } from "../../../mod.ts";
+import { CliError } from "../cli_error.ts";
 import type { Command } from "../command.ts";
 import { valuesOfInput } from "../input.ts";
 import {
@@ -44,7 +46,11 @@ export const command: Command<Options> = {
       ? [readValue(text, notation, "request: the value")]
       : valuesOfInput(options, context.signal);
     for await (const value of values) {
-      const reply = await channel.request(value, context.waiting);
+      const reply = await channel.request(value, context.waiting).catch((error) => {
+        if (error instanceof ChannelError || context.signal.aborted) throw error;
+        const { name, message } = error as Error; // what the handler has thrown
+        throw new CliError(`request: the server has failed: ${name}: ${message}`, { cause: error });
+      });
       await context.output.write(writeValue(reply, options, false));
     }
   },

@@ -1,0 +1,170 @@
+/** `channelts get … | filter | channelts put …`: each part is killed in turn, and nothing is lost. */
+
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { Channel } from "../mod.ts";
+import { pause, until, within } from "./conformance/fixture.ts";
+import { cliCommand, cliEnv } from "./support/cli.ts";
+
+const broker = process.env.BROKER!;
+ok(broker, "BROKER names no broker: run with `deno task test`");
+
+/** A filter that writes a line for each line, at once: jq, or where there is none, sed. */
+const filter = spawnSync("jq", ["--version"]).status === 0
+  ? ["jq", "-c", "--unbuffered", "{n: .n, seen: true}"]
+  : ["sed", "-u", 's/}$/,"seen":true}/'];
+
+const quoted = (words: readonly string[]) => words.map((word) => `'${word}'`).join(" ");
+
+/** A pipeline of three programs. Each is `exec`ed by a shell that has written its process id to a file. */
+class Pipeline implements AsyncDisposable {
+  readonly ended: Promise<number | null>;
+  readonly #folder: string;
+  #stderr = "";
+
+  constructor(folder: string, uri: string, parts: readonly (readonly string[])[]) {
+    this.#folder = folder;
+    const line = parts.map((words, i) =>
+      `sh -c 'echo $$ >"$0"; exec "$@"' ${quoted([join(folder, `pid${i}`)])} ${quoted(words)}`
+    ).join(" | ");
+    const shell = spawn("sh", ["-c", line], {
+      env: cliEnv({ CHANNELTS_URI: uri }),
+      stdio: ["ignore", "inherit", "pipe"],
+    });
+    shell.stderr.on("data", (chunk) => this.#stderr += chunk);
+    this.ended = new Promise((resolve) => shell.on("close", (code) => resolve(code)));
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  async pid(index: number): Promise<number> {
+    const file = join(this.#folder, `pid${index}`);
+    await until(() => existsSync(file) && readFileSync(file, "utf8").endsWith("\n"));
+    return Number(readFileSync(file, "utf8"));
+  }
+
+  async kill(index: number, signal: "SIGKILL" | "SIGTERM" | "SIGINT"): Promise<void> {
+    try {
+      process.kill(await this.pid(index), signal);
+    } catch {
+      // it has ended
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const index of [0, 1, 2]) await this.kill(index, "SIGKILL");
+    await this.ended;
+  }
+}
+
+/** Starts the pipeline between two channels, with receipts. */
+async function pipelineOf(
+  folder: string,
+  uri: string,
+  from: string,
+  to: string,
+): Promise<Pipeline> {
+  const program = await cliCommand();
+  const receipts = ["--receipts", join(folder, "receipts.sock")];
+  return new Pipeline(folder, uri, [
+    [...program, "get", from, "--follow", ...receipts],
+    filter,
+    [...program, "put", to, ...receipts],
+  ]);
+}
+
+function pipelineTest(title: string, body: (folder: string, uri: string) => Promise<void>): void {
+  for (const engine of ["sqlite", "amqp"]) {
+    Deno.test({
+      name: `cli pipeline: ${title} (${engine})`,
+      sanitizeOps: false, // the connections stay open for a moment
+      sanitizeResources: false,
+      async fn() {
+        const folder = mkdtempSync(
+          join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-pipeline-"),
+        );
+        try {
+          await body(folder, engine === "amqp" ? broker : `sqlite:${join(folder, "channels.db")}`);
+        } finally {
+          rmSync(folder, { recursive: true, force: true });
+        }
+      },
+    });
+  }
+}
+
+const names = ["get", "the filter", "put"];
+
+for (const [index, killed] of names.entries()) {
+  pipelineTest(`nothing is lost if ${killed} is killed`, async (folder, uri) => {
+    const suffix = crypto.randomUUID();
+    const from = new Channel<{ n: number }>({ name: `pipeline-in-${suffix}`, connection: uri });
+    const to = new Channel<{ n: number; seen: boolean }>({
+      name: `pipeline-out-${suffix}`,
+      connection: uri,
+    });
+    const total = 3000;
+    try {
+      await Promise.all(Array.from({ length: total }, (_, n) => from.put({ n })));
+      await to.depth(); // creates it
+      {
+        await using pipeline = await pipelineOf(folder, uri, from.name, to.name);
+        await until(async () => await to.depth() > 100); // in the middle of the work
+        await pipeline.kill(index, "SIGKILL");
+        await within(pipeline.ended, 60_000);
+        if (index > 0) match(pipeline.stderr, /no receipt of put; they are back|has ended/);
+      }
+      const moved = await valuesOf(to);
+      ok(
+        moved.size > 100 && moved.size < total,
+        `${moved.size} of ${total} were moved: it was killed too late`,
+      );
+      const left = await valuesOf(from);
+      const all = new Set([...moved, ...left]);
+      deepEqual(Array.from({ length: total }, (_, n) => n).filter((n) => !all.has(n)), []);
+      process.stdout.write(
+        `${killed} killed: ${moved.size} moved, ${moved.size + left.size - total} twice\n`,
+      );
+    } finally {
+      await from.delete();
+      await to.delete();
+    }
+  });
+}
+
+/** Takes all values out of a channel, and returns their numbers. */
+async function valuesOf(channel: Channel<{ n: number }>): Promise<Set<number>> {
+  const numbers = new Set<number>();
+  for (;;) {
+    await pause(100); // what a process that was killed held comes back
+    const before = numbers.size;
+    for (let result; (result = await channel.tryGet()).status === "ok";) {
+      numbers.add(result.value.n);
+    }
+    if (numbers.size === before && await channel.depth() === 0) return numbers;
+  }
+}
+
+pipelineTest("Ctrl-C in all of it loses nothing, and puts nothing twice", async (folder, uri) => {
+  const suffix = crypto.randomUUID();
+  const from = new Channel<{ n: number }>({ name: `pipeline-in-${suffix}`, connection: uri });
+  const to = new Channel<{ n: number }>({ name: `pipeline-out-${suffix}`, connection: uri });
+  try {
+    for (let n = 0; n < 10; n++) await from.put({ n });
+    await using pipeline = await pipelineOf(folder, uri, from.name, to.name);
+    await until(async () => await to.depth() === 10);
+    for (const index of [0, 1, 2]) await pipeline.kill(index, "SIGINT");
+    equal(await within(pipeline.ended, 60_000), 130);
+    equal(await from.depth(), 0);
+    equal(await to.depth(), 10);
+  } finally {
+    await from.delete();
+    await to.delete();
+  }
+});
