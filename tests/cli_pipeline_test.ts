@@ -160,7 +160,8 @@ pipelineTest("Ctrl-C in all of it loses nothing, and puts nothing twice", async 
     await using pipeline = await pipelineOf(folder, uri, from.name, to.name);
     await until(async () => await to.depth() === 10);
     for (const index of [0, 1, 2]) await pipeline.kill(index, "SIGINT");
-    equal(await within(pipeline.ended, 60_000), 130);
+    const code = await within(pipeline.ended, 60_000);
+    ok(code === 130 || code === 0, `${code}`); // 0 if put had read the end of its input before its signal
     equal(await from.depth(), 0);
     equal(await to.depth(), 10);
   } finally {

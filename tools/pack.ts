@@ -32,7 +32,8 @@ const PROGRAM_TEXT = `#!/usr/bin/env node
 import process from "node:process";
 import { main } from "./cli.js";
 
-process.exit(await main(process.argv.slice(2)));
+process.exitCode = await main(process.argv.slice(2));
+setTimeout(() => process.exit(), 1000).unref(); // its connections are closed before
 `;
 
 /** Files that are published as they are. */

@@ -184,7 +184,11 @@ function messageOf(name: string, error: unknown): string {
   return isKnown ? error.message : error.stack ?? error.message;
 }
 
-/** Ends the process with the exit code of the program, for the file that is the program. */
-export async function runProgram(): Promise<never> {
-  process.exit(await main(process.argv.slice(2)));
+/**
+ * Runs the program for the file that is the program. The process then ends by itself when its connections are closed, so
+ * that the broker has no connection that was cut, and after a second at the latest.
+ */
+export async function runProgram(): Promise<void> {
+  process.exitCode = await main(process.argv.slice(2));
+  setTimeout(() => process.exit(), 1000).unref();
 }

@@ -53,7 +53,12 @@ export const command: Command<Options> = {
     /** Rejects if the program cannot be started; the request then goes back with the channel. */
     const failed = new Promise<never>((_, reject) => fail = reject);
     failed.catch(() => {}); // awaited below
-    const handle = async (value: unknown, request: RequestContext): Promise<unknown> => {
+    let handling = 0;
+    const handle = (value: unknown, request: RequestContext): Promise<unknown> => {
+      handling++;
+      return answer(value, request).finally(() => handling--);
+    };
+    const answer = async (value: unknown, request: RequestContext): Promise<unknown> => {
       const input = inputOf(value, options);
       const ended = await runChild(line, input, request.signal).catch((error) => {
         fail(new CliError(`serve: ${(error as Error).message}`, { cause: error }));
@@ -72,7 +77,14 @@ export const command: Command<Options> = {
       onerror: (error) => output.warn((error as Error).message),
     });
     output.note(`serve: waiting for requests on ${channel.name}`);
+    const onAbort = () => {
+      if (handling > 0) {
+        output.note(`serve: ${handling} in progress; a second Ctrl-C gives them back`);
+      }
+    };
+    signal.addEventListener("abort", onAbort);
     await Promise.race([serving, failed]);
+    signal.removeEventListener("abort", onAbort);
     signal.throwIfAborted();
   },
 };
