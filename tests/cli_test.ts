@@ -346,6 +346,7 @@ cliTest(
         const given = channel.request("work", { timeout: 60_000 }).then(String, (error) => error);
         await until(() => existsSync(`${started}.2`));
         endless.signal("SIGINT");
+        await endless.until(({ stderr }) => stderr.includes("a second Ctrl-C gives them back"));
         endless.signal("SIGINT");
         equal((await endless.ended).code, 130);
         const stop = new AbortController();
@@ -440,7 +441,7 @@ cliTest("the help of every command has its options, and examples of it", async (
   equal(help.stdout, same.stdout);
   match(
     help.stdout,
-    /^Usage: channelts get .*\n[^]*--follow[^]*Examples:\n  # wait for a value\n  channelts get jobs\n/,
+    /^Usage: channelts get .*\n[^]*--follow[^]*Examples:\n {2}# wait for a value\n {2}channelts get jobs\n/,
   );
 });
 
