@@ -58,6 +58,7 @@ export {
 export { after, every, type Ticks } from "./src/select/ticks.ts";
 export { ImmediateLink, type Lent } from "./src/transports/immediate_link.ts";
 export type {
+  ChannelStats,
   Claim,
   ConnectionWatcher,
   EmptyWaiter,

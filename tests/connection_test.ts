@@ -143,7 +143,15 @@ Deno.test("connection: stats count operations, separately for two connections", 
   assert.deepEqual(a.stats, { ...none, puts: 5, confirms: 5, gets: 2 });
 });
 
-const none = { puts: 0, confirms: 0, gets: 0, redeliveries: 0, reconnects: 0, outstanding: 0 };
+const none = {
+  puts: 0,
+  confirms: 0,
+  gets: 0,
+  redeliveries: 0,
+  reconnects: 0,
+  outstanding: 0,
+  loans: 0,
+};
 
 Deno.test("connection: stats count puts as outstanding until they are settled, and attempts are not counted as puts", async () => {
   await using gateway = await startGateway(broker);

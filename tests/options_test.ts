@@ -39,6 +39,7 @@ const methods: Record<string, Omit<Entry, "call">> = {
   tryGet: { before: [], misspelt: ["singal", "signal"] },
   receive: { before: [], misspelt: waiting },
   depth: { before: [], misspelt: waiting },
+  stats: { before: [], misspelt: waiting },
   delete: { before: [], misspelt: waiting },
   closeAll: { before: [], misspelt: ["drian", "drain"] },
   broadcasts: { before: [], misspelt: ["bufer", "buffer"] },

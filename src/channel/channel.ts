@@ -15,7 +15,7 @@ import { ChannelGetCase, ChannelPutCase } from "../select/channel_cases.ts";
 import { finalizer } from "../shared/collection.ts";
 import { ChannelClosedError, ChannelTimeoutError } from "../shared/errors.ts";
 import { none } from "../shared/options.ts";
-import type { Message } from "../transports/transport.ts";
+import type { ChannelStats, Message } from "../transports/transport.ts";
 import { broadcast, type Broadcasts, type BroadcastsOptions, listen } from "./broadcasts.ts";
 import { type ChannelOptions, handleOptions, resolvedOptions } from "./channel_options.ts";
 import { ReceiveChannel, SendChannel } from "./directed.ts";
@@ -594,6 +594,38 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   depth(options: OperationOptions = none): Promise<number> {
     return signatures.depth.refusal(options, arguments.length) ??
       this.#handle.depth(this, options);
+  }
+
+  /**
+   * Returns what is known of the channel at this moment, over all processes: its depth, and where the transport can tell,
+   * the values on loan, the consumers, the delayed values, the capacity, and whether it was closed by a drain.
+   *
+   * @throws {ChannelTimeoutError} after `timeout` milliseconds
+   * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
+   * @throws {ChannelConnectionError} if the broker is unreachable for `retryTimeout` milliseconds
+   *
+   * @example
+   * ```ts
+   * import { Channel } from "@channelts/channel";
+   * import { deepEqual } from "node:assert/strict";
+   *
+   * await using jobs = new Channel<string>({ connection: "memory:", capacity: 10 });
+   * for (const job of ["render", "upload"]) await jobs.put(job);
+   * await using delivery = await jobs.receive(); // on loan until it is accepted or released
+   * deepEqual(await jobs.stats(), {
+   *   depth: 1,
+   *   loans: 1,
+   *   consumers: 0,
+   *   delayed: 0,
+   *   capacity: 10,
+   *   closed: false,
+   * });
+   * delivery.accept();
+   * ```
+   */
+  stats(options: OperationOptions = none): Promise<ChannelStats> {
+    return signatures.stats.refusal(options, arguments.length) ??
+      this.#handle.stats(this, options);
   }
 
   /**

@@ -10,6 +10,7 @@ import type { PutOptions } from "../handle/put_options.ts";
 import type { ReadableOptions, WritableOptions } from "./streams.ts";
 import * as signatures from "./signatures.ts";
 import { checkArgument, none } from "../shared/options.ts";
+import type { ChannelStats } from "../transports/transport.ts";
 import type { ReceivingEnd, SendingEnd, TryGetResult } from "./ends.ts";
 
 /**
@@ -118,6 +119,12 @@ export class SendChannel<T = unknown> implements SendingEnd<T> {
   depth(options: OperationOptions = none): Promise<number> {
     return signatures.depth.refusal(none, arguments.length) ??
       this.#channel.depth(options);
+  }
+
+  /** Returns what is known of the channel, as {@linkcode Channel.stats}. */
+  stats(options: OperationOptions = none): Promise<ChannelStats> {
+    return signatures.stats.refusal(none, arguments.length) ??
+      this.#channel.stats(options);
   }
 
   /** Waits until no value waits in the channel, as {@linkcode Channel.whenEmpty}. */
@@ -251,6 +258,12 @@ export class ReceiveChannel<T = unknown> implements ReceivingEnd<T> {
   depth(options: OperationOptions = none): Promise<number> {
     return signatures.depth.refusal(none, arguments.length) ??
       this.#channel.depth(options);
+  }
+
+  /** Returns what is known of the channel, as {@linkcode Channel.stats}. */
+  stats(options: OperationOptions = none): Promise<ChannelStats> {
+    return signatures.stats.refusal(none, arguments.length) ??
+      this.#channel.stats(options);
   }
 
   /** Waits until no value waits in the channel, as {@linkcode Channel.whenEmpty}. */

@@ -4,6 +4,7 @@ import type { Receiver, Sender } from "../handle/sender_receiver.ts";
 import type { DeliveriesOptions } from "../handle/iteration.ts";
 import type { OperationOptions } from "../handle/operation.ts";
 import type { GetCase, PutCase } from "../select/case.ts";
+import type { ChannelStats } from "../transports/transport.ts";
 import type { Broadcasts, BroadcastsOptions } from "./broadcasts.ts";
 import type { ReadableOptions, WritableOptions } from "./streams.ts";
 
@@ -20,6 +21,8 @@ export interface ChannelEnd extends AsyncDisposable {
   readonly closed: boolean;
   /** Returns the number of values in the channel, as {@linkcode Channel.depth} does. */
   depth(options?: OperationOptions): Promise<number>;
+  /** Returns what is known of the channel, as {@linkcode Channel.stats} does. */
+  stats(options?: OperationOptions): Promise<ChannelStats>;
   /** Waits until the channel is empty, as {@linkcode Channel.whenEmpty} does. */
   whenEmpty(options?: OperationOptions): Promise<void>;
   /** Closes the handle, as {@linkcode Channel.close} does. */

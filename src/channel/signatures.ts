@@ -89,6 +89,7 @@ export const request: Signature = sending<OperationOptions>("request", waiting);
 export const get: Signature = operation("get");
 export const receive: Signature = operation("receive");
 export const depth: Signature = operation("depth");
+export const stats: Signature = operation("stats");
 export const whenEmpty: Signature = operation("whenEmpty");
 export const deleteChannel: Signature = operation("delete");
 export const closeAll: Signature = signature<CloseAllOptions>(

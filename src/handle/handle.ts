@@ -9,7 +9,7 @@ import { closeTimeout, reachTimeout, within } from "../shared/timeouts.ts";
 import { isRequestBound } from "../shared/request_bound.ts";
 import { deadLettersName } from "../shared/names.ts";
 import { closeAllEvent } from "../transports/close_all_event.ts";
-import type { Claim, Link, Message } from "../transports/transport.ts";
+import type { ChannelStats, Claim, Link, Message } from "../transports/transport.ts";
 import { Attaching } from "./attaching.ts";
 import { carrierOf } from "./channel_registry.ts";
 import { GetClaim, ReceiveClaim } from "./get.ts";
@@ -311,6 +311,15 @@ export class Handle implements Attached, PutTarget {
 
   depth(owner: object, options: OperationOptions): Promise<number> {
     return this.control("depth", owner, options, ({ link }) => link.depth());
+  }
+
+  stats(owner: object, options: OperationOptions): Promise<ChannelStats> {
+    return this.control(
+      "stats",
+      owner,
+      options,
+      async ({ link }) => await link.stats?.() ?? { depth: await link.depth() },
+    );
   }
 
   /** Resolves when the channel is empty. With a timeout of 0, the depth is read once. */

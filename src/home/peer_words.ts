@@ -102,6 +102,8 @@ export class PeerWords {
           "depth",
           async (served) => ({ value: await served.depth() }),
         );
+      case "STATS":
+        return this.#call(frame, size, "depth", (served) => served.stats());
       case "DELETE":
         return this.#call(frame, size, "delete", (served) => served.delete());
       case "PING":

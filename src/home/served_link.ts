@@ -4,6 +4,7 @@ import type { CloseReason } from "../shared/errors.ts";
 import { closeTimeout, within } from "../shared/timeouts.ts";
 import { closeAllEvent, isCloseAllEvent } from "../transports/close_all_event.ts";
 import type {
+  ChannelStats,
   Claim,
   EmptyWaiter,
   Link,
@@ -97,6 +98,10 @@ export class ServedLink implements Link, Attached {
 
   depth(): Promise<number> {
     return this.#link.depth();
+  }
+
+  async stats(): Promise<ChannelStats> {
+    return await this.#link.stats?.() ?? { depth: await this.#link.depth() };
   }
 
   async delete(): Promise<void> {

@@ -31,7 +31,8 @@ export function renameAction(action: string, error: unknown): unknown {
 }
 
 /** The operations that the library performs on behalf of others. */
-const innerAction = /^(?:attach|connect|announce|depth|get|put|receive|select)(?=: | on channel )/;
+const innerAction =
+  /^(?:attach|connect|announce|depth|get|put|receive|select|stats)(?=: | on channel )/;
 
 /** Returns `error` with the channel name `to` in place of `from`, which the caller does not know. */
 export function renameChannel(from: string, to: string, error: unknown): unknown {

@@ -195,6 +195,8 @@ export interface Link {
   drain(): Promise<void>;
   /** Resolves with the number of waiting messages. */
   depth(): Promise<number>;
+  /** Resolves with what is known of the channel. Absent: only the depth is. */
+  stats?(): Promise<ChannelStats>;
   /** Deletes the channel and its messages, and reports `gone` to the observers of all other links. */
   delete(): Promise<void>;
   /**
@@ -217,6 +219,28 @@ export interface Features {
   readonly rendezvous?: boolean;
 }
 
+/**
+ * What is known of a channel at a moment, over all processes. A member is absent if the transport cannot tell it, or if
+ * there is nothing to tell.
+ */
+export interface ChannelStats {
+  /** The number of values that wait. */
+  readonly depth: number;
+  /** The number of values on loan, those included that a process has read ahead for its consumers. */
+  readonly loans?: number;
+  /**
+   * The number of consumers: on `memory:` the operations that wait for a value; on `sqlite:` the threads and processes
+   * that do; on RabbitMQ the consumers of the queue, which a process also has while it handles values.
+   */
+  readonly consumers?: number;
+  /** The number of values whose delay is not over. */
+  readonly delayed?: number;
+  /** The capacity of the channel. Absent if it has none. */
+  readonly capacity?: number;
+  /** Whether the channel was closed by a drain. */
+  readonly closed?: boolean;
+}
+
 /** Counts of a transport's operations since it was created. The object is live. */
 export interface Stats {
   /** Values that were put. */
@@ -231,6 +255,8 @@ export interface Stats {
   reconnects: number;
   /** Puts that are pending now. */
   outstanding: number;
+  /** Values on loan to this process now: received, and neither accepted nor released. */
+  loans: number;
 }
 
 /** An observer of a transport's connection. */

@@ -104,7 +104,7 @@ async function figuresOf(
   channel: Channel,
   waiting: Waiting,
 ): Promise<{ readonly depth: number } & Partial<Figures>> {
-  return { depth: await channel.depth(waiting) };
+  return await channel.stats(waiting);
 }
 
 function isTemporary(error: unknown): error is Error {

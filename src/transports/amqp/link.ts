@@ -8,7 +8,7 @@ import { AttachCycle } from "../remote/attach_cycle.ts";
 import { Deadlines } from "../remote/deadlines.ts";
 import { closedMeanwhile, outage, unknownOutcome } from "../remote/outage.ts";
 import { type FailureMeaning, PendingRequests } from "../remote/pending_requests.ts";
-import type { Claim, Link, LinkOptions, Loan, Offer, Stats } from "../transport.ts";
+import type { ChannelStats, Claim, Link, LinkOptions, Loan, Offer, Stats } from "../transport.ts";
 import { Announcer } from "./announcer.ts";
 import type { Listener } from "./connection/announcement_queue.ts";
 import type { AmqpConnector } from "./connection/amqp_connector.ts";
@@ -21,7 +21,7 @@ import type { AmqpLoan } from "./gets/loan.ts";
 import { type AttachmentOwner, LinkAttachment } from "./link_attachment.ts";
 import { Outbox } from "./puts/outbox.ts";
 import { drainType, markerExpiry, markerOf, placeMarker } from "./topology/closed_marker.ts";
-import { depth } from "./topology/queues.ts";
+import { counts, depth } from "./topology/queues.ts";
 import * as topology from "./topology/topology.ts";
 
 /**
@@ -183,6 +183,19 @@ export class AmqpLink implements Link {
     const count = await this.#requests.run("depth", ({ session }) => depth(session, this.#name));
     if (count === undefined) throw this.#gone("depth");
     return count;
+  }
+
+  async stats(): Promise<ChannelStats> {
+    const found = await this.#requests.run("stats", async ({ session }) => {
+      const [queue] = await Promise.all([
+        counts(session, this.#name),
+        session.announcements.catchUp(), // a drain by another process
+      ]);
+      return queue;
+    });
+    if (found === undefined) throw this.#gone("stats");
+    const { messageCount, consumerCount } = found;
+    return { depth: messageCount, consumers: consumerCount, closed: this.#isClosed };
   }
 
   async drain(): Promise<void> {

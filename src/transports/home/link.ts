@@ -7,6 +7,7 @@ import { Deadlines } from "../remote/deadlines.ts";
 import { closedMeanwhile, outage, unknownOutcome } from "../remote/outage.ts";
 import { PendingRequests } from "../remote/pending_requests.ts";
 import type {
+  ChannelStats,
   Claim,
   EmptyWaiter,
   Link,
@@ -18,7 +19,7 @@ import type {
 } from "../transport.ts";
 import { fieldsOf, Groups, HomeAttachment, type HomeAttachmentOwner } from "./home_attachment.ts";
 import { HomeOutbox } from "./home_outbox.ts";
-import { countField } from "./protocol/fields.ts";
+import { countField, statsOf } from "./protocol/fields.ts";
 import type { Frame } from "./protocol/frame.ts";
 import { errorOf } from "./protocol/wire_error.ts";
 import { beginWaiting, rejectWaiting, type Waiter } from "./home_waiters.ts";
@@ -100,13 +101,18 @@ export class HomeLink implements Link {
     this.#owner = {
       repeated,
       claimsSent: () => this.#outbox.mayPut(),
-      lent: ({ redelivered }) => redelivered && stats.redeliveries++,
+      lent({ redelivered }) {
+        if (redelivered) stats.redeliveries++;
+        stats.loans++;
+      },
       accepted(loan, isMoved) {
         stats.gets++;
+        stats.loans--;
         repeated.unhold(loan);
         if (!isMoved) repeated.accepted(loan);
       },
       released: (loan) => {
+        stats.loans--;
         repeated.unhold(loan);
         this.#attachment?.giveBack(); // younger messages, which must not come before it
       },
@@ -213,6 +219,13 @@ export class HomeLink implements Link {
         "DEPTH",
         ({ fields }) => countField(fields, "value") ?? 0,
       );
+    });
+  }
+
+  async stats(): Promise<ChannelStats> {
+    return await this.#requests.run("stats", async (attachment) => {
+      await attachment.giveBack(); // they would count as on loan
+      return await attachment.request("stats", "STATS", ({ fields }) => statsOf(fields));
     });
   }
 

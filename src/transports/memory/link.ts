@@ -1,5 +1,6 @@
 import { drainedError, missingError } from "../../shared/closed_errors.ts";
 import type {
+  ChannelStats,
   Claim,
   EmptyWaiter,
   Link,
@@ -62,6 +63,10 @@ export class MemoryLink implements Link {
 
   depth(): Promise<number> {
     return Promise.resolve(this.#channel.depth);
+  }
+
+  stats(): Promise<ChannelStats> {
+    return Promise.resolve(this.#channel.stats);
   }
 
   delete(): Promise<void> {

@@ -8,6 +8,7 @@ import { Fifo } from "../../shared/fifo.ts";
 import { Schedule } from "../../shared/schedule.ts";
 import { now, setOptionalTimeout, unref } from "../../shared/timers.ts";
 import type {
+  ChannelStats,
   Claim,
   EmptyWaiter,
   Link,
@@ -78,6 +79,17 @@ export class MemoryChannel implements LoanOwner {
   get depth(): number {
     this.#schedule.runDue();
     return this.#messages.size;
+  }
+
+  get stats(): ChannelStats {
+    return {
+      depth: this.depth,
+      loans: this.#lent,
+      consumers: this.#claims.size,
+      delayed: this.#delayed,
+      ...this.#capacity < Infinity && { capacity: this.#capacity },
+      closed: this.#isDrained,
+    };
   }
 
   /** The number of waiting claims. */
@@ -179,8 +191,7 @@ export class MemoryChannel implements LoanOwner {
     const claim = this.#claims.shift();
     if (claim === undefined) return false;
     this.#schedule.update();
-    if (loan.redelivered) this.#stats.redeliveries++;
-    this.#lent++;
+    this.#lend(loan);
     claim.deliver(loan);
     return true;
   }
@@ -215,10 +226,14 @@ export class MemoryChannel implements LoanOwner {
   take(): MemoryLoan | undefined {
     this.#schedule.runDue();
     const loan = this.#dequeue() ?? (this.#capacity === 0 ? this.#takeOffered() : undefined);
-    if (loan === undefined) return undefined;
-    if (loan.redelivered) this.#stats.redeliveries++;
-    this.#lent++;
+    if (loan !== undefined) this.#lend(loan);
     return loan;
+  }
+
+  #lend({ redelivered }: MemoryLoan): void {
+    if (redelivered) this.#stats.redeliveries++;
+    this.#lent++;
+    this.#stats.loans++;
   }
 
   #dequeue(): MemoryLoan | undefined {
@@ -276,17 +291,22 @@ export class MemoryChannel implements LoanOwner {
 
   accepted(): void {
     this.#stats.gets++;
-    this.#lent--;
+    this.#returned();
     this.#messageLeft();
   }
 
   takeBack(loan: MemoryLoan, attempts: number): void {
+    this.#returned();
     if (this.#isDeleted) return;
-    this.#lent--;
     const { message, position, end } = loan;
     if (end <= now()) return this.#messageLeft();
     const again = new MemoryLoan(this, message, position, attempts, true, end);
     if (!this.#serve(again)) this.#enqueue(again);
+  }
+
+  #returned(): void {
+    this.#lent--;
+    this.#stats.loans--;
   }
 
   /** Takes offers into the room of a message that has left. If the channel is drained, it may be over now. */

@@ -101,6 +101,7 @@ export class Lender implements LoanOwner {
   #hold(loan: AmqpLoan): void {
     loan.hold(this.#pool);
     this.#options.held.count++;
+    this.#options.stats.loans++;
     this.#options.deduplication.hold(loan);
   }
 
@@ -130,6 +131,7 @@ export class Lender implements LoanOwner {
   settled(loan: AmqpLoan): void {
     this.#options.deduplication.unhold(loan);
     this.#options.held.count--;
+    this.#options.stats.loans--;
   }
 
   madeRoom(): void {

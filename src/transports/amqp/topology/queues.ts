@@ -59,13 +59,27 @@ export interface Administrator {
   administer<T>(use: (channel: AMQPChannel) => Promise<T>): Promise<T>;
 }
 
+/** What the broker tells of a queue. */
+export interface QueueCounts {
+  /** The messages that are ready. */
+  readonly messageCount: number;
+  readonly consumerCount: number;
+}
+
 /** Returns how many messages are ready in a queue, or undefined if the queue does not exist. */
 export async function depth(session: Administrator, name: string): Promise<number | undefined> {
+  return (await counts(session, name))?.messageCount;
+}
+
+/** Returns the counts of a queue, or undefined if it does not exist. */
+export async function counts(
+  session: Administrator,
+  name: string,
+): Promise<QueueCounts | undefined> {
   try {
-    const queue = await session.administer((channel) =>
+    return await session.administer((channel) =>
       channel.queueDeclare(name, { passive: true, durable: true })
     );
-    return queue.messageCount;
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;

@@ -1,5 +1,6 @@
 // The members of a frame's JSON object. They are untrusted, so each is read with its type.
 
+import type { ChannelStats } from "../../transport.ts";
 import { type Frame, ProtocolError } from "./frame.ts";
 
 type Fields = Frame["fields"];
@@ -25,6 +26,20 @@ export function countField(fields: Fields, name: string): number | undefined {
     return value as number | undefined;
   }
   throw new ProtocolError(`the member ${name} is no count`);
+}
+
+/** Reads what is known of a channel. @throws {ProtocolError} if a member is there and is not what it must be */
+export function statsOf(fields: Fields): ChannelStats {
+  const stats: { -readonly [K in keyof ChannelStats]: ChannelStats[K] } = {
+    depth: countField(fields, "depth") ?? 0,
+  };
+  for (const name of ["loans", "consumers", "delayed", "capacity"] as const) {
+    const value = countField(fields, name);
+    if (value !== undefined) stats[name] = value;
+  }
+  const closed = booleanField(fields, "closed");
+  if (closed !== undefined) stats.closed = closed;
+  return stats;
 }
 
 /** Reads a number that is not negative. @throws {ProtocolError} if the member is there and is none */

@@ -29,6 +29,13 @@ export class DelayedMessages {
     return this.#sql.get("SELECT 1 FROM delayed WHERE channel = ? LIMIT 1", channel) !== undefined;
   }
 
+  count(channel: number): number {
+    return this.#sql.get<{ n: number }>(
+      "SELECT count(*) AS n FROM delayed WHERE channel = ?",
+      channel,
+    )!.n;
+  }
+
   add(channel: number, message: Message & { readonly delay: number }): void {
     const { body, contentType, id, attempts, reason, delay, expires, priority, headers } = message;
     const now = this.#clock.now();

@@ -224,6 +224,15 @@ export class Messages {
         ) === undefined;
   }
 
+  /** Returns the number of messages of a channel that sessions hold. */
+  held(channel: number): number {
+    return this.#sql.get<{ n: number }>(
+      "SELECT count(*) AS n FROM messages WHERE channel = ? AND holder IN " +
+        "(SELECT id FROM sessions UNION ALL SELECT -id FROM sessions)",
+      channel,
+    )!.n;
+  }
+
   /** Deletes the messages of a deleted channel that sessions hold. */
   deleteHeld(channel: number): void {
     this.#sql.run(

@@ -67,6 +67,7 @@ export class Consumers implements Lender {
     const consumer = this.claims.shift()!;
     this.readAheadSize.count(loan.message.body.byteLength);
     if (loan.redelivered) this.#stats.redeliveries++;
+    this.#stats.loans++;
     loan.lend(consumer.counted);
     if (!loan.isRecorded) {
       this.settlements.lent.add(loan);
@@ -77,6 +78,7 @@ export class Consumers implements Lender {
 
   settled(loan: SqliteLoan): void {
     if (loan.outcome === "accepted") this.#stats.gets++;
+    this.#stats.loans--;
     if (this.#isEnded) return;
     this.settlements.add(loan);
     this.#schedule();

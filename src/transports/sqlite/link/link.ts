@@ -1,6 +1,15 @@
 import { deletedError, drainedError, undelayableError } from "../../../shared/closed_errors.ts";
 import { closeTimeout } from "../../../shared/timeouts.ts";
-import type { Claim, Link, LinkOptions, Loan, Offer, RoomWaiter, Stats } from "../../transport.ts";
+import type {
+  ChannelStats,
+  Claim,
+  Link,
+  LinkOptions,
+  Loan,
+  Offer,
+  RoomWaiter,
+  Stats,
+} from "../../transport.ts";
 import { failure } from "../failure.ts";
 import type { Posted } from "../file/announcements.ts";
 import type { ChannelState } from "../file/channels.ts";
@@ -161,6 +170,18 @@ export class SqliteLink implements Link, SessionLink, Task {
 
   depth(): Promise<number> {
     return this.#do("depth", ({ depth }) => depth);
+  }
+
+  async stats(): Promise<ChannelStats> {
+    const { store } = this.#session;
+    return await this.#do("stats", ({ depth, capacity, is_closed: isClosed }) => ({
+      depth,
+      loans: store.messages.held(this.channel),
+      consumers: store.waiters.count(this.channel),
+      delayed: store.delayed.count(this.channel),
+      ...capacity === null ? {} : { capacity },
+      closed: isClosed !== 0,
+    }));
   }
 
   drain(): Promise<void> {
