@@ -27,6 +27,7 @@ import { header } from "../src/transports/amqp/connection/frames.ts";
 import { commonBinding } from "../src/transports/amqp/topology/bindings.ts";
 import { testTransport } from "./conformance.ts";
 import {
+  brokerStats,
   connectionsRest,
   type Fixture,
   getAll,
@@ -74,6 +75,7 @@ async function client<T>(use: (client: AMQPClient) => Promise<T>): Promise<T> {
 
 const setup: Setup = {
   features: { shared: true, terms: ["expires"] },
+  tells: brokerStats,
   share: shareOfRuntime(),
   connection: (n) => uri((url) => url.searchParams.set("name", `conformance ${n}`)),
   elsewhere: () =>

@@ -27,6 +27,7 @@ import { referenceTests } from "./conformance/references.ts";
 import { requestTests } from "./conformance/requests.ts";
 import { type Setup, suite } from "./conformance/fixture.ts";
 import { selectingTests } from "./conformance/selecting.ts";
+import { statsTests } from "./conformance/stats.ts";
 import { streamTests } from "./conformance/streams.ts";
 import { terminationTests } from "./conformance/termination.ts";
 import { unreadableTests } from "./conformance/unreadable.ts";
@@ -52,6 +53,7 @@ export function testTransport(label: string, setup: Setup): void {
       drainingTests,
       capacityTests,
       emptinessTests,
+      statsTests,
       deletingTests,
       lifetimeTests,
       referenceTests,

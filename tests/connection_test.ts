@@ -129,13 +129,14 @@ Deno.test("connection: stats count operations, separately for two connections", 
     assert.equal(await ch.get(), 0);
     (await ch.receive()).accept();
     const released = await ch.receive();
+    assert.deepEqual(a.stats, { ...none, puts: 5, confirms: 5, gets: 2, loans: 1 });
     released.release();
     assert.deepEqual(a.stats, { ...none, puts: 5, confirms: 5, gets: 2 });
     assert.equal(before.gets, 0, "stats are a snapshot");
     await until(async () => await other.depth() === 3);
     const again = await other.receive();
     assert.deepEqual([again.value, again.redelivered], [2, true]);
-    assert.deepEqual(b.stats, { ...none, redeliveries: 1 });
+    assert.deepEqual(b.stats, { ...none, redeliveries: 1, loans: 1 });
     again.accept();
     assert.deepEqual(b.stats, { ...none, redeliveries: 1, gets: 1 });
     await other.close();

@@ -6,6 +6,7 @@ import { Channel, ChannelReferenceError, Connection } from "../mod.ts";
 import { SqliteTransport } from "../src/transports/sqlite/transport.ts";
 import { testTransport } from "./conformance.ts";
 import {
+  allStats,
   getAll,
   numbers,
   pause,
@@ -41,6 +42,7 @@ const connections = [0, 1, 2, 3].map(() =>
 
 const setup: Setup = {
   features: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
+  tells: allStats,
   share: shareOfRuntime(),
   connection: (n) => connections[n]!,
   elsewhere: () => `sqlite:${join(directory, "elsewhere.db")}`,

@@ -6,7 +6,7 @@
  * - `put`: put values;
  * - `get`: get and receive values;
  * - `announce`: broadcast;
- * - `depth`: read the number of waiting values, and wait until there is none;
+ * - `depth`: read the number of waiting values and the other `stats`, and wait until no value waits;
  * - `close`: close the channel for all, with or without draining it;
  * - `delete`: delete the channel.
  */

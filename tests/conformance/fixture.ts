@@ -3,7 +3,13 @@
 
 import assert from "node:assert/strict";
 import process from "node:process";
-import { Channel, type ChannelOptions, type ConnectionOption, type Features } from "../../mod.ts";
+import {
+  Channel,
+  type ChannelOptions,
+  type ChannelStats,
+  type ConnectionOption,
+  type Features,
+} from "../../mod.ts";
 import type { Message } from "../../mod.ts";
 import { test, type TestOptions } from "../support/test.ts";
 
@@ -12,6 +18,8 @@ export interface Setup {
   readonly features: Features;
   /** The reason why the cases that measure time do not run; absent if they run. */
   readonly untimed?: string;
+  /** The members of `ch.stats()` besides `depth`; absent if there is none. A channel without capacity has no `capacity`. */
+  readonly tells?: readonly (keyof ChannelStats)[];
   /** Which cases of the suite run here; absent if all do. */
   readonly share?: Share | undefined;
   /** The connection `n` of this process; 0 is the default one. */
@@ -67,6 +75,8 @@ export interface State {
 export interface Suite {
   readonly label: string;
   readonly features: Features;
+  /** As in {@linkcode Setup}. */
+  readonly tells: readonly (keyof ChannelStats)[];
   /** The `skip` of a test that queries what a broker holds. */
   readonly noState: string | false;
   test(title: string, body: (fixture: Fixture) => Promise<void>, options?: TestOptions): void;
@@ -96,6 +106,7 @@ export function suite(label: string, setup: Setup, share?: Share): Suite {
   return {
     label,
     features: setup.features,
+    tells: setup.tells ?? [],
     noState: setup.state === undefined && `${label}: what the broker holds cannot be queried`,
     test: declare,
     shared: (title, body, options = {}) =>
@@ -283,3 +294,15 @@ export function numbers(count: number, first = 0): number[] {
 export function random(limit: number): number {
   return Math.floor(Math.random() * limit);
 }
+
+/** The members of `ch.stats()` of an engine that can tell all. */
+export const allStats: readonly (keyof ChannelStats)[] = [
+  "loans",
+  "consumers",
+  "delayed",
+  "capacity",
+  "closed",
+];
+
+/** The members of `ch.stats()` that RabbitMQ tells. */
+export const brokerStats: readonly (keyof ChannelStats)[] = ["consumers", "closed"];

@@ -6,6 +6,8 @@ import { Channel, Connection, type ConnectionOption, type Features, fromPort } f
 import { generateKeys } from "../../src/transports/home/pipes/zmtp/key_pair.ts";
 import { testTransport } from "../conformance.ts";
 import {
+  allStats,
+  brokerStats,
   numbers,
   type Raw,
   type Setup,
@@ -76,6 +78,7 @@ async function testHome(pipe: PipeName, engine: EngineName): Promise<void> {
   const [home, connections, elsewhere] = await start(pipe, behind);
   const setup: Setup = {
     features: features[engine],
+    tells: engine === "amqp" ? brokerStats : allStats,
     ...process.env.HOMES ? {} : {
       untimed: "it runs on memory, a file and a broker, and with HOMES",
       share: gate[runtime]![`${pipe} ${engine}`],

@@ -1,5 +1,6 @@
 import { MemoryTransport } from "../../src/transports/memory/transport.ts";
 import { testTransport } from "../conformance.ts";
+import { allStats } from "../conformance/fixture.ts";
 import { linkOptions, rawOn } from "./link.ts";
 
 /** Declares the conformance suite for `memory:`. */
@@ -7,6 +8,7 @@ export function testMemory(): void {
   const transport = new MemoryTransport("memory:conformance");
   testTransport("memory", {
     features: transport.features,
+    tells: allStats,
     connection: () => transport,
     elsewhere: () => "memory:conformance.elsewhere",
     async raw(name) {

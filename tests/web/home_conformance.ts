@@ -3,7 +3,7 @@
 
 import { Connection } from "../../mod.ts";
 import { testTransport } from "../conformance.ts";
-import type { Raw } from "../conformance/fixture.ts";
+import { allStats, type Raw } from "../conformance/fixture.ts";
 import { type Outcome, outcome } from "./outcome.ts";
 
 /** Tests that cannot pass in a browser, by the start of their names, each with the reason. */
@@ -69,6 +69,7 @@ async function run(every: number): Promise<Outcome> {
   });
   testTransport("ws", {
     features: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
+    tells: allStats,
     connection: (n) => connections[n]!,
     elsewhere: () => `${uri}?elsewhere`,
     raw: (name) => Promise.resolve(rawAt(name)),
