@@ -1,7 +1,7 @@
 // What a person sees of the program in a terminal: the live table, questions, and a terminal that is as it was.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { Channel } from "../mod.ts";
+import { Channel, listen } from "../home.ts";
 import { pause, until, within } from "./conformance/fixture.ts";
 import { commandOf } from "./support/command_line.ts";
 import { findRuntime } from "./support/runtimes.ts";
@@ -108,3 +108,25 @@ test("terminal: delete asks, and does nothing without a yes", { skip: noTerminal
     await until(() => channel.closed);
   });
 });
+
+test(
+  "terminal: a lost connection is told in the live table, and afterwards",
+  { skip: noTerminal },
+  async () => {
+    const home = await listen("ws://127.0.0.1:0");
+    const jobs = new Channel({ name: "jobs", connection: home });
+    await jobs.depth();
+    await using terminal = await Terminal.start(
+      commandOf(["stats", "jobs", "--watch", "--interval", "50", "--timeout", "300"]),
+      { env: { CHANNELTS_URI: home.address }, columns: 120 },
+    );
+    await until(() => /0 +jobs$/.test(terminal.text));
+    await jobs.close();
+    await home.close();
+    await until(() => /jobs {2}.*could not be reached/.test(terminal.text));
+    assert.equal(terminal.lines.length, 3, "nothing is written over the table");
+    terminal.type("\x03");
+    assert.equal(await within(terminal.exited), 130);
+    assert.match(terminal.text, /warning: the connection to ws:.* was lost/);
+  },
+);

@@ -25,6 +25,8 @@ export type Style = keyof typeof styles;
 /** What a command writes. */
 export class Output {
   readonly #isQuiet: boolean;
+  /** The lines for stderr that wait, while the screen of the terminal is drawn. */
+  #held: string[] | undefined;
   #failure: unknown;
 
   constructor(isQuiet: boolean) {
@@ -74,7 +76,24 @@ export class Output {
 
   /** Writes a line for people to stderr, unless the option --quiet is given. */
   note(text: string): void {
-    if (!this.#isQuiet) process.stderr.write(`${text}\n`);
+    if (this.#isQuiet) return;
+    if (this.#held === undefined) process.stderr.write(`${text}\n`);
+    else {
+      this.#held.push(text);
+      if (this.#held.length > mostHeld) this.#held.shift();
+    }
+  }
+
+  /** Keeps notes and warnings back, since stderr is usually the terminal whose screen is drawn now. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  /** Writes the last of the notes and warnings that were kept back. */
+  unhold(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const text of held) this.note(text);
   }
 
   /** Writes a warning to stderr, unless the option --quiet is given. */
@@ -92,6 +111,9 @@ export class Output {
     return styled(process.stdout, style, text);
   }
 }
+
+/** How many notes are kept back. */
+const mostHeld = 10;
 
 function ignore(): void {}
 

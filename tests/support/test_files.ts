@@ -13,6 +13,8 @@ export const ROOT: string = resolve(TESTS, "..");
 /** Test files that Bun and Node skip unless they are named, each with the reason. */
 export const DENO_ONLY: Record<string, string> = {
   "connect_test.ts": "takes a minute, most of it for brokers that stop and start",
+  "admin_commands_test.ts":
+    "tests logic that does not depend on the runtime; terminal_test.ts runs the program on each",
   "home_limits_test.ts":
     "speaks to the home within the process; the result does not depend on the runtime",
   "home_wire_test.ts":

@@ -30,6 +30,7 @@ export class LiveScreen {
 
   static async begin(output: Output): Promise<LiveScreen> {
     const screen = new LiveScreen(output);
+    output.hold();
     await output.write(begin);
     return screen;
   }
@@ -57,5 +58,6 @@ export class LiveScreen {
     process.stdout.off("resize", this.#onResize);
     await this.#output.write(end);
     process.off("exit", this.#onExit);
+    this.#output.unhold();
   }
 }
