@@ -1,5 +1,7 @@
+import { setTimeout as pause } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import {
+  type Finding,
   fine,
   type InspectionOptions,
   type Inspector,
@@ -27,46 +29,60 @@ export const inspector: Inspector = {
     );
     const parsed = { ...parseAmqpUri(uri), ...Object.fromEntries(given) } as AmqpUri;
     let isExamined = false;
+    const failed: Finding[] = [];
+    const connecting = { ...options, report: (finding: Finding) => failed.push(finding) };
     for (const endpoint of parsed.endpoints) {
-      const connected = await connect(parsed, endpoint, tls, options);
-      if (connected === undefined) continue;
+      // First, since a connection that has published while an alarm is in effect gets no answers any more.
+      const alarm = isExamined ? undefined : await findAlarm(parsed, endpoint, tls, connecting);
+      if (alarm === "unreachable") continue;
+      const client = await connect(parsed, endpoint, tls, connecting);
+      if (client === undefined) continue;
       try {
-        if (!isExamined) await examine(connected, parsed, endpoint, options);
+        reportNode(client, parsed, endpoint, options.report);
+        if (alarm !== undefined) await examine(client, parsed, endpoint, alarm, options);
       } finally {
-        await close(connected, options.timeout);
+        await close(client, options.timeout);
       }
-      if (!isExamined) await inspectAlarms(parsed, endpoint, tls, options);
       isExamined = true;
+    }
+    for (const finding of failed) {
+      // A process tries the nodes in turn, so it works without this one.
+      const isLesser = isExamined && finding.level === "problem";
+      options.report(isLesser ? { ...finding, level: "warning" } : finding);
     }
   },
 };
 
-/** Connects to a node, and reports what it says of itself. Returns undefined if it cannot be used. */
+/** Connects to a node. Returns undefined if that fails, which is reported. */
 async function connect(
   uri: AmqpUri,
   endpoint: Endpoint,
   tls: TlsOptions,
   { timeout, signal, report }: InspectionOptions,
 ): Promise<InspectingClient | undefined> {
-  const begun = performance.now();
   let client: InspectingClient | undefined;
   try {
     client = new InspectingClient(uri, endpoint, tls);
     await inTime(timeout, signal, client.connect());
+    return client;
   } catch (error) {
     client?.destroy();
     signal.throwIfAborted();
     reportProperties(client, endpoint, report);
     const { message, reason } = connectFailure(error, uri, endpoint);
-    const advice = message.replace(/^cannot connect to .*?: /, "");
-    const [, text = advice, words] = /^(.*) \((.*)\)$/s.exec(advice) ?? [];
-    const { what, cure } = splitAdvice(text, "see the broker's log");
+    const words = wordsOf(error);
+    const advice = message.slice(`cannot connect to ${uri.address}: `.length);
+    const isKnown = advice.endsWith(` (${words})`);
+    const { what, cure } = splitAdvice(
+      isKnown ? advice.slice(0, -` (${words})`.length) : printable(advice),
+      "check the host and the port of the URI, and see the broker's log",
+    );
     const isOfTls = uri.tls && /certificate|PEM/.test(what);
     report({
       level: "problem",
       about: "connection",
       what: `cannot connect to ${shown(endpoint)}: ${what}${
-        words === undefined ? "" : ` (${words})`
+        isKnown ? ` (${printable(words)})` : ""
       }`,
       cure: isOfTls
         ? `${cure}, or name the authority's file by NODE_EXTRA_CA_CERTS (Node, Bun) or DENO_CERT (Deno)`
@@ -79,19 +95,27 @@ async function connect(
     });
     return undefined;
   }
-  const ms = performance.now() - begun;
-  const { username, vhost, tls: isEncrypted } = uri;
-  report(fine(
-    "connection",
-    `connected to ${shown(endpoint)} as user ${username}, vhost ${vhost}, in ${shownTime(ms)}`,
-    { host: endpoint.host, port: endpoint.port, user: username, vhost, tls: isEncrypted, ms },
-  ));
-  reportProperties(client, endpoint, report);
-  reportEncryption(client, uri, endpoint, report);
-  return client;
 }
 
 type Report = InspectionOptions["report"];
+
+/** Reports what a node says of itself. */
+function reportNode(
+  client: InspectingClient,
+  uri: AmqpUri,
+  endpoint: Endpoint,
+  report: Report,
+): void {
+  const { username, vhost, tls } = uri;
+  const { host, port } = endpoint;
+  report(fine(
+    "connection",
+    `connected to ${shown(endpoint)} as user ${username}, vhost ${vhost}`,
+    { host, port, user: username, vhost, tls },
+  ));
+  reportProperties(client, endpoint, report);
+  reportEncryption(client, uri, endpoint, report);
+}
 
 function reportProperties(
   client: InspectingClient | undefined,
@@ -178,11 +202,13 @@ async function examine(
   client: InspectingClient,
   uri: AmqpUri,
   endpoint: Endpoint,
+  alarm: Alarm,
   options: InspectionOptions,
 ): Promise<void> {
   const { timeout, signal, report, name } = options;
-  const probes = new Probes(client, timeout, signal);
+  const probes = new Probes(client, timeout, signal, alarm.reason !== undefined);
   try {
+    reportAlarm(alarm, report);
     reportLimits(client, uri, report);
     await inspectRoundTrip(client, probes, report);
     if (!await inspectOwnQueue(client, probes, uri, options)) return;
@@ -289,18 +315,28 @@ async function inspectRoundTrip(
   }
 }
 
-/** Opens the queue that every connection has. Returns false if no connection of the library would open. */
+/** Milliseconds after which RabbitMQ counts an AMQP channel for a limit of its user. */
+const countTime = 150;
+
+/** Opens what every connection of the library has. Returns false if the broker refuses it, which is reported. */
 async function inspectOwnQueue(
   client: InspectingClient,
   probes: Probes,
   uri: AmqpUri,
   { timeout, signal, report }: InspectionOptions,
 ): Promise<boolean> {
-  const open = async () =>
-    await AnnouncementQueue.open(await client.channel(), "channelts-doctor.");
+  const open = async () => {
+    const channels = await Promise.all(
+      Array.from({ length: leastChannels - 1 }, () => client.channel()),
+    );
+    await pause(countTime); // so that the broker counts them
+    const own = await client.channel();
+    const { queue } = await AnnouncementQueue.open(own, "channelts-doctor.");
+    await Promise.all(channels.map((channel) => channel.close()));
+    return queue;
+  };
   try {
-    const { queue } = await inTime(timeout, signal, open());
-    probes.ownQueue = queue;
+    probes.ownQueue = await inTime(timeout, signal, open());
     return true;
   } catch (error) {
     signal.throwIfAborted();
@@ -309,8 +345,8 @@ async function inspectOwnQueue(
     const { what, cure } = splitAdvice(advice ?? printable(wordsOf(error)), "see the broker's log");
     report({
       level: "problem",
-      about: "permission",
-      what: `no program can use channels as user ${uri.username}: ${what}`,
+      about: reason ?? "connection",
+      what: `no program can use channels with this user: ${what}`,
       cure,
       facts: { user: uri.username, vhost: uri.vhost, ...reason === undefined ? {} : { reason } },
     });
@@ -318,52 +354,67 @@ async function inspectOwnQueue(
   }
 }
 
+/** Whether the broker accepts messages. */
+interface Alarm {
+  /** Why it accepts none. */
+  readonly reason?: string;
+  /** Why that is not known. */
+  readonly unknown?: string;
+}
+
 /**
  * Finds out whether the broker accepts messages. RabbitMQ tells a connection of an alarm when that publishes, and then
  * reads no more from it. So this has a connection of its own, whose short heartbeat ends it soon at the broker, too.
+ *
+ * @returns `unreachable` if no connection can be made, which is reported
  */
-async function inspectAlarms(
+async function findAlarm(
   uri: AmqpUri,
   endpoint: Endpoint,
   tls: TlsOptions,
-  { timeout, signal, report }: InspectionOptions,
-): Promise<void> {
-  const client = new InspectingClient({ ...uri, heartbeat: 1 }, endpoint, tls);
+  options: InspectionOptions,
+): Promise<Alarm | "unreachable"> {
+  const { timeout, signal } = options;
+  const client = await connect({ ...uri, heartbeat: 5 }, endpoint, tls, options);
+  if (client === undefined) return "unreachable";
   try {
-    await inTime(timeout, signal, client.connect());
     const blocked = new Promise<string>((resolve) => client.onblocked = resolve);
-    const asked = new Probes(client, timeout, signal);
-    const accepted = asked.publish("")
+    const probes = new Probes(client, timeout, signal);
+    const accepted = probes.publish("")
       // Another question shows that the broker reads on.
-      .then(() => asked.with(() => Promise.resolve())).then(() => undefined);
+      .then(() => probes.with(() => Promise.resolve())).then(() => undefined);
     accepted.catch(() => {}); // if it is blocked, nobody answers
     const reason = await Promise.race([blocked, accepted]);
-    if (reason === undefined) {
-      report(
-        fine("alarm", "the broker accepts messages: no alarm is in effect", { blocked: false }),
-      );
-    } else {
-      report({
-        level: "problem",
-        about: "alarm",
-        what: `the broker accepts no messages: ${printable(reason)}; puts wait, and gets continue`,
-        cure:
-          "see rabbitmq-diagnostics alarms; let consumers empty the channels, or give the broker more " +
-          "memory or disk",
-        facts: { blocked: true, reason: printable(reason) },
-      });
-    }
+    return reason === undefined ? {} : { reason: printable(reason) };
   } catch (error) {
     signal.throwIfAborted();
-    report({
-      level: "warning",
-      about: "alarm",
-      what: `it is not known whether the broker accepts messages: ${printable(wordsOf(error))}`,
-      cure: "see rabbitmq-diagnostics alarms",
-    });
+    return { unknown: printable(wordsOf(error)) };
   } finally {
     if (client.blocked === undefined) await close(client, timeout);
     else client.destroy();
+  }
+}
+
+function reportAlarm({ reason, unknown }: Alarm, report: Report): void {
+  if (unknown !== undefined) {
+    report({
+      level: "warning",
+      about: "alarm",
+      what: `it is not known whether the broker accepts messages: ${unknown}`,
+      cure: "see rabbitmq-diagnostics alarms",
+    });
+  } else if (reason === undefined) {
+    report(fine("alarm", "the broker accepts messages: no alarm is in effect", { blocked: false }));
+  } else {
+    report({
+      level: "problem",
+      about: "alarm",
+      what: `the broker accepts no messages: ${reason}; puts wait, and gets continue`,
+      cure:
+        "see rabbitmq-diagnostics alarms; let consumers empty the channels, or give the broker more memory " +
+        "or disk",
+      facts: { blocked: true, reason },
+    });
   }
 }
 

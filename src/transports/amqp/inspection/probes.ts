@@ -17,10 +17,18 @@ export class Probes {
   readonly #client: InspectingClient;
   readonly #timeout: number;
   readonly #signal: AbortSignal;
+  readonly #isBlocked: boolean;
   /** The exclusive queue of this connection, which ends with it. */
   ownQueue: string | undefined;
 
-  constructor(client: InspectingClient, timeout: number, signal: AbortSignal) {
+  /** @param isBlocked whether the broker accepts no messages, so that a connection that publishes gets no answers */
+  constructor(
+    client: InspectingClient,
+    timeout: number,
+    signal: AbortSignal,
+    isBlocked: boolean = false,
+  ) {
+    this.#isBlocked = isBlocked;
     this.#client = client;
     this.#timeout = timeout;
     this.#signal = signal;
@@ -59,8 +67,9 @@ export class Probes {
   }
 
   /** Asks whether the user may write to an exchange: publishes a message that goes to no queue. */
-  publish(exchange: string): Promise<Answer> {
-    return this.#ask("exchange", async (channel) => {
+  async publish(exchange: string): Promise<Answer> {
+    if (this.#isBlocked) return { unknown: "the broker accepts no messages now" };
+    return await this.#ask("exchange", async (channel) => {
       await channel.confirmSelect();
       await channel.basicPublish(exchange, absent, "", {}, true);
     });

@@ -1,4 +1,4 @@
-import { type Finding, fine, type InspectionOptions } from "../../inspection.ts";
+import { type Finding, fine, type InspectionOptions, splitAdvice } from "../../inspection.ts";
 import { accessRefused, readDifference } from "../connection/refusal.ts";
 import { isMissing, refusalOf, replyCode, wordsOf } from "../failure.ts";
 import { reservedName } from "../topology/bindings.ts";
@@ -37,7 +37,8 @@ export async function inspectQueue(
     return;
   }
   if (typeof state === "string") {
-    report({ level: "warning", about: "channel", what: `channel ${name}: ${state}`, cure: reads });
+    const { what, cure } = splitAdvice(state, "see the broker's log");
+    report({ level: "warning", about: "channel", what: `channel ${name}: ${what}`, cure });
     return;
   }
   const declaration = await declarationOf(probes, name);
@@ -77,8 +78,6 @@ export async function inspectQueue(
   }
   await inspectExchange(probes, name, report);
 }
-
-const reads = "give the user a permission for the name, or use another name";
 
 function count(number: number, thing: string): string {
   return `${number} ${thing}${number === 1 ? "" : "s"}`;
@@ -267,9 +266,10 @@ export async function inspectDefaultType(
       report({
         level: "note",
         about: "default-queue-type",
-        what: `the default queue type of the vhost is not known: ${
-          refusalOf(error).advice ?? printable(wordsOf(error))
-        }`,
+        what: "the default queue type of the vhost is not known: " +
+          (replyCode(error) === accessRefused
+            ? "the user may not create a queue to find out"
+            : printable(wordsOf(error))),
       });
       return;
     }
