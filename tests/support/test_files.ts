@@ -15,6 +15,8 @@ export const DENO_ONLY: Record<string, string> = {
   "connect_test.ts": "takes a minute, most of it for brokers that stop and start",
   "admin_commands_test.ts":
     "tests logic that does not depend on the runtime; terminal_test.ts runs the program on each",
+  "doctor_broker_test.ts":
+    "tests what a broker says in bad states, which does not depend on the runtime",
   "home_limits_test.ts":
     "speaks to the home within the process; the result does not depend on the runtime",
   "home_wire_test.ts":

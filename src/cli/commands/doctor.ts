@@ -5,6 +5,7 @@ import type { Context } from "../context.ts";
 import { levels } from "../doctor/examination.ts";
 import { examine } from "../doctor/examine.ts";
 import type { Style } from "../output.ts";
+import { printable } from "../printable.ts";
 
 /** Milliseconds for which each step waits if --timeout is not given. */
 const defaultTimeout = 10_000;
@@ -68,8 +69,8 @@ const margin = 9;
 
 function shown({ output }: Context, { level, what, cure }: Finding): string {
   const columns = output.isTerminal ? Math.max(output.size.columns, 40) : Infinity;
-  const lines = wrapped(what, columns - margin);
-  const cures = cure === undefined ? [] : wrapped(`cure: ${cure}`, columns - margin);
+  const lines = wrapped(printable(what), columns - margin);
+  const cures = cure === undefined ? [] : wrapped(printable(`cure: ${cure}`), columns - margin);
   return [...lines, ...cures.map((line) => output.style("bold", line))]
     .map((line, i) =>
       (i === 0 ? output.style(styles[level], level.padEnd(margin)) : " ".repeat(margin)) + line

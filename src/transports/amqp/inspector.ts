@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
+import { closeTimeout, within } from "../../shared/timeouts.ts";
 import {
   type Finding,
   fine,
@@ -63,7 +64,7 @@ async function connect(
   let client: InspectingClient | undefined;
   try {
     client = new InspectingClient(uri, endpoint, tls);
-    await inTime(timeout, signal, client.connect());
+    await inTime(timeout, signal, client, client.connect());
     return client;
   } catch (error) {
     client?.destroy();
@@ -73,9 +74,11 @@ async function connect(
     const words = wordsOf(error);
     const advice = message.slice(`cannot connect to ${uri.address}: `.length);
     const isKnown = advice.endsWith(` (${words})`);
+    const [, hint = "check the host and the port of the URI, and see the broker's log"] =
+      /; (try .*)$/.exec(words) ?? [];
     const { what, cure } = splitAdvice(
       isKnown ? advice.slice(0, -` (${words})`.length) : printable(advice),
-      "check the host and the port of the URI, and see the broker's log",
+      hint,
     );
     const isOfTls = uri.tls && /certificate|PEM/.test(what);
     report({
@@ -336,7 +339,7 @@ async function inspectOwnQueue(
     return queue;
   };
   try {
-    probes.ownQueue = await inTime(timeout, signal, open());
+    probes.ownQueue = await inTime(timeout, signal, client, open());
     return true;
   } catch (error) {
     signal.throwIfAborted();
@@ -420,9 +423,11 @@ function reportAlarm({ reason, unknown }: Alarm, report: Report): void {
 
 /** Closes a connection, within a bounded time. */
 async function close(client: InspectingClient, timeout: number): Promise<void> {
-  if (!client.closed) {
-    await inTime(Math.min(timeout, 1000), new AbortController().signal, client.close())
-      .catch(() => {}); // the broker does not answer, and the socket is closed anyway
+  const { socket } = client;
+  if (!client.closed && socket !== undefined && !socket.destroyed) {
+    const ended = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    const closed = client.close().catch(() => {}); // it never settles if the socket ends first
+    await within(Math.min(timeout, closeTimeout), Promise.race([closed, ended]));
   }
   client.destroy();
 }

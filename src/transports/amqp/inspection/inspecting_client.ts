@@ -23,8 +23,16 @@ export class InspectingClient extends Client {
   /** Absent until the broker has answered. */
   properties: BrokerProperties | undefined;
 
+  /** Rejects when the connection is lost: a request that waits for an answer may stay pending. */
+  readonly lost: Promise<never>;
+
   constructor(uri: AmqpUri, endpoint: Endpoint, tls: TlsOptions = {}) {
     super(uri, endpoint, tls);
+    this.lost = new Promise((_, reject) => {
+      this.ondisconnect = (error) => reject(error ?? new Error("the broker closed the connection"));
+      this.onDead = () => reject(new Error("the connection is closed"));
+    });
+    this.lost.catch(() => {}); // whoever waits for an answer gets it
     this.isCounted = true; // a refusal ends an AMQP channel, and there are many of them
   }
 
@@ -61,13 +69,22 @@ export function printable(text: string): string {
   return clean.length > 200 ? `${clean.slice(0, 200)}…` : clean;
 }
 
-/** Rejects after `ms` milliseconds, or when the signal is aborted; else settles as `work` does. */
-export async function inTime<T>(ms: number, signal: AbortSignal, work: Promise<T>): Promise<T> {
+/**
+ * Settles as `work` does, but rejects after `ms` milliseconds, when the signal is aborted, and when the connection is
+ * lost.
+ */
+export async function inTime<T>(
+  ms: number,
+  signal: AbortSignal,
+  { lost }: InspectingClient,
+  work: Promise<T>,
+): Promise<T> {
   const over = new AbortController();
   const ends = AbortSignal.any([signal, over.signal]);
   try {
     return await Promise.race([
       work,
+      lost,
       pause(ms, undefined, { signal: ends }).then(() => {
         throw new Error(`no answer within ${ms} ms`);
       }),

@@ -15,8 +15,12 @@ interface Operation {
 /** A name of an anonymous channel that nobody has. */
 const anonymous = "d0c70000000000000000000000000000";
 
-/** @param name the channel that is inspected; without one, only what does not depend on it is asked */
-function operationsOn(name: string | undefined): Operation[] {
+/**
+ * Returns the operations on a channel, and those that need none.
+ *
+ * @param name the channel that is inspected; without one, only what does not depend on it is asked
+ */
+export function operationsOn(name: string | undefined): Operation[] {
   const ask: Need = ["write", "amq.default"];
   const hex: Need[] = [["configure", anonymous], ["read", anonymous]];
   const common: Operation[] = [

@@ -46,7 +46,7 @@ export class Probes {
         if (!channel.closed) await channel.close();
       }
     };
-    return await inTime(this.#timeout, this.#signal, run());
+    return await inTime(this.#timeout, this.#signal, this.#client, run());
   }
 
   /** Asks whether the user may configure a queue or an exchange: declares a queue with an argument that none has. */
