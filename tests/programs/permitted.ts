@@ -1,12 +1,13 @@
-// Puts and gets on the connection of its argument, and reports the outcome.
+// Puts and gets on the connection of its argument, or of the configuration, and reports the outcome.
 import { Channel } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
 
-const connection = process.argv[2]!;
+const [, , connection] = process.argv;
+const options = { name: "permitted", ...connection === undefined ? {} : { connection } };
 try {
-  const channel = new Channel<string>({ name: "permitted", connection });
-  const put = new Channel<string>({ name: "permitted", connection }).put("a value");
+  const channel = new Channel<string>(options);
+  const put = new Channel<string>(options).put("a value");
   const [got] = await Promise.all([channel.get(), put]);
   send({ got });
   await channel.delete();

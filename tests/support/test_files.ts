@@ -141,6 +141,7 @@ export const ONE_BROKER: Record<string, string> = {
   "client_internals_test.ts": "tests the AMQP client, which does not depend on the broker",
   "connection_test.ts":
     "tests the errors of a connection, which do not depend on the broker's version",
+  "doctor_test.ts": "tests files and homes; doctor_broker_test.ts tests brokers",
   "examples_test.ts": "runs the examples, which use nothing that other tests do not cover",
   "programs_test.ts": "runs the examples, which use nothing that other tests do not cover",
   "compose_test.ts": "runs an example, which uses nothing that other tests do not cover",
