@@ -16,6 +16,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { Channel } from "../mod.ts";
+import { migrations } from "../src/transports/sqlite/file/schema.ts";
 import { pause } from "./conformance/fixture.ts";
 import { startHome } from "./homes/home_process.ts";
 import { decidedOnDeno, noDeno, onWindows } from "./support/conditions.ts";
@@ -258,7 +259,7 @@ Deno.test("doctor: files that cannot be used", () =>
     // An earlier schema, and a damaged file.
     edit("newer.db", "PRAGMA user_version = 1");
     (await findingsOf(`sqlite:${at("newer.db")}`)).assertWrong("schema");
-    edit("newer.db", "PRAGMA user_version = 6");
+    edit("newer.db", `PRAGMA user_version = ${migrations.length}`);
     const bytes = readFileSync(at("newer.db"));
     for (let page = 3; page * 4096 < bytes.length; page++) {
       bytes.fill(0x55, page * 4096 + 8, page * 4096 + 64);

@@ -16,13 +16,9 @@ export function checkRuntime({ report }: Examination): void {
 }
 
 function runtime(): { readonly name: string; readonly version: string } {
-  const { Deno, Bun } = globalThis as {
-    Deno?: { readonly version: { readonly deno: string } };
-    Bun?: { readonly version: string };
-  };
-  if (Deno !== undefined) return { name: "Deno", version: Deno.version.deno };
-  if (Bun !== undefined) return { name: "Bun", version: Bun.version };
-  return { name: "Node", version: process.versions.node };
+  const { deno, bun, node } = process.versions;
+  if (deno !== undefined) return { name: "Deno", version: deno };
+  return bun === undefined ? { name: "Node", version: node } : { name: "Bun", version: bun };
 }
 
 /** Says what a Deno program needs to be permitted to use the connection. */
