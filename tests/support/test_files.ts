@@ -86,6 +86,7 @@ export const DENO_ONLY: Record<string, string> = {
   "processes_test.ts": "tests how processes share values, which does not depend on the runtime",
   "queues_test.ts": "tests what the broker keeps, which does not depend on the runtime",
   "refusals_test.ts": "tests what the broker refuses, which does not depend on the runtime",
+  "commands_test.ts": "runs the commands of the pages with Deno",
   "snippets_test.ts": "checks and runs the code of the pages with Deno",
   "sizes_test.ts": "tests what the broker refuses, which does not depend on the runtime",
   "soak_test.ts": "takes half a minute for a private broker and its failures",
