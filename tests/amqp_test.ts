@@ -45,7 +45,12 @@ import { brokerState } from "./support/broker_state.ts";
 import { freePorts } from "./support/broker.ts";
 import { startDelay } from "./support/delay.ts";
 
-import { decidedOnDeno, noControl, noLocalBroker } from "./support/conditions.ts";
+import {
+  decidedOnDeno,
+  decidedOnFirstBroker,
+  noControl,
+  noLocalBroker,
+} from "./support/conditions.ts";
 import { consumersOf } from "./support/consumers.ts";
 
 const broker = process.env.BROKER;
@@ -76,7 +81,8 @@ async function client<T>(use: (client: AMQPClient) => Promise<T>): Promise<T> {
 const setup: Setup = {
   features: { shared: true, terms: ["expires"] },
   tells: brokerStats,
-  share: shareOfRuntime(),
+  // Only Deno runs on a further broker.
+  share: decidedOnFirstBroker === false ? shareOfRuntime() : undefined,
   connection: (n) => uri((url) => url.searchParams.set("name", `conformance ${n}`)),
   elsewhere: () =>
     uri((url) => url.hostname = url.hostname === "localhost" ? "127.0.0.1" : "localhost"),

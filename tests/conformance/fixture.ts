@@ -42,13 +42,15 @@ export interface Share {
   readonly of: number;
 }
 
-/** The share of the cases that Bun and Node run of a transport of which Deno runs all. The harness asks for it. */
+/** The share of the cases that this runtime runs of a transport; those of the three runtimes are all cases. */
 export function shareOfRuntime(): Share | undefined {
-  if (process.versions.deno !== undefined) return undefined;
-  return shareOf(process.versions.bun !== undefined ? 0 : 1, 3);
+  return shareOf(
+    process.versions.deno !== undefined ? 2 : process.versions.bun !== undefined ? 0 : 1,
+    3,
+  );
 }
 
-/** A share of the cases, or all of them unless the harness runs all files. */
+/** A share of the cases, or all of them unless the harness runs all files on all runtimes. */
 export function shareOf(part: number, of: number): Share | undefined {
   return process.env.TEST_SHARE === "yes" ? { part, of } : undefined;
 }

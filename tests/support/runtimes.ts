@@ -85,6 +85,11 @@ export function findRuntime(name: RuntimeName): Promise<Runtime> {
   return finding;
 }
 
+/** Names a runtime to the processes that this one starts. */
+export function nameRuntime({ name, command }: Runtime): void {
+  process.env[KINDS[name].variable] ||= command[0];
+}
+
 /**
  * Finds a Node of a version, for the tests of the npm package: the first on the PATH, or the one that npm has in its
  * cache or fetches.

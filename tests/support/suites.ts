@@ -26,7 +26,7 @@ import {
   TIMED,
 } from "./report.ts";
 import { type RunOptions, runProgram } from "./run_program.ts";
-import { findRuntime, type Runtime, type RuntimeName } from "./runtimes.ts";
+import { findRuntime, nameRuntime, type Runtime, type RuntimeName } from "./runtimes.ts";
 import { logLine } from "./supervisor.ts";
 import {
   DENO_ONLY,
@@ -139,7 +139,10 @@ async function main(file: string, args: string[]): Promise<void> {
         runtime.title,
         newReport({ what: "the runtime is missing", error: runtime.error.message }),
       );
-    } else runtimes.push(runtime);
+    } else {
+      runtimes.push(runtime);
+      nameRuntime(runtime); // a test that starts it need not search for it
+    }
   }
   const sources: BrokerSource[] = [
     { supply: Promise.resolve(first) },
@@ -155,7 +158,8 @@ async function main(file: string, args: string[]): Promise<void> {
       // Sorted by runtime, so that on no broker the long parts come last.
       const all = sources.flatMap((source) => partsOn(source, runtimes, which));
       const parts = runtimes.flatMap((runtime) => all.filter((part) => part.runtime === runtime));
-      const share: Variables = which === "all" ? {} : { TEST_SHARE: "yes" };
+      const isShared = which !== "all" && runtimes.length === 3;
+      const share: Variables = isShared ? { TEST_SHARE: "yes" } : {};
       await runLanes(parts, lanes, share, file, record, stop.signal);
     } else {
       for (const source of sources) {
