@@ -52,4 +52,8 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: "find out what is wrong with a connection",
     load: () => import("./commands/doctor.ts"),
   },
+  completion: {
+    summary: "print a script that completes commands in a shell",
+    load: () => import("./commands/completion.ts"),
+  },
 };

@@ -4,6 +4,7 @@ import { settings } from "../connection/config.ts";
 import { withoutCredentials } from "../shared/redact.ts";
 import { UsageError } from "./cli_error.ts";
 import type { CommonOptions } from "./common_options.ts";
+import type { CommandWords } from "./completion.ts";
 import type { Output } from "./output.ts";
 
 /** What a command works with. */
@@ -17,8 +18,18 @@ export class Context {
   readonly #channels = new Set<Pick<Channel, "close">>();
   #connection: Promise<Connection> | undefined;
 
-  constructor(name: string, options: CommonOptions, output: Output, signal: AbortSignal) {
+  /** Returns the words of all commands and their options. */
+  readonly words: () => Promise<readonly CommandWords[]>;
+
+  constructor(
+    name: string,
+    options: CommonOptions,
+    output: Output,
+    signal: AbortSignal,
+    words: () => Promise<readonly CommandWords[]>,
+  ) {
     this.name = name;
+    this.words = words;
     this.output = output;
     this.signal = signal;
     this.#options = options;

@@ -5,9 +5,10 @@ import { CliError } from "./cli_error.ts";
 import type { Command, CommandOption } from "./command.ts";
 import { commandTable } from "./command_table.ts";
 import type { CommonOptions } from "./common_options.ts";
+import type { CommandWords } from "./completion.ts";
 import { Interruption } from "./interruption.ts";
-import { milliseconds } from "./numbers.ts";
 import { Output } from "./output.ts";
+import { sharedOptions } from "./shared_options.ts";
 
 const description = "Puts, gets and watches values in the channels of ChannelTS.";
 
@@ -22,21 +23,6 @@ Exit codes:
   143 after SIGTERM
 
 "channelts help put" describes a command.`;
-
-/** The options of every command. */
-const common: readonly CommandOption[] = [
-  {
-    flags: "--connection <uri>",
-    description: "the broker, home or file, such as amqp://host or sqlite:jobs.db",
-  },
-  {
-    flags: "--timeout <ms>",
-    description: "milliseconds to wait for each operation (default: no limit)",
-    parse: milliseconds,
-  },
-  { flags: "--quiet", description: "print only data and errors" },
-  { flags: "--json", description: "print JSON for programs instead of text for people" },
-];
 
 /**
  * Runs the program `channelts`: data goes to stdout, and all else to stderr. While it runs, SIGINT and SIGTERM end the
@@ -93,7 +79,7 @@ function programOf(run: Run): Parser {
     .helpCommand("help [command]", "describe a command")
     .enablePositionalOptions()
     .addHelpText("after", epilog);
-  for (const option of common) program.addOption(optionOf(option));
+  for (const option of sharedOptions) program.addOption(optionOf(option));
   for (const [name, { summary }] of Object.entries(commandTable)) {
     configured(program.command(name)).summary(summary);
   }
@@ -128,7 +114,9 @@ function define(parser: Parser, command: Command<never>): void {
     const choices = command.argChoices?.[name];
     parser.addArgument(choices === undefined ? argument : argument.choices([...choices]));
   }
-  for (const option of [...command.options ?? [], ...common]) parser.addOption(optionOf(option));
+  for (const option of [...command.options ?? [], ...sharedOptions]) {
+    parser.addOption(optionOf(option));
+  }
   const examples = command.examples.map(({ text, line }) => `  # ${text}\n  ${line}`).join("\n\n");
   const notes = command.notes === undefined ? "" : `\n${command.notes}\n`;
   parser.addHelpText("after", `${notes}\nExamples:\n${examples}`);
@@ -153,6 +141,11 @@ function parsed(parse: CommandOption["parse"], text: string): unknown {
   }
 }
 
+async function wordsOf(): Promise<CommandWords[]> {
+  const { completionWords } = await import("./completion_words.ts");
+  return await completionWords();
+}
+
 async function run(
   name: string,
   command: Command<never>,
@@ -162,7 +155,7 @@ async function run(
   const output = new Output(options.quiet === true);
   const interruption = new Interruption();
   const { Context } = await import("./context.ts");
-  const context = new Context(name, options, output, interruption.signal);
+  const context = new Context(name, options, output, interruption.signal, wordsOf);
   try {
     return await command.run(context, positional, options as never) ?? 0;
   } catch (error) {
