@@ -33,7 +33,7 @@ export const command: Command<Options> = {
     },
     {
       flags: "-n, --count <n>",
-      description: "move so many values (default: all that are there)",
+      description: "the number of values (default: all that wait)",
       parse: count,
     },
     { flags: "--follow", description: "wait for more values, until the first channel is closed" },

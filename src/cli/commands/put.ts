@@ -39,8 +39,16 @@ export const command: Command<Options> = {
       description: "how values are encoded in the channel; json is for ChannelPy",
       choices: ["cbor", "json"],
     },
-    { flags: "--delay <ms>", description: "deliver the values so much later", parse: milliseconds },
-    { flags: "--expires <ms>", description: "drop values that wait longer", parse: milliseconds },
+    {
+      flags: "--delay <ms>",
+      description: "deliver the values after this time",
+      parse: milliseconds,
+    },
+    {
+      flags: "--expires <ms>",
+      description: "drop the values if they wait longer",
+      parse: milliseconds,
+    },
     {
       flags: "--priority <n>",
       description: "deliver values of a higher number first",

@@ -12,7 +12,11 @@ export const command: Command<Options> = {
   argHelp: { name: "the name of the channel" },
   description: "Prints the broadcasts of a channel from now on, each as a line of JSON.",
   options: [
-    { flags: "-n, --count <n>", description: "end after so many broadcasts", parse: count },
+    {
+      flags: "-n, --count <n>",
+      description: "the number of broadcasts (default: no limit)",
+      parse: count,
+    },
     ...outputOptions,
   ],
   examples: [

@@ -281,7 +281,7 @@ function inspectContent(
   );
   report(fine(
     "content",
-    `the file has ${channels} channels with ${messages} values, and ${sessions} processes or Workers use it`,
+    `channels in the file: ${channels}; values: ${messages}; processes and Workers that use it: ${sessions}`,
     { channels: channels!, messages: messages!, sessions: sessions! },
   ));
   if (statSync(path).size > mostChecked) {
