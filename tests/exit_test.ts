@@ -1,7 +1,7 @@
 // The end of a process whose broker is unreachable: only pending operations keep it alive.
 import { deepEqual, ok } from "node:assert/strict";
 import { within } from "./conformance/fixture.ts";
-import { startPrivateBroker } from "./support/broker.ts";
+import { type PrivateBroker, startPrivateBroker } from "./support/broker.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
 
@@ -17,29 +17,45 @@ async function children(program: string, args: string[]): Promise<Child[]> {
   return runtimes.map((runtime) => startChild(url, { args, runtime }));
 }
 
-for (const fault of ["is killed", "falls silent"]) {
-  Deno.test(`an idle handle keeps no process alive when its broker ${fault}`, async () => {
-    await using broker = await startPrivateBroker();
-    const idle = await children("idle.ts", [`${broker.uri}?heartbeat=1`, "3500"]);
-    try {
-      for (const child of idle) deepEqual(await child.next(), "attached");
-      if (fault === "is killed") await broker.crash();
-      else broker.suspend();
-      for (const child of idle) {
-        deepEqual(await child.next(), "nothing to do");
-        deepEqual(await within(child.exited, exitLimit), { code: 0, signal: null });
-      }
-    } finally {
-      for (const child of idle) await child[Symbol.asyncDispose]();
-    }
-  });
+let broker: PrivateBroker;
+Deno.test.beforeAll(async () => {
+  broker = await startPrivateBroker();
+});
+Deno.test.afterAll(async () => {
+  await broker[Symbol.asyncDispose]();
+});
+
+/** Processes that have nothing to do but idle handles. */
+async function startIdle(): Promise<Child[]> {
+  return await children("idle.ts", [`${broker.uri}?heartbeat=1`, "3500"]);
 }
 
-Deno.test("a service that closes its channels on SIGTERM ends quickly, also while the broker is unreachable", async () => {
-  await using broker = await startPrivateBroker();
+async function assertIdleEnd(idle: readonly Child[]): Promise<void> {
+  for (const child of idle) {
+    deepEqual(await child.next(), "nothing to do");
+    deepEqual(await within(child.exited, exitLimit), { code: 0, signal: null });
+  }
+}
+
+Deno.test("an idle handle keeps no process alive when its broker falls silent", async () => {
+  const idle = await startIdle();
+  try {
+    for (const child of idle) deepEqual(await child.next(), "attached");
+    broker.suspend();
+    await assertIdleEnd(idle);
+  } finally {
+    broker.resume();
+    for (const child of idle) await child[Symbol.asyncDispose]();
+  }
+});
+
+Deno.test("when a broker is killed, an idle handle keeps no process alive, and a service that closes its channels on SIGTERM ends quickly", async () => {
   const services = await children("terminated.ts", [broker.uri]);
+  const idle: Child[] = [];
   try {
     for (const child of services) deepEqual(await child.next(), "putting");
+    idle.push(...await startIdle());
+    for (const child of idle) deepEqual(await child.next(), "attached");
     await broker.crash();
     for (const child of services) child.kill("SIGTERM");
     await Promise.all(services.map(async (child) => {
@@ -49,7 +65,8 @@ Deno.test("a service that closes its channels on SIGTERM ends quickly, also whil
       deepEqual([reported.put, reported.get], ["ChannelClosedError", "ChannelClosedError"]);
       deepEqual(await within(child.exited, exitLimit), { code: 0, signal: null });
     }));
+    await assertIdleEnd(idle);
   } finally {
-    for (const child of services) await child[Symbol.asyncDispose]();
+    for (const child of [...idle, ...services]) await child[Symbol.asyncDispose]();
   }
 });

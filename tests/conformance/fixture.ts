@@ -207,7 +207,8 @@ export class Fixture {
 
   /** Resolves when this many connections are waiting to get from an empty channel. */
   async untilWaiting({ name }: { readonly name: string }, connections = 1): Promise<void> {
-    await until(async () => await this.setup.waiting(name) === connections, 20_000);
+    // Each query may open a connection.
+    await until(async () => await this.setup.waiting(name) === connections, 20_000, 20);
   }
 
   /** Disposes of a handle after the test, for example one that arrived in a value. */

@@ -253,7 +253,9 @@ async function runLanes(
   record: Recorder,
   signal: AbortSignal,
 ): Promise<void> {
-  const isWaiting = ({ label }: Part) => WAITING.includes(basename(label));
+  // The first lane stays with the first broker.
+  const isWaiting = ({ label, source, ownBrokers }: Part) =>
+    WAITING.includes(basename(label)) && (source.further === undefined || ownBrokers === true);
   const total = parts.length;
   const timed: { part: Part; title: string }[] = [];
   const skipped: { part: Part; reason: string }[] = [];
