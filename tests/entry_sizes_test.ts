@@ -29,10 +29,10 @@ const LIMITS: Readonly<Record<string, readonly [minified: number, gzipped: numbe
   "./amqp": [216_000, 74_300],
   "./web, Channel alone": [142_000, 48_700],
   "./web": [167_000, 56_600],
-  ".": [325_000, 110_000],
+  ".": [330_000, 112_000],
   "./opentelemetry": [132_500, 45_200],
-  "./home": [367_000, 123_600],
-  "./cli": [400_000, 135_000],
+  "./home": [373_000, 126_000],
+  "./cli": [470_000, 160_000],
 };
 
 /** Bundles a program that imports the installed package. Returns the script. */
