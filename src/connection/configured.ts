@@ -7,11 +7,12 @@ import { shown } from "../shared/options.ts";
 import type { ConnectionWatcher, Transport, TransportOptions } from "../transports/transport.ts";
 import { settings } from "./config.ts";
 import { checkTransportOptions, nodesOf, parseUri } from "./schemes.ts";
+import type { Logger } from "./connection_options.ts";
 import type { Settings } from "./settings.ts";
 import { type Follower, SharedConnection } from "./shared_connection.ts";
 
-/** Reports a failure that rejects no operation. */
-export type Report = (problem: string) => void;
+/** Reports a failure that rejects no operation, to the logger's method `error` unless it is given a level. */
+export type Report = (problem: string, level?: keyof Logger) => void;
 
 /** The shared connections of Connection and transport objects, and their loggers, as long as the objects live. */
 const sharedOf = new WeakMap<object, SharedConnection>();

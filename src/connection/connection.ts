@@ -114,7 +114,7 @@ export class Connection {
       throw errorOfAction("new Connection", error);
     }
     this.#shared = shared;
-    setShared(this, shared, (problem) => log(logger, "error", problem));
+    setShared(this, shared, (problem, level = "error") => log(logger, level, problem));
   }
 
   /** Returns `Connection(address)`, without credentials. */
@@ -145,19 +145,21 @@ export class Connection {
       },
       failed: (error, pause) => {
         const next = pause === Infinity ? "no further try" : `next try in ${Math.round(pause)} ms`;
-        log(logger, "debug", `${error.message}; ${next}`);
+        log(logger, pause === Infinity ? "warn" : "debug", `${error.message}; ${next}`);
       },
       blocked: (reason) => {
         if (reason === undefined) log(logger, "info", `${address()} accepts messages again`);
         else log(logger, "warn", `${address()} accepts no messages: ${reason}`);
       },
       warned: (problem) => log(logger, "warn", problem),
+      noted: (event) => log(logger, "debug", event),
     };
   }
 }
 
+/** Logs one line: an error may quote a message, which another program may have written. */
 function log(logger: Logger | undefined, level: keyof Logger, text: string): void {
-  callUser(() => logger?.[level]?.(`ChannelTS: ${text}`));
+  callUser(() => logger?.[level]?.(`ChannelTS: ${text.replace(/\p{Cc}+/gu, " ")}`));
 }
 
 /** Calls the program's code. An error that it throws is reported as an uncaught error and does not end ours. */

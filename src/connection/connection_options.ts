@@ -8,11 +8,14 @@ export interface Logger {
    * that an `onerror` callback threw.
    */
   error?(message: string): void;
-  /** Called for each failed attempt to connect. */
+  /** Called for each failed attempt to connect that another one follows, and for each copy of a value that is dropped. */
   debug?(message: string): void;
   /** Called when the connection is established, or when the broker accepts messages again. */
   info?(message: string): void;
-  /** Called when the connection is lost, or when the broker accepts no messages. */
+  /**
+   * Called when the connection is lost or refused, when the broker accepts no messages, for a queue that drops values, and
+   * for each value that becomes a dead letter.
+   */
   warn?(message: string): void;
 }
 

@@ -21,6 +21,8 @@ export interface DeadLetterSource {
   openDeadLetters(): DeadLetterQueue;
   /** Returns the time in milliseconds for which a dead letter is retried. */
   deadLetterTimeout(): number;
+  /** Called when a dead letter is put, with its reason. */
+  deadLettered(reason: string): void;
   /** Called when a dead letter could not be put; the message returns to its channel. */
   deadLetterFailed(cause: unknown): void;
 }
@@ -102,7 +104,8 @@ export class DeadLetters {
         await this.#put(deadLetter, deadline - performance.now());
         this.#failures = 0;
         this.#pauses.end();
-        return loan.accept(true);
+        loan.accept(true);
+        return this.#source.deadLettered(reason);
       } catch (error) {
         this.#failures = Math.max(this.#failures, failures + 1);
         const isLast = this.#isEnding || error instanceof ChannelSizeError ||

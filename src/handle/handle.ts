@@ -104,6 +104,8 @@ export class Handle implements Attached, PutTarget {
       outlasting: () => (this.connection as SharedConnection).reach !== "isolate",
       openDeadLetters: () => this.deadLetters(),
       deadLetterTimeout: () => Math.min(this.#retryTimeout, longestDeadLetterTimeout),
+      deadLettered: (reason) =>
+        this.report(`channel ${this.title}: a value is now a dead letter: ${reason}`, "warn"),
       deadLetterFailed: (cause) => this.#onDeadLetterFailed(cause),
     });
     // A failure rejects each operation that needs the connection.
@@ -283,9 +285,9 @@ export class Handle implements Attached, PutTarget {
     });
   }
 
-  /** Reports a failure that rejects no operation. */
-  report(problem: string): void {
-    this.#options.report?.(problem);
+  /** As {@linkcode Report}. */
+  report(...what: Parameters<Report>): void {
+    this.#options.report?.(...what);
   }
 
   /** Attaches the handle, so that it receives announced events. */

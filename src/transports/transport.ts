@@ -271,6 +271,8 @@ export interface ConnectionWatcher {
   blocked(reason: string | undefined): void;
   /** A condition that may lose values, such as a queue that drops them. */
   warned?(problem: string): void;
+  /** Something that explains what is seen elsewhere, such as a copy of a message that was dropped. */
+  noted?(event: string): void;
 }
 
 /** A carrier of channels: memory, a file, or a broker. */

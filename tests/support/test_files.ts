@@ -27,6 +27,7 @@ export const DENO_ONLY: Record<string, string> = {
   "cli_test.ts": "starts the other runtimes itself",
   "cli_pipeline_test.ts": "kills processes, whose runtime does not matter",
   "completion_test.ts": "runs shells, which does not depend on the runtime",
+  "logger_test.ts": "a logger of npm; what is logged does not depend on the runtime",
   "bundle_test.ts": "bundles the codec with Deno",
   "ended_connections_test.ts":
     "controls its broker for a minute; the result does not depend on the runtime",

@@ -9,6 +9,7 @@ import { Deadlines } from "../remote/deadlines.ts";
 import { closedMeanwhile, outage, unknownOutcome } from "../remote/outage.ts";
 import { type FailureMeaning, PendingRequests } from "../remote/pending_requests.ts";
 import type { ChannelStats, Claim, Link, LinkOptions, Loan, Offer, Stats } from "../transport.ts";
+import { droppedCopyText } from "../dropped_copy.ts";
 import { Announcer } from "./announcer.ts";
 import type { Listener } from "./connection/announcement_queue.ts";
 import type { AmqpConnector } from "./connection/amqp_connector.ts";
@@ -108,6 +109,7 @@ export class AmqpLink implements Link {
       deduplication: new Deduplication<AmqpLoan>(),
       stats,
       held: { count: 0 },
+      droppedCopy: () => connector.note(droppedCopyText(name)),
       operation: (action) => this.#operation(action),
       gone: (action) => this.#gone(action),
       explain: (action, error) => this.#explain(action, error),

@@ -23,6 +23,8 @@ export interface AttachmentOwner {
   readonly stats: Stats;
   /** The number of loans that their claimants hold, of all consumers. */
   readonly held: { count: number };
+  /** Called when a copy of a message that this process has or had was dropped. */
+  droppedCopy(): void;
   /** Returns the operation that a request to the broker is a part of. */
   operation(action: string): BrokerOperation;
   /** Records that the channel is gone, and returns the error that says so. */
@@ -147,6 +149,7 @@ export class LinkAttachment {
       outbox,
       stats,
       held,
+      droppedCopy: () => this.#owner.droppedCopy(),
       operation: operation("get"),
       isBounded: outbox.isBounded,
       onFailure: (error, inARow) => this.#onFailure(error, inARow),

@@ -46,6 +46,7 @@ export class AmqpTransport implements Transport {
       failed: (error, pause) => watcher?.failed(error, pause),
       blocked: (reason) => watcher?.blocked(reason),
       warned: (problem) => watcher?.warned?.(problem),
+      noted: (event) => watcher?.noted?.(event),
     });
   }
 

@@ -11,6 +11,8 @@ export interface HomeAttachmentOwner extends HomeLoanOwner, Notified {
   readonly repeated: RepeatedLoans;
   /** The claims that waited here were sent or served. */
   claimsSent(): void;
+  /** A copy of a message that this process has had was dropped. */
+  droppedCopy(): void;
   /** A claim was served. */
   lent(loan: HomeLoan): void;
   /** Returns the error that the home has answered to an operation. */
@@ -202,8 +204,10 @@ export class HomeAttachment implements ReadAheadOwner {
     const loan = new HomeLoan(frame, this.session, this.#owner);
     const original = this.#owner.repeated.find(loan);
     if (original === undefined) return loan;
-    if (original === "accepted") loan.drop();
-    else original.continueAs(loan);
+    if (original === "accepted") {
+      loan.drop();
+      this.#owner.droppedCopy();
+    } else original.continueAs(loan);
     return undefined;
   }
 

@@ -17,6 +17,7 @@ import type {
   RoomWaiter,
   Stats,
 } from "../transport.ts";
+import { droppedCopyText } from "../dropped_copy.ts";
 import { fieldsOf, Groups, HomeAttachment, type HomeAttachmentOwner } from "./home_attachment.ts";
 import { HomeOutbox } from "./home_outbox.ts";
 import { countField, statsOf } from "./protocol/fields.ts";
@@ -100,6 +101,7 @@ export class HomeLink implements Link {
     const repeated = new RepeatedLoans();
     this.#owner = {
       repeated,
+      droppedCopy: () => connector.note(droppedCopyText(name)),
       claimsSent: () => this.#outbox.mayPut(),
       lent({ redelivered }) {
         if (redelivered) stats.redeliveries++;

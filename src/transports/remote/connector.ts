@@ -69,6 +69,11 @@ export class Connector<S extends RemoteSession> {
     this.#watcher.warned?.(problem);
   }
 
+  /** Reports something that explains what is seen elsewhere. */
+  note(event: string): void {
+    this.#watcher.noted?.(event);
+  }
+
   get address(): string {
     return this.#options.address;
   }

@@ -15,6 +15,8 @@ export interface LenderOptions {
   readonly stats: Stats;
   /** The number of loans that their claimants hold, of all consumers of a link. */
   readonly held: { count: number };
+  /** Called when a copy of a message that this process has or had was dropped. */
+  droppedCopy(): void;
 }
 
 /** The consumer that a lender works for. */
@@ -63,13 +65,13 @@ export class Lender implements LoanOwner {
     const { deduplication, outbox } = this.#options;
     const original = deduplication.find(loan);
     if (original === "accepted") {
-      loan.drop();
+      this.#drop(loan);
       deduplication.remember(loan);
       return false;
     }
     if (original !== undefined) {
       if (original.isStale) original.continueAs(loan);
-      else loan.drop();
+      else this.#drop(loan);
       return false;
     }
     // A message that is too large to be put again is lent uncounted.
@@ -77,6 +79,11 @@ export class Lender implements LoanOwner {
     this.#uncounted.push(loan);
     this.#owner.foundUncounted();
     return false;
+  }
+
+  #drop(copy: AmqpLoan): void {
+    copy.drop();
+    this.#options.droppedCopy();
   }
 
   /** Serves a claim. */
