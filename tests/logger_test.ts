@@ -150,7 +150,7 @@ Deno.test("logger: an object with some of the methods is enough, and a text is o
   const jobs = new Channel<unknown>({ name: "jobs", connection, maxAttempts: 1 });
   await jobs.depth();
   const raw = new RawChannel(jobs);
-  const body = new TextEncoder().encode('"a\nforged line');
+  const body = new TextEncoder().encode("x\nforged line");
   await raw.put({ body, contentType: "application/json" }, {});
   await rejection(jobs.receive(), ChannelDecodeError);
   await raw.close();
