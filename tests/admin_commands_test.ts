@@ -171,12 +171,12 @@ for (const [engine, connection] of [["sqlite", sqlite], ["broker", process.env.B
     await withJobs(connection, async ({ name, jobs, run, connection }) => {
       await jobs.put(1);
       await jobs.put(2);
-      let timeout = 300; // more, if the program does not connect in this time
-      let late = await run("drain", name, "--timeout", `${timeout}`);
-      while (late.code === 1 && timeout < 20_000) {
+      let late: CommandResult;
+      let timeout = 100;
+      do { // more time, if the program does not connect in this time
         timeout *= 4;
         late = await run("drain", name, "--timeout", `${timeout}`);
-      }
+      } while (!/values are left/.test(late.stderr) && timeout < 20_000);
       assert.ok(ends(late, 3).stderr.includes(`values are left after ${timeout} ms`), late.stderr);
       assert.equal((await rejection(jobs.put(3), ChannelClosedError)).reason, "drain");
 
@@ -238,6 +238,10 @@ for (const [engine, connection] of [["sqlite", sqlite], ["broker", process.env.B
       const both = ends(await run("stats", name, missing, "--json"), 4);
       const { depth, deadLetters } = JSON.parse(both.stdout);
       assert.deepEqual({ depth, deadLetters }, { depth: 1, deadLetters: 1 });
+      const held = await within(jobs.receive());
+      const { loans } = JSON.parse(ends(await run("stats", name, "--json"), 0).stdout);
+      assert.equal(loans, engine === "sqlite" ? 1 : undefined, "RabbitMQ does not tell the loans");
+      held.accept();
       assert.match(both.stderr, /does not exist/);
 
       await using watch = startCommand(
