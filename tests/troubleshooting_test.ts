@@ -22,6 +22,11 @@ function errorsOf(source: string): string {
   return [...source.matchAll(errors)].map(([text]) => text).join("\n");
 }
 
+/** Returns a file without the descriptions of metrics, which are no errors. */
+function withoutDescriptions(source: string): string {
+  return source.replaceAll(/\bdescription: "[^"]*"/g, "");
+}
+
 interface Text extends Literal {
   readonly file: string;
 }
@@ -31,7 +36,7 @@ const findings = /\/inspect(?:or|ion)?\b/;
 
 const files = globSync("src/**/*.ts", { cwd: root.pathname }).sort();
 const texts: Text[] = files.filter((file) => !findings.test(file)).flatMap((file) =>
-  literalsOf(file.startsWith("src/cli/") ? errorsOf(read(file)) : read(file))
+  literalsOf(file.startsWith("src/cli/") ? errorsOf(read(file)) : withoutDescriptions(read(file)))
     .map((literal) => ({ file, ...literal }))
 );
 
