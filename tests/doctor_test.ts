@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
+  globSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -15,6 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
+import { fileURLToPath } from "node:url";
 import { Channel } from "../mod.ts";
 import { migrations } from "../src/transports/sqlite/file/schema.ts";
 import { pause } from "./conformance/fixture.ts";
@@ -335,7 +337,10 @@ for (const scheme of ["zmq", "ws"]) {
       const ch = new Channel<number>({ name: "public.jobs", connection });
       await ch.put(1);
       const findings = await findingsOf(connection, { name: "public.jobs" });
-      assert.deepEqual(findings.of("channel").facts, { exists: true, messages: 1 });
+      const { exists, messages, loans } = findings.of("channel").facts!;
+      assert.deepEqual([exists, messages, loans], [true, 1, 0]);
+      await ch.closeAll({ drain: true });
+      (await findingsOf(connection, { name: "public.jobs" })).assertWrong("closed");
       await ch.close();
     });
     await t.step("a channel that the peer may not use", async () => {
@@ -439,3 +444,23 @@ Deno.test("doctor: the program prints findings and ends with 1 if there is a pro
     assert.equal(bad.lines[0]!.cure, "create it");
     assert.equal(bad.stderr, "");
   }));
+
+test("doctor: its page has every kind of finding, and no other", { skip: decidedOnDeno }, () => {
+  const root = new URL("../", import.meta.url);
+  const files = globSync("src/{transports/*,transports/amqp/inspection,cli/doctor}/*.ts", {
+    cwd: fileURLToPath(root),
+  });
+  const found = new Set(
+    files.flatMap((file) => {
+      const text = readFileSync(new URL(file.replaceAll("\\", "/"), root), "utf8");
+      return [...text.matchAll(/(?:\babout: |\bfine\(\s*|\? reason : )"([\w-]+)"/g)].map((
+        [, about],
+      ) => about!);
+    }),
+  );
+  found.add("permission").add("limit"); // reasons of a refusal
+  const page = readFileSync(new URL("docs/doctor.md", root), "utf8");
+  const listed = [...page.matchAll(/^\| `(?!about`)([\w-]+)` /gm)].map(([, about]) => about!);
+  assert.deepEqual([...new Set(listed)].sort(), listed.toSorted());
+  assert.deepEqual(listed.toSorted(), [...found].sort());
+});

@@ -348,7 +348,7 @@ async function inspectOwnQueue(
     const { what, cure } = splitAdvice(advice ?? printable(wordsOf(error)), "see the broker's log");
     report({
       level: "problem",
-      about: reason ?? "connection",
+      about: reason === "permission" || reason === "limit" ? reason : "connection",
       what: `no program can use channels with this user: ${what}`,
       cure,
       facts: { user: uri.username, vhost: uri.vhost, ...reason === undefined ? {} : { reason } },

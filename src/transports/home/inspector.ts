@@ -185,11 +185,26 @@ async function inspectChannel(
   try {
     const link = await home.open(name, optionsOf(options));
     try {
-      const messages = await link.depth();
-      report(fine("channel", `channel ${name} exists: ${messages} values wait`, {
+      const { depth, ...others } = await link.stats?.() ?? { depth: await link.depth() };
+      const { loans, consumers, capacity, closed } = others;
+      const also = [
+        ...loans === undefined ? [] : [`${loans} on loan`],
+        ...consumers === undefined ? [] : [`${consumers} consumers`],
+        ...capacity === undefined ? [] : [`capacity ${capacity}`],
+      ].map((text) => `, ${text}`).join("");
+      report(fine("channel", `channel ${name} exists: ${depth} values wait${also}`, {
         exists: true,
-        messages,
+        messages: depth,
+        ...others,
       }));
+      if (closed === true) {
+        report({
+          level: "warning",
+          about: "closed",
+          what: `channel ${name} was closed by closeAll({ drain: true }), and takes no values`,
+          cure: `delete it (channelts delete ${name}) to use the name again`,
+        });
+      }
     } finally {
       await link.close();
     }
