@@ -6,8 +6,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import process from "node:process";
-import { Channel, ChannelConnectionError, ChannelDecodeError, Connection, serve } from "../mod.ts";
-import { RawChannel } from "../src/channel/raw_channel.ts";
+import { Channel, ChannelConnectionError, Connection, serve } from "../mod.ts";
 import type { Logger } from "../mod.ts";
 import { connectionsRest, rejection, until } from "./conformance/fixture.ts";
 import { startGateway } from "./support/gateway.ts";
@@ -143,19 +142,19 @@ test("logger: pino has a line for each dead letter and for each failure of a ser
 });
 
 Deno.test("logger: an object with some of the methods is enough, and a text is one line", async () => {
-  const lines: string[] = [];
-  const connection = new Connection("memory:lines", {
-    logger: { warn: (text) => void lines.push(text) },
-  });
-  const jobs = new Channel<unknown>({ name: "jobs", connection, maxAttempts: 1 });
-  await jobs.depth();
-  const raw = new RawChannel(jobs);
-  const body = new TextEncoder().encode("x\nforged line");
-  await raw.put({ body, contentType: "application/json" }, {});
-  await rejection(jobs.receive(), ChannelDecodeError);
-  await raw.close();
+  const lines: Line[] = [];
+  const error = (msg: string) => void lines.push({ level: "error", msg });
+  const connection = new Connection("memory:lines", { logger: { error } });
+  const requests = new Channel<unknown>({ name: "requests", connection });
+  const stop = new AbortController();
+  const onerror = () => {
+    throw new Error("first line\nChannelTS: a forged line");
+  };
+  const serving = serve(requests, () => "reply", { signal: stop.signal, onerror });
+  await requests.put("no request");
   await until(() => lines.length === 1);
-  match(lines[0]!, /^ChannelTS: channel jobs .* a value is now a dead letter: \P{Cc}+$/u);
-  await jobs.deadLetters.delete();
-  await jobs.delete();
+  stop.abort();
+  await serving.catch(() => {});
+  deepEqual(textsOf(lines), ["serve: channel NAME: the option onerror failed: ERROR: MESSAGE"]);
+  await requests.delete();
 });
