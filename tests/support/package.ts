@@ -57,7 +57,9 @@ async function install(): Promise<Installed> {
       "--no-audit",
       "--no-fund",
     ];
-    await npm(fresh, ["install", ...options, manifest.name], registryEnv(registry));
+    // As for a program that uses each entry: npm does not install an optional peer by itself.
+    const peers = Object.keys(manifest.peerDependencies ?? {});
+    await npm(fresh, ["install", ...options, manifest.name, ...peers], registryEnv(registry));
     rmSync(join(fresh, ".cache"), { recursive: true });
     renameSync(fresh, folder);
   });
@@ -72,9 +74,11 @@ export async function startPackageRegistry(
   manifest: Manifest,
   tarball: Uint8Array,
 ): Promise<Registry> {
-  const { dependencies, optionalDependencies } = manifest;
+  const { dependencies, optionalDependencies, peerDependencies } = manifest;
   const found = new Map<string, Published>();
-  for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
+  for (
+    const name of Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies })
+  ) {
     publish(name, join(ROOT, "node_modules"), found);
   }
   return await startRegistry([{ manifest, tarball }, ...found.values()]);
