@@ -19,7 +19,9 @@ const columns: readonly Column[] = [
   {
     title: "DEPTH",
     text: ({ depth }) => depth?.toString(),
-    style: ({ depth = 0, consumers }) => depth > 0 && consumers === 0 ? "yellow" : undefined,
+    // Nobody seems to take the values. On a file, a consumer that is at work does not count as one, but has a loan.
+    style: ({ depth = 0, consumers, loans = 0 }) =>
+      depth > 0 && consumers === 0 && loans === 0 ? "yellow" : undefined,
     isFixed: true,
   },
   {
@@ -66,6 +68,15 @@ export function tableOf(all: readonly Figures[], paint: Paint, isLive = false): 
 
 function nameOf({ name, closed, trouble }: Figures, paint: Paint): string {
   const text = printable(name);
-  if (trouble !== undefined) return `${text}  ${paint("red", printable(trouble))}`;
+  if (trouble !== undefined) {
+    return `${text}  ${paint("red", printable(withoutName(trouble, name)))}`;
+  }
   return closed ? `${text}  ${paint("yellow", "closed")}` : text;
+}
+
+/** Returns an error's text without the operation, the channel and the address, which the table has. */
+function withoutName(trouble: string, name: string): string {
+  const beginning = `stats: channel ${name} `;
+  if (!trouble.startsWith(beginning)) return trouble;
+  return trouble.slice(beginning.length).replace(/^on \S+ /, "");
 }
