@@ -139,6 +139,11 @@ export const LONG: readonly string[] = [
 
 /** Files whose tests use a broker but run on a further one only with --brokers=all, each with the reason. */
 export const ONE_BROKER: Record<string, string> = {
+  "admin_commands_test.ts": "runs the program channelts, whose engine other tests cover",
+  "cli_pipeline_test.ts": "runs the program channelts, whose engine other tests cover",
+  "commands_test.ts": "runs the program channelts, whose engine other tests cover",
+  "logger_test.ts": "tests texts, which do not depend on the broker's version",
+  "telemetry_test.ts": "tests what is before the broker, and its headers have a test of their own",
   "cli_test.ts": "tests a program whose use of a broker other tests cover",
   "client_internals_test.ts": "tests the AMQP client, which does not depend on the broker",
   "connection_test.ts":
