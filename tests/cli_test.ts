@@ -287,13 +287,14 @@ cliTest(
     withChannel(async (channel, name) => {
       const stop = new AbortController();
       const serving = serve(channel, (value) => {
-        if (value === "bad") throw new RangeError("it is bad");
+        if (value === "bad") throw new RangeError("it is \x1b[31mbad\x9b");
         return [value];
       }, { signal: stop.signal });
       const failed = await runCli(["request", name, "--raw", "bad"], { env });
       deepEqual([failed.code, failed.stderr], [
         1,
-        "channelts: request: the server has failed: RangeError: it is bad\n",
+        // A terminal would obey the control characters.
+        "channelts: request: the server has failed: RangeError: it is \\u001b[31mbad\\u009b\n",
       ]);
       const replies = await runCli(["request", name], { env, input: '1\n"x"\n' });
       deepEqual([replies.code, replies.stdout], [0, '[1]\n["x"]\n']);

@@ -217,7 +217,9 @@ test("attacks: what a peer may not use does not tell whether it exists", {}, asy
     for (const [request, name] of [[1, "secret"], [2, "absent"]] as const) {
       for (const create of [true, false]) {
         for (
-          const word of ["PUT", "TAKE", "TRY", "ROOM", "EMPTY", "SAY", "DEPTH", "DRAIN", "DELETE"]
+          const word of [
+            ...["PUT", "TAKE", "TRY", "ROOM", "EMPTY", "SAY", "DEPTH", "STATS", "DRAIN", "DELETE"],
+          ]
         ) {
           const link = 100 * request + answers.size;
           peer.send(`OPEN ${request} ${link + 1000} {"name":"${name}","create":${create}}`);

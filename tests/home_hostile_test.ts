@@ -141,6 +141,7 @@ async function operate(connection: Connection | ReturnType<typeof fromPort>): Pr
     ch.get({ timeout: 0 }),
     ch.receive({ timeout: 150 }).then((delivery) => delivery.release()),
     ch.depth({ timeout: 150 }),
+    ch.stats({ timeout: 150 }),
     ch.broadcast(1, { timeout: 150 }),
     ch.closeAll({ timeout: 150 }),
   ]);

@@ -3,6 +3,7 @@
 import process from "node:process";
 import { env } from "../shared/host.ts";
 import { CliError } from "./cli_error.ts";
+import { printable } from "./printable.ts";
 
 /** The reader of stdout has ended, so that nothing can be written to it any more. */
 export class OutputClosedError extends CliError {
@@ -98,12 +99,12 @@ export class Output {
 
   /** Writes a warning to stderr, unless the option --quiet is given. */
   warn(text: string): void {
-    this.note(`channelts: ${styled(process.stderr, "yellow", "warning")}: ${text}`);
+    this.note(`channelts: ${styled(process.stderr, "yellow", "warning")}: ${visible(text)}`);
   }
 
   /** Writes an error to stderr. */
   error(text: string): void {
-    process.stderr.write(`${styled(process.stderr, "red", "channelts")}: ${text}\n`);
+    process.stderr.write(`${styled(process.stderr, "red", "channelts")}: ${visible(text)}\n`);
   }
 
   /** Returns a text in a style for stdout; unchanged if stdout is no terminal or NO_COLOR is set. */
@@ -116,6 +117,11 @@ export class Output {
 const mostHeld = 10;
 
 function ignore(): void {}
+
+/** Escapes what a terminal would obey: a server, a home or a broker may have written a part of the text. */
+function visible(text: string): string {
+  return text.split("\n").map(printable).join("\n");
+}
 
 function styled(stream: Stream, style: Style, text: string): string {
   if (!hasColor(stream)) return text;

@@ -88,6 +88,7 @@ const toHome = [
   "SYNC N R",
   "DRAIN N R",
   "DEPTH N R",
+  "STATS N R",
   "DELETE N R",
   "CLOSE N R",
   "ACC P P P",
