@@ -20,15 +20,15 @@ import { test } from "./support/test.ts";
 /**
  * The most bytes of a minified bundle, and of it gzipped: of the entry ./memory, and of each entry with all that it
  * exports, without packages and Node's modules. They are a little more than the current sizes, so that growth is noticed.
- * The program that puts and gets must not exceed 95 KB, and 33 KB gzipped.
+ * The program that puts and gets must not exceed 96 KB, and 33 KB gzipped.
  */
 const LIMITS: Readonly<Record<string, readonly [minified: number, gzipped: number]>> = {
-  "./memory, Channel alone": [95_000, 32_990],
+  "./memory, Channel alone": [95_900, 32_990],
   "./memory": [120_000, 40_700],
-  "./sqlite": [186_900, 62_900],
-  "./amqp": [216_000, 74_300],
-  "./web, Channel alone": [142_000, 48_700],
-  "./web": [167_000, 56_600],
+  "./sqlite": [188_300, 63_300],
+  "./amqp": [217_500, 74_800],
+  "./web, Channel alone": [142_900, 49_200],
+  "./web": [168_300, 57_000],
   ".": [330_000, 112_000],
   "./opentelemetry": [132_500, 45_200],
   "./home": [373_000, 126_000],
