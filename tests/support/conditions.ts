@@ -43,6 +43,6 @@ export function noPython(): string | false {
 }
 
 function isLocal(): boolean {
-  const { protocol, hostname } = new URL(process.env.BROKER ?? "none:");
+  const { protocol, hostname } = new URL(process.env.BROKER || "none:");
   return protocol === "amqp:" && /^(localhost|127\.0\.0\.1)$/.test(hostname);
 }
