@@ -166,7 +166,7 @@ cliTest(
       const broken = await run(["put", name], '1\n2\n{"a"\n4\n');
       deepEqual([broken.code, broken.stderr], [
         1,
-        'put: 2 values were put before\nchannelts: stdin: line 3 is not JSON: "{\\"a\\""; for plain text, add --raw\n',
+        'put: 2 values were put before\nchannelts: stdin: line 3 is not JSON: {"a"; for plain text, add --raw\n',
       ]);
       equal(await channel.depth(), 2);
     }),

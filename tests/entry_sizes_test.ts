@@ -131,7 +131,8 @@ test("sizes: Node loads few files for ., and none of a scheme that is not used",
   const runtime = await findRuntime("node");
   await using child = startChild(program, { runtime, args: [join(root, "mod.js"), "memory:"] });
   const imported = await within(child.next() as Promise<string[]>, 60_000);
-  assert.ok(imported.length <= 24, `${imported.length} files`);
+  // A file holds what the same entries need, so that each entry of the package adds a few.
+  assert.ok(imported.length <= 30, `${imported.length} files`);
   const texts = imported.map((url) => readFileSync(join(folder, url), "utf8"));
   assert.ok(texts.some((text) => /^(?:class|var) MemoryTransport\b/m.test(text)));
   const strange =

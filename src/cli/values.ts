@@ -79,7 +79,7 @@ function textOf(bytes: Uint8Array, where: string): string {
 }
 
 function shortened(text: string): string {
-  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
 /**
