@@ -92,7 +92,7 @@ test("logger: pino has a line for a loss, a reconnect, a copy that is dropped an
     "connected to ADDRESS",
     "the connection to ADDRESS was lost: REASON",
     "connected again to ADDRESS",
-    "channel NAME: a copy of a value was dropped: this process has had the value",
+    "channel NAME on ADDRESS: a copy of a value was dropped: this process has had the value",
   ]);
   lines.length = 0;
   const refused = new Connection(broker, { username: "guest", password: "wrong", logger });

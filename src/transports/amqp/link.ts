@@ -109,7 +109,7 @@ export class AmqpLink implements Link {
       deduplication: new Deduplication<AmqpLoan>(),
       stats,
       held: { count: 0 },
-      droppedCopy: () => connector.note(droppedCopyText(name)),
+      droppedCopy: () => connector.note(droppedCopyText(name, address)),
       operation: (action) => this.#operation(action),
       gone: (action) => this.#gone(action),
       explain: (action, error) => this.#explain(action, error),

@@ -101,7 +101,7 @@ export class HomeLink implements Link {
     const repeated = new RepeatedLoans();
     this.#owner = {
       repeated,
-      droppedCopy: () => connector.note(droppedCopyText(name)),
+      droppedCopy: () => connector.note(droppedCopyText(name, address)),
       claimsSent: () => this.#outbox.mayPut(),
       lent({ redelivered }) {
         if (redelivered) stats.redeliveries++;
