@@ -35,6 +35,7 @@ const benches: Record<string, Bench> = {
   zmtp: { on: everywhere, needsBroker: false },
   select: { on: ["deno"], needsBroker: true },
   codec: { on: everywhere, needsBroker: false },
+  telemetry: { on: ["deno"], needsBroker: false },
 };
 
 /** The flags that make a runtime provide `gc()`, without which memory cannot be measured. */

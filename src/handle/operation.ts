@@ -35,6 +35,8 @@ export interface Call {
 /** The reason why an operation has failed; an object, because the reason may be undefined. */
 export interface OperationFailure {
   readonly reason: unknown;
+  /** False for the reason of a signal, and for an error that the caller's code has thrown. */
+  readonly isOurs: boolean;
 }
 
 /**
@@ -152,14 +154,14 @@ export class Operation<T> {
 
   /** Rejects with an error that is completed and names the action; a reason of the caller is passed unchanged. */
   #failFor(reason: unknown, isOurs: boolean): void {
-    if (!isOurs) return this.#fail(reason, false);
+    if (!isOurs) return this.#fail(reason, false, false);
     const error = this.dress(errorOfAction(this.action, reason));
     this.#fail(error, error instanceof ChannelError);
   }
 
   /** @param isAtCaller whether the error gets the caller's stack, because it was created after the call had returned */
-  #fail(reason: unknown, isAtCaller: boolean): void {
-    this.#failure = { reason };
+  #fail(reason: unknown, isAtCaller: boolean, isOurs = true): void {
+    this.#failure = { reason, isOurs };
     if (this.#reject !== undefined) {
       const resolve = this.#resolve as (value: unknown) => void;
       if (isAtCaller) inTurn((error) => resolve(atCaller(error)), reason as Error);

@@ -2,6 +2,8 @@ import {
   type Attributes,
   type Context,
   context,
+  diag,
+  INVALID_SPAN_CONTEXT,
   isSpanContextValid,
   type Link,
   propagation,
@@ -26,10 +28,11 @@ export function startSpan(
   parent: Context,
   links: Link[] = [],
 ): Span {
-  return tracer.startSpan(
-    title,
-    { kind, attributes: span, startTime: timeOf(from), links },
-    parent,
+  const options = { kind, attributes: span, startTime: timeOf(from), links };
+  return guarded(
+    "the tracer",
+    () => tracer.startSpan(title, options, parent),
+    () => trace.wrapSpanContext(INVALID_SPAN_CONTEXT),
   );
 }
 
@@ -43,15 +46,19 @@ export function endSpan(
 ): void {
   span.setAttributes(attributes);
   if (failure !== undefined) fail(span, failure.reason);
-  span.end(timeOf(from, ms));
+  guarded("the end of a span", () => span.end(timeOf(from, ms)), () => {});
 }
 
 /** Notes an error in a span. */
 export function fail(span: Span, error: unknown): void {
   const message = messageOf(error);
   span.setAttribute("error.type", errorType(error));
-  span.recordException(error instanceof Error ? error : message);
   span.setStatus({ code: SpanStatusCode.ERROR, message });
+  try {
+    span.recordException(error instanceof Error ? error : message);
+  } catch {
+    span.recordException(message); // a hostile object that a handler has thrown
+  }
 }
 
 /** Returns the class of an error. */
@@ -79,7 +86,7 @@ export function messageAttributes({ id }: Message): Attributes {
 /** Returns the headers that carry a context. */
 export function headersOf(carried: Context): Message["headers"] {
   const carrier: Record<string, string> = {};
-  propagation.inject(carried, carrier);
+  guarded("the propagator", () => propagation.inject(carried, carrier), () => {});
   return boundedHeaders(carrier);
 }
 
@@ -93,13 +100,32 @@ export interface Origin {
 
 export function originOf({ headers }: Message): Origin {
   if (headers === undefined) return noOrigin;
-  const extracted = propagation.extract(ROOT_CONTEXT, headers);
+  const extracted = guarded(
+    "the propagator",
+    () => propagation.extract(ROOT_CONTEXT, headers),
+    () => ROOT_CONTEXT,
+  );
   const sent = trace.getSpanContext(extracted);
   if (sent === undefined || !isSpanContextValid(sent)) return { context: extracted, links: [] };
   return { context: extracted, links: [{ context: sent }] };
 }
 
 const noOrigin: Origin = { context: ROOT_CONTEXT, links: [] };
+
+/**
+ * Calls what the program has set up, which may throw: propagators do for some headers of a hostile sender, and samplers
+ * and span processors may be the program's own. Telemetry fails no operation, so the API's diagnostic logger is told.
+ *
+ * @param instead returns what stands for the result
+ */
+function guarded<R>(what: string, call: () => R, instead: () => R): R {
+  try {
+    return call();
+  } catch (error) {
+    diag.error(`ChannelTS: ${what} failed: ${messageOf(error)}`);
+    return instead();
+  }
+}
 
 /** Reports whether a span is active in a context. */
 export function hasSpan(active: Context): boolean {

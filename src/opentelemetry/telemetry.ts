@@ -9,7 +9,11 @@ import {
 } from "@opentelemetry/api";
 import { Put, TryPut } from "../handle/put.ts";
 import { ChannelClosedError, ChannelTimeoutError } from "../shared/errors.ts";
-import type { Instrumentation, InstrumentedOperation } from "../shared/instrumentation.ts";
+import type {
+  Instrumentation,
+  InstrumentedFailure,
+  InstrumentedOperation,
+} from "../shared/instrumentation.ts";
 import type { Claim, Loan, Message } from "../transports/transport.ts";
 import { type Moment, moment, since } from "./moment.ts";
 import type { Described, Destination, Destinations } from "./destination.ts";
@@ -26,7 +30,7 @@ import {
 import { TracedLoan } from "./traced_loan.ts";
 
 /** The failure of an operation, as `whenSettled` tells it. */
-type Failure = { readonly reason: unknown } | undefined;
+type Failure = InstrumentedFailure | undefined;
 
 /** What telemetry knows of a pending operation. */
 interface Watched {
@@ -232,10 +236,10 @@ function isOfSelect(action: string): boolean {
 
 /** Reports whether a get has ended without a value, although nothing is wrong. */
 function isWithoutValue(failure: Failure): boolean {
-  if (failure === undefined) return true;
+  if (failure === undefined || !failure.isOurs) return true; // the reason of a signal may be any value
   const { reason } = failure;
   return reason instanceof ChannelTimeoutError || reason instanceof ChannelClosedError ||
-    !(reason instanceof Error) || reason.name === "AbortError" || reason.name === "TimeoutError";
+    !(reason instanceof Error); // an iteration was left
 }
 
 /** Adds the class of an error to what is measured, if it is one of few: a server may send errors of any name. */

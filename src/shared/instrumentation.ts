@@ -5,6 +5,13 @@
  * @module
  */
 
+/** The failure of an operation, as an instrumentation sees it. */
+export interface InstrumentedFailure {
+  readonly reason: unknown;
+  /** False for the reason of a signal, and for an error that the caller's code has thrown. */
+  readonly isOurs: boolean;
+}
+
 /** An operation, as an instrumentation sees it. */
 export interface InstrumentedOperation {
   /** The name of the public function that was called. */
@@ -13,7 +20,7 @@ export interface InstrumentedOperation {
   readonly owner: object;
   readonly settled: boolean;
   /** Calls `listener` when the operation settles; `failure` is undefined if it has succeeded. */
-  whenSettled(listener: (failure: { readonly reason: unknown } | undefined) => void): void;
+  whenSettled(listener: (failure: InstrumentedFailure | undefined) => void): void;
 }
 
 /** What is told of operations. No function throws. */

@@ -64,6 +64,8 @@ export const DENO_ONLY: Record<string, string> = {
   "home_hostile_test.ts": "plays peers and homes with means of Deno",
   "home_processes_test.ts": "starts the other runtimes itself",
   "home_soak_test.ts": "takes half a minute for a home and its failures",
+  "telemetry_claims_test.ts":
+    "tests logic that does not depend on the runtime; telemetry_test.ts covers each",
   "terminal_test.ts": "starts the other runtimes itself",
   "topology_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
   "acks_test.ts": "tests logic that does not depend on the runtime",
