@@ -35,8 +35,6 @@ export interface Call {
 /** The reason why an operation has failed; an object, because the reason may be undefined. */
 export interface OperationFailure {
   readonly reason: unknown;
-  /** False for the reason of a signal, and for an error that the caller's code has thrown. */
-  readonly isOurs: boolean;
 }
 
 /**
@@ -55,8 +53,8 @@ export class Operation<T> {
    */
   onGiveUp: ((reason: unknown, isOurs: boolean) => void) | undefined;
   readonly owner: object;
+  readonly signal: AbortSignal | undefined;
   readonly #pending: Set<Pending>;
-  readonly #signal: AbortSignal | undefined;
   readonly #onAbort: (() => void) | undefined;
   readonly #timer: Timer | undefined;
   #promise: Promise<T> | undefined;
@@ -78,7 +76,7 @@ export class Operation<T> {
       this.#timer = new Timer(now() + timeout, () => this.giveUp(timedOut()));
     }
     if (signal === undefined) return;
-    this.#signal = signal;
+    this.signal = signal;
     if (signal.aborted) {
       this.giveUp(signal.reason, false);
     } else {
@@ -154,14 +152,14 @@ export class Operation<T> {
 
   /** Rejects with an error that is completed and names the action; a reason of the caller is passed unchanged. */
   #failFor(reason: unknown, isOurs: boolean): void {
-    if (!isOurs) return this.#fail(reason, false, false);
+    if (!isOurs) return this.#fail(reason, false);
     const error = this.dress(errorOfAction(this.action, reason));
     this.#fail(error, error instanceof ChannelError);
   }
 
   /** @param isAtCaller whether the error gets the caller's stack, because it was created after the call had returned */
-  #fail(reason: unknown, isAtCaller: boolean, isOurs = true): void {
-    this.#failure = { reason, isOurs };
+  #fail(reason: unknown, isAtCaller: boolean): void {
+    this.#failure = { reason };
     if (this.#reject !== undefined) {
       const resolve = this.#resolve as (value: unknown) => void;
       if (isAtCaller) inTurn((error) => resolve(atCaller(error)), reason as Error);
@@ -182,7 +180,7 @@ export class Operation<T> {
     this.#settled = true;
     this.#pending.delete(this);
     this.#timer?.stop();
-    if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
+    if (this.#onAbort !== undefined) this.signal?.removeEventListener("abort", this.#onAbort);
     return true;
   }
 }

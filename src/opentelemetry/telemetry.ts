@@ -9,11 +9,7 @@ import {
 } from "@opentelemetry/api";
 import { Put, TryPut } from "../handle/put.ts";
 import { ChannelClosedError, ChannelTimeoutError } from "../shared/errors.ts";
-import type {
-  Instrumentation,
-  InstrumentedFailure,
-  InstrumentedOperation,
-} from "../shared/instrumentation.ts";
+import type { Instrumentation, InstrumentedOperation } from "../shared/instrumentation.ts";
 import type { Claim, Loan, Message } from "../transports/transport.ts";
 import { type Moment, moment, since } from "./moment.ts";
 import type { Described, Destination, Destinations } from "./destination.ts";
@@ -30,7 +26,7 @@ import {
 import { TracedLoan } from "./traced_loan.ts";
 
 /** The failure of an operation, as `whenSettled` tells it. */
-type Failure = InstrumentedFailure | undefined;
+type Failure = { readonly reason: unknown } | undefined;
 
 /** What telemetry knows of a pending operation. */
 interface Watched {
@@ -208,9 +204,9 @@ export class Telemetry implements Instrumentation {
   }
 
   /** A get or receive has settled. */
-  #taken({ action }: InstrumentedOperation, watched: Watched, failure: Failure): void {
+  #taken({ action, signal }: InstrumentedOperation, watched: Watched, failure: Failure): void {
     const { from, active, destination, loan } = watched;
-    if (loan === undefined && isWithoutValue(failure)) {
+    if (loan === undefined && isWithoutValue(failure, signal)) {
       // An empty channel is an answer of tryGet; iterations that are left, closing and aborting are no outcome of a get.
       if (action === "tryGet" || !(failure?.reason instanceof ChannelTimeoutError)) return;
       const { measured } = destination.described(action, "receive");
@@ -235,9 +231,10 @@ function isOfSelect(action: string): boolean {
 }
 
 /** Reports whether a get has ended without a value, although nothing is wrong. */
-function isWithoutValue(failure: Failure): boolean {
-  if (failure === undefined || !failure.isOurs) return true; // the reason of a signal may be any value
+function isWithoutValue(failure: Failure, signal: AbortSignal | undefined): boolean {
+  if (failure === undefined) return true;
   const { reason } = failure;
+  if (signal?.aborted && signal.reason === reason) return true; // it may be any value
   return reason instanceof ChannelTimeoutError || reason instanceof ChannelClosedError ||
     !(reason instanceof Error); // an iteration was left
 }

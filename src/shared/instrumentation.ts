@@ -5,22 +5,17 @@
  * @module
  */
 
-/** The failure of an operation, as an instrumentation sees it. */
-export interface InstrumentedFailure {
-  readonly reason: unknown;
-  /** False for the reason of a signal, and for an error that the caller's code has thrown. */
-  readonly isOurs: boolean;
-}
-
 /** An operation, as an instrumentation sees it. */
 export interface InstrumentedOperation {
   /** The name of the public function that was called. */
   readonly action: string;
   /** The channel that it was called on. */
   readonly owner: object;
+  /** What the caller may abort it by. */
+  readonly signal: AbortSignal | undefined;
   readonly settled: boolean;
   /** Calls `listener` when the operation settles; `failure` is undefined if it has succeeded. */
-  whenSettled(listener: (failure: InstrumentedFailure | undefined) => void): void;
+  whenSettled(listener: (failure: { readonly reason: unknown } | undefined) => void): void;
 }
 
 /** What is told of operations. No function throws. */
