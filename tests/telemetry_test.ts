@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import process from "node:process";
 import { Channel, listen } from "../home.ts";
-import { within } from "./conformance/fixture.ts";
+import { connectionsRest, within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
 import { noNpm, npmPackages } from "./support/npm.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
@@ -150,8 +150,8 @@ function assertLinked(
 
 /** Deletes the channel of a test. */
 async function removed(connection: string, name: string): Promise<void> {
-  await using ch = new Channel({ name, connection });
-  await ch.delete();
+  await new Channel({ name, connection }).delete();
+  await connectionsRest();
 }
 
 test("telemetry: memory, in one process", { skip: noNpm }, async () => {
