@@ -33,7 +33,14 @@ import { getAll, numbers, pause, rejection, until, within } from "./conformance/
 import { decidedOnDeno, onWindows } from "./support/conditions.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { linkOptions, putOn } from "./support/link.ts";
-import { checkFile, count, query, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
+import {
+  checkFile,
+  count,
+  query,
+  sqliteDirectory,
+  stopOutsideTransaction,
+  withFile,
+} from "./support/sqlite_file.ts";
 import { test } from "./support/test.ts";
 
 const directory = sqliteDirectory();
@@ -140,11 +147,11 @@ Deno.test("sqlite: a process that is killed in a transaction has written nothing
 });
 
 Deno.test("sqlite: a process that is stopped for seconds keeps the values that it holds, and continues", async () => {
-  await withFile(directory, async (channel, _, connection) => {
+  await withFile(directory, async (channel, path, connection) => {
     await channel.put(7);
     await using child = run("ending_holder", connection, "x", "accept", "100");
     assert.deepEqual(await child.next(), [7, 1]);
-    child.kill("SIGSTOP");
+    await stopOutsideTransaction(child, path);
     await rejection(channel.get({ timeout: 2500 }), ChannelTimeoutError);
     child.kill("SIGCONT");
     assert.equal(await child.next(), "accepted");

@@ -6,7 +6,13 @@ import { Channel } from "../mod.ts";
 import { numbers, pause, until, within } from "./conformance/fixture.ts";
 import { type Child, type ChildOptions, startChild } from "./support/child.ts";
 import { findRuntime } from "./support/runtimes.ts";
-import { checkFile, count, sqliteDirectory, withFile } from "./support/sqlite_file.ts";
+import {
+  checkFile,
+  count,
+  sqliteDirectory,
+  stopOutsideTransaction,
+  withFile,
+} from "./support/sqlite_file.ts";
 import { test } from "./support/test.ts";
 import { decidedOnDeno, noDeno } from "./support/conditions.ts";
 
@@ -122,7 +128,7 @@ Deno.test("sqlite: a value that was delivered to a waiting process as it was kil
   await withChannel<string>(async (channel, name) => {
     await using frozen = run("getter", [connection, name]);
     await until(() => count(path, "waiters") === 1);
-    frozen.kill("SIGSTOP");
+    await stopOutsideTransaction(frozen, path);
     await channel.put("for whoever lives");
     frozen.kill("SIGKILL");
     assert.equal(await channel.get({ timeout: 20_000 }), "for whoever lives");
@@ -249,7 +255,7 @@ test(
       const { name } = channel;
       await using child = run("counting_listener", [connection, name]);
       assert.equal(await child.next(), "listens");
-      child.kill("SIGSTOP");
+      await stopOutsideTransaction(child, path);
       const [total, body] = [3000, "x".repeat(10_000)];
       const sizes: number[] = [];
       for (const _ of [1, 2]) {
@@ -294,7 +300,7 @@ test(
       await using child = run("stopped_waiter", [connection, name, full, gone]);
       assert.equal(await child.next(), "waits");
       await until(() => count(path, "putters") === 1);
-      child.kill("SIGSTOP");
+      await stopOutsideTransaction(child, path);
       for (const ch of [channel, small]) {
         await Promise.all(numbers(2500).map((n) => ch.broadcast(n)));
       }
@@ -322,7 +328,7 @@ test("sqlite: a stopped process later gets the broadcasts that preceded a delete
     const { name } = channel;
     await using child = run("counting_listener", [connection, name]);
     assert.equal(await child.next(), "listens");
-    child.kill("SIGSTOP");
+    await stopOutsideTransaction(child, path);
     for (const n of numbers(3)) await channel.broadcast({ n });
     await channel.delete();
     child.kill("SIGCONT");
@@ -341,7 +347,7 @@ test("sqlite: announcements kept for a stopped process are removed when it is ki
     const { name } = channel;
     await using child = run("counting_listener", [connection, name]);
     assert.equal(await child.next(), "listens");
-    child.kill("SIGSTOP");
+    await stopOutsideTransaction(child, path);
     for (const n of numbers(3)) await channel.broadcast({ n });
     assert.equal(count(path, "announcements"), 3);
     child.kill();

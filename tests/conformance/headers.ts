@@ -8,61 +8,65 @@ import type { Claim, Message } from "../../src/transports/transport.ts";
 import { maker } from "./receiving.ts";
 import { type Suite, within } from "./fixture.ts";
 
-/** What an instrumentation adds to the messages of a channel, and what it finds there. */
-class Watch implements Instrumentation, Disposable {
+/** The watches in use. In a page several tests run at a time, and there is one instrumentation for all. */
+const watches = new Set<Watch>();
+
+/** What is added to the messages of some channels, and what is found there. */
+class Watch implements Disposable {
   /** The headers of each message that was got or received, in order. */
   readonly found: Message["headers"][] = [];
   /** The headers of the messages that are put from now on. */
   headers: Message["headers"];
-  readonly #channels: readonly unknown[];
+  readonly channels: readonly object[];
 
   constructor(...channels: readonly object[]) {
-    assert.equal(current, undefined);
-    this.#channels = channels;
-    setInstrumentation(this);
+    this.channels = channels;
+    if (watches.size === 0) {
+      assert.equal(current, undefined);
+      setInstrumentation(instrumentation);
+    }
+    watches.add(this);
   }
 
-  begin(): void {}
-
-  send<M extends object>({ owner }: { readonly owner: object }, message: M): M {
-    const { headers } = this;
-    return headers && this.#channels.includes(owner) ? { ...message, headers } : message;
+  [Symbol.dispose](): void {
+    watches.delete(this);
+    if (watches.size === 0) setInstrumentation(undefined);
   }
+}
 
+function watchOf(owner: object): Watch | undefined {
+  return [...watches].find(({ channels }) => channels.includes(owner));
+}
+
+const instrumentation: Instrumentation = {
+  begin() {},
+  send({ owner }, message) {
+    const headers = watchOf(owner)?.headers;
+    return headers === undefined ? message : { ...message, headers };
+  },
   take<C extends object>({ owner }: { readonly owner: object }, claim: C): C {
-    if (!this.#channels.includes(owner)) return claim;
-    const { found } = this;
+    const watch = watchOf(owner);
+    if (watch === undefined) return claim;
     const told = Object.create(claim) as Claim;
     const { counted } = claim as unknown as Claim;
     return Object.defineProperties(told, {
       counted: { value: counted },
       deliver: {
         value: (loan: Parameters<Claim["deliver"]>[0]) => {
-          found.push(loan.message.headers);
+          watch.found.push(loan.message.headers);
           (claim as unknown as Claim).deliver(loan);
         },
       },
       waits: { value: () => (claim as unknown as Claim).waits?.() },
       reject: { value: (error: Error) => (claim as unknown as Claim).reject(error) },
     }) as C;
-  }
-
-  selected(owner: object, _: string, { message }: { readonly message: Message }): void {
-    if (this.#channels.includes(owner)) this.found.push(message.headers);
-  }
-
-  serve<R>(_: object, handle: () => R): R {
-    return handle();
-  }
-
-  pass<R>(_: object, put: () => R): R {
-    return put();
-  }
-
-  [Symbol.dispose](): void {
-    setInstrumentation(undefined);
-  }
-}
+  },
+  selected(owner, _, loan) {
+    watchOf(owner)?.found.push((loan as { readonly message: Message }).message.headers);
+  },
+  serve: (_, handle) => handle(),
+  pass: (_, put) => put(),
+};
 
 /** The headers of messages, which only an instrumentation sees. */
 export function headersTests({ test, shared, features }: Suite): void {

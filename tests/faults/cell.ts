@@ -11,6 +11,8 @@ export interface Meaning {
   readonly isDeletion?: boolean;
   /** The server has lost the values that it held, and the channels continue empty. */
   readonly isLoss?: boolean;
+  /** The server ends between storing a put and confirming it, and does not know afterwards: it may store a copy. */
+  readonly mayRepeat?: boolean;
 }
 
 /** One state during one fault, with a channel and a connection of its own. */

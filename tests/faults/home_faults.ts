@@ -12,6 +12,7 @@ export const homeFaults: readonly Fault<HomeServer>[] = [
   },
   {
     title: "the home is killed and started again",
+    meaning: { mayRepeat: true },
     inject: async ({ home }) => {
       await home.crash();
       await home.start();
@@ -19,7 +20,7 @@ export const homeFaults: readonly Fault<HomeServer>[] = [
   },
   {
     title: "the home is unreachable for longer than retryTimeout",
-    meaning: { isOutage: true },
+    meaning: { isOutage: true, mayRepeat: true },
     retryTimeout: 3000, // a home on a file finds only after a moment that its predecessor is dead
     inject: async ({ home }) => {
       await home.crash();

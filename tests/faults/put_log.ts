@@ -98,7 +98,8 @@ export class PutLog {
     while (await this.#takeNext(reader, arrived));
     await reader.close();
     const ids = new Set(arrived);
-    assert.equal(ids.size, arrived.length, "one process got a value twice");
+    const copies = arrived.length - ids.size;
+    if (!this.#cell.meaning.mayRepeat) assert.equal(copies, 0, "one process got a value twice");
     const lost = all.filter(([id, outcome]) => outcome === "resolved" && !ids.has(id));
     const kept = this.#cell.meaning.isLoss
       ? lost.filter(([id]) => id > Math.min(...arrived)) // what was put before the loss precedes the rest
@@ -106,8 +107,9 @@ export class PutLog {
     assert.deepEqual(kept.map(([id]) => id), [], "puts resolved for values that are lost");
     const late = all.filter(([id, outcome]) => outcome === "unsent" && ids.has(id));
     assert.deepEqual(late.map(([id]) => id), [], "values of unsent puts arrived");
-    assert.deepEqual(arrived, [...arrived].sort((a, b) => a - b), "values changed their order");
-    return `${lost.length} lost, ${there - arrived.length} duplicates at the server`;
+    const first = [...ids]; // a copy may come later
+    assert.deepEqual(first, [...first].sort((a, b) => a - b), "values changed their order");
+    return `${lost.length} lost, ${there - ids.size} duplicates at the server`;
   }
 
   /** Takes a value, if there is one. */

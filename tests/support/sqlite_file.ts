@@ -5,7 +5,8 @@ import { join } from "node:path";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { Channel, type ChannelOptions } from "../../mod.ts";
-import { pause } from "../conformance/fixture.ts";
+import { pause, until } from "../conformance/fixture.ts";
+import type { Child } from "./child.ts";
 
 /**
  * Creates a directory for this process's SQLite files. It is removed with the process, or with the runner's folder if
@@ -50,6 +51,31 @@ export function query<T>(path: string, sql: string): T[] {
 
 export function count(path: string, table: string): number {
   return query<{ n: number }>(path, `SELECT count(*) AS n FROM ${table}`)[0]!.n;
+}
+
+/** Stops a process that uses a file, but not within a transaction, during which nobody else can write. */
+export async function stopOutsideTransaction(child: Child, path: string): Promise<void> {
+  await until(() => {
+    child.kill("SIGSTOP");
+    if (canWrite(path)) return true;
+    child.kill("SIGCONT"); // the transaction ends
+    return false;
+  });
+}
+
+function canWrite(path: string): boolean {
+  const db = new DatabaseSync(path);
+  try {
+    db.exec("PRAGMA busy_timeout = 200");
+    db.exec("BEGIN IMMEDIATE");
+    db.exec("ROLLBACK");
+    return true;
+  } catch (error) {
+    if (/locked/.test(String(error))) return false;
+    throw error;
+  } finally {
+    db.close();
+  }
 }
 
 /** Asserts the invariants of a file, as `schema.ts` states them. */
