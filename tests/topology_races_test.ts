@@ -36,6 +36,12 @@ const ends: Record<string, (ch: Channel<number>, n: number) => Promise<void>> = 
   },
 };
 
+/**
+ * RabbitMQ 4 ends a connection if its message is to go to a queue that another connection deletes at that moment. The
+ * operations continue on the next connection.
+ */
+const deliveryRace = /RESOURCE_ERROR - failed to deliver message: \{not_found,/;
+
 function ignoreClosed(error: unknown): void {
   assert.ok(error instanceof ChannelClosedError, `${error}`);
 }
@@ -65,7 +71,7 @@ for (const [kind, about] of Object.entries({ "": {}, "that expires ": { expires:
       await again.put(7);
       assert.equal(await again.get(), 7);
       await again.delete();
-      assert.deepEqual(losses, []);
+      assert.deepEqual(losses.filter((text) => !deliveryRace.test(text)), []);
       await Promise.all([...handles.map((handle) => handle.delete())]);
       await Promise.all([...handles, last, again].map((ch) => ch.close()));
       await connectionsRest();
