@@ -19,7 +19,7 @@ import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { Channel } from "../mod.ts";
 import { migrations } from "../src/transports/sqlite/file/schema.ts";
-import { pause } from "./conformance/fixture.ts";
+import { pause, until } from "./conformance/fixture.ts";
 import { startHome } from "./homes/home_process.ts";
 import { decidedOnDeno, noDeno, onWindows } from "./support/conditions.ts";
 import { startChild } from "./support/child.ts";
@@ -196,7 +196,7 @@ Deno.test("doctor: a file of SQLite", () =>
     delivery.release();
     delivery.accept();
     for (const channel of [getting, jobs]) await channel.close();
-    await pause(60);
+    await until(() => readdirSync(folder).length === 1); // the log goes with the connection
     const rested = await findingsOf(uri);
     rested.assertWrong();
     assert.deepEqual(readdirSync(folder), ["jobs.db"]); // nor did it leave a log
