@@ -19,12 +19,12 @@ import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { Channel } from "../mod.ts";
 import { migrations } from "../src/transports/sqlite/file/schema.ts";
-import { pause, until } from "./conformance/fixture.ts";
 import { startHome } from "./homes/home_process.ts";
 import { decidedOnDeno, noDeno, onWindows } from "./support/conditions.ts";
 import { startChild } from "./support/child.ts";
 import { findingsOf } from "./support/findings.ts";
 import { freePorts } from "./support/net.ts";
+import { atRest } from "./support/sqlite_file.ts";
 import { test } from "./support/test.ts";
 
 /** The home directory, which has the caches of the runtimes. */
@@ -196,7 +196,7 @@ Deno.test("doctor: a file of SQLite", () =>
     delivery.release();
     delivery.accept();
     for (const channel of [getting, jobs]) await channel.close();
-    await until(() => readdirSync(folder).length === 1); // the log goes with the connection
+    await atRest(path);
     const rested = await findingsOf(uri);
     rested.assertWrong();
     assert.deepEqual(readdirSync(folder), ["jobs.db"]); // nor did it leave a log
@@ -218,7 +218,7 @@ Deno.test("doctor: a channel of SQLite that is closed or full, and its dead lett
     await failing.depth();
     (await findingsOf(uri, { name: "failing" })).assertWrong("dead-letters");
     for (const channel of [full, closed, dead, failing]) await channel.close();
-    await pause(60);
+    await atRest(uri.slice("sqlite:".length));
   }));
 
 Deno.test("doctor: files that cannot be used", () =>
@@ -233,7 +233,7 @@ Deno.test("doctor: files that cannot be used", () =>
     const newer = new Channel<number>({ name: "x", connection: `sqlite:${at("newer.db")}` });
     await newer.depth();
     await newer.close();
-    await pause(60);
+    await atRest(at("newer.db"));
     const edit = (name: string, sql: string) => {
       const db = new DatabaseSync(at(name));
       db.exec(sql);
@@ -281,7 +281,7 @@ test(
       const ch = new Channel<number>({ name: "x", connection: `sqlite:${path}` });
       await ch.depth();
       await ch.close();
-      await pause(60);
+      await atRest(path);
       chmodSync(path, 0o644);
       const open = await findingsOf(`sqlite:${path}`);
       open.assertWrong("mode");

@@ -2,14 +2,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Channel, listen } from "../home.ts";
-import { pause, until, within } from "./conformance/fixture.ts";
+import { until, within } from "./conformance/fixture.ts";
 import { commandOf } from "./support/command_line.ts";
 import { findRuntime } from "./support/runtimes.ts";
-import { sqliteDirectory } from "./support/sqlite_file.ts";
+import { atRest, sqliteDirectory } from "./support/sqlite_file.ts";
 import { noTerminal, Terminal } from "./support/terminal.ts";
 import { test } from "./support/test.ts";
 
-const connection = `sqlite:${join(sqliteDirectory(), "terminal.db")}`;
+const path = join(sqliteDirectory(), "terminal.db");
+const connection = `sqlite:${path}`;
 
 async function withChannel(use: (channel: Channel<number>) => Promise<void>): Promise<void> {
   const channel = new Channel<number>({ name: crypto.randomUUID(), connection, maxAttempts: 1 });
@@ -19,7 +20,7 @@ async function withChannel(use: (channel: Channel<number>) => Promise<void>): Pr
   } finally {
     await new Channel({ name: channel.name, connection }).delete();
     await channel.deadLetters.delete();
-    await pause(60); // the connection stays open for a moment
+    await atRest(path);
   }
 }
 

@@ -1,10 +1,11 @@
-// Invariants: a dead letter is accepted only when its channel has taken it, and is released if the put fails or is given
-// up. What is listed is released. No promise settles before all loans have.
+// Invariants: a dead letter that is put back is moved as moving.ts does it. What is listed is released. No promise settles
+// before all loans have.
 
 import { ChannelTimeoutError, type Delivery, type Message } from "../../mod.ts";
 import type { RawChannel } from "../channel/raw_channel.ts";
 import type { CommonOptions } from "./common_options.ts";
 import type { Context } from "./context.ts";
+import { moveAll } from "./moving.ts";
 import { printable } from "./printable.ts";
 import { Progress } from "./progress.ts";
 import { jsonOf } from "./values.ts";
@@ -79,63 +80,29 @@ export async function dropAll(context: Context, { dead, most }: Work): Promise<n
   return done;
 }
 
-/** The number of puts that are in progress at a time. */
-const concurrency = 64;
-
-/** The time in milliseconds that the puts in progress have after a failure, or Ctrl-C. */
-const grace = 1000;
-
 /**
  * Puts dead letters back into their channel, in their order, and returns their number. They are put as they are, without
  * the reason and the number of attempts.
  */
 export async function retryAll(
   context: Context,
-  { dead, channel, most, timeout, quiet }: Work,
+  { dead, channel, most, quiet }: Work,
 ): Promise<number> {
-  const moves = new Set<Promise<void>>();
-  const putting = new AbortController();
   const progress = new Progress(quiet === true);
   let done = 0;
-  let failure: { readonly error: unknown } | undefined;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const fail = (error: unknown) => {
-    failure ??= { error };
-    timer ??= setTimeout(() => putting.abort(error), grace);
+  const moved = (count: number) => {
+    done = count;
+    progress.show(`dead-letters: ${count} of ${most} put back`);
   };
-  const move = async (delivery: Delivery<Message>) => {
-    const { attempts: _, reason: _reason, ...message } = delivery.value;
-    try {
-      await channel.put(message, {
-        signal: putting.signal,
-        ...timeout === undefined ? {} : { timeout },
-      });
-      dead.moved(delivery);
-      done++;
-    } catch (error) {
-      delivery.release();
-      fail(error);
-    }
-  };
-  const onAbort = () => fail(context.signal.reason);
-  context.signal.addEventListener("abort", onAbort);
   try {
-    for (let begun = 0; begun < most && failure === undefined; begun++) {
-      const delivery = await nextOf(dead, context);
-      if (delivery === undefined) break;
-      const moving: Promise<void> = move(delivery).finally(() => moves.delete(moving));
-      moves.add(moving);
-      progress.show(`dead-letters: ${done} of ${most} put back`);
-      while (moves.size >= concurrency) await Promise.race(moves);
-    }
+    return await moveAll(context, {
+      ...{ from: dead, to: channel, most, follow: false, moved },
+      encoding: undefined,
+    });
   } catch (error) {
-    fail(error);
+    if (done > 0) context.output.note(`dead-letters: ${done} were put back before`);
+    throw error;
+  } finally {
+    progress.end();
   }
-  await Promise.all(moves);
-  clearTimeout(timer);
-  context.signal.removeEventListener("abort", onAbort);
-  progress.end();
-  if (failure === undefined) return done;
-  if (done > 0) context.output.note(`dead-letters: ${done} were put back before`);
-  throw failure.error;
 }

@@ -47,18 +47,18 @@ export async function measure(channel: Channel<Uint8Array>, course: Course): Pro
   const attach = performance.now() - start;
 
   const few = Math.max(20, Math.min(1000, Math.round(count / 10)));
-  await Promise.all([putAll(channel, body, few, course), getAll(channel, few, course)]); // the code is compiled now
+  const put = () => channel.put(body, waiting);
+  const get = () => channel.get(waiting);
+  await Promise.all([repeat(few, course, put), repeat(few, course, get)]); // the code is compiled now
   const puts: number[] = [];
   for (let i = 0; i < few; i++) {
-    puts.push(await duration(() => channel.put(body, waiting)));
+    puts.push(await duration(put));
     progress("put", i, few);
   }
-  await getAll(channel, few, course);
+  await repeat(few, course, get);
   const trips: number[] = [];
   for (let i = 0; i < few; i++) {
-    trips.push(
-      await duration(() => Promise.all([channel.get(waiting), channel.put(body, waiting)])),
-    );
+    trips.push(await duration(() => Promise.all([get(), put()])));
     progress("put to get", i, few);
   }
   const rate = async (what: string, ...works: (() => Promise<void>)[]) => {
@@ -66,46 +66,30 @@ export async function measure(channel: Channel<Uint8Array>, course: Course): Pro
     const took = await duration(() => Promise.all(works.map((work) => work())));
     return Math.round(count / took * 1000);
   };
-  const put = () => putAll(channel, body, count, course, "puts");
-  const get = (what?: string) => getAll(channel, count, course, what);
+  const putAll = () => repeat(count, course, put, "puts");
+  const getAll = (what?: string) => repeat(count, course, get, what);
   return {
     attach: rounded(attach),
     put: timesOf(puts),
     trip: timesOf(trips),
-    puts: await rate("puts", put),
-    gets: await rate("gets", () => get("gets")),
-    both: await rate("puts and gets", put, () => get()),
+    puts: await rate("puts", putAll),
+    gets: await rate("gets", () => getAll("gets")),
+    both: await rate("puts and gets", putAll, () => getAll()),
   };
 }
 
-async function putAll(
-  channel: Channel<Uint8Array>,
-  body: Uint8Array,
+/** Runs an operation so many times, with so many in progress at a time. @param what is measured; absent: no progress */
+async function repeat(
   count: number,
-  { concurrency, waiting, progress }: Course,
+  { concurrency, progress }: Course,
+  operation: () => Promise<unknown>,
   what?: string,
 ): Promise<void> {
   let begun = 0;
   const run = async () => {
     while (begun < count) {
       if (begun++ % 100 === 0 && what !== undefined) progress(what, begun, count);
-      await channel.put(body, waiting);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(concurrency, count) }, run));
-}
-
-async function getAll(
-  channel: Channel<Uint8Array>,
-  count: number,
-  { concurrency, waiting, progress }: Course,
-  what?: string,
-): Promise<void> {
-  let begun = 0;
-  const run = async () => {
-    while (begun < count) {
-      if (begun++ % 100 === 0 && what !== undefined) progress(what, begun, count);
-      await channel.get(waiting);
+      await operation();
     }
   };
   await Promise.all(Array.from({ length: Math.min(concurrency, count) }, run));

@@ -53,6 +53,11 @@ export function count(path: string, table: string): number {
   return query<{ n: number }>(path, `SELECT count(*) AS n FROM ${table}`)[0]!.n;
 }
 
+/** Resolves when no connection has a file open: a connection stays open for a moment after its last use. */
+export async function atRest(path: string): Promise<void> {
+  await until(() => !existsSync(`${path}-wal`));
+}
+
 /** Stops a process that uses a file, but not within a transaction, during which nobody else can write. */
 export async function stopOutsideTransaction(child: Child, path: string): Promise<void> {
   await until(() => {
