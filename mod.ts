@@ -1,6 +1,6 @@
 /**
  * Go-style channels that cross tasks, threads, processes and hosts. This entry has all transports: `memory:`, `sqlite:`,
- * `amqp:`, `amqps:`, and those of homes, `zmq:`, `ws:`, `wss:` and ports. The code of a transport is loaded when a channel first uses it.
+ * `amqp:`, `amqps:`, `redis:`, `rediss:`, and those of homes, `zmq:`, `ws:`, `wss:` and ports. The code of a transport is loaded when a channel first uses it.
  *
  * @example
  * ```ts
@@ -27,6 +27,7 @@ import { amqpSchemes } from "./src/transports/amqp/scheme.ts";
 import { type MessagePortLike, transportOf } from "./src/transports/home/from_port.ts";
 import { webSocketSchemes } from "./src/transports/home/websocket_scheme.ts";
 import { zmqSchemes } from "./src/transports/home/zmq_scheme.ts";
+import { redisSchemes } from "./src/transports/redis/scheme.ts";
 import { sqliteSchemes } from "./src/transports/sqlite/scheme.ts";
 import type { Transport } from "./src/transports/transport.ts";
 
@@ -71,6 +72,10 @@ async function loadHomeTransport() {
 addSchemes(amqpSchemes(async () => {
   const { AmqpTransport } = await import("./src/transports/amqp/transport.ts");
   return AmqpTransport;
+}));
+addSchemes(redisSchemes(async () => {
+  const { RedisTransport } = await import("./src/transports/redis/transport.ts");
+  return RedisTransport;
 }));
 addSchemes(sqliteSchemes(async () => {
   const { SqliteTransport } = await import("./src/transports/sqlite/transport.ts");

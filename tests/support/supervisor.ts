@@ -49,6 +49,12 @@ export class Supervisor {
     this.#child.stdin?.write(line + "\n");
   }
 
+  /** Lets this process end although the script runs: it cleans up then, too. */
+  unref(): void {
+    this.#child.unref();
+    for (const pipe of this.#child.stdio) (pipe as { unref?(): void } | null)?.unref?.();
+  }
+
   /** Ends the script, which cleans up, and waits for that for up to 30 s. Idempotent. */
   async close(): Promise<void> {
     this.#child.stdin?.end();

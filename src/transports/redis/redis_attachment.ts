@@ -1,0 +1,250 @@
+import type { Buffer } from "node:buffer";
+import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
+import { longestTimer } from "../../shared/timers.ts";
+import type { Claim, RoomWaiter } from "../transport.ts";
+import { RedisGetter } from "./redis_getter.ts";
+import type { RedisLoan, RedisLoanOwner } from "./loan.ts";
+import type { RedisDestination, RedisOutbox } from "./redis_outbox.ts";
+import type { RedisSettlements } from "./redis_settlements.ts";
+import type { ScriptName } from "./scripts/mod.ts";
+import type { Belled, RedisSession } from "./session.ts";
+
+/** The link of an attachment. It outlasts its attachments. */
+export interface RedisAttachmentOwner extends RedisLoanOwner {
+  readonly name: string;
+  readonly key: string;
+  readonly lease: number | undefined;
+  readonly quorum: boolean;
+  readonly outbox: RedisOutbox;
+  readonly settlements: RedisSettlements;
+  /** A claimant gets a loan. */
+  lent(loan: RedisLoan): void;
+  /** Returns the error for what the server has refused; undefined if the connection is lost. */
+  refusal(action: string, error: unknown): Error | undefined;
+  groupOf(group: object | undefined): string;
+  /** Another link has announced an event. */
+  said(number: number, event: Buffer): void;
+  closed(): void;
+  gone(): void;
+}
+
+/** The attachment of a link on one connection. */
+export class RedisAttachment implements Belled, RedisDestination {
+  readonly session: RedisSession;
+  /** The name under which scripts know the link: `SESSION/LINK`. */
+  readonly holder: string;
+  readonly getter: RedisGetter;
+  isBounded = false;
+  /** A random text that the channel got as it was created. */
+  epoch: string;
+  readonly #owner: RedisAttachmentOwner;
+  readonly #roomWaiters = new Map<RoomWaiter, string>();
+  #askers = 0;
+  #reaper: ReturnType<typeof setInterval> | undefined;
+  #keeper: ReturnType<typeof setInterval> | undefined;
+  #due: { readonly at: number; readonly timer: ReturnType<typeof setTimeout> } | undefined;
+  #isOver = false;
+
+  constructor(session: RedisSession, epoch: string, owner: RedisAttachmentOwner) {
+    this.session = session;
+    this.epoch = epoch;
+    this.#owner = owner;
+    this.holder = session.addLink(this);
+    const { outbox } = owner;
+    this.getter = new RedisGetter({
+      name: owner.name,
+      processRef: session.processRef,
+      run: (script, args) => {
+        if (outbox.isPending) outbox.flush();
+        return this.run(script, args);
+      },
+      settled: (loan) => owner.settled(loan),
+      giveBack: (seq) => owner.settlements.release(seq, "-"),
+      lent: (loan) => owner.lent(loan),
+      refusal: (error) => owner.refusal("get", error),
+      groupOf: (group) => owner.groupOf(group),
+      noteDue: (ms) => this.noteDue(ms),
+      waitingChanged: () => this.#updateReaper(),
+      claimsSent: () => outbox.flush(),
+    });
+    if (owner.lease !== undefined) this.#keeper = interval(keepTime, () => this.tick());
+  }
+
+  /** Runs a script of the link, after what was settled before. */
+  // deno-lint-ignore no-explicit-any -- each script has its own reply
+  run(script: ScriptName, args: readonly (string | Buffer)[] = []): Promise<any> {
+    this.#owner.settlements.flush();
+    return this.runAside(script, args);
+  }
+
+  /** Runs a script of the link. */
+  // deno-lint-ignore no-explicit-any -- each script has its own reply
+  runAside(script: ScriptName, args: readonly (string | Buffer)[]): Promise<any> {
+    return this.session.run(script, this.#owner.key, [this.holder, this.epoch, ...args]);
+  }
+
+  // RedisDestination
+
+  hasClaimsHere(): boolean {
+    return this.getter.hasClaimsHere;
+  }
+
+  async put(args: readonly (string | Buffer)[]): Promise<number[]> {
+    if (this.getter.isPending) this.getter.flush();
+    const putting = this.run("put", args);
+    if (!this.#owner.quorum) return await putting;
+    const { session } = this;
+    const needed = Math.ceil(session.replicas / 2);
+    const [outcomes, copies] = await Promise.all([
+      putting,
+      needed === 0 ? 0 : session.replicated(needed, replicationTimeout),
+    ]);
+    if (copies < needed) throw new Error(`NOREPLICAS ${copies} of ${needed} replicas have it`);
+    return outcomes;
+  }
+
+  unask(): void {
+    this.run("unask", ["0 "]).catch(() => {}); // the end of the session forgets it
+  }
+
+  noteDue(ms: number): void {
+    if (ms < 0 || this.#isOver) return;
+    const at = performance.now() + ms;
+    if (this.#due !== undefined && this.#due.at <= at) return;
+    clearTimeout(this.#due?.timer);
+    const timer = setTimeout(() => {
+      this.#due = undefined;
+      this.tick();
+    }, Math.min(Math.ceil(ms), longestTimer));
+    timer.unref();
+    this.#due = { at, timer };
+  }
+
+  /** Has the server look for what is due, and for what dead processes held. */
+  tick(): void {
+    if (this.#isOver) return;
+    this.runAside("tick", []).then(
+      (due) => this.noteDue(due),
+      (error) => this.#owner.refusal("look", error), // which notes that the channel is gone
+    );
+  }
+
+  /** While something waits, someone must look for what dead processes held. */
+  #updateReaper(): void {
+    const isWaiting = !this.#isOver &&
+      (this.getter.isWaiting || this.#roomWaiters.size > 0 || this.#owner.outbox.isFull);
+    if (isWaiting) this.#reaper ??= interval(reapTime, () => this.#reap());
+    else {
+      clearInterval(this.#reaper);
+      this.#reaper = undefined;
+    }
+  }
+
+  #reap(): void {
+    this.#updateReaper();
+    if (this.#reaper !== undefined) this.tick();
+  }
+
+  // Room
+
+  awaitRoom(waiter: RoomWaiter): void {
+    const number = String(++this.#askers);
+    const group = this.#owner.groupOf(waiter.group);
+    this.#roomWaiters.set(waiter, number);
+    this.session.processRef.ref();
+    this.#updateReaper();
+    const { outbox } = this.#owner;
+    if (outbox.isPending) outbox.flush();
+    if (this.getter.isPending) this.getter.flush();
+    this.run("ask", [number, group]).then(
+      ([hasRoom, due]) => {
+        if (hasRoom === 1) this.#tell(waiter);
+        else this.noteDue(due);
+      },
+      (error) => this.#owner.refusal("put", error) !== undefined && this.#tell(waiter), // the offer learns it
+    );
+  }
+
+  #tell(waiter: RoomWaiter): void {
+    if (this.#endWaiting(waiter)) waiter.tryAgain();
+  }
+
+  #endWaiting(waiter: RoomWaiter): boolean {
+    if (!this.#roomWaiters.delete(waiter)) return false;
+    this.session.processRef.unref();
+    this.#updateReaper();
+    return true;
+  }
+
+  withdraw(one: Claim | RoomWaiter): boolean {
+    const number = this.#roomWaiters.get(one as RoomWaiter);
+    if (number === undefined) return this.getter.withdraw(one as Claim);
+    this.#endWaiting(one as RoomWaiter);
+    const group = this.#owner.groupOf((one as RoomWaiter).group);
+    this.run("unask", [`${number} ${group}`]).catch(() => {}); // the end of the session forgets it
+    return true;
+  }
+
+  /** The outbox waits for room, or does so no more. */
+  fullChanged(): void {
+    this.#updateReaper();
+  }
+
+  // Belled
+
+  bell(words: readonly string[], bytes: Buffer): void {
+    switch (words[0]) {
+      case "lend":
+        return this.getter.belled(words, bytes);
+      case "room":
+        return this.#rung(words[1]!);
+      case "due":
+        return this.noteDue(Number(words[1]));
+      case "said":
+        return this.#owner.said(Number(words[1]), bytes);
+      case "over":
+        return this.getter.over();
+      case "closed":
+        return this.#owner.closed();
+      case "gone":
+        return this.#owner.gone();
+    }
+  }
+
+  #rung(number: string): void {
+    if (number === "0") return this.#owner.outbox.rung();
+    for (const [waiter, each] of this.#roomWaiters) if (each === number) this.#tell(waiter);
+  }
+
+  /** Tells all waiters for room that they may try again. */
+  tellAll(): void {
+    for (const waiter of [...this.#roomWaiters.keys()]) this.#tell(waiter);
+  }
+
+  /** Ends the attachment, and returns what was not served, in its order. */
+  takeAll(): (Claim | RoomWaiter)[] {
+    this.#isOver = true;
+    const all = [...this.getter.takeAll(), ...this.#roomWaiters.keys()];
+    for (const waiter of [...this.#roomWaiters.keys()]) this.#endWaiting(waiter);
+    clearInterval(this.#reaper);
+    clearInterval(this.#keeper);
+    clearTimeout(this.#due?.timer);
+    this.session.removeLink(this.holder);
+    return all;
+  }
+}
+
+function interval(ms: number, call: () => void): ReturnType<typeof setInterval> {
+  const timer = setInterval(call, ms);
+  timer.unref();
+  return timer;
+}
+
+/** Milliseconds after which who waits looks for what dead processes held. */
+const reapTime = 500;
+
+/** Milliseconds after which a link renews the lease of its channel; the keys last 600 s longer than the lease. */
+const keepTime = 200_000;
+
+/** Milliseconds within which replicas must have a put. */
+const replicationTimeout = 2000;

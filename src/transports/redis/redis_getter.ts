@@ -1,0 +1,371 @@
+import type { Buffer } from "node:buffer";
+import { drainedError } from "../../shared/closed_errors.ts";
+import { Fifo } from "../../shared/fifo.ts";
+import { unref } from "../../shared/timers.ts";
+import { isHolding } from "../../shared/turns.ts";
+import type { ProcessRef } from "../remote/process_ref.ts";
+import { maxIdleTime, ReadAheadSize } from "../read_ahead_size.ts";
+import type { Claim, Loan } from "../transport.ts";
+import { RedisLoan, type RedisLoanOwner } from "./loan.ts";
+import type { ScriptName } from "./scripts/mod.ts";
+
+/** The attachment whose messages are got. */
+export interface RedisGetterOwner extends RedisLoanOwner {
+  readonly name: string;
+  readonly processRef: ProcessRef;
+  /** Runs a script, after what was put and settled before. */
+  // deno-lint-ignore no-explicit-any -- each script has its own reply
+  run(script: ScriptName, args: readonly string[]): Promise<any>;
+  /** Returns a message that nobody has had to its place. */
+  giveBack(seq: string): void;
+  /** A claimant gets a loan. */
+  lent(loan: RedisLoan): void;
+  /** The server has refused a claim. Returns the error for it; undefined if the connection is lost. */
+  refusal(error: unknown): Error | undefined;
+  /** Returns the number of the operation that a claim belongs to, as text. */
+  groupOf(group: object | undefined): string;
+  /** Something is due in a number of milliseconds, or never: -1. */
+  noteDue(ms: number): void;
+  /** Claims wait, or do so no more. */
+  waitingChanged(): void;
+  /** The claims that waited here were sent or served. */
+  claimsSent(): void;
+}
+
+/** A claim that this process has sent, or will send in this turn. */
+interface Taking {
+  readonly claim: Claim;
+  readonly number: string;
+}
+
+/**
+ * The claims of a link on one connection, and the messages that it has read ahead.
+ *
+ * A loop of gets takes as many messages with its claim as it gets within a few milliseconds. A message that is not claimed for
+ * `maxIdleTime` goes back, and so do all younger ones. If a claimant releases a message, all go back with it, because they are
+ * younger.
+ *
+ * Invariants: the buffer is in the order of the channel. While a script takes messages ahead, later claims wait for them here.
+ * While messages are in the buffer, no claim waits, and a timer runs. Each claim keeps the process alive.
+ */
+export class RedisGetter {
+  readonly #owner: RedisGetterOwner;
+  /** The claims that the server has, or will have after this turn. */
+  readonly #takings = new Map<Claim, Taking>();
+  readonly #byNumber = new Map<string, Taking>();
+  #unsent: Taking[] = [];
+  readonly #here: Fifo<Claim> = new Fifo();
+  readonly #buffer: Fifo<RedisLoan> = new Fifo();
+  readonly #size = new ReadAheadSize(mostAhead, mostBytes);
+  #numbers = 0;
+  #isScheduled = false;
+  /** Whether a script takes messages ahead. */
+  #isAsking = false;
+  /** Whether the messages that it takes ahead go back. */
+  #isReturning = false;
+  /** Whether the last claim found a message. */
+  #hasFound = false;
+  #withdrawn: string[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isOver = false;
+  #onEnded: (() => void)[] = [];
+
+  constructor(owner: RedisGetterOwner) {
+    this.#owner = owner;
+  }
+
+  /** Whether claims wait at the server. */
+  get isWaiting(): boolean {
+    return this.#byNumber.size > 0;
+  }
+
+  /** Whether claims wait here. */
+  get hasClaimsHere(): boolean {
+    return this.#here.size > 0;
+  }
+
+  /** Whether claims of this turn have not been sent. */
+  get isPending(): boolean {
+    return this.#unsent.length > 0;
+  }
+
+  take(claim: Claim): void {
+    if (claim.counted) this.giveBack();
+    const loan = this.#here.size > 0 ? undefined : this.#buffer.shift();
+    if (loan !== undefined) return this.#lend(claim, loan);
+    this.#owner.processRef.ref();
+    if (this.#isAsking) {
+      this.#here.push(claim);
+      return;
+    }
+    this.#add(claim);
+  }
+
+  #add(claim: Claim): void {
+    const taking = { claim, number: String(++this.#numbers) };
+    this.#takings.set(claim, taking);
+    this.#byNumber.set(taking.number, taking);
+    this.#unsent.push(taking);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => {
+      this.#isScheduled = false;
+      this.flush();
+    });
+  }
+
+  /** Sends the claims of this turn. */
+  flush(): void {
+    if (this.#withdrawn.length > 0) {
+      const entries = this.#withdrawn.splice(0);
+      this.#owner.run("untake", entries).catch(() => {}); // the end of the session forgets them
+    }
+    while (this.#unsent.length > 0) {
+      const batch = this.#unsent.splice(0, mostClaims);
+      const isCounting = batch.some(({ claim }) => claim.counted);
+      const ahead = isCounting || !this.#hasFound || this.#unsent.length > 0
+        ? 0
+        : this.#size.next();
+      if (ahead > 0) this.#isAsking = true;
+      const claims = batch.flatMap((taking) => this.#entryOf(taking));
+      this.#owner.run("take", [String(ahead), "0", ...claims]).then(
+        (reply) => this.#taken(batch, reply, ahead > 0),
+        (error) => this.#failed(batch, error),
+      );
+    }
+    this.#owner.waitingChanged();
+  }
+
+  #entryOf({ number, claim: { counted, group } }: Taking): [string, string, string] {
+    return [number, counted ? "+" : "-", this.#owner.groupOf(group)];
+  }
+
+  // deno-lint-ignore no-explicit-any -- each script has its own reply
+  #taken(batch: readonly Taking[], [over, waits, due, ...found]: any[], isAhead: boolean): void {
+    if (this.#isOver) return;
+    const loans: RedisLoan[] = [];
+    for (let i = 0; i < found.length; i += 3) {
+      loans.push(this.#loanOf(found[i], found[i + 1], found[i + 2]));
+    }
+    if (loans.length > 0 || over === 0) this.#hasFound = loans.length >= batch.length;
+    const served = loans.slice(0, batch.length);
+    for (const loan of loans.slice(batch.length)) {
+      if (this.#isReturning) this.#owner.giveBack(loan.seq);
+      else this.#buffer.push(loan);
+    }
+    batch.forEach((taking, i) => {
+      const { claim } = taking;
+      const loan = served[i];
+      const isPending = this.#takings.get(claim) === taking;
+      if (loan !== undefined) {
+        if (isPending) {
+          this.#end(taking);
+          this.#lend(claim, loan);
+        } else this.#owner.giveBack(loan.seq);
+      } else if (!isPending) {
+        // It was withdrawn, or has been served.
+      } else if (over === 1) {
+        this.#end(taking);
+        claim.reject(drainedError(this.#owner.name));
+      } else if (waits === 1) claim.waits?.();
+    });
+    if (waits === 1) this.#owner.noteDue(due);
+    if (isAhead) this.#endAsking();
+    this.#startTimer();
+    this.#owner.waitingChanged();
+  }
+
+  /** Serves the claims that waited here; sends those for which there is no message. */
+  #endAsking(): void {
+    this.#isReturning = false;
+    while (this.#here.size > 0 && this.#buffer.size > 0) {
+      if (this.#here.peek()!.counted) {
+        this.giveBack();
+        break;
+      }
+      const claim = this.#here.shift()!;
+      this.#owner.processRef.unref();
+      this.#lend(claim, this.#buffer.shift()!);
+    }
+    this.#isAsking = false;
+    for (const claim of this.#here.takeAll()) this.#add(claim);
+    for (const resolve of this.#onEnded.splice(0)) resolve();
+    this.flush();
+    this.#owner.claimsSent();
+  }
+
+  #failed(batch: readonly Taking[], error: unknown): void {
+    if (this.#isOver) return;
+    const reason = this.#owner.refusal(error);
+    if (reason === undefined || this.#isOver) return;
+    for (const taking of batch) {
+      if (this.#takings.get(taking.claim) !== taking) continue;
+      this.#end(taking);
+      taking.claim.reject(this.#owner.refusal(error)!);
+    }
+    if (this.#isAsking) this.#endAsking();
+    this.#owner.waitingChanged();
+  }
+
+  /** A message that was put or released was lent to a claim. */
+  belled([, number = "", seq = "", tried = ""]: readonly string[], bytes: Buffer): void {
+    const taking = this.#byNumber.get(number);
+    if (taking === undefined) return this.#owner.giveBack(seq); // it has crossed a withdrawal
+    this.#end(taking);
+    this.#hasFound = false;
+    this.#lend(taking.claim, this.#loanOf(seq, tried, bytes));
+    this.#owner.waitingChanged();
+  }
+
+  /** The channel is closed, and nothing is left. */
+  over(): void {
+    for (const taking of [...this.#byNumber.values()]) {
+      if (this.#unsent.includes(taking)) continue;
+      this.#end(taking);
+      taking.claim.reject(drainedError(this.#owner.name));
+    }
+    this.#owner.waitingChanged();
+  }
+
+  #loanOf(seq: Buffer | string, tried: Buffer | string, bytes: Buffer): RedisLoan {
+    return new RedisLoan(String(seq), String(tried), bytes, this.#owner);
+  }
+
+  #lend(claim: Claim, loan: RedisLoan): void {
+    loan.lend(claim.counted);
+    this.#size.count(loan.message.body.length);
+    this.#owner.lent(loan);
+    claim.deliver(loan);
+  }
+
+  withdraw(claim: Claim): boolean {
+    if (this.#here.remove(claim)) {
+      this.#owner.processRef.unref();
+      this.#owner.claimsSent();
+      return true;
+    }
+    const taking = this.#takings.get(claim);
+    if (taking === undefined) return false;
+    this.#end(taking);
+    const i = this.#unsent.indexOf(taking);
+    if (i >= 0) this.#unsent.splice(i, 1);
+    else {
+      const [number, mark, group] = this.#entryOf(taking);
+      this.#withdrawn.push(`${number} ${mark}${group}`);
+      this.#schedule();
+      // A message that has crossed it goes back, and is older than those that come.
+      if (this.#isAsking) this.giveBack();
+    }
+    this.#owner.waitingChanged();
+    return true;
+  }
+
+  /** Gives back what was read ahead, and what comes. */
+  giveBack(): void {
+    for (const loan of this.#buffer.takeAll()) this.#owner.giveBack(loan.seq);
+    this.#hasFound = false;
+    if (this.#isAsking) this.#isReturning = true;
+  }
+
+  async tryTake(isCounted: boolean): Promise<Loan | undefined> {
+    while (this.#isAsking) await new Promise<void>((resolve) => this.#onEnded.push(resolve));
+    if (isCounted) this.giveBack();
+    const ahead = this.#buffer.shift();
+    if (ahead !== undefined) return this.#shown(ahead, isCounted);
+    this.flush();
+    const number = String(++this.#numbers);
+    const mark = isCounted ? "+" : "-";
+    let meet: ((loan: RedisLoan | undefined) => void) | undefined;
+    let early: RedisLoan | undefined;
+    const claim: Claim = {
+      counted: isCounted,
+      deliver: (loan) => meet === undefined ? early = loan as RedisLoan : meet(loan as RedisLoan),
+      reject: () => meet?.(undefined),
+    };
+    const taking = { claim, number };
+    this.#byNumber.set(number, taking); // a message may be lent to it by a bell
+    this.#owner.processRef.ref();
+    try {
+      const [over, waits, , seq, tried, bytes] = await this.#owner.run("take", [
+        "0",
+        "1",
+        number,
+        mark,
+        "",
+      ]);
+      if (early !== undefined) return early;
+      if (seq !== undefined) return this.#shown(this.#loanOf(seq, tried, bytes), isCounted);
+      if (over === 1) throw drainedError(this.#owner.name);
+      if (waits === 0) return undefined;
+      const timer = setTimeout(() => meet?.(undefined), meetTime);
+      const met = await new Promise<RedisLoan | undefined>((resolve) => meet = resolve);
+      clearTimeout(timer);
+      if (met === undefined) this.#withdrawn.push(`${number} ${mark}`);
+      return met;
+    } finally {
+      if (this.#byNumber.get(number) === taking) this.#end(taking);
+      this.#schedule();
+    }
+  }
+
+  #shown(loan: RedisLoan, isCounted: boolean): RedisLoan {
+    loan.lend(isCounted);
+    this.#owner.lent(loan);
+    return loan;
+  }
+
+  /** Ends a claim; the process is kept alive for it no more. */
+  #end(taking: Taking): void {
+    if (!this.#byNumber.delete(taking.number)) return;
+    this.#takings.delete(taking.claim);
+    this.#owner.processRef.unref();
+  }
+
+  /** Ends all, and returns the claims that were not served, in their order. */
+  takeAll(): Claim[] {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    const claims = [...this.#takings.keys()];
+    for (const taking of [...this.#byNumber.values()]) this.#end(taking);
+    for (const claim of this.#here.takeAll()) {
+      claims.push(claim);
+      this.#owner.processRef.unref();
+    }
+    this.#buffer.takeAll();
+    this.#unsent = [];
+    this.#withdrawn = [];
+    this.#isAsking = false;
+    for (const resolve of this.#onEnded.splice(0)) resolve();
+    return claims;
+  }
+
+  #startTimer(ms = maxIdleTime): void {
+    if (this.#timer !== undefined || this.#buffer.size === 0) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      const oldest = this.#buffer.peek();
+      if (oldest === undefined) return;
+      // Until the event loop turns, nobody can use anything.
+      const rest = isHolding() ? 1 : oldest.arrived + maxIdleTime - performance.now();
+      if (rest > 0) this.#startTimer(Math.ceil(rest));
+      else this.giveBack();
+    }, ms);
+    unref(this.#timer);
+  }
+}
+
+/** The most messages that are taken ahead at once. */
+const mostAhead = 200;
+
+/** The most bytes, as far as the messages before tell. */
+const mostBytes = 1 << 20;
+
+/** How many claims one script has. */
+const mostClaims = 200;
+
+/** Milliseconds for which a look at a channel of capacity 0 waits for a process that waits for room. */
+const meetTime = 50;

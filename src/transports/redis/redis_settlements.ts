@@ -1,0 +1,102 @@
+import { clearImmediate, setImmediate } from "node:timers";
+import type { ProcessRef } from "../remote/process_ref.ts";
+import type { ScriptName } from "./scripts/mod.ts";
+
+/** Runs a script on the live connection of the link; undefined while there is none. */
+export type RunScript =
+  | ((script: ScriptName, args: readonly string[]) => Promise<unknown>)
+  | undefined;
+
+/** How a message was settled: accepted, or released, with how often it was tried. */
+type Outcome = "accepted" | string;
+
+/**
+ * The loans of one link that were settled and of which the server does not know, over all connections. Few scripts
+ * settle many: they leave at the end of the turn of the event loop, or before the next operation, so that a put finds the room
+ * that an acceptance has made.
+ */
+export class RedisSettlements {
+  readonly #processRef: ProcessRef;
+  readonly #run: () => RunScript;
+  /** All that are not confirmed. */
+  readonly #pending = new Map<string, Outcome>();
+  #accepted: string[] = [];
+  #released: string[] = [];
+  #immediate: ReturnType<typeof setImmediate> | undefined;
+
+  /** @param run returns what runs a script now */
+  constructor(processRef: ProcessRef, run: () => RunScript) {
+    this.#processRef = processRef;
+    this.#run = run;
+  }
+
+  /** The numbers of the messages whose settlement is not confirmed. */
+  get seqs(): string[] {
+    return [...this.#pending.keys()];
+  }
+
+  accept(seq: string): void {
+    this.#pending.set(seq, "accepted");
+    this.#accepted.push(seq);
+    this.#flushSoon();
+  }
+
+  /** @param tried how often it was tried, or "-" if nobody has had it */
+  release(seq: string, tried: string): void {
+    this.#pending.set(seq, tried);
+    this.#released.push(seq);
+    this.#flushSoon();
+  }
+
+  /** Sends what is not sent, on the live connection. */
+  flush(): void {
+    if (this.#accepted.length + this.#released.length === 0) return;
+    clearImmediate(this.#immediate);
+    this.#immediate = undefined;
+    const run = this.#run();
+    if (run === undefined) return;
+    const accepted = this.#accepted;
+    const released = this.#released;
+    this.#accepted = [];
+    this.#released = [];
+    for (let i = 0; i < accepted.length; i += most) {
+      const seqs = accepted.slice(i, i + most);
+      this.#send(run("accept", seqs), seqs);
+    }
+    for (let i = 0; i < released.length; i += most) {
+      const seqs = released.slice(i, i + most);
+      const args = seqs.flatMap((seq) => [seq, this.#pending.get(seq)!]);
+      this.#send(run("release", args), seqs);
+    }
+  }
+
+  /** Sends all again, on a new connection: those whose messages the link still holds there. */
+  resume(isKept: (seq: string) => boolean): void {
+    this.#accepted = [];
+    this.#released = [];
+    for (const [seq, outcome] of [...this.#pending]) {
+      if (!isKept(seq)) this.#pending.delete(seq);
+      else if (outcome === "accepted") this.#accepted.push(seq);
+      else this.#released.push(seq);
+    }
+    this.flush();
+  }
+
+  #send(answer: Promise<unknown>, seqs: readonly string[]): void {
+    this.#processRef.refWhile(answer).then(
+      () => seqs.forEach((seq) => this.#pending.delete(seq)),
+      // The next connection sends them again. If the server has refused it, the end of the session gives them back.
+      () => {},
+    );
+  }
+
+  #flushSoon(): void {
+    this.#immediate ??= setImmediate(() => {
+      this.#immediate = undefined;
+      this.flush();
+    });
+  }
+}
+
+/** How many messages one script settles. */
+const most = 256;

@@ -1,0 +1,91 @@
+/**
+ * Takes messages. ARGV: me, epoch, how many to read ahead, whether to look only, then for each claim its number, `+` if
+ * its attempts are counted or `-`, and the operation that it belongs to or "".
+ *
+ * Returns 1 if the channel is closed and empty, else 0; 1 if the claims without a message wait, else 0; the time until something is
+ * due; and for each message its number, how often it was tried or "-", and its bytes. A look at a channel of capacity 0
+ * waits if there are askers.
+ */
+export const take: string = `
+advance()
+local ahead, isLook = tonumber(ARGV[3]), ARGV[4] == '1'
+local claims = (#ARGV - 4) / 3
+local popping = call('ZPOPMIN', ready, claims + ahead)
+if #popping < 2 * claims and call('EXISTS', loans) == 1 then
+  reap()
+  local more = call('ZPOPMIN', ready, claims - #popping / 2)
+  for _, each in ipairs(more) do popping[#popping + 1] = each end
+end
+local got = #popping / 2
+local out = {0, 0, -1}
+for i = 1, got do
+  local seq = popping[2 * i - 1]
+  popped(seq)
+  call('HSET', loans, seq, (i <= claims and ARGV[3 * i + 3] or '-') .. me)
+  out[#out + 1] = seq
+  out[#out + 1] = call('HGET', tries, seq) or '-'
+  out[#out + 1] = call('HGET', bodies, seq)
+end
+if got < claims then
+  if isClosed and call('EXISTS', bodies) == 0 then
+    out[1] = 1
+  elseif not isLook or (capacity == 0 and call('EXISTS', askers) == 1) then
+    out[2] = 1
+    out[3] = nextDue()
+    for i = got + 1, claims do
+      call('RPUSH', takers, me .. ' ' .. ARGV[3 * i + 2] .. ' ' .. ARGV[3 * i + 3] .. ARGV[3 * i + 4])
+    end
+    if capacity == 0 then ring() end
+  end
+end
+touch()
+return out
+`;
+
+/** Claims no more. ARGV: me, epoch, then entries of takers. */
+export const untake: string = `
+for i = 3, #ARGV do call('LREM', takers, 1, me .. ' ' .. ARGV[i]) end
+return 1
+`;
+
+/**
+ * Accepts messages. ARGV: me, epoch, then their numbers. One that was lent to another process meanwhile is left alone; one
+ * that waits again is dropped.
+ */
+export const accept: string = `
+local seqs = {unpack(ARGV, 3)}
+local held = call('HMGET', loans, unpack(seqs))
+local mine = {}
+for i, seq in ipairs(seqs) do
+  if held[i] and string.sub(held[i], 2) == me then mine[#mine + 1] = seq end
+end
+if #mine == 0 then return 0 end
+call('HDEL', loans, unpack(mine))
+call('HDEL', bodies, unpack(mine))
+call('HDEL', tries, unpack(mine))
+if isTimed then call('HDEL', terms, unpack(mine)) end
+left()
+return #mine
+`;
+
+/**
+ * Returns messages to their places. ARGV: me, epoch, then for each message its number, and how often it was tried, or "-" if
+ * nobody has had it.
+ */
+export const release: string = `
+local back = {}
+for i = 3, #ARGV, 2 do
+  local seq, tried = ARGV[i], ARGV[i + 1]
+  local loan = call('HGET', loans, seq)
+  if loan and string.sub(loan, 2) == me then
+    call('HDEL', loans, seq)
+    if tried ~= '-' then call('HSET', tries, seq, tried) end
+    back[#back + 1] = seq
+  end
+end
+table.sort(back)
+for _, seq in ipairs(back) do enqueue(seq) end
+left()
+touch()
+return #back
+`;

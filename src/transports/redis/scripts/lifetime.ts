@@ -1,0 +1,112 @@
+/**
+ * Attaches a link, and continues what it held on an earlier connection.
+ *
+ * ARGV: me, epoch or "", whether to create, a new epoch, lease or "", capacity or "", the former holder or "", then for
+ * each message that the link held its number. Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event,
+ * the time until something is due, and for each message whether the link holds it.
+ */
+export const attach: string = `
+if not exists then
+  if epoch ~= '' then return redis.error_reply('GONE') end
+  if ARGV[3] == '0' then return redis.error_reply('MISSING') end
+  exists = ARGV[4]
+  call('HSET', meta, 'epoch', exists)
+  if ARGV[5] ~= '' then call('HSET', meta, 'lease', ARGV[5]) lease = tonumber(ARGV[5]) end
+  if ARGV[6] ~= '' then call('HSET', meta, 'capacity', ARGV[6]) capacity = tonumber(ARGV[6]) end
+elseif epoch ~= '' and exists ~= epoch then
+  return redis.error_reply('GONE')
+end
+call('HSET', links, me, 1)
+local former = ARGV[7]
+local kept = {}
+for i = 8, #ARGV do
+  local seq = ARGV[i]
+  local loan = call('HGET', loans, seq)
+  if loan then
+    kept[#kept + 1] = string.sub(loan, 2) == former and 1 or 0
+    if kept[#kept] == 1 then call('HSET', loans, seq, string.sub(loan, 1, 1) .. me) end
+  elseif call('ZREM', ready, seq) == 1 then
+    popped(seq)
+    call('HSET', loans, seq, '-' .. me)
+    kept[#kept + 1] = 1
+  else
+    kept[#kept + 1] = 0
+  end
+end
+if former ~= '' then
+  call('HDEL', links, former)
+  forget(former)
+  giveBackAll(former)
+end
+advance()
+left()
+touch()
+local last = call('HMGET', meta, 'events', 'control', 'controlEvent')
+return {exists, capacity or -1, isClosed and 1 or 0, tonumber(last[1] or 0), tonumber(last[2] or 0), last[3] or '',
+  nextDue(), kept}
+`;
+
+/** Detaches a link. ARGV: me, epoch, the name under which it puts. */
+export const detach: string = `
+if exists ~= epoch then return 0 end
+call('HDEL', links, me)
+call('HDEL', putters, ARGV[3])
+forget(me)
+giveBackAll(me)
+left()
+if not lease then return 1 end
+for _, holder in ipairs(call('HKEYS', links)) do
+  if isAlive(holder) then touch() return 1 end
+end
+for _, key in ipairs(keys) do call('PEXPIRE', key, lease) end
+return 1
+`;
+
+/** Gives back what dead processes held, and moves what is due. Returns the time until something is due. ARGV: me, epoch. */
+export const tick: string = `
+advance()
+reap()
+ring()
+touch()
+return nextDue()
+`;
+
+/** Closes the channel until it is deleted. ARGV: me, epoch. */
+export const drain: string = `
+isClosed = '1'
+call('HSET', meta, 'closed', 1)
+for _, holder in ipairs(call('HKEYS', links)) do bell(holder, 'closed') end
+call('DEL', askers)
+advance()
+reap()
+endIfOver()
+touch()
+return 1
+`;
+
+/** Deletes the channel. ARGV: me, epoch. */
+export const remove: string = `
+for _, holder in ipairs(call('HKEYS', links)) do
+  if holder ~= me then bell(holder, 'gone') end
+end
+call('UNLINK', unpack(keys))
+return 1
+`;
+
+/** Returns the number of messages that wait. ARGV: me, epoch. */
+export const depth: string = `
+advance()
+reap()
+return call('ZCARD', ready)
+`;
+
+/** Sends an event to all other links. ARGV: me, epoch, whether it is a control event, the event. Returns its number. */
+export const announce: string = `
+local number = call('HINCRBY', meta, 'events', 1)
+if ARGV[3] == '1' then call('HSET', meta, 'control', number, 'controlEvent', ARGV[4]) end
+for _, holder in ipairs(call('HKEYS', links)) do
+  if holder ~= me then bell(holder, 'said ' .. number, ARGV[4]) end
+end
+touch()
+return number
+`;

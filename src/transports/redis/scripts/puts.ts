@@ -1,0 +1,98 @@
+/**
+ * Puts messages. ARGV: me, epoch, the name under which the link puts, whether the messages may have been put before, how
+ * an asker joins (0: at the end, 1: at the head, since it was told of room), then for each message: its number, whether
+ * it waits for room, its priority, delay, expiry, and bytes.
+ *
+ * Returns for each message: 1 put, 0 full, -1 closed, -2 not for a channel of capacity 0. A message is refused as full if an
+ * earlier one that waits for room was. The link then asks for room, as asker 0.
+ */
+export const put: string = `
+advance()
+local name, isAgain = ARGV[3], ARGV[4] == '1'
+local before = 0
+if isAgain then before = tonumber(string.match(call('HGET', putters, name) or '0', '^%d+')) end
+local count = capacity and call('HLEN', bodies) or 0
+local hasTakers = call('EXISTS', takers) == 1
+local seq = tonumber(found[6] or 0)
+if isTimed then seq = tonumber(call('HGET', meta, 'seq') or 0) end
+local first, last, isFull, mustTell = seq, nil, false, false
+local out = {}
+for i = 6, #ARGV, 6 do
+  local number, waits, priority, delay, expires, bytes =
+    tonumber(ARGV[i]), ARGV[i + 1] == '1', ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
+  local outcome
+  if isAgain and number <= before then
+    outcome = 1
+  elseif isClosed then
+    outcome = -1
+  elseif capacity == 0 and delay ~= '' then
+    outcome = -2
+  elseif isFull or (capacity and capacity > 0 and count >= capacity) then
+    outcome = 0
+  else
+    seq = seq + 1
+    local key = string.format('%016.0f', seq)
+    call('HSET', bodies, key, bytes)
+    outcome = 1
+    if priority ~= '0' or delay ~= '' or expires ~= '' then
+      if not isTimed then isTimed = '1' call('HSET', meta, 'timed', 1) end
+      local over = expires ~= '' and string.format('%.0f', clock() + expires) or ''
+      call('HSET', terms, key, priority .. ' ' .. over)
+      if delay ~= '' then
+        call('ZADD', delayed, clock() + delay, key)
+        mustTell = true
+      elseif not (hasTakers and serve(key)) then
+        if capacity == 0 then outcome = 0
+        else
+          call('ZADD', ready, -tonumber(priority), key)
+          if over ~= '' then call('ZADD', ends, over, key) mustTell = true end
+        end
+      end
+    elseif not (hasTakers and serve(key)) then
+      if capacity == 0 then outcome = 0 else call('ZADD', ready, 0, key) end
+    end
+    if outcome == 0 then drop(key) seq = seq - 1 else count = count + 1 last = number end
+  end
+  if outcome == 0 and waits then isFull = true end
+  out[#out + 1] = outcome
+end
+if seq > first then call('HSET', meta, 'seq', string.format('%.0f', seq)) end
+if last then call('HSET', putters, name, string.format('%.0f %.0f', last, clock())) end
+if isFull then call(ARGV[5] == '1' and 'LPUSH' or 'RPUSH', askers, me .. ' 0 ') end
+if mustTell then
+  local due = nextDue()
+  local told = {}
+  for _, list in ipairs({takers, askers}) do
+    for _, entry in ipairs(call('LRANGE', list, 0, 9)) do
+      local holder = string.match(entry, '^%S+')
+      if not told[holder] then told[holder] = true bell(holder, 'due ' .. due) end
+    end
+  end
+  out[#out + 1] = due
+end
+touch()
+return out
+`;
+
+/**
+ * Asks for room. ARGV: me, epoch, the number of the asker, the operation that it belongs to or "". Returns whether there is
+ * room, and the time until something is due.
+ */
+export const ask: string = `
+advance()
+reap()
+if mayPut(me, ARGV[4]) then return {1, -1} end
+call('RPUSH', askers, me .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+touch()
+return {0, nextDue()}
+`;
+
+/** Asks for room no more. ARGV: me, epoch, then entries of askers. One that was told of room passes that on. */
+export const unask: string = `
+local isPassed = false
+for i = 3, #ARGV do
+  if call('LREM', askers, 1, me .. ' ' .. ARGV[i]) == 0 then isPassed = true end
+end
+if isPassed then ring() end
+return 1
+`;

@@ -1,0 +1,283 @@
+import type { createClient } from "@redis/client";
+import { Buffer } from "node:buffer";
+import process from "node:process";
+import { clearInterval, setInterval } from "node:timers";
+import type { ChannelConnectionError } from "../../shared/errors.ts";
+import { hostname } from "../../shared/host.ts";
+import type { ProcessRef } from "../remote/process_ref.ts";
+import type { RemoteSession } from "../remote/remote_session.ts";
+import { RuntimeTimer } from "../remote/runtime_timer.ts";
+import type { TransportOptions } from "../transport.ts";
+import { connectFailure, endsSession, lostConnection } from "./failure.ts";
+import { loadRedisPackage } from "./redis_package.ts";
+import { type ScriptName, scripts } from "./scripts/mod.ts";
+import { checkServer } from "./server_check.ts";
+import type { RedisEndpoint, RedisUri } from "./uri.ts";
+
+/** What all sessions of a transport share. */
+export interface RedisSessionOptions {
+  readonly uri: RedisUri;
+  readonly tls: Pick<TransportOptions, "ca" | "cert" | "key" | "servername">;
+  readonly processRef: ProcessRef;
+  /** Reports something that may lose values. */
+  warn(problem: string): void;
+}
+
+/** A link on this connection, which the scripts of other processes tell of what happens. */
+export interface Belled {
+  /** @param words the words of the text, without the number of the link */
+  bell(words: readonly string[], bytes: Buffer): void;
+}
+
+type RedisClient = ReturnType<typeof createClient>;
+
+/** What a script returns: numbers, bytes, and arrays of them. */
+// deno-lint-ignore no-explicit-any -- each script has its own reply
+type Reply = any;
+
+/**
+ * One connection to a server. Its life is the subscription to the channel of its id: a script that finds no subscriber takes
+ * the session for dead.
+ */
+export class RedisSession implements RemoteSession {
+  readonly address: string;
+  readonly processRef: ProcessRef;
+  /** A random text, by which other processes reach this one. */
+  readonly id: string = newId();
+  /** How many replicas the server has, as far as it has told. */
+  replicas = 0;
+  readonly #client: RedisClient;
+  readonly #shas: Readonly<Record<ScriptName, string>>;
+  readonly #links = new Map<string, Belled>();
+  readonly #onLost = new Set<() => void>();
+  readonly #openedAt = performance.now();
+  readonly #asBytes: object;
+  #numbers = 0;
+  #heartbeat: ReturnType<typeof setInterval> | undefined;
+  #loss: Error | undefined;
+
+  private constructor(
+    { uri, processRef }: RedisSessionOptions,
+    client: RedisClient,
+    shas: Readonly<Record<ScriptName, string>>,
+    asBytes: object,
+  ) {
+    this.address = uri.address;
+    this.processRef = processRef;
+    this.#client = client;
+    this.#shas = shas;
+    this.#asBytes = asBytes;
+  }
+
+  /**
+   * Connects to an endpoint. Rejects with a ChannelConnectionError, after `timeout` ms at the latest, or when `signal` is
+   * aborted.
+   */
+  static async connect(
+    options: RedisSessionOptions,
+    endpoint: RedisEndpoint,
+    timeout: number,
+    signal: AbortSignal,
+  ): Promise<RedisSession> {
+    let cancel!: (error: Error) => void;
+    const cancelled = new Promise<never>((_, reject) => cancel = reject);
+    cancelled.catch(() => {}); // unless the race below looks at it
+    const timer = new RuntimeTimer(
+      () => cancel(new Error(`no answer within ${timeout} ms`)),
+      timeout,
+    );
+    timer.unref(); // while an operation waits, the socket keeps the process alive
+    const onAbort = () => cancel(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+    let client: RedisClient | undefined;
+    try {
+      const library = await loadRedisPackage();
+      client = newClient(library.createClient, options, endpoint);
+      options.processRef.use(client);
+      const asBytes = { [library.RESP_TYPES.BLOB_STRING]: Buffer };
+      return await Promise.race([RedisSession.#open(options, client, asBytes), cancelled]);
+    } catch (error) {
+      if (client?.isOpen) client.destroy();
+      throw connectFailure(error, options.uri, endpoint);
+    } finally {
+      timer.stop();
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  static async #open(
+    options: RedisSessionOptions,
+    client: RedisClient,
+    asBytes: object,
+  ): Promise<RedisSession> {
+    let session: RedisSession | undefined;
+    let failure: Error | undefined;
+    client.on("error", (error: Error) => {
+      failure ??= error;
+      session?.abort(error);
+    });
+    client.on("end", () => session?.abort(new Error("the server closed it")));
+    await client.connect();
+    const [state, ...shas] = await Promise.all([
+      checkServer((args) => client.sendCommand(args), options),
+      ...scripts.map(([, text]) => client.sendCommand<string>(["SCRIPT", "LOAD", text])),
+    ]);
+    const byName = Object.fromEntries(scripts.map(([name], i) => [name, shas[i]!]));
+    const opened = new RedisSession(
+      options,
+      client,
+      byName as Record<ScriptName, string>,
+      asBytes,
+    );
+    opened.replicas = state.replicas;
+    const listen = (bytes: Buffer) => opened.#heard(bytes);
+    await client.subscribe(`channelts:${opened.id}`, listen, true);
+    if (failure !== undefined) throw failure;
+    session = opened;
+    opened.#startHeartbeat(options.uri.heartbeat);
+    return opened;
+  }
+
+  get isLost(): boolean {
+    return this.#loss !== undefined;
+  }
+
+  get loss(): Error | undefined {
+    return this.#loss;
+  }
+
+  get lossError(): ChannelConnectionError {
+    return lostConnection(this.address, this.#loss!);
+  }
+
+  get age(): number {
+    return performance.now() - this.#openedAt;
+  }
+
+  onLost(listener: () => void): void {
+    this.#onLost.add(listener);
+  }
+
+  offLost(listener: () => void): void {
+    this.#onLost.delete(listener);
+  }
+
+  /** Adds a link, and returns the name under which scripts know it: `SESSION/LINK`. */
+  addLink(link: Belled): string {
+    const number = String(++this.#numbers);
+    this.#links.set(number, link);
+    return `${this.id}/${number}`;
+  }
+
+  removeLink(holder: string): void {
+    this.#links.delete(holder.slice(this.id.length + 1));
+  }
+
+  /**
+   * Runs a script. The scripts run in the order of the calls. Rejects with the server's refusal, or, if the connection is
+   * lost, with the loss.
+   */
+  async run(script: ScriptName, key: string, args: readonly (string | Buffer)[]): Promise<Reply> {
+    if (this.#loss !== undefined) throw this.#loss;
+    try {
+      return await this.#client.sendCommand(
+        ["EVALSHA", this.#shas[script], "1", key, ...args],
+        { typeMapping: this.#asBytes },
+      );
+    } catch (error) {
+      if (!endsSession(error)) throw error;
+      this.abort(error as Error);
+      throw this.#loss;
+    }
+  }
+
+  /** Resolves when the server has answered, and so everything has been heard that it had sent before. */
+  async ping(): Promise<void> {
+    try {
+      await this.#client.sendCommand(["PING"]);
+    } catch (error) {
+      this.abort(error as Error);
+      throw this.#loss;
+    }
+  }
+
+  /** Resolves with the number of replicas that have what this connection has written before. */
+  async replicated(count: number, timeout: number): Promise<number> {
+    return await this.#client.sendCommand(["WAIT", String(count), String(timeout)]);
+  }
+
+  async close(): Promise<void> {
+    if (this.isLost) return;
+    this.#lose(new Error("it was closed here"));
+    await Promise.resolve(); // no link waits for anything on it
+  }
+
+  /** Ends the connection, because it is of no use. */
+  abort(error: Error): void {
+    this.#lose(error);
+  }
+
+  #heard(bytes: Buffer): void {
+    if (this.isLost) return;
+    const end = bytes.indexOf(10);
+    if (end < 0) return; // another program has published it
+    const [link = "", ...words] = bytes.toString("utf8", 0, end).split(" ");
+    this.#links.get(link)?.bell(words, bytes.subarray(end + 1));
+  }
+
+  /** Ends the connection if the server does not answer within the interval. */
+  #startHeartbeat(seconds: number): void {
+    if (seconds === 0) return;
+    let isAsking = false;
+    this.#heartbeat = setInterval(() => {
+      if (isAsking) return this.abort(new Error(`the server did not answer for ${seconds} s`));
+      isAsking = true;
+      this.ping().then(() => isAsking = false, () => {});
+    }, 1000 * seconds);
+    this.#heartbeat.unref();
+  }
+
+  #lose(error: Error): void {
+    if (this.#loss !== undefined) return;
+    this.#loss = error;
+    clearInterval(this.#heartbeat);
+    if (this.#client.isOpen) this.#client.destroy();
+    this.#links.clear();
+    for (const listener of [...this.#onLost]) listener();
+    this.#onLost.clear();
+  }
+}
+
+function newClient(
+  create: typeof createClient,
+  { uri, tls }: RedisSessionOptions,
+  { host, port }: RedisEndpoint,
+): RedisClient {
+  const { username, password, database } = uri;
+  const name = uri.name ?? ["ChannelTS", hostname(), process.pid].filter(Boolean).join(" ");
+  const common = { host, port, connectTimeout: 0, reconnectStrategy: false } as const;
+  return create({
+    RESP: 3,
+    socket: uri.tls
+      ? { ...common, tls: true, ...tlsOptions(tls), servername: tls.servername ?? host }
+      : common,
+    database,
+    name: name.replace(/[^!-~]/g, "-"), // CLIENT SETNAME takes no others
+    ...username === undefined ? {} : { username },
+    ...password === undefined ? {} : { password },
+    disableClientInfo: true,
+    disableOfflineQueue: true,
+    maintNotifications: "disabled",
+  }) as unknown as RedisClient;
+}
+
+function tlsOptions({ ca, cert, key }: RedisSessionOptions["tls"]): object {
+  const entries = Object.entries({ ca, cert, key }).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries);
+}
+
+function newId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

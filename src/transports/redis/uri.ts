@@ -1,0 +1,165 @@
+import { ChannelConfigError } from "../../shared/errors.ts";
+import { withoutCredentials } from "../../shared/redact.ts";
+
+/** An address on which a server listens. */
+export interface RedisEndpoint {
+  /** A name or an IP address; an IPv6 address without its brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The parts of a Redis URI, decoded, with defaults. */
+export interface RedisUri {
+  readonly tls: boolean;
+  /** The servers, at least one, in the order in which they are tried. One of them is the primary. */
+  readonly endpoints: readonly RedisEndpoint[];
+  readonly database: number;
+  readonly username?: string;
+  readonly password?: string;
+  /** Seconds after which a silent server is asked whether it lives; 0 for never. */
+  readonly heartbeat: number;
+  /** Whether a server may be used that drops keys when its memory is full. */
+  readonly mayEvict: boolean;
+  /** The connection's name, as `CLIENT LIST` shows it. */
+  readonly name?: string;
+  /** Canonical and without credentials: `redis://host:6379/0`. */
+  readonly address: string;
+}
+
+const parts = /^(rediss?):\/\/(?:([^@]*)@)?([^/?]*)([^?]*)(?:\?(.*))?$/i;
+const hostAndPort = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/;
+const parameters = "name, heartbeat, eviction";
+
+/** Throws an error that says what was found and expected, without any piece of the URI: it may belong to a password. */
+type Fail = (problem: string) => never;
+
+/**
+ * Parses a Redis URI: `redis://user:password@host:port/database`, or `rediss:` with TLS. A URI may list several hosts. The
+ * parameters are `name`, `heartbeat` and `eviction`.
+ *
+ * @throws ChannelConfigError that says what was found and expected, without credentials
+ */
+export function parseRedisUri(uri: string): RedisUri {
+  const fail: Fail = (problem) => {
+    throw new ChannelConfigError(`cannot use the URI ${withoutCredentials(uri)}: ${problem}`);
+  };
+  if (!/^rediss?:\/\//i.test(uri)) {
+    fail("found another scheme, expected redis://user:password@host:port/database or rediss://");
+  }
+  if (/[\s\p{Cc}\p{Cs}]/u.test(uri)) {
+    fail(
+      "found a space, a control character or half a surrogate pair, expected it percent-encoded",
+    );
+  }
+  if (!/^[^/]*\/\/(?:[^/?#@]*@)?[^@]*$/.test(uri)) {
+    fail(
+      "found a misplaced @, expected at most one, before the host; " +
+        "write @ elsewhere as %40, and in a password / as %2F, ? as %3F, # as %23",
+    );
+  }
+  if (uri.includes("#")) fail("found a fragment, expected none; write # as %23");
+  const [, scheme = "", userinfo, hosts = "", path = "", query = ""] = parts.exec(uri)!;
+  const tls = scheme.toLowerCase() === "rediss";
+  const endpoints = endpointsOf(hosts, fail);
+  const database = databaseOf(path, fail);
+  const list = endpoints.map(shownEndpoint).join();
+  return {
+    tls,
+    endpoints,
+    database,
+    ...credentialsOf(userinfo, fail),
+    ...parametersOf(query, fail),
+    address: `${tls ? "rediss" : "redis"}://${list}/${database}`,
+  };
+}
+
+/** Returns the endpoint as it is written in a URI: `host:6379`. */
+export function shownEndpoint({ host, port }: RedisEndpoint): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function endpointsOf(text: string, fail: Fail): RedisEndpoint[] {
+  const endpoints = new Map<string, RedisEndpoint>();
+  for (const member of text.split(",")) {
+    if (member === "" && text !== "") fail("found an empty host in a list, expected redis://a,b,c");
+    const [, encoded = "", digits = ""] = hostAndPort.exec(member) ?? [];
+    const host = hostOf(decode(encoded, "host", fail));
+    if (host === undefined) {
+      fail("found a bad host, expected a name, an IPv4 address or an [IPv6 address]");
+    }
+    const port = digits === "" ? 6379 : integerOf(digits, 1, 65_535);
+    if (port === undefined) fail("found a bad port, expected an integer from 1 to 65535");
+    const endpoint = { host, port };
+    endpoints.set(shownEndpoint(endpoint), endpoint);
+  }
+  return [...endpoints.values()];
+}
+
+function hostOf(text: string): string | undefined {
+  if (/^[\w.-]+$/.test(text)) return text.toLowerCase();
+  if (text === "" || !/^\[.*\]$/.test(text) && !/^[\w.\-\P{ASCII}]+$/u.test(text)) return undefined;
+  try {
+    return new URL(`http://${text}`).hostname.replace(/^\[|\]$/g, "");
+  } catch {
+    return undefined;
+  }
+}
+
+function databaseOf(path: string, fail: Fail): number {
+  if (path === "" || path === "/") return 0;
+  const number = integerOf(path.slice(1), 0, 1_000_000);
+  return number ??
+    fail("found a bad path, expected the number of a database, as in redis://host/0");
+}
+
+function credentialsOf(
+  userinfo: string | undefined,
+  fail: Fail,
+): Pick<RedisUri, "username" | "password"> {
+  if (userinfo === undefined) return {};
+  const colon = userinfo.indexOf(":");
+  const user = decode(colon < 0 ? userinfo : userinfo.slice(0, colon), "user name", fail);
+  const password = colon < 0 ? "" : decode(userinfo.slice(colon + 1), "password", fail);
+  return {
+    ...user === "" ? {} : { username: user },
+    ...password === "" ? {} : { password },
+  };
+}
+
+function parametersOf(
+  query: string,
+  fail: Fail,
+): Pick<RedisUri, "name" | "heartbeat" | "mayEvict"> {
+  const found = new Map<string, string>();
+  for (const pair of query.split("&")) {
+    if (pair === "") continue;
+    const [, key = "", encoded = ""] = /^([^=]*)=?(.*)$/.exec(pair)!;
+    if (!/^(?:name|heartbeat|eviction)$/.test(key)) {
+      fail(`found an unknown parameter, expected ${parameters}`);
+    }
+    if (found.has(key)) fail(`found the parameter ${key} a second time, expected it once`);
+    // URLSearchParams writes a space as +.
+    found.set(key, decode(encoded.replaceAll("+", " "), `parameter ${key}`, fail));
+  }
+  const name = found.get("name");
+  const heartbeat = integerOf(found.get("heartbeat") ?? "30", 0, 65_535);
+  if (heartbeat === undefined) fail("found a bad heartbeat, expected an integer from 0 to 65535");
+  const eviction = found.get("eviction") ?? "refuse";
+  if (!/^(?:allow|refuse)$/.test(eviction)) {
+    fail("found a bad eviction, expected allow or refuse");
+  }
+  return { heartbeat, mayEvict: eviction === "allow", ...name === undefined ? {} : { name } };
+}
+
+function integerOf(digits: string, least: number, most: number): number | undefined {
+  const number = Number(digits);
+  return /^\d+$/.test(digits) && number >= least && number <= most ? number : undefined;
+}
+
+function decode(text: string, part: string, fail: Fail): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return fail(`found a bad percent-escape in the ${part}, expected %XX for each byte of UTF-8`);
+  }
+}

@@ -1,0 +1,75 @@
+import { createClient } from "@redis/client";
+import process from "node:process";
+import { RedisTransport } from "../../src/transports/redis/transport.ts";
+import { type Setup } from "../conformance/fixture.ts";
+import { linkOptions, rawOn } from "./link.ts";
+import { startRedis } from "./redis.ts";
+
+/** A client of the server that does not use the library. */
+export type Admin = ReturnType<typeof createClient>;
+
+/** Returns the URI of the server that `REDIS` names, or of a private one that ends with this process. */
+export async function redisUri(): Promise<string> {
+  const { REDIS } = process.env;
+  if (REDIS) return REDIS;
+  const server = await startRedis();
+  server.unref();
+  return server.uri;
+}
+
+/** Connects a client that keeps no process alive. */
+export async function adminOf(uri: string): Promise<Admin> {
+  const client = createClient({ url: uri, name: "admin", maintNotifications: "disabled" });
+  client.on("error", () => {}); // the server may be restarted
+  await client.connect();
+  client.unref();
+  return client as unknown as Admin;
+}
+
+/** Returns the suite's description of a server. */
+export function redisSetup(uri: string, admin: Admin): Setup {
+  const key = (name: string) => `channelts:{${name.replace(/[%{}]/g, encodeURIComponent)}}`;
+  const named = (name: string, host?: string) => {
+    const url = new URL(uri);
+    url.searchParams.set("name", name);
+    if (host !== undefined) url.hostname = host;
+    return url.href;
+  };
+  return {
+    features: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
+    connection: (n) => named(`conformance ${n}`),
+    elsewhere: () =>
+      named("elsewhere", new URL(uri).hostname === "localhost" ? "127.0.0.1" : "localhost"),
+    async raw(name) {
+      const transport = new RedisTransport(uri);
+      const link = await transport.open(name, linkOptions);
+      return rawOn(link, async () => {
+        await link.close();
+        transport.rest();
+      });
+    },
+    exists: async (name) => await admin.exists(`${key(name)}:meta`) === 1,
+    async waiting(name) {
+      const takers = await admin.lRange(`${key(name)}:takers`, 0, -1);
+      return new Set(takers.map((taker) => taker.split("/")[0])).size;
+    },
+    async state() {
+      const clients = String(await admin.sendCommand(["CLIENT", "LIST"])).trim().split("\n");
+      const keys = await admin.keys("channelts:*");
+      const queues = keys.filter((each) => each.endsWith(":meta"));
+      const takers = keys.filter((each) => each.endsWith(":takers"));
+      const counts = await Promise.all(takers.map((each) => admin.lLen(each)));
+      const links = keys.filter((each) => each.endsWith(":links"));
+      const attached = await Promise.all(links.map((each) => admin.hLen(each)));
+      return {
+        connections: clients.filter((line) => !line.includes("name=admin")).length,
+        channels: attached.reduce((a, b) => a + b, 0),
+        consumers: counts.reduce((a, b) => a + b, 0),
+        queues,
+        exchanges: keys.filter((each) =>
+          !queues.some((meta) => each.startsWith(meta.slice(0, -5)))
+        ),
+      };
+    },
+  };
+}
