@@ -1,7 +1,7 @@
 import { createClient } from "@redis/client";
 import process from "node:process";
 import { RedisTransport } from "../../src/transports/redis/transport.ts";
-import { type Setup } from "../conformance/fixture.ts";
+import type { Setup, State } from "../conformance/fixture.ts";
 import { linkOptions, rawOn } from "./link.ts";
 import { startRedis } from "./redis.ts";
 
@@ -17,17 +17,26 @@ export async function redisUri(): Promise<string> {
   return server.uri;
 }
 
-/** Connects a client that keeps no process alive. */
-export async function adminOf(uri: string): Promise<Admin> {
-  const client = createClient({ url: uri, name: "admin", maintNotifications: "disabled" });
-  client.on("error", () => {}); // the server may be restarted
+/** Calls `use` with a client of its own. */
+export async function withAdmin<T>(uri: string, use: (admin: Admin) => Promise<T>): Promise<T> {
+  const client = createClient({
+    url: uri,
+    name: "admin",
+    maintNotifications: "disabled",
+    disableClientInfo: true,
+    socket: { reconnectStrategy: false },
+  });
+  client.on("error", () => {}); // the command rejects
   await client.connect();
-  client.unref();
-  return client as unknown as Admin;
+  try {
+    return await use(client as unknown as Admin);
+  } finally {
+    client.destroy();
+  }
 }
 
 /** Returns the suite's description of a server. */
-export function redisSetup(uri: string, admin: Admin): Setup {
+export function redisSetup(uri: string): Setup {
   const key = (name: string) => `channelts:{${name.replace(/[%{}]/g, encodeURIComponent)}}`;
   const named = (name: string, host?: string) => {
     const url = new URL(uri);
@@ -48,28 +57,33 @@ export function redisSetup(uri: string, admin: Admin): Setup {
         transport.rest();
       });
     },
-    exists: async (name) => await admin.exists(`${key(name)}:meta`) === 1,
+    exists: (name) =>
+      withAdmin(uri, async (admin) => await admin.exists(`${key(name)}:meta`) === 1),
     async waiting(name) {
-      const takers = await admin.lRange(`${key(name)}:takers`, 0, -1);
+      const takers = await withAdmin(
+        uri,
+        (admin) => admin.lRange(`${key(name)}:takers`, 0, -1),
+      );
       return new Set(takers.map((taker) => taker.split("/")[0])).size;
     },
-    async state() {
-      const clients = String(await admin.sendCommand(["CLIENT", "LIST"])).trim().split("\n");
-      const keys = await admin.keys("channelts:*");
-      const queues = keys.filter((each) => each.endsWith(":meta"));
-      const takers = keys.filter((each) => each.endsWith(":takers"));
-      const counts = await Promise.all(takers.map((each) => admin.lLen(each)));
-      const links = keys.filter((each) => each.endsWith(":links"));
-      const attached = await Promise.all(links.map((each) => admin.hLen(each)));
-      return {
-        connections: clients.filter((line) => !line.includes("name=admin")).length,
-        channels: attached.reduce((a, b) => a + b, 0),
-        consumers: counts.reduce((a, b) => a + b, 0),
-        queues,
-        exchanges: keys.filter((each) =>
-          !queues.some((meta) => each.startsWith(meta.slice(0, -5)))
-        ),
-      };
-    },
+    state: () => withAdmin(uri, stateOf),
+  };
+}
+
+/** Returns what a server holds. */
+export async function stateOf(admin: Admin): Promise<State> {
+  const clients = String(await admin.sendCommand(["CLIENT", "LIST"])).trim().split("\n");
+  const keys = await admin.keys("channelts:*");
+  const queues = keys.filter((each) => each.endsWith(":meta"));
+  const takers = keys.filter((each) => each.endsWith(":takers"));
+  const counts = await Promise.all(takers.map((each) => admin.lLen(each)));
+  const links = keys.filter((each) => each.endsWith(":links"));
+  const attached = await Promise.all(links.map((each) => admin.hLen(each)));
+  return {
+    connections: clients.filter((line) => !line.includes("name=admin")).length,
+    channels: attached.reduce((a, b) => a + b, 0),
+    consumers: counts.reduce((a, b) => a + b, 0),
+    queues,
+    exchanges: keys.filter((each) => !queues.some((meta) => each.startsWith(meta.slice(0, -5)))),
   };
 }

@@ -91,14 +91,19 @@ export class RedisSession implements RemoteSession {
     signal.addEventListener("abort", onAbort);
     if (signal.aborted) onAbort();
     let client: RedisClient | undefined;
+    let isAbandoned = false;
     try {
       const library = await loadRedisPackage();
-      client = newClient(library.createClient, options, endpoint);
-      options.processRef.use(client);
+      signal.throwIfAborted();
+      const made = client = newClient(library.createClient, options, endpoint, timeout);
+      options.processRef.use(made);
+      // The client cannot end an attempt to connect: it forgets the socket, which connects later.
+      made.on("connect", () => isAbandoned && made.destroy());
       const asBytes = { [library.RESP_TYPES.BLOB_STRING]: Buffer };
       return await Promise.race([RedisSession.#open(options, client, asBytes), cancelled]);
     } catch (error) {
-      if (client?.isOpen) client.destroy();
+      isAbandoned = true;
+      client?.destroy();
       throw connectFailure(error, options.uri, endpoint);
     } finally {
       timer.stop();
@@ -119,6 +124,7 @@ export class RedisSession implements RemoteSession {
     });
     client.on("end", () => session?.abort(new Error("the server closed it")));
     await client.connect();
+    options.processRef.use(client); // the client has not passed on what was said while it connected
     const [state, ...shas] = await Promise.all([
       checkServer((args) => client.sendCommand(args), options),
       ...scripts.map(([, text]) => client.sendCommand<string>(["SCRIPT", "LOAD", text])),
@@ -253,10 +259,11 @@ function newClient(
   create: typeof createClient,
   { uri, tls }: RedisSessionOptions,
   { host, port }: RedisEndpoint,
+  timeout: number,
 ): RedisClient {
   const { username, password, database } = uri;
   const name = uri.name ?? ["ChannelTS", hostname(), process.pid].filter(Boolean).join(" ");
-  const common = { host, port, connectTimeout: 0, reconnectStrategy: false } as const;
+  const common = { host, port, connectTimeout: timeout, reconnectStrategy: false } as const;
   return create({
     RESP: 3,
     socket: uri.tls
