@@ -7,8 +7,12 @@ export type RunScript =
   | ((script: ScriptName, args: readonly string[]) => Promise<unknown>)
   | undefined;
 
-/** How a message was settled: accepted, or released, with how often it was tried. */
-type Outcome = "accepted" | string;
+/** How a message was settled. */
+interface Settlement {
+  readonly seq: string;
+  /** How often it was tried, or "-" if nobody has had it; undefined if it was accepted. */
+  readonly tried?: string;
+}
 
 /**
  * The loans of one link that were settled and of which the server does not know, over all connections. Few scripts
@@ -18,10 +22,10 @@ type Outcome = "accepted" | string;
 export class RedisSettlements {
   readonly #processRef: ProcessRef;
   readonly #run: () => RunScript;
-  /** All that are not confirmed. */
-  readonly #pending = new Map<string, Outcome>();
-  #accepted: string[] = [];
-  #released: string[] = [];
+  /** The last settlement of each message, if it is not confirmed. */
+  readonly #pending = new Map<string, Settlement>();
+  #accepted: Settlement[] = [];
+  #released: Settlement[] = [];
   #immediate: ReturnType<typeof setImmediate> | undefined;
 
   /** @param run returns what runs a script now */
@@ -36,15 +40,17 @@ export class RedisSettlements {
   }
 
   accept(seq: string): void {
-    this.#pending.set(seq, "accepted");
-    this.#accepted.push(seq);
-    this.#flushSoon();
+    this.#add({ seq }, this.#accepted);
   }
 
   /** @param tried how often it was tried, or "-" if nobody has had it */
   release(seq: string, tried: string): void {
-    this.#pending.set(seq, tried);
-    this.#released.push(seq);
+    this.#add({ seq, tried }, this.#released);
+  }
+
+  #add(settlement: Settlement, unsent: Settlement[]): void {
+    this.#pending.set(settlement.seq, settlement);
+    unsent.push(settlement);
     this.#flushSoon();
   }
 
@@ -60,13 +66,12 @@ export class RedisSettlements {
     this.#accepted = [];
     this.#released = [];
     for (let i = 0; i < accepted.length; i += most) {
-      const seqs = accepted.slice(i, i + most);
-      this.#send(run("accept", seqs), seqs);
+      const part = accepted.slice(i, i + most);
+      this.#send(run("accept", part.map(({ seq }) => seq)), part);
     }
     for (let i = 0; i < released.length; i += most) {
-      const seqs = released.slice(i, i + most);
-      const args = seqs.flatMap((seq) => [seq, this.#pending.get(seq)!]);
-      this.#send(run("release", args), seqs);
+      const part = released.slice(i, i + most);
+      this.#send(run("release", part.flatMap(({ seq, tried }) => [seq, tried!])), part);
     }
   }
 
@@ -74,17 +79,20 @@ export class RedisSettlements {
   resume(isKept: (seq: string) => boolean): void {
     this.#accepted = [];
     this.#released = [];
-    for (const [seq, outcome] of [...this.#pending]) {
-      if (!isKept(seq)) this.#pending.delete(seq);
-      else if (outcome === "accepted") this.#accepted.push(seq);
-      else this.#released.push(seq);
+    for (const settlement of [...this.#pending.values()]) {
+      if (!isKept(settlement.seq)) this.#pending.delete(settlement.seq);
+      else (settlement.tried === undefined ? this.#accepted : this.#released).push(settlement);
     }
     this.flush();
   }
 
-  #send(answer: Promise<unknown>, seqs: readonly string[]): void {
+  #send(answer: Promise<unknown>, sent: readonly Settlement[]): void {
     this.#processRef.refWhile(answer).then(
-      () => seqs.forEach((seq) => this.#pending.delete(seq)),
+      () => {
+        for (const each of sent) {
+          if (this.#pending.get(each.seq) === each) this.#pending.delete(each.seq);
+        }
+      },
       // The next connection sends them again. If the server has refused it, the end of the session gives them back.
       () => {},
     );
