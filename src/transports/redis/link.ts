@@ -287,21 +287,23 @@ export class RedisLink implements Link {
   async #attach(session: RedisSession): Promise<Found> {
     const { create, lease, capacity, isNew } = this.#options;
     const wasAttached = this.#epoch !== "";
-    const newEpoch = randomText();
-    const attachment = new RedisAttachment(session, newEpoch, this.#owner);
+    const attachment = new RedisAttachment(session, "*", this.#owner);
     const seqs = wasAttached ? [...this.#held.keys(), ...this.#settlements.seqs] : [];
     const attaching = session.run("attach", this.#key, [
       attachment.holder,
       this.#epoch,
       create ? "1" : "0",
-      newEpoch,
+      randomText(),
       lease === undefined ? "" : String(lease),
       capacity === undefined ? "" : String(capacity),
       this.#former,
       ...seqs,
     ]);
     if (isNew && create && !wasAttached) { // nothing but a refusal of the server can keep the link from opening
-      attaching.catch((error) => this.#refusal("attach", error));
+      attaching.then(
+        ([epoch]) => this.#epoch = attachment.epoch = String(epoch),
+        (error) => this.#refusal("attach", error),
+      );
       attachment.isBounded = capacity !== undefined;
       return {
         attachment,

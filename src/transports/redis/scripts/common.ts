@@ -234,7 +234,10 @@ local function giveBackAll(holder)
 end
 `;
 
-/** How a script begins that is for an attached link: it fails if the channel is gone, or another one has its name. */
+/**
+ * How a script begins that is for an attached link: it fails if the channel is gone, or another one has its name. A link that has
+ * made a new name does not know the epoch before its attachment is answered, and writes `*`.
+ */
 export const attached: string = `
-if exists ~= epoch then return redis.error_reply('GONE') end
+if not exists or (epoch ~= '*' and exists ~= epoch) then return redis.error_reply('GONE') end
 `;

@@ -13,7 +13,7 @@ if not exists then
   call('HSET', meta, 'epoch', exists)
   if ARGV[5] ~= '' then call('HSET', meta, 'lease', ARGV[5]) lease = tonumber(ARGV[5]) end
   if ARGV[6] ~= '' then call('HSET', meta, 'capacity', ARGV[6]) capacity = tonumber(ARGV[6]) end
-elseif epoch ~= '' and exists ~= epoch then
+elseif epoch ~= '' and epoch ~= '*' and exists ~= epoch then
   return redis.error_reply('GONE')
 end
 call('HSET', links, me, 1)
@@ -48,7 +48,7 @@ return {exists, capacity or -1, isClosed and 1 or 0, tonumber(last[1] or 0), ton
 
 /** Detaches a link. ARGV: me, epoch, the name under which it puts. */
 export const detach: string = `
-if exists ~= epoch then return 0 end
+if not exists or (epoch ~= '*' and exists ~= epoch) then return 0 end
 call('HDEL', links, me)
 call('HDEL', putters, ARGV[3])
 forget(me)
