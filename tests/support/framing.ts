@@ -3,7 +3,7 @@
 import type { Direction } from "./proxy.ts";
 
 /** The protocols that a proxy knows. */
-export type Framing = "amqp" | "zmtp" | "websocket";
+export type Framing = "amqp" | "zmtp" | "websocket" | "resp";
 
 /** How the bytes of one direction are divided. */
 interface Division {
@@ -30,7 +30,19 @@ const divisions: Record<Framing, Record<Direction, Division>> = {
     to: { before: httpHead, frame: webSocketFrame },
     from: { before: httpHead, frame: webSocketFrame },
   },
+  // RESP3: a line, and after the length of a blob its bytes. A frame is one element of a command or a reply.
+  resp: {
+    to: { before: () => 0, frame: respFrame },
+    from: { before: () => 0, frame: respFrame },
+  },
 };
+
+function respFrame(head: readonly number[]): number | undefined {
+  if (String(head.slice(-2)) !== "13,10") return undefined;
+  const line = String.fromCharCode(...head);
+  const size = /^[$=!](\d+)/.exec(line)?.[1];
+  return line.length + (size === undefined ? 0 : Number(size) + 2);
+}
 
 function amqpFrame(head: readonly number[]): number | undefined {
   return head.length < 7 ? undefined : number(head.slice(3)) + 8;
