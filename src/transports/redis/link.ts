@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { deletedError, deletedText, missingText } from "../../shared/closed_errors.ts";
 import { copyOfError } from "../../shared/error_copies.ts";
 import { ChannelClosedError, type ChannelError } from "../../shared/errors.ts";
+import { closeTimeout, within } from "../../shared/timeouts.ts";
 import { AttachCycle } from "../remote/attach_cycle.ts";
 import type { Connector } from "../remote/connector.ts";
 import { Deadlines } from "../remote/deadlines.ts";
@@ -257,7 +258,7 @@ export class RedisLink implements Link {
 
   async close(): Promise<void> {
     this.#end(new Error("the link is closed"));
-    await this.#cycle.settled();
+    await within(closeTimeout / 2, this.#cycle.settled());
     const attachment = this.#attachment;
     if (attachment === undefined) return;
     const { session } = attachment;
@@ -270,7 +271,8 @@ export class RedisLink implements Link {
     }
     if (session.isLost) return;
     const detaching = attachment.runAside("detach", [this.#outbox.putter]).catch(() => {});
-    if (!this.#isGone) await this.#connector.processRef.refWhile(detaching);
+    if (this.#isGone) return;
+    await within(closeTimeout / 2, this.#connector.processRef.refWhile(detaching));
   }
 
   /** The attachment, if its connection is live. */
