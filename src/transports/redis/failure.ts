@@ -146,13 +146,13 @@ export function isUnavailable(error: unknown): boolean {
  */
 export function endsSession(error: unknown): boolean {
   const text = textOf(error);
-  return !/^[A-Z]+ |^GONE$|^MISSING$/.test(text) ||
+  return !/^[A-Z]+ /.test(text) ||
     /^(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED)/.test(text);
 }
 
 /** Reports whether the channel does not exist, or is another one of the same name. */
 export function isMissing(error: unknown): boolean {
-  return /^(?:GONE|MISSING)$/.test(textOf(error));
+  return /^(?:GONE|MISSING) /.test(textOf(error));
 }
 
 function textOf(error: unknown): string {

@@ -162,10 +162,9 @@ export class RedisGetter {
       const loan = served[i];
       const isPending = this.#takings.get(claim) === taking;
       if (loan !== undefined) {
-        if (isPending) {
-          this.#end(taking);
-          this.#lend(claim, loan);
-        } else this.#owner.giveBack(loan.seq);
+        if (!isPending) return; // it goes back by its withdrawal
+        this.#end(taking);
+        this.#lend(claim, loan);
       } else if (!isPending) {
         // It was withdrawn, or has been served.
       } else if (over === 1) {
@@ -214,7 +213,7 @@ export class RedisGetter {
   /** A message that was put or released was lent to a claim. */
   belled([, number = "", seq = "", tried = ""]: readonly string[], bytes: Buffer): void {
     const taking = this.#byNumber.get(number);
-    if (taking === undefined) return this.#owner.giveBack(seq); // it has crossed a withdrawal
+    if (taking === undefined) return; // it has crossed a withdrawal, by which it goes back
     this.#end(taking);
     this.#hasFound = false;
     this.#lend(taking.claim, this.#loanOf(seq, tried, bytes));

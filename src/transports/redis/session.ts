@@ -43,7 +43,7 @@ export class RedisSession implements RemoteSession {
   readonly address: string;
   readonly processRef: ProcessRef;
   /** A random text, by which other processes reach this one. */
-  readonly id: string = newId();
+  readonly id: string;
   /** How many replicas the server has, as far as it has told. */
   replicas = 0;
   readonly #client: RedisClient;
@@ -58,12 +58,14 @@ export class RedisSession implements RemoteSession {
 
   private constructor(
     { uri, processRef }: RedisSessionOptions,
+    id: string,
     client: RedisClient,
     shas: Readonly<Record<ScriptName, string>>,
     asBytes: object,
   ) {
     this.address = uri.address;
     this.processRef = processRef;
+    this.id = id;
     this.#client = client;
     this.#shas = shas;
     this.#asBytes = asBytes;
@@ -125,20 +127,22 @@ export class RedisSession implements RemoteSession {
     client.on("end", () => session?.abort(new Error("the server closed it")));
     await client.connect();
     options.processRef.use(client); // the client has not passed on what was said while it connected
-    const [state, ...shas] = await Promise.all([
+    const id = newId();
+    let opened: RedisSession | undefined;
+    const [state, , ...shas] = await Promise.all([
       checkServer((args) => client.sendCommand(args), options),
+      client.subscribe(`channelts:${id}`, (bytes: Buffer) => opened?.heard(bytes), true),
       ...scripts.map(([, text]) => client.sendCommand<string>(["SCRIPT", "LOAD", text])),
     ]);
     const byName = Object.fromEntries(scripts.map(([name], i) => [name, shas[i]!]));
-    const opened = new RedisSession(
+    opened = new RedisSession(
       options,
+      id,
       client,
       byName as Record<ScriptName, string>,
       asBytes,
     );
     opened.replicas = state.replicas;
-    const listen = (bytes: Buffer) => opened.#heard(bytes);
-    await client.subscribe(`channelts:${opened.id}`, listen, true);
     if (failure !== undefined) throw failure;
     session = opened;
     opened.#startHeartbeat(options.uri.heartbeat);
@@ -224,7 +228,8 @@ export class RedisSession implements RemoteSession {
     this.#lose(error);
   }
 
-  #heard(bytes: Buffer): void {
+  /** A script of another process, or of this one, tells a link something. */
+  heard(bytes: Buffer): void {
     if (this.isLost) return;
     const end = bytes.indexOf(10);
     if (end < 0) return; // another program has published it

@@ -30,6 +30,11 @@ local function bell(holder, text, bytes)
   return call('PUBLISH', 'channelts:' .. session, link .. ' ' .. text .. '\\n' .. (bytes or '')) > 0
 end
 
+-- Returns who has a loan: "+SESSION/LINK CLAIM", or "-" where the attempts of the claim are not counted.
+local function holderOf(loan)
+  return string.match(loan, '^.(%S+)')
+end
+
 local alive = {}
 local function isAlive(holder)
   local session = string.match(holder, '^[^/]+')
@@ -70,7 +75,7 @@ local function serve(seq)
     local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
     local tried = call('HGET', tries, seq) or '-'
     if bell(holder, 'lend ' .. claim .. ' ' .. seq .. ' ' .. tried, call('HGET', bodies, seq)) then
-      call('HSET', loans, seq, mark .. holder)
+      call('HSET', loans, seq, mark .. holder .. ' ' .. claim)
       return true
     end
   end
@@ -188,7 +193,7 @@ local function reap()
   local held = call('HGETALL', loans)
   local back = {}
   for i = 1, #held, 2 do
-    if dead[string.sub(held[i + 1], 2)] then
+    if dead[holderOf(held[i + 1])] then
       local seq = held[i]
       call('HDEL', loans, seq)
       if string.sub(held[i + 1], 1, 1) == '+' then call('HINCRBY', tries, seq, 1) else call('HSETNX', tries, seq, 0) end
@@ -219,12 +224,13 @@ local function forget(holder)
   end
 end
 
--- Gives back what a holder has and has not shown to anybody.
-local function giveBackAll(holder)
+-- Gives back what a holder has and has not shown to anybody: all, or what some of its claims were lent.
+local function giveBackAll(holder, claims)
   local held = call('HGETALL', loans)
   local back = {}
   for i = 1, #held, 2 do
-    if string.sub(held[i + 1], 2) == holder then
+    local loan = held[i + 1]
+    if holderOf(loan) == holder and (not claims or claims[string.match(loan, ' (.+)$')]) then
       call('HDEL', loans, held[i])
       back[#back + 1] = held[i]
     end
@@ -239,5 +245,5 @@ end
  * made a new name does not know the epoch before its attachment is answered, and writes `*`.
  */
 export const attached: string = `
-if not exists or (epoch ~= '*' and exists ~= epoch) then return redis.error_reply('GONE') end
+if not exists or (epoch ~= '*' and exists ~= epoch) then return redis.error_reply('GONE it is another channel') end
 `;

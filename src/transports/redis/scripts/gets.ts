@@ -21,7 +21,7 @@ local out = {0, 0, -1}
 for i = 1, got do
   local seq = popping[2 * i - 1]
   popped(seq)
-  call('HSET', loans, seq, (i <= claims and ARGV[3 * i + 3] or '-') .. me)
+  call('HSET', loans, seq, i <= claims and ARGV[3 * i + 3] .. me .. ' ' .. ARGV[3 * i + 2] or '-' .. me)
   out[#out + 1] = seq
   out[#out + 1] = call('HGET', tries, seq) or '-'
   out[#out + 1] = call('HGET', bodies, seq)
@@ -42,9 +42,23 @@ touch()
 return out
 `;
 
-/** Claims no more. ARGV: me, epoch, then entries of takers. */
+/**
+ * Claims no more. ARGV: me, epoch, then entries of takers. A message that was lent to such a claim has crossed the withdrawal:
+ * it goes back before the link claims again.
+ */
 export const untake: string = `
-for i = 3, #ARGV do call('LREM', takers, 1, me .. ' ' .. ARGV[i]) end
+local served
+for i = 3, #ARGV do
+  if call('LREM', takers, 1, me .. ' ' .. ARGV[i]) == 0 then
+    served = served or {}
+    served[string.match(ARGV[i], '^%S+')] = true
+  end
+end
+if served then
+  giveBackAll(me, served)
+  left()
+  touch()
+end
 return 1
 `;
 
@@ -57,7 +71,7 @@ local seqs = {unpack(ARGV, 3)}
 local held = call('HMGET', loans, unpack(seqs))
 local mine = {}
 for i, seq in ipairs(seqs) do
-  if held[i] and string.sub(held[i], 2) == me then mine[#mine + 1] = seq end
+  if held[i] and holderOf(held[i]) == me then mine[#mine + 1] = seq end
 end
 if #mine == 0 then return 0 end
 call('HDEL', loans, unpack(mine))
@@ -77,7 +91,7 @@ local back = {}
 for i = 3, #ARGV, 2 do
   local seq, tried = ARGV[i], ARGV[i + 1]
   local loan = call('HGET', loans, seq)
-  if loan and string.sub(loan, 2) == me then
+  if loan and holderOf(loan) == me then
     call('HDEL', loans, seq)
     if tried ~= '-' then call('HSET', tries, seq, tried) end
     back[#back + 1] = seq

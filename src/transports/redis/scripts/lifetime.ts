@@ -7,14 +7,14 @@
  */
 export const attach: string = `
 if not exists then
-  if epoch ~= '' then return redis.error_reply('GONE') end
-  if ARGV[3] == '0' then return redis.error_reply('MISSING') end
+  if epoch ~= '' then return redis.error_reply('GONE it is another channel') end
+  if ARGV[3] == '0' then return redis.error_reply('MISSING there is no channel') end
   exists = ARGV[4]
   call('HSET', meta, 'epoch', exists)
   if ARGV[5] ~= '' then call('HSET', meta, 'lease', ARGV[5]) lease = tonumber(ARGV[5]) end
   if ARGV[6] ~= '' then call('HSET', meta, 'capacity', ARGV[6]) capacity = tonumber(ARGV[6]) end
 elseif epoch ~= '' and epoch ~= '*' and exists ~= epoch then
-  return redis.error_reply('GONE')
+  return redis.error_reply('GONE it is another channel')
 end
 call('HSET', links, me, 1)
 local former = ARGV[7]
@@ -23,7 +23,7 @@ for i = 8, #ARGV do
   local seq = ARGV[i]
   local loan = call('HGET', loans, seq)
   if loan then
-    kept[#kept + 1] = string.sub(loan, 2) == former and 1 or 0
+    kept[#kept + 1] = holderOf(loan) == former and 1 or 0
     if kept[#kept] == 1 then call('HSET', loans, seq, string.sub(loan, 1, 1) .. me) end
   elseif call('ZREM', ready, seq) == 1 then
     popped(seq)
