@@ -1,20 +1,22 @@
 import { Buffer } from "node:buffer";
+import { boundedHeaders } from "../message_headers.ts";
 import type { Message } from "../transport.ts";
 
 /**
  * Returns the bytes that the server stores: a JSON array of the properties, a newline, and the body. The scripts do not
  * read them; the terms of a message are arguments of their own.
  */
-export function storedBytes({ body, contentType, id, attempts, reason }: Message): Buffer {
-  const header = JSON.stringify(
-    reason !== undefined
-      ? [contentType, id ?? 0, attempts ?? 0, reason]
-      : attempts !== undefined
-      ? [contentType, id ?? 0, attempts]
-      : id !== undefined
-      ? [contentType, id]
-      : [contentType],
-  );
+export function storedBytes(message: Message): Buffer {
+  const { body, contentType, id, attempts, reason, headers } = message;
+  const fields: unknown[] = [contentType, id ?? 0, attempts ?? 0, reason ?? 0, headers];
+  fields.length = headers !== undefined
+    ? 5
+    : reason !== undefined
+    ? 4
+    : attempts !== undefined
+    ? 3
+    : 2;
+  const header = JSON.stringify(fields);
   const size = Buffer.byteLength(header);
   const bytes = Buffer.allocUnsafe(size + 1 + body.length);
   bytes.write(header);
@@ -29,12 +31,14 @@ export function readStored(bytes: Buffer): Message {
   const fields = end < 0 ? undefined : propertiesOf(bytes.toString("utf8", 0, end));
   if (fields === undefined) return { body: bytes, contentType: "" };
   const [contentType, id, attempts, reason] = fields;
+  const headers = boundedHeaders(fields[4]);
   return {
     body: bytes.subarray(end + 1),
     contentType: typeof contentType === "string" ? contentType : "",
     ...typeof id === "string" ? { id } : {},
     ...isCount(attempts) && attempts > 0 ? { attempts } : {},
     ...typeof reason === "string" ? { reason } : {},
+    ...headers === undefined ? {} : { headers },
   };
 }
 
