@@ -43,11 +43,12 @@ export class RedisSession implements RemoteSession {
   readonly address: string;
   readonly processRef: ProcessRef;
   /** A random text, by which other processes reach this one. */
-  readonly id: string;
+  readonly id: string = newId();
   /** How many replicas the server has, as far as it has told. */
   replicas = 0;
   readonly #client: RedisClient;
-  readonly #shas: Readonly<Record<ScriptName, string>>;
+  /** The digests of the scripts, once they are loaded. */
+  readonly #shas: Readonly<Partial<Record<ScriptName, string>>>;
   readonly #links = new Map<string, Belled>();
   readonly #onLost = new Set<() => void>();
   readonly #openedAt = performance.now();
@@ -58,14 +59,12 @@ export class RedisSession implements RemoteSession {
 
   private constructor(
     { uri, processRef }: RedisSessionOptions,
-    id: string,
     client: RedisClient,
-    shas: Readonly<Record<ScriptName, string>>,
+    shas: Readonly<Partial<Record<ScriptName, string>>>,
     asBytes: object,
   ) {
     this.address = uri.address;
     this.processRef = processRef;
-    this.id = id;
     this.#client = client;
     this.#shas = shas;
     this.#asBytes = asBytes;
@@ -118,35 +117,23 @@ export class RedisSession implements RemoteSession {
     client: RedisClient,
     asBytes: object,
   ): Promise<RedisSession> {
-    let session: RedisSession | undefined;
-    let failure: Error | undefined;
-    client.on("error", (error: Error) => {
-      failure ??= error;
-      session?.abort(error);
-    });
-    client.on("end", () => session?.abort(new Error("the server closed it")));
+    const shas: Partial<Record<ScriptName, string>> = {};
+    const session = new RedisSession(options, client, shas, asBytes);
+    client.on("error", (error: Error) => session.abort(error));
+    client.on("end", () => session.abort(new Error("the server closed it")));
     await client.connect();
     options.processRef.use(client); // the client has not passed on what was said while it connected
-    const id = newId();
-    let opened: RedisSession | undefined;
-    const [state, , ...shas] = await Promise.all([
+    const [state] = await Promise.all([
       checkServer((args) => client.sendCommand(args), options),
-      client.subscribe(`channelts:${id}`, (bytes: Buffer) => opened?.heard(bytes), true),
-      ...scripts.map(([, text]) => client.sendCommand<string>(["SCRIPT", "LOAD", text])),
+      client.subscribe(`channelts:${session.id}`, (bytes: Buffer) => session.#heard(bytes), true),
+      ...scripts.map(async ([name, text]) => {
+        shas[name] = await client.sendCommand<string>(["SCRIPT", "LOAD", text]);
+      }),
     ]);
-    const byName = Object.fromEntries(scripts.map(([name], i) => [name, shas[i]!]));
-    opened = new RedisSession(
-      options,
-      id,
-      client,
-      byName as Record<ScriptName, string>,
-      asBytes,
-    );
-    opened.replicas = state.replicas;
-    if (failure !== undefined) throw failure;
-    session = opened;
-    opened.#startHeartbeat(options.uri.heartbeat);
-    return opened;
+    if (session.#loss !== undefined) throw session.#loss;
+    session.replicas = state.replicas;
+    session.#startHeartbeat(options.uri.heartbeat);
+    return session;
   }
 
   get isLost(): boolean {
@@ -192,7 +179,7 @@ export class RedisSession implements RemoteSession {
     if (this.#loss !== undefined) throw this.#loss;
     try {
       return await this.#client.sendCommand(
-        ["EVALSHA", this.#shas[script], "1", key, ...args],
+        ["EVALSHA", this.#shas[script]!, "1", key, ...args],
         { typeMapping: this.#asBytes },
       );
     } catch (error) {
@@ -229,7 +216,7 @@ export class RedisSession implements RemoteSession {
   }
 
   /** A script of another process, or of this one, tells a link something. */
-  heard(bytes: Buffer): void {
+  #heard(bytes: Buffer): void {
     if (this.isLost) return;
     const end = bytes.indexOf(10);
     if (end < 0) return; // another program has published it
