@@ -53,6 +53,7 @@ const packages = [
   "@opentelemetry/api",
   "yaml",
   "@cloudamqp/amqp-client",
+  "@redis/client",
   "ws",
   "libsodium-wrappers",
 ].map((

@@ -38,7 +38,7 @@ const seenByProgram = new Set([
 ]);
 
 /** The transports whose broker or home is elsewhere; they share the files of transports/remote/. */
-const isRemote = new Set(["transports/amqp", "transports/home"]);
+const isRemote = new Set(["transports/amqp", "transports/home", "transports/redis"]);
 
 /** The file names that several folders share because each transport has the same shape, or each encoding. */
 const shapes = new Set([

@@ -207,7 +207,19 @@ Deno.test("schemes: registerTransport checks its arguments", () => {
   });
   refused(/there is no option "prase"; did you mean parse\?$/, "redis:", { ...shelf, prase: 1 });
   refused(/shelf: is registered already; use another scheme$/, "shelf:", shelf);
-  for (const own of ["memory:", "sqlite:", "amqp:", "amqps:", "zmq:", "ws:", "wss:"]) {
+  for (
+    const own of [
+      "memory:",
+      "sqlite:",
+      "amqp:",
+      "amqps:",
+      "redis:",
+      "rediss:",
+      "zmq:",
+      "ws:",
+      "wss:",
+    ]
+  ) {
     refused(/belongs to this library; use another scheme$/, own, shelf);
   }
   registerTransport("nowhere:", { ...shelf, parse: (uri) => ({ address: uri.slice(8) }) });

@@ -31,8 +31,8 @@ interface Text extends Literal {
   readonly file: string;
 }
 
-/** Files whose texts are findings of the command doctor, which have their cures with them. */
-const findings = /\/inspect(?:or|ion)?\b/;
+/** Files whose texts are scripts in Lua, or findings of the command doctor, which have their cures with them. */
+const findings = /\/inspect(?:or|ion)?\b|\/redis\/scripts\//;
 
 const files = globSync("src/**/*.ts", { cwd: root.pathname }).sort();
 const texts: Text[] = files.filter((file) => !findings.test(file)).flatMap((file) =>

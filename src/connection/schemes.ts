@@ -19,9 +19,9 @@ const schemes = new Map<string, Scheme>([
 ]);
 
 /** The schemes of the library that an entry of the package adds. */
-const addable = ["sqlite:", "amqp:", "amqps:", "zmq:", "ws:", "wss:"];
+const addable = ["sqlite:", "amqp:", "amqps:", "redis:", "rediss:", "zmq:", "ws:", "wss:"];
 
-/** The options of TLS, which amqps: and wss: take. */
+/** The options of TLS, which amqps:, rediss: and wss: take. */
 const tlsOptions = ["ca", "cert", "key", "servername"];
 
 /** Adds schemes, unless another entry of the package has added them. */
@@ -74,7 +74,7 @@ export function checkTransportOptions(
 ): void {
   for (const [name, value] of Object.entries(options) as [keyof TransportOptions, unknown][]) {
     if (value === undefined || scheme.options?.includes(name)) continue;
-    const takers = tlsOptions.includes(name) ? "amqps: and wss:" : "brokers and homes";
+    const takers = tlsOptions.includes(name) ? "amqps:, rediss: and wss:" : "brokers and homes";
     throw new ChannelConfigError(`the option "${name}" is for ${takers}, not for ${address}`);
   }
 }

@@ -94,6 +94,7 @@ export const DENO_ONLY: Record<string, string> = {
   "sizes_test.ts": "tests what the broker refuses, which does not depend on the runtime",
   "soak_test.ts": "takes half a minute for a private broker and its failures",
   "cluster_test.ts": "takes a minute for three private brokers and their cluster",
+  "redis_faults_test.ts": "tests lost connections, which do not depend on the runtime",
   "report_test.ts": "tests the harness, which runs on Deno",
   "runners_test.ts": "starts the other runtimes itself",
   "runtimes_test.ts": "starts the other runtimes itself",
@@ -110,6 +111,7 @@ export const WAITING: readonly string[] = [
   "cluster_test.ts",
   "soak_test.ts",
   "home_faults_test.ts",
+  "redis_faults_test.ts",
   "home_soak_test.ts",
   "exit_test.ts",
   "browser_test.ts",
@@ -118,6 +120,7 @@ export const WAITING: readonly string[] = [
 /** Files that take longest. They start first, so that none of them is the last to end. */
 export const LONG: readonly string[] = [
   "amqp_test.ts",
+  "redis_test.ts",
   "leaks_test.ts",
   "bundlers_test.ts",
   "outbox_test.ts",

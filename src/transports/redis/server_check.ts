@@ -1,5 +1,12 @@
 import { ChannelConnectionError } from "../../shared/errors.ts";
-import type { RedisSessionOptions } from "./session.ts";
+import type { RedisUri } from "./uri.ts";
+
+/** Who asks. */
+interface CheckOptions {
+  readonly uri: RedisUri;
+  /** Reports something that may lose values. */
+  warn(problem: string): void;
+}
 
 /** What a server has told of itself. */
 export interface ServerState {
@@ -15,7 +22,7 @@ export interface ServerState {
  */
 export async function checkServer(
   send: (args: string[]) => Promise<unknown>,
-  { uri: { address, mayEvict }, warn }: RedisSessionOptions,
+  { uri: { address, mayEvict }, warn }: CheckOptions,
 ): Promise<ServerState> {
   let text: string;
   try {
