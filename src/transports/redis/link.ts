@@ -62,8 +62,6 @@ export class RedisLink implements Link {
   /** The numbers of the last event that this link knows, and of the last control event. */
   #events = 0;
   #control = 0;
-  /** The number of connections that were lost. */
-  #losses = 0;
 
   private constructor(
     name: string,
@@ -244,13 +242,12 @@ export class RedisLink implements Link {
 
   async delete(): Promise<void> {
     const wasGone = this.#isGone;
-    const losses = this.#losses;
     this.#isGone = true; // the observer is not told of a deletion by this process
     try {
       await this.#requests.run("delete", (attachment) => attachment.run("remove"));
     } catch (error) {
-      // If the answer was lost with a connection, the channel is missing now.
-      if (error instanceof ChannelClosedError && (wasGone || this.#losses > losses)) return;
+      // Another process has deleted it meanwhile, or the answer was lost with a connection.
+      if (error instanceof ChannelClosedError && error.reason === "delete") return;
       this.#isGone = wasGone;
       throw error;
     }
@@ -373,7 +370,6 @@ export class RedisLink implements Link {
   readonly #onLost = (): void => {
     const attachment = this.#attachment!;
     this.#attachment = undefined;
-    this.#losses++;
     this.#outbox.lost();
     for (const one of attachment.takeAll()) this.#waiting.add(one);
     this.#awaitRoomAll();

@@ -84,9 +84,9 @@ export class RedisGetter {
     return this.#here.size > 0;
   }
 
-  /** Whether claims of this turn have not been sent. */
+  /** Whether claims of this turn, or their withdrawals, have not been sent. */
   get isPending(): boolean {
-    return this.#unsent.length > 0;
+    return this.#unsent.length + this.#withdrawn.length > 0;
   }
 
   take(claim: Claim): void {
