@@ -15,6 +15,7 @@ import { RedisAttachment, type RedisAttachmentOwner } from "./redis_attachment.t
 import { RedisOutbox } from "./redis_outbox.ts";
 import { RedisSettlements } from "./redis_settlements.ts";
 import type { RedisSession } from "./session.ts";
+import { plainBytes } from "./stored_message.ts";
 
 /** What an attachment has found. */
 interface Found {
@@ -134,7 +135,7 @@ export class RedisLink implements Link {
       groupOf: (group) => this.#groupOf(group),
       said: (number, event) => {
         this.#events = Math.max(this.#events, number);
-        observer.announced(event);
+        observer.announced(plainBytes(event));
       },
       closed: () => this.#onClosed(),
       gone: () => this.#onGone(),
@@ -330,7 +331,7 @@ export class RedisLink implements Link {
         kept: new Set(seqs.filter((_, i) => kept[i] === 1)),
       };
     } catch (error) {
-      session.removeLink(attachment.holder);
+      attachment.takeAll();
       if (session.isLost || !isMissing(error)) throw error;
       throw this.#gone("attach", wasAttached ? "delete" : "missing");
     }
@@ -364,7 +365,7 @@ export class RedisLink implements Link {
     const isControl = control > this.#control;
     const missed = events - this.#events - (isControl ? 1 : 0);
     if (missed > 0) observer.missed(missed);
-    if (isControl) observer.announced(controlEvent);
+    if (isControl) observer.announced(plainBytes(controlEvent));
   }
 
   readonly #onLost = (): void => {

@@ -29,17 +29,22 @@ export function storedBytes(message: Message): Buffer {
 export function readStored(bytes: Buffer): Message {
   const end = bytes.indexOf(newline);
   const fields = end < 0 ? undefined : propertiesOf(bytes.toString("utf8", 0, end));
-  if (fields === undefined) return { body: bytes, contentType: "" };
+  if (fields === undefined) return { body: plainBytes(bytes), contentType: "" };
   const [contentType, id, attempts, reason] = fields;
   const headers = boundedHeaders(fields[4]);
   return {
-    body: bytes.subarray(end + 1),
+    body: plainBytes(bytes.subarray(end + 1)),
     contentType: typeof contentType === "string" ? contentType : "",
     ...typeof id === "string" ? { id } : {},
     ...isCount(attempts) && attempts > 0 ? { attempts } : {},
     ...typeof reason === "string" ? { reason } : {},
     ...headers === undefined ? {} : { headers },
   };
+}
+
+/** Returns the same bytes as an array that is no `Buffer`: the core passes it on to callers. */
+export function plainBytes({ buffer, byteOffset, length }: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, length);
 }
 
 function propertiesOf(header: string): unknown[] | undefined {
