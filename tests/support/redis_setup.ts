@@ -46,6 +46,7 @@ export function redisSetup(uri: string): Setup {
   };
   return {
     features: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
+    tells: ["loans", "consumers", "delayed", "capacity", "closed"],
     connection: (n) => named(`conformance ${n}`),
     elsewhere: () =>
       named("elsewhere", new URL(uri).hostname === "localhost" ? "127.0.0.1" : "localhost"),

@@ -8,7 +8,16 @@ import type { Connector } from "../remote/connector.ts";
 import { Deadlines } from "../remote/deadlines.ts";
 import { closedMeanwhile, outage, unknownOutcome } from "../remote/outage.ts";
 import { PendingRequests } from "../remote/pending_requests.ts";
-import type { Claim, Link, LinkOptions, Loan, Offer, RoomWaiter, Stats } from "../transport.ts";
+import type {
+  ChannelStats,
+  Claim,
+  Link,
+  LinkOptions,
+  Loan,
+  Offer,
+  RoomWaiter,
+  Stats,
+} from "../transport.ts";
 import { isMissing, isUnavailable, refusedBy } from "./failure.ts";
 import type { RedisLoan } from "./loan.ts";
 import { RedisAttachment, type RedisAttachmentOwner } from "./redis_attachment.ts";
@@ -119,9 +128,11 @@ export class RedisLink implements Link {
       settlements: this.#settlements,
       lent: (loan) => {
         if (loan.redelivered) stats.redeliveries++;
+        stats.loans++;
         this.#held.set(loan.seq, loan);
       },
       settled: (loan) => {
+        stats.loans--;
         if (this.#held.get(loan.seq) === loan) this.#held.delete(loan.seq);
         if (loan.outcome === "accepted") {
           stats.gets++;
@@ -234,6 +245,24 @@ export class RedisLink implements Link {
       attachment.getter.giveBack(); // they count, too
       return attachment.run("depth");
     });
+  }
+
+  async stats(): Promise<ChannelStats> {
+    const [depth, loans, consumers, delayed, capacity, closed] = await this.#requests.run(
+      "stats",
+      (attachment) => {
+        attachment.getter.giveBack(); // they are no loans
+        return attachment.run("stats");
+      },
+    );
+    return {
+      depth,
+      loans,
+      consumers,
+      delayed,
+      ...capacity >= 0 ? { capacity } : {},
+      closed: closed === 1,
+    };
   }
 
   async drain(): Promise<void> {

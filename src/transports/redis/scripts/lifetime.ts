@@ -100,6 +100,14 @@ reap()
 return call('ZCARD', ready)
 `;
 
+/** Returns the numbers of waiting messages, loans, takers and delayed messages, the capacity or -1, and whether it is closed. */
+export const stats: string = `
+advance()
+reap()
+return {call('ZCARD', ready), call('HLEN', loans), call('LLEN', takers), call('ZCARD', delayed), capacity or -1,
+  isClosed and 1 or 0}
+`;
+
 /** Sends an event to all other links. ARGV: me, epoch, whether it is a control event, the event. Returns its number. */
 export const announce: string = `
 local number = call('HINCRBY', meta, 'events', 1)

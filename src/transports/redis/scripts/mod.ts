@@ -1,6 +1,6 @@
 import { attached, common } from "./common.ts";
 import { accept, release, take, untake } from "./gets.ts";
-import { announce, attach, depth, detach, drain, remove, tick } from "./lifetime.ts";
+import { announce, attach, depth, detach, drain, remove, stats, tick } from "./lifetime.ts";
 import { ask, put, unask } from "./puts.ts";
 
 /** The name of a script. */
@@ -11,6 +11,7 @@ export type ScriptName =
   | "drain"
   | "remove"
   | "depth"
+  | "stats"
   | "announce"
   | "put"
   | "ask"
@@ -32,6 +33,7 @@ export const scripts: readonly (readonly [ScriptName, string])[] = [
   ["drain", forLinks(drain)],
   ["remove", forLinks(remove)],
   ["depth", forLinks(depth)],
+  ["stats", forLinks(stats)],
   ["announce", forLinks(announce)],
   ["ask", forLinks(ask)],
   ["unask", forLinks(unask)],
