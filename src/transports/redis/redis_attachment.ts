@@ -8,6 +8,7 @@ import type { RedisDestination, RedisOutbox } from "./redis_outbox.ts";
 import type { RedisSettlements } from "./redis_settlements.ts";
 import type { ScriptName } from "./scripts/mod.ts";
 import type { Belled, RedisSession } from "./session.ts";
+import type { Watched } from "./watch.ts";
 
 /** The link of an attachment. It outlasts its attachments. */
 export interface RedisAttachmentOwner extends RedisLoanOwner {
@@ -29,7 +30,7 @@ export interface RedisAttachmentOwner extends RedisLoanOwner {
 }
 
 /** The attachment of a link on one connection. */
-export class RedisAttachment implements Belled, RedisDestination {
+export class RedisAttachment implements Belled, RedisDestination, Watched {
   readonly session: RedisSession;
   /** The name under which scripts know the link: `SESSION/LINK`. */
   readonly holder: string;
@@ -40,7 +41,8 @@ export class RedisAttachment implements Belled, RedisDestination {
   readonly #owner: RedisAttachmentOwner;
   readonly #roomWaiters = new Map<RoomWaiter, string>();
   #askers = 0;
-  #reaper: ReturnType<typeof setInterval> | undefined;
+  #isWatched = false;
+  #isNext = false;
   #keeper: ReturnType<typeof setInterval> | undefined;
   #due: { readonly at: number; readonly timer: ReturnType<typeof setTimeout> } | undefined;
   #isOver = false;
@@ -64,7 +66,8 @@ export class RedisAttachment implements Belled, RedisDestination {
       refusal: (error) => owner.refusal("get", error),
       groupOf: (group) => owner.groupOf(group),
       noteDue: (ms) => this.noteDue(ms),
-      waitingChanged: () => this.#updateReaper(),
+      waitingChanged: () => this.#updateWatch(),
+      isNext: () => this.#setNext(true),
       claimsSent: () => outbox.flush(),
     });
     if (owner.lease !== undefined) this.#keeper = interval(keepTime, () => this.tick());
@@ -120,29 +123,37 @@ export class RedisAttachment implements Belled, RedisDestination {
     this.#due = { at, timer };
   }
 
-  /** Has the server look for what is due, and for what dead processes held. */
-  tick(): void {
-    if (this.#isOver) return;
-    this.runAside("tick", []).then(
-      (due) => this.noteDue(due),
-      (error) => this.#owner.refusal("look", error), // which notes that the channel is gone
-    );
+  // Watched
+
+  get isNext(): boolean {
+    return this.#isNext && this.getter.isWaiting;
   }
 
-  /** While something waits, someone must look for what dead processes held. */
-  #updateReaper(): void {
-    const isWaiting = !this.#isOver &&
-      (this.getter.isWaiting || this.#roomWaiters.size > 0 || this.#owner.outbox.isFull);
-    if (isWaiting) this.#reaper ??= interval(reapTime, () => this.#reap());
-    else {
-      clearInterval(this.#reaper);
-      this.#reaper = undefined;
+  /** Has the server look for what is due, and for what dead processes held. */
+  async tick(): Promise<void> {
+    if (this.#isOver) return;
+    try {
+      const [due, isNext] = await this.runAside("tick", []);
+      this.noteDue(due);
+      this.#setNext(isNext === 1);
+    } catch (error) {
+      this.#owner.refusal("look", error); // which notes that the channel is gone
     }
   }
 
-  #reap(): void {
-    this.#updateReaper();
-    if (this.#reaper !== undefined) this.tick();
+  #setNext(isNext: boolean): void {
+    this.#isNext = isNext;
+    if (this.isNext) this.session.watch.next(this);
+  }
+
+  /** While something waits, someone must look for what dead processes held. */
+  #updateWatch(): void {
+    const isWaiting = !this.#isOver &&
+      (this.getter.isWaiting || this.#roomWaiters.size > 0 || this.#owner.outbox.isFull);
+    if (isWaiting === this.#isWatched) return;
+    this.#isWatched = isWaiting;
+    if (isWaiting) this.session.watch.add(this);
+    else this.session.watch.delete(this);
   }
 
   // Room
@@ -152,7 +163,7 @@ export class RedisAttachment implements Belled, RedisDestination {
     const group = this.#owner.groupOf(waiter.group);
     this.#roomWaiters.set(waiter, number);
     this.session.processRef.ref();
-    this.#updateReaper();
+    this.#updateWatch();
     const { outbox } = this.#owner;
     if (outbox.isPending) outbox.flush();
     if (this.getter.isPending) this.getter.flush();
@@ -172,7 +183,7 @@ export class RedisAttachment implements Belled, RedisDestination {
   #endWaiting(waiter: RoomWaiter): boolean {
     if (!this.#roomWaiters.delete(waiter)) return false;
     this.session.processRef.unref();
-    this.#updateReaper();
+    this.#updateWatch();
     return true;
   }
 
@@ -187,7 +198,7 @@ export class RedisAttachment implements Belled, RedisDestination {
 
   /** The outbox waits for room, or does so no more. */
   fullChanged(): void {
-    this.#updateReaper();
+    this.#updateWatch();
   }
 
   // Belled
@@ -226,7 +237,7 @@ export class RedisAttachment implements Belled, RedisDestination {
     this.#isOver = true;
     const all = [...this.getter.takeAll(), ...this.#roomWaiters.keys()];
     for (const waiter of [...this.#roomWaiters.keys()]) this.#endWaiting(waiter);
-    clearInterval(this.#reaper);
+    this.#updateWatch();
     clearInterval(this.#keeper);
     clearTimeout(this.#due?.timer);
     this.session.removeLink(this.holder);
@@ -239,9 +250,6 @@ function interval(ms: number, call: () => void): ReturnType<typeof setInterval> 
   timer.unref();
   return timer;
 }
-
-/** Milliseconds after which who waits looks for what dead processes held. */
-const reapTime = 500;
 
 /** Milliseconds after which a link renews the lease of its channel; the keys last 600 s longer than the lease. */
 const keepTime = 200_000;

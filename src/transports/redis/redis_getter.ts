@@ -28,6 +28,8 @@ export interface RedisGetterOwner extends RedisLoanOwner {
   noteDue(ms: number): void;
   /** Claims wait, or do so no more. */
   waitingChanged(): void;
+  /** A message comes to a claim as soon as the process that has it dies. */
+  isNext(): void;
   /** The claims that waited here were sent or served. */
   claimsSent(): void;
 }
@@ -170,12 +172,13 @@ export class RedisGetter {
       } else if (over === 1) {
         this.#end(taking);
         claim.reject(drainedError(this.#owner.name));
-      } else if (waits === 1) claim.waits?.();
+      } else if (waits > 0) claim.waits?.();
     });
-    if (waits === 1) this.#owner.noteDue(due);
+    if (waits > 0) this.#owner.noteDue(due);
     if (isAhead) this.#endAsking();
     this.#startTimer();
     this.#owner.waitingChanged();
+    if (waits === 2) this.#owner.isNext();
   }
 
   /** Serves the claims that waited here; sends those for which there is no message. */

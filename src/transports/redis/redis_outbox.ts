@@ -30,6 +30,8 @@ export interface RedisDestination {
   unask(): void;
   /** Something is due in a number of milliseconds. */
   noteDue(ms: number): void;
+  /** The outbox waits for room, or does so no more. */
+  fullChanged(): void;
 }
 
 /**
@@ -277,6 +279,7 @@ export class RedisOutbox {
     this.#window = 1;
     if (this.#wasRung || this.#isClosed) return; // before its answer was read
     this.#isFull = true;
+    this.#destination?.fullChanged();
     for (const put of [...this.#unsent]) {
       if (put.offer.full !== undefined && this.#remove(put)) put.offer.full();
     }

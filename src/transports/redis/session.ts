@@ -13,6 +13,7 @@ import { loadRedisPackage } from "./redis_package.ts";
 import { type ScriptName, scripts } from "./scripts/mod.ts";
 import { checkServer } from "./server_check.ts";
 import type { RedisEndpoint, RedisUri } from "./uri.ts";
+import { Watch } from "./watch.ts";
 
 /** What all sessions of a transport share. */
 export interface RedisSessionOptions {
@@ -46,6 +47,8 @@ export class RedisSession implements RemoteSession {
   readonly id: string = newId();
   /** How many replicas the server has, as far as it has told. */
   replicas = 0;
+  /** The links that wait. */
+  readonly watch: Watch = new Watch(() => this.#departures());
   readonly #client: RedisClient;
   /** The digests of the scripts, once they are loaded. */
   readonly #shas: Readonly<Partial<Record<ScriptName, string>>>;
@@ -215,6 +218,19 @@ export class RedisSession implements RemoteSession {
     this.#lose(error);
   }
 
+  /** Resolves with how many clients have left the server; undefined if it does not tell. Rejects if the connection is lost. */
+  async #departures(): Promise<number | undefined> {
+    const args = ["EVALSHA", this.#shas.departures!, "0"];
+    try {
+      const count = await this.#client.sendCommand<number>(args);
+      return count < 0 ? undefined : count;
+    } catch (error) {
+      if (!endsSession(error)) return undefined;
+      this.abort(error as Error);
+      throw this.#loss;
+    }
+  }
+
   /** A script of another process, or of this one, tells a link something. */
   #heard(bytes: Buffer): void {
     if (this.isLost) return;
@@ -240,6 +256,7 @@ export class RedisSession implements RemoteSession {
     if (this.#loss !== undefined) return;
     this.#loss = error;
     clearInterval(this.#heartbeat);
+    this.watch.end();
     if (this.#client.isOpen) this.#client.destroy();
     this.#links.clear();
     for (const listener of [...this.#onLost]) listener();

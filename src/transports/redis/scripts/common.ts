@@ -246,4 +246,20 @@ end
  */
 export const attached: string = `
 if not exists or (epoch ~= '*' and exists ~= epoch) then return redis.error_reply('GONE it is another channel') end
+
+local function sessionOf(holder)
+  return string.match(holder, '^[^/]+')
+end
+
+-- Whether the first claim is of this process, and another process has a message, which comes to it if that one dies.
+local function isNext()
+  local first = call('LINDEX', takers, 0)
+  if not first or sessionOf(first) ~= sessionOf(me) then return false end
+  local count = call('HLEN', loans)
+  if count == 0 or count > 100 then return count > 0 end
+  for _, loan in ipairs(call('HVALS', loans)) do
+    if sessionOf(holderOf(loan)) ~= sessionOf(me) then return true end
+  end
+  return false
+end
 `;

@@ -2,7 +2,8 @@
  * Takes messages. ARGV: me, epoch, how many to read ahead, whether to look only, then for each claim its number, `+` if
  * its attempts are counted or `-`, and the operation that it belongs to or "".
  *
- * Returns 1 if the channel is closed and empty, else 0; 1 if the claims without a message wait, else 0; the time until something is
+ * Returns 1 if the channel is closed and empty, else 0; if the claims without a message wait, 1, or 2 if a message comes to
+ * the first of them as soon as the process that has it dies, else 0; the time until something is
  * due; and for each message its number, how often it was tried or "-", and its bytes. A look at a channel of capacity 0
  * waits if there are askers.
  */
@@ -35,6 +36,7 @@ if got < claims then
     for i = got + 1, claims do
       call('RPUSH', takers, me .. ' ' .. ARGV[3 * i + 2] .. ' ' .. ARGV[3 * i + 3] .. ARGV[3 * i + 4])
     end
+    if isNext() then out[2] = 2 end
     if capacity == 0 then ring() end
   end
 end

@@ -62,13 +62,25 @@ for _, key in ipairs(keys) do call('PEXPIRE', key, lease) end
 return 1
 `;
 
-/** Gives back what dead processes held, and moves what is due. Returns the time until something is due. ARGV: me, epoch. */
+/**
+ * Gives back what dead processes held, and moves what is due. ARGV: me, epoch. Returns the time until something is due, and
+ * whether this process is the next to get what another one holds.
+ */
 export const tick: string = `
 advance()
 reap()
 ring()
 touch()
-return nextDue()
+return {nextDue(), isNext() and 1 or 0}
+`;
+
+/** Returns how many clients have left the server since it was started, or -1 if the user may not know. Without a channel. */
+export const departures: string = `
+local info = redis.pcall('INFO', 'clients', 'stats')
+if type(info) ~= 'string' then return -1 end
+local all = string.match(info, 'total_connections_received:(%d+)')
+local here = string.match(info, 'connected_clients:(%d+)')
+return all and here and all - here or -1
 `;
 
 /** Closes the channel until it is deleted. ARGV: me, epoch. */

@@ -1,6 +1,16 @@
 import { attached, common } from "./common.ts";
 import { accept, release, take, untake } from "./gets.ts";
-import { announce, attach, depth, detach, drain, remove, stats, tick } from "./lifetime.ts";
+import {
+  announce,
+  attach,
+  departures,
+  depth,
+  detach,
+  drain,
+  remove,
+  stats,
+  tick,
+} from "./lifetime.ts";
 import { ask, put, unask } from "./puts.ts";
 
 /** The name of a script. */
@@ -8,6 +18,7 @@ export type ScriptName =
   | "attach"
   | "detach"
   | "tick"
+  | "departures"
   | "drain"
   | "remove"
   | "depth"
@@ -28,6 +39,7 @@ export type ScriptName =
 export const scripts: readonly (readonly [ScriptName, string])[] = [
   ["attach", freely(common + attach)],
   ["detach", freely(common + detach)],
+  ["departures", `#!lua flags=no-writes,allow-oom\n${departures}`],
   ["put", `#!lua\n${common}${attached}${put}`],
   ["tick", forLinks(tick)],
   ["drain", forLinks(drain)],

@@ -1,0 +1,112 @@
+import { clearTimeout, setTimeout } from "node:timers";
+
+/** A link that waits. */
+export interface Watched {
+  /** Whether a message comes to this link if the process that has it dies. */
+  readonly isNext: boolean;
+  /** Has the server look for what dead processes held. Resolves when it has, also if it has failed. */
+  tick(): Promise<void>;
+}
+
+/**
+ * The links of one connection that wait. A server tells nobody that a client has gone, so someone must look:
+ *
+ * - each waiting link has the server look twice a second, or, if more than 250 links wait, less often: 500 times a second
+ *   for all of them;
+ * - while a link is the next to get what another process holds, one question in 10 to 50 ms for the whole process asks how
+ *   many clients have left the server, and these links look if that number has changed. Only the process whose claim is the
+ *   first of its channel asks, however many wait there.
+ */
+export class Watch {
+  readonly #departures: () => Promise<number | undefined>;
+  readonly #links = new Set<Watched>();
+  /** The number at the last question; undefined before the first, so that all look then. */
+  #known: number | undefined;
+  #pause = shortest;
+  #isAsking = false;
+  /** Whether the server tells the number. */
+  #isTold = true;
+  #fast: ReturnType<typeof setTimeout> | undefined;
+  #slow: ReturnType<typeof setTimeout> | undefined;
+
+  /** @param departures resolves with how many clients have left the server; undefined if it does not tell */
+  constructor(departures: () => Promise<number | undefined>) {
+    this.#departures = departures;
+  }
+
+  /** The link waits. */
+  add(link: Watched): void {
+    this.#links.add(link);
+    this.#slow ??= later(() => this.#lookAll(), this.#period);
+  }
+
+  /** The link is the next to get what another process holds. */
+  next(link: Watched): void {
+    if (!this.#isTold || !this.#links.has(link)) return;
+    if (this.#fast !== undefined || this.#isAsking) return;
+    this.#pause = shortest;
+    this.#fast = later(() => this.#ask(), this.#pause);
+  }
+
+  /** The link waits no more. */
+  delete(link: Watched): void {
+    this.#links.delete(link);
+    if (this.#links.size === 0) this.end();
+  }
+
+  end(): void {
+    clearTimeout(this.#fast);
+    clearTimeout(this.#slow);
+    this.#fast = this.#slow = this.#known = undefined;
+    this.#links.clear();
+  }
+
+  get #period(): number {
+    return Math.max(lookTime, this.#links.size * 2);
+  }
+
+  #lookAll(): void {
+    for (const link of this.#links) link.tick();
+    this.#slow = later(() => this.#lookAll(), this.#period);
+  }
+
+  async #ask(): Promise<void> {
+    this.#fast = undefined;
+    this.#isAsking = true;
+    try {
+      const count = await this.#departures();
+      if (count === undefined) this.#isTold = false;
+      else if (count !== this.#known) {
+        this.#known = count; // before they look: who dies meanwhile changes it again
+        await Promise.all(this.#next.map((link) => link.tick()));
+      }
+    } catch {
+      return; // the connection is lost, and the next one has a watch of its own
+    } finally {
+      this.#isAsking = false;
+    }
+    if (!this.#isTold || this.#next.length === 0) {
+      this.#known = undefined;
+      return;
+    }
+    this.#pause = Math.min(1.1 * this.#pause, longest);
+    this.#fast = later(() => this.#ask(), this.#pause);
+  }
+
+  get #next(): Watched[] {
+    return [...this.#links].filter(({ isNext }) => isNext);
+  }
+}
+
+function later(call: () => void, ms: number): ReturnType<typeof setTimeout> {
+  const timer = setTimeout(call, ms);
+  timer.unref();
+  return timer;
+}
+
+/** Milliseconds between two questions for the number of clients that have left: first, and after many. */
+const shortest = 10;
+const longest = 50;
+
+/** Milliseconds after which a waiting link has the server look. */
+const lookTime = 500;
