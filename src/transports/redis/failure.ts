@@ -135,6 +135,14 @@ export function refusedBy(action: string, address: string, error: unknown): Chan
   return make(`${address} refused it`, "internal");
 }
 
+/** Returns the error for a put with durability "quorum" that too few replicas have. */
+export function underReplicated(action: string, address: string): ChannelConnectionError {
+  return new ChannelConnectionError(
+    `${action}: ${address} has it, and too few of its replicas confirmed it in time; check the replicas`,
+    { address, transient: true, reason: "unavailable" },
+  );
+}
+
 /** Reports whether the server cannot serve an operation at the moment. */
 export function isUnavailable(error: unknown): boolean {
   return /^(?:MISCONF|NOREPLICAS|BUSY|CLUSTERDOWN|TRYAGAIN)/.test(textOf(error));

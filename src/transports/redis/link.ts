@@ -18,7 +18,7 @@ import type {
   RoomWaiter,
   Stats,
 } from "../transport.ts";
-import { isMissing, isUnavailable, refusedBy } from "./failure.ts";
+import { isMissing, isUnavailable, refusedBy, underReplicated } from "./failure.ts";
 import type { RedisLoan } from "./loan.ts";
 import { RedisAttachment, type RedisAttachmentOwner } from "./redis_attachment.ts";
 import { RedisOutbox } from "./redis_outbox.ts";
@@ -117,6 +117,10 @@ export class RedisLink implements Link {
       name,
       outageError: (wasSent, id) => this.#putError(this.#outage("put"), wasSent, id),
       refusal: (error) => this.#refusal("put", error),
+      unreplicated: (id) => {
+        const error = underReplicated(`put on channel ${this.#name}`, this.#connector.address);
+        return this.#putError(error, true, id);
+      },
       foundRoom: () => this.#awaitRoomAll(),
     });
     this.#owner = {

@@ -4,7 +4,13 @@ import { longestTimer } from "../../shared/timers.ts";
 import type { Claim, RoomWaiter } from "../transport.ts";
 import { RedisGetter } from "./redis_getter.ts";
 import type { RedisLoan, RedisLoanOwner } from "./loan.ts";
-import type { RedisDestination, RedisOutbox } from "./redis_outbox.ts";
+import {
+  messageParameters,
+  putParameters,
+  type RedisDestination,
+  type RedisOutbox,
+  unreplicated,
+} from "./redis_outbox.ts";
 import type { RedisSettlements } from "./redis_settlements.ts";
 import type { ScriptName } from "./scripts/mod.ts";
 import type { Belled, RedisSession } from "./session.ts";
@@ -70,6 +76,11 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
       isNext: () => this.#setNext(true),
       claimsSent: () => outbox.flush(),
     });
+    if (owner.quorum && session.replicas === 0) {
+      session.warn(
+        `${session.address} has no replica, so a put with durability "quorum" is confirmed by one server; add a replica`,
+      );
+    }
     if (owner.lease !== undefined) this.#keeper = interval(keepTime, () => this.tick());
   }
 
@@ -96,14 +107,13 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
     if (this.getter.isPending) this.getter.flush();
     const putting = this.run("put", args);
     if (!this.#owner.quorum) return await putting;
-    const { session } = this;
-    const needed = Math.ceil(session.replicas / 2);
-    const [outcomes, copies] = await Promise.all([
+    const [outcomes, isReplicated]: [number[], boolean] = await Promise.all([
       putting,
-      needed === 0 ? 0 : session.replicated(needed, replicationTimeout),
+      this.session.isReplicated(),
     ]);
-    if (copies < needed) throw new Error(`NOREPLICAS ${copies} of ${needed} replicas have it`);
-    return outcomes;
+    if (isReplicated) return outcomes;
+    const count = (args.length - putParameters) / messageParameters;
+    return outcomes.map((outcome, i) => i < count && outcome === 1 ? unreplicated : outcome);
   }
 
   unask(): void {
@@ -253,6 +263,3 @@ function interval(ms: number, call: () => void): ReturnType<typeof setInterval> 
 
 /** Milliseconds after which a link renews the lease of its channel; the keys last 600 s longer than the lease. */
 const keepTime = 200_000;
-
-/** Milliseconds within which replicas must have a put. */
-const replicationTimeout = 2000;

@@ -14,6 +14,8 @@ export interface RedisOutboxOwner {
   outageError(wasSent: boolean, id: string | undefined): ChannelError;
   /** Returns the error for what the server has refused; undefined if the connection is lost, so that the put is repeated. */
   refusal(error: unknown): ChannelError | undefined;
+  /** Returns the error for a put that too few replicas have confirmed. */
+  unreplicated(id: string | undefined): ChannelError;
   /** Called when no put waits for room any more. */
   foundRoom(): void;
 }
@@ -24,7 +26,10 @@ export interface RedisDestination {
   readonly isBounded: boolean;
   /** Reports whether earlier claims of the link have not been sent, so that puts must wait. */
   hasClaimsHere(): boolean;
-  /** Runs the script `put`, after what was settled and claimed before. */
+  /**
+   * Runs the script `put`, after what was settled and claimed before. An outcome is also `unreplicated`: the message is put,
+   * and too few replicas have it.
+   */
   put(args: readonly (string | Buffer)[]): Promise<number[]>;
   /** Waits for room no more. */
   unask(): void;
@@ -244,7 +249,9 @@ export class RedisOutbox {
       put.isInFlight = false;
       const outcome = outcomes[i];
       if (outcome === 1) this.#taken(put);
-      else if (outcome === -1) this.#reject(put, drainedError(this.#owner.name));
+      else if (outcome === unreplicated) {
+        this.#reject(put, this.#owner.unreplicated(put.offer.message.id));
+      } else if (outcome === -1) this.#reject(put, drainedError(this.#owner.name));
       else if (outcome === -2) this.#reject(put, undelayableError(this.#owner.name));
       else this.#onFull(put, refused);
     });
@@ -345,3 +352,10 @@ const mostBytes = 1 << 20;
 
 /** How many scripts are in flight at a time. */
 const mostScripts = 16;
+
+/** How many arguments of the script `put` belong to all its messages, and how many to each. */
+export const putParameters = 3;
+export const messageParameters = 6;
+
+/** The outcome of a put that is put, and that too few replicas have. */
+export const unreplicated = 2;

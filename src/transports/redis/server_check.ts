@@ -24,11 +24,12 @@ export async function checkServer(
   send: (args: string[]) => Promise<unknown>,
   { uri: { address, mayEvict }, warn }: CheckOptions,
 ): Promise<ServerState> {
-  let text: string;
-  try {
-    text = String(await send(["INFO"]));
-  } catch (error) {
-    if (!/^(?:NOPERM|ERR unknown command)/.test((error as Error).message)) throw error;
+  // In this order: the answers arrive in one packet.
+  const [text, keepAlive] = await Promise.all([
+    ifAllowed(send(["INFO"])),
+    ifAllowed(send(["CONFIG", "GET", "tcp-keepalive"])),
+  ]);
+  if (text === undefined) {
     warn(
       `${address} does not let this user run INFO, so it is not known whether the server keeps values ` +
         "after a restart, or drops them when its memory is full",
@@ -36,7 +37,7 @@ export async function checkServer(
     return { replicas: 0 };
   }
   const info = new Map(
-    [...text.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, key, value]) => [key!, value!]),
+    [...String(text).matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, key, value]) => [key!, value!]),
   );
   const refuse = (problem: string, isTransient: boolean) => {
     throw new ChannelConnectionError(`cannot connect to ${address}: ${problem}`, {
@@ -48,6 +49,16 @@ export async function checkServer(
   if (info.get("loading") === "1") refuse("the server is loading its data", true);
   if (/^(?:slave|replica)$/.test(info.get("role") ?? "")) {
     refuse("the server is a replica, which takes no messages; list the primary in the URI", true);
+  }
+  if (info.get("cluster_enabled") === "1") {
+    const cluster = String(await ifAllowed(send(["CLUSTER", "INFO"])));
+    const nodes = Number(/^cluster_size:(\d+)/m.exec(cluster)?.[1] ?? 1);
+    if (nodes > 1) {
+      refuse(
+        `the server is one of ${nodes} nodes of a cluster, which are not followed; use a server of its own`,
+        false,
+      );
+    }
   }
   const policy = info.get("maxmemory_policy");
   if (policy !== undefined && policy !== "noeviction" && info.get("maxmemory") !== "0") {
@@ -67,5 +78,26 @@ export async function checkServer(
         "set appendonly to yes to keep them",
     );
   }
+  if (valueOf(keepAlive) === "0") {
+    warn(
+      `${address} does not notice that a host has vanished (tcp-keepalive 0), so what is on loan to it does not return; ` +
+        "set tcp-keepalive to 60",
+    );
+  }
   return { replicas: Number(info.get("connected_slaves") ?? 0) };
+}
+
+/** Resolves with undefined if the user may not run the command, or if the server does not have it. */
+async function ifAllowed(answer: Promise<unknown>): Promise<unknown> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (/^(?:NOPERM|ERR unknown)/.test((error as Error).message)) return undefined;
+    throw error;
+  }
+}
+
+/** Returns the value in the reply of `CONFIG GET` for one name: a map, or, by some proxies, a list. */
+function valueOf(reply: unknown): unknown {
+  return Array.isArray(reply) ? reply[1] : Object.values(reply ?? {})[0];
 }

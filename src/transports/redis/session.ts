@@ -45,7 +45,9 @@ export class RedisSession implements RemoteSession {
   readonly processRef: ProcessRef;
   /** A random text, by which other processes reach this one. */
   readonly id: string = newId();
-  /** How many replicas the server has, as far as it has told. */
+  /** Reports something that may lose values: once for each text. */
+  readonly warn: (problem: string) => void;
+  /** How many replicas the server had when the connection was made, as far as it has told. */
   replicas = 0;
   /** The links that wait. */
   readonly watch: Watch = new Watch(() => this.#departures());
@@ -57,17 +59,20 @@ export class RedisSession implements RemoteSession {
   readonly #openedAt = performance.now();
   readonly #asBytes: object;
   #numbers = 0;
+  /** Whether the last question to the replicas was not answered in time. */
+  #isBehind = false;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #loss: Error | undefined;
 
   private constructor(
-    { uri, processRef }: RedisSessionOptions,
+    { uri, processRef, warn }: RedisSessionOptions,
     client: RedisClient,
     shas: Readonly<Partial<Record<ScriptName, string>>>,
     asBytes: object,
   ) {
     this.address = uri.address;
     this.processRef = processRef;
+    this.warn = warn;
     this.#client = client;
     this.#shas = shas;
     this.#asBytes = asBytes;
@@ -202,9 +207,16 @@ export class RedisSession implements RemoteSession {
     }
   }
 
-  /** Resolves with the number of replicas that have what this connection has written before. */
-  async replicated(count: number, timeout: number): Promise<number> {
-    return await this.#client.sendCommand(["WAIT", String(count), String(timeout)]);
+  /** Resolves with whether half of the replicas, or more, have what this connection has written before. */
+  async isReplicated(): Promise<boolean> {
+    const needed = Math.ceil(this.replicas / 2);
+    if (needed === 0) return true;
+    // While the command waits, the server runs no other one of this connection.
+    const timeout = this.#isBehind ? shortReplicationTimeout : replicationTimeout;
+    const args = ["WAIT", String(needed), String(timeout)];
+    const count = await this.#client.sendCommand<number>(args);
+    this.#isBehind = count < needed;
+    return !this.#isBehind;
   }
 
   async close(): Promise<void> {
@@ -297,3 +309,7 @@ function newId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
+
+/** Milliseconds within which the replicas must have a put, and the same after they have been too late. */
+const replicationTimeout = 2000;
+const shortReplicationTimeout = 200;
