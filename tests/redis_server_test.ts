@@ -1,0 +1,190 @@
+// What happens to channels when something happens to a Redis, besides lost connections (redis_faults_test.ts).
+import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
+import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
+import { numbers, rejection, until, within } from "./conformance/fixture.ts";
+import { startChild } from "./support/child.ts";
+import { type PrivateRedis, startRedis } from "./support/redis.ts";
+import { withAdmin } from "./support/redis_setup.ts";
+
+const command = (redis: PrivateRedis, ...args: string[]) =>
+  withAdmin(redis.uri, (admin) => admin.sendCommand(args));
+
+/** Returns a connection, and the warnings that it logs. */
+function logging(uri: string): { connection: Connection; warnings: string[] } {
+  const warnings: string[] = [];
+  const silent = () => {};
+  const warn = (...args: unknown[]) => void warnings.push(args.map(String).join(" "));
+  const logger = { debug: silent, info: silent, warn, error: silent };
+  return { connection: new Connection(uri, { logger }), warnings };
+}
+
+const holder = new URL("redis/holder.ts", import.meta.url);
+
+Deno.test("redis: a waiting get is served when the process that has the value is killed, and not while it is stopped", async () => {
+  await using redis = await startRedis();
+  const jobs = new Channel<number>({ name: "jobs", connection: redis.uri });
+  await jobs.put(1);
+  await using child = startChild(holder, { args: [redis.uri, "jobs"] });
+  assert.equal(await child.next(), 1);
+  let isServed = false;
+  const waiting = jobs.receive().then((delivery) => {
+    isServed = true;
+    return delivery;
+  });
+  child.kill("SIGSTOP");
+  await pause(1500); // three looks at what dead processes held
+  assert.equal(isServed, false);
+  child.kill();
+  const delivery = await within(waiting);
+  assert.deepEqual([delivery.value, delivery.attempts], [1, 2]);
+  delivery.accept();
+  await jobs.close();
+});
+
+Deno.test("redis: while nobody else has a value, a waiting process asks twice a second and not more often", async () => {
+  await using redis = await startRedis();
+  const jobs = new Channel<number>({ name: "jobs", connection: redis.uri });
+  const waiting = jobs.get();
+  const calls = async () => {
+    const info = String(await command(redis, "INFO", "commandstats"));
+    return Number(/cmdstat_evalsha:calls=(\d+)/.exec(info)?.[1] ?? 0);
+  };
+  await until(async () => await calls() > 1);
+  const before = await calls();
+  const start = performance.now();
+  await pause(1500);
+  const most = Math.ceil((performance.now() - start) / 500) + 1;
+  assert.ok(await calls() - before <= most, `${await calls() - before} scripts`);
+  await jobs.put(1);
+  assert.equal(await within(waiting), 1);
+  await jobs.close();
+});
+
+Deno.test("redis: channels work on a cluster of one node", async () => {
+  await using redis = await startRedis({ conf: ["cluster-enabled yes"] });
+  await command(redis, "CLUSTER", "ADDSLOTSRANGE", "0", "16383");
+  await until(async () => /cluster_state:ok/.test(String(await command(redis, "CLUSTER", "INFO"))));
+  const [one, two] = [`${redis.uri}?name=one`, `${redis.uri}?name=two`];
+  for (const name of numbers(5).map((n) => `channel ${n}`)) {
+    const [putting, getting] = [one, two].map((connection) =>
+      new Channel<number>({ name, connection, capacity: 2 })
+    ) as [Channel<number>, Channel<number>];
+    const values = Array.fromAsync(getting);
+    for (const n of numbers(5)) await putting.put(n, { priority: n % 2 });
+    await putting.closeAll({ drain: true });
+    assert.deepEqual((await within(values)).sort(), numbers(5));
+    await putting.delete();
+    await Promise.all([putting.close(), getting.close()]);
+  }
+  await using anonymous = new Channel<number>({ connection: one });
+  const got = new Channel<number>({ name: anonymous.name, connection: two }).get();
+  await anonymous.put(1);
+  assert.equal(await within(got), 1);
+});
+
+Deno.test("redis: a server without memory refuses puts and says so; what it has can be got, and makes room", async () => {
+  await using redis = await startRedis();
+  const jobs = new Channel<string>({ name: "jobs", connection: redis.uri });
+  const text = "x".repeat(100_000);
+  for (const n of numbers(20)) await jobs.put(text + n);
+  const info = String(await command(redis, "INFO", "memory"));
+  const used = Number(/used_memory:(\d+)/.exec(info)![1]);
+  await command(redis, "CONFIG", "SET", "maxmemory", String(used - 500_000));
+  const error = await rejection(jobs.put("more"), ChannelConnectionError, { reason: "limit" });
+  assert.match(error.message, /has no memory left; raise its maxmemory, or get values/);
+  assert.equal(error.messageId, undefined); // it is known that the value was not put
+  const late = new Channel<string>({ name: "jobs", connection: `${redis.uri}?name=late` });
+  for (const n of numbers(20)) assert.equal(await late.get(), text + n);
+  await until(() => late.put("more").then(() => true, () => false));
+  assert.equal(await late.get(), "more");
+  await Promise.all([jobs.close(), late.close()]);
+});
+
+Deno.test("redis: FLUSHALL deletes the channels: what waits is rejected, and a new handle makes the channel anew", async () => {
+  await using redis = await startRedis();
+  const full = new Channel<number>({ name: "full", connection: redis.uri, capacity: 1 });
+  const empty = new Channel<number>({ name: "empty", connection: redis.uri });
+  await full.put(1);
+  const waiting: Promise<unknown>[] = [full.put(2), empty.get(), Array.fromAsync(empty)];
+  waiting.forEach((each) => each.catch(() => {}));
+  await until(async () => Number(await command(redis, "EXISTS", "channelts:{empty}:takers")) === 1);
+  await until(async () => Number(await command(redis, "EXISTS", "channelts:{full}:askers")) === 1);
+  await command(redis, "FLUSHALL");
+  const reason = { reason: "delete" } as const;
+  await rejection(within(waiting[0]!), ChannelClosedError, reason);
+  await rejection(within(waiting[1]!), ChannelClosedError, reason);
+  await within(waiting[2]!.catch(() => {})); // the iteration ends
+  const anew = new Channel<number>({ name: "full", connection: redis.uri });
+  await anew.put(3);
+  assert.equal(await anew.get(), 3);
+  await Promise.all([full.close(), empty.close(), anew.close()]);
+});
+
+Deno.test("redis: after a failover the primary that the URI lists is used, and confirmed values are there", async () => {
+  await using first = await startRedis();
+  await using second = await startRedis({ conf: [`replicaof 127.0.0.1 ${first.port}`] });
+  const connection = `redis://127.0.0.1:${first.port},127.0.0.1:${second.port}`;
+  await untilReplicated(first, 1);
+  const options = { connection, durability: "quorum", retryTimeout: 20_000 } as const;
+  const jobs = new Channel<number>({ name: "jobs", ...options });
+  const waiting = new Channel<number>({ name: "waiting", ...options });
+  const got = waiting.get();
+  for (const n of numbers(10)) await jobs.put(n);
+  await first.crash();
+  await command(second, "REPLICAOF", "NO", "ONE");
+  for (const n of numbers(10, 10)) await jobs.put(n);
+  for (const n of numbers(20)) assert.equal(await within(jobs.get()), n);
+  await waiting.put(1);
+  assert.equal(await within(got), 1);
+  await Promise.all([jobs.close(), waiting.close()]);
+});
+
+Deno.test("redis: a put with durability quorum that the replicas do not confirm has an unknown outcome", async () => {
+  await using first = await startRedis();
+  await using second = await startRedis({ conf: [`replicaof 127.0.0.1 ${first.port}`] });
+  await untilReplicated(first, 1);
+  const { connection, warnings } = logging(first.uri);
+  const jobs = new Channel<number>({ name: "jobs", connection, durability: "quorum" });
+  await jobs.put(1);
+  second.suspend();
+  const error = await rejection(within(jobs.put(2)), ChannelConnectionError, {
+    reason: "unavailable",
+  });
+  assert.match(error.message, /too few of its replicas confirmed it.*unknown outcome/);
+  assert.notEqual(error.messageId, undefined);
+  second.resume();
+  await until(() => jobs.put(3).then(() => true, () => false));
+  assert.equal(await jobs.get(), 1);
+  assert.equal(await jobs.get(), 2);
+  assert.deepEqual(warnings, []);
+  await jobs.close();
+});
+
+Deno.test("redis: what may lose values is logged once: no replica for quorum, no append-only file, no tcp-keepalive, eviction", async () => {
+  await using redis = await startRedis({
+    conf: ["appendonly no", "tcp-keepalive 0", "maxmemory 100mb", "maxmemory-policy allkeys-lru"],
+  });
+  const { connection, warnings } = logging(`${redis.uri}?eviction=allow`);
+  for (const name of ["one", "two"]) {
+    const channel = new Channel<number>({ name, connection, durability: "quorum" });
+    await channel.put(1);
+    await channel.close();
+  }
+  const has = (text: RegExp) => warnings.filter((each) => text.test(each)).length;
+  assert.equal(
+    has(/has no replica, so a put with durability "quorum" is confirmed by one server/),
+    1,
+  );
+  assert.equal(has(/writes no append-only file/), 1);
+  assert.equal(has(/does not notice that a host has vanished \(tcp-keepalive 0\)/), 1);
+  assert.equal(has(/drops keys when its memory is full \(maxmemory-policy allkeys-lru\)/), 1);
+  const refused = new Channel<number>({ name: "one", connection: redis.uri });
+  await rejection(refused.put(1), ChannelConnectionError, { reason: "conflict", transient: false });
+  await refused.close();
+});
+
+async function untilReplicated(primary: PrivateRedis, count: number): Promise<void> {
+  const online = new RegExp(`slave${count - 1}:.*state=online`);
+  await until(async () => online.test(String(await command(primary, "INFO", "replication"))));
+}
