@@ -66,6 +66,7 @@ export async function inspectorOf(
 }
 
 const amqp = () => import("../transports/amqp/inspector.ts");
+const redis = () => import("../transports/redis/inspector.ts");
 const home = () => import("../transports/home/inspector.ts");
 
 /** What examines the URIs of a scheme. */
@@ -74,6 +75,8 @@ const inspectors: Readonly<Record<string, () => Promise<{ readonly inspector: In
   "sqlite:": () => import("../transports/sqlite/inspector.ts"),
   "amqp:": amqp,
   "amqps:": amqp,
+  "redis:": redis,
+  "rediss:": redis,
   "zmq:": home,
   "ws:": home,
   "wss:": home,

@@ -18,6 +18,7 @@ import type {
   RoomWaiter,
   Stats,
 } from "../transport.ts";
+import { keyOf } from "./channel_key.ts";
 import { isMissing, isUnavailable, refusedBy, underReplicated } from "./failure.ts";
 import type { RedisLoan } from "./loan.ts";
 import { RedisAttachment, type RedisAttachmentOwner } from "./redis_attachment.ts";
@@ -485,11 +486,6 @@ export class RedisLink implements Link {
 function rejectWaiting(one: Claim | RoomWaiter, error: Error): void {
   if ("tryAgain" in one) one.tryAgain();
   else one.reject(error);
-}
-
-/** Returns what the names of the channel's keys begin with. What is in braces determines the slot in a cluster. */
-function keyOf(name: string): string {
-  return `channelts:{${name.replace(/[%{}]/g, encodeURIComponent)}}`;
 }
 
 function bytesOf(event: Uint8Array): Buffer {

@@ -76,7 +76,7 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
       isNext: () => this.#setNext(true),
       claimsSent: () => outbox.flush(),
     });
-    if (owner.quorum && session.replicas === 0) {
+    if (owner.quorum && session.state.replicas === 0) {
       session.warn(
         `${session.address} has no replica, so a put with durability "quorum" is confirmed by one server; add a replica`,
       );

@@ -1,44 +1,47 @@
 import { ChannelConnectionError } from "../../shared/errors.ts";
 import type { RedisUri } from "./uri.ts";
 
-/** Who asks. */
-interface CheckOptions {
-  readonly uri: RedisUri;
-  /** Reports something that may lose values. */
-  warn(problem: string): void;
+/** Something about a server that may lose values, or hold them back. */
+export interface Hazard {
+  /** What it is about, in a word. */
+  readonly about: "info" | "eviction" | "persistence" | "keepalive";
+  /** A sentence, and, after a semicolon, what to do. */
+  readonly problem: string;
 }
 
 /** What a server has told of itself. */
 export interface ServerState {
   /** The number of its connected replicas. */
   readonly replicas: number;
+  readonly hazards: readonly Hazard[];
+  /** The reply of the command INFO; empty if the user may not run it. */
+  readonly info: ReadonlyMap<string, string>;
+  /** Seconds after which the server looks whether a silent client is there; undefined if it does not tell. */
+  readonly keepalive: number | undefined;
 }
 
+/** Runs a command. */
+export type RunCommand = (args: string[]) => Promise<unknown>;
+
 /**
- * Reads from a server whether it may lose values, and warns of it. A server that drops keys when its memory is full is
- * refused, unless the URI allows it. A replica is refused.
+ * Reads from a server whether it may lose values. A server that drops keys when its memory is full is refused, unless the
+ * URI allows it. A replica is refused, and a node of a cluster of several.
  *
  * @throws {ChannelConnectionError} if the server is of no use
  */
 export async function checkServer(
-  send: (args: string[]) => Promise<unknown>,
-  { uri: { address, mayEvict }, warn }: CheckOptions,
+  run: RunCommand,
+  { address, mayEvict }: RedisUri,
 ): Promise<ServerState> {
-  // In this order: the answers arrive in one packet.
-  const [text, keepAlive] = await Promise.all([
-    ifAllowed(send(["INFO"])),
-    ifAllowed(send(["CONFIG", "GET", "tcp-keepalive"])),
+  const [text, config] = await Promise.all([
+    ifAllowed(run(["INFO"])),
+    ifAllowed(run(["CONFIG", "GET", "tcp-keepalive"])),
   ]);
-  if (text === undefined) {
-    warn(
-      `${address} does not let this user run INFO, so it is not known whether the server keeps values ` +
-        "after a restart, or drops them when its memory is full",
-    );
-    return { replicas: 0 };
-  }
   const info = new Map(
-    [...String(text).matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, key, value]) => [key!, value!]),
+    [...String(text ?? "").matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, key, value]) => [key!, value!]),
   );
+  const value = valueOf(config);
+  const keepalive = value === undefined ? undefined : Number(value);
   const refuse = (problem: string, isTransient: boolean) => {
     throw new ChannelConnectionError(`cannot connect to ${address}: ${problem}`, {
       address,
@@ -51,7 +54,7 @@ export async function checkServer(
     refuse("the server is a replica, which takes no messages; list the primary in the URI", true);
   }
   if (info.get("cluster_enabled") === "1") {
-    const cluster = String(await ifAllowed(send(["CLUSTER", "INFO"])));
+    const cluster = String(await ifAllowed(run(["CLUSTER", "INFO"])));
     const nodes = Number(/^cluster_size:(\d+)/m.exec(cluster)?.[1] ?? 1);
     if (nodes > 1) {
       refuse(
@@ -59,6 +62,15 @@ export async function checkServer(
         false,
       );
     }
+  }
+  const hazards: Hazard[] = [];
+  if (text === undefined) {
+    hazards.push({
+      about: "info",
+      problem:
+        `${address} does not let this user run INFO, so it is not known whether the server keeps values ` +
+        "after a restart, or drops them when its memory is full",
+    });
   }
   const policy = info.get("maxmemory_policy");
   if (policy !== undefined && policy !== "noeviction" && info.get("maxmemory") !== "0") {
@@ -70,21 +82,25 @@ export async function checkServer(
         false,
       );
     }
-    warn(`${address} ${problem}`);
+    hazards.push({ about: "eviction", problem: `${address} ${problem}` });
   }
   if (info.get("aof_enabled") === "0") {
-    warn(
-      `${address} writes no append-only file, so a restart loses the values since its last snapshot, or all; ` +
+    hazards.push({
+      about: "persistence",
+      problem:
+        `${address} writes no append-only file, so a restart loses the values since its last snapshot, or all; ` +
         "set appendonly to yes to keep them",
-    );
+    });
   }
-  if (valueOf(keepAlive) === "0") {
-    warn(
-      `${address} does not notice that a host has vanished (tcp-keepalive 0), so what is on loan to it does not return; ` +
+  if (keepalive === 0) {
+    hazards.push({
+      about: "keepalive",
+      problem:
+        `${address} does not notice that a host has vanished (tcp-keepalive 0), so what is on loan to it does not return; ` +
         "set tcp-keepalive to 60",
-    );
+    });
   }
-  return { replicas: Number(info.get("connected_slaves") ?? 0) };
+  return { replicas: Number(info.get("connected_slaves") ?? 0), hazards, info, keepalive };
 }
 
 /** Resolves with undefined if the user may not run the command, or if the server does not have it. */

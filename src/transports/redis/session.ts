@@ -11,7 +11,7 @@ import type { TransportOptions } from "../transport.ts";
 import { connectFailure, endsSession, lostConnection } from "./failure.ts";
 import { loadRedisPackage } from "./redis_package.ts";
 import { type ScriptName, scripts } from "./scripts/mod.ts";
-import { checkServer } from "./server_check.ts";
+import { checkServer, type ServerState } from "./server_check.ts";
 import type { RedisEndpoint, RedisUri } from "./uri.ts";
 import { Watch } from "./watch.ts";
 
@@ -47,8 +47,8 @@ export class RedisSession implements RemoteSession {
   readonly id: string = newId();
   /** Reports something that may lose values: once for each text. */
   readonly warn: (problem: string) => void;
-  /** How many replicas the server had when the connection was made, as far as it has told. */
-  replicas = 0;
+  /** What the server has told of itself when the connection was made. */
+  state!: ServerState;
   /** The links that wait. */
   readonly watch: Watch = new Watch(() => this.#departures());
   readonly #client: RedisClient;
@@ -132,14 +132,15 @@ export class RedisSession implements RemoteSession {
     await client.connect();
     options.processRef.use(client); // the client has not passed on what was said while it connected
     const [state] = await Promise.all([
-      checkServer((args) => client.sendCommand(args), options),
+      checkServer((args) => client.sendCommand(args), options.uri),
       client.subscribe(`channelts:${session.id}`, (bytes: Buffer) => session.#heard(bytes), true),
       ...scripts.map(async ([name, text]) => {
         shas[name] = await client.sendCommand<string>(["SCRIPT", "LOAD", text]);
       }),
     ]);
     if (session.#loss !== undefined) throw session.#loss;
-    session.replicas = state.replicas;
+    session.state = state;
+    for (const { problem } of state.hazards) options.warn(problem);
     session.#startHeartbeat(options.uri.heartbeat);
     return session;
   }
@@ -197,6 +198,12 @@ export class RedisSession implements RemoteSession {
     }
   }
 
+  /** Runs a command that is no script. Rejects with the server's refusal, or the loss of the connection. */
+  async command(args: string[]): Promise<Reply> {
+    if (this.#loss !== undefined) throw this.#loss;
+    return await this.#client.sendCommand(args);
+  }
+
   /** Resolves when the server has answered, and so everything has been heard that it had sent before. */
   async ping(): Promise<void> {
     try {
@@ -209,7 +216,7 @@ export class RedisSession implements RemoteSession {
 
   /** Resolves with whether half of the replicas, or more, have what this connection has written before. */
   async isReplicated(): Promise<boolean> {
-    const needed = Math.ceil(this.replicas / 2);
+    const needed = Math.ceil(this.state.replicas / 2);
     if (needed === 0) return true;
     // While the command waits, the server runs no other one of this connection.
     const timeout = this.#isBehind ? shortReplicationTimeout : replicationTimeout;

@@ -1,0 +1,319 @@
+import { ChannelConnectionError } from "../../shared/errors.ts";
+import {
+  type Finding,
+  fine,
+  type InspectionOptions,
+  type Inspector,
+  shownSize,
+  shownTime,
+  splitAdvice,
+} from "../inspection.ts";
+import { ProcessRef } from "../remote/process_ref.ts";
+import { keyOf } from "./channel_key.ts";
+import { isMissing, refusedBy } from "./failure.ts";
+import { RedisSession } from "./session.ts";
+import { parseRedisUri, type RedisEndpoint, type RedisUri, shownEndpoint } from "./uri.ts";
+
+type Report = InspectionOptions["report"];
+
+/** Examines Redis and Valkey. */
+export const inspector: Inspector = {
+  permissions: (uri) => [
+    `--allow-net=${parseRedisUri(uri).endpoints.map(shownEndpoint).join(",")}`,
+  ],
+
+  async inspect(text, options) {
+    const { username, password, name, ...tls } = options.transport ?? {};
+    const given = Object.entries({ username, password, name }).filter(([, value]) =>
+      value !== undefined
+    );
+    const uri: RedisUri = { ...parseRedisUri(text), ...Object.fromEntries(given) };
+    const failed: Finding[] = [];
+    let isExamined = false;
+    for (const endpoint of uri.endpoints) {
+      const session = await connect(uri, endpoint, tls, options, failed);
+      if (session === undefined) continue;
+      try {
+        reportConnection(uri, endpoint, options.report);
+        reportServer(session, options.report);
+        await inspectUse(session, uri, options);
+      } finally {
+        await session.close();
+      }
+      isExamined = true;
+    }
+    for (const finding of failed) {
+      // A process tries the servers in turn, so it works without this one.
+      options.report(isExamined ? { ...finding, level: "note" } : finding);
+    }
+  },
+};
+
+/** Connects as a program does. Returns undefined if that fails, which is noted in `failed`. */
+async function connect(
+  uri: RedisUri,
+  endpoint: RedisEndpoint,
+  tls: object,
+  { timeout, signal }: InspectionOptions,
+  failed: Finding[],
+): Promise<RedisSession | undefined> {
+  const processRef = new ProcessRef();
+  processRef.ref();
+  try {
+    const options = { uri, tls, processRef, warn() {} };
+    return await RedisSession.connect(options, endpoint, timeout, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    const { message } = error as Error;
+    const reason = error instanceof ChannelConnectionError ? error.reason : undefined;
+    const advice = printable(message).replace(`cannot connect to ${uri.address}: `, "");
+    const [, known = advice, words = ""] = /^(.*?)( \(.*\))$/.exec(advice) ?? [];
+    const { what, cure } = splitAdvice(
+      known,
+      "check the host and the port of the URI, and see the server's log",
+    );
+    failed.push({
+      level: "problem",
+      about: "connection",
+      what: `cannot connect to ${shownEndpoint(endpoint)}: ${what}${words}`,
+      cure,
+      facts: {
+        host: endpoint.host,
+        port: endpoint.port,
+        ...reason === undefined ? {} : { reason },
+      },
+    });
+    return undefined;
+  }
+}
+
+function reportConnection(uri: RedisUri, endpoint: RedisEndpoint, report: Report): void {
+  const { tls, database, username = "default" } = uri;
+  const { host, port } = endpoint;
+  report(fine(
+    "connection",
+    `connected to ${shownEndpoint(endpoint)} as user ${username}, database ${database}`,
+    { host, port, user: username, database, tls },
+  ));
+  if (tls) return report(fine("tls", "the connection is encrypted"));
+  if (/^(localhost|127\.|::1$)/.test(host)) return;
+  report({
+    level: "warning",
+    about: "tls",
+    what: "the connection is not encrypted: the password and all values can be read on the network",
+    cure: "use rediss:, or a network that you trust",
+  });
+}
+
+/** Reports what the server says of itself. */
+function reportServer({ state }: RedisSession, report: Report): void {
+  const { info, hazards, replicas, keepalive } = state;
+  for (const { about, problem } of hazards) {
+    report({ level: "warning", about, ...splitAdvice(problem, cures[about]) });
+  }
+  const has = (about: string) => hazards.some((hazard) => hazard.about === about);
+  if (info.size > 0) {
+    reportVersion(info, report);
+    if (!has("persistence")) reportPersistence(info, report);
+    if (!has("eviction")) reportMemory(info, report);
+    const count = replicas === 1 ? "1 replica" : `${replicas} replicas`;
+    report({
+      level: replicas === 0 ? "note" : "ok",
+      about: "replicas",
+      what: replicas === 0
+        ? `the server has no replica: durability "quorum" adds nothing`
+        : `the server has ${count}: durability "quorum" waits for ${Math.ceil(replicas / 2)}`,
+      facts: { replicas },
+    });
+  }
+  if (keepalive !== undefined && keepalive > 0) {
+    report(fine(
+      "keepalive",
+      `what is on loan to a host that vanishes returns after ${
+        2 * keepalive
+      } s, or after the time of the ` +
+        "server's network stack for unanswered data (tcp-keepalive)",
+      { seconds: keepalive },
+    ));
+  }
+}
+
+const cures = {
+  info: "permit INFO to the user (+info)",
+  eviction: "set maxmemory-policy to noeviction",
+  persistence: "set appendonly to yes",
+  keepalive: "set tcp-keepalive to 60",
+} as const;
+
+function reportVersion(info: ReadonlyMap<string, string>, report: Report): void {
+  const valkey = info.get("valkey_version");
+  const product = valkey === undefined ? "Redis" : "Valkey";
+  const version = printable(valkey ?? info.get("redis_version") ?? "of an unknown version");
+  const mode = printable(info.get("redis_mode") ?? info.get("server_mode") ?? "");
+  report(fine("broker", `${product} ${version}${mode === "" ? "" : `, ${mode}`}`, {
+    product,
+    version,
+    mode,
+  }));
+}
+
+function reportPersistence(info: ReadonlyMap<string, string>, report: Report): void {
+  const isFailing = (info.get("aof_last_write_status") ?? "ok") !== "ok";
+  report(
+    isFailing
+      ? {
+        level: "problem",
+        about: "persistence",
+        what: "the server could not write its append-only file, so it takes no messages",
+        cure: "see the server's log; free space on its disk",
+      }
+      : fine("persistence", "the server writes an append-only file"),
+  );
+}
+
+function reportMemory(info: ReadonlyMap<string, string>, report: Report): void {
+  const [used, most] = ["used_memory", "maxmemory"].map((key) => Number(info.get(key) ?? NaN));
+  if (used === undefined || most === undefined || Number.isNaN(used + most)) return;
+  const facts = { used, most };
+  if (most === 0) {
+    return report({
+      level: "note",
+      about: "memory",
+      what: `the server uses ${shownSize(used)}, and has no limit (maxmemory 0)`,
+      facts,
+    });
+  }
+  const what = `the server uses ${shownSize(used)} of ${shownSize(most)} (maxmemory)`;
+  if (used < 0.8 * most) return report(fine("memory", what, facts));
+  report({
+    level: used < most ? "warning" : "problem",
+    about: "memory",
+    what: used < most ? what : `${what}: puts are refused`,
+    cure: "let consumers empty the channels, or raise maxmemory",
+    facts,
+  });
+}
+
+/** Examines whether scripts may run, how long a round trip takes, and the channel. */
+async function inspectUse(
+  session: RedisSession,
+  uri: RedisUri,
+  { name, signal, report }: InspectionOptions,
+): Promise<void> {
+  try {
+    if (!await mayRun(session, report)) return;
+    await inspectRoundTrip(session, report);
+    if (name !== undefined) await inspectChannel(session, name, report);
+  } catch (error) {
+    signal.throwIfAborted();
+    const { message } = session.isLost
+      ? session.lossError
+      : refusedBy("inspect", uri.address, error);
+    report({
+      level: "problem",
+      about: "connection",
+      ...splitAdvice(printable(message), "see the server's log"),
+    });
+  }
+}
+
+/** A name of a channel that nobody has. */
+const absent = "channelts.doctor.absent";
+
+/** Runs a script for a channel that does not exist, which says only that. */
+async function mayRun(session: RedisSession, report: Report): Promise<boolean> {
+  try {
+    await session.run("depth", keyOf(absent), ["doctor/0", "*"]);
+  } catch (error) {
+    if (isMissing(error)) {
+      report(fine("permission", "the user may run the scripts of channels"));
+      return true;
+    }
+    if (!/^NOPERM/.test((error as Error).message)) throw error;
+    report({
+      level: "problem",
+      about: "permission",
+      what: `the user may not run the scripts of channels (${printable((error as Error).message)})`,
+      cure: "give the user the permissions of the operations page: ~channelts:* &channelts:*",
+    });
+    return false;
+  }
+  return true;
+}
+
+async function inspectRoundTrip(session: RedisSession, report: Report): Promise<void> {
+  const times: number[] = [];
+  for (let i = 0; i < 7; i++) {
+    const begun = performance.now();
+    await session.ping();
+    times.push(performance.now() - begun);
+  }
+  times.sort((a, b) => a - b);
+  const [shortest, median, longest] = [times[0]!, times[3]!, times[6]!];
+  const what = `a round trip takes ${shownTime(median)} (${shownTime(shortest)} to ` +
+    `${shownTime(longest)}, of 7)`;
+  const facts = { shortest, median, longest };
+  if (median < 100) return report(fine("round-trip", what, facts));
+  report({
+    level: "note",
+    about: "round-trip",
+    what,
+    cure: "run several operations at a time, or move the program nearer to the server",
+    facts,
+  });
+}
+
+/** Reads what there is of a channel, without a script: these give back what dead processes held. */
+async function inspectChannel(session: RedisSession, name: string, report: Report): Promise<void> {
+  const key = keyOf(name);
+  const [[epoch, capacity, closed], ...counts] = await Promise.all([
+    session.command(["HMGET", `${key}:meta`, "epoch", "capacity", "closed"]),
+    session.command(["ZCARD", `${key}:ready`]),
+    session.command(["HLEN", `${key}:loans`]),
+    session.command(["ZCARD", `${key}:delayed`]),
+    session.command(["LLEN", `${key}:takers`]),
+    session.command(["HLEN", `${key}:links`]),
+  ]);
+  if (epoch === null || epoch === undefined) {
+    report({
+      level: "note",
+      about: "channel",
+      what: `the channel ${printable(name)} does not exist; its first use creates it`,
+      facts: { exists: false },
+    });
+    return;
+  }
+  const [waiting, loans, delayed, claims, handles] = counts.map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const isClosed = closed !== null && closed !== undefined;
+  report({
+    level: isClosed ? "note" : "ok",
+    about: "channel",
+    what:
+      `the channel ${
+        printable(name)
+      } has ${waiting} waiting values, ${loans} on loan and ${delayed} delayed; ` +
+      `${handles} processes are attached, and ${claims} gets wait${
+        capacity === null || capacity === undefined ? "" : `; its capacity is ${capacity}`
+      }${isClosed ? "; it is drained" : ""}`,
+    facts: {
+      exists: true,
+      waiting,
+      loans,
+      delayed,
+      claims,
+      attached: handles,
+      closed: isClosed,
+      ...capacity === null || capacity === undefined ? {} : { capacity: Number(capacity) },
+    },
+  });
+}
+
+function printable(text: string): string {
+  return text.replace(/\p{Cc}+/gu, " ");
+}

@@ -1,0 +1,93 @@
+// The command doctor on a Redis, as it should be and in bad states.
+import assert from "node:assert/strict";
+import { Channel } from "../mod.ts";
+import { until } from "./conformance/fixture.ts";
+import { findingsOf } from "./support/findings.ts";
+import { freePorts } from "./support/net.ts";
+import { startRedis } from "./support/redis.ts";
+import { withAdmin } from "./support/redis_setup.ts";
+
+Deno.test("doctor: a Redis as it should be has no warning, and its channels are counted", async () => {
+  await using redis = await startRedis();
+  const jobs = new Channel<number>({ name: "jobs {1}", connection: redis.uri, capacity: 5 });
+  for (const n of [1, 2, 3]) await jobs.put(n);
+  const delivery = await jobs.receive();
+  const findings = await findingsOf(redis.uri, { name: "jobs {1}" });
+  findings.assertWrong();
+  const { facts = {} } = findings.of("channel");
+  const { exists, waiting, loans, capacity, closed } = facts;
+  assert.deepEqual({ exists, waiting, loans, capacity, closed }, {
+    exists: true,
+    waiting: 2,
+    loans: 1,
+    capacity: 5,
+    closed: false,
+  });
+  assert.match(findings.of("broker").what, /^(Redis|Valkey) \d+\.\d+/);
+  assert.equal(findings.of("keepalive").facts!.seconds, 300);
+  for (const about of ["connection", "persistence", "memory", "permission", "round-trip"]) {
+    findings.of(about);
+  }
+  delivery.accept();
+  await jobs.close();
+  const none = await findingsOf(redis.uri, { name: "nothing" });
+  assert.deepEqual(none.of("channel").facts, { exists: false });
+  const keys = await withAdmin(redis.uri, (admin) => admin.keys("*nothing*"));
+  assert.deepEqual(keys, []);
+});
+
+Deno.test("doctor: a Redis that may lose values, or takes none, is told with the cure", async () => {
+  await using redis = await startRedis({ conf: ["appendonly no", "tcp-keepalive 0"] });
+  (await findingsOf(redis.uri)).assertWrong("persistence", "keepalive");
+  await withAdmin(redis.uri, async (admin) => {
+    await admin.configSet("maxmemory", "1");
+  });
+  const full = await findingsOf(redis.uri);
+  full.assertWrong("persistence", "keepalive", "memory");
+  assert.match(full.of("memory").what, /puts are refused$/);
+  await withAdmin(redis.uri, async (admin) => {
+    await admin.configSet("maxmemory-policy", "allkeys-lru");
+  });
+  const evicting = await findingsOf(redis.uri);
+  evicting.assertWrong("connection");
+  assert.match(evicting.of("connection").cure!, /^set maxmemory-policy to noeviction/);
+  (await findingsOf(`${redis.uri}?eviction=allow`))
+    .assertWrong("eviction", "persistence", "keepalive");
+});
+
+Deno.test("doctor: of a Redis, a wrong password, a missing permission and a missing server are told", async () => {
+  await using redis = await startRedis({
+    conf: [
+      "requirepass right-password",
+      "user narrow on >narrow-password ~other:* &* +@all",
+      "user silent on >silent-password ~* &* +@all -info -config",
+    ],
+  });
+  const at = (user: string, password: string) =>
+    `redis://${user}:${password}@127.0.0.1:${redis.port}`;
+  const wrong = await findingsOf(at("default", "wrong-password"));
+  wrong.assertWrong("connection");
+  assert.equal(wrong.of("connection").facts!.reason, "login");
+  const narrow = await findingsOf(at("narrow", "narrow-password"));
+  narrow.assertWrong("permission");
+  const silent = await findingsOf(at("silent", "silent-password"));
+  silent.assertWrong("info");
+  const [port] = await freePorts(1);
+  const missing = await findingsOf(`redis://127.0.0.1:${port}`);
+  missing.assertWrong("connection");
+  assert.match(missing.of("connection").what, /nothing listens/);
+});
+
+Deno.test("doctor: of a list of Redis servers, one that is no primary is a note", async () => {
+  await using first = await startRedis();
+  await using second = await startRedis({ conf: [`replicaof 127.0.0.1 ${first.port}`] });
+  await until(() =>
+    withAdmin(first.uri, async (admin) => /state=online/.test(String(await admin.info())))
+  );
+  const uri = `redis://127.0.0.1:${first.port},127.0.0.1:${second.port}`;
+  const findings = await findingsOf(uri);
+  findings.assertWrong();
+  assert.equal(findings.of("replicas").facts!.replicas, 1);
+  const notes = findings.all.filter(({ level }) => level === "note");
+  assert.ok(notes.some(({ what }) => what.includes("the server is a replica")), String(findings));
+});
