@@ -119,7 +119,7 @@ export class RedisLink implements Link {
       outageError: (wasSent, id) => this.#putError(this.#outage("put"), wasSent, id),
       refusal: (error) => this.#refusal("put", error),
       unreplicated: (id) => {
-        const error = underReplicated(`put on channel ${this.#name}`, this.#connector.address);
+        const error = underReplicated(this.#actionOf("put"), this.#connector.address);
         return this.#putError(error, true, id);
       },
       foundRoom: () => this.#awaitRoomAll(),
@@ -441,7 +441,11 @@ export class RedisLink implements Link {
   }
 
   #explain(action: string, error: unknown): ChannelError {
-    return refusedBy(`${action} on channel ${this.#name}`, this.#connector.address, error);
+    return refusedBy(this.#actionOf(action), this.#connector.address, error);
+  }
+
+  #actionOf(action: string): string {
+    return `${action} on channel ${this.#name}`;
   }
 
   /** Returns the error of an operation that has waited for an attachment for too long. */
@@ -449,7 +453,7 @@ export class RedisLink implements Link {
     const { refusal, loss } = this.#cycle;
     if (refusal !== undefined) return this.#explain(action, refusal);
     const { address, trouble = loss } = this.#connector;
-    return outage(`${action} on channel ${this.#name}`, { address, trouble });
+    return outage(this.#actionOf(action), { address, trouble });
   }
 
   #putError(error: ChannelError, wasSent: boolean, id: string | undefined): ChannelError {
