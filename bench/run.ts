@@ -31,6 +31,7 @@ const benches: Record<string, Bench> = {
   flatness: { on: ["deno"], needsBroker: false },
   endurance: { on: ["deno"], needsBroker: true },
   sqlite: { on: everywhere, needsBroker: true },
+  redis: { on: everywhere, needsBroker: true },
   homes: { on: everywhere, needsBroker: true },
   zmtp: { on: everywhere, needsBroker: false },
   select: { on: ["deno"], needsBroker: true },
