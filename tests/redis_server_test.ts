@@ -1,7 +1,13 @@
 // What happens to channels when something happens to a Redis, besides lost connections (redis_faults_test.ts).
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
+import {
+  Channel,
+  ChannelClosedError,
+  ChannelConnectionError,
+  ChannelSizeError,
+  Connection,
+} from "../mod.ts";
 import { numbers, rejection, until, within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
 import { type PrivateRedis, startRedis } from "./support/redis.ts";
@@ -81,6 +87,27 @@ Deno.test("redis: channels work on a cluster of one node", async () => {
   const got = new Channel<number>({ name: anonymous.name, connection: two }).get();
   await anonymous.put(1);
   assert.equal(await within(got), 1);
+});
+
+Deno.test("redis: a message that the server would not deliver is refused; the largest ones are delivered, several at a time", async () => {
+  await using redis = await startRedis();
+  const large = new Channel<Uint8Array>({ name: "large", connection: redis.uri });
+  const error = await rejection(large.put(new Uint8Array(9 * 2 ** 20)), ChannelSizeError);
+  assert.equal(error.limit, 8 * 2 ** 20);
+  assert.equal(await large.depth(), 0);
+  const count = 6; // more than the server would keep for one connection
+  for (const n of numbers(count)) await large.put(new Uint8Array(8 * 2 ** 20 - 1000).fill(n));
+  const lost: unknown[] = [];
+  const connection = new Connection(redis.uri, { ondisconnect: (reason) => lost.push(reason) });
+  const getting = new Channel<Uint8Array>({ name: "large", connection });
+  const got = await within(Promise.all(numbers(count).map(() => getting.get())));
+  assert.deepEqual(got.map((value) => value[0]), numbers(count));
+  assert.deepEqual(lost, []);
+  await command(redis, "CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 0 0");
+  const other = new Channel<Uint8Array>({ name: "large", connection: `${redis.uri}?name=other` });
+  await other.put(new Uint8Array(9 * 2 ** 20));
+  assert.equal((await other.get()).length, 9 * 2 ** 20);
+  await Promise.all([large.close(), getting.close(), other.close()]);
 });
 
 Deno.test("redis: a server without memory refuses puts and says so; what it has can be got, and makes room", async () => {

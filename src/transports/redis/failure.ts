@@ -2,6 +2,7 @@ import {
   ChannelConfigError,
   ChannelConnectionError,
   ChannelError,
+  ChannelSizeError,
   type RefusalReason,
 } from "../../shared/errors.ts";
 import { connectAdvice } from "../remote/connect_advice.ts";
@@ -133,6 +134,20 @@ export function refusedBy(action: string, address: string, error: unknown): Chan
     return make(`${address} has keys of another program under this name`, "conflict");
   }
   return make(`${address} refused it`, "internal");
+}
+
+/** Returns the error for a message that the server would take, and close the connection of whoever gets it. */
+export function tooLarge(
+  action: string,
+  address: string,
+  size: number,
+  limit: number,
+): ChannelSizeError {
+  return new ChannelSizeError(
+    `${action}: the message has ${size} bytes, and ${address} delivers ${limit}; send it in parts, ` +
+      "or raise client-output-buffer-limit of the class pubsub",
+    { size, limit },
+  );
 }
 
 /** Returns the error for a put with durability "quorum" that too few replicas have. */

@@ -19,7 +19,7 @@ import type {
   Stats,
 } from "../transport.ts";
 import { keyOf } from "./channel_key.ts";
-import { isMissing, isUnavailable, refusedBy, underReplicated } from "./failure.ts";
+import { isMissing, isUnavailable, refusedBy, tooLarge, underReplicated } from "./failure.ts";
 import type { RedisLoan } from "./loan.ts";
 import { RedisAttachment, type RedisAttachmentOwner } from "./redis_attachment.ts";
 import { RedisOutbox } from "./redis_outbox.ts";
@@ -118,6 +118,7 @@ export class RedisLink implements Link {
       name,
       outageError: (wasSent, id) => this.#putError(this.#outage("put"), wasSent, id),
       refusal: (error) => this.#refusal("put", error),
+      tooLarge: (size, limit) => tooLarge(this.#actionOf("put"), connector.address, size, limit),
       unreplicated: (id) => {
         const error = underReplicated(this.#actionOf("put"), this.#connector.address);
         return this.#putError(error, true, id);

@@ -99,6 +99,10 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
 
   // RedisDestination
 
+  get largest(): number {
+    return this.session.state.largest;
+  }
+
   hasClaimsHere(): boolean {
     return this.getter.hasClaimsHere;
   }

@@ -159,6 +159,7 @@ export class RedisGetter {
       if (this.#isReturning) this.#owner.giveBack(loan.seq);
       else this.#buffer.push(loan);
     }
+    const again: Taking[] = [];
     batch.forEach((taking, i) => {
       const { claim } = taking;
       const loan = served[i];
@@ -172,8 +173,13 @@ export class RedisGetter {
       } else if (over === 1) {
         this.#end(taking);
         claim.reject(drainedError(this.#owner.name));
-      } else if (waits > 0) claim.waits?.();
+      } else if (waits === 3) again.push(taking);
+      else if (waits > 0) claim.waits?.();
     });
+    if (again.length > 0) {
+      this.#unsent.unshift(...again);
+      this.#schedule();
+    }
     if (waits > 0) this.#owner.noteDue(due);
     if (isAhead) this.#endAsking();
     this.#startTimer();

@@ -14,6 +14,8 @@ export interface RedisOutboxOwner {
   outageError(wasSent: boolean, id: string | undefined): ChannelError;
   /** Returns the error for what the server has refused; undefined if the connection is lost, so that the put is repeated. */
   refusal(error: unknown): ChannelError | undefined;
+  /** Returns the error for a message that the server would not deliver. */
+  tooLarge(size: number, limit: number): ChannelError;
   /** Returns the error for a put that too few replicas have confirmed. */
   unreplicated(id: string | undefined): ChannelError;
   /** Called when no put waits for room any more. */
@@ -24,6 +26,8 @@ export interface RedisOutboxOwner {
 export interface RedisDestination {
   /** Whether the channel has a capacity. */
   readonly isBounded: boolean;
+  /** The bytes of the largest message that the server delivers. */
+  readonly largest: number;
   /** Reports whether earlier claims of the link have not been sent, so that puts must wait. */
   hasClaimsHere(): boolean;
   /**
@@ -221,6 +225,10 @@ export class RedisOutbox {
       if (batch.length >= this.#window || size > mostBytes) break;
       const { message, full } = put.offer;
       const bytes = storedBytes(message);
+      if (bytes.length > destination.largest) {
+        this.#reject(put, this.#owner.tooLarge(bytes.length, destination.largest));
+        continue;
+      }
       if (put.number === 0) put.number = ++this.#lastNumber;
       const { priority = 0, delay = "", expires = "" } = message;
       const waits = full === undefined ? "1" : "0";
@@ -229,6 +237,7 @@ export class RedisOutbox {
       size += bytes.length;
       batch.push(put);
     }
+    if (batch.length === 0) return;
     const isAgain = batch.some(({ mayHaveArrived }) => mayHaveArrived);
     for (const put of batch) this.#unsent.delete(put);
     this.#inFlight++;

@@ -18,6 +18,8 @@ export interface ServerState {
   readonly info: ReadonlyMap<string, string>;
   /** Seconds after which the server looks whether a silent client is there; undefined if it does not tell. */
   readonly keepalive: number | undefined;
+  /** The bytes of the largest message that it delivers. */
+  readonly largest: number;
 }
 
 /** Runs a command. */
@@ -33,9 +35,10 @@ export async function checkServer(
   run: RunCommand,
   { address, mayEvict }: RedisUri,
 ): Promise<ServerState> {
-  const [text, config] = await Promise.all([
+  const [text, config, limits] = await Promise.all([
     ifAllowed(run(["INFO"])),
     ifAllowed(run(["CONFIG", "GET", "tcp-keepalive"])),
+    ifAllowed(run(["CONFIG", "GET", "client-output-buffer-limit"])),
   ]);
   const info = new Map(
     [...String(text ?? "").matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, key, value]) => [key!, value!]),
@@ -100,7 +103,17 @@ export async function checkServer(
         "set tcp-keepalive to 60",
     });
   }
-  return { replicas: Number(info.get("connected_slaves") ?? 0), hazards, info, keepalive };
+  const largest = largestOf(valueOf(limits));
+  return { replicas: Number(info.get("connected_slaves") ?? 0), hazards, info, keepalive, largest };
+}
+
+/**
+ * Returns the bytes of the largest message. A server closes a connection that subscribes if more than a limit waits for it,
+ * 32 MiB by default: a message must be less, since several may wait.
+ */
+function largestOf(limits: unknown): number {
+  const hard = Number(/\bpubsub (\d+)/.exec(String(limits))?.[1] ?? defaultOutputLimit);
+  return hard === 0 ? largestString : Math.min(Math.floor(hard / 4), largestString);
 }
 
 /** Resolves with undefined if the user may not run the command, or if the server does not have it. */
@@ -117,3 +130,9 @@ async function ifAllowed(answer: Promise<unknown>): Promise<unknown> {
 function valueOf(reply: unknown): unknown {
   return Array.isArray(reply) ? reply[1] : Object.values(reply ?? {})[0];
 }
+
+/** Bytes: `client-output-buffer-limit pubsub`, unless it is set. */
+const defaultOutputLimit = 32 * 1024 * 1024;
+
+/** Bytes: `proto-max-bulk-len`, unless it is set. */
+const largestString = 512 * 1024 * 1024;

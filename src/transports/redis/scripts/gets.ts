@@ -3,11 +3,13 @@
  * its attempts are counted or `-`, and the operation that it belongs to or "".
  *
  * Returns 1 if the channel is closed and empty, else 0; if the claims without a message wait, 1, or 2 if a message comes to
- * the first of them as soon as the process that has it dies, else 0; the time until something is
+ * the first of them as soon as the process that has it dies, or 3 if they must be sent again, because one reply has at most 2 MiB or
+ * one message, else 0; the time until something is
  * due; and for each message its number, how often it was tried or "-", and its bytes. A look at a channel of capacity 0
  * waits if there are askers.
  */
 export const take: string = `
+local mostBytes = 2097152
 advance()
 local ahead, isLook = tonumber(ARGV[3]), ARGV[4] == '1'
 local claims = (#ARGV - 4) / 3
@@ -19,8 +21,15 @@ if #popping < 2 * claims and call('EXISTS', loans) == 1 then
 end
 local got = #popping / 2
 local out = {0, 0, -1}
+local size, isCut = 0, false
 for i = 1, got do
   local seq = popping[2 * i - 1]
+  size = size + call('HSTRLEN', bodies, seq)
+  if i > 1 and size > mostBytes then
+    for j = i, got do call('ZADD', ready, popping[2 * j], popping[2 * j - 1]) end
+    got, isCut = i - 1, true
+    break
+  end
   popped(seq)
   call('HSET', loans, seq, i <= claims and ARGV[3 * i + 3] .. me .. ' ' .. ARGV[3 * i + 2] or '-' .. me)
   out[#out + 1] = seq
@@ -28,7 +37,9 @@ for i = 1, got do
   out[#out + 1] = call('HGET', bodies, seq)
 end
 if got < claims then
-  if isClosed and call('EXISTS', bodies) == 0 then
+  if isCut then
+    out[2] = 3
+  elseif isClosed and call('EXISTS', bodies) == 0 then
     out[1] = 1
   elseif not isLook or (capacity == 0 and call('EXISTS', askers) == 1) then
     out[2] = 1
