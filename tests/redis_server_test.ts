@@ -1,5 +1,6 @@
 // What happens to channels when something happens to a Redis, besides lost connections (redis_faults_test.ts).
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import {
   Channel,
@@ -7,6 +8,7 @@ import {
   ChannelConnectionError,
   ChannelSizeError,
   Connection,
+  serve,
 } from "../mod.ts";
 import { numbers, rejection, until, within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
@@ -209,6 +211,59 @@ Deno.test("redis: what may lose values is logged once: no replica for quorum, no
   const refused = new Channel<number>({ name: "one", connection: redis.uri });
   await rejection(refused.put(1), ChannelConnectionError, { reason: "conflict", transient: false });
   await refused.close();
+});
+
+Deno.test("redis: the user of docs/redis.md can do everything with its channels, and nothing else", async () => {
+  const page = readFileSync(new URL("../docs/redis.md", import.meta.url), "utf8");
+  const [, user = ""] = /^(user invoices .*)$/m.exec(page) ?? [];
+  assert.match(user, / >PASSWORD .* ~channelts:\* /);
+  const narrow = user.replace("user invoices", "user narrow").replace(
+    "~channelts:*",
+    "~channelts:{jobs}*",
+  );
+  await using redis = await startRedis({ conf: [user, narrow] });
+  const [all, one] = ["invoices", "narrow"].map((name) =>
+    logging(`redis://${name}:PASSWORD@127.0.0.1:${redis.port}`)
+  ) as [ReturnType<typeof logging>, ReturnType<typeof logging>];
+  for (const { connection } of [all, one]) {
+    const jobs = new Channel<number>({ name: "jobs", connection, capacity: 3, maxAttempts: 3 });
+    const waiting = jobs.get();
+    await jobs.put(1, { delay: 1, expires: 60_000, priority: 1 });
+    assert.equal(await within(waiting), 1);
+    for (const n of numbers(3)) await jobs.put(n);
+    const room = jobs.put(3);
+    const delivery = await jobs.receive();
+    delivery.release();
+    (await jobs.receive()).accept();
+    await within(room);
+    await jobs.stats();
+    await jobs.closeAll({ drain: true });
+    assert.deepEqual(await Array.fromAsync(new Channel<number>({ name: "jobs", connection })), [
+      1,
+      2,
+      3,
+    ]);
+    await new Channel({ name: "jobs", connection }).delete();
+    await jobs.close();
+  }
+  const { connection } = all;
+  const squares = new Channel<number>({ name: "squares", connection });
+  const serving = serve(squares, (n) => n * n);
+  assert.equal(await within(squares.request(7)), 49);
+  await squares.closeAll();
+  await within(serving);
+  await new Channel({ name: "squares", connection }).delete();
+  assert.deepEqual([all.warnings, one.warnings], [[], []]);
+  const others = new Channel<number>({ name: "others", connection: one.connection });
+  await rejection(others.put(1), ChannelConnectionError, { reason: "permission" });
+  await rejection(
+    withAdmin(
+      `redis://narrow:PASSWORD@127.0.0.1:${redis.port}`,
+      (admin) => admin.sendCommand(["CONFIG", "SET", "maxmemory", "1"]),
+    ),
+    Error,
+  );
+  await others.close();
 });
 
 async function untilReplicated(primary: PrivateRedis, count: number): Promise<void> {

@@ -236,7 +236,19 @@ export class RedisLink implements Link {
   async announce(event: Uint8Array, isControl = false): Promise<void> {
     const number = await this.#requests.run(
       "announce",
-      (attachment) => attachment.run("announce", [isControl ? "1" : "0", bytesOf(event)]),
+      (attachment) => {
+        const { largest } = attachment;
+        if (event.length > largest) {
+          const error = tooLarge(
+            this.#actionOf("announce"),
+            this.#connector.address,
+            event.length,
+            largest,
+          );
+          return Promise.reject(error);
+        }
+        return attachment.run("announce", [isControl ? "1" : "0", bytesOf(event)]);
+      },
     );
     this.#events = Math.max(this.#events, number);
     if (isControl) this.#control = Math.max(this.#control, number);
