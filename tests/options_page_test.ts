@@ -291,9 +291,15 @@ function refusedUri(uri: string): string {
 }
 
 Deno.test("options page: the parameters of URIs and the keys of files are those of the source", async () => {
-  const [sqlite, ...amqp] = [...connections.matchAll(/^\| Parameter .*\n\| -.*\n((?:\|.*\n)+)/gm)]
-    .flatMap(([, body]) => body!.trim().split("\n"))
-    .map((line) => line.slice(1, -1).split("|").map((cell) => plain(cell).trim()));
+  const tables = [...connections.matchAll(/^\| Parameter .*\n\| -.*\n((?:\|.*\n)+)/gm)]
+    .map(([, body]) =>
+      body!.trim().split("\n")
+        .map((line) => line.slice(1, -1).split("|").map((cell) => plain(cell).trim()))
+    );
+  equal(tables.length, 3);
+  const [[sqlite], amqp, redis] = tables as [string[][], string[][], string[][]];
+  const ofRedis = /expected (.*)$/.exec(refusedUri("redis://localhost?x=1"))![1]!.split(", ");
+  deepEqual(redis.map(([name]) => name), ofRedis);
   const known = /expected (.*)$/.exec(refusedUri("amqp://localhost?x=1"))![1]!.split(", ");
   const names = amqp.map(([name]) => name!);
   deepEqual(names, known.filter((name) => !/[A-Z]/.test(name)));

@@ -79,7 +79,8 @@ export interface ChannelOptions {
   /**
    * How RabbitMQ stores the channel, if it is created now: `"classic"`, the default, on one node; `"quorum"` on the
    * majority of a cluster's nodes, so that the channel survives the loss of one node of three
-   * (https://www.rabbitmq.com/docs/quorum-queues). An existing channel does not change.
+   * (https://www.rabbitmq.com/docs/quorum-queues). An existing channel does not change. On Redis, a put with `"quorum"`
+   * waits for half of the server's replicas.
    */
   readonly durability?: "classic" | "quorum";
   /**
