@@ -15,21 +15,28 @@ Deno.test("doctor: a Redis as it should be has no warning, and its channels are 
   const findings = await findingsOf(redis.uri, { name: "jobs {1}" });
   findings.assertWrong();
   const { facts = {} } = findings.of("channel");
-  const { exists, waiting, loans, capacity, closed } = facts;
-  assert.deepEqual({ exists, waiting, loans, capacity, closed }, {
+  const { exists, waiting, loans, capacity } = facts;
+  assert.deepEqual({ exists, waiting, loans, capacity }, {
     exists: true,
     waiting: 2,
     loans: 1,
     capacity: 5,
-    closed: false,
   });
   assert.match(findings.of("broker").what, /^(Redis|Valkey) \d+\.\d+/);
   assert.equal(findings.of("keepalive").facts!.seconds, 300);
   for (const about of ["connection", "persistence", "memory", "permission", "round-trip"]) {
     findings.of(about);
   }
+  assert.equal(findings.of("message-size").facts!.bytes, 8 * 2 ** 20);
+  assert.equal(findings.has("closed") || findings.has("dead-letters"), false);
+  const dead = new Channel<number>({ name: "jobs {1}.dead-letters", connection: redis.uri });
+  await dead.put(1);
+  await jobs.closeAll({ drain: true });
+  const later = await findingsOf(redis.uri, { name: "jobs {1}" });
+  later.assertWrong("closed", "dead-letters");
+  assert.equal(later.of("dead-letters").facts!.messages, 1);
   delivery.accept();
-  await jobs.close();
+  await Promise.all([jobs.close(), dead.close()]);
   const none = await findingsOf(redis.uri, { name: "nothing" });
   assert.deepEqual(none.of("channel").facts, { exists: false });
   const keys = await withAdmin(redis.uri, (admin) => admin.keys("*nothing*"));

@@ -126,6 +126,9 @@ function reportServer({ state }: RedisSession, report: Report): void {
       facts: { replicas },
     });
   }
+  report(fine("message-size", `a message has at most ${shownSize(state.largest)}`, {
+    bytes: state.largest,
+  }));
   if (keepalive !== undefined && keepalive > 0) {
     report(fine(
       "keepalive",
@@ -292,7 +295,7 @@ async function inspectChannel(session: RedisSession, name: string, report: Repor
   ];
   const isClosed = closed !== null && closed !== undefined;
   report({
-    level: isClosed ? "note" : "ok",
+    level: "ok",
     about: "channel",
     what:
       `the channel ${
@@ -300,7 +303,7 @@ async function inspectChannel(session: RedisSession, name: string, report: Repor
       } has ${waiting} waiting values, ${loans} on loan and ${delayed} delayed; ` +
       `${handles} processes are attached, and ${claims} gets wait${
         capacity === null || capacity === undefined ? "" : `; its capacity is ${capacity}`
-      }${isClosed ? "; it is drained" : ""}`,
+      }`,
     facts: {
       exists: true,
       waiting,
@@ -308,10 +311,32 @@ async function inspectChannel(session: RedisSession, name: string, report: Repor
       delayed,
       claims,
       attached: handles,
-      closed: isClosed,
       ...capacity === null || capacity === undefined ? {} : { capacity: Number(capacity) },
     },
   });
+  if (isClosed) {
+    report({
+      level: "warning",
+      about: "closed",
+      what: `channel ${
+        printable(name)
+      } was closed by closeAll({ drain: true }), and takes no values`,
+      cure: `delete it (channelts delete ${printable(name)}) to use the name again`,
+    });
+  }
+  const dead = Number(
+    await session.command(["ZCARD", `${keyOf(`${name}.dead-letters`)}:ready`]),
+  );
+  if (dead > 0) {
+    report({
+      level: "warning",
+      about: "dead-letters",
+      what: `${dead} dead ${dead === 1 ? "letter" : "letters"} of channel ${printable(name)} ` +
+        `${dead === 1 ? "waits" : "wait"}`,
+      cure: `see why with channelts dead-letters ${printable(name)} list, and retry or drop them`,
+      facts: { messages: dead },
+    });
+  }
 }
 
 function printable(text: string): string {
