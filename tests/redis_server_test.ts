@@ -150,6 +150,35 @@ Deno.test("redis: FLUSHALL deletes the channels: what waits is rejected, and a n
   await Promise.all([full.close(), empty.close(), anew.close()]);
 });
 
+Deno.test("redis: a killed server with appendfsync everysec has every confirmed value when it is started again", async () => {
+  await using redis = await startRedis();
+  const jobs = new Channel<number>({ name: "jobs", connection: redis.uri, retryTimeout: 20_000 });
+  let next = 0;
+  let isOver = false;
+  const confirmed: number[] = [];
+  const unsettled: Promise<unknown>[] = [];
+  const writing = (async () => {
+    while (!isOver) {
+      const n = next++;
+      const putting = jobs.put(n).then(() => confirmed.push(n));
+      unsettled.push(putting);
+      if (n % 50 === 0) await putting;
+    }
+  })();
+  await until(() => confirmed.length > 1000);
+  await redis.crash();
+  isOver = true;
+  const before = [...confirmed];
+  await redis.start();
+  await within(Promise.all([writing, ...unsettled]));
+  const got = new Set<number>();
+  for (let n = 0; n < next; n++) got.add(await within(jobs.get()));
+  assert.deepEqual(before.filter((n) => !got.has(n)), []);
+  assert.equal(got.size, next); // those that were not confirmed are sent again, and each is there once
+  assert.equal(await jobs.depth(), 0);
+  await jobs.close();
+});
+
 Deno.test("redis: after a failover the primary that the URI lists is used, and confirmed values are there", async () => {
   await using first = await startRedis();
   await using second = await startRedis({ conf: [`replicaof 127.0.0.1 ${first.port}`] });

@@ -185,6 +185,8 @@ export class RedisLink implements Link {
 
   put(offer: Offer): void {
     if (this.#isGone) return offer.reject(deletedError(this.#name));
+    const getter = this.#live?.getter;
+    if (getter?.isPending) getter.flush(); // a claim that was withdrawn before must not get the message
     this.#outbox.put(offer);
     if (this.#live === undefined) this.#cycle.start();
   }

@@ -37,8 +37,8 @@ export async function checkServer(
 ): Promise<ServerState> {
   const [text, config, limits] = await Promise.all([
     ifAllowed(run(["INFO"])),
-    ifAllowed(run(["CONFIG", "GET", "tcp-keepalive"])),
-    ifAllowed(run(["CONFIG", "GET", "client-output-buffer-limit"])),
+    ifTold(run(["CONFIG", "GET", "tcp-keepalive"])),
+    ifTold(run(["CONFIG", "GET", "client-output-buffer-limit"])),
   ]);
   const info = new Map(
     [...String(text ?? "").matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, key, value]) => [key!, value!]),
@@ -124,6 +124,11 @@ async function ifAllowed(answer: Promise<unknown>): Promise<unknown> {
     if (/^(?:NOPERM|ERR unknown)/.test((error as Error).message)) return undefined;
     throw error;
   }
+}
+
+/** Resolves with undefined on any refusal, for which services have words of their own. If the connection is lost, INFO says so. */
+async function ifTold(answer: Promise<unknown>): Promise<unknown> {
+  return await answer.catch(() => undefined);
 }
 
 /** Returns the value in the reply of `CONFIG GET` for one name: a map, or, by some proxies, a list. */

@@ -58,6 +58,8 @@ export class RedisSession implements RemoteSession {
   readonly #onLost = new Set<() => void>();
   readonly #openedAt = performance.now();
   readonly #asBytes: object;
+  /** Milliseconds between two questions whether the server lives; 0 for none. */
+  readonly #heartbeatTime: number;
   #numbers = 0;
   /** Whether the last question to the replicas was not answered in time. */
   #isBehind = false;
@@ -72,6 +74,7 @@ export class RedisSession implements RemoteSession {
   ) {
     this.address = uri.address;
     this.processRef = processRef;
+    this.#heartbeatTime = 1000 * uri.heartbeat;
     this.warn = warn;
     this.#client = client;
     this.#shas = shas;
@@ -141,7 +144,7 @@ export class RedisSession implements RemoteSession {
     if (session.#loss !== undefined) throw session.#loss;
     session.state = state;
     for (const { problem } of state.hazards) options.warn(problem);
-    session.#startHeartbeat(options.uri.heartbeat);
+    session.#startHeartbeat();
     return session;
   }
 
@@ -219,7 +222,8 @@ export class RedisSession implements RemoteSession {
     const needed = Math.ceil(this.state.replicas / 2);
     if (needed === 0) return true;
     // While the command waits, the server runs no other one of this connection.
-    const timeout = this.#isBehind ? shortReplicationTimeout : replicationTimeout;
+    const most = this.#isBehind ? shortReplicationTimeout : replicationTimeout;
+    const timeout = this.#heartbeatTime === 0 ? most : Math.min(most, this.#heartbeatTime / 2);
     const args = ["WAIT", String(needed), String(timeout)];
     const count = await this.#client.sendCommand<number>(args);
     this.#isBehind = count < needed;
@@ -260,14 +264,18 @@ export class RedisSession implements RemoteSession {
   }
 
   /** Ends the connection if the server does not answer within the interval. */
-  #startHeartbeat(seconds: number): void {
-    if (seconds === 0) return;
+  #startHeartbeat(): void {
+    if (this.#heartbeatTime === 0) return;
     let isAsking = false;
     this.#heartbeat = setInterval(() => {
-      if (isAsking) return this.abort(new Error(`the server did not answer for ${seconds} s`));
+      if (isAsking) {
+        return this.abort(
+          new Error(`the server did not answer for ${this.#heartbeatTime / 1000} s`),
+        );
+      }
       isAsking = true;
       this.ping().then(() => isAsking = false, () => {});
-    }, 1000 * seconds);
+    }, this.#heartbeatTime);
     this.#heartbeat.unref();
   }
 
