@@ -2,16 +2,19 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import {
   Channel,
   ChannelClosedError,
   ChannelConnectionError,
   ChannelSizeError,
   Connection,
+  type ConnectionOptions,
   serve,
 } from "../mod.ts";
 import { numbers, rejection, until, within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
+import { freePorts } from "./support/net.ts";
 import { type PrivateRedis, startRedis } from "./support/redis.ts";
 import { withAdmin } from "./support/redis_setup.ts";
 
@@ -240,6 +243,44 @@ Deno.test("redis: what may lose values is logged once: no replica for quorum, no
   const refused = new Channel<number>({ name: "one", connection: redis.uri });
   await rejection(refused.put(1), ChannelConnectionError, { reason: "conflict", transient: false });
   await refused.close();
+});
+
+Deno.test("rediss: certificates and names are checked, and a client shows its own", async () => {
+  const file = (name: string) => fileURLToPath(new URL(`support/tls/${name}`, import.meta.url));
+  const text = (name: string) => readFileSync(file(name), "utf8");
+  const [port] = await freePorts(1);
+  await using redis = await startRedis({
+    conf: [
+      `tls-port ${port}`,
+      `tls-cert-file ${file("server.pem")}`,
+      `tls-key-file ${file("server.key")}`,
+      `tls-ca-cert-file ${file("ca.pem")}`,
+      "tls-auth-clients yes",
+    ],
+  });
+  const own = { cert: text("client.pem"), key: text("client.key") };
+  const good = { ...own, ca: text("ca.pem") };
+  const use = async (host: string, options: ConnectionOptions) => {
+    const connection = new Connection(`rediss://${host}`, options);
+    const channel = new Channel<string>({ name: "secret", connection, retryTimeout: 20_000 });
+    try {
+      await within(channel.put("a value"));
+      return await within(channel.get());
+    } finally {
+      await channel.close();
+    }
+  };
+  assert.equal(await use(`localhost:${port}`, good), "a value");
+  assert.equal(await use(`127.0.0.1:${port}`, { ...good, servername: "localhost" }), "a value");
+  const refused: [string, ConnectionOptions, RegExp][] = [
+    [`localhost:${port}`, own, /is not trusted/],
+    [`localhost:${port}`, { ...own, ca: text("other-ca.pem") }, /is not trusted/],
+    [`127.0.0.1:${port}`, good, /certificate/],
+  ];
+  for (const [host, options, words] of refused) {
+    const error = await rejection(use(host, options), ChannelConnectionError);
+    assert.match(error.message, words);
+  }
 });
 
 Deno.test("redis: the user of docs/redis.md can do everything with its channels, and nothing else", async () => {

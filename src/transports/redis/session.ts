@@ -1,5 +1,6 @@
 import type { createClient } from "@redis/client";
 import { Buffer } from "node:buffer";
+import { isIP } from "node:net";
 import process from "node:process";
 import { clearInterval, setInterval } from "node:timers";
 import type { ChannelConnectionError } from "../../shared/errors.ts";
@@ -299,11 +300,18 @@ function newClient(
 ): RedisClient {
   const { username, password, database } = uri;
   const name = uri.name ?? ["ChannelTS", hostname(), process.pid].filter(Boolean).join(" ");
+  // An IP address has no name that could be asked for; the certificate must have the address.
+  const servername = tls.servername ?? (isIP(host) === 0 ? host : undefined);
   const common = { host, port, connectTimeout: timeout, reconnectStrategy: false } as const;
   return create({
     RESP: 3,
     socket: uri.tls
-      ? { ...common, tls: true, ...tlsOptions(tls), servername: tls.servername ?? host }
+      ? {
+        ...common,
+        tls: true,
+        ...tlsOptions(tls),
+        ...servername === undefined ? {} : { servername },
+      }
       : common,
     database,
     name: name.replace(/[^!-~]/g, "-"), // CLIENT SETNAME takes no others
