@@ -249,7 +249,7 @@ Deno.test("rediss: certificates and names are checked, and a client shows its ow
   const file = (name: string) => fileURLToPath(new URL(`support/tls/${name}`, import.meta.url));
   const text = (name: string) => readFileSync(file(name), "utf8");
   const [port] = await freePorts(1);
-  await using redis = await startRedis({
+  await using _redis = await startRedis({
     conf: [
       `tls-port ${port}`,
       `tls-cert-file ${file("server.pem")}`,
