@@ -14,6 +14,7 @@ import {
 } from "../mod.ts";
 import { numbers, rejection, until, within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
+import { startDelay } from "./support/delay.ts";
 import { freePorts } from "./support/net.ts";
 import { type PrivateRedis, startRedis } from "./support/redis.ts";
 import { withAdmin } from "./support/redis_setup.ts";
@@ -180,6 +181,39 @@ Deno.test("redis: a killed server with appendfsync everysec has every confirmed 
   assert.equal(got.size, next); // those that were not confirmed are sent again, and each is there once
   assert.equal(await jobs.depth(), 0);
   await jobs.close();
+});
+
+Deno.test("redis: on a slow network, values arrive once and in order, and operations share round trips", async () => {
+  await using redis = await startRedis();
+  await using slow = await startDelay(redis.port, 60);
+  const connection = `redis://127.0.0.1:${slow.port}`;
+  const near = new Channel<number>({ name: "far", connection: redis.uri });
+  const far = new Channel<number>({ name: "far", connection });
+  await far.depth();
+  await command(redis, "CONFIG", "RESETSTAT");
+  await within(Promise.all(numbers(500).map((n) => far.put(n))));
+  const scripts = Number(
+    /cmdstat_evalsha:calls=(\d+)/.exec(String(await command(redis, "INFO", "commandstats")))?.[1],
+  );
+  assert.ok(scripts <= 10, `${scripts} scripts for 500 puts`);
+  const got: number[] = [];
+  for (let i = 0; i < 250; i++) got.push(await within(far.get()));
+  assert.deepEqual(got, numbers(250));
+  const both = Number(
+    /cmdstat_evalsha:calls=(\d+)/.exec(String(await command(redis, "INFO", "commandstats")))?.[1],
+  );
+  assert.ok(both - scripts <= 100, `${both - scripts} scripts for 250 gets`);
+  // What was read ahead returns to its place.
+  for (let i = 250; i < 500; i++) got.push(await within(near.get()));
+  assert.deepEqual(got.sort((a, b) => a - b), numbers(500));
+  const waiting = far.get();
+  await near.put(500);
+  assert.equal(await within(waiting), 500);
+  const served = near.get();
+  await far.put(501);
+  assert.equal(await within(served), 501);
+  await near.delete();
+  await Promise.all([near.close(), far.close()]);
 });
 
 Deno.test("redis: after a failover the primary that the URI lists is used, and confirmed values are there", async () => {

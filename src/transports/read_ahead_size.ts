@@ -32,10 +32,14 @@ export class ReadAheadSize {
     return Math.max(1, Math.floor(bytes / (this.#averageBytes + 1)));
   }
 
-  /** Returns the number of messages to read ahead now. */
-  next(): number {
+  /**
+   * Returns the number of messages to read ahead now.
+   *
+   * @param waited milliseconds since the last call in which nothing could be handed over, since it was under way
+   */
+  next(waited = 0): number {
     const now = performance.now();
-    const elapsed = now - this.#since;
+    const elapsed = Math.max(now - this.#since - waited, 0);
     const served = this.#served;
     this.#since = now;
     this.#served = 0;

@@ -65,6 +65,8 @@ export class RedisGetter {
   #isAsking = false;
   /** Whether the messages that it takes ahead go back. */
   #isReturning = false;
+  /** For how many milliseconds, since a script last took messages, answers were under way. */
+  #waited = 0;
   /** Whether the last claim found a message. */
   #hasFound = false;
   #withdrawn: string[] = [];
@@ -131,11 +133,16 @@ export class RedisGetter {
       const isCounting = batch.some(({ claim }) => claim.counted);
       const ahead = isCounting || !this.#hasFound || this.#unsent.length > 0
         ? 0
-        : this.#size.next();
+        : this.#size.next(this.#waited);
+      this.#waited = 0;
+      const sentAt = performance.now();
       if (ahead > 0) this.#isAsking = true;
       const claims = batch.flatMap((taking) => this.#entryOf(taking));
       this.#owner.run("take", [String(ahead), "0", ...claims]).then(
-        (reply) => this.#taken(batch, reply, ahead > 0),
+        (reply) => {
+          this.#waited += performance.now() - sentAt;
+          this.#taken(batch, reply, ahead > 0);
+        },
         (error) => this.#failed(batch, error),
       );
     }
