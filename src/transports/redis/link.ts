@@ -66,9 +66,10 @@ export class RedisLink implements Link {
   readonly #behindPuts = new Set<RoomWaiter>();
   #attachment: RedisAttachment | undefined;
   #lastGroup = 0;
-  /** The epoch of the channel, and the holder of the last attachment, once the link was attached. */
+  /** The epoch of the channel, once the link was attached. */
   #epoch = "";
-  #former = "";
+  /** The holders of the last attachment, and of attempts since: their answers may have been lost after they took effect. */
+  #formers: string[] = [];
   #isGone = false;
   /** The numbers of the last event that this link knows, and of the last control event. */
   #events = 0;
@@ -345,9 +346,10 @@ export class RedisLink implements Link {
       randomText(),
       lease === undefined ? "" : String(lease),
       capacity === undefined ? "" : String(capacity),
-      this.#former,
+      this.#formers.join(" "),
       ...seqs,
     ]);
+    this.#formers.push(attachment.holder);
     if (isNew && create && !wasAttached) { // nothing but a refusal of the server can keep the link from opening
       attaching.then(
         ([epoch]) => this.#epoch = attachment.epoch = String(epoch),
@@ -391,7 +393,7 @@ export class RedisLink implements Link {
     const wasAttached = this.#epoch !== "";
     this.#attachment = attachment;
     this.#epoch = attachment.epoch;
-    this.#former = attachment.holder;
+    this.#formers = [attachment.holder];
     session.onLost(this.#onLost);
     if (this.#cycle.isEnded) return; // `close` waits for this, and undoes it
     for (const [seq] of [...this.#held]) {

@@ -1,9 +1,10 @@
 /**
  * Attaches a link, and continues what it held on an earlier connection.
  *
- * ARGV: me, epoch or "", whether to create, a new epoch, lease or "", capacity or "", the former holder or "", then for
- * each message that the link held its number. Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event,
- * the time until something is due, and for each message whether the link holds it.
+ * ARGV: me, epoch or "", whether to create, a new epoch, lease or "", capacity or "", the former holders, separated by
+ * spaces, also those of attachments whose answers were lost, then for each message that the link held its number. Returns
+ * epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until something is
+ * due, and for each message whether the link holds it.
  */
 export const attach: string = `
 if not exists then
@@ -17,13 +18,14 @@ elseif epoch ~= '' and epoch ~= '*' and exists ~= epoch then
   return redis.error_reply('GONE it is another channel')
 end
 call('HSET', links, me, 1)
-local former = ARGV[7]
+local formers = {}
+for former in string.gmatch(ARGV[7], '%S+') do formers[former] = true end
 local kept = {}
 for i = 8, #ARGV do
   local seq = ARGV[i]
   local loan = call('HGET', loans, seq)
   if loan then
-    kept[#kept + 1] = holderOf(loan) == former and 1 or 0
+    kept[#kept + 1] = formers[holderOf(loan)] and 1 or 0
     if kept[#kept] == 1 then call('HSET', loans, seq, string.sub(loan, 1, 1) .. me) end
   elseif call('ZREM', ready, seq) == 1 then
     popped(seq)
@@ -33,7 +35,7 @@ for i = 8, #ARGV do
     kept[#kept + 1] = 0
   end
 end
-if former ~= '' then
+for former in string.gmatch(ARGV[7], '%S+') do
   call('HDEL', links, former)
   forget(former)
   giveBackAll(former)
