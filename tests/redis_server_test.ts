@@ -12,6 +12,10 @@ import {
   type ConnectionOptions,
   serve,
 } from "../mod.ts";
+import { keyOf } from "../src/transports/redis/channel_key.ts";
+import { RedisSession } from "../src/transports/redis/session.ts";
+import { parseRedisUri } from "../src/transports/redis/uri.ts";
+import { ProcessRef } from "../src/transports/remote/process_ref.ts";
 import { numbers, rejection, until, within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
 import { startDelay } from "./support/delay.ts";
@@ -374,3 +378,58 @@ async function untilReplicated(primary: PrivateRedis, count: number): Promise<vo
   const online = new RegExp(`slave${count - 1}:.*state=online`);
   await until(async () => online.test(String(await command(primary, "INFO", "replication"))));
 }
+
+Deno.test("redis: an attachment continues the loans of all former ones, also of one whose answer was lost", async () => {
+  await using redis = await startRedis();
+  const uri = parseRedisUri(redis.uri);
+  const connect = () =>
+    RedisSession.connect(
+      { uri, tls: {}, processRef: new ProcessRef(), warn() {} },
+      uri.endpoints[0]!,
+      20_000,
+      new AbortController().signal,
+    );
+  const key = keyOf("jobs");
+  const attach = (
+    session: RedisSession,
+    link: string,
+    epoch: string,
+    former: string,
+    seq?: string,
+  ) =>
+    session.run("attach", key, [
+      `${session.id}/${link}`,
+      epoch,
+      "1",
+      "epoch",
+      "",
+      "",
+      former,
+      ...seq === undefined ? [] : [seq],
+    ]);
+  const [one, two, three] = [await connect(), await connect(), await connect()];
+  const [first, second] = [`${one.id}/1`, `${two.id}/1`];
+  await attach(one, "1", "", "");
+  await one.run("put", key, [
+    first,
+    "epoch",
+    "putter",
+    "0",
+    "0",
+    "1",
+    "1",
+    "0",
+    "",
+    "",
+    '["",0]\n1',
+  ]);
+  const [, , , seq] = await one.run("take", key, [first, "epoch", "0", "0", "1", "-", ""]);
+  await one.close();
+  await attach(two, "1", "epoch", first, String(seq)); // its answer is lost
+  await two.close();
+  const other = await attach(three, "2", "epoch", first, String(seq));
+  assert.deepEqual(other.at(-1), [0]); // it belongs to the second
+  const reply = await attach(three, "1", "epoch", `${first} ${second}`, String(seq));
+  assert.deepEqual(reply.at(-1), [1]);
+  await three.close();
+});
