@@ -25,7 +25,7 @@ const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
 /** The most bytes of the tarball. */
-const MOST_BYTES = 320_000;
+const MOST_BYTES = 330_000;
 
 /** Runs a body in a new project that has the package installed. */
 async function inProject(body: (folder: string) => Promise<void>): Promise<void> {
@@ -66,7 +66,7 @@ async function output(
 }
 
 test(
-  "package: it is under 320 KB and has each entry, its declarations and pages",
+  "package: it is under 330 KB and has each entry, its declarations and pages",
   { skip: noNpm },
   async () => {
     const { tarball, folder, manifest } = await installedPackage();
