@@ -23,11 +23,11 @@ import { test } from "./support/test.ts";
  * The program that puts and gets must not exceed 96 KB, and 33 KB gzipped.
  */
 const LIMITS: Readonly<Record<string, readonly [minified: number, gzipped: number]>> = {
+  "./redis": [197_500, 68_000],
   "./memory, Channel alone": [95_900, 32_990],
   "./memory": [120_000, 40_700],
   "./sqlite": [188_300, 63_300],
   "./amqp": [217_500, 74_800],
-  "./redis": [197_500, 68_000],
   "./web, Channel alone": [142_900, 49_200],
   "./web": [168_300, 57_150],
   ".": [383_000, 128_500],
