@@ -1,9 +1,33 @@
+import type { Buffer } from "node:buffer";
 import { ChannelConfigError } from "../../shared/errors.ts";
 
+/** A connection of the npm package `@redis/client`: the part of it that the library uses. */
+export interface RedisClient {
+  readonly isOpen: boolean;
+  connect(): Promise<unknown>;
+  destroy(): void;
+  on(event: "connect" | "end", listener: () => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  ref(): void;
+  unref(): void;
+  // deno-lint-ignore no-explicit-any -- each command has its own reply
+  sendCommand<T = any>(args: readonly (string | Buffer)[], options?: object): Promise<T>;
+  subscribe(channel: string, listener: (message: Buffer) => void, asBytes: true): Promise<void>;
+}
+
+/**
+ * The part of the npm package `@redis/client` that the library uses. Its own types are not named: they need those of Node,
+ * which not every program has.
+ */
+export interface RedisPackage {
+  createClient(options: object): RedisClient;
+  readonly RESP_TYPES: { readonly BLOB_STRING: number };
+}
+
 /** Loads the npm package `@redis/client`, which is optional. @throws {ChannelConfigError} if it is missing */
-export async function loadRedisPackage(): Promise<typeof import("@redis/client")> {
+export async function loadRedisPackage(): Promise<RedisPackage> {
   try {
-    return await import("@redis/client");
+    return await import("@redis/client") as unknown as RedisPackage;
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     throw new ChannelConfigError(

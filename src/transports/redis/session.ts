@@ -1,4 +1,3 @@
-import type { createClient } from "@redis/client";
 import { Buffer } from "node:buffer";
 import { isIP } from "node:net";
 import process from "node:process";
@@ -10,7 +9,7 @@ import type { RemoteSession } from "../remote/remote_session.ts";
 import { RuntimeTimer } from "../remote/runtime_timer.ts";
 import type { TransportOptions } from "../transport.ts";
 import { connectFailure, endsSession, lostConnection } from "./failure.ts";
-import { loadRedisPackage } from "./redis_package.ts";
+import { loadRedisPackage, type RedisClient, type RedisPackage } from "./redis_package.ts";
 import { type ScriptName, scripts } from "./scripts/mod.ts";
 import { checkServer, type ServerState } from "./server_check.ts";
 import type { RedisEndpoint, RedisUri } from "./uri.ts";
@@ -30,8 +29,6 @@ export interface Belled {
   /** @param words the words of the text, without the number of the link */
   bell(words: readonly string[], bytes: Buffer): void;
 }
-
-type RedisClient = ReturnType<typeof createClient>;
 
 /** What a script returns: numbers, bytes, and arrays of them. */
 // deno-lint-ignore no-explicit-any -- each script has its own reply
@@ -293,7 +290,7 @@ export class RedisSession implements RemoteSession {
 }
 
 function newClient(
-  create: typeof createClient,
+  create: RedisPackage["createClient"],
   { uri, tls }: RedisSessionOptions,
   { host, port }: RedisEndpoint,
   timeout: number,
@@ -320,7 +317,7 @@ function newClient(
     disableClientInfo: true,
     disableOfflineQueue: true,
     maintNotifications: "disabled",
-  }) as unknown as RedisClient;
+  });
 }
 
 function tlsOptions({ ca, cert, key }: RedisSessionOptions["tls"]): object {
