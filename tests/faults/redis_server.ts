@@ -1,11 +1,10 @@
-import { createClient } from "@redis/client";
 import type { ChannelOptions } from "../../mod.ts";
 import { RedisTransport } from "../../src/transports/redis/transport.ts";
 import type { State } from "../conformance/fixture.ts";
 import type { Framing } from "../support/framing.ts";
 import { linkOptions, putOn } from "../support/link.ts";
 import type { PrivateRedis } from "../support/redis.ts";
-import { stateOf, withAdmin } from "../support/redis_setup.ts";
+import { newClient, stateOf, withAdmin } from "../support/redis_setup.ts";
 import type { Server } from "./server.ts";
 
 /** A Redis that faults happen to. */
@@ -70,7 +69,7 @@ export class RedisFaultServer implements Server {
 
 /** Runs a command on the server, on a connection of its own. */
 export async function command(server: RedisFaultServer, ...args: string[]): Promise<unknown> {
-  const client = createClient({ url: server.uri, name: "admin", disableClientInfo: true });
+  const client = newClient({ url: server.uri, name: "admin", disableClientInfo: true });
   client.on("error", () => {}); // the command rejects
   await client.connect();
   try {

@@ -20,7 +20,9 @@ export interface RedisClient {
  * which not every program has.
  */
 export interface RedisPackage {
-  createClient(options: object): RedisClient;
+  readonly RedisClient: {
+    factory(config: { readonly RESP: 3 }): (options: object) => RedisClient;
+  };
   readonly RESP_TYPES: { readonly BLOB_STRING: number };
 }
 
@@ -35,4 +37,15 @@ export async function loadRedisPackage(): Promise<RedisPackage> {
       { cause: error },
     );
   }
+}
+
+let factory: ((options: object) => RedisClient) | undefined;
+
+/**
+ * Returns a client. The package's `createClient` defines a class with hundreds of methods for each configuration that
+ * differs from the last one, which takes tens of milliseconds; here there is one class for all.
+ */
+export function newRedisClient({ RedisClient }: RedisPackage, options: object): RedisClient {
+  factory ??= RedisClient.factory({ RESP: 3 });
+  return factory(options);
 }

@@ -9,7 +9,12 @@ import type { RemoteSession } from "../remote/remote_session.ts";
 import { RuntimeTimer } from "../remote/runtime_timer.ts";
 import type { TransportOptions } from "../transport.ts";
 import { connectFailure, endsSession, lostConnection } from "./failure.ts";
-import { loadRedisPackage, type RedisClient, type RedisPackage } from "./redis_package.ts";
+import {
+  loadRedisPackage,
+  newRedisClient,
+  type RedisClient,
+  type RedisPackage,
+} from "./redis_package.ts";
 import { type ScriptName, scripts } from "./scripts/mod.ts";
 import { checkServer, type ServerState } from "./server_check.ts";
 import type { RedisEndpoint, RedisUri } from "./uri.ts";
@@ -105,7 +110,7 @@ export class RedisSession implements RemoteSession {
     try {
       const library = await loadRedisPackage();
       signal.throwIfAborted();
-      const made = client = newClient(library.createClient, options, endpoint, timeout);
+      const made = client = newClient(library, options, endpoint, timeout);
       options.processRef.use(made);
       // The client cannot end an attempt to connect: it forgets the socket, which connects later.
       made.on("connect", () => isAbandoned && made.destroy());
@@ -290,7 +295,7 @@ export class RedisSession implements RemoteSession {
 }
 
 function newClient(
-  create: RedisPackage["createClient"],
+  library: RedisPackage,
   { uri, tls }: RedisSessionOptions,
   { host, port }: RedisEndpoint,
   timeout: number,
@@ -300,8 +305,7 @@ function newClient(
   // An IP address has no name that could be asked for; the certificate must have the address.
   const servername = tls.servername ?? (isIP(host) === 0 ? host : undefined);
   const common = { host, port, connectTimeout: timeout, reconnectStrategy: false } as const;
-  return create({
-    RESP: 3,
+  return newRedisClient(library, {
     socket: uri.tls
       ? {
         ...common,
