@@ -66,7 +66,7 @@ export function redisSetup(uri: string): Setup {
     async waiting(name) {
       const takers = await withAdmin(
         uri,
-        (admin) => admin.lRange(`${key(name)}:takers`, 0, -1),
+        (admin) => admin.zRange(`${key(name)}:takers`, 0, -1),
       );
       return new Set(takers.map((taker) => taker.split("/")[0])).size;
     },
@@ -80,7 +80,7 @@ export async function stateOf(admin: Admin): Promise<State> {
   const keys = await admin.keys("channelts:*");
   const queues = keys.filter((each) => each.endsWith(":meta"));
   const takers = keys.filter((each) => each.endsWith(":takers"));
-  const counts = await Promise.all(takers.map((each) => admin.lLen(each)));
+  const counts = await Promise.all(takers.map((each) => admin.zCard(each)));
   const links = keys.filter((each) => each.endsWith(":links"));
   const attached = await Promise.all(links.map((each) => admin.hLen(each)));
   return {

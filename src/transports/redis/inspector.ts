@@ -274,7 +274,7 @@ async function inspectChannel(session: RedisSession, name: string, report: Repor
     session.command(["ZCARD", `${key}:ready`]),
     session.command(["HLEN", `${key}:loans`]),
     session.command(["ZCARD", `${key}:delayed`]),
-    session.command(["LLEN", `${key}:takers`]),
+    session.command(["ZCARD", `${key}:takers`]),
     session.command(["HLEN", `${key}:links`]),
   ]);
   if (epoch === null || epoch === undefined) {

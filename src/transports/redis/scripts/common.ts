@@ -67,10 +67,20 @@ local function drop(seq)
   if isTimed then call('HDEL', terms, seq) end
 end
 
+-- Adds entries to takers or askers, for the holder that calls: at the end, or at the head.
+local function join(queue, entries, atHead)
+  local at = call('ZRANGE', queue, atHead and 0 or -1, atHead and 0 or -1, 'WITHSCORES')[2] or 0
+  local args = {}
+  for i, entry in ipairs(entries) do
+    args[2 * i - 1], args[2 * i] = atHead and at - i or at + i, me .. ' ' .. entry
+  end
+  call('ZADD', queue, unpack(args))
+end
+
 -- Gives a message to the first living taker; returns whether there is one.
 local function serve(seq)
   while true do
-    local taker = call('LPOP', takers)
+    local taker = call('ZPOPMIN', takers)[1]
     if not taker then return false end
     local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
     local tried = call('HGET', tries, seq) or '-'
@@ -98,32 +108,38 @@ end
 -- How many more messages the channel takes; takers are counted at capacity 0.
 local function room()
   if isClosed or not capacity then return math.huge end
-  if capacity == 0 then return call('LLEN', takers) end
+  if capacity == 0 then return call('ZCARD', takers) end
   return capacity - call('HLEN', bodies)
 end
 
--- Whether an asker may put: at capacity 0 there must be a taker of another operation.
+-- Whether an asker may put: at capacity 0 there must be a taker of another operation. An operation has few takers.
 local function mayPut(holder, group)
   if room() <= 0 then return false end
   if isClosed or capacity ~= 0 or group == '' then return true end
-  for _, taker in ipairs(call('LRANGE', takers, 0, -1)) do
+  local at = 0
+  while true do
+    local taker = call('ZRANGE', takers, at, at)[1]
+    if not taker then return false end
     local other, theirs = string.match(taker, '^(%S+) %S+ .(.*)$')
     if other ~= holder or theirs ~= group then return true end
+    at = at + 1
   end
-  return false
 end
 
 -- Tells askers that there is room, in their order.
 local function ring()
   if not capacity or call('EXISTS', askers) == 0 then return end
   local left = room()
-  local all = call('LRANGE', askers, 0, -1)
-  for _, asker in ipairs(all) do
-    if left <= 0 then return end
+  local at = 0
+  while left > 0 do
+    local asker = call('ZRANGE', askers, at, at)[1]
+    if not asker then return end
     local holder, ask, group = string.match(asker, '^(%S+) (%S+) (.*)$')
     if mayPut(holder, group) then
-      call('LREM', askers, 1, asker)
+      call('ZREM', askers, asker)
       if bell(holder, 'room ' .. ask) then left = left - 1 end
+    else
+      at = at + 1
     end
   end
 end
@@ -200,11 +216,10 @@ local function reap()
       back[#back + 1] = seq
     end
   end
-  for _, taker in ipairs(call('LRANGE', takers, 0, -1)) do
-    if dead[string.match(taker, '^%S+')] then call('LREM', takers, 1, taker) end
-  end
-  for _, asker in ipairs(call('LRANGE', askers, 0, -1)) do
-    if dead[string.match(asker, '^%S+')] then call('LREM', askers, 1, asker) end
+  for _, queue in ipairs({takers, askers}) do
+    for _, entry in ipairs(call('ZRANGE', queue, 0, -1)) do
+      if dead[string.match(entry, '^%S+')] then call('ZREM', queue, entry) end
+    end
   end
   local old = call('HGETALL', putters)
   for i = 1, #old, 2 do
@@ -217,9 +232,9 @@ end
 
 -- Removes what a holder has asked for.
 local function forget(holder)
-  for _, list in ipairs({takers, askers}) do
-    for _, entry in ipairs(call('LRANGE', list, 0, -1)) do
-      if string.match(entry, '^%S+') == holder then call('LREM', list, 1, entry) end
+  for _, queue in ipairs({takers, askers}) do
+    for _, entry in ipairs(call('ZRANGE', queue, 0, -1)) do
+      if string.match(entry, '^%S+') == holder then call('ZREM', queue, entry) end
     end
   end
 end
@@ -253,7 +268,7 @@ end
 
 -- Whether the first claim is of this process, and another process has a message, which comes to it if that one dies.
 local function isNext()
-  local first = call('LINDEX', takers, 0)
+  local first = call('ZRANGE', takers, 0, 0)[1]
   if not first or sessionOf(first) ~= sessionOf(me) then return false end
   local count = call('HLEN', loans)
   if count == 0 or count > 100 then return count > 0 end

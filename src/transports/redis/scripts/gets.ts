@@ -44,9 +44,9 @@ if got < claims then
   elseif not isLook or (capacity == 0 and call('EXISTS', askers) == 1) then
     out[2] = 1
     out[3] = nextDue()
-    for i = got + 1, claims do
-      call('RPUSH', takers, me .. ' ' .. ARGV[3 * i + 2] .. ' ' .. ARGV[3 * i + 3] .. ARGV[3 * i + 4])
-    end
+    local waiting = {}
+    for i = got + 1, claims do waiting[i - got] = ARGV[3 * i + 2] .. ' ' .. ARGV[3 * i + 3] .. ARGV[3 * i + 4] end
+    join(takers, waiting)
     if isNext() then out[2] = 2 end
     if capacity == 0 then ring() end
   end
@@ -62,7 +62,7 @@ return out
 export const untake: string = `
 local served
 for i = 3, #ARGV do
-  if call('LREM', takers, 1, me .. ' ' .. ARGV[i]) == 0 then
+  if call('ZREM', takers, me .. ' ' .. ARGV[i]) == 0 then
     served = served or {}
     served[string.match(ARGV[i], '^%S+')] = true
   end

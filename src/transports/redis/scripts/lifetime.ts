@@ -118,7 +118,7 @@ return call('ZCARD', ready)
 export const stats: string = `
 advance()
 reap()
-return {call('ZCARD', ready), call('HLEN', loans), call('LLEN', takers), call('ZCARD', delayed), capacity or -1,
+return {call('ZCARD', ready), call('HLEN', loans), call('ZCARD', takers), call('ZCARD', delayed), capacity or -1,
   isClosed and 1 or 0}
 `;
 

@@ -58,12 +58,12 @@ for i = 6, #ARGV, 6 do
 end
 if seq > first then call('HSET', meta, 'seq', string.format('%.0f', seq)) end
 if last then call('HSET', putters, name, string.format('%.0f %.0f', last, clock())) end
-if isFull then call(ARGV[5] == '1' and 'LPUSH' or 'RPUSH', askers, me .. ' 0 ') end
+if isFull then join(askers, {'0 '}, ARGV[5] == '1') end
 if mustTell then
   local due = nextDue()
   local told = {}
-  for _, list in ipairs({takers, askers}) do
-    for _, entry in ipairs(call('LRANGE', list, 0, 9)) do
+  for _, queue in ipairs({takers, askers}) do
+    for _, entry in ipairs(call('ZRANGE', queue, 0, 9)) do
       local holder = string.match(entry, '^%S+')
       if not told[holder] then told[holder] = true bell(holder, 'due ' .. due) end
     end
@@ -82,7 +82,7 @@ export const ask: string = `
 advance()
 reap()
 if mayPut(me, ARGV[4]) then return {1, -1} end
-call('RPUSH', askers, me .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+join(askers, {ARGV[3] .. ' ' .. ARGV[4]})
 touch()
 return {0, nextDue()}
 `;
@@ -91,7 +91,7 @@ return {0, nextDue()}
 export const unask: string = `
 local isPassed = false
 for i = 3, #ARGV do
-  if call('LREM', askers, 1, me .. ' ' .. ARGV[i]) == 0 then isPassed = true end
+  if call('ZREM', askers, me .. ' ' .. ARGV[i]) == 0 then isPassed = true end
 end
 if isPassed then ring() end
 return 1
