@@ -21,7 +21,7 @@ import { startChild } from "./support/child.ts";
 import { startDelay } from "./support/delay.ts";
 import { freePorts } from "./support/net.ts";
 import { type PrivateRedis, startRedis } from "./support/redis.ts";
-import { withAdmin } from "./support/redis_setup.ts";
+import { startOneNodeCluster, withAdmin } from "./support/redis_setup.ts";
 
 const command = (redis: PrivateRedis, ...args: string[]) =>
   withAdmin(redis.uri, (admin) => admin.sendCommand(args));
@@ -78,9 +78,7 @@ Deno.test("redis: while nobody else has a value, a waiting process asks twice a 
 });
 
 Deno.test("redis: channels work on a cluster of one node", async () => {
-  await using redis = await startRedis({ conf: ["cluster-enabled yes"] });
-  await command(redis, "CLUSTER", "ADDSLOTSRANGE", "0", "16383");
-  await until(async () => /cluster_state:ok/.test(String(await command(redis, "CLUSTER", "INFO"))));
+  await using redis = await startOneNodeCluster();
   const [one, two] = [`${redis.uri}?name=one`, `${redis.uri}?name=two`];
   for (const name of numbers(5).map((n) => `channel ${n}`)) {
     const [putting, getting] = [one, two].map((connection) =>

@@ -40,12 +40,12 @@ export interface Supply {
   readonly version?: string;
 }
 
-/** A supply besides the first one. `ready` waits until it has been fetched. */
-export interface FurtherSupply {
+/** A server besides the first one. `ready` waits until it has been fetched. */
+export interface Further<S> {
   /** Its title in the output. */
   readonly title: string;
   /** Rejects with the reason if the supply is not available. */
-  readonly ready: Promise<Supply>;
+  readonly ready: Promise<S>;
 }
 
 /** Which RabbitMQs the tests run on: the first one found; also another one; all that are available. */
@@ -87,7 +87,7 @@ const SUITES = ["forky", "trixie"];
  * Finds further RabbitMQs besides the first one: the others that `TEST_RABBITMQ` names; else, unless a broker is given,
  * those of newer suites of Debian, which are fetched.
  */
-export function findFurther(which: Brokers, signal?: AbortSignal): FurtherSupply[] {
+export function findFurther(which: Brokers, signal?: AbortSignal): Further<Supply>[] {
   const [first, ...others] = givenFolders();
   if (which === "one" || process.env.BROKER) return [];
   const further = first !== undefined

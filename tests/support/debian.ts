@@ -70,11 +70,32 @@ export async function unpackServer(suite: string, signal?: AbortSignal): Promise
   if (existsSync(folder)) return installationIn(bin);
   logLine(`fetching RabbitMQ of Debian ${suite} into ${folder}, once: half a minute, 150 MB …`);
   const start = performance.now();
-  await unpack([suite, folder], signal);
+  await unpack([suite, folder, "rabbitmq-server"], signal);
   const installation = installationIn(bin);
   const seconds = Math.round((performance.now() - start) / 1000);
   logLine(`RabbitMQ ${versionOf(installation)} of Debian ${suite} is ready after ${seconds} s`);
   return installation;
+}
+
+/**
+ * Returns the folder of the programs of packages of a suite of Debian, such as `redis-server` and `valkey-server`. They are
+ * fetched and unpacked once, as {@linkcode unpackServer} does.
+ *
+ * @param name the name of the folder below `TEST_CACHE`
+ * @throws with the reason if they cannot be fetched
+ */
+export async function unpackPrograms(
+  suite: string,
+  name: string,
+  packages: readonly string[],
+  signal?: AbortSignal,
+): Promise<string> {
+  const folder = join(cacheFolder(), name);
+  if (!existsSync(folder)) {
+    logLine(`fetching ${packages.join(" and ")} of Debian ${suite} into ${folder}, once …`);
+    await unpack([suite, folder, ...packages], signal);
+  }
+  return join(folder, "bin");
 }
 
 /**

@@ -15,27 +15,34 @@ import { cleanEnv, Supervisor } from "./supervisor.ts";
 export interface RedisServerOptions {
   /** Lines for redis.conf. */
   readonly conf?: readonly string[];
-  /** The server's program, with its loader before it; default: {@linkcode findRedis}. */
+  /** The server's program; default: {@linkcode findRedis}. */
   readonly program?: RedisProgram;
 }
 
 /** A server's program. */
 export interface RedisProgram {
-  /** The program, or a loader, its arguments, and the program. */
+  /** The path of the program. */
   readonly command: string;
   /** The folder of its libraries, if they are not the system's. */
   readonly libraries: string;
 }
 
+/** The programs that `TEST_REDIS` names, separated by ":". */
+export function givenPrograms(): string[] {
+  return (process.env.TEST_REDIS ?? "").split(":").filter(Boolean);
+}
+
 /**
- * Returns the Redis that tests start: the program that `TEST_REDIS` names, or an installed one, or Debian's package, which is
- * fetched and unpacked once.
+ * Returns the Redis that tests start: the first program that `TEST_REDIS` names, or an installed one, or Debian's package,
+ * which is fetched and unpacked once.
  *
  * @throws with the reason if there is none
  */
 export async function findRedis(): Promise<RedisProgram> {
-  const { TEST_REDIS } = process.env;
-  if (TEST_REDIS) return { command: TEST_REDIS, libraries: "" };
+  const [given] = givenPrograms();
+  if (given !== undefined) {
+    return { command: given, libraries: process.env.TEST_REDIS_LIBRARIES ?? "" };
+  }
   const installed = findProgram("redis-server") ?? findProgram("valkey-server");
   if (installed !== undefined) return { command: installed, libraries: "" };
   const root = await unpackPackage("redis-server");

@@ -1,9 +1,16 @@
 import { RedisClient } from "@redis/client";
 import process from "node:process";
 import { RedisTransport } from "../../src/transports/redis/transport.ts";
-import type { Setup, State } from "../conformance/fixture.ts";
+import {
+  type Setup,
+  type Share,
+  shareOf,
+  shareOfRuntime,
+  type State,
+  until,
+} from "../conformance/fixture.ts";
 import { linkOptions, rawOn } from "./link.ts";
-import { startRedis } from "./redis.ts";
+import { type PrivateRedis, startRedis } from "./redis.ts";
 
 /** Makes clients, all of one class: `createClient` would often define another one, which takes tens of milliseconds. */
 export const newClient: ReturnType<typeof RedisClient.factory> = RedisClient.factory({});
@@ -11,13 +18,34 @@ export const newClient: ReturnType<typeof RedisClient.factory> = RedisClient.fac
 /** A client of the server that does not use the library. */
 export type Admin = ReturnType<typeof newClient>;
 
-/** Returns the URI of the server that `REDIS` names, or of a private one that ends with this process. */
+/**
+ * Returns the URI of the server that `REDIS` names, or of a private one that ends with this process, which is a cluster of one
+ * node if `TEST_REDIS_NODES` is 1.
+ */
 export async function redisUri(): Promise<string> {
-  const { REDIS } = process.env;
+  const { REDIS, TEST_REDIS_NODES } = process.env;
   if (REDIS) return REDIS;
-  const server = await startRedis();
+  const server = TEST_REDIS_NODES === "1" ? await startOneNodeCluster() : await startRedis();
   server.unref();
   return server.uri;
+}
+
+/** Starts a private cluster of one node, which has all slots. */
+export async function startOneNodeCluster(): Promise<PrivateRedis> {
+  const server = await startRedis({ conf: ["cluster-enabled yes"] });
+  await withAdmin(server.uri, async (admin) => {
+    await admin.sendCommand(["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    const isReady = async () =>
+      String(await admin.sendCommand(["CLUSTER", "INFO"])).includes("cluster_state:ok");
+    await until(isReady, 20_000, 20);
+  });
+  return server;
+}
+
+/** The share of the conformance suite that this process runs: on the first server its runtime's, on a further one that server's. */
+export function redisShare(): Share | undefined {
+  const part = /^(\d+)\/(\d+)$/.exec(process.env.TEST_REDIS_PART ?? "");
+  return part === null ? shareOfRuntime() : shareOf(Number(part[1]), Number(part[2]));
 }
 
 /** Calls `use` with a client of its own. */
@@ -49,6 +77,7 @@ export function redisSetup(uri: string): Setup {
   };
   return {
     features: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
+    share: redisShare(),
     tells: ["loans", "consumers", "delayed", "capacity", "closed"],
     connection: (n) => named(`conformance ${n}`),
     elsewhere: () =>

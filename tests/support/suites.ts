@@ -6,10 +6,11 @@
 // others, alone on the machine; only they run a second time if they fail. Files named by arguments run in one lane and
 // print at once; with --filter, tests that measure time run in place, once.
 //
-// All tests run on the first broker. On a further broker, only files whose tests use a broker run. With --brokers=two,
-// they run only on the first runtime, without the files in ONE_BROKER.
+// All tests run on the first broker and the first Redis. On a further broker, only files whose tests use a broker run. With
+// --brokers=two, they run only on the first runtime, without the files in ONE_BROKER. On a further Redis, only files whose
+// tests use a Redis run; with --brokers=two, only those in EACH_REDIS on the first runtime.
 
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -25,11 +26,13 @@ import {
   type Report,
   TIMED,
 } from "./report.ts";
+import { findFurtherRedis, type RedisSupply } from "./redis_servers.ts";
 import { type RunOptions, runProgram } from "./run_program.ts";
 import { findRuntime, nameRuntime, type Runtime, type RuntimeName } from "./runtimes.ts";
 import { logLine } from "./supervisor.ts";
 import {
   DENO_ONLY,
+  EACH_REDIS,
   LONG,
   ONE_BROKER,
   ROOT,
@@ -37,6 +40,7 @@ import {
   testFiles,
   TESTS,
   usesBroker,
+  usesRedis,
   WAITING,
 } from "./test_files.ts";
 
@@ -60,17 +64,19 @@ const LANES = Number(process.env.TEST_LANES || 4);
 /** Environment variables. */
 type Variables = Record<string, string>;
 
-/** A RabbitMQ to test on. `further` is its title if it is not the first one. */
-interface BrokerSource {
+/** What to test on: a RabbitMQ, or a further Redis. `further` is its title if it is not the first RabbitMQ. */
+interface Source {
   readonly further?: string;
-  /** Rejects if the RabbitMQ is not available. */
-  readonly supply: Promise<Supply>;
+  /** Reports whether the tests of a file use it. */
+  readonly isUsedBy: (file: string) => boolean;
+  /** Rejects if it is not available. */
+  readonly supply: Promise<Supply | RedisSupply>;
 }
 
 /** A unit of work that runs in a process of its own. */
 interface Part {
   runtime: Runtime;
-  source: BrokerSource;
+  source: Source;
   /** The name that is printed. */
   label: string;
   /** Whether tests that measure time run too. */
@@ -87,7 +93,7 @@ type Timing = "untimed" | "timed";
 const variable = (which: Timing): Variables => ({ TEST_TIMED: which === "untimed" ? "later" : "" });
 
 /** The variable for `decidedOnFirstBroker` of `conditions.ts`. */
-const furtherVariable = ({ further }: BrokerSource): Variables => ({
+const furtherVariable = ({ further }: Source): Variables => ({
   TEST_FURTHER: further === undefined ? "" : "yes",
 });
 
@@ -99,7 +105,10 @@ async function main(file: string, args: string[]): Promise<void> {
   process.on("SIGINT", () => stop.abort()); // also ends the running tests, which still print
   // All runtimes are found before the first one runs: one may be missing or have to be fetched.
   const first = await findSupply(stop.signal);
-  const further = findFurther(which, stop.signal);
+  const [further, furtherRedis] = [
+    findFurther(which, stop.signal),
+    await findFurtherRedis(which, stop.signal),
+  ];
   const found = await Promise.all(names.map((name) =>
     findRuntime(name).catch((error: Error) => {
       logLine(`error: ${error.message}`);
@@ -144,9 +153,14 @@ async function main(file: string, args: string[]): Promise<void> {
       nameRuntime(runtime); // a test that starts it need not search for it
     }
   }
-  const sources: BrokerSource[] = [
-    { supply: Promise.resolve(first) },
-    ...further.map(({ title, ready }) => ({ further: title, supply: ready })),
+  const sources: Source[] = [
+    { supply: Promise.resolve(first), isUsedBy: () => true },
+    ...further.map(({ title, ready }) => ({ further: title, supply: ready, isUsedBy: usesBroker })),
+    ...furtherRedis.map(({ title, ready }) => ({
+      further: title,
+      supply: ready,
+      isUsedBy: usesRedis,
+    })),
   ];
   const restarts = asked.length === 0 || which !== "one"; // not each time that a single test is tried
   const lanes = Array.from(
@@ -181,33 +195,56 @@ function option(args: string[], name: string): string | undefined {
   return args.findLast((arg) => arg.startsWith(start))?.slice(start.length);
 }
 
-/** The title of a runtime and a broker. */
-function titleOf(runtime: Runtime, { further }: BrokerSource, version: string): string {
-  return further === undefined ? runtime.title : `${runtime.title} with RabbitMQ ${version}`;
+/** Returns the title of the tests on a runtime and a source, and their variables. A lane starts its broker if `startsBroker`. */
+async function prepare(
+  runtime: Runtime,
+  source: Source,
+  lane: Lane,
+  startsBroker: boolean,
+): Promise<{ title: string; variables: Variables }> {
+  const supply = await source.supply;
+  if ("title" in supply) {
+    return { title: `${runtime.title} with ${supply.title}`, variables: { ...supply.env } };
+  }
+  const titleOf = (version: string) =>
+    source.further === undefined ? runtime.title : `${runtime.title} with RabbitMQ ${version}`;
+  if (!startsBroker) {
+    return { title: titleOf(supply.version ?? ""), variables: variablesOf(supply) };
+  }
+  const { version, variables } = await lane.use(supply);
+  return { title: titleOf(version), variables };
 }
 
 /** The reason why tests are skipped whose broker is not available. */
-function unavailable({ further }: BrokerSource, error: unknown): string {
+function unavailable({ further }: Source, error: unknown): string {
   return `${further} is not available: ${(error as Error).message}`;
 }
 
 /** Runs the tests that are named by arguments on one runtime and one broker. */
 async function runAsked(
   runtime: Runtime,
-  source: BrokerSource,
+  source: Source,
   lane: Lane,
   args: string[],
   results: string,
   record: Recorder,
 ): Promise<void> {
-  let supply: Supply;
+  const named = args.filter((arg) => !arg.startsWith("-") && existsSync(arg));
+  if (source.further !== undefined) {
+    const isUnused = (arg: string) => arg.endsWith("_test.ts") && !source.isUsedBy(resolve(arg));
+    if (named.length === 0) args = [...args, ...testFiles().filter(source.isUsedBy)];
+    else if (named.every(isUnused)) return;
+    else args = args.filter((arg) => !named.includes(arg) || !isUnused(arg));
+  }
+  const usesNoBroker = (arg: string) => arg.endsWith("_test.ts") && usesRedis(arg);
+  const startsBroker = named.length === 0 || !named.every(usesNoBroker);
+  let prepared: { title: string; variables: Variables };
   try {
-    supply = await source.supply;
+    prepared = await prepare(runtime, source, lane, startsBroker);
   } catch (error) {
     return record(runtime.title, { ...newReport(), skipped: [unavailable(source, error)] });
   }
-  const { version, variables } = await lane.use(supply);
-  const title = titleOf(runtime, source, version);
+  const { title, variables } = prepared;
   logLine(`the tests on ${title}`);
   const unchecked = args.includes("--no-check") ? [] : ["--no-check"]; // the types were checked before
   const run = (args: string[], which: Timing) => {
@@ -265,7 +302,7 @@ async function runLanes(
   // To switch to another broker takes a lane ten seconds, so it does that as rarely as possible: each further broker has
   // a lane of its own, and a lane stays with its broker while there are parts for it.
   const sources = [...new Set(parts.map(({ source }) => source))];
-  const ready = new Set<BrokerSource>();
+  const ready = new Set<Source>();
   for (const source of sources) source.supply.catch(() => {}).then(() => ready.add(source));
   const current = lanes.map(() => sources[0]);
   /** Takes the next part for a lane. The first lane takes the waiting parts, one after the other, and only then others. */
@@ -275,22 +312,20 @@ async function runLanes(
       ? sources[i]
       : undefined;
     const all = own.length > 0 ? own : parts;
+    const isFree = ({ source, ownBrokers }: Part) => source.further !== undefined && ownBrokers;
     const part = all.find(({ source }) => source === home) ??
-      all.find(({ source }) => source === current[i]) ?? all[0];
+      all.find((part) => part.source === current[i] || isFree(part)) ?? all[0];
     if (part !== undefined) {
       parts.splice(parts.indexOf(part), 1);
-      current[i] = part.source;
+      if (!isFree(part)) current[i] = part.source;
     }
     return part;
   };
   const run = async (part: Part, i: number, which: Timing, when: () => string) => {
     const { runtime, label, source } = part;
-    const supply = await source.supply;
     // A lane does not start a broker of a further version for a file that only starts nodes of its own.
-    const { version, variables } = part.ownBrokers && supply.version !== undefined
-      ? { version: supply.version, variables: variablesOf(supply) }
-      : await lanes[i]!.use(supply);
-    const title = titleOf(runtime, source, version);
+    const startsBroker = source.further === undefined || !part.ownBrokers;
+    const { title, variables } = await prepare(runtime, source, lanes[i]!, startsBroker);
     const [file, output] = [`${results}.${i}.report`, `${results}.${i}.out`];
     for (const each of [file, output]) rmSync(each, { force: true });
     const start = performance.now();
@@ -359,10 +394,13 @@ function cpuTime(): string {
 }
 
 /** The parts that run on a broker. */
-function partsOn(source: BrokerSource, runtimes: Runtime[], which: Brokers): Part[] {
+function partsOn(source: Source, runtimes: Runtime[], which: Brokers): Part[] {
   if (source.further === undefined) return runtimes.flatMap((runtime) => partsOf(runtime, source));
-  if (which === "all") return runtimes.flatMap((runtime) => partsOf(runtime, source, usesBroker));
-  const decided = (file: string) => usesBroker(file) && !(basename(file) in ONE_BROKER);
+  const { isUsedBy } = source;
+  if (which === "all") return runtimes.flatMap((runtime) => partsOf(runtime, source, isUsedBy));
+  const decided = (file: string) =>
+    isUsedBy(file) &&
+    (isUsedBy === usesRedis ? basename(file) in EACH_REDIS : !(basename(file) in ONE_BROKER));
   return runtimes.slice(0, 1).flatMap((runtime) => partsOf(runtime, source, decided))
     .map((part) => ({ ...part, timed: false }));
 }
@@ -374,7 +412,7 @@ function partsOn(source: BrokerSource, runtimes: Runtime[], which: Brokers): Par
  */
 function partsOf(
   runtime: Runtime,
-  source: BrokerSource,
+  source: Source,
   isWanted?: (file: string) => boolean,
 ): Part[] {
   const rank = (file: string) => {
@@ -389,6 +427,7 @@ function partsOf(
     return files.filter((file) => !(basename(file) in DENO_ONLY)).map((file) => ({
       ...common,
       label: label(file),
+      ownBrokers: usesRedis(file),
       run: (report, options, which) =>
         portableTest(runtime, file, which === "timed" ? TIMED : "", report, options),
     }));
@@ -415,7 +454,7 @@ function partsOf(
     ...files.map((file): Part => ({
       ...common,
       label: label(file),
-      ownBrokers: startsBrokers(file),
+      ownBrokers: startsBrokers(file) || usesRedis(file),
       run(report, options, which) {
         const filter = which === "timed" ? [`--filter=${TIMED}`] : [];
         return deno(label(file), ["--no-check", ...filter, file], report, options);

@@ -179,6 +179,12 @@ export const ONE_BROKER: Record<string, string> = {
   "workerd_test.ts": "tests which request may use a connection, which workerd decides",
 };
 
+/** Files whose tests use a Redis and run on each further one also with --brokers=two, each with the reason. */
+export const EACH_REDIS: Record<string, string> = {
+  "redis_test.ts": "has what channels promise",
+  "redis_server_test.ts": "has what servers do, and they differ",
+};
+
 /** All test files, sorted. */
 export function testFiles(): string[] {
   return globSync("**/*_test.ts", { cwd: TESTS }).map((file) => join(TESTS, file)).sort();
@@ -192,4 +198,10 @@ export function usesBroker(file: string): boolean {
 /** Reports whether the tests in a file use no broker but those that they start. */
 export function startsBrokers(file: string): boolean {
   return usesBroker(file) && !/\bBROKER\b/.test(readFileSync(file, "utf8"));
+}
+
+/** Reports whether the tests in a file use a Redis and no broker, judged by the names in it. */
+export function usesRedis(file: string): boolean {
+  return /\b(redisUri|start(Redis|OneNodeCluster))\b/.test(readFileSync(file, "utf8")) &&
+    !usesBroker(file);
 }

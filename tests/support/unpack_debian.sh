@@ -1,8 +1,9 @@
 #!/bin/sh
-# unpack_debian.sh SUITE DIR: fetches rabbitmq-server of a suite of Debian (forky, trixie, ...) with all its
+# unpack_debian.sh SUITE DIR PACKAGE...: fetches packages of a suite of Debian (forky, trixie, ...) with all their
 # dependencies, including libc, and unpacks them into the folder DIR. Nothing is installed; no root, mount or chroot is
-# needed.
-# DIR/bin has rabbitmq-server, rabbitmqctl, epmd, erl_call and erl; DIR/version is the version.
+# needed. The packages are rabbitmq-server, or redis-server and valkey-server, or one of these two.
+# DIR/bin has rabbitmq-server, rabbitmqctl, epmd, erl_call and erl, and DIR/version is the version; or DIR/bin has
+# redis-server and valkey-server.
 #
 # unpack_debian.sh own DIR PACKAGE: fetches a package of the suite that this machine runs, with those of its
 # dependencies that are not installed, and unpacks them into DIR/root.
@@ -14,7 +15,11 @@
 #  stdout  the last line, "ready", when DIR exists
 #  stderr  the reason if it could not be built
 set -u
-suite=$1 dir=$2 package=${3:-rabbitmq-server}
+if [ "$1" = --make ]; then make=1; shift; else make=''; fi # the part that runs in a session of its own
+suite=$1 dir=$2
+shift 2
+packages=$*
+[ "$suite" = own ] && own=1 || own=''
 new=$dir.new
 
 # The URI from which this machine's apt fetches Debian, whatever suite the machine runs.
@@ -30,7 +35,7 @@ fetch() {
   [ -n "$uri" ] || { echo "apt-get knows no source of Debian on this machine" >&2; return 1; }
   apt=$new/apt
   mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$new/root"
-  if [ "$suite" = own ]; then
+  if [ "$own" = 1 ]; then
     suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
     cp /var/lib/dpkg/status "$apt/status" || return 1
   else
@@ -61,7 +66,7 @@ Acquire::Retries "2";
 Acquire::http::Timeout "30";
 END
   get="apt-get -c $apt/apt.conf -qq"
-  $get update && $get --yes --no-install-recommends --download-only install "$package" || return 1
+  $get update && $get --yes --no-install-recommends --download-only install $packages || return 1
   for each in "$apt"/archives/*.deb; do dpkg-deb --extract "$each" "$new/root" || return 1; done
   rm -rf "$apt" "$new/root/usr/share"
 }
@@ -76,11 +81,26 @@ script() {
 
 # Programs of another libc are run by its own loader. Paths are relative, so that DIR can be moved.
 wrap() {
-  [ "$package" = rabbitmq-server ] || return 0
-  erlang=$new/root/usr/lib/erlang
-  erts=$(cd "$erlang"/erts-*/bin && pwd) || return 1
+  [ "$own" = '' ] || return 0
   loader=$(ls "$new"/root/usr/lib/*/ld-linux*.so.* | head -n 1)
   [ -n "$loader" ] || { echo "it has no loader of programs" >&2; return 1; }
+  mkdir "$new/bin"
+  case $packages in
+    rabbitmq-server) wrap_rabbitmq ;;
+    *) for each in $packages; do wrap_server "$each" || return 1; done ;;
+  esac
+}
+
+# A server whose program has the name of its package.
+wrap_server() {
+  libraries='$here'/$(realpath --relative-to "$new/bin" "${loader%/*}")
+  script "$new/bin/$1" "exec \"$libraries/${loader##*/}\" --library-path \"$libraries\" --argv0 $1 \"\$here/../root/usr/bin/$1\" \"\$@\""
+  "$new/bin/$1" --version # verifies that it runs
+}
+
+wrap_rabbitmq() {
+  erlang=$new/root/usr/lib/erlang
+  erts=$(cd "$erlang"/erts-*/bin && pwd) || return 1
   from_bin=../${erts#"$new"/}
   for program in "$erts"/* "$erlang"/lib/*/bin/* "$erlang"/lib/*/priv/bin/*; do
     [ -f "$program" ] && [ ! -h "$program" ] && [ "$(head -c 4 "$program" | tail -c 3)" = ELF ] || continue
@@ -88,7 +108,6 @@ wrap() {
     libraries='$here'/$(realpath --relative-to "${program%/*}" "${loader%/*}")
     script "$program" "exec \"$libraries/${loader##*/}\" --library-path \"$libraries\" --argv0 \"\$0\" \"\$here/${program##*/}.elf\" \"\$@\""
   done
-  mkdir "$new/bin"
   for each in "$new/bin" "$erts" "$erlang/bin"; do
     to=$(realpath --relative-to "$each" "$erlang")
     script "$each/erl" "ROOTDIR=\$(cd \"\$here/$to\" && pwd)" "BINDIR=\$ROOTDIR/${erts#"$erlang"/} EMU=beam PROGNAME=erl" \
@@ -113,7 +132,7 @@ make() {
   mkdir "$new" && fetch && wrap && mv "$new" "$dir"
 }
 
-if [ "${4:-}" = make ]; then
+if [ "$make" = 1 ]; then
   # The programs' output is shown only on failure.
   log=$(mktemp) || exit 1
   make > "$log" 2>&1 < /dev/null && code=0 || { code=1; tail -n 20 "$log" >&2; rm -rf "$new"; }
@@ -124,7 +143,7 @@ fi
 # The reader of stdout may be gone.
 trap '' PIPE
 # The work runs in a session of its own, so that all of it can be killed.
-setsid sh "$0" "$suite" "$dir" "$package" make > /dev/null &
+setsid sh "$0" --make "$suite" "$dir" $packages > /dev/null &
 work=$!
 exec 3<&0
 { while read -r _; do :; done; kill -KILL "-$work"; } <&3 > /dev/null 2>&1 &
