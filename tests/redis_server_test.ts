@@ -414,6 +414,7 @@ Deno.test("redis: an attachment continues the loans of all former ones, also of 
     "putter",
     "0",
     "0",
+    "0",
     "1",
     "1",
     "0",
@@ -430,4 +431,33 @@ Deno.test("redis: an attachment continues the loans of all former ones, also of 
   const reply = await attach(three, "1", "epoch", `${first} ${second}`, String(seq));
   assert.deepEqual(reply.at(-1), [1]);
   await three.close();
+});
+
+Deno.test("redis: a script of puts is refused if the server has refused an earlier one that is sent again", async () => {
+  await using redis = await startRedis();
+  const uri = parseRedisUri(redis.uri);
+  const connect = () =>
+    RedisSession.connect(
+      { uri, tls: {}, processRef: new ProcessRef(), warn() {} },
+      uri.endpoints[0]!,
+      20_000,
+      new AbortController().signal,
+    );
+  const key = keyOf("jobs");
+  const put = (session: RedisSession, previous: string, number: string) =>
+    session.run("put", key, [
+      ...[`${session.id}/1`, "*", "putter", "0", "0", previous],
+      ...[number, "1", "0", "", "", '["",0]\n1'],
+    ]);
+  const [one, two] = [await connect(), await connect()];
+  await one.run("attach", key, [`${one.id}/1`, "", "1", "epoch", "", "", ""]);
+  // The first one is refused and the others run, as if another process loaded the scripts between them.
+  const others = [put(one, "1", "2"), put(one, "2", "3")];
+  for (const each of others) await assert.rejects(each, /GAP/);
+  assert.equal(one.isLost, true);
+  assert.deepEqual(await put(two, "0", "1"), [1]);
+  assert.deepEqual(await Promise.all([put(two, "1", "2"), put(two, "2", "3")]), [[1], [1]]);
+  await two.run("drain", key, [`${two.id}/1`, "*"]);
+  assert.deepEqual(await put(two, "9", "10"), [-1]); // nothing can overtake anything any more
+  await two.close();
 });

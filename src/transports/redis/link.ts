@@ -4,10 +4,10 @@ import { copyOfError } from "../../shared/error_copies.ts";
 import { ChannelClosedError, type ChannelError } from "../../shared/errors.ts";
 import { closeTimeout, within } from "../../shared/timeouts.ts";
 import { AttachCycle } from "../remote/attach_cycle.ts";
-import type { Connector } from "../remote/connector.ts";
 import { Deadlines } from "../remote/deadlines.ts";
 import { closedMeanwhile, outage, unknownOutcome } from "../remote/outage.ts";
 import { PendingRequests } from "../remote/pending_requests.ts";
+import type { SessionSource } from "../remote/session_source.ts";
 import type {
   ChannelStats,
   Claim,
@@ -24,7 +24,7 @@ import type { RedisLoan } from "./loan.ts";
 import { RedisAttachment, type RedisAttachmentOwner } from "./redis_attachment.ts";
 import { RedisOutbox } from "./redis_outbox.ts";
 import { RedisSettlements } from "./redis_settlements.ts";
-import type { RedisSession } from "./session.ts";
+import type { LinkSession } from "./link_session.ts";
 import { plainBytes } from "./stored_message.ts";
 
 /** What an attachment has found. */
@@ -52,8 +52,8 @@ export class RedisLink implements Link {
   readonly #name: string;
   readonly #key: string;
   readonly #options: LinkOptions;
-  readonly #connector: Connector<RedisSession>;
-  readonly #cycle: AttachCycle<RedisSession, Found>;
+  readonly #connector: SessionSource<LinkSession>;
+  readonly #cycle: AttachCycle<LinkSession, Found>;
   readonly #outbox: RedisOutbox;
   readonly #settlements: RedisSettlements;
   readonly #waiting: Deadlines<Claim | RoomWaiter>;
@@ -78,7 +78,7 @@ export class RedisLink implements Link {
   private constructor(
     name: string,
     options: LinkOptions,
-    connector: Connector<RedisSession>,
+    connector: SessionSource<LinkSession>,
     stats: Stats,
     putter: string,
   ) {
@@ -140,12 +140,10 @@ export class RedisLink implements Link {
       },
       settled: (loan) => {
         stats.loans--;
-        if (this.#held.get(loan.seq) === loan) this.#held.delete(loan.seq);
-        if (loan.outcome === "accepted") {
-          stats.gets++;
-          this.#settlements.accept(loan.seq);
-          return;
-        }
+        if (loan.outcome === "accepted") stats.gets++;
+        if (this.#held.get(loan.seq) !== loan) return; // another process has it, or another message its number
+        this.#held.delete(loan.seq);
+        if (loan.outcome === "accepted") return this.#settlements.accept(loan.seq);
         this.#attachment?.getter.giveBack(); // younger messages, which must not come before it
         this.#settlements.release(loan.seq, loan.tried);
       },
@@ -163,7 +161,7 @@ export class RedisLink implements Link {
   static async open(
     name: string,
     options: LinkOptions,
-    connector: Connector<RedisSession>,
+    connector: SessionSource<LinkSession>,
     stats: Stats,
     putter: string,
   ): Promise<RedisLink> {
@@ -334,10 +332,12 @@ export class RedisLink implements Link {
     return this.#waiting.size > 0 || this.#requests.size > 0 || this.#outbox.size > 0;
   }
 
-  async #attach(session: RedisSession): Promise<Found> {
+  async #attach(session: LinkSession): Promise<Found> {
     const { create, lease, capacity, isNew } = this.#options;
+    // A new name whose attachment was not answered is made again, as it may never have been made.
+    if (this.#epoch === unknownEpoch) this.#epoch = "";
     const wasAttached = this.#epoch !== "";
-    const attachment = new RedisAttachment(session, "*", this.#owner);
+    const attachment = new RedisAttachment(session, unknownEpoch, this.#owner);
     const seqs = wasAttached ? [...this.#held.keys(), ...this.#settlements.seqs] : [];
     const attaching = session.run("attach", this.#key, [
       attachment.holder,
@@ -388,7 +388,7 @@ export class RedisLink implements Link {
     }
   }
 
-  #onAttached(session: RedisSession, found: Found): void {
+  #onAttached(session: LinkSession, found: Found): void {
     const { attachment } = found;
     const wasAttached = this.#epoch !== "";
     this.#attachment = attachment;
@@ -508,6 +508,9 @@ function rejectWaiting(one: Claim | RoomWaiter, error: Error): void {
   if ("tryAgain" in one) one.tryAgain();
   else one.reject(error);
 }
+
+/** Stands for any epoch: that of a channel whose attachment is not answered. */
+const unknownEpoch = "*";
 
 function bytesOf(event: Uint8Array): Buffer {
   return Buffer.from(event.buffer, event.byteOffset, event.byteLength);

@@ -13,7 +13,7 @@ import {
 } from "./redis_outbox.ts";
 import type { RedisSettlements } from "./redis_settlements.ts";
 import type { ScriptName } from "./scripts/mod.ts";
-import type { Belled, RedisSession } from "./session.ts";
+import type { Belled, LinkSession } from "./link_session.ts";
 import type { Watched } from "./watch.ts";
 
 /** The link of an attachment. It outlasts its attachments. */
@@ -37,7 +37,7 @@ export interface RedisAttachmentOwner extends RedisLoanOwner {
 
 /** The attachment of a link on one connection. */
 export class RedisAttachment implements Belled, RedisDestination, Watched {
-  readonly session: RedisSession;
+  readonly session: LinkSession;
   /** The name under which scripts know the link: `SESSION/LINK`. */
   readonly holder: string;
   readonly getter: RedisGetter;
@@ -53,7 +53,7 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
   #due: { readonly at: number; readonly timer: ReturnType<typeof setTimeout> } | undefined;
   #isOver = false;
 
-  constructor(session: RedisSession, epoch: string, owner: RedisAttachmentOwner) {
+  constructor(session: LinkSession, epoch: string, owner: RedisAttachmentOwner) {
     this.session = session;
     this.epoch = epoch;
     this.#owner = owner;

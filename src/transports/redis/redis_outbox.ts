@@ -64,6 +64,8 @@ export class RedisOutbox {
   #destination: RedisDestination | undefined;
   #isScheduled = false;
   #lastNumber = 0;
+  /** The number of the last put that was sent on this connection. */
+  #lastSent = 0;
   /** How many puts one script has at most: few after the channel was full. */
   #window = most;
   /** How many scripts are in flight. */
@@ -138,6 +140,7 @@ export class RedisOutbox {
   /** Sends all, in order, on a new connection. */
   open(destination: RedisDestination): void {
     this.#destination = destination;
+    this.#lastSent = 0;
     this.#waiting.takeAll();
     for (const put of [...this.#puts.values()]) {
       if (put.offer.settled) this.#remove(put); // its put was rejected with an unknown outcome
@@ -240,10 +243,12 @@ export class RedisOutbox {
     if (batch.length === 0) return;
     const isAgain = batch.some(({ mayHaveArrived }) => mayHaveArrived);
     for (const put of batch) this.#unsent.delete(put);
+    const previous = this.#inFlight === 0 ? 0 : this.#lastSent;
+    this.#lastSent = batch.at(-1)!.number;
     this.#inFlight++;
     const again = this.#wasRung ? "1" : "0";
     this.#wasRung = false;
-    destination.put([this.#putter, isAgain ? "1" : "0", again, ...args]).then(
+    destination.put([this.#putter, isAgain ? "1" : "0", again, String(previous), ...args]).then(
       (outcomes) => this.#destination === destination && this.#answered(batch, outcomes),
       (error) => this.#destination === destination && this.#refused(batch, error),
     );
@@ -363,7 +368,7 @@ const mostBytes = 1 << 20;
 const mostScripts = 16;
 
 /** How many arguments of the script `put` belong to all its messages, and how many to each. */
-export const putParameters = 3;
+export const putParameters = 4;
 export const messageParameters = 6;
 
 /** The outcome of a put that is put, and that too few replicas have. */

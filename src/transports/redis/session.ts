@@ -5,7 +5,6 @@ import { clearInterval, setInterval } from "node:timers";
 import type { ChannelConnectionError } from "../../shared/errors.ts";
 import { hostname } from "../../shared/host.ts";
 import type { ProcessRef } from "../remote/process_ref.ts";
-import type { RemoteSession } from "../remote/remote_session.ts";
 import { RuntimeTimer } from "../remote/runtime_timer.ts";
 import type { TransportOptions } from "../transport.ts";
 import { connectFailure, endsSession, lostConnection } from "./failure.ts";
@@ -15,7 +14,8 @@ import {
   type RedisClient,
   type RedisPackage,
 } from "./redis_package.ts";
-import { type ScriptName, scripts } from "./scripts/mod.ts";
+import type { Belled, LinkSession } from "./link_session.ts";
+import { type ScriptName, scriptsFor } from "./scripts/mod.ts";
 import { checkServer, type ServerState } from "./server_check.ts";
 import type { RedisEndpoint, RedisUri } from "./uri.ts";
 import { Watch } from "./watch.ts";
@@ -29,12 +29,6 @@ export interface RedisSessionOptions {
   warn(problem: string): void;
 }
 
-/** A link on this connection, which the scripts of other processes tell of what happens. */
-export interface Belled {
-  /** @param words the words of the text, without the number of the link */
-  bell(words: readonly string[], bytes: Buffer): void;
-}
-
 /** What a script returns: numbers, bytes, and arrays of them. */
 // deno-lint-ignore no-explicit-any -- each script has its own reply
 type Reply = any;
@@ -43,7 +37,7 @@ type Reply = any;
  * One connection to a server. Its life is the subscription to the channel of its id: a script that finds no subscriber takes
  * the session for dead.
  */
-export class RedisSession implements RemoteSession {
+export class RedisSession implements LinkSession {
   readonly address: string;
   readonly processRef: ProcessRef;
   /** A random text, by which other processes reach this one. */
@@ -140,7 +134,7 @@ export class RedisSession implements RemoteSession {
     const [state] = await Promise.all([
       checkServer((args) => client.sendCommand(args), options.uri),
       client.subscribe(`channelts:${session.id}`, (bytes: Buffer) => session.#heard(bytes), true),
-      ...scripts.map(async ([name, text]) => {
+      ...scriptsFor().map(async ([name, text]) => {
         shas[name] = await client.sendCommand<string>(["SCRIPT", "LOAD", text]);
       }),
     ]);

@@ -1,8 +1,9 @@
 import { backOff } from "../../shared/backoff.ts";
 import type { ChannelError } from "../../shared/errors.ts";
-import type { Connector, SessionWaiter } from "./connector.ts";
+import type { SessionWaiter } from "./connector.ts";
 import type { RemoteSession } from "./remote_session.ts";
 import { RuntimeTimer } from "./runtime_timer.ts";
+import type { SessionSource } from "./session_source.ts";
 
 /** The link that a cycle attaches, with what an attachment finds. */
 export interface AttachOwner<S, Found> {
@@ -43,7 +44,7 @@ type State =
  * ```
  */
 export class AttachCycle<S extends RemoteSession, Found> implements SessionWaiter<S> {
-  readonly #connector: Connector<S>;
+  readonly #connector: SessionSource<S>;
   readonly #owner: AttachOwner<S, Found>;
   #state: State = "idle";
   #loss: ChannelError | undefined;
@@ -53,7 +54,7 @@ export class AttachCycle<S extends RemoteSession, Found> implements SessionWaite
   #pause: RuntimeTimer | undefined;
   #attaching: Promise<void> | undefined;
 
-  constructor(connector: Connector<S>, owner: AttachOwner<S, Found>) {
+  constructor(connector: SessionSource<S>, owner: AttachOwner<S, Found>) {
     this.#connector = connector;
     this.#owner = owner;
   }

@@ -5,6 +5,7 @@ import type { ConnectionWatcher } from "../transport.ts";
 import { ProcessRef } from "./process_ref.ts";
 import type { RemoteSession } from "./remote_session.ts";
 import { RuntimeTimer } from "./runtime_timer.ts";
+import type { SessionSource } from "./session_source.ts";
 
 /** How a connector connects. */
 export interface ConnectorOptions<S extends RemoteSession> {
@@ -12,6 +13,8 @@ export interface ConnectorOptions<S extends RemoteSession> {
   readonly address: string;
   /** The number of endpoints that are tried in turn. */
   readonly endpoints: number;
+  /** What several connectors share that serve the same operations. Absent: the connector has its own. */
+  readonly processRef?: ProcessRef;
   /**
    * Connects to an endpoint. Rejects with a ChannelConnectionError, after `timeout` ms at the latest, or when `signal`
    * is aborted.
@@ -38,8 +41,8 @@ export interface SessionWaiter<S> {
  * Invariants: one attempt runs at a time. During attempts and pauses at least one link waits; while a connection is
  * open, none does.
  */
-export class Connector<S extends RemoteSession> {
-  readonly processRef: ProcessRef = new ProcessRef();
+export class Connector<S extends RemoteSession> implements SessionSource<S> {
+  readonly processRef: ProcessRef;
   readonly #options: ConnectorOptions<S>;
   readonly #watcher: ConnectionWatcher;
   readonly #waiters = new Set<SessionWaiter<S>>();
@@ -60,6 +63,7 @@ export class Connector<S extends RemoteSession> {
   #closeTimer: RuntimeTimer | undefined;
 
   constructor(options: ConnectorOptions<S>, watcher: ConnectionWatcher) {
+    this.processRef = options.processRef ?? new ProcessRef();
     this.#options = options;
     this.#watcher = watcher;
   }

@@ -3,8 +3,10 @@
  *
  * A message that waits is in `ready`, and one that expires also in `ends`. One on loan is in `loans`. One that is
  * delayed is in `delayed`. All are in `bodies`.
+ *
+ * @param place `onServer`, or what `onNode` returns
  */
-export const common: string = `
+export const common = (place: string): string => `
 local base, me, epoch = KEYS[1], ARGV[1], ARGV[2]
 local meta, ready, bodies, loans = base .. ':meta', base .. ':ready', base .. ':bodies', base .. ':loans'
 local tries, terms, ends, delayed = base .. ':tries', base .. ':terms', base .. ':ends', base .. ':delayed'
@@ -24,12 +26,7 @@ local function clock()
   return now
 end
 
--- Tells a holder something; returns whether its process lives.
-local function bell(holder, text, bytes)
-  local session, link = string.match(holder, '^([^/]+)/(.+)$')
-  return call('PUBLISH', 'channelts:' .. session, link .. ' ' .. text .. '\\n' .. (bytes or '')) > 0
-end
-
+${place}
 -- Returns who has a loan: "+SESSION/LINK CLAIM", or "-" where the attempts of the claim are not counted.
 local function holderOf(loan)
   return string.match(loan, '^.(%S+)')
@@ -202,10 +199,10 @@ local function reap()
     if holder ~= me and not isAlive(holder) then
       dead[holder] = true
       any = true
-      call('HDEL', links, holder)
     end
   end
-  if not any then return end
+  if not any or not mayBury() then return end
+  for holder in pairs(dead) do call('HDEL', links, holder) end
   local held = call('HGETALL', loans)
   local back = {}
   for i = 1, #held, 2 do

@@ -12,10 +12,13 @@ if not exists then
   if ARGV[3] == '0' then return redis.error_reply('MISSING there is no channel') end
   exists = ARGV[4]
   call('HSET', meta, 'epoch', exists)
+  arrive(true)
   if ARGV[5] ~= '' then call('HSET', meta, 'lease', ARGV[5]) lease = tonumber(ARGV[5]) end
   if ARGV[6] ~= '' then call('HSET', meta, 'capacity', ARGV[6]) capacity = tonumber(ARGV[6]) end
 elseif epoch ~= '' and epoch ~= '*' and exists ~= epoch then
   return redis.error_reply('GONE it is another channel')
+else
+  arrive()
 end
 call('HSET', links, me, 1)
 local formers = {}

@@ -11,6 +11,7 @@ import {
   stats,
   tick,
 } from "./lifetime.ts";
+import { onNode, onServer } from "./place.ts";
 import { ask, put, unask } from "./puts.ts";
 
 /** The name of a script. */
@@ -33,30 +34,32 @@ export type ScriptName =
   | "release";
 
 /**
- * The texts of the scripts. All but `put` also run while the server has no memory left: they free some, or need little, and a
- * consumer must be able to attach to a full server.
+ * Returns the texts of the scripts. All but `put` also run while the server has no memory left: they free some, or need little,
+ * and a consumer must be able to attach to a full server.
+ *
+ * @param node what the cluster calls the node that runs them; absent for a server of its own
  */
-export const scripts: readonly (readonly [ScriptName, string])[] = [
-  ["attach", freely(common + attach)],
-  ["detach", freely(common + detach)],
-  ["departures", `#!lua flags=no-writes,allow-oom\n${departures}`],
-  ["put", `#!lua\n${common}${attached}${put}`],
-  ["tick", forLinks(tick)],
-  ["drain", forLinks(drain)],
-  ["remove", forLinks(remove)],
-  ["depth", forLinks(depth)],
-  ["stats", forLinks(stats)],
-  ["announce", forLinks(announce)],
-  ["ask", forLinks(ask)],
-  ["unask", forLinks(unask)],
-  ["take", forLinks(take)],
-  ["untake", forLinks(untake)],
-  ["accept", forLinks(accept)],
-  ["release", forLinks(release)],
-];
-
-function forLinks(text: string): string {
-  return freely(common + attached + text);
+export function scriptsFor(node?: string): readonly (readonly [ScriptName, string])[] {
+  const start = common(node === undefined ? onServer : onNode(node));
+  const forLinks = (text: string) => freely(start + attached + text);
+  return [
+    ["attach", freely(start + attach)],
+    ["detach", freely(start + detach)],
+    ["departures", `#!lua flags=no-writes,allow-oom\n${departures}`],
+    ["put", `#!lua\n${start}${attached}${put}`],
+    ["tick", forLinks(tick)],
+    ["drain", forLinks(drain)],
+    ["remove", forLinks(remove)],
+    ["depth", forLinks(depth)],
+    ["stats", forLinks(stats)],
+    ["announce", forLinks(announce)],
+    ["ask", forLinks(ask)],
+    ["unask", forLinks(unask)],
+    ["take", forLinks(take)],
+    ["untake", forLinks(untake)],
+    ["accept", forLinks(accept)],
+    ["release", forLinks(release)],
+  ];
 }
 
 function freely(text: string): string {

@@ -1,7 +1,7 @@
 /**
  * Puts messages. ARGV: me, epoch, the name under which the link puts, whether the messages may have been put before, how
- * an asker joins (0: at the end, 1: at the head, since it was told of room), then for each message: its number, whether
- * it waits for room, its priority, delay, expiry, and bytes.
+ * an asker joins (0: at the end, 1: at the head, since it was told of room), the number of the last put that was sent before and is
+ * not confirmed or 0, then for each message: its number, whether it waits for room, its priority, delay, expiry, and bytes.
  *
  * Returns for each message: 1 put, 0 full, -1 closed, -2 not for a channel of capacity 0. A message is refused as full if an
  * earlier one that waits for room was. The link then asks for room, as asker 0.
@@ -10,14 +10,17 @@ export const put: string = `
 advance()
 local name, isAgain = ARGV[3], ARGV[4] == '1'
 local before = 0
-if isAgain then before = tonumber(string.match(call('HGET', putters, name) or '0', '^%d+')) end
+local previous = tonumber(ARGV[6])
+if isAgain or previous > 0 then before = tonumber(string.match(call('HGET', putters, name) or '0', '^%d+')) end
+-- The server has refused an earlier script, which is sent again: what follows it must not overtake it.
+if previous > before and not isClosed then return redis.error_reply('GAP an earlier put is missing') end
 local count = capacity and call('HLEN', bodies) or 0
 local hasTakers = call('EXISTS', takers) == 1
 local seq = tonumber(found[6] or 0)
 if isTimed then seq = tonumber(call('HGET', meta, 'seq') or 0) end
 local first, last, isFull, mustTell = seq, nil, false, false
 local out = {}
-for i = 6, #ARGV, 6 do
+for i = 7, #ARGV, 6 do
   local number, waits, priority, delay, expires, bytes =
     tonumber(ARGV[i]), ARGV[i + 1] == '1', ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   local outcome

@@ -1,0 +1,48 @@
+/**
+ * What a script must know of the server that runs it: how it tells a holder something, and whether it may take a process for
+ * dead that does not subscribe here. docs/internals/redis.md, "Clusters", has the reasons.
+ */
+export const onServer: string = `
+-- Tells a holder something; returns whether its process lives.
+local function bell(holder, text, bytes)
+  local session, link = string.match(holder, '^([^/]+)/(.+)$')
+  return call('PUBLISH', 'channelts:' .. session, link .. ' ' .. text .. '\\n' .. (bytes or '')) > 0
+end
+
+local function arrive() end
+
+local function mayBury() return true end
+`;
+
+/** The same for a node of a cluster. */
+export function onNode(node: string): string {
+  return `
+-- Tells a holder something; returns whether its link is attached here.
+local function bell(holder, text, bytes)
+  local session, link = string.match(holder, '^([^/]+)/(.+)$')
+  local name = base .. ':' .. session .. ':${node}'
+  return call('SPUBLISH', name, link .. ' ' .. text .. '\\n' .. (bytes or '')) > 0
+end
+
+-- Notes that the channel is on this node. If it was on another one, what that one did last may not be known here: numbers that it
+-- may have given are not given again.
+local function arrive(isNew)
+  if isNew then return call('HSET', meta, 'node', '${node}', 'since', 0) end
+  if call('HGET', meta, 'node') == '${node}' then return end
+  call('HSET', meta, 'node', '${node}', 'since', clock())
+  call('HINCRBY', meta, 'seq', ${numberGap})
+end
+
+-- Whether processes are dead that do not subscribe here: not before they had time to learn that the channel is here.
+local function mayBury()
+  arrive()
+  return clock() - call('HGET', meta, 'since') > ${moveGrace}
+end
+`;
+}
+
+/** Milliseconds for which a process is not taken for dead after a channel has come to a node. */
+export const moveGrace = 20_000;
+
+/** More than the numbers that a node gives before its replicas know of them. */
+const numberGap = 1_000_000;
