@@ -36,6 +36,7 @@ function logging(uri: string): { connection: Connection; warnings: string[] } {
 }
 
 const holder = new URL("redis/holder.ts", import.meta.url);
+const peer = new URL("redis/peer.ts", import.meta.url);
 
 Deno.test("redis: a waiting get is served when the process that has the value is killed, and not while it is stopped", async () => {
   await using redis = await startRedis();
@@ -56,6 +57,18 @@ Deno.test("redis: a waiting get is served when the process that has the value is
   assert.deepEqual([delivery.value, delivery.attempts], [1, 2]);
   delivery.accept();
   await jobs.close();
+});
+
+Deno.test("redis: a process that computes for longer than a heartbeat, again and again, keeps its connection", async () => {
+  await using redis = await startRedis();
+  await using slow = await startDelay(redis.port, 100);
+  const args = [`redis://127.0.0.1:${slow.port}?heartbeat=1`];
+  await using child = startChild(peer, { args });
+  assert.equal(await child.next(), "ready");
+  child.send(["put", "jobs", 1]);
+  await child.next();
+  child.send(["compute", "jobs", 1200]);
+  assert.deepEqual(await child.next(), { action: "compute", name: "jobs", result: "no loss" });
 });
 
 Deno.test("redis: while nobody else has a value, a waiting process asks twice a second and not more often", async () => {

@@ -9,12 +9,19 @@ export interface Delay extends AsyncDisposable {
 /** @param ms latency in milliseconds, added in each direction */
 export async function startDelay(target: number, ms: number): Promise<Delay> {
   const sockets = new Set<Socket>();
+  const timers = new Set<ReturnType<typeof setTimeout>>();
   const server = createServer({ noDelay: true }, (near) => {
     const far = connect({ port: target, host: "127.0.0.1", noDelay: true });
     const pairs: [Socket, Socket][] = [[near, far], [far, near]];
     for (const [from, to] of pairs) {
       sockets.add(from);
-      from.on("data", (data) => setTimeout(() => to.write(data), ms));
+      from.on("data", (data) => {
+        const timer = setTimeout(() => {
+          timers.delete(timer);
+          to.write(data);
+        }, ms);
+        timers.add(timer);
+      });
       from.on("error", () => {});
       from.on("close", () => {
         sockets.delete(from);
@@ -26,6 +33,7 @@ export async function startDelay(target: number, ms: number): Promise<Delay> {
   return {
     port: (server.address() as AddressInfo).port,
     async [Symbol.asyncDispose]() {
+      for (const timer of timers) clearTimeout(timer);
       for (const socket of sockets) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },

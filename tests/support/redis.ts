@@ -1,6 +1,6 @@
 // Invariants:
 // - Every process and file of a server belongs to its Supervisor: closing that, or its death, removes all of them.
-// - A server listens on 127.0.0.1 only, on a port of its own.
+// - A server listens on 127.0.0.1 only, on a port of its own; one on another host listens there, and on a socket file.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,6 +8,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { unpackPackage } from "./debian.ts";
 import { findProgram } from "./installation.ts";
+import type { Host } from "./namespaces.ts";
 import { freePorts, probe, waitUntil } from "./net.ts";
 import { cleanEnv, Supervisor } from "./supervisor.ts";
 
@@ -17,6 +18,8 @@ export interface RedisServerOptions {
   readonly conf?: readonly string[];
   /** The server's program; default: {@linkcode findRedis}. */
   readonly program?: RedisProgram;
+  /** The host that the server runs on; default: this one. */
+  readonly host?: Host;
 }
 
 /** A server's program. */
@@ -61,18 +64,30 @@ export class PrivateRedis implements AsyncDisposable {
   readonly port: number;
   readonly uri: string;
   readonly directory: string;
+  /** The socket file of a server on another host. */
+  readonly socket: string | undefined;
   readonly #supervisor: Supervisor;
   #isRunning = false;
   #onExit: () => void = () => {};
   #exited: Promise<void> = Promise.resolve();
 
-  constructor({ command, libraries }: RedisProgram, port: number, conf: readonly string[]) {
+  constructor(
+    { command, libraries }: RedisProgram,
+    port: number,
+    conf: readonly string[],
+    host?: Host,
+  ) {
     this.port = port;
-    this.uri = `redis://127.0.0.1:${port}`;
+    this.uri = `redis://${host?.address ?? "127.0.0.1"}:${port}`;
     this.directory = mkdtempSync(join(tmpdir(), "channelts-redis-"));
+    this.socket = host && join(this.directory, "socket");
     const file = join(this.directory, "redis.conf");
     const lines = [
-      "bind 127.0.0.1",
+      ...host === undefined ? ["bind 127.0.0.1"] : [
+        `bind ${host.address}`,
+        "protected-mode no",
+        `unixsocket ${this.socket}`,
+      ],
       `port ${port}`,
       `dir ${this.directory}`,
       "daemonize no",
@@ -84,7 +99,7 @@ export class PrivateRedis implements AsyncDisposable {
     writeFileSync(file, lines.join("\n") + "\n");
     this.#supervisor = new Supervisor(
       "supervise_redis.sh",
-      [this.directory, command, file, libraries],
+      [this.directory, host?.on([command]).join(" ") ?? command, file, libraries],
       cleanEnv(),
       (line) => {
         if (line.startsWith("exited")) this.#ended();
@@ -96,10 +111,12 @@ export class PrivateRedis implements AsyncDisposable {
   /** Starts the server. Resolves when it answers. */
   async start(): Promise<void> {
     this.#isRunning = true;
+    if (this.socket !== undefined) rmSync(this.socket, { force: true });
     this.#exited = new Promise((resolve) => this.#onExit = resolve);
     this.#supervisor.send("start");
     const answers = async () => {
       if (!this.#isRunning) throw new Error(`the private Redis ended: ${this.output()}`);
+      if (this.socket !== undefined) return existsSync(this.socket); // which it makes when it listens
       return await probe("127.0.0.1", this.port, "tcp", 1000) === "yes";
     };
     if (!await waitUntil(answers, 30_000)) {
@@ -169,7 +186,7 @@ export class PrivateRedis implements AsyncDisposable {
 export async function startRedis(options: RedisServerOptions = {}): Promise<PrivateRedis> {
   const program = options.program ?? await findRedis();
   const [port] = await freePorts(1);
-  const server = new PrivateRedis(program, port!, options.conf ?? []);
+  const server = new PrivateRedis(program, port!, options.conf ?? [], options.host);
   try {
     await server.start();
     return server;
