@@ -12,10 +12,6 @@ import {
   type ConnectionOptions,
   serve,
 } from "../mod.ts";
-import { keyOf } from "../src/transports/redis/channel_key.ts";
-import { RedisSession } from "../src/transports/redis/session.ts";
-import { parseRedisUri } from "../src/transports/redis/uri.ts";
-import { ProcessRef } from "../src/transports/remote/process_ref.ts";
 import { numbers, rejection, until, within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
 import { startDelay } from "./support/delay.ts";
@@ -389,88 +385,3 @@ async function untilReplicated(primary: PrivateRedis, count: number): Promise<vo
   const online = new RegExp(`slave${count - 1}:.*state=online`);
   await until(async () => online.test(String(await command(primary, "INFO", "replication"))));
 }
-
-Deno.test("redis: an attachment continues the loans of all former ones, also of one whose answer was lost", async () => {
-  await using redis = await startRedis();
-  const uri = parseRedisUri(redis.uri);
-  const connect = () =>
-    RedisSession.connect(
-      { uri, tls: {}, processRef: new ProcessRef(), warn() {} },
-      uri.endpoints[0]!,
-      20_000,
-      new AbortController().signal,
-    );
-  const key = keyOf("jobs");
-  const attach = (
-    session: RedisSession,
-    link: string,
-    epoch: string,
-    former: string,
-    seq?: string,
-  ) =>
-    session.run("attach", key, [
-      `${session.id}/${link}`,
-      epoch,
-      "1",
-      "epoch",
-      "",
-      "",
-      former,
-      ...seq === undefined ? [] : [seq],
-    ]);
-  const [one, two, three] = [await connect(), await connect(), await connect()];
-  const [first, second] = [`${one.id}/1`, `${two.id}/1`];
-  await attach(one, "1", "", "");
-  await one.run("put", key, [
-    first,
-    "epoch",
-    "putter",
-    "0",
-    "0",
-    "0",
-    "1",
-    "1",
-    "0",
-    "",
-    "",
-    '["",0]\n1',
-  ]);
-  const [, , , seq] = await one.run("take", key, [first, "epoch", "0", "0", "1", "-", ""]);
-  await one.close();
-  await attach(two, "1", "epoch", first, String(seq)); // its answer is lost
-  await two.close();
-  const other = await attach(three, "2", "epoch", first, String(seq));
-  assert.deepEqual(other.at(-1), [0]); // it belongs to the second
-  const reply = await attach(three, "1", "epoch", `${first} ${second}`, String(seq));
-  assert.deepEqual(reply.at(-1), [1]);
-  await three.close();
-});
-
-Deno.test("redis: a script of puts is refused if the server has refused an earlier one that is sent again", async () => {
-  await using redis = await startRedis();
-  const uri = parseRedisUri(redis.uri);
-  const connect = () =>
-    RedisSession.connect(
-      { uri, tls: {}, processRef: new ProcessRef(), warn() {} },
-      uri.endpoints[0]!,
-      20_000,
-      new AbortController().signal,
-    );
-  const key = keyOf("jobs");
-  const put = (session: RedisSession, previous: string, number: string) =>
-    session.run("put", key, [
-      ...[`${session.id}/1`, "*", "putter", "0", "0", previous],
-      ...[number, "1", "0", "", "", '["",0]\n1'],
-    ]);
-  const [one, two] = [await connect(), await connect()];
-  await one.run("attach", key, [`${one.id}/1`, "", "1", "epoch", "", "", ""]);
-  // The first one is refused and the others run, as if another process loaded the scripts between them.
-  const others = [put(one, "1", "2"), put(one, "2", "3")];
-  for (const each of others) await assert.rejects(each, /GAP/);
-  assert.equal(one.isLost, true);
-  assert.deepEqual(await put(two, "0", "1"), [1]);
-  assert.deepEqual(await Promise.all([put(two, "1", "2"), put(two, "2", "3")]), [[1], [1]]);
-  await two.run("drain", key, [`${two.id}/1`, "*"]);
-  assert.deepEqual(await put(two, "9", "10"), [-1]); // nothing can overtake anything any more
-  await two.close();
-});

@@ -170,7 +170,7 @@ export function isUnavailable(error: unknown): boolean {
 export function endsSession(error: unknown): boolean {
   const text = textOf(error);
   return !/^[A-Z]+ /.test(text) ||
-    /^(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED|GAP)/.test(text);
+    /^(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED|GAP|LEFT)/.test(text);
 }
 
 /** Reports whether the channel does not exist, or is another one of the same name. */

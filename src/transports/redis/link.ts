@@ -118,7 +118,10 @@ export class RedisLink implements Link {
     this.#outbox = new RedisOutbox(stats, processRef, retryTimeout, putter, {
       name,
       outageError: (wasSent, id) => this.#putError(this.#outage("put"), wasSent, id),
-      refusal: (error) => this.#refusal("put", error),
+      refusal: (error, wasSent, id) => {
+        const reason = this.#refusal("put", error);
+        return reason && this.#putError(reason, wasSent, id);
+      },
       tooLarge: (size, limit) => tooLarge(this.#actionOf("put"), connector.address, size, limit),
       unreplicated: (id) => {
         const error = underReplicated(this.#actionOf("put"), this.#connector.address);
@@ -143,9 +146,9 @@ export class RedisLink implements Link {
         if (loan.outcome === "accepted") stats.gets++;
         if (this.#held.get(loan.seq) !== loan) return; // another process has it, or another message its number
         this.#held.delete(loan.seq);
-        if (loan.outcome === "accepted") return this.#settlements.accept(loan.seq);
+        if (loan.outcome === "accepted") return this.#settlements.accept(loan);
         this.#attachment?.getter.giveBack(); // younger messages, which must not come before it
-        this.#settlements.release(loan.seq, loan.tried);
+        this.#settlements.release(loan, loan.tried);
       },
       refusal: (action, error) => this.#refusal(action, error),
       groupOf: (group) => this.#groupOf(group),
@@ -338,7 +341,7 @@ export class RedisLink implements Link {
     if (this.#epoch === unknownEpoch) this.#epoch = "";
     const wasAttached = this.#epoch !== "";
     const attachment = new RedisAttachment(session, unknownEpoch, this.#owner);
-    const seqs = wasAttached ? [...this.#held.keys(), ...this.#settlements.seqs] : [];
+    const messages = wasAttached ? [...this.#held.values(), ...this.#settlements.messages] : [];
     const attaching = session.run("attach", this.#key, [
       attachment.holder,
       this.#epoch,
@@ -347,7 +350,7 @@ export class RedisLink implements Link {
       lease === undefined ? "" : String(lease),
       capacity === undefined ? "" : String(capacity),
       this.#formers.join(" "),
-      ...seqs,
+      ...messages.flatMap(({ seq, id = "" }) => [seq, id]),
     ]);
     this.#formers.push(attachment.holder);
     if (isNew && create && !wasAttached) { // nothing but a refusal of the server can keep the link from opening
@@ -355,7 +358,7 @@ export class RedisLink implements Link {
         ([epoch]) => this.#epoch = attachment.epoch = String(epoch),
         (error) => this.#refusal("attach", error),
       );
-      attachment.isBounded = capacity !== undefined;
+      attachment.capacity = capacity;
       return {
         attachment,
         isClosed: false,
@@ -371,7 +374,7 @@ export class RedisLink implements Link {
         await (this.#isAwaited ? this.#connector.processRef.refWhile(attaching) : attaching);
       const [epoch, bound, closed, events, control, controlEvent, due, kept] = reply;
       attachment.epoch = String(epoch);
-      attachment.isBounded = bound >= 0;
+      attachment.capacity = bound < 0 ? undefined : bound;
       return {
         attachment,
         isClosed: closed === 1,
@@ -379,7 +382,7 @@ export class RedisLink implements Link {
         control,
         controlEvent,
         due,
-        kept: new Set(seqs.filter((_, i) => kept[i] === 1)),
+        kept: new Set(messages.filter((_, i) => kept[i] === 1).map(({ seq }) => seq)),
       };
     } catch (error) {
       attachment.takeAll();

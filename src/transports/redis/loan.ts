@@ -42,6 +42,11 @@ export class RedisLoan implements Loan {
     return this;
   }
 
+  /** The id of the message, if it has one. */
+  get id(): string | undefined {
+    return this.message.id;
+  }
+
   /** How often it was tried, as the server stores it when it is released. */
   get tried(): string {
     return String(this.#tried);

@@ -41,7 +41,7 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
   /** The name under which scripts know the link: `SESSION/LINK`. */
   readonly holder: string;
   readonly getter: RedisGetter;
-  isBounded = false;
+  capacity: number | undefined;
   /** A random text that the channel got as it was created. */
   epoch: string;
   readonly #owner: RedisAttachmentOwner;
@@ -67,7 +67,7 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
         return this.run(script, args);
       },
       settled: (loan) => owner.settled(loan),
-      giveBack: (seq) => owner.settlements.release(seq, "-"),
+      giveBack: (loan) => owner.settlements.release(loan, "-"),
       lent: (loan) => owner.lent(loan),
       refusal: (error) => owner.refusal("get", error),
       groupOf: (group) => owner.groupOf(group),

@@ -17,7 +17,7 @@ export interface RedisGetterOwner extends RedisLoanOwner {
   // deno-lint-ignore no-explicit-any -- each script has its own reply
   run(script: ScriptName, args: readonly string[]): Promise<any>;
   /** Returns a message that nobody has had to its place. */
-  giveBack(seq: string): void;
+  giveBack(loan: RedisLoan): void;
   /** A claimant gets a loan. */
   lent(loan: RedisLoan): void;
   /** The server has refused a claim. Returns the error for it; undefined if the connection is lost. */
@@ -163,7 +163,7 @@ export class RedisGetter {
     if (loans.length > 0 || over === 0) this.#hasFound = loans.length >= batch.length;
     const served = loans.slice(0, batch.length);
     for (const loan of loans.slice(batch.length)) {
-      if (this.#isReturning) this.#owner.giveBack(loan.seq);
+      if (this.#isReturning) this.#owner.giveBack(loan);
       else this.#buffer.push(loan);
     }
     const again: Taking[] = [];
@@ -281,7 +281,7 @@ export class RedisGetter {
 
   /** Gives back what was read ahead, and what comes. */
   giveBack(): void {
-    for (const loan of this.#buffer.takeAll()) this.#owner.giveBack(loan.seq);
+    for (const loan of this.#buffer.takeAll()) this.#owner.giveBack(loan);
     this.#hasFound = false;
     if (this.#isAsking) this.#isReturning = true;
   }

@@ -12,8 +12,12 @@ export interface RedisOutboxOwner {
   readonly name: string;
   /** Returns the error for a put that has waited too long for a connection. */
   outageError(wasSent: boolean, id: string | undefined): ChannelError;
-  /** Returns the error for what the server has refused; undefined if the connection is lost, so that the put is repeated. */
-  refusal(error: unknown): ChannelError | undefined;
+  /**
+   * Returns the error for a put that the server has refused; undefined if the connection is lost, so that the put is repeated.
+   *
+   * @param wasSent whether it was sent before, so that the refused one may be a copy
+   */
+  refusal(error: unknown, wasSent: boolean, id: string | undefined): ChannelError | undefined;
   /** Returns the error for a message that the server would not deliver. */
   tooLarge(size: number, limit: number): ChannelError;
   /** Returns the error for a put that too few replicas have confirmed. */
@@ -24,8 +28,8 @@ export interface RedisOutboxOwner {
 
 /** Where the puts of a link go: the attachment on one connection. */
 export interface RedisDestination {
-  /** Whether the channel has a capacity. */
-  readonly isBounded: boolean;
+  /** The capacity of the channel, if it has one. */
+  readonly capacity: number | undefined;
   /** The bytes of the largest message that the server delivers. */
   readonly largest: number;
   /** Reports whether earlier claims of the link have not been sent, so that puts must wait. */
@@ -50,7 +54,8 @@ export interface RedisDestination {
  *
  * Invariants: puts are sent in the order of the calls, with growing numbers, and in the same order and with the same numbers on
  * each new connection, so that the server knows a copy. While room is awaited, no put is sent. A channel with a
- * capacity has one script in flight. Each pending put keeps the process alive.
+ * capacity has one script in flight. A script that follows one that the server refuses has no effect, and its puts are sent
+ * again. Each pending put keeps the process alive.
  */
 export class RedisOutbox {
   readonly #stats: Stats;
@@ -214,7 +219,7 @@ export class RedisOutbox {
     const destination = this.#destination;
     while (destination !== undefined && destination === this.#destination) {
       if (this.#unsent.size === 0 || this.#isFull || destination.hasClaimsHere()) break;
-      if (this.#inFlight >= (destination.isBounded ? 1 : mostScripts)) break;
+      if (this.#inFlight >= (destination.capacity === undefined ? mostScripts : 1)) break;
       this.#sendNext(destination);
     }
     this.#updateFlushed();
@@ -227,6 +232,10 @@ export class RedisOutbox {
     for (const put of this.#unsent) {
       if (batch.length >= this.#window || size > mostBytes) break;
       const { message, full } = put.offer;
+      if (destination.capacity === 0 && message.delay !== undefined) {
+        this.#reject(put, undelayableError(this.#owner.name));
+        continue;
+      }
       const bytes = storedBytes(message);
       if (bytes.length > destination.largest) {
         this.#reject(put, this.#owner.tooLarge(bytes.length, destination.largest));
@@ -266,7 +275,6 @@ export class RedisOutbox {
       else if (outcome === unreplicated) {
         this.#reject(put, this.#owner.unreplicated(put.offer.message.id));
       } else if (outcome === -1) this.#reject(put, drainedError(this.#owner.name));
-      else if (outcome === -2) this.#reject(put, undelayableError(this.#owner.name));
       else this.#onFull(put, refused);
     });
     if (refused.length === 0) this.#window = Math.min(2 * this.#window, most);
@@ -314,14 +322,15 @@ export class RedisOutbox {
     this.#owner.foundRoom();
   }
 
-  /** The server has refused a script, so nothing of it was put. */
+  /** The server has refused a script, so nothing of it was put, unless it was a copy. */
   #refused(batch: readonly PendingPut[], error: unknown): void {
-    const reason = this.#owner.refusal(error);
-    if (reason === undefined) return; // `lost` follows, or has been called
+    const { refusal } = this.#owner;
+    if (refusal(error, false, undefined) === undefined) return; // `lost` follows, or has been called
     this.#inFlight--;
     for (const put of batch) {
       put.isInFlight = false;
-      if (this.#puts.has(put.offer)) this.#reject(put, this.#owner.refusal(error)!);
+      if (!this.#puts.has(put.offer)) continue;
+      this.#reject(put, refusal(error, put.mayHaveArrived, put.offer.message.id)!);
     }
     this.flush();
   }

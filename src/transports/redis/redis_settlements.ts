@@ -7,9 +7,15 @@ export type RunScript =
   | ((script: ScriptName, args: readonly string[]) => Promise<unknown>)
   | undefined;
 
-/** How a message was settled. */
-interface Settlement {
+/** A message as the server knows it. */
+export interface KnownMessage {
+  /** Its number in the channel. */
   readonly seq: string;
+  readonly id: string | undefined;
+}
+
+/** How a message was settled. */
+interface Settlement extends KnownMessage {
   /** How often it was tried, or "-" if nobody has had it; undefined if it was accepted. */
   readonly tried?: string;
 }
@@ -34,18 +40,18 @@ export class RedisSettlements {
     this.#run = run;
   }
 
-  /** The numbers of the messages whose settlement is not confirmed. */
-  get seqs(): string[] {
-    return [...this.#pending.keys()];
+  /** The messages whose settlement is not confirmed. */
+  get messages(): Iterable<KnownMessage> {
+    return this.#pending.values();
   }
 
-  accept(seq: string): void {
-    this.#add({ seq }, this.#accepted);
+  accept({ seq, id }: KnownMessage): void {
+    this.#add({ seq, id }, this.#accepted);
   }
 
   /** @param tried how often it was tried, or "-" if nobody has had it */
-  release(seq: string, tried: string): void {
-    this.#add({ seq, tried }, this.#released);
+  release({ seq, id }: KnownMessage, tried: string): void {
+    this.#add({ seq, id, tried }, this.#released);
   }
 
   #add(settlement: Settlement, unsent: Settlement[]): void {

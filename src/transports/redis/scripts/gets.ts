@@ -75,10 +75,7 @@ end
 return 1
 `;
 
-/**
- * Accepts messages. ARGV: me, epoch, then their numbers. One that was lent to another process meanwhile is left alone; one
- * that waits again is dropped.
- */
+/** Accepts messages. ARGV: me, epoch, then their numbers. One that this link does not have any more is left alone. */
 export const accept: string = `
 local seqs = {unpack(ARGV, 3)}
 local held = call('HMGET', loans, unpack(seqs))

@@ -2,11 +2,17 @@
  * Attaches a link, and continues what it held on an earlier connection.
  *
  * ARGV: me, epoch or "", whether to create, a new epoch, lease or "", capacity or "", the former holders, separated by
- * spaces, also those of attachments whose answers were lost, then for each message that the link held its number. Returns
- * epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until something is
- * due, and for each message whether the link holds it.
+ * spaces, also those of attachments whose answers were lost, then for each message that the link held its number and its id
+ * or "". Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until
+ * something is due, and for each message whether the link holds it.
  */
 export const attach: string = `
+-- Whether a message has this id: a server that has lost the last messages gives their numbers to others.
+local function isMessage(seq, id)
+  local bytes = id ~= '' and call('HGET', bodies, seq)
+  return bytes and string.find(string.match(bytes, '^[^\\n]*'), '"' .. id .. '"', 1, true)
+end
+
 if not exists then
   if epoch ~= '' then return redis.error_reply('GONE it is another channel') end
   if ARGV[3] == '0' then return redis.error_reply('MISSING there is no channel') end
@@ -24,13 +30,13 @@ call('HSET', links, me, 1)
 local formers = {}
 for former in string.gmatch(ARGV[7], '%S+') do formers[former] = true end
 local kept = {}
-for i = 8, #ARGV do
+for i = 8, #ARGV, 2 do
   local seq = ARGV[i]
   local loan = call('HGET', loans, seq)
   if loan then
     kept[#kept + 1] = formers[holderOf(loan)] and 1 or 0
     if kept[#kept] == 1 then call('HSET', loans, seq, string.sub(loan, 1, 1) .. me) end
-  elseif call('ZREM', ready, seq) == 1 then
+  elseif isMessage(seq, ARGV[i + 1]) and call('ZREM', ready, seq) == 1 then
     popped(seq)
     call('HSET', loans, seq, '-' .. me)
     kept[#kept + 1] = 1
@@ -114,6 +120,7 @@ return 1
 export const depth: string = `
 advance()
 reap()
+touch()
 return call('ZCARD', ready)
 `;
 
@@ -121,6 +128,7 @@ return call('ZCARD', ready)
 export const stats: string = `
 advance()
 reap()
+touch()
 return {call('ZCARD', ready), call('HLEN', loans), call('ZCARD', takers), call('ZCARD', delayed), capacity or -1,
   isClosed and 1 or 0}
 `;

@@ -3,17 +3,21 @@
  * an asker joins (0: at the end, 1: at the head, since it was told of room), the number of the last put that was sent before and is
  * not confirmed or 0, then for each message: its number, whether it waits for room, its priority, delay, expiry, and bytes.
  *
- * Returns for each message: 1 put, 0 full, -1 closed, -2 not for a channel of capacity 0. A message is refused as full if an
- * earlier one that waits for room was. The link then asks for room, as asker 0.
+ * Returns for each message: 1 put, 0 full, -1 closed. A message is refused as full if an earlier one that waits for room
+ * was. The link then asks for room, as asker 0.
+ *
+ * All numbers up to the one that the server notes were put, so that a copy is known: a script that follows a refused one
+ * fails with GAP. A script of a former connection, which arrives after the link has attached again, fails with LEFT.
  */
 export const put: string = `
-advance()
+if call('HEXISTS', links, me) == 0 then return redis.error_reply('LEFT the link has attached again') end
 local name, isAgain = ARGV[3], ARGV[4] == '1'
 local before = 0
 local previous = tonumber(ARGV[6])
 if isAgain or previous > 0 then before = tonumber(string.match(call('HGET', putters, name) or '0', '^%d+')) end
 -- The server has refused an earlier script, which is sent again: what follows it must not overtake it.
 if previous > before and not isClosed then return redis.error_reply('GAP an earlier put is missing') end
+advance()
 local count = capacity and call('HLEN', bodies) or 0
 local hasTakers = call('EXISTS', takers) == 1
 local seq = tonumber(found[6] or 0)
@@ -28,8 +32,6 @@ for i = 7, #ARGV, 6 do
     outcome = 1
   elseif isClosed then
     outcome = -1
-  elseif capacity == 0 and delay ~= '' then
-    outcome = -2
   elseif isFull or (capacity and capacity > 0 and count >= capacity) then
     outcome = 0
   else
