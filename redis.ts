@@ -1,6 +1,6 @@
 /**
  * The library with the transports `memory:`, `redis:` and `rediss:`, for hosts that share a Redis or a Valkey. Importing it
- * loads the code of the transport; the package `@redis/client` is loaded when a channel first connects.
+ * loads the code of the transport.
  *
  * @example
  * ```ts

@@ -54,7 +54,6 @@ const packages = [
   "@opentelemetry/api",
   "yaml",
   "@cloudamqp/amqp-client",
-  "@redis/client",
   "ws",
   "libsodium-wrappers",
 ].map((

@@ -97,11 +97,7 @@ test("package: package.json says what deno.json says, and no place", { skip: noN
     assert.equal(`npm:${name}@${version}`, config.imports[name]);
   }
   assert.deepEqual(Object.keys(dependencies), ["@cloudamqp/amqp-client", "commander", "yaml"]);
-  assert.deepEqual(Object.keys(optionalDependencies), [
-    "@redis/client",
-    "libsodium-wrappers",
-    "ws",
-  ]);
+  assert.deepEqual(Object.keys(optionalDependencies), ["libsodium-wrappers", "ws"]);
   assert.deepEqual(Object.keys(peerDependencies), ["@opentelemetry/api"]);
   assert.deepEqual(manifest.peerDependenciesMeta, { "@opentelemetry/api": { optional: true } });
   for (const key of ["repository", "homepage", "bugs", "scripts", "devDependencies"]) {

@@ -33,8 +33,8 @@ export interface Manifest {
   readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: true }>>;
 }
 
-/** The packages without which the library works, except for what loads them: `redis:`, encryption on `zmq:`, and `ws:` on Node. */
-const OPTIONAL = ["@redis/client", "libsodium-wrappers", "ws"];
+/** The packages without which the library works, except for what loads them: encryption on `zmq:`, and `ws:` on Node. */
+const OPTIONAL = ["libsodium-wrappers", "ws"];
 
 /**
  * The packages that belong to the program, and that npm does not install for the library: only the entry

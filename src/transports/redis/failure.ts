@@ -6,6 +6,7 @@ import {
   type RefusalReason,
 } from "../../shared/errors.ts";
 import { connectAdvice } from "../remote/connect_advice.ts";
+import { RedisRefusal, RespError } from "./connection/reply_reader.ts";
 import { type RedisEndpoint, type RedisUri, shownEndpoint } from "./uri.ts";
 
 /** Returns the error for a connection that could not be made. It says what to try. */
@@ -24,7 +25,7 @@ export function connectFailure(
       cause: error,
     });
   }
-  const { advice, isTransient, reason } = explain(text, uri, endpoint);
+  const { advice, isTransient, reason } = explain(text, error instanceof RespError, uri, endpoint);
   const what = advice === undefined ? text : `${advice} (${text})`;
   return new ChannelConnectionError(`cannot connect to ${address}: ${what}`, {
     address,
@@ -40,7 +41,12 @@ interface Explanation {
   readonly reason?: RefusalReason;
 }
 
-function explain(text: string, uri: RedisUri, endpoint: RedisEndpoint): Explanation {
+function explain(
+  text: string,
+  isNoRedis: boolean,
+  uri: RedisUri,
+  endpoint: RedisEndpoint,
+): Explanation {
   const here = shownEndpoint(endpoint);
   if (/^(?:WRONGPASS|ERR invalid password|NOAUTH|ERR AUTH)/i.test(text)) {
     const user = uri.username ?? "default";
@@ -91,7 +97,7 @@ function explain(text: string, uri: RedisUri, endpoint: RedisEndpoint): Explanat
     ...uri.tls ? { plain: "redis://" } : {},
   });
   if (known.advice !== undefined) return known;
-  if (/no answer|closed|ECONNRESET|unknown RESP/i.test(text)) {
+  if (isNoRedis || /no answer|closed|ECONNRESET/i.test(text)) {
     return {
       advice: `${here} does not answer as a Redis server; check that it is one, and ready`,
       isTransient: true,
@@ -168,9 +174,8 @@ export function isUnavailable(error: unknown): boolean {
  * scripts, or has become a replica, is asked again on a new connection.
  */
 export function endsSession(error: unknown): boolean {
-  const text = textOf(error);
-  return !/^[A-Z]+ /.test(text) ||
-    /^(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED|GAP|LEFT)/.test(text);
+  return !(error instanceof RedisRefusal) ||
+    /^(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED|GAP|LEFT)/.test(error.message);
 }
 
 /** Reports whether the channel does not exist, or is another one of the same name. */

@@ -1,5 +1,6 @@
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { isIP } from "node:net";
+import type { ConnectionOptions } from "node:tls";
 import process from "node:process";
 import { clearInterval, setImmediate, setInterval, setTimeout } from "node:timers";
 import type { ChannelConnectionError } from "../../shared/errors.ts";
@@ -7,13 +8,9 @@ import { hostname } from "../../shared/host.ts";
 import type { ProcessRef } from "../remote/process_ref.ts";
 import { RuntimeTimer } from "../remote/runtime_timer.ts";
 import type { TransportOptions } from "../transport.ts";
+import { RedisConnection } from "./connection/redis_connection.ts";
+import type { Reply } from "./connection/reply_reader.ts";
 import { connectFailure, endsSession, lostConnection } from "./failure.ts";
-import {
-  loadRedisPackage,
-  newRedisClient,
-  type RedisClient,
-  type RedisPackage,
-} from "./redis_package.ts";
 import type { Belled, LinkSession } from "./link_session.ts";
 import { type ScriptName, scriptsFor } from "./scripts/mod.ts";
 import { checkServer, type ServerState } from "./server_check.ts";
@@ -28,10 +25,6 @@ export interface RedisSessionOptions {
   /** Reports something that may lose values. */
   warn(problem: string): void;
 }
-
-/** What a script returns: numbers, bytes, and arrays of them. */
-// deno-lint-ignore no-explicit-any -- each script has its own reply
-type Reply = any;
 
 /**
  * One connection to a server. Its life is the subscription to the channel of its id: a script that finds no subscriber takes
@@ -48,13 +41,12 @@ export class RedisSession implements LinkSession {
   state!: ServerState;
   /** The links that wait. */
   readonly watch: Watch = new Watch(() => this.#departures());
-  readonly #client: RedisClient;
+  #connection: RedisConnection | undefined;
   /** The digests of the scripts, once they are loaded. */
-  readonly #shas: Readonly<Partial<Record<ScriptName, string>>>;
+  readonly #shas: Partial<Record<ScriptName, string>> = {};
   readonly #links = new Map<string, Belled>();
   readonly #onLost = new Set<() => void>();
   readonly #openedAt = performance.now();
-  readonly #asBytes: object;
   /** Milliseconds between two questions whether the server lives; 0 for none. */
   readonly #heartbeatTime: number;
   #numbers = 0;
@@ -63,19 +55,11 @@ export class RedisSession implements LinkSession {
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #loss: Error | undefined;
 
-  private constructor(
-    { uri, processRef, warn }: RedisSessionOptions,
-    client: RedisClient,
-    shas: Readonly<Partial<Record<ScriptName, string>>>,
-    asBytes: object,
-  ) {
+  private constructor({ uri, processRef, warn }: RedisSessionOptions) {
     this.address = uri.address;
     this.processRef = processRef;
     this.#heartbeatTime = 1000 * uri.heartbeat;
     this.warn = warn;
-    this.#client = client;
-    this.#shas = shas;
-    this.#asBytes = asBytes;
   }
 
   /**
@@ -88,61 +72,52 @@ export class RedisSession implements LinkSession {
     timeout: number,
     signal: AbortSignal,
   ): Promise<RedisSession> {
-    let cancel!: (error: Error) => void;
-    const cancelled = new Promise<never>((_, reject) => cancel = reject);
-    cancelled.catch(() => {}); // unless the race below looks at it
+    const session = new RedisSession(options);
     const timer = new RuntimeTimer(
-      () => cancel(new Error(`no answer within ${timeout} ms`)),
+      () => session.abort(new Error(`no answer within ${timeout} ms`)),
       timeout,
     );
     timer.unref(); // while an operation waits, the socket keeps the process alive
-    const onAbort = () => cancel(signal.reason);
+    const onAbort = () => session.abort(signal.reason);
     signal.addEventListener("abort", onAbort);
     if (signal.aborted) onAbort();
-    let client: RedisClient | undefined;
-    let isAbandoned = false;
     try {
-      const library = await loadRedisPackage();
-      signal.throwIfAborted();
-      const made = client = newClient(library, options, endpoint, timeout);
-      options.processRef.use(made);
-      // The client cannot end an attempt to connect: it forgets the socket, which connects later.
-      made.on("connect", () => isAbandoned && made.destroy());
-      const asBytes = { [library.RESP_TYPES.BLOB_STRING]: Buffer };
-      return await Promise.race([RedisSession.#open(options, client, asBytes), cancelled]);
+      await session.#open(options, endpoint);
+      return session;
     } catch (error) {
-      isAbandoned = true;
-      client?.destroy();
-      throw connectFailure(error, options.uri, endpoint);
+      session.abort(error as Error);
+      throw connectFailure(session.#loss, options.uri, endpoint);
     } finally {
       timer.stop();
       signal.removeEventListener("abort", onAbort);
     }
   }
 
-  static async #open(
-    options: RedisSessionOptions,
-    client: RedisClient,
-    asBytes: object,
-  ): Promise<RedisSession> {
-    const shas: Partial<Record<ScriptName, string>> = {};
-    const session = new RedisSession(options, client, shas, asBytes);
-    client.on("error", (error: Error) => session.abort(error));
-    client.on("end", () => session.abort(new Error("the server closed it")));
-    await client.connect();
-    options.processRef.use(client); // the client has not passed on what was said while it connected
-    const [state] = await Promise.all([
-      checkServer((args) => client.sendCommand(args), options.uri),
-      client.subscribe(`channelts:${session.id}`, (bytes: Buffer) => session.#heard(bytes), true),
+  async #open(options: RedisSessionOptions, endpoint: RedisEndpoint): Promise<void> {
+    const { uri, processRef } = options;
+    const tls = uri.tls ? tlsOptions(options, endpoint) : undefined;
+    const connection = await RedisConnection.open(endpoint, tls, {
+      made: (connection) => {
+        this.#connection = connection;
+        processRef.use(connection);
+        if (this.#loss !== undefined) connection.destroy(this.#loss);
+      },
+      heard: (bytes) => this.#heard(bytes),
+      lost: (error) => this.abort(error),
+    });
+    const [, , state] = await Promise.all([
+      connection.send(helloOf(uri)),
+      uri.database === 0 ? undefined : connection.send(["SELECT", String(uri.database)]),
+      checkServer((args) => this.command(args), uri),
+      connection.subscribe(`channelts:${this.id}`),
       ...scriptsFor().map(async ([name, text]) => {
-        shas[name] = await client.sendCommand<string>(["SCRIPT", "LOAD", text]);
+        this.#shas[name] = String(await connection.send(["SCRIPT", "LOAD", text]));
       }),
     ]);
-    if (session.#loss !== undefined) throw session.#loss;
-    session.state = state;
+    if (this.#loss !== undefined) throw this.#loss;
+    this.state = state;
     for (const { problem } of state.hazards) options.warn(problem);
-    session.#startHeartbeat();
-    return session;
+    this.#startHeartbeat();
   }
 
   get isLost(): boolean {
@@ -184,30 +159,19 @@ export class RedisSession implements LinkSession {
    * Runs a script. The scripts run in the order of the calls. Rejects with the server's refusal, or, if the connection is
    * lost, with the loss.
    */
-  async run(script: ScriptName, key: string, args: readonly (string | Buffer)[]): Promise<Reply> {
-    if (this.#loss !== undefined) throw this.#loss;
-    try {
-      return await this.#client.sendCommand(
-        ["EVALSHA", this.#shas[script]!, "1", key, ...args],
-        { typeMapping: this.#asBytes },
-      );
-    } catch (error) {
-      if (!endsSession(error)) throw error;
-      this.abort(error as Error);
-      throw this.#loss;
-    }
+  run(script: ScriptName, key: string, args: readonly (string | Buffer)[]): Promise<Reply> {
+    return this.#send(["EVALSHA", this.#shas[script]!, "1", key], args);
   }
 
   /** Runs a command that is no script. Rejects with the server's refusal, or the loss of the connection. */
-  async command(args: string[]): Promise<Reply> {
-    if (this.#loss !== undefined) throw this.#loss;
-    return await this.#client.sendCommand(args);
+  async command(args: readonly string[]): Promise<Reply> {
+    return textOf(await this.#send(args));
   }
 
   /** Resolves when the server has answered, and so everything has been heard that it had sent before. */
   async ping(): Promise<void> {
     try {
-      await this.#client.sendCommand(["PING"]);
+      await this.#send(["PING"]);
     } catch (error) {
       this.abort(error as Error);
       throw this.#loss;
@@ -221,8 +185,7 @@ export class RedisSession implements LinkSession {
     // While the command waits, the server runs no other one of this connection.
     const most = this.#isBehind ? shortReplicationTimeout : replicationTimeout;
     const timeout = this.#heartbeatTime === 0 ? most : Math.min(most, this.#heartbeatTime / 2);
-    const args = ["WAIT", String(needed), String(timeout)];
-    const count = await this.#client.sendCommand<number>(args);
+    const count = await this.#send(["WAIT", String(needed), String(timeout)]);
     this.#isBehind = count < needed;
     return !this.#isBehind;
   }
@@ -240,12 +203,25 @@ export class RedisSession implements LinkSession {
 
   /** Resolves with how many clients have left the server; undefined if it does not tell. Rejects if the connection is lost. */
   async #departures(): Promise<number | undefined> {
-    const args = ["EVALSHA", this.#shas.departures!, "0"];
     try {
-      const count = await this.#client.sendCommand<number>(args);
+      const count = await this.#send(["EVALSHA", this.#shas.departures!, "0"]);
       return count < 0 ? undefined : count;
+    } catch {
+      if (this.isLost) throw this.#loss;
+      return undefined;
+    }
+  }
+
+  /** Sends a command. A refusal that another connection may not meet ends this one. */
+  async #send(
+    command: readonly string[],
+    args?: readonly (string | Buffer)[],
+  ): Promise<Reply> {
+    if (this.#loss !== undefined) throw this.#loss;
+    try {
+      return await this.#connection!.send(command, args);
     } catch (error) {
-      if (!endsSession(error)) return undefined;
+      if (this.#loss === undefined && !endsSession(error)) throw error;
       this.abort(error as Error);
       throw this.#loss;
     }
@@ -285,46 +261,45 @@ export class RedisSession implements LinkSession {
     this.#loss = error;
     clearInterval(this.#heartbeat);
     this.watch.end();
-    if (this.#client.isOpen) this.#client.destroy();
+    this.#connection?.destroy(error);
     this.#links.clear();
     for (const listener of [...this.#onLost]) listener();
     this.#onLost.clear();
   }
 }
 
-function newClient(
-  library: RedisPackage,
-  { uri, tls }: RedisSessionOptions,
-  { host, port }: RedisEndpoint,
-  timeout: number,
-): RedisClient {
-  const { username, password, database } = uri;
-  const name = uri.name ?? ["ChannelTS", hostname(), process.pid].filter(Boolean).join(" ");
-  // An IP address has no name that could be asked for; the certificate must have the address.
-  const servername = tls.servername ?? (isIP(host) === 0 ? host : undefined);
-  const common = { host, port, connectTimeout: timeout, reconnectStrategy: false } as const;
-  return newRedisClient(library, {
-    socket: uri.tls
-      ? {
-        ...common,
-        tls: true,
-        ...tlsOptions(tls),
-        ...servername === undefined ? {} : { servername },
-      }
-      : common,
-    database,
-    name: name.replace(/[^!-~]/g, "-"), // CLIENT SETNAME takes no others
-    ...username === undefined ? {} : { username },
-    ...password === undefined ? {} : { password },
-    disableClientInfo: true,
-    disableOfflineQueue: true,
-    maintNotifications: "disabled",
-  });
+/** Returns the command that begins a connection. */
+function helloOf({ username, password, name }: RedisUri): string[] {
+  const shown = name ?? ["ChannelTS", hostname(), process.pid].filter(Boolean).join(" ");
+  return [
+    "HELLO",
+    "3",
+    ...username === undefined && password === undefined
+      ? []
+      : ["AUTH", username ?? "default", password ?? ""],
+    "SETNAME",
+    shown.replace(/[^!-~]/g, "-"), // the command takes no others
+  ];
 }
 
-function tlsOptions({ ca, cert, key }: RedisSessionOptions["tls"]): object {
-  const entries = Object.entries({ ca, cert, key }).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries);
+function tlsOptions(
+  { tls: { ca, cert, key, servername } }: RedisSessionOptions,
+  { host }: RedisEndpoint,
+): ConnectionOptions {
+  const given = {
+    ca,
+    cert,
+    key,
+    // An IP address has no name that could be asked for; the certificate must have the address.
+    servername: servername ?? (isIP(host) === 0 ? host : undefined),
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+/** Returns a reply with text in place of bytes. */
+function textOf(reply: Reply): Reply {
+  if (Array.isArray(reply)) return reply.map(textOf);
+  return reply instanceof Uint8Array ? String(reply) : reply;
 }
 
 function newId(): string {

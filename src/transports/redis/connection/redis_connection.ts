@@ -1,0 +1,194 @@
+import type { Buffer } from "node:buffer";
+import { connect, type Socket } from "node:net";
+import process from "node:process";
+import type { ConnectionOptions } from "node:tls";
+import type { Refable } from "../../remote/process_ref.ts";
+import type { RedisEndpoint } from "../uri.ts";
+import { CommandBuffer, type CommandPart } from "./command_buffer.ts";
+import { RedisRefusal, type Reply, ReplyReader, RespError } from "./reply_reader.ts";
+
+/** What a connection tells of. */
+export interface RedisConnectionListener {
+  /** The connection is being opened, and can be destroyed. */
+  made(connection: RedisConnection): void;
+  /** A message was published to a channel to which this connection subscribes. */
+  heard(bytes: Buffer): void;
+  /** The connection is lost. Called once, and not after `destroy`. */
+  lost(error: Error): void;
+}
+
+/** A command that is not answered. */
+interface Sent {
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: Error) => void;
+  /** Whether the server answers by pushes, one for each channel. */
+  readonly isSubscription: boolean;
+}
+
+/**
+ * A connection to a server, in RESP3: replies and messages of subscriptions share it. The commands of one turn of the event loop
+ * leave in one write.
+ *
+ * Invariants: replies come in the order of the commands. Each command is answered, or rejected when the connection ends. A
+ * connection that ended sends nothing more, and tells of nothing more.
+ */
+export class RedisConnection implements Refable {
+  readonly #socket: Socket;
+  readonly #listener: RedisConnectionListener;
+  readonly #reader: ReplyReader;
+  readonly #unsent = new CommandBuffer();
+  /** The commands that are not answered, the oldest at `#first`. */
+  #sent: (Sent | undefined)[] = [];
+  #first = 0;
+  #isScheduled = false;
+  #isHeld = true;
+  #rejectOpening: ((error: Error) => void) | undefined;
+  #loss: Error | undefined;
+
+  /** Resolves when the connection is open. Rejects with the reason why it is not, also that of `destroy`. */
+  static async open(
+    { host, port }: RedisEndpoint,
+    tls: ConnectionOptions | undefined,
+    listener: RedisConnectionListener,
+  ): Promise<RedisConnection> {
+    const options = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay };
+    const connectTls = tls === undefined ? undefined : (await import("node:tls")).connect;
+    const socket = connectTls === undefined ? connect(options) : connectTls({ ...options, ...tls });
+    const connection = new RedisConnection(socket, listener);
+    listener.made(connection);
+    await new Promise<void>((resolve, reject) => {
+      if (connection.#loss !== undefined) return reject(connection.#loss);
+      connection.#rejectOpening = reject;
+      socket.once(connectTls === undefined ? "connect" : "secureConnect", resolve);
+    });
+    // The runtime may have replaced what is inside the socket.
+    if (connection.#isHeld) socket.ref();
+    else socket.unref();
+    return connection;
+  }
+
+  private constructor(socket: Socket, listener: RedisConnectionListener) {
+    this.#socket = socket;
+    this.#listener = listener;
+    this.#reader = new ReplyReader({
+      replied: (reply) => this.#replied(reply),
+      pushed: (items) => this.#pushed(items),
+    });
+    socket.on("data", (bytes: Buffer) => this.#read(bytes));
+    socket.on("error", (error: Error) => this.#lose(error));
+    socket.on("close", () => this.#lose(new Error("the server closed it")));
+  }
+
+  /**
+   * Sends a command, after all earlier ones. Rejects with a {@linkcode RedisRefusal} if the server refuses it, or with the
+   * reason why the connection was lost.
+   */
+  send(command: readonly CommandPart[], more?: readonly CommandPart[]): Promise<Reply> {
+    return this.#send(command, more, false);
+  }
+
+  /** Subscribes to a channel. */
+  subscribe(channel: string): Promise<Reply> {
+    return this.#send(["SUBSCRIBE", channel], undefined, true);
+  }
+
+  ref(): void {
+    this.#isHeld = true;
+    this.#socket.ref();
+  }
+
+  unref(): void {
+    this.#isHeld = false;
+    this.#socket.unref();
+  }
+
+  /** Ends the connection. What was not answered rejects with the error. */
+  destroy(error: Error): void {
+    if (this.#loss !== undefined) return;
+    this.#loss = error;
+    this.#socket.destroy();
+    this.#rejectOpening?.(error);
+    for (let sent = this.#next(); sent !== undefined; sent = this.#next()) sent.reject(error);
+  }
+
+  #send(
+    command: readonly CommandPart[],
+    more: readonly CommandPart[] | undefined,
+    isSubscription: boolean,
+  ): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.#loss !== undefined) return reject(this.#loss);
+      this.#sent.push({ resolve, reject, isSubscription });
+      this.#unsent.add(command, more);
+      if (this.#isScheduled) return;
+      this.#isScheduled = true;
+      process.nextTick(() => this.#flush());
+    });
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    if (this.#loss !== undefined) return;
+    const pieces = this.#unsent.take();
+    if (pieces.length > 1) this.#socket.cork();
+    for (const piece of pieces) this.#socket.write(piece);
+    if (pieces.length > 1) this.#socket.uncork();
+  }
+
+  #read(bytes: Buffer): void {
+    if (this.#loss !== undefined) return;
+    try {
+      this.#reader.read(bytes);
+    } catch (error) {
+      if (!(error instanceof RespError)) throw error;
+      this.#lose(error);
+    }
+  }
+
+  #replied(reply: Reply): void {
+    const sent = this.#next();
+    if (sent === undefined) {
+      if (this.#loss !== undefined) return;
+      // A server that takes no more clients says so without being asked.
+      this.#lose(reply instanceof RedisRefusal ? reply : new RespError());
+    } else if (reply instanceof RedisRefusal) sent.reject(reply);
+    else sent.resolve(reply);
+  }
+
+  #pushed([kind, , value]: readonly Reply[]): void {
+    switch (String(kind)) {
+      case "message":
+        if (this.#loss === undefined) this.#listener.heard(value);
+        return;
+      case "subscribe":
+        if (this.#sent[this.#first]?.isSubscription) this.#next()!.resolve(value);
+    }
+  }
+
+  /** Removes and returns the oldest command that is not answered. */
+  #next(): Sent | undefined {
+    if (this.#first === this.#sent.length) return undefined;
+    const sent = this.#sent[this.#first];
+    this.#sent[this.#first++] = undefined;
+    if (this.#first === this.#sent.length) {
+      this.#sent.length = 0;
+      this.#first = 0;
+    } else if (this.#first === mostGaps) {
+      this.#sent = this.#sent.slice(mostGaps);
+      this.#first = 0;
+    }
+    return sent;
+  }
+
+  #lose(error: Error): void {
+    if (this.#loss !== undefined) return;
+    this.destroy(error);
+    this.#listener.lost(error);
+  }
+}
+
+/** Milliseconds of silence after which the system asks whether the server is there. */
+const keepAliveInitialDelay = 30_000;
+
+/** How many answered commands are kept before the others move. */
+const mostGaps = 1024;
