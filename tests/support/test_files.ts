@@ -99,6 +99,7 @@ export const DENO_ONLY: Record<string, string> = {
   "redis_processes_test.ts": "starts the other runtimes itself",
   "redis_server_test.ts": "tests what the server does, which does not depend on the runtime",
   "redis_vanished_test.ts": "tests when a server's system notices, on hosts of its own",
+  "redis_refusals_test.ts": "tests what the server refuses, which does not depend on the runtime",
   "redis_scripts_test.ts": "tests what scripts do, which does not depend on the runtime",
   "reply_reader_test.ts": "tests logic that does not depend on the runtime",
   "report_test.ts": "tests the harness, which runs on Deno",

@@ -170,12 +170,16 @@ export function isUnavailable(error: unknown): boolean {
 }
 
 /**
- * Reports whether a script failed because of its connection, and not because of what it asked. A server that has dropped the
- * scripts, or has become a replica, is asked again on a new connection.
+ * Reports whether a script failed because of its connection or of the server's state, and not because of what it asked. A
+ * server that has dropped the scripts, or has become a replica, is asked again on a new connection. So is one that refuses a
+ * script for the moment: what was settled or withdrawn by it is settled or withdrawn again, in the order of the calls, when the
+ * link has attached again.
  */
 export function endsSession(error: unknown): boolean {
   return !(error instanceof RedisRefusal) ||
-    /^(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED|GAP|LEFT)/.test(error.message);
+    /^(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED|GAP|LEFT|BUSY|MISCONF|NOREPLICAS)/.test(
+      error.message,
+    );
 }
 
 /** Reports whether the channel does not exist, or is another one of the same name. */

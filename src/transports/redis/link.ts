@@ -70,6 +70,8 @@ export class RedisLink implements Link {
   #epoch = "";
   /** The holders of the last attachment, and of attempts since: their answers may have been lost after they took effect. */
   #formers: string[] = [];
+  /** Whether the server has refused an attachment for which the link has not waited. */
+  #wasRefused = false;
   #isGone = false;
   /** The numbers of the last event that this link knows, and of the last control event. */
   #events = 0;
@@ -353,10 +355,10 @@ export class RedisLink implements Link {
       ...messages.flatMap(({ seq, id = "" }) => [seq, id]),
     ]);
     this.#formers.push(attachment.holder);
-    if (isNew && create && !wasAttached) { // nothing but a refusal of the server can keep the link from opening
+    if (isNew && create && !wasAttached && !this.#wasRefused) {
       attaching.then(
         ([epoch]) => this.#epoch = attachment.epoch = String(epoch),
-        (error) => this.#refusal("attach", error),
+        (error) => this.#onRefused(attachment, error),
       );
       attachment.capacity = capacity;
       return {
@@ -386,6 +388,7 @@ export class RedisLink implements Link {
       };
     } catch (error) {
       attachment.takeAll();
+      if (!session.isLost) this.#formers.pop(); // it has no effect
       if (session.isLost || !isMissing(error)) throw error;
       throw this.#gone("attach", wasAttached ? "delete" : "missing");
     }
@@ -423,13 +426,30 @@ export class RedisLink implements Link {
   }
 
   readonly #onLost = (): void => {
+    const { session } = this.#attachment!;
+    this.#leave();
+    this.#cycle.lost(session);
+  };
+
+  /** The server has refused the attachment for which the link has not waited, and with it what followed. */
+  #onRefused(attachment: RedisAttachment, error: unknown): void {
+    const { session } = attachment;
+    if (this.#attachment !== attachment || session.isLost) return;
+    this.#wasRefused = true;
+    this.#formers.pop();
+    session.offLost(this.#onLost);
+    this.#leave();
+    this.#cycle.refused(session, error);
+  }
+
+  /** What waits on the attachment will wait for the next one. */
+  #leave(): void {
     const attachment = this.#attachment!;
     this.#attachment = undefined;
     this.#outbox.lost();
     for (const one of attachment.takeAll()) this.#waiting.add(one);
     this.#awaitRoomAll();
-    this.#cycle.lost(attachment.session);
-  };
+  }
 
   #onClosed(): void {
     this.#outbox.closed();

@@ -10,7 +10,7 @@ import { RuntimeTimer } from "../remote/runtime_timer.ts";
 import type { TransportOptions } from "../transport.ts";
 import { RedisConnection } from "./connection/redis_connection.ts";
 import type { Reply } from "./connection/reply_reader.ts";
-import { connectFailure, endsSession, lostConnection } from "./failure.ts";
+import { connectFailure, endsSession, isUnavailable, lostConnection } from "./failure.ts";
 import type { Belled, LinkSession } from "./link_session.ts";
 import { type ScriptName, scriptsFor } from "./scripts/mod.ts";
 import { checkServer, type ServerState } from "./server_check.ts";
@@ -160,7 +160,9 @@ export class RedisSession implements LinkSession {
    * lost, with the loss.
    */
   run(script: ScriptName, key: string, args: readonly (string | Buffer)[]): Promise<Reply> {
-    return this.#send(["EVALSHA", this.#shas[script]!, "1", key], args);
+    // A link that is refused for the moment as it attaches asks again after a pause.
+    const isKnown = script === "attach" ? isUnavailable : undefined;
+    return this.#send(["EVALSHA", this.#shas[script]!, "1", key], args, isKnown);
   }
 
   /** Runs a command that is no script. Rejects with the server's refusal, or the loss of the connection. */
@@ -212,16 +214,21 @@ export class RedisSession implements LinkSession {
     }
   }
 
-  /** Sends a command. A refusal that another connection may not meet ends this one. */
+  /**
+   * Sends a command. A refusal that another connection may not meet ends this one.
+   *
+   * @param isKnown reports whether the caller handles a refusal that would end the connection
+   */
   async #send(
     command: readonly string[],
     args?: readonly (string | Buffer)[],
+    isKnown?: (error: unknown) => boolean,
   ): Promise<Reply> {
     if (this.#loss !== undefined) throw this.#loss;
     try {
       return await this.#connection!.send(command, args);
     } catch (error) {
-      if (this.#loss === undefined && !endsSession(error)) throw error;
+      if (this.#loss === undefined && (!endsSession(error) || isKnown?.(error))) throw error;
       this.abort(error as Error);
       throw this.#loss;
     }

@@ -42,6 +42,8 @@ type State =
  *                     │  └─connection lost────┘  │ └─refused──▶ idle
  *                     └────pausing◀──unavailable─┘
  * ```
+ *
+ * A link may count as attached before the other side has answered; `refused` is then as a refusal while it attaches.
  */
 export class AttachCycle<S extends RemoteSession, Found> implements SessionWaiter<S> {
   readonly #connector: SessionSource<S>;
@@ -83,6 +85,11 @@ export class AttachCycle<S extends RemoteSession, Found> implements SessionWaite
   lost(session: S): void {
     this.#loss = session.lossError;
     if (this.#state === "attached") this.#connect();
+  }
+
+  /** The other side has refused the attachment after all. */
+  refused(session: S, error: unknown): void {
+    if (this.#state === "attached") this.#onRefused(session, error);
   }
 
   /** Attaches no more. */
