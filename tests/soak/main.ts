@@ -1,21 +1,28 @@
-// deno task soak [MISHAPS] [SEED] [home]: a long soak test on a private broker, or on a home with a file, with a table
-// of results.
+// deno task soak [MISHAPS] [SEED] [home|redis]: a long soak test on a private broker, on a home with a file, or on a private
+// Redis, with a table of results.
 
 import process from "node:process";
 import { BrokerServer } from "../faults/broker_server.ts";
 import { HomeServer } from "../faults/home_server.ts";
+import { RedisFaultServer } from "../faults/redis_server.ts";
 import { startHome } from "../homes/home_process.ts";
 import { startPrivateBroker } from "../support/broker.ts";
+import { startRedis } from "../support/redis.ts";
 import { sqliteDirectory } from "../support/sqlite_file.ts";
 import { logLine } from "../support/supervisor.ts";
-import { brokerMishaps, homeMishaps } from "./mishaps.ts";
+import { brokerMishaps, homeMishaps, redisMishaps } from "./mishaps.ts";
 import { soak, type SoakResult } from "./soak.ts";
 
 const args = process.argv.slice(2);
 const [count = "20", seed = String(Math.floor(Math.random() * 2 ** 31))] = args;
 logLine(`soak: ${count} mishaps, seed ${seed}`);
 const start = performance.now();
-const result = args[2] === "home" ? await onHome() : await onBroker();
+const runs: Record<string, () => Promise<SoakResult>> = {
+  broker: onBroker,
+  home: onHome,
+  redis: onRedis,
+};
+const result = await runs[args[2] ?? "broker"]!();
 const { resolved, rejected, lost, duplicates, marked, unmarked, withinProcess, errors } = result;
 const rows: [string, number][] = [
   ["puts that resolved", resolved],
@@ -51,4 +58,10 @@ async function onHome(): Promise<SoakResult> {
     options: { heartbeat: 1000 },
   });
   return await soak(new HomeServer(home), homeMishaps, Number(seed), Number(count), logLine);
+}
+
+async function onRedis(): Promise<SoakResult> {
+  await using redis = await startRedis();
+  const server = new RedisFaultServer(redis);
+  return await soak(server, redisMishaps, Number(seed), Number(count), logLine);
 }

@@ -3,6 +3,7 @@ import { until } from "../conformance/fixture.ts";
 import * as at from "../faults/broker.ts";
 import type { BrokerServer } from "../faults/broker_server.ts";
 import type { HomeServer } from "../faults/home_server.ts";
+import { command, type RedisFaultServer } from "../faults/redis_server.ts";
 import type { Server } from "../faults/server.ts";
 import type { Actor, Actors } from "./actors.ts";
 
@@ -106,6 +107,34 @@ export const homeMishaps: Mishaps<HomeServer> = {
     home.suspend();
     await pause(700);
     home.resume();
+  },
+  ...common,
+};
+
+/** The mishaps of a Redis with an append-only file. */
+export const redisMishaps: Mishaps<RedisFaultServer> = {
+  "the server is restarted": ({ server: { redis } }) => redis.restart(),
+  "the server is killed": async ({ server: { redis } }) => {
+    await redis.crash();
+    await redis.start();
+  },
+  "the server is suspended": async ({ server: { redis } }) => {
+    redis.suspend();
+    await pause(3500);
+    redis.resume();
+  },
+  "the server is suspended for a moment": async ({ server: { redis } }) => {
+    redis.suspend();
+    await pause(700);
+    redis.resume();
+  },
+  "an operator closes all connections": async ({ server }) =>
+    void await command(server, "CLIENT", "KILL", "SKIPME", "yes"),
+  "an operator drops the scripts": async ({ server }) =>
+    void await command(server, "SCRIPT", "FLUSH"),
+  "an operator pauses all clients": async ({ server }) => {
+    await command(server, "CLIENT", "PAUSE", "1500", "ALL");
+    await pause(1500);
   },
   ...common,
 };
