@@ -1,5 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel } from "../../mod.ts";
+import { until } from "../conformance/fixture.ts";
+import { withAdmin } from "../support/redis_setup.ts";
 import { bound } from "./cell.ts";
 import { atEachStep, cutEach, type Fault, swallow } from "./fault.ts";
 import { command, type RedisFaultServer } from "./redis_server.ts";
@@ -77,5 +79,51 @@ export const redisFaults: readonly Fault<RedisFaultServer>[] = [
         await channel.close();
       }
     },
+  },
+  {
+    title: "an operator deletes everything (FLUSHALL)",
+    meaning: { isDeletion: true },
+    inject: async (server) => void await command(server, "FLUSHALL"),
+  },
+  {
+    title: "the server is killed, and then loads its data for seconds",
+    // Each command of the append-only file takes the server 3 ms.
+    prepare: async (server) => {
+      await command(server, "CONFIG", "SET", "key-load-delay", "3000");
+      await command(server, "CONFIG", "SET", "loading-process-events-interval-bytes", "1024");
+      await command(server, "CONFIG", "REWRITE");
+    },
+    inject: async (server) => {
+      await server.redis.crash();
+      await server.redis.start();
+      await until(async () => {
+        const info = String(await command(server, "INFO", "persistence"));
+        return /^loading:0/m.test(info);
+      }, bound);
+    },
+  },
+  {
+    title: "an operator pauses all clients for longer than two heartbeats",
+    inject: async (server) => {
+      await command(server, "CLIENT", "PAUSE", "3500", "ALL");
+      await pause(3500);
+    },
+  },
+  {
+    title: "an operator pauses writing",
+    inject: async (server) => {
+      await command(server, "CLIENT", "PAUSE", "2500", "WRITE");
+      await pause(2500);
+    },
+  },
+  {
+    title: "the server closes all connections and takes no clients for a time",
+    inject: (server) =>
+      withAdmin(server.uri, async (admin) => {
+        await admin.sendCommand(["CONFIG", "SET", "maxclients", "1"]);
+        await admin.sendCommand(["CLIENT", "KILL", "SKIPME", "yes"]);
+        await pause(1500);
+        await admin.sendCommand(["CONFIG", "SET", "maxclients", "10000"]);
+      }),
   },
 ];
