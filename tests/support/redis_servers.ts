@@ -8,8 +8,15 @@ import { promisify } from "node:util";
 import type { Brokers, Further } from "./broker.ts";
 import { unpackPrograms } from "./debian.ts";
 import { findRedis, givenPrograms, type RedisProgram } from "./redis.ts";
+import { usesAnyRedis, usesRedis } from "./test_files.ts";
 
-/** A Redis or Valkey besides the first one. */
+/** A server besides the first one, or a cluster. */
+export interface FurtherRedis extends Further<RedisSupply> {
+  /** Reports whether the tests of a file use it. */
+  readonly isUsedBy: (file: string) => boolean;
+}
+
+/** The variables of a server. */
 export interface RedisSupply {
   /** What the output calls it: `Redis 8.0.2`. */
   readonly title: string;
@@ -35,7 +42,7 @@ const PACKAGES = { bookworm: ["redis-server"], trixie: ["redis-server", "valkey-
 export async function findFurtherRedis(
   which: Brokers,
   signal?: AbortSignal,
-): Promise<Further<RedisSupply>[]> {
+): Promise<FurtherRedis[]> {
   if (which === "one" || process.env.REDIS) return [];
   const [given, ...others] = givenPrograms();
   let first: RedisProgram;
@@ -44,7 +51,9 @@ export async function findFurtherRedis(
     first = await findRedis();
     version = await versionOf(first);
   } catch (error) {
-    return [{ title: "a further Redis", ready: Promise.reject(error) }];
+    const ready = Promise.reject(error);
+    ready.catch(() => {}); // the caller that needs it gets the error
+    return [{ title: "a further Redis", ready, isUsedBy: usesRedis }];
   }
   const folders: Partial<Record<keyof typeof PACKAGES, Promise<string>>> = {};
   const programs = given !== undefined
@@ -82,7 +91,7 @@ export async function findFurtherRedis(
       },
     }));
     ready.catch(() => {}); // the caller that needs it gets the error
-    return { title, ready };
+    return { title, ready, isUsedBy: nodes === "" ? usesRedis : usesAnyRedis };
   });
 }
 

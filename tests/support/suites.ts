@@ -156,10 +156,10 @@ async function main(file: string, args: string[]): Promise<void> {
   const sources: Source[] = [
     { supply: Promise.resolve(first), isUsedBy: () => true },
     ...further.map(({ title, ready }) => ({ further: title, supply: ready, isUsedBy: usesBroker })),
-    ...furtherRedis.map(({ title, ready }) => ({
+    ...furtherRedis.map(({ title, ready, isUsedBy }) => ({
       further: title,
       supply: ready,
-      isUsedBy: usesRedis,
+      isUsedBy,
     })),
   ];
   const restarts = asked.length === 0 || which !== "one"; // not each time that a single test is tried
@@ -400,7 +400,7 @@ function partsOn(source: Source, runtimes: Runtime[], which: Brokers): Part[] {
   if (which === "all") return runtimes.flatMap((runtime) => partsOf(runtime, source, isUsedBy));
   const decided = (file: string) =>
     isUsedBy(file) &&
-    (isUsedBy === usesRedis ? basename(file) in EACH_REDIS : !(basename(file) in ONE_BROKER));
+    (usesRedis(file) ? basename(file) in EACH_REDIS : !(basename(file) in ONE_BROKER));
   return runtimes.slice(0, 1).flatMap((runtime) => partsOf(runtime, source, decided))
     .map((part) => ({ ...part, timed: false }));
 }

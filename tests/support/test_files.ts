@@ -213,3 +213,8 @@ export function usesRedis(file: string): boolean {
   return /\b(redisUri|start(Redis|OneNodeCluster))\b/.test(readFileSync(file, "utf8")) &&
     !usesBroker(file);
 }
+
+/** Reports whether the tests in a file use a Redis that may as well be a cluster. */
+export function usesAnyRedis(file: string): boolean {
+  return usesRedis(file) && /\bredisUri\b/.test(readFileSync(file, "utf8"));
+}
