@@ -381,6 +381,17 @@ Deno.test("redis: the user of docs/redis.md can do everything with its channels,
   await others.close();
 });
 
+Deno.test("redis: a new channel exists before its name leaves over another connection", async () => {
+  await using redis = await startRedis();
+  await using slow = await startDelay(redis.port, 200);
+  const inner = new Channel<number>({ connection: `redis://127.0.0.1:${slow.port}` });
+  const carrier = new Channel<unknown>({ name: "carrier", connection: redis.uri });
+  await carrier.put({ inner });
+  assert.equal(await command(redis, "EXISTS", `channelts:{${inner.name}}:meta`), 1);
+  await Promise.all([inner.delete(), carrier.delete()]);
+  await Promise.all([inner.close(), carrier.close()]);
+});
+
 async function untilReplicated(primary: PrivateRedis, count: number): Promise<void> {
   const online = new RegExp(`slave${count - 1}:.*state=online`);
   await until(async () => online.test(String(await command(primary, "INFO", "replication"))));

@@ -53,7 +53,7 @@ export async function broadcast(
   if (encoded instanceof Promise) encoded.catch(() => {}); // awaited below, unless attaching fails
   await handle.control("broadcast", owner, options, async (attachment, control) => {
     const { message, carried } = encoded instanceof Promise ? await encoded : encoded;
-    for (const each of carried) await each.makeKnown(control);
+    for (const each of carried) await each.makeKnown(control, handle.connection);
     const event = eventOf(message);
     await attachment.link.announce(event);
     attachment.announced(event); // the link announces to other links only

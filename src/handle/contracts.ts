@@ -25,10 +25,10 @@ export interface Carrier {
   readonly stacks: boolean;
   /** Resolves when `connection` is not pending any more; rejects if the configuration is invalid. */
   resolved(): Promise<SharedConnection>;
-  /** Whether a receiver of the channel's name finds the channel, or creates it with the same options. */
-  readonly isKnown: boolean;
+  /** Reports whether who receives the channel's name over `by` finds the channel, or creates it with the same options. */
+  isKnown(by: SharedConnection | PendingConnection): boolean;
   /** Creates the channel unless `isKnown`; rejects if `operation`, which waits for that, settles first. */
-  makeKnown(operation: Pending): Promise<void>;
+  makeKnown(operation: Pending, by: SharedConnection | PendingConnection): Promise<void>;
 }
 
 /** A handle, as its puts use it. */

@@ -82,6 +82,8 @@ export class Handle implements Attached, PutTarget {
   readonly #attaching: Attaching;
   /** Whether other handles may have been made from this one, so that the channel may exist although this is new. */
   #isShared = false;
+  /** Whether the transport has surely created the channel. */
+  #isCreated = false;
   #closed: CloseReason | undefined;
   #closing: Promise<void> | undefined;
   /** Resolves when the functions in `onClosed` are done. */
@@ -170,13 +172,19 @@ export class Handle implements Attached, PutTarget {
     return this.puts.put(owner, value, options);
   }
 
-  get isKnown(): boolean {
+  isKnown(by: SharedConnection | PendingConnection): boolean {
     const { create, lease, owned } = this.#options;
-    return this.#attaching.hasAttached || !create || lease === undefined && !owned;
+    if (!create || lease === undefined && !owned) return true;
+    // What is sent on the same connection comes after the channel.
+    return by === this.connection ? this.#attaching.hasAttached : this.#isCreated;
   }
 
-  async makeKnown(operation: Pending): Promise<void> {
-    if (!this.isKnown) await this.attachFor(operation);
+  async makeKnown(operation: Pending, by: SharedConnection | PendingConnection): Promise<void> {
+    if (this.isKnown(by)) return;
+    const { link } = await this.attachFor(operation);
+    if (by === this.connection) return;
+    await link.catchUp();
+    this.#isCreated = true;
   }
 
   /**

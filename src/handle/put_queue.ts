@@ -89,10 +89,11 @@ export class PutQueue {
 
   /** Creates the channels inside an encoded value that do not exist yet. */
   async makeKnown(owner: object, encoded: EncodedValue, options: OperationOptions): Promise<void> {
-    const unknown = encoded.carried.filter((handle) => !handle.isKnown);
+    const { connection } = this.#handle;
+    const unknown = encoded.carried.filter((handle) => !handle.isKnown(connection));
     if (unknown.length === 0) return;
     const creation = this.#handle.begin<void>("put", owner, options);
-    Promise.all(unknown.map((handle) => handle.makeKnown(creation))).then(
+    Promise.all(unknown.map((handle) => handle.makeKnown(creation, connection))).then(
       () => creation.resolve(),
       (error) => creation.reject(error),
     );
@@ -101,8 +102,9 @@ export class PutQueue {
 
   /** Reports whether a put of the value could be sent at once. */
   isReady(encoded: EncodedValue | Promise<EncodedValue>): encoded is EncodedValue {
-    return this.#handle.link !== undefined && this.#delayed === undefined &&
-      !(encoded instanceof Promise) && encoded.carried.every((handle) => handle.isKnown);
+    const { link, connection } = this.#handle;
+    return link !== undefined && this.#delayed === undefined && !(encoded instanceof Promise) &&
+      encoded.carried.every((handle) => handle.isKnown(connection));
   }
 
   /** Resolves when the value could be sent, after all earlier puts. */
@@ -186,7 +188,10 @@ export class PutQueue {
     const attaching = this.#handle.attachFor(operation);
     attaching.catch(() => {}); // it is awaited below, unless the next line throws
     const { message, carried } = await encoded;
-    await Promise.all(carried.map((handle) => handle.makeKnown(operation)));
+    if (carried.length > 0) {
+      const connection = await this.#handle.resolved();
+      await Promise.all(carried.map((handle) => handle.makeKnown(operation, connection)));
+    }
     const { link } = await attaching;
     return { link, message };
   }

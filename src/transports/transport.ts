@@ -140,7 +140,10 @@ export interface LinkOptions {
    * them. Further offers wait. With 0, each offer waits until its value is taken. Absent: any number.
    */
   readonly capacity?: number;
-  /** Whether the name is new, so that no other process can know the channel. */
+  /**
+   * Whether the name is new, so that no other process can know the channel. `open` may then resolve before the transport has
+   * created the channel, if all that is sent through the transport afterwards comes after it; `catchUp` resolves after it.
+   */
   readonly isNew?: boolean;
   /** Whether a majority of a cluster's nodes keeps a channel that is created now, if the transport has clusters. */
   readonly quorum?: boolean;
