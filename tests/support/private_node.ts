@@ -18,6 +18,7 @@ import { join } from "node:path";
 import process from "node:process";
 import type { Broker } from "./broker.ts";
 import { type BrokerControl, runCtl } from "./control.ts";
+import { corePlugins } from "./core_plugins.ts";
 import { evalJson } from "./erlang.ts";
 import { findInstallation, type Installation } from "./installation.ts";
 import { cleanEnv, logLine, Supervisor } from "./supervisor.ts";
@@ -117,6 +118,7 @@ class PrivateNode implements PrivateBroker {
     this.directory = directory;
     this.uri = `amqp://127.0.0.1:${port}`;
     this.#epmdPort = epmdPort;
+    const scripts = options.plugins ? undefined : corePlugins(installation, path("server"));
     const env = {
       HOME: path("home"),
       ERL_EPMD_ADDRESS: "127.0.0.1",
@@ -125,6 +127,7 @@ class PrivateNode implements PrivateBroker {
       RABBITMQ_NODENAME: name,
       RABBITMQ_CONF_ENV_FILE: "/dev/null", // ignores the machine's settings
       RABBITMQ_CTL_ERL_ARGS: "-kernel inet_dist_use_interface {127,0,0,1}",
+      ...scripts === undefined ? {} : { RABBITMQ_SCRIPTS_DIR: scripts },
     };
     this.control = {
       ctl: [installation.ctl],
