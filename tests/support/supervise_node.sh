@@ -32,12 +32,14 @@ start() {
 
 cleanup() {
   trap '' HUP INT TERM PIPE
-  while [ "$(cat "$state")" = starting ]; do sleep 0.05; done
+  while [ "$(cat "$state" 2> /dev/null)" = starting ]; do sleep 0.05; done
+  # If DIR is gone already, the pids are unknown: nothing is waited for, and the end of this session ends the node.
+  known=$(cat "$state" 2> /dev/null)
   # The data is deleted, so the node need not shut down in order; a suspended one could not.
-  for pid in "$(cat "$state")" "$(cat "$dir/rabbit.pid" 2> /dev/null)" "$epmd_pid"; do
+  for pid in "$known" "$(cat "$dir/rabbit.pid" 2> /dev/null)" "$epmd_pid"; do
     case $pid in '' | *[!0-9]*) ;; *) kill -KILL "$pid" ;; esac
   done 2> /dev/null
-  wait
+  [ -z "$known" ] || wait
   rm -rf "$dir"
   kill -KILL 0 # this session: processes that the server's scripts may have left
 }

@@ -9,22 +9,25 @@
 set -u
 dir=$1 server=$2 conf=$3 libraries=$4
 pid=$dir/server.pid
-: > "$pid"
+echo idle > "$pid"
 
 start() {
+  echo starting > "$pid"
   (
     [ -z "$libraries" ] || export LD_LIBRARY_PATH="$libraries"
     sh -c 'echo "$$" > "$1"; shift; exec "$@"' server "$pid" $server "$conf" >> "$dir/server.out" 2>&1 < /dev/null
     code=$?
-    : > "$pid"
+    echo idle > "$pid"
     echo "exited $code"
   ) 2>> "$dir/server.out" &
 }
 
 cleanup() {
   trap '' HUP INT TERM PIPE
-  kill -KILL "$(cat "$pid")" 2> /dev/null
-  wait
+  while [ "$(cat "$pid" 2> /dev/null)" = starting ]; do sleep 0.05; done
+  # If DIR is gone already, the pid is unknown: nothing is waited for, and the end of this session ends the server.
+  known=$(cat "$pid" 2> /dev/null)
+  case $known in '' | *[!0-9]*) ;; *) kill -KILL "$known" && wait ;; esac 2> /dev/null
   rm -rf "$dir"
   kill -KILL 0 # this session
 }

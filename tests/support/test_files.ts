@@ -104,6 +104,7 @@ export const DENO_ONLY: Record<string, string> = {
   "redis_scripts_test.ts": "tests what scripts do, which does not depend on the runtime",
   "reply_reader_test.ts": "tests logic that does not depend on the runtime",
   "report_test.ts": "tests the harness, which runs on Deno",
+  "supervisor_test.ts": "tests the harness, which runs on Deno",
   "runners_test.ts": "starts the other runtimes itself",
   "runtimes_test.ts": "starts the other runtimes itself",
   "unhandled_test.ts": "starts the other runtimes itself",
