@@ -3,7 +3,11 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { connect, createServer, type Socket } from "node:net";
 import { ChannelConnectionError } from "../src/shared/errors.ts";
+import type { PipeObserver } from "../src/transports/home/pipes/pipe.ts";
+import { curveKeysOfSecret } from "../src/transports/home/pipes/zmtp/curve_keys.ts";
 import { generateKeys } from "../src/transports/home/pipes/zmtp/key_pair.ts";
+import { parseZmqUri } from "../src/transports/home/pipes/zmtp/uri.ts";
+import { zmqDial } from "../src/transports/home/pipes/zmtp/zmtp_dial.ts";
 import type { ZmqServerOptions } from "../src/home/zmq_server.ts";
 import { pause, rejection, until } from "./conformance/fixture.ts";
 import { dialed, handshake, PipeServer } from "./support/zmtp.ts";
@@ -341,4 +345,20 @@ Deno.test("zmtp: ends that only ping each other stay connected", async () => {
     end.pipe.close();
     await until(() => end.ends.length === 1);
   });
+});
+
+Deno.test("zmtp: an attempt to connect that is aborted ends at once, while the keys of a secret are made", async () => {
+  const secret = "a secret that is slow to use";
+  let areMade = false;
+  const making = curveKeysOfSecret(secret).then(() => areMade = true);
+  const parsed = parseZmqUri(`zmq://:${encodeURIComponent(secret)}@127.0.0.1:9`);
+  const abort = new AbortController();
+  const dial = zmqDial(parsed);
+  const dialing = dial({} as PipeObserver, abort.signal);
+  abort.abort(new Error("given up"));
+  await assert.rejects(dialing, /given up/);
+  assert.equal(areMade, false);
+  await making;
+  // The next attempt uses the keys that are being made.
+  await rejection(dial({} as PipeObserver, new AbortController().signal), ChannelConnectionError);
 });

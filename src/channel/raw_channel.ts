@@ -21,6 +21,14 @@ function existingHandle(channel: Channel): Handle {
   return new Handle({ ...handleOf(channel)!.options, create: false, owned: false });
 }
 
+/** The options of {@linkcode RawChannel}. */
+export interface RawChannelOptions {
+  /** Whether the channel is created if it is missing, with the options of the other handle. Default: no. */
+  readonly create?: boolean;
+  /** What receives, for errors. Default: `receive`. */
+  readonly action?: string;
+}
+
 /**
  * Another handle on a channel, which does not create the channel by default, and whose messages are received and put
  * as they are.
@@ -28,15 +36,17 @@ function existingHandle(channel: Channel): Handle {
  */
 export class RawChannel {
   readonly #handle: Handle;
+  readonly #action: string | undefined;
 
-  /** @param create whether the channel is created if it is missing, with the options of the other handle */
-  constructor(channel: Channel, { create = false }: { readonly create?: boolean } = {}) {
+  constructor(channel: Channel, { create = false, action }: RawChannelOptions = {}) {
+    this.#action = action;
     this.#handle = new Handle({ ...handleOf(channel)!.options, create, owned: false });
   }
 
   /** Receives the next message on loan. @throws the errors of {@linkcode Channel.receive} but those of decoding */
   async receive(options: OperationOptions): Promise<Delivery<Message>> {
-    return await this.#handle.receive(this, (message) => message, options).promise;
+    const decode = (message: Message) => message;
+    return await this.#handle.receive(this, decode, options, undefined, this.#action).promise;
   }
 
   /** Puts a message. @throws the errors of {@linkcode Channel.put} */

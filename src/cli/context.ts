@@ -100,7 +100,10 @@ export class Context {
    */
   async raw(name: string, options: { readonly create?: boolean } = {}): Promise<RawChannel> {
     const connection = await this.connection();
-    const channel = new RawChannel(new Channel({ connection, name }), options);
+    const channel = new RawChannel(new Channel({ connection, name }), {
+      ...options,
+      action: this.name,
+    });
     this.#channels.add(channel);
     return channel;
   }

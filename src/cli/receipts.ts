@@ -9,6 +9,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Delivery } from "../../mod.ts";
 import { CliError } from "./cli_error.ts";
 import type { CommandOption } from "./command.ts";
+import { isGranted } from "../shared/host.ts";
 
 /** The option of `get` and `put`. */
 export const receiptsOption: CommandOption = {
@@ -77,7 +78,10 @@ export class ReceiptsReader {
           ),
         );
       }, startTimeout);
-      const aborted = () => reject(signal.reason);
+      const aborted = () => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      };
       signal.addEventListener("abort", aborted);
       this.#server.once("connection", (socket: Socket) => {
         clearTimeout(timer);
@@ -167,10 +171,16 @@ async function listening(server: Server, path: string): Promise<void> {
   const listen = () =>
     new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(path, () => {
-        server.off("error", reject);
-        resolve();
-      });
+      // The socket is made at the call, and nobody else may ever connect to it.
+      const umask = isGranted({ name: "sys", kind: "umask" }) ? process.umask(0o177) : undefined;
+      try {
+        server.listen(path, () => {
+          server.off("error", reject);
+          resolve();
+        });
+      } finally {
+        if (umask !== undefined) process.umask(umask);
+      }
     });
   try {
     await listen();

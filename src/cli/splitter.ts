@@ -24,16 +24,24 @@ export class Splitter {
   /** The bytes from `#from` that have no end of a line. */
   #searched = 0;
   #count = 0;
+  readonly #limit: number;
 
-  constructor(options: NotationOptions) {
+  /** @param limit the bytes of the largest part */
+  constructor(options: NotationOptions, limit: number = largestPart) {
+    this.#limit = limit;
     this.#notation = notationOf(options);
     this.#end = options.null ? 0 : 10;
   }
 
-  /** Yields the values that are complete after a chunk. */
+  /** Yields the values that are complete after a chunk. @throws {CliError} if one is too large */
   *push(chunk: Uint8Array): Generator<Part, void> {
     this.#append(chunk);
     for (let part; (part = this.#next()) !== undefined;) yield part;
+    if (this.#to - this.#from > this.#limit) {
+      throw new CliError(
+        `${this.#nextPlace()} has more than ${this.#limit} bytes; put large values in parts`,
+      );
+    }
   }
 
   /** Yields the value that the end of the stream completes. @throws {CliError} if it ends within an item */
@@ -78,11 +86,21 @@ export class Splitter {
     this.#searched = 0;
     const isText = this.#notation !== "cbor";
     if (isText && this.#end === 10 && bytes.at(-1) === 13) bytes = bytes.subarray(0, -1); // CR LF
-    const word = !isText ? "item" : this.#end === 0 ? "value" : "line";
+    const where = this.#nextPlace();
+    this.#count++;
     return {
       bytes,
-      where: `${word} ${++this.#count}`,
+      where,
       isBlank: this.#notation === "json" && bytes.every((byte) => byte === 32 || byte === 9),
     };
   }
+
+  /** The place of the part that comes next, for errors. */
+  #nextPlace(): string {
+    const word = this.#notation === "cbor" ? "item" : this.#end === 0 ? "value" : "line";
+    return `${word} ${this.#count + 1}`;
+  }
 }
+
+/** The bytes of the largest part: a line that does not end must not take all memory. */
+const largestPart = 256 * 1024 * 1024;

@@ -1,5 +1,6 @@
 import type { CloseReason } from "../shared/errors.ts";
 import { closeTimeout, within } from "../shared/timeouts.ts";
+import { unlessAborted } from "../shared/unless_aborted.ts";
 import { isCloseAllEvent } from "../transports/close_all_event.ts";
 import type { Link, LinkObserver } from "../transports/transport.ts";
 
@@ -120,19 +121,5 @@ export class Attachment implements LinkObserver {
     await settled;
     if (this.link !== undefined) await within(closeTimeout, this.link.close());
     else opened.then(() => this.link?.close()); // the link opens later than anyone waits
-  }
-}
-
-async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  let stop: () => void;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop);
-  });
-  try {
-    await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", stop!);
   }
 }

@@ -213,14 +213,15 @@ export class Handle implements Attached, PutTarget {
     decode: (message: Message) => T,
     options: OperationOptions,
     group?: Set<Delivery>,
+    action = "receive",
   ): Operation<Delivery<T>> {
-    this.check("receive", options);
+    this.check(action, options);
     if (this.#deadLetterError !== undefined) {
       const error = this.#deadLetterError;
       this.#deadLetterError = undefined;
       throw error;
     }
-    const receive = this.#newConsuming<Delivery<T>>("receive", owner, options);
+    const receive = this.#newConsuming<Delivery<T>>(action, owner, options);
     const claim = new ReceiveClaim<Delivery<T>>(
       receive,
       this.#options.maxAttempts !== undefined,

@@ -14,7 +14,7 @@ type Process = typeof nodeProcess;
 type Permission =
   | { readonly name: "env"; readonly variable?: string }
   | { readonly name: "read" | "write"; readonly path: string }
-  | { readonly name: "sys"; readonly kind: "homedir" | "hostname" | "osUptime" };
+  | { readonly name: "sys"; readonly kind: "homedir" | "hostname" | "osUptime" | "umask" };
 
 /** The largest file that is read: larger than any configuration, and small enough to parse. */
 const MAX_BYTES = 65_536;

@@ -1,6 +1,7 @@
 import { connect } from "node:net";
 import { clearTimeout, setTimeout } from "node:timers";
 import { ChannelConnectionError } from "../../../../shared/errors.ts";
+import { unlessAborted } from "../../../../shared/unless_aborted.ts";
 import type { Dial, Pipe, PipeObserver } from "../pipe.ts";
 import { defaultHeartbeat, defaultMaxFrame } from "./defaults.ts";
 import { withSodium } from "./optional_package.ts";
@@ -19,8 +20,7 @@ import { ZmtpPipe } from "./zmtp_pipe.ts";
 export function zmqDial(uri: ZmqUri, secretKey?: string): Dial {
   const mechanism = clientMechanism(uri, secretKey);
   return async (observer, signal) => {
-    const made = await mechanism();
-    signal.throwIfAborted();
+    const made = await unlessAborted(mechanism(), signal);
     return open(uri, made, observer, signal);
   };
 }
@@ -34,7 +34,13 @@ function clientMechanism(
   if (isPlain) return () => new PlainClient(username, secret);
   if (uri.key === undefined && secret === "") return () => new NullMechanism("DEALER");
   let making: Promise<() => Mechanism> | undefined;
-  return async () => (await (making ??= loadCurve(uri, secretKey)))();
+  return async () => {
+    making ??= loadCurve(uri, secretKey).catch((error) => {
+      making = undefined; // a later attempt loads it again
+      throw error;
+    });
+    return (await making)();
+  };
 }
 
 async function loadCurve(uri: ZmqUri, secretKey: string | undefined): Promise<() => Mechanism> {
