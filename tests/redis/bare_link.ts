@@ -19,6 +19,7 @@ export class BareLink implements AsyncDisposable {
   readonly holder: string;
   /** What the keys of the channel begin with. */
   readonly key: string;
+  #claims = 0;
 
   private constructor(session: RedisSession, name: string) {
     this.session = session;
@@ -42,14 +43,14 @@ export class BareLink implements AsyncDisposable {
   }
 
   /**
-   * Attaches, and resolves with the numbers of the messages that the link still holds.
+   * Attaches, and resolves with the loans that the link still has.
    *
-   * @param messages those that it held: number and id
+   * @param loans those that it had, and the ids of their messages
    * @param lease of a channel that is made, in milliseconds
    */
   async attach(
     former: readonly BareLink[] = [],
-    messages: readonly (readonly [seq: string, id: string])[] = [],
+    loans: readonly (readonly [loan: string, id: string])[] = [],
     lease = "",
   ): Promise<string[]> {
     const formers = former.map(({ holder }) => holder).join(" ");
@@ -61,9 +62,10 @@ export class BareLink implements AsyncDisposable {
       lease,
       "",
       formers,
-      ...messages.flat(),
+      String(loans.length),
+      ...loans.flat(),
     ]);
-    return messages.filter((_, i) => reply.at(-1)[i] === 1).map(([seq]) => seq);
+    return loans.filter((_, i) => reply.at(-1)[i] === 1).map(([loan]) => loan);
   }
 
   /** Puts messages with these ids, and resolves with the outcomes. */
@@ -82,10 +84,12 @@ export class BareLink implements AsyncDisposable {
     return this.run("put", "putter", isAgain ? "1" : "0", "0", String(previous), ...messages);
   }
 
-  /** Takes a message that waits, and resolves with its number; undefined if there is none. */
-  async take(): Promise<string | undefined> {
-    const [, , , seq] = await this.run("take", "0", "1", "1", "-", "");
-    return seq === undefined ? undefined : String(seq);
+  /** Takes a message that waits, and resolves with its loan as the server knows it; undefined if there is none. */
+  async take(isCounted = false): Promise<string | undefined> {
+    const claim = String(++this.#claims);
+    const mark = isCounted ? "+" : "-";
+    const [, , , seq] = await this.run("take", "0", "1", claim, mark, "");
+    return seq === undefined ? undefined : `${seq} ${mark}${claim}`;
   }
 
   depth(): Promise<number> {

@@ -272,7 +272,7 @@ async function inspectChannel(session: RedisSession, name: string, report: Repor
   const [[epoch, capacity, closed], ...counts] = await Promise.all([
     session.command(["HMGET", `${key}:meta`, "epoch", "capacity", "closed"]),
     session.command(["ZCARD", `${key}:ready`]),
-    session.command(["HLEN", `${key}:loans`]),
+    session.command(["ZCARD", `${key}:loans`]),
     session.command(["ZCARD", `${key}:delayed`]),
     session.command(["ZCARD", `${key}:takers`]),
     session.command(["HLEN", `${key}:links`]),

@@ -66,6 +66,9 @@ export class RedisLink implements Link {
   readonly #behindPuts = new Set<RoomWaiter>();
   #attachment: RedisAttachment | undefined;
   #lastGroup = 0;
+  #lastClaim = 0;
+  /** What the former attachments have asked for, as the server notes it. */
+  #asked: string[] = [];
   /** The epoch of the channel, once the link was attached. */
   #epoch = "";
   /** The holders of the last attachment, and of attempts since: their answers may have been lost after they took effect. */
@@ -154,6 +157,7 @@ export class RedisLink implements Link {
       },
       refusal: (action, error) => this.#refusal(action, error),
       groupOf: (group) => this.#groupOf(group),
+      nextClaim: () => ++this.#lastClaim,
       said: (number, event) => {
         this.#events = Math.max(this.#events, number);
         observer.announced(plainBytes(event));
@@ -317,11 +321,14 @@ export class RedisLink implements Link {
     this.#settlements.flush();
     this.#attachment = undefined;
     const closed = new Error("the link is closed");
+    const { asked } = attachment;
     for (const one of attachment.takeAll()) {
       rejectWaiting(one, closedMeanwhile("get", session.address, closed));
     }
     if (session.isLost) return;
-    const detaching = attachment.runAside("detach", [this.#outbox.putter]).catch(() => {});
+    const detaching = attachment.runAside("detach", [this.#outbox.putter, ...asked]).catch(
+      () => {},
+    );
     if (this.#isGone) return;
     await within(closeTimeout / 2, this.#connector.processRef.refWhile(detaching));
   }
@@ -352,7 +359,9 @@ export class RedisLink implements Link {
       lease === undefined ? "" : String(lease),
       capacity === undefined ? "" : String(capacity),
       this.#formers.join(" "),
-      ...messages.flatMap(({ seq, id = "" }) => [seq, id]),
+      String(messages.length),
+      ...messages.flatMap(({ entry, id = "" }) => [entry, id]),
+      ...this.#asked,
     ]);
     this.#formers.push(attachment.holder);
     if (isNew && create && !wasAttached && !this.#wasRefused) {
@@ -400,6 +409,7 @@ export class RedisLink implements Link {
     this.#attachment = attachment;
     this.#epoch = attachment.epoch;
     this.#formers = [attachment.holder];
+    this.#asked = [];
     session.onLost(this.#onLost);
     if (this.#cycle.isEnded) return; // `close` waits for this, and undoes it
     for (const [seq] of [...this.#held]) {
@@ -447,6 +457,7 @@ export class RedisLink implements Link {
     const attachment = this.#attachment!;
     this.#attachment = undefined;
     this.#outbox.lost();
+    this.#asked.push(...attachment.asked);
     for (const one of attachment.takeAll()) this.#waiting.add(one);
     this.#awaitRoomAll();
   }

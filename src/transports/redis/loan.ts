@@ -11,6 +11,8 @@ export interface RedisLoanOwner {
 export class RedisLoan implements Loan {
   /** The number of the message in its channel, as text. */
   readonly seq: string;
+  /** What the server knows the loan by: the number, and the claim that it was lent to. */
+  readonly entry: string;
   readonly message: Message;
   readonly redelivered: boolean;
   /** When it arrived, in ms of `performance.now()`. */
@@ -22,9 +24,13 @@ export class RedisLoan implements Loan {
   /** How often it was tried since it was put here, before this attempt. */
   #tried: number;
 
-  /** @param tried how often the message was tried, or "-" if nobody has had it */
-  constructor(seq: string, tried: string, bytes: Buffer, owner: RedisLoanOwner) {
+  /**
+   * @param claim the claim that it was lent to, with its mark
+   * @param tried how often the message was tried, or "-" if nobody has had it
+   */
+  constructor(seq: string, claim: string, tried: string, bytes: Buffer, owner: RedisLoanOwner) {
     this.seq = seq;
+    this.entry = `${seq} ${claim}`;
     this.message = readStored(bytes);
     this.redelivered = tried !== "-";
     this.#tried = this.redelivered ? Number(tried) : 0;

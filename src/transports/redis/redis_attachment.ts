@@ -29,6 +29,8 @@ export interface RedisAttachmentOwner extends RedisLoanOwner {
   /** Returns the error for what the server has refused; undefined if the connection is lost. */
   refusal(action: string, error: unknown): Error | undefined;
   groupOf(group: object | undefined): string;
+  /** Returns a number for a claim that no other claim of the link has. */
+  nextClaim(): number;
   /** Another link has announced an event. */
   said(number: number, event: Buffer): void;
   closed(): void;
@@ -71,6 +73,7 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
       lent: (loan) => owner.lent(loan),
       refusal: (error) => owner.refusal("get", error),
       groupOf: (group) => owner.groupOf(group),
+      nextClaim: () => owner.nextClaim(),
       noteDue: (ms) => this.noteDue(ms),
       waitingChanged: () => this.#updateWatch(),
       isNext: () => this.#setNext(true),
@@ -144,10 +147,10 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
   }
 
   /** Has the server look for what is due, and for what dead processes held. */
-  async tick(): Promise<void> {
+  async tick(isUrgent = false): Promise<void> {
     if (this.#isOver) return;
     try {
-      const [due, isNext] = await this.runAside("tick", []);
+      const [due, isNext] = await this.runAside("tick", [isUrgent ? "1" : "0"]);
       this.noteDue(due);
       this.#setNext(isNext === 1);
     } catch (error) {
@@ -244,6 +247,15 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
   /** Tells all waiters for room that they may try again. */
   tellAll(): void {
     for (const waiter of [...this.#roomWaiters.keys()]) this.#tell(waiter);
+  }
+
+  /** What the link has asked for, as the server notes it: `<` and entries of takers, `>` and entries of askers. */
+  get asked(): string[] {
+    const claims = [...this.getter.entries].map((entry) => `<${this.holder} ${entry}`);
+    const waiters = [...this.#roomWaiters].map(([{ group }, number]) =>
+      `>${this.holder} ${number} ${this.#owner.groupOf(group)}`
+    );
+    return [...claims, ...waiters, `>${this.holder} 0 `];
   }
 
   /** Ends the attachment, and returns what was not served, in its order. */

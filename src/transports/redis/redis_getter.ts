@@ -24,6 +24,8 @@ export interface RedisGetterOwner extends RedisLoanOwner {
   refusal(error: unknown): Error | undefined;
   /** Returns the number of the operation that a claim belongs to, as text. */
   groupOf(group: object | undefined): string;
+  /** Returns a number for a claim that no other claim of the link has, on any connection. */
+  nextClaim(): number;
   /** Something is due in a number of milliseconds, or never: -1. */
   noteDue(ms: number): void;
   /** Claims wait, or do so no more. */
@@ -38,6 +40,8 @@ export interface RedisGetterOwner extends RedisLoanOwner {
 interface Taking {
   readonly claim: Claim;
   readonly number: string;
+  /** The claim as loans name it: its number after `+` if its attempts are counted, or `-`. */
+  readonly mark: string;
 }
 
 /**
@@ -59,7 +63,6 @@ export class RedisGetter {
   readonly #here: Fifo<Claim> = new Fifo();
   readonly #buffer: Fifo<RedisLoan> = new Fifo();
   readonly #size = new ReadAheadSize(mostAhead, mostBytes);
-  #numbers = 0;
   #isScheduled = false;
   /** Whether a script takes messages ahead. */
   #isAsking = false;
@@ -69,7 +72,9 @@ export class RedisGetter {
   #waited = 0;
   /** Whether the last claim found a message. */
   #hasFound = false;
-  #withdrawn: string[] = [];
+  /** The claims whose withdrawal was not sent, and those whose withdrawal is not confirmed. */
+  #withdrawn: Taking[] = [];
+  readonly #leaving = new Set<Taking>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isOver = false;
   #onEnded: (() => void)[] = [];
@@ -106,11 +111,16 @@ export class RedisGetter {
   }
 
   #add(claim: Claim): void {
-    const taking = { claim, number: String(++this.#numbers) };
+    const taking = this.#takingOf(claim);
     this.#takings.set(claim, taking);
     this.#byNumber.set(taking.number, taking);
     this.#unsent.push(taking);
     this.#schedule();
+  }
+
+  #takingOf(claim: Claim): Taking {
+    const number = String(this.#owner.nextClaim());
+    return { claim, number, mark: `${claim.counted ? "+" : "-"}${number}` };
   }
 
   #schedule(): void {
@@ -122,11 +132,31 @@ export class RedisGetter {
     });
   }
 
+  #leave(taking: Taking): void {
+    this.#withdrawn.push(taking);
+    this.#leaving.add(taking);
+  }
+
+  /** The claims that the server may have among those that wait, as it notes them. */
+  get entries(): Iterable<string> {
+    const unsent = new Set(this.#unsent);
+    const sent = [...this.#byNumber.values()].filter((taking) => !unsent.has(taking));
+    return [...sent, ...this.#leaving].map((taking) => this.#textOf(taking));
+  }
+
+  #textOf(taking: Taking): string {
+    const [number, mark, group] = this.#entryOf(taking);
+    return `${number} ${mark}${group}`;
+  }
+
   /** Sends the claims of this turn. */
   flush(): void {
     if (this.#withdrawn.length > 0) {
-      const entries = this.#withdrawn.splice(0);
-      this.#owner.run("untake", entries).catch(() => {}); // the end of the session forgets them
+      const leaving = this.#withdrawn.splice(0);
+      this.#owner.run("untake", leaving.map((taking) => this.#textOf(taking))).then(
+        () => leaving.forEach((taking) => this.#leaving.delete(taking)),
+        () => {}, // the end of the session forgets them
+      );
     }
     while (this.#unsent.length > 0) {
       const batch = this.#unsent.splice(0, mostClaims);
@@ -158,7 +188,8 @@ export class RedisGetter {
     if (this.#isOver) return;
     const loans: RedisLoan[] = [];
     for (let i = 0; i < found.length; i += 3) {
-      loans.push(this.#loanOf(found[i], found[i + 1], found[i + 2]));
+      const mark = batch[i / 3]?.mark ?? "-";
+      loans.push(this.#loanOf(found[i], mark, found[i + 1], found[i + 2]));
     }
     if (loans.length > 0 || over === 0) this.#hasFound = loans.length >= batch.length;
     const served = loans.slice(0, batch.length);
@@ -232,7 +263,7 @@ export class RedisGetter {
     if (taking === undefined) return; // it has crossed a withdrawal, by which it goes back
     this.#end(taking);
     this.#hasFound = false;
-    this.#lend(taking.claim, this.#loanOf(seq, tried, bytes));
+    this.#lend(taking.claim, this.#loanOf(seq, taking.mark, tried, bytes));
     this.#owner.waitingChanged();
   }
 
@@ -246,8 +277,8 @@ export class RedisGetter {
     this.#owner.waitingChanged();
   }
 
-  #loanOf(seq: Buffer | string, tried: Buffer | string, bytes: Buffer): RedisLoan {
-    return new RedisLoan(String(seq), String(tried), bytes, this.#owner);
+  #loanOf(seq: Buffer | string, mark: string, tried: Buffer | string, bytes: Buffer): RedisLoan {
+    return new RedisLoan(String(seq), mark, String(tried), bytes, this.#owner);
   }
 
   #lend(claim: Claim, loan: RedisLoan): void {
@@ -269,8 +300,7 @@ export class RedisGetter {
     const i = this.#unsent.indexOf(taking);
     if (i >= 0) this.#unsent.splice(i, 1);
     else {
-      const [number, mark, group] = this.#entryOf(taking);
-      this.#withdrawn.push(`${number} ${mark}${group}`);
+      this.#leave(taking);
       this.#schedule();
       // A message that has crossed it goes back, and is older than those that come.
       if (this.#isAsking) this.giveBack();
@@ -292,8 +322,6 @@ export class RedisGetter {
     const ahead = this.#buffer.shift();
     if (ahead !== undefined) return this.#shown(ahead, isCounted);
     this.flush();
-    const number = String(++this.#numbers);
-    const mark = isCounted ? "+" : "-";
     let meet: ((loan: RedisLoan | undefined) => void) | undefined;
     let early: RedisLoan | undefined;
     const claim: Claim = {
@@ -301,25 +329,26 @@ export class RedisGetter {
       deliver: (loan) => meet === undefined ? early = loan as RedisLoan : meet(loan as RedisLoan),
       reject: () => meet?.(undefined),
     };
-    const taking = { claim, number };
+    const taking = this.#takingOf(claim);
+    const { number } = taking;
     this.#byNumber.set(number, taking); // a message may be lent to it by a bell
     this.#owner.processRef.ref();
     try {
       const [over, waits, , seq, tried, bytes] = await this.#owner.run("take", [
         "0",
         "1",
-        number,
-        mark,
-        "",
+        ...this.#entryOf(taking),
       ]);
       if (early !== undefined) return early;
-      if (seq !== undefined) return this.#shown(this.#loanOf(seq, tried, bytes), isCounted);
+      if (seq !== undefined) {
+        return this.#shown(this.#loanOf(seq, taking.mark, tried, bytes), isCounted);
+      }
       if (over === 1) throw drainedError(this.#owner.name);
       if (waits === 0) return undefined;
       const timer = setTimeout(() => meet?.(undefined), meetTime);
       const met = await new Promise<RedisLoan | undefined>((resolve) => meet = resolve);
       clearTimeout(timer);
-      if (met === undefined) this.#withdrawn.push(`${number} ${mark}`);
+      if (met === undefined) this.#leave(taking);
       return met;
     } finally {
       if (this.#byNumber.get(number) === taking) this.#end(taking);

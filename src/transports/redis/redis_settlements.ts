@@ -11,6 +11,8 @@ export type RunScript =
 export interface KnownMessage {
   /** Its number in the channel. */
   readonly seq: string;
+  /** What the server knows its loan by. */
+  readonly entry: string;
   readonly id: string | undefined;
 }
 
@@ -45,13 +47,13 @@ export class RedisSettlements {
     return this.#pending.values();
   }
 
-  accept({ seq, id }: KnownMessage): void {
-    this.#add({ seq, id }, this.#accepted);
+  accept({ seq, entry, id }: KnownMessage): void {
+    this.#add({ seq, entry, id }, this.#accepted);
   }
 
   /** @param tried how often it was tried, or "-" if nobody has had it */
-  release({ seq, id }: KnownMessage, tried: string): void {
-    this.#add({ seq, id, tried }, this.#released);
+  release({ seq, entry, id }: KnownMessage, tried: string): void {
+    this.#add({ seq, entry, id, tried }, this.#released);
   }
 
   #add(settlement: Settlement, unsent: Settlement[]): void {
@@ -73,11 +75,11 @@ export class RedisSettlements {
     this.#released = [];
     for (let i = 0; i < accepted.length; i += most) {
       const part = accepted.slice(i, i + most);
-      this.#send(run("accept", part.map(({ seq }) => seq)), part);
+      this.#send(run("accept", part.map(({ entry }) => entry)), part);
     }
     for (let i = 0; i < released.length; i += most) {
       const part = released.slice(i, i + most);
-      this.#send(run("release", part.flatMap(({ seq, tried }) => [seq, tried!])), part);
+      this.#send(run("release", part.flatMap(({ entry, tried }) => [entry, tried!])), part);
     }
   }
 

@@ -4,8 +4,12 @@ import { clearTimeout, setTimeout } from "node:timers";
 export interface Watched {
   /** Whether a message comes to this link if the process that has it dies. */
   readonly isNext: boolean;
-  /** Has the server look for what dead processes held. Resolves when it has, also if it has failed. */
-  tick(): Promise<void>;
+  /**
+   * Has the server look for what dead processes held. Resolves when it has, also if it has failed.
+   *
+   * @param isUrgent whether a process may just have died; the server then looks sooner where many processes are attached
+   */
+  tick(isUrgent?: boolean): Promise<void>;
 }
 
 /**
@@ -78,7 +82,7 @@ export class Watch {
       if (count === undefined) this.#isTold = false;
       else if (count !== this.#known) {
         this.#known = count; // before they look: who dies meanwhile changes it again
-        await Promise.all(this.#next.map((link) => link.tick()));
+        await Promise.all(this.#next.map((link) => link.tick(true)));
       }
     } catch {
       return; // the connection is lost, and the next one has a watch of its own

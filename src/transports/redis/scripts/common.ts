@@ -13,8 +13,9 @@ local tries, terms, ends, delayed = base .. ':tries', base .. ':terms', base .. 
 local takers, askers, links, putters = base .. ':takers', base .. ':askers', base .. ':links', base .. ':putters'
 local keys = {meta, ready, bodies, loans, tries, terms, ends, delayed, takers, askers, links, putters}
 local call = redis.call
-local found = call('HMGET', meta, 'epoch', 'capacity', 'closed', 'lease', 'timed', 'seq')
+local found = call('HMGET', meta, 'epoch', 'capacity', 'closed', 'lease', 'timed', 'seq', 'tried', 'reaped')
 local exists, capacity, isClosed, lease, isTimed = found[1], tonumber(found[2] or nil), found[3], tonumber(found[4] or nil), found[5]
+local isTried, reaped = found[7], tonumber(found[8] or 0)
 local now
 
 -- The server's time in milliseconds.
@@ -27,18 +28,32 @@ local function clock()
 end
 
 ${place}
--- Returns who has a loan: "+SESSION/LINK CLAIM", or "-" where the attempts of the claim are not counted.
-local function holderOf(loan)
-  return string.match(loan, '^.(%S+)')
+-- Returns the holder of a loan, or of an entry of takers or askers.
+local function holderOf(entry)
+  return string.match(entry, '^%S+')
 end
 
 local alive = {}
-local function isAlive(holder)
-  local session = string.match(holder, '^[^/]+')
-  if alive[session] == nil then
-    alive[session] = call('PUBSUB', 'NUMSUB', 'channelts:' .. session)[2] > 0
+
+-- Finds out which of these holders have living processes.
+local function look(holders)
+  local bells = {}
+  for _, holder in ipairs(holders) do
+    local session = string.match(holder, '^[^/]+')
+    if alive[session] == nil then
+      alive[session] = false
+      bells[#bells + 1] = 'channelts:' .. session
+    end
   end
-  return alive[session]
+  for i = 1, #bells, 500 do
+    local counts = call('PUBSUB', 'NUMSUB', unpack(bells, i, math.min(i + 499, #bells)))
+    for j = 1, #counts, 2 do alive[string.sub(counts[j], 11)] = counts[j + 1] > 0 end
+  end
+end
+
+-- Whether a holder that was looked at has a living process.
+local function isAlive(holder)
+  return alive[string.match(holder, '^[^/]+')]
 end
 
 -- The milliseconds for which the keys of a leased channel last while it is used.
@@ -60,8 +75,18 @@ end
 
 local function drop(seq)
   call('HDEL', bodies, seq)
-  call('HDEL', tries, seq)
+  if isTried then call('HDEL', tries, seq) end
   if isTimed then call('HDEL', terms, seq) end
+end
+
+local function triesOf(seq)
+  return isTried and call('HGET', tries, seq) or '-'
+end
+
+-- Notes how often a message was tried, by a command for a hash.
+local function setTries(command, seq, count)
+  if not isTried then isTried = '1' call('HSET', meta, 'tried', 1) end
+  call(command, tries, seq, count)
 end
 
 -- Adds entries to takers or askers, for the holder that calls: at the end, or at the head.
@@ -80,9 +105,8 @@ local function serve(seq)
     local taker = call('ZPOPMIN', takers)[1]
     if not taker then return false end
     local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
-    local tried = call('HGET', tries, seq) or '-'
-    if bell(holder, 'lend ' .. claim .. ' ' .. seq .. ' ' .. tried, call('HGET', bodies, seq)) then
-      call('HSET', loans, seq, mark .. holder .. ' ' .. claim)
+    if bell(holder, 'lend ' .. claim .. ' ' .. seq .. ' ' .. triesOf(seq), call('HGET', bodies, seq)) then
+      call('ZADD', loans, 0, holder .. ' ' .. seq .. ' ' .. mark .. claim)
       return true
     end
   end
@@ -191,64 +215,87 @@ local function nextDue()
   return math.max(time - clock(), 0)
 end
 
--- Gives back what dead processes hold, counted as an attempt where the claimant wanted it; then tells who waits.
-local function reap()
+-- The loans of a holder, in the order of their messages: "SEQ +CLAIM", or "SEQ -CLAIM" where attempts are not counted, or "SEQ -".
+local function lentTo(holder)
+  local found = call('ZRANGEBYLEX', loans, '[' .. holder .. ' ', '(' .. holder .. '!')
+  for i, loan in ipairs(found) do found[i] = string.sub(loan, #holder + 2) end
+  return found
+end
+
+-- Gives back what a holder has and has not shown to anybody: all, or what some of its claims were lent.
+local function giveBackAll(holder, claims)
+  local back = {}
+  for _, loan in ipairs(lentTo(holder)) do
+    local seq, claim = string.match(loan, '^(%S+) .(.*)$')
+    if not claims or claims[claim] then
+      call('ZREM', loans, holder .. ' ' .. loan)
+      back[#back + 1] = seq
+    end
+  end
+  for _, seq in ipairs(back) do enqueue(seq) end
+end
+
+-- Removes what the arguments from this one on name: entries of takers after <, and of askers after >.
+local function forget(from)
+  for i = from, #ARGV do
+    call('ZREM', string.sub(ARGV[i], 1, 1) == '<' and takers or askers, string.sub(ARGV[i], 2))
+  end
+end
+
+-- How many links are looked at whenever it is asked for; more are looked at for a percent of the time at most.
+local few = 16
+
+-- Gives back what dead processes hold, counted as an attempt where the claimant wanted it; then tells who waits. If a process may
+-- just have died, it is urgent.
+local function reap(isUrgent)
+  local count = call('HLEN', links)
+  if count > few then
+    if clock() - reaped < math.min(count / (isUrgent and 50 or 4), 500) then return end
+    reaped = clock()
+    call('HSET', meta, 'reaped', string.format('%.0f', reaped))
+  end
   local dead = {}
   local any = false
-  for _, holder in ipairs(call('HKEYS', links)) do
+  local all = call('HKEYS', links)
+  look(all)
+  for _, holder in ipairs(all) do
     if holder ~= me and not isAlive(holder) then
       dead[holder] = true
       any = true
     end
   end
   if not any or not mayBury() then return end
-  for holder in pairs(dead) do call('HDEL', links, holder) end
-  local held = call('HGETALL', loans)
   local back = {}
-  for i = 1, #held, 2 do
-    if dead[holderOf(held[i + 1])] then
-      local seq = held[i]
-      call('HDEL', loans, seq)
-      if string.sub(held[i + 1], 1, 1) == '+' then call('HINCRBY', tries, seq, 1) else call('HSETNX', tries, seq, 0) end
+  for holder in pairs(dead) do
+    call('HDEL', links, holder)
+    for _, loan in ipairs(lentTo(holder)) do
+      local seq, mark = string.match(loan, '^(%S+) (.)')
+      call('ZREM', loans, holder .. ' ' .. loan)
+      if mark == '+' then setTries('HINCRBY', seq, 1) else setTries('HSETNX', seq, 0) end
       back[#back + 1] = seq
     end
   end
   for _, queue in ipairs({takers, askers}) do
     for _, entry in ipairs(call('ZRANGE', queue, 0, -1)) do
-      if dead[string.match(entry, '^%S+')] then call('ZREM', queue, entry) end
+      if dead[holderOf(entry)] then call('ZREM', queue, entry) end
     end
-  end
-  local old = call('HGETALL', putters)
-  for i = 1, #old, 2 do
-    if tonumber(string.match(old[i + 1], ' (.+)$')) < clock() - spare then call('HDEL', putters, old[i]) end
   end
   table.sort(back)
   for _, seq in ipairs(back) do enqueue(seq) end
   left()
 end
 
--- Removes what a holder has asked for.
-local function forget(holder)
-  for _, queue in ipairs({takers, askers}) do
-    for _, entry in ipairs(call('ZRANGE', queue, 0, -1)) do
-      if string.match(entry, '^%S+') == holder then call('ZREM', queue, entry) end
-    end
+-- Looks at some links and putters, so that those of dead processes do not pile up where nobody waits.
+local function tidy()
+  local some = call('HRANDFIELD', links, 3)
+  look(some)
+  for _, holder in ipairs(some) do
+    if not isAlive(holder) then reap(true) break end
   end
-end
-
--- Gives back what a holder has and has not shown to anybody: all, or what some of its claims were lent.
-local function giveBackAll(holder, claims)
-  local held = call('HGETALL', loans)
-  local back = {}
-  for i = 1, #held, 2 do
-    local loan = held[i + 1]
-    if holderOf(loan) == holder and (not claims or claims[string.match(loan, ' (.+)$')]) then
-      call('HDEL', loans, held[i])
-      back[#back + 1] = held[i]
-    end
+  local old = call('HRANDFIELD', putters, 3, 'WITHVALUES')
+  for i = 1, #old, 2 do
+    if tonumber(string.match(old[i + 1], ' (.+)$')) < clock() - spare then call('HDEL', putters, old[i]) end
   end
-  table.sort(back)
-  for _, seq in ipairs(back) do enqueue(seq) end
 end
 `;
 
@@ -267,9 +314,9 @@ end
 local function isNext()
   local first = call('ZRANGE', takers, 0, 0)[1]
   if not first or sessionOf(first) ~= sessionOf(me) then return false end
-  local count = call('HLEN', loans)
+  local count = call('ZCARD', loans)
   if count == 0 or count > 100 then return count > 0 end
-  for _, loan in ipairs(call('HVALS', loans)) do
+  for _, loan in ipairs(call('ZRANGE', loans, 0, -1)) do
     if sessionOf(holderOf(loan)) ~= sessionOf(me) then return true end
   end
   return false

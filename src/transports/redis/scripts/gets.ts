@@ -22,20 +22,21 @@ end
 local got = #popping / 2
 local out = {0, 0, -1}
 local size, isCut = 0, false
+local lent = {}
 for i = 1, got do
   local seq = popping[2 * i - 1]
-  size = size + call('HSTRLEN', bodies, seq)
+  if got > 1 then size = size + call('HSTRLEN', bodies, seq) end
   if i > 1 and size > mostBytes then
     for j = i, got do call('ZADD', ready, popping[2 * j], popping[2 * j - 1]) end
     got, isCut = i - 1, true
     break
   end
   popped(seq)
-  call('HSET', loans, seq, i <= claims and ARGV[3 * i + 3] .. me .. ' ' .. ARGV[3 * i + 2] or '-' .. me)
-  out[#out + 1] = seq
-  out[#out + 1] = call('HGET', tries, seq) or '-'
-  out[#out + 1] = call('HGET', bodies, seq)
+  lent[2 * i - 1] = 0
+  lent[2 * i] = me .. ' ' .. seq .. ' ' .. (i <= claims and ARGV[3 * i + 3] .. ARGV[3 * i + 2] or '-')
+  out[3 * i + 1], out[3 * i + 2], out[3 * i + 3] = seq, triesOf(seq), call('HGET', bodies, seq)
 end
+if got > 0 then call('ZADD', loans, unpack(lent)) end
 if got < claims then
   if isCut then
     out[2] = 3
@@ -75,35 +76,39 @@ end
 return 1
 `;
 
-/** Accepts messages. ARGV: me, epoch, then their numbers. One that this link does not have any more is left alone. */
+/**
+ * Accepts messages. ARGV: me, epoch, then for each message its number and what follows it in its loan. One that this link does not
+ * have any more is left alone.
+ */
 export const accept: string = `
-local seqs = {unpack(ARGV, 3)}
-local held = call('HMGET', loans, unpack(seqs))
-local mine = {}
-for i, seq in ipairs(seqs) do
-  if held[i] and holderOf(held[i]) == me then mine[#mine + 1] = seq end
+local lent, mine, seqs = {}, {}, {}
+for i = 3, #ARGV do lent[i - 2] = me .. ' ' .. ARGV[i] end
+for i, score in ipairs(call('ZMSCORE', loans, unpack(lent))) do
+  if score then
+    mine[#mine + 1] = lent[i]
+    seqs[#seqs + 1] = string.match(ARGV[i + 2], '^%S+')
+  end
 end
 if #mine == 0 then return 0 end
-call('HDEL', loans, unpack(mine))
-call('HDEL', bodies, unpack(mine))
-call('HDEL', tries, unpack(mine))
-if isTimed then call('HDEL', terms, unpack(mine)) end
+call('ZREM', loans, unpack(mine))
+call('HDEL', bodies, unpack(seqs))
+if isTried then call('HDEL', tries, unpack(seqs)) end
+if isTimed then call('HDEL', terms, unpack(seqs)) end
 left()
 return #mine
 `;
 
 /**
- * Returns messages to their places. ARGV: me, epoch, then for each message its number, and how often it was tried, or "-" if
- * nobody has had it.
+ * Returns messages to their places. ARGV: me, epoch, then for each message its number and what follows it in its loan, and how
+ * often it was tried, or "-" if nobody has had it.
  */
 export const release: string = `
 local back = {}
 for i = 3, #ARGV, 2 do
-  local seq, tried = ARGV[i], ARGV[i + 1]
-  local loan = call('HGET', loans, seq)
-  if loan and holderOf(loan) == me then
-    call('HDEL', loans, seq)
-    if tried ~= '-' then call('HSET', tries, seq, tried) end
+  local tried = ARGV[i + 1]
+  if call('ZREM', loans, me .. ' ' .. ARGV[i]) == 1 then
+    local seq = string.match(ARGV[i], '^%S+')
+    if tried ~= '-' then setTries('HSET', seq, tried) end
     back[#back + 1] = seq
   end
 end

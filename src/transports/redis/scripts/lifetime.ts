@@ -2,11 +2,13 @@
  * Attaches a link, and continues what it held on an earlier connection.
  *
  * ARGV: me, epoch or "", whether to create, a new epoch, lease or "", capacity or "", the former holders, separated by
- * spaces, also those of attachments whose answers were lost, then for each message that the link held its number and its id
- * or "". Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until
+ * spaces, also those of attachments whose answers were lost, the number of messages that the link held, for each of them its number
+ * with what follows it in its loan, and its id or "", then what the formers have asked for: `<` and entries of takers, `>` and entries
+ * of askers. Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until
  * something is due, and for each message whether the link holds it.
  */
 export const attach: string = `
+local isKnown = exists
 -- Whether a message has this id: a server that has lost the last messages gives their numbers to others.
 local function isMessage(seq, id)
   local bytes = id ~= '' and call('HGET', bodies, seq)
@@ -28,27 +30,32 @@ else
 end
 call('HSET', links, me, 1)
 local formers = {}
-for former in string.gmatch(ARGV[7], '%S+') do formers[former] = true end
-local kept = {}
-for i = 8, #ARGV, 2 do
-  local seq = ARGV[i]
-  local loan = call('HGET', loans, seq)
-  if loan then
-    kept[#kept + 1] = formers[holderOf(loan)] and 1 or 0
-    if kept[#kept] == 1 then call('HSET', loans, seq, string.sub(loan, 1, 1) .. me) end
-  elseif isMessage(seq, ARGV[i + 1]) and call('ZREM', ready, seq) == 1 then
-    popped(seq)
-    call('HSET', loans, seq, '-' .. me)
-    kept[#kept + 1] = 1
-  else
-    kept[#kept + 1] = 0
+for former in string.gmatch(ARGV[7], '%S+') do formers[#formers + 1] = former end
+-- Whether the link has a loan still, or gets it again, which is then no new attempt.
+local function continue(loan, id)
+  for _, former in ipairs(formers) do
+    if call('ZREM', loans, former .. ' ' .. loan) == 1 then return true end
   end
+  local seq, mark = string.match(loan, '^(%S+) (.)')
+  if not isMessage(seq, id) or call('ZREM', ready, seq) == 0 then return false end
+  popped(seq)
+  local tried = triesOf(seq)
+  if mark == '+' and tried ~= '-' and tonumber(tried) > 0 then setTries('HINCRBY', seq, -1) end
+  return true
 end
-for former in string.gmatch(ARGV[7], '%S+') do
+local kept = {}
+local count = tonumber(ARGV[8])
+for i = 1, count do
+  local loan = ARGV[2 * i + 7]
+  kept[i] = continue(loan, ARGV[2 * i + 8]) and 1 or 0
+  if kept[i] == 1 then call('ZADD', loans, 0, me .. ' ' .. loan) end
+end
+forget(2 * count + 9)
+for _, former in ipairs(formers) do
   call('HDEL', links, former)
-  forget(former)
   giveBackAll(former)
 end
+if isKnown then tidy() end
 advance()
 left()
 touch()
@@ -57,16 +64,18 @@ return {exists, capacity or -1, isClosed and 1 or 0, tonumber(last[1] or 0), ton
   nextDue(), kept}
 `;
 
-/** Detaches a link. ARGV: me, epoch, the name under which it puts. */
+/** Detaches a link. ARGV: me, epoch, the name under which it puts, what it has asked for, as for `attach`. */
 export const detach: string = `
 if not exists or (epoch ~= '*' and exists ~= epoch) then return 0 end
 call('HDEL', links, me)
 call('HDEL', putters, ARGV[3])
-forget(me)
+forget(4)
 giveBackAll(me)
 left()
 if not lease then return 1 end
-for _, holder in ipairs(call('HKEYS', links)) do
+local all = call('HKEYS', links)
+look(all)
+for _, holder in ipairs(all) do
   if isAlive(holder) then touch() return 1 end
 end
 for _, key in ipairs(keys) do call('PEXPIRE', key, lease) end
@@ -74,12 +83,12 @@ return 1
 `;
 
 /**
- * Gives back what dead processes held, and moves what is due. ARGV: me, epoch. Returns the time until something is due, and
- * whether this process is the next to get what another one holds.
+ * Gives back what dead processes held, and moves what is due. ARGV: me, epoch, 1 if a process may just have died. Returns the time
+ * until something is due, and whether this process is the next to get what another one holds.
  */
 export const tick: string = `
 advance()
-reap()
+reap(ARGV[3] == '1')
 ring()
 touch()
 return {nextDue(), isNext() and 1 or 0}
@@ -129,7 +138,7 @@ export const stats: string = `
 advance()
 reap()
 touch()
-return {call('ZCARD', ready), call('HLEN', loans), call('ZCARD', takers), call('ZCARD', delayed), capacity or -1,
+return {call('ZCARD', ready), call('ZCARD', loans), call('ZCARD', takers), call('ZCARD', delayed), capacity or -1,
   isClosed and 1 or 0}
 `;
 
