@@ -1,8 +1,8 @@
 // Runs the tests on the requested runtimes and brokers and writes the results to a file for run.ts:
 // suites.ts RESULTS [--on=RUNTIME,…] [--brokers=one|two|all] [FILE…] [--filter TEXT] [flags of `deno test`]
 //
-// The full suite runs in parallel lanes. A lane runs one file at a time and has a broker of its own, because tests
-// inspect what remains on their broker and make it raise alarms. Tests that measure time (see `test.ts`) run after all
+// The full suite runs in parallel lanes (`schedule.ts`). A lane runs one file at a time and has a broker of its own, because
+// tests inspect what remains on their broker and make it raise alarms. Tests that measure time (see `test.ts`) run after all
 // others, alone on the machine; only they run a second time if they fail. Files named by arguments run in one lane and
 // print at once; with --filter, tests that measure time run in place, once.
 //
@@ -29,6 +29,7 @@ import {
 import { findFurtherRedis, type RedisSupply } from "./redis_servers.ts";
 import { type RunOptions, runProgram } from "./run_program.ts";
 import { findRuntime, nameRuntime, type Runtime, type RuntimeName } from "./runtimes.ts";
+import { type Plan, Schedule } from "./schedule.ts";
 import { logLine } from "./supervisor.ts";
 import {
   DENO_ONLY,
@@ -36,10 +37,10 @@ import {
   LONG,
   ONE_BROKER,
   ROOT,
-  startsBrokers,
   testFiles,
   TESTS,
   usesBroker,
+  usesLanesBroker,
   usesRedis,
   WAITING,
 } from "./test_files.ts";
@@ -59,7 +60,7 @@ export interface Results {
 }
 
 /** How many files run at a time. Most files spend most of their time waiting. */
-const LANES = Number(process.env.TEST_LANES || 4);
+const LANES = Number(process.env.TEST_LANES || 5);
 
 /** Environment variables. */
 type Variables = Record<string, string>;
@@ -74,15 +75,13 @@ interface Source {
 }
 
 /** A unit of work that runs in a process of its own. */
-interface Part {
+interface Part extends Plan {
   runtime: Runtime;
   source: Source;
   /** The name that is printed. */
   label: string;
   /** Whether tests that measure time run too. */
   timed: boolean;
-  /** Whether it uses no broker but those that it starts. */
-  ownBrokers?: boolean;
   run(report: string, options: RunOptions, which: Timing): Promise<Report>;
 }
 
@@ -290,42 +289,18 @@ async function runLanes(
   record: Recorder,
   signal: AbortSignal,
 ): Promise<void> {
-  // The first lane stays with the first broker.
-  const isWaiting = ({ label, source, ownBrokers }: Part) =>
-    WAITING.includes(basename(label)) && (source.further === undefined || ownBrokers === true);
   const total = parts.length;
   const timed: { part: Part; title: string }[] = [];
   const skipped: { part: Part; reason: string }[] = [];
   const first = new Map<string, Report>();
   const keyOf = ({ runtime, label }: Part) => `${label} on ${runtime.title}`;
   let ended = 0;
-  // To switch to another broker takes a lane ten seconds, so it does that as rarely as possible: each further broker has
-  // a lane of its own, and a lane stays with its broker while there are parts for it.
-  const sources = [...new Set(parts.map(({ source }) => source))];
-  const ready = new Set<Source>();
-  for (const source of sources) source.supply.catch(() => {}).then(() => ready.add(source));
-  const current = lanes.map(() => sources[0]);
-  /** Takes the next part for a lane. The first lane takes the waiting parts, one after the other, and only then others. */
-  const take = (i: number): Part | undefined => {
-    const own = parts.filter((part) => isWaiting(part) === (i === 0));
-    const home = i > 0 && sources[i] !== undefined && ready.has(sources[i])
-      ? sources[i]
-      : undefined;
-    const all = own.length > 0 ? own : parts;
-    const isFree = ({ source, ownBrokers }: Part) => source.further !== undefined && ownBrokers;
-    const part = all.find(({ source }) => source === home) ??
-      all.find((part) => part.source === current[i] || isFree(part)) ?? all[0];
-    if (part !== undefined) {
-      parts.splice(parts.indexOf(part), 1);
-      if (!isFree(part)) current[i] = part.source;
-    }
-    return part;
-  };
+  const ready = new Set<object>();
+  for (const { source } of parts) source.supply.catch(() => {}).then(() => ready.add(source));
+  const schedule = new Schedule(parts, lanes.length, (source) => ready.has(source));
   const run = async (part: Part, i: number, which: Timing, when: () => string) => {
     const { runtime, label, source } = part;
-    // A lane does not start a broker of a further version for a file that only starts nodes of its own.
-    const startsBroker = source.further === undefined || !part.ownBrokers;
-    const { title, variables } = await prepare(runtime, source, lanes[i]!, startsBroker);
+    const { title, variables } = await prepare(runtime, source, lanes[i]!, part.usesBroker);
     const [file, output] = [`${results}.${i}.report`, `${results}.${i}.out`];
     for (const each of [file, output]) rmSync(each, { force: true });
     const start = performance.now();
@@ -339,8 +314,8 @@ async function runLanes(
   logLine(`${total} parts in ${lanes.length} lanes: each part prints when it has ended`);
   await Promise.all(lanes.map(async (_, i) => {
     while (!signal.aborted) {
-      const part = take(i);
-      if (part === undefined) return;
+      const part = schedule.take(i);
+      if (part === undefined) return i > 0 ? await lanes[i]!.end() : undefined;
       const without = await part.source.supply.then(
         () => "",
         (why) => unavailable(part.source, why),
@@ -364,7 +339,6 @@ async function runLanes(
     const each = Array<string>(count).fill(reason);
     record(part.runtime.title, { ...newReport(), skipped: each });
   }
-  await Promise.all(lanes.map((lane, i) => i > 0 || timed.length === 0 ? lane.end() : undefined));
   for (const { part, title } of timed) {
     if (signal.aborted) return;
     await runTimed(
@@ -423,11 +397,19 @@ function partsOf(
     .toSorted((a, b) => rank(a) - rank(b) || 0);
   const label = (file: string) => relative(ROOT, file);
   const common = { runtime, source, timed: true };
+  const plan = (file: string) => {
+    const isWaiting = WAITING.includes(basename(file));
+    const sharesBroker = usesLanesBroker(file);
+    return {
+      usesBroker: sharesBroker,
+      waits: isWaiting && !(sharesBroker && source.further !== undefined),
+    };
+  };
   if (runtime.name !== "deno") {
     return files.filter((file) => !(basename(file) in DENO_ONLY)).map((file) => ({
       ...common,
       label: label(file),
-      ownBrokers: usesRedis(file),
+      ...plan(file),
       run: (report, options, which) =>
         portableTest(runtime, file, which === "timed" ? TIMED : "", report, options),
     }));
@@ -443,6 +425,7 @@ function partsOf(
     // Types are checked once for all files together. For each file separately, this would take most of its time.
     ...isWanted ? [] : [{
       ...common,
+      ...{ usesBroker: false, waits: false },
       label: "types, and code in documentation",
       async run(report: string, options: RunOptions) {
         if (!await isChecked(runtime, [], options)) {
@@ -454,7 +437,7 @@ function partsOf(
     ...files.map((file): Part => ({
       ...common,
       label: label(file),
-      ownBrokers: startsBrokers(file) || usesRedis(file),
+      ...plan(file),
       run(report, options, which) {
         const filter = which === "timed" ? [`--filter=${TIMED}`] : [];
         return deno(label(file), ["--no-check", ...filter, file], report, options);

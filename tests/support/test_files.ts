@@ -105,6 +105,7 @@ export const DENO_ONLY: Record<string, string> = {
   "redis_scripts_test.ts": "tests what scripts do, which does not depend on the runtime",
   "reply_reader_test.ts": "tests logic that does not depend on the runtime",
   "report_test.ts": "tests the harness, which runs on Deno",
+  "schedule_test.ts": "tests the harness, which runs on Deno",
   "supervisor_test.ts": "tests the harness, which runs on Deno",
   "runners_test.ts": "starts the other runtimes itself",
   "runtimes_test.ts": "starts the other runtimes itself",
@@ -205,9 +206,9 @@ export function usesBroker(file: string): boolean {
   return /\bBROKER\b|\bstart(PrivateBroker|Cluster)\b/.test(readFileSync(file, "utf8"));
 }
 
-/** Reports whether the tests in a file use no broker but those that they start. */
-export function startsBrokers(file: string): boolean {
-  return usesBroker(file) && !/\bBROKER\b/.test(readFileSync(file, "utf8"));
+/** Reports whether the tests in a file use the broker of their lane, judged by its name in it. */
+export function usesLanesBroker(file: string): boolean {
+  return /\bBROKER\b/.test(readFileSync(file, "utf8"));
 }
 
 /** Reports whether the tests in a file use a Redis and no broker, judged by the names in it. */
