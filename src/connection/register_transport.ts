@@ -18,14 +18,14 @@ const signature: Signature = /* @__PURE__ */ new Signature("registerTransport", 
     takes: "an array of username, password, name, ca, cert, key, servername",
     allows: (value) => Array.isArray(value) && value.every((name) => optionNames.includes(name)),
   },
-}, 'registerTransport("redis:", { reach: "network", parse, load })');
+}, 'registerTransport("nats:", { reach: "network", parse, load })');
 
 /**
  * Registers a transport of the program's own under a URI scheme. From then on a URI of the scheme names the transport
  * wherever a connection is configured: in the option `connection`, in {@linkcode Connection}, in `CHANNELTS_URI` and in
  * a configuration file. Without a scheme, a transport object is passed as the option `connection`.
  *
- * @param name the scheme with its colon, such as `redis:`
+ * @param name the scheme with its colon, such as `nats:`
  * @param scheme what the URIs of the scheme mean, and how their transports are made
  * @throws {ChannelConfigError} if an argument is invalid, or the scheme is registered or belongs to this library
  *
@@ -33,16 +33,16 @@ const signature: Signature = /* @__PURE__ */ new Signature("registerTransport", 
  * ```ts
  * import { Channel, registerTransport, type Transport } from "@channelts/channel";
  *
- * function openRedis(uri: string): Transport {
+ * function openNats(uri: string): Transport {
  *   throw new Error(`to be written: a transport for ${uri}`);
  * }
  *
- * registerTransport("redis:", {
+ * registerTransport("nats:", {
  *   reach: "network",
- *   parse: (uri) => ({ address: `redis://${new URL(uri).host}` }),
- *   load: (uri) => openRedis(uri),
+ *   parse: (uri) => ({ address: `nats://${new URL(uri).host}` }),
+ *   load: (uri) => openNats(uri),
  * });
- * const jobs = new Channel({ name: "jobs", connection: "redis://localhost" });
+ * const jobs = new Channel({ name: "jobs", connection: "nats://localhost" });
  * console.log(jobs.name); // the transport is made when a channel is first used
  * ```
  */
