@@ -23,6 +23,7 @@ import {
   within,
 } from "./conformance/fixture.ts";
 import { startHome } from "./homes/home_process.ts";
+import { redisUri } from "./support/redis_setup.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
 import { test as declare, type TestOptions } from "./support/test.ts";
 
@@ -38,6 +39,7 @@ const places = [
   { label: "memory", connection: "memory:go", size: 10, least: 0 },
   { label: "sqlite", connection: `sqlite:${join(sqliteDirectory(), "go.db")}`, size: 5, least: 0 },
   { label: "amqp", connection: broker, size: 3, least: 1 },
+  { label: "redis", connection: await redisUri(), size: 5, least: 0 },
   { label: "zmq", connection: home.addresses[0]!, size: 5, least: 0 },
 ] as const;
 

@@ -11,6 +11,7 @@ import { connectionsRest, numbers, pause, within } from "./conformance/fixture.t
 import { startHome } from "./homes/home_process.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { Actor, type Reply, type Request } from "./support/model_actor.ts";
+import { redisUri } from "./support/redis_setup.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
 
 const broker = process.env.BROKER;
@@ -350,6 +351,7 @@ for (
   const [label, connection] of [
     ["sqlite", `sqlite:${join(sqliteDirectory(), "model.db")}`],
     ["amqp", broker],
+    ["redis", await redisUri()],
     ["zmq", home.addresses[0]!],
   ] as const
 ) {
