@@ -12,11 +12,16 @@ import {
 } from "../mod.ts";
 import { connectionsRest, numbers, pause, random, within } from "./conformance/fixture.ts";
 import { brokerState } from "./support/broker_state.ts";
+import { decidedOnFirstBroker } from "./support/conditions.ts";
+import { redisUri, withAdmin } from "./support/redis_setup.ts";
 import { logLine } from "./support/supervisor.ts";
 import { startProxy } from "./support/proxy.ts";
+import { test } from "./support/test.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+
+const redis = decidedOnFirstBroker === false ? await redisUri() : "";
 
 /** How many drains race for each kind of channel. */
 const races = Number(process.env.DRAIN_RACES ?? 20);
@@ -136,24 +141,39 @@ async function race(
   }
 }
 
-for (const [kind, make] of Object.entries(kinds)) {
-  Deno.test(`amqp: racing drains of channels that are ${kind} lose nothing and never wait forever`, async () => {
-    const url = new URL(broker);
-    await using proxy = await startProxy(Number(url.port || 5672));
-    url.host = `127.0.0.1:${proxy.port}`;
-    const connections = [broker, broker, broker, url.href].map((uri) => new Connection(uri));
-    let duplicates = 0;
-    for (let done = 0; done < races; done++) {
-      const cut = done % 4 === 3 ? () => proxy.cut() : undefined;
-      duplicates += await race(make(), connections, cut);
-      if (done % 100 === 99) logLine(`${done + 1} races of channels that are ${kind}`);
-    }
-    logLine(
-      `${races} races of channels that are ${kind}: ${duplicates} duplicates, all marked`,
-    );
-    await connectionsRest();
-    const state = await brokerState();
-    const left = [...state?.queues ?? [], ...state?.exchanges ?? []];
-    assert.deepEqual(left.filter((one) => one.startsWith("race ")), []);
-  });
+/** The engines; and the names of what they keep, of the channels of this file or of all. */
+const engines: Record<string, { uri: string; kept: () => Promise<string[]> }> = {
+  amqp: {
+    uri: broker,
+    async kept() {
+      const state = await brokerState();
+      const left = [...state?.queues ?? [], ...state?.exchanges ?? []];
+      return left.filter((name) => name.startsWith("race "));
+    },
+  },
+  redis: { uri: redis, kept: () => withAdmin(redis, (admin) => admin.keys("*")) },
+};
+
+for (const [engine, { uri, kept }] of Object.entries(engines)) {
+  const skip = engine === "redis" && decidedOnFirstBroker;
+  for (const [kind, make] of Object.entries(kinds)) {
+    const title =
+      `${engine}: racing drains of channels that are ${kind} lose nothing and never wait forever`;
+    test(title, { skip }, async () => {
+      const url = new URL(uri);
+      await using proxy = await startProxy(Number(url.port || 5672));
+      url.host = `127.0.0.1:${proxy.port}`;
+      const connections = [uri, uri, uri, url.href].map((each) => new Connection(each));
+      const before = await kept();
+      let duplicates = 0;
+      for (let done = 0; done < races; done++) {
+        const cut = done % 4 === 3 ? () => proxy.cut() : undefined;
+        duplicates += await race(make(), connections, cut);
+        if (done % 100 === 99) logLine(`${done + 1} races of channels that are ${kind}`);
+      }
+      logLine(`${races} races of channels that are ${kind}: ${duplicates} duplicates, all marked`);
+      await connectionsRest();
+      assert.deepEqual((await kept()).filter((each) => !before.includes(each)), []);
+    });
+  }
 }

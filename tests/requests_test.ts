@@ -5,11 +5,14 @@ import { Channel } from "../mod.ts";
 import { connectionsRest, numbers, pause, within } from "./conformance/fixture.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { decidedOnFirstBroker } from "./support/conditions.ts";
+import { redisUri } from "./support/redis_setup.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
 import { test as declare } from "./support/test.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+
+const redis = decidedOnFirstBroker === false ? await redisUri() : "";
 
 type Work = { n: number; die?: number[] };
 
@@ -25,8 +28,8 @@ function test(
   use: (context: Context) => Promise<void>,
   options: { maxAttempts?: number } = {},
 ): void {
-  for (const [label, connection] of [["amqp", broker], ["sqlite", ""]] as const) {
-    const skip = label === "sqlite" && decidedOnFirstBroker;
+  for (const [label, connection] of [["amqp", broker], ["redis", redis], ["sqlite", ""]] as const) {
+    const skip = label !== "amqp" && decidedOnFirstBroker;
     declare(`requests between processes: ${title} (${label})`, { skip }, async () => {
       const uri = connection || `sqlite:${sqliteDirectory()}/requests.db`;
       const channel = new Channel<Work>({
