@@ -213,7 +213,9 @@ export function usesLanesBroker(file: string): boolean {
 
 /** Reports whether the tests in a file use a Redis and no broker, judged by the names in it. */
 export function usesRedis(file: string): boolean {
-  return /\b(redisUri|start(Redis|OneNodeCluster))\b/.test(readFileSync(file, "utf8")) &&
+  return /\b(redisUri|start(Redis|RedisCluster|OneNodeCluster))\b/.test(
+    readFileSync(file, "utf8"),
+  ) &&
     !usesBroker(file);
 }
 
