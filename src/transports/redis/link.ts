@@ -318,7 +318,7 @@ export class RedisLink implements Link {
     if (attachment === undefined) return;
     const { session } = attachment;
     session.offLost(this.#onLost);
-    this.#settlements.flush();
+    this.#settlements.sendAll();
     this.#attachment = undefined;
     const closed = new Error("the link is closed");
     const { asked } = attachment;

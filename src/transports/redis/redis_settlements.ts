@@ -1,5 +1,7 @@
-import { clearImmediate, setImmediate } from "node:timers";
+import { clearImmediate, clearTimeout, setImmediate, setTimeout } from "node:timers";
+import { backOff } from "../../shared/backoff.ts";
 import type { ProcessRef } from "../remote/process_ref.ts";
+import { isMissing } from "./failure.ts";
 import type { ScriptName } from "./scripts/mod.ts";
 
 /** Runs a script on the live connection of the link; undefined while there is none. */
@@ -35,6 +37,10 @@ export class RedisSettlements {
   #accepted: Settlement[] = [];
   #released: Settlement[] = [];
   #immediate: ReturnType<typeof setImmediate> | undefined;
+  /** What the server has refused, and the timer after which it is sent again. */
+  readonly #refused: Settlement[] = [];
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #refusals = 0;
 
   /** @param run returns what runs a script now */
   constructor(processRef: ProcessRef, run: () => RunScript) {
@@ -85,11 +91,12 @@ export class RedisSettlements {
 
   /** Sends all again, on a new connection: those whose messages the link still holds there. */
   resume(isKept: (seq: string) => boolean): void {
+    this.#stopRetry();
     this.#accepted = [];
     this.#released = [];
     for (const settlement of [...this.#pending.values()]) {
       if (!isKept(settlement.seq)) this.#pending.delete(settlement.seq);
-      else (settlement.tried === undefined ? this.#accepted : this.#released).push(settlement);
+      else this.#toSend(settlement);
     }
     this.flush();
   }
@@ -97,13 +104,47 @@ export class RedisSettlements {
   #send(answer: Promise<unknown>, sent: readonly Settlement[]): void {
     this.#processRef.refWhile(answer).then(
       () => {
-        for (const each of sent) {
-          if (this.#pending.get(each.seq) === each) this.#pending.delete(each.seq);
-        }
+        this.#refusals = 0;
+        this.#forget(sent);
       },
-      // The next connection sends them again. If the server has refused it, the end of the session gives them back.
-      () => {},
+      (error) => isMissing(error) ? this.#forget(sent) : this.#setAside(sent),
     );
+  }
+
+  #forget(settlements: readonly Settlement[]): void {
+    for (const each of settlements) if (this.#isLast(each)) this.#pending.delete(each.seq);
+  }
+
+  /** Whether the message was not settled again. */
+  #isLast(settlement: Settlement): boolean {
+    return this.#pending.get(settlement.seq) === settlement;
+  }
+
+  /** The server has refused some, for example because the user may not run scripts now. They are sent again. */
+  #setAside(settlements: readonly Settlement[]): void {
+    if (this.#run() === undefined) return; // the connection is lost: `resume` follows
+    this.#refused.push(...settlements);
+    if (this.#retry === undefined) this.#refusals++;
+    const pause = backOff(this.#refusals, shortestPause, longestPause);
+    this.#retry ??= setTimeout(() => this.sendAll(), pause);
+    this.#retry.unref();
+  }
+
+  #toSend(settlement: Settlement): void {
+    (settlement.tried === undefined ? this.#accepted : this.#released).push(settlement);
+  }
+
+  /** Sends what is not sent, and what was refused. */
+  sendAll(): void {
+    for (const each of this.#stopRetry()) if (this.#isLast(each)) this.#toSend(each);
+    this.flush();
+  }
+
+  /** Returns what was refused, which is not sent again by itself. */
+  #stopRetry(): Settlement[] {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    return this.#refused.splice(0);
   }
 
   #flushSoon(): void {
@@ -116,3 +157,7 @@ export class RedisSettlements {
 
 /** How many messages one script settles. */
 const most = 256;
+
+/** Milliseconds before what the server has refused is sent again. */
+const shortestPause = 100;
+const longestPause = 10_000;
