@@ -1,3 +1,5 @@
+import { mkdirSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel } from "../../mod.ts";
 import { until } from "../conformance/fixture.ts";
@@ -100,6 +102,33 @@ export const redisFaults: readonly Fault<RedisFaultServer>[] = [
         const info = String(await command(server, "INFO", "persistence"));
         return /^loading:0/m.test(info);
       }, bound);
+    },
+  },
+  {
+    title: "another client's script keeps the server busy for longer than two heartbeats",
+    inject: async (server) => {
+      await command(server, "CONFIG", "SET", "busy-reply-threshold", "100");
+      const isOver = command(server, "EVAL", "while true do end", "0").catch(String);
+      await pause(3500);
+      await command(server, "SCRIPT", "KILL");
+      await isOver;
+    },
+  },
+  {
+    title: "the server cannot write a snapshot for a time, and refuses to write (MISCONF)",
+    inject: async (server) => {
+      const file = join(server.redis.directory, "dump.rdb");
+      mkdirSync(file); // so that it cannot be the snapshot
+      await command(server, "CONFIG", "SET", "save", "3600 1000000");
+      const isSaved = async (status: "ok" | "err") => {
+        await command(server, "BGSAVE").catch(() => {}); // it may run
+        const last = new RegExp(`^rdb_last_bgsave_status:${status}`, "m");
+        await until(async () => last.test(String(await command(server, "INFO", "persistence"))));
+      };
+      await isSaved("err");
+      await pause(1500);
+      rmdirSync(file);
+      await isSaved("ok");
     },
   },
   {
