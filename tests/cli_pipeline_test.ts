@@ -9,9 +9,11 @@ import process from "node:process";
 import { Channel } from "../mod.ts";
 import { until, within } from "./conformance/fixture.ts";
 import { cliCommand, cliEnv } from "./support/cli.ts";
+import { redisUri } from "./support/redis_setup.ts";
 
 const broker = process.env.BROKER!;
 ok(broker, "BROKER names no broker: run with `deno task test`");
+const redis = await redisUri();
 
 /** A filter that writes a line for each line, at once: jq, or where there is none, sed. */
 const filter = spawnSync("jq", ["--version"]).status === 0
@@ -80,7 +82,7 @@ async function pipelineOf(
 }
 
 function pipelineTest(title: string, body: (folder: string, uri: string) => Promise<void>): void {
-  for (const engine of ["sqlite", "amqp"]) {
+  for (const engine of ["sqlite", "amqp", "redis"] as const) {
     Deno.test({
       name: `cli pipeline: ${title} (${engine})`,
       sanitizeOps: false, // the connections stay open for a moment
@@ -90,7 +92,8 @@ function pipelineTest(title: string, body: (folder: string, uri: string) => Prom
           join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-pipeline-"),
         );
         try {
-          await body(folder, engine === "amqp" ? broker : `sqlite:${join(folder, "channels.db")}`);
+          const uris = { sqlite: `sqlite:${join(folder, "channels.db")}`, amqp: broker, redis };
+          await body(folder, uris[engine]);
         } finally {
           rmSync(folder, { recursive: true, force: true });
         }
