@@ -8,6 +8,7 @@ import type { PeerRequest } from "../src/home/authorize.ts";
 import { census } from "../src/home/census.ts";
 import { Home } from "../src/home/home.ts";
 import { listen } from "../src/home/listen.ts";
+import type { Link, LinkOptions } from "../src/transports/transport.ts";
 import { getAll, numbers, pause, rejection, until, within } from "./conformance/fixture.ts";
 import { type RawPeer, rawPeer } from "./support/raw_peer.ts";
 
@@ -244,6 +245,53 @@ Deno.test("home: an engine that tells of no room and no emptiness is asked again
   assert.equal(await peer.next(), "ROOM 5");
   assert.equal(await ch.get(), 1);
   assert.equal(await peer.next(), "EMPTY 4");
+  peer.end();
+  await ch.delete();
+});
+
+/** A transport whose links answer `depth` and `tryTake` when the test lets them. */
+class HeldTransport extends ArrayTransport {
+  readonly held: (() => void)[] = [];
+
+  override async open(name: string, options: LinkOptions): Promise<Link> {
+    const link = await super.open(name, options);
+    const answered = async <T>(answer: Promise<T>): Promise<T> => {
+      await new Promise<void>((resolve) => this.held.push(resolve));
+      return await answer;
+    };
+    const [depth, tryTake] = [link.depth.bind(link), link.tryTake.bind(link)];
+    return Object.assign(link, {
+      depth: () => answered(depth()),
+      tryTake: (counted: boolean) => answered(tryTake(counted)),
+    });
+  }
+}
+
+Deno.test("home: a link that is closed while its peer reads ahead takes nothing more, and has all given back", async () => {
+  const transport = new HeldTransport();
+  const { held } = transport;
+  await using home = new Home({ connection: transport });
+  const ch = new Channel<number>({ name: "held", connection: home });
+  await ch.put(1);
+  await ch.put(2);
+  const peer = await admitted(home);
+  for (const [link, calls] of [[1, ["depth"]], [2, ["depth", "tryTake twice"]]] as const) {
+    peer.send(`OPEN ${link} ${link}0 {"name":"held"}`);
+    assert.equal(await peer.next(), `OK ${link}0`);
+    peer.send(`TRY ${link} ${link}1 {"count":2}`);
+    for (const call of calls) {
+      if (call !== "depth") held.shift()!();
+      await until(() => held.length === (call === "depth" ? 1 : 2));
+    }
+    peer.send(`CLOSE ${link} ${link}9`);
+    peer.send("PING");
+    assert.equal(await peer.next(), "PONG"); // and no answer to CLOSE
+    for (const answer of held.splice(0)) answer();
+    if (calls.length === 1) assert.equal(await peer.next(), `NONE ${link}1`);
+    assert.equal(await peer.next(), `OK ${link}9`);
+    assert.equal(held.length, 0);
+  }
+  assert.deepEqual(await getAll(ch, 2), [1, 2]);
   peer.end();
   await ch.delete();
 });

@@ -44,6 +44,8 @@ export class PeerLink implements LinkObserver {
   readonly create: boolean;
   /** The puts that the engine has not answered, in order. */
   readonly puts: Set<LinkPut> = new Set();
+  /** The number of `TRY`s that are not answered. */
+  tries = 0;
   /** The requests that wait. */
   readonly requests: Set<{ drop(): void }> = new Set();
   /** The messages that the peer has been lent, by the numbers of their requests. */
@@ -64,7 +66,7 @@ export class PeerLink implements LinkObserver {
   #queue: LinkRequest[] | undefined = [];
   /** The events that were dropped because the peer was slow. */
   #missed = 0;
-  #onPutSettled: (() => void) | undefined;
+  #onQuiet: (() => void) | undefined;
 
   constructor(
     peer: LinkOwner,
@@ -169,7 +171,17 @@ export class PeerLink implements LinkObserver {
   /** A put is answered, or withdrawn. */
   putSettled(put: LinkPut): void {
     this.puts.delete(put);
-    if (this.puts.size === 0) this.#onPutSettled?.();
+    this.#checkQuiet();
+  }
+
+  /** A `TRY` is answered. */
+  tryEnded(): void {
+    this.tries--;
+    this.#checkQuiet();
+  }
+
+  #checkQuiet(): void {
+    if (this.puts.size + this.tries === 0) this.#onQuiet?.();
   }
 
   /** The channel is full: the puts that the engine has not begun are refused, too, so that their order holds. */
@@ -180,13 +192,16 @@ export class PeerLink implements LinkObserver {
     }
   }
 
-  /** Detaches, once the puts are answered or have had time enough. The loans and requests are over. Never rejects. */
+  /**
+   * Detaches, once the puts are answered or have had time enough, and so have the `TRY`s, whose messages go back. The
+   * loans and requests are over. Never rejects.
+   */
   async close(): Promise<void> {
     this.isClosed = true;
     if (this.#served === undefined) this.closed.abort(closedByPeer);
     this.failed(closedByPeer);
-    if (this.puts.size > 0) {
-      await within(closeTimeout, new Promise<void>((resolve) => this.#onPutSettled = resolve));
+    if (this.puts.size + this.tries > 0) {
+      await within(closeTimeout, new Promise<void>((resolve) => this.#onQuiet = resolve));
     }
     await this.#served?.close();
   }

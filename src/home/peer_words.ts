@@ -249,6 +249,7 @@ export class PeerWords {
     const count = Math.min(asked, mostTries, this.#peer.holdings.room);
     this.#peer.hold(0);
     this.#peer.holdings.tries += count;
+    link.tries++;
     let lent = 0;
     const lend = (loan: Loan | undefined) => {
       if (loan !== undefined) this.#peer.lend(request + lent++, loan, link);
@@ -257,11 +258,12 @@ export class PeerWords {
       this.#peer.holdings.tries -= count;
       this.#peer.letGo(0);
       answer();
+      link.tryEnded();
     };
     link.run({
       action: "get",
       start: (served) => {
-        takeThose(served, counted, count, lend).then(
+        takeThose(link, served, counted, count, lend).then(
           () => end(() => lent < asked && this.#peer.send(`NONE ${request + lent}`)),
           (error) => end(() => this.#peer.refuse(request + lent, error)),
         );
@@ -343,11 +345,12 @@ function limitError(action: string, what: string, limit: number): ChannelConnect
 
 /**
  * Takes up to `count` messages that are there. More than one are those that wait in the channel: a channel of capacity 0
- * has none, although puts wait.
+ * has none, although puts wait. Nothing is taken for a link that the peer has closed meanwhile.
  *
  * @param lend called with each
  */
 async function takeThose(
+  link: PeerLink,
   served: ServedLink,
   counted: boolean,
   count: number,
@@ -355,6 +358,7 @@ async function takeThose(
 ): Promise<void> {
   if (count <= 1) return count === 1 ? lend(await served.tryTake(counted)) : undefined;
   const length = Math.min(count, await served.depth());
+  if (link.isClosed) return;
   const tries = Array.from({ length }, () => served.tryTake(counted).then(lend));
   const outcomes = await Promise.allSettled(tries);
   for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;

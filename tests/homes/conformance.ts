@@ -18,6 +18,7 @@ import {
 } from "../conformance/fixture.ts";
 import { brokerState } from "../support/broker_state.ts";
 import { noControl } from "../support/conditions.ts";
+import { redisUri, stateOf, withAdmin } from "../support/redis_setup.ts";
 import { test } from "../support/test.ts";
 import { checkFile, count, query, sqliteDirectory } from "../support/sqlite_file.ts";
 import { censusOf, startHome, type TestedHome } from "./home_process.ts";
@@ -27,11 +28,11 @@ import { type HomeThread, startHomeThread } from "./home_thread.ts";
 export type PipeName = "zmq" | "curve" | "ws" | "port";
 
 /** What is behind a home. */
-export type EngineName = "memory" | "sqlite" | "amqp";
+export type EngineName = "memory" | "sqlite" | "amqp" | "redis";
 
 /** What `HOMES=all` runs. */
 export const pipes: readonly PipeName[] = ["zmq", "curve", "ws", "port"];
-export const engines: readonly EngineName[] = ["memory", "sqlite", "amqp"];
+export const engines: readonly EngineName[] = ["memory", "sqlite", "amqp", "redis"];
 
 /**
  * What the gate runs of them on each runtime: each pipe once, with a share of the cases. On Deno, the two shares together
@@ -70,11 +71,17 @@ const features: Record<EngineName, Features> = {
   memory: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
   sqlite: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
   amqp: { shared: true, terms: ["expires"] },
+  redis: { shared: true, terms: ["delay", "expires", "priority"], rendezvous: true },
 };
 
 async function testHome(pipe: PipeName, engine: EngineName): Promise<void> {
   const file = join(sqliteDirectory(), "channels.db");
-  const behind = { memory: "memory:", sqlite: `sqlite:${file}`, amqp: process.env.BROKER! }[engine];
+  const behind = {
+    memory: "memory:",
+    sqlite: `sqlite:${file}`,
+    amqp: process.env.BROKER!,
+    redis: engine === "redis" ? await redisUri() : "",
+  }[engine];
   const [home, connections, elsewhere] = await start(pipe, behind);
   const setup: Setup = {
     features: features[engine],
@@ -91,17 +98,13 @@ async function testHome(pipe: PipeName, engine: EngineName): Promise<void> {
     ...engine === "amqp" && noControl ? {} : {
       async state() {
         const { peers, links, waiting } = await censusOf(home);
-        const behind = engine === "sqlite"
-          ? inFile(file)
-          : engine === "amqp"
-          ? await brokerState()
-          : none;
+        const kept = await keptBy[engine](behind);
         return {
-          connections: peers.length + behind!.connections,
-          channels: links + behind!.channels,
-          consumers: Object.values(waiting).reduce((sum, n) => sum + n, behind!.consumers),
-          queues: behind!.queues,
-          exchanges: behind!.exchanges,
+          connections: peers.length + kept.connections,
+          channels: links + kept.channels,
+          consumers: Object.values(waiting).reduce((sum, n) => sum + n, kept.consumers),
+          queues: kept.queues,
+          exchanges: kept.exchanges,
         };
       },
     },
@@ -180,6 +183,14 @@ function rawAt(home: TestedHome, name: string): Raw {
 }
 
 const none: State = { connections: 0, channels: 0, consumers: 0, queues: [], exchanges: [] };
+
+/** What each engine keeps for a home, by its URI. */
+const keptBy: Record<EngineName, (uri: string) => State | Promise<State>> = {
+  memory: () => none,
+  sqlite: (uri) => inFile(uri.slice("sqlite:".length)),
+  amqp: async () => (await brokerState())!,
+  redis: (uri) => withAdmin(uri, stateOf),
+};
 
 /** Returns what a file contains. */
 function inFile(file: string): State {

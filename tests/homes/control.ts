@@ -6,6 +6,7 @@ import { Home, type HomeOptions, listen } from "../../home.ts";
 import { census } from "../../src/home/census.ts";
 import { AmqpTransport } from "../../src/transports/amqp/transport.ts";
 import { MemoryTransport } from "../../src/transports/memory/transport.ts";
+import { RedisTransport } from "../../src/transports/redis/transport.ts";
 import { SqliteTransport } from "../../src/transports/sqlite/transport.ts";
 import type { Transport } from "../../src/transports/transport.ts";
 import type { Raw } from "../conformance/fixture.ts";
@@ -130,5 +131,6 @@ export class Control {
 
 function transportOf(engine: string): Transport {
   if (engine === "memory:") return new MemoryTransport();
+  if (engine.startsWith("redis:")) return new RedisTransport(engine);
   return engine.startsWith("sqlite:") ? new SqliteTransport(engine) : new AmqpTransport(engine);
 }
