@@ -1,5 +1,6 @@
 // Processes on three runtimes share the channels of one Redis.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { Channel, ChannelTimeoutError, serve } from "../mod.ts";
 import { connectionsRest, numbers, rejection, until, within } from "./conformance/fixture.ts";
 import { CORPUS } from "./codec/corpus.ts";
@@ -11,6 +12,23 @@ import { findRuntime, type Runtime } from "./support/runtimes.ts";
 const runtimes = await Promise.all((["deno", "bun", "node"] as const).map(findRuntime));
 const uri = await redisUri();
 const { waiting } = redisSetup(uri);
+
+/** The names of the channels, which are deleted at the end. */
+const names: string[] = [];
+Deno.test.afterAll(async () => {
+  for (const name of names) {
+    const channel = new Channel({ name, connection: uri });
+    await channel.delete();
+    await channel.close();
+  }
+});
+
+/** Returns a name that nobody else uses. */
+function newName(what: string): string {
+  const name = `test ${randomUUID()} ${what}`;
+  names.push(name);
+  return name;
+}
 
 function run(runtime: Runtime, program: string, ...args: string[]): Child {
   return startChild(new URL(`programs/${program}.ts`, import.meta.url), { runtime, args });
@@ -27,19 +45,25 @@ async function endsInOrder(child: Child): Promise<void> {
 
 Deno.test("redis: three producers and three consumers on three runtimes move 1,500 values, each once and in order, and one closeAll ends all", async () => {
   await using stack = new AsyncDisposableStack();
-  const channel = new Channel<number>({ name: "race", connection: uri });
-  const go = new Channel<true>({ name: "go", connection: uri });
+  const channel = new Channel<number>({ name: newName("race"), connection: uri });
+  const go = new Channel<true>({ name: newName("go"), connection: uri });
   const count = 500;
   const start = (program: string, ...args: string[]) =>
     runtimes.map((one, i) =>
       stack.use(
-        run(one, program, uri, "race", ...args.map((arg) => arg === "I" ? String(i * count) : arg)),
+        run(
+          one,
+          program,
+          uri,
+          channel.name,
+          ...args.map((arg) => arg === "I" ? String(i * count) : arg),
+        ),
       )
     );
-  const producers = start("producer", "go", "I", String(count));
+  const producers = start("producer", go.name, "I", String(count));
   const consumers = start("consumer");
   for (const producer of producers) assert.equal(await producer.next(40_000), "ready");
-  await untilWaiting("race", consumers.length);
+  await untilWaiting(channel.name, consumers.length);
   for (const _ of producers) await go.put(true);
   const shares = consumers.map((): number[] => []);
   const collected = consumers.map(async (consumer, i) => {
@@ -67,11 +91,11 @@ Deno.test("redis: three producers and three consumers on three runtimes move 1,5
 
 Deno.test("redis: processes on three runtimes are served in the order of their waiting", async () => {
   await using stack = new AsyncDisposableStack();
-  const channel = new Channel<number>({ name: "turns", connection: uri });
+  const channel = new Channel<number>({ name: newName("turns"), connection: uri });
   const getters: Child[] = [];
   for (const runtime of runtimes) {
-    getters.push(stack.use(run(runtime, "getter", uri, "turns")));
-    await untilWaiting("turns", getters.length);
+    getters.push(stack.use(run(runtime, "getter", uri, channel.name)));
+    await untilWaiting(channel.name, getters.length);
   }
   for (const n of [0, 1, 2]) await channel.put(n);
   for (const [n, getter] of getters.entries()) {
@@ -84,7 +108,7 @@ Deno.test("redis: processes on three runtimes are served in the order of their w
 
 for (const runtime of runtimes) {
   Deno.test(`redis: what a process on ${runtime.name} holds when it is killed goes to another, with its attempts counted`, async () => {
-    const name = `held by ${runtime.name}`;
+    const name = newName(`held by ${runtime.name}`);
     const channel = new Channel<number>({ name, connection: uri, maxAttempts: 50 });
     await channel.put(1);
     for (const attempts of [1, 3]) {
@@ -108,7 +132,7 @@ for (const runtime of runtimes) {
   Deno.test(`redis: a process on ${runtime.name} replies on channels that it gets, waits for a receiver, and sends each value back`, async () => {
     await using stack = new AsyncDisposableStack();
     // A channel in a message, in both directions.
-    const jobs = new Channel<unknown>({ name: `jobs of ${runtime.name}`, connection: uri });
+    const jobs = new Channel<unknown>({ name: newName("jobs"), connection: uri });
     const replier = stack.use(run(runtime, "replier", uri, jobs.name));
     const replies = new Channel<{ square: number; more: Channel<string> }>({ connection: uri });
     for (const n of [6, 7]) {
@@ -122,9 +146,8 @@ for (const runtime of runtimes) {
     await jobs.closeAll();
     await endsInOrder(replier);
     // A channel without capacity, and one with a capacity of 1.
-    const name = `echo of ${runtime.name}`;
-    const there = new Channel<unknown>({ name, connection: uri, capacity: 0 });
-    const back = new Channel<unknown>({ name: `${name} back`, connection: uri, capacity: 1 });
+    const there = new Channel<unknown>({ name: newName("there"), connection: uri, capacity: 0 });
+    const back = new Channel<unknown>({ name: newName("back"), connection: uri, capacity: 1 });
     const echo = stack.use(run(runtime, "echo", uri, there.name, back.name));
     const arrived = (async () => {
       const values: unknown[] = [];
@@ -144,8 +167,8 @@ for (const runtime of runtimes) {
 
 Deno.test("redis: broadcasts and requests reach processes on three runtimes, which then end by themselves", async () => {
   await using stack = new AsyncDisposableStack();
-  const channel = new Channel<unknown>({ name: "news", connection: uri });
-  const listeners = runtimes.map((one) => stack.use(run(one, "listener", uri, "news")));
+  const channel = new Channel<unknown>({ name: newName("news"), connection: uri });
+  const listeners = runtimes.map((one) => stack.use(run(one, "listener", uri, channel.name)));
   for (const listener of listeners) assert.equal(await listener.next(40_000), "listens");
   for (const n of [1, 2]) await channel.broadcast(n);
   await channel.closeAll();
@@ -153,10 +176,10 @@ Deno.test("redis: broadcasts and requests reach processes on three runtimes, whi
     for (const reported of [1, 2, "over"]) assert.equal(await listener.next(), reported);
     await endsInOrder(listener);
   }
-  const questions = new Channel<{ n: number }>({ name: "questions", connection: uri });
+  const questions = new Channel<{ n: number }>({ name: newName("questions"), connection: uri });
   const stop = new AbortController();
   const serving = serve(questions, ({ n }) => ({ n: n + 1 }), { signal: stop.signal });
-  const askers = runtimes.map((one) => stack.use(run(one, "asker", uri, "questions")));
+  const askers = runtimes.map((one) => stack.use(run(one, "asker", uri, questions.name)));
   for (const asker of askers) {
     assert.deepEqual(await asker.next(40_000), { n: 2 });
     await endsInOrder(asker);

@@ -256,7 +256,8 @@ async function runAsked(
     return record(title, newReport(wrongTypes()));
   }
   const report = await run(args, filterOf(args) === "" ? "untimed" : "timed");
-  if (report.passed + report.failed.length + report.timed.length === 0) {
+  const { passed, failed, skipped, timed } = report;
+  if (passed + failed.length + skipped.length + timed.length === 0) {
     report.failed.push({ what: "there was no test to run", error: "" });
   }
   record(title, report);
