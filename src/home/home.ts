@@ -128,17 +128,24 @@ export class Home implements Transport, AsyncDisposable {
 
   /** Attaches to a channel of the home, as {@linkcode Transport.open} says. */
   async open(name: string, options: LinkOptions): Promise<Link> {
-    const reception = this.#reception;
-    if (reception.isClosed) {
-      throw new ChannelConnectionError(
-        `connect: ${this.address}: the home is closed; make another`,
-        {
-          address: this.address,
-          transient: false,
-        },
-      );
+    this.#checkOpen();
+    const link = await this.#reception.openOwn(name, options);
+    try {
+      this.#checkOpen();
+      return link;
+    } catch (error) {
+      await link.close();
+      throw error;
     }
-    return await reception.openOwn(name, options);
+  }
+
+  #checkOpen(): void {
+    if (!this.#reception.isClosed) return;
+    const { address } = this;
+    throw new ChannelConnectionError(`connect: ${address}: the home is closed; make another`, {
+      address,
+      transient: false,
+    });
   }
 
   /**
@@ -217,7 +224,10 @@ export class Home implements Transport, AsyncDisposable {
     this.#web.upgrade(request, socket, head);
   }
 
-  /** Closes the home: its listeners, then the connections of its peers. Resolves within a bounded time. */
+  /**
+   * Closes the home: its listeners, its own channels, whose loops end, and then the connections of its peers. Resolves within
+   * a bounded time.
+   */
   close(): Promise<void> {
     return this.#closing ??= this.#close();
   }

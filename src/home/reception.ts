@@ -42,6 +42,9 @@ export class Reception implements Acceptor, PeerHome {
   readonly peers: Set<HomePeer> = new Set();
   readonly sessions: PeerSessions;
   readonly servers: HomeServer[] = [];
+  /** The open links of the home's own channels. */
+  readonly #own = new Set<ServedLink>();
+  #onOwnClosed: () => void = () => {};
   readonly #connection: SharedConnection | PendingConnection;
   readonly #admission: Admission;
   readonly #secret: string | undefined;
@@ -137,7 +140,20 @@ export class Reception implements Acceptor, PeerHome {
   /** Opens a link of the home's own channels. */
   async openOwn(name: string, options: LinkOptions): Promise<ServedLink> {
     await this.ready();
-    return await ServedLink.open(this.#served!, name, options);
+    const link = await ServedLink.open(this.#served!, name, options, (link) => {
+      this.#own.delete(link);
+      if (this.#own.size === 0) this.#onOwnClosed();
+    });
+    this.#own.add(link);
+    return link;
+  }
+
+  /** Closes the home's own channels: their loops end. Resolves within a bounded time. */
+  async #closeOwn(): Promise<void> {
+    if (this.#own.size === 0) return;
+    const closed = new Promise<void>((resolve) => this.#onOwnClosed = resolve);
+    for (const link of [...this.#own]) link.end();
+    await within(2 * closeTimeout, closed);
   }
 
   left(peer: HomePeer, reason: Error | undefined): void {
@@ -187,7 +203,10 @@ export class Reception implements Acceptor, PeerHome {
     const stopped = this.servers.map((server) => server.close());
     this.#admission.close();
     const peers = [...this.peers];
-    await within(2 * closeTimeout, Promise.all(peers.map((peer) => peer.close())));
+    await within(
+      2 * closeTimeout,
+      Promise.all([this.#closeOwn(), ...peers.map((peer) => peer.close())]),
+    );
     await Promise.all(stopped);
     this.sessions.close();
   }

@@ -35,9 +35,11 @@ export class ServedLink implements Link, Attached {
   #isClosed = false;
   /** Resolves `terminate`. */
   #released: (() => void) | undefined;
+  readonly #onClosed: (link: ServedLink) => void;
 
-  private constructor(observer: LinkObserver) {
+  private constructor(observer: LinkObserver, onClosed: (link: ServedLink) => void) {
     this.#observer = observer;
+    this.#onClosed = onClosed;
   }
 
   /** Opens a link. Rejects as `Transport.open` does. */
@@ -45,8 +47,9 @@ export class ServedLink implements Link, Attached {
     connection: SharedConnection,
     name: string,
     { observer, signal, ...options }: LinkOptions,
+    onClosed: (link: ServedLink) => void = () => {},
   ): Promise<ServedLink> {
-    const served = new ServedLink(observer);
+    const served = new ServedLink(observer, onClosed);
     await connection.attach(served, name, options, signal);
     return served;
   }
@@ -112,8 +115,14 @@ export class ServedLink implements Link, Attached {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    if (this.#released !== undefined) return this.#released();
-    await this.#attachment.remove(this);
+    if (this.#released === undefined) await this.#attachment.remove(this);
+    else this.#released();
+    this.#onClosed(this);
+  }
+
+  /** The home is closed: closes the channel for the observer alone, which then closes the link. */
+  end(): void {
+    if (!this.#isClosed) this.#observer.announced(closeAllEvent);
   }
 
   #closeForAll(reason: CloseReason): void {

@@ -101,6 +101,7 @@ export const DENO_ONLY: Record<string, string> = {
   "redis_survival_test.ts": "tests what the server does, which does not depend on the runtime",
   "redis_soak_test.ts": "takes half a minute for a private Redis and its failures",
   "redis_vanished_test.ts": "tests when a server's system notices, on hosts of its own",
+  "home_close_test.ts": "tests the core of a home, which does not depend on the runtime",
   "cli_parts_test.ts": "tests the program, whose runtimes cli_test.ts runs",
   "redis_refusals_test.ts": "tests what the server refuses, which does not depend on the runtime",
   "redis_scripts_test.ts": "tests what scripts do, which does not depend on the runtime",
