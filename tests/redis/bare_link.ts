@@ -65,7 +65,7 @@ export class BareLink implements AsyncDisposable {
       String(loans.length),
       ...loans.flat(),
     ]);
-    return loans.filter((_, i) => reply.at(-1)[i] === 1).map(([loan]) => loan);
+    return loans.filter((_, i) => reply[7][i] === 1).map(([loan]) => loan);
   }
 
   /** Puts messages with these ids, and resolves with the outcomes. */

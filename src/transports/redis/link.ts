@@ -31,6 +31,7 @@ import { plainBytes } from "./stored_message.ts";
 interface Found {
   readonly attachment: RedisAttachment;
   readonly isClosed: boolean;
+  readonly isLeased: boolean;
   /** The number of events that were announced, and the number and the bytes of the last control event. */
   readonly events: number;
   readonly control: number;
@@ -137,7 +138,6 @@ export class RedisLink implements Link {
     this.#owner = {
       name,
       key: this.#key,
-      lease: options.lease,
       quorum: options.quorum === true,
       outbox: this.#outbox,
       settlements: this.#settlements,
@@ -373,6 +373,7 @@ export class RedisLink implements Link {
       return {
         attachment,
         isClosed: false,
+        isLeased: lease !== undefined,
         events: 0,
         control: 0,
         controlEvent: new Uint8Array(),
@@ -383,12 +384,13 @@ export class RedisLink implements Link {
     try {
       const reply =
         await (this.#isAwaited ? this.#connector.processRef.refWhile(attaching) : attaching);
-      const [epoch, bound, closed, events, control, controlEvent, due, kept] = reply;
+      const [epoch, bound, closed, events, control, controlEvent, due, kept, leased] = reply;
       attachment.epoch = String(epoch);
       attachment.capacity = bound < 0 ? undefined : bound;
       return {
         attachment,
         isClosed: closed === 1,
+        isLeased: leased === 1,
         events,
         control,
         controlEvent,
@@ -415,6 +417,7 @@ export class RedisLink implements Link {
     for (const [seq] of [...this.#held]) {
       if (wasAttached && !found.kept.has(seq)) this.#held.delete(seq); // another process has it
     }
+    if (found.isLeased) attachment.keep();
     this.#settlements.resume((seq) => found.kept.has(seq));
     if (found.isClosed) this.#outbox.closed();
     this.#outbox.open(attachment);

@@ -20,7 +20,6 @@ import type { Watched } from "./watch.ts";
 export interface RedisAttachmentOwner extends RedisLoanOwner {
   readonly name: string;
   readonly key: string;
-  readonly lease: number | undefined;
   readonly quorum: boolean;
   readonly outbox: RedisOutbox;
   readonly settlements: RedisSettlements;
@@ -84,7 +83,11 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
         `${session.address} has no replica, so a put with durability "quorum" is confirmed by one server; add a replica`,
       );
     }
-    if (owner.lease !== undefined) this.#keeper = interval(keepTime, () => this.tick());
+  }
+
+  /** Renews the lease of the channel from now on. */
+  keep(): void {
+    this.#keeper ??= interval(keepTime, () => this.tick());
   }
 
   /** Runs a script of the link, after what was settled before. */

@@ -350,6 +350,9 @@ export class RedisGetter {
       clearTimeout(timer);
       if (met === undefined) this.#leave(taking);
       return met;
+    } catch (error) {
+      early?.release();
+      throw error;
     } finally {
       if (this.#byNumber.get(number) === taking) this.#end(taking);
       this.#schedule();

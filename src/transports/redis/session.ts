@@ -187,7 +187,10 @@ export class RedisSession implements LinkSession {
     // While the command waits, the server runs no other one of this connection.
     const most = this.#isBehind ? shortReplicationTimeout : replicationTimeout;
     const timeout = this.#heartbeatTime === 0 ? most : Math.min(most, this.#heartbeatTime / 2);
-    const count = await this.#send(["WAIT", String(needed), String(timeout)]);
+    const count = await this.#send(["WAIT", String(needed), String(timeout)]).catch((error) => {
+      if (this.isLost) throw error;
+      return 0; // the user may not run it, so that it is not known
+    });
     this.#isBehind = count < needed;
     return !this.#isBehind;
   }

@@ -5,7 +5,7 @@
  * spaces, also those of attachments whose answers were lost, the number of messages that the link held, for each of them its number
  * with what follows it in its loan, and its id or "", then what the formers have asked for: `<` and entries of takers, `>` and entries
  * of askers. Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until
- * something is due, and for each message whether the link holds it.
+ * something is due, for each message whether the link holds it, and whether the channel is leased.
  */
 export const attach: string = `
 local isKnown = exists
@@ -61,7 +61,7 @@ left()
 touch()
 local last = call('HMGET', meta, 'events', 'control', 'controlEvent')
 return {exists, capacity or -1, isClosed and 1 or 0, tonumber(last[1] or 0), tonumber(last[2] or 0), last[3] or '',
-  nextDue(), kept}
+  nextDue(), kept, lease and 1 or 0}
 `;
 
 /** Detaches a link. ARGV: me, epoch, the name under which it puts, what it has asked for, as for `attach`. */
