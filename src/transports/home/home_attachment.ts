@@ -1,6 +1,7 @@
 import type { Claim, EmptyWaiter, Loan, RoomWaiter } from "../transport.ts";
 import { Fifo } from "../../shared/fifo.ts";
 import { HomeReadAhead, type ReadAheadOwner } from "./home_read_ahead.ts";
+import type { Groups } from "../remote/groups.ts";
 import { HomeLoan, type HomeLoanOwner } from "./loan.ts";
 import type { Frame } from "./protocol/frame.ts";
 import type { RepeatedLoans } from "./repeated_loans.ts";
@@ -247,18 +248,6 @@ export class HomeAttachment implements ReadAheadOwner {
     this.#waiting.set(waiter, number);
     this.session.processRef.ref();
     this.session.send(`${word} ${this.number} ${number}${fields}`);
-  }
-}
-
-/** The numbers of the operations that claims and room waiters belong to. */
-export class Groups {
-  readonly #numbers = new WeakMap<object, number>();
-  #last = 0;
-
-  numberOf(group: object): number {
-    let number = this.#numbers.get(group);
-    if (number === undefined) this.#numbers.set(group, number = ++this.#last);
-    return number;
   }
 }
 

@@ -5,6 +5,7 @@ import { AttachCycle } from "../remote/attach_cycle.ts";
 import type { Connector } from "../remote/connector.ts";
 import { Deadlines } from "../remote/deadlines.ts";
 import { closedMeanwhile, outage, unknownOutcome } from "../remote/outage.ts";
+import { Groups } from "../remote/groups.ts";
 import { PendingRequests } from "../remote/pending_requests.ts";
 import type {
   ChannelStats,
@@ -18,7 +19,7 @@ import type {
   Stats,
 } from "../transport.ts";
 import { droppedCopyText } from "../dropped_copy.ts";
-import { fieldsOf, Groups, HomeAttachment, type HomeAttachmentOwner } from "./home_attachment.ts";
+import { fieldsOf, HomeAttachment, type HomeAttachmentOwner } from "./home_attachment.ts";
 import { HomeOutbox } from "./home_outbox.ts";
 import { countField, statsOf } from "./protocol/fields.ts";
 import type { Frame } from "./protocol/frame.ts";

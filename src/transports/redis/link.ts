@@ -1,11 +1,12 @@
 import { Buffer } from "node:buffer";
-import { deletedError, deletedText, missingText } from "../../shared/closed_errors.ts";
+import { deletedError } from "../../shared/closed_errors.ts";
 import { copyOfError } from "../../shared/error_copies.ts";
 import { ChannelClosedError, type ChannelError } from "../../shared/errors.ts";
 import { closeTimeout, within } from "../../shared/timeouts.ts";
 import { AttachCycle } from "../remote/attach_cycle.ts";
 import { Deadlines } from "../remote/deadlines.ts";
-import { closedMeanwhile, outage, unknownOutcome } from "../remote/outage.ts";
+import { Groups } from "../remote/groups.ts";
+import { closedMeanwhile } from "../remote/outage.ts";
 import { PendingRequests } from "../remote/pending_requests.ts";
 import type { SessionSource } from "../remote/session_source.ts";
 import type {
@@ -19,27 +20,14 @@ import type {
   Stats,
 } from "../transport.ts";
 import { keyOf } from "./channel_key.ts";
-import { isMissing, isUnavailable, refusedBy, tooLarge, underReplicated } from "./failure.ts";
-import type { RedisLoan } from "./loan.ts";
+import { isMissing, isUnavailable } from "./failure.ts";
+import type { LinkSession } from "./link_session.ts";
 import { RedisAttachment, type RedisAttachmentOwner } from "./redis_attachment.ts";
+import { type Found, RedisContinuation } from "./redis_continuation.ts";
+import { putError, RedisErrors } from "./redis_errors.ts";
+import { RedisEvents } from "./redis_events.ts";
 import { RedisOutbox } from "./redis_outbox.ts";
 import { RedisSettlements } from "./redis_settlements.ts";
-import type { LinkSession } from "./link_session.ts";
-import { plainBytes } from "./stored_message.ts";
-
-/** What an attachment has found. */
-interface Found {
-  readonly attachment: RedisAttachment;
-  readonly isClosed: boolean;
-  readonly isLeased: boolean;
-  /** The number of events that were announced, and the number and the bytes of the last control event. */
-  readonly events: number;
-  readonly control: number;
-  readonly controlEvent: Uint8Array;
-  readonly due: number;
-  /** The numbers of the messages that the link held before and holds still. */
-  readonly kept: ReadonlySet<string>;
-}
 
 /**
  * This process's attachment to one channel, over all connections. After the loss of a connection the link attaches
@@ -51,7 +39,6 @@ interface Found {
  */
 export class RedisLink implements Link {
   readonly #name: string;
-  readonly #key: string;
   readonly #options: LinkOptions;
   readonly #connector: SessionSource<LinkSession>;
   readonly #cycle: AttachCycle<LinkSession, Found>;
@@ -60,26 +47,15 @@ export class RedisLink implements Link {
   readonly #waiting: Deadlines<Claim | RoomWaiter>;
   readonly #requests: PendingRequests<RedisAttachment>;
   readonly #owner: RedisAttachmentOwner;
-  readonly #groups = new WeakMap<object, number>();
-  /** The loans that claimants hold. */
-  readonly #held = new Map<string, RedisLoan>();
+  readonly #groups = new Groups();
+  readonly #errors: RedisErrors;
+  readonly #events: RedisEvents;
+  readonly #continuation: RedisContinuation;
   /** Waiters for room that wait until the puts of this link have found it. */
   readonly #behindPuts = new Set<RoomWaiter>();
   #attachment: RedisAttachment | undefined;
-  #lastGroup = 0;
   #lastClaim = 0;
-  /** What the former attachments have asked for, as the server notes it. */
-  #asked: string[] = [];
-  /** The epoch of the channel, once the link was attached. */
-  #epoch = "";
-  /** The holders of the last attachment, and of attempts since: their answers may have been lost after they took effect. */
-  #formers: string[] = [];
-  /** Whether the server has refused an attachment for which the link has not waited. */
-  #wasRefused = false;
   #isGone = false;
-  /** The numbers of the last event that this link knows, and of the last control event. */
-  #events = 0;
-  #control = 0;
 
   private constructor(
     name: string,
@@ -89,21 +65,25 @@ export class RedisLink implements Link {
     putter: string,
   ) {
     this.#name = name;
-    this.#key = keyOf(name);
     this.#options = options;
     this.#connector = connector;
     const { processRef, address } = connector;
     const { retryTimeout, observer } = options;
+    this.#events = new RedisEvents(observer);
+    const errors = this.#errors = new RedisErrors(name, () => {
+      const { loss, refusal } = this.#cycle;
+      return { address, trouble: connector.trouble ?? loss, refusal };
+    });
     this.#cycle = new AttachCycle(connector, {
       attach: (session) => this.#attach(session),
       attached: (session, found) => this.#onAttached(session, found),
       postponed: (pause) => this.#expire(pause),
       failed: (error) => this.#rejectAll(() => copyOfError(error) as ChannelError),
       mayPass: isUnavailable,
-      explain: (error) => this.#explain("attach", error),
+      explain: (error) => errors.refused("attach", error),
     });
     this.#waiting = new Deadlines(retryTimeout, processRef, (one) => {
-      rejectWaiting(one, this.#outage("get"));
+      rejectWaiting(one, errors.outage("get"));
     });
     this.#requests = new PendingRequests(retryTimeout, processRef, {
       attached: () => this.#live,
@@ -113,8 +93,8 @@ export class RedisLink implements Link {
       meaning: (error, isLost) =>
         isLost ? "lost" : isMissing(error) ? "gone" : isUnavailable(error) ? "later" : "refused",
       gone: (action) => this.#gone(action, "delete"),
-      explain: (action, error) => this.#explain(action, error),
-      outage: (action) => this.#outage(action),
+      explain: (action, error) => errors.refused(action, error),
+      outage: (action) => errors.outage(action),
       ended: (action) => closedMeanwhile(action, address, new Error("the link is closed")),
     });
     this.#settlements = new RedisSettlements(processRef, () => {
@@ -123,45 +103,39 @@ export class RedisLink implements Link {
     });
     this.#outbox = new RedisOutbox(stats, processRef, retryTimeout, putter, {
       name,
-      outageError: (wasSent, id) => this.#putError(this.#outage("put"), wasSent, id),
+      outageError: (wasSent, id) => putError(errors.outage("put"), wasSent, id),
       refusal: (error, wasSent, id) => {
         const reason = this.#refusal("put", error);
-        return reason && this.#putError(reason, wasSent, id);
+        return reason && putError(reason, wasSent, id);
       },
-      tooLarge: (size, limit) => tooLarge(this.#actionOf("put"), connector.address, size, limit),
-      unreplicated: (id) => {
-        const error = underReplicated(this.#actionOf("put"), this.#connector.address);
-        return this.#putError(error, true, id);
-      },
+      tooLarge: (size, limit) => errors.tooLarge("put", size, limit),
+      unreplicated: (id) => errors.unreplicated(id),
       foundRoom: () => this.#awaitRoomAll(),
     });
+    this.#continuation = new RedisContinuation(options, this.#settlements);
     this.#owner = {
       name,
-      key: this.#key,
+      key: keyOf(name),
       quorum: options.quorum === true,
       outbox: this.#outbox,
       settlements: this.#settlements,
       lent: (loan) => {
         if (loan.redelivered) stats.redeliveries++;
         stats.loans++;
-        this.#held.set(loan.seq, loan);
+        this.#continuation.lent(loan);
       },
       settled: (loan) => {
         stats.loans--;
         if (loan.outcome === "accepted") stats.gets++;
-        if (this.#held.get(loan.seq) !== loan) return; // another process has it, or another message its number
-        this.#held.delete(loan.seq);
+        if (!this.#continuation.settled(loan)) return;
         if (loan.outcome === "accepted") return this.#settlements.accept(loan);
         this.#attachment?.getter.giveBack(); // younger messages, which must not come before it
         this.#settlements.release(loan, loan.tried);
       },
       refusal: (action, error) => this.#refusal(action, error),
-      groupOf: (group) => this.#groupOf(group),
+      groupOf: (group) => group === undefined ? "" : String(this.#groups.numberOf(group)),
       nextClaim: () => ++this.#lastClaim,
-      said: (number, event) => {
-        this.#events = Math.max(this.#events, number);
-        observer.announced(plainBytes(event));
-      },
+      said: (number, event) => this.#events.said(number, event),
       closed: () => this.#onClosed(),
       gone: () => this.#onGone(),
     };
@@ -248,20 +222,13 @@ export class RedisLink implements Link {
       "announce",
       (attachment) => {
         const { largest } = attachment;
-        if (event.length > largest) {
-          const error = tooLarge(
-            this.#actionOf("announce"),
-            this.#connector.address,
-            event.length,
-            largest,
-          );
-          return Promise.reject(error);
-        }
-        return attachment.run("announce", [isControl ? "1" : "0", bytesOf(event)]);
+        const { length } = event;
+        return length > largest
+          ? Promise.reject(this.#errors.tooLarge("announce", length, largest))
+          : attachment.run("announce", [isControl ? "1" : "0", bytesOf(event)]);
       },
     );
-    this.#events = Math.max(this.#events, number);
-    if (isControl) this.#control = Math.max(this.#control, number);
+    this.#events.announced(number, isControl);
   }
 
   async catchUp(): Promise<void> {
@@ -345,97 +312,39 @@ export class RedisLink implements Link {
   }
 
   async #attach(session: LinkSession): Promise<Found> {
-    const { create, lease, capacity, isNew } = this.#options;
-    // A new name whose attachment was not answered is made again, as it may never have been made.
-    if (this.#epoch === unknownEpoch) this.#epoch = "";
-    const wasAttached = this.#epoch !== "";
-    const attachment = new RedisAttachment(session, unknownEpoch, this.#owner);
-    const messages = wasAttached ? [...this.#held.values(), ...this.#settlements.messages] : [];
-    const attaching = session.run("attach", this.#key, [
-      attachment.holder,
-      this.#epoch,
-      create ? "1" : "0",
-      randomText(),
-      lease === undefined ? "" : String(lease),
-      capacity === undefined ? "" : String(capacity),
-      this.#formers.join(" "),
-      String(messages.length),
-      ...messages.flatMap(({ entry, id = "" }) => [entry, id]),
-      ...this.#asked,
-    ]);
-    this.#formers.push(attachment.holder);
-    if (isNew && create && !wasAttached && !this.#wasRefused) {
-      attaching.then(
-        ([epoch]) => this.#epoch = attachment.epoch = String(epoch),
-        (error) => this.#onRefused(attachment, error),
-      );
-      attachment.capacity = capacity;
-      return {
-        attachment,
-        isClosed: false,
-        isLeased: lease !== undefined,
-        events: 0,
-        control: 0,
-        controlEvent: new Uint8Array(),
-        due: -1,
-        kept: new Set(),
-      };
+    const continuation = this.#continuation;
+    const attachment = new RedisAttachment(session, this.#owner);
+    const { isSure, wasAttached } = continuation;
+    const attaching = continuation.attach(attachment);
+    if (isSure) {
+      attaching.catch((error) => this.#onRefused(attachment, error));
+      return continuation.made(attachment);
     }
     try {
-      const reply =
-        await (this.#isAwaited ? this.#connector.processRef.refWhile(attaching) : attaching);
-      const [epoch, bound, closed, events, control, controlEvent, due, kept, leased] = reply;
-      attachment.epoch = String(epoch);
-      attachment.capacity = bound < 0 ? undefined : bound;
-      return {
-        attachment,
-        isClosed: closed === 1,
-        isLeased: leased === 1,
-        events,
-        control,
-        controlEvent,
-        due,
-        kept: new Set(messages.filter((_, i) => kept[i] === 1).map(({ seq }) => seq)),
-      };
+      const { processRef } = this.#connector;
+      return await (this.#isAwaited ? processRef.refWhile(attaching) : attaching);
     } catch (error) {
       attachment.takeAll();
-      if (!session.isLost) this.#formers.pop(); // it has no effect
       if (session.isLost || !isMissing(error)) throw error;
       throw this.#gone("attach", wasAttached ? "delete" : "missing");
     }
   }
 
   #onAttached(session: LinkSession, found: Found): void {
-    const { attachment } = found;
-    const wasAttached = this.#epoch !== "";
+    const { attachment, isClosed, isLeased, kept, due, events } = found;
+    const { wasAttached } = this.#continuation;
     this.#attachment = attachment;
-    this.#epoch = attachment.epoch;
-    this.#formers = [attachment.holder];
-    this.#asked = [];
+    this.#continuation.attached(found);
     session.onLost(this.#onLost);
     if (this.#cycle.isEnded) return; // `close` waits for this, and undoes it
-    for (const [seq] of [...this.#held]) {
-      if (wasAttached && !found.kept.has(seq)) this.#held.delete(seq); // another process has it
-    }
-    if (found.isLeased) attachment.keep();
-    this.#settlements.resume((seq) => found.kept.has(seq));
-    if (found.isClosed) this.#outbox.closed();
+    if (isLeased) attachment.keep();
+    this.#settlements.resume((seq) => kept.has(seq));
+    if (isClosed) this.#outbox.closed();
     this.#outbox.open(attachment);
     for (const one of this.#waiting.takeAll()) this.#begin(attachment, one);
     this.#requests.runAll(attachment);
-    attachment.noteDue(found.due);
-    if (wasAttached) this.#tellMissed(found);
-    this.#events = found.events;
-    this.#control = found.control;
-  }
-
-  /** Tells the observer what was announced while the link was not attached. */
-  #tellMissed({ events, control, controlEvent }: Found): void {
-    const { observer } = this.#options;
-    const isControl = control > this.#control;
-    const missed = events - this.#events - (isControl ? 1 : 0);
-    if (missed > 0) observer.missed(missed);
-    if (isControl) observer.announced(plainBytes(controlEvent));
+    attachment.noteDue(due);
+    this.#events.attached(events, wasAttached);
   }
 
   readonly #onLost = (): void => {
@@ -448,8 +357,7 @@ export class RedisLink implements Link {
   #onRefused(attachment: RedisAttachment, error: unknown): void {
     const { session } = attachment;
     if (this.#attachment !== attachment || session.isLost) return;
-    this.#wasRefused = true;
-    this.#formers.pop();
+    this.#continuation.refused();
     session.offLost(this.#onLost);
     this.#leave();
     this.#cycle.refused(session, error);
@@ -460,7 +368,7 @@ export class RedisLink implements Link {
     const attachment = this.#attachment!;
     this.#attachment = undefined;
     this.#outbox.lost();
-    this.#asked.push(...attachment.asked);
+    this.#continuation.left(attachment);
     for (const one of attachment.takeAll()) this.#waiting.add(one);
     this.#awaitRoomAll();
   }
@@ -479,8 +387,7 @@ export class RedisLink implements Link {
   /** Records that the channel is gone, and returns the error that says so. */
   #gone(action: string, reason: "delete" | "missing"): ChannelClosedError {
     if (reason === "delete") this.#onGone();
-    const outcome = reason === "delete" ? deletedText : missingText;
-    return new ChannelClosedError(`${action}: channel ${this.#name} ${outcome}`, { reason });
+    return this.#errors.gone(action, reason);
   }
 
   /** Returns the error for what the server has refused; undefined if the connection is lost. */
@@ -489,36 +396,7 @@ export class RedisLink implements Link {
       this.#onGone();
       return deletedError(this.#name);
     }
-    const live = this.#live;
-    if (live === undefined) return undefined;
-    return this.#explain(action, error);
-  }
-
-  #explain(action: string, error: unknown): ChannelError {
-    return refusedBy(this.#actionOf(action), this.#connector.address, error);
-  }
-
-  #actionOf(action: string): string {
-    return `${action} on channel ${this.#name}`;
-  }
-
-  /** Returns the error of an operation that has waited for an attachment for too long. */
-  #outage(action: string): ChannelError {
-    const { refusal, loss } = this.#cycle;
-    if (refusal !== undefined) return this.#explain(action, refusal);
-    const { address, trouble = loss } = this.#connector;
-    return outage(this.#actionOf(action), { address, trouble });
-  }
-
-  #putError(error: ChannelError, wasSent: boolean, id: string | undefined): ChannelError {
-    return wasSent ? unknownOutcome(error, id) : error;
-  }
-
-  #groupOf(group: object | undefined): string {
-    if (group === undefined) return "";
-    let number = this.#groups.get(group);
-    if (number === undefined) this.#groups.set(group, number = ++this.#lastGroup);
-    return String(number);
+    return this.#live === undefined ? undefined : this.#errors.refused(action, error);
   }
 
   #end(reason: Error): void {
@@ -534,7 +412,7 @@ export class RedisLink implements Link {
   }
 
   #rejectAll(make: (action: string) => ChannelError): void {
-    this.#outbox.rejectAll((wasSent, id) => this.#putError(make("put"), wasSent, id));
+    this.#outbox.rejectAll((wasSent, id) => putError(make("put"), wasSent, id));
     for (const one of this.#waiting.takeAll()) rejectWaiting(one, make("get"));
     this.#requests.rejectAll(make);
   }
@@ -546,14 +424,6 @@ function rejectWaiting(one: Claim | RoomWaiter, error: Error): void {
   else one.reject(error);
 }
 
-/** Stands for any epoch: that of a channel whose attachment is not answered. */
-const unknownEpoch = "*";
-
 function bytesOf(event: Uint8Array): Buffer {
   return Buffer.from(event.buffer, event.byteOffset, event.byteLength);
-}
-
-function randomText(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

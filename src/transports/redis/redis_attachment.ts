@@ -44,7 +44,7 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
   readonly getter: RedisGetter;
   capacity: number | undefined;
   /** A random text that the channel got as it was created. */
-  epoch: string;
+  epoch: string = unknownEpoch;
   readonly #owner: RedisAttachmentOwner;
   readonly #roomWaiters = new Map<RoomWaiter, string>();
   #askers = 0;
@@ -54,9 +54,8 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
   #due: { readonly at: number; readonly timer: ReturnType<typeof setTimeout> } | undefined;
   #isOver = false;
 
-  constructor(session: LinkSession, epoch: string, owner: RedisAttachmentOwner) {
+  constructor(session: LinkSession, owner: RedisAttachmentOwner) {
     this.session = session;
-    this.epoch = epoch;
     this.#owner = owner;
     this.holder = session.addLink(this);
     const { outbox } = owner;
@@ -88,6 +87,12 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
   /** Renews the lease of the channel from now on. */
   keep(): void {
     this.#keeper ??= interval(keepTime, () => this.tick());
+  }
+
+  /** Runs the script that attaches. @param args what follows the holder */
+  // deno-lint-ignore no-explicit-any -- each script has its own reply
+  attach(args: readonly string[]): Promise<any> {
+    return this.session.run("attach", this.#owner.key, [this.holder, ...args]);
   }
 
   /** Runs a script of the link, after what was settled before. */
@@ -282,3 +287,6 @@ function interval(ms: number, call: () => void): ReturnType<typeof setInterval> 
 
 /** Milliseconds after which a link renews the lease of its channel; the keys last 600 s longer than the lease. */
 const keepTime = 200_000;
+
+/** Stands for any epoch: that of a channel whose attachment is not answered. */
+export const unknownEpoch = "*";

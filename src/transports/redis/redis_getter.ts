@@ -1,12 +1,11 @@
 import type { Buffer } from "node:buffer";
 import { drainedError } from "../../shared/closed_errors.ts";
 import { Fifo } from "../../shared/fifo.ts";
-import { unref } from "../../shared/timers.ts";
-import { isHolding } from "../../shared/turns.ts";
 import type { ProcessRef } from "../remote/process_ref.ts";
-import { maxIdleTime, ReadAheadSize } from "../read_ahead_size.ts";
+import { ReadAheadSize } from "../read_ahead_size.ts";
 import type { Claim, Loan } from "../transport.ts";
 import { RedisLoan, type RedisLoanOwner } from "./loan.ts";
+import { RedisReadAhead } from "./redis_read_ahead.ts";
 import type { ScriptName } from "./scripts/mod.ts";
 
 /** The attachment whose messages are got. */
@@ -47,12 +46,11 @@ interface Taking {
 /**
  * The claims of a link on one connection, and the messages that it has read ahead.
  *
- * A loop of gets takes as many messages with its claim as it gets within a few milliseconds. A message that is not claimed for
- * `maxIdleTime` goes back, and so do all younger ones. If a claimant releases a message, all go back with it, because they are
- * younger.
+ * A loop of gets takes as many messages with its claim as it gets within a few milliseconds. If a claimant releases a message, all
+ * that were read ahead go back with it, because they are younger.
  *
- * Invariants: the buffer is in the order of the channel. While a script takes messages ahead, later claims wait for them here.
- * While messages are in the buffer, no claim waits, and a timer runs. Each claim keeps the process alive.
+ * Invariants: while a script takes messages ahead, later claims wait for them here. While messages are there, no claim waits. Each
+ * claim keeps the process alive.
  */
 export class RedisGetter {
   readonly #owner: RedisGetterOwner;
@@ -61,7 +59,7 @@ export class RedisGetter {
   readonly #byNumber = new Map<string, Taking>();
   #unsent: Taking[] = [];
   readonly #here: Fifo<Claim> = new Fifo();
-  readonly #buffer: Fifo<RedisLoan> = new Fifo();
+  readonly #ahead: RedisReadAhead;
   readonly #size = new ReadAheadSize(mostAhead, mostBytes);
   #isScheduled = false;
   /** Whether a script takes messages ahead. */
@@ -75,12 +73,12 @@ export class RedisGetter {
   /** The claims whose withdrawal was not sent, and those whose withdrawal is not confirmed. */
   #withdrawn: Taking[] = [];
   readonly #leaving = new Set<Taking>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #isOver = false;
   #onEnded: (() => void)[] = [];
 
   constructor(owner: RedisGetterOwner) {
     this.#owner = owner;
+    this.#ahead = new RedisReadAhead((loan) => owner.giveBack(loan));
   }
 
   /** Whether claims wait at the server. */
@@ -100,7 +98,7 @@ export class RedisGetter {
 
   take(claim: Claim): void {
     if (claim.counted) this.giveBack();
-    const loan = this.#here.size > 0 ? undefined : this.#buffer.shift();
+    const loan = this.#here.size > 0 ? undefined : this.#ahead.shift();
     if (loan !== undefined) return this.#lend(claim, loan);
     this.#owner.processRef.ref();
     if (this.#isAsking) {
@@ -195,7 +193,7 @@ export class RedisGetter {
     const served = loans.slice(0, batch.length);
     for (const loan of loans.slice(batch.length)) {
       if (this.#isReturning) this.#owner.giveBack(loan);
-      else this.#buffer.push(loan);
+      else this.#ahead.push(loan);
     }
     const again: Taking[] = [];
     batch.forEach((taking, i) => {
@@ -220,7 +218,6 @@ export class RedisGetter {
     }
     if (waits > 0) this.#owner.noteDue(due);
     if (isAhead) this.#endAsking();
-    this.#startTimer();
     this.#owner.waitingChanged();
     if (waits === 2) this.#owner.isNext();
   }
@@ -228,14 +225,14 @@ export class RedisGetter {
   /** Serves the claims that waited here; sends those for which there is no message. */
   #endAsking(): void {
     this.#isReturning = false;
-    while (this.#here.size > 0 && this.#buffer.size > 0) {
+    while (this.#here.size > 0 && this.#ahead.size > 0) {
       if (this.#here.peek()!.counted) {
         this.giveBack();
         break;
       }
       const claim = this.#here.shift()!;
       this.#owner.processRef.unref();
-      this.#lend(claim, this.#buffer.shift()!);
+      this.#lend(claim, this.#ahead.shift()!);
     }
     this.#isAsking = false;
     for (const claim of this.#here.takeAll()) this.#add(claim);
@@ -311,7 +308,7 @@ export class RedisGetter {
 
   /** Gives back what was read ahead, and what comes. */
   giveBack(): void {
-    for (const loan of this.#buffer.takeAll()) this.#owner.giveBack(loan);
+    this.#ahead.giveBack();
     this.#hasFound = false;
     if (this.#isAsking) this.#isReturning = true;
   }
@@ -319,7 +316,7 @@ export class RedisGetter {
   async tryTake(isCounted: boolean): Promise<Loan | undefined> {
     while (this.#isAsking) await new Promise<void>((resolve) => this.#onEnded.push(resolve));
     if (isCounted) this.giveBack();
-    const ahead = this.#buffer.shift();
+    const ahead = this.#ahead.shift();
     if (ahead !== undefined) return this.#shown(ahead, isCounted);
     this.flush();
     let meet: ((loan: RedisLoan | undefined) => void) | undefined;
@@ -375,33 +372,18 @@ export class RedisGetter {
   /** Ends all, and returns the claims that were not served, in their order. */
   takeAll(): Claim[] {
     this.#isOver = true;
-    clearTimeout(this.#timer);
     const claims = [...this.#takings.keys()];
     for (const taking of [...this.#byNumber.values()]) this.#end(taking);
     for (const claim of this.#here.takeAll()) {
       claims.push(claim);
       this.#owner.processRef.unref();
     }
-    this.#buffer.takeAll();
+    this.#ahead.end();
     this.#unsent = [];
     this.#withdrawn = [];
     this.#isAsking = false;
     for (const resolve of this.#onEnded.splice(0)) resolve();
     return claims;
-  }
-
-  #startTimer(ms = maxIdleTime): void {
-    if (this.#timer !== undefined || this.#buffer.size === 0) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      const oldest = this.#buffer.peek();
-      if (oldest === undefined) return;
-      // Until the event loop turns, nobody can use anything.
-      const rest = isHolding() ? 1 : oldest.arrived + maxIdleTime - performance.now();
-      if (rest > 0) this.#startTimer(Math.ceil(rest));
-      else this.giveBack();
-    }, ms);
-    unref(this.#timer);
   }
 }
 

@@ -1,0 +1,144 @@
+import type { LinkOptions } from "../transport.ts";
+import type { RedisLoan } from "./loan.ts";
+import { type RedisAttachment, unknownEpoch } from "./redis_attachment.ts";
+import type { AnnouncedEvents } from "./redis_events.ts";
+import type { RedisSettlements } from "./redis_settlements.ts";
+
+/** What an attachment has found. */
+export interface Found {
+  readonly attachment: RedisAttachment;
+  readonly isClosed: boolean;
+  readonly isLeased: boolean;
+  readonly events: AnnouncedEvents;
+  /** The time in milliseconds until something is due; -1: nothing is. */
+  readonly due: number;
+  /** The numbers of the messages that the link held before and holds still. */
+  readonly kept: ReadonlySet<string>;
+}
+
+/**
+ * What a link continues on its next connection: the channel that it is attached to, its loans, and the names of its former
+ * attachments, whose claims the server forgets.
+ *
+ * Invariant: each attachment that may have taken effect is among the formers until a later one has.
+ */
+export class RedisContinuation {
+  readonly #options: LinkOptions;
+  readonly #settlements: RedisSettlements;
+  /** The loans that claimants hold. */
+  readonly #held = new Map<string, RedisLoan>();
+  /** The epoch of the channel, once the link was attached. */
+  #epoch = "";
+  /** The holders of the last attachment, and of attempts since: their answers may have been lost after they took effect. */
+  #formers: string[] = [];
+  /** What the former attachments have asked for, as the server notes it. */
+  #asked: string[] = [];
+  /** Whether the server has refused an attachment for which the link has not waited. */
+  #wasRefused = false;
+
+  constructor(options: LinkOptions, settlements: RedisSettlements) {
+    this.#options = options;
+    this.#settlements = settlements;
+  }
+
+  /** Whether the link was attached to the channel, as far as it knows. */
+  get wasAttached(): boolean {
+    return this.#epoch !== "" && this.#epoch !== unknownEpoch;
+  }
+
+  /** Whether nothing but a refusal of the server can keep the link from attaching, so that it need not wait for the answer. */
+  get isSure(): boolean {
+    const { create, isNew } = this.#options;
+    return isNew === true && create && !this.wasAttached && !this.#wasRefused;
+  }
+
+  /** A claimant gets a loan. */
+  lent(loan: RedisLoan): void {
+    this.#held.set(loan.seq, loan);
+  }
+
+  /** Forgets a loan. Reports whether the link had it: not if another process has the message, or another message its number. */
+  settled(loan: RedisLoan): boolean {
+    return this.#held.get(loan.seq) === loan && this.#held.delete(loan.seq);
+  }
+
+  /** Attaches. Rejects with the server's refusal, or with the loss of the connection. */
+  async attach(attachment: RedisAttachment): Promise<Found> {
+    const { create, lease, capacity } = this.#options;
+    // A new name whose attachment was not answered is made again, as it may never have been made.
+    if (!this.wasAttached) this.#epoch = "";
+    const messages = this.wasAttached
+      ? [...this.#held.values(), ...this.#settlements.messages]
+      : [];
+    const attaching = attachment.attach([
+      this.#epoch,
+      create ? "1" : "0",
+      randomText(),
+      lease === undefined ? "" : String(lease),
+      capacity === undefined ? "" : String(capacity),
+      this.#formers.join(" "),
+      String(messages.length),
+      ...messages.flatMap(({ entry, id = "" }) => [entry, id]),
+      ...this.#asked,
+    ]);
+    this.#formers.push(attachment.holder);
+    try {
+      const [epoch, bound, closed, count, control, controlEvent, due, kept, leased] =
+        await attaching;
+      if (this.#epoch === attachment.epoch) this.#epoch = String(epoch); // the link has not waited for it
+      attachment.epoch = String(epoch);
+      attachment.capacity = bound < 0 ? undefined : bound;
+      return {
+        attachment,
+        isClosed: closed === 1,
+        isLeased: leased === 1,
+        events: { count, control, controlEvent },
+        due,
+        kept: new Set(messages.filter((_, i) => kept[i] === 1).map(({ seq }) => seq)),
+      };
+    } catch (error) {
+      if (!attachment.session.isLost) { // the attachment has no effect
+        this.#formers = this.#formers.filter((holder) => holder !== attachment.holder);
+      }
+      throw error;
+    }
+  }
+
+  /** Returns what an attachment finds that makes a channel of a new name. */
+  made(attachment: RedisAttachment): Found {
+    attachment.capacity = this.#options.capacity;
+    return {
+      attachment,
+      isClosed: false,
+      isLeased: this.#options.lease !== undefined,
+      events: { count: 0, control: 0, controlEvent: new Uint8Array() },
+      due: -1,
+      kept: new Set(),
+    };
+  }
+
+  /** The link is attached. */
+  attached({ attachment, kept }: Found): void {
+    for (const seq of [...this.#held.keys()]) {
+      if (this.wasAttached && !kept.has(seq)) this.#held.delete(seq); // another process has it
+    }
+    this.#epoch = attachment.epoch;
+    this.#formers = [attachment.holder];
+    this.#asked = [];
+  }
+
+  /** The connection of the attachment is lost. */
+  left(attachment: RedisAttachment): void {
+    this.#asked.push(...attachment.asked);
+  }
+
+  /** The server has refused the attachment for which the link has not waited. */
+  refused(): void {
+    this.#wasRefused = true;
+  }
+}
+
+function randomText(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
