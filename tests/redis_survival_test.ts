@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Channel, ChannelConnectionError } from "../mod.ts";
+import { setTimeout as pause } from "node:timers/promises";
+import { Channel, ChannelConnectionError, Connection } from "../mod.ts";
 import { numbers, rejection, until, within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
 import { type PrivateRedis, startRedis } from "./support/redis.ts";
@@ -194,4 +195,18 @@ Deno.test("redis: a leased channel whose last process was killed lasts for its l
   assert.equal(await within(anew.get()), 1);
   await anew.close();
   await until(async () => (await times()).every((time) => time <= lease));
+});
+
+Deno.test("redis: a server that closes silent clients (timeout) leaves a process that holds a value alone", async () => {
+  await using redis = await startRedis({ conf: ["timeout 1"] });
+  const lost: unknown[] = [];
+  const connection = new Connection(redis.uri, { ondisconnect: (reason) => lost.push(reason) });
+  const jobs = new Channel<number>({ name: "jobs", connection });
+  await jobs.put(1);
+  const delivery = await jobs.receive();
+  await pause(2500); // the heartbeat is later
+  delivery.accept();
+  assert.equal(await jobs.depth(), 0);
+  assert.deepEqual(lost, []);
+  await jobs.close();
 });

@@ -250,18 +250,20 @@ export class RedisSession implements LinkSession {
   #startHeartbeat(): void {
     const time = this.#heartbeatTime;
     if (time === 0) return;
-    let isAsking = false;
-    let turns = 0;
+    let asked = 0;
+    let answered = 0;
     // After a time in which the process computed or was stopped, timers fire before what has arrived meanwhile is read.
-    const readFirst = () => {
-      if (!isAsking || this.isLost) turns = 0;
-      else if (turns++ < readTurns) setTimeout(() => setImmediate(readFirst), 20).unref();
-      else this.abort(new Error(`the server did not answer for ${time / 1000} s`));
+    const readFirst = (question: number, turns: number) => {
+      if (answered >= question || this.isLost) return;
+      if (turns === 0) {
+        return this.abort(new Error(`the server did not answer for ${time / 1000} s`));
+      }
+      setTimeout(() => setImmediate(() => readFirst(question, turns - 1)), 20).unref();
     };
     this.#heartbeat = setInterval(() => {
-      if (isAsking) return void (turns === 0 && readFirst());
-      isAsking = true;
-      this.ping().then(() => isAsking = false, () => {});
+      if (answered < asked) return readFirst(asked, readTurns);
+      const question = ++asked;
+      this.ping().then(() => answered = question, () => {});
     }, time);
     this.#heartbeat.unref();
   }
