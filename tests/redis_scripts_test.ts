@@ -1,7 +1,10 @@
 // What the scripts of one link see after those of another, or of its own former connections. Each test has a channel of its own.
 import assert from "node:assert/strict";
-import type { ChannelConnectionError } from "../mod.ts";
+import { readFileSync } from "node:fs";
+import { Channel, type ChannelConnectionError, Connection } from "../mod.ts";
+import { keyOf } from "../src/transports/redis/channel_key.ts";
 import { RedisOutbox } from "../src/transports/redis/redis_outbox.ts";
+import { compose } from "../src/transports/redis/scripts/compose.ts";
 import { refusedBy } from "../src/transports/redis/failure.ts";
 import { ProcessRef } from "../src/transports/remote/process_ref.ts";
 import { newStats } from "../src/transports/stats.ts";
@@ -9,7 +12,7 @@ import { unknownOutcome } from "../src/transports/remote/outage.ts";
 import { numbers, until } from "./conformance/fixture.ts";
 import { BareLink } from "./redis/bare_link.ts";
 import { startRedis } from "./support/redis.ts";
-import { withAdmin } from "./support/redis_setup.ts";
+import { type Admin, withAdmin } from "./support/redis_setup.ts";
 
 const redis = await startRedis();
 redis.unref();
@@ -142,4 +145,105 @@ Deno.test("redis: a question for the depth or the stats leaves no key without a 
     });
     await one.session.close();
   }
+});
+
+Deno.test("redis: whatever is done with a leased channel, each of its keys has a time to live, and its first one the shortest", async () => {
+  const lease = 60_000;
+  const name = "leased with everything";
+  const connection = new Connection(uri);
+  const channel = new Channel<number>({ name, connection, expires: lease, capacity: 20 });
+  const other = new Channel<number>({ name, connection: new Connection(`${uri}?name=other`) });
+  const names = new Set<string>();
+  const check = (admin: Admin) => async () => {
+    const keys = await admin.keys(`${keyOf(name)}:*`);
+    const times = await Promise.all(keys.map((key) => admin.pTTL(key)));
+    const first = times[keys.indexOf(`${keyOf(name)}:meta`)]!;
+    for (const [i, time] of times.entries()) {
+      assert.ok(time > lease && time >= first, `${keys[i]}: ${time}, ${first}`);
+    }
+    for (const key of keys) names.add(key.slice(keyOf(name).length + 1));
+  };
+  await withAdmin(uri, async (admin) => {
+    const checked = check(admin);
+    await channel.put(1);
+    await checked();
+    await other.put(2, { priority: 3, expires: 30_000 });
+    await other.put(3, { delay: 30_000 });
+    await checked();
+    const [first, second] = [await channel.receive(), await other.receive()];
+    await checked();
+    first.release();
+    await other.depth();
+    await checked();
+    second.accept();
+    const values = [await other.get(), other.get(), channel.get()];
+    await channel.stats();
+    await checked();
+    await other.put(4);
+    await channel.put(5);
+    await Promise.all(values);
+    await Promise.all(numbers(19).map((n) => channel.put(n)));
+    const waiting = other.put(20);
+    await until(async () => await admin.exists(`${keyOf(name)}:askers`) === 1);
+    await checked();
+    await channel.get();
+    await waiting;
+    await checked();
+  });
+  const all = /^const keyNames = \[([^\]]*)\]/m.exec(
+    readFileSync(new URL("../src/transports/redis/scripts/compose.ts", import.meta.url), "utf8"),
+  );
+  assert.deepEqual(
+    [...names].sort(),
+    [...all![1]!.matchAll(/"(\w+)"/g)].map(([, key]) => key!).sort(),
+  );
+  await channel.delete();
+  await Promise.all([channel, other].map((each) => each.close()));
+  await withAdmin(uri, async (admin) => { // which closes the connections in a moment
+    await until(async () =>
+      !/name=(?:ChannelTS|other)/.test(await admin.sendCommand(["CLIENT", "LIST"]))
+    );
+  });
+});
+
+Deno.test("redis: a channel whose first key is gone begins anew, without anything of the former one", async () => {
+  const [one, two] = await connectAll(2) as [BareLink, BareLink];
+  await one.attach();
+  await one.put(["old"], { number: 1 });
+  await withAdmin(uri, (admin) => admin.del(`${one.key}:meta`));
+  await two.attach();
+  assert.equal(await two.depth(), 0);
+  await two.put(["new"], { number: 1 });
+  assert.equal(await two.depth(), 1);
+  await Promise.all([one, two].map(({ session }) => session.close()));
+});
+
+Deno.test("redis: a script has the definitions that it uses, and those that these use", () => {
+  const definitions = `
+local a = 1
+local b = 2
+
+local list = {}
+local function two(x)
+  list[1] = x
+end
+
+-- one
+local function one()
+  return meta .. two('three')
+end
+
+-- Not what calls it: three.
+local function three() return ready end
+
+if not b then return 0 end
+`;
+  const has = (own: string) =>
+    [...compose(definitions, own).matchAll(/^local (?:function )?(\w+)|^if/gm)]
+      .map(([all, name]) => name ?? all);
+  assert.deepEqual(has("return 1"), ["a", "b", "if"]);
+  assert.deepEqual(has("one()"), ["meta", "a", "b", "list", "two", "one", "if"]);
+  assert.deepEqual(has("-- one\ntwo(1)"), ["a", "b", "list", "two", "if"]);
+  assert.deepEqual(has("three()"), ["ready", "a", "b", "three", "if"]);
+  assert.ok(has("keys").length > 12);
 });

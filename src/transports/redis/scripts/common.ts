@@ -8,10 +8,6 @@
  */
 export const common = (place: string): string => `
 local base, me, epoch = KEYS[1], ARGV[1], ARGV[2]
-local meta, ready, bodies, loans = base .. ':meta', base .. ':ready', base .. ':bodies', base .. ':loans'
-local tries, terms, ends, delayed = base .. ':tries', base .. ':terms', base .. ':ends', base .. ':delayed'
-local takers, askers, links, putters = base .. ':takers', base .. ':askers', base .. ':links', base .. ':putters'
-local keys = {meta, ready, bodies, loans, tries, terms, ends, delayed, takers, askers, links, putters}
 local call = redis.call
 local found = call('HMGET', meta, 'epoch', 'capacity', 'closed', 'lease', 'timed', 'seq', 'tried', 'reaped')
 local exists, capacity, isClosed, lease, isTimed = found[1], tonumber(found[2] or nil), found[3], tonumber(found[4] or nil), found[5]
@@ -59,8 +55,22 @@ end
 -- The milliseconds for which the keys of a leased channel last while it is used.
 local spare = 600000
 
--- Keeps a leased channel; each script that may create a key ends with it.
+-- The keys that this script may have created.
+local fresh = {}
+
+-- Runs a command that may create a key.
+local function store(command, key, ...)
+  if lease then fresh[key] = true end
+  return call(command, key, ...)
+end
+
+-- Gives the keys of a leased channel a time to live that this script may have created; each script that uses store ends with it.
 local function touch()
+  for key in pairs(fresh) do call('PEXPIRE', key, lease + spare) end
+end
+
+-- Keeps a leased channel. Its first key is renewed with all others, so none expires before it.
+local function touchAll()
   if not lease then return end
   for _, key in ipairs(keys) do call('PEXPIRE', key, lease + spare) end
 end
@@ -86,7 +96,7 @@ end
 -- Notes how often a message was tried, by a command for a hash.
 local function setTries(command, seq, count)
   if not isTried then isTried = '1' call('HSET', meta, 'tried', 1) end
-  call(command, tries, seq, count)
+  store(command, tries, seq, count)
 end
 
 -- Adds entries to takers or askers, for the holder that calls: at the end, or at the head.
@@ -96,7 +106,7 @@ local function join(queue, entries, atHead)
   for i, entry in ipairs(entries) do
     args[2 * i - 1], args[2 * i] = atHead and at - i or at + i, me .. ' ' .. entry
   end
-  call('ZADD', queue, unpack(args))
+  store('ZADD', queue, unpack(args))
 end
 
 -- Gives a message to the first living taker; returns whether there is one.
@@ -106,7 +116,7 @@ local function serve(seq)
     if not taker then return false end
     local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
     if bell(holder, 'lend ' .. claim .. ' ' .. seq .. ' ' .. triesOf(seq), call('HGET', bodies, seq)) then
-      call('ZADD', loans, 0, holder .. ' ' .. seq .. ' ' .. mark .. claim)
+      store('ZADD', loans, 0, holder .. ' ' .. seq .. ' ' .. mark .. claim)
       return true
     end
   end
@@ -117,8 +127,8 @@ local function enqueue(seq)
   local priority, over = termsOf(seq)
   if over and over <= clock() then return drop(seq) end
   if serve(seq) then return end
-  call('ZADD', ready, -priority, seq)
-  if over then call('ZADD', ends, over, seq) end
+  store('ZADD', ready, -priority, seq)
+  if over then store('ZADD', ends, over, seq) end
 end
 
 -- A message leaves those that wait.
@@ -187,8 +197,8 @@ local function advance()
     for _, old in ipairs(due) do
       call('ZREM', delayed, old)
       local seq = string.format('%016.0f', call('HINCRBY', meta, 'seq', 1))
-      call('HSET', bodies, seq, call('HGET', bodies, old))
-      call('HSET', terms, seq, call('HGET', terms, old))
+      store('HSET', bodies, seq, call('HGET', bodies, old))
+      store('HSET', terms, seq, call('HGET', terms, old))
       drop(old)
       enqueue(seq)
       if call('HEXISTS', bodies, seq) == 0 then isLess = true end

@@ -27,7 +27,7 @@ for i = 1, got do
   local seq = popping[2 * i - 1]
   if got > 1 then size = size + call('HSTRLEN', bodies, seq) end
   if i > 1 and size > mostBytes then
-    for j = i, got do call('ZADD', ready, popping[2 * j], popping[2 * j - 1]) end
+    for j = i, got do store('ZADD', ready, popping[2 * j], popping[2 * j - 1]) end
     got, isCut = i - 1, true
     break
   end
@@ -36,7 +36,7 @@ for i = 1, got do
   lent[2 * i] = me .. ' ' .. seq .. ' ' .. (i <= claims and ARGV[3 * i + 3] .. ARGV[3 * i + 2] or '-')
   out[3 * i + 1], out[3 * i + 2], out[3 * i + 3] = seq, triesOf(seq), call('HGET', bodies, seq)
 end
-if got > 0 then call('ZADD', loans, unpack(lent)) end
+if got > 0 then store('ZADD', loans, unpack(lent)) end
 if got < claims then
   if isCut then
     out[2] = 3

@@ -19,16 +19,18 @@ if not exists then
   if epoch ~= '' then return redis.error_reply('GONE it is another channel') end
   if ARGV[3] == '0' then return redis.error_reply('MISSING there is no channel') end
   exists = ARGV[4]
-  call('HSET', meta, 'epoch', exists)
+  call('UNLINK', unpack(keys)) -- the other keys of one whose lease is over may last a moment longer
+  local fields = {'epoch', exists}
+  if ARGV[5] ~= '' then fields[3], fields[4] = 'lease', ARGV[5] lease = tonumber(ARGV[5]) end
+  if ARGV[6] ~= '' then fields[#fields + 1] = 'capacity' fields[#fields + 1] = ARGV[6] capacity = tonumber(ARGV[6]) end
+  store('HSET', meta, unpack(fields))
   arrive(true)
-  if ARGV[5] ~= '' then call('HSET', meta, 'lease', ARGV[5]) lease = tonumber(ARGV[5]) end
-  if ARGV[6] ~= '' then call('HSET', meta, 'capacity', ARGV[6]) capacity = tonumber(ARGV[6]) end
 elseif epoch ~= '' and epoch ~= '*' and exists ~= epoch then
   return redis.error_reply('GONE it is another channel')
 else
   arrive()
 end
-call('HSET', links, me, 1)
+store('HSET', links, me, 1)
 local formers = {}
 for former in string.gmatch(ARGV[7], '%S+') do formers[#formers + 1] = former end
 -- Whether the link has a loan still, or gets it again, which is then no new attempt.
@@ -48,7 +50,7 @@ local count = tonumber(ARGV[8])
 for i = 1, count do
   local loan = ARGV[2 * i + 7]
   kept[i] = continue(loan, ARGV[2 * i + 8]) and 1 or 0
-  if kept[i] == 1 then call('ZADD', loans, 0, me .. ' ' .. loan) end
+  if kept[i] == 1 then store('ZADD', loans, 0, me .. ' ' .. loan) end
 end
 forget(2 * count + 9)
 for _, former in ipairs(formers) do
@@ -56,10 +58,14 @@ for _, former in ipairs(formers) do
   giveBackAll(former)
 end
 if isKnown then tidy() end
-advance()
-left()
-touch()
-local last = call('HMGET', meta, 'events', 'control', 'controlEvent')
+if isKnown then
+  advance()
+  left()
+  touchAll()
+else
+  touch()
+end
+local last = isKnown and call('HMGET', meta, 'events', 'control', 'controlEvent') or {}
 return {exists, capacity or -1, isClosed and 1 or 0, tonumber(last[1] or 0), tonumber(last[2] or 0), last[3] or '',
   nextDue(), kept, lease and 1 or 0}
 `;
@@ -76,7 +82,7 @@ if not lease then return 1 end
 local all = call('HKEYS', links)
 look(all)
 for _, holder in ipairs(all) do
-  if isAlive(holder) then touch() return 1 end
+  if isAlive(holder) then touchAll() return 1 end
 end
 for _, key in ipairs(keys) do call('PEXPIRE', key, lease) end
 return 1
@@ -90,7 +96,7 @@ export const tick: string = `
 advance()
 reap(ARGV[3] == '1')
 ring()
-touch()
+touchAll()
 return {nextDue(), isNext() and 1 or 0}
 `;
 
@@ -149,6 +155,5 @@ if ARGV[3] == '1' then call('HSET', meta, 'control', number, 'controlEvent', ARG
 for _, holder in ipairs(call('HKEYS', links)) do
   if holder ~= me then bell(holder, 'said ' .. number, ARGV[4]) end
 end
-touch()
 return number
 `;

@@ -1,4 +1,5 @@
 import { attached, common } from "./common.ts";
+import { compose } from "./compose.ts";
 import { accept, release, take, untake } from "./gets.ts";
 import {
   announce,
@@ -41,12 +42,12 @@ export type ScriptName =
  */
 export function scriptsFor(node?: string): readonly (readonly [ScriptName, string])[] {
   const start = common(node === undefined ? onServer : onNode(node));
-  const forLinks = (text: string) => freely(start + attached + text);
+  const forLinks = (text: string) => freely(compose(start + attached, text));
   return [
-    ["attach", freely(start + attach)],
-    ["detach", freely(start + detach)],
+    ["attach", freely(compose(start, attach))],
+    ["detach", freely(compose(start, detach))],
     ["departures", `#!lua flags=no-writes,allow-oom\n${departures}`],
-    ["put", `#!lua\n${start}${attached}${put}`],
+    ["put", `#!lua\n${compose(start + attached, put)}`],
     ["tick", forLinks(tick)],
     ["drain", forLinks(drain)],
     ["remove", forLinks(remove)],

@@ -37,24 +37,24 @@ for i = 7, #ARGV, 6 do
   else
     seq = seq + 1
     local key = string.format('%016.0f', seq)
-    call('HSET', bodies, key, bytes)
+    store('HSET', bodies, key, bytes)
     outcome = 1
     if priority ~= '0' or delay ~= '' or expires ~= '' then
       if not isTimed then isTimed = '1' call('HSET', meta, 'timed', 1) end
       local over = expires ~= '' and string.format('%.0f', clock() + expires) or ''
-      call('HSET', terms, key, priority .. ' ' .. over)
+      store('HSET', terms, key, priority .. ' ' .. over)
       if delay ~= '' then
-        call('ZADD', delayed, clock() + delay, key)
+        store('ZADD', delayed, clock() + delay, key)
         mustTell = true
       elseif not (hasTakers and serve(key)) then
         if capacity == 0 then outcome = 0
         else
-          call('ZADD', ready, -tonumber(priority), key)
-          if over ~= '' then call('ZADD', ends, over, key) mustTell = true end
+          store('ZADD', ready, -tonumber(priority), key)
+          if over ~= '' then store('ZADD', ends, over, key) mustTell = true end
         end
       end
     elseif not (hasTakers and serve(key)) then
-      if capacity == 0 then outcome = 0 else call('ZADD', ready, 0, key) end
+      if capacity == 0 then outcome = 0 else store('ZADD', ready, 0, key) end
     end
     if outcome == 0 then drop(key) seq = seq - 1 else count = count + 1 last = number end
   end
@@ -62,7 +62,7 @@ for i = 7, #ARGV, 6 do
   out[#out + 1] = outcome
 end
 if seq > first then call('HSET', meta, 'seq', string.format('%.0f', seq)) end
-if last then call('HSET', putters, name, string.format('%.0f %.0f', last, clock())) end
+if last then store('HSET', putters, name, string.format('%.0f %.0f', last, clock())) end
 if isFull then join(askers, {'0 '}, ARGV[5] == '1') end
 if mustTell then
   local due = nextDue()
