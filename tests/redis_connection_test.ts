@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
-import { createServer, type Server, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { ChannelConnectionError } from "../mod.ts";
 import { CommandBuffer } from "../src/transports/redis/connection/command_buffer.ts";
 import { RedisConnection } from "../src/transports/redis/connection/redis_connection.ts";
@@ -11,35 +11,7 @@ import { RedisSession } from "../src/transports/redis/session.ts";
 import { parseRedisUri } from "../src/transports/redis/uri.ts";
 import { ProcessRef } from "../src/transports/remote/process_ref.ts";
 import { rejection, within } from "./conformance/fixture.ts";
-
-/** A server of which a test decides what it says. */
-class PlayedServer implements AsyncDisposable {
-  readonly port: number;
-  readonly sockets: Socket[] = [];
-  readonly #server: Server;
-
-  private constructor(server: Server) {
-    this.#server = server;
-    this.port = (server.address() as { port: number }).port;
-  }
-
-  static async start(play: (socket: Socket) => void): Promise<PlayedServer> {
-    const server = createServer((socket) => {
-      played.sockets.push(socket);
-      socket.on("error", () => {}); // the client has ended it
-      play(socket);
-    });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const played = new PlayedServer(server);
-    return played;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.sockets) socket.destroy();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-}
+import { PlayedServer } from "./support/played_server.ts";
 
 interface Opened {
   readonly connection: RedisConnection;

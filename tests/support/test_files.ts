@@ -105,6 +105,7 @@ export const DENO_ONLY: Record<string, string> = {
   "cli_parts_test.ts": "tests the program, whose runtimes cli_test.ts runs",
   "redis_refusals_test.ts": "tests what the server refuses, which does not depend on the runtime",
   "redis_scripts_test.ts": "tests what scripts do, which does not depend on the runtime",
+  "redis_hostile_test.ts": "plays servers and other programs, which does not depend on the runtime",
   "reply_reader_test.ts": "tests logic that does not depend on the runtime",
   "report_test.ts": "tests the harness, which runs on Deno",
   "schedule_test.ts": "tests the harness, which runs on Deno",

@@ -338,7 +338,7 @@ export class RedisLink implements Link {
     session.onLost(this.#onLost);
     if (this.#cycle.isEnded) return; // `close` waits for this, and undoes it
     if (isLeased) attachment.keep();
-    this.#settlements.resume((seq) => kept.has(seq));
+    this.#settlements.resume((entry) => kept.has(entry));
     if (isClosed) this.#outbox.closed();
     this.#outbox.open(attachment);
     for (const one of this.#waiting.takeAll()) this.#begin(attachment, one);

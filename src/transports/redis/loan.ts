@@ -9,8 +9,6 @@ export interface RedisLoanOwner {
 
 /** A message that a link holds. It outlasts connections: each attachment of the link continues it. */
 export class RedisLoan implements Loan {
-  /** The number of the message in its channel, as text. */
-  readonly seq: string;
   /** What the server knows the loan by: the number, and the claim that it was lent to. */
   readonly entry: string;
   readonly message: Message;
@@ -29,11 +27,10 @@ export class RedisLoan implements Loan {
    * @param tried how often the message was tried, or "-" if nobody has had it
    */
   constructor(seq: string, claim: string, tried: string, bytes: Buffer, owner: RedisLoanOwner) {
-    this.seq = seq;
     this.entry = `${seq} ${claim}`;
     this.message = readStored(bytes);
     this.redelivered = tried !== "-";
-    this.#tried = this.redelivered ? Number(tried) : 0;
+    this.#tried = /^\d{1,15}$/.test(tried) ? Number(tried) : 0;
     this.#owner = owner;
   }
 

@@ -229,15 +229,16 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
   // Belled
 
   bell(words: readonly string[], bytes: Buffer): void {
+    const number = /^\d{1,15}(?:\.\d+)?$/.test(words[1] ?? "") ? Number(words[1]) : undefined;
     switch (words[0]) {
       case "lend":
         return this.getter.belled(words, bytes);
       case "room":
-        return this.#rung(words[1]!);
+        return this.#rung(words[1] ?? "");
       case "due":
-        return this.noteDue(Number(words[1]));
+        return number === undefined ? undefined : this.noteDue(number);
       case "said":
-        return this.#owner.said(Number(words[1]), bytes);
+        return number === undefined ? undefined : this.#owner.said(number, bytes);
       case "over":
         return this.getter.over();
       case "closed":

@@ -12,7 +12,7 @@ export interface Found {
   readonly events: AnnouncedEvents;
   /** The time in milliseconds until something is due; -1: nothing is. */
   readonly due: number;
-  /** The numbers of the messages that the link held before and holds still. */
+  /** The loans that the link had before and has still, as the server knows them. */
   readonly kept: ReadonlySet<string>;
 }
 
@@ -25,7 +25,7 @@ export interface Found {
 export class RedisContinuation {
   readonly #options: LinkOptions;
   readonly #settlements: RedisSettlements;
-  /** The loans that claimants hold. */
+  /** The loans that claimants hold, by what the server knows them by. */
   readonly #held = new Map<string, RedisLoan>();
   /** The epoch of the channel, once the link was attached. */
   #epoch = "";
@@ -54,12 +54,12 @@ export class RedisContinuation {
 
   /** A claimant gets a loan. */
   lent(loan: RedisLoan): void {
-    this.#held.set(loan.seq, loan);
+    this.#held.set(loan.entry, loan);
   }
 
   /** Forgets a loan. Reports whether the link had it: not if another process has the message, or another message its number. */
   settled(loan: RedisLoan): boolean {
-    return this.#held.get(loan.seq) === loan && this.#held.delete(loan.seq);
+    return this.#held.get(loan.entry) === loan && this.#held.delete(loan.entry);
   }
 
   /** Attaches. Rejects with the server's refusal, or with the loss of the connection. */
@@ -94,7 +94,7 @@ export class RedisContinuation {
         isLeased: leased === 1,
         events: { count, control, controlEvent },
         due,
-        kept: new Set(messages.filter((_, i) => kept[i] === 1).map(({ seq }) => seq)),
+        kept: new Set(messages.filter((_, i) => kept[i] === 1).map(({ entry }) => entry)),
       };
     } catch (error) {
       if (!attachment.session.isLost) { // the attachment has no effect
@@ -119,8 +119,8 @@ export class RedisContinuation {
 
   /** The link is attached. */
   attached({ attachment, kept }: Found): void {
-    for (const seq of [...this.#held.keys()]) {
-      if (this.wasAttached && !kept.has(seq)) this.#held.delete(seq); // another process has it
+    for (const entry of [...this.#held.keys()]) {
+      if (this.wasAttached && !kept.has(entry)) this.#held.delete(entry); // another process has it
     }
     this.#epoch = attachment.epoch;
     this.#formers = [attachment.holder];

@@ -72,7 +72,7 @@ export class RedisGetter {
   #hasFound = false;
   /** The claims whose withdrawal was not sent, and those whose withdrawal is not confirmed. */
   #withdrawn: Taking[] = [];
-  readonly #leaving = new Set<Taking>();
+  readonly #leaving = new Map<string, Taking>();
   #isOver = false;
   #onEnded: (() => void)[] = [];
 
@@ -132,14 +132,14 @@ export class RedisGetter {
 
   #leave(taking: Taking): void {
     this.#withdrawn.push(taking);
-    this.#leaving.add(taking);
+    this.#leaving.set(taking.mark, taking);
   }
 
   /** The claims that the server may have among those that wait, as it notes them. */
   get entries(): Iterable<string> {
     const unsent = new Set(this.#unsent);
     const sent = [...this.#byNumber.values()].filter((taking) => !unsent.has(taking));
-    return [...sent, ...this.#leaving].map((taking) => this.#textOf(taking));
+    return [...sent, ...this.#leaving.values()].map((taking) => this.#textOf(taking));
   }
 
   #textOf(taking: Taking): string {
@@ -152,7 +152,7 @@ export class RedisGetter {
     if (this.#withdrawn.length > 0) {
       const leaving = this.#withdrawn.splice(0);
       this.#owner.run("untake", leaving.map((taking) => this.#textOf(taking))).then(
-        () => leaving.forEach((taking) => this.#leaving.delete(taking)),
+        () => leaving.forEach(({ mark }) => this.#leaving.delete(mark)),
         () => {}, // the end of the session forgets them
       );
     }
@@ -201,7 +201,7 @@ export class RedisGetter {
       const loan = served[i];
       const isPending = this.#takings.get(claim) === taking;
       if (loan !== undefined) {
-        if (!isPending) return; // it goes back by its withdrawal
+        if (!isPending) return this.#giveBackCrossed(loan, taking.mark);
         this.#end(taking);
         this.#lend(claim, loan);
       } else if (!isPending) {
@@ -255,13 +255,25 @@ export class RedisGetter {
   }
 
   /** A message that was put or released was lent to a claim. */
-  belled([, number = "", seq = "", tried = ""]: readonly string[], bytes: Buffer): void {
-    const taking = this.#byNumber.get(number);
-    if (taking === undefined) return; // it has crossed a withdrawal, by which it goes back
+  belled([, seq = "", mark = "", tried = ""]: readonly string[], bytes: Buffer): void {
+    if (!/^\d{16}$/.test(seq) || !/^(?:-|\d{1,15})$/.test(tried)) return; // another program has published it
+    const taking = this.#byNumber.get(mark.slice(1));
+    const loan = this.#loanOf(seq, mark, tried, bytes);
+    if (taking?.mark !== mark) {
+      return this.#giveBackCrossed(loan, mark);
+    }
     this.#end(taking);
     this.#hasFound = false;
-    this.#lend(taking.claim, this.#loanOf(seq, taking.mark, tried, bytes));
+    this.#lend(taking.claim, loan);
     this.#owner.waitingChanged();
+  }
+
+  /**
+   * Gives back a message for a claim that has ended. If the claim was withdrawn, the withdrawal does that. Otherwise another program
+   * has told the claim of a message.
+   */
+  #giveBackCrossed(loan: RedisLoan, mark: string): void {
+    if (!this.#leaving.has(mark)) this.#owner.giveBack(loan);
   }
 
   /** The channel is closed, and nothing is left. */
@@ -336,10 +348,12 @@ export class RedisGetter {
         "1",
         ...this.#entryOf(taking),
       ]);
-      if (early !== undefined) return early;
       if (seq !== undefined) {
-        return this.#shown(this.#loanOf(seq, taking.mark, tried, bytes), isCounted);
+        const loan = this.#loanOf(seq, taking.mark, tried, bytes);
+        if (early === undefined) return this.#shown(loan, isCounted);
+        this.#owner.giveBack(loan);
       }
+      if (early !== undefined) return early;
       if (over === 1) throw drainedError(this.#owner.name);
       if (waits === 0) return undefined;
       const timer = setTimeout(() => meet?.(undefined), meetTime);

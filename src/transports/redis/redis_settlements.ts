@@ -11,8 +11,6 @@ export type RunScript =
 
 /** A message as the server knows it. */
 export interface KnownMessage {
-  /** Its number in the channel. */
-  readonly seq: string;
   /** What the server knows its loan by. */
   readonly entry: string;
   readonly id: string | undefined;
@@ -32,7 +30,7 @@ interface Settlement extends KnownMessage {
 export class RedisSettlements {
   readonly #processRef: ProcessRef;
   readonly #run: () => RunScript;
-  /** The last settlement of each message, if it is not confirmed. */
+  /** The settlements that are not confirmed, by their loans. */
   readonly #pending = new Map<string, Settlement>();
   #accepted: Settlement[] = [];
   #released: Settlement[] = [];
@@ -53,17 +51,17 @@ export class RedisSettlements {
     return this.#pending.values();
   }
 
-  accept({ seq, entry, id }: KnownMessage): void {
-    this.#add({ seq, entry, id }, this.#accepted);
+  accept({ entry, id }: KnownMessage): void {
+    this.#add({ entry, id }, this.#accepted);
   }
 
   /** @param tried how often it was tried, or "-" if nobody has had it */
-  release({ seq, entry, id }: KnownMessage, tried: string): void {
-    this.#add({ seq, entry, id, tried }, this.#released);
+  release({ entry, id }: KnownMessage, tried: string): void {
+    this.#add({ entry, id, tried }, this.#released);
   }
 
   #add(settlement: Settlement, unsent: Settlement[]): void {
-    this.#pending.set(settlement.seq, settlement);
+    this.#pending.set(settlement.entry, settlement);
     unsent.push(settlement);
     this.#flushSoon();
   }
@@ -90,12 +88,12 @@ export class RedisSettlements {
   }
 
   /** Sends all again, on a new connection: those whose messages the link still holds there. */
-  resume(isKept: (seq: string) => boolean): void {
+  resume(isKept: (entry: string) => boolean): void {
     this.#stopRetry();
     this.#accepted = [];
     this.#released = [];
     for (const settlement of [...this.#pending.values()]) {
-      if (!isKept(settlement.seq)) this.#pending.delete(settlement.seq);
+      if (!isKept(settlement.entry)) this.#pending.delete(settlement.entry);
       else this.#toSend(settlement);
     }
     this.flush();
@@ -112,12 +110,12 @@ export class RedisSettlements {
   }
 
   #forget(settlements: readonly Settlement[]): void {
-    for (const each of settlements) if (this.#isLast(each)) this.#pending.delete(each.seq);
+    for (const each of settlements) if (this.#isLast(each)) this.#pending.delete(each.entry);
   }
 
-  /** Whether the message was not settled again. */
+  /** Whether the loan was not settled again. */
   #isLast(settlement: Settlement): boolean {
-    return this.#pending.get(settlement.seq) === settlement;
+    return this.#pending.get(settlement.entry) === settlement;
   }
 
   /** The server has refused some, for example because the user may not run scripts now. They are sent again. */

@@ -9,10 +9,11 @@ import type { ProcessRef } from "../remote/process_ref.ts";
 import { RuntimeTimer } from "../remote/runtime_timer.ts";
 import type { TransportOptions } from "../transport.ts";
 import { RedisConnection } from "./connection/redis_connection.ts";
-import type { Reply } from "./connection/reply_reader.ts";
+import { RedisRefusal, type Reply } from "./connection/reply_reader.ts";
 import { connectFailure, endsSession, isUnavailable, lostConnection } from "./failure.ts";
 import type { Belled, LinkSession } from "./link_session.ts";
 import { type ScriptName, scriptsFor } from "./scripts/mod.ts";
+import { isReplyOf } from "./scripts/replies.ts";
 import { checkServer, type ServerState } from "./server_check.ts";
 import type { RedisEndpoint, RedisUri } from "./uri.ts";
 import { Watch } from "./watch.ts";
@@ -162,7 +163,12 @@ export class RedisSession implements LinkSession {
   run(script: ScriptName, key: string, args: readonly (string | Buffer)[]): Promise<Reply> {
     // A link that is refused for the moment as it attaches asks again after a pause.
     const isKnown = script === "attach" ? isUnavailable : undefined;
-    return this.#send(["EVALSHA", this.#shas[script]!, "1", key], args, isKnown);
+    return this.#send(
+      ["EVALSHA", this.#shas[script]!, "1", key],
+      args,
+      isKnown,
+      (reply) => isReplyOf(script, args, reply),
+    );
   }
 
   /** Runs a command that is no script. Rejects with the server's refusal, or the loss of the connection. */
@@ -221,15 +227,19 @@ export class RedisSession implements LinkSession {
    * Sends a command. A refusal that another connection may not meet ends this one.
    *
    * @param isKnown reports whether the caller handles a refusal that would end the connection
+   * @param isExpected reports whether a reply may be one to this command; another one counts as a refusal
    */
   async #send(
     command: readonly string[],
     args?: readonly (string | Buffer)[],
     isKnown?: (error: unknown) => boolean,
+    isExpected?: (reply: Reply) => boolean,
   ): Promise<Reply> {
     if (this.#loss !== undefined) throw this.#loss;
     try {
-      return await this.#connection!.send(command, args);
+      const reply = await this.#connection!.send(command, args);
+      if (isExpected?.(reply) === false) throw new RedisRefusal(nonsense);
+      return reply;
     } catch (error) {
       if (this.#loss === undefined && (!endsSession(error) || isKnown?.(error))) throw error;
       this.abort(error as Error);
@@ -322,6 +332,9 @@ function newId(): string {
 /** Milliseconds within which the replicas must have a put, and the same after they have been too late. */
 const replicationTimeout = 2000;
 const shortReplicationTimeout = 200;
+
+/** Stands for the refusal of a server that answers a script with something else than the script returns. */
+const nonsense = "NONSENSE the reply is not one of the script";
 
 /** How often the event loop turns before an answer that is late counts as missing. */
 const readTurns = 3;

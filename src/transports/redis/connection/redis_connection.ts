@@ -158,7 +158,8 @@ export class RedisConnection implements Refable {
   #pushed([kind, , value]: readonly Reply[]): void {
     switch (String(kind)) {
       case "message":
-        if (this.#loss === undefined) this.#listener.heard(value);
+        if (!(value instanceof Uint8Array)) throw new RespError();
+        if (this.#loss === undefined) this.#listener.heard(value as Buffer);
         return;
       case "subscribe":
         if (this.#sent[this.#first]?.isSubscription) this.#next()!.resolve(value);

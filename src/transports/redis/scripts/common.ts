@@ -4,6 +4,8 @@
  * A message that waits is in `ready`, and one that expires also in `ends`. One on loan is in `loans`. One that is
  * delayed is in `delayed`. All are in `bodies`.
  *
+ * Whoever has the keys may have written anything: an entry that is not of these scripts is skipped or removed.
+ *
  * @param place `onServer`, or what `onNode` returns
  */
 export const common = (place: string): string => `
@@ -26,7 +28,7 @@ end
 ${place}
 -- Returns the holder of a loan, or of an entry of takers or askers.
 local function holderOf(entry)
-  return string.match(entry, '^%S+')
+  return string.match(entry, '^%S*')
 end
 
 local alive = {}
@@ -35,7 +37,7 @@ local alive = {}
 local function look(holders)
   local bells = {}
   for _, holder in ipairs(holders) do
-    local session = string.match(holder, '^[^/]+')
+    local session = string.match(holder, '^[^/]*')
     if alive[session] == nil then
       alive[session] = false
       bells[#bells + 1] = 'channelts:' .. session
@@ -49,7 +51,7 @@ end
 
 -- Whether a holder that was looked at has a living process.
 local function isAlive(holder)
-  return alive[string.match(holder, '^[^/]+')]
+  return alive[string.match(holder, '^[^/]*')]
 end
 
 -- The milliseconds for which the keys of a leased channel last while it is used.
@@ -80,7 +82,7 @@ local function termsOf(seq)
   local text = isTimed and call('HGET', terms, seq)
   if not text then return 0, nil end
   local priority, over = string.match(text, '^(%S+) (%S*)$')
-  return tonumber(priority), tonumber(over)
+  return tonumber(priority) or 0, tonumber(over)
 end
 
 local function drop(seq)
@@ -93,10 +95,11 @@ local function triesOf(seq)
   return isTried and call('HGET', tries, seq) or '-'
 end
 
--- Notes how often a message was tried, by a command for a hash.
+-- Notes how often a message was tried, by a command for a hash, which fails if another program has written no number.
 local function setTries(command, seq, count)
   if not isTried then isTried = '1' call('HSET', meta, 'tried', 1) end
-  store(command, tries, seq, count)
+  if lease then fresh[tries] = true end
+  redis.pcall(command, tries, seq, count)
 end
 
 -- Adds entries to takers or askers, for the holder that calls: at the end, or at the head.
@@ -115,8 +118,9 @@ local function serve(seq)
     local taker = call('ZPOPMIN', takers)[1]
     if not taker then return false end
     local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
-    if bell(holder, 'lend ' .. claim .. ' ' .. seq .. ' ' .. triesOf(seq), call('HGET', bodies, seq)) then
-      store('ZADD', loans, 0, holder .. ' ' .. seq .. ' ' .. mark .. claim)
+    local loan = holder and seq .. ' ' .. mark .. claim
+    if loan and bell(holder, 'lend ' .. loan .. ' ' .. triesOf(seq), call('HGET', bodies, seq)) then
+      store('ZADD', loans, 0, holder .. ' ' .. loan)
       return true
     end
   end
@@ -166,9 +170,9 @@ local function ring()
     local asker = call('ZRANGE', askers, at, at)[1]
     if not asker then return end
     local holder, ask, group = string.match(asker, '^(%S+) (%S+) (.*)$')
-    if mayPut(holder, group) then
+    if not holder or mayPut(holder, group) then
       call('ZREM', askers, asker)
-      if bell(holder, 'room ' .. ask) then left = left - 1 end
+      if holder and bell(holder, 'room ' .. ask) then left = left - 1 end
     else
       at = at + 1
     end
@@ -187,32 +191,37 @@ local function left()
   endIfOver()
 end
 
+-- How many messages one script moves or drops because of the time. The rest is due at once.
+local most = 200
+
 -- Moves what is due, and drops what has expired.
 local function advance()
   if not isTimed then return end
   local isLess = false
-  while true do
-    local due = call('ZRANGEBYSCORE', delayed, '-inf', clock(), 'LIMIT', 0, 100)
-    if #due == 0 then break end
-    for _, old in ipairs(due) do
-      call('ZREM', delayed, old)
+  for _, old in ipairs(call('ZRANGEBYSCORE', delayed, '-inf', clock(), 'LIMIT', 0, most)) do
+    call('ZREM', delayed, old)
+    local bytes = call('HGET', bodies, old)
+    if bytes then
       local seq = string.format('%016.0f', call('HINCRBY', meta, 'seq', 1))
-      store('HSET', bodies, seq, call('HGET', bodies, old))
-      store('HSET', terms, seq, call('HGET', terms, old))
+      store('HSET', bodies, seq, bytes)
+      store('HSET', terms, seq, call('HGET', terms, old) or '0 ')
       drop(old)
       enqueue(seq)
       if call('HEXISTS', bodies, seq) == 0 then isLess = true end
     end
   end
-  while true do
-    local over = call('ZRANGEBYSCORE', ends, '-inf', clock(), 'LIMIT', 0, 100)
-    if #over == 0 then break end
-    for _, seq in ipairs(over) do
-      call('ZREM', ends, seq)
-      if call('ZREM', ready, seq) == 1 then drop(seq) isLess = true end
-    end
+  for _, seq in ipairs(call('ZRANGEBYSCORE', ends, '-inf', clock(), 'LIMIT', 0, most)) do
+    call('ZREM', ends, seq)
+    if call('ZREM', ready, seq) == 1 then drop(seq) isLess = true end
   end
   if isLess then left() end
+end
+
+-- How many messages wait, as if all that is due had been moved, and all that has expired dropped.
+local function countWaiting()
+  local count = call('ZCARD', ready)
+  if not isTimed then return count end
+  return count + call('ZCOUNT', delayed, '-inf', clock()) - call('ZCOUNT', ends, '-inf', clock())
 end
 
 -- Returns the milliseconds until something is due or expires; -1: nothing is.
@@ -239,7 +248,7 @@ local function giveBackAll(holder, claims)
     local seq, claim = string.match(loan, '^(%S+) .(.*)$')
     if not claims or claims[claim] then
       call('ZREM', loans, holder .. ' ' .. loan)
-      back[#back + 1] = seq
+      back[#back + 1] = seq -- nothing, if it is no loan
     end
   end
   for _, seq in ipairs(back) do enqueue(seq) end
@@ -281,7 +290,7 @@ local function reap(isUrgent)
     for _, loan in ipairs(lentTo(holder)) do
       local seq, mark = string.match(loan, '^(%S+) (.)')
       call('ZREM', loans, holder .. ' ' .. loan)
-      if mark == '+' then setTries('HINCRBY', seq, 1) else setTries('HSETNX', seq, 0) end
+      if mark == '+' then setTries('HINCRBY', seq, 1) elseif seq then setTries('HSETNX', seq, 0) end
       back[#back + 1] = seq
     end
   end
@@ -304,7 +313,7 @@ local function tidy()
   end
   local old = call('HRANDFIELD', putters, 3, 'WITHVALUES')
   for i = 1, #old, 2 do
-    if tonumber(string.match(old[i + 1], ' (.+)$')) < clock() - spare then call('HDEL', putters, old[i]) end
+    if (tonumber(string.match(old[i + 1], ' (%d+)$')) or 0) < clock() - spare then call('HDEL', putters, old[i]) end
   end
 end
 `;
@@ -317,7 +326,7 @@ export const attached: string = `
 if not exists or (epoch ~= '*' and exists ~= epoch) then return redis.error_reply('GONE it is another channel') end
 
 local function sessionOf(holder)
-  return string.match(holder, '^[^/]+')
+  return string.match(holder, '^[^/]*')
 end
 
 -- Whether the first claim is of this process, and another process has a message, which comes to it if that one dies.

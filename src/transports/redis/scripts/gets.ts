@@ -4,8 +4,7 @@
  *
  * Returns 1 if the channel is closed and empty, else 0; if the claims without a message wait, 1, or 2 if a message comes to
  * the first of them as soon as the process that has it dies, or 3 if they must be sent again, because one reply has at most 2 MiB or
- * one message, else 0; the time until something is
- * due; and for each message its number, how often it was tried or "-", and its bytes. A look at a channel of capacity 0
+ * one message, or what was there has expired, else 0; the time until something is due; and for each message its number, how often it was tried or "-", and its bytes. A look at a channel of capacity 0
  * waits if there are askers.
  */
 export const take: string = `
@@ -19,22 +18,29 @@ if #popping < 2 * claims and call('EXISTS', loans) == 1 then
   local more = call('ZPOPMIN', ready, claims - #popping / 2)
   for _, each in ipairs(more) do popping[#popping + 1] = each end
 end
-local got = #popping / 2
 local out = {0, 0, -1}
-local size, isCut = 0, false
+local got, size, isCut, isLess = 0, 0, false, false
 local lent = {}
-for i = 1, got do
-  local seq = popping[2 * i - 1]
-  if got > 1 then size = size + call('HSTRLEN', bodies, seq) end
-  if i > 1 and size > mostBytes then
-    for j = i, got do store('ZADD', ready, popping[2 * j], popping[2 * j - 1]) end
-    got, isCut = i - 1, true
+for i = 1, #popping, 2 do
+  local seq = popping[i]
+  if #popping > 2 then size = size + call('HSTRLEN', bodies, seq) end
+  if got > 0 and size > mostBytes then
+    for j = i, #popping, 2 do store('ZADD', ready, popping[j + 1], popping[j]) end
+    isCut = true
     break
   end
-  popped(seq)
-  lent[2 * i - 1] = 0
-  lent[2 * i] = me .. ' ' .. seq .. ' ' .. (i <= claims and ARGV[3 * i + 3] .. ARGV[3 * i + 2] or '-')
-  out[3 * i + 1], out[3 * i + 2], out[3 * i + 3] = seq, triesOf(seq), call('HGET', bodies, seq)
+  local bytes = call('HGET', bodies, seq)
+  local over = isTimed and tonumber(call('ZSCORE', ends, seq) or nil)
+  if over then call('ZREM', ends, seq) end
+  if not bytes or (over and over <= clock()) then
+    drop(seq)
+    isCut, isLess = true, true
+  else
+    got = got + 1
+    lent[2 * got - 1] = 0
+    lent[2 * got] = me .. ' ' .. seq .. ' ' .. (got <= claims and ARGV[3 * got + 3] .. ARGV[3 * got + 2] or '-')
+    out[3 * got + 1], out[3 * got + 2], out[3 * got + 3] = seq, triesOf(seq), bytes
+  end
 end
 if got > 0 then store('ZADD', loans, unpack(lent)) end
 if got < claims then
@@ -52,6 +58,7 @@ if got < claims then
     if capacity == 0 then ring() end
   end
 end
+if isLess then left() end
 touch()
 return out
 `;

@@ -136,7 +136,7 @@ export const depth: string = `
 advance()
 reap()
 touch()
-return call('ZCARD', ready)
+return countWaiting()
 `;
 
 /** Returns the numbers of waiting messages, loans, takers and delayed messages, the capacity or -1, and whether it is closed. */
@@ -144,7 +144,7 @@ export const stats: string = `
 advance()
 reap()
 touch()
-return {call('ZCARD', ready), call('ZCARD', loans), call('ZCARD', takers), call('ZCARD', delayed), capacity or -1,
+return {countWaiting(), call('ZCARD', loans), call('ZCARD', takers), call('ZCARD', delayed), capacity or -1,
   isClosed and 1 or 0}
 `;
 

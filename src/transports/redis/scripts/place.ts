@@ -6,6 +6,7 @@ export const onServer: string = `
 -- Tells a holder something; returns whether its process lives.
 local function bell(holder, text, bytes)
   local session, link = string.match(holder, '^([^/]+)/(.+)$')
+  if not session then return false end
   return call('PUBLISH', 'channelts:' .. session, link .. ' ' .. text .. '\\n' .. (bytes or '')) > 0
 end
 
@@ -20,6 +21,7 @@ export function onNode(node: string): string {
 -- Tells a holder something; returns whether its link is attached here.
 local function bell(holder, text, bytes)
   local session, link = string.match(holder, '^([^/]+)/(.+)$')
+  if not session then return false end
   local name = base .. ':' .. session .. ':${node}'
   return call('SPUBLISH', name, link .. ' ' .. text .. '\\n' .. (bytes or '')) > 0
 end
