@@ -6,6 +6,7 @@ import { keyOf } from "../src/transports/redis/channel_key.ts";
 import { RedisOutbox } from "../src/transports/redis/redis_outbox.ts";
 import { compose } from "../src/transports/redis/scripts/compose.ts";
 import { refusedBy } from "../src/transports/redis/failure.ts";
+import { RedisSettlements } from "../src/transports/redis/redis_settlements.ts";
 import { ProcessRef } from "../src/transports/remote/process_ref.ts";
 import { newStats } from "../src/transports/stats.ts";
 import { unknownOutcome } from "../src/transports/remote/outage.ts";
@@ -246,4 +247,43 @@ if not b then return 0 end
   assert.deepEqual(has("-- one\ntwo(1)"), ["a", "b", "list", "two", "if"]);
   assert.deepEqual(has("three()"), ["ready", "a", "b", "three", "if"]);
   assert.ok(has("keys").length > 12);
+});
+
+Deno.test("redis: an anonymous channel that is used once runs four scripts", async () => {
+  await using server = await startRedis();
+  const connection = new Connection(server.uri);
+  const channel = new Channel<number>({ connection });
+  await channel.depth();
+  await withAdmin(server.uri, async (admin) => {
+    await admin.sendCommand(["CONFIG", "RESETSTAT"]);
+    const once = channel.clone<number>();
+    await once.put(1);
+    assert.equal(await once.get(), 1);
+    await once[Symbol.asyncDispose]();
+    await channel.depth();
+    const stats = String(await admin.sendCommand(["INFO", "commandstats"]));
+    const count = /cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1];
+    assert.equal(count, "5", "attach, put, take and remove, and a question for the depth");
+    assert.deepEqual(await admin.keys(`${keyOf(once.name)}*`), []);
+  });
+  await channel.delete();
+  await channel.close();
+});
+
+Deno.test("redis: what a deletion would have made superfluous is sent if the deletion fails", async () => {
+  const sent: string[] = [];
+  const settlements = new RedisSettlements(new ProcessRef(), () => (script, args) => {
+    sent.push(`${script} ${args}`);
+    return Promise.resolve();
+  });
+  const message = (seq: string) => ({ seq, entry: `${seq} -1`, id: undefined });
+  settlements.accept(message("1"));
+  await settlements.replacedBy(() => Promise.resolve());
+  assert.deepEqual([sent, [...settlements.messages]], [[], []]);
+  settlements.accept(message("2"));
+  settlements.release(message("3"), "0");
+  const failing = settlements.replacedBy(() => Promise.reject(new Error("NOPERM no")));
+  settlements.accept(message("4"));
+  await assert.rejects(failing, /NOPERM/);
+  assert.deepEqual(sent, ["accept 4 -1,2 -1", "release 3 -1,0"]);
 });

@@ -56,6 +56,8 @@ export class RedisLink implements Link {
   #attachment: RedisAttachment | undefined;
   #lastClaim = 0;
   #isGone = false;
+  /** Whether the server has confirmed that this link has deleted the channel, so that there is nothing to detach from. */
+  #isDeleted = false;
 
   private constructor(
     name: string,
@@ -269,7 +271,11 @@ export class RedisLink implements Link {
     const wasGone = this.#isGone;
     this.#isGone = true; // the observer is not told of a deletion by this process
     try {
-      await this.#requests.run("delete", (attachment) => attachment.run("remove"));
+      await this.#requests.run(
+        "delete",
+        (attachment) => this.#settlements.replacedBy(() => attachment.runAside("remove", [])),
+      );
+      this.#isDeleted = true;
     } catch (error) {
       // Another process has deleted it meanwhile, or the answer was lost with a connection.
       if (error instanceof ChannelClosedError && error.reason === "delete") return;
@@ -292,7 +298,7 @@ export class RedisLink implements Link {
     for (const one of attachment.takeAll()) {
       rejectWaiting(one, closedMeanwhile("get", session.address, closed));
     }
-    if (session.isLost) return;
+    if (session.isLost || this.#isDeleted) return;
     const detaching = attachment.runAside("detach", [this.#outbox.putter, ...asked]).catch(
       () => {},
     );

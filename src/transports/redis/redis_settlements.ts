@@ -87,6 +87,24 @@ export class RedisSettlements {
     }
   }
 
+  /** Runs the deletion of the channel in place of what is not sent, which is sent after all if the deletion fails. */
+  async replacedBy<T>(deletion: () => Promise<T>): Promise<T> {
+    clearImmediate(this.#immediate);
+    this.#immediate = undefined;
+    const unsent = [...this.#accepted, ...this.#released];
+    this.#accepted = [];
+    this.#released = [];
+    try {
+      const reply = await deletion();
+      this.#forget(unsent);
+      return reply;
+    } catch (error) {
+      for (const each of unsent) if (this.#isLast(each)) this.#toSend(each);
+      this.flush();
+      throw error;
+    }
+  }
+
   /** Sends all again, on a new connection: those whose messages the link still holds there. */
   resume(isKept: (entry: string) => boolean): void {
     this.#stopRetry();
