@@ -53,11 +53,12 @@ function checkFlat(runtime: RuntimeName, all: Measured[], least: number): void {
 }
 
 /**
- * Which runtime measures what. The core is measured on all, and each transport where an engine or a module of a runtime
- * differs: one with V8, and Bun for the file and the broker. `LEAKS=all` measures everything on each.
+ * Which runtime measures what. The core is measured on each engine, and on Node with a transport; each transport where an
+ * engine or a module of a runtime differs: one with V8, and Bun for the file and the broker. `LEAKS=all` measures
+ * everything on each.
  */
 const measured: Record<string, readonly RuntimeName[]> = {
-  memory: ["deno", "bun", "node"],
+  memory: ["deno", "bun"],
   sqlite: ["deno", "bun"],
   zmq: ["deno"],
   amqp: ["bun", "node"],
