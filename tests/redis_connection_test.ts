@@ -16,20 +16,24 @@ import { PlayedServer } from "./support/played_server.ts";
 interface Opened {
   readonly connection: RedisConnection;
   readonly heard: string[];
+  /** The shard channels to which the server has ended the subscription. */
+  readonly ended: string[];
   /** Resolves with the reason when the connection is lost. */
   readonly lost: Promise<Error>;
 }
 
 async function open(port: number): Promise<Opened> {
   const heard: string[] = [];
+  const ended: string[] = [];
   let lose!: (error: Error) => void;
   const lost = new Promise<Error>((resolve) => lose = resolve);
   const connection = await RedisConnection.open({ host: "127.0.0.1", port }, undefined, {
     made() {},
     heard: (bytes) => heard.push(String(bytes)),
+    unsubscribed: (channel) => ended.push(channel),
     lost: lose,
   });
-  return { connection, heard, lost };
+  return { connection, heard, ended, lost };
 }
 
 const done = new Error("the test is over");
@@ -106,6 +110,46 @@ Deno.test("redis connection: it ends when the server sends what it must not", as
     const reason = await within(lost);
     assert.ok(reason instanceof (isRefusal ? RedisRefusal : RespError), says);
   }
+});
+
+Deno.test("redis connection: the end of a subscription that nobody asked for is told from one that was asked for", async () => {
+  const push = (kind: string, channel: string) =>
+    `>3\r\n$${kind.length}\r\n${kind}\r\n$${channel.length}\r\n${channel}\r\n:0\r\n`;
+  const mark = "$12\r\nunsubscribed\r\n";
+  const says = [
+    // asked for, and answered
+    push("ssubscribe", "a") + push("smessage", "a") + "+1\r\n" + push("sunsubscribe", "a") + mark +
+    "+2\r\n",
+    // the slot moves before the command arrives, which is refused then; so is a script
+    push("ssubscribe", "a") + "+1\r\n" + push("sunsubscribe", "a") + "-MOVED 1 b:1\r\n" + mark +
+    "-MOVED 1 b:1\r\n",
+    // the slot moved before the answer to an earlier command
+    push("ssubscribe", "a") + push("sunsubscribe", "a") + "+1\r\n-MOVED 1 b:1\r\n" + mark +
+    "+2\r\n",
+    // the end of another subscription, and of one to which there was none
+    push("ssubscribe", "a") + "+1\r\n" + push("sunsubscribe", "b") + push("sunsubscribe", "a") +
+    mark + "+2\r\n",
+  ];
+  const found: [string[], string | undefined][] = [];
+  for (const answer of says) {
+    await using server = await PlayedServer.start((socket) => {
+      let text = "";
+      socket.on("data", (bytes) => {
+        text += String(bytes);
+        if (text.includes("LAST")) socket.write(answer);
+      });
+    });
+    const { connection, ended } = await open(server.port);
+    const subscribed = connection.subscribe("a", true);
+    const first = connection.send(["FIRST"]);
+    connection.unsubscribe("a", true);
+    const last = connection.send(["LAST"]).catch((error: Error) => error.message.slice(0, 5));
+    await within(subscribed);
+    assert.equal(await within(first), "1");
+    found.push([ended, String(await within(last))]);
+    connection.destroy(done);
+  }
+  assert.deepEqual(found, [[[], "2"], [[], "MOVED"], [["a"], "2"], [["b"], "2"]]);
 });
 
 Deno.test("redis connection: pushes that nobody waits for are ignored", async () => {

@@ -108,6 +108,10 @@ export class PrivateRedis implements AsyncDisposable {
     this.#supervisor.gone.then(() => this.#ended());
   }
 
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
   /** Starts the server. Resolves when it answers. */
   async start(): Promise<void> {
     this.#isRunning = true;

@@ -66,8 +66,14 @@ export async function withAdmin<T>(uri: string, use: (admin: Admin) => Promise<T
   }
 }
 
-/** Returns the suite's description of a server. */
-export function redisSetup(uri: string): Setup {
+/**
+ * Returns the suite's description of a server, or of a cluster.
+ *
+ * @param primaries the URIs of the servers that have the channels
+ */
+export function redisSetup(uri: string, primaries: readonly string[] = [uri]): Setup {
+  const each = <T>(use: (admin: Admin) => Promise<T>) =>
+    Promise.all(primaries.map((primary) => withAdmin(primary, use)));
   const key = (name: string) => `channelts:{${name.replace(/[%{}]/g, encodeURIComponent)}}`;
   const named = (name: string, host?: string) => {
     const url = new URL(uri);
@@ -90,17 +96,35 @@ export function redisSetup(uri: string): Setup {
         transport.rest();
       });
     },
-    exists: (name) =>
-      withAdmin(uri, async (admin) => await admin.exists(`${key(name)}:meta`) === 1),
-    async waiting(name) {
-      const takers = await withAdmin(
-        uri,
-        (admin) => admin.zRange(`${key(name)}:takers`, 0, -1),
-      );
-      return new Set(takers.map((taker) => taker.split("/")[0])).size;
+    async exists(name) {
+      const found = await each((admin) => ifHere(0, admin.exists(`${key(name)}:meta`)));
+      return found.includes(1);
     },
-    state: () => withAdmin(uri, stateOf),
+    async waiting(name) {
+      const takers = await each((admin) => ifHere([], admin.zRange(`${key(name)}:takers`, 0, -1)));
+      return new Set(takers.flat().map((taker) => taker.split("/")[0])).size;
+    },
+    async state() {
+      const [first, ...others] = await each(stateOf);
+      return others.reduce((sum, one) => ({
+        connections: sum.connections + one.connections,
+        channels: sum.channels + one.channels,
+        consumers: sum.consumers + one.consumers,
+        queues: [...sum.queues, ...one.queues],
+        exchanges: [...sum.exchanges, ...one.exchanges],
+      }), first!);
+    },
   };
+}
+
+/** Resolves as a reply does, or with another value if the key is on another node of the cluster. */
+async function ifHere<T>(none: T, reply: Promise<T>): Promise<T> {
+  try {
+    return await reply;
+  } catch (error) {
+    if (/^MOVED /.test((error as Error).message)) return none;
+    throw error;
+  }
 }
 
 /** Returns what a server holds. */
@@ -113,7 +137,8 @@ export async function stateOf(admin: Admin): Promise<State> {
   const links = keys.filter((each) => each.endsWith(":links"));
   const attached = await Promise.all(links.map((each) => admin.hLen(each)));
   return {
-    connections: clients.filter((line) => !line.includes("name=admin")).length,
+    // Those of replicas and of primaries are no clients'.
+    connections: clients.filter((line) => !/ name=admin | flags=[SM]/.test(line)).length,
     channels: attached.reduce((a, b) => a + b, 0),
     consumers: counts.reduce((a, b) => a + b, 0),
     queues,

@@ -76,6 +76,13 @@ function explain(
       reason: "limit",
     };
   }
+  if (/^ERR This instance has cluster support disabled/i.test(text)) {
+    return {
+      advice: `${here} is not a node of a cluster; remove ?cluster from the URI`,
+      isTransient: false,
+      reason: "conflict",
+    };
+  }
   if (/^DENIED/.test(text)) {
     return {
       advice: "the server is in protected mode and refuses other hosts; give it a password",
@@ -180,6 +187,32 @@ export function endsSession(error: unknown): boolean {
     /^(?:NOSCRIPT|READONLY|LOADING|MASTERDOWN|UNBLOCKED|GAP|LEFT|BUSY|MISCONF|NOREPLICAS)/.test(
       error.message,
     );
+}
+
+/** Reports whether a node of a cluster cannot run a script, because it does not have the slot, or does not have it alone. */
+export function isElsewhere(error: unknown): boolean {
+  return /^(?:MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(textOf(error));
+}
+
+/** Reports whether another node of the cluster has the slot. */
+export function isMoved(error: unknown): boolean {
+  return /^MOVED\b/.test(textOf(error));
+}
+
+/** Returns the error for a channel whose node does not serve it at the moment. */
+export function elsewhere(address: string, error: unknown): ChannelConnectionError {
+  const text = textOf(error);
+  const problem = /^(?:ASK|TRYAGAIN)/.test(text)
+    ? "the cluster is moving the slot of the channel to another node"
+    : /^CLUSTERDOWN/.test(text)
+    ? "the cluster serves no channels, because nodes are down"
+    : "the cluster has moved the slot of the channel to another node";
+  return new ChannelConnectionError(`${address}: ${problem} (${text})`, {
+    address,
+    transient: true,
+    reason: "unavailable",
+    cause: new Error(text),
+  });
 }
 
 /** Reports whether the channel does not exist, or is another one of the same name. */

@@ -27,13 +27,13 @@ export type RunCommand = (args: string[]) => Promise<unknown>;
 
 /**
  * Reads from a server whether it may lose values. A server that drops keys when its memory is full is refused, unless the
- * URI allows it. A replica is refused, and a node of a cluster of several.
+ * URI allows it. A replica is refused, and a node of a cluster of several unless the URI says that it is one.
  *
  * @throws {ChannelConnectionError} if the server is of no use
  */
 export async function checkServer(
   run: RunCommand,
-  { address, mayEvict }: RedisUri,
+  { address, isCluster, mayEvict }: RedisUri,
 ): Promise<ServerState> {
   const [text, config, limits] = await Promise.all([
     ifAllowed(run(["INFO"])),
@@ -54,14 +54,19 @@ export async function checkServer(
   };
   if (info.get("loading") === "1") refuse("the server is loading its data", true);
   if (/^(?:slave|replica)$/.test(info.get("role") ?? "")) {
-    refuse("the server is a replica, which takes no messages; list the primary in the URI", true);
+    refuse(
+      isCluster
+        ? "the node is a replica now, which takes no messages"
+        : "the server is a replica, which takes no messages; list the primary in the URI",
+      true,
+    );
   }
-  if (info.get("cluster_enabled") === "1") {
+  if (!isCluster && info.get("cluster_enabled") === "1") {
     const cluster = String(await ifAllowed(run(["CLUSTER", "INFO"])));
     const nodes = Number(/^cluster_size:(\d+)/m.exec(cluster)?.[1] ?? 1);
     if (nodes > 1) {
       refuse(
-        `the server is one of ${nodes} nodes of a cluster, which are not followed; use a server of its own`,
+        `the server is one of ${nodes} nodes of a cluster; add ?cluster to the URI`,
         false,
       );
     }

@@ -13,6 +13,7 @@ import { RedisRefusal, type Reply } from "./connection/reply_reader.ts";
 import { connectFailure, endsSession, isUnavailable, lostConnection } from "./failure.ts";
 import type { Belled, LinkSession } from "./link_session.ts";
 import { type ScriptName, scriptsFor } from "./scripts/mod.ts";
+import { memberMark } from "./scripts/place.ts";
 import { isReplyOf } from "./scripts/replies.ts";
 import { checkServer, type ServerState } from "./server_check.ts";
 import type { RedisEndpoint, RedisUri } from "./uri.ts";
@@ -25,6 +26,16 @@ export interface RedisSessionOptions {
   readonly processRef: ProcessRef;
   /** Reports something that may lose values. */
   warn(problem: string): void;
+  /** What the connections to the nodes of a cluster share. Absent: the server is one of its own. */
+  readonly member?: ClusterMember;
+}
+
+/** What the connections of one process to the nodes of a cluster share. */
+export interface ClusterMember {
+  /** The ids of the connections whose links may hold something, so that each node must know them. */
+  readonly ids: Iterable<string>;
+  /** Returns the number of a new link. */
+  nextLink(): number;
 }
 
 /**
@@ -35,16 +46,27 @@ export class RedisSession implements LinkSession {
   readonly address: string;
   readonly processRef: ProcessRef;
   /** A random text, by which other processes reach this one. */
-  readonly id: string = newId();
+  readonly id: string;
   /** Reports something that may lose values: once for each text. */
   readonly warn: (problem: string) => void;
   /** What the server has told of itself when the connection was made. */
   state!: ServerState;
+  readonly endpoint: RedisEndpoint;
+  /** What the cluster calls the node; empty if the server is one of its own. */
+  nodeId = "";
   /** The links that wait. */
   readonly watch: Watch = new Watch(() => this.#departures());
   #connection: RedisConnection | undefined;
   /** The digests of the scripts, once they are loaded. */
   readonly #shas: Partial<Record<ScriptName, string>> = {};
+  readonly #options: RedisSessionOptions;
+  #preparing: Promise<void> | undefined;
+  /** Whether links may use the connection. */
+  isPrepared = false;
+  /** The ids to which the connection subscribes, its own included. */
+  readonly #vouched = new Set<string>();
+  /** The shard channels to which links listen, and what is called when the node ends such a subscription. */
+  readonly #bells = new Map<string, Set<() => void>>();
   readonly #links = new Map<string, Belled>();
   readonly #onLost = new Set<() => void>();
   readonly #openedAt = performance.now();
@@ -56,7 +78,11 @@ export class RedisSession implements LinkSession {
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #loss: Error | undefined;
 
-  private constructor({ uri, processRef, warn }: RedisSessionOptions) {
+  private constructor(options: RedisSessionOptions, endpoint: RedisEndpoint) {
+    const { uri, processRef, warn } = options;
+    this.#options = options;
+    this.endpoint = endpoint;
+    this.id = (options.member === undefined ? "" : memberMark) + newId();
     this.address = uri.address;
     this.processRef = processRef;
     this.#heartbeatTime = 1000 * uri.heartbeat;
@@ -73,7 +99,7 @@ export class RedisSession implements LinkSession {
     timeout: number,
     signal: AbortSignal,
   ): Promise<RedisSession> {
-    const session = new RedisSession(options);
+    const session = new RedisSession(options, endpoint);
     const timer = new RuntimeTimer(
       () => session.abort(new Error(`no answer within ${timeout} ms`)),
       timeout,
@@ -83,7 +109,7 @@ export class RedisSession implements LinkSession {
     signal.addEventListener("abort", onAbort);
     if (signal.aborted) onAbort();
     try {
-      await session.#open(options, endpoint);
+      await session.#open();
       return session;
     } catch (error) {
       session.abort(error as Error);
@@ -94,31 +120,103 @@ export class RedisSession implements LinkSession {
     }
   }
 
-  async #open(options: RedisSessionOptions, endpoint: RedisEndpoint): Promise<void> {
-    const { uri, processRef } = options;
-    const tls = uri.tls ? tlsOptions(options, endpoint) : undefined;
-    const connection = await RedisConnection.open(endpoint, tls, {
+  async #open(): Promise<void> {
+    const { uri, processRef, member } = this.#options;
+    const tls = uri.tls ? tlsOptions(this.#options, this.endpoint) : undefined;
+    const connection = await RedisConnection.open(this.endpoint, tls, {
       made: (connection) => {
         this.#connection = connection;
         processRef.use(connection);
         if (this.#loss !== undefined) connection.destroy(this.#loss);
       },
       heard: (bytes) => this.#heard(bytes),
+      unsubscribed: (channel) => this.#unheard(channel),
       lost: (error) => this.abort(error),
     });
-    const [, , state] = await Promise.all([
+    const [, , nodeId] = await Promise.all([
       connection.send(helloOf(uri)),
       uri.database === 0 ? undefined : connection.send(["SELECT", String(uri.database)]),
+      member === undefined ? "" : this.command(["CLUSTER", "MYID"]),
+      ...[this.id, ...member?.ids ?? []].map((id) => this.vouchFor(id)),
+      member === undefined ? this.#prepare() : undefined,
+    ]);
+    if (this.#loss !== undefined) throw this.#loss;
+    this.nodeId = nodeId;
+    this.#startHeartbeat();
+  }
+
+  /**
+   * Lets links use the connection to a node of a cluster: reads what the node says of itself, and loads the scripts. Rejects with a
+   * ChannelConnectionError if the node is of no use now.
+   */
+  prepare(): Promise<void> {
+    this.#preparing ??= (async () => {
+      try {
+        await this.#prepare();
+      } catch (error) {
+        this.#preparing = undefined;
+        throw connectFailure(this.#loss ?? error, this.#options.uri, this.endpoint);
+      }
+    })();
+    return this.#preparing;
+  }
+
+  /** The node has another part in the cluster, so what it said of itself is not true any more. */
+  unprepare(): void {
+    this.isPrepared = false;
+    this.#preparing = undefined;
+  }
+
+  async #prepare(): Promise<void> {
+    const { uri, member, warn } = this.#options;
+    const [state] = await Promise.all([
       checkServer((args) => this.command(args), uri),
-      connection.subscribe(`channelts:${this.id}`),
-      ...scriptsFor().map(async ([name, text]) => {
-        this.#shas[name] = String(await connection.send(["SCRIPT", "LOAD", text]));
+      ...scriptsFor(member && this.nodeId).map(async ([name, text]) => {
+        this.#shas[name] = String(await this.#send(["SCRIPT", "LOAD", text]));
       }),
     ]);
     if (this.#loss !== undefined) throw this.#loss;
     this.state = state;
-    for (const { problem } of state.hazards) options.warn(problem);
-    this.#startHeartbeat();
+    this.isPrepared = true;
+    for (const { problem } of state.hazards) warn(problem);
+  }
+
+  /** Has the server know that a connection of this process, this one or another, lives. */
+  async vouchFor(id: string): Promise<void> {
+    if (this.#loss !== undefined || this.#vouched.has(id)) return;
+    this.#vouched.add(id);
+    await this.#connection!.subscribe(`channelts:${id}`);
+  }
+
+  unvouchFor(id: string): void {
+    if (this.#loss !== undefined || !this.#vouched.delete(id)) return;
+    this.#connection!.unsubscribe(`channelts:${id}`);
+  }
+
+  /**
+   * Listens to a shard channel, by which scripts on a node of a cluster tell links something.
+   *
+   * @param ended called when the node has ended the subscription, because it does not have the slot any more
+   */
+  async hear(bell: string, ended: () => void): Promise<void> {
+    if (this.#loss !== undefined) return;
+    const all = this.#bells.get(bell);
+    if (all !== undefined) return void all.add(ended);
+    this.#bells.set(bell, new Set([ended]));
+    await this.#connection!.subscribe(bell, true);
+  }
+
+  unhear(bell: string, ended: () => void): void {
+    const all = this.#bells.get(bell);
+    if (!all?.delete(ended) || all.size > 0) return;
+    this.#bells.delete(bell);
+    if (this.#loss === undefined) this.#connection!.unsubscribe(bell, true);
+  }
+
+  #unheard(bell: string): void {
+    const all = this.#bells.get(bell);
+    this.#bells.delete(bell);
+    for (const ended of all ?? []) ended();
   }
 
   get isLost(): boolean {
@@ -147,7 +245,7 @@ export class RedisSession implements LinkSession {
 
   /** Adds a link, and returns the name under which scripts know it: `SESSION/LINK`. */
   addLink(link: Belled): string {
-    const number = String(++this.#numbers);
+    const number = String(this.#options.member?.nextLink() ?? ++this.#numbers);
     this.#links.set(number, link);
     return `${this.id}/${number}`;
   }
@@ -161,14 +259,12 @@ export class RedisSession implements LinkSession {
    * lost, with the loss.
    */
   run(script: ScriptName, key: string, args: readonly (string | Buffer)[]): Promise<Reply> {
+    const command = ["EVALSHA", this.#shas[script]!, "1", key];
+    // Two keys, one of which does not exist: so a node runs no script of a slot that moves, of which it has a part.
+    if (this.nodeId !== "") command.splice(2, 2, "2", key, `${key}:meta`);
     // A link that is refused for the moment as it attaches asks again after a pause.
     const isKnown = script === "attach" ? isUnavailable : undefined;
-    return this.#send(
-      ["EVALSHA", this.#shas[script]!, "1", key],
-      args,
-      isKnown,
-      (reply) => isReplyOf(script, args, reply),
-    );
+    return this.#send(command, args, isKnown, (reply) => isReplyOf(script, args, reply));
   }
 
   /** Runs a command that is no script. Rejects with the server's refusal, or the loss of the connection. */
@@ -285,6 +381,7 @@ export class RedisSession implements LinkSession {
     this.watch.end();
     this.#connection?.destroy(error);
     this.#links.clear();
+    this.#bells.clear();
     for (const listener of [...this.#onLost]) listener();
     this.#onLost.clear();
   }

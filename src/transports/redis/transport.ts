@@ -1,5 +1,7 @@
 import { nextMessageId } from "../../shared/message_id.ts";
 import { Connector } from "../remote/connector.ts";
+import { ProcessRef } from "../remote/process_ref.ts";
+import type { SessionSource } from "../remote/session_source.ts";
 import { newStats } from "../stats.ts";
 import type {
   ConnectionWatcher,
@@ -11,11 +13,17 @@ import type {
   Transport,
   TransportOptions,
 } from "../transport.ts";
+import { keyOf } from "./channel_key.ts";
+import { RedisCluster } from "./cluster/redis_cluster.ts";
 import { RedisLink } from "./link.ts";
-import { RedisSession } from "./session.ts";
+import type { LinkSession } from "./link_session.ts";
+import { RedisSession, type RedisSessionOptions } from "./session.ts";
 import { parseRedisUri } from "./uri.ts";
 
-/** Channels on Redis 7 or Valkey 8, or later. All channels of a process share its one connection. */
+/**
+ * Channels on Redis 7 or Valkey 8, or later. All channels of a process share its one connection, or, in a cluster, one to each
+ * node.
+ */
 export class RedisTransport implements Transport {
   readonly address: string;
   readonly reach: Reach = "network";
@@ -25,7 +33,7 @@ export class RedisTransport implements Transport {
     rendezvous: true,
   };
   readonly stats: Stats = newStats();
-  readonly #connector: Connector<RedisSession>;
+  readonly #server: ChannelServer;
   /** The problems that were reported: once each. */
   readonly #warned = new Set<string>();
 
@@ -51,15 +59,7 @@ export class RedisTransport implements Transport {
         watcher?.warned?.(problem);
       },
     };
-    this.#connector = new Connector({
-      address: parsed.address,
-      endpoints: parsed.endpoints.length,
-      open: (endpoint, timeout, signal) => {
-        const { processRef } = this.#connector;
-        const all = { ...options, processRef };
-        return RedisSession.connect(all, parsed.endpoints[endpoint]!, timeout, signal);
-      },
-    }, {
+    const passedOn: ConnectionWatcher = {
       connected: (isAgain) => {
         if (isAgain) this.stats.reconnects++;
         watcher?.connected(isAgain);
@@ -68,15 +68,56 @@ export class RedisTransport implements Transport {
       failed: (error, pause) => watcher?.failed(error, pause),
       blocked: (reason) => watcher?.blocked(reason),
       warned: (problem) => watcher?.warned?.(problem),
-    });
+    };
+    this.#server = parsed.isCluster
+      ? new RedisCluster(options, passedOn)
+      : new SingleServer(options, passedOn);
+  }
+
+  get trouble(): Error | undefined {
+    return this.#server.trouble;
+  }
+
+  open(name: string, options: LinkOptions): Promise<Link> {
+    const source = this.#server.sourceOf(keyOf(name));
+    return RedisLink.open(name, options, source, this.stats, nextMessageId());
+  }
+
+  rest(): void {
+    this.#server.rest();
+  }
+}
+
+/** Where the channels of a transport are. */
+interface ChannelServer {
+  readonly trouble: Error | undefined;
+  /** Returns where a link gets its connections from. */
+  sourceOf(key: string): SessionSource<LinkSession>;
+  rest(): void;
+}
+
+/** A server of its own: one connection serves all channels. */
+class SingleServer implements ChannelServer {
+  readonly #connector: Connector<RedisSession>;
+
+  constructor(options: Omit<RedisSessionOptions, "processRef">, watcher: ConnectionWatcher) {
+    const { address, endpoints } = options.uri;
+    const processRef = new ProcessRef();
+    const all = { ...options, processRef };
+    this.#connector = new Connector({
+      address,
+      endpoints: endpoints.length,
+      processRef,
+      open: (i, timeout, signal) => RedisSession.connect(all, endpoints[i]!, timeout, signal),
+    }, watcher);
   }
 
   get trouble(): Error | undefined {
     return this.#connector.trouble;
   }
 
-  open(name: string, options: LinkOptions): Promise<Link> {
-    return RedisLink.open(name, options, this.#connector, this.stats, nextMessageId());
+  sourceOf(): SessionSource<LinkSession> {
+    return this.#connector;
   }
 
   rest(): void {

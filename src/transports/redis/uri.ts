@@ -11,8 +11,13 @@ export interface RedisEndpoint {
 /** The parts of a Redis URI, decoded, with defaults. */
 export interface RedisUri {
   readonly tls: boolean;
-  /** The servers, at least one, in the order in which they are tried. One of them is the primary. */
+  /**
+   * The servers, at least one, in the order in which they are tried. One of them is the primary; in a cluster, each tells of all
+   * nodes.
+   */
   readonly endpoints: readonly RedisEndpoint[];
+  /** Whether the servers are nodes of a cluster, so that each channel is on the node of its slot. */
+  readonly isCluster: boolean;
   readonly database: number;
   readonly username?: string;
   readonly password?: string;
@@ -22,20 +27,20 @@ export interface RedisUri {
   readonly mayEvict: boolean;
   /** The connection's name, as `CLIENT LIST` shows it. */
   readonly name?: string;
-  /** Canonical and without credentials: `redis://host:6379/0`. */
+  /** Canonical and without credentials: `redis://host:6379/0`, in a cluster `redis://host:6379/0?cluster`. */
   readonly address: string;
 }
 
 const parts = /^(rediss?):\/\/(?:([^@]*)@)?([^/?]*)([^?]*)(?:\?(.*))?$/i;
 const hostAndPort = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/;
-const parameters = "name, heartbeat, eviction";
+const parameters = "cluster, name, heartbeat, eviction";
 
 /** Throws an error that says what was found and expected, without any piece of the URI: it may belong to a password. */
 type Fail = (problem: string) => never;
 
 /**
  * Parses a Redis URI: `redis://user:password@host:port/database`, or `rediss:` with TLS. A URI may list several hosts. The
- * parameters are `name`, `heartbeat` and `eviction`.
+ * parameters are `cluster`, `name`, `heartbeat` and `eviction`.
  *
  * @throws ChannelConfigError that says what was found and expected, without credentials
  */
@@ -63,13 +68,21 @@ export function parseRedisUri(uri: string): RedisUri {
   const endpoints = endpointsOf(hosts, fail);
   const database = databaseOf(path, fail);
   const list = endpoints.map(shownEndpoint).join();
+  const options = parametersOf(query, fail);
+  if (options.isCluster && database !== 0) {
+    fail(
+      "found the number of a database with the parameter cluster, expected none; a cluster has only database 0",
+    );
+  }
   return {
     tls,
     endpoints,
     database,
     ...credentialsOf(userinfo, fail),
-    ...parametersOf(query, fail),
-    address: `${tls ? "rediss" : "redis"}://${list}/${database}`,
+    ...options,
+    address: `${tls ? "rediss" : "redis"}://${list}/${database}${
+      options.isCluster ? "?cluster" : ""
+    }`,
   };
 }
 
@@ -129,12 +142,12 @@ function credentialsOf(
 function parametersOf(
   query: string,
   fail: Fail,
-): Pick<RedisUri, "name" | "heartbeat" | "mayEvict"> {
+): Pick<RedisUri, "isCluster" | "name" | "heartbeat" | "mayEvict"> {
   const found = new Map<string, string>();
   for (const pair of query.split("&")) {
     if (pair === "") continue;
     const [, key = "", encoded = ""] = /^([^=]*)=?(.*)$/.exec(pair)!;
-    if (!/^(?:name|heartbeat|eviction)$/.test(key)) {
+    if (!/^(?:cluster|name|heartbeat|eviction)$/.test(key)) {
       fail(`found an unknown parameter, expected ${parameters}`);
     }
     if (found.has(key)) fail(`found the parameter ${key} a second time, expected it once`);
@@ -148,7 +161,16 @@ function parametersOf(
   if (!/^(?:allow|refuse)$/.test(eviction)) {
     fail("found a bad eviction, expected allow or refuse");
   }
-  return { heartbeat, mayEvict: eviction === "allow", ...name === undefined ? {} : { name } };
+  const cluster = found.get("cluster");
+  if (!/^(?:true)?$/.test(cluster ?? "")) {
+    fail("found a bad value of the parameter cluster, expected none, as in redis://a,b,c?cluster");
+  }
+  return {
+    isCluster: cluster !== undefined,
+    heartbeat,
+    mayEvict: eviction === "allow",
+    ...name === undefined ? {} : { name },
+  };
 }
 
 function integerOf(digits: string, least: number, most: number): number | undefined {

@@ -1,9 +1,8 @@
 import { backOff } from "../../shared/backoff.ts";
 import type { ChannelError } from "../../shared/errors.ts";
-import type { SessionWaiter } from "./connector.ts";
 import type { RemoteSession } from "./remote_session.ts";
 import { RuntimeTimer } from "./runtime_timer.ts";
-import type { SessionSource } from "./session_source.ts";
+import type { SessionSource, SessionWaiter } from "./session_source.ts";
 
 /** The link that a cycle attaches, with what an attachment finds. */
 export interface AttachOwner<S, Found> {

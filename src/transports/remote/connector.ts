@@ -5,7 +5,7 @@ import type { ConnectionWatcher } from "../transport.ts";
 import { ProcessRef } from "./process_ref.ts";
 import type { RemoteSession } from "./remote_session.ts";
 import { RuntimeTimer } from "./runtime_timer.ts";
-import type { SessionSource } from "./session_source.ts";
+import type { SessionSource, SessionWaiter } from "./session_source.ts";
 
 /** How a connector connects. */
 export interface ConnectorOptions<S extends RemoteSession> {
@@ -20,17 +20,6 @@ export interface ConnectorOptions<S extends RemoteSession> {
    * is aborted.
    */
   open(endpoint: number, timeout: number, signal: AbortSignal): Promise<S>;
-}
-
-/** A link that waits for a connection. */
-export interface SessionWaiter<S> {
-  /** A connection is open. */
-  connected(session: S): void;
-  /**
-   * An attempt to connect has failed. The next begins in `pause` ms; with `Infinity`, none follows until the waiter
-   * calls `connect` again.
-   */
-  failed(error: ChannelConnectionError, pause: number): void;
 }
 
 /**

@@ -1,6 +1,17 @@
-import type { SessionWaiter } from "./connector.ts";
+import type { ChannelConnectionError } from "../../shared/errors.ts";
 import type { ProcessRef } from "./process_ref.ts";
 import type { RemoteSession } from "./remote_session.ts";
+
+/** A link that waits for a connection. */
+export interface SessionWaiter<S> {
+  /** A connection is open. */
+  connected(session: S): void;
+  /**
+   * An attempt to connect has failed. The next begins in `pause` ms; with `Infinity`, none follows until the waiter
+   * calls `connect` again.
+   */
+  failed(error: ChannelConnectionError, pause: number): void;
+}
 
 /** Where a link gets its connections from. */
 export interface SessionSource<S extends RemoteSession> {

@@ -13,6 +13,8 @@ export interface RedisConnectionListener {
   made(connection: RedisConnection): void;
   /** A message was published to a channel to which this connection subscribes. */
   heard(bytes: Buffer): void;
+  /** The server has ended the subscription to a shard channel: it does not have its slot any more. */
+  unsubscribed(channel: string): void;
   /** The connection is lost. Called once, and not after `destroy`. */
   lost(error: Error): void;
 }
@@ -23,6 +25,8 @@ interface Sent {
   readonly reject: (error: Error) => void;
   /** Whether the server answers by pushes, one for each channel. */
   readonly isSubscription: boolean;
+  /** The channel to which the command before it, which has no place here, ends the subscription. */
+  unsubscribes?: string | undefined;
 }
 
 /**
@@ -87,9 +91,23 @@ export class RedisConnection implements Refable {
     return this.#send(command, more, false);
   }
 
-  /** Subscribes to a channel. */
-  subscribe(channel: string): Promise<Reply> {
-    return this.#send(["SUBSCRIBE", channel], undefined, true);
+  /**
+   * Subscribes to a channel.
+   *
+   * @param isSharded whether it is a shard channel of a cluster
+   */
+  subscribe(channel: string, isSharded = false): Promise<Reply> {
+    return this.#send([isSharded ? "SSUBSCRIBE" : "SUBSCRIBE", channel], undefined, true);
+  }
+
+  /** Ends a subscription. */
+  unsubscribe(channel: string, isSharded = false): void {
+    if (this.#loss !== undefined) return;
+    this.#unsent.add([isSharded ? "SUNSUBSCRIBE" : "UNSUBSCRIBE", channel]);
+    // What the server says by itself of a shard channel cannot be told from the answer, which may be a refusal then. So a command
+    // follows whose answer can be told.
+    this.#send(["PING", unsubscribedMark], undefined, false).catch(() => {}); // the connection is lost
+    this.#sent.at(-1)!.unsubscribes = channel;
   }
 
   ref(): void {
@@ -146,6 +164,13 @@ export class RedisConnection implements Refable {
   }
 
   #replied(reply: Reply): void {
+    if (reply instanceof RedisRefusal) {
+      const first = this.#sent[this.#first];
+      if (first?.unsubscribes !== undefined) {
+        first.unsubscribes = undefined; // the node does not have the slot, so there was nothing to end
+        return;
+      }
+    }
     const sent = this.#next();
     if (sent === undefined) {
       if (this.#loss !== undefined) return;
@@ -155,14 +180,21 @@ export class RedisConnection implements Refable {
     else sent.resolve(reply);
   }
 
-  #pushed([kind, , value]: readonly Reply[]): void {
+  #pushed([kind, channel, value]: readonly Reply[]): void {
     switch (String(kind)) {
       case "message":
+      case "smessage":
         if (!(value instanceof Uint8Array)) throw new RespError();
         if (this.#loss === undefined) this.#listener.heard(value as Buffer);
         return;
       case "subscribe":
+      case "ssubscribe":
         if (this.#sent[this.#first]?.isSubscription) this.#next()!.resolve(value);
+        return;
+      case "sunsubscribe":
+        if (this.#loss !== undefined) return;
+        if (this.#sent[this.#first]?.unsubscribes === String(channel)) return;
+        this.#listener.unsubscribed(String(channel));
     }
   }
 
@@ -193,3 +225,6 @@ const keepAliveInitialDelay = 30_000;
 
 /** How many answered commands are kept before the others move. */
 const mostGaps = 1024;
+
+/** What the command after the end of a subscription asks for. */
+const unsubscribedMark = "unsubscribed";

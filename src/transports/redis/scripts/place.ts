@@ -18,21 +18,22 @@ local function mayBury() return true end
 /** The same for a node of a cluster. */
 export function onNode(node: string): string {
   return `
--- Tells a holder something; returns whether its link is attached here.
+-- Tells a holder something; returns whether its link is attached here. A process that uses a cluster of one node as a server hears
+-- what is published to its session.
 local function bell(holder, text, bytes)
   local session, link = string.match(holder, '^([^/]+)/(.+)$')
   if not session then return false end
-  local name = base .. ':' .. session .. ':${node}'
-  return call('SPUBLISH', name, link .. ' ' .. text .. '\\n' .. (bytes or '')) > 0
+  local message = link .. ' ' .. text .. '\\n' .. (bytes or '')
+  if string.sub(session, 1, 1) ~= '${memberMark}' then return call('PUBLISH', 'channelts:' .. session, message) > 0 end
+  return call('SPUBLISH', base .. ':' .. session .. ':${node}', message) > 0
 end
 
--- Notes that the channel is on this node. If it was on another one, what that one did last may not be known here: numbers that it
--- may have given are not given again.
+-- Notes that the channel is on this node, and since when if it was on another one.
 local function arrive(isNew)
   if isNew then return call('HSET', meta, 'node', '${node}', 'since', 0) end
-  if call('HGET', meta, 'node') == '${node}' then return end
-  call('HSET', meta, 'node', '${node}', 'since', clock())
-  call('HINCRBY', meta, 'seq', ${numberGap})
+  if call('HGET', meta, 'node') ~= '${node}' then
+    call('HSET', meta, 'node', '${node}', 'since', clock())
+  end
 end
 
 -- Whether processes are dead that do not subscribe here: not before they had time to learn that the channel is here.
@@ -46,5 +47,5 @@ end
 /** Milliseconds for which a process is not taken for dead after a channel has come to a node. */
 export const moveGrace = 20_000;
 
-/** More than the numbers that a node gives before its replicas know of them. */
-const numberGap = 1_000_000;
+/** How the id of a session begins that is a member of a cluster. Those of other sessions are hexadecimal. */
+export const memberMark = "n";

@@ -1,0 +1,335 @@
+import { clearInterval, setInterval } from "node:timers";
+import { ChannelConnectionError } from "../../../shared/errors.ts";
+import { within } from "../../../shared/timeouts.ts";
+import { RuntimeTimer } from "../../remote/runtime_timer.ts";
+import type { ConnectionWatcher } from "../../transport.ts";
+import { connectFailure } from "../failure.ts";
+import { RedisSession, type RedisSessionOptions } from "../session.ts";
+import { type RedisEndpoint, shownEndpoint } from "../uri.ts";
+import { ClusterNode, type ClusterNodeOwner } from "./cluster_node.ts";
+import { ClusterRef } from "./cluster_ref.ts";
+import type { SlotSession } from "./slot_session.ts";
+import { SlotSource, type SlotSourceOwner } from "./slot_source.ts";
+import { ClusterTopology } from "./cluster_topology.ts";
+
+/**
+ * The connections of one process to the nodes of a cluster, and who has which slot. docs/internals/redis.md, "Clusters",
+ * describes what holds when a slot moves or a node fails.
+ *
+ * Invariants: while a channel is attached, the process has a connection to each node that can be reached, replicas included, and
+ * each of them has the subscriptions of all sessions that hold something, so that no node takes the process for dead.
+ */
+export class RedisCluster implements SlotSourceOwner {
+  readonly processRef: ClusterRef = new ClusterRef();
+  readonly #options: RedisSessionOptions;
+  readonly #seeds: readonly RedisEndpoint[];
+  readonly #owner: ClusterNodeOwner;
+  readonly #nodes = new Map<string, ClusterNode>();
+  /** The links that wait for a connection. */
+  readonly #sources = new Set<SlotSource>();
+  /** What links have of the connections: a link is told if its slot is found elsewhere. */
+  readonly slotSessions: Set<SlotSession> = new Set();
+  /** The ids of the sessions that may hold something: each node must know them. */
+  readonly #ids = new Set<string>();
+  /** Those whose connection is lost. */
+  readonly #retiring = new Map<string, RuntimeTimer>();
+  #topology: ClusterTopology | undefined;
+  #trouble: ChannelConnectionError | undefined;
+  #isActive = false;
+  #readying: Promise<void> | undefined;
+  #isReady = false;
+  #looking: Promise<void> | undefined;
+  #nextLook: Promise<void> | undefined;
+  /** Which connection is asked next. */
+  #turn = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #numbers = 0;
+  /** Aborted when no link needs a connection. */
+  #idle = new AbortController();
+  /** Whether a node was ever connected to. */
+  wasConnected = false;
+
+  constructor(
+    options: Omit<RedisSessionOptions, "processRef" | "member">,
+    watcher: ConnectionWatcher,
+  ) {
+    this.#seeds = options.uri.endpoints;
+    this.#options = {
+      ...options,
+      processRef: this.processRef,
+      member: { ids: this.#ids, nextLink: () => ++this.#numbers },
+    };
+    this.#owner = {
+      address: this.address,
+      processRef: this.processRef,
+      watcher: {
+        ...watcher,
+        connected: (isAgain) => {
+          if (isAgain || !this.wasConnected) watcher.connected(isAgain);
+          this.wasConnected = true;
+        },
+      },
+      open: (fact, timeout, signal) => RedisSession.connect(this.#options, fact, timeout, signal),
+      joined: (session) => this.#joined(session),
+    };
+  }
+
+  get address(): string {
+    return this.#options.uri.address;
+  }
+
+  /** Why no node can be reached; undefined if one can. */
+  get trouble(): Error | undefined {
+    if (this.#sessions.length > 0) return undefined;
+    const [node] = this.#nodes.values();
+    return this.#trouble ?? node?.connector.trouble ?? noAnswer;
+  }
+
+  /** Returns where a link gets its connections from. */
+  sourceOf(key: string): SlotSource {
+    return new SlotSource(this, key);
+  }
+
+  /** Returns the primary that has a slot, as far as is known. */
+  nodeOf(slot: number): ClusterNode | undefined {
+    const address = this.#topology?.primaryOf(slot);
+    return address === undefined ? undefined : this.#nodes.get(address);
+  }
+
+  /** Returns the error for a slot that no node has. */
+  uncovered(slot: number): ChannelConnectionError {
+    const { address } = this;
+    return new ChannelConnectionError(
+      `${address}: no node of the cluster has slot ${slot}, to which the channel belongs; check the cluster`,
+      { address, transient: true, reason: "unavailable" },
+    );
+  }
+
+  /** A link waits for a connection. */
+  use(source: SlotSource): void {
+    this.#sources.add(source);
+    if (this.#isActive) return;
+    this.#isActive = true;
+    this.#isReady &&= this.#sessions.length > 0;
+    for (const node of this.#nodes.values()) node.keep();
+    this.#timer = setInterval(() => {
+      this.look().catch(() => {}); // what is wrong shows when a link needs a node
+    }, lookTime);
+    this.#timer.unref();
+  }
+
+  unuse(source: SlotSource): void {
+    this.#sources.delete(source);
+  }
+
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /**
+   * Resolves when it is known who has which slot, and each node has been connected to, or was not reached within a second. Rejects
+   * with a ChannelConnectionError if no node tells.
+   */
+  async ready(): Promise<void> {
+    if (this.#isReady) return;
+    this.#readying ??= (async () => {
+      try {
+        await this.look();
+        const nodes = [...this.#nodes.values()];
+        await within(joinTime, Promise.all(nodes.map((node) => node.tried())));
+        this.#isReady = true;
+      } finally {
+        this.#readying = undefined;
+      }
+    })();
+    await this.#readying;
+  }
+
+  /** Prepares a connection for links: other nodes must know its id first, if they can be reached. */
+  async prepare(session: RedisSession): Promise<void> {
+    this.#ids.add(session.id);
+    const others = this.#sessions.filter((other) => other !== session);
+    await Promise.all([
+      session.prepare(),
+      within(
+        joinTime,
+        Promise.all(others.map((other) => other.vouchFor(session.id).catch(() => {}))),
+      ),
+    ]);
+  }
+
+  /**
+   * Asks a node who has which slot, after what was asked before.
+   *
+   * @param first the connection that is asked first
+   */
+  look(first?: RedisSession): Promise<void> {
+    this.#nextLook ??= (async () => {
+      await this.#looking?.catch(() => {});
+      this.#looking = this.#nextLook;
+      this.#nextLook = undefined;
+      try {
+        await this.#ask(first);
+      } finally {
+        this.#looking = undefined;
+      }
+    })();
+    return this.#nextLook;
+  }
+
+  /** No link is open any more. */
+  rest(): void {
+    this.#isActive = this.wasConnected = false;
+    this.#trouble = undefined;
+    clearInterval(this.#timer);
+    for (const id of [...this.#retiring.keys()]) this.#retire(id);
+    this.#idle.abort(new Error("no channel is attached"));
+    this.#idle = new AbortController();
+    for (const node of this.#nodes.values()) node.rest();
+  }
+
+  get #sessions(): RedisSession[] {
+    return [...this.#nodes.values()].flatMap(({ session }) => session ?? []);
+  }
+
+  async #ask(first: RedisSession | undefined): Promise<void> {
+    const open = this.#sessions;
+    const from = this.#turn++ % (open.length || 1);
+    const all = new Set([
+      ...first === undefined || first.isLost ? [] : [first],
+      ...open.slice(from),
+      ...open.slice(0, from),
+    ]);
+    for (const session of all) {
+      const topology = await answered(topologyOf(session, this.#options.uri.tls)).catch(() =>
+        undefined
+      );
+      if (topology !== undefined && topology.covered > 0) return this.#adopt(topology);
+    }
+    const closed = [...this.#nodes.values()].filter(({ session }) => session === undefined);
+    const endpoints = new Map<string, RedisEndpoint>();
+    for (const each of [...this.#seeds, ...closed.map(({ fact }) => fact)]) {
+      endpoints.set(shownEndpoint(each), each);
+    }
+    const errors: ChannelConnectionError[] = [];
+    const { signal } = this.#idle;
+    for (const endpoint of endpoints.values()) {
+      let session: RedisSession | undefined;
+      try {
+        session = await RedisSession.connect(this.#options, endpoint, seedTimeout, signal);
+        const topology = await answered(topologyOf(session, this.#options.uri.tls));
+        this.#trouble = undefined;
+        return this.#adopt(topology);
+      } catch (error) {
+        errors.push(connectFailure(error, this.#options.uri, endpoint));
+        if (signal.aborted) break;
+      } finally {
+        await session?.close();
+      }
+    }
+    const transient = errors.some((error) => error.transient);
+    const { reason, cause } = errors[0]!;
+    this.#trouble = new ChannelConnectionError(errors.map(({ message }) => message).join("; "), {
+      address: this.address,
+      transient,
+      cause,
+      ...reason === undefined || transient ? {} : { reason },
+    });
+    this.#owner.watcher.failed(this.#trouble, lookTime);
+    throw this.#trouble;
+  }
+
+  #adopt(topology: ClusterTopology): void {
+    this.#topology = topology;
+    for (const [address, fact] of topology.nodes) {
+      let node = this.#nodes.get(address);
+      if (node === undefined) this.#nodes.set(address, node = new ClusterNode(fact, this.#owner));
+      if (node.fact.isPrimary !== fact.isPrimary) node.session?.unprepare();
+      node.fact = fact;
+      node.missingSince = undefined;
+      // Another server may have the address of one that was removed.
+      const { session } = node;
+      if (session !== undefined && session.nodeId !== fact.id) {
+        session.abort(new Error("another node of the cluster has its address"));
+      }
+      if (this.#isActive) node.keep();
+    }
+    for (const [address, node] of this.#nodes) {
+      if (topology.nodes.has(address)) continue;
+      // A node that is down, or that the one that was asked does not know yet, may come back.
+      node.missingSince ??= performance.now();
+      if (performance.now() - node.missingSince < forgetTime) continue;
+      this.#nodes.delete(address);
+      node.rest();
+    }
+    for (const slot of [...this.slotSessions]) {
+      const node = this.nodeOf(slot.slot);
+      if (node === undefined || node.session === slot.node || slot.node.isLost) continue;
+      slot.end(new Error("MOVED"));
+    }
+    for (const source of [...this.#sources]) source.topologyChanged();
+  }
+
+  /** A node has a connection: the sessions that became known meanwhile must be known there, too. */
+  #joined(session: RedisSession): void {
+    for (const id of this.#ids) session.vouchFor(id).catch(() => {}); // the connection is lost
+    session.onLost(() => {
+      const { id } = session;
+      if (!this.#ids.has(id)) return;
+      if (!this.#isActive) return this.#retire(id);
+      // Its links may be attaching at the node that takes the slot.
+      const timer = new RuntimeTimer(() => this.#retire(id), retireTime);
+      timer.unref();
+      this.#retiring.set(id, timer);
+    });
+  }
+
+  #retire(id: string): void {
+    this.#retiring.get(id)?.stop();
+    this.#retiring.delete(id);
+    this.#ids.delete(id);
+    for (const session of this.#sessions) session.unvouchFor(id);
+  }
+}
+
+async function topologyOf(session: RedisSession, isTls: boolean): Promise<ClusterTopology> {
+  const [slots, shards] = await Promise.all([
+    session.command(["CLUSTER", "SLOTS"]),
+    session.command(["CLUSTER", "SHARDS"]).catch(() => undefined), // not permitted, or not there
+  ]);
+  return ClusterTopology.of(slots, shards, session.endpoint, isTls);
+}
+
+/** Resolves as the answer of a node does. Rejects if there is none in time. */
+async function answered<T>(answer: Promise<T>): Promise<T> {
+  let timer: RuntimeTimer;
+  const late = new Promise<never>((_, reject) => {
+    timer = new RuntimeTimer(() => reject(new Error("the node did not answer")), answerTime);
+    timer.unref();
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    timer!.stop();
+  }
+}
+
+const noAnswer = new Error("there has been no answer yet");
+
+/** Milliseconds between two looks at the cluster, by which new nodes are learned of. */
+const lookTime = 5000;
+
+/** Milliseconds within which a node must answer such a look. */
+const answerTime = 2000;
+
+/** Milliseconds for a connection to a node that is asked, and closed again. */
+const seedTimeout = 5000;
+
+/** Milliseconds for which the first operation waits for connections to all nodes. */
+const joinTime = 1000;
+
+/** Milliseconds for which a node stays known that others do not name. */
+const forgetTime = 60_000;
+
+/** Milliseconds for which nodes are told that the holder of a lost connection lives: its links attach again meanwhile. */
+const retireTime = 60_000;

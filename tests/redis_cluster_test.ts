@@ -1,0 +1,13 @@
+// The conformance suite on a cluster of three nodes: in the gate, a part of it.
+import { testTransport } from "./conformance.ts";
+import { shareOf } from "./conformance/fixture.ts";
+import { startRedisCluster } from "./support/redis_cluster.ts";
+import { redisSetup } from "./support/redis_setup.ts";
+
+const cluster = await startRedisCluster();
+cluster.unref();
+const primaries = cluster.nodes.map(({ server }) => server.uri);
+testTransport("redis cluster", {
+  ...redisSetup(cluster.uri, primaries),
+  share: shareOf(0, 12),
+});
