@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { Channel, ChannelConnectionError } from "../mod.ts";
 import { connectionsRest, pause, rejection, until, within } from "./conformance/fixture.ts";
+import { RedisTransport } from "../src/transports/redis/transport.ts";
+import { linkOptions } from "./support/link.ts";
 import { type PrivateRedis, startRedis } from "./support/redis.ts";
 import { withAdmin } from "./support/redis_setup.ts";
 
@@ -94,5 +96,29 @@ Deno.test("redis: a new channel that the user may not make says so", async () =>
   await rejection(within(anonymous.put(1)), ChannelConnectionError, { reason: "permission" });
   await rejection(within(anonymous.get()), ChannelConnectionError, { reason: "permission" });
   await anonymous.close();
+  await connectionsRest();
+});
+
+Deno.test("redis: on a cluster, a new channel exists before it may be named to other nodes", async () => {
+  await using redis = await startRedis({ conf: ["cluster-enabled yes"] });
+  await command(redis, "CLUSTER", "ADDSLOTSRANGE", "0", "16383");
+  await until(async () => /cluster_state:ok/.test(String(await command(redis, "CLUSTER", "INFO"))));
+  const outcomes: boolean[] = [];
+  for (const uri of [redis.uri, `${redis.uri}?cluster`]) {
+    const transport = new RedisTransport(uri);
+    const first = await transport.open("first", linkOptions);
+    redis.suspend();
+    let isOpen = false;
+    const opening = transport.open("new", { ...linkOptions, isNew: true });
+    opening.then(() => isOpen = true);
+    await pause(50);
+    outcomes.push(isOpen);
+    redis.resume();
+    const link = await opening;
+    await link.delete();
+    await Promise.all([first.close(), link.close()]);
+    transport.rest();
+  }
+  assert.deepEqual(outcomes, [true, false]);
   await connectionsRest();
 });

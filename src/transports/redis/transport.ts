@@ -34,6 +34,7 @@ export class RedisTransport implements Transport {
   };
   readonly stats: Stats = newStats();
   readonly #server: ChannelServer;
+  readonly #isCluster: boolean;
   /** The problems that were reported: once each. */
   readonly #warned = new Set<string>();
 
@@ -69,6 +70,7 @@ export class RedisTransport implements Transport {
       blocked: (reason) => watcher?.blocked(reason),
       warned: (problem) => watcher?.warned?.(problem),
     };
+    this.#isCluster = parsed.isCluster;
     this.#server = parsed.isCluster
       ? new RedisCluster(options, passedOn)
       : new SingleServer(options, passedOn);
@@ -80,7 +82,9 @@ export class RedisTransport implements Transport {
 
   open(name: string, options: LinkOptions): Promise<Link> {
     const source = this.#server.sourceOf(keyOf(name));
-    return RedisLink.open(name, options, source, this.stats, nextMessageId());
+    // What is sent to another node may arrive before the channel is made, so the link waits for the answer.
+    const isNew = options.isNew === true && !this.#isCluster;
+    return RedisLink.open(name, { ...options, isNew }, source, this.stats, nextMessageId());
   }
 
   rest(): void {
