@@ -17,9 +17,10 @@ import {
   scriptOf,
 } from "./support/pages/commands.ts";
 import { userPages } from "./support/pages/pages.ts";
+import { startRedis } from "./support/redis.ts";
 import { test } from "./support/test.ts";
 import { ROOT } from "./support/test_files.ts";
-import { addVhost, type Vhost } from "./support/users.ts";
+import { addVhost } from "./support/users.ts";
 
 /** The most blocks that are shown and not run, on all pages together. */
 const MOST_SHOWN = 3;
@@ -39,6 +40,9 @@ for (const block of blocks) {
 /** The brokers that commands name. Each stands for a vhost of the broker of the tests. */
 const brokerNames = /\bamqp:\/\/(?:localhost|\w+\.example)\b/g;
 
+/** The Redis servers that commands name. Each stands for a private one. */
+const redisNames = /\bredis:\/\/(?:localhost|\w+\.example)\b/g;
+
 /** Returns why the commands cannot run here, or false. */
 function obstacle(commands: readonly Command[]): string | false {
   const text = commands.map((command) => command.text).join("\n");
@@ -52,16 +56,19 @@ function obstacle(commands: readonly Command[]): string | false {
 for (const [page, commands] of pages) {
   test(`commands: those of ${page} do what it says`, { skip: obstacle(commands) }, async (t) => {
     await using hosts = new AsyncDisposableStack();
-    const vhosts = new Map<string, Vhost>();
-    for (const { text } of commands) {
-      for (const [name] of text.matchAll(brokerNames)) {
-        if (vhosts.has(name)) continue;
-        vhosts.set(name, hosts.use(await addVhost(controlFromEnv()!, broker)));
-      }
+    const places = new Map<string, { readonly uri: string }>();
+    const texts = commands.map(({ text }) => text).join("\n");
+    for (const [name] of texts.matchAll(brokerNames)) {
+      if (places.has(name)) continue;
+      places.set(name, hosts.use(await addVhost(controlFromEnv()!, broker)));
     }
+    for (const [name] of texts.matchAll(redisNames)) {
+      if (!places.has(name)) places.set(name, hosts.use(await startRedis()));
+    }
+    const place = (name: string) => places.get(name)!.uri;
     const placed = commands.map((command) => ({
       ...command,
-      text: command.text.replaceAll(brokerNames, (name) => vhosts.get(name)!.uri),
+      text: command.text.replaceAll(brokerNames, place).replaceAll(redisNames, place),
     }));
     const { endings, rest } = await run(placed);
     for (const [index, command] of commands.entries()) {

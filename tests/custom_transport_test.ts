@@ -61,7 +61,7 @@ Deno.test(`${page} shows how this file declares the suite`, () => {
 Deno.test(`${page} uses the transport as an object and by a URI`, async () => {
   const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-transport-"));
   try {
-    const places = { broker: "", folder };
+    const places = { broker: "", redis: "", folder };
     writeFileSync(join(folder, "array_transport.ts"), programOf(shown!, places));
     const program = join(folder, "program.ts");
     writeFileSync(program, programOf(use!, places));

@@ -24,6 +24,7 @@ import { decidedOnDeno, noDeno, onWindows } from "./support/conditions.ts";
 import { startChild } from "./support/child.ts";
 import { findingsOf } from "./support/findings.ts";
 import { freePorts } from "./support/net.ts";
+import { startRedis } from "./support/redis.ts";
 import { atRest } from "./support/sqlite_file.ts";
 import { test } from "./support/test.ts";
 
@@ -399,8 +400,10 @@ test(
       };
       assert.deepEqual(await run(await flagsOf(uri), [uri]), { got: "a value" });
       assert.deepEqual(await run(await flagsOf("memory:"), ["memory:"]), { got: "a value" });
-      const broker = process.env.BROKER!;
-      assert.deepEqual(await run(await flagsOf(broker), [broker]), { got: "a value" });
+      await using redis = await startRedis();
+      for (const remote of [process.env.BROKER!, redis.uri]) {
+        assert.deepEqual(await run(await flagsOf(remote), [remote]), { got: "a value" });
+      }
       const file = join(folder, ".channelts.yml");
       writeFileSync(file, `connection: ${uri}\n`, { mode: 0o600 });
       const byFile = await flagsOf();

@@ -18,18 +18,20 @@ import {
   checked,
   moduleOf,
   namesBroker,
+  namesRedis,
   type Places,
   programOf,
   rowsOf,
 } from "./support/pages/snippets.ts";
 import type { Outcome, Task } from "./support/pages/snippet_worker.ts";
+import { redisUri } from "./support/redis_setup.ts";
 import { test } from "./support/test.ts";
 import { ROOT } from "./support/test_files.ts";
 
 /** The most blocks that are not checked, on all pages together. */
 const MOST_IGNORED = 0;
 /** The most blocks that are checked and do not run. */
-const MOST_CHECKED_ONLY = 2;
+const MOST_CHECKED_ONLY = 1;
 
 const pages = userPages();
 const snippets = pages.flatMap((page) => snippetsOf(page));
@@ -38,7 +40,11 @@ const tables = pages.map((page) => ({ page, rows: rowsOf(page) }))
 
 const folder = mkdtempSync(join(process.env.TEST_FOLDER ?? tmpdir(), "channelts-snippets-"));
 globalThis.addEventListener("unload", () => rmSync(folder, { recursive: true, force: true }));
-const places: Places = { broker: process.env.BROKER ?? "amqp://localhost", folder };
+const places: Places = {
+  broker: process.env.BROKER ?? "amqp://localhost",
+  redis: await redisUri(),
+  folder,
+};
 
 const fileOf = (name: string) => join(folder, `${name.replaceAll(/\W/g, "_")}.ts`);
 const snippetFile = ({ page, line }: Snippet) => fileOf(`${page}_${line}`);
@@ -113,6 +119,7 @@ for (const page of pages) {
           url: pathToFileURL(file).href,
           names: channelNames(snippet.text),
           ...namesBroker(snippet.text) && { connection: places.broker },
+          ...namesRedis(snippet.text) && { connection: places.redis },
         });
         equal(error, undefined, error);
       });

@@ -7,7 +7,9 @@ import process from "node:process";
 import { Channel, listen } from "../home.ts";
 import { connectionsRest, within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
+import { decidedOnDeno } from "./support/conditions.ts";
 import { noNpm, npmPackages } from "./support/npm.ts";
+import { startRedis } from "./support/redis.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
 import type { FoundMetric, FoundSpan } from "./support/telemetry.ts";
 import { test } from "./support/test.ts";
@@ -181,6 +183,19 @@ test("telemetry: a broker, in two processes", { skip: noNpm }, async () => {
   } finally {
     await removed(uri, name);
   }
+});
+
+test("telemetry: a Redis, in two processes", { skip: noNpm || decidedOnDeno }, async () => {
+  const name = `telemetry ${randomUUID()}`;
+  await using server = await startRedis();
+  const { uri } = server;
+  assertLinked(await run(uri, name, ["putter", "getter"]), name, {
+    "messaging.system": "redis",
+    "channelts.transport": "redis",
+    "server.address": "127.0.0.1",
+    "server.port": Number(new URL(uri).port),
+  });
+  await removed(uri, name);
 });
 
 test("telemetry: a home, in two processes", { skip: noNpm }, async () => {

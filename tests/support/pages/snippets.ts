@@ -50,6 +50,8 @@ export function checked(line: string, final = false): string {
 export interface Places {
   /** The broker that takes the place of `amqp://localhost`. */
   readonly broker: string;
+  /** The server that takes the place of `redis://localhost`. */
+  readonly redis: string;
   /** The folder of the files that `sqlite:` names. */
   readonly folder: string;
 }
@@ -59,9 +61,15 @@ export function namesBroker(text: string): boolean {
   return /\bamqp:\/\/localhost\b/.test(text);
 }
 
+/** Reports whether a program uses the Redis on this machine. */
+export function namesRedis(text: string): boolean {
+  return /\bredis:\/\/localhost\b/.test(text);
+}
+
 /** Replaces the addresses of a program. */
-function placed(text: string, { broker, folder }: Places): string {
+function placed(text: string, { broker, redis, folder }: Places): string {
   return text
+    .replaceAll(/\bredis:\/\/localhost(?::6379)?\b/g, redis)
     .replaceAll(/\bamqp:\/\/localhost(?::5672)?\b/g, broker.replace(/\/$/, ""))
     .replaceAll(
       /(["'`])sqlite:([\w./-]+)/g,
