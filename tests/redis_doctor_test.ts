@@ -5,6 +5,7 @@ import { until } from "./conformance/fixture.ts";
 import { findingsOf } from "./support/findings.ts";
 import { freePorts } from "./support/net.ts";
 import { startRedis } from "./support/redis.ts";
+import { type PrivateNode, startRedisCluster } from "./support/redis_cluster.ts";
 import { withAdmin } from "./support/redis_setup.ts";
 
 Deno.test("doctor: a Redis as it should be has no warning, and its channels are counted", async () => {
@@ -97,4 +98,33 @@ Deno.test("doctor: of a list of Redis servers, one that is no primary is a note"
   assert.equal(findings.of("replicas").facts!.replicas, 1);
   const notes = findings.all.filter(({ level }) => level === "note");
   assert.ok(notes.some(({ what }) => what.includes("the server is a replica")), String(findings));
+});
+
+Deno.test("doctor: of a Redis cluster, each node is examined, and the channel on its node", async () => {
+  await using cluster = await startRedisCluster({ conf: ["cluster-require-full-coverage no"] });
+  const [first, second] = cluster.nodes as [PrivateNode, PrivateNode];
+  const name = await cluster.nameOn(second);
+  const jobs = new Channel<number>({ name, connection: cluster.uri });
+  await jobs.put(1);
+  await jobs.close();
+  const findings = await findingsOf(cluster.uri, { name });
+  findings.assertWrong();
+  assert.deepEqual(findings.of("cluster").facts, { primaries: 3, replicas: 0, slots: 16_384 });
+  assert.equal(findings.of("channel").facts!.waiting, 1);
+  assert.equal(findings.all.filter(({ about }) => about === "connection").length, 3);
+  findings.of("permission");
+  await second.server.crash();
+  const later = await findingsOf(cluster.uri, { name: await cluster.nameOn(first) });
+  later.assertWrong("connection");
+  assert.match(
+    later.wrong[0]!.what,
+    new RegExp(`cannot connect to 127.0.0.1:${second.server.port}`),
+  );
+  assert.deepEqual(later.of("channel").facts, { exists: false });
+  await first.run("CLUSTER", "DELSLOTS", "0");
+  (await findingsOf(cluster.uri)).assertWrong("connection", "cluster");
+  await using server = await startRedis();
+  const single = await findingsOf(`${server.uri}?cluster`);
+  single.assertWrong("connection");
+  assert.match(single.of("connection").cure!, /^remove \?cluster from the URI/);
 });

@@ -1,5 +1,6 @@
 // What happens to channels when a slot of a cluster moves, when a node fails, and when nodes are added.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel, ChannelClosedError, ChannelConnectionError, serve } from "../mod.ts";
 import { keyOf } from "../src/transports/redis/channel_key.ts";
@@ -309,4 +310,28 @@ Deno.test("redis cluster: a URI that does not say what the server is rejects, an
     assert.match(error.message, text);
     await channel.close();
   }
+});
+
+Deno.test("redis cluster: the user of docs/redis.md, with what it adds for clusters, can use one", async () => {
+  const page = readFileSync(new URL("../docs/redis.md", import.meta.url), "utf8");
+  const [, user = ""] = /^(user invoices .*)$/m.exec(page) ?? [];
+  const more = [...page.slice(page.indexOf("Users of a cluster need")).split("in addition")[0]!
+    .matchAll(/`(\+[\w|]+)`/g)].map(([, each]) => each);
+  assert.equal(more.length, 6);
+  const conf = [`${user} ${more.join(" ")}`];
+  await using cluster = await startRedisCluster({ conf });
+  const connection = cluster.uri.replace("//", "//invoices:PASSWORD@");
+  for (const node of cluster.nodes) {
+    const name = await cluster.nameOn(node);
+    const jobs = new Channel<number>({ name, connection, capacity: 2 });
+    const waiting = jobs.get();
+    await jobs.put(1, { delay: 1 });
+    assert.equal(await within(waiting), 1);
+    await jobs.closeAll();
+    await jobs.close();
+  }
+  await cluster.moveSlot(await cluster.nameOn(cluster.nodes[0]!), cluster.nodes[1]!);
+  await using anonymous = new Channel<number>({ connection });
+  await anonymous.put(7);
+  assert.equal(await anonymous.get(), 7);
 });

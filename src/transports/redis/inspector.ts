@@ -10,11 +10,16 @@ import {
 } from "../inspection.ts";
 import { ProcessRef } from "../remote/process_ref.ts";
 import { keyOf } from "./channel_key.ts";
+import { type ClusterTopology, topologyOf } from "./cluster/cluster_topology.ts";
+import { slotOf, slots } from "./cluster/slot.ts";
 import { isMissing, refusedBy } from "./failure.ts";
 import { RedisSession } from "./session.ts";
 import { parseRedisUri, type RedisEndpoint, type RedisUri, shownEndpoint } from "./uri.ts";
 
 type Report = InspectionOptions["report"];
+
+/** Returns the connection to the server that has a key; undefined if that is of no use. */
+type SessionOfKey = (key: string) => RedisSession | undefined;
 
 /** Examines Redis and Valkey. */
 export const inspector: Inspector = {
@@ -28,6 +33,7 @@ export const inspector: Inspector = {
       value !== undefined
     );
     const uri: RedisUri = { ...parseRedisUri(text), ...Object.fromEntries(given) };
+    if (uri.isCluster) return await inspectCluster(uri, tls, options);
     const failed: Finding[] = [];
     let isExamined = false;
     for (const endpoint of uri.endpoints) {
@@ -36,7 +42,7 @@ export const inspector: Inspector = {
       try {
         reportConnection(uri, endpoint, options.report);
         reportServer(session, options.report);
-        await inspectUse(session, uri, options);
+        await inspectUse(() => session, uri, options);
       } finally {
         await session.close();
       }
@@ -49,6 +55,83 @@ export const inspector: Inspector = {
   },
 };
 
+/** Examines each node, and the channel on that which has its slot. */
+async function inspectCluster(
+  uri: RedisUri,
+  tls: object,
+  options: InspectionOptions,
+): Promise<void> {
+  const { report } = options;
+  const failed: Finding[] = [];
+  const sessions = new Map<string, RedisSession>();
+  const join = async (endpoint: RedisEndpoint) => {
+    const session = await connect(uri, endpoint, tls, options, failed);
+    if (session !== undefined) sessions.set(shownEndpoint(endpoint), session);
+    return session;
+  };
+  try {
+    let topology: ClusterTopology | undefined;
+    for (const endpoint of uri.endpoints) {
+      const session = await join(endpoint);
+      if (session !== undefined) topology ??= await topologyOf(session, uri.tls);
+    }
+    const level = topology === undefined ? "problem" : "note"; // a process needs one of those in the URI
+    for (const finding of failed.splice(0)) report({ ...finding, level });
+    if (topology === undefined) return;
+    for (const [address, fact] of topology.nodes) {
+      const session = sessions.get(address) ?? await join(fact);
+      if (session === undefined) continue;
+      reportConnection(uri, fact, report);
+      if (fact.isPrimary) await inspectPrimary(session, address, failed, report);
+    }
+    for (const finding of failed) report(finding);
+    reportSlots(topology, report);
+    const at = (key: string) => {
+      const address = topology.primaryOf(slotOf(key));
+      const session = address === undefined ? undefined : sessions.get(address);
+      return session?.isPrepared ? session : undefined;
+    };
+    await inspectUse(at, uri, options);
+  } finally {
+    for (const session of sessions.values()) await session.close();
+  }
+}
+
+async function inspectPrimary(
+  session: RedisSession,
+  address: string,
+  failed: Finding[],
+  report: Report,
+): Promise<void> {
+  try {
+    await session.prepare();
+  } catch (error) {
+    const { what, cure } = splitAdvice(
+      printable((error as Error).message),
+      "see the node's log",
+    );
+    failed.push({ level: "problem", about: "connection", what: `${address}: ${what}`, cure });
+    return;
+  }
+  reportServer(session, (finding) => report({ ...finding, what: `${address}: ${finding.what}` }));
+}
+
+function reportSlots({ nodes, covered }: ClusterTopology, report: Report): void {
+  const primaries = [...nodes.values()].filter(({ isPrimary }) => isPrimary).length;
+  const facts = { primaries, replicas: nodes.size - primaries, slots: covered };
+  const what = `the cluster has ${primaries} primaries and ${facts.replicas} replicas`;
+  if (covered === slots) return report(fine("cluster", `${what}, which serve all slots`, facts));
+  report({
+    level: "problem",
+    about: "cluster",
+    what: `${what}, and ${
+      slots - covered
+    } of ${slots} slots have no node, so their channels cannot be used`,
+    cure: "see redis-cli --cluster check; start the nodes that are down, or move their slots",
+    facts,
+  });
+}
+
 /** Connects as a program does. Returns undefined if that fails, which is noted in `failed`. */
 async function connect(
   uri: RedisUri,
@@ -60,7 +143,8 @@ async function connect(
   const processRef = new ProcessRef();
   processRef.ref();
   try {
-    const options = { uri, tls, processRef, warn() {} };
+    const member = uri.isCluster ? { ids: [], nextLink: () => 1 } : undefined;
+    const options = { uri, tls, processRef, warn() {}, ...member && { member } };
     return await RedisSession.connect(options, endpoint, timeout, signal);
   } catch (error) {
     signal.throwIfAborted();
@@ -199,14 +283,16 @@ function reportMemory(info: ReadonlyMap<string, string>, report: Report): void {
 
 /** Examines whether scripts may run, how long a round trip takes, and the channel. */
 async function inspectUse(
-  session: RedisSession,
+  at: SessionOfKey,
   uri: RedisUri,
   { name, signal, report }: InspectionOptions,
 ): Promise<void> {
+  const session = at(keyOf(name ?? absent));
+  if (session === undefined) return; // what is wrong with the node was reported
   try {
-    if (!await mayRun(session, report)) return;
+    if (!await mayRun(at, report)) return;
     await inspectRoundTrip(session, report);
-    if (name !== undefined) await inspectChannel(session, name, report);
+    if (name !== undefined) await inspectChannel(at, name, report);
   } catch (error) {
     signal.throwIfAborted();
     const { message } = session.isLost
@@ -224,9 +310,12 @@ async function inspectUse(
 const absent = "channelts.doctor.absent";
 
 /** Runs a script for a channel that does not exist, which says only that. */
-async function mayRun(session: RedisSession, report: Report): Promise<boolean> {
+async function mayRun(at: SessionOfKey, report: Report): Promise<boolean> {
+  const key = keyOf(absent);
+  const session = at(key);
+  if (session === undefined) return true;
   try {
-    await session.run("depth", keyOf(absent), ["doctor/0", "*"]);
+    await session.run("depth", key, ["doctor/0", "*"]);
   } catch (error) {
     if (isMissing(error)) {
       report(fine("permission", "the user may run the scripts of channels"));
@@ -267,8 +356,9 @@ async function inspectRoundTrip(session: RedisSession, report: Report): Promise<
 }
 
 /** Reads what there is of a channel, without a script: these give back what dead processes held. */
-async function inspectChannel(session: RedisSession, name: string, report: Report): Promise<void> {
+async function inspectChannel(at: SessionOfKey, name: string, report: Report): Promise<void> {
   const key = keyOf(name);
+  const session = at(key)!;
   const [[epoch, capacity, closed], ...counts] = await Promise.all([
     session.command(["HMGET", `${key}:meta`, "epoch", "capacity", "closed"]),
     session.command(["ZCARD", `${key}:ready`]),
@@ -324,9 +414,8 @@ async function inspectChannel(session: RedisSession, name: string, report: Repor
       cure: `delete it (channelts delete ${printable(name)}) to use the name again`,
     });
   }
-  const dead = Number(
-    await session.command(["ZCARD", `${keyOf(`${name}.dead-letters`)}:ready`]),
-  );
+  const deadKey = keyOf(`${name}.dead-letters`);
+  const dead = Number(await at(deadKey)?.command(["ZCARD", `${deadKey}:ready`]) ?? 0);
   if (dead > 0) {
     report({
       level: "warning",

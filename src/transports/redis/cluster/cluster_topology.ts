@@ -1,3 +1,4 @@
+import type { RedisSession } from "../session.ts";
 import { type RedisEndpoint, shownEndpoint } from "../uri.ts";
 import { slots } from "./slot.ts";
 
@@ -76,6 +77,15 @@ export class ClusterTopology {
   get covered(): number {
     return this.#ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
   }
+}
+
+/** Asks a node. */
+export async function topologyOf(session: RedisSession, isTls: boolean): Promise<ClusterTopology> {
+  const [slots, shards] = await Promise.all([
+    session.command(["CLUSTER", "SLOTS"]),
+    session.command(["CLUSTER", "SHARDS"]).catch(() => undefined), // not permitted, or not there
+  ]);
+  return ClusterTopology.of(slots, shards, session.endpoint, isTls);
 }
 
 interface SlotRange {

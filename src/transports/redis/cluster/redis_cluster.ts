@@ -10,7 +10,7 @@ import { ClusterNode, type ClusterNodeOwner } from "./cluster_node.ts";
 import { ClusterRef } from "./cluster_ref.ts";
 import type { SlotSession } from "./slot_session.ts";
 import { SlotSource, type SlotSourceOwner } from "./slot_source.ts";
-import { ClusterTopology } from "./cluster_topology.ts";
+import { type ClusterTopology, topologyOf } from "./cluster_topology.ts";
 
 /**
  * The connections of one process to the nodes of a cluster, and who has which slot. docs/internals/redis.md, "Clusters",
@@ -290,14 +290,6 @@ export class RedisCluster implements SlotSourceOwner {
     this.#ids.delete(id);
     for (const session of this.#sessions) session.unvouchFor(id);
   }
-}
-
-async function topologyOf(session: RedisSession, isTls: boolean): Promise<ClusterTopology> {
-  const [slots, shards] = await Promise.all([
-    session.command(["CLUSTER", "SLOTS"]),
-    session.command(["CLUSTER", "SHARDS"]).catch(() => undefined), // not permitted, or not there
-  ]);
-  return ClusterTopology.of(slots, shards, session.endpoint, isTls);
 }
 
 /** Resolves as the answer of a node does. Rejects if there is none in time. */
