@@ -165,8 +165,8 @@ Deno.test("redis: FLUSHALL deletes the channels: what waits is rejected, and a n
   await Promise.all([full.close(), empty.close(), anew.close()]);
 });
 
-Deno.test("redis: a killed server with appendfsync everysec has every confirmed value when it is started again", async () => {
-  await using redis = await startRedis();
+Deno.test("redis: a killed server with appendfsync always has every confirmed value when it is started again", async () => {
+  await using redis = await startRedis({ conf: ["appendfsync always"] });
   const jobs = new Channel<number>({ name: "jobs", connection: redis.uri, retryTimeout: 20_000 });
   let next = 0;
   let isOver = false;

@@ -10,7 +10,7 @@ import { logLine } from "./support/supervisor.ts";
 Deno.test("three processes put and three get while their Redis fails and returns, and nothing is lost", async () => {
   const seed = Number(process.env.SOAK_SEED ?? Math.floor(Math.random() * 2 ** 31));
   logLine(`SOAK_SEED=${seed}`);
-  await using redis = await startRedis();
+  await using redis = await startRedis({ conf: ["appendfsync always"] });
   const server = new RedisFaultServer(redis);
   const before = await server.state();
   const { resolved, rejected, lost, unmarked, withinProcess, errors } = await soak(

@@ -118,8 +118,7 @@ test(
     await until(() => load.confirmed.size > size + 200);
     await within(load.end());
     assert.deepEqual(load.rejected, []);
-    await redis.crash();
-    await redis.start();
+    await redis.restart();
     await assertAllThere(jobs, load.confirmed);
     await Promise.all([jobs.close(), brief.close()]);
   },

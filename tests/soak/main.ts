@@ -61,7 +61,7 @@ async function onHome(): Promise<SoakResult> {
 }
 
 async function onRedis(): Promise<SoakResult> {
-  await using redis = await startRedis();
+  await using redis = await startRedis({ conf: ["appendfsync always"] });
   const server = new RedisFaultServer(redis);
   return await soak(server, redisMishaps, Number(seed), Number(count), logLine);
 }
