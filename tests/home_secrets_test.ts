@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { inspect } from "node:util";
-import { Channel, Connection, generateKeys, type Home, listen, type Logger } from "../home.ts";
+import { Channel, Connection, generateKeys, type Home, listen } from "../home.ts";
 import { curveKeysOfSecret } from "../src/transports/home/pipes/zmtp/curve_keys.ts";
 import { connectionsRest, until } from "./conformance/fixture.ts";
 import { freePorts } from "./support/net.ts";
 import { test } from "./support/test.ts";
+import { Words } from "./support/words.ts";
 
 const secret = "hunter2 ä/:@";
 const written = encodeURIComponent(secret);
@@ -15,38 +15,6 @@ const keys = generateKeys();
 
 /** What must not be seen, in any way to write it. */
 const hidden = [secret, "hunter2", written, Buffer.from(secret).toString("base64"), keys.secretKey];
-
-/** Everything that was said: to loggers, and by the texts that a test adds. */
-class Words {
-  readonly all: string[] = [];
-  readonly logger: Required<Logger>;
-
-  constructor() {
-    const add = (text: string) => void this.all.push(text);
-    this.logger = { error: add, warn: add, info: add, debug: add };
-  }
-
-  /** Adds each way in which a program shows a value. */
-  add(...values: unknown[]): void {
-    for (const value of values) {
-      this.all.push(inspect(value, { depth: 10, showHidden: true }), String(value));
-      if (value instanceof Error) {
-        this.all.push(value.message, String(value.stack), inspect(value.cause));
-      }
-      try {
-        this.all.push(JSON.stringify(value) ?? "");
-      } catch {
-        // a channel cannot be written
-      }
-    }
-  }
-
-  check(): void {
-    for (const text of this.all) {
-      for (const part of hidden) assert.ok(!text.includes(part), `${part} is in ${text}`);
-    }
-  }
-}
 
 /** Puts through a connection, which may fail, and adds what is seen of it. */
 async function use(words: Words, uri: string, options: object): Promise<unknown> {
@@ -79,7 +47,7 @@ for (const scheme of ["zmq", "zmq with keys", "zmq with PLAIN", "ws"]) {
     `secrets: none is seen over ${scheme}, whether peers are admitted or refused`,
     {},
     async () => {
-      const words = new Words();
+      const words = new Words(hidden);
       const base = scheme === "ws" ? "ws" : "zmq";
       const query = scheme === "zmq with PLAIN" ? "?mechanism=plain" : "";
       const home: Home = await listen(`${base}://:${written}@127.0.0.1:0${query}`, {
@@ -116,7 +84,7 @@ for (const scheme of ["zmq", "zmq with keys", "zmq with PLAIN", "ws"]) {
 }
 
 test("secrets: no error of an address or an option that cannot be used shows one", {}, async () => {
-  const words = new Words();
+  const words = new Words(hidden);
   const addresses = [
     `zmq://:${written}@0.0.0.0:99999`,
     `zmq://user:${written}@127.0.0.1:0`,

@@ -10,6 +10,7 @@ import { censusOf, startHome } from "./homes/home_process.ts";
 import { Channel } from "../mod.ts";
 import { startChild } from "./support/child.ts";
 import { noLocalBroker } from "./support/conditions.ts";
+import { startRedis } from "./support/redis.ts";
 import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
 import { test } from "./support/test.ts";
 
@@ -62,8 +63,10 @@ const measured: Record<string, readonly RuntimeName[]> = {
   sqlite: ["deno", "bun"],
   zmq: ["deno"],
   amqp: ["bun", "node"],
+  redis: ["bun"],
   "lost amqp": ["deno"],
   "lost zmq": ["node"],
+  "lost redis": ["deno"],
 };
 
 /** Declares a test for each of the runtimes on which `LEAKS=all` measures. */
@@ -109,6 +112,22 @@ onEach("zmq", (runtime) => `zmq: no operation leaves anything on ${runtime}`, as
 onEach("amqp", (runtime) => `amqp: no operation leaves anything on ${runtime}`, async (runtime) => {
   checkFlat(runtime, await measure(runtime, broker, "100", ofTransports), 15);
 });
+
+for (
+  const [what, pattern, rounds, least] of [
+    ["redis", ofTransports, "100", 15],
+    ["lost redis", "^lost", "1", 26],
+  ] as const
+) {
+  onEach(
+    what,
+    (runtime) => `${what}: no operation leaves anything on ${runtime}`,
+    async (runtime) => {
+      await using redis = await startRedis();
+      checkFlat(runtime, await measure(runtime, redis.uri, rounds, pattern), least);
+    },
+  );
+}
 
 onEach(
   "lost amqp",

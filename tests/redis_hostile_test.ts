@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import { Channel, ChannelError, ChannelTimeoutError } from "../mod.ts";
+import { Channel, ChannelError, ChannelReferenceError, ChannelTimeoutError } from "../mod.ts";
 import { type Reply, ReplyReader } from "../src/transports/redis/connection/reply_reader.ts";
 import { keyOf } from "../src/transports/redis/channel_key.ts";
 import { type ScriptName, scriptsFor } from "../src/transports/redis/scripts/mod.ts";
-import { connectionsRest, numbers, until, within } from "./conformance/fixture.ts";
+import { connectionsRest, numbers, rejection, until, within } from "./conformance/fixture.ts";
 import { PlayedServer } from "./support/played_server.ts";
 import { startRedis } from "./support/redis.ts";
-import { type Admin, withAdmin } from "./support/redis_setup.ts";
+import { type Admin, redisSetup, withAdmin } from "./support/redis_setup.ts";
 
 const redis = await startRedis();
 redis.unref();
@@ -216,6 +216,35 @@ Deno.test("hostile redis: a waiting value without bytes is skipped", async () =>
   await ch.delete();
   await ch.close();
   await connectionsRest();
+});
+
+Deno.test("hostile redis: no reference in a message makes a process connect to a Redis that it has not configured", async () => {
+  const name = "references";
+  await using there = await PlayedServer.start(() => {});
+  await using known = await PlayedServer.start(() => {});
+  await using raw = await redisSetup(uri).raw(name);
+  const ch = new Channel<unknown>({ name, connection: uri });
+  const address = `redis://user:secret@127.0.0.1:${there.port}/0`;
+  const reference = { __channel__: true, name: "inner", connection_args: { uri: address } };
+  const body = new TextEncoder().encode(JSON.stringify(reference));
+  await raw.put({ body, contentType: "application/json" });
+  const inner = await within(ch.get()) as Channel<number>; // on the Redis that carried it
+  await within(inner.put(1));
+  assert.equal(await within(inner.get()), 1);
+  await inner.delete();
+  // As this library writes one of a channel elsewhere.
+  const elsewhere = `redis://127.0.0.1:${known.port}`;
+  await ch.put(new Channel({ name: "inner", connection: elsewhere }));
+  const message = (await raw.get())!;
+  const at = Buffer.from(message.body).indexOf(String(known.port));
+  assert.ok(at > 0);
+  const forged = Buffer.from(message.body);
+  forged.write(String(there.port).padStart(String(known.port).length, "0"), at);
+  await raw.put({ ...message, body: new Uint8Array(forged) });
+  await rejection(within(ch.get()), ChannelReferenceError);
+  assert.deepEqual([there.sockets.length, known.sockets.length], [0, 0]);
+  await ch.delete();
+  await Promise.all([ch.close(), inner.close()]);
 });
 
 const names = scriptsFor().map(([name]) => name);

@@ -6,16 +6,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
+import { startRedis } from "./support/redis.ts";
 import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
 
 const RUNTIMES: RuntimeName[] = ["deno", "bun", "node"];
+
+const redis = await startRedis();
+redis.unref();
 
 for (const name of RUNTIMES) {
   Deno.test(`every rejection that the caller does not handle surfaces, and no other, on ${name}`, async () => {
     const folder = mkdtempSync(join(tmpdir(), "channelts-unhandled-"));
     try {
       await using child = startChild(new URL("programs/unhandled.ts", import.meta.url), {
-        args: [join(folder, "test.db")],
+        args: [join(folder, "test.db"), redis.uri],
         runtime: await findRuntime(name),
       });
       const { surfaced, strays } = await child.next(30_000) as {
@@ -24,7 +28,7 @@ for (const name of RUNTIMES) {
       };
       deepEqual(strays, [], "internal promises were rejected");
       const titles = Object.keys(surfaced);
-      ok(titles.length > 150);
+      ok(titles.length > 200);
       deepEqual(titles.filter((title) => surfaced[title] === 0), [], "these surfaced nowhere");
       deepEqual(titles.filter((title) => surfaced[title]! > 1), [], "these surfaced twice");
       deepEqual(await within(child.exited), { code: 0, signal: null });

@@ -7,7 +7,7 @@ import { send } from "../support/child_side.ts";
 type Options = { timeout?: number; signal?: AbortSignal };
 type Start = (ch: Channel<unknown>, options: Options) => Promise<unknown>;
 
-const [file] = process.argv.slice(2) as [string];
+const [file, redis] = process.argv.slice(2) as [string, string];
 const nowhere = { connection: "amqp://localhost:1", retryTimeout: 50 };
 const retrying = { ...nowhere, retryTimeout: 60_000 };
 
@@ -138,7 +138,7 @@ startAll(
   {},
 );
 
-for (const connection of ["memory:", `sqlite:${file}`]) {
+for (const connection of ["memory:", `sqlite:${file}`, redis]) {
   const open = async () => {
     const ch = new Channel({ connection, capacity: 1 });
     await ch.put(1);

@@ -47,11 +47,13 @@ export class BareLink implements AsyncDisposable {
    *
    * @param loans those that it had, and the ids of their messages
    * @param lease of a channel that is made, in milliseconds
+   * @param capacity of a channel that is made
    */
   async attach(
     former: readonly BareLink[] = [],
     loans: readonly (readonly [loan: string, id: string])[] = [],
     lease = "",
+    capacity = "",
   ): Promise<string[]> {
     const formers = former.map(({ holder }) => holder).join(" ");
     const reply = await this.session.run("attach", this.key, [
@@ -60,7 +62,7 @@ export class BareLink implements AsyncDisposable {
       "1",
       "epoch",
       lease,
-      "",
+      capacity,
       formers,
       String(loans.length),
       ...loans.flat(),
