@@ -160,7 +160,7 @@ Deno.test("redis: processes that die attached, waiting, holding values or puttin
       await link.run("put", `putter ${i}`, "0", "0", "0", ...["1", "1", "0", "", "", '["",0]\n']);
       await link.take(true); // it dies with the value
       await link.run("take", "0", "0", "7", "-", "");
-      if (isLeaving) await link.run("detach", `putter ${i}`);
+      if (isLeaving) await link.run("detach", `putter ${i}`, `<${link.holder} 7 -`);
       await link.session.close();
       // A putter is kept for ten minutes: here they are over.
       for (const each of await admin.hKeys(`${key}:putters`)) {
