@@ -1,6 +1,6 @@
-// What a script on Redis costs must not depend on how much else there is, and dead processes leave nothing that piles up.
+// What a script on Redis costs must not depend on how much else there is.
 import assert from "node:assert/strict";
-import { numbers, pause, until } from "./conformance/fixture.ts";
+import { numbers, pause } from "./conformance/fixture.ts";
 import { BareLink } from "./redis/bare_link.ts";
 import { startRedis } from "./support/redis.ts";
 import { type Admin, withAdmin } from "./support/redis_setup.ts";
@@ -145,42 +145,6 @@ for (
       }),
   );
 }
-
-Deno.test("redis: processes that die attached, waiting, holding values or putting leave nothing that piles up", async () => {
-  const name = "month";
-  await using first = await connect(name);
-  await first.attach();
-  const { key } = first;
-  await withAdmin(uri, async (admin) => {
-    const lives = 120;
-    for (const i of numbers(lives)) {
-      const link = await connect(name);
-      const isLeaving = i % 4 === 0;
-      await link.attach();
-      await link.run("put", `putter ${i}`, "0", "0", "0", ...["1", "1", "0", "", "", '["",0]\n']);
-      await link.take(true); // it dies with the value
-      await link.run("take", "0", "0", "7", "-", "");
-      if (isLeaving) await link.run("detach", `putter ${i}`, `<${link.holder} 7 -`);
-      await link.session.close();
-      // A putter is kept for ten minutes: here they are over.
-      for (const each of await admin.hKeys(`${key}:putters`)) {
-        await admin.hSet(`${key}:putters`, each, "1 1");
-      }
-    }
-    for (const part of ["links", "putters"]) {
-      const size = await admin.hLen(`${key}:${part}`);
-      assert.ok(size < 25, `${size} ${part} of ${lives} processes`);
-    }
-    await until(async () => await first.depth() === lives); // which looks at all
-    assert.equal(await admin.hLen(`${key}:links`), 1);
-    for (const part of ["loans", "takers", "askers"]) {
-      assert.equal(await admin.zCard(`${key}:${part}`), 0, part);
-    }
-    assert.equal(await admin.hLen(`${key}:tries`), lives);
-    await first.run("remove");
-    assert.deepEqual(await admin.keys(`${key}*`), []);
-  });
-});
 
 Deno.test("redis: values that are due or expire at once are moved or dropped in parts, and counted at once", async () => {
   const count = 2000;
