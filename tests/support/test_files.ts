@@ -106,6 +106,7 @@ export const DENO_ONLY: Record<string, string> = {
   "home_close_test.ts": "tests the core of a home, which does not depend on the runtime",
   "cli_parts_test.ts": "tests the program, whose runtimes cli_test.ts runs",
   "redis_refusals_test.ts": "tests what the server refuses, which does not depend on the runtime",
+  "redis_lost_loans_test.ts": "tests lost connections, which do not depend on the runtime",
   "redis_scripts_test.ts": "tests what scripts do, which does not depend on the runtime",
   "redis_exit_test.ts": "starts the other runtimes itself",
   "redis_secrets_test.ts": "tests texts, which do not depend on the runtime",

@@ -134,6 +134,7 @@ export class RedisLink implements Link {
         this.#attachment?.getter.giveBack(); // younger messages, which must not come before it
         this.#settlements.release(loan, loan.tried);
       },
+      keepsBack: (loan) => this.#continuation.keepsBack(loan),
       refusal: (action, error) => this.#refusal(action, error),
       groupOf: (group) => group === undefined ? "" : String(this.#groups.numberOf(group)),
       nextClaim: () => ++this.#lastClaim,
@@ -337,14 +338,14 @@ export class RedisLink implements Link {
   }
 
   #onAttached(session: LinkSession, found: Found): void {
-    const { attachment, isClosed, isLeased, kept, due, events } = found;
+    const { attachment, isClosed, isLeased, due, events } = found;
     const { wasAttached } = this.#continuation;
     this.#attachment = attachment;
     this.#continuation.attached(found);
     session.onLost(this.#onLost);
     if (this.#cycle.isEnded) return; // `close` waits for this, and undoes it
     if (isLeased) attachment.keep();
-    this.#settlements.resume((entry) => kept.has(entry));
+    this.#continuation.resumeSettlements(found);
     if (isClosed) this.#outbox.closed();
     this.#outbox.open(attachment);
     for (const one of this.#waiting.takeAll()) this.#begin(attachment, one);

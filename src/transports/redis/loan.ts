@@ -9,8 +9,8 @@ export interface RedisLoanOwner {
 
 /** A message that a link holds. It outlasts connections: each attachment of the link continues it. */
 export class RedisLoan implements Loan {
-  /** What the server knows the loan by: the number, and the claim that it was lent to. */
-  readonly entry: string;
+  readonly #seq: string;
+  #claim: string;
   readonly message: Message;
   readonly redelivered: boolean;
   /** When it arrived, in ms of `performance.now()`. */
@@ -27,7 +27,8 @@ export class RedisLoan implements Loan {
    * @param tried how often the message was tried, or "-" if nobody has had it
    */
   constructor(seq: string, claim: string, tried: string, bytes: Buffer, owner: RedisLoanOwner) {
-    this.entry = `${seq} ${claim}`;
+    this.#seq = seq;
+    this.#claim = claim;
     this.message = readStored(bytes);
     this.redelivered = tried !== "-";
     this.#tried = /^\d{1,15}$/.test(tried) ? Number(tried) : 0;
@@ -43,6 +44,21 @@ export class RedisLoan implements Loan {
     const here = Math.max(this.#tried + 1, this.redelivered && !isCounted ? 2 : 1);
     this.attempts = before + here;
     return this;
+  }
+
+  /** What the server knows the loan by: the number, and the claim that it was lent to. */
+  get entry(): string {
+    return `${this.#seq} ${this.#claim}`;
+  }
+
+  /** What tells the message from all others of the channel; undefined if it has no id. */
+  get identity(): string | undefined {
+    return identityOf(this);
+  }
+
+  /** Becomes the loan that `copy` is: the same message, lent to another claim of the same link. */
+  continueAs(copy: RedisLoan): void {
+    this.#claim = copy.#claim;
   }
 
   /** The id of the message, if it has one. */
@@ -70,4 +86,11 @@ export class RedisLoan implements Loan {
     this.outcome = outcome;
     this.#owner.settled(this);
   }
+}
+
+/** Returns what tells a message from all others of a channel; undefined if it has no id. */
+export function identityOf(
+  { entry, id }: { entry: string; id: string | undefined },
+): string | undefined {
+  return id === undefined ? undefined : `${entry.slice(0, entry.indexOf(" "))} ${id}`;
 }

@@ -25,6 +25,8 @@ export interface RedisAttachmentOwner extends RedisLoanOwner {
   readonly settlements: RedisSettlements;
   /** A claimant gets a loan. */
   lent(loan: RedisLoan): void;
+  /** Reports whether a message that has come is one that a claimant here holds or has accepted, and then keeps it from others. */
+  keepsBack(loan: RedisLoan): boolean;
   /** Returns the error for what the server has refused; undefined if the connection is lost. */
   refusal(action: string, error: unknown): Error | undefined;
   groupOf(group: object | undefined): string;
@@ -69,6 +71,7 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
       settled: (loan) => owner.settled(loan),
       giveBack: (loan) => owner.settlements.release(loan, "-"),
       lent: (loan) => owner.lent(loan),
+      keepsBack: (loan) => owner.keepsBack(loan),
       refusal: (error) => owner.refusal("get", error),
       groupOf: (group) => owner.groupOf(group),
       nextClaim: () => owner.nextClaim(),

@@ -1,7 +1,8 @@
 import type { LinkOptions } from "../transport.ts";
-import type { RedisLoan } from "./loan.ts";
+import { RedisLoan } from "./loan.ts";
 import { type RedisAttachment, unknownEpoch } from "./redis_attachment.ts";
 import type { AnnouncedEvents } from "./redis_events.ts";
+import { RedisLostLoans } from "./redis_lost_loans.ts";
 import type { RedisSettlements } from "./redis_settlements.ts";
 
 /** What an attachment has found. */
@@ -27,6 +28,7 @@ export class RedisContinuation {
   readonly #settlements: RedisSettlements;
   /** The loans that claimants hold, by what the server knows them by. */
   readonly #held = new Map<string, RedisLoan>();
+  readonly #lost: RedisLostLoans;
   /** The epoch of the channel, once the link was attached. */
   #epoch = "";
   /** The holders of the last attachment, and of attempts since: their answers may have been lost after they took effect. */
@@ -39,6 +41,7 @@ export class RedisContinuation {
   constructor(options: LinkOptions, settlements: RedisSettlements) {
     this.#options = options;
     this.#settlements = settlements;
+    this.#lost = new RedisLostLoans(settlements);
   }
 
   /** Whether the link was attached to the channel, as far as it knows. */
@@ -59,7 +62,16 @@ export class RedisContinuation {
 
   /** Forgets a loan. Reports whether the link had it: not if another process has the message, or another message its number. */
   settled(loan: RedisLoan): boolean {
-    return this.#held.get(loan.entry) === loan && this.#held.delete(loan.entry);
+    if (this.#held.get(loan.entry) === loan) return this.#held.delete(loan.entry);
+    this.#lost.settled(loan);
+    return false;
+  }
+
+  /** Reports whether a message that has come is one that a claimant here holds or has accepted, and then keeps it from others. */
+  keepsBack(loan: RedisLoan): boolean {
+    const found = this.#lost.find(loan);
+    if (found instanceof RedisLoan) this.#held.set(found.entry, found);
+    return found !== undefined;
   }
 
   /** Attaches. Rejects with the server's refusal, or with the loss of the connection. */
@@ -119,12 +131,23 @@ export class RedisContinuation {
 
   /** The link is attached. */
   attached({ attachment, kept }: Found): void {
-    for (const entry of [...this.#held.keys()]) {
-      if (this.wasAttached && !kept.has(entry)) this.#held.delete(entry); // another process has it
+    if (this.wasAttached) {
+      for (const [entry, loan] of [...this.#held]) {
+        if (kept.has(entry)) continue;
+        this.#held.delete(entry); // another process has it
+        this.#lost.hold(loan);
+      }
     }
     this.#epoch = attachment.epoch;
     this.#formers = [attachment.holder];
     this.#asked = [];
+  }
+
+  /** Settles again what the link has settled and still holds. */
+  resumeSettlements({ kept }: Found): void {
+    for (const message of this.#settlements.resume((entry) => kept.has(entry))) {
+      this.#lost.accepted(message);
+    }
   }
 
   /** The connection of the attachment is lost. */

@@ -19,6 +19,8 @@ export interface RedisGetterOwner extends RedisLoanOwner {
   giveBack(loan: RedisLoan): void;
   /** A claimant gets a loan. */
   lent(loan: RedisLoan): void;
+  /** Reports whether a message that has come is one that a claimant here holds or has accepted, and then keeps it from others. */
+  keepsBack(loan: RedisLoan): boolean;
   /** The server has refused a claim. Returns the error for it; undefined if the connection is lost. */
   refusal(error: unknown): Error | undefined;
   /** Returns the number of the operation that a claim belongs to, as text. */
@@ -262,9 +264,11 @@ export class RedisGetter {
     if (taking?.mark !== mark) {
       return this.#giveBackCrossed(loan, mark);
     }
+    const isTrying = !this.#takings.has(taking.claim);
     this.#end(taking);
     this.#hasFound = false;
-    this.#lend(taking.claim, loan);
+    if (isTrying) taking.claim.deliver(loan);
+    else this.#lend(taking.claim, loan);
     this.#owner.waitingChanged();
   }
 
@@ -291,6 +295,7 @@ export class RedisGetter {
   }
 
   #lend(claim: Claim, loan: RedisLoan): void {
+    if (this.#owner.keepsBack(loan)) return this.take(claim);
     loan.lend(claim.counted);
     this.#size.count(loan.message.body.length);
     this.#owner.lent(loan);
@@ -326,10 +331,21 @@ export class RedisGetter {
   }
 
   async tryTake(isCounted: boolean): Promise<Loan | undefined> {
+    for (;;) {
+      const loan = await this.#look(isCounted);
+      if (loan === undefined) return undefined;
+      if (this.#owner.keepsBack(loan)) continue;
+      loan.lend(isCounted);
+      this.#owner.lent(loan);
+      return loan;
+    }
+  }
+
+  async #look(isCounted: boolean): Promise<RedisLoan | undefined> {
     while (this.#isAsking) await new Promise<void>((resolve) => this.#onEnded.push(resolve));
     if (isCounted) this.giveBack();
     const ahead = this.#ahead.shift();
-    if (ahead !== undefined) return this.#shown(ahead, isCounted);
+    if (ahead !== undefined) return ahead;
     this.flush();
     let meet: ((loan: RedisLoan | undefined) => void) | undefined;
     let early: RedisLoan | undefined;
@@ -350,7 +366,7 @@ export class RedisGetter {
       ]);
       if (seq !== undefined) {
         const loan = this.#loanOf(seq, taking.mark, tried, bytes);
-        if (early === undefined) return this.#shown(loan, isCounted);
+        if (early === undefined) return loan;
         this.#owner.giveBack(loan);
       }
       if (early !== undefined) return early;
@@ -362,18 +378,12 @@ export class RedisGetter {
       if (met === undefined) this.#leave(taking);
       return met;
     } catch (error) {
-      early?.release();
+      if (early !== undefined) this.#owner.giveBack(early);
       throw error;
     } finally {
       if (this.#byNumber.get(number) === taking) this.#end(taking);
       this.#schedule();
     }
-  }
-
-  #shown(loan: RedisLoan, isCounted: boolean): RedisLoan {
-    loan.lend(isCounted);
-    this.#owner.lent(loan);
-    return loan;
   }
 
   /** Ends a claim; the process is kept alive for it no more. */

@@ -105,16 +105,24 @@ export class RedisSettlements {
     }
   }
 
-  /** Sends all again, on a new connection: those whose messages the link still holds there. */
-  resume(isKept: (entry: string) => boolean): void {
+  /**
+   * Sends all again, on a new connection: those whose messages the link still holds there. Returns the other messages that were
+   * accepted: the acceptance has taken effect, or another process has the message.
+   */
+  resume(isKept: (entry: string) => boolean): KnownMessage[] {
     this.#stopRetry();
     this.#accepted = [];
     this.#released = [];
+    const lost: KnownMessage[] = [];
     for (const settlement of [...this.#pending.values()]) {
-      if (!isKept(settlement.entry)) this.#pending.delete(settlement.entry);
-      else this.#toSend(settlement);
+      if (isKept(settlement.entry)) this.#toSend(settlement);
+      else {
+        this.#pending.delete(settlement.entry);
+        if (settlement.tried === undefined) lost.push(settlement);
+      }
     }
     this.flush();
+    return lost;
   }
 
   #send(answer: Promise<unknown>, sent: readonly Settlement[]): void {
