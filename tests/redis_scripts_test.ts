@@ -10,7 +10,7 @@ import { RedisSettlements } from "../src/transports/redis/redis_settlements.ts";
 import { ProcessRef } from "../src/transports/remote/process_ref.ts";
 import { newStats } from "../src/transports/stats.ts";
 import { unknownOutcome } from "../src/transports/remote/outage.ts";
-import { numbers, until } from "./conformance/fixture.ts";
+import { numbers, pause, until } from "./conformance/fixture.ts";
 import { BareLink } from "./redis/bare_link.ts";
 import { startRedis } from "./support/redis.ts";
 import { type Admin, withAdmin } from "./support/redis_setup.ts";
@@ -247,6 +247,85 @@ if not b then return 0 end
   assert.deepEqual(has("-- one\ntwo(1)"), ["a", "b", "list", "two", "if"]);
   assert.deepEqual(has("three()"), ["ready", "a", "b", "three", "if"]);
   assert.ok(has("keys").length > 12);
+});
+
+/** Returns the numbers of the messages that a link has on loan, as the server notes them. */
+async function lentTo({ key, holder }: BareLink): Promise<number[]> {
+  let found: string[] = [];
+  await withAdmin(uri, async (admin) => {
+    found = await admin.zRange(`${key}:loans`, 0, -1);
+  });
+  return found.filter((loan) => loan.startsWith(`${holder} `)).map((loan) =>
+    Number(loan.split(" ")[1])
+  );
+}
+
+/** Puts an empty message for each of these priorities. */
+function putOf(link: BareLink, priorities: readonly number[], delay = ""): Promise<number[]> {
+  const messages = priorities.flatMap((priority, i) => [
+    String(i + 1),
+    ...["1", String(priority), delay, "", '["",0]\n'],
+  ]);
+  return link.run("put", "putter", "0", "0", "0", ...messages);
+}
+
+/** Claims a message, and waits for it at the server. */
+async function claim(link: BareLink): Promise<void> {
+  await link.run("take", "0", "0", "7", "-", "");
+}
+
+Deno.test("redis: of messages that go back at once, a waiting claim gets the one of the highest priority", async () => {
+  const ways: Record<string, (one: BareLink, loans: readonly string[]) => Promise<unknown>> = {
+    "a release": (one, loans) => one.run("release", ...loans.flatMap((loan) => [loan, "0"])),
+    "a detachment": (one) => one.run("detach", "putter"),
+    "a death": (one) => one.session.close(),
+  };
+  for (const [way, goBack] of Object.entries(ways)) {
+    const [one, two] = await connectAll(2) as [BareLink, BareLink];
+    await one.attach();
+    await two.attach();
+    await putOf(one, [0, 9, 9]);
+    const loans = [await one.take(), await one.take(), await one.take()] as string[];
+    await claim(two);
+    await goBack(one, loans);
+    await until(async () => {
+      await two.run("tick", "1");
+      return (await lentTo(two)).length > 0;
+    });
+    assert.deepEqual(await lentTo(two), [2], way);
+    assert.equal(await two.depth(), 2);
+    await Promise.all([one, two].map(({ session }) => session.close()));
+  }
+});
+
+Deno.test("redis: of delayed messages that are due at once, a waiting claim gets the one of the highest priority", async () => {
+  const [one] = await connectAll(1) as [BareLink];
+  await one.attach();
+  await claim(one);
+  await putOf(one, [0, 9], "300");
+  await pause(400);
+  await one.run("tick", "0");
+  assert.equal(await one.depth(), 1);
+  const [loan] = await lentTo(one);
+  await withAdmin(uri, async (admin) => {
+    const terms = await admin.hGet(`${one.key}:terms`, String(loan).padStart(16, "0"));
+    assert.equal(terms, "9 ");
+  });
+  await one.session.close();
+});
+
+Deno.test("redis: what is released in one turn goes back in the order of the messages, however much it is", async () => {
+  const sent: string[] = [];
+  const settlements = new RedisSettlements(new ProcessRef(), () => (script, args) => {
+    assert.equal(script, "release");
+    sent.push(...args.filter((_, i) => i % 2 === 0));
+    return Promise.resolve();
+  });
+  const entries = numbers(5000).map((i) => `${String(i).padStart(16, "0")} -${5000 - i}`);
+  for (const entry of entries.toReversed()) settlements.release({ entry, id: undefined }, "0");
+  settlements.flush();
+  assert.deepEqual(sent, entries);
+  await until(() => Promise.resolve([...settlements.messages].length === 0));
 });
 
 Deno.test("redis: an anonymous channel that is used once runs four scripts", async () => {

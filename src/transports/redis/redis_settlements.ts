@@ -81,8 +81,10 @@ export class RedisSettlements {
       const part = accepted.slice(i, i + most);
       this.#send(run("accept", part.map(({ entry }) => entry)), part);
     }
-    for (let i = 0; i < released.length; i += most) {
-      const part = released.slice(i, i + most);
+    // The entries begin with the numbers of the messages, so no younger one comes to a waiting claim first.
+    released.sort((a, b) => a.entry < b.entry ? -1 : 1);
+    for (let i = 0; i < released.length; i += mostReleased) {
+      const part = released.slice(i, i + mostReleased);
       this.#send(run("release", part.flatMap(({ entry, tried }) => [entry, tried!])), part);
     }
   }
@@ -179,8 +181,11 @@ export class RedisSettlements {
   }
 }
 
-/** How many messages one script settles. */
+/** How many messages one script accepts. */
 const most = 256;
+
+/** How many messages one script releases: of these, a waiting claim gets the one of the highest priority. */
+const mostReleased = 2000;
 
 /** Milliseconds before what the server has refused is sent again. */
 const shortestPause = 100;

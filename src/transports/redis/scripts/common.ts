@@ -126,18 +126,29 @@ local function serve(seq)
   end
 end
 
--- Gives a message to a taker, or lets it wait at its place.
-local function enqueue(seq)
+-- A message leaves those that wait.
+local function popped(seq)
+  if isTimed then call('ZREM', ends, seq) end
+end
+
+-- Lets a message wait at its place, unless its time is over, or a taker may have it and there is one.
+local function place(seq, mayServe)
   local priority, over = termsOf(seq)
   if over and over <= clock() then return drop(seq) end
-  if serve(seq) then return end
+  if mayServe and serve(seq) then return end
   store('ZADD', ready, -priority, seq)
   if over then store('ZADD', ends, over, seq) end
 end
 
--- A message leaves those that wait.
-local function popped(seq)
-  if isTimed then call('ZREM', ends, seq) end
+-- Lets messages wait at their places, and then gives takers what is first there.
+local function giveBack(seqs)
+  for _, seq in ipairs(seqs) do place(seq, false) end
+  while call('EXISTS', takers) == 1 do
+    local seq = call('ZPOPMIN', ready)[1]
+    if not seq then return end
+    popped(seq)
+    place(seq, true)
+  end
 end
 
 -- How many more messages the channel takes; takers are counted at capacity 0.
@@ -198,6 +209,7 @@ local most = 200
 local function advance()
   if not isTimed then return end
   local isLess = false
+  local moved = {}
   for _, old in ipairs(call('ZRANGEBYSCORE', delayed, '-inf', clock(), 'LIMIT', 0, most)) do
     call('ZREM', delayed, old)
     local bytes = call('HGET', bodies, old)
@@ -206,9 +218,13 @@ local function advance()
       store('HSET', bodies, seq, bytes)
       store('HSET', terms, seq, call('HGET', terms, old) or '0 ')
       drop(old)
-      enqueue(seq)
-      if call('HEXISTS', bodies, seq) == 0 then isLess = true end
+      moved[#moved + 1] = seq
     end
+  end
+  if #moved > 0 then
+    local count = call('HLEN', bodies)
+    giveBack(moved)
+    isLess = call('HLEN', bodies) < count
   end
   for _, seq in ipairs(call('ZRANGEBYSCORE', ends, '-inf', clock(), 'LIMIT', 0, most)) do
     call('ZREM', ends, seq)
@@ -251,7 +267,7 @@ local function giveBackAll(holder, claims)
       back[#back + 1] = seq -- nothing, if it is no loan
     end
   end
-  for _, seq in ipairs(back) do enqueue(seq) end
+  giveBack(back)
 end
 
 -- Removes what the arguments from this one on name: entries of takers after <, and of askers after >.
@@ -299,8 +315,7 @@ local function reap(isUrgent)
       if dead[holderOf(entry)] then call('ZREM', queue, entry) end
     end
   end
-  table.sort(back)
-  for _, seq in ipairs(back) do enqueue(seq) end
+  giveBack(back)
   left()
 end
 

@@ -119,8 +119,7 @@ for i = 3, #ARGV, 2 do
     back[#back + 1] = seq
   end
 end
-table.sort(back)
-for _, seq in ipairs(back) do enqueue(seq) end
+giveBack(back)
 left()
 touch()
 return #back
