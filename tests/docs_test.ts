@@ -12,7 +12,7 @@ const internals = readdirSync(join(root, "docs/internals")).map((page) => `docs/
 /** The folders to which the paths of a page are relative. */
 function basesOf(page: string): string[] {
   if (page === "tests/README.md") return ["tests", ""];
-  const transport = /^docs\/internals\/(memory|sqlite|amqp)\.md$/.exec(page)?.[1];
+  const transport = /^docs\/internals\/(memory|sqlite|amqp|redis|home)\.md$/.exec(page)?.[1];
   return transport === undefined ? ["src", ""] : [`src/transports/${transport}`, "src", ""];
 }
 
