@@ -1,6 +1,7 @@
 /**
  * Go-style channels that cross tasks, threads, processes and hosts. This entry has all transports: `memory:`, `sqlite:`,
- * `amqp:`, `amqps:`, `redis:`, `rediss:`, and those of homes, `zmq:`, `ws:`, `wss:` and ports. The code of a transport is loaded when a channel first uses it.
+ * `amqp:`, `amqps:`, `redis:`, `rediss:`, and those of homes, `zmq:`, `ws:`, `wss:` and ports. The code of a transport is
+ * loaded when a channel first uses it.
  *
  * @example
  * ```ts

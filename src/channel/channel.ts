@@ -130,7 +130,8 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
 
   /**
    * Puts a value into the channel. Resolves when the transport has taken responsibility for the value; on RabbitMQ,
-   * when the broker has confirmed the message, which is persistent and in a durable queue. The value is encoded at the
+   * when the broker has confirmed the message, which is persistent and in a durable queue; on Redis, when the server has
+   * it in its memory and, with `appendfsync always`, on its disk. The value is encoded at the
    * call: later changes to it are not sent.
    *
    * If the connection is lost, it is made again and an unconfirmed value is sent again, so that the value may arrive

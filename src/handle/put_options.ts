@@ -3,8 +3,8 @@ import { ChannelConfigError } from "../shared/errors.ts";
 import type { Message, PutTerm } from "../transports/transport.ts";
 
 /**
- * The options of {@linkcode Channel.put}. `memory:` and `sqlite:` take `delay`, `expires` and `priority`; RabbitMQ takes
- * `expires`. A transport refuses an option that it does not take.
+ * The options of {@linkcode Channel.put}. `memory:`, `sqlite:` and `redis:` take `delay`, `expires` and `priority`; RabbitMQ
+ * takes `expires`. A transport refuses an option that it does not take.
  */
 export interface PutOptions extends OperationOptions {
   /**

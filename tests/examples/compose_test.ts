@@ -23,10 +23,12 @@ const FILES = ["docker-compose.yml", "examples/compose/compose.yaml"];
 
 interface Service {
   readonly image: string;
-  readonly command?: string;
+  readonly command?: string | readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly volumes?: readonly string[];
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
+  readonly ports?: readonly string[];
+  readonly profiles?: readonly string[];
 }
 
 interface Compose {
@@ -67,7 +69,7 @@ const duration = matching(/^(\d+(us|ms|s|m|h))+$/);
 /** The part of the Compose specification that the files use. */
 const program = {
   image: matching(/^[\w./-]+:[\w.-]+$/),
-  command: text,
+  command: ((value, path) => (Array.isArray(value) ? each(text) : text)(value, path)) as Check,
   deploy: object({ replicas: count }),
   depends_on: map(object({
     condition: oneOf("service_started", "service_healthy", "service_completed_successfully"),
@@ -82,6 +84,7 @@ const program = {
   }),
   hostname: matching(/^[a-z][a-z0-9-]*$/),
   ports: each(matching(/^127\.0\.0\.1:\d+:\d+$/)), // reached from this machine only
+  profiles: each(matching(/^[a-z]+$/)),
   restart: oneOf("no", "always", "on-failure", "unless-stopped"),
   volumes: each(matching(/^[\w./-]+:\/[\w./-]+(:ro)?$/)),
   working_dir: matching(/^\//),
@@ -134,6 +137,32 @@ Deno.test("compose: the broker of both files is the same, and the programs have 
   }
 });
 
+Deno.test("compose: the servers for development are where the comments and the pages say", () => {
+  const file = "docker-compose.yml";
+  const { services } = read(file);
+  const published = Object.values(services).flatMap(({ ports }) => ports ?? []);
+  const texts = [file, "README.md", "docs/redis.md"].map((path) =>
+    readFileSync(join(ROOT, path), "utf8")
+  );
+  const commands = texts[0]!.match(/^ *# +(?:BROKER|REDIS)=.*$/gm) ?? [];
+  assert.equal(commands.length, 2);
+  for (const line of commands) {
+    const [, port] = /localhost:(\d+)/.exec(line)!;
+    assert.ok(published.some((each) => each.endsWith(`:${port}:${port}`)), line);
+  }
+  for (const text of texts) {
+    const profiles = [...text.matchAll(/docker compose --profile (\w+)/g)].map(([, name]) => name);
+    assert.deepEqual(profiles, ["redis"]);
+  }
+  const { image, profiles, command, ports } = services.redis!;
+  assert.deepEqual(profiles, ["redis"]);
+  // docs/redis.md says what this Redis is.
+  assert.match(texts[2]!, /starts a Redis\s7\.0\s+with\s+an\s+append-only\s+file\s+on/);
+  assert.equal(image, "redis:7.0");
+  assert.deepEqual(command?.slice(-2), ["--appendonly", "yes"]);
+  assert.ok(texts[2]!.includes(`redis://localhost:${ports![0]!.split(":")[1]}\``));
+});
+
 Deno.test("compose: the variant with the package has the same keys, and its image has the programs", () => {
   const folder = join(ROOT, "examples/compose");
   const readme = readFileSync(join(folder, "README.md"), "utf8");
@@ -156,7 +185,7 @@ Deno.test("compose: the commands do all jobs although a worker is killed", async
   const before = await brokerState();
   const started: Program[] = [];
   const start = (title: string, env: Record<string, string>) => {
-    const [deno, ...args] = services[title]!.command!.split(" ");
+    const [deno, ...args] = String(services[title]!.command).split(" ");
     assert.equal(deno, "deno");
     const here = args.map((arg) => arg.replace("rabbitmq:5672", `${hostname}:${port || 5672}`));
     const program = new Program(
