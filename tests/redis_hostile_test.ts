@@ -245,6 +245,7 @@ Deno.test("hostile redis: no reference in a message makes a process connect to a
   assert.deepEqual([there.sockets.length, known.sockets.length], [0, 0]);
   await ch.delete();
   await Promise.all([ch.close(), inner.close()]);
+  await connectionsRest();
 });
 
 const names = scriptsFor().map(([name]) => name);

@@ -328,6 +328,38 @@ Deno.test("redis: what is released in one turn goes back in the order of the mes
   await until(() => Promise.resolve([...settlements.messages].length === 0));
 });
 
+Deno.test("redis: what a link waited for that has detached gets no message, and is not told of room", async () => {
+  const [one, two, gone] = await connectAll(3) as [BareLink, BareLink, BareLink];
+  await one.attach([], [], "", "1");
+  await two.attach();
+  await gone.attach();
+  await claim(gone);
+  await claim(two);
+  await gone.run("detach", "putter"); // does not say what it waits for, and its session lives
+  await one.put(["a"], { number: 1 });
+  assert.deepEqual(await lentTo(two), [1]);
+  assert.deepEqual(await lentTo(gone), []);
+  await gone.attach();
+  assert.equal((await gone.run("ask", "1", ""))[0], 0);
+  assert.equal((await two.run("ask", "2", ""))[0], 0);
+  await gone.run("detach", "putter");
+  await two.run("accept", "0000000000000001 -7");
+  await withAdmin(uri, async (admin) => {
+    assert.equal(await admin.exists(`${one.key}:askers`), 0); // the second was told, too
+  });
+  await Promise.all([one, two, gone].map(({ session }) => session.close()));
+});
+
+Deno.test("redis: a claim of a former connection that arrives after the new attachment gets no message", async () => {
+  const [one, two] = await connectAll(2) as [BareLink, BareLink];
+  await one.attach();
+  await one.put(["a"], { number: 1 });
+  await two.attach([one]);
+  await assert.rejects(one.take(), /LEFT/);
+  assert.equal(await two.depth(), 1);
+  await two.session.close();
+});
+
 Deno.test("redis: an anonymous channel that is used once runs four scripts", async () => {
   await using server = await startRedis();
   const connection = new Connection(server.uri);

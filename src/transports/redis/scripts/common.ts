@@ -112,14 +112,22 @@ local function join(queue, entries, atHead)
   store('ZADD', queue, unpack(args))
 end
 
--- Gives a message to the first living taker; returns whether there is one.
+local attachedHolders = {}
+
+-- Whether a holder is attached. One that has detached may have left entries: what it is lent would be given back by nobody.
+local function isAttached(holder)
+  if attachedHolders[holder] == nil then attachedHolders[holder] = call('HEXISTS', links, holder) == 1 end
+  return attachedHolders[holder]
+end
+
+-- Gives a message to the first attached and living taker; returns whether there is one.
 local function serve(seq)
   while true do
     local taker = call('ZPOPMIN', takers)[1]
     if not taker then return false end
     local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
     local loan = holder and seq .. ' ' .. mark .. claim
-    if loan and bell(holder, 'lend ' .. loan .. ' ' .. triesOf(seq), call('HGET', bodies, seq)) then
+    if loan and isAttached(holder) and bell(holder, 'lend ' .. loan .. ' ' .. triesOf(seq), call('HGET', bodies, seq)) then
       store('ZADD', loans, 0, holder .. ' ' .. loan)
       return true
     end
@@ -183,7 +191,7 @@ local function ring()
     local holder, ask, group = string.match(asker, '^(%S+) (%S+) (.*)$')
     if not holder or mayPut(holder, group) then
       call('ZREM', askers, asker)
-      if holder and bell(holder, 'room ' .. ask) then left = left - 1 end
+      if holder and isAttached(holder) and bell(holder, 'room ' .. ask) then left = left - 1 end
     else
       at = at + 1
     end

@@ -6,8 +6,12 @@
  * the first of them as soon as the process that has it dies, or 3 if they must be sent again, because one reply has at most 2 MiB or
  * one message, or what was there has expired, else 0; the time until something is due; and for each message its number, how often it was tried or "-", and its bytes. A look at a channel of capacity 0
  * waits if there are askers.
+ *
+ * A script of a former connection, which arrives after the link has attached again, fails with LEFT: nobody would give back what it
+ * was lent.
  */
 export const take: string = `
+if call('HEXISTS', links, me) == 0 then return redis.error_reply('LEFT the link has attached again') end
 local mostBytes = 2097152
 advance()
 local ahead, isLook = tonumber(ARGV[3]), ARGV[4] == '1'
