@@ -62,8 +62,8 @@ const unseen: ReadonlySet<string> = new Set([
   // Texts of the AMQP client and the broker, by which their errors are recognized.
   ...["text of a closed channel", "text of a closed connection", "text of a rejected message"],
   ...["message size \0 is larger than max size \0", "connection closed", "Message rejected"],
-  // A name of a lock.
-  "channelts \0",
+  // A name of a lock, and an entry of a sorted set.
+  ...["channelts \0", ">\0 0 "],
   // Answers of HTTP, whose texts are apart.
   "HTTP/1.1 \0 RefusedrnConnection: closernContent-Type: text/plainrnContent-Length: \0rnrn\0",
   "HTTP/1.1 404 Not FoundrnConnection: closernContent-Length: 0rnrn",
