@@ -1,4 +1,4 @@
-// Each row of docs/guarantees.md names a test that proves it.
+// Each row of docs/guarantees.md, and of the failures in docs/redis.md, names a test that proves it.
 
 import { deepEqual, ok } from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -204,15 +204,92 @@ const proofs: Record<string, readonly [file: string, title: string]> = {
   ],
 };
 
-Deno.test("guarantees: each row of the tables names a test that exists", () => {
-  const heads = ["", "The put", "What happens", "Failure"];
-  const rows = [...readPage("docs/guarantees.md").matchAll(/^\| ([^|]*?) *\|/gm)]
-    .map(([, cell]) => cell!.trim())
-    .filter((cell) => !heads.includes(cell) && !/^-+$/.test(cell));
-  deepEqual(rows.filter((row) => !(row in proofs)), [], "rows without a test");
-  deepEqual(Object.keys(proofs).filter((row) => !rows.includes(row)), [], "tests without a row");
-  for (const [row, [file, title]] of Object.entries(proofs)) {
-    const text = readFileSync(join(ROOT, "tests", file), "utf8").replaceAll(/"\s*\+\s*"/g, "");
-    ok(text.includes(title), `${row}: no test of ${file} is titled "${title}"`);
-  }
-});
+/** The same for the failures of a Redis, on its page. */
+const proofsOnRedis: typeof proofs = {
+  "the server is restarted, or killed and started again": [
+    "faults/redis_faults.ts",
+    "the server is killed and started again",
+  ],
+  "the server is unreachable for longer than `retryTimeout`": [
+    "faults/redis_faults.ts",
+    "the server is unreachable for longer than retryTimeout",
+  ],
+  "the server is suspended for longer than two heartbeats": [
+    "faults/redis_faults.ts",
+    "the server is suspended for longer than two heartbeats",
+  ],
+  "the connection is cut, at any moment, or an operator closes it": [
+    "faults/redis_faults.ts",
+    "the connection is cut, and again at each step of reconnecting",
+  ],
+  "the network drops all packets": ["faults/redis_faults.ts", "the network drops everything"],
+  "the server loads its data for seconds": [
+    "faults/redis_faults.ts",
+    "the server is killed, and then loads its data for seconds",
+  ],
+  "a script of another client keeps the server busy (`BUSY`)": [
+    "faults/redis_faults.ts",
+    "another client's script keeps the server busy for longer than two heartbeats",
+  ],
+  "an operator pauses clients (`CLIENT PAUSE`)": [
+    "faults/redis_faults.ts",
+    "an operator pauses all clients for longer than two heartbeats",
+  ],
+  "the server cannot write to its disk (`MISCONF`), with `everysec`": [
+    "redis_survival_test.ts",
+    "while the disk of the append-only file is full, puts wait or reject",
+  ],
+  "the server takes no more clients (`maxclients`)": [
+    "faults/redis_faults.ts",
+    "the server closes all connections and takes no clients for a time",
+  ],
+  "the password is changed": [
+    "redis_survival_test.ts",
+    "a connection outlives a change of its password",
+  ],
+  "the user loses the permission for scripts": [
+    "redis_survival_test.ts",
+    "a permission that is taken away rejects operations",
+  ],
+  "an operator drops the scripts (`SCRIPT FLUSH`)": [
+    "faults/redis_faults.ts",
+    "an operator drops the scripts",
+  ],
+  "the channels are deleted, also by `FLUSHALL`": [
+    "faults/redis_faults.ts",
+    "an operator deletes everything (FLUSHALL)",
+  ],
+  "the server has no memory left": [
+    "redis_server_test.ts",
+    "a server without memory refuses puts and says so",
+  ],
+  "a replica becomes the primary, and the URI lists it": [
+    "redis_server_test.ts",
+    "after a failover the primary that the URI lists is used",
+  ],
+};
+
+const heads = ["", "The put", "What happens", "Failure"];
+
+for (
+  const [page, text, tests] of [
+    ["docs/guarantees.md", readPage("docs/guarantees.md"), proofs],
+    [
+      "docs/redis.md",
+      /^### Failures$.*?^## /ms.exec(readPage("docs/redis.md"))?.[0],
+      proofsOnRedis,
+    ],
+  ] as const
+) {
+  Deno.test(`guarantees: each row of the tables of ${page} names a test that exists`, () => {
+    const rows = [...text!.matchAll(/^\| ([^|]*?) *\|/gm)]
+      .map(([, cell]) => cell!.trim())
+      .filter((cell) => !heads.includes(cell) && !/^-+$/.test(cell));
+    deepEqual(rows.filter((row) => !(row in tests)), [], "rows without a test");
+    deepEqual(Object.keys(tests).filter((row) => !rows.includes(row)), [], "tests without a row");
+    for (const [row, [file, title]] of Object.entries(tests)) {
+      const text = readFileSync(join(ROOT, "tests", file), "utf8").replaceAll(/"\s*\+\s*"/g, "");
+      ok(text.includes(title), `${row}: no test of ${file} is titled "${title}"`);
+    }
+  });
+}

@@ -8,6 +8,7 @@ import { type Reply, ReplyReader } from "../src/transports/redis/connection/repl
 import { keyOf } from "../src/transports/redis/channel_key.ts";
 import { type ScriptName, scriptsFor } from "../src/transports/redis/scripts/mod.ts";
 import { connectionsRest, numbers, rejection, until, within } from "./conformance/fixture.ts";
+import { startChild } from "./support/child.ts";
 import { PlayedServer } from "./support/played_server.ts";
 import { startRedis } from "./support/redis.ts";
 import { type Admin, redisSetup, withAdmin } from "./support/redis_setup.ts";
@@ -112,6 +113,35 @@ Deno.test("hostile redis: a process survives any text at its bell, and its chann
   assert.equal(await within(again.get()), 1);
   await again.delete();
   await Promise.all([ch.close(), again.close()]);
+  await connectionsRest();
+});
+
+Deno.test("hostile redis: who subscribes to the bell of a process hears what is lent to it, and keeps what it holds when it has died", async () => {
+  const jobs = new Channel<string>({ name: "spied", connection: uri });
+  await jobs.put("held");
+  await withAdmin(uri, async (admin) => {
+    await using child = startChild(new URL("redis/holder.ts", import.meta.url), {
+      args: [uri, "spied", "spied too"],
+    });
+    // It holds one value, and waits for another one.
+    await until(async () => (await jobs.stats()).loans === 1);
+    const waiting = new Channel<string>({ name: "spied too", connection: uri });
+    await until(async () => (await waiting.stats()).consumers === 1);
+    const [taker] = await admin.zRange(`${keyOf("spied too")}:takers`, 0, 0);
+    const bell = `channelts:${taker!.split("/")[0]}`;
+    await withAdmin(uri, async (spy) => {
+      const heard: string[] = [];
+      await spy.subscribe(bell, (text) => void heard.push(text));
+      await waiting.put("secret");
+      await until(() => heard.some((text) => text.includes("secret")));
+      child.kill();
+      await rejection(jobs.get({ timeout: 1500 }), ChannelTimeoutError);
+    });
+  });
+  assert.equal(await within(jobs.get()), "held");
+  const rest = new Channel<string>({ name: "spied too", connection: uri });
+  assert.equal(await within(rest.get()), "secret");
+  await Promise.all([jobs, rest].map((each) => each.delete()));
   await connectionsRest();
 });
 

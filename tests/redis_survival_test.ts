@@ -84,6 +84,42 @@ Deno.test("redis: a failover under load loses nothing that was confirmed with du
   await jobs.close();
 });
 
+Deno.test("redis: a primary and its replica change places under load by FAILOVER, and nothing is lost", async () => {
+  await using first = await startRedis();
+  await using second = await startRedis({ conf: [`replicaof 127.0.0.1 ${first.port}`] });
+  await until(async () => /slave0:.*state=online/.test(await info(first.uri, "replication")));
+  const connection = `redis://127.0.0.1:${first.port},127.0.0.1:${second.port}`;
+  const jobs = new Channel<number>({ name: "jobs", connection, retryTimeout: 20_000 });
+  const load = new Load(jobs);
+  await until(() => load.confirmed.size > 1000);
+  await command(first.uri, "FAILOVER");
+  await until(async () => /^role:slave/m.test(await info(first.uri, "replication")));
+  const { size } = load.confirmed;
+  await until(() => load.confirmed.size > size + 200);
+  await within(load.end());
+  assert.deepEqual(load.rejected, []);
+  await assertAllThere(jobs, load.confirmed);
+  await jobs.close();
+});
+
+Deno.test("redis: a server that begins with a snapshot has the channels, and what was on loan waits again", async () => {
+  await using first = await startRedis();
+  const jobs = new Channel<number>({ name: "jobs", connection: first.uri });
+  for (const n of numbers(3)) await jobs.put(n);
+  await jobs.receive();
+  await command(first.uri, "SAVE");
+  await using second = await startRedis({ conf: [`dir ${first.directory}`, "appendonly no"] });
+  const restored = new Channel<number>({ name: "jobs", connection: second.uri });
+  const got = [];
+  for (let i = 0; i < 3; i++) {
+    const delivery = await within(restored.receive());
+    got.push([delivery.value, delivery.redelivered]);
+    delivery.accept();
+  }
+  assert.deepEqual(got, [[0, true], [1, false], [2, false]]);
+  await Promise.all([jobs.close(), restored.close()]);
+});
+
 const noLimits = spawnSync("prlimit", ["--version"]).status !== 0 &&
   "the size of a process's files is limited by prlimit of util-linux";
 

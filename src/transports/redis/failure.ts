@@ -57,7 +57,7 @@ function explain(
   }
   if (/^NOPERM/.test(text)) {
     return {
-      advice: "the user lacks a permission; see the operations page",
+      advice: "the user lacks a permission; see the page on Redis",
       isTransient: false,
       reason: "permission",
     };
@@ -138,7 +138,7 @@ export function refusedBy(action: string, address: string, error: unknown): Chan
     return make(`${address} has no memory left; raise its maxmemory, or get values`, "limit", true);
   }
   if (/^NOPERM/.test(text) || /can't run this command|No permission/i.test(text)) {
-    return make(`the user lacks a permission on ${address}; see the operations page`, "permission");
+    return make(`the user lacks a permission on ${address}; see the page on Redis`, "permission");
   }
   if (/^MISCONF|^NOREPLICAS|^BUSY|^CLUSTERDOWN/.test(text)) {
     return make(`${address} takes no messages at the moment`, "unavailable", true);

@@ -326,7 +326,7 @@ async function mayRun(at: SessionOfKey, report: Report): Promise<boolean> {
       level: "problem",
       about: "permission",
       what: `the user may not run the scripts of channels (${printable((error as Error).message)})`,
-      cure: "give the user the permissions of the operations page: ~channelts:* &channelts:*",
+      cure: "give the user the permissions of the page on Redis: ~channelts:* &channelts:*",
     });
     return false;
   }
