@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import { Channel, ChannelError, ChannelReferenceError, ChannelTimeoutError } from "../mod.ts";
+import {
+  Channel,
+  ChannelConnectionError,
+  ChannelError,
+  ChannelReferenceError,
+  ChannelTimeoutError,
+} from "../mod.ts";
 import { type Reply, ReplyReader } from "../src/transports/redis/connection/reply_reader.ts";
 import { keyOf } from "../src/transports/redis/channel_key.ts";
 import { type ScriptName, scriptsFor } from "../src/transports/redis/scripts/mod.ts";
@@ -353,6 +359,27 @@ Deno.test("hostile redis: a server whose replies are nonsense ends operations wi
       await ch.close();
     }
   }));
+  await connectionsRest();
+});
+
+Deno.test("hostile redis: an operation at which the server ends each connection is repeated with growing pauses, and ends", async () => {
+  const operations: Record<string, (ch: Channel<number>) => Promise<unknown>> = {
+    depth: (ch) => ch.depth(),
+    stats: (ch) => ch.stats(),
+    drain: (ch) => ch.closeAll({ drain: true }),
+    put: (ch) => ch.put(1),
+  };
+  await Promise.all(
+    Object.entries(operations).map(async ([script, run]) => {
+      await using server = await playing(script as ScriptName, "no reply\r\n"); // which ends the connection
+      const connection = `redis://127.0.0.1:${server.port}`;
+      const ch = new Channel<number>({ name: "jobs", connection, retryTimeout: 50 });
+      const error = await rejection(within(run(ch), 60_000), ChannelConnectionError);
+      assert.match(error.message, /the connection to \S+ was lost: /, script);
+      assert.ok(server.sockets.length <= 12, `${script}: ${server.sockets.length} connections`);
+      await ch.close();
+    }),
+  );
   await connectionsRest();
 });
 

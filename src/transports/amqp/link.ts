@@ -81,6 +81,7 @@ export class AmqpLink implements Link {
       attached: () => this.#live,
       isEnded: () => this.#cycle.isEnded,
       start: () => this.#cycle.start(),
+      refusesRepeated: true,
       perform: (action, { session }, request) => session.run(this.#operation(action), request),
       meaning: meaningOf,
       gone: (action) => this.#gone(action),

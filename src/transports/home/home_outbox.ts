@@ -1,6 +1,7 @@
 import type { ChannelError } from "../../shared/errors.ts";
 import { Deadlines } from "../remote/deadlines.ts";
 import type { ProcessRef } from "../remote/process_ref.ts";
+import { RepeatedLosses } from "../remote/repeated_losses.ts";
 import type { Offer, Stats } from "../transport.ts";
 import type { Frame } from "./protocol/frame.ts";
 import { messageFields } from "./protocol/message_fields.ts";
@@ -43,6 +44,7 @@ export class HomeOutbox implements BudgetWaiter {
   readonly #stats: Stats;
   readonly #processRef: ProcessRef;
   readonly #owner: HomeOutboxOwner;
+  readonly #retryTimeout: number;
   readonly #puts = new Map<Offer, PendingPut>();
   readonly #unsent = new Set<PendingPut>();
   readonly #waiting: Deadlines<PendingPut>;
@@ -63,6 +65,7 @@ export class HomeOutbox implements BudgetWaiter {
     this.#stats = stats;
     this.#processRef = processRef;
     this.#owner = owner;
+    this.#retryTimeout = retryTimeout;
     this.#waiting = new Deadlines(retryTimeout, processRef, (put) => {
       put.reject(owner.outageError(put.mayHaveArrived, put.offer.message.id));
     });
@@ -114,10 +117,11 @@ export class HomeOutbox implements BudgetWaiter {
     this.#inFlight = 0;
     this.#room = undefined;
     this.#unsent.clear();
-    for (const put of this.#puts.values()) {
-      put.lose();
+    for (const put of [...this.#puts.values()]) {
+      const isOver = put.lose(this.#retryTimeout);
       this.#unsent.add(put);
       this.#waiting.add(put);
+      if (isOver) put.reject(this.#owner.outageError(true, put.offer.message.id));
     }
   }
 
@@ -269,6 +273,7 @@ class PendingPut implements Answerer {
   #session: HomeSession | undefined;
   #number = 0;
   #size = 0;
+  #losses: RepeatedLosses | undefined;
   /** The number of the request in which it was sent first, if it may have arrived. */
   first: number | undefined;
 
@@ -296,9 +301,12 @@ class PendingPut implements Answerer {
     return this.#number;
   }
 
-  /** The connection is lost. */
-  lose(): void {
+  /** The connection is lost. Reports whether many were lost while the put was in flight, so that it is not repeated. */
+  lose(retryTimeout: number): boolean {
+    if (this.#session === undefined) return false;
     this.#session = undefined;
+    this.#losses ??= new RepeatedLosses();
+    return this.#losses.add(retryTimeout);
   }
 
   answer(frame: Frame): void {

@@ -3,6 +3,7 @@ import { drainedError, undelayableError } from "../../shared/closed_errors.ts";
 import type { ChannelError } from "../../shared/errors.ts";
 import { Deadlines } from "../remote/deadlines.ts";
 import type { ProcessRef } from "../remote/process_ref.ts";
+import { RepeatedLosses } from "../remote/repeated_losses.ts";
 import type { Offer, Stats } from "../transport.ts";
 import { storedBytes } from "./stored_message.ts";
 
@@ -63,6 +64,7 @@ export class RedisOutbox {
   readonly #owner: RedisOutboxOwner;
   /** The name under which the server knows the numbers of the puts. */
   readonly #putter: string;
+  readonly #retryTimeout: number;
   readonly #puts = new Map<Offer, PendingPut>();
   readonly #unsent = new Set<PendingPut>();
   readonly #waiting: Deadlines<PendingPut>;
@@ -92,6 +94,7 @@ export class RedisOutbox {
     this.#stats = stats;
     this.#processRef = processRef;
     this.#putter = putter;
+    this.#retryTimeout = retryTimeout;
     this.#owner = owner;
     this.#waiting = new Deadlines(retryTimeout, processRef, (put) => {
       put.mayHaveArrived ||= put.number > 0;
@@ -160,11 +163,15 @@ export class RedisOutbox {
     this.#inFlight = 0;
     this.#isFull = this.#wasRung = false;
     this.#unsent.clear();
-    for (const put of this.#puts.values()) {
-      if (put.isInFlight) put.mayHaveArrived = true;
+    for (const put of [...this.#puts.values()]) {
+      const wasInFlight = put.isInFlight;
+      if (wasInFlight) put.mayHaveArrived = true;
       put.isInFlight = false;
       this.#unsent.add(put);
       this.#waiting.add(put);
+      if (wasInFlight && (put.losses ??= new RepeatedLosses()).add(this.#retryTimeout)) {
+        this.#reject(put, this.#owner.outageError(true, put.offer.message.id));
+      }
     }
   }
 
@@ -365,6 +372,8 @@ interface PendingPut {
   isInFlight: boolean;
   /** Whether it was sent on a lost connection, so that it may have arrived. */
   mayHaveArrived: boolean;
+  /** The connections that were lost while it was in flight. */
+  losses?: RepeatedLosses;
 }
 
 /** How many messages one script puts: while it runs, the server serves nobody else. */

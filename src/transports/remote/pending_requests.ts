@@ -3,6 +3,7 @@ import type { ChannelError } from "../../shared/errors.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { ProcessRef } from "./process_ref.ts";
 import type { RemoteSession } from "./remote_session.ts";
+import { RepeatedLosses } from "./repeated_losses.ts";
 import { RuntimeTimer } from "./runtime_timer.ts";
 
 /** The link whose requests these are. `Attached` is its attachment on one connection. */
@@ -13,6 +14,8 @@ export interface RequestOwner<Attached> {
   start(): void;
   /** Reports whether the link is closed. */
   isEnded(): boolean;
+  /** Whether `perform` refuses a request by itself during which many connections were lost. */
+  readonly refusesRepeated?: boolean;
   /** Performs a request as a part of an operation. */
   perform<T>(action: string, attached: Attached, request: () => Promise<T>): Promise<T>;
   /** Returns the meaning of a failure; `isLost` tells whether the connection was lost meanwhile. */
@@ -42,7 +45,7 @@ interface Request<Attached> {
 
 /**
  * The requests of a link that have one answer: all but puts and gets. A request whose connection is lost
- * runs again on the next.
+ * runs again on the next, unless that was so for `retryTimeout` and many connections.
  */
 export class PendingRequests<Attached extends { readonly session: RemoteSession }> {
   readonly #retryTimeout: number;
@@ -79,6 +82,7 @@ export class PendingRequests<Attached extends { readonly session: RemoteSession 
     const owner = this.#owner;
     let since: number | undefined;
     let attempts = 0;
+    let losses: RepeatedLosses | undefined;
     const mayRepeat = () =>
       isRepeated && performance.now() - (since ??= performance.now()) < this.#retryTimeout;
     return new Promise<T>((resolve, reject) => {
@@ -94,8 +98,12 @@ export class PendingRequests<Attached extends { readonly session: RemoteSession 
         const answer = owner.perform(action, attached, () => request(attached));
         this.#processRef.refWhile(answer).then(resolve, (error) => {
           const meaning = owner.meaning(error, session.isLost);
-          if (meaning === "lost") start();
-          else if (meaning === "gone") reject(owner.gone(action));
+          if (meaning === "lost") {
+            losses ??= new RepeatedLosses();
+            const isOver = owner.refusesRepeated !== true && losses.add(this.#retryTimeout);
+            if (isOver && !owner.isEnded()) reject(owner.outage(action));
+            else start();
+          } else if (meaning === "gone") reject(owner.gone(action));
           else if (meaning === "later" && mayRepeat()) {
             this.#after(backOff(attempts++, 50, 1000), start);
           } else reject(owner.explain(action, error));
