@@ -7,6 +7,7 @@ import process from "node:process";
 import { Channel, serve } from "../mod.ts";
 import { until } from "./conformance/fixture.ts";
 import { runCli, startCli } from "./support/cli.ts";
+import { startRedis } from "./support/redis.ts";
 import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
 import { ROOT } from "./support/test_files.ts";
@@ -75,6 +76,42 @@ for (const runtimeName of ["deno", "bun", "node"] satisfies RuntimeName[]) {
       }),
   );
 }
+
+cliTest("put, get, peek, tail, request, serve and pipe on a Redis", async () => {
+  await using redis = await startRedis();
+  const env = { CHANNELTS_URI: redis.uri };
+  const run = async (...args: string[]) => {
+    const { code, stdout, stderr } = await runCli(args, { env });
+    equal(code, 0, stderr);
+    return stdout;
+  };
+  const jobs = new Channel<unknown>({ name: "jobs", connection: redis.uri });
+  await run("put", "jobs", "2", '"later"');
+  await run("put", "jobs", "1", "--priority", "1");
+  equal(await run("peek", "jobs"), '1\n2\n"later"\n');
+  equal(await run("get", "jobs", "-n", "2"), "1\n2\n");
+  await using serving = await startCli(["serve", "work", "--", "cat"], { env });
+  await using tail = await startCli(["tail", "news", "-n", "1"], { env });
+  const [, replied] = await Promise.all([
+    run("pipe", "jobs", "more"),
+    serving.until(({ stderr }) => stderr.includes("waiting for requests"))
+      .then(() => run("request", "work", '{"a": 1}', "--timeout", "20000")),
+    tail.until(({ stderr }) => stderr.includes("listening"))
+      .then(async () => {
+        const news = new Channel<number>({ name: "news", connection: redis.uri });
+        await news.broadcast(3);
+        await news.close();
+      }),
+  ]);
+  equal(replied, '{"a":1}\n');
+  serving.signal("SIGTERM");
+  equal((await serving.ended).code, 143);
+  const { code, stdout } = await tail.ended;
+  deepEqual([code, stdout], [0, "3\n"]);
+  equal(await jobs.depth(), 0);
+  equal(await run("get", "more"), '"later"\n');
+  await jobs.close();
+});
 
 cliTest("exit codes", () =>
   withChannel(async (channel, name) => {

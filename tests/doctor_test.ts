@@ -379,8 +379,9 @@ function denoDir(): string {
 test(
   "doctor: what it says that Deno must permit is enough",
   { skip: noDeno },
-  () =>
-    withFolder(async (folder) => {
+  async () => {
+    await using redis = await startRedis(); // which looks for the server in the home of this process
+    await withFolder(async (folder) => {
       const program = new URL("programs/permitted.ts", import.meta.url);
       const uri = `sqlite:${join(folder, "a b.db")}`.replaceAll(" ", "%20");
       const flagsOf = async (uri?: string) =>
@@ -400,7 +401,6 @@ test(
       };
       assert.deepEqual(await run(await flagsOf(uri), [uri]), { got: "a value" });
       assert.deepEqual(await run(await flagsOf("memory:"), ["memory:"]), { got: "a value" });
-      await using redis = await startRedis();
       for (const remote of [process.env.BROKER!, redis.uri]) {
         assert.deepEqual(await run(await flagsOf(remote), [remote]), { got: "a value" });
       }
@@ -414,7 +414,8 @@ test(
       // A program with fewer is refused, so the flags say no more than is needed.
       const { error } = await run(`--allow-read=${folder}`, [uri]) as { error: string };
       assert.equal(error, "ChannelConfigError");
-    }),
+    });
+  },
 );
 
 Deno.test("doctor: the program prints findings and ends with 1 if there is a problem", () =>

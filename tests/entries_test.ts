@@ -7,6 +7,7 @@ import { dirname, join, relative } from "node:path";
 import { within } from "./conformance/fixture.ts";
 import { startChild } from "./support/child.ts";
 import { ENTRIES } from "./support/entries.ts";
+import { startRedis } from "./support/redis.ts";
 import { findRuntime, type RuntimeName } from "./support/runtimes.ts";
 import { ROOT } from "./support/test_files.ts";
 
@@ -107,11 +108,13 @@ Deno.test("entries: only ./opentelemetry reaches the API of OpenTelemetry, and i
   deepEqual(loading(files), []);
 });
 
-Deno.test("entries: ./sqlite reaches no AMQP, and ./amqp no SQLite", () => {
-  const [sqlite, amqp] = [reached("sqlite.ts"), reached("amqp.ts")];
+Deno.test("entries: ./sqlite, ./amqp and ./redis reach nothing of each other", () => {
+  const [sqlite, amqp, redis] = [reached("sqlite.ts"), reached("amqp.ts"), reached("redis.ts")];
   ok(sqlite.has("src/transports/sqlite/transport.ts") && amqp.has("@cloudamqp/amqp-client"));
-  deepEqual([...sqlite].filter((file) => /amqp|yaml/.test(file)), []);
-  deepEqual([...amqp].filter((file) => /sqlite|yaml/.test(file)), []);
+  ok(redis.has("src/transports/redis/transport.ts"));
+  deepEqual([...sqlite].filter((file) => /amqp|redis|yaml/.test(file)), []);
+  deepEqual([...amqp].filter((file) => /sqlite|redis|yaml/.test(file)), []);
+  deepEqual([...redis].filter((file) => /sqlite|amqp|yaml/.test(file)), []);
 });
 
 /** Runs `programs/loaded_modules.ts`. Returns the modules that were loaded by the import, and by each connection. */
@@ -130,8 +133,9 @@ async function loaded(entry: string, ...connections: string[]): Promise<string[]
 Deno.test("entries: . loads the code of a transport when a channel first uses it", async () => {
   const folder = mkdtempSync(join(tmpdir(), "channelts-entries-"));
   try {
-    const uris = ["memory:", `sqlite:${folder}/channels.db`];
-    const [imported, memory, sqlite] = await loaded("mod.ts", ...uris);
+    await using server = await startRedis();
+    const uris = ["memory:", `sqlite:${folder}/channels.db`, server.uri];
+    const [imported, memory, sqlite, redis] = await loaded("mod.ts", ...uris);
     const strange = /^node:|^node_modules\/|^src\/transports\/(?!memory\/)\w+\/|config_file/;
     deepEqual(imported!.filter((url) => strange.test(url) && !known.test(url)), []);
     deepEqual(memory, []);
@@ -142,17 +146,26 @@ Deno.test("entries: . loads the code of a transport when a channel first uses it
       ),
       [],
     );
+    ok(redis!.includes("src/transports/redis/transport.ts"));
+    deepEqual(
+      redis!.filter((url) =>
+        !/^node:|^src\/(?:transports\/(?:redis\/|remote\/|\w+\.ts)|shared\/)/.test(url)
+      ),
+      [],
+    );
   } finally {
     rmSync(folder, { recursive: true });
   }
 });
 
-Deno.test("entries: ./sqlite and ./amqp have loaded the code of their transport", async () => {
+Deno.test("entries: ./sqlite, ./amqp and ./redis have loaded the code of their transport", async () => {
   const [sqlite] = await loaded("sqlite.ts");
   ok(sqlite!.includes("src/transports/sqlite/transport.ts"));
   ok(!sqlite!.includes("node:sqlite")); // Node 20 has none
   const [amqp] = await loaded("amqp.ts");
   ok(amqp!.includes("src/transports/amqp/transport.ts"));
+  const [redis] = await loaded("redis.ts");
+  ok(redis!.includes("src/transports/redis/transport.ts"));
 });
 
 for (const name of ["deno", "bun", "node"] satisfies RuntimeName[]) {

@@ -1,4 +1,4 @@
-// Each example tells its story, on a SQLite file and on a broker, and survives the crashes that it claims to survive.
+// Each example tells its story, on a SQLite file, a broker and a Redis, and survives the crashes that it claims to survive.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -12,13 +12,15 @@ import { Channel } from "../../mod.ts";
 import { connectionsRest } from "../conformance/fixture.ts";
 import { brokerState } from "../support/broker_state.ts";
 import { controlFromEnv } from "../support/control.ts";
-import { untilAsBefore } from "../support/leftovers.ts";
+import { untilAsBefore, untilStateIs } from "../support/leftovers.ts";
+import { redisUri, stateOf, withAdmin } from "../support/redis_setup.ts";
 import { sqliteDirectory } from "../support/sqlite_file.ts";
 import { ROOT } from "../support/test_files.ts";
 import { example, killed, Program } from "./program.ts";
 
 const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
+const redis = await redisUri();
 const directory = sqliteDirectory();
 
 Deno.test("examples: each is on the page, and says how to run it on each runtime", () => {
@@ -38,16 +40,18 @@ Deno.test("examples: each is on the page, and says how to run it on each runtime
   }
 });
 
-/** Declares a test for each transport. Afterwards, nothing may be left on the broker but the named channels. */
-function both(
+/** Declares a test for each transport. Afterwards, nothing may be left on the servers but the named channels. */
+function each(
   title: string,
   body: (run: (...args: string[]) => Program, connection: string) => Promise<void>,
   channels: readonly string[] = [],
 ): void {
   const file = `sqlite:${join(directory, `${title.replaceAll(/\W+/g, "_")}.db`)}`;
-  for (const [transport, connection] of [["SQLite", file], ["a broker", broker]] as const) {
+  const all = [["SQLite", file], ["a broker", broker], ["a Redis", redis]] as const;
+  for (const [transport, connection] of all) {
     Deno.test(`examples: ${title}, on ${transport}`, async () => {
       const before = connection === broker ? await brokerState() : undefined;
+      const held = connection === redis ? await withAdmin(redis, stateOf) : undefined;
       const started: Program[] = [];
       try {
         await body((file, ...args) => {
@@ -57,17 +61,18 @@ function both(
         }, connection);
       } finally {
         for (const program of started) await program[Symbol.asyncDispose]();
-        if (connection === broker) {
+        if (connection !== file) {
           for (const name of channels) await new Channel({ name, connection }).delete();
           await connectionsRest();
         }
       }
       if (before !== undefined) await untilAsBefore(controlFromEnv()!, before);
+      if (held !== undefined) await untilStateIs(() => withAdmin(redis, stateOf), held);
     });
   }
 }
 
-both("worker_pool.ts does all jobs although workers die", async (run) => {
+each("worker_pool.ts does all jobs although workers die", async (run) => {
   const output = await run("worker_pool.ts").done();
   assert.equal(output.match(/^worker \d+ was killed by SIGKILL$/gm)?.length, 3, output);
   assert.equal(output.match(/^worker \d+ starts$/gm)?.length, 6, output);
@@ -76,7 +81,7 @@ both("worker_pool.ts does all jobs although workers die", async (run) => {
   assert.match(output, /^job 13 is a dead letter: maxAttempts: received 2 times/m);
 });
 
-both("pipeline.ts counts right although a stage is killed", async (run) => {
+each("pipeline.ts counts right although a stage is killed", async (run) => {
   const file = join(directory, "lines.txt");
   const lines = Array.from({ length: 1000 }, (_, i) => i % 5 === 0 ? "one two" : "one, one");
   writeFileSync(file, lines.join("\n"));
@@ -88,7 +93,7 @@ both("pipeline.ts counts right although a stage is killed", async (run) => {
   assert.match(output, /^2 different words$/m);
 });
 
-both("request_reply.ts answers although a server is killed", async (run) => {
+each("request_reply.ts answers although a server is killed", async (run) => {
   const client = run("request_reply.ts", "60", "60", "61", "0.5");
   const first = run("request_reply.ts", "serve");
   await first.line(/^server \d+ works on 60$/);
@@ -102,7 +107,7 @@ both("request_reply.ts answers although a server is killed", async (run) => {
   assert.match(await second.done(), /^server \d+ has ended$/m);
 }, ["examples: fibonacci"]);
 
-both("crawler.ts fetches each page at its rate although a fetcher is killed", async (run) => {
+each("crawler.ts fetches each page at its rate although a fetcher is killed", async (run) => {
   const rate = 20;
   let last = 0;
   const fetched: string[] = [];
@@ -139,7 +144,7 @@ both("crawler.ts fetches each page at its rate although a fetcher is killed", as
   }
 });
 
-both("cron.ts does each run although a worker is killed", async (run) => {
+each("cron.ts does each run although a worker is killed", async (run) => {
   const schedule = run("cron.ts", "schedule");
   await schedule.line(/^write a report: skipped, the last run still waits$/);
   for (let isAgain = false; !isAgain;) {
@@ -153,7 +158,7 @@ both("cron.ts does each run although a worker is killed", async (run) => {
   await schedule.done();
 }, ["examples: cron: collect figures", "examples: cron: write a report"]);
 
-both("dashboard.ts sends the broadcasts of processes that come and go to browsers", async (run) => {
+each("dashboard.ts sends the broadcasts of processes that come and go to browsers", async (run) => {
   const servers = [1, 2].map(() => run("dashboard.ts", "serve", "--port", "0"));
   const streams = await Promise.all(servers.map(async (server) => {
     const [url] = await server.line(/^http:.*/);

@@ -1,13 +1,14 @@
-// Puts and gets on the connection of its argument, or of the configuration, and reports the outcome.
-import { Channel } from "../../mod.ts";
+// permitted.ts [URI [OPTIONS [NAME]]]: puts and gets on a connection, or on that of the configuration, and reports the outcome.
+import { Channel, Connection } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
 
-const [, , connection] = process.argv;
-const options = { name: "permitted", ...connection === undefined ? {} : { connection } };
+const [, , uri, options, name = "permitted"] = process.argv;
+const connection = options === undefined ? uri : new Connection(uri!, JSON.parse(options));
+const how = { name, ...connection === undefined ? {} : { connection } };
 try {
-  const channel = new Channel<string>(options);
-  const put = new Channel<string>(options).put("a value");
+  const channel = new Channel<string>(how);
+  const put = new Channel<string>(how).put("a value");
   const [got] = await Promise.all([channel.get(), put]);
   send({ got });
   await channel.delete();

@@ -96,6 +96,7 @@ export const DENO_ONLY: Record<string, string> = {
   "cluster_test.ts": "takes a minute for three private brokers and their cluster",
   "redis_faults_test.ts": "tests lost connections, which do not depend on the runtime",
   "redis_doctor_test.ts": "tests the command doctor, which does not depend on the runtime",
+  "redis_permissions_test.ts": "tests permissions of Deno",
   "redis_processes_test.ts": "starts the other runtimes itself",
   "redis_server_test.ts": "tests what the server does, which does not depend on the runtime",
   "redis_survival_test.ts": "tests what the server does, which does not depend on the runtime",

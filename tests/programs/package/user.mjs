@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console
 //
-// A project that uses the npm package: user.mjs ENTRIES URI… prints lines of JSON. It runs on Node 20, so it is
+// A project that uses the npm package: user.mjs ENTRIES URI… prints lines of JSON. The last URI is that of a Redis. It runs on Node 20, so it is
 // JavaScript. Beside it are `required.cjs` and the compiled `disposal.ts` and quickstart.
 
 import { createRequire } from "node:module";
@@ -19,6 +19,12 @@ for (const entry of JSON.parse(entries)) {
 
 const { isDisposed } = await import("./disposal.js");
 report({ isDisposed: await isDisposed("memory:") });
+
+const redis = await import("@channelts/channel/redis"); // which knows no other scheme
+const ch = new redis.Channel({ connection: uris.at(-1) });
+await ch.put(7);
+report({ alone: await ch.get() });
+await ch.delete();
 
 for (const [i, uri] of uris.entries()) {
   const printed = [];
