@@ -5,6 +5,7 @@ import { dirname, join, posix } from "node:path";
 import { promisify } from "node:util";
 import { npmPackages } from "../tests/support/npm.ts";
 import { findRuntime } from "../tests/support/runtimes.ts";
+import { importsOf, loadedBefore, resolved } from "./loaded_before.ts";
 
 /** The files that modules have become. */
 export interface Joined {
@@ -33,9 +34,19 @@ export async function joined(
   const { command: [node] } = await findRuntime("node");
   const folder = mkdtempSync(join(tmpdir(), "channelts-chunks-"));
   try {
+    // esbuild makes a file of the modules that the same entries and the same later modules need. So a later module imports
+    // all that is loaded before it, and what each entry has is one file, whatever the later ones need of it.
+    const before = loadedBefore(scripts, entries);
+    const acting = new Set(effects); // they stay apart
+    addImporters(acting, scripts);
     for (const [path, text] of scripts) {
       mkdirSync(dirname(join(folder, path)), { recursive: true });
-      writeFileSync(join(folder, path), text);
+      const loaded = [...before.get(path) ?? []].filter((each) => !acting.has(each));
+      const imports = loaded.map((each) => {
+        const specifier = posix.relative(posix.dirname(path), each);
+        return `import "${specifier.startsWith(".") ? specifier : `./${specifier}`}";\n`;
+      });
+      writeFileSync(join(folder, path), text + imports.join(""));
     }
     const options = [
       ...["--bundle", "--splitting", "--format=esm", "--platform=neutral", "--target=es2022"],
@@ -62,12 +73,7 @@ function read(out: string, effects: readonly string[]): Joined {
   for (const [path, text] of files) {
     if (effects.some((effect) => `\n${text}`.includes(`\n// ${effect}\n`))) acting.add(path);
   }
-  for (let size = -1; size !== acting.size;) {
-    size = acting.size;
-    for (const [path, text] of files) {
-      if (importsOf(path, text).some((each) => acting.has(each))) acting.add(path);
-    }
-  }
+  addImporters(acting, files);
   for (const [path, text] of files) {
     // esbuild keeps the order in which modules are evaluated by imports for effect, also of those that have none.
     const without = text.replaceAll(
@@ -79,12 +85,12 @@ function read(out: string, effects: readonly string[]): Joined {
   return { files, sideEffects: [...acting].sort().map((path) => `./${path}`) };
 }
 
-/** Returns the files that a file imports statically. */
-function importsOf(path: string, text: string): string[] {
-  const specifiers = text.matchAll(/^(?:import|export)\b(?:[\w\s{},*$]*\bfrom)? *"(\.[^"]+)";/gm);
-  return [...specifiers].map(([, specifier]) => resolved(path, specifier!));
-}
-
-function resolved(path: string, specifier: string): string {
-  return posix.join(posix.dirname(path), specifier);
+/** Adds to a set of files those that import one of them. */
+function addImporters(files: Set<string>, all: ReadonlyMap<string, string>): void {
+  for (let size = -1; size !== files.size;) {
+    size = files.size;
+    for (const [path, text] of all) {
+      if (importsOf(path, text).some((each) => files.has(each))) files.add(path);
+    }
+  }
 }
