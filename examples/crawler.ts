@@ -7,7 +7,7 @@
 //   node crawler.ts …                                                    Node 22.18 or newer
 //
 // Without URL, the program crawls a small site that it serves itself. The processes share a SQLite file of this machine,
-// or with `--connection amqp://localhost` a RabbitMQ.
+// or with `--connection` a RabbitMQ (`amqp://localhost`) or a Redis (`redis://localhost`).
 //
 // The first process knows which pages were seen. The fetchers get their URLs from the channel `urls`, and answer with
 // the links of each page on the channel `pages`. Before each request, a fetcher gets a token. A channel with a capacity

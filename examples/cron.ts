@@ -8,7 +8,8 @@
 //   node cron.ts …                             Node 22.18 or newer
 //
 // Without an argument, the program does both for three seconds. The processes meet in a SQLite file of this machine, or
-// with `--connection amqp://localhost` on a RabbitMQ. SIGINT (Ctrl-C) and SIGTERM end each of them in order.
+// with `--connection` on a RabbitMQ (`amqp://localhost`) or a Redis (`redis://localhost`). SIGINT (Ctrl-C) and SIGTERM end
+// each of them in order.
 //
 // If a worker is killed during a run, the run goes to another worker, now or when one is started. While no worker runs,
 // one run of each job waits and further ones are skipped, because the job's channel has a capacity of 1. While the

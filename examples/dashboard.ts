@@ -8,8 +8,8 @@
 //   bun dashboard.ts …
 //   node dashboard.ts …                              Node 22.18 or newer
 //
-// The processes meet in a SQLite file of this machine, or with `--connection amqp://localhost` on a RabbitMQ, where each
-// may run on another host. They end at SIGINT (Ctrl-C) or SIGTERM.
+// The processes meet in a SQLite file of this machine, or with `--connection` on a RabbitMQ (`amqp://localhost`) or a
+// Redis (`redis://localhost`), where each may run on another host. They end at SIGINT (Ctrl-C) or SIGTERM.
 //
 // A measurement is a broadcast: everyone who listens gets it, and it is not stored. The server passes broadcasts on to
 // browsers as server-sent events, over an ordinary HTTP server. If the server is killed, browsers connect again when it

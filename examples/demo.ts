@@ -20,9 +20,10 @@ processes and Workers share: in Deno, and in Bun and Node where they are install
 
   deno task demo                                   by a file in the temporary directory; nothing to install
   deno task demo --connection amqp://HOST:PORT     by RabbitMQ: the same story
+  deno task demo --connection redis://HOST:PORT    by Redis: the same story
 
 Options:
-  --connection URI   sqlite:PATH, or amqp://user:password@host:port/vhost
+  --connection URI   sqlite:PATH, amqp://user:password@host:port/vhost, or redis://user:password@host:port
   --help             this text
 
 The exit code is 0 if all came out as told, and 1 if not.`;

@@ -7,6 +7,7 @@
 //   node pipeline.ts [FILE]                           Node 22.18 or newer
 //
 //   … pipeline.ts --connection amqp://localhost       over RabbitMQ; the default is a SQLite file of this machine
+//   … pipeline.ts --connection redis://localhost      over Redis
 //
 //   read ──lines──▶ split ──words──▶ count
 //                   split

@@ -4,10 +4,11 @@
 //
 //   deno run examples/quickstart.ts                      tasks of one process, nothing installed
 //   deno run --allow-net=HOST:PORT examples/quickstart.ts amqp://HOST:PORT      over RabbitMQ
+//   deno run --allow-net=HOST:PORT examples/quickstart.ts redis://HOST:PORT     over Redis
 //
 // In a project: `node quickstart.ts` (22.18 or newer), or `bun quickstart.ts`.
 //
-// If the program is killed, nothing is left in memory. On RabbitMQ, its channels without a name vanish 30 minutes later,
+// If the program is killed, nothing is left in memory. On a server, its channels without a name vanish 30 minutes later,
 // and the one with a name stays until a program deletes it.
 
 import { Channel, ChannelClosedError, ChannelTimeoutError } from "@channelts/channel";

@@ -8,7 +8,8 @@
 //   node request_reply.ts …                              Node 22.18 or newer
 //
 // Without arguments, the program starts a server and asks it. Servers and clients meet in a SQLite file of this machine,
-// or with `--connection amqp://localhost` on a RabbitMQ, where each may run on another host.
+// or with `--connection` on a RabbitMQ (`amqp://localhost`) or a Redis (`redis://localhost`), where each may run on
+// another host.
 //
 // A request that no server has answered waits in the channel. If a server is killed, its open requests go to another
 // server, now or when one is started, and the client notices nothing: its handler runs twice. If a client is killed, its

@@ -6,10 +6,12 @@
 //   bun worker_pool.ts
 //   node worker_pool.ts                              Node 22.18 or newer
 //
-// Without an option, the processes share a SQLite file of this machine. On RabbitMQ, the workers may run on other hosts:
+// Without an option, the processes share a SQLite file of this machine. On RabbitMQ or Redis, the workers may run on other
+// hosts:
 //
 //   … worker_pool.ts --connection amqp://localhost       the pool; it prints the next line
 //   … worker_pool.ts --connection amqp://localhost work NAME        one more worker, on any host
+//   … worker_pool.ts --connection redis://localhost      the same on Redis
 //
 // A worker receives a job on loan and accepts it after its work. If the worker crashes before, the job returns to the
 // channel, and another worker does it: no job is lost, and a job may be done twice. Here, one job kills the first worker

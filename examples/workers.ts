@@ -13,7 +13,7 @@
 //
 // With another connection, the same threads use its channels, and could as well be processes or run on other hosts:
 //
-//   deno run --allow-read=. --allow-net=HOST:PORT examples/workers.ts --connection amqp://HOST:PORT
+//   deno run --allow-read=. --allow-net=HOST:PORT examples/workers.ts --connection amqp://HOST:PORT      or redis:
 
 import { Channel, ChannelClosedError, fromPort } from "@channelts/channel";
 import { Home } from "@channelts/channel/home";

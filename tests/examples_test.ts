@@ -6,7 +6,10 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { brokerState } from "./support/broker_state.ts";
+import { untilStateIs } from "./support/leftovers.ts";
 import { waitUntil } from "./support/net.ts";
+import { startRedis } from "./support/redis.ts";
+import { stateOf, withAdmin } from "./support/redis_setup.ts";
 import { test } from "./support/test.ts";
 import { noControl } from "./support/conditions.ts";
 import { quickstartOutput } from "./support/quickstart.ts";
@@ -127,6 +130,13 @@ test("the demo on a broker has the same output and leaves nothing there", {
   assert.deepEqual(now.exchanges, before.exchanges);
 });
 
+Deno.test("the demo on a Redis has the same output and leaves nothing there", async () => {
+  await using redis = await startRedis();
+  const before = await withAdmin(redis.uri, stateOf);
+  assertProven(await deno("-A", path("examples/demo.ts"), "--connection", redis.uri));
+  await untilStateIs(() => withAdmin(redis.uri, stateOf), before);
+});
+
 function assertProven({ code, stdout, stderr }: Output): void {
   assert.equal(stderr, "");
   assert.equal(code, 0, stdout);
@@ -154,4 +164,5 @@ Deno.test("the demo has a help text", async () => {
   const { code, stdout } = await deno("-A", path("examples/demo.ts"), "--help");
   assert.equal(code, 0);
   assert.match(stdout, /deno task demo --connection amqp:/);
+  assert.match(stdout, /deno task demo --connection redis:/);
 });
