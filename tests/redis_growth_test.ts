@@ -52,7 +52,7 @@ async function amongTakers(admin: Admin, count: number): Promise<Record<string, 
       await me.run("untake", `${claim} -`);
     }),
     "a detachment and an attachment": await cost(admin, async () => {
-      await me.run("detach", "putter");
+      await me.run("detach");
       await me.attach();
     }),
   };
@@ -94,7 +94,7 @@ async function amongLoans(admin: Admin, count: number): Promise<Record<string, n
   return {
     "a withdrawal that has crossed a value": await cost(admin, () => me.run("untake", "9 -")),
     "a detachment and an attachment": await cost(admin, async () => {
-      await me.run("detach", "putter");
+      await me.run("detach");
       await me.attach();
     }),
     "a put, a get and an acceptance": await cost(admin, async () => {
@@ -155,7 +155,7 @@ Deno.test("redis: values that are due or expire at once are moved or dropped in 
       String(from + i + 1),
       ...["1", "0", delay, expires, '["",0]\n'],
     ]);
-    return link.run("put", "putter", "0", "0", "0", ...messages);
+    return link.run("put", "0", "0", "0", ...messages);
   };
   for (let from = 0; from < count; from += 200) {
     await put(from, "1", "");

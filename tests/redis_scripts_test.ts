@@ -88,7 +88,7 @@ Deno.test("redis: a link does not continue a loan with a message that has got th
 
 Deno.test("redis: a put that is refused as it is sent again has an unknown outcome", async () => {
   const failure = (error: unknown) => refusedBy("put", uri, error);
-  const outbox = new RedisOutbox(newStats(), new ProcessRef(), 20_000, "putter", {
+  const outbox = new RedisOutbox(newStats(), new ProcessRef(), 20_000, {
     name: "jobs",
     outageError: () => assert.fail(),
     refusal: (error, wasSent, id) => wasSent ? unknownOutcome(failure(error), id) : failure(error),

@@ -13,7 +13,7 @@ export interface BarePut {
   readonly previous?: number;
 }
 
-/** A link that runs the scripts one by one, as the test says. Its channel has the epoch `epoch`, and it puts as `putter`. */
+/** A link that runs the scripts one by one, as the test says. Its channel has the epoch `epoch`. */
 export class BareLink implements AsyncDisposable {
   readonly session: RedisSession;
   readonly holder: string;
@@ -83,7 +83,7 @@ export class BareLink implements AsyncDisposable {
       "",
       `["","${id}"]\n`,
     ]);
-    return this.run("put", "putter", isAgain ? "1" : "0", "0", String(previous), ...messages);
+    return this.run("put", isAgain ? "1" : "0", "0", String(previous), ...messages);
   }
 
   /** Takes a message that waits, and resolves with its loan as the server knows it; undefined if there is none. */

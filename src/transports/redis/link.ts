@@ -64,7 +64,6 @@ export class RedisLink implements Link {
     options: LinkOptions,
     connector: SessionSource<LinkSession>,
     stats: Stats,
-    putter: string,
   ) {
     this.#name = name;
     this.#options = options;
@@ -103,7 +102,7 @@ export class RedisLink implements Link {
       const live = this.#live;
       return live && ((script, args) => live.runAside(script, args));
     });
-    this.#outbox = new RedisOutbox(stats, processRef, retryTimeout, putter, {
+    this.#outbox = new RedisOutbox(stats, processRef, retryTimeout, {
       name,
       outageError: (wasSent, id) => putError(errors.outage("put"), wasSent, id),
       refusal: (error, wasSent, id) => {
@@ -149,9 +148,8 @@ export class RedisLink implements Link {
     options: LinkOptions,
     connector: SessionSource<LinkSession>,
     stats: Stats,
-    putter: string,
   ): Promise<RedisLink> {
-    const link = new RedisLink(name, options, connector, stats, putter);
+    const link = new RedisLink(name, options, connector, stats);
     const { signal } = options;
     const onAbort = () => link.#end(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
@@ -300,7 +298,7 @@ export class RedisLink implements Link {
       rejectWaiting(one, closedMeanwhile("get", session.address, closed));
     }
     if (session.isLost || this.#isDeleted) return;
-    const detaching = attachment.runAside("detach", [this.#outbox.putter, ...asked]).catch(
+    const detaching = attachment.runAside("detach", asked).catch(
       () => {},
     );
     if (this.#isGone) return;

@@ -62,8 +62,6 @@ export class RedisOutbox {
   readonly #stats: Stats;
   readonly #processRef: ProcessRef;
   readonly #owner: RedisOutboxOwner;
-  /** The name under which the server knows the numbers of the puts. */
-  readonly #putter: string;
   readonly #retryTimeout: number;
   readonly #puts = new Map<Offer, PendingPut>();
   readonly #unsent = new Set<PendingPut>();
@@ -88,12 +86,10 @@ export class RedisOutbox {
     stats: Stats,
     processRef: ProcessRef,
     retryTimeout: number,
-    putter: string,
     owner: RedisOutboxOwner,
   ) {
     this.#stats = stats;
     this.#processRef = processRef;
-    this.#putter = putter;
     this.#retryTimeout = retryTimeout;
     this.#owner = owner;
     this.#waiting = new Deadlines(retryTimeout, processRef, (put) => {
@@ -105,10 +101,6 @@ export class RedisOutbox {
   /** The number of pending puts. */
   get size(): number {
     return this.#puts.size;
-  }
-
-  get putter(): string {
-    return this.#putter;
   }
 
   get isFull(): boolean {
@@ -264,7 +256,7 @@ export class RedisOutbox {
     this.#inFlight++;
     const again = this.#wasRung ? "1" : "0";
     this.#wasRung = false;
-    destination.put([this.#putter, isAgain ? "1" : "0", again, String(previous), ...args]).then(
+    destination.put([isAgain ? "1" : "0", again, String(previous), ...args]).then(
       (outcomes) => this.#destination === destination && this.#answered(batch, outcomes),
       (error) => this.#destination === destination && this.#refused(batch, error),
     );
@@ -386,7 +378,7 @@ const mostBytes = 1 << 20;
 const mostScripts = 16;
 
 /** How many arguments of the script `put` belong to all its messages, and how many to each. */
-export const putParameters = 4;
+export const putParameters = 3;
 export const messageParameters = 6;
 
 /** The outcome of a put that is put, and that too few replicas have. */

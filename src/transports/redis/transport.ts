@@ -1,4 +1,3 @@
-import { nextMessageId } from "../../shared/message_id.ts";
 import { Connector } from "../remote/connector.ts";
 import { ProcessRef } from "../remote/process_ref.ts";
 import type { SessionSource } from "../remote/session_source.ts";
@@ -84,7 +83,7 @@ export class RedisTransport implements Transport {
     const source = this.#server.sourceOf(keyOf(name));
     // What is sent to another node may arrive before the channel is made, so the link waits for the answer.
     const isNew = options.isNew === true && !this.#isCluster;
-    return RedisLink.open(name, { ...options, isNew }, source, this.stats, nextMessageId());
+    return RedisLink.open(name, { ...options, isNew }, source, this.stats);
   }
 
   rest(): void {

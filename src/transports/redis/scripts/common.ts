@@ -11,9 +11,9 @@
 export const common = (place: string): string => `
 local base, me, epoch = KEYS[1], ARGV[1], ARGV[2]
 local call = redis.call
-local found = call('HMGET', meta, 'epoch', 'capacity', 'closed', 'lease', 'timed', 'seq', 'tried', 'reaped')
+local found = call('HMGET', meta, 'epoch', 'capacity', 'closed', 'lease', 'timed', 'tried')
 local exists, capacity, isClosed, lease, isTimed = found[1], tonumber(found[2] or nil), found[3], tonumber(found[4] or nil), found[5]
-local isTried, reaped = found[7], tonumber(found[8] or 0)
+local isTried = found[6]
 local now
 
 -- The server's time in milliseconds.
@@ -120,14 +120,15 @@ local function isAttached(holder)
   return attachedHolders[holder]
 end
 
--- Gives a message to the first attached and living taker; returns whether there is one.
-local function serve(seq)
+-- Gives a message to the first attached and living taker; returns whether there is one. The message is stored, unless its bytes are given.
+local function serve(seq, bytes)
   while true do
     local taker = call('ZPOPMIN', takers)[1]
     if not taker then return false end
     local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
     local loan = holder and seq .. ' ' .. mark .. claim
-    if loan and isAttached(holder) and bell(holder, 'lend ' .. loan .. ' ' .. triesOf(seq), call('HGET', bodies, seq)) then
+    local isLent = loan and isAttached(holder) and bell(holder, 'lend ' .. loan .. ' ' .. triesOf(seq), bytes or call('HGET', bodies, seq))
+    if isLent then
       store('ZADD', loans, 0, holder .. ' ' .. loan)
       return true
     end
@@ -182,12 +183,13 @@ end
 
 -- Tells askers that there is room, in their order.
 local function ring()
-  if not capacity or call('EXISTS', askers) == 0 then return end
-  local left = room()
-  local at = 0
-  while left > 0 do
+  if not capacity then return end
+  local at, left = 0, nil
+  while true do
     local asker = call('ZRANGE', askers, at, at)[1]
     if not asker then return end
+    left = left or room()
+    if left <= 0 then return end
     local holder, ask, group = string.match(asker, '^(%S+) (%S+) (.*)$')
     if not holder or mayPut(holder, group) then
       call('ZREM', askers, asker)
@@ -222,7 +224,7 @@ local function advance()
     call('ZREM', delayed, old)
     local bytes = call('HGET', bodies, old)
     if bytes then
-      local seq = string.format('%016.0f', call('HINCRBY', meta, 'seq', 1))
+      local seq = string.format('%016.0f', call('HINCRBY', putters, 'seq', 1))
       store('HSET', bodies, seq, bytes)
       store('HSET', terms, seq, call('HGET', terms, old) or '0 ')
       drop(old)
@@ -285,17 +287,23 @@ local function forget(from)
   end
 end
 
+-- Keeps the number of the last put of a holder for a time: its process may live, and attach again.
+local function bury(holder)
+  local last = tonumber(call('HGET', putters, holder) or nil)
+  if last then call('HSET', putters, holder, string.format('%.0f %.0f', last, clock())) end
+end
+
 -- How many links are looked at whenever it is asked for; more are looked at for a percent of the time at most.
 local few = 16
 
 -- Gives back what dead processes hold, counted as an attempt where the claimant wanted it; then tells who waits. If a process may
--- just have died, it is urgent.
+-- just have died, it is urgent. Returns whether any had died.
 local function reap(isUrgent)
   local count = call('HLEN', links)
   if count > few then
+    local reaped = tonumber(call('HGET', meta, 'reaped') or nil) or 0
     if clock() - reaped < math.min(count / (isUrgent and 50 or 4), 500) then return end
-    reaped = clock()
-    call('HSET', meta, 'reaped', string.format('%.0f', reaped))
+    call('HSET', meta, 'reaped', string.format('%.0f', clock()))
   end
   local dead = {}
   local any = false
@@ -311,6 +319,7 @@ local function reap(isUrgent)
   local back = {}
   for holder in pairs(dead) do
     call('HDEL', links, holder)
+    bury(holder)
     for _, loan in ipairs(lentTo(holder)) do
       local seq, mark = string.match(loan, '^(%S+) (.)')
       call('ZREM', loans, holder .. ' ' .. loan)
@@ -325,6 +334,7 @@ local function reap(isUrgent)
   end
   giveBack(back)
   left()
+  return true
 end
 
 -- Looks at some links and putters, so that those of dead processes do not pile up where nobody waits.
@@ -336,7 +346,8 @@ local function tidy()
   end
   local old = call('HRANDFIELD', putters, 3, 'WITHVALUES')
   for i = 1, #old, 2 do
-    if (tonumber(string.match(old[i + 1], ' (%d+)$')) or 0) < clock() - spare then call('HDEL', putters, old[i]) end
+    local buried = not tonumber(old[i + 1]) and (tonumber(string.match(old[i + 1], ' (%d+)$')) or 0)
+    if buried and buried < clock() - spare then call('HDEL', putters, old[i]) end
   end
 end
 `;
@@ -354,10 +365,11 @@ end
 
 -- Whether the first claim is of this process, and another process has a message, which comes to it if that one dies.
 local function isNext()
+  local count = call('ZCARD', loans)
+  if count == 0 then return false end
   local first = call('ZRANGE', takers, 0, 0)[1]
   if not first or sessionOf(first) ~= sessionOf(me) then return false end
-  local count = call('ZCARD', loans)
-  if count == 0 or count > 100 then return count > 0 end
+  if count > 100 then return true end
   for _, loan in ipairs(call('ZRANGE', loans, 0, -1)) do
     if sessionOf(holderOf(loan)) ~= sessionOf(me) then return true end
   end

@@ -17,8 +17,8 @@ advance()
 local ahead, isLook = tonumber(ARGV[3]), ARGV[4] == '1'
 local claims = (#ARGV - 4) / 3
 local popping = call('ZPOPMIN', ready, claims + ahead)
-if #popping < 2 * claims and call('EXISTS', loans) == 1 then
-  reap()
+local hasLoans = #popping < 2 * claims and call('EXISTS', loans) == 1
+if hasLoans and reap() then
   local more = call('ZPOPMIN', ready, claims - #popping / 2)
   for _, each in ipairs(more) do popping[#popping + 1] = each end
 end
@@ -27,13 +27,13 @@ local got, size, isCut, isLess = 0, 0, false, false
 local lent = {}
 for i = 1, #popping, 2 do
   local seq = popping[i]
-  if #popping > 2 then size = size + call('HSTRLEN', bodies, seq) end
+  local bytes = call('HGET', bodies, seq)
+  size = size + (bytes and #bytes or 0)
   if got > 0 and size > mostBytes then
     for j = i, #popping, 2 do store('ZADD', ready, popping[j + 1], popping[j]) end
     isCut = true
     break
   end
-  local bytes = call('HGET', bodies, seq)
   local over = isTimed and tonumber(call('ZSCORE', ends, seq) or nil)
   if over then call('ZREM', ends, seq) end
   if not bytes or (over and over <= clock()) then
@@ -58,7 +58,7 @@ if got < claims then
     local waiting = {}
     for i = got + 1, claims do waiting[i - got] = ARGV[3 * i + 2] .. ' ' .. ARGV[3 * i + 3] .. ARGV[3 * i + 4] end
     join(takers, waiting)
-    if isNext() then out[2] = 2 end
+    if hasLoans and isNext() then out[2] = 2 end
     if capacity == 0 then ring() end
   end
 end
@@ -94,14 +94,14 @@ return 1
 export const accept: string = `
 local lent, mine, seqs = {}, {}, {}
 for i = 3, #ARGV do lent[i - 2] = me .. ' ' .. ARGV[i] end
-for i, score in ipairs(call('ZMSCORE', loans, unpack(lent))) do
+local scores = #lent > 1 and call('ZMSCORE', loans, unpack(lent)) or {true}
+for i, score in ipairs(scores) do
   if score then
     mine[#mine + 1] = lent[i]
     seqs[#seqs + 1] = string.match(ARGV[i + 2], '^%S+')
   end
 end
-if #mine == 0 then return 0 end
-call('ZREM', loans, unpack(mine))
+if #mine == 0 or call('ZREM', loans, unpack(mine)) == 0 then return 0 end
 call('HDEL', bodies, unpack(seqs))
 if isTried then call('HDEL', tries, unpack(seqs)) end
 if isTimed then call('HDEL', terms, unpack(seqs)) end

@@ -53,10 +53,14 @@ for i = 1, count do
   if kept[i] == 1 then store('ZADD', loans, 0, me .. ' ' .. loan) end
 end
 forget(2 * count + 9)
+local last = 0
 for _, former in ipairs(formers) do
+  last = math.max(last, tonumber(string.match(call('HGET', putters, former) or '', '^%d+')) or 0)
+  call('HDEL', putters, former)
   call('HDEL', links, former)
   giveBackAll(former)
 end
+store('HSET', putters, me, string.format('%.0f', last))
 if isKnown then tidy() end
 if isKnown then
   advance()
@@ -65,17 +69,17 @@ if isKnown then
 else
   touch()
 end
-local last = isKnown and call('HMGET', meta, 'events', 'control', 'controlEvent') or {}
-return {exists, capacity or -1, isClosed and 1 or 0, tonumber(last[1] or 0), tonumber(last[2] or 0), last[3] or '',
+local said = isKnown and call('HMGET', meta, 'events', 'control', 'controlEvent') or {}
+return {exists, capacity or -1, isClosed and 1 or 0, tonumber(said[1] or 0), tonumber(said[2] or 0), said[3] or '',
   nextDue(), kept, lease and 1 or 0}
 `;
 
-/** Detaches a link. ARGV: me, epoch, the name under which it puts, what it has asked for, as for `attach`. */
+/** Detaches a link. ARGV: me, epoch, what it has asked for, as for `attach`. */
 export const detach: string = `
 if not exists or (epoch ~= '*' and exists ~= epoch) then return 0 end
 call('HDEL', links, me)
-call('HDEL', putters, ARGV[3])
-forget(4)
+call('HDEL', putters, me)
+forget(3)
 giveBackAll(me)
 left()
 if not lease then return 1 end

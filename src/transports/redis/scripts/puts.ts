@@ -1,7 +1,7 @@
 /**
- * Puts messages. ARGV: me, epoch, the name under which the link puts, whether the messages may have been put before, how
- * an asker joins (0: at the end, 1: at the head, since it was told of room), the number of the last put that was sent before and is
- * not confirmed or 0, then for each message: its number, whether it waits for room, its priority, delay, expiry, and bytes.
+ * Puts messages. ARGV: me, epoch, whether the messages may have been put before, how an asker joins (0: at the end, 1: at the head,
+ * since it was told of room), the number of the last put that was sent before and is not confirmed or 0, then for each message: its
+ * number, whether it waits for room, its priority, delay, expiry, and bytes.
  *
  * Returns for each message: 1 put, 0 full, -1 closed. A message is refused as full if an earlier one that waits for room
  * was. The link then asks for room, as asker 0.
@@ -10,21 +10,19 @@
  * fails with GAP. A script of a former connection, which arrives after the link has attached again, fails with LEFT.
  */
 export const put: string = `
-if call('HEXISTS', links, me) == 0 then return redis.error_reply('LEFT the link has attached again') end
-local name, isAgain = ARGV[3], ARGV[4] == '1'
-local before = 0
-local previous = tonumber(ARGV[6])
-if isAgain or previous > 0 then before = tonumber(string.match(call('HGET', putters, name) or '0', '^%d+')) end
+local noted = call('HMGET', putters, 'seq', me)
+local before = noted[2] and tonumber(noted[2])
+if not before then return redis.error_reply('LEFT the link has attached again') end
+local isAgain, previous = ARGV[3] == '1', tonumber(ARGV[5])
 -- The server has refused an earlier script, which is sent again: what follows it must not overtake it.
 if previous > before and not isClosed then return redis.error_reply('GAP an earlier put is missing') end
 advance()
 local count = capacity and call('HLEN', bodies) or 0
-local hasTakers = call('EXISTS', takers) == 1
-local seq = tonumber(found[6] or 0)
-if isTimed then seq = tonumber(call('HGET', meta, 'seq') or 0) end
-local first, last, isFull, mustTell = seq, nil, false, false
+local mayHaveTakers = true
+local seq = tonumber(isTimed and call('HGET', putters, 'seq') or noted[1] or 0)
+local last, isFull, mustTell = nil, false, false
 local out = {}
-for i = 7, #ARGV, 6 do
+for i = 6, #ARGV, 6 do
   local number, waits, priority, delay, expires, bytes =
     tonumber(ARGV[i]), ARGV[i + 1] == '1', ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   local outcome
@@ -35,35 +33,34 @@ for i = 7, #ARGV, 6 do
   elseif isFull or (capacity and capacity > 0 and count >= capacity) then
     outcome = 0
   else
-    seq = seq + 1
-    local key = string.format('%016.0f', seq)
-    store('HSET', bodies, key, bytes)
-    outcome = 1
-    if priority ~= '0' or delay ~= '' or expires ~= '' then
-      if not isTimed then isTimed = '1' call('HSET', meta, 'timed', 1) end
+    local key = string.format('%016.0f', seq + 1)
+    local isServed = delay == '' and mayHaveTakers and serve(key, bytes)
+    if delay == '' then mayHaveTakers = isServed end
+    if capacity == 0 and delay == '' and not isServed then
+      outcome = 0
+    else
+      outcome = 1
+      seq, last, count = seq + 1, number, count + 1
+      store('HSET', bodies, key, bytes)
       local over = expires ~= '' and string.format('%.0f', clock() + expires) or ''
-      store('HSET', terms, key, priority .. ' ' .. over)
+      if priority ~= '0' or delay ~= '' or over ~= '' then
+        if not isTimed then isTimed = '1' call('HSET', meta, 'timed', 1) end
+        store('HSET', terms, key, priority .. ' ' .. over)
+      end
       if delay ~= '' then
         store('ZADD', delayed, clock() + delay, key)
         mustTell = true
-      elseif not (hasTakers and serve(key)) then
-        if capacity == 0 then outcome = 0
-        else
-          store('ZADD', ready, -tonumber(priority), key)
-          if over ~= '' then store('ZADD', ends, over, key) mustTell = true end
-        end
+      elseif not isServed then
+        store('ZADD', ready, -tonumber(priority), key)
+        if over ~= '' then store('ZADD', ends, over, key) mustTell = true end
       end
-    elseif not (hasTakers and serve(key)) then
-      if capacity == 0 then outcome = 0 else store('ZADD', ready, 0, key) end
     end
-    if outcome == 0 then drop(key) seq = seq - 1 else count = count + 1 last = number end
   end
   if outcome == 0 and waits then isFull = true end
   out[#out + 1] = outcome
 end
-if seq > first then call('HSET', meta, 'seq', string.format('%.0f', seq)) end
-if last then store('HSET', putters, name, string.format('%.0f %.0f', last, clock())) end
-if isFull then join(askers, {'0 '}, ARGV[5] == '1') end
+if last then store('HSET', putters, 'seq', string.format('%.0f', seq), me, string.format('%.0f', last)) end
+if isFull then join(askers, {'0 '}, ARGV[4] == '1') end
 if mustTell then
   local due = nextDue()
   local told = {}
