@@ -14,6 +14,8 @@ local call = redis.call
 local found = call('HMGET', meta, 'epoch', 'capacity', 'closed', 'lease', 'timed', 'tried')
 local exists, capacity, isClosed, lease, isTimed = found[1], tonumber(found[2] or nil), found[3], tonumber(found[4] or nil), found[5]
 local isTried = found[6]
+-- The milliseconds for which the keys of a leased channel last while it is used, besides the lease.
+local spare = 600000
 local now
 
 -- The server's time in milliseconds.
@@ -53,9 +55,6 @@ end
 local function isAlive(holder)
   return alive[string.match(holder, '^[^/]*')]
 end
-
--- The milliseconds for which the keys of a leased channel last while it is used.
-local spare = 600000
 
 -- The keys that this script may have created.
 local fresh = {}

@@ -1,3 +1,23 @@
+/** The plain case of `take`: one claim, for which one message is there, or which waits while nobody holds one. */
+export const plainTake: string = `
+local popping
+if exists and (epoch == '*' or exists == epoch) and not (isTimed or isTried) and #ARGV == 7 then
+  popping = call('ZPOPMIN', ready, 1 + ARGV[3])
+  local seq = popping[1]
+  local bytes = #popping == 2 and call('HGET', bodies, seq)
+  if bytes then
+    call('ZADD', loans, 0, me .. ' ' .. seq .. ' ' .. ARGV[6] .. ARGV[5])
+    if lease then call('PEXPIRE', loans, lease + spare) end
+    return {0, 0, -1, seq, '-', bytes}
+  elseif not seq and capacity ~= 0 and not isClosed and ARGV[4] == '0' and call('EXISTS', loans) == 0 then
+    local last = call('ZRANGE', takers, -1, -1, 'WITHSCORES')[2] or 0
+    call('ZADD', takers, last + 1, me .. ' ' .. ARGV[5] .. ' ' .. ARGV[6] .. ARGV[7])
+    if lease then call('PEXPIRE', takers, lease + spare) end
+    return {0, 1, -1}
+  end
+end
+`;
+
 /**
  * Takes messages. ARGV: me, epoch, how many to read ahead, whether to look only, then for each claim its number, `+` if
  * its attempts are counted or `-`, and the operation that it belongs to or "".
@@ -16,7 +36,7 @@ local mostBytes = 2097152
 advance()
 local ahead, isLook = tonumber(ARGV[3]), ARGV[4] == '1'
 local claims = (#ARGV - 4) / 3
-local popping = call('ZPOPMIN', ready, claims + ahead)
+popping = popping or call('ZPOPMIN', ready, claims + ahead)
 local hasLoans = #popping < 2 * claims and call('EXISTS', loans) == 1
 if hasLoans and reap() then
   local more = call('ZPOPMIN', ready, claims - #popping / 2)
@@ -85,6 +105,15 @@ if served then
   touch()
 end
 return 1
+`;
+
+/** The plain case of `accept`: one message of a channel without a capacity. */
+export const plainAccept: string = `
+if exists and (epoch == '*' or exists == epoch) and not (capacity or isClosed or isTimed or isTried) and #ARGV == 3 then
+  if call('ZREM', loans, me .. ' ' .. ARGV[3]) == 0 then return 0 end
+  call('HDEL', bodies, string.match(ARGV[3], '^%S+'))
+  return 1
+end
 `;
 
 /**

@@ -1,6 +1,6 @@
 import { attached, common } from "./common.ts";
 import { compose } from "./compose.ts";
-import { accept, release, take, untake } from "./gets.ts";
+import { accept, plainAccept, plainTake, release, take, untake } from "./gets.ts";
 import {
   announce,
   attach,
@@ -13,7 +13,7 @@ import {
   tick,
 } from "./lifetime.ts";
 import { onNode, onServer } from "./place.ts";
-import { ask, put, unask } from "./puts.ts";
+import { ask, plainPut, put, unask } from "./puts.ts";
 
 /** The name of a script. */
 export type ScriptName =
@@ -42,12 +42,12 @@ export type ScriptName =
  */
 export function scriptsFor(node?: string): readonly (readonly [ScriptName, string])[] {
   const start = common(node === undefined ? onServer : onNode(node));
-  const forLinks = (text: string) => freely(compose(start + attached, text));
+  const forLinks = (text: string, plain?: string) => freely(compose(start + attached, text, plain));
   return [
     ["attach", freely(compose(start, attach))],
     ["detach", freely(compose(start, detach))],
     ["departures", `#!lua flags=no-writes,allow-oom\n${departures}`],
-    ["put", `#!lua\n${compose(start + attached, put)}`],
+    ["put", `#!lua\n${compose(start + attached, put, plainPut)}`],
     ["tick", forLinks(tick)],
     ["drain", forLinks(drain)],
     ["remove", forLinks(remove)],
@@ -56,9 +56,9 @@ export function scriptsFor(node?: string): readonly (readonly [ScriptName, strin
     ["announce", forLinks(announce)],
     ["ask", forLinks(ask)],
     ["unask", forLinks(unask)],
-    ["take", forLinks(take)],
+    ["take", forLinks(take, plainTake)],
     ["untake", forLinks(untake)],
-    ["accept", forLinks(accept)],
+    ["accept", forLinks(accept, plainAccept)],
     ["release", forLinks(release)],
   ];
 }

@@ -1,3 +1,32 @@
+/** The plain case of `put`: one message without terms, which was not sent before, for a channel without a capacity. */
+export const plainPut: string = `
+if exists and (epoch == '*' or exists == epoch) and not (capacity or isClosed or isTimed) and #ARGV == 11
+  and ARGV[3] == '0' and ARGV[5] == '0' and ARGV[8] == '0' and ARGV[9] == '' and ARGV[10] == '' then
+  local noted = call('HMGET', putters, 'seq', me)
+  if noted[2] and tonumber(noted[2]) then
+    local number, bytes = tonumber(noted[1] or 0) + 1, ARGV[11]
+    local seq = string.format('%016.0f', number)
+    local taker = call('ZPOPMIN', takers)[1]
+    local place, entry = ready, seq
+    if taker then
+      local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
+      local loan = holder and seq .. ' ' .. mark .. claim
+      place, entry = loans, loan and bell(holder, 'lend ' .. loan .. ' -', bytes) and holder .. ' ' .. loan
+    end
+    if entry then
+      call('HSET', bodies, seq, bytes)
+      call('ZADD', place, 0, entry)
+      call('HSET', putters, 'seq', string.format('%.0f', number), me, ARGV[6])
+      if lease then
+        call('PEXPIRE', bodies, lease + spare)
+        call('PEXPIRE', place, lease + spare)
+      end
+      return {1}
+    end
+  end
+end
+`;
+
 /**
  * Puts messages. ARGV: me, epoch, whether the messages may have been put before, how an asker joins (0: at the end, 1: at the head,
  * since it was told of room), the number of the last put that was sent before and is not confirmed or 0, then for each message: its
@@ -59,7 +88,7 @@ for i = 6, #ARGV, 6 do
   if outcome == 0 and waits then isFull = true end
   out[#out + 1] = outcome
 end
-if last then store('HSET', putters, 'seq', string.format('%.0f', seq), me, string.format('%.0f', last)) end
+if last then call('HSET', putters, 'seq', string.format('%.0f', seq), me, string.format('%.0f', last)) end
 if isFull then join(askers, {'0 '}, ARGV[4] == '1') end
 if mustTell then
   local due = nextDue()
