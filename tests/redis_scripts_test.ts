@@ -266,7 +266,7 @@ function putOf(link: BareLink, priorities: readonly number[], delay = ""): Promi
     String(i + 1),
     ...["1", String(priority), delay, "", '["",0]\n'],
   ]);
-  return link.run("put", "putter", "0", "0", "0", ...messages);
+  return link.run("put", "0", "0", "0", ...messages);
 }
 
 /** Claims a message, and waits for it at the server. */
@@ -277,7 +277,7 @@ async function claim(link: BareLink): Promise<void> {
 Deno.test("redis: of messages that go back at once, a waiting claim gets the one of the highest priority", async () => {
   const ways: Record<string, (one: BareLink, loans: readonly string[]) => Promise<unknown>> = {
     "a release": (one, loans) => one.run("release", ...loans.flatMap((loan) => [loan, "0"])),
-    "a detachment": (one) => one.run("detach", "putter"),
+    "a detachment": (one) => one.run("detach"),
     "a death": (one) => one.session.close(),
   };
   for (const [way, goBack] of Object.entries(ways)) {
@@ -335,14 +335,14 @@ Deno.test("redis: what a link waited for that has detached gets no message, and 
   await gone.attach();
   await claim(gone);
   await claim(two);
-  await gone.run("detach", "putter"); // does not say what it waits for, and its session lives
+  await gone.run("detach"); // does not say what it waits for, and its session lives
   await one.put(["a"], { number: 1 });
   assert.deepEqual(await lentTo(two), [1]);
   assert.deepEqual(await lentTo(gone), []);
   await gone.attach();
   assert.equal((await gone.run("ask", "1", ""))[0], 0);
   assert.equal((await two.run("ask", "2", ""))[0], 0);
-  await gone.run("detach", "putter");
+  await gone.run("detach");
   await two.run("accept", "0000000000000001 -7");
   await withAdmin(uri, async (admin) => {
     assert.equal(await admin.exists(`${one.key}:askers`), 0); // the second was told, too

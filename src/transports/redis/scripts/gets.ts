@@ -1,7 +1,8 @@
 /** The plain case of `take`: one claim, for which one message is there, or which waits while nobody holds one. */
 export const plainTake: string = `
 local popping
-if exists and (epoch == '*' or exists == epoch) and not (isTimed or isTried) and #ARGV == 7 then
+if exists and (epoch == '*' or exists == epoch) and not (isTimed or isTried) and #ARGV == 7
+  and call('HEXISTS', links, me) == 1 then
   popping = call('ZPOPMIN', ready, 1 + ARGV[3])
   local seq = popping[1]
   local bytes = #popping == 2 and call('HGET', bodies, seq)

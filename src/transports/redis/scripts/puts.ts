@@ -11,7 +11,8 @@ if exists and (epoch == '*' or exists == epoch) and not (capacity or isClosed or
     if taker then
       local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
       local loan = holder and seq .. ' ' .. mark .. claim
-      place, entry = loans, loan and bell(holder, 'lend ' .. loan .. ' -', bytes) and holder .. ' ' .. loan
+      place, entry = loans, loan and call('HEXISTS', links, holder) == 1 and bell(holder, 'lend ' .. loan .. ' -', bytes)
+        and holder .. ' ' .. loan
     end
     if entry then
       call('HSET', bodies, seq, bytes)
