@@ -71,13 +71,15 @@ async function amongAskers(admin: Admin, count: number): Promise<Record<string, 
   );
   const loans = await Promise.all(numbers(100).map(() => me.take()));
   let ask = 0;
+  let last = 1000;
   return {
     "a question for room, and its withdrawal": await cost(admin, async () => {
       await me.run("ask", String(++ask), "");
       await me.run("unask", `${ask} `);
     }),
-    "an acceptance that makes room": await cost(admin, async () => {
-      await me.run("accept", loans.pop() ?? "0000000000000000 -1");
+    "an acceptance that makes room, and a put that takes it": await cost(admin, async () => {
+      assert.equal(await me.run("accept", loans.pop()!), 1);
+      assert.deepEqual(await me.put(["x"], { number: ++last }), [1]);
     }),
   };
 }
