@@ -1,15 +1,25 @@
 // What a home allows its peers: admission, authorize, limits, slow readers, closing.
 
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { ArrayTransport } from "../examples/transport/array_transport.ts";
-import { Channel, ChannelConfigError } from "../mod.ts";
+import { Channel, ChannelConfigError, ChannelConnectionError } from "../mod.ts";
 import { Admission } from "../src/home/admission.ts";
 import type { PeerRequest } from "../src/home/authorize.ts";
 import { census } from "../src/home/census.ts";
 import { Home } from "../src/home/home.ts";
 import { listen } from "../src/home/listen.ts";
 import type { Link, LinkOptions } from "../src/transports/transport.ts";
-import { getAll, numbers, pause, rejection, until, within } from "./conformance/fixture.ts";
+import {
+  connectionsRest,
+  getAll,
+  numbers,
+  pause,
+  rejection,
+  until,
+  within,
+} from "./conformance/fixture.ts";
+import { PlayedServer } from "./support/played_server.ts";
 import { type RawPeer, rawPeer } from "./support/raw_peer.ts";
 
 async function admitted(home: Home, hello: object = {}): Promise<RawPeer> {
@@ -359,4 +369,35 @@ Deno.test("home: strangers cannot fill the log", async () => {
     lines[0]!,
     /^ChannelTS: home: the peer \(port \) is refused: the home speaks version 1/,
   );
+});
+
+Deno.test("home: an operation at which a proxy ends each connection is repeated with growing pauses, and ends", async () => {
+  await using home = await listen(["zmq://127.0.0.1:0"], { connection: "memory:proxied" });
+  const port = Number(new URL(home.addresses[0]!).port);
+  const operations: Record<string, (ch: Channel<number>) => Promise<unknown>> = {
+    DEPTH: (ch) => ch.depth(),
+    STATS: (ch) => ch.stats(),
+    PUT: (ch) => ch.put(1),
+  };
+  await Promise.all(
+    Object.entries(operations).map(async ([word, run]) => {
+      await using proxy = await PlayedServer.start((socket) => {
+        const through = connect(port, "127.0.0.1");
+        through.on("error", () => {});
+        through.pipe(socket);
+        socket.on("data", (bytes) => {
+          if (bytes.includes(`${word} `)) socket.destroy();
+          else through.write(bytes);
+        });
+        socket.on("close", () => through.destroy());
+      });
+      const uri = `zmq://127.0.0.1:${proxy.port}`;
+      const ch = new Channel<number>({ name: "jobs", connection: uri, retryTimeout: 50 });
+      await rejection(run(ch), ChannelConnectionError);
+      const { length } = proxy.sockets;
+      assert.ok(length > 8 && length <= 12, `${word}: ${length} connections`);
+      await ch.close();
+    }),
+  );
+  await connectionsRest();
 });
