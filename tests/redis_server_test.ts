@@ -1,6 +1,8 @@
 // What happens to channels when something happens to a Redis, besides lost connections (redis_faults_test.ts).
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import {
@@ -396,3 +398,17 @@ async function untilReplicated(primary: PrivateRedis, count: number): Promise<vo
   const online = new RegExp(`slave${count - 1}:.*state=online`);
   await until(async () => online.test(String(await command(primary, "INFO", "replication"))));
 }
+
+Deno.test("redis: the tests' own servers take other ports if another process has taken one meanwhile", async () => {
+  const free = await freePorts(4);
+  const taken = createServer().listen(free[0], "127.0.0.1");
+  await once(taken, "listening");
+  const found = [[free[1]!, free[0]!], [free[2]!, free[3]!]];
+  const ports = (count: number) => Promise.resolve(found.shift()!.slice(0, count));
+  try {
+    await using node = await startRedis({ conf: ["cluster-enabled yes"], ports });
+    assert.deepEqual([node.port, node.bus], [free[2], free[3]]);
+  } finally {
+    taken.close();
+  }
+});

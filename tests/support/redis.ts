@@ -20,6 +20,8 @@ export interface RedisServerOptions {
   readonly program?: RedisProgram;
   /** The host that the server runs on; default: this one. */
   readonly host?: Host;
+  /** Finds ports; default: {@linkcode freePorts}. */
+  readonly ports?: (count: number) => Promise<number[]>;
 }
 
 /** A server's program. */
@@ -62,6 +64,8 @@ function machine(): string {
 /** A server of one test, which may stop or crash it. */
 export class PrivateRedis implements AsyncDisposable {
   readonly port: number;
+  /** The port at which other nodes of its cluster reach it, if it is for one. */
+  readonly bus: number | undefined;
   readonly uri: string;
   readonly directory: string;
   /** The socket file of a server on another host. */
@@ -73,11 +77,12 @@ export class PrivateRedis implements AsyncDisposable {
 
   constructor(
     { command, libraries }: RedisProgram,
-    port: number,
+    [port, bus]: readonly [port: number, bus?: number | undefined],
     conf: readonly string[],
     host?: Host,
   ) {
     this.port = port;
+    this.bus = bus;
     this.uri = `redis://${host?.address ?? "127.0.0.1"}:${port}`;
     this.directory = mkdtempSync(join(tmpdir(), "channelts-redis-"));
     this.socket = host && join(this.directory, "socket");
@@ -89,6 +94,8 @@ export class PrivateRedis implements AsyncDisposable {
         `unixsocket ${this.socket}`,
       ],
       `port ${port}`,
+      // By default it is 10,000 more, which may be the port of a connection.
+      ...bus === undefined ? [] : [`cluster-port ${bus}`],
       `dir ${this.directory}`,
       "daemonize no",
       'save ""',
@@ -188,14 +195,19 @@ export class PrivateRedis implements AsyncDisposable {
 
 /** Starts a private Redis with an append-only file, in less than a second. Disposal removes it completely. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<PrivateRedis> {
+  const { conf = [], host, ports = freePorts } = options;
   const program = options.program ?? await findRedis();
-  const [port] = await freePorts(1);
-  const server = new PrivateRedis(program, port!, options.conf ?? [], options.host);
-  try {
-    await server.start();
-    return server;
-  } catch (error) {
-    await server[Symbol.asyncDispose]();
-    throw error;
+  const isNode = conf.includes("cluster-enabled yes");
+  for (let attempt = 1;; attempt++) {
+    const [port, bus] = await ports(isNode ? 2 : 1);
+    const server = new PrivateRedis(program, [port!, bus], conf, host);
+    try {
+      await server.start();
+      return server;
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      // Another process may have taken a port meanwhile.
+      if (attempt === 3 || !/already in use/i.test(`${error}`)) throw error;
+    }
   }
 }

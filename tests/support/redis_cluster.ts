@@ -3,7 +3,6 @@
 import { keyOf } from "../../src/transports/redis/channel_key.ts";
 import { slotOf } from "../../src/transports/redis/cluster/slot.ts";
 import { until } from "../conformance/fixture.ts";
-import { freePorts } from "./net.ts";
 import { type PrivateRedis, startRedis } from "./redis.ts";
 import { type Admin, newClient } from "./redis_setup.ts";
 
@@ -44,11 +43,9 @@ export class PrivateCluster implements AsyncDisposable {
 
   /** Starts nodes that are in no cluster. */
   async start(count: number): Promise<PrivateNode[]> {
-    const ports = await freePorts(count);
-    const started = await Promise.all(ports.map(async (bus) => {
+    const started = await Promise.all(Array.from({ length: count }, async () => {
       const conf = [
         "cluster-enabled yes",
-        `cluster-port ${bus}`,
         "cluster-node-timeout 15000", // a busy machine is no failure
         "repl-diskless-sync-delay 0",
         ...this.#conf,
@@ -56,7 +53,7 @@ export class PrivateCluster implements AsyncDisposable {
       const server = await startRedis({ conf });
       const node: PrivateNode = {
         server,
-        bus,
+        bus: server.bus!,
         id: await this.#run(server, ["CLUSTER", "MYID"]),
         run: (...command) => this.#run(server, command),
       };
