@@ -1,6 +1,7 @@
 // What a script on Redis costs must not depend on how much else there is.
 import assert from "node:assert/strict";
-import { numbers, pause } from "./conformance/fixture.ts";
+import { numbers, pause, until } from "./conformance/fixture.ts";
+import type { ScriptName } from "../src/transports/redis/scripts/mod.ts";
 import { BareLink } from "./redis/bare_link.ts";
 import { startRedis } from "./support/redis.ts";
 import { type Admin, withAdmin } from "./support/redis_setup.ts";
@@ -182,4 +183,72 @@ Deno.test("redis: values that are due or expire at once are moved or dropped in 
     assert.equal(await admin.hLen(`${link.key}:bodies`), count); // those on loan
   });
   await link.run("remove");
+});
+
+Deno.test("redis: processes that die attached, waiting, holding values or putting, or detach, leave nothing that piles up", async () => {
+  const lives = 120;
+  const name = "month";
+  await using first = await connect(name);
+  await first.attach();
+  const { key } = first;
+  await using waiting = await connect("nothing comes"); // a channel where all processes wait
+  await waiting.attach();
+  await withAdmin(uri, async (admin) => {
+    let most = 0;
+    for (const i of numbers(lives)) {
+      const link = await connect(name);
+      await link.attach();
+      await link.run("put", `putter ${i}`, "0", "0", "0", ...["1", "1", "0", "", "", '["",0]\n']);
+      await link.take(true); // it dies with the value
+      const inWaiting = (script: ScriptName, ...args: string[]) =>
+        link.session.run(script, waiting.key, [link.holder, "epoch", ...args]);
+      await link.session.run("attach", waiting.key, [
+        link.holder,
+        "epoch",
+        "0",
+        "",
+        "",
+        "",
+        "",
+        "0",
+      ]);
+      await inWaiting("take", "0", "0", "7", "-", "");
+      if (i % 4 === 0) { // it does not say what it waits for
+        await link.run("detach", `putter ${i}`);
+        await inWaiting("detach", `putter ${i}`);
+      }
+      await link.session.close();
+      // A putter is kept for ten minutes: here they are over.
+      for (const each of await admin.hKeys(`${key}:putters`)) {
+        await admin.hSet(`${key}:putters`, each, "1 1");
+      }
+      const [links, putters, takers] = await Promise.all([
+        admin.hLen(`${key}:links`),
+        admin.hLen(`${key}:putters`),
+        admin.zCard(`${waiting.key}:takers`),
+      ]);
+      most = Math.max(most, links, putters, takers);
+    }
+    assert.ok(most < 40, `${most} links, putters or takers of ${lives} processes`);
+    await until(async () => await first.depth() > 0 && await admin.hLen(`${key}:links`) === 1);
+    const left = async (part: string) => await admin.zCard(`${key}:${part}`);
+    assert.deepEqual(await Promise.all(["loans", "takers", "askers"].map(left)), [0, 0, 0]);
+    const [bodies, tries] = [await admin.hLen(`${key}:bodies`), await admin.hLen(`${key}:tries`)];
+    assert.ok(tries <= bodies, `${tries} counts of attempts for ${bodies} values`);
+    assert.equal(await first.depth(), bodies);
+    await first.run("remove");
+    assert.deepEqual(await admin.keys(`${key}*`), []);
+    await waiting.run("tick", "1");
+    assert.equal(await admin.zCard(`${waiting.key}:takers`), 0);
+    await waiting.run("remove");
+  });
+  const sessions = async () => {
+    let channels: string[] = [];
+    await withAdmin(uri, async (admin) => {
+      channels =
+        (await admin.sendCommand(["PUBSUB", "CHANNELS", "channelts:*"])) as unknown as string[];
+    });
+    return channels.length;
+  };
+  await until(async () => await sessions() <= 2); // no subscription is left either
 });

@@ -304,7 +304,7 @@ local function reap(isUrgent)
     if clock() - reaped < math.min(count / (isUrgent and 50 or 4), 500) then return end
     call('HSET', meta, 'reaped', string.format('%.0f', clock()))
   end
-  local dead = {}
+  local dead, living = {}, {}
   local any = false
   local all = call('HKEYS', links)
   look(all)
@@ -312,6 +312,8 @@ local function reap(isUrgent)
     if holder ~= me and not isAlive(holder) then
       dead[holder] = true
       any = true
+    else
+      living[holder] = true
     end
   end
   if not any or not mayBury() then return end
@@ -328,7 +330,7 @@ local function reap(isUrgent)
   end
   for _, queue in ipairs({takers, askers}) do
     for _, entry in ipairs(call('ZRANGE', queue, 0, -1)) do
-      if dead[holderOf(entry)] then call('ZREM', queue, entry) end
+      if not living[holderOf(entry)] then call('ZREM', queue, entry) end -- also what detached links have left
     end
   end
   giveBack(back)
