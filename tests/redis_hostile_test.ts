@@ -256,31 +256,33 @@ Deno.test("hostile redis: a waiting value without bytes is skipped", async () =>
 
 Deno.test("hostile redis: no reference in a message makes a process connect to a Redis that it has not configured", async () => {
   const name = "references";
-  await using there = await PlayedServer.start(() => {});
-  await using known = await PlayedServer.start(() => {});
-  await using raw = await redisSetup(uri).raw(name);
-  const ch = new Channel<unknown>({ name, connection: uri });
-  const address = `redis://user:secret@127.0.0.1:${there.port}/0`;
-  const reference = { __channel__: true, name: "inner", connection_args: { uri: address } };
-  const body = new TextEncoder().encode(JSON.stringify(reference));
-  await raw.put({ body, contentType: "application/json" });
-  const inner = await within(ch.get()) as Channel<number>; // on the Redis that carried it
-  await within(inner.put(1));
-  assert.equal(await within(inner.get()), 1);
-  await inner.delete();
-  // As this library writes one of a channel elsewhere.
-  const elsewhere = `redis://127.0.0.1:${known.port}`;
-  await ch.put(new Channel({ name: "inner", connection: elsewhere }));
-  const message = (await raw.get())!;
-  const at = Buffer.from(message.body).indexOf(String(known.port));
-  assert.ok(at > 0);
-  const forged = Buffer.from(message.body);
-  forged.write(String(there.port).padStart(String(known.port).length, "0"), at);
-  await raw.put({ ...message, body: new Uint8Array(forged) });
-  await rejection(within(ch.get()), ChannelReferenceError);
-  assert.deepEqual([there.sockets.length, known.sockets.length], [0, 0]);
-  await ch.delete();
-  await Promise.all([ch.close(), inner.close()]);
+  {
+    await using there = await PlayedServer.start(() => {});
+    await using known = await PlayedServer.start(() => {});
+    await using raw = await redisSetup(uri).raw(name);
+    const ch = new Channel<unknown>({ name, connection: uri });
+    const address = `redis://user:secret@127.0.0.1:${there.port}/0`;
+    const reference = { __channel__: true, name: "inner", connection_args: { uri: address } };
+    const body = new TextEncoder().encode(JSON.stringify(reference));
+    await raw.put({ body, contentType: "application/json" });
+    const inner = await within(ch.get()) as Channel<number>; // on the Redis that carried it
+    await within(inner.put(1));
+    assert.equal(await within(inner.get()), 1);
+    await inner.delete();
+    // As this library writes one of a channel elsewhere.
+    const elsewhere = `redis://127.0.0.1:${known.port}`;
+    await ch.put(new Channel({ name: "inner", connection: elsewhere }));
+    const message = (await raw.get())!;
+    const at = Buffer.from(message.body).indexOf(String(known.port));
+    assert.ok(at > 0);
+    const forged = Buffer.from(message.body);
+    forged.write(String(there.port).padStart(String(known.port).length, "0"), at);
+    await raw.put({ ...message, body: new Uint8Array(forged) });
+    await rejection(within(ch.get()), ChannelReferenceError);
+    assert.deepEqual([there.sockets.length, known.sockets.length], [0, 0]);
+    await ch.delete();
+    await Promise.all([ch.close(), inner.close()]);
+  }
   await connectionsRest();
 });
 
