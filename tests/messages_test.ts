@@ -84,6 +84,9 @@ Deno.test("messages: an error proposes the URI that was probably meant", () => {
     "sqlite": "sqlite:",
     "amqp": "amqp://localhost",
     "ampq://host": "amqp://…",
+    "redis": "redis://localhost",
+    "reddis://host": "redis://…",
+    "localhost:6379": "redis://localhost:6379",
     "localhost": "amqp://localhost",
     "localhost:5672": "amqp://localhost:5672",
     "rabbit.example.org": "amqp://rabbit.example.org",
@@ -97,10 +100,10 @@ Deno.test("messages: an error proposes the URI that was probably meant", () => {
     assert.throws(() => new Channel({ connection }), { message: `new Channel: ${says}` });
     assert.throws(() => new Connection(connection), { message: `new Connection: ${says}` });
   }
-  assert.throws(() => new Channel({ connection: "redis://u:hunter2@h" }), {
+  assert.throws(() => new Channel({ connection: "nats://u:hunter2@h" }), {
     message:
-      `new Channel: "redis://***@h" is not the URI of a connection; a connection begins with one ` +
-      "of memory: sqlite: amqp: amqps: zmq: ws: wss:",
+      `new Channel: "nats://***@h" is not the URI of a connection; a connection begins with one ` +
+      "of memory: sqlite: amqp: amqps: redis: rediss: zmq: ws: wss:",
   });
 });
 

@@ -118,7 +118,8 @@ Deno.test("redis connection: the end of a subscription that nobody asked for is 
   const mark = "$12\r\nunsubscribed\r\n";
   const says = [
     // asked for, and answered
-    push("ssubscribe", "a") + push("smessage", "a") + "+1\r\n" + push("sunsubscribe", "a") + mark +
+    push("ssubscribe", "a") + ">3\r\n+smessage\r\n+a\r\n$1\r\nx\r\n" + "+1\r\n" +
+    push("sunsubscribe", "a") + mark +
     "+2\r\n",
     // the slot moves before the command arrives, which is refused then; so is a script
     push("ssubscribe", "a") + "+1\r\n" + push("sunsubscribe", "a") + "-MOVED 1 b:1\r\n" + mark +

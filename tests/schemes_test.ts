@@ -35,6 +35,14 @@ Deno.test("schemes: a transport that is not imported is an error that says what 
     const [uri, advice] of [
       ["zmq://h:1", /import from "@channelts\/channel\/home" on Deno, Bun and Node; elsewhere, /],
       ["ws://:hunter2@h/", /of ws: is not imported; import from "@channelts\/channel\/web"$/],
+      [
+        "redis://:hunter2@h",
+        /of redis: is not imported; import from "@channelts\/channel\/redis" on Deno/,
+      ],
+      [
+        "rediss://h",
+        /of rediss: is not imported; import from "@channelts\/channel\/redis" on Deno/,
+      ],
       ["wss://h", /of wss: is not imported; import from "@channelts\/channel\/web"$/],
     ] as const
   ) {
