@@ -59,9 +59,10 @@ async function failure(operation: Promise<unknown>): Promise<ChannelConnectionEr
 }
 
 /**
- * Returns the error of every operation on a connection, and asserts that each rejects shortly after its retry timeout.
+ * Returns the error of every operation on a connection, and asserts that each rejects shortly after its retry timeout. An
+ * operation is repeated while the server should have answered and has not, because the machine is busy.
  */
-async function failures(connection: string): Promise<ChannelConnectionError> {
+async function failures(connection: string, answers = true): Promise<ChannelConnectionError> {
   const retryTimeout = 500;
   const name = `test ${randomUUID()}`;
   const open = () => new Channel({ name, connection, retryTimeout });
@@ -74,9 +75,14 @@ async function failures(connection: string): Promise<ChannelConnectionError> {
   };
   let first: ChannelConnectionError | undefined;
   for (const [operation, start] of Object.entries(operations)) {
-    const begin = performance.now();
-    const error = await failure(start());
-    const took = performance.now() - begin;
+    let error: ChannelConnectionError;
+    let took: number;
+    let left = 20;
+    do {
+      const begin = performance.now();
+      error = await failure(start());
+      took = performance.now() - begin;
+    } while (answers && /there has been no answer yet/.test(error.message) && --left > 0);
     assert.ok(took < 8000, `${operation} took ${took} ms`); // an attempt to connect takes 10 s
     if (operation === "put") assert.equal((error as { value?: unknown }).value, "a value");
     first ??= error;
@@ -197,7 +203,8 @@ const notBrokers: Record<string, { speak: (socket: Socket) => void; says: RegExp
 for (const [who, { speak, says }] of Object.entries(notBrokers)) {
   Deno.test(`a port without a broker is reported: ${who}`, async () => {
     await using listener = await listen(speak);
-    const error = await failures(`amqp://user:${secret}@127.0.0.1:${listener.port}`);
+    const answers = !says.source.includes("no answer");
+    const error = await failures(`amqp://user:${secret}@127.0.0.1:${listener.port}`, answers);
     assert.match(error.message, says);
     assert.ok(
       await waitUntil(() => listener.connections === 0, 20_000),
@@ -214,7 +221,7 @@ Deno.test("amqps:// to a broker's plain port is rejected with the advice to try 
 
 Deno.test("amqps:// to a silent server is bounded, too", async () => {
   await using listener = await listen(() => {});
-  const error = await failures(`amqps://user:${secret}@127.0.0.1:${listener.port}`);
+  const error = await failures(`amqps://user:${secret}@127.0.0.1:${listener.port}`, false);
   assert.match(error.message, /no answer/);
 });
 
