@@ -1,5 +1,6 @@
 import { ChannelConfigError } from "../../shared/errors.ts";
 import { withoutCredentials } from "../../shared/redact.ts";
+import { checkUriText, type Fail } from "../remote/uri_text.ts";
 
 /** An address on which a broker listens. */
 export interface Endpoint {
@@ -58,9 +59,6 @@ const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parameter>([
 const PARTS = /^(amqps?):\/\/(?:([^@]*)@)?([^/?]*)([^?]*)(?:\?(.*))?$/i;
 const HOST_AND_PORT = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/;
 
-/** Throws an error that says what was found and expected, without any piece of the URI: it may belong to a password. */
-type Fail = (problem: string) => never;
-
 /**
  * Parses an AMQP URI by https://www.rabbitmq.com/docs/uri-spec, with two differences: an empty path is the virtual host
  * `/`, and a URI may list several hosts, `amqp://a,b:5673,[::1]/vhost`, each with its own port or the default. The
@@ -107,18 +105,7 @@ function split(uri: string, fail: Fail): Parts {
   if (!/^amqps?:\/\//i.test(uri)) {
     fail("found another scheme, expected amqp://user:password@host:port/vhost or amqps://");
   }
-  if (/[\s\p{Cc}\p{Cs}]/u.test(uri)) {
-    fail(
-      "found a space, a control character or half a surrogate pair, expected it percent-encoded",
-    );
-  }
-  if (!/^[^/]*\/\/(?:[^/?#@]*@)?[^@]*$/.test(uri)) {
-    fail(
-      "found a misplaced @, expected at most one, before the host; " +
-        "write @ elsewhere as %40, and in a password / as %2F, ? as %3F, # as %23",
-    );
-  }
-  if (uri.includes("#")) fail("found a fragment, expected none; write # as %23");
+  checkUriText(uri, fail);
   return PARTS.exec(uri)!.slice(1) as Parts;
 }
 

@@ -1,7 +1,5 @@
-import { Fifo } from "../../shared/fifo.ts";
-import { unref } from "../../shared/timers.ts";
-import { isHolding } from "../../shared/turns.ts";
-import { maxIdleTime, ReadAheadSize } from "../read_ahead_size.ts";
+import { ReadAheadSize } from "../read_ahead_size.ts";
+import { ReadAheadBuffer } from "../remote/read_ahead_buffer.ts";
 import type { HomeLoan } from "./loan.ts";
 import type { Frame } from "./protocol/frame.ts";
 import type { Answerer, HomeSession } from "./session.ts";
@@ -31,7 +29,10 @@ export interface ReadAheadOwner {
  */
 export class HomeReadAhead implements Answerer {
   readonly #owner: ReadAheadOwner;
-  readonly #buffer: Fifo<HomeLoan> = new Fifo();
+  readonly #buffer = new ReadAheadBuffer<HomeLoan>(
+    (loan) => loan.giveBack(),
+    () => this.giveBack(), // also what comes, which is younger
+  );
   readonly #size = new ReadAheadSize(maxMessages, maxBytes);
   /** The number of the next answer, and of the last one; 0 while no request runs. */
   #next = 0;
@@ -45,7 +46,6 @@ export class HomeReadAhead implements Answerer {
   #skipped = 0;
   /** Whether the last claim found a message. */
   #hasFound = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #onEnded: (() => void)[] = [];
 
   constructor(owner: ReadAheadOwner) {
@@ -100,16 +100,13 @@ export class HomeReadAhead implements Answerer {
     if (loan === undefined) {
       // A copy, which is settled.
     } else if (this.#isReturning) loan.giveBack();
-    else if (!this.#owner.serve(loan)) {
-      this.#buffer.push(loan);
-      this.#startTimer();
-    }
+    else if (!this.#owner.serve(loan)) this.#buffer.push(loan);
     if (isLast) this.#end();
   }
 
   /** Gives back all that is here, and what comes. Resolves when the home has been told. */
   async giveBack(): Promise<void> {
-    for (const loan of this.#buffer.takeAll()) loan.giveBack();
+    this.#buffer.giveBack();
     this.#hasFound = false;
     if (!this.isAsking) return;
     this.#isReturning = true;
@@ -123,8 +120,7 @@ export class HomeReadAhead implements Answerer {
   }
 
   lost(): void {
-    this.#buffer.takeAll();
-    clearTimeout(this.#timer);
+    this.#buffer.end();
     this.#end();
   }
 
@@ -137,20 +133,6 @@ export class HomeReadAhead implements Answerer {
     this.#isReturning = false;
     for (const resolve of this.#onEnded.splice(0)) resolve();
     this.#owner.ended();
-  }
-
-  #startTimer(ms = maxIdleTime): void {
-    if (this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      const oldest = this.#buffer.peek();
-      if (oldest === undefined) return;
-      // Until the event loop turns, nobody can use anything.
-      const rest = isHolding() ? 1 : oldest.arrived + maxIdleTime - performance.now();
-      if (rest > 0) this.#startTimer(Math.ceil(rest));
-      else this.giveBack();
-    }, ms);
-    unref(this.#timer);
   }
 }
 

@@ -2,10 +2,10 @@ import type { Buffer } from "node:buffer";
 import { drainedError } from "../../shared/closed_errors.ts";
 import { Fifo } from "../../shared/fifo.ts";
 import type { ProcessRef } from "../remote/process_ref.ts";
+import { ReadAheadBuffer } from "../remote/read_ahead_buffer.ts";
 import { ReadAheadSize } from "../read_ahead_size.ts";
 import type { Claim, Loan } from "../transport.ts";
 import { RedisLoan, type RedisLoanOwner } from "./loan.ts";
-import { RedisReadAhead } from "./redis_read_ahead.ts";
 import type { ScriptName } from "./scripts/mod.ts";
 
 /** The attachment whose messages are got. */
@@ -61,7 +61,7 @@ export class RedisGetter {
   readonly #byNumber = new Map<string, Taking>();
   #unsent: Taking[] = [];
   readonly #here: Fifo<Claim> = new Fifo();
-  readonly #ahead: RedisReadAhead;
+  readonly #ahead: ReadAheadBuffer<RedisLoan>;
   readonly #size = new ReadAheadSize(mostAhead, mostBytes);
   #isScheduled = false;
   /** Whether a script takes messages ahead. */
@@ -80,7 +80,7 @@ export class RedisGetter {
 
   constructor(owner: RedisGetterOwner) {
     this.#owner = owner;
-    this.#ahead = new RedisReadAhead((loan) => owner.giveBack(loan));
+    this.#ahead = new ReadAheadBuffer((loan) => owner.giveBack(loan));
   }
 
   /** Whether claims wait at the server. */

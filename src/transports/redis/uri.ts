@@ -1,5 +1,6 @@
 import { ChannelConfigError } from "../../shared/errors.ts";
 import { withoutCredentials } from "../../shared/redact.ts";
+import { checkUriText, type Fail } from "../remote/uri_text.ts";
 
 /** An address on which a server listens. */
 export interface RedisEndpoint {
@@ -35,9 +36,6 @@ const parts = /^(rediss?):\/\/(?:([^@]*)@)?([^/?]*)([^?]*)(?:\?(.*))?$/i;
 const hostAndPort = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/;
 const parameters = "cluster, name, heartbeat, eviction";
 
-/** Throws an error that says what was found and expected, without any piece of the URI: it may belong to a password. */
-type Fail = (problem: string) => never;
-
 /**
  * Parses a Redis URI: `redis://user:password@host:port/database`, or `rediss:` with TLS. A URI may list several hosts. The
  * parameters are `cluster`, `name`, `heartbeat` and `eviction`.
@@ -51,18 +49,7 @@ export function parseRedisUri(uri: string): RedisUri {
   if (!/^rediss?:\/\//i.test(uri)) {
     fail("found another scheme, expected redis://user:password@host:port/database or rediss://");
   }
-  if (/[\s\p{Cc}\p{Cs}]/u.test(uri)) {
-    fail(
-      "found a space, a control character or half a surrogate pair, expected it percent-encoded",
-    );
-  }
-  if (!/^[^/]*\/\/(?:[^/?#@]*@)?[^@]*$/.test(uri)) {
-    fail(
-      "found a misplaced @, expected at most one, before the host; " +
-        "write @ elsewhere as %40, and in a password / as %2F, ? as %3F, # as %23",
-    );
-  }
-  if (uri.includes("#")) fail("found a fragment, expected none; write # as %23");
+  checkUriText(uri, fail);
   const [, scheme = "", userinfo, hosts = "", path = "", query = ""] = parts.exec(uri)!;
   const tls = scheme.toLowerCase() === "rediss";
   const endpoints = endpointsOf(hosts, fail);
