@@ -7,7 +7,7 @@ import { ChannelConnectionError } from "../mod.ts";
 import { CommandBuffer } from "../src/transports/redis/connection/command_buffer.ts";
 import { RedisConnection } from "../src/transports/redis/connection/redis_connection.ts";
 import { RedisRefusal, RespError } from "../src/transports/redis/connection/reply_reader.ts";
-import { RedisSession } from "../src/transports/redis/session.ts";
+import { RedisSession } from "../src/transports/redis/connection/session.ts";
 import { parseRedisUri } from "../src/transports/redis/uri.ts";
 import { ProcessRef } from "../src/transports/remote/process_ref.ts";
 import { rejection, within } from "./conformance/fixture.ts";

@@ -1,6 +1,6 @@
 import { keyOf } from "../../src/transports/redis/channel_key.ts";
 import type { ScriptName } from "../../src/transports/redis/scripts/mod.ts";
-import { RedisSession } from "../../src/transports/redis/session.ts";
+import { RedisSession } from "../../src/transports/redis/connection/session.ts";
 import { parseRedisUri } from "../../src/transports/redis/uri.ts";
 import { ProcessRef } from "../../src/transports/remote/process_ref.ts";
 

@@ -13,7 +13,7 @@ import { keyOf } from "./channel_key.ts";
 import { type ClusterTopology, topologyOf } from "./cluster/cluster_topology.ts";
 import { slotOf, slots } from "./cluster/slot.ts";
 import { isMissing, refusedBy } from "./failure.ts";
-import { RedisSession } from "./session.ts";
+import { RedisSession } from "./connection/session.ts";
 import { parseRedisUri, type RedisEndpoint, type RedisUri, shownEndpoint } from "./uri.ts";
 
 type Report = InspectionOptions["report"];

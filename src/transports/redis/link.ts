@@ -21,13 +21,13 @@ import type {
 } from "../transport.ts";
 import { keyOf } from "./channel_key.ts";
 import { isMissing, isUnavailable } from "./failure.ts";
-import type { LinkSession } from "./link_session.ts";
+import type { LinkSession } from "./connection/link_session.ts";
 import { RedisAttachment, type RedisAttachmentOwner } from "./redis_attachment.ts";
 import { type Found, RedisContinuation } from "./redis_continuation.ts";
 import { putError, RedisErrors } from "./redis_errors.ts";
 import { RedisEvents } from "./redis_events.ts";
-import { RedisOutbox } from "./redis_outbox.ts";
-import { RedisSettlements } from "./redis_settlements.ts";
+import { RedisOutbox } from "./puts/redis_outbox.ts";
+import { RedisSettlements } from "./gets/redis_settlements.ts";
 
 /**
  * This process's attachment to one channel, over all connections. After the loss of a connection the link attaches

@@ -2,19 +2,19 @@ import type { Buffer } from "node:buffer";
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { longestTimer } from "../../shared/timers.ts";
 import type { Claim, RoomWaiter } from "../transport.ts";
-import { RedisGetter } from "./redis_getter.ts";
-import type { RedisLoan, RedisLoanOwner } from "./loan.ts";
+import { RedisGetter } from "./gets/redis_getter.ts";
+import type { RedisLoan, RedisLoanOwner } from "./gets/loan.ts";
 import {
   messageParameters,
   putParameters,
   type RedisDestination,
   type RedisOutbox,
   unreplicated,
-} from "./redis_outbox.ts";
-import type { RedisSettlements } from "./redis_settlements.ts";
+} from "./puts/redis_outbox.ts";
+import type { RedisSettlements } from "./gets/redis_settlements.ts";
 import type { ScriptName } from "./scripts/mod.ts";
-import type { Belled, LinkSession } from "./link_session.ts";
-import type { Watched } from "./watch.ts";
+import type { Belled, LinkSession } from "./connection/link_session.ts";
+import type { Watched } from "./connection/watch.ts";
 
 /** The link of an attachment. It outlasts its attachments. */
 export interface RedisAttachmentOwner extends RedisLoanOwner {

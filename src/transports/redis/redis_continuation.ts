@@ -1,9 +1,9 @@
 import type { LinkOptions } from "../transport.ts";
-import { RedisLoan } from "./loan.ts";
+import { RedisLoan } from "./gets/loan.ts";
 import { type RedisAttachment, unknownEpoch } from "./redis_attachment.ts";
 import type { AnnouncedEvents } from "./redis_events.ts";
-import { RedisLostLoans } from "./redis_lost_loans.ts";
-import type { RedisSettlements } from "./redis_settlements.ts";
+import { RedisLostLoans } from "./gets/redis_lost_loans.ts";
+import type { RedisSettlements } from "./gets/redis_settlements.ts";
 
 /** What an attachment has found. */
 export interface Found {

@@ -15,8 +15,8 @@ import type {
 import { keyOf } from "./channel_key.ts";
 import { RedisCluster } from "./cluster/redis_cluster.ts";
 import { RedisLink } from "./link.ts";
-import type { LinkSession } from "./link_session.ts";
-import { RedisSession, type RedisSessionOptions } from "./session.ts";
+import type { LinkSession } from "./connection/link_session.ts";
+import { RedisSession, type RedisSessionOptions } from "./connection/session.ts";
 import { parseRedisUri } from "./uri.ts";
 
 /**

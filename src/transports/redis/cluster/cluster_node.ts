@@ -2,7 +2,7 @@ import type { ConnectionWatcher } from "../../transport.ts";
 import { Connector } from "../../remote/connector.ts";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import type { SessionWaiter } from "../../remote/session_source.ts";
-import type { RedisSession } from "../session.ts";
+import type { RedisSession } from "../connection/session.ts";
 import type { NodeFact } from "./cluster_topology.ts";
 
 /** The cluster that a node belongs to. */

@@ -1,4 +1,4 @@
-import type { RedisSession } from "../session.ts";
+import type { RedisSession } from "../connection/session.ts";
 import { type RedisEndpoint, shownEndpoint } from "../uri.ts";
 import { slots } from "./slot.ts";
 

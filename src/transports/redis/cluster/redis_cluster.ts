@@ -4,7 +4,7 @@ import { within } from "../../../shared/timeouts.ts";
 import { RuntimeTimer } from "../../remote/runtime_timer.ts";
 import type { ConnectionWatcher } from "../../transport.ts";
 import { connectFailure } from "../failure.ts";
-import { RedisSession, type RedisSessionOptions } from "../session.ts";
+import { RedisSession, type RedisSessionOptions } from "../connection/session.ts";
 import { type RedisEndpoint, shownEndpoint } from "../uri.ts";
 import { ClusterNode, type ClusterNodeOwner } from "./cluster_node.ts";
 import { ClusterRef } from "./cluster_ref.ts";

@@ -2,11 +2,11 @@ import type { Buffer } from "node:buffer";
 import type { ChannelConnectionError } from "../../../shared/errors.ts";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import { elsewhere, isElsewhere } from "../failure.ts";
-import type { Belled, LinkSession } from "../link_session.ts";
+import type { Belled, LinkSession } from "../connection/link_session.ts";
 import type { ScriptName } from "../scripts/mod.ts";
-import type { ServerState } from "../server_check.ts";
-import type { RedisSession } from "../session.ts";
-import type { Watch } from "../watch.ts";
+import type { ServerState } from "../connection/server_check.ts";
+import type { RedisSession } from "../connection/session.ts";
+import type { Watch } from "../connection/watch.ts";
 
 /**
  * What one link has of the connection to a node of a cluster. It ends with that connection, or when the node does not have the slot

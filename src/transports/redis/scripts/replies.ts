@@ -1,4 +1,4 @@
-import { messageParameters, putParameters } from "../redis_outbox.ts";
+import { messageParameters, putParameters } from "../puts/redis_outbox.ts";
 import type { ScriptName } from "./mod.ts";
 
 /** Reports whether the reply to a script with these arguments is one that the script can return. */

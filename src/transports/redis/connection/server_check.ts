@@ -1,5 +1,5 @@
-import { ChannelConnectionError } from "../../shared/errors.ts";
-import type { RedisUri } from "./uri.ts";
+import { ChannelConnectionError } from "../../../shared/errors.ts";
+import type { RedisUri } from "../uri.ts";
 
 /** Something about a server that may lose values, or hold them back. */
 export interface Hazard {

@@ -1,8 +1,8 @@
 import { clearImmediate, clearTimeout, setImmediate, setTimeout } from "node:timers";
-import { backOff } from "../../shared/backoff.ts";
-import type { ProcessRef } from "../remote/process_ref.ts";
-import { isMissing } from "./failure.ts";
-import type { ScriptName } from "./scripts/mod.ts";
+import { backOff } from "../../../shared/backoff.ts";
+import type { ProcessRef } from "../../remote/process_ref.ts";
+import { isMissing } from "../failure.ts";
+import type { ScriptName } from "../scripts/mod.ts";
 
 /** Runs a script on the live connection of the link; undefined while there is none. */
 export type RunScript =

@@ -1,11 +1,11 @@
 import type { Buffer } from "node:buffer";
-import { drainedError, undelayableError } from "../../shared/closed_errors.ts";
-import type { ChannelError } from "../../shared/errors.ts";
-import { Deadlines } from "../remote/deadlines.ts";
-import type { ProcessRef } from "../remote/process_ref.ts";
-import { RepeatedLosses } from "../remote/repeated_losses.ts";
-import type { Offer, Stats } from "../transport.ts";
-import { storedBytes } from "./stored_message.ts";
+import { drainedError, undelayableError } from "../../../shared/closed_errors.ts";
+import type { ChannelError } from "../../../shared/errors.ts";
+import { Deadlines } from "../../remote/deadlines.ts";
+import type { ProcessRef } from "../../remote/process_ref.ts";
+import { RepeatedLosses } from "../../remote/repeated_losses.ts";
+import type { Offer, Stats } from "../../transport.ts";
+import { storedBytes } from "../stored_message.ts";
 
 /** The part of a link that sends, and makes errors. */
 export interface RedisOutboxOwner {

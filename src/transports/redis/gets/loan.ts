@@ -1,6 +1,6 @@
 import type { Buffer } from "node:buffer";
-import type { Loan, Message } from "../transport.ts";
-import { readStored } from "./stored_message.ts";
+import type { Loan, Message } from "../../transport.ts";
+import { readStored } from "../stored_message.ts";
 
 /** What a loan calls when it is settled: its link. */
 export interface RedisLoanOwner {

@@ -1,7 +1,7 @@
 import type { Buffer } from "node:buffer";
-import type { ProcessRef } from "../remote/process_ref.ts";
-import type { RemoteSession } from "../remote/remote_session.ts";
-import type { ScriptName } from "./scripts/mod.ts";
+import type { ProcessRef } from "../../remote/process_ref.ts";
+import type { RemoteSession } from "../../remote/remote_session.ts";
+import type { ScriptName } from "../scripts/mod.ts";
 import type { ServerState } from "./server_check.ts";
 import type { Watch } from "./watch.ts";
 

@@ -1,12 +1,12 @@
 import type { Buffer } from "node:buffer";
-import { drainedError } from "../../shared/closed_errors.ts";
-import { Fifo } from "../../shared/fifo.ts";
-import type { ProcessRef } from "../remote/process_ref.ts";
-import { ReadAheadBuffer } from "../remote/read_ahead_buffer.ts";
-import { ReadAheadSize } from "../read_ahead_size.ts";
-import type { Claim, Loan } from "../transport.ts";
+import { drainedError } from "../../../shared/closed_errors.ts";
+import { Fifo } from "../../../shared/fifo.ts";
+import type { ProcessRef } from "../../remote/process_ref.ts";
+import { ReadAheadBuffer } from "../../remote/read_ahead_buffer.ts";
+import { ReadAheadSize } from "../../read_ahead_size.ts";
+import type { Claim, Loan } from "../../transport.ts";
 import { RedisLoan, type RedisLoanOwner } from "./loan.ts";
-import type { ScriptName } from "./scripts/mod.ts";
+import type { ScriptName } from "../scripts/mod.ts";
 
 /** The attachment whose messages are got. */
 export interface RedisGetterOwner extends RedisLoanOwner {
