@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import type { Server } from "../faults/server.ts";
+import type { SqliteFile } from "./sqlite_file.ts";
 import { type Child, startChild } from "../support/child.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
 
-/** A process of a soak test with its proxy to the server. */
+/** Where the processes of a soak test meet. */
+export type Meeting = Server | SqliteFile;
+
+/** A process of a soak test with its proxy to the server; a file has no proxy. */
 export interface Actor {
   readonly title: string;
   readonly child: Child;
-  readonly proxy: Proxy;
+  readonly proxy: Proxy | undefined;
 }
 
 /** One delivery of a number to a consumer. */
@@ -19,7 +23,7 @@ export interface Receipt {
 
 /** The producers and consumers of one channel, and what they have reported. */
 export class Actors implements AsyncDisposable {
-  readonly #server: Server;
+  readonly #meeting: Meeting;
   readonly #name: string;
   readonly #proxies: Proxy[] = [];
   readonly producers: Actor[] = [];
@@ -32,15 +36,16 @@ export class Actors implements AsyncDisposable {
   readonly errors: string[] = [];
   readonly #ending = new Set<Child>();
   readonly #listening: Promise<void>[] = [];
-  #started = 0;
+  #producersStarted = 0;
+  #consumersStarted = 0;
 
-  constructor(server: Server, name: string) {
-    this.#server = server;
+  constructor(meeting: Meeting, name: string) {
+    this.#meeting = meeting;
     this.#name = name;
   }
 
   async addProducer(): Promise<void> {
-    const n = this.producers.length + 1;
+    const n = ++this.#producersStarted;
     const actor = await this.#start("producer", `producer ${n}`, String(n * 10_000_000));
     this.producers.push(actor);
     const resolved = new Set<number>();
@@ -56,7 +61,11 @@ export class Actors implements AsyncDisposable {
   }
 
   async addConsumer(how: "get" | "receive"): Promise<void> {
-    const actor = await this.#start("consumer", `consumer ${++this.#started} (${how})`, how);
+    const actor = await this.#start(
+      "consumer",
+      `consumer ${++this.#consumersStarted} (${how})`,
+      how,
+    );
     assert.equal(await actor.child.next(), "ready");
     this.consumers.push(actor);
     this.#listen(actor, (message) => {
@@ -73,7 +82,28 @@ export class Actors implements AsyncDisposable {
     this.#ending.add(actor.child);
     actor.child.kill("SIGKILL");
     await actor.child.exited;
-    this.consumers.splice(this.consumers.indexOf(actor), 1);
+    for (const actors of [this.producers, this.consumers]) {
+      if (actors.includes(actor)) actors.splice(actors.indexOf(actor), 1);
+    }
+  }
+
+  /** Kills a producer, or a consumer that receives, and starts another one. */
+  async replace(actor: Actor): Promise<void> {
+    const isProducer = this.producers.includes(actor);
+    await this.kill(actor);
+    await (isProducer ? this.addProducer() : this.addConsumer("receive"));
+  }
+
+  get all(): Actor[] {
+    return [...this.producers, ...this.consumers];
+  }
+
+  /**
+   * The producers, and the consumers that receive: those that may be killed. The value of a killed `get` is lost if it
+   * was accepted and not yet reported.
+   */
+  get mortals(): Actor[] {
+    return this.all.filter(({ title }) => !title.includes("(get)"));
   }
 
   /** Stops the producers. Resolves when all their puts are settled. */
@@ -96,7 +126,7 @@ export class Actors implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const actors = [...this.producers, ...this.consumers];
+    const actors = this.all;
     for (const { child } of actors) this.#ending.add(child);
     await Promise.all(actors.map(({ child }) => child[Symbol.asyncDispose]()));
     await Promise.all(this.#listening);
@@ -104,10 +134,10 @@ export class Actors implements AsyncDisposable {
   }
 
   async #start(program: string, title: string, arg: string): Promise<Actor> {
-    const { port, framing } = this.#server;
-    const proxy = await startProxy(port, framing);
-    this.#proxies.push(proxy);
-    const connection = this.#server.uriAt(proxy.port, title);
+    const meeting = this.#meeting;
+    const proxy = "port" in meeting ? await startProxy(meeting.port, meeting.framing) : undefined;
+    if (proxy !== undefined) this.#proxies.push(proxy);
+    const connection = "port" in meeting ? meeting.uriAt(proxy!.port, title) : meeting.uri;
     const child = startChild(new URL(`../programs/soak_${program}.ts`, import.meta.url), {
       args: [connection, this.#name, arg],
     });

@@ -1,5 +1,6 @@
-// deno task soak [MISHAPS] [SEED] [home|redis]: a long soak test on a private broker, on a home with a file, or on a private
-// Redis, with a table of results.
+// deno task soak [MISHAPS] [SEED] [broker|home|redis|sqlite] [TITLE]: a long soak test on a private broker, a home with a
+// file, a private Redis or a file of SQLite, with a table of results. TITLE selects the mishaps whose titles contain this
+// text.
 
 import process from "node:process";
 import { BrokerServer } from "../faults/broker_server.ts";
@@ -10,19 +11,24 @@ import { startPrivateBroker } from "../support/broker.ts";
 import { startRedis } from "../support/redis.ts";
 import { sqliteDirectory } from "../support/sqlite_file.ts";
 import { logLine } from "../support/supervisor.ts";
-import { brokerMishaps, homeMishaps, redisMishaps } from "./mishaps.ts";
+import type { Meeting } from "./actors.ts";
+import { brokerMishaps, homeMishaps, type Mishaps, redisMishaps } from "./mishaps.ts";
+import { sqliteMishaps } from "./sqlite_mishaps.ts";
+import { SqliteFile } from "./sqlite_file.ts";
 import { soak, type SoakResult } from "./soak.ts";
 
 const args = process.argv.slice(2);
 const [count = "20", seed = String(Math.floor(Math.random() * 2 ** 31))] = args;
+const [engine = "broker", title = ""] = args.slice(2);
 logLine(`soak: ${count} mishaps, seed ${seed}`);
 const start = performance.now();
 const runs: Record<string, () => Promise<SoakResult>> = {
   broker: onBroker,
   home: onHome,
   redis: onRedis,
+  sqlite: onSqlite,
 };
-const result = await runs[args[2] ?? "broker"]!();
+const result = await runs[engine]!();
 const { resolved, rejected, lost, duplicates, marked, unmarked, withinProcess, errors } = result;
 const rows: [string, number][] = [
   ["puts that resolved", resolved],
@@ -49,7 +55,7 @@ process.exitCode = failed ? 1 : 0;
 async function onBroker(): Promise<SoakResult> {
   await using broker = await startPrivateBroker();
   const server = new BrokerServer(broker);
-  return await soak(server, brokerMishaps, Number(seed), Number(count), logLine);
+  return await run(server, brokerMishaps);
 }
 
 async function onHome(): Promise<SoakResult> {
@@ -57,11 +63,23 @@ async function onHome(): Promise<SoakResult> {
     engine: `sqlite:${sqliteDirectory()}/soak.db`,
     options: { heartbeat: 1000 },
   });
-  return await soak(new HomeServer(home), homeMishaps, Number(seed), Number(count), logLine);
+  return await run(new HomeServer(home), homeMishaps);
 }
 
 async function onRedis(): Promise<SoakResult> {
   await using redis = await startRedis({ conf: ["appendfsync always"] });
   const server = new RedisFaultServer(redis);
-  return await soak(server, redisMishaps, Number(seed), Number(count), logLine);
+  return await run(server, redisMishaps);
+}
+
+async function onSqlite(): Promise<SoakResult> {
+  return await run(new SqliteFile(`${sqliteDirectory()}/soak.db`), sqliteMishaps);
+}
+
+async function run<S extends Meeting>(server: S, mishaps: Mishaps<S>): Promise<SoakResult> {
+  const chosen = Object.entries(mishaps).filter(([each]) => each.includes(title));
+  if (chosen.length === 0) {
+    throw new Error(`no mishap has "${title}" in its title: ${Object.keys(mishaps).join(", ")}`);
+  }
+  return await soak(server, Object.fromEntries(chosen), Number(seed), Number(count), logLine);
 }

@@ -5,7 +5,8 @@ import type { BrokerServer } from "../faults/broker_server.ts";
 import type { HomeServer } from "../faults/home_server.ts";
 import { command, type RedisFaultServer } from "../faults/redis_server.ts";
 import type { Server } from "../faults/server.ts";
-import type { Actor, Actors } from "./actors.ts";
+import type { Proxy } from "../support/proxy.ts";
+import type { Actor, Actors, Meeting } from "./actors.ts";
 
 /** Returns a generator of reproducible pseudo-random numbers from 0 up to but not including 1 (mulberry32). */
 export function random(seed: number): () => number {
@@ -18,37 +19,47 @@ export function random(seed: number): () => number {
 }
 
 /** What a mishap happens to. */
-export interface MishapContext<S extends Server> {
+export interface MishapContext<S extends Meeting> {
   readonly server: S;
   readonly actors: Actors;
   readonly random: () => number;
 }
 
 /** The mishaps of a soak test. Each resolves when it is over. */
-export type Mishaps<S extends Server> = Record<
+export type Mishaps<S extends Meeting> = Record<
   string,
   (context: MishapContext<S>) => Promise<void>
 >;
 
+/** What happens to processes. */
+export const ofProcesses: Mishaps<Meeting> = {
+  "a consumer is killed": ({ actors, random }) =>
+    actors.replace(
+      oneOf(actors.consumers.filter(({ title }) => title.includes("receive")), random),
+    ),
+  "a producer is killed": ({ actors, random }) => actors.replace(oneOf(actors.producers, random)),
+};
+
 /** What happens to connections and processes. */
 const common: Mishaps<Server> = {
+  ...ofProcesses,
   "producers are cut in the middle of frames": ({ actors, random }) =>
-    all(actors.producers, ({ proxy }) => proxy.cutInFrame("to", 1 + Math.floor(random() * 40))),
+    proxied(actors.producers, (proxy) => proxy.cutInFrame("to", 1 + Math.floor(random() * 40))),
   "consumers are cut in the middle of frames": ({ actors, random }) =>
-    all(actors.consumers, ({ proxy }) => proxy.cutInFrame("from", 1 + Math.floor(random() * 40))),
+    proxied(actors.consumers, (proxy) => proxy.cutInFrame("from", 1 + Math.floor(random() * 40))),
   "responses to producers are cut": ({ actors, random }) =>
-    all(actors.producers, ({ proxy }) => proxy.cutInFrame("from", 1 + Math.floor(random() * 10))),
+    proxied(actors.producers, (proxy) => proxy.cutInFrame("from", 1 + Math.floor(random() * 10))),
   "acks of consumers are cut": ({ actors, random }) =>
-    all(actors.consumers, ({ proxy }) => proxy.cutInFrame("to", 1 + Math.floor(random() * 10))),
+    proxied(actors.consumers, (proxy) => proxy.cutInFrame("to", 1 + Math.floor(random() * 10))),
   "the network drops everything": ({ actors }) =>
-    all([...actors.producers, ...actors.consumers], async ({ proxy }) => {
+    proxied(actors.all, async (proxy) => {
       const { abandoned } = proxy;
       proxy.dropAll();
       await until(() => proxy.abandoned > abandoned);
       proxy.recover();
     }),
   "all connections are cut repeatedly": ({ actors, random }) =>
-    all([...actors.producers, ...actors.consumers], async ({ proxy }) => {
+    proxied(actors.all, async (proxy) => {
       for (let i = 0; i < 3; i++) {
         const { opened } = proxy;
         proxy.cutEachIn("from", 1 + Math.floor(random() * 15));
@@ -57,11 +68,6 @@ const common: Mishaps<Server> = {
       }
       proxy.cutEachIn("from", undefined);
     }),
-  "a consumer is killed": async ({ actors, random }) => {
-    const receiving = actors.consumers.filter(({ title }) => title.includes("receive"));
-    await actors.kill(receiving[Math.floor(random() * receiving.length)]!);
-    await actors.addConsumer("receive");
-  },
 };
 
 /** The mishaps of a RabbitMQ. */
@@ -70,6 +76,11 @@ export const brokerMishaps: Mishaps<BrokerServer> = {
   "the broker is killed": async ({ server: { broker } }) => {
     await broker.crash();
     await broker.restart();
+  },
+  "the broker is killed as a frame passes": async (context) => {
+    await passing(context);
+    await context.server.broker.crash();
+    await context.server.broker.restart();
   },
   "the broker is suspended": async ({ server: { broker } }) => {
     broker.suspend();
@@ -98,6 +109,11 @@ export const homeMishaps: Mishaps<HomeServer> = {
     await home.crash();
     await home.start();
   },
+  "the home is killed as a frame passes": async (context) => {
+    await passing(context);
+    await context.server.home.crash();
+    await context.server.home.start();
+  },
   "the home is suspended": async ({ server: { home } }) => {
     home.suspend();
     await pause(3500);
@@ -117,6 +133,11 @@ export const redisMishaps: Mishaps<RedisFaultServer> = {
   "the server is killed": async ({ server: { redis } }) => {
     await redis.crash();
     await redis.start();
+  },
+  "the server is killed as a frame passes": async (context) => {
+    await passing(context);
+    await context.server.redis.crash();
+    await context.server.redis.start();
   },
   "the server is suspended": async ({ server: { redis } }) => {
     redis.suspend();
@@ -139,6 +160,18 @@ export const redisMishaps: Mishaps<RedisFaultServer> = {
   ...common,
 };
 
-async function all(actors: readonly Actor[], act: (actor: Actor) => Promise<void>) {
-  await Promise.all(actors.map(act));
+/** Resolves in the middle of a frame that a server has sent or is sent, which is then cut. */
+async function passing({ actors, random }: MishapContext<Server>): Promise<void> {
+  const direction = random() < 0.7 ? "from" : "to";
+  const n = 1 + Math.floor(random() * 20);
+  await Promise.race(actors.all.map(({ proxy }) => proxy!.cutInFrame(direction, n)));
+}
+
+async function proxied(actors: readonly Actor[], act: (proxy: Proxy) => Promise<void>) {
+  await Promise.all(actors.map(({ proxy }) => act(proxy!)));
+}
+
+/** A random one of the actors. */
+export function oneOf(actors: readonly Actor[], random: () => number): Actor {
+  return actors[Math.floor(random() * actors.length)]!;
 }

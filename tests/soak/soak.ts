@@ -1,8 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel } from "../../mod.ts";
 import { until, within } from "../conformance/fixture.ts";
-import type { Server } from "../faults/server.ts";
-import { Actors } from "./actors.ts";
+import { Actors, type Meeting } from "./actors.ts";
 import { type Mishaps, random } from "./mishaps.ts";
 
 /** The result of a soak test. */
@@ -35,7 +34,7 @@ export interface SoakResult {
  *
  * @param count the number of mishaps
  */
-export async function soak<S extends Server>(
+export async function soak<S extends Meeting>(
   server: S,
   mishaps: Mishaps<S>,
   seed: number,
@@ -80,7 +79,8 @@ export async function soak<S extends Server>(
 /** Waits until every producer has had a put resolve and numbers arrive. Returns the milliseconds. */
 async function progress(actors: Actors): Promise<number> {
   const start = performance.now();
-  const counts = [...actors.resolved.values()].map((numbers) => [numbers, numbers.size] as const);
+  const counts = actors.producers.map(({ title }) => actors.resolved.get(title)!)
+    .map((numbers) => [numbers, numbers.size] as const);
   const { size } = actors.received;
   await until(
     () => actors.received.size > size && counts.every(([numbers, before]) => numbers.size > before),

@@ -68,7 +68,8 @@ export async function stopOutsideTransaction(child: Child, path: string): Promis
   });
 }
 
-function canWrite(path: string): boolean {
+/** Reports whether nobody has a file locked for longer than 0.2 s. */
+export function canWrite(path: string): boolean {
   const db = new DatabaseSync(path);
   try {
     db.exec("PRAGMA busy_timeout = 200");
