@@ -19,6 +19,8 @@ export interface Receipt {
   readonly consumer: string;
   /** Undefined for a get, which does not report it. */
   readonly isRedelivered: boolean | undefined;
+  /** When it was reported, in milliseconds. */
+  readonly at: number;
 }
 
 /** The producers and consumers of one channel, and what they have reported. */
@@ -71,7 +73,7 @@ export class Actors implements AsyncDisposable {
     this.#listen(actor, (message) => {
       const { got, isRedelivered } = message as { got: number; isRedelivered?: boolean };
       const receipts = this.received.get(got);
-      const receipt = { consumer: actor.title, isRedelivered };
+      const receipt = { consumer: actor.title, isRedelivered, at: performance.now() };
       if (receipts === undefined) this.received.set(got, [receipt]);
       else receipts.push(receipt);
     });

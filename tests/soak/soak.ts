@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel } from "../../mod.ts";
 import { until, within } from "../conformance/fixture.ts";
-import { Actors, type Meeting } from "./actors.ts";
+import { Actors, type Meeting, type Receipt } from "./actors.ts";
 import { type Mishaps, random } from "./mishaps.ts";
 
 /** The result of a soak test. */
@@ -21,7 +21,7 @@ export interface SoakResult {
   readonly duplicates: number;
   /** How many of their second and later deliveries by `receive` were marked as redelivered. */
   readonly marked: number;
-  /** Numbers that were delivered unmarked more than once. */
+  /** Numbers that were delivered unmarked more than once, or unmarked a second after another delivery. */
   readonly unmarked: number[];
   /** Numbers that one process got twice. */
   readonly withinProcess: number[];
@@ -92,8 +92,8 @@ async function progress(actors: Actors): Promise<number> {
 
 function result(seed: number, happened: SoakResult["mishaps"], actors: Actors): SoakResult {
   const twice = [...actors.received].filter(([, receipts]) => receipts.length > 1);
-  const unmarkedOnes = (receipts: { isRedelivered: boolean | undefined }[]) =>
-    receipts.filter(({ isRedelivered }) => isRedelivered === false).length;
+  const isUnmarked = ({ isRedelivered }: Receipt) => isRedelivered === false;
+  const late = (receipts: Receipt[]) => receipts.filter(({ at }) => at > receipts[0]!.at + 1000);
   return {
     seed,
     mishaps: happened,
@@ -106,7 +106,9 @@ function result(seed: number, happened: SoakResult["mishaps"], actors: Actors): 
         sum + receipts.filter(({ isRedelivered }) => isRedelivered === true).length,
       0,
     ),
-    unmarked: twice.filter(([, receipts]) => unmarkedOnes(receipts) > 1).map(([n]) => n),
+    unmarked: twice.filter(([, receipts]) =>
+      receipts.filter(isUnmarked).length > 1 || late(receipts).some(isUnmarked)
+    ).map(([n]) => n),
     withinProcess: twice.filter(([, receipts]) =>
       new Set(receipts.map(({ consumer }) => consumer)).size < receipts.length
     ).map(([n]) => n),
