@@ -4,8 +4,18 @@ import { Channel, ChannelClosedError } from "../../mod.ts";
 import process from "node:process";
 import { send } from "../support/child_side.ts";
 
-const [connection, name, how] = process.argv.slice(2) as [string, string, "get" | "receive"];
-const channel = new Channel<number>({ name, connection, retryTimeout: 60_000 });
+const [connection, name, how, options] = process.argv.slice(2) as [
+  string,
+  string,
+  "get" | "receive",
+  string,
+];
+const channel = new Channel<number>({
+  ...JSON.parse(options),
+  name,
+  connection,
+  retryTimeout: 60_000,
+});
 
 /** Resolves when the message has been written. */
 function report(got: number, isRedelivered?: boolean): Promise<void> {

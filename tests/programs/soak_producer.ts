@@ -4,8 +4,18 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messages, send } from "../support/child_side.ts";
 
-const [connection, name, first] = process.argv.slice(2) as [string, string, string];
-const channel = new Channel<number>({ name, connection, retryTimeout: 60_000 });
+const [connection, name, first, options] = process.argv.slice(2) as [
+  string,
+  string,
+  string,
+  string,
+];
+const channel = new Channel<number>({
+  ...JSON.parse(options),
+  name,
+  connection,
+  retryTimeout: 60_000,
+});
 let next = Number(first);
 let isOver = false;
 let resolved: number[] = [];

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { ChannelOptions } from "../../mod.ts";
 import type { Server } from "../faults/server.ts";
 import type { SqliteFile } from "./sqlite_file.ts";
 import { type Child, startChild } from "../support/child.ts";
@@ -27,6 +28,7 @@ export interface Receipt {
 export class Actors implements AsyncDisposable {
   readonly #meeting: Meeting;
   readonly #name: string;
+  readonly #options: ChannelOptions;
   readonly #proxies: Proxy[] = [];
   readonly producers: Actor[] = [];
   readonly consumers: Actor[] = [];
@@ -41,8 +43,10 @@ export class Actors implements AsyncDisposable {
   #producersStarted = 0;
   #consumersStarted = 0;
 
-  constructor(meeting: Meeting, name: string) {
+  /** @param options the options of the channel in each process */
+  constructor(meeting: Meeting, name: string, options: ChannelOptions) {
     this.#meeting = meeting;
+    this.#options = options;
     this.#name = name;
   }
 
@@ -141,7 +145,7 @@ export class Actors implements AsyncDisposable {
     if (proxy !== undefined) this.#proxies.push(proxy);
     const connection = "port" in meeting ? meeting.uriAt(proxy!.port, title) : meeting.uri;
     const child = startChild(new URL(`../programs/soak_${program}.ts`, import.meta.url), {
-      args: [connection, this.#name, arg],
+      args: [connection, this.#name, arg, JSON.stringify(this.#options)],
     });
     child.exited.then(({ code, signal }) => {
       if (!this.#ending.has(child)) this.errors.push(`${title} ended with ${signal ?? code}`);

@@ -1,6 +1,6 @@
-// deno task soak [MISHAPS] [SEED] [broker|home|redis|sqlite] [TITLE]: a long soak test on a private broker, a home with a
-// file, a private Redis or a file of SQLite, with a table of results. TITLE selects the mishaps whose titles contain this
-// text.
+// deno task soak [MISHAPS] [SEED] [broker|home|redis|sqlite] [TITLE] [OPTIONS]: a long soak test on a private broker, a home
+// with a file, a private Redis or a file of SQLite, with a table of results. TITLE selects the mishaps whose titles contain
+// this text. OPTIONS are those of the channel, in JSON.
 
 import process from "node:process";
 import { BrokerServer } from "../faults/broker_server.ts";
@@ -19,7 +19,7 @@ import { soak, type SoakResult } from "./soak.ts";
 
 const args = process.argv.slice(2);
 const [count = "20", seed = String(Math.floor(Math.random() * 2 ** 31))] = args;
-const [engine = "broker", title = ""] = args.slice(2);
+const [engine = "broker", title = "", options = "{}"] = args.slice(2);
 logLine(`soak: ${count} mishaps, seed ${seed}`);
 const start = performance.now();
 const runs: Record<string, () => Promise<SoakResult>> = {
@@ -76,10 +76,11 @@ async function onSqlite(): Promise<SoakResult> {
   return await run(new SqliteFile(`${sqliteDirectory()}/soak.db`), sqliteMishaps);
 }
 
-async function run<S extends Meeting>(server: S, mishaps: Mishaps<S>): Promise<SoakResult> {
-  const chosen = Object.entries(mishaps).filter(([each]) => each.includes(title));
+async function run<S extends Meeting>(server: S, all: Mishaps<S>): Promise<SoakResult> {
+  const chosen = Object.entries(all).filter(([each]) => each.includes(title));
   if (chosen.length === 0) {
-    throw new Error(`no mishap has "${title}" in its title: ${Object.keys(mishaps).join(", ")}`);
+    throw new Error(`no mishap has "${title}" in its title: ${Object.keys(all).join(", ")}`);
   }
-  return await soak(server, Object.fromEntries(chosen), Number(seed), Number(count), logLine);
+  const mishaps = Object.fromEntries(chosen);
+  return await soak(server, mishaps, Number(seed), Number(count), logLine, JSON.parse(options));
 }

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { Channel } from "../../mod.ts";
+import { Channel, type ChannelOptions } from "../../mod.ts";
 import { until, within } from "../conformance/fixture.ts";
 import { Actors, type Meeting, type Receipt } from "./actors.ts";
 import { type Mishaps, random } from "./mishaps.ts";
@@ -33,6 +33,7 @@ export interface SoakResult {
  * Runs three producers and three consumers while one mishap follows another. The seed selects the mishaps.
  *
  * @param count the number of mishaps
+ * @param options the options of the channel
  */
 export async function soak<S extends Meeting>(
   server: S,
@@ -40,10 +41,11 @@ export async function soak<S extends Meeting>(
   seed: number,
   count: number,
   log: (line: string) => void = () => {},
+  options: ChannelOptions = {},
 ): Promise<SoakResult> {
   const name = `soak ${seed}`;
   const next = random(seed);
-  await using actors = new Actors(server, name);
+  await using actors = new Actors(server, name, options);
   for (const how of ["get", "receive", "receive"] as const) await actors.addConsumer(how);
   for (let i = 0; i < 3; i++) await actors.addProducer();
   await progress(actors);
