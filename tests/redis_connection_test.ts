@@ -29,7 +29,7 @@ async function open(port: number): Promise<Opened> {
   const lost = new Promise<Error>((resolve) => lose = resolve);
   const connection = await RedisConnection.open({ host: "127.0.0.1", port }, undefined, {
     made() {},
-    heard: (bytes) => heard.push(String(bytes)),
+    published: (bytes) => heard.push(String(bytes)),
     unsubscribed: (channel) => ended.push(channel),
     lost: lose,
   });

@@ -35,12 +35,21 @@ async function outcome(operation: Promise<unknown>): Promise<string> {
 }
 
 /** Returns the names under which processes subscribe. */
-async function bells(admin: Admin): Promise<string[]> {
+async function sessionChannels(admin: Admin): Promise<string[]> {
   const all = await admin.sendCommand(["PUBSUB", "CHANNELS", "channelts:*"]);
   return (all as unknown as string[]).map(String);
 }
 
-const words = fc.constantFrom("lend", "room", "due", "said", "x", "", "constructor", "__proto__");
+const words = fc.constantFrom(
+  "lend",
+  "room",
+  "due",
+  "announced",
+  "x",
+  "",
+  "constructor",
+  "__proto__",
+);
 const word = fc.oneof(
   fc.constantFrom("", "0", "1", "-1", "+1", "-2", "NaN", "1e309", "0000000000000001", "-"),
   fc.nat(40).map(String),
@@ -50,25 +59,25 @@ const word = fc.oneof(
 const lie = fc.tuple(fc.nat(3).map(String), words, fc.array(word, { maxLength: 4 }), fc.string())
   .map(([link, verb, rest, bytes]) => `${[link, verb, ...rest].join(" ")}\n${bytes}`);
 
-Deno.test("hostile redis: lies at the bells of processes lose no value, and leave none with a process that does not have it", async () => {
+Deno.test("hostile redis: false notifications lose no value, and leave none with a process that does not have it", async () => {
   const channel = (n: number) =>
-    new Channel<number>({ name: "bells", connection: `${uri}?name=${n}`, capacity: 5 });
+    new Channel<number>({ name: "notified", connection: `${uri}?name=${n}`, capacity: 5 });
   const [putting, getting] = [channel(1), channel(2)];
   const count = 300;
   const got = new Set<number>();
   await withAdmin(uri, async (admin) => {
     await Promise.all([putting.depth(), getting.depth()]);
     const texts = fc.sample(lie, { numRuns: 600, seed: 7 });
-    const names = await bells(admin);
+    const names = await sessionChannels(admin);
     assert.equal(names.length, 2);
     let isOver = false;
     const lying = (async () => {
       for (let i = 0; !isOver; i++) {
-        const bell = names[i % names.length]!;
-        await admin.publish(bell, texts[i % texts.length]!);
+        const session = names[i % names.length]!;
+        await admin.publish(session, texts[i % texts.length]!);
         // A claim that waits is told of a value that nobody has put.
         if (i % 10 === 0) {
-          await admin.publish(bell, `1 lend 0000000000000001 -${i / 10} -\n["",0]\n`);
+          await admin.publish(session, `1 lend 0000000000000001 -${i / 10} -\n["",0]\n`);
         }
       }
     })();
@@ -94,22 +103,22 @@ Deno.test("hostile redis: lies at the bells of processes lose no value, and leav
   await connectionsRest();
 });
 
-Deno.test("hostile redis: a process survives any text at its bell, and its channels can be used again", async () => {
+Deno.test("hostile redis: a process survives any text that is published to its session, and its channels can be used again", async () => {
   const open = () => new Channel<number>({ name: "texts", connection: uri });
   const ch = open();
   await withAdmin(uri, async (admin) => {
     await ch.depth();
-    const [bell] = await bells(admin);
+    const [session] = await sessionChannels(admin);
     const waiting = [ch.get(), Array.fromAsync(ch)].map(outcome);
-    for (const verb of ["over", "closed", "gone"]) await admin.publish(bell!, `1 ${verb}\n`);
+    for (const verb of ["over", "closed", "gone"]) await admin.publish(session!, `1 ${verb}\n`);
     await Promise.all(waiting);
     for (const size of [1e3, 1e6]) {
-      await admin.publish(bell!, "1 " + "x".repeat(size));
-      await admin.publish(bell!, `1 lend ${"9 ".repeat(size / 2)}\n`);
+      await admin.publish(session!, "1 " + "x".repeat(size));
+      await admin.publish(session!, `1 lend ${"9 ".repeat(size / 2)}\n`);
     }
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 60 }), async (bytes) => {
-        await admin.sendCommand(["PUBLISH", bell!, Buffer.from(bytes)]);
+        await admin.sendCommand(["PUBLISH", session!, Buffer.from(bytes)]);
       }),
       { numRuns: 200 },
     );
@@ -122,7 +131,7 @@ Deno.test("hostile redis: a process survives any text at its bell, and its chann
   await connectionsRest();
 });
 
-Deno.test("hostile redis: who subscribes to the bell of a process hears what is lent to it, and keeps what it holds when it has died", async () => {
+Deno.test("hostile redis: who subscribes to the session of a process hears what is lent to it, and keeps what it holds when it has died", async () => {
   const jobs = new Channel<string>({ name: "spied", connection: uri });
   await jobs.put("held");
   await withAdmin(uri, async (admin) => {
@@ -134,10 +143,10 @@ Deno.test("hostile redis: who subscribes to the bell of a process hears what is 
     const waiting = new Channel<string>({ name: "spied too", connection: uri });
     await until(async () => (await waiting.stats()).consumers === 1);
     const [taker] = await admin.zRange(`${keyOf("spied too")}:takers`, 0, 0);
-    const bell = `channelts:${taker!.split("/")[0]}`;
+    const session = `channelts:${taker!.split("/")[0]}`;
     await withAdmin(uri, async (spy) => {
       const heard: string[] = [];
-      await spy.subscribe(bell, (text) => void heard.push(text));
+      await spy.subscribe(session, (text) => void heard.push(text));
       await waiting.put("secret");
       await until(() => heard.some((text) => text.includes("secret")));
       child.kill();

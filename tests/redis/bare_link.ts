@@ -24,7 +24,7 @@ export class BareLink implements AsyncDisposable {
   private constructor(session: RedisSession, name: string) {
     this.session = session;
     this.key = keyOf(name);
-    this.holder = session.addLink({ bell() {} });
+    this.holder = session.addLink({ notified() {} });
   }
 
   static async connect(uri: string, name: string): Promise<BareLink> {

@@ -137,7 +137,7 @@ export class RedisLink implements Link {
       refusal: (action, error) => this.#refusal(action, error),
       groupOf: (group) => group === undefined ? "" : String(this.#groups.numberOf(group)),
       nextClaim: () => ++this.#lastClaim,
-      said: (number, event) => this.#events.said(number, event),
+      notifiedOfEvent: (number, event) => this.#events.notified(number, event),
       closed: () => this.#onClosed(),
       gone: () => this.#onGone(),
     };

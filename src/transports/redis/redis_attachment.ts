@@ -13,7 +13,7 @@ import {
 } from "./puts/redis_outbox.ts";
 import type { RedisSettlements } from "./gets/redis_settlements.ts";
 import type { ScriptName } from "./scripts/mod.ts";
-import type { Belled, LinkSession } from "./connection/link_session.ts";
+import type { LinkSession, NotifiedLink } from "./connection/link_session.ts";
 import type { Watched } from "./connection/watch.ts";
 
 /** The link of an attachment. It outlasts its attachments. */
@@ -33,13 +33,13 @@ export interface RedisAttachmentOwner extends RedisLoanOwner {
   /** Returns a number for a claim that no other claim of the link has. */
   nextClaim(): number;
   /** Another link has announced an event. */
-  said(number: number, event: Buffer): void;
+  notifiedOfEvent(number: number, event: Buffer): void;
   closed(): void;
   gone(): void;
 }
 
 /** The attachment of a link on one connection. */
-export class RedisAttachment implements Belled, RedisDestination, Watched {
+export class RedisAttachment implements NotifiedLink, RedisDestination, Watched {
   readonly session: LinkSession;
   /** The name under which scripts know the link: `SESSION/LINK`. */
   readonly holder: string;
@@ -229,19 +229,19 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
     this.#updateWatch();
   }
 
-  // Belled
+  // NotifiedLink
 
-  bell(words: readonly string[], bytes: Buffer): void {
+  notified(words: readonly string[], bytes: Buffer): void {
     const number = /^\d{1,15}(?:\.\d+)?$/.test(words[1] ?? "") ? Number(words[1]) : undefined;
     switch (words[0]) {
       case "lend":
-        return this.getter.belled(words, bytes);
+        return this.getter.notifiedOfLoan(words, bytes);
       case "room":
-        return this.#rung(words[1] ?? "");
+        return this.#notifiedOfRoom(words[1] ?? "");
       case "due":
         return number === undefined ? undefined : this.noteDue(number);
-      case "said":
-        return number === undefined ? undefined : this.#owner.said(number, bytes);
+      case "announced":
+        return number === undefined ? undefined : this.#owner.notifiedOfEvent(number, bytes);
       case "over":
         return this.getter.over();
       case "closed":
@@ -251,8 +251,8 @@ export class RedisAttachment implements Belled, RedisDestination, Watched {
     }
   }
 
-  #rung(number: string): void {
-    if (number === "0") return this.#owner.outbox.rung();
+  #notifiedOfRoom(number: string): void {
+    if (number === "0") return this.#owner.outbox.notifiedOfRoom();
     for (const [waiter, each] of this.#roomWaiters) if (each === number) this.#tell(waiter);
   }
 

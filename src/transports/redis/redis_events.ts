@@ -22,7 +22,7 @@ export class RedisEvents {
   }
 
   /** Another link has announced an event. */
-  said(number: number, event: Uint8Array): void {
+  notified(number: number, event: Uint8Array): void {
     this.#last = Math.max(this.#last, number);
     this.#observer.announced(plainBytes(event));
   }

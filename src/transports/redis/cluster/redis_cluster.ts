@@ -153,7 +153,7 @@ export class RedisCluster implements SlotSourceOwner {
       session.prepare(),
       within(
         joinTime,
-        Promise.all(others.map((other) => other.vouchFor(session.id).catch(() => {}))),
+        Promise.all(others.map((other) => other.markAlive(session.id).catch(() => {}))),
       ),
     ]);
   }
@@ -272,7 +272,7 @@ export class RedisCluster implements SlotSourceOwner {
 
   /** A node has a connection: the sessions that became known meanwhile must be known there, too. */
   #joined(session: RedisSession): void {
-    for (const id of this.#ids) session.vouchFor(id).catch(() => {}); // the connection is lost
+    for (const id of this.#ids) session.markAlive(id).catch(() => {}); // the connection is lost
     session.onLost(() => {
       const { id } = session;
       if (!this.#ids.has(id)) return;
@@ -288,7 +288,7 @@ export class RedisCluster implements SlotSourceOwner {
     this.#retiring.get(id)?.stop();
     this.#retiring.delete(id);
     this.#ids.delete(id);
-    for (const session of this.#sessions) session.unvouchFor(id);
+    for (const session of this.#sessions) session.unmarkAlive(id);
   }
 }
 

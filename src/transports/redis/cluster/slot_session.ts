@@ -2,7 +2,7 @@ import type { Buffer } from "node:buffer";
 import type { ChannelConnectionError } from "../../../shared/errors.ts";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import { elsewhere, isElsewhere } from "../failure.ts";
-import type { Belled, LinkSession } from "../connection/link_session.ts";
+import type { LinkSession, NotifiedLink } from "../connection/link_session.ts";
 import type { ScriptName } from "../scripts/mod.ts";
 import type { ServerState } from "../connection/server_check.ts";
 import type { RedisSession } from "../connection/session.ts";
@@ -18,7 +18,7 @@ export class SlotSession implements LinkSession {
   /** The refusal by which it ended; undefined if the connection was lost. */
   refusal: Error | undefined;
   /** The shard channel by which scripts on this node tell the link something. */
-  readonly #bell: string;
+  readonly #shardChannel: string;
   readonly #all: Set<SlotSession>;
   readonly #onLost = new Set<() => void>();
   readonly #openedAt = performance.now();
@@ -28,7 +28,7 @@ export class SlotSession implements LinkSession {
   constructor(node: RedisSession, key: string, slot: number, all: Set<SlotSession>) {
     this.node = node;
     this.slot = slot;
-    this.#bell = `${key}:${node.id}:${node.nodeId}`;
+    this.#shardChannel = `${key}:${node.id}:${node.nodeId}`;
     this.#all = all;
     all.add(this);
     node.onLost(this.#onNodeLost);
@@ -36,7 +36,7 @@ export class SlotSession implements LinkSession {
 
   readonly #onNodeLost = (): void => this.#lose(this.node.loss!);
 
-  readonly #onUnheard = (): void => this.end(new Error("MOVED"));
+  readonly #onUnsubscribed = (): void => this.end(new Error("MOVED"));
 
   get address(): string {
     return this.node.address;
@@ -82,8 +82,8 @@ export class SlotSession implements LinkSession {
     this.#onLost.delete(listener);
   }
 
-  addLink(link: Belled): string {
-    this.node.hear(this.#bell, this.#onUnheard).catch((error) => {
+  addLink(link: NotifiedLink): string {
+    this.node.subscribe(this.#shardChannel, this.#onUnsubscribed).catch((error) => {
       if (isElsewhere(error)) this.end(error);
       // Otherwise the connection is lost, or the script that attaches the link is refused as well.
     });
@@ -92,7 +92,7 @@ export class SlotSession implements LinkSession {
 
   removeLink(holder: string): void {
     this.node.removeLink(holder);
-    this.node.unhear(this.#bell, this.#onUnheard);
+    this.node.unsubscribe(this.#shardChannel, this.#onUnsubscribed);
     this.#leave();
   }
 

@@ -6,9 +6,9 @@ import type { ServerState } from "./server_check.ts";
 import type { Watch } from "./watch.ts";
 
 /** A link on a connection, which the scripts of other processes tell of what happens. */
-export interface Belled {
+export interface NotifiedLink {
   /** @param words the words of the text, without the number of the link */
-  bell(words: readonly string[], bytes: Buffer): void;
+  notified(words: readonly string[], bytes: Buffer): void;
 }
 
 /** What a link needs of a connection to the server of its channel. */
@@ -23,7 +23,7 @@ export interface LinkSession extends RemoteSession {
   readonly warn: (problem: string) => void;
   offLost(listener: () => void): void;
   /** Adds a link, and returns the name under which scripts know it: `SESSION/LINK`. */
-  addLink(link: Belled): string;
+  addLink(link: NotifiedLink): string;
   removeLink(holder: string): void;
   /**
    * Runs a script. The scripts run in the order of the calls. Rejects with the server's refusal, or, if the connection is

@@ -12,7 +12,7 @@ export interface RedisConnectionListener {
   /** The connection is being opened, and can be destroyed. */
   made(connection: RedisConnection): void;
   /** A message was published to a channel to which this connection subscribes. */
-  heard(bytes: Buffer): void;
+  published(bytes: Buffer): void;
   /** The server has ended the subscription to a shard channel: it does not have its slot any more. */
   unsubscribed(channel: string): void;
   /** The connection is lost. Called once, and not after `destroy`. */
@@ -185,7 +185,7 @@ export class RedisConnection implements Refable {
       case "message":
       case "smessage":
         if (!(value instanceof Uint8Array)) throw new RespError();
-        if (this.#loss === undefined) this.#listener.heard(value as Buffer);
+        if (this.#loss === undefined) this.#listener.published(value as Buffer);
         return;
       case "subscribe":
       case "ssubscribe":

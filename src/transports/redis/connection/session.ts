@@ -11,7 +11,7 @@ import type { TransportOptions } from "../../transport.ts";
 import { RedisConnection } from "./redis_connection.ts";
 import { RedisRefusal, type Reply } from "./reply_reader.ts";
 import { connectFailure, endsSession, isUnavailable, lostConnection } from "../failure.ts";
-import type { Belled, LinkSession } from "./link_session.ts";
+import type { LinkSession, NotifiedLink } from "./link_session.ts";
 import { type ScriptName, scriptsFor } from "../scripts/mod.ts";
 import { memberMark } from "../scripts/place.ts";
 import { isReplyOf } from "../scripts/replies.ts";
@@ -64,10 +64,10 @@ export class RedisSession implements LinkSession {
   /** Whether links may use the connection. */
   isPrepared = false;
   /** The ids to which the connection subscribes, its own included. */
-  readonly #vouched = new Set<string>();
+  readonly #aliveIds = new Set<string>();
   /** The shard channels to which links listen, and what is called when the node ends such a subscription. */
-  readonly #bells = new Map<string, Set<() => void>>();
-  readonly #links = new Map<string, Belled>();
+  readonly #shardChannels = new Map<string, Set<() => void>>();
+  readonly #links = new Map<string, NotifiedLink>();
   readonly #onLost = new Set<() => void>();
   readonly #openedAt = performance.now();
   /** Milliseconds between two questions whether the server lives; 0 for none. */
@@ -129,15 +129,15 @@ export class RedisSession implements LinkSession {
         processRef.use(connection);
         if (this.#loss !== undefined) connection.destroy(this.#loss);
       },
-      heard: (bytes) => this.#heard(bytes),
-      unsubscribed: (channel) => this.#unheard(channel),
+      published: (bytes) => this.#onPublished(bytes),
+      unsubscribed: (channel) => this.#onUnsubscribed(channel),
       lost: (error) => this.abort(error),
     });
     const [, , nodeId] = await Promise.all([
       connection.send(helloOf(uri)),
       uri.database === 0 ? undefined : connection.send(["SELECT", String(uri.database)]),
       member === undefined ? "" : this.command(["CLUSTER", "MYID"]),
-      ...[this.id, ...member?.ids ?? []].map((id) => this.vouchFor(id)),
+      ...[this.id, ...member?.ids ?? []].map((id) => this.markAlive(id)),
       member === undefined ? this.#prepare() : undefined,
     ]);
     if (this.#loss !== undefined) throw this.#loss;
@@ -182,14 +182,14 @@ export class RedisSession implements LinkSession {
   }
 
   /** Has the server know that a connection of this process, this one or another, lives. */
-  async vouchFor(id: string): Promise<void> {
-    if (this.#loss !== undefined || this.#vouched.has(id)) return;
-    this.#vouched.add(id);
+  async markAlive(id: string): Promise<void> {
+    if (this.#loss !== undefined || this.#aliveIds.has(id)) return;
+    this.#aliveIds.add(id);
     await this.#connection!.subscribe(`channelts:${id}`);
   }
 
-  unvouchFor(id: string): void {
-    if (this.#loss !== undefined || !this.#vouched.delete(id)) return;
+  unmarkAlive(id: string): void {
+    if (this.#loss !== undefined || !this.#aliveIds.delete(id)) return;
     this.#connection!.unsubscribe(`channelts:${id}`);
   }
 
@@ -198,24 +198,24 @@ export class RedisSession implements LinkSession {
    *
    * @param ended called when the node has ended the subscription, because it does not have the slot any more
    */
-  async hear(bell: string, ended: () => void): Promise<void> {
+  async subscribe(channel: string, ended: () => void): Promise<void> {
     if (this.#loss !== undefined) return;
-    const all = this.#bells.get(bell);
+    const all = this.#shardChannels.get(channel);
     if (all !== undefined) return void all.add(ended);
-    this.#bells.set(bell, new Set([ended]));
-    await this.#connection!.subscribe(bell, true);
+    this.#shardChannels.set(channel, new Set([ended]));
+    await this.#connection!.subscribe(channel, true);
   }
 
-  unhear(bell: string, ended: () => void): void {
-    const all = this.#bells.get(bell);
+  unsubscribe(channel: string, ended: () => void): void {
+    const all = this.#shardChannels.get(channel);
     if (!all?.delete(ended) || all.size > 0) return;
-    this.#bells.delete(bell);
-    if (this.#loss === undefined) this.#connection!.unsubscribe(bell, true);
+    this.#shardChannels.delete(channel);
+    if (this.#loss === undefined) this.#connection!.unsubscribe(channel, true);
   }
 
-  #unheard(bell: string): void {
-    const all = this.#bells.get(bell);
-    this.#bells.delete(bell);
+  #onUnsubscribed(channel: string): void {
+    const all = this.#shardChannels.get(channel);
+    this.#shardChannels.delete(channel);
     for (const ended of all ?? []) ended();
   }
 
@@ -244,7 +244,7 @@ export class RedisSession implements LinkSession {
   }
 
   /** Adds a link, and returns the name under which scripts know it: `SESSION/LINK`. */
-  addLink(link: Belled): string {
+  addLink(link: NotifiedLink): string {
     const number = String(this.#options.member?.nextLink() ?? ++this.#numbers);
     this.#links.set(number, link);
     return `${this.id}/${number}`;
@@ -344,12 +344,12 @@ export class RedisSession implements LinkSession {
   }
 
   /** A script of another process, or of this one, tells a link something. */
-  #heard(bytes: Buffer): void {
+  #onPublished(bytes: Buffer): void {
     if (this.isLost) return;
     const end = bytes.indexOf(10);
     if (end < 0) return; // another program has published it
     const [link = "", ...words] = bytes.toString("utf8", 0, end).split(" ");
-    this.#links.get(link)?.bell(words, bytes.subarray(end + 1));
+    this.#links.get(link)?.notified(words, bytes.subarray(end + 1));
   }
 
   /** Ends the connection if the server does not answer within the interval. */
@@ -381,7 +381,7 @@ export class RedisSession implements LinkSession {
     this.watch.end();
     this.#connection?.destroy(error);
     this.#links.clear();
-    this.#bells.clear();
+    this.#shardChannels.clear();
     for (const listener of [...this.#onLost]) listener();
     this.#onLost.clear();
   }

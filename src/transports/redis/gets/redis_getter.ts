@@ -257,7 +257,7 @@ export class RedisGetter {
   }
 
   /** A message that was put or released was lent to a claim. */
-  belled([, seq = "", mark = "", tried = ""]: readonly string[], bytes: Buffer): void {
+  notifiedOfLoan([, seq = "", mark = "", tried = ""]: readonly string[], bytes: Buffer): void {
     if (!/^\d{16}$/.test(seq) || !/^(?:-|\d{1,15})$/.test(tried)) return; // another program has published it
     const taking = this.#byNumber.get(mark.slice(1));
     const loan = this.#loanOf(seq, mark, tried, bytes);
@@ -356,7 +356,7 @@ export class RedisGetter {
     };
     const taking = this.#takingOf(claim);
     const { number } = taking;
-    this.#byNumber.set(number, taking); // a message may be lent to it by a bell
+    this.#byNumber.set(number, taking); // a message may be lent to it by a notification
     this.#owner.processRef.ref();
     try {
       const [over, waits, , seq, tried, bytes] = await this.#owner.run("take", [

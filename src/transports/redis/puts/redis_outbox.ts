@@ -78,7 +78,7 @@ export class RedisOutbox {
   /** Whether room is awaited. */
   #isFull = false;
   /** Whether room was told of since the last script was sent. */
-  #wasRung = false;
+  #wasNotified = false;
   #isClosed = false;
   #onFlushed: (() => void)[] = [];
 
@@ -153,7 +153,7 @@ export class RedisOutbox {
     if (this.#destination === undefined) return;
     this.#destination = undefined;
     this.#inFlight = 0;
-    this.#isFull = this.#wasRung = false;
+    this.#isFull = this.#wasNotified = false;
     this.#unsent.clear();
     for (const put of [...this.#puts.values()]) {
       const wasInFlight = put.isInFlight;
@@ -168,8 +168,8 @@ export class RedisOutbox {
   }
 
   /** The server has told of room. */
-  rung(): void {
-    this.#wasRung = true;
+  notifiedOfRoom(): void {
+    this.#wasNotified = true;
     if (!this.#isFull) return;
     this.#isFull = false;
     this.#window = 1;
@@ -254,8 +254,8 @@ export class RedisOutbox {
     const previous = this.#inFlight === 0 ? 0 : this.#lastSent;
     this.#lastSent = batch.at(-1)!.number;
     this.#inFlight++;
-    const again = this.#wasRung ? "1" : "0";
-    this.#wasRung = false;
+    const again = this.#wasNotified ? "1" : "0";
+    this.#wasNotified = false;
     destination.put([isAgain ? "1" : "0", again, String(previous), ...args]).then(
       (outcomes) => this.#destination === destination && this.#answered(batch, outcomes),
       (error) => this.#destination === destination && this.#refused(batch, error),
@@ -305,7 +305,7 @@ export class RedisOutbox {
     for (const put of refused) if (this.#puts.has(put.offer)) this.#unsent.add(put);
     for (const put of later) this.#unsent.add(put);
     this.#window = 1;
-    if (this.#wasRung || this.#isClosed) return; // before its answer was read
+    if (this.#wasNotified || this.#isClosed) return; // before its answer was read
     this.#isFull = true;
     this.#destination?.fullChanged();
     for (const put of [...this.#unsent]) {

@@ -37,16 +37,16 @@ local alive = {}
 
 -- Finds out which of these holders have living processes.
 local function look(holders)
-  local bells = {}
+  local sessions = {}
   for _, holder in ipairs(holders) do
     local session = string.match(holder, '^[^/]*')
     if alive[session] == nil then
       alive[session] = false
-      bells[#bells + 1] = 'channelts:' .. session
+      sessions[#sessions + 1] = 'channelts:' .. session
     end
   end
-  for i = 1, #bells, 500 do
-    local counts = call('PUBSUB', 'NUMSUB', unpack(bells, i, math.min(i + 499, #bells)))
+  for i = 1, #sessions, 500 do
+    local counts = call('PUBSUB', 'NUMSUB', unpack(sessions, i, math.min(i + 499, #sessions)))
     for j = 1, #counts, 2 do alive[string.sub(counts[j], 11)] = counts[j + 1] > 0 end
   end
 end
@@ -126,7 +126,7 @@ local function serve(seq, bytes)
     if not taker then return false end
     local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
     local loan = holder and seq .. ' ' .. mark .. claim
-    local isLent = loan and isAttached(holder) and bell(holder, 'lend ' .. loan .. ' ' .. triesOf(seq), bytes or call('HGET', bodies, seq))
+    local isLent = loan and isAttached(holder) and notify(holder, 'lend ' .. loan .. ' ' .. triesOf(seq), bytes or call('HGET', bodies, seq))
     if isLent then
       store('ZADD', loans, 0, holder .. ' ' .. loan)
       return true
@@ -192,7 +192,7 @@ local function ring()
     local holder, ask, group = string.match(asker, '^(%S+) (%S+) (.*)$')
     if not holder or mayPut(holder, group) then
       call('ZREM', askers, asker)
-      if holder and isAttached(holder) and bell(holder, 'room ' .. ask) then left = left - 1 end
+      if holder and isAttached(holder) and notify(holder, 'room ' .. ask) then left = left - 1 end
     else
       at = at + 1
     end
@@ -203,7 +203,7 @@ end
 local function endIfOver()
   if not isClosed or call('EXISTS', bodies) == 1 then return end
   call('DEL', takers)
-  for _, holder in ipairs(call('HKEYS', links)) do bell(holder, 'over') end
+  for _, holder in ipairs(call('HKEYS', links)) do notify(holder, 'over') end
 end
 
 local function left()
@@ -316,7 +316,7 @@ local function reap(isUrgent)
       living[holder] = true
     end
   end
-  if not any or not mayBury() then return end
+  if not any or not mayTakeForDead() then return end
   local back = {}
   for holder in pairs(dead) do
     call('HDEL', links, holder)

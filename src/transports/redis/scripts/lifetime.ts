@@ -69,8 +69,8 @@ if isKnown then
 else
   touch()
 end
-local said = isKnown and call('HMGET', meta, 'events', 'control', 'controlEvent') or {}
-return {exists, capacity or -1, isClosed and 1 or 0, tonumber(said[1] or 0), tonumber(said[2] or 0), said[3] or '',
+local announced = isKnown and call('HMGET', meta, 'events', 'control', 'controlEvent') or {}
+return {exists, capacity or -1, isClosed and 1 or 0, tonumber(announced[1] or 0), tonumber(announced[2] or 0), announced[3] or '',
   nextDue(), kept, lease and 1 or 0}
 `;
 
@@ -117,7 +117,7 @@ return all and here and all - here or -1
 export const drain: string = `
 isClosed = '1'
 call('HSET', meta, 'closed', 1)
-for _, holder in ipairs(call('HKEYS', links)) do bell(holder, 'closed') end
+for _, holder in ipairs(call('HKEYS', links)) do notify(holder, 'closed') end
 call('DEL', askers)
 advance()
 reap()
@@ -129,7 +129,7 @@ return 1
 /** Deletes the channel. ARGV: me, epoch. */
 export const remove: string = `
 for _, holder in ipairs(call('HKEYS', links)) do
-  if holder ~= me then bell(holder, 'gone') end
+  if holder ~= me then notify(holder, 'gone') end
 end
 call('UNLINK', unpack(keys))
 return 1
@@ -157,7 +157,7 @@ export const announce: string = `
 local number = call('HINCRBY', meta, 'events', 1)
 if ARGV[3] == '1' then call('HSET', meta, 'control', number, 'controlEvent', ARGV[4]) end
 for _, holder in ipairs(call('HKEYS', links)) do
-  if holder ~= me then bell(holder, 'said ' .. number, ARGV[4]) end
+  if holder ~= me then notify(holder, 'announced ' .. number, ARGV[4]) end
 end
 return number
 `;

@@ -4,7 +4,7 @@
  */
 export const onServer: string = `
 -- Tells a holder something; returns whether its process lives.
-local function bell(holder, text, bytes)
+local function notify(holder, text, bytes)
   local session, link = string.match(holder, '^([^/]+)/(.+)$')
   if not session then return false end
   return call('PUBLISH', 'channelts:' .. session, link .. ' ' .. text .. '\\n' .. (bytes or '')) > 0
@@ -12,7 +12,7 @@ end
 
 local function arrive() end
 
-local function mayBury() return true end
+local function mayTakeForDead() return true end
 `;
 
 /** The same for a node of a cluster. */
@@ -20,7 +20,7 @@ export function onNode(node: string): string {
   return `
 -- Tells a holder something; returns whether its link is attached here. A process that uses a cluster of one node as a server hears
 -- what is published to its session.
-local function bell(holder, text, bytes)
+local function notify(holder, text, bytes)
   local session, link = string.match(holder, '^([^/]+)/(.+)$')
   if not session then return false end
   local message = link .. ' ' .. text .. '\\n' .. (bytes or '')
@@ -37,7 +37,7 @@ local function arrive(isNew)
 end
 
 -- Whether processes are dead that do not subscribe here: not before they had time to learn that the channel is here.
-local function mayBury()
+local function mayTakeForDead()
   arrive()
   return clock() - call('HGET', meta, 'since') > ${moveGrace}
 end

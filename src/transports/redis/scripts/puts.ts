@@ -11,7 +11,7 @@ if exists and (epoch == '*' or exists == epoch) and not (capacity or isClosed or
     if taker then
       local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
       local loan = holder and seq .. ' ' .. mark .. claim
-      place, entry = loans, loan and call('HEXISTS', links, holder) == 1 and bell(holder, 'lend ' .. loan .. ' -', bytes)
+      place, entry = loans, loan and call('HEXISTS', links, holder) == 1 and notify(holder, 'lend ' .. loan .. ' -', bytes)
         and holder .. ' ' .. loan
     end
     if entry then
@@ -97,7 +97,7 @@ if mustTell then
   for _, queue in ipairs({takers, askers}) do
     for _, entry in ipairs(call('ZRANGE', queue, 0, 9)) do
       local holder = string.match(entry, '^%S+')
-      if not told[holder] then told[holder] = true bell(holder, 'due ' .. due) end
+      if not told[holder] then told[holder] = true notify(holder, 'due ' .. due) end
     end
   end
   out[#out + 1] = due
