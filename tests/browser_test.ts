@@ -23,7 +23,7 @@ const skip = chromium instanceof Error && chromium.message;
 /** Quotes an error. */
 const PAGE = "docs/browsers-and-edge.md";
 
-/** Whether a Worker has the whole suite on a home, or every fourth test of it: the code is that of the page. */
+/** Whether a page and a Worker each have the whole suite on a home, or one half of it each: their code is the same. */
 const isWhole = process.env.HOMES === "all";
 
 /** A page that may run only its own scripts, and connect nowhere. */
@@ -139,15 +139,12 @@ test(
     const control = await Control.start({ addresses: [], engine: "memory:" });
     try {
       await inPage(await conformanceBundle("home"), async (page, version) => {
-        const module = "./home_conformance.js";
-        const inWorker = ["inWorker", module] as const;
+        const check = (where: "here" | "inWorker", half: string) => {
+          const [name, least] = isWhole ? ["conformance", 350] as const : [half, 180] as const;
+          return checkConformance(page, version, where, "./home_conformance.js", name, least);
+        };
         // At the same time: the test runs alone, so a get with timeout 0 is answered within its second.
-        await Promise.all([
-          checkConformance(page, version, "here", module),
-          isWhole
-            ? checkConformance(page, version, ...inWorker)
-            : checkConformance(page, version, ...inWorker, "someConformance", 90),
-        ]);
+        await Promise.all([check("here", "oneHalf"), check("inWorker", "otherHalf")]);
       }, control);
     } finally {
       await control.home.close();

@@ -235,7 +235,7 @@ async function runAsked(
     else if (named.every(isUnused)) return;
     else args = args.filter((arg) => !named.includes(arg) || !isUnused(arg));
   }
-  const usesNoBroker = (arg: string) => arg.endsWith("_test.ts") && usesRedis(arg);
+  const usesNoBroker = (arg: string) => arg.endsWith("_test.ts") && !usesLanesBroker(arg);
   const startsBroker = named.length === 0 || !named.every(usesNoBroker);
   let prepared: { title: string; variables: Variables };
   try {
@@ -447,9 +447,11 @@ function partsOf(
   ];
 }
 
-/** Checks the types of the tests and of the Workers that they start, once for all files. */
+/** Checks the types of the tests that `args` name; without them, those of all files and of all code in documentation. */
 async function isChecked(runtime: Runtime, args: string[], options?: RunOptions): Promise<boolean> {
-  const check = ["test", "--doc", "--frozen", "--no-run", ...args];
+  const check = args.length === 0
+    ? ["check", "--doc", "--frozen"]
+    : ["test", "--doc", "--frozen", "--no-run", ...args];
   return (await runProgram([runtime.command[0], ...check], { cwd: process.cwd(), ...options }))
     .code === 0;
 }

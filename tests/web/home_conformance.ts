@@ -3,7 +3,7 @@
 
 import { Connection } from "../../mod.ts";
 import { testTransport } from "../conformance.ts";
-import { allStats, type Raw } from "../conformance/fixture.ts";
+import { allStats, type Raw, type Share } from "../conformance/fixture.ts";
 import { type Outcome, outcome } from "./outcome.ts";
 
 /** Tests that cannot pass in a browser, by the start of their names, each with the reason. */
@@ -54,15 +54,20 @@ function fromBase64(text: string): Uint8Array {
 
 /** Runs the suite. */
 export function conformance(): Promise<Outcome> {
-  return run(1);
+  return run();
 }
 
-/** Runs every fourth test of the suite. */
-export function someConformance(): Promise<Outcome> {
-  return run(4);
+/** Runs every second test of the suite, from the first. */
+export function oneHalf(): Promise<Outcome> {
+  return run({ part: 0, of: 2 });
 }
 
-async function run(every: number): Promise<Outcome> {
+/** Runs the tests that {@linkcode oneHalf} leaves out. */
+export function otherHalf(): Promise<Outcome> {
+  return run({ part: 1, of: 2 });
+}
+
+async function run(share?: Share): Promise<Outcome> {
   const uri = `ws://${location.host}/channels`;
   const connections = Array.from({ length: 6 }, () => {
     return Object.assign(new Connection(uri), { toString: () => uri });
@@ -81,5 +86,5 @@ async function run(every: number): Promise<Outcome> {
       return waiting[name] ?? 0;
     },
   });
-  return await outcome(NOT_HERE, 2, every);
+  return await outcome(NOT_HERE, 6, share);
 }

@@ -1,5 +1,7 @@
 // Runs declared tests in a page or a Worker of a browser.
 
+import type { Share } from "../conformance/fixture.ts";
+
 interface Definition {
   readonly name: string;
   readonly ignore: boolean;
@@ -28,19 +30,19 @@ const declared: Definition[] = [];
  *
  * @param notHere tests that cannot pass, by the start of their names, each with the reason
  * @param atATime how many run at a time: most mostly wait
- * @param every runs every so many of them
+ * @param share those that run; without it, all do
  */
 export async function outcome(
   notHere: Readonly<Record<string, string>>,
   atATime: number,
-  every = 1,
+  share: Share = { part: 0, of: 1 },
 ): Promise<Outcome> {
   const unknown = new Set(Object.keys(notHere));
   const queue = declared.filter(({ name, ignore }) => {
     const part = Object.keys(notHere).find((part) => name.replace(/^[^:]*: /, "").startsWith(part));
     if (part !== undefined) unknown.delete(part);
     return !ignore && part === undefined;
-  }).filter((_, i) => i % every === 0);
+  }).filter((_, i) => i % share.of === share.part);
   let skipped = declared.length - queue.length;
   let passed = 0;
   const failed: string[] = [];
