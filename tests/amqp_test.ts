@@ -524,6 +524,9 @@ for (const [title, retryTimeout, attempt] of attempts) {
     assert.ok(error.cause instanceof Error, "the error has no cause");
     assert.match(error.message, /[^.]$/);
     assert.match(String(error.cause), /ECONNREFUSED|refused/);
+    if (title.includes("with a timeout")) {
+      assert.match(error.message, /within 100 ms: .*; check that the broker is running/);
+    }
     assert.ok(error.message.includes(address), error.message);
     const shown = inspect(error, { depth: 20, showHidden: true }) + JSON.stringify(error);
     assert.doesNotMatch(shown, /hunter2/);

@@ -125,15 +125,16 @@ test("messages: Deno without permission for the network names the permission", {
   const runtimeArgs = ["--no-prompt", "--allow-env", "--allow-read", "--allow-sys"];
   const program = new URL("programs/unpermitted.ts", import.meta.url);
   await using child = startChild(program, { runtimeArgs });
-  for (const host of ["localhost", "127.0.0.1"]) {
-    const reported = await child.next() as string;
-    assert.match(
-      reported,
-      new RegExp(
-        `^ChannelConnectionError: put: cannot connect to .*: Deno does not permit the connection; ` +
-          `allow it with --allow-net=${host}:5672`,
-      ),
-    );
+  for (const scheme of ["amqp", "redis", "zmq", "ws"]) {
+    for (const host of ["localhost", "127.0.0.1"]) {
+      assert.match(
+        await child.next() as string,
+        new RegExp(
+          `^ChannelConnectionError: put(?: on channel x)?: cannot connect to ${scheme}://.*: Deno does not permit the ` +
+            `connection; allow it with --allow-net=${host}:5672`,
+        ),
+      );
+    }
   }
 });
 

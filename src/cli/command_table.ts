@@ -27,7 +27,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     load: () => import("./commands/pipe.ts"),
   },
   stats: {
-    summary: "how many values wait, are on loan, are dead letters",
+    summary: "print how many values wait, are on loan, are dead letters",
     load: () => import("./commands/stats.ts"),
   },
   "dead-letters": {

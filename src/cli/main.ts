@@ -1,4 +1,4 @@
-import { Command as Parser, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command as Parser, CommanderError, Help, InvalidArgumentError, Option } from "commander";
 import process from "node:process";
 import { version } from "../shared/version.ts";
 import { CliError } from "./cli_error.ts";
@@ -14,13 +14,18 @@ const description = "Puts, gets and watches values in the channels of ChannelTS.
 
 const epilog = `
 Connection:
-  The first of these is used: --connection; the variable CHANNELTS_URI, which hides
-  a password from the list of processes; the file that CHANNELTS_CONFIG names,
-  ~/.channelts.yml or ~/.channelpy.yml.
+  The first of these is used: the option --connection, the variable
+  CHANNELTS_URI, the file that CHANNELTS_CONFIG names, ~/.channelts.yml,
+  ~/.channelpy.yml. Give a URI with a password by the variable or a file: every
+  user of the machine can read the arguments of a process.
 
 Exit codes:
-  0 success, 1 failure, 2 usage, 3 timeout or empty, 4 closed; 130 after Ctrl-C,
-  143 after SIGTERM
+  0    success
+  1    failure
+  2    wrong arguments, or a connection that is not valid
+  3    nothing came within --timeout, or the channel is empty
+  4    the channel is closed or was deleted, or does not exist
+  130  ended by Ctrl-C; 143: by SIGTERM
 
 "channelts help put" describes a command.`;
 
@@ -57,7 +62,8 @@ export async function main(args: readonly string[]): Promise<number> {
 /** `help put` is `put --help`, for which the file of the command is loaded. */
 function withoutHelpCommand(args: readonly string[]): readonly string[] {
   const [first, name, ...more] = args;
-  return first === "help" && name !== undefined ? [name, "--help", ...more] : args;
+  if (first !== "help" || name === undefined) return args;
+  return name in commandTable ? [name, "--help", ...more] : [name]; // an unknown command
 }
 
 type Arguments = Parameters<Command["run"]>[1];
@@ -102,8 +108,20 @@ function configured(parser: Parser): Parser {
   return parser.exitOverride().showHelpAfterError(false).configureOutput({
     getOutHasColors: () => false,
     getErrHasColors: () => false,
-    outputError: (text, write) => write(text.replace(/^error: /, "channelts: ")),
+    outputError: (text, write) => write(usageMessage(parser.name(), text)),
   }).configureHelp({ showGlobalOptions: false });
+}
+
+/** Returns the parser's text for wrong arguments in the form of the other messages, with what to do. */
+function usageMessage(name: string, text: string): string {
+  const problem = text.trim().replace(/^error: /, "").replace(/\.$/, "")
+    .replace(/\. (\w)/g, (_, letter: string) => `; ${letter.toLowerCase()}`);
+  const [what, proposal] = problem.split("\n");
+  const isCommand = name in commandTable;
+  const advice = proposal === undefined
+    ? `see "channelts ${isCommand ? `help ${name}` : "help"}"`
+    : proposal.replace(/^\(Did you mean (.*\?)\)$/, "did you mean $1");
+  return `channelts: ${isCommand ? `${name}: ` : ""}${what}; ${advice}\n`;
 }
 
 function define(parser: Parser, command: Command<never>): void {
@@ -118,8 +136,11 @@ function define(parser: Parser, command: Command<never>): void {
     parser.addOption(optionOf(option));
   }
   const examples = command.examples.map(({ text, line }) => `  # ${text}\n  ${line}`).join("\n\n");
-  const notes = command.notes === undefined ? "" : `\n${command.notes}\n`;
-  parser.addHelpText("after", `${notes}\nExamples:\n${examples}`);
+  parser.addHelpText("after", () => {
+    const width = parser.configureOutput().getOutHelpWidth?.() ?? 80;
+    const notes = new Help().boxWrap(command.notes ?? "", width);
+    return `${notes === "" ? "" : `\n${notes}\n`}\nExamples:\n${examples}`;
+  });
 }
 
 function optionOf({ flags, description, parse, choices, repeated }: CommandOption): Option {

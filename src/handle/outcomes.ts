@@ -57,11 +57,12 @@ export function timeoutError(
   const outcomeText = wasRecalled ? "" : unknownOutcomeText;
   const broker = connection instanceof PendingConnection ? undefined : connection;
   if (broker === undefined || broker.trouble !== undefined) {
+    const trouble = broker?.trouble;
+    const why = trouble === undefined ? "" : `: ${trouble.message}`;
+    const title = why.includes(broker?.address ?? why) ? channel.name : titleOf(channel);
     return new ChannelConnectionError(
-      `${action}: channel ${
-        titleOf(channel)
-      } could not be reached within ${timeout} ms${outcomeText}`,
-      { address: broker?.address ?? "", cause: broker?.trouble },
+      `${action}: channel ${title} could not be reached within ${timeout} ms${why}${outcomeText}`,
+      { address: broker?.address ?? "", cause: trouble },
     );
   }
   let advice = outcomeText;

@@ -50,8 +50,8 @@ export async function listen(
   const settings = { ...options, ...secret === undefined ? {} : { secret } };
   const starts = [];
   for (const uri of uris) {
-    await checkProtection(uri, settings);
     starts.push(await serverOf(uri));
+    await checkProtection(uri, settings);
   }
   const home = new Home(settings);
   const reception = receptionOf(home);
@@ -142,7 +142,7 @@ async function checkProtection(uri: string, options: HomeOptions): Promise<void>
     if (isPlain) {
       throw new ChannelConfigError(
         `listen: ${address}: mechanism=plain sends the secret and the values unencrypted; ` +
-          "leave it out, or say insecure: true",
+          "leave it out, or set insecure",
       );
     }
   }
@@ -153,7 +153,7 @@ async function checkProtection(uri: string, options: HomeOptions): Promise<void>
     `listen: ${
       withoutCredentials(uri)
     }: other machines can reach this address, and nothing protects it; ` +
-      'set the option "secret", "keys" or "authorize", listen on 127.0.0.1, or say insecure: true',
+      "set a secret, keys or authorize, listen on 127.0.0.1, or set insecure",
   );
 }
 

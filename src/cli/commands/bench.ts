@@ -11,9 +11,9 @@ interface Options {
 }
 
 export const command: Command<Options> = {
-  description: "Measures the broker, home or file with a channel of its own, which is deleted\n" +
-    "afterwards: how long a put takes, how long a value takes from a put to a get that\n" +
-    "waits, and how many values a second are put and got. All is done by this one\n" +
+  description: "Measures the broker, home or file with a channel of its own, which is deleted " +
+    "afterwards: how long a put takes, how long a value takes from a put to a get that " +
+    "waits, and how many values a second are put and got. All is done by this one " +
     "process over one connection, so a broker may do more for several processes.",
   options: [
     {
@@ -40,7 +40,7 @@ export const command: Command<Options> = {
       line: "channelts bench --connection sqlite:jobs.db --size 100000 -n 1000",
     },
   ],
-  notes: "Other programs on the broker and on this machine change the figures: run it\n" +
+  notes: "Other programs on the broker and on this machine change the figures: run it " +
     "several times.",
   async run(context, _, options) {
     const { durability, quiet } = options;

@@ -19,7 +19,7 @@ export const command: Command<Options> = {
     action: "list prints them; retry puts them back into the channel; drop deletes them",
   },
   argChoices: { action: ["list", "retry", "drop"] },
-  description: "Works on the dead letters of a channel: the values that were received\n" +
+  description: "Works on the dead letters of a channel: the values that were received " +
     "maxAttempts times and never accepted.",
   options: [
     {
@@ -37,10 +37,10 @@ export const command: Command<Options> = {
     },
     { text: "delete the oldest ten", line: "channelts dead-letters jobs drop -n 10 --yes" },
   ],
-  notes: "retry puts each value into the channel before it takes it out of the dead\n" +
-    "letters: if the command is killed, a value may be in both, and is never lost.\n" +
-    "While list runs, other programs do not receive what it lists. drop asks on a\n" +
-    "terminal, and needs --yes elsewhere. The exit code is 4 if there is no such\n" +
+  notes: "retry puts each value into the channel before it takes it out of the dead " +
+    "letters: if the command is killed, a value may be in both, and is never lost. " +
+    "While list runs, other programs do not receive what it lists. drop asks on a " +
+    "terminal, and needs --yes elsewhere. The exit code is 4 if there is no such " +
     "channel.",
   async run(context, [name, action], options) {
     const channel = await context.existing(name as string);

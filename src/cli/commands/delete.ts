@@ -10,7 +10,7 @@ interface Options {
 export const command: Command<Options> = {
   args: "<names...>",
   argHelp: { names: "the names of the channels" },
-  description: "Deletes channels and their values. Operations of all programs on them are\n" +
+  description: "Deletes channels and their values. Operations of all programs on them are " +
     "rejected.",
   options: [yesOption],
   examples: [
@@ -20,7 +20,7 @@ export const command: Command<Options> = {
       line: "channelts delete jobs jobs.dead-letters --yes",
     },
   ],
-  notes: "Without a terminal, --yes is required. The exit code is 4 if a channel does not\n" +
+  notes: "Without a terminal, --yes is required. The exit code is 4 if a channel does not " +
     "exist; the others are deleted all the same.",
   async run(context, [names], { yes }) {
     let missing: unknown;

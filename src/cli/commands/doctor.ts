@@ -12,10 +12,10 @@ const defaultTimeout = 10_000;
 
 export const command: Command = {
   args: "[name]",
-  argHelp: { name: "a channel to examine, too" },
+  argHelp: { name: "a channel, which is examined too" },
   description:
-    "Examines the connection: which one is used and why, whether its broker, home or file\n" +
-    "answers, versions, limits, alarms, and what the user may do. Each warning and problem\n" +
+    "Examines the connection: which one is used and why, whether its broker, home or file " +
+    "answers, versions, limits, alarms, and what the user may do. Each warning and problem " +
     "has its cure. It takes no value and leaves nothing behind, and prints no password.",
   options: [],
   examples: [
@@ -27,10 +27,9 @@ export const command: Command = {
       line: `channelts doctor --json | jq 'select(.level == "problem")'`,
     },
   ],
-  notes:
-    "--timeout is for each step; default: 10000. With --quiet, only warnings and problems are\n" +
-    "printed. Exit codes: 0; 1 if there is a problem, so that programs cannot use channels.\n" +
-    "RabbitMQ logs a line for each permission that is tried.",
+  notes: "--timeout applies to each step (default: 10000). With --quiet, only warnings and " +
+    "problems are printed. If there is a problem, programs cannot use channels, and the exit " +
+    "code is 1. RabbitMQ logs a line for each permission that is tried.",
   async run(context, [name], options) {
     const counts: Record<FindingLevel, number> = { ok: 0, note: 0, warning: 0, problem: 0 };
     let written = Promise.resolve();

@@ -13,7 +13,7 @@ interface Options {
 export const command: Command<Options> = {
   args: "<name>",
   argHelp: { name: "the name of the channel" },
-  description: "Closes a channel as Go does: puts are rejected from now on, and consumers get\n" +
+  description: "Closes a channel as Go does: puts are rejected from now on, and consumers get " +
     "the values that are there. Then it waits until every value has been accepted.",
   options: [{ flags: "--no-wait", description: "do not wait for the consumers" }],
   examples: [
@@ -24,7 +24,7 @@ export const command: Command<Options> = {
     { text: "stop producers now", line: "channelts drain jobs --no-wait" },
     { text: "open the channel again, when it is empty", line: "channelts delete jobs --yes" },
   ],
-  notes: "The channel stays closed until it is deleted, also after Ctrl-C. If values are\n" +
+  notes: "The channel stays closed until it is deleted, also after Ctrl-C. If values are " +
     "left after --timeout, the exit code is 3.",
   async run(context, [name], options) {
     const channel = await context.existing(name as string);

@@ -26,14 +26,14 @@ const grace = 5000;
 export const command: Command<Options> = {
   args: "<name>",
   argHelp: { name: "the name of the channel" },
-  description: "Gets values from a channel, and prints each as a line of JSON. A value is taken\n" +
-    "out of the channel when it has been written to stdout; until then it goes back if\n" +
-    "the command is killed.",
+  description: "Gets values from a channel, and prints each as a line of JSON. A value is taken " +
+    "out of the channel when it has been written to stdout. If the command is killed before, " +
+    "the value goes back.",
   options: [
     { flags: "-n, --count <n>", description: "the number of values (default: 1)", parse: count },
     { flags: "--follow", description: "get values until the channel is closed" },
     ...outputOptions,
-    { flags: "--lossy", description: "print what JSON does not have in its nearest form" },
+    { flags: "--lossy", description: "print a value that JSON does not have in its nearest form" },
     receiptsOption,
   ],
   examples: [
@@ -47,14 +47,14 @@ export const command: Command<Options> = {
         "    channelts put out --receipts s.sock",
     },
   ],
-  notes: "A value that JSON cannot represent, or that cannot be decoded, goes back to the\n" +
-    "channel, and the command fails; --cbor and --lossy print the former. --json prints\n" +
-    "an object with the value, attempts, redelivered, and reason. With --follow the\n" +
+  notes: "A value that JSON cannot represent, or that cannot be decoded, goes back to the " +
+    "channel, and the command fails; --cbor and --lossy print the former. --json prints " +
+    "an object with the value, attempts, redelivered, and reason. With --follow the " +
     "exit code is 0 when the channel is closed.\n\n" +
-    "With --receipts, get and put name the same new file. get takes a value out of the\n" +
-    "channel when put says that it is put, and the values in between go back if any of\n" +
-    "the programs ends. These must write one line for each line that they read, and\n" +
-    "not keep it in a buffer.",
+    "With --receipts, get and put name the same new file. get takes a value out of the " +
+    "channel when put has put what became of it. If one of the programs ends before, the " +
+    "value goes back. The programs between get and put must write one line for each line " +
+    "that they read, and must not keep lines in a buffer.",
   async run(context, [name], options) {
     if (options.follow && options.count !== undefined) {
       throw new UsageError("get: --follow and --count exclude each other; leave one of them out");

@@ -20,11 +20,11 @@ interface Options {
 const options: readonly CommandOption[] = [
   {
     flags: "--secret-file <path>",
-    description: "the first line is the secret that peers must know",
+    description: "a file whose first line is the secret that peers must know",
   },
   {
     flags: "--keys-file <path>",
-    description: "for zmq:, the keys of the home; they are made and written there if it is missing",
+    description: "for zmq:, the keys of the home; a missing file is created with new keys",
   },
   { flags: "--cert <path>", description: "for wss:, the certificate in PEM format" },
   { flags: "--key <path>", description: "for wss:, the private key of the certificate" },
@@ -52,9 +52,9 @@ const options: readonly CommandOption[] = [
 export const command: Command<Options> = {
   args: "<addresses...>",
   argHelp: { addresses: "where to listen: zmq://HOST:PORT, ws://HOST:PORT or wss://HOST:PORT" },
-  description: "Starts a home, which lends channels to peers, until Ctrl-C. It prints the\n" +
-    "addresses for the peers' --connection. The channels are those of --connection,\n" +
-    "and by default in the memory of this process: they end with it.",
+  description: "Starts a home, which lends channels to peers, until Ctrl-C. It prints the " +
+    "addresses for the peers' --connection. The channels are those of --connection. " +
+    "Without it, they are in the memory of this process, and end with it.",
   options,
   examples: [
     {
@@ -66,9 +66,9 @@ export const command: Command<Options> = {
       line: "channelts home zmq://0.0.0.0:5555 --connection sqlite:jobs.db --secret-file secret",
     },
   ],
-  notes: "The variable CHANNELTS_URI and configuration files do not say what the home\n" +
-    "serves, since they may have its own address. A listener that other machines can\n" +
-    "reach needs a secret, the keys of peers, or a certificate.",
+  notes: "Only --connection says what the home serves: the variable CHANNELTS_URI and the " +
+    "configuration files are not read, because they may have the address of the home itself. " +
+    "An address that other machines can reach needs a secret, keys, or a certificate.",
   async run(context, [addresses], options) {
     const { output, signal } = context;
     const serves = options.connection === undefined ? undefined : await context.connection();

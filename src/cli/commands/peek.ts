@@ -20,7 +20,7 @@ interface Options extends ReadingOptions {
 export const command: Command<Options> = {
   args: "<name>",
   argHelp: { name: "the name of the channel" },
-  description: "Prints the values that wait in a channel, the first one first, and leaves them\n" +
+  description: "Prints the values that wait in a channel, the first one first, and leaves them " +
     "there.",
   options: [
     { flags: "-n, --count <n>", description: "the most values (default: 10)", parse: count },
@@ -33,10 +33,10 @@ export const command: Command<Options> = {
       line: "channelts peek jobs -n 1 --json",
     },
   ],
-  notes: "The values are received, and released when the last is printed: for that time no\n" +
-    "other program gets them, and afterwards each counts as received once more. What\n" +
-    "JSON does not have is printed in its nearest form; a value that cannot be decoded\n" +
-    "is named on stderr. The exit code is 3 if no value waits, and 4 if there is no such\n" +
+  notes: "The values are received, and released when the last one is printed. Meanwhile no " +
+    "other program gets them, and afterwards each counts as received once more. What " +
+    "JSON does not have is printed in its nearest form; a value that cannot be decoded " +
+    "is named on stderr. The exit code is 3 if no value waits, and 4 if there is no such " +
     "channel.",
   async run(context, [name], options) {
     const channel = await context.raw(name as string);

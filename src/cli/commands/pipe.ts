@@ -22,9 +22,9 @@ export const command: Command<Options> = {
     program: "a program that the values pass through, and its arguments, after --",
   },
   description:
-    "Moves the values of a channel into another one, on the same connection or another\n" +
-    "one, and loses none: a value is taken out when the other channel has it. With a\n" +
-    "program, values pass through it: a line of JSON for each value is its stdin, and\n" +
+    "Moves the values of a channel into another one, on the same connection or another " +
+    "one, and loses none: a value is taken out when the other channel has it. With a " +
+    "program, values pass through it: a line of JSON for each value is its stdin, and " +
     "each line of its stdout is put.",
   options: [
     {
@@ -59,9 +59,9 @@ export const command: Command<Options> = {
       line: "channelts pipe in out --follow -- jq -c 'select(.ok)'",
     },
   ],
-  notes: "Values are moved as they are, also those that cannot be decoded. If the command is\n" +
-    "killed, a value may be in both channels. The program is run for each batch of\n" +
-    "values that are there. If it ends with another code than 0, the values go back to\n" +
+  notes: "Values are moved as they are, also those that cannot be decoded. If the command is " +
+    "killed, a value may be in both channels. The program is run for each batch of " +
+    "values that are there. If it ends with another code than 0, the values go back to " +
     "the channel, and nothing that it has written is put.",
   async run(context, [from, to, program], options) {
     const { follow = false, batch = 100 } = options;

@@ -24,8 +24,8 @@ const concurrency = 256;
 export const command: Command<Options> = {
   args: "<name> [values...]",
   argHelp: { name: "the name of the channel", values: "the values; without any, those on stdin" },
-  description: "Puts values into a channel: the arguments, or a value from each line of stdin.\n" +
-    "Values are JSON. A value is put when the broker has confirmed it; stdin is read\n" +
+  description: "Puts values into a channel: the arguments, or a value from each line of stdin. " +
+    "Values are JSON. A value is put when the broker has confirmed it; stdin is read " +
     "no faster than that.",
   options: [
     ...inputOptions,
@@ -65,7 +65,7 @@ export const command: Command<Options> = {
     { text: "put text", line: "channelts put names --raw Ada Grace" },
     { text: "put an image as bytes", line: "channelts put images --file photo.jpg" },
   ],
-  notes: "If a value cannot be read or put, the command says how many values it has put,\n" +
+  notes: "If a value cannot be read or put, the command says how many values it has put, " +
     "and ends. So does Ctrl-C.",
   async run(context, [name, values], options) {
     const { delay, expires, priority, encoding, file } = options;
@@ -105,7 +105,7 @@ export const command: Command<Options> = {
 function integer(text: string): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && text.trim() !== "") return value;
-  throw new UsageError("It must be a whole number");
+  throw new UsageError("it must be a whole number");
 }
 
 function* valuesOfArguments(

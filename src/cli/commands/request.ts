@@ -20,8 +20,7 @@ export const command: Command<Options> = {
     name: "the name of the channel",
     value: "the value of the request; without it, each line of stdin is a request",
   },
-  description:
-    "Makes a request to the servers of a channel, and prints the reply. Requests from\n" +
+  description: "Makes a request to the servers of a channel, and prints the reply. Requests from " +
     "stdin are made one after the other.",
   options: [
     ...outputOptions,
@@ -35,8 +34,8 @@ export const command: Command<Options> = {
     { text: "make a request", line: `channelts request resize '{"width": 640}' --timeout 5000` },
     { text: "make a request with text", line: "channelts request upper --raw hello" },
   ],
-  notes: "--raw and --cbor are for the request and the reply; what JSON does not have is\n" +
-    "printed in its nearest form. If the server fails, the exit code is 1; if no reply\n" +
+  notes: "--raw and --cbor are for the request and the reply; what JSON does not have is " +
+    "printed in its nearest form. If the server fails, the exit code is 1; if no reply " +
     "comes in time, it is 3.",
   async run(context, [name, text], options) {
     const notation = notationOf(options);

@@ -17,7 +17,7 @@ export const command: Command<Options> = {
     program: "the program that handles a request, and its arguments, after --",
   },
   description:
-    "Serves requests by a program, which is started for each request: its stdin is the\n" +
+    "Serves requests by a program, which is started for each request: its stdin is the " +
     "value of the request, and its stdout is the reply. Both are JSON.",
   options: [
     {
@@ -40,10 +40,10 @@ export const command: Command<Options> = {
       line: "channelts serve upper --raw --concurrency 4 -- tr a-z A-Z",
     },
   ],
-  notes: "If the program ends with another code than 0, the request fails with an error that\n" +
-    "names the code. If the requester no longer waits, the program gets SIGTERM. Ctrl-C\n" +
-    "waits for the requests in progress; a second one ends at once, and the requests\n" +
-    "go back to the channel.",
+  notes: "If the program ends with another code than 0, the request fails with an error that " +
+    "names the code. If the requester no longer waits, the program gets SIGTERM. Ctrl-C " +
+    "waits for the requests in progress. A second Ctrl-C ends the command at once, and the " +
+    "requests go back to the channel.",
   async run(context, [name, program], options) {
     const { output, signal } = context;
     const notation = notationOf(options);

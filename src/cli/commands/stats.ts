@@ -17,9 +17,9 @@ interface Options {
 export const command: Command<Options> = {
   args: "<names...>",
   argHelp: { names: "the names of the channels" },
-  description: "Prints how many values wait in channels (depth), are on loan, and are dead\n" +
-    "letters, and the number of consumers. What the engine cannot tell is left out, or\n" +
-    "is a dash.",
+  description: "Prints for each channel how many values wait (the depth), are on loan and are " +
+    "dead letters, and how many consumers there are. A number that the engine cannot tell is " +
+    "a dash, and absent in JSON.",
   options: [
     { flags: "-w, --watch", description: "print again and again; on a terminal, a live table" },
     {
@@ -37,8 +37,8 @@ export const command: Command<Options> = {
       line: "channelts stats jobs --watch --interval 60000 --json",
     },
   ],
-  notes: "CHANGE/S is by how many values the depth has changed a second. The exit code is\n" +
-    "4 if a channel does not exist. With --watch, a channel that is missing or cannot\n" +
+  notes: "CHANGE/S is the change of the depth, in values a second. The exit code is " +
+    "4 if a channel does not exist. With --watch, a channel that is missing or cannot " +
     "be reached is tried again.",
   async run(context, [names], options) {
     const channels = (names as readonly string[]).map((name) => new WatchedChannel(context, name));

@@ -26,8 +26,8 @@ export const command: Command<Options> = {
       line: "channelts tail prices -n 1 --timeout 5000",
     },
   ],
-  notes: 'Broadcasts are not stored: those before the line "listening" on stderr are not\n' +
-    "printed. What JSON does not have is printed in its nearest form. The exit code is 0\n" +
+  notes: 'Broadcasts are not stored: those before the line "listening" on stderr are not ' +
+    "printed. What JSON does not have is printed in its nearest form. The exit code is 0 " +
     "when the channel is closed.",
   async run(context, [name], options) {
     const { output, waiting: { timeout }, signal } = context;

@@ -126,14 +126,18 @@ function reportFailure(
   { report }: InspectionOptions,
 ): void {
   const { message } = error as Error;
+  const [, problem = message, words = ""] =
+    /^(?:attach(?: on channel \S+)?: )?(.*?)( \([^()]*\))?$/s.exec(message) ?? [];
   const reason = error instanceof ChannelConnectionError ? error.reason : undefined;
+  const { what, cure } = splitAdvice(
+    problem,
+    "check that the home runs at this address, and see its log",
+  );
   report({
     level: "problem",
     about: "connection",
-    ...splitAdvice(
-      message.replace(/^attach: /, ""),
-      "check that the home runs at this address, and see its log",
-    ),
+    what: what + words,
+    cure,
     facts: { address: home.address, ...reason === undefined ? {} : { reason } },
   });
 }

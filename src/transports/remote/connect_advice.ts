@@ -35,13 +35,13 @@ export function connectAdvice(
     return later(`nothing listens on ${here}; check that ${about.server} is running`);
   }
   if (/EAI_AGAIN|temporary failure/i.test(reason)) {
-    return later(`the host name ${host} is not known: no name server answers`);
+    return later(`the host name ${host} is not known: no name server answers; check the network`);
   }
   if (/ENOTFOUND|getaddrinfo|failed to lookup|dns/i.test(reason)) {
-    return later(`the host name ${host} is not known`);
+    return later(`the host name ${host} is not known; check the name`);
   }
   if (/EHOSTUNREACH|ENETUNREACH|unreachable/i.test(reason)) {
-    return later(`there is no route to ${here}`);
+    return later(`there is no route to ${here}; check the address and the network`);
   }
   return { isTransient: true };
 }

@@ -2,6 +2,7 @@ import { connect } from "node:net";
 import { clearTimeout, setTimeout } from "node:timers";
 import { ChannelConnectionError } from "../../../../shared/errors.ts";
 import { unlessAborted } from "../../../../shared/unless_aborted.ts";
+import { connectAdvice } from "../../../remote/connect_advice.ts";
 import type { Dial, Pipe, PipeObserver } from "../pipe.ts";
 import { defaultHeartbeat, defaultMaxFrame } from "./defaults.ts";
 import { withSodium } from "./optional_package.ts";
@@ -95,7 +96,7 @@ const silentText = `the server has accepted the connection and said nothing more
 
 /** Returns the error for a pipe that could not be opened. It says what to try. */
 function connectFailure(
-  { address }: ZmqUri,
+  { address, host, port }: ZmqUri,
   error: unknown,
   mechanism: Mechanism,
   isConnected: boolean,
@@ -108,10 +109,18 @@ function connectFailure(
     : "the server closed the connection";
   // libzmq closes the connection of a peer that has the wrong key or mechanism, and does not say so.
   const mayBeKey = isRefusal || isConnected && !(error instanceof ZmtpError);
-  const advice = mayBeKey ? `; ${adviceFor(mechanism)}` : "";
-  return new ChannelConnectionError(`cannot connect to ${address}: ${text}${advice}`, {
+  const here = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const { advice, isTransient } = isConnected
+    ? { isTransient: true }
+    : connectAdvice(text, host, here, { server: "the home" });
+  const problem = mayBeKey
+    ? `${text}; ${adviceFor(mechanism)}`
+    : advice === undefined
+    ? text
+    : `${advice} (${text})`;
+  return new ChannelConnectionError(`cannot connect to ${address}: ${problem}`, {
     address,
-    transient: !(error instanceof ZmtpError),
+    transient: isTransient && !(error instanceof ZmtpError),
     cause: error,
     ...isRefusal ? { reason: "login" as const } : {},
   });
