@@ -15,7 +15,7 @@ const deno = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8"));
 
 /** The part of a transport's code that every URI of its schemes needs, so that `.` imports it. */
 const known =
-  /^src\/transports\/(?:(?:sqlite|amqp|redis)\/(?:scheme|uri)|home\/(?:\w+_scheme|home_code|from_port|pipes\/websocket_uri|pipes\/zmtp\/uri))\.ts$/;
+  /^src\/transports\/(?:(?:sqlite|amqp|redis)\/(?:scheme|uri)|remote\/uri_text|home\/(?:\w+_scheme|home_code|from_port|pipes\/websocket_uri|pipes\/zmtp\/uri))\.ts$/;
 
 Deno.test("entries: deno.json names the same files for users and for the tests", () => {
   for (const [name, file] of ENTRIES) {

@@ -20,6 +20,8 @@ class ScriptedHome {
   /** The frames that were read and not expected yet. */
   #frames: Frame[] = [];
   #welcome = '{"version":1,"home":"a","terms":[],"rendezvous":true,"maxFrame":1000,"maxPuts":4}';
+  /** Whether the home remembers the puts of earlier connections. */
+  resumes = true;
   #pipe!: Pipe;
   /** The peer's end of the last connection. */
   #peer!: LoopbackPipe;
@@ -48,7 +50,8 @@ class ScriptedHome {
     const { word, args, fields } = frame;
     if (word === "HELLO") {
       this.hellos.push(fields);
-      this.#pipe.send(`WELCOME ${this.#welcome}`);
+      const resumed = this.resumes && this.hellos.length > 1;
+      this.#pipe.send(`WELCOME ${this.#welcome.replace("}", `,"resumed":${resumed}}`)}`);
     } else if (word === "OPEN") {
       this.open(frame);
     } else if (word === "SYNC" || word === "CLOSE") {
@@ -83,12 +86,16 @@ class ScriptedHome {
     this.#pipe.send(header, new TextEncoder().encode(body));
   }
 
-  lend(number: string | undefined, value: number, id: string, isAgain = false): void {
+  lend(
+    number: string | undefined,
+    value: number,
+    id: string,
+    isAgain = false,
+    copy?: number,
+  ): void {
     const flag = isAgain ? 1 : 0;
-    this.send(
-      `LEND ${number} ${1 + flag} ${flag} {"contentType":"application/json","id":"${id}"}`,
-      `${value}`,
-    );
+    const fields = { contentType: "application/json", id, copy };
+    this.send(`LEND ${number} ${1 + flag} ${flag} ${JSON.stringify(fields)}`, `${value}`);
   }
 
   cut(): void {
@@ -153,6 +160,7 @@ Deno.test("peer: unconfirmed puts are sent again in order, with the numbers of t
   home.cut(); // a third attempt names the first request, too
   const third = await home.expect("PUT");
   assert.equal(third.fields.again, Number(sent[1]!.args[1]));
+  assert.equal(third.fields.copy, undefined); // the home knows what it has put
   const rest4 = [third];
   for (let n = 0; n < 3; n++) rest4.push(await home.expect("PUT"));
   for (const { args } of rest4) home.send(`OK ${args[1]}`);
@@ -160,6 +168,33 @@ Deno.test("peer: unconfirmed puts are sent again in order, with the numbers of t
   assert.equal(last.fields.again, undefined); // it was never sent before
   home.send(`OK ${last.args[1]}`);
   await within(Promise.all(puts));
+  await rest(ch);
+});
+
+Deno.test("peer: a put that an earlier home may have taken is sent as a copy, with the number of the copy", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  const put = ch.put(1);
+  const first = await home.expect("PUT");
+  assert.equal(first.fields.copy, undefined);
+  home.resumes = false; // it has restarted
+  home.cut();
+  const second = await home.expect("PUT");
+  assert.deepEqual([second.fields.copy, second.fields.id], [1, first.fields.id]);
+  home.resumes = true;
+  home.cut();
+  assert.equal((await home.expect("PUT")).fields.copy, 1); // the same home
+  home.resumes = false;
+  home.cut();
+  const last = await home.expect("PUT");
+  assert.equal(last.fields.copy, 2);
+  const later = ch.put(2);
+  assert.equal((await home.expect("PUT")).fields.copy, undefined);
+  home.send(`OK ${last.args[1]}`);
+  await within(put);
+  home.cut();
+  home.send(`OK ${(await home.expect("PUT")).args[1]}`);
+  await within(later);
   await rest(ch);
 });
 
@@ -261,6 +296,50 @@ Deno.test("peer: a value that is held over a lost connection, or was accepted wi
   await rest(ch);
 });
 
+Deno.test("peer: a value that was received without waiting, and is held over a lost connection, is not received twice", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  const receiving = ch.receive({ timeout: 0 });
+  home.lend((await home.expect("TRY")).args[1], 1, "cts.held");
+  const held = await within(receiving);
+  home.cut();
+  const next = ch.get();
+  home.lend((await home.expect("TAKE")).args[1], 1, "cts.held", true);
+  home.lend((await home.expect("TAKE")).args[1], 2, "cts.next");
+  assert.equal(await within(next), 2);
+  held.accept();
+  await rest(ch);
+});
+
+Deno.test("peer: of the copies of a put, a process is given one", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  const receiving = ch.receive();
+  home.lend((await home.expect("TAKE")).args[1], 1, "cts.a");
+  const held = await within(receiving);
+  assert.equal(held.redelivered, false);
+  const other = ch.receive();
+  const take = await home.expect("TAKE");
+  home.lend(take.args[1], 1, "cts.a", false, 1); // the first copy is held
+  assert.deepEqual((await home.expect("ACC")).args, [take.args[1]]);
+  held.accept();
+  await home.expect("TAKE").then(({ args }) => home.lend(args[1], 1, "cts.a", false, 2)); // … and accepted
+  await home.expect("ACC");
+  await home.expect("ACC");
+  await home.expect("TAKE").then(({ args }) => home.lend(args[1], 2, "cts.b", false, 1));
+  const copy = await within(other); // the first copy that this process sees
+  assert.deepEqual([copy.value, copy.redelivered], [2, true]);
+  copy.accept();
+  await home.expect("ACC");
+  const last = ch.get();
+  await home.expect("TAKE").then(({ args }) => home.lend(args[1], 2, "cts.b", true)); // the original, after its copy
+  await home.expect("ACC");
+  await home.expect("TAKE").then(({ args }) => home.lend(args[1], 3, "cts.c"));
+  assert.equal(await within(last), 3);
+  await home.expect("ACC");
+  await rest(ch);
+});
+
 Deno.test("peer: a loop of gets reads ahead, and gives back what is not claimed in 20 ms", async () => {
   const home = new ScriptedHome();
   const ch = home.channel<number>();
@@ -291,6 +370,30 @@ Deno.test("peer: a loop of gets reads ahead, and gives back what is not claimed 
   }
   assert.deepEqual(settled.slice(-2), [`ACC ${first}`, `REL ${first + 1}`]);
   await within(put);
+  await rest(ch);
+});
+
+Deno.test("peer: of copies that were read ahead, a process is given one", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  let number = 0;
+  let ahead: Frame | undefined;
+  home.handle = (frame) => {
+    if (frame.word === "TRY") ahead = frame;
+    if (frame.word === "TAKE") home.lend(frame.args[1], number, `cts.${number++}`);
+    return true;
+  };
+  while (ahead === undefined) await ch.get();
+  home.handle = (frame) => frame.word === "ACC";
+  const { args, fields } = ahead as Frame;
+  const first = Number(args[1]);
+  home.lend(`${first}`, 100, "cts.a");
+  home.lend(`${first + 1}`, 100, "cts.a", false, 1);
+  if (fields.count as number > 2) home.send(`NONE ${first + 2}`);
+  assert.equal(await within(ch.get()), 100);
+  const next = ch.get();
+  home.lend((await home.expect("TAKE")).args[1], 101, "cts.b");
+  assert.equal(await within(next), 101);
   await rest(ch);
 });
 

@@ -13,7 +13,10 @@ Deno.test("home: a peer puts, gets, settles and withdraws, by frames", async () 
   peer.send('HELLO {"version":1}');
   peer.send('OPEN 1 2 {"name":"jobs","create":true}');
   peer.send('PUT 1 3 {"contentType":"application/json"}', "42");
-  assert.match(await peer.next(), /^WELCOME \{"version":1,"home":"[0-9a-f]{32}","terms":\["delay"/);
+  assert.match(
+    await peer.next(),
+    /^WELCOME \{"version":1,"home":"[0-9a-f]{32}","resumed":false,"terms":\["delay"/,
+  );
   assert.equal(await peer.next(), "OK 2");
   assert.equal(await peer.next(), "OK 3");
   assert.equal(await ch.get(), 42);

@@ -48,11 +48,15 @@ Deno.test("headers: their number and size are limited", () => {
 });
 
 Deno.test("headers: a text that another program has written is read or ignored", () => {
-  assert.deepEqual(headersOfText('{"a":"b"}'), { a: "b" });
+  assert.deepEqual(headersOfText('{"a":"b"}'), { headers: { a: "b" } });
   const text = JSON.stringify({ a: '"'.repeat(2047) }); // each character takes two
-  assert.deepEqual(Object.keys(headersOfText(text)!), ["a"]);
+  assert.deepEqual(Object.keys(headersOfText(text).headers!), ["a"]);
+  assert.deepEqual(headersOfText('{"channelts-copy":2,"a":"b"}'), { headers: { a: "b" }, copy: 2 });
+  for (const copy of ["0", "-1", "1.5", '"1"', "{}", "1e300"]) {
+    assert.deepEqual(headersOfText(`{"channelts-copy":${copy}}`), {});
+  }
   for (const wrong of [null, "", "{", "[]", "null", "1", `{"a":"${"b".repeat(1e6)}"}`]) {
-    assert.equal(headersOfText(wrong), undefined);
+    assert.deepEqual(headersOfText(wrong), {});
   }
 });
 

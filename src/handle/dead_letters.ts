@@ -94,7 +94,7 @@ export class DeadLetters {
   /** Puts the dead letter, and only then accepts the original. Never rejects. */
   async #move(loan: Loan, reason: string): Promise<void> {
     // What the put of the message has asked for does not hold for the dead letter.
-    const { attempts: _, delay: _d, expires: _e, priority: _p, ...kept } = loan.message;
+    const { attempts: _, copy: _c, delay: _d, expires: _e, priority: _p, ...kept } = loan.message;
     const deadLetter = { ...kept, reason };
     const deadline = performance.now() + this.#source.deadLetterTimeout();
     for (;;) {

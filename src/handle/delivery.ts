@@ -68,7 +68,7 @@ export class Delivery<T = unknown> implements AsyncDisposable {
   /** Used by {@linkcode Channel.receive}. */
   constructor(value: T, loan: Loan, owner: DeliveryOwner) {
     this.value = value;
-    this.redelivered = loan.redelivered;
+    this.redelivered = loan.redelivered || loan.message.copy !== undefined;
     this.attempts = loan.attempts;
     this.reason = loan.message.reason;
     this.#loan = loan;

@@ -151,6 +151,7 @@ export class HomePeer implements PipeObserver {
       JSON.stringify({
         version: 1,
         home: id,
+        resumed: this.session.isResumed,
         terms: features!.terms ?? [],
         rendezvous: features!.rendezvous ?? false,
         maxFrame: limits.frame,
@@ -188,7 +189,8 @@ export class HomePeer implements PipeObserver {
       return this.#pipe.abort(new ProtocolError("a request number is used again"));
     }
     this.holdings.lent(request, loan, link);
-    const { message, redelivered } = loan;
+    const { message } = loan;
+    const redelivered = loan.redelivered || message.copy !== undefined;
     const attempts = lentAttempts(loan.attempts);
     const properties = messageFields(lentMessage(message));
     this.send(`LEND ${request} ${attempts} ${redelivered ? 1 : 0} ${properties}`, message.body);

@@ -26,12 +26,14 @@ const encoder = new TextEncoder();
  * @throws {ChannelConfigError} if the message cannot be put
  */
 export function checkPut(message: Message, terms: readonly PutTerm[]): void {
-  const { id = "", contentType, attempts = 0, reason = "", delay, expires, priority } = message;
+  const { id = "", contentType, attempts = 0, reason = "", copy = 0 } = message;
+  const { delay, expires, priority } = message;
   for (const [name, text] of [["id", id], ["contentType", contentType]] as const) {
     if (isLonger(text, mostText)) throw wrong("put", name, `at most ${mostText} bytes`);
   }
   if (reason.length > mostReason) throw wrong("put", "reason", `at most ${mostReason} characters`);
   if (attempts > mostCount) throw wrong("put", "attempts", `at most ${mostCount}`);
+  if (copy > mostCount) throw wrong("put", "copy", `at most ${mostCount}`);
   const given = { delay, expires, priority };
   for (const term of ["delay", "expires", "priority"] as const) {
     if (given[term] === undefined || terms.includes(term)) continue;

@@ -32,6 +32,8 @@ export interface SessionOwner {
  */
 export class PeerSession {
   readonly key: string | undefined;
+  /** Whether an earlier connection had the session, whose puts it knows. */
+  isResumed = false;
   owner: SessionOwner | undefined;
   expiry: ReturnType<typeof setTimeout> | undefined;
   readonly #taken: number[] = [];
@@ -107,7 +109,7 @@ export class PeerSessions {
     let session = this.#sessions.get(key);
     if (session === undefined) {
       this.#sessions.set(key, session = new PeerSession(key, this.#size));
-    }
+    } else session.isResumed = true;
     session.owner?.replaced();
     this.#left.delete(session);
     clearTimeout(session.expiry);

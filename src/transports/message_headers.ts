@@ -1,5 +1,7 @@
 // Headers of messages are untrusted: what is beyond the limits is left out, and is never an error.
 
+import type { Message } from "./transport.ts";
+
 /** The most headers of a message. */
 const mostHeaders = 16;
 
@@ -31,15 +33,31 @@ export function boundedHeaders(headers: unknown): Readonly<Record<string, string
   return bounded.length === 0 ? undefined : Object.fromEntries(bounded);
 }
 
-/** Returns the headers of a message that another program may have written as JSON; undefined if there are none. */
-export function headersOfText(text: string | null): Readonly<Record<string, string>> | undefined {
-  if (text === null || text.length > longestText) return undefined;
-  try {
-    return boundedHeaders(JSON.parse(text));
-  } catch {
-    return undefined; // it is not JSON, and was written by another program
-  }
+/** Returns the headers and the number of the copy of a message as JSON; null if there are none. */
+export function textOfHeaders({ headers, copy }: Pick<Message, "headers" | "copy">): string | null {
+  if (copy === undefined) return headers === undefined ? null : JSON.stringify(headers);
+  return JSON.stringify({ ...headers, [copyName]: copy });
 }
+
+/** Returns the headers and the number of the copy of a message from JSON that another program may have written. */
+export function headersOfText(text: string | null): Pick<Message, "headers" | "copy"> {
+  if (text === null || text.length > longestText) return {};
+  let all: unknown;
+  try {
+    all = JSON.parse(text);
+  } catch {
+    return {}; // it is not JSON, and was written by another program
+  }
+  const headers = boundedHeaders(all);
+  const copy = (all as Record<string, unknown> | null)?.[copyName];
+  return {
+    ...headers === undefined ? {} : { headers },
+    ...Number.isSafeInteger(copy) && copy as number > 0 ? { copy: copy as number } : {},
+  };
+}
+
+/** The name of the header that says how often the message was sent before. */
+const copyName = "channelts-copy";
 
 /** The most characters of headers as JSON: each character may be escaped as six. */
 const longestText = 6 * mostCharacters + 8 * mostHeaders;

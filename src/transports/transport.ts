@@ -17,6 +17,11 @@ export interface Message {
   readonly attempts?: number;
   /** Why the message is a dead letter. Absent if it is none. */
   readonly reason?: string;
+  /**
+   * How often the sender had sent the message before, each time without learning whether it was put: so many copies of it may be
+   * in the channel. Absent: never.
+   */
+  readonly copy?: number;
   /** For how many milliseconds after the put the message is not lent. Absent: none. */
   readonly delay?: number;
   /** After how many milliseconds from the put a waiting message is dropped. Absent: never. */

@@ -17,7 +17,7 @@ import { type BrokerOperation, RepeatedLossError } from "./connection/culprit_fi
 import { Route } from "./connection/frames.ts";
 import type { Session } from "./connection/session.ts";
 import { isMissing, mayPass, refusedBy } from "./failure.ts";
-import { Deduplication } from "./gets/deduplication.ts";
+import { Deduplication } from "../remote/deduplication.ts";
 import type { AmqpLoan } from "./gets/loan.ts";
 import { type AttachmentOwner, LinkAttachment } from "./link_attachment.ts";
 import { Outbox } from "./puts/outbox.ts";

@@ -6,7 +6,7 @@ import { type BrokerOperation, RepeatedLossError } from "./connection/culprit_fi
 import type { Session } from "./connection/session.ts";
 import { isForbidden } from "./failure.ts";
 import { QueueConsumer } from "./gets/consumer.ts";
-import type { Deduplication } from "./gets/deduplication.ts";
+import type { Deduplication } from "../remote/deduplication.ts";
 import { Drain } from "./gets/drain.ts";
 import type { AmqpLoan } from "./gets/loan.ts";
 import type { Outbox } from "./puts/outbox.ts";

@@ -1,15 +1,15 @@
 import type { Claim, EmptyWaiter, Loan, RoomWaiter } from "../transport.ts";
 import { Fifo } from "../../shared/fifo.ts";
 import { HomeReadAhead, type ReadAheadOwner } from "./home_read_ahead.ts";
+import type { Deduplication } from "../remote/deduplication.ts";
 import type { Groups } from "../remote/groups.ts";
 import { HomeLoan, type HomeLoanOwner } from "./loan.ts";
 import type { Frame } from "./protocol/frame.ts";
-import type { RepeatedLoans } from "./repeated_loans.ts";
 import type { Answerer, HomeSession, Notified } from "./session.ts";
 
 /** The link of an attachment. It outlasts its attachments. */
 export interface HomeAttachmentOwner extends HomeLoanOwner, Notified {
-  readonly repeated: RepeatedLoans;
+  readonly deduplication: Deduplication<HomeLoan>;
   /** The claims that waited here were sent or served. */
   claimsSent(): void;
   /** A copy of a message that this process has had was dropped. */
@@ -84,7 +84,7 @@ export class HomeAttachment implements ReadAheadOwner {
   }
 
   take(claim: Claim): void {
-    const loan = this.#ahead.shift();
+    const loan = this.#shiftAhead();
     if (loan !== undefined) {
       this.#lend(claim, loan, true);
       this.#ahead.ask();
@@ -135,7 +135,30 @@ export class HomeAttachment implements ReadAheadOwner {
     this.#ahead.served(loan, hasFound);
     this.#owner.lent(loan);
     claim.deliver(loan);
-    if (!loan.isSettled) this.#owner.repeated.hold(loan);
+    if (!loan.isSettled) this.#owner.deduplication.hold(loan);
+  }
+
+  /** Removes the oldest message that was read ahead and may be lent. */
+  #shiftAhead(): HomeLoan | undefined {
+    for (;;) {
+      const loan = this.#ahead.shift();
+      if (loan === undefined || this.#mayLend(loan)) return loan; // another copy may have been lent meanwhile
+    }
+  }
+
+  /** Reports whether a message may be lent. Otherwise it is a copy of one that this process has or had, and is settled. */
+  #mayLend(loan: HomeLoan): boolean {
+    if (!loan.redelivered) return true;
+    const { deduplication } = this.#owner;
+    const original = deduplication.find(loan);
+    if (original === undefined) return true;
+    if (original !== "accepted" && original.isStale) original.continueAs(loan);
+    else {
+      loan.drop();
+      if (original === "accepted") deduplication.remember(loan);
+      this.#owner.droppedCopy();
+    }
+    return false;
   }
 
   /** Gives back the messages that were read ahead. Resolves when the home has been told. */
@@ -179,11 +202,8 @@ export class HomeAttachment implements ReadAheadOwner {
 
   async tryTake(counted: boolean): Promise<Loan | undefined> {
     await this.#ahead.ended();
-    const ahead = this.#ahead.shift();
-    if (ahead !== undefined) {
-      this.#owner.lent(ahead);
-      return ahead;
-    }
+    const ahead = this.#shiftAhead();
+    if (ahead !== undefined) return this.#lendTried(ahead);
     for (;;) {
       const fields = fieldsOf(counted ? { counted } : {});
       const isNothing = Symbol();
@@ -194,22 +214,20 @@ export class HomeAttachment implements ReadAheadOwner {
         { fields },
       );
       if (loan === isNothing) return undefined;
-      if (loan === undefined) continue; // a copy
-      this.#owner.lent(loan);
-      return loan;
+      if (loan !== undefined) return this.#lendTried(loan); // otherwise it was a copy
     }
+  }
+
+  #lendTried(loan: HomeLoan): HomeLoan {
+    this.#owner.lent(loan);
+    this.#owner.deduplication.hold(loan);
+    return loan;
   }
 
   /** Returns the loan of a `LEND`; undefined if it is a copy, which is settled. */
   loanOf(frame: Frame): HomeLoan | undefined {
     const loan = new HomeLoan(frame, this.session, this.#owner);
-    const original = this.#owner.repeated.find(loan);
-    if (original === undefined) return loan;
-    if (original === "accepted") {
-      loan.drop();
-      this.#owner.droppedCopy();
-    } else original.continueAs(loan);
-    return undefined;
+    return this.#mayLend(loan) ? loan : undefined;
   }
 
   /** The home has answered a claim with `LEND` or a refusal. */

@@ -2,7 +2,7 @@ import type { ChannelError } from "../../shared/errors.ts";
 import { Deadlines } from "../remote/deadlines.ts";
 import type { ProcessRef } from "../remote/process_ref.ts";
 import { RepeatedLosses } from "../remote/repeated_losses.ts";
-import type { Offer, Stats } from "../transport.ts";
+import type { Message, Offer, Stats } from "../transport.ts";
 import type { Frame } from "./protocol/frame.ts";
 import { messageFields } from "./protocol/message_fields.ts";
 import type { BudgetWaiter } from "./put_budget.ts";
@@ -38,7 +38,7 @@ interface Destination {
  *
  * Invariants: puts are sent in the order of the calls, and in the same order again on each new connection. A put that
  * may have arrived on an earlier connection is sent with the number of its first request, by which the home knows a
- * copy. While room is awaited, no put is sent. Each pending put keeps the process alive.
+ * copy; if the home does not remember that connection, the message itself says that it is a copy. While room is awaited, no put is sent. Each pending put keeps the process alive.
  */
 export class HomeOutbox implements BudgetWaiter {
   readonly #stats: Stats;
@@ -160,9 +160,8 @@ export class HomeOutbox implements BudgetWaiter {
 
   /** Reports whether the put was sent, or refused for its size. */
   #send(put: PendingPut, { session, link }: Destination): boolean {
-    const { message, full } = put.offer;
-    const { body } = message;
-    const fields = messageFields(message, put.first, full !== undefined);
+    const { message: { body }, full } = put.offer;
+    const fields = messageFields(put.copyFor(session), put.first, full !== undefined);
     const size = fields.length + body.length;
     const error = this.#owner.sizeError(size, session);
     if (error !== undefined) {
@@ -274,6 +273,8 @@ class PendingPut implements Answerer {
   #number = 0;
   #size = 0;
   #losses: RepeatedLosses | undefined;
+  /** How often it was sent to a home that has forgotten that. */
+  #copies = 0;
   /** The number of the request in which it was sent first, if it may have arrived. */
   first: number | undefined;
 
@@ -292,8 +293,21 @@ class PendingPut implements Answerer {
     return this.first !== undefined;
   }
 
+  /** Returns the message as it is sent on a session: with the number of the copy, if it may have been put before. */
+  copyFor(session: HomeSession): Message {
+    const { message } = this.offer;
+    const copies = (message.copy ?? 0) + this.#copies + (this.#isForgottenBy(session) ? 1 : 0);
+    return copies === 0 ? message : { ...message, copy: copies };
+  }
+
+  /** Whether it may have arrived, and the home does not know that: it has restarted, or has forgotten the earlier connection. */
+  #isForgottenBy(session: HomeSession): boolean {
+    return this.first !== undefined && !session.welcome.resumed;
+  }
+
   /** Notes that it is sent, and returns the number of the request. */
   sent(session: HomeSession, size: number): number {
+    if (this.#isForgottenBy(session)) this.#copies++;
     this.#session = session;
     this.#size = size;
     this.#number = session.newRequest(this);

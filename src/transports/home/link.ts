@@ -4,6 +4,7 @@ import { ChannelClosedError, ChannelConnectionError, ChannelError } from "../../
 import { AttachCycle } from "../remote/attach_cycle.ts";
 import type { Connector } from "../remote/connector.ts";
 import { Deadlines } from "../remote/deadlines.ts";
+import { Deduplication } from "../remote/deduplication.ts";
 import { closedMeanwhile, outage, unknownOutcome } from "../remote/outage.ts";
 import { Groups } from "../remote/groups.ts";
 import { PendingRequests } from "../remote/pending_requests.ts";
@@ -25,7 +26,7 @@ import { countField, statsOf } from "./protocol/fields.ts";
 import type { Frame } from "./protocol/frame.ts";
 import { errorOf } from "./protocol/wire_error.ts";
 import { beginWaiting, rejectWaiting, type Waiter } from "./home_waiters.ts";
-import { RepeatedLoans } from "./repeated_loans.ts";
+import type { HomeLoan } from "./loan.ts";
 import type { HomeSession } from "./session.ts";
 import { sizeError } from "./size_error.ts";
 
@@ -99,9 +100,9 @@ export class HomeLink implements Link {
       refusal: (frame) => this.#refusal(frame),
       foundRoom: () => this.#awaitRoomAll(),
     });
-    const repeated = new RepeatedLoans();
+    const deduplication = new Deduplication<HomeLoan>();
     this.#owner = {
-      repeated,
+      deduplication,
       droppedCopy: () => connector.note(droppedCopyText(name, address)),
       claimsSent: () => this.#outbox.mayPut(),
       lent({ redelivered }) {
@@ -111,12 +112,12 @@ export class HomeLink implements Link {
       accepted(loan, isMoved) {
         stats.gets++;
         stats.loans--;
-        repeated.unhold(loan);
-        if (!isMoved) repeated.accepted(loan);
+        deduplication.unhold(loan);
+        if (!isMoved) deduplication.remember(loan);
       },
       released: (loan) => {
         stats.loans--;
-        repeated.unhold(loan);
+        deduplication.unhold(loan);
         this.#attachment?.giveBack(); // younger messages, which must not come before it
       },
       refusal: (_action, frame) => this.#refusal(frame),
@@ -336,7 +337,6 @@ export class HomeLink implements Link {
     this.#losses++;
     this.#openError = undefined;
     this.#outbox.close();
-    this.#owner.repeated.lost();
     for (const one of attachment.takeAll()) this.#waiting.add(one);
     this.#awaitRoomAll();
     this.#cycle.lost(attachment.session);

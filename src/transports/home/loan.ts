@@ -1,3 +1,4 @@
+import type { AckPeriod, HeldMessage } from "../remote/deduplication.ts";
 import type { Loan, Message } from "../transport.ts";
 import { type Frame, numberOf } from "./protocol/frame.ts";
 import { messageOf } from "./protocol/message_fields.ts";
@@ -10,9 +11,11 @@ export interface HomeLoanOwner {
 }
 
 /** A message that the home has lent to this process. */
-export class HomeLoan implements Loan {
+export class HomeLoan implements Loan, HeldMessage {
   readonly message: Message;
   readonly redelivered: boolean;
+  readonly wasLent: boolean;
+  copy: number;
   readonly attempts: number;
   /** When it arrived, in ms of `performance.now()`. */
   readonly arrived: number = performance.now();
@@ -27,13 +30,19 @@ export class HomeLoan implements Loan {
     this.message = messageOf(frame);
     this.#number = numberOf(args[0]);
     this.attempts = numberOf(args[1]);
-    this.redelivered = args[2] === "1";
+    this.wasLent = args[2] === "1";
+    this.copy = this.message.copy ?? 0;
+    this.redelivered = this.wasLent || this.copy > 0;
     this.#session = session;
     this.#owner = owner;
   }
 
   get isSettled(): boolean {
     return this.#isSettled;
+  }
+
+  get ackPeriod(): AckPeriod {
+    return this.#session.ackPeriod;
   }
 
   /** Whether its connection is lost, so that the home lends the message again. */
@@ -71,6 +80,7 @@ export class HomeLoan implements Loan {
   continueAs(again: HomeLoan): void {
     this.#session = again.#session;
     this.#number = again.#number;
+    this.copy = again.copy;
     again.#isSettled = true;
   }
 }

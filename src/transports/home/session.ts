@@ -52,6 +52,8 @@ export class HomeSession implements RemoteSession, PipeObserver {
   readonly address: string;
   readonly processRef: ProcessRef;
   readonly settled: SettledLoans;
+  /** The time until the loss. It outlives the session in what remembers accepted messages. */
+  readonly ackPeriod = { isLost: false };
   /** How many messages may be put before the home has answered. */
   readonly budget: PutBudget = new PutBudget();
   readonly #numbers: Numbers;
@@ -260,6 +262,7 @@ export class HomeSession implements RemoteSession, PipeObserver {
   #lose(error: Error): void {
     if (this.#loss !== undefined) return;
     this.#loss = error;
+    this.ackPeriod.isLost = true;
     this.#greeted?.(error);
     const answerers = new Set(this.#answerers.values());
     this.#answerers.clear();

@@ -7,9 +7,11 @@ import type { Message } from "../transport.ts";
  * read them; the terms of a message are arguments of their own.
  */
 export function storedBytes(message: Message): Buffer {
-  const { body, contentType, id, attempts, reason, headers } = message;
-  const fields: unknown[] = [contentType, id ?? 0, attempts ?? 0, reason ?? 0, headers];
-  fields.length = headers !== undefined
+  const { body, contentType, id, attempts, reason, headers, copy } = message;
+  const fields: unknown[] = [contentType, id ?? 0, attempts ?? 0, reason ?? 0, headers ?? 0, copy];
+  fields.length = copy !== undefined
+    ? 6
+    : headers !== undefined
     ? 5
     : reason !== undefined
     ? 4
@@ -30,8 +32,8 @@ export function readStored(bytes: Buffer): Message {
   const end = bytes.indexOf(newline);
   const fields = end < 0 ? undefined : propertiesOf(bytes.toString("utf8", 0, end));
   if (fields === undefined) return { body: plainBytes(bytes), contentType: "" };
-  const [contentType, id, attempts, reason] = fields;
-  const headers = boundedHeaders(fields[4]);
+  const [contentType, id, attempts, reason, others, copy] = fields;
+  const headers = boundedHeaders(others);
   return {
     body: plainBytes(bytes.subarray(end + 1)),
     contentType: typeof contentType === "string" ? contentType : "",
@@ -39,6 +41,7 @@ export function readStored(bytes: Buffer): Message {
     ...isCount(attempts) && attempts > 0 ? { attempts } : {},
     ...typeof reason === "string" ? { reason } : {},
     ...headers === undefined ? {} : { headers },
+    ...isCount(copy) && copy > 0 ? { copy } : {},
   };
 }
 

@@ -27,7 +27,7 @@ export class PendingPublish {
   /** Whether the message may have arrived over a connection that is lost. */
   mayHaveArrived = false;
   /** The number of times the message was sent, less those after which the broker answered that no queue has it. */
-  copies = 0;
+  copies: number;
   /** The number of connections that were lost while the message was unconfirmed. */
   losses = 0;
   /** When the first of them was lost, in ms of `performance.now()`. */
@@ -51,6 +51,7 @@ export class PendingPublish {
     this.offer = offer;
     this.isReleased = isReleased;
     const { message } = offer;
+    this.copies = message.copy ?? 0;
     // A message of another program may have no id. It gets one, by which a returned message is found.
     this.message = message.id === undefined ? { ...message, id: nextMessageId() } : message;
   }
@@ -60,8 +61,8 @@ export class PendingPublish {
    * letter, can be made by anyone.
    */
   get hasSharedId(): boolean {
-    const { id, attempts, reason } = this.message;
-    return attempts !== undefined || reason !== undefined || !isOwnId(id!);
+    const { id, attempts, reason, copy } = this.message;
+    return (attempts ?? reason ?? copy) !== undefined || !isOwnId(id!);
   }
 }
 

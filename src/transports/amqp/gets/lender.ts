@@ -3,7 +3,7 @@ import type { ChannelPool } from "../connection/channel_pool.ts";
 import type { Delivery } from "../connection/message_frames.ts";
 import type { PooledChannel } from "../connection/pooled_channel.ts";
 import type { Outbox } from "../puts/outbox.ts";
-import type { Deduplication } from "./deduplication.ts";
+import type { Deduplication } from "../../remote/deduplication.ts";
 import { AmqpLoan, type LoanOwner } from "./loan.ts";
 import type { ConsumerWindow } from "./prefetch.ts";
 

@@ -7,7 +7,7 @@ import { header } from "../connection/frames.ts";
 import type { Delivery } from "../connection/message_frames.ts";
 import type { PooledChannel } from "../connection/pooled_channel.ts";
 import type { Outbox } from "../puts/outbox.ts";
-import type { HeldMessage } from "./deduplication.ts";
+import type { HeldMessage } from "../../remote/deduplication.ts";
 import type { ConsumerWindow } from "./prefetch.ts";
 
 /** The owner of a loan, which is notified of what happens to it. */
@@ -76,6 +76,7 @@ export class AmqpLoan implements Loan, HeldMessage {
     this.message = message;
     this.wasLent = redelivered;
     this.copy = positive(headers?.[header.copy]);
+    if (this.copy > 0) message.copy = this.copy;
     this.attempts = attempts + (redelivered ? 2 : 1);
     this.redelivered = this.attempts > 1 || this.copy > 0;
     this.#channel = channel;
@@ -167,9 +168,10 @@ export class AmqpLoan implements Loan, HeldMessage {
   /** Puts the message at the end of the queue with this number of attempts, and then accepts this one. */
   #republish(outbox: Outbox, attempts: number): Promise<void> {
     const isStale = () => this.isStale;
+    const { copy: _, ...message } = this.message;
     return new Promise((resolve) =>
       outbox.republish({
-        message: { ...this.message, attempts },
+        message: { ...message, attempts },
         get settled() {
           return isStale(); // then the broker delivers this message again, and it is counted again
         },

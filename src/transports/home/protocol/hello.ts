@@ -9,6 +9,8 @@ export const version = 1;
 export interface Welcome {
   /** An id that the home has chosen when it started. */
   readonly home: string;
+  /** Whether the home remembers the puts of earlier connections of the session. */
+  readonly resumed: boolean;
   readonly terms: readonly PutTerm[];
   readonly rendezvous: boolean;
   /** The size of the largest frame that the home reads, in bytes. */
@@ -41,6 +43,7 @@ export function welcomeOf({ fields }: Frame): Welcome {
   );
   return {
     home: stringField(fields, "home") ?? "",
+    resumed: booleanField(fields, "resumed") ?? false,
     terms,
     rendezvous: booleanField(fields, "rendezvous") ?? false,
     maxFrame: positiveField(fields, "maxFrame"),

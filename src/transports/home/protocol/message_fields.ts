@@ -10,9 +10,9 @@ import type { Frame } from "./frame.ts";
  * @param isTry whether the put does not wait for room
  */
 export function messageFields(message: Message, again?: number, isTry = false): string {
-  const { contentType, id, attempts, reason, delay, expires, priority, headers } = message;
+  const { contentType, id, attempts, reason, copy, delay, expires, priority, headers } = message;
   return JSON.stringify({
-    ...{ contentType, id, attempts, reason, delay, expires, priority, headers, again },
+    ...{ contentType, id, attempts, reason, copy, delay, expires, priority, headers, again },
     ...isTry ? { try: true } : {},
   });
 }
@@ -22,6 +22,7 @@ export function messageOf({ fields, body }: Frame): Message {
   const id = stringField(fields, "id");
   const attempts = countField(fields, "attempts");
   const reason = stringField(fields, "reason");
+  const copy = countField(fields, "copy");
   const delay = durationField(fields, "delay");
   const expires = durationField(fields, "expires");
   const priority = numberField(fields, "priority");
@@ -32,6 +33,7 @@ export function messageOf({ fields, body }: Frame): Message {
     ...id === undefined ? {} : { id },
     ...attempts === undefined ? {} : { attempts },
     ...reason === undefined ? {} : { reason },
+    ...copy === undefined ? {} : { copy },
     ...delay === undefined ? {} : { delay },
     ...expires === undefined ? {} : { expires },
     ...priority === undefined ? {} : { priority },

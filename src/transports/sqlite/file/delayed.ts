@@ -1,3 +1,4 @@
+import { textOfHeaders } from "../../message_headers.ts";
 import type { Message } from "../../transport.ts";
 import type { FileClock } from "./clock.ts";
 import type { Statements } from "./statements.ts";
@@ -37,7 +38,7 @@ export class DelayedMessages {
   }
 
   add(channel: number, message: Message & { readonly delay: number }): void {
-    const { body, contentType, id, attempts, reason, delay, expires, priority, headers } = message;
+    const { body, contentType, id, attempts, reason, delay, expires, priority } = message;
     const now = this.#clock.now();
     this.#sql.run(
       "INSERT INTO delayed " +
@@ -52,7 +53,7 @@ export class DelayedMessages {
       body,
       expires === undefined ? null : now + expires,
       priority ?? 0,
-      headers === undefined ? null : JSON.stringify(headers),
+      textOfHeaders(message),
     );
     this.hasGrown = true;
   }

@@ -1,3 +1,4 @@
+import { textOfHeaders } from "../../message_headers.ts";
 import type { Message } from "../../transport.ts";
 import type { FileClock } from "./clock.ts";
 import type { DelayedMessages } from "./delayed.ts";
@@ -71,8 +72,7 @@ export class Messages {
     let waiting = 0;
     let hasWaiters = true;
     for (const message of messages) {
-      const { body, contentType, id, attempts, reason, delay, expires, priority, headers } =
-        message;
+      const { body, contentType, id, attempts, reason, delay, expires, priority } = message;
       if (delay !== undefined) {
         this.#delayed.add(channel, { ...message, delay });
         continue;
@@ -94,7 +94,7 @@ export class Messages {
         body,
         expires === undefined ? null : this.#clock.now() + expires,
         priority ?? 0,
-        headers === undefined ? null : JSON.stringify(headers),
+        textOfHeaders(message),
       );
     }
     this.#addDepth(channel, waiting);

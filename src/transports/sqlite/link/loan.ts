@@ -30,13 +30,12 @@ export class SqliteLoan implements Loan {
     this.id = row.id;
     this.priority = row.priority;
     const { body, content_type: contentType, message_id: id, reason } = row;
-    const headers = headersOfText(row.headers);
     this.message = {
       body,
       contentType,
       ...id === null ? {} : { id },
       ...reason === null ? {} : { reason },
-      ...headers === undefined ? {} : { headers },
+      ...headersOfText(row.headers),
     };
     this.redelivered = row.redelivered !== 0;
     this.isRecorded = isRecorded;

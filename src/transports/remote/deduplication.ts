@@ -1,12 +1,17 @@
-import { isOwnId } from "../../../shared/message_id.ts";
-import type { AckPeriod } from "../connection/ack_periods.ts";
+import { isOwnId } from "../../shared/message_id.ts";
+
+/** A time in which messages were accepted. */
+export interface AckPeriod {
+  /** Whether the broker or home may not know of the acceptances, since the connection was lost, and lends the messages again. */
+  readonly isLost: boolean;
+}
 
 /** A message that was delivered. */
 export interface DeliveredMessage {
   readonly message: { readonly id?: string };
-  /** How many times its sender had sent it before, without knowing whether it had arrived; each time makes a copy. */
+  /** How often its sender had sent it before, without learning whether it had arrived; each time makes a copy. */
   readonly copy: number;
-  /** Whether the broker has delivered this copy before. */
+  /** Whether this copy was lent before. */
   readonly wasLent: boolean;
   /** The period in which an ack for it is sent. */
   readonly ackPeriod: AckPeriod;
@@ -14,15 +19,15 @@ export interface DeliveredMessage {
 
 /** A delivered message that a claimant of this process holds. */
 export interface HeldMessage extends DeliveredMessage {
-  /** Whether its AMQP channel is closed, so that the broker delivers the message again. */
+  /** Whether its connection or AMQP channel has ended, so that the message is lent again. */
   readonly isStale: boolean;
 }
 
 /**
  * Remembers, by their ids, the messages of one channel that this process has accepted or holds, over all connections.
  * So it finds the copies that the loss of a connection makes. They arise in two ways only: the sender sends an
- * unconfirmed message again, and counts the copies; or the broker delivers a message again, once, because the ack did
- * not reach it.
+ * unconfirmed message again, and counts the copies; or the broker or home lends a message again, once, because the
+ * acceptance did not reach it.
  *
  * Any other message with the id of an accepted one is another message: somebody has moved it back from the dead-letter
  * queue, or has put it again. So is every message whose id another program has made.
