@@ -96,7 +96,8 @@ onEach(
     const folder = mkdtempSync(join(tmpdir(), "channelts-leaks-"));
     try {
       const connection = `sqlite:${join(folder, "test.db")}`;
-      checkFlat(runtime, await measure(runtime, connection, "300", ofTransports), 15);
+      const rounds = runtime === "bun" ? "300" : "100"; // on Bun, few rounds would hide a leak in what may stay
+      checkFlat(runtime, await measure(runtime, connection, rounds, ofTransports), 15);
     } finally {
       rmSync(folder, { recursive: true });
     }

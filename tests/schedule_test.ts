@@ -76,6 +76,15 @@ Deno.test("schedule: no lane changes its broker, few have one, and none waits fo
   assert.ok(end <= sum / 5 + 60, `${end} s, of which ${sum / 5} s are needed`);
 });
 
+Deno.test("schedule: two of six lanes run the parts that wait, and two have no broker", () => {
+  const waiting = parts(first, 20, { waits: true, seconds: 60 });
+  const { lanes, end } = simulate([...waiting, ...gate], 6);
+  assert.deepEqual(lanes.map(brokersOf), [[], [], [first], [first], [newer], []]);
+  for (const lane of lanes.slice(0, 2)) assert.ok(lane.slice(0, 14).every(({ waits }) => waits));
+  const sum = [...waiting, ...gate].reduce((sum, { seconds }) => sum + seconds, 0);
+  assert.ok(end <= sum / 6 + 60, `${end} s, of which ${sum / 6} s are needed`);
+});
+
 Deno.test("schedule: parts that wait run one after the other in the first lane", () => {
   const { lanes } = simulate(gate, 4);
   assert.deepEqual(lanes[0]!.slice(0, 8), gate.slice(0, 8));

@@ -11,10 +11,17 @@ export interface Plan {
 /** Only for more parts than this does a lane start a broker which another lane has. */
 const FEW = 6;
 
+/** With more lanes than this, two run the parts that mostly wait: in one, these would be the last to end. */
+const MANY = 5;
+
+/** How many lanes have the first RabbitMQ from the start. */
+const FIRST = 2;
+
 /**
- * Decides which part each lane runs next. The first lane runs the parts that mostly wait, one after the other, and only then
- * others. To start a broker, and to restart it at the end, takes ten seconds of CPU time, so only some lanes have one: the last
- * lane runs parts that use none, each further RabbitMQ has a lane of its own, and the others have the first.
+ * Decides which part each lane runs next. The first lane, or two of many, run the parts that mostly wait, one after the
+ * other, and only then others. To start a broker, and to restart it at the end, takes ten seconds of CPU time, so only
+ * some lanes have one: the last lane runs parts that use none, each further RabbitMQ has a lane of its own, and two
+ * others have the first.
  */
 export class Schedule<P extends Plan> {
   readonly #parts: P[];
@@ -23,6 +30,8 @@ export class Schedule<P extends Plan> {
   /** The source whose broker a lane has. */
   readonly #current: (object | undefined)[];
   readonly #isReady: (source: object) => boolean;
+  /** How many lanes, the first ones, run the parts that mostly wait. */
+  readonly #waiting: number;
 
   /**
    * @param parts in the order in which they start, as far as possible
@@ -36,20 +45,23 @@ export class Schedule<P extends Plan> {
     );
     this.#current = Array.from({ length: lanes }, () => undefined);
     this.#homes = [...this.#current];
-    // From the last lane but one down: the further ones, and then the first in all that are left, but for the first lane.
+    this.#waiting = lanes > MANY ? 2 : 1;
+    // From the last lane but one down: the further ones, and then the first in those that are left.
     let lane = lanes - 2;
-    for (const source of further) if (lane > 1) this.#homes[lane--] = source;
-    for (; lane > 0; lane--) this.#homes[lane] = first;
+    for (const source of further) if (lane > this.#waiting) this.#homes[lane--] = source;
+    const last = Math.max(this.#waiting, lane - FIRST + 1);
+    for (; lane >= last; lane--) this.#homes[lane] = first;
   }
 
   /** Removes the next part for a lane and returns it; undefined if there is none for it any more. */
   take(lane: number): P | undefined {
-    const own = this.#parts.filter(({ waits }) => waits === (lane === 0));
+    const isWaiting = lane < this.#waiting;
+    const own = this.#parts.filter(({ waits }) => waits === isWaiting);
     const parts = own.length > 0 ? own : this.#parts;
     const home = this.#homes[lane];
     const on = (source: object | undefined) =>
       parts.find((part) => part.usesBroker && part.source === source && this.#isReady(part.source));
-    const part = (lane === 0 ? own[0] : undefined) ?? on(home) ?? on(this.#current[lane]) ??
+    const part = (isWaiting ? own[0] : undefined) ?? on(home) ?? on(this.#current[lane]) ??
       parts.find(({ usesBroker, source }) => !usesBroker && this.#isReady(source)) ??
       parts.find((part) => !this.#isLeft(part, lane));
     if (part === undefined) return undefined;

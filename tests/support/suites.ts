@@ -60,7 +60,7 @@ export interface Results {
 }
 
 /** How many files run at a time. Most files spend most of their time waiting. */
-const LANES = Number(process.env.TEST_LANES || 5);
+const LANES = Number(process.env.TEST_LANES || 6);
 
 /** Environment variables. */
 type Variables = Record<string, string>;
@@ -299,6 +299,8 @@ async function runLanes(
   const ready = new Set<object>();
   for (const { source } of parts) source.supply.catch(() => {}).then(() => ready.add(source));
   const schedule = new Schedule(parts, lanes.length, (source) => ready.has(source));
+  const begin = performance.now();
+  const secondsSince = (start: number) => Math.round((performance.now() - start) / 1000);
   const run = async (part: Part, i: number, which: Timing, when: () => string) => {
     const { runtime, label, source } = part;
     const { title, variables } = await prepare(runtime, source, lanes[i]!, part.usesBroker);
@@ -307,8 +309,8 @@ async function runLanes(
     const start = performance.now();
     const env = { ...variables, ...share, ...furtherVariable(source), ...variable(which) };
     const report = await part.run(file, { env, output }, which);
-    const seconds = Math.round((performance.now() - start) / 1000);
-    const heading = `${label} on ${title}, ${seconds} s${cpuTime()} (${when()})`;
+    const [took, at] = [secondsSince(start), secondsSince(begin)];
+    const heading = `${label} on ${title}, ${took} s${cpuTime()} (${when()}, at ${at} s)`;
     process.stdout.write(`\n--- ${heading}\n${read(output).trim()}\n`);
     return { title, report };
   };
