@@ -53,7 +53,7 @@ async function amongTakers(admin: Admin, count: number): Promise<Record<string, 
       await me.run("untake", `${claim} -`);
     }),
     "a detachment and an attachment": await cost(admin, async () => {
-      await me.run("detach");
+      await me.run("detach", "0");
       await me.attach();
     }),
   };
@@ -97,7 +97,7 @@ async function amongLoans(admin: Admin, count: number): Promise<Record<string, n
   return {
     "a withdrawal that has crossed a value": await cost(admin, () => me.run("untake", "9 -")),
     "a detachment and an attachment": await cost(admin, async () => {
-      await me.run("detach");
+      await me.run("detach", "0");
       await me.attach();
     }),
     "a put, a get and an acceptance": await cost(admin, async () => {
@@ -117,7 +117,7 @@ async function amongLinks(admin: Admin, count: number): Promise<Record<string, n
       numbers(100).map((i) =>
         session.run("attach", me.key, [
           `${session.id}/${from + i + 10}`,
-          ...["*", "0", "", "", "", "", "0"],
+          ...["*", "0", "", "", "", "", "0", "0"],
         ])
       ),
     ));
@@ -185,6 +185,151 @@ Deno.test("redis: values that are due or expire at once are moved or dropped in 
   await link.run("remove");
 });
 
+/** Has a link claim so often, and resolves with the loans that it gets. */
+async function claim(link: BareLink, count: number, mark = "-"): Promise<string[]> {
+  const loans: string[] = [];
+  for (let from = 0; from < count; from += 100) {
+    const claims = numbers(Math.min(100, count - from)).flatMap((
+      i,
+    ) => [String(from + i), mark, ""]);
+    const [, , , ...found] = await link.run("take", "0", "0", ...claims);
+    for (let i = 0; i < found.length; i += 3) loans.push(`${found[i]} ${mark}${from + i / 3}`);
+  }
+  return loans;
+}
+
+async function fill(link: BareLink, count: number, size = 0): Promise<void> {
+  for (let from = 0; from < count; from += 100) {
+    const messages = numbers(100).flatMap((i) => [
+      String(from + i + 1),
+      ...["1", "0", "", "", `["","${from + i}"]\n${"x".repeat(size)}`],
+    ]);
+    await link.run("put", "0", "0", "0", ...messages);
+  }
+}
+
+/** Runs a script until it says that nothing is left, and resolves with how often. */
+async function repeat(run: () => Promise<boolean>): Promise<number> {
+  for (let count = 1;; count++) if (!await run()) return count;
+}
+
+Deno.test("redis: what a process held that has died with much goes back in parts, and counts at once", async () => {
+  const count = 2500;
+  await using link = await connect("died");
+  await using dead = await connect("died");
+  await Promise.all([link.attach(), dead.attach()]);
+  await fill(link, count);
+  assert.equal((await claim(dead, count, "+")).length, count);
+  await dead.session.close();
+  await withAdmin(uri, async (admin) => {
+    const left = () => admin.zCard(`${link.key}:loans`);
+    await until(async () => await link.depth() === count);
+    assert.equal(await left(), count - 1000);
+    const [, , , first, tried] = await link.run("take", "0", "0", "1", "+", "");
+    assert.deepEqual([Number(first), String(tried)], [1, "1"]);
+    const { 0: depth, 1: loans } = await link.run("stats");
+    assert.deepEqual([depth, loans], [count - 1, 1]);
+    assert.equal(await repeat(async () => (await link.run("tick", "0"))[0] === 0), 1);
+    assert.equal(await left(), 1);
+    assert.equal(await admin.hLen(`${link.key}:links`), 1);
+    assert.equal(await link.depth(), count - 1);
+    assert.equal((await claim(link, count))[0], `${"2".padStart(16, "0")} -0`);
+  });
+  await link.run("remove");
+});
+
+Deno.test("redis: a link that holds or asks for much attaches and detaches in parts", async () => {
+  const count = 2500;
+  await using link = await connect("parts");
+  await using former = await connect("parts");
+  await Promise.all([link.attach(), former.attach()]);
+  await fill(link, count);
+  const loans = await claim(former, count);
+  await using next = await connect("parts");
+  const attach = (part: readonly string[], more: "0" | "1") =>
+    next.session.run("attach", next.key, [
+      ...[next.holder, "epoch", "0", "", "", "", former.holder, more, String(part.length)],
+      ...part.flatMap((loan) => [loan, ""]),
+    ]);
+  const kept = [await attach(loans.slice(0, 300), "1"), await attach(loans.slice(300, 600), "0")];
+  assert.ok(kept.every((reply) => reply[7].length === 300 && !reply[7].includes(0)));
+  assert.deepEqual(kept.map((reply) => reply[9]), [0, 1]); // the former one still has 900
+  assert.equal(await link.depth(), 1000);
+  const detach = (holder: string) =>
+    repeat(async () => await next.session.run("detach", next.key, [holder, "epoch", "0"]) === 2);
+  assert.equal(await detach(former.holder), 1);
+  assert.equal(await link.depth(), count - 600);
+  assert.equal((await claim(link, count)).length, count - 600);
+  assert.equal(await detach(link.holder), 2);
+  assert.equal(await detach(next.holder), 1);
+  await withAdmin(uri, async (admin) => {
+    const keys = (await admin.keys(`${link.key}:*`)).map((key) => key.split(":").at(-1));
+    assert.deepEqual(keys.toSorted(), ["bodies", "meta", "putters", "ready"]);
+    assert.equal(await admin.zCard(`${link.key}:ready`), count);
+  });
+});
+
+Deno.test("redis: a put finds the living claim behind thousands of dead ones, and what looks for the dead removes them in parts", async () => {
+  await using link = await connect("behind");
+  await using living = await connect("behind");
+  const waitTwice = async (name: string) => {
+    const dead = await connect(name);
+    await dead.attach();
+    await claim(dead, 2500);
+    return dead;
+  };
+  await Promise.all([link.attach(), living.attach()]);
+  const first = await waitTwice("behind");
+  await living.run("take", "0", "0", "7", "-", "");
+  const second = await waitTwice("behind");
+  await Promise.all([first.session.close(), second.session.close()]);
+  await withAdmin(uri, async (admin) => {
+    const count = (part: string) => admin.zCard(`${link.key}:${part}`);
+    await until(async () => await admin.zCard(`${link.key}:takers`) === 5001);
+    await until(async () => {
+      const [, ...counts] = (await admin.sendCommand([
+        ...["PUBSUB", "NUMSUB", `channelts:${first.session.id}`, `channelts:${second.session.id}`],
+      ])) as unknown[];
+      return counts[0] === 0 && counts[2] === 0;
+    });
+    assert.deepEqual(await link.put(["x"], { number: 1 }), [1]);
+    assert.deepEqual([await count("loans"), await count("takers")], [1, 2500]);
+    assert.equal(await repeat(async () => (await link.run("tick", "0"))[0] === 0), 3);
+    assert.deepEqual([await count("takers"), await admin.hLen(`${link.key}:links`)], [0, 2]);
+  });
+  await link.run("remove");
+});
+
+Deno.test("redis: values that go back are given to claims in parts of some megabytes, and no later put overtakes them", async () => {
+  const count = 100;
+  const size = 65_536;
+  await using link = await connect("large");
+  await using holder = await connect("large");
+  await using waiting = await connect("large");
+  await Promise.all([link.attach(), holder.attach(), waiting.attach()]);
+  await fill(link, count, size);
+  const all: string[] = [];
+  while (all.length < count) all.push(...await claim(holder, count - all.length)); // a reply has at most 2 MiB
+  await claim(waiting, count + 100);
+  await holder.run("release", ...all.flatMap((loan) => [loan, "-"]));
+  await withAdmin(uri, async (admin) => {
+    const lent = async () => (await admin.zRange(`${link.key}:loans`, 0, -1)).length;
+    const before = await lent();
+    assert.ok(before >= 32 && before <= 34, `${before} values of 64 KiB were lent at once`);
+    await link.put(["last"], { number: count + 1 });
+    assert.equal(await admin.zCard(`${link.key}:ready`), count + 1 - await lent());
+    await repeat(async () => (await link.run("tick", "0"))[0] === 0);
+    assert.deepEqual([await lent(), await admin.zCard(`${link.key}:ready`)], [count + 1, 0]);
+    assert.equal(await admin.hGet(`${link.key}:meta`, "unserved"), null);
+    const [newest] = await admin.zRange(`${link.key}:loans`, -1, -1);
+    const claims = (await admin.zRange(`${link.key}:loans`, 0, -1))
+      .map((entry) => Number(/\d+$/.exec(entry)![0]));
+    assert.ok(newest!.includes(` ${String(count + 1).padStart(16, "0")} `));
+    assert.deepEqual(claims, claims.toSorted((a, b) => a - b)); // the first claim got the oldest value
+  });
+  await link.run("remove");
+});
+
 Deno.test("redis: processes that die attached, waiting, holding values or putting, or detach, leave nothing that piles up", async () => {
   const lives = 120;
   const name = "month";
@@ -211,11 +356,12 @@ Deno.test("redis: processes that die attached, waiting, holding values or puttin
         "",
         "",
         "0",
+        "0",
       ]);
       await inWaiting("take", "0", "0", "7", "-", "");
       if (i % 4 === 0) { // it does not say what it waits for
-        await link.run("detach");
-        await inWaiting("detach");
+        await link.run("detach", "0");
+        await inWaiting("detach", "0");
       }
       await link.session.close();
       // The last put of a dead process is noted for ten minutes: here they are over.

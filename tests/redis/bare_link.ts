@@ -64,6 +64,7 @@ export class BareLink implements AsyncDisposable {
       lease,
       capacity,
       formers,
+      "0",
       String(loans.length),
       ...loans.flat(),
     ]);

@@ -298,9 +298,7 @@ export class RedisLink implements Link {
       rejectWaiting(one, closedMeanwhile("get", session.address, closed));
     }
     if (session.isLost || this.#isDeleted) return;
-    const detaching = attachment.runAside("detach", asked).catch(
-      () => {},
-    );
+    const detaching = attachment.detach(asked).catch(() => {}); // the end of the session gives all back
     if (this.#isGone) return;
     await within(closeTimeout / 2, this.#connector.processRef.refWhile(detaching));
   }

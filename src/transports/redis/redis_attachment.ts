@@ -14,6 +14,7 @@ import {
 import type { RedisSettlements } from "./gets/redis_settlements.ts";
 import type { ScriptName } from "./scripts/mod.ts";
 import type { LinkSession, NotifiedLink } from "./connection/link_session.ts";
+import { inParts } from "./in_parts.ts";
 import type { Watched } from "./connection/watch.ts";
 
 /** The link of an attachment. It outlasts its attachments. */
@@ -49,6 +50,7 @@ export class RedisAttachment implements NotifiedLink, RedisDestination, Watched 
   epoch: string = unknownEpoch;
   readonly #owner: RedisAttachmentOwner;
   readonly #roomWaiters = new Map<RoomWaiter, string>();
+  readonly #byAsker = new Map<string, RoomWaiter>();
   #askers = 0;
   #isWatched = false;
   #isNext = false;
@@ -109,6 +111,27 @@ export class RedisAttachment implements NotifiedLink, RedisDestination, Watched 
   // deno-lint-ignore no-explicit-any -- each script has its own reply
   runAside(script: ScriptName, args: readonly (string | Buffer)[]): Promise<any> {
     return this.session.run(script, this.#owner.key, [this.holder, this.epoch, ...args]);
+  }
+
+  /**
+   * Detaches the link.
+   *
+   * @param asked what it has asked for
+   * @param holder the name of a former attachment that is detached instead
+   */
+  async detach(asked: readonly string[], holder: string = this.holder): Promise<void> {
+    const parts = inParts(asked);
+    const detach = (isLast: boolean, entries: readonly string[] = []) =>
+      this.session.run("detach", this.#owner.key, [
+        holder,
+        this.epoch,
+        isLast ? "0" : "1",
+        ...entries,
+      ]);
+    const last = parts.length - 1;
+    const replies = await Promise.all(parts.map((part, i) => detach(i === last, part)));
+    let reply = replies[last];
+    while (reply === hasLeft) reply = await detach(true);
   }
 
   // RedisDestination
@@ -190,6 +213,7 @@ export class RedisAttachment implements NotifiedLink, RedisDestination, Watched 
     const number = String(++this.#askers);
     const group = this.#owner.groupOf(waiter.group);
     this.#roomWaiters.set(waiter, number);
+    this.#byAsker.set(number, waiter);
     this.session.processRef.ref();
     this.#updateWatch();
     const { outbox } = this.#owner;
@@ -209,7 +233,10 @@ export class RedisAttachment implements NotifiedLink, RedisDestination, Watched 
   }
 
   #endWaiting(waiter: RoomWaiter): boolean {
-    if (!this.#roomWaiters.delete(waiter)) return false;
+    const number = this.#roomWaiters.get(waiter);
+    if (number === undefined) return false;
+    this.#roomWaiters.delete(waiter);
+    this.#byAsker.delete(number);
     this.session.processRef.unref();
     this.#updateWatch();
     return true;
@@ -253,7 +280,8 @@ export class RedisAttachment implements NotifiedLink, RedisDestination, Watched 
 
   #notifiedOfRoom(number: string): void {
     if (number === "0") return this.#owner.outbox.notifiedOfRoom();
-    for (const [waiter, each] of this.#roomWaiters) if (each === number) this.#tell(waiter);
+    const waiter = this.#byAsker.get(number);
+    if (waiter !== undefined) this.#tell(waiter);
   }
 
   /** Tells all waiters for room that they may try again. */
@@ -288,6 +316,9 @@ function interval(ms: number, call: () => void): ReturnType<typeof setInterval> 
   timer.unref();
   return timer;
 }
+
+/** The reply to a detachment that has given back a part of what the link held. */
+const hasLeft = 2;
 
 /** Milliseconds after which a link renews the lease of its channel; the keys last 600 s longer than the lease. */
 const keepTime = 200_000;

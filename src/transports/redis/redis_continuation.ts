@@ -1,5 +1,6 @@
 import type { LinkOptions } from "../transport.ts";
 import { RedisLoan } from "./gets/loan.ts";
+import { inParts } from "./in_parts.ts";
 import { type RedisAttachment, unknownEpoch } from "./redis_attachment.ts";
 import type { AnnouncedEvents } from "./redis_events.ts";
 import { RedisLostLoans } from "./gets/redis_lost_loans.ts";
@@ -15,6 +16,8 @@ export interface Found {
   readonly due: number;
   /** The loans that the link had before and has still, as the server knows them. */
   readonly kept: ReadonlySet<string>;
+  /** Whether the server still has something of the former attachments, which are detached then. */
+  readonly hasLeft: boolean;
 }
 
 /**
@@ -82,21 +85,28 @@ export class RedisContinuation {
     const messages = this.wasAttached
       ? [...this.#held.values(), ...this.#settlements.messages]
       : [];
-    const attaching = attachment.attach([
+    const fixed = [
       this.#epoch,
       create ? "1" : "0",
       randomText(),
       lease === undefined ? "" : String(lease),
       capacity === undefined ? "" : String(capacity),
       this.#formers.join(" "),
-      String(messages.length),
-      ...messages.flatMap(({ entry, id = "" }) => [entry, id]),
-      ...this.#asked,
-    ]);
+    ];
+    const held = inParts(messages.map(({ entry, id = "" }) => [entry, id]));
+    const asked = inParts(this.#asked);
+    const count = Math.max(held.length, asked.length);
+    const parts = Array.from({ length: count }, (_, i) => {
+      const [loans = [], entries = []] = [held[i], asked[i]];
+      return [i + 1 < count ? "1" : "0", String(loans.length), ...loans.flat(), ...entries];
+    });
+    const attaching = Promise.all(parts.map((part) => attachment.attach([...fixed, ...part])));
     this.#formers.push(attachment.holder);
     try {
-      const [epoch, bound, closed, count, control, controlEvent, due, kept, leased] =
-        await attaching;
+      const replies = await attaching;
+      const [epoch, bound, closed, events, control, controlEvent, due, , leased, left] = replies
+        .at(-1);
+      const kept = replies.flatMap((reply) => reply[7]);
       if (this.#epoch === attachment.epoch) this.#epoch = String(epoch); // the link has not waited for it
       attachment.epoch = String(epoch);
       attachment.capacity = bound < 0 ? undefined : bound;
@@ -104,12 +114,13 @@ export class RedisContinuation {
         attachment,
         isClosed: closed === 1,
         isLeased: leased === 1,
-        events: { count, control, controlEvent },
+        events: { count: events, control, controlEvent },
         due,
         kept: new Set(messages.filter((_, i) => kept[i] === 1).map(({ entry }) => entry)),
+        hasLeft: left === 1,
       };
     } catch (error) {
-      if (!attachment.session.isLost) { // the attachment has no effect
+      if (!attachment.session.isLost && parts.length === 1) { // the attachment has no effect
         this.#formers = this.#formers.filter((holder) => holder !== attachment.holder);
       }
       throw error;
@@ -126,11 +137,12 @@ export class RedisContinuation {
       events: { count: 0, control: 0, controlEvent: new Uint8Array() },
       due: -1,
       kept: new Set(),
+      hasLeft: false,
     };
   }
 
   /** The link is attached. */
-  attached({ attachment, kept }: Found): void {
+  attached({ attachment, kept, hasLeft }: Found): void {
     if (this.wasAttached) {
       for (const [entry, loan] of [...this.#held]) {
         if (kept.has(entry)) continue;
@@ -139,8 +151,15 @@ export class RedisContinuation {
       }
     }
     this.#epoch = attachment.epoch;
-    this.#formers = [attachment.holder];
+    const formers = hasLeft ? this.#formers.filter((former) => former !== attachment.holder) : [];
+    this.#formers = [attachment.holder, ...formers];
     this.#asked = [];
+    for (const former of formers) {
+      attachment.detach([], former).then(
+        () => this.#formers = this.#formers.filter((each) => each !== former),
+        () => {}, // the next attachment gives back the rest
+      );
+    }
   }
 
   /** Settles again what the link has settled and still holds. */
@@ -152,7 +171,7 @@ export class RedisContinuation {
 
   /** The connection of the attachment is lost. */
   left(attachment: RedisAttachment): void {
-    this.#asked.push(...attachment.asked);
+    this.#asked = [...this.#asked, ...attachment.asked];
   }
 
   /** The server has refused the attachment for which the link has not waited. */

@@ -59,7 +59,7 @@ export class RedisGetter {
   /** The claims that the server has, or will have after this turn. */
   readonly #takings = new Map<Claim, Taking>();
   readonly #byNumber = new Map<string, Taking>();
-  #unsent: Taking[] = [];
+  readonly #unsent = new Set<Taking>();
   readonly #here: Fifo<Claim> = new Fifo();
   readonly #ahead: ReadAheadBuffer<RedisLoan>;
   readonly #size = new ReadAheadSize(mostAhead, mostBytes);
@@ -95,7 +95,7 @@ export class RedisGetter {
 
   /** Whether claims of this turn, or their withdrawals, have not been sent. */
   get isPending(): boolean {
-    return this.#unsent.length + this.#withdrawn.length > 0;
+    return this.#unsent.size + this.#withdrawn.length > 0;
   }
 
   take(claim: Claim): void {
@@ -114,7 +114,7 @@ export class RedisGetter {
     const taking = this.#takingOf(claim);
     this.#takings.set(claim, taking);
     this.#byNumber.set(taking.number, taking);
-    this.#unsent.push(taking);
+    this.#unsent.add(taking);
     this.#schedule();
   }
 
@@ -139,8 +139,7 @@ export class RedisGetter {
 
   /** The claims that the server may have among those that wait, as it notes them. */
   get entries(): Iterable<string> {
-    const unsent = new Set(this.#unsent);
-    const sent = [...this.#byNumber.values()].filter((taking) => !unsent.has(taking));
+    const sent = [...this.#byNumber.values()].filter((taking) => !this.#unsent.has(taking));
     return [...sent, ...this.#leaving.values()].map((taking) => this.#textOf(taking));
   }
 
@@ -151,17 +150,17 @@ export class RedisGetter {
 
   /** Sends the claims of this turn. */
   flush(): void {
-    if (this.#withdrawn.length > 0) {
-      const leaving = this.#withdrawn.splice(0);
+    while (this.#withdrawn.length > 0) {
+      const leaving = this.#withdrawn.splice(0, mostClaims);
       this.#owner.run("untake", leaving.map((taking) => this.#textOf(taking))).then(
         () => leaving.forEach(({ mark }) => this.#leaving.delete(mark)),
         () => {}, // the end of the session forgets them
       );
     }
-    while (this.#unsent.length > 0) {
-      const batch = this.#unsent.splice(0, mostClaims);
+    while (this.#unsent.size > 0) {
+      const batch = this.#nextBatch();
       const isCounting = batch.some(({ claim }) => claim.counted);
-      const ahead = isCounting || !this.#hasFound || this.#unsent.length > 0
+      const ahead = isCounting || !this.#hasFound || this.#unsent.size > 0
         ? 0
         : this.#size.next(this.#waited);
       this.#waited = 0;
@@ -177,6 +176,17 @@ export class RedisGetter {
       );
     }
     this.#owner.waitingChanged();
+  }
+
+  /** Returns the claims of the next script. */
+  #nextBatch(): Taking[] {
+    const batch: Taking[] = [];
+    for (const taking of this.#unsent) {
+      if (batch.length === mostClaims) break;
+      this.#unsent.delete(taking);
+      batch.push(taking);
+    }
+    return batch;
   }
 
   #entryOf({ number, claim: { counted, group } }: Taking): [string, string, string] {
@@ -215,7 +225,9 @@ export class RedisGetter {
       else if (waits > 0) claim.waits?.();
     });
     if (again.length > 0) {
-      this.#unsent.unshift(...again);
+      const later = [...this.#unsent];
+      this.#unsent.clear();
+      for (const taking of [...again, ...later]) this.#unsent.add(taking);
       this.#schedule();
     }
     if (waits > 0) this.#owner.noteDue(due);
@@ -283,7 +295,7 @@ export class RedisGetter {
   /** The channel is closed, and nothing is left. */
   over(): void {
     for (const taking of [...this.#byNumber.values()]) {
-      if (this.#unsent.includes(taking)) continue;
+      if (this.#unsent.has(taking)) continue;
       this.#end(taking);
       taking.claim.reject(drainedError(this.#owner.name));
     }
@@ -311,9 +323,7 @@ export class RedisGetter {
     const taking = this.#takings.get(claim);
     if (taking === undefined) return false;
     this.#end(taking);
-    const i = this.#unsent.indexOf(taking);
-    if (i >= 0) this.#unsent.splice(i, 1);
-    else {
+    if (!this.#unsent.delete(taking)) {
       this.#leave(taking);
       this.#schedule();
       // A message that has crossed it goes back, and is older than those that come.
@@ -403,7 +413,7 @@ export class RedisGetter {
       this.#owner.processRef.unref();
     }
     this.#ahead.end();
-    this.#unsent = [];
+    this.#unsent.clear();
     this.#withdrawn = [];
     this.#isAsking = false;
     for (const resolve of this.#onEnded.splice(0)) resolve();

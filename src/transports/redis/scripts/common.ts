@@ -11,9 +11,9 @@
 export const common = (place: string): string => `
 local base, me, epoch = KEYS[1], ARGV[1], ARGV[2]
 local call = redis.call
-local found = call('HMGET', meta, 'epoch', 'capacity', 'closed', 'lease', 'timed', 'tried')
+local found = call('HMGET', meta, 'epoch', 'capacity', 'closed', 'lease', 'timed', 'tried', 'unserved')
 local exists, capacity, isClosed, lease, isTimed = found[1], tonumber(found[2] or nil), found[3], tonumber(found[4] or nil), found[5]
-local isTried = found[6]
+local isTried, isUnserved = found[6], found[7]
 -- The milliseconds for which the keys of a leased channel last while it is used, besides the lease.
 local spare = 600000
 local now
@@ -94,12 +94,6 @@ local function triesOf(seq)
   return isTried and call('HGET', tries, seq) or '-'
 end
 
--- Notes how often a message was tried, by a command for a hash, which fails if another program has written no number.
-local function setTries(command, seq, count)
-  if not isTried then isTried = '1' call('HSET', meta, 'tried', 1) end
-  if lease then fresh[tries] = true end
-  redis.pcall(command, tries, seq, count)
-end
 
 -- Adds entries to takers or askers, for the holder that calls: at the end, or at the head.
 local function join(queue, entries, atHead)
@@ -119,17 +113,64 @@ local function isAttached(holder)
   return attachedHolders[holder]
 end
 
--- Gives a message to the first attached and living taker; returns whether there is one. The message is stored, unless its bytes are given.
+-- Runs a command that may create a key for many entries, in parts that the stack of Lua takes.
+local function storeAll(command, key, entries)
+  for i = 1, #entries, 1000 do store(command, key, unpack(entries, i, math.min(i + 999, #entries))) end
+end
+
+-- How many messages of dead or detached holders one script gives back: while it runs, the server serves nobody else.
+local mostBack = 1000
+
+-- How many messages that wait one script gives to takers, and how many bytes: they fill the buffers of the takers' connections.
+local mostServed, mostServedBytes = 1000, 2097152
+
+-- How many ends of a queue one script looks at, with up to 1000 entries each.
+local sweeps = 20
+
+local silent = {}
+
+-- Removes the entries of dead processes, of which one was found, that are first in a queue. Returns false if there may be more of them.
+local function behead(queue, holder)
+  local session = string.match(holder, '^[^/]*')
+  if not silent[session] then silent[session] = true return true end
+  repeat
+    if sweeps == 0 then return false end
+    sweeps = sweeps - 1
+    local entries = call('ZRANGE', queue, 0, 999)
+    local count = 0
+    while count < #entries and silent[string.match(entries[count + 1], '^[^/]*')] do count = count + 1 end
+    if count > 0 then call('ZREMRANGEBYRANK', queue, 0, count - 1) end
+  until count < 1000
+  return true
+end
+
+-- Notes whether messages may wait although takers do, because a script gives them a limited number: the next scripts do the rest.
+local function noteUnserved(is)
+  if is then
+    if not isUnserved then call('HSET', meta, 'unserved', 1) end
+    local first = call('ZRANGE', takers, 0, 0)[1]
+    if first then notify(holderOf(first), 'due 0') end
+  elseif isUnserved then
+    call('HDEL', meta, 'unserved')
+  end
+  isUnserved = is
+end
+
+-- Gives a message to the first attached and living taker; returns the number of its bytes, or nil if there is none. The message is
+-- stored, unless its bytes are given.
 local function serve(seq, bytes)
   while true do
     local taker = call('ZPOPMIN', takers)[1]
-    if not taker then return false end
+    if not taker then return nil end
     local holder, claim, mark = string.match(taker, '^(%S+) (%S+) (.)')
     local loan = holder and seq .. ' ' .. mark .. claim
-    local isLent = loan and isAttached(holder) and notify(holder, 'lend ' .. loan .. ' ' .. triesOf(seq), bytes or call('HGET', bodies, seq))
-    if isLent then
-      store('ZADD', loans, 0, holder .. ' ' .. loan)
-      return true
+    if loan and isAttached(holder) then
+      local body = bytes or call('HGET', bodies, seq)
+      if notify(holder, 'lend ' .. loan .. ' ' .. triesOf(seq), body) then
+        store('ZADD', loans, 0, holder .. ' ' .. loan)
+        return body and #body or 0
+      end
+      if not behead(takers, holder) then return noteUnserved(true) end
     end
   end
 end
@@ -139,24 +180,40 @@ local function popped(seq)
   if isTimed then call('ZREM', ends, seq) end
 end
 
--- Lets a message wait at its place, unless its time is over, or a taker may have it and there is one.
+-- Lets a message wait at its place, unless its time is over, or a taker may have it and there is one. Returns how many bytes a taker got.
 local function place(seq, mayServe)
   local priority, over = termsOf(seq)
-  if over and over <= clock() then return drop(seq) end
-  if mayServe and serve(seq) then return end
+  if over and over <= clock() then drop(seq) return 0 end
+  local size = mayServe and serve(seq)
+  if size then return size end
   store('ZADD', ready, -priority, seq)
   if over then store('ZADD', ends, over, seq) end
+  return 0
+end
+
+-- Gives takers what is first of the messages that wait.
+local function serveWaiting()
+  local count, size = 0, 0
+  while call('EXISTS', takers) == 1 do
+    if count == mostServed or size >= mostServedBytes or sweeps == 0 then return noteUnserved(true) end
+    local seq = call('ZPOPMIN', ready)[1]
+    if not seq then break end
+    popped(seq)
+    count, size = count + 1, size + place(seq, true)
+  end
+  noteUnserved(false)
 end
 
 -- Lets messages wait at their places, and then gives takers what is first there.
 local function giveBack(seqs)
-  for _, seq in ipairs(seqs) do place(seq, false) end
-  while call('EXISTS', takers) == 1 do
-    local seq = call('ZPOPMIN', ready)[1]
-    if not seq then return end
-    popped(seq)
-    place(seq, true)
+  if isTimed then
+    for _, seq in ipairs(seqs) do place(seq, false) end
+  else
+    local entries = {}
+    for i, seq in ipairs(seqs) do entries[2 * i - 1], entries[2 * i] = 0, seq end
+    storeAll('ZADD', ready, entries)
   end
+  serveWaiting()
 end
 
 -- How many more messages the channel takes; takers are counted at capacity 0.
@@ -192,7 +249,10 @@ local function ring()
     local holder, ask, group = string.match(asker, '^(%S+) (%S+) (.*)$')
     if not holder or mayPut(holder, group) then
       call('ZREM', askers, asker)
-      if holder and isAttached(holder) and notify(holder, 'room ' .. ask) then left = left - 1 end
+      if holder and isAttached(holder) then
+        if notify(holder, 'room ' .. ask) then left = left - 1
+        elseif not behead(askers, holder) then return end -- tick goes on
+      end
     else
       at = at + 1
     end
@@ -201,8 +261,7 @@ end
 
 -- The channel is closed, and nothing is left: ends the waiting of all.
 local function endIfOver()
-  if not isClosed or call('EXISTS', bodies) == 1 then return end
-  call('DEL', takers)
+  if not isClosed or call('EXISTS', bodies) == 1 or call('DEL', takers) == 0 then return end
   for _, holder in ipairs(call('HKEYS', links)) do notify(holder, 'over') end
 end
 
@@ -249,8 +308,12 @@ local function countWaiting()
   return count + call('ZCOUNT', delayed, '-inf', clock()) - call('ZCOUNT', ends, '-inf', clock())
 end
 
--- Returns the milliseconds until something is due or expires; -1: nothing is.
+-- Whether this script has left work to the next ones, because it does a limited amount.
+local isUnfinished = false
+
+-- Returns the milliseconds until something is due or expires, or until the next script has work; -1: nothing is.
 local function nextDue()
+  if isUnfinished or isUnserved then return 0 end
   if not isTimed then return -1 end
   local first = call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
   local over = call('ZRANGE', ends, 0, 0, 'WITHSCORES')[2]
@@ -259,31 +322,66 @@ local function nextDue()
   return math.max(time - clock(), 0)
 end
 
--- The loans of a holder, in the order of their messages: "SEQ +CLAIM", or "SEQ -CLAIM" where attempts are not counted, or "SEQ -".
-local function lentTo(holder)
-  local found = call('ZRANGEBYLEX', loans, '[' .. holder .. ' ', '(' .. holder .. '!')
-  for i, loan in ipairs(found) do found[i] = string.sub(loan, #holder + 2) end
-  return found
+-- The entries of the loans of a holder begin with its name: "SEQ +CLAIM" follows, or "SEQ -CLAIM" where attempts are not counted, or
+-- "SEQ -". Returns the bounds of their range, which is in the order of the messages.
+local function boundsOf(holder)
+  return '[' .. holder .. ' ', '(' .. holder .. '!'
 end
 
--- Gives back what a holder has and has not shown to anybody: all, or what some of its claims were lent.
-local function giveBackAll(holder, claims)
+-- Takes loans from a holder, the oldest first, not more than this script may give back. Returns them without the name of the holder, and
+-- how many are left.
+local function takeBack(holder)
+  if mostBack == 0 then return {}, call('ZLEXCOUNT', loans, boundsOf(holder)) end
+  local first, last = boundsOf(holder)
+  local found = call('ZRANGEBYLEX', loans, first, last, 'LIMIT', 0, mostBack)
+  if #found == 0 then return found, 0 end
+  call('ZREM', loans, unpack(found))
+  local left = #found == mostBack and call('ZLEXCOUNT', loans, first, last) or 0
+  mostBack = mostBack - #found
+  for i, entry in ipairs(found) do found[i] = string.sub(entry, #holder + 2) end
+  return found, left
+end
+
+-- Gives back what a holder has and has not shown to anybody. Returns how many messages are left to the next script.
+local function giveBackAll(holder)
+  local lent, left = takeBack(holder)
   local back = {}
-  for _, loan in ipairs(lentTo(holder)) do
-    local seq, claim = string.match(loan, '^(%S+) .(.*)$')
-    if not claims or claims[claim] then
-      call('ZREM', loans, holder .. ' ' .. loan)
-      back[#back + 1] = seq -- nothing, if it is no loan
-    end
+  for _, loan in ipairs(lent) do
+    back[#back + 1] = string.match(loan, '^(%S+) ') -- nothing, if it is no loan
   end
+  giveBack(back)
+  return left
+end
+
+-- Gives back what some claims of the holder that calls were lent, by their numbers. They are among its last loans.
+local function giveBackClaims(claims, count)
+  local first, last = boundsOf(me)
+  local back = {}
+  local at = 0
+  repeat
+    local found = call('ZREVRANGEBYLEX', loans, last, first, 'LIMIT', at, 100)
+    local mine = {}
+    for _, entry in ipairs(found) do
+      local seq, claim = string.match(entry, '^%S+ (%S+) .(.*)$')
+      if claims[claim] then
+        mine[#mine + 1], back[#back + 1] = entry, seq
+        count = count - 1
+      end
+    end
+    if #mine > 0 then call('ZREM', loans, unpack(mine)) end
+    at = at + #found - #mine
+  until count == 0 or #found < 100
   giveBack(back)
 end
 
 -- Removes what the arguments from this one on name: entries of takers after <, and of askers after >.
 local function forget(from)
+  local named = {[takers] = {}, [askers] = {}}
   for i = from, #ARGV do
-    call('ZREM', string.sub(ARGV[i], 1, 1) == '<' and takers or askers, string.sub(ARGV[i], 2))
+    local entries = named[string.sub(ARGV[i], 1, 1) == '<' and takers or askers]
+    entries[#entries + 1] = string.sub(ARGV[i], 2)
   end
+  for queue, entries in pairs(named) do storeAll('ZREM', queue, entries) end
 end
 
 -- Keeps the number of the last put of a holder for a time: its process may live, and attach again.
@@ -295,8 +393,42 @@ end
 -- How many links are looked at whenever it is asked for; more are looked at for a percent of the time at most.
 local few = 16
 
+-- Notes how often messages were tried: each number of a message is followed by a count.
+local function setAllTries(counts)
+  if #counts == 0 then return end
+  if not isTried then isTried = '1' call('HSET', meta, 'tried', 1) end
+  storeAll('HSET', tries, counts)
+end
+
+-- Counts an attempt for messages whose claimants wanted it, and lets the others count as tried.
+local function countAttempts(seqs, marks)
+  local old = isTried and #seqs > 0 and call('HMGET', tries, unpack(seqs)) or {}
+  local counts = {}
+  for i, seq in ipairs(seqs) do
+    local count = not old[i] and 0 or string.match(old[i], '^%d+$') -- another program may have written no number
+    if count and (marks[i] == '+' or not old[i]) then
+      counts[#counts + 1], counts[#counts + 2] = seq, string.format('%.0f', count + (marks[i] == '+' and 1 or 0))
+    end
+  end
+  setAllTries(counts)
+end
+
+-- Removes the entries of a queue that are of no living holder, also those that detached links have left. A long queue takes several
+-- scripts: returns the score after which the next one goes on, or "end".
+local function sweep(queue, living, from)
+  if from == 'end' then return from end
+  local entries = call('ZRANGEBYSCORE', queue, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1000)
+  local gone = {}
+  for i = 1, #entries, 2 do
+    if not living[holderOf(entries[i])] then gone[#gone + 1] = entries[i] end
+  end
+  storeAll('ZREM', queue, gone)
+  return #entries == 2000 and '(' .. entries[2000] or 'end'
+end
+
 -- Gives back what dead processes hold, counted as an attempt where the claimant wanted it; then tells who waits. If a process may
--- just have died, it is urgent. Returns whether any had died.
+-- just have died, it is urgent. The links of dead processes remain until nothing of them is left. Returns how many messages are left
+-- to the next script, or nil if no process had died.
 local function reap(isUrgent)
   local count = call('HLEN', links)
   if count > few then
@@ -305,37 +437,42 @@ local function reap(isUrgent)
     call('HSET', meta, 'reaped', string.format('%.0f', clock()))
   end
   local dead, living = {}, {}
-  local any = false
   local all = call('HKEYS', links)
   look(all)
   for _, holder in ipairs(all) do
-    if holder ~= me and not isAlive(holder) then
-      dead[holder] = true
-      any = true
-    else
-      living[holder] = true
-    end
+    if holder ~= me and not isAlive(holder) then dead[#dead + 1] = holder else living[holder] = true end
   end
-  if not any or not mayTakeForDead() then return end
-  local back = {}
-  for holder in pairs(dead) do
-    call('HDEL', links, holder)
-    bury(holder)
-    for _, loan in ipairs(lentTo(holder)) do
+  if #dead == 0 or not mayTakeForDead() then return end
+  table.sort(dead)
+  local seqs, marks, rest = {}, {}, 0
+  for _, holder in ipairs(dead) do
+    local lent, more = takeBack(holder)
+    for _, loan in ipairs(lent) do
       local seq, mark = string.match(loan, '^(%S+) (.)')
-      call('ZREM', loans, holder .. ' ' .. loan)
-      if mark == '+' then setTries('HINCRBY', seq, 1) elseif seq then setTries('HSETNX', seq, 0) end
-      back[#back + 1] = seq
+      seqs[#seqs + 1] = seq
+      if seq then marks[#seqs] = mark end
     end
+    rest = rest + more
   end
-  for _, queue in ipairs({takers, askers}) do
-    for _, entry in ipairs(call('ZRANGE', queue, 0, -1)) do
-      if not living[holderOf(entry)] then call('ZREM', queue, entry) end -- also what detached links have left
+  local noted = call('HGET', meta, 'swept')
+  local which = #dead .. ' ' .. dead[1]
+  local theirs, ofTakers, ofAskers = string.match(noted or '', '^(%S+ %S+) (%S+) (%S+)$')
+  if theirs ~= which then ofTakers, ofAskers = '-inf', '-inf' end
+  ofTakers, ofAskers = sweep(takers, living, ofTakers), sweep(askers, living, ofAskers)
+  if rest == 0 and ofTakers == 'end' and ofAskers == 'end' then
+    for _, holder in ipairs(dead) do
+      call('HDEL', links, holder)
+      bury(holder)
     end
+    if noted then call('HDEL', meta, 'swept') end
+  else
+    isUnfinished = true
+    call('HSET', meta, 'swept', which .. ' ' .. ofTakers .. ' ' .. ofAskers, 'reaped', 0)
   end
-  giveBack(back)
+  countAttempts(seqs, marks)
+  giveBack(seqs)
   left()
-  return true
+  return rest
 end
 
 -- Looks at some links and putters, so that those of dead processes do not pile up where nobody waits.

@@ -1,7 +1,7 @@
 /** The plain case of `take`: one claim, for which one message is there, or which waits while nobody holds one. */
 export const plainTake: string = `
 local popping
-if exists and (epoch == '*' or exists == epoch) and not (isTimed or isTried) and #ARGV == 7
+if exists and (epoch == '*' or exists == epoch) and not (isTimed or isTried or isUnserved) and #ARGV == 7
   and call('HEXISTS', links, me) == 1 then
   popping = call('ZPOPMIN', ready, 1 + ARGV[3])
   local seq = popping[1]
@@ -37,9 +37,10 @@ local mostBytes = 2097152
 advance()
 local ahead, isLook = tonumber(ARGV[3]), ARGV[4] == '1'
 local claims = (#ARGV - 4) / 3
-popping = popping or call('ZPOPMIN', ready, claims + ahead)
+if isUnserved then serveWaiting() end
+popping = popping or isUnserved and {} or call('ZPOPMIN', ready, claims + ahead)
 local hasLoans = #popping < 2 * claims and call('EXISTS', loans) == 1
-if hasLoans and reap() then
+if hasLoans and reap() and not isUnserved then
   local more = call('ZPOPMIN', ready, claims - #popping / 2)
   for _, each in ipairs(more) do popping[#popping + 1] = each end
 end
@@ -93,15 +94,15 @@ return out
  * it goes back before the link claims again.
  */
 export const untake: string = `
-local served
+local served, count = {}, 0
 for i = 3, #ARGV do
   if call('ZREM', takers, me .. ' ' .. ARGV[i]) == 0 then
-    served = served or {}
     served[string.match(ARGV[i], '^%S+')] = true
+    count = count + 1
   end
 end
-if served then
-  giveBackAll(me, served)
+if count > 0 then
+  giveBackClaims(served, count)
   left()
   touch()
 end
@@ -144,15 +145,19 @@ return #mine
  * often it was tried, or "-" if nobody has had it.
  */
 export const release: string = `
-local back = {}
-for i = 3, #ARGV, 2 do
-  local tried = ARGV[i + 1]
-  if call('ZREM', loans, me .. ' ' .. ARGV[i]) == 1 then
-    local seq = string.match(ARGV[i], '^%S+')
-    if tried ~= '-' then setTries('HSET', seq, tried) end
-    back[#back + 1] = seq
+local lent, mine, back, counts = {}, {}, {}, {}
+for i = 3, #ARGV, 2 do lent[(i - 1) / 2] = me .. ' ' .. ARGV[i] end
+local scores = call('ZMSCORE', loans, unpack(lent))
+for i, entry in ipairs(lent) do
+  if scores[i] then
+    local seq, tried = string.match(ARGV[2 * i + 1], '^%S+'), ARGV[2 * i + 2]
+    mine[#mine + 1], back[#back + 1] = entry, seq
+    if tried ~= '-' then counts[#counts + 1], counts[#counts + 2] = seq, tried end
   end
 end
+if #mine == 0 then return 0 end
+call('ZREM', loans, unpack(mine))
+setAllTries(counts)
 giveBack(back)
 left()
 touch()

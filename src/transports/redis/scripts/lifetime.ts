@@ -2,10 +2,12 @@
  * Attaches a link, and continues what it held on an earlier connection.
  *
  * ARGV: me, epoch or "", whether to create, a new epoch, lease or "", capacity or "", the former holders, separated by
- * spaces, also those of attachments whose answers were lost, the number of messages that the link held, for each of them its number
- * with what follows it in its loan, and its id or "", then what the formers have asked for: `<` and entries of takers, `>` and entries
- * of askers. Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until
- * something is due, for each message whether the link holds it, and whether the channel is leased.
+ * spaces, also those of attachments whose answers were lost, whether another part follows, the number of messages that the link held,
+ * for each of them its number with what follows it in its loan, and its id or "", then what the formers have asked for: `<` and entries
+ * of takers, `>` and entries of askers. A link that held or asked for much attaches in parts, of which only the last one gives back what
+ * is not continued. Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until
+ * something is due, for each message whether the link holds it, whether the channel is leased, and whether the formers still have
+ * something, so that they must be detached.
  */
 export const attach: string = `
 local isKnown = exists
@@ -33,32 +35,44 @@ end
 store('HSET', links, me, 1)
 local formers = {}
 for former in string.gmatch(ARGV[7], '%S+') do formers[#formers + 1] = former end
--- Whether the link has a loan still, or gets it again, which is then no new attempt.
-local function continue(loan, id)
-  for _, former in ipairs(formers) do
-    if call('ZREM', loans, former .. ' ' .. loan) == 1 then return true end
-  end
+-- Whether the link gets again what was a loan of it and waits now, which is then no new attempt.
+local function regain(loan, id)
   local seq, mark = string.match(loan, '^(%S+) (.)')
   if not isMessage(seq, id) or call('ZREM', ready, seq) == 0 then return false end
   popped(seq)
-  local tried = triesOf(seq)
-  if mark == '+' and tried ~= '-' and tonumber(tried) > 0 then setTries('HINCRBY', seq, -1) end
+  local tried = tonumber(triesOf(seq))
+  if mark == '+' and tried and tried > 0 then setAllTries({seq, string.format('%.0f', tried - 1)}) end
   return true
 end
-local kept = {}
-local count = tonumber(ARGV[8])
-for i = 1, count do
-  local loan = ARGV[2 * i + 7]
-  kept[i] = continue(loan, ARGV[2 * i + 8]) and 1 or 0
-  if kept[i] == 1 then store('ZADD', loans, 0, me .. ' ' .. loan) end
+local count = tonumber(ARGV[9])
+local isKept, kept, entries = {}, {}, {}
+for _, former in ipairs(formers) do
+  local theirs, mine = {}, {}
+  for i = 1, count do theirs[i] = former .. ' ' .. ARGV[2 * i + 8] end
+  for i, score in ipairs(count > 0 and call('ZMSCORE', loans, unpack(theirs)) or {}) do
+    if score then isKept[i], mine[#mine + 1] = true, theirs[i] end
+  end
+  if #mine > 0 then call('ZREM', loans, unpack(mine)) end
 end
-forget(2 * count + 9)
-local last = 0
+for i = 1, count do
+  local loan = ARGV[2 * i + 8]
+  kept[i] = (isKept[i] or regain(loan, ARGV[2 * i + 9])) and 1 or 0
+  if kept[i] == 1 then entries[#entries + 1], entries[#entries + 2] = 0, me .. ' ' .. loan end
+end
+storeAll('ZADD', loans, entries)
+forget(2 * count + 10)
+if ARGV[8] == '1' then
+  touch()
+  return {exists, -1, 0, 0, 0, '', -1, kept, 0, 0}
+end
+local last, rest = 0, 0
 for _, former in ipairs(formers) do
   last = math.max(last, tonumber(string.match(call('HGET', putters, former) or '', '^%d+')) or 0)
   call('HDEL', putters, former)
-  call('HDEL', links, former)
-  giveBackAll(former)
+  attachedHolders[former] = false
+  local theirs = giveBackAll(former)
+  if theirs == 0 then call('HDEL', links, former) end
+  rest = rest + theirs
 end
 store('HSET', putters, me, string.format('%.0f', last))
 if isKnown then tidy() end
@@ -71,23 +85,37 @@ else
 end
 local announced = isKnown and call('HMGET', meta, 'events', 'control', 'controlEvent') or {}
 return {exists, capacity or -1, isClosed and 1 or 0, tonumber(announced[1] or 0), tonumber(announced[2] or 0), announced[3] or '',
-  nextDue(), kept, lease and 1 or 0}
+  nextDue(), kept, lease and 1 or 0, rest > 0 and 1 or 0}
 `;
 
-/** Detaches a link. ARGV: me, epoch, what it has asked for, as for `attach`. */
+/**
+ * Detaches a link. ARGV: me, epoch, whether another part follows, what it has asked for, as for `attach`. Returns 1, or 2 if the link
+ * still has something, so that the script must run again.
+ */
 export const detach: string = `
 if not exists or (epoch ~= '*' and exists ~= epoch) then return 0 end
-call('HDEL', links, me)
+forget(4)
+if ARGV[3] == '1' then return 1 end
 call('HDEL', putters, me)
-forget(3)
-giveBackAll(me)
+attachedHolders[me] = false
+local rest = giveBackAll(me)
 left()
-if not lease then return 1 end
-local all = call('HKEYS', links)
-look(all)
-for _, holder in ipairs(all) do
-  if isAlive(holder) then touchAll() return 1 end
+if rest > 0 then
+  touch()
+  return 2
 end
+call('HDEL', links, me)
+if not lease then return 1 end
+local cursor, found = '0', nil
+repeat
+  cursor, found = unpack(call('HSCAN', links, cursor, 'COUNT', 100))
+  local holders = {}
+  for i = 1, #found, 2 do holders[#holders + 1] = found[i] end
+  look(holders)
+  for _, holder in ipairs(holders) do
+    if isAlive(holder) then touchAll() return 1 end
+  end
+until cursor == '0'
 for _, key in ipairs(keys) do call('PEXPIRE', key, lease) end
 return 1
 `;
@@ -98,6 +126,7 @@ return 1
  */
 export const tick: string = `
 advance()
+if isUnserved then serveWaiting() end
 reap(ARGV[3] == '1')
 ring()
 touchAll()
@@ -138,17 +167,17 @@ return 1
 /** Returns the number of messages that wait. ARGV: me, epoch. */
 export const depth: string = `
 advance()
-reap()
+local rest = reap() or 0
 touch()
-return countWaiting()
+return countWaiting() + rest
 `;
 
 /** Returns the numbers of waiting messages, loans, takers and delayed messages, the capacity or -1, and whether it is closed. */
 export const stats: string = `
 advance()
-reap()
+local rest = reap() or 0
 touch()
-return {countWaiting(), call('ZCARD', loans), call('ZCARD', takers), call('ZCARD', delayed), capacity or -1,
+return {countWaiting() + rest, call('ZCARD', loans) - rest, call('ZCARD', takers), call('ZCARD', delayed), capacity or -1,
   isClosed and 1 or 0}
 `;
 

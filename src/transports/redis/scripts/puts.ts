@@ -1,6 +1,6 @@
 /** The plain case of `put`: one message without terms, which was not sent before, for a channel without a capacity. */
 export const plainPut: string = `
-if exists and (epoch == '*' or exists == epoch) and not (capacity or isClosed or isTimed) and #ARGV == 11
+if exists and (epoch == '*' or exists == epoch) and not (capacity or isClosed or isTimed or isUnserved) and #ARGV == 11
   and ARGV[3] == '0' and ARGV[5] == '0' and ARGV[8] == '0' and ARGV[9] == '' and ARGV[10] == '' then
   local noted = call('HMGET', putters, 'seq', me)
   if noted[2] and tonumber(noted[2]) then
@@ -47,10 +47,11 @@ local isAgain, previous = ARGV[3] == '1', tonumber(ARGV[5])
 -- The server has refused an earlier script, which is sent again: what follows it must not overtake it.
 if previous > before and not isClosed then return redis.error_reply('GAP an earlier put is missing') end
 advance()
+if isUnserved then serveWaiting() end
 local count = capacity and call('HLEN', bodies) or 0
-local mayHaveTakers = true
 local seq = tonumber(isTimed and call('HGET', putters, 'seq') or noted[1] or 0)
 local last, isFull, mustTell = nil, false, false
+local mayHaveTakers = not isUnserved -- older messages come first
 local out = {}
 for i = 6, #ARGV, 6 do
   local number, waits, priority, delay, expires, bytes =

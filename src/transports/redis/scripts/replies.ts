@@ -19,7 +19,7 @@ export function isReplyOf(
     case "stats":
       return areNumbers(reply, 6);
     case "attach":
-      return isAttachment(reply, Number(args[7]));
+      return isAttachment(reply, Number(args[8]));
     default:
       return isNumber(reply);
   }
@@ -27,8 +27,8 @@ export function isReplyOf(
 
 function isAttachment(reply: unknown, loans: number): boolean {
   if (!Array.isArray(reply)) return false;
-  const [epoch, capacity, closed, events, control, event, due, kept, leased] = reply;
-  return isBytes(epoch) && areNumbers([capacity, closed, events, control, due, leased]) &&
+  const [epoch, capacity, closed, events, control, event, due, kept, leased, left] = reply;
+  return isBytes(epoch) && areNumbers([capacity, closed, events, control, due, leased, left]) &&
     isBytes(event) && areNumbers(kept, loans);
 }
 
