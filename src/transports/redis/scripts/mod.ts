@@ -1,5 +1,6 @@
-import { attached, common } from "./common.ts";
+import { common } from "./common.ts";
 import { compose } from "./compose.ts";
+import { deaths } from "./deaths.ts";
 import { accept, plainAccept, plainTake, release, take, untake } from "./gets.ts";
 import {
   announce,
@@ -41,7 +42,7 @@ export type ScriptName =
  * @param node what the cluster calls the node that runs them; absent for a server of its own
  */
 export function scriptsFor(node?: string): readonly (readonly [ScriptName, string])[] {
-  const start = common(node === undefined ? onServer : onNode(node));
+  const start = common(node === undefined ? onServer : onNode(node)) + deaths;
   const forLinks = (text: string, plain?: string) => freely(compose(start + attached, text, plain));
   return [
     ["attach", freely(compose(start, attach))],
@@ -66,3 +67,28 @@ export function scriptsFor(node?: string): readonly (readonly [ScriptName, strin
 function freely(text: string): string {
   return `#!lua flags=allow-oom\n${text}`;
 }
+
+/**
+ * How a script begins that is for an attached link: it fails if the channel is gone, or another one has its name. A link that has
+ * made a new name does not know the epoch before its attachment is answered, and writes `*`.
+ */
+const attached: string = `
+if not exists or (epoch ~= '*' and exists ~= epoch) then return redis.error_reply('GONE it is another channel') end
+
+local function sessionOf(holder)
+  return string.match(holder, '^[^/]*')
+end
+
+-- Whether the first claim is of this process, and another process has a message, which comes to it if that one dies.
+local function isNext()
+  local count = call('ZCARD', loans)
+  if count == 0 then return false end
+  local first = call('ZRANGE', takers, 0, 0)[1]
+  if not first or sessionOf(first) ~= sessionOf(me) then return false end
+  if count > 100 then return true end
+  for _, loan in ipairs(call('ZRANGE', loans, 0, -1)) do
+    if sessionOf(holderOf(loan)) ~= sessionOf(me) then return true end
+  end
+  return false
+end
+`;
