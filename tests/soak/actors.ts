@@ -27,7 +27,8 @@ export interface Receipt {
 /** The producers and consumers of one channel, and what they have reported. */
 export class Actors implements AsyncDisposable {
   readonly #meeting: Meeting;
-  readonly #name: string;
+  /** The name of the channel. */
+  readonly name: string;
   readonly #options: ChannelOptions;
   readonly #proxies: Proxy[] = [];
   readonly producers: Actor[] = [];
@@ -47,7 +48,7 @@ export class Actors implements AsyncDisposable {
   constructor(meeting: Meeting, name: string, options: ChannelOptions) {
     this.#meeting = meeting;
     this.#options = options;
-    this.#name = name;
+    this.name = name;
   }
 
   async addProducer(): Promise<void> {
@@ -145,7 +146,7 @@ export class Actors implements AsyncDisposable {
     if (proxy !== undefined) this.#proxies.push(proxy);
     const connection = "port" in meeting ? meeting.uriAt(proxy!.port, title) : meeting.uri;
     const child = startChild(new URL(`../programs/soak_${program}.ts`, import.meta.url), {
-      args: [connection, this.#name, arg, JSON.stringify(this.#options)],
+      args: [connection, this.name, arg, JSON.stringify(this.#options)],
     });
     child.exited.then(({ code, signal }) => {
       if (!this.#ending.has(child)) this.errors.push(`${title} ended with ${signal ?? code}`);

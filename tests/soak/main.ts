@@ -1,17 +1,23 @@
-// deno task soak [MISHAPS] [SEED] [broker|home|redis|sqlite] [TITLE] [OPTIONS]: a long soak test on a private broker, a home
-// with a file, a private Redis or a file of SQLite, with a table of results. TITLE selects the mishaps whose titles contain
-// this text. OPTIONS are those of the channel, in JSON.
+// deno task soak [MISHAPS] [SEED] [broker|home|redis|cluster|failover|sqlite] [TITLE] [OPTIONS]: a long soak test on a private
+// broker, a home with a file, a private Redis, a private cluster of Redis nodes or a file of SQLite, with a table of results. TITLE
+// selects the mishaps whose titles contain this text. OPTIONS are those of the channel, in JSON. In `failover`, replicas take over
+// by themselves without the last writes of their primaries: then values may be delivered again, unmarked and to the same process,
+// but none may be lost.
 
 import process from "node:process";
+import type { ChannelOptions } from "../../mod.ts";
 import { BrokerServer } from "../faults/broker_server.ts";
 import { HomeServer } from "../faults/home_server.ts";
+import { RedisClusterServer } from "../faults/redis_cluster_server.ts";
 import { RedisFaultServer } from "../faults/redis_server.ts";
 import { startHome } from "../homes/home_process.ts";
 import { startPrivateBroker } from "../support/broker.ts";
 import { startRedis } from "../support/redis.ts";
+import { startRedisCluster } from "../support/redis_cluster.ts";
 import { sqliteDirectory } from "../support/sqlite_file.ts";
 import { logLine } from "../support/supervisor.ts";
 import type { Meeting } from "./actors.ts";
+import { clusterMishaps, failoverMishaps } from "./cluster_mishaps.ts";
 import { brokerMishaps, homeMishaps, type Mishaps, redisMishaps } from "./mishaps.ts";
 import { sqliteMishaps } from "./sqlite_mishaps.ts";
 import { SqliteFile } from "./sqlite_file.ts";
@@ -26,6 +32,8 @@ const runs: Record<string, () => Promise<SoakResult>> = {
   broker: onBroker,
   home: onHome,
   redis: onRedis,
+  cluster: () => onCluster(clusterMishaps, 10_000), // a busy machine is no failure
+  failover: () => onCluster(failoverMishaps, 2000),
   sqlite: onSqlite,
 };
 const result = await runs[engine]!();
@@ -49,7 +57,8 @@ process.stdout.write(
     "",
   ].join("\n"),
 );
-const failed = [rejected, lost, unmarked, withinProcess, errors].some(({ length }) => length > 0);
+const repeated = engine === "failover" ? [] : [unmarked, withinProcess];
+const failed = [rejected, lost, errors, ...repeated].some(({ length }) => length > 0);
 process.exitCode = failed ? 1 : 0;
 
 async function onBroker(): Promise<SoakResult> {
@@ -72,15 +81,31 @@ async function onRedis(): Promise<SoakResult> {
   return await run(server, redisMishaps);
 }
 
+async function onCluster(
+  mishaps: Mishaps<RedisClusterServer>,
+  timeout: number,
+): Promise<SoakResult> {
+  const conf = ["appendfsync always", `cluster-node-timeout ${timeout}`];
+  await using cluster = await startRedisCluster({ replicas: 1, isUneven: true, conf });
+  return await run(new RedisClusterServer(cluster), mishaps, { durability: "quorum" });
+}
+
 async function onSqlite(): Promise<SoakResult> {
   return await run(new SqliteFile(`${sqliteDirectory()}/soak.db`), sqliteMishaps);
 }
 
-async function run<S extends Meeting>(server: S, all: Mishaps<S>): Promise<SoakResult> {
+async function run<S extends Meeting>(
+  server: S,
+  all: Mishaps<S>,
+  defaults: ChannelOptions = {},
+): Promise<SoakResult> {
   const chosen = Object.entries(all).filter(([each]) => each.includes(title));
   if (chosen.length === 0) {
     throw new Error(`no mishap has "${title}" in its title: ${Object.keys(all).join(", ")}`);
   }
   const mishaps = Object.fromEntries(chosen);
-  return await soak(server, mishaps, Number(seed), Number(count), logLine, JSON.parse(options));
+  return await soak(server, mishaps, Number(seed), Number(count), logLine, {
+    ...defaults,
+    ...JSON.parse(options),
+  });
 }

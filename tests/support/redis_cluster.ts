@@ -3,6 +3,7 @@
 import { keyOf } from "../../src/transports/redis/channel_key.ts";
 import { slotOf } from "../../src/transports/redis/cluster/slot.ts";
 import { until } from "../conformance/fixture.ts";
+import { freePorts } from "./net.ts";
 import { type PrivateRedis, startRedis } from "./redis.ts";
 import { type Admin, newClient } from "./redis_setup.ts";
 
@@ -11,6 +12,8 @@ export interface PrivateNode {
   readonly server: PrivateRedis;
   /** The port at which other nodes reach it. */
   readonly bus: number;
+  /** The port for TLS; undefined if the cluster does not speak it. */
+  readonly tlsPort: number | undefined;
   /** What the cluster calls it. */
   readonly id: string;
   run(...command: string[]): Promise<string>;
@@ -30,10 +33,13 @@ interface Line {
 export class PrivateCluster implements AsyncDisposable {
   readonly nodes: PrivateNode[] = [];
   readonly #conf: readonly string[];
+  readonly #tls: readonly string[] | undefined;
   readonly #admins = new Map<PrivateRedis, Admin>();
 
-  constructor(conf: readonly string[]) {
+  /** @param tls the lines for certificates, if the nodes speak TLS */
+  constructor(conf: readonly string[], tls?: readonly string[]) {
     this.#conf = conf;
+    this.#tls = tls;
   }
 
   /** The URI of a process that knows the first node only. */
@@ -44,16 +50,24 @@ export class PrivateCluster implements AsyncDisposable {
   /** Starts nodes that are in no cluster. */
   async start(count: number): Promise<PrivateNode[]> {
     const started = await Promise.all(Array.from({ length: count }, async () => {
+      const [tlsPort] = this.#tls === undefined ? [] : await freePorts(1);
       const conf = [
         "cluster-enabled yes",
         "cluster-node-timeout 15000", // a busy machine is no failure
         "repl-diskless-sync-delay 0",
+        ...tlsPort === undefined ? [] : [
+          `tls-port ${tlsPort}`,
+          "tls-cluster yes",
+          "tls-replication yes",
+          ...this.#tls!,
+        ],
         ...this.#conf,
       ];
       const server = await startRedis({ conf });
       const node: PrivateNode = {
         server,
         bus: server.bus!,
+        tlsPort,
         id: await this.#run(server, ["CLUSTER", "MYID"]),
         run: (...command) => this.#run(server, command),
       };
@@ -66,7 +80,8 @@ export class PrivateCluster implements AsyncDisposable {
   /** Lets nodes meet those that are in the cluster. */
   async meet(nodes: readonly PrivateNode[]): Promise<void> {
     const [first] = this.nodes;
-    for (const { server: { port }, bus } of nodes) {
+    for (const { server, bus, tlsPort } of nodes) {
+      const port = tlsPort ?? server.port;
       await first!.run("CLUSTER", "MEET", "127.0.0.1", String(port), String(bus));
     }
     await until(async () => {
@@ -78,13 +93,29 @@ export class PrivateCluster implements AsyncDisposable {
   /** Makes a node the replica of another one. Resolves when it has the data. */
   async replicate(node: PrivateNode, primary: PrivateNode): Promise<void> {
     await node.run("CLUSTER", "REPLICATE", primary.id);
-    await until(async () => /master_link_status:up/.test(await node.run("INFO", "replication")));
+    await this.untilReplica(node);
+  }
+
+  /** Resolves when a node is a replica that has the data of its primary. */
+  async untilReplica(node: PrivateNode): Promise<void> {
+    await until(async () => {
+      const info = await node.run("INFO", "replication").catch(String); // it may be loading its data
+      return /role:slave/.test(info) && /master_link_status:up/.test(info);
+    });
+  }
+
+  /** Resolves when a node is a primary. */
+  async untilPrimary(node: PrivateNode): Promise<void> {
+    await until(
+      async () => /role:master/.test(await node.run("INFO", "replication").catch(String)),
+      60_000,
+    );
   }
 
   /** Resolves when each node says that all slots are served. */
   async untilServed(nodes: readonly PrivateNode[] = this.nodes): Promise<void> {
     await until(async () => {
-      const all = await Promise.all(nodes.map((node) => node.run("CLUSTER", "INFO")));
+      const all = await Promise.all(nodes.map((node) => node.run("CLUSTER", "INFO").catch(String)));
       return all.every((info) => info.includes("cluster_state:ok"));
     });
   }
@@ -150,7 +181,7 @@ export class PrivateCluster implements AsyncDisposable {
   /** Makes a replica the primary, which the failed one cannot prevent. */
   async failOver(replica: PrivateNode, how: "" | "FORCE" = ""): Promise<void> {
     await replica.run("CLUSTER", "FAILOVER", ...how === "" ? [] : [how]);
-    await until(async () => /role:master/.test(await replica.run("INFO", "replication")));
+    await this.untilPrimary(replica);
   }
 
   /** Returns the nodes that a node knows. */
@@ -218,27 +249,36 @@ export interface RedisClusterOptions {
   readonly primaries?: number;
   /** How many replicas each primary has. */
   readonly replicas?: number;
+  /** Whether the first primary has all slots but one for each other one, and only it has replicas: so a fault of it is of all channels. */
+  readonly isUneven?: boolean;
   /** Lines for the configuration of each node. */
   readonly conf?: readonly string[];
+  /** The lines for certificates, if the nodes speak TLS to each other and on a port for clients. */
+  readonly tls?: readonly string[];
 }
 
 /** Starts a private cluster. Disposal removes it completely. */
 export async function startRedisCluster(
-  { primaries = 3, replicas = 0, conf = [] }: RedisClusterOptions = {},
+  options: RedisClusterOptions = {},
 ): Promise<PrivateCluster> {
-  const cluster = new PrivateCluster(conf);
+  const { primaries = 3, replicas = 0, isUneven = false, conf = [], tls } = options;
+  const cluster = new PrivateCluster(conf, tls);
   try {
-    const nodes = await cluster.start(primaries * (1 + replicas));
+    const nodes = await cluster.start(primaries + replicas * (isUneven ? 1 : primaries));
     const first = nodes.slice(0, primaries);
+    const startOf = (i: number) =>
+      isUneven && i > 0 ? 16_384 - primaries + i : Math.floor(i * 16_384 / primaries);
     await Promise.all(first.map(async (node, i) => {
-      const from = Math.floor(i * 16_384 / primaries);
-      const to = Math.floor((i + 1) * 16_384 / primaries) - 1;
       await node.run("CLUSTER", "SET-CONFIG-EPOCH", String(i + 1));
-      await node.run("CLUSTER", "ADDSLOTSRANGE", String(from), String(to));
+      const range = [startOf(i), startOf(i + 1) - 1].map(String);
+      await node.run("CLUSTER", "ADDSLOTSRANGE", ...range);
     }));
     await cluster.meet(nodes.slice(1));
+    const followed = isUneven ? first.slice(0, 1) : first;
     await Promise.all(
-      nodes.slice(primaries).map((node, i) => cluster.replicate(node, first[i % primaries]!)),
+      nodes.slice(primaries).map((node, i) =>
+        cluster.replicate(node, followed[i % followed.length]!)
+      ),
     );
     await cluster.untilServed();
     await until(async () => { // a node does not vote for a replica that it takes for a primary

@@ -78,7 +78,8 @@ async function inspectCluster(
     const level = topology === undefined ? "problem" : "note"; // a process needs one of those in the URI
     for (const finding of failed.splice(0)) report({ ...finding, level });
     if (topology === undefined) return;
-    for (const [address, fact] of topology.nodes) {
+    for (const fact of topology.nodes.values()) {
+      const address = shownEndpoint(fact);
       const session = sessions.get(address) ?? await join(fact);
       if (session === undefined) continue;
       reportConnection(uri, fact, report);
@@ -87,8 +88,8 @@ async function inspectCluster(
     for (const finding of failed) report(finding);
     reportSlots(topology, report);
     const at = (key: string) => {
-      const address = topology.primaryOf(slotOf(key));
-      const session = address === undefined ? undefined : sessions.get(address);
+      const fact = topology.primaryOf(slotOf(key));
+      const session = fact && sessions.get(shownEndpoint(fact));
       return session?.isPrepared ? session : undefined;
     };
     await inspectUse(at, uri, options);

@@ -68,6 +68,7 @@ export class RedisTransport implements Transport {
       failed: (error, pause) => watcher?.failed(error, pause),
       blocked: (reason) => watcher?.blocked(reason),
       warned: (problem) => watcher?.warned?.(problem),
+      noted: (event) => watcher?.noted?.(event),
     };
     this.#isCluster = parsed.isCluster;
     this.#server = parsed.isCluster

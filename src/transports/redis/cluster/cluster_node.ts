@@ -1,8 +1,10 @@
+import { ChannelConnectionError } from "../../../shared/errors.ts";
 import type { ConnectionWatcher } from "../../transport.ts";
 import { Connector } from "../../remote/connector.ts";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import type { SessionWaiter } from "../../remote/session_source.ts";
 import type { RedisSession } from "../connection/session.ts";
+import { shownEndpoint } from "../uri.ts";
 import type { NodeFact } from "./cluster_topology.ts";
 
 /** The cluster that a node belongs to. */
@@ -21,7 +23,7 @@ export interface ClusterNodeOwner {
  */
 export class ClusterNode implements SessionWaiter<RedisSession> {
   readonly connector: Connector<RedisSession>;
-  /** What is known of it: its part in the cluster may change. */
+  /** What is known of it: its address and its part in the cluster may change. */
   fact: NodeFact;
   /** When it was missing in what the others told, in ms of `performance.now()`; undefined if it was not. */
   missingSince: number | undefined;
@@ -40,8 +42,22 @@ export class ClusterNode implements SessionWaiter<RedisSession> {
       address,
       endpoints: 1,
       processRef,
-      open: (_, timeout, signal) => owner.open(this.fact, timeout, signal),
+      open: (_, timeout, signal) => this.#open(timeout, signal),
     }, watcher);
+  }
+
+  async #open(timeout: number, signal: AbortSignal): Promise<RedisSession> {
+    const { fact } = this;
+    const session = await this.#owner.open(fact, timeout, signal);
+    if (session.nodeId === fact.id) return session;
+    await session.close();
+    const { address } = this.#owner;
+    throw new ChannelConnectionError(
+      `cannot connect to ${address}: another node of the cluster has the address ${
+        shownEndpoint(fact)
+      } now`,
+      { address, transient: true, reason: "unavailable" },
+    );
   }
 
   /** The open connection. */

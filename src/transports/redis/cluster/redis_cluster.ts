@@ -8,9 +8,10 @@ import { RedisSession, type RedisSessionOptions } from "../connection/session.ts
 import { type RedisEndpoint, shownEndpoint } from "../uri.ts";
 import { ClusterNode, type ClusterNodeOwner } from "./cluster_node.ts";
 import { ClusterRef } from "./cluster_ref.ts";
+import { type ClusterTopology, topologyOf } from "./cluster_topology.ts";
+import { firstAnswer } from "./first_answer.ts";
 import type { SlotSession } from "./slot_session.ts";
 import { SlotSource, type SlotSourceOwner } from "./slot_source.ts";
-import { type ClusterTopology, topologyOf } from "./cluster_topology.ts";
 
 /**
  * The connections of one process to the nodes of a cluster, and who has which slot. docs/internals/redis.md, "Clusters",
@@ -24,6 +25,7 @@ export class RedisCluster implements SlotSourceOwner {
   readonly #options: RedisSessionOptions;
   readonly #seeds: readonly RedisEndpoint[];
   readonly #owner: ClusterNodeOwner;
+  /** By what the cluster calls them: a node has different addresses if nodes tell its name, or its IP address. */
   readonly #nodes = new Map<string, ClusterNode>();
   /** The links that wait for a connection. */
   readonly #sources = new Set<SlotSource>();
@@ -46,6 +48,8 @@ export class RedisCluster implements SlotSourceOwner {
   #numbers = 0;
   /** Aborted when no link needs a connection. */
   #idle = new AbortController();
+  /** The addresses whose last answer was of no use. */
+  readonly #useless = new Set<string>();
   /** Whether a node was ever connected to. */
   wasConnected = false;
 
@@ -92,8 +96,8 @@ export class RedisCluster implements SlotSourceOwner {
 
   /** Returns the primary that has a slot, as far as is known. */
   nodeOf(slot: number): ClusterNode | undefined {
-    const address = this.#topology?.primaryOf(slot);
-    return address === undefined ? undefined : this.#nodes.get(address);
+    const fact = this.#topology?.primaryOf(slot);
+    return fact && this.#nodes.get(fact.id);
   }
 
   /** Returns the error for a slot that no node has. */
@@ -113,7 +117,7 @@ export class RedisCluster implements SlotSourceOwner {
     this.#isReady &&= this.#sessions.length > 0;
     for (const node of this.#nodes.values()) node.keep();
     this.#timer = setInterval(() => {
-      this.look().catch(() => {}); // what is wrong shows when a link needs a node
+      this.look().catch(() => {}); // the watcher knows it, and the next look is soon
     }, lookTime);
     this.#timer.unref();
   }
@@ -132,17 +136,17 @@ export class RedisCluster implements SlotSourceOwner {
    */
   async ready(): Promise<void> {
     if (this.#isReady) return;
-    this.#readying ??= (async () => {
-      try {
-        await this.look();
-        const nodes = [...this.#nodes.values()];
-        await within(joinTime, Promise.all(nodes.map((node) => node.tried())));
-        this.#isReady = true;
-      } finally {
-        this.#readying = undefined;
-      }
-    })();
-    await this.#readying;
+    const readying = this.#readying ??= this.#makeReady().finally(() => {
+      if (this.#readying === readying) this.#readying = undefined;
+    });
+    await readying;
+  }
+
+  async #makeReady(): Promise<void> {
+    await this.look();
+    const nodes = [...this.#nodes.values()];
+    await within(joinTime, Promise.all(nodes.map((node) => node.tried())));
+    this.#isReady = true;
   }
 
   /** Prepares a connection for links: other nodes must know its id first, if they can be reached. */
@@ -180,7 +184,7 @@ export class RedisCluster implements SlotSourceOwner {
   /** No link is open any more. */
   rest(): void {
     this.#isActive = this.wasConnected = false;
-    this.#trouble = undefined;
+    this.#trouble = this.#readying = undefined;
     clearInterval(this.#timer);
     for (const id of [...this.#retiring.keys()]) this.#retire(id);
     this.#idle.abort(new Error("no channel is attached"));
@@ -200,33 +204,94 @@ export class RedisCluster implements SlotSourceOwner {
       ...open.slice(from),
       ...open.slice(0, from),
     ]);
-    for (const session of all) {
-      const topology = await answered(topologyOf(session, this.#options.uri.tls)).catch(() =>
-        undefined
-      );
-      if (topology !== undefined && topology.covered > 0) return this.#adopt(topology);
+    const older: ClusterTopology[] = [];
+    /** Keeps an answer that may be of use if there is no better one. */
+    const isCurrent = (topology: ClusterTopology) => {
+      const isCurrent = this.#isCurrent(topology);
+      if (!isCurrent) older.push(topology);
+      return isCurrent;
+    };
+    const told = await firstAnswer(
+      [...all],
+      (session) => this.#askOpen(session),
+      (topology) => topology.covered > 0 && isCurrent(topology),
+      askTime,
+    );
+    if (told !== undefined) return this.#adopt(told);
+    // A cluster that was built anew has earlier epochs on all nodes; some that are cut off do not know better.
+    if (2 * older.length > this.#nodes.size) return this.#adopt(newestOf(older));
+    const { signal } = this.#idle;
+    const errors: ChannelConnectionError[] = [];
+    const isFound = new AbortController();
+    const until = AbortSignal.any([signal, isFound.signal]);
+    const found = await firstAnswer(
+      this.#closed,
+      (endpoint) => this.#askClosed(endpoint, until, errors),
+      isCurrent,
+      askTime,
+    );
+    isFound.abort(new Error("another node has answered"));
+    if (signal.aborted) throw connectFailure(signal.reason, this.#options.uri, this.#seeds[0]!);
+    if (found === undefined && older.length === 0) throw this.#failed(errors);
+    this.#trouble = undefined;
+    this.#adopt(found ?? newestOf(older));
+  }
+
+  /** Reports whether an answer is not older than what is known. */
+  #isCurrent({ epoch }: ClusterTopology): boolean {
+    const known = this.#topology?.epoch;
+    return known === undefined || epoch === undefined || epoch >= known;
+  }
+
+  async #askOpen(session: RedisSession): Promise<ClusterTopology> {
+    const shown = shownEndpoint(session.endpoint);
+    try {
+      const topology = await answered(topologyOf(session, this.#options.uri.tls));
+      if (this.#isCurrent(topology)) this.#useless.delete(shown);
+      else this.#noteUseless(shown, "knows only an earlier state of the cluster");
+      return topology;
+    } catch (error) {
+      if (!session.isLost) {
+        this.#noteUseless(shown, `did not say who has which slot: ${(error as Error).message}`);
+      }
+      throw error;
     }
+  }
+
+  #noteUseless(shown: string, why: string): void {
+    if (this.#useless.has(shown)) return;
+    this.#useless.add(shown);
+    this.#owner.watcher.noted?.(`${this.address}: ${shown} ${why}; other nodes are asked`);
+  }
+
+  /** The servers of the URI, and the nodes to which there is no connection. */
+  get #closed(): RedisEndpoint[] {
     const closed = [...this.#nodes.values()].filter(({ session }) => session === undefined);
     const endpoints = new Map<string, RedisEndpoint>();
     for (const each of [...this.#seeds, ...closed.map(({ fact }) => fact)]) {
       endpoints.set(shownEndpoint(each), each);
     }
-    const errors: ChannelConnectionError[] = [];
-    const { signal } = this.#idle;
-    for (const endpoint of endpoints.values()) {
-      let session: RedisSession | undefined;
-      try {
-        session = await RedisSession.connect(this.#options, endpoint, seedTimeout, signal);
-        const topology = await answered(topologyOf(session, this.#options.uri.tls));
-        this.#trouble = undefined;
-        return this.#adopt(topology);
-      } catch (error) {
-        errors.push(connectFailure(error, this.#options.uri, endpoint));
-        if (signal.aborted) break;
-      } finally {
-        await session?.close();
-      }
+    return [...endpoints.values()];
+  }
+
+  async #askClosed(
+    endpoint: RedisEndpoint,
+    signal: AbortSignal,
+    errors: ChannelConnectionError[],
+  ): Promise<ClusterTopology> {
+    let session: RedisSession | undefined;
+    try {
+      session = await RedisSession.connect(this.#options, endpoint, seedTimeout, signal);
+      return await answered(topologyOf(session, this.#options.uri.tls));
+    } catch (error) {
+      errors.push(connectFailure(error, this.#options.uri, endpoint));
+      throw error;
+    } finally {
+      await session?.close();
     }
+  }
+
+  #failed(errors: readonly ChannelConnectionError[]): ChannelConnectionError {
     const transient = errors.some((error) => error.transient);
     const { reason, cause } = errors[0]!;
     this.#trouble = new ChannelConnectionError(errors.map(({ message }) => message).join("; "), {
@@ -236,30 +301,27 @@ export class RedisCluster implements SlotSourceOwner {
       ...reason === undefined || transient ? {} : { reason },
     });
     this.#owner.watcher.failed(this.#trouble, lookTime);
-    throw this.#trouble;
+    return this.#trouble;
   }
 
   #adopt(topology: ClusterTopology): void {
+    const changes = this.#topology && topology.changesSince(this.#topology);
+    if (changes !== undefined) this.#owner.watcher.noted?.(`${this.address}: ${changes}`);
     this.#topology = topology;
-    for (const [address, fact] of topology.nodes) {
-      let node = this.#nodes.get(address);
-      if (node === undefined) this.#nodes.set(address, node = new ClusterNode(fact, this.#owner));
+    for (const [id, fact] of topology.nodes) {
+      let node = this.#nodes.get(id);
+      if (node === undefined) this.#nodes.set(id, node = new ClusterNode(fact, this.#owner));
       if (node.fact.isPrimary !== fact.isPrimary) node.session?.unprepare();
       node.fact = fact;
       node.missingSince = undefined;
-      // Another server may have the address of one that was removed.
-      const { session } = node;
-      if (session !== undefined && session.nodeId !== fact.id) {
-        session.abort(new Error("another node of the cluster has its address"));
-      }
       if (this.#isActive) node.keep();
     }
-    for (const [address, node] of this.#nodes) {
-      if (topology.nodes.has(address)) continue;
+    for (const [id, node] of this.#nodes) {
+      if (topology.nodes.has(id)) continue;
       // A node that is down, or that the one that was asked does not know yet, may come back.
       node.missingSince ??= performance.now();
       if (performance.now() - node.missingSince < forgetTime) continue;
-      this.#nodes.delete(address);
+      this.#nodes.delete(id);
       node.rest();
     }
     for (const slot of [...this.slotSessions]) {
@@ -292,6 +354,10 @@ export class RedisCluster implements SlotSourceOwner {
   }
 }
 
+function newestOf(topologies: readonly ClusterTopology[]): ClusterTopology {
+  return topologies.reduce((a, b) => (b.epoch ?? 0) > (a.epoch ?? 0) ? b : a);
+}
+
 /** Resolves as the answer of a node does. Rejects if there is none in time. */
 async function answered<T>(answer: Promise<T>): Promise<T> {
   let timer: RuntimeTimer;
@@ -310,6 +376,9 @@ const noAnswer = new Error("there has been no answer yet");
 
 /** Milliseconds between two looks at the cluster, by which new nodes are learned of. */
 const lookTime = 5000;
+
+/** Milliseconds after which the next node is asked, since the last one has not answered. */
+const askTime = 500;
 
 /** Milliseconds within which a node must answer such a look. */
 const answerTime = 2000;

@@ -22,6 +22,8 @@ export class SlotSession implements LinkSession {
   readonly #all: Set<SlotSession>;
   readonly #onLost = new Set<() => void>();
   readonly #openedAt = performance.now();
+  /** Resolves when the node has noted that the link listens. */
+  #subscribed: Promise<void> = Promise.resolve();
   #loss: Error | undefined;
 
   /** @param all those of the cluster that have not ended */
@@ -83,9 +85,10 @@ export class SlotSession implements LinkSession {
   }
 
   addLink(link: NotifiedLink): string {
-    this.node.subscribe(this.#shardChannel, this.#onUnsubscribed).catch((error) => {
+    this.#subscribed = this.node.subscribe(this.#shardChannel, this.#onUnsubscribed);
+    this.#subscribed.catch((error) => {
       if (isElsewhere(error)) this.end(error);
-      // Otherwise the connection is lost, or the script that attaches the link is refused as well.
+      // Otherwise the connection is lost, or the attachment rejects.
     });
     return this.node.addLink(link);
   }
@@ -100,11 +103,24 @@ export class SlotSession implements LinkSession {
   async run(script: ScriptName, key: string, args: readonly (string | Buffer)[]): Promise<any> {
     if (this.#loss !== undefined) throw this.#loss;
     try {
-      return await this.node.run(script, key, args);
+      const running = this.node.run(script, key, args);
+      if (script === "attach") await this.#untilSubscribed(running, key, args[0] as string);
+      return await running;
     } catch (error) {
       if (!isElsewhere(error)) throw error;
       this.end(error as Error);
       throw this.#loss;
+    }
+  }
+
+  /** Resolves when the node tells the link something. If the user may not subscribe, the link is detached. */
+  async #untilSubscribed(attaching: Promise<unknown>, key: string, holder: string): Promise<void> {
+    try {
+      await this.#subscribed;
+    } catch (error) {
+      const undo = () => this.node.run("detach", key, [holder, "*"]);
+      if (this.#loss === undefined) attaching.then(undo).catch(() => {}); // then it is not attached
+      throw error;
     }
   }
 

@@ -53,6 +53,8 @@ export class SlotSource implements SessionSource<LinkSession>, SessionWaiter<Red
   #trouble: ChannelConnectionError | undefined;
   /** How many attempts in a row have failed, or have ended soon after they succeeded. */
   #failures = 0;
+  /** Whether the link ever had a connection. */
+  #wasFound = false;
   #pause: RuntimeTimer | undefined;
   #endPause: (() => void) | undefined;
   /** Counts the calls of `connect` and `cancel`. */
@@ -89,7 +91,8 @@ export class SlotSource implements SessionSource<LinkSession>, SessionWaiter<Red
       this.#failures = 1;
       return this.#seekAnew(last.node);
     }
-    this.#fail(last.lossError, last.node);
+    // A node that serves nothing, because it is cut off from the others, does not know who has the slot.
+    this.#fail(last.lossError, isMoved(last.refusal) ? last.node : undefined);
   }
 
   cancel(): void {
@@ -134,15 +137,24 @@ export class SlotSource implements SessionSource<LinkSession>, SessionWaiter<Red
     node.connector.connect(this);
   }
 
-  /** Continues when a step has been done, unless it is not needed any more. */
-  #after(step: Promise<void>, next: () => void): void {
+  /**
+   * Continues when a step has been done, unless it is not needed any more.
+   *
+   * @param wasConnected whether this was possible before, so that an error that seems to stay is no reason to give up
+   */
+  #after(step: Promise<void>, next: () => void, wasConnected = this.#cluster.wasConnected): void {
     const call = this.#call;
     step.then(
       () => {
         if (call === this.#call) next();
       },
       (error: ChannelConnectionError) => {
-        if (call === this.#call) this.#fail(error);
+        if (call !== this.#call) return;
+        if (error.transient || wasConnected) return this.#fail(error);
+        this.#trouble = error;
+        const waiter = this.#waiter!;
+        this.cancel();
+        waiter.failed(error, Infinity);
       },
     );
   }
@@ -154,7 +166,7 @@ export class SlotSource implements SessionSource<LinkSession>, SessionWaiter<Red
     this.#after(this.#cluster.prepare(session), () => {
       if (session.isLost) this.#seek();
       else this.#found(session);
-    });
+    }, this.#wasFound);
   }
 
   /** The node cannot be reached, or refuses the process. */
@@ -172,6 +184,7 @@ export class SlotSource implements SessionSource<LinkSession>, SessionWaiter<Red
     this.#node = undefined;
     this.#cluster.unuse(this);
     this.#trouble = undefined;
+    this.#wasFound = true;
     this.#session = new SlotSession(session, this.#key, this.#slot, this.#cluster.slotSessions);
     waiter.connected(this.#session);
   }
@@ -181,10 +194,6 @@ export class SlotSource implements SessionSource<LinkSession>, SessionWaiter<Red
     this.#node?.connector.cancel(this);
     this.#node = undefined;
     const waiter = this.#waiter!;
-    if (!error.transient && !this.#cluster.wasConnected) {
-      this.cancel();
-      return waiter.failed(error, Infinity);
-    }
     const longest = this.processRef.isHeld ? maxPause : maxIdlePause;
     const pause = backOff(this.#failures++, minPause, longest);
     const over = () => {

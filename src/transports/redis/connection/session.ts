@@ -30,6 +30,14 @@ export interface RedisSessionOptions {
   readonly member?: ClusterMember;
 }
 
+/** A subscription to a shard channel. */
+interface Subscription {
+  /** What is called when the node ends the subscription. */
+  readonly ended: Set<() => void>;
+  /** Resolves when the node has noted it. */
+  readonly made: Promise<void>;
+}
+
 /** What the connections of one process to the nodes of a cluster share. */
 export interface ClusterMember {
   /** The ids of the connections whose links may hold something, so that each node must know them. */
@@ -65,14 +73,17 @@ export class RedisSession implements LinkSession {
   isPrepared = false;
   /** The ids to which the connection subscribes, its own included. */
   readonly #aliveIds = new Set<string>();
-  /** The shard channels to which links listen, and what is called when the node ends such a subscription. */
-  readonly #shardChannels = new Map<string, Set<() => void>>();
+  /** The shard channels to which links listen. */
+  readonly #shardChannels = new Map<string, Subscription>();
   readonly #links = new Map<string, NotifiedLink>();
   readonly #onLost = new Set<() => void>();
   readonly #openedAt = performance.now();
   /** Milliseconds between two questions whether the server lives; 0 for none. */
   readonly #heartbeatTime: number;
   #numbers = 0;
+  /** How many replicas the server had at some time since the connection was made, and when they were counted. */
+  #replicas = 0;
+  #countedAt = 0;
   /** Whether the last question to the replicas was not answered in time. */
   #isBehind = false;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
@@ -177,6 +188,8 @@ export class RedisSession implements LinkSession {
     ]);
     if (this.#loss !== undefined) throw this.#loss;
     this.state = state;
+    this.#replicas = state.replicas;
+    this.#countedAt = performance.now();
     this.isPrepared = true;
     for (const { problem } of state.hazards) warn(problem);
   }
@@ -200,23 +213,27 @@ export class RedisSession implements LinkSession {
    */
   async subscribe(channel: string, ended: () => void): Promise<void> {
     if (this.#loss !== undefined) return;
-    const all = this.#shardChannels.get(channel);
-    if (all !== undefined) return void all.add(ended);
-    this.#shardChannels.set(channel, new Set([ended]));
-    await this.#connection!.subscribe(channel, true);
+    const known = this.#shardChannels.get(channel);
+    if (known !== undefined) {
+      known.ended.add(ended);
+      return await known.made;
+    }
+    const made = this.#connection!.subscribe(channel, true);
+    this.#shardChannels.set(channel, { ended: new Set([ended]), made });
+    await made;
   }
 
   unsubscribe(channel: string, ended: () => void): void {
-    const all = this.#shardChannels.get(channel);
-    if (!all?.delete(ended) || all.size > 0) return;
+    const known = this.#shardChannels.get(channel);
+    if (!known?.ended.delete(ended) || known.ended.size > 0) return;
     this.#shardChannels.delete(channel);
     if (this.#loss === undefined) this.#connection!.unsubscribe(channel, true);
   }
 
   #onUnsubscribed(channel: string): void {
-    const all = this.#shardChannels.get(channel);
+    const known = this.#shardChannels.get(channel);
     this.#shardChannels.delete(channel);
-    for (const ended of all ?? []) ended();
+    for (const ended of known?.ended ?? []) ended();
   }
 
   get isLost(): boolean {
@@ -284,7 +301,8 @@ export class RedisSession implements LinkSession {
 
   /** Resolves with whether half of the replicas, or more, have what this connection has written before. */
   async isReplicated(): Promise<boolean> {
-    const needed = Math.ceil(this.state.replicas / 2);
+    this.#countReplicas();
+    const needed = Math.ceil(this.#replicas / 2);
     if (needed === 0) return true;
     // While the command waits, the server runs no other one of this connection.
     const most = this.#isBehind ? shortReplicationTimeout : replicationTimeout;
@@ -295,6 +313,19 @@ export class RedisSession implements LinkSession {
     });
     this.#isBehind = count < needed;
     return !this.#isBehind;
+  }
+
+  /** Notes replicas that have come: a server that has just become the primary has none yet. */
+  #countReplicas(): void {
+    if (performance.now() - this.#countedAt < countTime) return;
+    this.#countedAt = performance.now();
+    this.command(["INFO", "replication"]).then(
+      (text) => {
+        const online = String(text).match(/^slave\d+:.*\bstate=online\b/gm) ?? [];
+        this.#replicas = Math.max(this.#replicas, online.length);
+      },
+      () => {}, // the user may not run it, or the connection is lost
+    );
   }
 
   async close(): Promise<void> {
@@ -429,6 +460,9 @@ function newId(): string {
 /** Milliseconds within which the replicas must have a put, and the same after they have been too late. */
 const replicationTimeout = 2000;
 const shortReplicationTimeout = 200;
+
+/** Milliseconds between two questions how many replicas there are. */
+const countTime = 1000;
 
 /** Stands for the refusal of a server that answers a script with something else than the script returns. */
 const nonsense = "NONSENSE the reply is not one of the script";
