@@ -317,7 +317,7 @@ Deno.test("redis cluster: the user of docs/redis.md, with what it adds for clust
   const [, user = ""] = /^(user invoices .*)$/m.exec(page) ?? [];
   const more = [...page.slice(page.indexOf("Users of a cluster need")).split("in addition")[0]!
     .matchAll(/`(\+[\w|]+)`/g)].map(([, each]) => each);
-  assert.equal(more.length, 6);
+  assert.equal(more.length, 7);
   const conf = [`${user} ${more.join(" ")}`];
   await using cluster = await startRedisCluster({ conf });
   const connection = cluster.uri.replace("//", "//invoices:PASSWORD@");

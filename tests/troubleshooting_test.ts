@@ -58,6 +58,7 @@ const unseen: ReadonlySet<string> = new Set([
   // Reasons for the library's own signals and promises.
   ...["no operation waits for the attachment any more", "a connection is still pending", "not yet"],
   ...["the iteration was left", "no request waits for a reply", "no channel is attached"],
+  ...["another node has answered"],
   ...["the AMQP channel was replaced"],
   // Texts of the AMQP client and the broker, by which their errors are recognized.
   ...["text of a closed channel", "text of a closed connection", "text of a rejected message"],

@@ -32,7 +32,7 @@ const runs: Record<string, () => Promise<SoakResult>> = {
   broker: onBroker,
   home: onHome,
   redis: onRedis,
-  cluster: () => onCluster(clusterMishaps, 10_000), // a busy machine is no failure
+  cluster: () => onCluster(clusterMishaps, 5000), // a busy machine is no failure
   failover: () => onCluster(failoverMishaps, 2000),
   sqlite: onSqlite,
 };

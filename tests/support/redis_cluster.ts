@@ -117,7 +117,7 @@ export class PrivateCluster implements AsyncDisposable {
     await until(async () => {
       const all = await Promise.all(nodes.map((node) => node.run("CLUSTER", "INFO").catch(String)));
       return all.every((info) => info.includes("cluster_state:ok"));
-    });
+    }, 60_000); // others believe for twice cluster-node-timeout that one has failed that has returned
   }
 
   /** Returns the primary that has the slot of a channel. */
