@@ -168,7 +168,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    */
   put(value: T, options: PutOptions = none): Promise<void> {
     return signatures.put.refusalOf(value, options, arguments.length) ??
-      this.#handle.put(this, value, options);
+      this.#handle.puts.put(this, value, options);
   }
 
   /**
@@ -223,7 +223,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   get(options: OperationOptions = none): Promise<T> {
     const handle = this.#handle;
     return signatures.get.refusal(options, arguments.length) ??
-      begun(() => handle.get(this, (message) => this.#decode(message, true), options));
+      begun(() => handle.gets.get(this, (message) => this.#decode(message, true), options));
   }
 
   /**
@@ -248,7 +248,10 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
     const decode = (message: Message) => this.#decode(message, true);
     try {
       const now = { ...options, timeout: 0 };
-      return { status: "ok", value: await this.#handle.get(this, decode, now, "tryGet").promise };
+      return {
+        status: "ok",
+        value: await this.#handle.gets.get(this, decode, now, "tryGet").promise,
+      };
     } catch (error) {
       if (error instanceof ChannelTimeoutError) return { status: "empty" };
       if (error instanceof ChannelClosedError) return { status: "closed" };
@@ -329,7 +332,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   receive(options: OperationOptions = none): Promise<Delivery<T>> {
     const handle = this.#handle;
     return signatures.receive.refusal(options, arguments.length) ??
-      begun(() => handle.receive(this, (message) => this.#decode(message, false), options));
+      begun(() => handle.gets.receive(this, (message) => this.#decode(message, false), options));
   }
 
   /**
@@ -422,7 +425,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<T> {
     const decode = (message: Message) => this.#decode(message, true);
-    return new Iteration(() => this.#handle.get(this, decode, none));
+    return new Iteration(() => this.#handle.gets.get(this, decode, none));
   }
 
   /**
@@ -456,7 +459,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
     const decode = (message: Message) => this.#decode(message, false);
     const unsettled = new Set<Delivery>();
     return new Iteration(
-      () => this.#handle.receive(this, decode, options, unsettled),
+      () => this.#handle.gets.receive(this, decode, options, unsettled),
       () => {
         for (const delivery of unsettled) delivery.release();
       },

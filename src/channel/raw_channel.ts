@@ -46,7 +46,7 @@ export class RawChannel {
   /** Receives the next message on loan. @throws the errors of {@linkcode Channel.receive} but those of decoding */
   async receive(options: OperationOptions): Promise<Delivery<Message>> {
     const decode = (message: Message) => message;
-    return await this.#handle.receive(this, decode, options, undefined, this.#action).promise;
+    return await this.#handle.gets.receive(this, decode, options, undefined, this.#action).promise;
   }
 
   /** Puts a message. @throws the errors of {@linkcode Channel.put} */

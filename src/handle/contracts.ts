@@ -1,9 +1,10 @@
 // Interfaces of a handle, for the files that it is made of: they do not import handle.ts.
 
-import type { PendingConnection } from "../connection/configured.ts";
+import type { PendingConnection, Report } from "../connection/configured.ts";
 import type { SharedConnection } from "../connection/shared_connection.ts";
 import type { Encoding } from "../encoding/encoding.ts";
 import type { Link } from "../transports/transport.ts";
+import type { DeadLetterQueue } from "./dead_letters.ts";
 import type { Operation, OperationOptions, Pending } from "./operation.ts";
 
 /** The options of {@linkcode Channel.closeAll}. */
@@ -45,6 +46,26 @@ export interface PutTarget extends Carrier {
   begin<T>(action: string, owner: object, options: OperationOptions): Operation<T>;
   /** Returns the error for a timeout. @param wasRecalled whether the value of a put surely does not arrive */
   timeoutError(action: string, options: OperationOptions, wasRecalled: boolean): Error;
+}
+
+/** A handle, as its gets use it. */
+export interface GetSource {
+  readonly name: string;
+  /** The channel's name and address, for people. */
+  readonly title: string;
+  readonly connection: SharedConnection | PendingConnection;
+  /** Milliseconds. */
+  readonly retryTimeout: number;
+  /** Checks that an operation may begin. @throws the error that it rejects with otherwise */
+  check(action: string, options: OperationOptions): void;
+  /** Calls `use` with the link, at once or when the handle is attached; if attaching fails, the operation rejects. */
+  withLink(operation: Rejectable, use: (link: Link) => void): void;
+  /** Returns the error for a timeout. */
+  timeoutError(action: string, options: OperationOptions): Error;
+  /** Makes a handle on the dead-letter queue. */
+  deadLetters(): DeadLetterQueue;
+  /** Reports what rejects no operation. */
+  report: Report;
 }
 
 /** An operation that can be rejected. */

@@ -1,4 +1,5 @@
-import { ChannelSizeError } from "../shared/errors.ts";
+import { ChannelError, ChannelSizeError } from "../shared/errors.ts";
+import { deadLettersName } from "../shared/names.ts";
 import { Pauses } from "../shared/pauses.ts";
 import { closeTimeout } from "../shared/timeouts.ts";
 import { backOff } from "../shared/backoff.ts";
@@ -147,3 +148,27 @@ const mostMoves = 32;
 
 /** The least time for one attempt, in milliseconds. */
 const shortestAttempt = 1000;
+
+const deadLetterErrors = new WeakSet<object>();
+
+/** Returns the error of a receive for a dead letter that could not be put. */
+export function newDeadLetterError(
+  { name, title }: { readonly name: string; readonly title: string },
+  cause: unknown,
+): ChannelError {
+  const error = new ChannelError(
+    `receive: channel ${title}: a dead letter could not be put into ` +
+      `${deadLettersName(name)} and is in the channel again: ` +
+      `${
+        (cause as Error)?.message
+      }; make that channel usable, or leave out the option "maxAttempts"`,
+    { cause },
+  );
+  deadLetterErrors.add(error);
+  return error;
+}
+
+/** Reports whether an error of a receive says only that a dead letter could not be put. */
+export function isDeadLetterError(error: unknown): boolean {
+  return typeof error === "object" && error !== null && deadLetterErrors.has(error);
+}

@@ -2,19 +2,17 @@ import type { Attached, Attachment } from "../connection/attachment.ts";
 import { PendingConnection, type Report } from "../connection/configured.ts";
 import { SharedConnection } from "../connection/shared_connection.ts";
 import type { Encoding } from "../encoding/encoding.ts";
-import { current } from "../shared/instrumentation.ts";
 import { copyOfError } from "../shared/error_copies.ts";
-import { type ChannelClosedError, ChannelError, type CloseReason } from "../shared/errors.ts";
+import type { ChannelClosedError, ChannelError, CloseReason } from "../shared/errors.ts";
 import { closeTimeout, reachTimeout, within } from "../shared/timeouts.ts";
 import { isRequestBound } from "../shared/request_bound.ts";
 import { deadLettersName } from "../shared/names.ts";
 import { closeAllEvent } from "../transports/close_all_event.ts";
-import type { ChannelStats, Claim, Link, Message } from "../transports/transport.ts";
+import type { ChannelStats, Link } from "../transports/transport.ts";
 import { Attaching } from "./attaching.ts";
 import { carrierOf } from "./channel_registry.ts";
-import { GetClaim, ReceiveClaim } from "./get.ts";
-import type { CloseAllOptions, PutTarget, Rejectable } from "./contracts.ts";
-import type { Delivery } from "./delivery.ts";
+import type { CloseAllOptions, GetSource, PutTarget, Rejectable } from "./contracts.ts";
+import { PendingGets } from "./pending_gets.ts";
 import {
   allSettled,
   type Call,
@@ -24,9 +22,7 @@ import {
 } from "./operation.ts";
 import { closedError, timeoutError, titleOf } from "./outcomes.ts";
 import { Put } from "./put.ts";
-import type { PutOptions } from "./put_options.ts";
 import { PutQueue } from "./put_queue.ts";
-import { Unsettled } from "./unsettled.ts";
 import { whenEmpty } from "./when_empty.ts";
 
 /** A listener of the events that are announced on a channel. */
@@ -71,10 +67,11 @@ export interface HandleOptions {
  * Invariants: no I/O happens before the first operation. A closed handle stays closed, has no pending get, and starts
  * no operation. Values are put in the order of the calls.
  */
-export class Handle implements Attached, PutTarget {
+export class Handle implements Attached, PutTarget, GetSource {
   readonly name: string;
   connection: SharedConnection | PendingConnection;
   readonly puts: PutQueue;
+  readonly gets: PendingGets;
   /** Functions that are called once, when the handle is closed; closing waits for the promises that they return. */
   readonly onClosed: Set<() => Promise<void> | void> = new Set();
   readonly listeners: Set<AnnouncementListener> = new Set();
@@ -88,28 +85,18 @@ export class Handle implements Attached, PutTarget {
   #closing: Promise<void> | undefined;
   /** Resolves when the functions in `onClosed` are done. */
   #ending: Promise<unknown> | undefined;
-  /** The pending operations other than puts and `#closings`. */
+  /** The pending operations other than puts, gets and `#closings`. */
   readonly #operations = new Set<Pending>();
   /** The pending operations that close the channel for all handles. They may succeed after another handle's has. */
   readonly #closings = new Set<Pending>();
-  readonly #unsettled: Unsettled;
-  /** The error that the next receive rejects with: a dead letter could not be put. */
-  #deadLetterError: ChannelError | undefined;
 
   constructor(options: HandleOptions) {
     this.#options = options;
     this.name = options.name;
     this.connection = options.connection;
     this.puts = new PutQueue(this);
+    this.gets = new PendingGets(this, options.maxAttempts);
     this.#attaching = new Attaching((signal) => this.#attach(signal));
-    this.#unsettled = new Unsettled(options.maxAttempts, {
-      outlasting: () => (this.connection as SharedConnection).reach !== "isolate",
-      openDeadLetters: () => this.deadLetters(),
-      deadLetterTimeout: () => Math.min(this.#retryTimeout, longestDeadLetterTimeout),
-      deadLettered: (reason) =>
-        this.report(`channel ${this.title}: a value is now a dead letter: ${reason}`, "warn"),
-      deadLetterFailed: (cause) => this.#onDeadLetterFailed(cause),
-    });
     // A failure rejects each operation that needs the connection.
     if (options.connection instanceof PendingConnection) this.resolved().catch(() => {});
   }
@@ -162,14 +149,13 @@ export class Handle implements Attached, PutTarget {
     return this.#closed === undefined ? undefined : this.#closedError(action, this.#closed);
   }
 
-  /** Begins an operation that waits for something other than a value of the channel, until the handle is closed. */
+  /**
+   * Begins an operation that waits for something other than a value of the channel, until the handle is closed.
+   *
+   * @param owner an object that must not be garbage collected while the operation is pending; the same below
+   */
   begin<T>(action: string, owner: object, options: OperationOptions = {}): Operation<T> {
     return new Operation(this.#call(action, owner, this.#operations, options), options);
-  }
-
-  /** @param owner an object that must not be garbage collected while the operation is pending; the same below */
-  put(owner: object, value: unknown, options: PutOptions): Promise<void> {
-    return this.puts.put(owner, value, options);
   }
 
   isKnown(by: SharedConnection | PendingConnection): boolean {
@@ -185,102 +171,6 @@ export class Handle implements Attached, PutTarget {
     if (by === this.connection) return;
     await link.catchUp();
     this.#isCreated = true;
-  }
-
-  /**
-   * @param decode returns the value of a message; the get rejects with its error, and the message is accepted
-   * @throws the errors of `check`
-   */
-  get<T>(
-    owner: object,
-    decode: (message: Message) => T,
-    options: OperationOptions,
-    action = "get",
-  ): Operation<T> {
-    this.check(action, options);
-    const get = this.#newConsuming<T>(action, owner, options);
-    this.#claim(get, new GetClaim(get, decode), options);
-    return get;
-  }
-
-  /**
-   * @param decode returns the value of a message, without sharing its bytes; the receive rejects with its error
-   * @param group a set that contains the delivery until it is settled
-   * @throws the errors of `check`
-   */
-  receive<T>(
-    owner: object,
-    decode: (message: Message) => T,
-    options: OperationOptions,
-    group?: Set<Delivery>,
-    action = "receive",
-  ): Operation<Delivery<T>> {
-    this.check(action, options);
-    if (this.#deadLetterError !== undefined) {
-      const error = this.#deadLetterError;
-      this.#deadLetterError = undefined;
-      throw error;
-    }
-    const receive = this.#newConsuming<Delivery<T>>(action, owner, options);
-    const claim = new ReceiveClaim<Delivery<T>>(
-      receive,
-      this.#options.maxAttempts !== undefined,
-      (loan) => this.#unsettled.deliver(owner, loan, decode, group),
-      (again) => this.#claimWhenRoom(receive, again, options),
-    );
-    this.#claimWhenRoom(receive, claim, options);
-    return receive;
-  }
-
-  /** Makes an operation that consumes a message. With a timeout of 0 it still waits for the broker's answer. */
-  #newConsuming<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
-    return new Operation<T>(
-      this.#call(action, owner, this.#operations, options),
-      options.timeout === 0 ? { ...options, timeout: reachTimeout } : options,
-    );
-  }
-
-  /** Claims a message, once few enough dead letters are being put. */
-  #claimWhenRoom<T>(operation: Operation<T>, claim: Claim, options: OperationOptions): void {
-    if (!this.#unsettled.isFull) return this.#claim(operation, claim, options);
-    this.#unsettled.room().then(() => operation.settled || this.#claim(operation, claim, options));
-  }
-
-  /** Claims a message; with a timeout of 0, only one that waits in the channel now. */
-  #claim<T>(operation: Operation<T>, claim: Claim, options: OperationOptions): void {
-    if (current) claim = current.take(operation, claim);
-    this.withLink(operation, (link) => {
-      if (options.timeout === 0) {
-        link.tryTake(claim.counted).then(
-          (loan) => {
-            if (loan !== undefined) claim.deliver(loan);
-            else operation.reject(this.timeoutError(operation.action, options));
-          },
-          (error) => operation.reject(error),
-        );
-      } else {
-        operation.onGiveUp = () => link.withdraw(claim);
-        link.take(claim);
-      }
-    });
-  }
-
-  /** Rejects the receive that waits, or else the next one. */
-  #onDeadLetterFailed(cause: unknown): void {
-    const error = new ChannelError(
-      `receive: channel ${this.title}: a dead letter could not be put into ` +
-        `${deadLettersName(this.name)} and is in the channel again: ` +
-        `${
-          (cause as Error)?.message
-        }; make that channel usable, or leave out the option "maxAttempts"`,
-      { cause },
-    );
-    deadLetterErrors.add(error);
-    this.report(error.message);
-    for (const operation of this.#operations) {
-      if (operation.action === "receive") return operation.giveUp(error);
-    }
-    this.#deadLetterError = error;
   }
 
   /** Makes a handle on the dead-letter queue. */
@@ -418,7 +308,7 @@ export class Handle implements Attached, PutTarget {
     const connection = await this.resolved();
     const attachment = await connection.attach(this, this.name, {
       create,
-      retryTimeout: this.#retryTimeout,
+      retryTimeout: this.retryTimeout,
       ...(lease === undefined ? {} : { lease }),
       ...(quorum ? { quorum } : {}),
       ...(capacity === undefined ? {} : { capacity }),
@@ -436,7 +326,7 @@ export class Handle implements Attached, PutTarget {
   }
 
   /** Milliseconds. The configuration's value is known once the connection is. */
-  get #retryTimeout(): number {
+  get retryTimeout(): number {
     const { connection } = this;
     const configured = connection instanceof PendingConnection
       ? undefined
@@ -451,15 +341,16 @@ export class Handle implements Attached, PutTarget {
 
   async #close(): Promise<void> {
     this.#closed ??= "close";
+    this.#giveUp(this.gets.pending);
     this.#giveUp(this.#operations);
     this.#giveUp(this.#closings);
-    this.#unsettled.end();
+    this.gets.end();
     await within(closeTimeout, Promise.all([this.#end(), this.#detach()]));
-    await this.#unsettled.close();
+    await this.gets.close();
   }
 
   async #detach(): Promise<void> {
-    await Promise.all([this.#settle(), this.#unsettled.settled()]);
+    await Promise.all([this.#settle(), this.gets.settled()]);
     const attachment = await this.#attaching.outcome();
     await attachment?.remove(this);
   }
@@ -488,12 +379,13 @@ export class Handle implements Attached, PutTarget {
   async terminate(reason: CloseReason): Promise<void> {
     this.#closed ??= reason;
     this.#attaching.end();
+    this.#giveUp(this.gets.pending);
     this.#giveUp(this.#operations);
     this.#giveUp(this.puts.recalled());
-    this.#unsettled.end();
+    this.gets.end();
     this.#end();
-    await Promise.all([this.#settle(), within(closeTimeout, this.#unsettled.settled())]);
-    await this.#unsettled.close();
+    await Promise.all([this.#settle(), within(closeTimeout, this.gets.settled())]);
+    await this.gets.close();
   }
 
   #end(): Promise<unknown> {
@@ -542,13 +434,3 @@ export function handleOf(object: object): Handle | undefined {
 
 /** Milliseconds for which an unreachable broker is retried. */
 const defaultRetryTimeout = 10_000;
-
-/** The longest time in milliseconds for which a dead letter is retried. */
-const longestDeadLetterTimeout = 60_000;
-
-const deadLetterErrors = new WeakSet<object>();
-
-/** Reports whether an error of a receive says only that a dead letter could not be put. */
-export function isDeadLetterError(error: unknown): boolean {
-  return typeof error === "object" && error !== null && deadLetterErrors.has(error);
-}

@@ -65,7 +65,7 @@ export class Requester {
     const id = ++this.#lastId;
     const { channel } = replies;
     const message = { id, value, reply_to: channel };
-    this.#handle.put(owner, message, { signal: gaveUp }).catch((error) =>
+    this.#handle.puts.put(owner, message, { signal: gaveUp }).catch((error) =>
       rejectByPut(request, error, message)
     );
     replies.expect(id, request, gaveUp);
@@ -81,7 +81,7 @@ export class Requester {
     const channel = this.#open();
     const dismiss = this.#dismissing(() => dismissChannel(channel, gaveUp.aborted));
     const message = { value, reply_to: channel };
-    this.#handle.put(owner, message, { signal: gaveUp }).catch((error) =>
+    this.#handle.puts.put(owner, message, { signal: gaveUp }).catch((error) =>
       rejectByPut(request, error, message)
     );
     const fail = (error: unknown) =>

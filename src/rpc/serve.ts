@@ -2,7 +2,8 @@
 // requester no longer waits. If this process dies before, another server receives the request.
 
 import type { Delivery } from "../handle/delivery.ts";
-import { handleOf, isDeadLetterError } from "../handle/handle.ts";
+import { isDeadLetterError } from "../handle/dead_letters.ts";
+import { handleOf } from "../handle/handle.ts";
 import { type Receiver, receiverRule } from "../handle/sender_receiver.ts";
 import { errorOfAction } from "../shared/error_copies.ts";
 import { ChannelClosedError, ChannelDecodeError, ChannelReferenceError } from "../shared/errors.ts";

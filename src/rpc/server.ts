@@ -1,5 +1,6 @@
 import { Delivery } from "../handle/delivery.ts";
-import { type Handle, isDeadLetterError } from "../handle/handle.ts";
+import { isDeadLetterError } from "../handle/dead_letters.ts";
+import type { Handle } from "../handle/handle.ts";
 import { Counter } from "../shared/counter.ts";
 import { current } from "../shared/instrumentation.ts";
 import {
