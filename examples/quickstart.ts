@@ -16,8 +16,9 @@ import process from "node:process";
 
 const connection = process.argv[2] ?? "memory:";
 
-// An anonymous channel: nobody else knows its name. The `finally` deletes it on every runtime. On Deno, Bun and Node 24,
-// `await using ch = …` does the same. If the process is killed, the channel ends 30 minutes after its last use.
+// An anonymous channel: nobody else knows its name. The `finally` deletes it on every runtime, and never rejects. On
+// Deno, Bun and Node 24, `await using ch = …` does the same. If the process is killed, the channel ends 30 minutes after
+// its last use.
 const ch = new Channel<string>({ connection });
 try {
   await ch.put("foo");
@@ -29,7 +30,7 @@ try {
     console.log("nothing arrived within 100 ms");
   });
 } finally {
-  await ch.delete();
+  await ch[Symbol.asyncDispose]();
 }
 
 // Channels travel inside any value: the consumer of the job answers on the channel that came with it.
@@ -65,7 +66,7 @@ try {
     console.log("no more jobs:", error.reason);
   });
 } finally {
-  await squares.delete();
+  await squares[Symbol.asyncDispose]();
   // A named channel lasts until it is deleted. A handle made after closeAll works.
   await new Channel({ name, connection }).delete();
 }
