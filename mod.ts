@@ -12,7 +12,7 @@
  *   await ch.put("foo");
  *   await ch.get(); // "foo"
  * } finally {
- *   await ch.delete(); // on any runtime; otherwise it is deleted 30 minutes after its last use
+ *   await ch[Symbol.asyncDispose](); // on any runtime; otherwise it is deleted 30 minutes after its last use
  * }
  * ```
  *

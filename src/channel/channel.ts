@@ -28,14 +28,14 @@ import { readableOf, type ReadableOptions, writableOf, type WritableOptions } fr
 const inspectors = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.customInspect")];
 
 /**
- * A handle on a channel. A channel has a name and lives in its transport: in this process, in a file or on a broker.
- * All handles with the same name and connection use the same channel, in any process and on any host.
+ * A handle on a channel. A channel has a name and lives in its transport: in this process, in a file, on a broker or
+ * in a home. All handles with the same name and connection use the same channel, in any process and on any host.
  *
  * A channel is a queue: each value is received by one consumer, in the order of the puts. Waiting consumers are served
  * in turn. A handle does no I/O before its first operation. A handle without pending operations keeps no process alive.
  *
  * The examples use `await using`, which Deno, Bun and Node 24 have, and which TypeScript compiles for older versions of
- * Node. Without it, call {@linkcode Channel.delete} in a `finally` block.
+ * Node. Without it, call `ch[Symbol.asyncDispose]()` in a `finally` block.
  *
  * @typeParam T the type of the values: anything that `structuredClone` copies, and channels
  *
@@ -131,8 +131,8 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
   /**
    * Puts a value into the channel. Resolves when the transport has taken responsibility for the value; on RabbitMQ,
    * when the broker has confirmed the message, which is persistent and in a durable queue; on Redis, when the server has
-   * it in its memory and, with `appendfsync always`, on its disk. The value is encoded at the
-   * call: later changes to it are not sent.
+   * it in its memory and, with `appendfsync always`, on its disk. The value is encoded at the call: later changes to it
+   * are not sent.
    *
    * If the connection is lost, it is made again and an unconfirmed value is sent again, so that the value may arrive
    * twice. A put that is aborted or times out after the value was sent may still succeed. A ChannelError carries the

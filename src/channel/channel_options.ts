@@ -55,8 +55,8 @@ export interface ChannelOptions {
    */
   readonly retryTimeout?: number;
   /**
-   * How often a value is received with {@linkcode Channel.receive}, 1 or more; default: no limit. A value that was
-   * released so often, or held by processes that died, becomes a dead letter: it moves to
+   * How often, 1 or more, a value may be received with {@linkcode Channel.receive} and not be accepted; default: no
+   * limit. A value that was released so often, or held by processes that died, becomes a dead letter: it moves to
    * {@linkcode Channel.deadLetters}.
    *
    * If a dead letter cannot be put there, for example because that channel is full or the user may not declare it, the
@@ -85,8 +85,8 @@ export interface ChannelOptions {
   readonly durability?: "classic" | "quorum";
   /**
    * Milliseconds, 100 or more, after which an unused channel is deleted. Default: 1,800,000 (30 minutes) for a channel
-   * without a name; a channel with a name is not deleted. An attached handle is a use of the channel. If `expires` is
-   * less than the default, a handle from a reference is not.
+   * without a name; a channel with a name is not deleted. An attached handle uses the channel, except
+   * a handle from a reference if `expires` is less than the default.
    */
   readonly expires?: number;
 }
@@ -116,7 +116,10 @@ function optionsOf(
 
 /** Refuses an invalid name, and a URI, which was probably meant as the connection. */
 function checkOwnName(action: string, name: string, connection: unknown): void {
-  if (connection === undefined && /^(?:memory:|sqlite:(?:[./~].*)?|amqps?:\/\/.*)$/is.test(name)) {
+  if (
+    connection === undefined &&
+    /^(?:memory:|sqlite:(?:[./~].*)?|(?:amqps?|rediss?|zmq|wss?):\/\/.*)$/is.test(name)
+  ) {
     throw new ChannelConfigError(
       `${action}: a channel's name must not be a URI, such as ${withoutCredentials(name)}; ` +
         "write { connection: uri }",
