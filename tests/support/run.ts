@@ -136,7 +136,9 @@ function summary(file: string, code: number, seconds: number): number {
     lines.push(`BROKERS: RabbitMQ ${brokers.map(({ version }) => version).join(", ")}${nodes}`);
   }
   const skipped = results.flatMap((result) => result.skipped).length;
-  if (timed.size > 0) lines.push(`TIMED: ${timed.size} tests measure time and ran alone`);
+  if (timed.size > 0) {
+    lines.push(`TIMED: ${timed.size} tests measure time and ran after all others`);
+  }
   const fail = (what: string) => {
     failed++;
     failures.push(["FAILED", { what, error: "" }]);

@@ -3,7 +3,7 @@
 //
 // The full suite runs in parallel lanes (`schedule.ts`). A lane runs one file at a time and has a broker of its own, because
 // tests inspect what remains on their broker and make it raise alarms. Tests that measure time (see `test.ts`) run after all
-// others, alone on the machine; only they run a second time if they fail. Files named by arguments run in one lane and
+// others, two files at a time on two cores; only they run a second time if they fail, and then alone on the machine. Files named by arguments run in one lane and
 // print at once; with --filter, tests that measure time run in place, once.
 //
 // All tests run on the first broker and the first Redis. On a further broker, only files whose tests use a broker run. With
@@ -32,6 +32,7 @@ import { findRuntime, nameRuntime, type Runtime, type RuntimeName } from "./runt
 import { type Plan, Schedule } from "./schedule.ts";
 import { logLine } from "./supervisor.ts";
 import {
+  ALONE,
   DENO_ONLY,
   EACH_REDIS,
   LONG,
@@ -276,7 +277,15 @@ async function runTimed(
   record: (report: Report, again: Failure[]) => void,
 ): Promise<void> {
   const first = await run();
-  const last = first.failed.length > 0 ? await run() : first;
+  recordTimed(first, first.failed.length > 0 ? await run() : first, record);
+}
+
+/** Records the last of one or two runs of tests that measure time. */
+function recordTimed(
+  first: Report,
+  last: Report,
+  record: (report: Report, again: Failure[]) => void,
+): void {
   const again = first.failed.filter(({ what }) => !last.failed.some((each) => each.what === what));
   record({ ...newReport(...last.failed), passed: last.passed }, again);
 }
@@ -342,12 +351,29 @@ async function runLanes(
     const each = Array<string>(count).fill(reason);
     record(part.runtime.title, { ...newReport(), skipped: each });
   }
-  for (const { part, title } of timed) {
+  // Only the first lane has a broker now. Afterwards, what keeps both cores busy or has failed runs alone.
+  const failed: { part: Part; title: string; report: Report }[] = [];
+  const measure = async (lane: number, isWanted: (part: Part) => boolean, beside: string) => {
+    for (;;) {
+      const i = timed.findIndex(({ part }) => isWanted(part));
+      if (i < 0 || signal.aborted) return;
+      const [{ part, title }] = timed.splice(i, 1) as [typeof timed[number]];
+      const { report } = await run(part, lane, "timed", () => `${beside}: it measures time`);
+      if (report.failed.length > 0) failed.push({ part, title, report });
+      else record(title, { ...newReport(), passed: report.passed });
+    }
+  };
+  const isAlone = ({ label }: Part) => basename(label) in ALONE;
+  await Promise.all([
+    measure(0, (part) => part.usesBroker && !isAlone(part), "beside another")
+      .then(() => measure(0, (part) => !isAlone(part), "beside another")),
+    measure(1, (part) => !part.usesBroker && !isAlone(part), "beside another"),
+  ]);
+  await measure(0, isAlone, "alone");
+  for (const { part, title, report } of failed) {
     if (signal.aborted) return;
-    await runTimed(
-      async () => (await run(part, 0, "timed", () => "alone: it measures time")).report,
-      (report, again) => record(title, report, again),
-    );
+    const again = async () => (await run(part, 0, "timed", () => "again, alone")).report;
+    recordTimed(report, await again(), (report, again) => record(title, report, again));
   }
 }
 

@@ -8,8 +8,9 @@ export interface TestOptions {
    */
   skip?: string | false | undefined;
   /**
-   * The reason why the test measures time. Such a test runs after all others, alone on the machine, and once more if it
-   * fails. It is for figures that another process on the same machine can spoil, not for a limit that only ends a hang.
+   * The reason why the test measures time. Such a test runs after all others, beside at most one file, and once more,
+   * alone, if it fails. It is for figures that another process on the same machine can spoil, not for a limit that only
+   * ends a hang.
    */
   timed?: string;
 }

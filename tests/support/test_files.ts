@@ -151,6 +151,11 @@ export const WAITING: readonly string[] = [
   "browser_test.ts",
 ];
 
+/** Files whose tests that measure time run beside nothing else, each with the reason. */
+export const ALONE: Record<string, string> = {
+  "browser_test.ts": "a browser keeps both cores busy",
+};
+
 /** Files that take longest. They start first, so that none of them is the last to end. */
 export const LONG: readonly string[] = [
   "amqp_test.ts",
