@@ -4,6 +4,7 @@ import { Channel } from "../mod.ts";
 import { until, within } from "./conformance/fixture.ts";
 import { startProxy } from "./support/proxy.ts";
 import { startRedis } from "./support/redis.ts";
+import { withAdmin } from "./support/redis_setup.ts";
 
 for (const when of ["accepted while it was away", "held"] as const) {
   for (const way of ["waits", "looks"] as const) {
@@ -46,3 +47,29 @@ for (const when of ["accepted while it was away", "held"] as const) {
     });
   }
 }
+
+Deno.test("redis: a handle whose attachment is answered after it was closed keeps no value", async () => {
+  await using redis = await startRedis();
+  const run = (...command: string[]) =>
+    withAdmin(redis.uri, async (admin) => void await admin.sendCommand(command));
+  const options = { name: "jobs", retryTimeout: 20_000 };
+  const connection = `${redis.uri}?name=taker`;
+  const other = new Channel<string>({ ...options, name: "other", connection });
+  await other.put("the process and its connection stay");
+  const taker = new Channel<string>({ ...options, connection });
+  await taker.put("first");
+  const held = await taker.receive();
+  assert.equal(held.value, "first");
+  await run("CLIENT", "PAUSE", "4000", "WRITE"); // the connection opens again, and the attachment waits
+  await run("CLIENT", "KILL", "TYPE", "pubsub");
+  await until(() =>
+    withAdmin(redis.uri, async (admin) => {
+      const clients = String(await admin.sendCommand(["CLIENT", "LIST"]));
+      return / name=taker .* flags=\S*b\S* /.test(clients); // it is blocked
+    })
+  );
+  await within(taker.close());
+  const near = new Channel<string>({ ...options, connection: redis.uri });
+  assert.equal(await within(near.get(), 30_000), "first");
+  await Promise.all([near.close(), other.close()]);
+});

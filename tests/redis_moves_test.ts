@@ -281,6 +281,48 @@ Deno.test("redis cluster: a node that is down concerns its own channels only, an
   await Promise.all([near.close(), far.close(), late.close()]);
 });
 
+Deno.test("redis cluster: a handle that is closed while its slot moves, or while its node is down, leaves nothing behind", async () => {
+  await using cluster = await startRedisCluster({ conf: ["cluster-require-full-coverage no"] });
+  const [first, second] = cluster.nodes as [PrivateNode, PrivateNode];
+  const name = await cluster.nameOn(first);
+  const connection = cluster.uri;
+  const other = new Channel<number>({ name: await cluster.nameOn(second), connection });
+  await other.put(1); // so that the process lives for all nodes
+  const jobs = new Channel<number>({
+    name,
+    connection: `${cluster.uri}&name=other`,
+    retryTimeout: 20_000,
+  });
+  for (const n of [0, 1]) await jobs.put(n);
+  /** Takes two values, accepts the first, and closes the handle. */
+  const take = async () => {
+    const taker = new Channel<number>({ name, connection, retryTimeout: 20_000 });
+    const [accepted, held] = [await taker.receive(), await taker.receive()];
+    return {
+      values: [accepted.value, held.value],
+      close: () => (accepted.accept(), taker.close()),
+    };
+  };
+  const moved = await take();
+  assert.deepEqual(moved.values, [0, 1]);
+  await cluster.moveSlot(name, second, () => within(moved.close()));
+  const back = await within(jobs.receive());
+  assert.deepEqual([back.value, back.redelivered], [1, true]);
+  back.accept();
+  for (const n of [2, 3]) await jobs.put(n);
+  const down = await take();
+  assert.deepEqual(down.values, [2, 3]);
+  await second.server.crash();
+  await within(down.close());
+  await second.server.start();
+  assert.equal(await within(jobs.get()), 3);
+  await until(async () => {
+    const { depth, loans } = await jobs.stats();
+    return depth === 0 && loans === 0;
+  });
+  await Promise.all([jobs.close(), other.close()]);
+});
+
 Deno.test("redis cluster: requests are answered whose channels are on different nodes", async () => {
   await using cluster = await startRedisCluster();
   const squares = new Channel<number>({ name: "squares", connection: cluster.uri });

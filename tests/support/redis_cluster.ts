@@ -130,6 +130,11 @@ export class PrivateCluster implements AsyncDisposable {
     throw new Error(`no node has slot ${slot}`);
   }
 
+  /** Returns the slot of a channel. */
+  slotOf(name: string): number {
+    return slotOf(keyOf(name));
+  }
+
   /** Returns the first replica of a primary. */
   async replicaOf(primary: PrivateNode): Promise<PrivateNode> {
     let replica: PrivateNode | undefined;

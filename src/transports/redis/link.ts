@@ -8,7 +8,6 @@ import { Deadlines } from "../remote/deadlines.ts";
 import { Groups } from "../remote/groups.ts";
 import { closedMeanwhile } from "../remote/outage.ts";
 import { PendingRequests } from "../remote/pending_requests.ts";
-import type { SessionSource } from "../remote/session_source.ts";
 import type {
   ChannelStats,
   Claim,
@@ -21,7 +20,7 @@ import type {
 } from "../transport.ts";
 import { keyOf } from "./channel_key.ts";
 import { isMissing, isUnavailable } from "./failure.ts";
-import type { LinkSession } from "./connection/link_session.ts";
+import type { LinkSession, LinkSessionSource } from "./connection/link_session.ts";
 import { RedisAttachment, type RedisAttachmentOwner } from "./redis_attachment.ts";
 import { type Found, RedisContinuation } from "./redis_continuation.ts";
 import { putError, RedisErrors } from "./redis_errors.ts";
@@ -40,7 +39,7 @@ import { RedisSettlements } from "./gets/redis_settlements.ts";
 export class RedisLink implements Link {
   readonly #name: string;
   readonly #options: LinkOptions;
-  readonly #connector: SessionSource<LinkSession>;
+  readonly #connector: LinkSessionSource;
   readonly #cycle: AttachCycle<LinkSession, Found>;
   readonly #outbox: RedisOutbox;
   readonly #settlements: RedisSettlements;
@@ -56,13 +55,15 @@ export class RedisLink implements Link {
   #attachment: RedisAttachment | undefined;
   #lastClaim = 0;
   #isGone = false;
+  /** Whether `close` does not wait for an attachment any more. */
+  #isLeft = false;
   /** Whether the server has confirmed that this link has deleted the channel, so that there is nothing to detach from. */
   #isDeleted = false;
 
   private constructor(
     name: string,
     options: LinkOptions,
-    connector: SessionSource<LinkSession>,
+    connector: LinkSessionSource,
     stats: Stats,
   ) {
     this.#name = name;
@@ -146,7 +147,7 @@ export class RedisLink implements Link {
   static async open(
     name: string,
     options: LinkOptions,
-    connector: SessionSource<LinkSession>,
+    connector: LinkSessionSource,
     stats: Stats,
   ): Promise<RedisLink> {
     const link = new RedisLink(name, options, connector, stats);
@@ -286,8 +287,13 @@ export class RedisLink implements Link {
   async close(): Promise<void> {
     this.#end(new Error("the link is closed"));
     await within(closeTimeout / 2, this.#cycle.settled());
+    this.#isLeft = true;
     const attachment = this.#attachment;
-    if (attachment === undefined) return;
+    if (attachment === undefined) return this.#leaveBehind();
+    await this.#detach(attachment);
+  }
+
+  async #detach(attachment: RedisAttachment): Promise<void> {
     const { session } = attachment;
     session.offLost(this.#onLost);
     this.#settlements.sendAll();
@@ -297,10 +303,19 @@ export class RedisLink implements Link {
     for (const one of attachment.takeAll()) {
       rejectWaiting(one, closedMeanwhile("get", session.address, closed));
     }
-    if (session.isLost || this.#isDeleted) return;
-    const detaching = attachment.detach(asked).catch(() => {}); // the end of the session gives all back
+    if (this.#isDeleted) return;
+    if (session.isLost) return this.#leaveBehind();
+    const detaching = attachment.detach(asked).catch(() => this.#leaveBehind());
     if (this.#isGone) return;
     await within(closeTimeout / 2, this.#connector.processRef.refWhile(detaching));
+  }
+
+  /** The end of the session gives back what the link has at the server, unless other connections show that the process lives. */
+  #leaveBehind(): void {
+    if (this.#isGone || this.#isDeleted) return;
+    const holders = this.#continuation.holders;
+    if (holders.length === 0) return;
+    this.#connector.leave?.({ holders, ...this.#settlements.unconfirmed });
   }
 
   /** The attachment, if its connection is live. */
@@ -339,7 +354,10 @@ export class RedisLink implements Link {
     this.#attachment = attachment;
     this.#continuation.attached(found);
     session.onLost(this.#onLost);
-    if (this.#cycle.isEnded) return; // `close` waits for this, and undoes it
+    if (this.#cycle.isEnded) { // `close` waits for this, and undoes it
+      if (this.#isLeft) this.#detach(attachment); // it has waited too long
+      return;
+    }
     if (isLeased) attachment.keep();
     this.#continuation.resumeSettlements(found);
     if (isClosed) this.#outbox.closed();

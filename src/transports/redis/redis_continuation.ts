@@ -58,6 +58,11 @@ export class RedisContinuation {
     return isNew === true && create && !this.wasAttached && !this.#wasRefused;
   }
 
+  /** The names of the attachments that may have taken effect, and that are not detached. */
+  get holders(): readonly string[] {
+    return [...this.#formers];
+  }
+
   /** A claimant gets a loan. */
   lent(loan: RedisLoan): void {
     this.#held.set(loan.entry, loan);

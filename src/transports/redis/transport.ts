@@ -1,6 +1,5 @@
 import { Connector } from "../remote/connector.ts";
 import { ProcessRef } from "../remote/process_ref.ts";
-import type { SessionSource } from "../remote/session_source.ts";
 import { newStats } from "../stats.ts";
 import type {
   ConnectionWatcher,
@@ -15,7 +14,7 @@ import type {
 import { keyOf } from "./channel_key.ts";
 import { RedisCluster } from "./cluster/redis_cluster.ts";
 import { RedisLink } from "./link.ts";
-import type { LinkSession } from "./connection/link_session.ts";
+import type { LinkSessionSource } from "./connection/link_session.ts";
 import { RedisSession, type RedisSessionOptions } from "./connection/session.ts";
 import { parseRedisUri } from "./uri.ts";
 
@@ -96,7 +95,7 @@ export class RedisTransport implements Transport {
 interface ChannelServer {
   readonly trouble: Error | undefined;
   /** Returns where a link gets its connections from. */
-  sourceOf(key: string): SessionSource<LinkSession>;
+  sourceOf(key: string): LinkSessionSource;
   rest(): void;
 }
 
@@ -120,7 +119,7 @@ class SingleServer implements ChannelServer {
     return this.#connector.trouble;
   }
 
-  sourceOf(): SessionSource<LinkSession> {
+  sourceOf(): LinkSessionSource {
     return this.#connector;
   }
 

@@ -3,12 +3,14 @@ import { ChannelConnectionError } from "../../../shared/errors.ts";
 import { within } from "../../../shared/timeouts.ts";
 import { RuntimeTimer } from "../../remote/runtime_timer.ts";
 import type { ConnectionWatcher } from "../../transport.ts";
+import type { LeftBehind } from "../connection/link_session.ts";
 import { connectFailure } from "../failure.ts";
 import { RedisSession, type RedisSessionOptions } from "../connection/session.ts";
 import { type RedisEndpoint, shownEndpoint } from "../uri.ts";
 import { ClusterNode, type ClusterNodeOwner } from "./cluster_node.ts";
 import { ClusterRef } from "./cluster_ref.ts";
 import { type ClusterTopology, topologyOf } from "./cluster_topology.ts";
+import { detachLater } from "./detach_later.ts";
 import { firstAnswer } from "./first_answer.ts";
 import type { SlotSession } from "./slot_session.ts";
 import { SlotSource, type SlotSourceOwner } from "./slot_source.ts";
@@ -106,6 +108,20 @@ export class RedisCluster implements SlotSourceOwner {
     return new ChannelConnectionError(
       `${address}: no node of the cluster has slot ${slot}, to which the channel belongs; check the cluster`,
       { address, transient: true, reason: "unavailable" },
+    );
+  }
+
+  leave(slot: number, key: string, left: LeftBehind): void {
+    detachLater(
+      {
+        isActive: () => this.#isActive,
+        sessionOf: (slot) => this.nodeOf(slot)?.session,
+        prepare: (session) => this.prepare(session),
+        look: () => this.look(),
+      },
+      slot,
+      key,
+      left,
     );
   }
 

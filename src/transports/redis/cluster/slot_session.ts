@@ -118,8 +118,8 @@ export class SlotSession implements LinkSession {
     try {
       await this.#subscribed;
     } catch (error) {
-      const undo = () => this.node.run("detach", key, [holder, "*"]);
-      if (this.#loss === undefined) attaching.then(undo).catch(() => {}); // then it is not attached
+      const undo = () => this.node.run("detach", key, [holder, "*", "0"]);
+      attaching.then(() => this.#loss ?? undo()).catch(() => {}); // then it is not attached
       throw error;
     }
   }

@@ -2,9 +2,9 @@ import { backOff } from "../../../shared/backoff.ts";
 import type { ChannelConnectionError } from "../../../shared/errors.ts";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import { RuntimeTimer } from "../../remote/runtime_timer.ts";
-import type { SessionSource, SessionWaiter } from "../../remote/session_source.ts";
+import type { SessionWaiter } from "../../remote/session_source.ts";
 import { isMoved } from "../failure.ts";
-import type { LinkSession } from "../connection/link_session.ts";
+import type { LeftBehind, LinkSession, LinkSessionSource } from "../connection/link_session.ts";
 import type { RedisSession } from "../connection/session.ts";
 import type { ClusterNode } from "./cluster_node.ts";
 import { slotOf } from "./slot.ts";
@@ -35,6 +35,8 @@ export interface SlotSourceOwner {
   uncovered(slot: number): ChannelConnectionError;
   /** Prepares a connection for links. */
   prepare(session: RedisSession): Promise<void>;
+  /** Does what a link that is closed could not do because its slot was moving. */
+  leave(slot: number, key: string, left: LeftBehind): void;
 }
 
 /**
@@ -43,7 +45,7 @@ export interface SlotSourceOwner {
  * Invariants: while the link waits, exactly one of these is under way: a pause, a look at the cluster, an attempt to connect to
  * `#node`, or the preparation of its connection. What belongs to an earlier call of `connect` is ignored.
  */
-export class SlotSource implements SessionSource<LinkSession>, SessionWaiter<RedisSession> {
+export class SlotSource implements LinkSessionSource, SessionWaiter<RedisSession> {
   readonly #cluster: SlotSourceOwner;
   readonly #key: string;
   readonly #slot: number;
@@ -110,10 +112,15 @@ export class SlotSource implements SessionSource<LinkSession>, SessionWaiter<Red
     this.#node?.connector.retryNow();
   }
 
+  leave(left: LeftBehind): void {
+    this.#cluster.leave(this.#slot, this.#key, left);
+  }
+
   /** Others have told who has which slot. */
   topologyChanged(): void {
     const node = this.#node;
     if (node === undefined || this.#cluster.nodeOf(this.#slot) === node) return;
+    this.#call++; // its connection may be prepared at the moment
     node.connector.cancel(this);
     this.#node = undefined;
     this.#seek();

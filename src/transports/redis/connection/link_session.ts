@@ -1,6 +1,7 @@
 import type { Buffer } from "node:buffer";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import type { RemoteSession } from "../../remote/remote_session.ts";
+import type { SessionSource } from "../../remote/session_source.ts";
 import type { ScriptName } from "../scripts/mod.ts";
 import type { ServerState } from "./server_check.ts";
 import type { Watch } from "./watch.ts";
@@ -35,4 +36,23 @@ export interface LinkSession extends RemoteSession {
   ping(): Promise<void>;
   /** Resolves with whether half of the replicas, or more, have what this connection has written before. */
   isReplicated(): Promise<boolean>;
+}
+
+/** What a closed link may have left at the server. */
+export interface LeftBehind {
+  /** The names of its attachments that may have taken effect. */
+  readonly holders: readonly string[];
+  /** The loans that it has accepted, as the server knows them, and whose acceptance is not confirmed. */
+  readonly accepted: readonly string[];
+  /** The same for those that it has released, each with how often its message was tried, or "-". */
+  readonly released: readonly (readonly [entry: string, tried: string])[];
+}
+
+/** Where a link gets its connections from. */
+export interface LinkSessionSource extends SessionSource<LinkSession> {
+  /**
+   * Removes what a closed link has left behind that could not detach. Absent if the end of its connection does that: in a cluster,
+   * other connections show that the process lives.
+   */
+  leave?(left: LeftBehind): void;
 }

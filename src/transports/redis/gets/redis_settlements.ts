@@ -51,6 +51,17 @@ export class RedisSettlements {
     return this.#pending.values();
   }
 
+  /** What is not confirmed, as the server knows it: the loans that were accepted, and those that were released. */
+  get unconfirmed(): { accepted: string[]; released: [string, string][] } {
+    const accepted: string[] = [];
+    const released: [string, string][] = [];
+    for (const { entry, tried } of this.#pending.values()) {
+      if (tried === undefined) accepted.push(entry);
+      else released.push([entry, tried]);
+    }
+    return { accepted, released };
+  }
+
   accept({ entry, id }: KnownMessage): void {
     this.#add({ entry, id }, this.#accepted);
   }

@@ -1,0 +1,69 @@
+import { backOff } from "../../../shared/backoff.ts";
+import { RuntimeTimer } from "../../remote/runtime_timer.ts";
+import type { LeftBehind } from "../connection/link_session.ts";
+import type { RedisSession } from "../connection/session.ts";
+import { isElsewhere } from "../failure.ts";
+
+/** The cluster of the channel. */
+export interface DetachOwner {
+  /** Whether links are open, so that the nodes take the process for alive. */
+  isActive(): boolean;
+  /** Returns the connection to the node that has a slot; undefined if there is none now. */
+  sessionOf(slot: number): RedisSession | undefined;
+  prepare(session: RedisSession): Promise<void>;
+  look(): Promise<void>;
+}
+
+/**
+ * Detaches a closed link whose slot was moving as it closed: the nodes would take it for alive, and lend what it has left to nobody
+ * while its process lives. Tries until it is done, or until no link is open: then the connections end, and all returns by itself.
+ */
+export async function detachLater(
+  cluster: DetachOwner,
+  slot: number,
+  key: string,
+  left: LeftBehind,
+): Promise<void> {
+  for (let failures = 0; cluster.isActive(); failures++) {
+    const session = cluster.sessionOf(slot);
+    try {
+      if (session !== undefined) return await detach(cluster, session, key, left);
+    } catch (error) {
+      if (!isElsewhere(error) && !session!.isLost) return; // the node refuses it for good
+    }
+    await idle(backOff(failures, shortest, longest));
+    await cluster.look().catch(() => {}); // it is tried again
+  }
+}
+
+async function detach(
+  cluster: DetachOwner,
+  session: RedisSession,
+  key: string,
+  { holders, accepted, released }: LeftBehind,
+): Promise<void> {
+  if (!session.isPrepared) await cluster.prepare(session);
+  for (const holder of holders) {
+    for (let i = 0; i < accepted.length; i += most) {
+      await session.run("accept", key, [holder, "*", ...accepted.slice(i, i + most)]);
+    }
+    for (let i = 0; i < released.length; i += most) {
+      await session.run("release", key, [holder, "*", ...released.slice(i, i + most).flat()]);
+    }
+    while (await session.run("detach", key, [holder, "*", "0"]) === hasLeft);
+  }
+}
+
+function idle(ms: number): Promise<void> {
+  return new Promise((resolve) => new RuntimeTimer(resolve, ms).unref());
+}
+
+/** The reply to a detachment that has given back a part of what the link held. */
+const hasLeft = 2;
+
+/** How many messages one script settles. */
+const most = 200;
+
+/** Milliseconds between two attempts. */
+const shortest = 50;
+const longest = 5000;
