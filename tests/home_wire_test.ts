@@ -106,6 +106,29 @@ Deno.test("home: a put that is sent again on a new connection is put once", asyn
   await ch.delete();
 });
 
+Deno.test("home: an announcement that is sent again on a new connection is made once", async () => {
+  await using home = new Home({ connection: "memory:wire" });
+  const listener = rawPeer(home);
+  listener.send('HELLO {"version":1}');
+  listener.send('OPEN 1 2 {"name":"news","create":true}');
+  await listener.next();
+  assert.equal(await listener.next(), "OK 2");
+  const session = "0123456789abcdef0123456789abcdef";
+  for (const n of [1, 2]) {
+    const peer = rawPeer(home);
+    peer.send(`HELLO {"version":1,"session":"${session}"}`);
+    peer.send(`OPEN ${n}1 ${n}2 {"name":"news","create":true}`);
+    peer.send(`SAY ${n}1 ${n}3 {"once":7}`, "a");
+    peer.send(`SAY ${n}1 ${n}4 {"once":${n}8}`, `b${n}`);
+    assert.match(await peer.next(), new RegExp(`^WELCOME .*"resumed":${n === 2},`));
+    for (const request of [2, 3, 4]) assert.equal(await peer.next(), `OK ${n}${request}`);
+    peer.cut();
+  }
+  const heard = [await listener.next(), await listener.next(), await listener.next()];
+  assert.deepEqual(heard, ["SAID 1\na", "SAID 1\nb1", "SAID 1\nb2"]);
+  listener.end();
+});
+
 Deno.test("home: after a full channel, the puts of a link are refused until the peer asks for room", async () => {
   await using home = new Home({ connection: "memory:wire" });
   const ch = new Channel<number>({ name: "c", connection: home, capacity: 1, encoding: "json" });

@@ -24,11 +24,11 @@ export interface SessionOwner {
 }
 
 /**
- * The puts of a peer over its connections, which tell whether a message that is sent again was taken before. A put is
- * known by the number of the request in which it was first sent.
+ * The puts and announcements of a peer over its connections, which tell whether one that is sent again was taken before. A
+ * put is known by the number of the request in which it was first sent.
  *
  * Invariant: `#taken` has the last puts that were taken, as many as a peer may have unanswered: so it has each put that
- * was taken and whose answer has been lost.
+ * was taken and whose answer has been lost. `#announced` has as many announcements.
  */
 export class PeerSession {
   readonly key: string | undefined;
@@ -40,6 +40,8 @@ export class PeerSession {
   readonly #size: number;
   #next = 0;
   readonly #pending = new Map<number, SessionPut>();
+  /** The announcements that were made or are being made, by the numbers that the peer has given them. */
+  readonly #announced = new Map<number, Promise<void>>();
 
   /** @param size how many puts a peer may have unanswered */
   constructor(key: string | undefined, size: number) {
@@ -47,9 +49,9 @@ export class PeerSession {
     this.#size = size;
   }
 
-  /** The number of puts that are remembered. */
+  /** The number of puts and announcements that are remembered. */
   get remembered(): number {
-    return this.#taken.length + this.#pending.size;
+    return this.#taken.length + this.#pending.size + this.#announced.size;
   }
 
   /** Whether the put was taken. */
@@ -77,6 +79,19 @@ export class PeerSession {
   forget(number: number): void {
     this.#pending.delete(number);
   }
+
+  /** Makes an announcement, unless it was made before. */
+  announce(number: number, act: () => Promise<void>): Promise<void> {
+    const former = this.#announced.get(number);
+    // The earlier attempt may fail because its connection has ended.
+    const announcing = former === undefined ? act() : former.catch(act);
+    this.#announced.set(number, announcing);
+    for (const oldest of this.#announced.keys()) {
+      if (this.#announced.size <= this.#size) break;
+      this.#announced.delete(oldest);
+    }
+    return announcing;
+  }
 }
 
 /** The sessions of a home. One without a connection is forgotten after two minutes, or when there are too many. */
@@ -92,7 +107,7 @@ export class PeerSessions {
     this.#size = size;
   }
 
-  /** The number of puts that are remembered. */
+  /** The number of puts and announcements that are remembered. */
   get remembered(): number {
     let count = 0;
     for (const session of this.#sessions.values()) count += session.remembered;

@@ -87,8 +87,10 @@ export class PeerWords {
         return this.#close(frame);
       case "SAY": {
         const isControl = isCloseAllEvent(body);
-        return this.#call(frame, size, isControl ? "close" : "announce", async (served) => {
-          await served.announce(body, isControl);
+        const once = countField(fields, "once");
+        return this.#call(frame, size, isControl ? "close" : "announce", (served) => {
+          const announce = () => served.announce(body, isControl);
+          return once === undefined ? announce() : this.#peer.session.announce(once, announce);
         });
       }
       case "SYNC":

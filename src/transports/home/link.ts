@@ -198,10 +198,13 @@ export class HomeLink implements Link {
   }
 
   async announce(event: Uint8Array, isControl = false): Promise<void> {
+    let once: number | undefined;
     await this.#requests.run("announce", (attachment) => {
-      const error = sizeError("announce", this.#name, event.length, attachment.session);
+      const { session } = attachment;
+      const error = sizeError("announce", this.#name, event.length, session);
       if (error !== undefined) throw error;
-      const fields = fieldsOf(isControl ? { control: true } : {});
+      once ??= session.newNumber();
+      const fields = fieldsOf({ once, ...isControl ? { control: true } : {} });
       return attachment.request("announce", "SAY", ignore, { fields, body: event });
     });
   }

@@ -188,6 +188,11 @@ export class HomeSession implements RemoteSession, PipeObserver {
     this.#links.delete(number);
   }
 
+  /** Returns a number that is unique over all connections of the session. */
+  newNumber(): number {
+    return this.#numbers.next();
+  }
+
   /** Returns the number of a new request. */
   newRequest(answerer: Answerer): number {
     const number = this.#numbers.next();
