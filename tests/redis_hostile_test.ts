@@ -299,7 +299,7 @@ const names = scriptsFor().map(([name]) => name);
 
 /** The replies that a link can work with. */
 const fine: Partial<Record<ScriptName, string>> = {
-  attach: "*10\r\n$1\r\ne\r\n:-1\r\n:0\r\n:0\r\n:0\r\n$0\r\n\r\n:-1\r\n*0\r\n:0\r\n:0\r\n",
+  attach: "*11\r\n$1\r\ne\r\n:-1\r\n:0\r\n:0\r\n:0\r\n$0\r\n\r\n:-1\r\n*0\r\n:0\r\n:0\r\n:0\r\n",
   put: "*1\r\n:1\r\n",
   take: "*3\r\n:0\r\n:1\r\n:-1\r\n",
   tick: "*2\r\n:-1\r\n:0\r\n",

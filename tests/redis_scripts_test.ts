@@ -360,6 +360,27 @@ Deno.test("redis: a claim of a former connection that arrives after the new atta
   await two.session.close();
 });
 
+Deno.test("redis: an attachment knows the last announcement of the former ones, also if they are taken for dead", async () => {
+  const links = await connectAll(5) as [BareLink, BareLink, BareLink, BareLink, BareLink];
+  const [one, two, three, four, other] = links;
+  await one.attach();
+  await one.run("announce", "0", "event", "7");
+  await two.attach([one]);
+  assert.equal(two.lastAnnounced, 7);
+  await assert.rejects(one.run("announce", "0", "event", "8"), /LEFT/);
+  await other.attach();
+  await two.session.close();
+  await until(async () => { // another process finds that it has gone
+    await other.run("tick", "1");
+    return await withAdmin(uri, (admin) => admin.hLen(`${other.key}:links`)) === 1;
+  });
+  await three.attach([two]);
+  assert.equal(three.lastAnnounced, 7);
+  await four.attach();
+  assert.equal(four.lastAnnounced, 0);
+  for (const { session } of [three, four, other]) await session.close();
+});
+
 Deno.test("redis: an anonymous channel that is used once runs four scripts", async () => {
   await using server = await startRedis();
   const connection = new Connection(server.uri);

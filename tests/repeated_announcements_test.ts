@@ -4,10 +4,8 @@ import { deepEqual, equal } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel } from "../mod.ts";
-import { within } from "./conformance/fixture.ts";
-import { HomeServer } from "./faults/home_server.ts";
+import { connectionsRest, within } from "./conformance/fixture.ts";
 import { RedisFaultServer } from "./faults/redis_server.ts";
-import { startHome } from "./homes/home_process.ts";
 import type { Framing } from "./support/framing.ts";
 import { type Proxy, startProxy } from "./support/proxy.ts";
 import { startRedis } from "./support/redis.ts";
@@ -47,6 +45,7 @@ async function announces({ uri, throughProxy, proxy }: Way): Promise<void> {
   deepEqual(got.toSorted(), sent.toSorted());
   await sender.delete();
   for (const each of [sender, listener]) await each.close();
+  await connectionsRest();
 }
 
 async function proxied(port: number, framing: Framing, test: (proxy: Proxy) => Promise<void>) {
@@ -69,13 +68,5 @@ Deno.test("redis: a broadcast whose confirmation is lost is heard once", async (
   const server = new RedisFaultServer(redis);
   await proxied(server.port, server.framing, async (proxy) => {
     await announces({ uri: server.uri, throughProxy: server.uriAt(proxy.port, "sender"), proxy });
-  });
-});
-
-Deno.test("home: a broadcast whose confirmation is lost is heard once", async () => {
-  await using home = await startHome();
-  const server = new HomeServer(home);
-  await proxied(server.port, server.framing, async (proxy) => {
-    await announces({ uri: server.uri, throughProxy: server.uriAt(proxy.port), proxy });
   });
 });

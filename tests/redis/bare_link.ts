@@ -19,6 +19,8 @@ export class BareLink implements AsyncDisposable {
   readonly holder: string;
   /** What the keys of the channel begin with. */
   readonly key: string;
+  /** The number of the last announcement of the former links, as `attach` has found it. */
+  lastAnnounced = 0;
   #claims = 0;
 
   private constructor(session: RedisSession, name: string) {
@@ -68,6 +70,7 @@ export class BareLink implements AsyncDisposable {
       String(loans.length),
       ...loans.flat(),
     ]);
+    this.lastAnnounced = reply[10];
     return loans.filter((_, i) => reply[7][i] === 1).map(([loan]) => loan);
   }
 

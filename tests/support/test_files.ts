@@ -113,6 +113,7 @@ export const DENO_ONLY: Record<string, string> = {
   "redis_scripts_test.ts": "tests what scripts do, which does not depend on the runtime",
   "redis_exit_test.ts": "starts the other runtimes itself",
   "redis_secrets_test.ts": "tests texts, which do not depend on the runtime",
+  "repeated_announcements_test.ts": "tests lost connections, which do not depend on the runtime",
   "redis_growth_test.ts": "tests what the server does, which does not depend on the runtime",
   "redis_hostile_test.ts": "plays servers and other programs, which does not depend on the runtime",
   "reply_reader_test.ts": "tests logic that does not depend on the runtime",
@@ -209,6 +210,7 @@ export const ONE_BROKER: Record<string, string> = {
   "processes_test.ts": "tests how processes share values, which amqp_test.ts covers too",
   "snippets_test.ts":
     "runs the code of the pages, which uses nothing that other tests do not cover",
+  "repeated_announcements_test.ts": "tests lost connections, which do not depend on the broker",
   "soak_test.ts": "is a random search, which need not run on each broker",
   "tls_test.ts": "tests the errors of the TLS libraries",
   "workerd_test.ts": "tests which request may use a connection, which workerd decides",

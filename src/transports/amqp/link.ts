@@ -170,11 +170,11 @@ export class AmqpLink implements Link {
   }
 
   async #publish(events: readonly Uint8Array[]): Promise<void> {
-    const hasArrived = await this.#requests.run(
-      "announce",
-      ({ session, lifetime }) =>
-        topology.announce(session, this.#name, events, { lifetime, isClosed: this.#isClosed }),
-    );
+    let all: topology.Announcement[] | undefined; // if they are sent again, they have the same ids
+    const hasArrived = await this.#requests.run("announce", ({ session, lifetime }) => {
+      all ??= events.map((event) => ({ event, messageId: session.nextId() }));
+      return topology.announce(session, this.#name, all, { lifetime, isClosed: this.#isClosed });
+    });
     if (!hasArrived) throw this.#gone("announce");
   }
 

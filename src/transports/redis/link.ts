@@ -54,6 +54,8 @@ export class RedisLink implements Link {
   readonly #behindPuts = new Set<RoomWaiter>();
   #attachment: RedisAttachment | undefined;
   #lastClaim = 0;
+  /** How many announcements this link has sent. Each time that one is sent, it has another number. */
+  #announcements = 0;
   #isGone = false;
   /** Whether `close` does not wait for an attachment any more. */
   #isLeft = false;
@@ -220,16 +222,21 @@ export class RedisLink implements Link {
   }
 
   async announce(event: Uint8Array, isControl = false): Promise<void> {
-    const number = await this.#requests.run(
-      "announce",
-      (attachment) => {
-        const { largest } = attachment;
-        const { length } = event;
-        return length > largest
-          ? Promise.reject(this.#errors.tooLarge("announce", length, largest))
-          : attachment.run("announce", [isControl ? "1" : "0", bytesOf(event)]);
-      },
-    );
+    let sent: number | undefined;
+    const number = await this.#requests.run("announce", async (attachment) => {
+      const { largest, session, announced } = attachment;
+      const { length } = event;
+      if (length > largest) throw this.#errors.tooLarge("announce", length, largest);
+      if (sent !== undefined && sent <= announced) return 0; // only the answer was lost
+      sent = ++this.#announcements;
+      try {
+        const args = [isControl ? "1" : "0", bytesOf(event), String(sent)];
+        return await attachment.run("announce", args);
+      } catch (error) {
+        if (!session.isLost) sent = undefined; // it was refused
+        throw error;
+      }
+    });
     this.#events.announced(number, isControl);
   }
 

@@ -46,6 +46,8 @@ export class RedisAttachment implements NotifiedLink, RedisDestination, Watched 
   readonly holder: string;
   readonly getter: RedisGetter;
   capacity: number | undefined;
+  /** The number that the link gave to its last announcement of which an earlier connection has told the server. */
+  announced = 0;
   /** A random text that the channel got as it was created. */
   epoch: string = unknownEpoch;
   readonly #owner: RedisAttachmentOwner;

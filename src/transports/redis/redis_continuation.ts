@@ -109,11 +109,12 @@ export class RedisContinuation {
     this.#formers.push(attachment.holder);
     try {
       const replies = await attaching;
-      const [epoch, bound, closed, events, control, controlEvent, due, , leased, left] = replies
-        .at(-1);
+      const last = replies.at(-1);
+      const [epoch, bound, closed, events, control, controlEvent, due, , leased, left] = last;
       const kept = replies.flatMap((reply) => reply[7]);
       if (this.#epoch === attachment.epoch) this.#epoch = String(epoch); // the link has not waited for it
       attachment.epoch = String(epoch);
+      attachment.announced = last[10];
       attachment.capacity = bound < 0 ? undefined : bound;
       return {
         attachment,

@@ -1,4 +1,5 @@
 import type { AMQPChannel, AMQPMessage } from "@cloudamqp/amqp-client";
+import { isOwnId } from "../../../shared/message_id.ts";
 import { commonBinding } from "../topology/bindings.ts";
 import { classic } from "../topology/queues.ts";
 
@@ -24,6 +25,9 @@ export class AnnouncementQueue {
   #isSweeping = false;
   /** What was received since the queue was known to be empty. */
   #received: Amount = { count: 0, bytes: 0 };
+  /** The ids of the last announcements, in two generations: a sender that has lost its connection sends some again. */
+  #heard = new Set<string>();
+  #heardBefore = new Set<string>();
   /** The value of `#received` at which the broker is asked next. */
   #nextProbe: Amount = quarter;
   #isProbing = false;
@@ -108,8 +112,19 @@ export class AnnouncementQueue {
     if (!this.#isProbing && reaches(received, this.#nextProbe)) this.#probe();
     const { messageId, correlationId = "", contentType = "" } = message.properties;
     if (messageId?.startsWith(this.#ownPrefix)) return;
+    if (messageId !== undefined && isOwnId(messageId) && this.#wasHeard(messageId)) return;
     const name = message.exchange === commonBinding.exchange ? correlationId : message.exchange;
     this.#listeners.get(name)?.announced(message.body ?? new Uint8Array(), contentType);
+  }
+
+  #wasHeard(id: string): boolean {
+    if (this.#heard.has(id) || this.#heardBefore.has(id)) return true;
+    if (this.#heard.size === generationSize) {
+      this.#heardBefore = this.#heard;
+      this.#heard = new Set();
+    }
+    this.#heard.add(id);
+    return false;
   }
 
   /** Finds out whether announcements may have been dropped. */
@@ -160,6 +175,9 @@ function sum(a: Amount, b: Amount): Amount {
 function reaches(amount: Amount, limit: Amount): boolean {
   return amount.count >= limit.count || amount.bytes >= limit.bytes;
 }
+
+/** How many ids of announcements a generation has. */
+const generationSize = 2048;
 
 /** How many left channels are remembered before the broker is asked to catch up. */
 const mostLeft = 1000;

@@ -1,6 +1,7 @@
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { clearTimeout, setTimeout } from "node:timers";
 import type { ChannelConnectionError } from "../../../shared/errors.ts";
+import { nextMessageId } from "../../../shared/message_id.ts";
 import { closeTimeout, within } from "../../../shared/timeouts.ts";
 import { AnnouncementQueue } from "./announcement_queue.ts";
 import {
@@ -41,7 +42,6 @@ export class Session {
   readonly #culprits: CulpritFinder;
   /** When it was opened, in ms of `performance.now()`. */
   readonly #openedAt = performance.now();
-  #ids = 0;
   readonly #onLost = new Set<() => void>();
   #loss: Error | undefined;
   /** Called with the reason when the broker takes no messages, and with undefined when it takes them again. */
@@ -140,7 +140,7 @@ export class Session {
 
   /** Returns a new id for an announcement of this process. */
   nextId(): string {
-    return this.#idPrefix + (this.#ids++).toString(36);
+    return this.#idPrefix + nextMessageId();
   }
 
   /** Calls `listener` once, when the connection is lost. */

@@ -196,7 +196,10 @@ export async function remove(
     );
   }
   if (lifetime !== "anonymous" || hasAnnounced) {
-    await announce(session, name, [deletionEvent], { lifetime, isClosed });
+    await announce(session, name, [{ event: deletionEvent, messageId: session.nextId() }], {
+      lifetime,
+      isClosed,
+    });
   }
 }
 
@@ -234,6 +237,12 @@ export async function look(session: Session, name: string): Promise<"open" | "cl
   return await depth(session, markerOf(name)) === undefined ? "open" : "closed";
 }
 
+/** An event, with an id that each copy of it has. */
+export interface Announcement {
+  readonly event: Uint8Array;
+  readonly messageId: string;
+}
+
 /**
  * Publishes announcements, in their order. Returns false if the channel's exchange is missing, so that no process
  * receives them.
@@ -241,7 +250,7 @@ export async function look(session: Session, name: string): Promise<"open" | "cl
 export async function announce(
   session: Session,
   name: string,
-  events: readonly Uint8Array[],
+  events: readonly Announcement[],
   state: ChannelState,
   contentType?: string,
 ): Promise<boolean> {
@@ -250,8 +259,8 @@ export async function announce(
   try {
     await session.administer(async (channel, pooled) => {
       await pooled.confirm();
-      await Promise.all(events.map((event) => {
-        const properties = { messageId: session.nextId(), ...common };
+      await Promise.all(events.map(({ event, messageId }) => {
+        const properties = { messageId, ...common };
         return channel.basicPublish(exchange, routingKey, event, properties).catch(unlessNacked);
       }));
     });
@@ -268,7 +277,10 @@ export async function announceDrain(
   name: string,
   lifetime: Lifetime,
 ): Promise<void> {
-  await announce(session, name, [closeAllEvent], { lifetime, isClosed: false }, drainType);
+  await announce(session, name, [{ event: closeAllEvent, messageId: session.nextId() }], {
+    lifetime,
+    isClosed: false,
+  }, drainType);
 }
 
 /** Returns the binding of a channel's users; those of a closed channel may have left theirs. */

@@ -3,10 +3,12 @@
  * the dead remain until nothing of them is left. docs/internals/redis.md, "How a death is noticed", says which scripts look.
  */
 export const deaths: string = `
--- Keeps the number of the last put of a holder for a time: its process may live, and attach again.
-local function bury(holder)
+-- Keeps the numbers of the last put and the last announcement of a holder for a time: its process may live, and attach again.
+local function bury(holder, announced)
   local last = tonumber(call('HGET', putters, holder) or nil)
-  if last then call('HSET', putters, holder, string.format('%.0f %.0f', last, clock())) end
+  if last then
+    call('HSET', putters, holder, string.format('%.0f %.0f %.0f', last, clock(), tonumber(announced) or 0))
+  end
 end
 
 -- How many links are looked at whenever it is asked for; more are looked at for a percent of the time at most.
@@ -73,8 +75,8 @@ local function reap(isUrgent)
   ofTakers, ofAskers = sweep(takers, living, ofTakers), sweep(askers, living, ofAskers)
   if rest == 0 and ofTakers == 'end' and ofAskers == 'end' then
     for _, holder in ipairs(dead) do
+      bury(holder, call('HGET', links, holder))
       call('HDEL', links, holder)
-      bury(holder)
     end
     if noted then call('HDEL', meta, 'swept') end
   else
@@ -96,7 +98,7 @@ local function tidy()
   end
   local old = call('HRANDFIELD', putters, 3, 'WITHVALUES')
   for i = 1, #old, 2 do
-    local buried = not tonumber(old[i + 1]) and (tonumber(string.match(old[i + 1], ' (%d+)$')) or 0)
+    local buried = not tonumber(old[i + 1]) and (tonumber(string.match(old[i + 1], '^%S+ (%d+)')) or 0)
     if buried and buried < clock() - spare then call('HDEL', putters, old[i]) end
   end
 end

@@ -6,8 +6,8 @@
  * for each of them its number with what follows it in its loan, and its id or "", then what the formers have asked for: `<` and entries
  * of takers, `>` and entries of askers. A link that held or asked for much attaches in parts, of which only the last one gives back what
  * is not continued. Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until
- * something is due, for each message whether the link holds it, whether the channel is leased, and whether the formers still have
- * something, so that they must be detached.
+ * something is due, for each message whether the link holds it, whether the channel is leased, whether the formers still have
+ * something, so that they must be detached, and the number that the link gave to its last announcement.
  */
 export const attach: string = `
 local isKnown = exists
@@ -32,7 +32,7 @@ elseif epoch ~= '' and epoch ~= '*' and exists ~= epoch then
 else
   arrive()
 end
-store('HSET', links, me, 1)
+store('HSET', links, me, 0)
 local formers = {}
 for former in string.gmatch(ARGV[7], '%S+') do formers[#formers + 1] = former end
 -- Whether the link gets again what was a loan of it and waits now, which is then no new attempt.
@@ -63,11 +63,14 @@ storeAll('ZADD', loans, entries)
 forget(2 * count + 10)
 if ARGV[8] == '1' then
   touch()
-  return {exists, -1, 0, 0, 0, '', -1, kept, 0, 0}
+  return {exists, -1, 0, 0, 0, '', -1, kept, 0, 0, 0}
 end
-local last, rest = 0, 0
+local last, lastAnnounced, rest = 0, 0, 0
 for _, former in ipairs(formers) do
-  last = math.max(last, tonumber(string.match(call('HGET', putters, former) or '', '^%d+')) or 0)
+  local noted = call('HGET', putters, former) or ''
+  last = math.max(last, tonumber(string.match(noted, '^%d+')) or 0)
+  local said = call('HGET', links, former) or string.match(noted, '^%d+ %d+ (%d+)$')
+  lastAnnounced = math.max(lastAnnounced, tonumber(said) or 0)
   call('HDEL', putters, former)
   attachedHolders[former] = false
   local theirs = giveBackAll(former)
@@ -75,6 +78,7 @@ for _, former in ipairs(formers) do
   rest = rest + theirs
 end
 store('HSET', putters, me, string.format('%.0f', last))
+if lastAnnounced > 0 then call('HSET', links, me, string.format('%.0f', lastAnnounced)) end
 if isKnown then tidy() end
 if isKnown then
   advance()
@@ -85,7 +89,7 @@ else
 end
 local announced = isKnown and call('HMGET', meta, 'events', 'control', 'controlEvent') or {}
 return {exists, capacity or -1, isClosed and 1 or 0, tonumber(announced[1] or 0), tonumber(announced[2] or 0), announced[3] or '',
-  nextDue(), kept, lease and 1 or 0, rest > 0 and 1 or 0}
+  nextDue(), kept, lease and 1 or 0, rest > 0 and 1 or 0, lastAnnounced}
 `;
 
 /**
@@ -181,8 +185,13 @@ return {countWaiting() + rest, call('ZCARD', loans) - rest, call('ZCARD', takers
   isClosed and 1 or 0}
 `;
 
-/** Sends an event to all other links. ARGV: me, epoch, whether it is a control event, the event. Returns its number. */
+/**
+ * Sends an event to all other links. ARGV: me, epoch, whether it is a control event, the event, the number that the link gives to
+ * it. Returns the number that the channel gives to it. As in `put`, a script of a former connection fails with LEFT.
+ */
 export const announce: string = `
+if not tonumber(call('HGET', putters, me) or nil) then return redis.error_reply('LEFT the link has attached again') end
+call('HSET', links, me, ARGV[5])
 local number = call('HINCRBY', meta, 'events', 1)
 if ARGV[3] == '1' then call('HSET', meta, 'control', number, 'controlEvent', ARGV[4]) end
 for _, holder in ipairs(call('HKEYS', links)) do

@@ -27,8 +27,10 @@ export function isReplyOf(
 
 function isAttachment(reply: unknown, loans: number): boolean {
   if (!Array.isArray(reply)) return false;
-  const [epoch, capacity, closed, events, control, event, due, kept, leased, left] = reply;
-  return isBytes(epoch) && areNumbers([capacity, closed, events, control, due, leased, left]) &&
+  const [epoch, capacity, closed, events, control, event, due, kept, leased, left, announced] =
+    reply;
+  return isBytes(epoch) &&
+    areNumbers([capacity, closed, events, control, due, leased, left, announced]) &&
     isBytes(event) && areNumbers(kept, loans);
 }
 
