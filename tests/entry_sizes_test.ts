@@ -23,17 +23,17 @@ import { test } from "./support/test.ts";
  * The program that puts and gets must not exceed 96 KB, and 33 KB gzipped.
  */
 const LIMITS: Readonly<Record<string, readonly [minified: number, gzipped: number]>> = {
-  "./redis": [241_000, 82_400],
+  "./redis": [242_000, 82_400],
   "./memory, Channel alone": [96_100, 32_990],
   "./memory": [120_000, 40_700],
   "./sqlite": [189_000, 64_100],
-  "./amqp": [218_500, 75_500],
+  "./amqp": [219_000, 75_500],
   "./web, Channel alone": [145_000, 49_600],
   "./web": [170_300, 57_550],
-  ".": [426_500, 143_500],
+  ".": [428_000, 143_500],
   "./opentelemetry": [133_000, 45_200],
-  "./home": [469_500, 158_100],
-  "./cli": [562_500, 191_000],
+  "./home": [470_500, 158_100],
+  "./cli": [563_500, 191_000],
 };
 
 /** Bundles a program that imports the installed package. Returns the script. */
