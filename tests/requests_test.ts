@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { Channel } from "../mod.ts";
-import { connectionsRest, numbers, pause, within } from "./conformance/fixture.ts";
+import { connectionsRest, numbers, pause, shareOfRuntime, within } from "./conformance/fixture.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { decidedOnFirstBroker } from "./support/conditions.ts";
 import { redisUri } from "./support/redis_setup.ts";
@@ -13,6 +13,10 @@ const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
 const redis = decidedOnFirstBroker === false ? await redisUri() : "";
+
+/** In the gate, each runtime has all tests, each on one of the transports. A further broker has all of its own. */
+const share = decidedOnFirstBroker === false ? shareOfRuntime() : undefined;
+let declared = 0;
 
 type Work = { n: number; die?: number[] };
 
@@ -28,8 +32,13 @@ function test(
   use: (context: Context) => Promise<void>,
   options: { maxAttempts?: number } = {},
 ): void {
-  for (const [label, connection] of [["amqp", broker], ["redis", redis], ["sqlite", ""]] as const) {
-    const skip = label !== "amqp" && decidedOnFirstBroker;
+  const number = declared++;
+  const all = [["amqp", broker], ["redis", redis], ["sqlite", ""]] as const;
+  for (const [i, [label, connection]] of all.entries()) {
+    const isElsewhere = share !== undefined && (number + i) % share.of !== share.part;
+    const skip = isElsewhere
+      ? "requests between processes: the case runs on another runtime"
+      : label !== "amqp" && decidedOnFirstBroker;
     declare(`requests between processes: ${title} (${label})`, { skip }, async () => {
       const uri = connection || `sqlite:${sqliteDirectory()}/requests.db`;
       const channel = new Channel<Work>({
