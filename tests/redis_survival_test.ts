@@ -84,6 +84,24 @@ Deno.test("redis: a failover under load loses nothing that was confirmed with du
   await jobs.close();
 });
 
+Deno.test("redis: a replica that comes later counts for durability quorum", async () => {
+  await using first = await startRedis();
+  const options = { connection: first.uri, durability: "quorum", retryTimeout: 20_000 } as const;
+  const jobs = new Channel<number>({ name: "jobs", ...options });
+  await jobs.put(0); // there is none, so that this says nothing of replicas
+  await using second = await startRedis({ conf: [`replicaof 127.0.0.1 ${first.port}`] });
+  await until(async () => /slave0:.*state=online/.test(await info(first.uri, "replication")));
+  await pause(1100); // after which replicas are counted again
+  await jobs.put(1);
+  second.suspend();
+  await until(() => jobs.put(2).then(() => false, () => true));
+  const error = await rejection(within(jobs.put(3)), ChannelConnectionError);
+  assert.match(error.message, /too few of its replicas confirmed it in time/);
+  second.resume();
+  await until(() => jobs.put(4).then(() => true, () => false));
+  await jobs.close();
+});
+
 Deno.test("redis: a primary and its replica change places under load by FAILOVER, and nothing is lost", async () => {
   await using first = await startRedis();
   await using second = await startRedis({ conf: [`replicaof 127.0.0.1 ${first.port}`] });

@@ -103,6 +103,8 @@ export const DENO_ONLY: Record<string, string> = {
   "redis_survival_test.ts": "tests what the server does, which does not depend on the runtime",
   "redis_moves_test.ts": "tests what a cluster does, which does not depend on the runtime",
   "redis_topology_test.ts": "tests what a cluster does, which does not depend on the runtime",
+  "redis_cluster_faults_test.ts": "tests lost connections, which do not depend on the runtime",
+  "slot_source_test.ts": "tests logic that does not depend on the runtime",
   "redis_cluster_test.ts": "redis_test.ts runs on each runtime; by hand this one does, too",
   "redis_soak_test.ts": "takes half a minute for a private Redis and its failures",
   "redis_vanished_test.ts": "tests when a server's system notices, on hosts of its own",
