@@ -488,7 +488,8 @@ test(
 );
 
 Deno.test("sqlite: after a large burst the file's space is reused, and its log stays small", async () => {
-  const total = Number(process.env.BURST ?? 40_000);
+  // Bun and Node run the same code on other builds of SQLite, which a smaller burst shows.
+  const total = Number(process.env.BURST ?? (process.versions.deno ? 40_000 : 10_000));
   await withFile(directory, async (channel, path) => {
     const sizes: number[] = [];
     let log = 0;
