@@ -1,15 +1,14 @@
 import type { Buffer } from "node:buffer";
-import { isIP } from "node:net";
-import type { ConnectionOptions } from "node:tls";
-import process from "node:process";
-import { clearInterval, setImmediate, setInterval, setTimeout } from "node:timers";
 import type { ChannelConnectionError } from "../../../shared/errors.ts";
-import { hostname } from "../../../shared/host.ts";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import { RuntimeTimer } from "../../remote/runtime_timer.ts";
 import type { TransportOptions } from "../../transport.ts";
+import { helloOf, tlsOptionsOf } from "./hello.ts";
 import { RedisConnection } from "./redis_connection.ts";
+import { RedisHeartbeat } from "./redis_heartbeat.ts";
 import { RedisRefusal, type Reply } from "./reply_reader.ts";
+import { Replication } from "./replication.ts";
+import { ShardChannels } from "./shard_channels.ts";
 import { connectFailure, endsSession, isUnavailable, lostConnection } from "../failure.ts";
 import type { LinkSession, NotifiedLink } from "./link_session.ts";
 import { type ScriptName, scriptsFor } from "../scripts/mod.ts";
@@ -28,14 +27,6 @@ export interface RedisSessionOptions {
   warn(problem: string): void;
   /** What the connections to the nodes of a cluster share. Absent: the server is one of its own. */
   readonly member?: ClusterMember;
-}
-
-/** A subscription to a shard channel. */
-interface Subscription {
-  /** What is called when the node ends the subscription. */
-  readonly ended: Set<() => void>;
-  /** Resolves when the node has noted it. */
-  readonly made: Promise<void>;
 }
 
 /** What the connections of one process to the nodes of a cluster share. */
@@ -74,19 +65,15 @@ export class RedisSession implements LinkSession {
   /** The ids to which the connection subscribes, its own included. */
   readonly #aliveIds = new Set<string>();
   /** The shard channels to which links listen. */
-  readonly #shardChannels = new Map<string, Subscription>();
+  readonly #shardChannels = new ShardChannels();
   readonly #links = new Map<string, NotifiedLink>();
+  readonly #replication: Replication;
   readonly #onLost = new Set<() => void>();
   readonly #openedAt = performance.now();
   /** Milliseconds between two questions whether the server lives; 0 for none. */
   readonly #heartbeatTime: number;
   #numbers = 0;
-  /** How many replicas the server had at some time since the connection was made, and when they were counted. */
-  #replicas = 0;
-  #countedAt = 0;
-  /** Whether the last question to the replicas was not answered in time. */
-  #isBehind = false;
-  #heartbeat: ReturnType<typeof setInterval> | undefined;
+  #heartbeat: RedisHeartbeat | undefined;
   #loss: Error | undefined;
 
   private constructor(options: RedisSessionOptions, endpoint: RedisEndpoint) {
@@ -98,6 +85,12 @@ export class RedisSession implements LinkSession {
     this.processRef = processRef;
     this.#heartbeatTime = 1000 * uri.heartbeat;
     this.warn = warn;
+    this.#replication = new Replication({
+      // A question of the heartbeat waits behind the command.
+      longestWait: uri.heartbeat === 0 ? undefined : this.#heartbeatTime / 2,
+      isLost: () => this.isLost,
+      command: (args) => this.command(args),
+    });
   }
 
   /**
@@ -133,7 +126,7 @@ export class RedisSession implements LinkSession {
 
   async #open(): Promise<void> {
     const { uri, processRef, member } = this.#options;
-    const tls = uri.tls ? tlsOptions(this.#options, this.endpoint) : undefined;
+    const tls = uri.tls ? tlsOptionsOf(this.#options.tls, this.endpoint) : undefined;
     const connection = await RedisConnection.open(this.endpoint, tls, {
       made: (connection) => {
         this.#connection = connection;
@@ -141,7 +134,7 @@ export class RedisSession implements LinkSession {
         if (this.#loss !== undefined) connection.destroy(this.#loss);
       },
       published: (bytes) => this.#onPublished(bytes),
-      unsubscribed: (channel) => this.#onUnsubscribed(channel),
+      unsubscribed: (channel) => this.#shardChannels.onEnded(channel),
       lost: (error) => this.abort(error),
     });
     const [, , nodeId] = await Promise.all([
@@ -153,7 +146,13 @@ export class RedisSession implements LinkSession {
     ]);
     if (this.#loss !== undefined) throw this.#loss;
     this.nodeId = nodeId;
-    this.#startHeartbeat();
+    if (this.#heartbeatTime > 0) {
+      this.#heartbeat = new RedisHeartbeat(
+        this.#heartbeatTime,
+        () => this.ping(),
+        () => this.abort(new Error(`the server did not answer for ${uri.heartbeat} s`)),
+      );
+    }
   }
 
   /**
@@ -188,8 +187,7 @@ export class RedisSession implements LinkSession {
     ]);
     if (this.#loss !== undefined) throw this.#loss;
     this.state = state;
-    this.#replicas = state.replicas;
-    this.#countedAt = performance.now();
+    this.#replication.counted(state.replicas);
     this.isPrepared = true;
     for (const { problem } of state.hazards) warn(problem);
   }
@@ -213,27 +211,13 @@ export class RedisSession implements LinkSession {
    */
   async subscribe(channel: string, ended: () => void): Promise<void> {
     if (this.#loss !== undefined) return;
-    const known = this.#shardChannels.get(channel);
-    if (known !== undefined) {
-      known.ended.add(ended);
-      return await known.made;
-    }
-    const made = this.#connection!.subscribe(channel, true);
-    this.#shardChannels.set(channel, { ended: new Set([ended]), made });
-    await made;
+    await this.#shardChannels.subscribe(this.#connection!, channel, ended);
   }
 
   unsubscribe(channel: string, ended: () => void): void {
-    const known = this.#shardChannels.get(channel);
-    if (!known?.ended.delete(ended) || known.ended.size > 0) return;
-    this.#shardChannels.delete(channel);
-    if (this.#loss === undefined) this.#connection!.unsubscribe(channel, true);
-  }
-
-  #onUnsubscribed(channel: string): void {
-    const known = this.#shardChannels.get(channel);
-    this.#shardChannels.delete(channel);
-    for (const ended of known?.ended ?? []) ended();
+    if (this.#loss === undefined) {
+      this.#shardChannels.unsubscribe(this.#connection!, channel, ended);
+    }
   }
 
   get isLost(): boolean {
@@ -299,33 +283,8 @@ export class RedisSession implements LinkSession {
     }
   }
 
-  /** Resolves with whether half of the replicas, or more, have what this connection has written before. */
-  async isReplicated(): Promise<boolean> {
-    this.#countReplicas();
-    const needed = Math.ceil(this.#replicas / 2);
-    if (needed === 0) return true;
-    // While the command waits, the server runs no other one of this connection.
-    const most = this.#isBehind ? shortReplicationTimeout : replicationTimeout;
-    const timeout = this.#heartbeatTime === 0 ? most : Math.min(most, this.#heartbeatTime / 2);
-    const count = await this.#send(["WAIT", String(needed), String(timeout)]).catch((error) => {
-      if (this.isLost) throw error;
-      return 0; // the user may not run it, so that it is not known
-    });
-    this.#isBehind = count < needed;
-    return !this.#isBehind;
-  }
-
-  /** Notes replicas that have come: a server that has just become the primary has none yet. */
-  #countReplicas(): void {
-    if (performance.now() - this.#countedAt < countTime) return;
-    this.#countedAt = performance.now();
-    this.command(["INFO", "replication"]).then(
-      (text) => {
-        const online = String(text).match(/^slave\d+:.*\bstate=online\b/gm) ?? [];
-        this.#replicas = Math.max(this.#replicas, online.length);
-      },
-      () => {}, // the user may not run it, or the connection is lost
-    );
+  isReplicated(): Promise<boolean> {
+    return this.#replication.isReplicated();
   }
 
   async close(): Promise<void> {
@@ -383,32 +342,10 @@ export class RedisSession implements LinkSession {
     this.#links.get(link)?.notified(words, bytes.subarray(end + 1));
   }
 
-  /** Ends the connection if the server does not answer within the interval. */
-  #startHeartbeat(): void {
-    const time = this.#heartbeatTime;
-    if (time === 0) return;
-    let asked = 0;
-    let answered = 0;
-    // After a time in which the process computed or was stopped, timers fire before what has arrived meanwhile is read.
-    const readFirst = (question: number, turns: number) => {
-      if (answered >= question || this.isLost) return;
-      if (turns === 0) {
-        return this.abort(new Error(`the server did not answer for ${time / 1000} s`));
-      }
-      setTimeout(() => setImmediate(() => readFirst(question, turns - 1)), 20).unref();
-    };
-    this.#heartbeat = setInterval(() => {
-      if (answered < asked) return readFirst(asked, readTurns);
-      const question = ++asked;
-      this.ping().then(() => answered = question, () => {});
-    }, time);
-    this.#heartbeat.unref();
-  }
-
   #lose(error: Error): void {
     if (this.#loss !== undefined) return;
     this.#loss = error;
-    clearInterval(this.#heartbeat);
+    this.#heartbeat?.end();
     this.watch.end();
     this.#connection?.destroy(error);
     this.#links.clear();
@@ -416,34 +353,6 @@ export class RedisSession implements LinkSession {
     for (const listener of [...this.#onLost]) listener();
     this.#onLost.clear();
   }
-}
-
-/** Returns the command that begins a connection. */
-function helloOf({ username, password, name }: RedisUri): string[] {
-  const shown = name ?? ["ChannelTS", hostname(), process.pid].filter(Boolean).join(" ");
-  return [
-    "HELLO",
-    "3",
-    ...username === undefined && password === undefined
-      ? []
-      : ["AUTH", username ?? "default", password ?? ""],
-    "SETNAME",
-    shown.replace(/[^!-~]/g, "-"), // the command takes no others
-  ];
-}
-
-function tlsOptions(
-  { tls: { ca, cert, key, servername } }: RedisSessionOptions,
-  { host }: RedisEndpoint,
-): ConnectionOptions {
-  const given = {
-    ca,
-    cert,
-    key,
-    // An IP address has no name that could be asked for; the certificate must have the address.
-    servername: servername ?? (isIP(host) === 0 ? host : undefined),
-  };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
 /** Returns a reply with text in place of bytes. */
@@ -457,15 +366,5 @@ function newId(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Milliseconds within which the replicas must have a put, and the same after they have been too late. */
-const replicationTimeout = 2000;
-const shortReplicationTimeout = 200;
-
-/** Milliseconds between two questions how many replicas there are. */
-const countTime = 1000;
-
 /** Stands for the refusal of a server that answers a script with something else than the script returns. */
 const nonsense = "NONSENSE the reply is not one of the script";
-
-/** How often the event loop turns before an answer that is late counts as missing. */
-const readTurns = 3;
