@@ -54,7 +54,7 @@ for (const page of ["ARCHITECTURE.md", "tests/README.md", ...internals]) {
 
 Deno.test("docs/internals/redis.md says of each file of the engine what is in it", () => {
   const files = (readdirSync(join(root, "src/transports/redis"), { recursive: true }) as string[])
-    .filter((path) => path.endsWith(".ts") && !path.startsWith("cluster/"));
+    .filter((path) => path.endsWith(".ts") && !/^(?:cluster|inspection)\//.test(path));
   assert.ok(files.length > 30);
   const named = quoted("docs/internals/redis.md");
   assert.deepEqual(files.filter((path) => !named.includes(path)), []);

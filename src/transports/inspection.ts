@@ -40,6 +40,9 @@ export interface InspectionOptions {
   report(finding: Finding): void;
 }
 
+/** Reports a finding. */
+export type ReportFinding = InspectionOptions["report"];
+
 /** Examines what the URIs of a transport lead to. */
 export interface Inspector {
   /** Returns the flags by which Deno permits a program to use the connection of a URI, such as `--allow-net=host:5672`. */
@@ -56,6 +59,39 @@ export interface Inspector {
 /** Returns a finding of the level `ok`. */
 export function fine(about: string, what: string, facts?: Finding["facts"]): Finding {
   return { level: "ok", about, what, ...facts === undefined ? {} : { facts } };
+}
+
+/** Returns the finding that a channel does not exist. */
+export function missingChannel(name: string): Finding {
+  return {
+    level: "note",
+    about: "channel",
+    what: `channel ${name} does not exist; the first program that uses it creates it`,
+    facts: { exists: false },
+  };
+}
+
+/** Returns the finding that a channel is closed by a drain. */
+export function closedChannel(name: string): Finding {
+  return {
+    level: "warning",
+    about: "closed",
+    what: `channel ${name} was closed by closeAll({ drain: true }), and takes no values`,
+    cure: `delete it (channelts delete ${name}) to use the name again`,
+  };
+}
+
+/** Returns the finding that a channel has dead letters. */
+export function waitingDeadLetters(name: string, count: number): Finding {
+  return {
+    level: "warning",
+    about: "dead-letters",
+    what: count === 1
+      ? `1 dead letter of channel ${name} waits`
+      : `${count} dead letters of channel ${name} wait`,
+    cure: `see why with channelts dead-letters ${name} list, and retry or drop them`,
+    facts: { messages: count },
+  };
 }
 
 /** Splits advice such as `nothing listens on …; check that …` into what was found and the cure. */

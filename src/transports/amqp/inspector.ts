@@ -5,6 +5,7 @@ import {
   fine,
   type InspectionOptions,
   type Inspector,
+  type ReportFinding,
   shownTime,
   splitAdvice,
 } from "../inspection.ts";
@@ -99,8 +100,6 @@ async function connect(
   }
 }
 
-type Report = InspectionOptions["report"];
-
 /** Examines what a connection may do, and the channel. */
 async function examine(
   client: InspectingClient,
@@ -137,7 +136,7 @@ async function examine(
 async function inspectRoundTrip(
   client: InspectingClient,
   probes: Probes,
-  report: Report,
+  report: ReportFinding,
 ): Promise<void> {
   const times = await probes.with(async (channel) => {
     const measured: number[] = [];
@@ -247,7 +246,7 @@ async function findAlarm(
   }
 }
 
-function reportAlarm({ reason, unknown }: Alarm, report: Report): void {
+function reportAlarm({ reason, unknown }: Alarm, report: ReportFinding): void {
   if (unknown !== undefined) {
     report({
       level: "warning",

@@ -4,13 +4,17 @@ import process from "node:process";
 import type { DatabaseSync } from "node:sqlite";
 import { isGranted } from "../../shared/host.ts";
 import {
+  closedChannel,
   type Finding,
   fine,
   type InspectionOptions,
   type Inspector,
+  missingChannel,
+  type ReportFinding,
   shownSize,
   shownTime,
   splitAdvice,
+  waitingDeadLetters,
 } from "../inspection.ts";
 import { failure } from "./failure.ts";
 import { checkFile, loadSqlite, retryWhileBusy, type Sqlite } from "./file/database.ts";
@@ -55,7 +59,7 @@ export const inspector: Inspector = {
 /** Examines what there is besides the content. Returns false if there is no content to examine. */
 function inspectPlace(
   { path, isDefault }: SqliteUri,
-  report: InspectionOptions["report"],
+  report: ReportFinding,
 ): boolean {
   const directory = dirname(path);
   const problem = (what: string, cure: string) => {
@@ -138,7 +142,7 @@ const networkTypes = new Map([
 /** Bytes. SQLite moves its log into the file about every 4 MB, and a full disk refuses gets, too. */
 const littleSpace = 64 * 1024 * 1024;
 
-function inspectFileSystem(directory: string, report: InspectionOptions["report"]): void {
+function inspectFileSystem(directory: string, report: ReportFinding): void {
   let system: { readonly type: number; readonly bavail: number; readonly bsize: number };
   try {
     system = statfsSync(directory);
@@ -225,7 +229,7 @@ async function inspectTimes(
   db: DatabaseSync,
   path: string,
   deadline: number,
-  report: InspectionOptions["report"],
+  report: ReportFinding,
 ): Promise<void> {
   const times: number[] = [];
   try {
@@ -257,7 +261,7 @@ function inspectContent(
   db: DatabaseSync,
   path: string,
   isFull: boolean,
-  report: InspectionOptions["report"],
+  report: ReportFinding,
 ): void {
   const mode = String(one(db, "PRAGMA journal_mode"));
   if (mode !== "wal") {
@@ -327,16 +331,11 @@ const channelSql = `
     (SELECT count(*) FROM waiters WHERE channel = channels.id) AS waiters
   FROM channels WHERE name = ?`;
 
-function inspectChannel(db: DatabaseSync, name: string, report: InspectionOptions["report"]): void {
+function inspectChannel(db: DatabaseSync, name: string, report: ReportFinding): void {
   const select = db.prepare(channelSql);
   const row = select.get(name) as unknown as ChannelRow | undefined;
   if (row === undefined) {
-    report({
-      level: "note",
-      about: "channel",
-      what: `channel ${name} does not exist; the first program that uses it creates it`,
-      facts: { exists: false },
-    });
+    report(missingChannel(name));
     return;
   }
   const { depth, loans, delayed, users, waiters, capacity, lease } = row;
@@ -367,14 +366,7 @@ function* findingsOf(
   { depth, loans, capacity, is_closed: isClosed }: ChannelRow,
   select: ReturnType<DatabaseSync["prepare"]>,
 ): Generator<Finding> {
-  if (isClosed !== 0) {
-    yield {
-      level: "warning",
-      about: "closed",
-      what: `channel ${name} was closed by closeAll({ drain: true }), and takes no values`,
-      cure: `delete it (channelts delete ${name}) to use the name again`,
-    };
-  }
+  if (isClosed !== 0) yield closedChannel(name);
   if (capacity !== null && capacity > 0 && depth + loans >= capacity) {
     yield {
       level: "warning",
@@ -385,13 +377,5 @@ function* findingsOf(
     };
   }
   const dead = select.get(`${name}.dead-letters`) as unknown as ChannelRow | undefined;
-  if (dead !== undefined && dead.depth > 0) {
-    yield {
-      level: "warning",
-      about: "dead-letters",
-      what: `${dead.depth} dead letters of channel ${name} wait`,
-      cure: `see why with channelts dead-letters ${name} list, and retry or drop them`,
-      facts: { messages: dead.depth },
-    };
-  }
+  if (dead !== undefined && dead.depth > 0) yield waitingDeadLetters(name, dead.depth);
 }

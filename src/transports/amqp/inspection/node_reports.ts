@@ -1,17 +1,15 @@
 import type { TLSSocket } from "node:tls";
-import { fine, type InspectionOptions, shownSize, splitAdvice } from "../../inspection.ts";
+import { fine, type ReportFinding, shownSize, splitAdvice } from "../../inspection.ts";
 import { tooFewChannels } from "../failure.ts";
 import { type AmqpUri, type Endpoint, leastChannels, shown } from "../uri.ts";
 import type { InspectingClient } from "./inspecting_client.ts";
-
-type Report = InspectionOptions["report"];
 
 /** Reports what a node says of itself. */
 export function reportNode(
   client: InspectingClient,
   uri: AmqpUri,
   endpoint: Endpoint,
-  report: Report,
+  report: ReportFinding,
 ): void {
   const { username, vhost, tls } = uri;
   const { host, port } = endpoint;
@@ -28,7 +26,7 @@ export function reportNode(
 export function reportProperties(
   client: InspectingClient | undefined,
   endpoint: Endpoint,
-  report: Report,
+  report: ReportFinding,
 ): void {
   if (client?.properties === undefined) return;
   const { product, version, platform, cluster, mechanisms } = client.properties;
@@ -67,7 +65,7 @@ function reportEncryption(
   client: InspectingClient,
   { tls }: AmqpUri,
   { host }: Endpoint,
-  report: Report,
+  report: ReportFinding,
 ): void {
   if (!tls) {
     if (/^(localhost|127\.|::1$)/.test(host)) return;
@@ -106,7 +104,7 @@ function reportEncryption(
 }
 
 /** Reports what was agreed on when the connection was opened. */
-export function reportLimits(client: InspectingClient, uri: AmqpUri, report: Report): void {
+export function reportLimits(client: InspectingClient, uri: AmqpUri, report: ReportFinding): void {
   const { heartbeat, channelMax, largestFrame } = client;
   if (heartbeat === 0) {
     report({

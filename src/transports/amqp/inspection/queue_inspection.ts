@@ -1,4 +1,13 @@
-import { type Finding, fine, type InspectionOptions, splitAdvice } from "../../inspection.ts";
+import {
+  closedChannel,
+  type Finding,
+  fine,
+  type InspectionOptions,
+  missingChannel,
+  type ReportFinding,
+  splitAdvice,
+  waitingDeadLetters,
+} from "../../inspection.ts";
 import { accessRefused, readDifference } from "../connection/refusal.ts";
 import { isMissing, refusalOf, replyCode, wordsOf } from "../failure.ts";
 import { reservedName } from "../topology/bindings.ts";
@@ -28,12 +37,7 @@ export async function inspectQueue(
 ): Promise<void> {
   const state = await stateOf(probes, name);
   if (state === "missing") {
-    report({
-      level: "note",
-      about: "channel",
-      what: `channel ${name} does not exist; the first program that uses it creates it`,
-      facts: { exists: false },
-    });
+    report(missingChannel(name));
     return;
   }
   if (typeof state === "string") {
@@ -58,23 +62,11 @@ export async function inspectQueue(
     for (const finding of findingsOf(name, declaration)) report(finding);
   }
   if (typeof await stateOf(probes, reservedName(name, "closed")) !== "string") {
-    report({
-      level: "warning",
-      about: "closed",
-      what: `channel ${name} was closed by closeAll({ drain: true }), and takes no values`,
-      cure: `delete it (channelts delete ${name}) to use the name again`,
-    });
+    report(closedChannel(name));
   }
   const dead = await stateOf(probes, `${name}.dead-letters`);
   if (typeof dead !== "string" && dead.messages > 0) {
-    report({
-      level: "warning",
-      about: "dead-letters",
-      what: `${count(dead.messages, "dead letter")} of channel ${name} ` +
-        `${dead.messages === 1 ? "waits" : "wait"}`,
-      cure: `see why with channelts dead-letters ${name} list, and retry or drop them`,
-      facts: { messages: dead.messages },
-    });
+    report(waitingDeadLetters(name, dead.messages));
   }
   await inspectExchange(probes, name, report);
 }
@@ -200,7 +192,7 @@ function* findingsOf(
 async function inspectExchange(
   probes: Probes,
   name: string,
-  report: InspectionOptions["report"],
+  report: ReportFinding,
 ): Promise<void> {
   try {
     await probes.with((channel) =>
