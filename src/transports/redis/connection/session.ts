@@ -3,7 +3,7 @@ import type { ChannelConnectionError } from "../../../shared/errors.ts";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import { RuntimeTimer } from "../../remote/runtime_timer.ts";
 import type { TransportOptions } from "../../transport.ts";
-import { helloOf, tlsOptionsOf } from "./hello.ts";
+import { helloOf, tlsOptionsOf } from "./redis_hello.ts";
 import { RedisConnection } from "./redis_connection.ts";
 import { RedisHeartbeat } from "./redis_heartbeat.ts";
 import { RedisRefusal, type Reply } from "./reply_reader.ts";
