@@ -5,7 +5,9 @@ import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { Channel } from "../mod.ts";
 import { connectionsRest, within } from "./conformance/fixture.ts";
+import { HomeServer } from "./faults/home_server.ts";
 import { RedisFaultServer } from "./faults/redis_server.ts";
+import { startHome } from "./homes/home_process.ts";
 import type { Framing } from "./support/framing.ts";
 import { type Proxy, startProxy } from "./support/proxy.ts";
 import { startRedis } from "./support/redis.ts";
@@ -68,5 +70,13 @@ Deno.test("redis: a broadcast whose confirmation is lost is heard once", async (
   const server = new RedisFaultServer(redis);
   await proxied(server.port, server.framing, async (proxy) => {
     await announces({ uri: server.uri, throughProxy: server.uriAt(proxy.port, "sender"), proxy });
+  });
+});
+
+Deno.test("home: a broadcast whose confirmation is lost is heard once", async () => {
+  await using home = await startHome();
+  const server = new HomeServer(home);
+  await proxied(server.port, server.framing, async (proxy) => {
+    await announces({ uri: server.uri, throughProxy: server.uriAt(proxy.port), proxy });
   });
 });
