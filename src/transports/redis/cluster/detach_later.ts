@@ -6,8 +6,8 @@ import { isElsewhere } from "../failure.ts";
 
 /** The cluster of the channel. */
 export interface DetachOwner {
-  /** Whether links are open, so that the nodes take the process for alive. */
-  isActive(): boolean;
+  /** Aborted when no link is open any more. */
+  readonly signal: AbortSignal;
   /** Returns the connection to the node that has a slot; undefined if there is none now. */
   sessionOf(slot: number): RedisSession | undefined;
   prepare(session: RedisSession): Promise<void>;
@@ -24,14 +24,15 @@ export async function detachLater(
   key: string,
   left: LeftBehind,
 ): Promise<void> {
-  for (let failures = 0; cluster.isActive(); failures++) {
+  for (let failures = 0; !cluster.signal.aborted; failures++) {
     const session = cluster.sessionOf(slot);
     try {
       if (session !== undefined) return await detach(cluster, session, key, left);
     } catch (error) {
       if (!isElsewhere(error) && !session!.isLost) return; // the node refuses it for good
     }
-    await idle(backOff(failures, shortest, longest));
+    await idle(backOff(failures, shortest, longest), cluster.signal);
+    if (cluster.signal.aborted) return;
     await cluster.look().catch(() => {}); // it is tried again
   }
 }
@@ -54,8 +55,18 @@ async function detach(
   }
 }
 
-function idle(ms: number): Promise<void> {
-  return new Promise((resolve) => new RuntimeTimer(resolve, ms).unref());
+function idle(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const over = () => {
+      timer.stop();
+      signal.removeEventListener("abort", over);
+      resolve();
+    };
+    const timer = new RuntimeTimer(over, ms);
+    timer.unref();
+    signal.addEventListener("abort", over);
+  });
 }
 
 /** The reply to a detachment that has given back a part of what the link held. */

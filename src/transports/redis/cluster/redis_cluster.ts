@@ -4,14 +4,12 @@ import { within } from "../../../shared/timeouts.ts";
 import { RuntimeTimer } from "../../remote/runtime_timer.ts";
 import type { ConnectionWatcher } from "../../transport.ts";
 import type { LeftBehind } from "../connection/link_session.ts";
-import { connectFailure } from "../failure.ts";
 import { RedisSession, type RedisSessionOptions } from "../connection/session.ts";
-import { type RedisEndpoint, shownEndpoint } from "../uri.ts";
 import { ClusterNode, type ClusterNodeOwner } from "./cluster_node.ts";
 import { ClusterRef } from "./cluster_ref.ts";
-import { type ClusterTopology, topologyOf } from "./cluster_topology.ts";
+import { ClusterSurvey } from "./cluster_survey.ts";
+import type { ClusterTopology } from "./cluster_topology.ts";
 import { detachLater } from "./detach_later.ts";
-import { firstAnswer } from "./first_answer.ts";
 import type { SlotSession } from "./slot_session.ts";
 import { SlotSource, type SlotSourceOwner } from "./slot_source.ts";
 
@@ -25,8 +23,8 @@ import { SlotSource, type SlotSourceOwner } from "./slot_source.ts";
 export class RedisCluster implements SlotSourceOwner {
   readonly processRef: ClusterRef = new ClusterRef();
   readonly #options: RedisSessionOptions;
-  readonly #seeds: readonly RedisEndpoint[];
   readonly #owner: ClusterNodeOwner;
+  readonly #survey: ClusterSurvey;
   /** By what the cluster calls them: a node has different addresses if nodes tell its name, or its IP address. */
   readonly #nodes = new Map<string, ClusterNode>();
   /** The links that wait for a connection. */
@@ -44,14 +42,10 @@ export class RedisCluster implements SlotSourceOwner {
   #isReady = false;
   #looking: Promise<void> | undefined;
   #nextLook: Promise<void> | undefined;
-  /** Which connection is asked next. */
-  #turn = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #numbers = 0;
   /** Aborted when no link needs a connection. */
   #idle = new AbortController();
-  /** The addresses whose last answer was of no use. */
-  readonly #useless = new Set<string>();
   /** Whether a node was ever connected to. */
   wasConnected = false;
 
@@ -59,7 +53,6 @@ export class RedisCluster implements SlotSourceOwner {
     options: Omit<RedisSessionOptions, "processRef" | "member">,
     watcher: ConnectionWatcher,
   ) {
-    this.#seeds = options.uri.endpoints;
     this.#options = {
       ...options,
       processRef: this.processRef,
@@ -78,6 +71,13 @@ export class RedisCluster implements SlotSourceOwner {
       open: (fact, timeout, signal) => RedisSession.connect(this.#options, fact, timeout, signal),
       joined: (session) => this.#joined(session),
     };
+    this.#survey = new ClusterSurvey(this.#options, {
+      sessions: () => this.#sessions,
+      closed: () => [...this.#nodes.values()].filter(({ session }) => session === undefined),
+      nodes: () => this.#nodes.size,
+      known: () => this.#topology,
+      note: (event) => watcher.noted?.(event),
+    });
   }
 
   get address(): string {
@@ -114,7 +114,7 @@ export class RedisCluster implements SlotSourceOwner {
   leave(slot: number, key: string, left: LeftBehind): void {
     detachLater(
       {
-        isActive: () => this.#isActive,
+        signal: this.#idle.signal,
         sessionOf: (slot) => this.nodeOf(slot)?.session,
         prepare: (session) => this.prepare(session),
         look: () => this.look(),
@@ -213,111 +213,19 @@ export class RedisCluster implements SlotSourceOwner {
   }
 
   async #ask(first: RedisSession | undefined): Promise<void> {
-    const open = this.#sessions;
-    const from = this.#turn++ % (open.length || 1);
-    const all = new Set([
-      ...first === undefined || first.isLost ? [] : [first],
-      ...open.slice(from),
-      ...open.slice(0, from),
-    ]);
-    const older: ClusterTopology[] = [];
-    /** Keeps an answer that may be of use if there is no better one. */
-    const isCurrent = (topology: ClusterTopology) => {
-      const isCurrent = this.#isCurrent(topology);
-      if (!isCurrent) older.push(topology);
-      return isCurrent;
-    };
-    const told = await firstAnswer(
-      [...all],
-      (session) => this.#askOpen(session),
-      (topology) => topology.covered > 0 && isCurrent(topology),
-      askTime,
-    );
-    if (told !== undefined) return this.#adopt(told);
-    // A cluster that was built anew has earlier epochs on all nodes; some that are cut off do not know better.
-    if (2 * older.length > this.#nodes.size) return this.#adopt(newestOf(older));
     const { signal } = this.#idle;
-    const errors: ChannelConnectionError[] = [];
-    const isFound = new AbortController();
-    const until = AbortSignal.any([signal, isFound.signal]);
-    const found = await firstAnswer(
-      this.#closed,
-      (endpoint) => this.#askClosed(endpoint, until, errors),
-      isCurrent,
-      askTime,
-    );
-    isFound.abort(new Error("another node has answered"));
-    if (signal.aborted) throw connectFailure(signal.reason, this.#options.uri, this.#seeds[0]!);
-    if (found === undefined && older.length === 0) throw this.#failed(errors);
-    this.#trouble = undefined;
-    this.#adopt(found ?? newestOf(older));
-  }
-
-  /** Reports whether an answer is not older than what is known. */
-  #isCurrent({ epoch }: ClusterTopology): boolean {
-    const known = this.#topology?.epoch;
-    return known === undefined || epoch === undefined || epoch >= known;
-  }
-
-  async #askOpen(session: RedisSession): Promise<ClusterTopology> {
-    const shown = shownEndpoint(session.endpoint);
+    let topology;
     try {
-      const topology = await answered(topologyOf(session, this.#options.uri.tls));
-      if (this.#isCurrent(topology)) this.#useless.delete(shown);
-      else this.#noteUseless(shown, "knows only an earlier state of the cluster");
-      return topology;
+      topology = await this.#survey.ask(first, signal);
     } catch (error) {
-      if (!session.isLost) {
-        this.#noteUseless(shown, `did not say who has which slot: ${(error as Error).message}`);
+      if (!signal.aborted) {
+        this.#trouble = error as ChannelConnectionError;
+        this.#owner.watcher.failed(this.#trouble, lookTime);
       }
       throw error;
     }
-  }
-
-  #noteUseless(shown: string, why: string): void {
-    if (this.#useless.has(shown)) return;
-    this.#useless.add(shown);
-    this.#owner.watcher.noted?.(`${this.address}: ${shown} ${why}; other nodes are asked`);
-  }
-
-  /** The servers of the URI, and the nodes to which there is no connection. */
-  get #closed(): RedisEndpoint[] {
-    const closed = [...this.#nodes.values()].filter(({ session }) => session === undefined);
-    const endpoints = new Map<string, RedisEndpoint>();
-    for (const each of [...this.#seeds, ...closed.map(({ fact }) => fact)]) {
-      endpoints.set(shownEndpoint(each), each);
-    }
-    return [...endpoints.values()];
-  }
-
-  async #askClosed(
-    endpoint: RedisEndpoint,
-    signal: AbortSignal,
-    errors: ChannelConnectionError[],
-  ): Promise<ClusterTopology> {
-    let session: RedisSession | undefined;
-    try {
-      session = await RedisSession.connect(this.#options, endpoint, seedTimeout, signal);
-      return await answered(topologyOf(session, this.#options.uri.tls));
-    } catch (error) {
-      errors.push(connectFailure(error, this.#options.uri, endpoint));
-      throw error;
-    } finally {
-      await session?.close();
-    }
-  }
-
-  #failed(errors: readonly ChannelConnectionError[]): ChannelConnectionError {
-    const transient = errors.some((error) => error.transient);
-    const { reason, cause } = errors[0]!;
-    this.#trouble = new ChannelConnectionError(errors.map(({ message }) => message).join("; "), {
-      address: this.address,
-      transient,
-      cause,
-      ...reason === undefined || transient ? {} : { reason },
-    });
-    this.#owner.watcher.failed(this.#trouble, lookTime);
-    return this.#trouble;
+    this.#trouble = undefined;
+    this.#adopt(topology);
   }
 
   #adopt(topology: ClusterTopology): void {
@@ -370,37 +278,10 @@ export class RedisCluster implements SlotSourceOwner {
   }
 }
 
-function newestOf(topologies: readonly ClusterTopology[]): ClusterTopology {
-  return topologies.reduce((a, b) => (b.epoch ?? 0) > (a.epoch ?? 0) ? b : a);
-}
-
-/** Resolves as the answer of a node does. Rejects if there is none in time. */
-async function answered<T>(answer: Promise<T>): Promise<T> {
-  let timer: RuntimeTimer;
-  const late = new Promise<never>((_, reject) => {
-    timer = new RuntimeTimer(() => reject(new Error("the node did not answer")), answerTime);
-    timer.unref();
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    timer!.stop();
-  }
-}
-
 const noAnswer = new Error("there has been no answer yet");
 
 /** Milliseconds between two looks at the cluster, by which new nodes are learned of. */
 const lookTime = 5000;
-
-/** Milliseconds after which the next node is asked, since the last one has not answered. */
-const askTime = 500;
-
-/** Milliseconds within which a node must answer such a look. */
-const answerTime = 2000;
-
-/** Milliseconds for a connection to a node that is asked, and closed again. */
-const seedTimeout = 5000;
 
 /** Milliseconds for which the first operation waits for connections to all nodes. */
 const joinTime = 1000;
