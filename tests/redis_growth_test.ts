@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { numbers, pause, until } from "./conformance/fixture.ts";
 import type { ScriptName } from "../src/transports/redis/scripts/mod.ts";
+import { Watch } from "../src/transports/redis/connection/watch.ts";
 import { BareLink } from "./redis/bare_link.ts";
 import { startRedis } from "./support/redis.ts";
 import { type Admin, withAdmin } from "./support/redis_setup.ts";
@@ -96,6 +97,12 @@ async function amongLoans(admin: Admin, count: number): Promise<Record<string, n
   });
   return {
     "a withdrawal that has crossed a value": await cost(admin, () => me.run("untake", "9 -")),
+    "such a withdrawal of a link that has the loans": await cost(admin, async () => {
+      await other.run("take", "0", "0", "0", "-", "");
+      await me.put(["x"], { number: 1_000_000 });
+      await other.run("untake", "0 -");
+      await me.run("accept", (await me.take())!);
+    }),
     "a detachment and an attachment": await cost(admin, async () => {
       await me.run("detach", "0");
       await me.attach();
@@ -110,7 +117,7 @@ async function amongLoans(admin: Admin, count: number): Promise<Record<string, n
 async function amongLinks(admin: Admin, count: number): Promise<Record<string, number>> {
   const name = `links ${++channels}`;
   await using me = await connect(name);
-  await me.attach();
+  await me.attach([], [], "600000");
   const { session } = me;
   await inParts(count, (from) =>
     Promise.all(
@@ -124,6 +131,10 @@ async function amongLinks(admin: Admin, count: number): Promise<Record<string, n
   return {
     "a look at who has died": await cost(admin, () => me.run("tick", "0")),
     "a question for the depth": await cost(admin, () => me.depth()),
+    "a detachment and an attachment": await cost(admin, async () => {
+      await me.run("detach", "0");
+      await me.attach();
+    }),
   };
 }
 
@@ -212,6 +223,52 @@ async function fill(link: BareLink, count: number, size = 0): Promise<void> {
 async function repeat(run: () => Promise<boolean>): Promise<number> {
   for (let count = 1;; count++) if (!await run()) return count;
 }
+
+Deno.test("redis: of many links of a process that wait, some look at a time, and each in its turn", async () => {
+  const looks = new Map<number, number>();
+  let inTurn = 0;
+  let most = 0;
+  const watch = new Watch(() => Promise.resolve(0));
+  for (const i of numbers(700)) {
+    watch.add({
+      isNext: false,
+      tick() {
+        looks.set(i, (looks.get(i) ?? 0) + 1);
+        most = Math.max(most, ++inTurn);
+        queueMicrotask(() => inTurn = 0); // after all looks of this turn
+        return Promise.resolve();
+      },
+    });
+  }
+  await until(() => looks.size === 700);
+  watch.end();
+  assert.equal(most, 250);
+  assert.ok([...looks.values()].every((count) => count <= 2)); // the last 200, and the first 50 again
+});
+
+Deno.test("redis: clients that come and go all the time do not make a process that waits in many channels look all the time", async () => {
+  let departed = 0;
+  let looks = 0;
+  let questions = 0;
+  const watch = new Watch(() => {
+    questions++;
+    return Promise.resolve(++departed);
+  });
+  const links = numbers(200).map(() => ({
+    isNext: true,
+    tick(isUrgent = false) {
+      if (isUrgent) looks++;
+      return Promise.resolve();
+    },
+  }));
+  for (const link of links) watch.add(link);
+  const start = performance.now();
+  watch.next(links[0]!);
+  await until(() => looks >= 600);
+  watch.end();
+  assert.equal(looks, 200 * questions);
+  assert.ok(performance.now() - start >= 800); // 600 looks, the last 200 of which are not waited for
+});
 
 Deno.test("redis: what a process held that has died with much goes back in parts, and counts at once", async () => {
   const count = 2500;

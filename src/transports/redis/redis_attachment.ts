@@ -93,7 +93,8 @@ export class RedisAttachment implements NotifiedLink, RedisDestination, Watched 
 
   /** Renews the lease of the channel from now on. */
   keep(): void {
-    this.#keeper ??= interval(keepTime, () => this.tick());
+    // The channels that a process has made at once are not renewed at once.
+    this.#keeper ??= interval(keepTime * (0.7 + 0.3 * Math.random()), () => this.tick());
   }
 
   /** Runs the script that attaches. @param args what follows the holder */
@@ -322,7 +323,7 @@ function interval(ms: number, call: () => void): ReturnType<typeof setInterval> 
 /** The reply to a detachment that has given back a part of what the link held. */
 const hasLeft = 2;
 
-/** Milliseconds after which a link renews the lease of its channel; the keys last 600 s longer than the lease. */
+/** Milliseconds after which a link renews the lease of its channel at the latest; the keys last 600 s longer than the lease. */
 const keepTime = 200_000;
 
 /** Stands for any epoch: that of a channel whose attachment is not answered. */

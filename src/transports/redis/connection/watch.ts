@@ -15,11 +15,10 @@ export interface Watched {
 /**
  * The links of one connection that wait. A server tells nobody that a client has gone, so someone must look:
  *
- * - each waiting link has the server look twice a second, or, if more than 250 links wait, less often: 500 times a second
- *   for all of them;
+ * - each waiting link has the server look twice a second, or, if more than 250 links wait, less often: 250 of them in turn;
  * - while a link is the next to get what another process holds, one question in 10 to 50 ms for the whole process asks how
- *   many clients have left the server, and these links look if that number has changed. Only the process whose claim is the
- *   first of its channel asks, however many wait there.
+ *   many clients have left the server, and these links look if that number has changed: 500 of them in a second at most, on
+ *   average. Only the process whose claim is the first of its channel asks, however many wait there.
  */
 export class Watch {
   readonly #departures: () => Promise<number | undefined>;
@@ -41,7 +40,7 @@ export class Watch {
   /** The link waits. */
   add(link: Watched): void {
     this.#links.add(link);
-    this.#slow ??= later(() => this.#lookAll(), this.#period);
+    this.#slow ??= later(() => this.#look(), lookTime);
   }
 
   /** The link is the next to get what another process holds. */
@@ -65,24 +64,30 @@ export class Watch {
     this.#links.clear();
   }
 
-  get #period(): number {
-    return Math.max(lookTime, this.#links.size * 2);
-  }
-
-  #lookAll(): void {
-    for (const link of this.#links) link.tick();
-    this.#slow = later(() => this.#lookAll(), this.#period);
+  /** Has the server look for some links, which come last then. */
+  #look(): void {
+    for (const link of firstOf(this.#links, mostLooks)) {
+      this.#links.delete(link);
+      this.#links.add(link);
+      link.tick();
+    }
+    this.#slow = later(() => this.#look(), lookTime);
   }
 
   async #ask(): Promise<void> {
     this.#fast = undefined;
     this.#isAsking = true;
+    let looks = 0;
     try {
       const count = await this.#departures();
       if (count === undefined) this.#isTold = false;
       else if (count !== this.#known) {
         this.#known = count; // before they look: who dies meanwhile changes it again
-        await Promise.all(this.#next.map((link) => link.tick(true)));
+        const next = this.#next;
+        looks = next.length;
+        for (let i = 0; i < looks; i += mostAtOnce) {
+          await Promise.all(next.slice(i, i + mostAtOnce).map((link) => link.tick(true)));
+        }
       }
     } catch {
       return; // the connection is lost, and the next one has a watch of its own
@@ -94,12 +99,22 @@ export class Watch {
       return;
     }
     this.#pause = Math.min(1.1 * this.#pause, longest);
-    this.#fast = later(() => this.#ask(), this.#pause);
+    // Clients of other programs may come and go all the time.
+    this.#fast = later(() => this.#ask(), Math.max(this.#pause, looks * lookTime / mostLooks));
   }
 
   get #next(): Watched[] {
     return [...this.#links].filter(({ isNext }) => isNext);
   }
+}
+
+function firstOf<T>(all: Iterable<T>, count: number): T[] {
+  const first: T[] = [];
+  for (const each of all) {
+    if (first.length === count) break;
+    first.push(each);
+  }
+  return first;
 }
 
 function later(call: () => void, ms: number): ReturnType<typeof setTimeout> {
@@ -114,3 +129,9 @@ const longest = 50;
 
 /** Milliseconds after which a waiting link has the server look. */
 const lookTime = 500;
+
+/** How many links look in that time, so that many channels of one process do not keep the server busy. */
+const mostLooks = 250;
+
+/** How many links look at once when a process may have died. */
+const mostAtOnce = 50;
