@@ -1,3 +1,4 @@
+import { addAbortListener, removeAbortListener } from "./abort_listeners.ts";
 import { errorOfAction } from "../shared/error_copies.ts";
 import { current } from "../shared/instrumentation.ts";
 import { ChannelError } from "../shared/errors.ts";
@@ -81,7 +82,7 @@ export class Operation<T> {
       this.giveUp(signal.reason, false);
     } else {
       this.#onAbort = () => this.giveUp(signal.reason, false);
-      signal.addEventListener("abort", this.#onAbort);
+      addAbortListener(signal, this.#onAbort);
     }
   }
 
@@ -180,7 +181,7 @@ export class Operation<T> {
     this.#settled = true;
     this.#pending.delete(this);
     this.#timer?.stop();
-    if (this.#onAbort !== undefined) this.signal?.removeEventListener("abort", this.#onAbort);
+    if (this.#onAbort !== undefined) removeAbortListener(this.signal!, this.#onAbort);
     return true;
   }
 }
