@@ -23,17 +23,17 @@ import { test } from "./support/test.ts";
  * The program that puts and gets must not exceed 96 KB, and 33 KB gzipped.
  */
 const LIMITS: Readonly<Record<string, readonly [minified: number, gzipped: number]>> = {
-  "./redis": [247_000, 84_100],
+  "./redis": [247_000, 84_900],
   "./memory, Channel alone": [96_800, 33_290],
   "./memory": [120_700, 41_000],
   "./sqlite": [189_700, 64_400],
   "./amqp": [219_700, 75_800],
   "./web, Channel alone": [145_700, 49_900],
   "./web": [171_000, 57_850],
-  ".": [433_000, 145_200],
+  ".": [433_000, 145_700],
   "./opentelemetry": [133_700, 45_500],
-  "./home": [475_500, 159_800],
-  "./cli": [568_500, 192_700],
+  "./home": [475_500, 160_600],
+  "./cli": [568_500, 193_600],
 };
 
 /** Bundles a program that imports the installed package. Returns the script. */
