@@ -1,12 +1,12 @@
 import { clearInterval, setInterval, setTimeout } from "node:timers";
 import { backOff } from "../../shared/backoff.ts";
-import { deletedText, drainedError, missingText } from "../../shared/closed_errors.ts";
+import { drainedError } from "../../shared/closed_errors.ts";
 import { copyOfError } from "../../shared/error_copies.ts";
-import { ChannelClosedError, ChannelError } from "../../shared/errors.ts";
+import { type ChannelClosedError, ChannelError } from "../../shared/errors.ts";
 import { closeTimeout, reachTimeout, within } from "../../shared/timeouts.ts";
 import { AttachCycle } from "../remote/attach_cycle.ts";
 import { Deadlines } from "../remote/deadlines.ts";
-import { closedMeanwhile, outage, unknownOutcome } from "../remote/outage.ts";
+import { closedMeanwhile, goneError, outage, putError, unknownOutcome } from "../remote/outage.ts";
 import { type FailureMeaning, PendingRequests } from "../remote/pending_requests.ts";
 import type { ChannelStats, Claim, Link, LinkOptions, Loan, Offer, Stats } from "../transport.ts";
 import { droppedCopyText } from "../dropped_copy.ts";
@@ -95,7 +95,7 @@ export class AmqpLink implements Link {
       publish: (events) => this.#publish(events),
     });
     this.#outbox = new Outbox(new Route(name), stats, processRef, retryTimeout, {
-      outageError: (wasSent, id) => this.#putError(this.#outage("put"), wasSent, id),
+      outageError: (wasSent, id) => putError(this.#outage("put"), wasSent, id),
       lossError: (count, id) => {
         const loss = new RepeatedLossError(this.#cycle.loss!, count);
         return unknownOutcome(this.#explain("put", loss), id);
@@ -316,7 +316,7 @@ export class AmqpLink implements Link {
     this.#isClosed = true;
     const attachment = this.#attachment;
     if (attachment === undefined || attachment.isDraining) return;
-    this.#outbox.drain((wasSent, id) => this.#putError(drainedError(this.#name), wasSent, id));
+    this.#outbox.drain((wasSent, id) => putError(drainedError(this.#name), wasSent, id));
     attachment.drain(wasAttached);
   }
 
@@ -414,8 +414,7 @@ export class AmqpLink implements Link {
       this.#isGone = true;
       if (reason === "delete") this.#options.observer.gone();
     }
-    const outcome = reason === "delete" ? deletedText : missingText;
-    return new ChannelClosedError(`${action}: channel ${this.#name} ${outcome}`, { reason });
+    return goneError(action, this.#name, reason);
   }
 
   #explain(action: string, error: unknown): ChannelError {
@@ -429,10 +428,6 @@ export class AmqpLink implements Link {
     if (refusal !== undefined) return this.#explain(action, refusal);
     const { address, trouble = loss } = this.#connector;
     return outage(`${action} on channel ${this.#name}`, { address, trouble });
-  }
-
-  #putError(error: ChannelError, wasSent: boolean, id: string | undefined): ChannelError {
-    return wasSent ? unknownOutcome(error, id) : error;
   }
 
   #end(reason: Error): void {
@@ -449,7 +444,7 @@ export class AmqpLink implements Link {
   }
 
   #rejectAll(make: (action: string) => ChannelError): void {
-    this.#outbox.rejectAll((wasSent, id) => this.#putError(make("put"), wasSent, id));
+    this.#outbox.rejectAll((wasSent, id) => putError(make("put"), wasSent, id));
     for (const claim of this.#claims.takeAll()) claim.reject(make("get"));
     this.#requests.rejectAll(make);
   }

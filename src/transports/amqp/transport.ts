@@ -1,4 +1,5 @@
 import { nextMessageId } from "../../shared/message_id.ts";
+import { countingReconnects } from "../remote/reconnects.ts";
 import { newStats } from "../stats.ts";
 import type {
   ConnectionWatcher,
@@ -37,17 +38,7 @@ export class AmqpTransport implements Transport {
         Object.entries({ ca, cert, key, servername }).filter(([, value]) => value !== undefined),
       ),
       idPrefix: nextMessageId() + ".",
-    }, {
-      connected: (isAgain) => {
-        if (isAgain) this.stats.reconnects++;
-        watcher?.connected(isAgain);
-      },
-      disconnected: (error) => watcher?.disconnected(error),
-      failed: (error, pause) => watcher?.failed(error, pause),
-      blocked: (reason) => watcher?.blocked(reason),
-      warned: (problem) => watcher?.warned?.(problem),
-      noted: (event) => watcher?.noted?.(event),
-    });
+    }, countingReconnects(this.stats, watcher));
   }
 
   get trouble(): Error | undefined {

@@ -6,7 +6,7 @@ import { closeTimeout, within } from "../../shared/timeouts.ts";
 import { AttachCycle } from "../remote/attach_cycle.ts";
 import { Deadlines } from "../remote/deadlines.ts";
 import { Groups } from "../remote/groups.ts";
-import { closedMeanwhile } from "../remote/outage.ts";
+import { closedMeanwhile, putError } from "../remote/outage.ts";
 import { PendingRequests } from "../remote/pending_requests.ts";
 import type {
   ChannelStats,
@@ -23,7 +23,7 @@ import { isMissing, isUnavailable } from "./failure.ts";
 import type { LinkSession, LinkSessionSource } from "./connection/link_session.ts";
 import { RedisAttachment, type RedisAttachmentOwner } from "./redis_attachment.ts";
 import { type Found, RedisContinuation } from "./redis_continuation.ts";
-import { putError, RedisErrors } from "./redis_errors.ts";
+import { RedisErrors } from "./redis_errors.ts";
 import { RedisEvents } from "./redis_events.ts";
 import { RedisOutbox } from "./puts/redis_outbox.ts";
 import { RedisSettlements } from "./gets/redis_settlements.ts";

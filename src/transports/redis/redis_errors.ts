@@ -1,6 +1,5 @@
-import { deletedText, missingText } from "../../shared/closed_errors.ts";
-import { ChannelClosedError, type ChannelError } from "../../shared/errors.ts";
-import { outage, unknownOutcome } from "../remote/outage.ts";
+import type { ChannelClosedError, ChannelError } from "../../shared/errors.ts";
+import { goneError, outage, unknownOutcome } from "../remote/outage.ts";
 import { refusedBy, tooLarge, underReplicated } from "./failure.ts";
 
 /** What is known of the server when an operation fails. */
@@ -47,20 +46,10 @@ export class RedisErrors {
 
   /** Returns the error for a channel that was deleted, or has never been. */
   gone(action: string, reason: "delete" | "missing"): ChannelClosedError {
-    const outcome = reason === "delete" ? deletedText : missingText;
-    return new ChannelClosedError(`${action}: channel ${this.#name} ${outcome}`, { reason });
+    return goneError(action, this.#name, reason);
   }
 
   #actionOf(action: string): string {
     return `${action} on channel ${this.#name}`;
   }
-}
-
-/** Returns the error of a put: if it was sent, its outcome is unknown. */
-export function putError(
-  error: ChannelError,
-  wasSent: boolean,
-  id: string | undefined,
-): ChannelError {
-  return wasSent ? unknownOutcome(error, id) : error;
 }

@@ -1,5 +1,6 @@
 import { Connector } from "../remote/connector.ts";
 import { ProcessRef } from "../remote/process_ref.ts";
+import { countingReconnects } from "../remote/reconnects.ts";
 import { newStats } from "../stats.ts";
 import type {
   ConnectionWatcher,
@@ -58,17 +59,7 @@ export class RedisTransport implements Transport {
         watcher?.warned?.(problem);
       },
     };
-    const passedOn: ConnectionWatcher = {
-      connected: (isAgain) => {
-        if (isAgain) this.stats.reconnects++;
-        watcher?.connected(isAgain);
-      },
-      disconnected: (error) => watcher?.disconnected(error),
-      failed: (error, pause) => watcher?.failed(error, pause),
-      blocked: (reason) => watcher?.blocked(reason),
-      warned: (problem) => watcher?.warned?.(problem),
-      noted: (event) => watcher?.noted?.(event),
-    };
+    const passedOn = countingReconnects(this.stats, watcher);
     this.#isCluster = parsed.isCluster;
     this.#server = parsed.isCluster
       ? new RedisCluster(options, passedOn)

@@ -1,5 +1,6 @@
-// The errors of operations whose broker or home cannot be reached.
+// The errors of operations whose broker or home cannot be reached, or does not have the channel.
 
+import { deletedText, missingText } from "../../shared/closed_errors.ts";
 import {
   ChannelClosedError,
   ChannelConnectionError,
@@ -43,6 +44,25 @@ export function unknownOutcome(error: ChannelError, id: string | undefined): Cha
   });
   if (id !== undefined) withMessageId(unknown, id);
   return unknown;
+}
+
+/** Returns the error of a put: if it was sent, its outcome is unknown. */
+export function putError(
+  error: ChannelError,
+  wasSent: boolean,
+  id: string | undefined,
+): ChannelError {
+  return wasSent ? unknownOutcome(error, id) : error;
+}
+
+/** Returns the error of an operation on a channel that was deleted, or has never been. */
+export function goneError(
+  action: string,
+  name: string,
+  reason: "delete" | "missing",
+): ChannelClosedError {
+  const outcome = reason === "delete" ? deletedText : missingText;
+  return new ChannelClosedError(`${action}: channel ${name} ${outcome}`, { reason });
 }
 
 /** Returns the error for an operation that waited as its link was closed. */
