@@ -168,15 +168,18 @@ const notBrokers: Record<string, { speak: (socket: Socket) => void; says: RegExp
         "data",
         () => socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
       ),
-    says: /127\.0\.0\.1:\d+ is not an AMQP 0-9-1 broker .*"HTTP\/1\.1 400 Bad Request"/,
+    says:
+      /127\.0\.0\.1:\d+ is not an AMQP 0-9-1 broker; check the host and the port \(.*"HTTP\/1\.1 400 Bad Request"/,
   },
   "a server that greets first": {
     speak: (socket) => socket.write("220 mail.example ESMTP\r\n"),
-    says: /127\.0\.0\.1:\d+ is not an AMQP 0-9-1 broker .*"220 mail\.example ESMTP"/,
+    says:
+      /127\.0\.0\.1:\d+ is not an AMQP 0-9-1 broker; check the host and the port \(.*"220 mail\.example ESMTP"/,
   },
   "a broker of another version": {
     speak: (socket) => socket.once("data", () => socket.end("AMQP\x00\x01\x00\x00")),
-    says: /127\.0\.0\.1:\d+ is not an AMQP 0-9-1 broker .*another version of AMQP/,
+    says:
+      /127\.0\.0\.1:\d+ is not an AMQP 0-9-1 broker; check the host and the port \(.*another version of AMQP/,
   },
   "a TLS server": {
     // The alert unexpected_message, fatal: OpenSSL's answer to data that is not TLS.

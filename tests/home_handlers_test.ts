@@ -232,6 +232,26 @@ test("home handlers: what is no WebSocket of a home is answered", {}, async () =
   }
 });
 
+test("home handlers: a peer with the wrong scheme says what to check", {}, async () => {
+  await using home = await listen(["zmq://127.0.0.1:0", "ws://127.0.0.1:0"]);
+  const [zmq, ws] = home.addresses.map((address) => new URL(address).port);
+  const messageOf = async (connection: string) => {
+    const ch = new Channel({ name: "x", connection, retryTimeout: 0 });
+    const { message } = await rejection(ch.put(1), ChannelConnectionError);
+    await ch.close();
+    return message;
+  };
+  const advice = "check the host, the port and the scheme";
+  assert.match(
+    await messageOf(`zmq://127.0.0.1:${ws}`),
+    new RegExp(`: the other end does not speak ZMTP; ${advice}$`),
+  );
+  assert.match(
+    await messageOf(`ws://127.0.0.1:${zmq}`),
+    new RegExp(`: 127.0.0.1:${zmq} does not answer as a home; ${advice} \\(`),
+  );
+});
+
 test("home handlers: a secret is asked for, and is in no address, error or log", {}, async () => {
   const logged: string[] = [];
   const log = (text: string) => void logged.push(text);

@@ -67,13 +67,13 @@ export class Context {
           "name a broker, a home or a file by --connection or CHANNELTS_URI",
       );
     }
-    const { output } = this;
+    const warn = (text: string) => {
+      if (text.endsWith("; no further try")) return; // operations reject with the same text
+      this.output.warn(text.replace(/^ChannelTS: /, ""));
+    };
     return new Connection(uri, {
       ...retryTimeout === undefined ? {} : { retryTimeout },
-      logger: {
-        error: (text) => output.warn(text.replace(/^ChannelTS: /, "")),
-        warn: (text) => output.warn(text.replace(/^ChannelTS: /, "")),
-      },
+      logger: { error: warn, warn },
     });
   }
 

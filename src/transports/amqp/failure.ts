@@ -219,7 +219,8 @@ function explain(error: unknown, uri: AmqpUri, endpoint: Endpoint): Refusal {
     };
   }
   if (/^not AMQP/.test(reason)) {
-    return { advice: `${here} is not an AMQP 0-9-1 broker`, isTransient: false };
+    const cure = reason.includes("; try ") ? "" : "; check the host and the port";
+    return { advice: `${here} is not an AMQP 0-9-1 broker${cure}`, isTransient: false };
   }
   return known;
 }

@@ -80,16 +80,21 @@ export function dialByPackage(
 const maxPayload = 2 ** 30;
 
 function failed(address: string, cause: Error): Error {
-  const reason = cause.message || String(cause);
+  const reason = (cause.message || String(cause)).trim().replace(/\s+/g, " ");
   const status = /Unexpected server response: (\d+)/.exec(reason)?.[1];
   if (status !== undefined) return refused(address, Number(status));
   const { hostname, host, protocol } = new URL(address);
-  const { advice, isTransient } = connectAdvice(reason, hostname, host, {
+  const known = connectAdvice(reason, hostname, host, {
     server: "the home",
     ...protocol === "wss:" ? { plain: "ws://" } : {},
   });
+  const isNoHome = /^Parse Error|hang up|ECONNRESET|Expected 101|Malformed/i.test(reason);
+  const advice = known.advice ??
+    (isNoHome
+      ? `${host} does not answer as a home; check the host, the port and the scheme`
+      : undefined);
   const problem = advice === undefined ? reason : `${advice} (${reason})`;
-  return dialError(address, problem, isTransient, cause);
+  return dialError(address, problem, known.isTransient, cause);
 }
 
 function refused(address: string, status: number): Error {

@@ -10,6 +10,9 @@ export interface Greeting {
   readonly minor: number;
 }
 
+/** The text of the error for bytes that are no greeting. */
+export const notZmtp = "the other end does not speak ZMTP";
+
 /** The number of bytes of a greeting. */
 export const greetingSize = 64;
 
@@ -32,7 +35,7 @@ export function writeGreeting(mechanism: MechanismName, isServer: boolean): Uint
  */
 export function checkGreeting(bytes: Uint8Array): void {
   if (bytes.length > 0 && bytes[0] !== 0xff || bytes.length > 9 && (bytes[9]! & 1) === 0) {
-    throw new ZmtpError("the other end does not speak ZMTP");
+    throw new ZmtpError(notZmtp);
   }
   if (bytes.length > 10 && bytes[10]! < 3) {
     throw new ZmtpError("the other end speaks an old version of ZMTP, and 3.0 or 3.1 is needed");

@@ -5,6 +5,7 @@ import { unlessAborted } from "../../../../shared/unless_aborted.ts";
 import { connectAdvice } from "../../../remote/connect_advice.ts";
 import type { Dial, Pipe, PipeObserver } from "../pipe.ts";
 import { defaultHeartbeat, defaultMaxFrame } from "./defaults.ts";
+import { notZmtp } from "./greeting.ts";
 import { withSodium } from "./optional_package.ts";
 import type { Mechanism } from "./mechanism.ts";
 import { NullMechanism } from "./null_mechanism.ts";
@@ -115,6 +116,8 @@ function connectFailure(
     : connectAdvice(text, host, here, { server: "the home" });
   const problem = mayBeKey
     ? `${text}; ${adviceFor(mechanism)}`
+    : text === notZmtp
+    ? `${text}; check the host, the port and the scheme`
     : advice === undefined
     ? text
     : `${advice} (${text})`;
