@@ -211,7 +211,7 @@ test("doctor: no login, no vhost, no broker, no TLS", { skip: noLocalBroker }, a
       /add_vhost/,
     ],
     ["nothing listens", `amqp://127.0.0.1:${closed}`, /nothing listens/, /check that the broker/],
-    ["an unknown host", "amqp://nohost.invalid", /nohost\.invalid is not known/, /check the host/],
+    ["an unknown host", "amqp://nohost.invalid", /nohost\.invalid is not known/, /check the name/],
     ["TLS without TLS", `amqps://127.0.0.1:${port}`, /does not speak TLS/, /amqp:/],
   ];
   for (const [title, uri, what, cure] of cases) {
