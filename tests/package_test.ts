@@ -28,7 +28,7 @@ const broker = process.env.BROKER!;
 assert.ok(broker, "BROKER names no broker: run with `deno task test`");
 
 /** The most bytes of the tarball. */
-const MOST_BYTES = 345_000;
+const MOST_BYTES = 352_000;
 
 /** Runs a body in a new project that has the package installed. */
 async function inProject(body: (folder: string) => Promise<void>): Promise<void> {
@@ -69,7 +69,7 @@ async function output(
 }
 
 test(
-  "package: it is under 345 KB and has each entry, its declarations and pages",
+  "package: it is under 352 KB and has each entry, its declarations and pages",
   { skip: noNpm },
   async () => {
     const { tarball, folder, manifest } = await installedPackage();

@@ -1,11 +1,11 @@
-import { deletedError, deletedText, missingText } from "../../shared/closed_errors.ts";
+import { deletedError } from "../../shared/closed_errors.ts";
 import { copyOfError } from "../../shared/error_copies.ts";
 import { ChannelClosedError, ChannelConnectionError, ChannelError } from "../../shared/errors.ts";
 import { AttachCycle } from "../remote/attach_cycle.ts";
 import type { Connector } from "../remote/connector.ts";
 import { Deadlines } from "../remote/deadlines.ts";
 import { Deduplication } from "../remote/deduplication.ts";
-import { closedMeanwhile, outage, unknownOutcome } from "../remote/outage.ts";
+import { closedMeanwhile, goneError, outage, putError } from "../remote/outage.ts";
 import { Groups } from "../remote/groups.ts";
 import { PendingRequests } from "../remote/pending_requests.ts";
 import type {
@@ -95,7 +95,7 @@ export class HomeLink implements Link {
       ended: (action) => closedMeanwhile(action, address, new Error("the link is closed")),
     });
     this.#outbox = new HomeOutbox(stats, processRef, retryTimeout, {
-      outageError: (wasSent, id) => this.#putError(this.#outage("put"), wasSent, id),
+      outageError: (wasSent, id) => putError(this.#outage("put"), wasSent, id),
       sizeError: (size, session) => sizeError("put", name, size, session),
       refusal: (frame) => this.#refusal(frame),
       foundRoom: () => this.#awaitRoomAll(),
@@ -366,8 +366,7 @@ export class HomeLink implements Link {
   /** Records that the channel is gone, and returns the error that says so. */
   #gone(action: string, reason: "delete" | "missing"): ChannelClosedError {
     if (reason === "delete") this.#onGone();
-    const outcome = reason === "delete" ? deletedText : missingText;
-    return new ChannelClosedError(`${action}: channel ${this.#name} ${outcome}`, { reason });
+    return goneError(action, this.#name, reason);
   }
 
   /** Reports whether an attempt to attach is worth repeating. */
@@ -395,10 +394,6 @@ export class HomeLink implements Link {
     return outage(`${action} on channel ${this.#name}`, { address, trouble });
   }
 
-  #putError(error: ChannelError, wasSent: boolean, id: string | undefined): ChannelError {
-    return wasSent ? unknownOutcome(error, id) : error;
-  }
-
   #end(reason: Error): void {
     if (this.#cycle.isEnded) return;
     this.#cycle.end();
@@ -412,7 +407,7 @@ export class HomeLink implements Link {
   }
 
   #rejectAll(make: (action: string) => ChannelError): void {
-    this.#outbox.rejectAll((wasSent, id) => this.#putError(make("put"), wasSent, id));
+    this.#outbox.rejectAll((wasSent, id) => putError(make("put"), wasSent, id));
     for (const one of this.#waiting.takeAll()) rejectWaiting(one, make);
     this.#requests.rejectAll(make);
   }

@@ -1,4 +1,5 @@
 import { Connector } from "../remote/connector.ts";
+import { countingReconnects } from "../remote/reconnects.ts";
 import { newStats } from "../stats.ts";
 import type {
   ConnectionWatcher,
@@ -69,17 +70,7 @@ export class HomeTransport implements Transport {
         this.#terms = opened.welcome.terms;
         return opened;
       },
-    }, {
-      connected: (isAgain) => {
-        if (isAgain) this.stats.reconnects++;
-        watcher?.connected(isAgain);
-      },
-      disconnected: (error) => watcher?.disconnected(error),
-      failed: (error, pause) => watcher?.failed(error, pause),
-      blocked: (reason) => watcher?.blocked(reason),
-      warned: (problem) => watcher?.warned?.(problem),
-      noted: (event) => watcher?.noted?.(event),
-    });
+    }, countingReconnects(this.stats, watcher));
   }
 
   get trouble(): Error | undefined {
