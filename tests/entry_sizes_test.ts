@@ -23,7 +23,7 @@ import { test } from "./support/test.ts";
  * The program that puts and gets must not exceed 96 KB, and 33 KB gzipped.
  */
 const LIMITS: Readonly<Record<string, readonly [minified: number, gzipped: number]>> = {
-  "./redis": [247_000, 84_900],
+  "./redis": [248_000, 84_900],
   "./memory, Channel alone": [96_800, 33_290],
   "./memory": [120_700, 41_000],
   "./sqlite": [189_700, 64_400],
