@@ -242,7 +242,7 @@ test("doctor: the queue of a channel", { skip: noControl }, async (t) => {
     [
       "a bounded one of ChannelTS",
       { "x-queue-type": "classic", "x-max-length": 7, "x-overflow": "reject-publish" },
-      [],
+      ["drops its oldest values when the broker restarts"],
     ],
     ["one that drops its oldest value", { "x-max-length": 7 }, ["drops its oldest value when"]],
     [

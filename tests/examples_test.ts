@@ -6,7 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { brokerState } from "./support/broker_state.ts";
-import { untilStateIs } from "./support/leftovers.ts";
+import { untilNoMoreThan } from "./support/leftovers.ts";
 import { waitUntil } from "./support/net.ts";
 import { startRedis } from "./support/redis.ts";
 import { stateOf, withAdmin } from "./support/redis_setup.ts";
@@ -134,7 +134,7 @@ Deno.test("the demo on a Redis has the same output and leaves nothing there", as
   await using redis = await startRedis();
   const before = await withAdmin(redis.uri, stateOf);
   assertProven(await deno("-A", path("examples/demo.ts"), "--connection", redis.uri));
-  await untilStateIs(() => withAdmin(redis.uri, stateOf), before);
+  await untilNoMoreThan(() => withAdmin(redis.uri, stateOf), before);
 });
 
 function assertProven({ code, stdout, stderr }: Output): void {

@@ -124,6 +124,31 @@ for (const how of ["restart", "crash"] as const) {
   });
 }
 
+Deno.test("a restart of the broker drops a value on loan of a full classic channel, and none of a quorum channel", async () => {
+  const kinds = ["classic", "quorum"] as const;
+  const channels = kinds.map((durability) =>
+    new Channel<number>({
+      ...{ name: `full ${durability}`, durability, capacity: 2 },
+      ...{ connection: shared.uri, retryTimeout: 60_000 },
+    })
+  );
+  for (const ch of channels) {
+    await ch.put(1);
+    await ch.put(2);
+    const loan = await ch.receive();
+    equal(loan.value, 1);
+    await ch.put(3); // the value on loan does not count
+  }
+  await shared.restart();
+  const left = await Promise.all(channels.map((ch) => ch.depth()));
+  deepEqual(left, [2, 3]);
+  for (const ch of channels) {
+    await ch.delete();
+    await ch.close();
+  }
+  await untilDisconnected();
+});
+
 async function rest<T>(channel: Channel<T>): Promise<T[]> {
   const values: T[] = [];
   for await (const value of channel) values.push(value);

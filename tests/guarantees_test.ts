@@ -267,6 +267,38 @@ const proofsOnRedis: typeof proofs = {
     "redis_server_test.ts",
     "after a failover the primary that the URI lists is used",
   ],
+  "the primary is killed and started again": [
+    "faults/redis_cluster_faults.ts",
+    "the primary is killed and started again",
+  ],
+  "it is unreachable for longer than `retryTimeout`": [
+    "faults/redis_cluster_faults.ts",
+    "the primary is unreachable for longer than retryTimeout",
+  ],
+  "the replica takes over, by order of an operator": [
+    "faults/redis_cluster_faults.ts",
+    "a replica takes over by order",
+  ],
+  "it is killed or suspended, and the replica takes over by itself": [
+    "faults/redis_cluster_faults.ts",
+    "the primary is killed, and its replica takes over by itself",
+  ],
+  "another primary without a replica fails, so that no node serves": [
+    "faults/redis_cluster_faults.ts",
+    "another primary fails that has no replica, so that no node serves until it is back",
+  ],
+  "the slots are on the way to another node for seconds": [
+    "faults/redis_cluster_faults.ts",
+    "the slots of the channels are on the way to another node for seconds",
+  ],
+  "connections are closed or scripts dropped on all nodes": [
+    "faults/redis_cluster_faults.ts",
+    "an operator closes the connections to all nodes",
+  ],
+  "the channels are deleted, also by `FLUSHALL` on the node": [
+    "faults/redis_cluster_faults.ts",
+    "an operator deletes everything (FLUSHALL)",
+  ],
 };
 
 const heads = ["", "The put", "What happens", "Failure"];

@@ -4,7 +4,7 @@ import { HomeServer } from "./faults/home_server.ts";
 import { startHome } from "./homes/home_process.ts";
 import { homeMishaps } from "./soak/mishaps.ts";
 import { soak } from "./soak/soak.ts";
-import { untilStateIs } from "./support/leftovers.ts";
+import { untilNoMoreThan } from "./support/leftovers.ts";
 import { sqliteDirectory } from "./support/sqlite_file.ts";
 import { logLine } from "./support/supervisor.ts";
 
@@ -30,5 +30,5 @@ Deno.test("three peers put and three get while their home fails and returns, and
   deepEqual(withinProcess, [], "one process got a value twice");
   deepEqual(unmarked, [], "a duplicate was not marked as redelivered");
   deepEqual(errors, []);
-  await untilStateIs(() => server.state(), before);
+  await untilNoMoreThan(() => server.state(), before);
 });

@@ -3,7 +3,7 @@ import process from "node:process";
 import { RedisFaultServer } from "./faults/redis_server.ts";
 import { redisMishaps } from "./soak/mishaps.ts";
 import { soak } from "./soak/soak.ts";
-import { untilStateIs } from "./support/leftovers.ts";
+import { untilNoMoreThan } from "./support/leftovers.ts";
 import { startRedis } from "./support/redis.ts";
 import { logLine } from "./support/supervisor.ts";
 
@@ -26,5 +26,5 @@ Deno.test("three processes put and three get while their Redis fails and returns
   deepEqual(withinProcess, [], "one process got a value twice");
   deepEqual(unmarked, [], "a duplicate was not marked as redelivered");
   deepEqual(errors, []);
-  await untilStateIs(() => server.state(), before);
+  await untilNoMoreThan(() => server.state(), before);
 });

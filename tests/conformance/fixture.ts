@@ -154,20 +154,21 @@ export async function connectionsRest(sockets = 0): Promise<void> {
   await pause(1);
 }
 
+/** Returns what is there now and was not there before; undefined if that is nothing. */
+export function excess(now: State, before: State): State | undefined {
+  const queues = now.queues.filter((name) => !before.queues.includes(name));
+  const exchanges = now.exchanges.filter((name) => !before.exchanges.includes(name));
+  const [connections, channels, consumers] = (["connections", "channels", "consumers"] as const)
+    .map((what) => Math.max(0, now[what] - before[what])) as [number, number, number];
+  const isNone = connections + channels + consumers + queues.length + exchanges.length === 0;
+  return isNone ? undefined : { connections, channels, consumers, queues, exchanges };
+}
+
 async function noMoreThan(before: State, fixture: Fixture): Promise<void> {
-  let left = {};
+  let left: State | undefined;
   const isClean = async () => {
-    const now = await fixture.setup.state!();
-    left = {
-      connections: Math.max(0, now.connections - before.connections),
-      channels: Math.max(0, now.channels - before.channels),
-      consumers: Math.max(0, now.consumers - before.consumers),
-      queues: now.queues.filter((name) => !before.queues.includes(name)),
-      exchanges: now.exchanges.filter((name) => !before.exchanges.includes(name)),
-    };
-    if (Object.values(left).every((what) => what === 0 || (what as string[]).length === 0)) {
-      return true;
-    }
+    left = excess(await fixture.setup.state!(), before);
+    if (left === undefined) return true;
     await fixture.clear(); // an operation that was cancelled early may have created a channel after all
     return false;
   };

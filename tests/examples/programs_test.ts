@@ -12,7 +12,7 @@ import { Channel } from "../../mod.ts";
 import { connectionsRest } from "../conformance/fixture.ts";
 import { brokerState } from "../support/broker_state.ts";
 import { controlFromEnv } from "../support/control.ts";
-import { untilAsBefore, untilStateIs } from "../support/leftovers.ts";
+import { untilAsBefore, untilNoMoreThan } from "../support/leftovers.ts";
 import { redisUri, stateOf, withAdmin } from "../support/redis_setup.ts";
 import { sqliteDirectory } from "../support/sqlite_file.ts";
 import { ROOT } from "../support/test_files.ts";
@@ -67,7 +67,7 @@ function each(
         }
       }
       if (before !== undefined) await untilAsBefore(controlFromEnv()!, before);
-      if (held !== undefined) await untilStateIs(() => withAdmin(redis, stateOf), held);
+      if (held !== undefined) await untilNoMoreThan(() => withAdmin(redis, stateOf), held);
     });
   }
 }

@@ -1,5 +1,5 @@
 import process from "node:process";
-import { untilStateIs } from "../support/leftovers.ts";
+import { untilNoMoreThan } from "../support/leftovers.ts";
 import { Cell } from "./cell.ts";
 import type { Fault } from "./fault.ts";
 import type { Server } from "./server.ts";
@@ -55,7 +55,7 @@ export async function runFault<S extends Server>(
   }
   outcomes.set(
     "afterwards",
-    await untilStateIs(() => server.state(), before).then(
+    await untilNoMoreThan(() => server.state(), before).then(
       () => "nothing is left",
       (e) => new Failure(e),
     ),

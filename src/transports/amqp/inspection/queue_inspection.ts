@@ -185,6 +185,12 @@ function* findingsOf(
     others["x-max-length-bytes"] !== undefined;
   if (isBounded && !String(others["x-overflow"]).startsWith("reject-publish")) {
     yield bad("warning", "drops its oldest value when it is full");
+  } else if (isBounded && type === "classic") {
+    yield bad(
+      "warning",
+      "drops its oldest values when the broker restarts and more wait and are on loan than its limit",
+      'create the channel with `durability: "quorum"`',
+    );
   }
 }
 
