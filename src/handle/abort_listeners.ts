@@ -16,9 +16,9 @@ export function addAbortListener(signal: AbortSignal, listener: () => void): voi
   if (found === undefined) {
     const all = new Set<() => void>();
     const onAbort = () => {
-      listeners.delete(signal);
       signal.removeEventListener("abort", onAbort);
-      for (const each of all) each();
+      for (const each of all) each(); // not those that are removed meanwhile
+      listeners.delete(signal);
     };
     listeners.set(signal, found = { all, onAbort });
     signal.addEventListener("abort", onAbort);
