@@ -119,6 +119,27 @@ async function rest(ch: Channel<unknown>): Promise<void> {
   await pause(35);
 }
 
+/**
+ * Gets values in a loop until the peer asks for some ahead. Returns the number of the next value, and the request: its first number,
+ * and for how many values it asks.
+ */
+async function readAhead(
+  home: ScriptedHome,
+  ch: Channel<number>,
+): Promise<{ number: number; first: number; count: number }> {
+  let number = 0;
+  let ahead: Frame | undefined;
+  home.handle = (frame) => {
+    if (frame.word === "TRY") ahead = frame;
+    if (frame.word === "TAKE") home.lend(frame.args[1], number, `cts.${number++}`);
+    return true;
+  };
+  while (ahead === undefined) await ch.get(); // the pace of a busy machine may be too slow at first
+  home.handle = () => false;
+  const { args, fields } = ahead as Frame;
+  return { number, first: Number(args[1]), count: fields.count as number };
+}
+
 Deno.test("peer: it greets with its session, which it keeps, and links and requests are numbered on", async () => {
   const home = new ScriptedHome();
   const ch = home.channel<number>();
@@ -343,18 +364,8 @@ Deno.test("peer: of the copies of a put, a process is given one", async () => {
 Deno.test("peer: a loop of gets reads ahead, and gives back what is not claimed in 20 ms", async () => {
   const home = new ScriptedHome();
   const ch = home.channel<number>();
-  let number = 0;
-  let ahead: Frame | undefined;
-  home.handle = (frame) => {
-    if (frame.word === "TRY") ahead = frame;
-    if (frame.word === "TAKE") home.lend(frame.args[1], number, `cts.${number++}`);
-    return true;
-  };
-  while (ahead === undefined) await ch.get(); // the pace of a busy machine may be too slow at first
-  home.handle = () => false;
-  const { args, fields } = ahead as Frame;
-  const count = fields.count as number;
-  const first = Number(args[1]);
+  const { first, count, ...read } = await readAhead(home, ch);
+  let { number } = read;
   const next = ch.get();
   const put = ch.put(9); // it follows the get, which waits for what was asked for ahead
   home.lend(`${first}`, number, `cts.${number++}`);
@@ -376,20 +387,11 @@ Deno.test("peer: a loop of gets reads ahead, and gives back what is not claimed 
 Deno.test("peer: of copies that were read ahead, a process is given one", async () => {
   const home = new ScriptedHome();
   const ch = home.channel<number>();
-  let number = 0;
-  let ahead: Frame | undefined;
-  home.handle = (frame) => {
-    if (frame.word === "TRY") ahead = frame;
-    if (frame.word === "TAKE") home.lend(frame.args[1], number, `cts.${number++}`);
-    return true;
-  };
-  while (ahead === undefined) await ch.get();
+  const { first, count } = await readAhead(home, ch);
   home.handle = (frame) => frame.word === "ACC";
-  const { args, fields } = ahead as Frame;
-  const first = Number(args[1]);
   home.lend(`${first}`, 100, "cts.a");
   home.lend(`${first + 1}`, 100, "cts.a", false, 1);
-  if (fields.count as number > 2) home.send(`NONE ${first + 2}`);
+  if (count > 2) home.send(`NONE ${first + 2}`);
   assert.equal(await within(ch.get()), 100);
   const next = ch.get();
   home.lend((await home.expect("TAKE")).args[1], 101, "cts.b");

@@ -1,4 +1,6 @@
 // The way of a link to the node of its slot, without a cluster.
+import { detachLater, type DetachOwner } from "../src/transports/redis/cluster/detach_later.ts";
+import { RedisRefusal } from "../src/transports/redis/connection/reply_reader.ts";
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ClusterNode } from "../src/transports/redis/cluster/cluster_node.ts";
@@ -8,6 +10,7 @@ import { SlotSource, type SlotSourceOwner } from "../src/transports/redis/cluste
 import type { LinkSession } from "../src/transports/redis/connection/link_session.ts";
 import type { RedisSession } from "../src/transports/redis/connection/session.ts";
 import { ProcessRef } from "../src/transports/remote/process_ref.ts";
+import { within } from "./conformance/fixture.ts";
 
 /** A node whose connection is open. */
 function openNode(name: string, isPrepared: boolean): ClusterNode {
@@ -106,4 +109,45 @@ Deno.test("the next one is asked when the last one fails or is silent, and the f
   assert.equal(await firstAnswer(["fails", "is bad"], ask, isGood, 10), undefined);
   assert.equal(await firstAnswer([], ask, isGood, 10), undefined);
   clearInterval(held);
+});
+
+/** A cluster whose node answers each script with the next of these errors, and then with nothing. */
+function refusing(errors: string[]): { owner: DetachOwner; asked: string[]; warned: string[] } {
+  const asked: string[] = [];
+  const warned: string[] = [];
+  const session = {
+    isPrepared: true,
+    address: "redis://played",
+    run(script: string) {
+      asked.push(script);
+      const error = errors.shift();
+      return error === undefined ? Promise.resolve(1) : Promise.reject(new RedisRefusal(error));
+    },
+  };
+  const owner: DetachOwner = {
+    signal: new AbortController().signal,
+    sessionOf: () => session as unknown as RedisSession,
+    prepare: () => Promise.resolve(),
+    look: () => Promise.resolve(),
+    warn: (problem) => void warned.push(problem),
+  };
+  return { owner, asked, warned };
+}
+
+const left = { holders: ["a/1"], accepted: ["1 a/1"], released: [] };
+
+Deno.test("a late detachment is tried again while the node cannot serve it", async () => {
+  const { owner, asked, warned } = refusing(["MOVED 1 a:1", "BUSY a script runs"]);
+  await within(detachLater(owner, 1, "key", left), 20_000);
+  assert.deepEqual([asked, warned], [["accept", "accept", "accept", "detach"], []]);
+});
+
+Deno.test("a late detachment that is refused for good ends, and the logger is told", async () => {
+  const { owner, asked, warned } = refusing(["NOPERM this user has no permissions"]);
+  await within(detachLater(owner, 1, "key", left), 20_000);
+  assert.deepEqual(asked, ["accept"]);
+  assert.deepEqual(warned, [
+    "redis://played did not detach a closed channel: NOPERM this user has no permissions; " +
+    "its values on loan return when this process ends",
+  ]);
 });

@@ -1,3 +1,4 @@
+import { OncePerTurn } from "../../shared/once_per_turn.ts";
 import { maxNumbers } from "./protocol/frame.ts";
 
 /**
@@ -10,7 +11,7 @@ export class SettledLoans {
   #moved: number[] = [];
   #released: number[] = [];
   #counted: number[] = [];
-  #isScheduled = false;
+  readonly #flushing = new OncePerTurn(() => this.flush());
   #isEmpty = true;
 
   constructor(send: (header: string) => void) {
@@ -38,12 +39,7 @@ export class SettledLoans {
 
   #flushSoon(): void {
     this.#isEmpty = false;
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    queueMicrotask(() => {
-      this.#isScheduled = false;
-      this.flush();
-    });
+    this.#flushing.schedule();
   }
 
   #sendAll(word: string, numbers: number[], fields = ""): number[] {

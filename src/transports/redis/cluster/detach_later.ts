@@ -2,7 +2,7 @@ import { backOff } from "../../../shared/backoff.ts";
 import { RuntimeTimer } from "../../remote/runtime_timer.ts";
 import type { LeftBehind } from "../connection/link_session.ts";
 import type { RedisSession } from "../connection/session.ts";
-import { isElsewhere } from "../failure.ts";
+import { endsSession, isElsewhere } from "../failure.ts";
 
 /** The cluster of the channel. */
 export interface DetachOwner {
@@ -12,11 +12,14 @@ export interface DetachOwner {
   sessionOf(slot: number): RedisSession | undefined;
   prepare(session: RedisSession): Promise<void>;
   look(): Promise<void>;
+  /** Tells the logger. */
+  warn(problem: string): void;
 }
 
 /**
  * Detaches a closed link whose slot was moving as it closed: the nodes would take it for alive, and lend what it has left to nobody
- * while its process lives. Tries until it is done, or until no link is open: then the connections end, and all returns by itself.
+ * while its process lives. Tries until it is done or refused for good, or until no link is open: then the connections end, and all
+ * returns by itself.
  */
 export async function detachLater(
   cluster: DetachOwner,
@@ -29,7 +32,12 @@ export async function detachLater(
     try {
       if (session !== undefined) return await detach(cluster, session, key, left);
     } catch (error) {
-      if (!isElsewhere(error) && !session!.isLost) return; // the node refuses it for good
+      if (!isElsewhere(error) && !endsSession(error)) {
+        return cluster.warn(
+          `${session!.address} did not detach a closed channel: ${(error as Error).message}; ` +
+            "its values on loan return when this process ends",
+        );
+      }
     }
     await idle(backOff(failures, shortest, longest), cluster.signal);
     if (cluster.signal.aborted) return;

@@ -118,6 +118,7 @@ export class RedisCluster implements SlotSourceOwner {
         sessionOf: (slot) => this.nodeOf(slot)?.session,
         prepare: (session) => this.prepare(session),
         look: () => this.look(),
+        warn: (problem) => this.#owner.watcher.warned?.(problem),
       },
       slot,
       key,

@@ -1,3 +1,4 @@
+import { OncePerTurn } from "../../../shared/once_per_turn.ts";
 import type { Buffer } from "node:buffer";
 import { drainedError } from "../../../shared/closed_errors.ts";
 import { Fifo } from "../../../shared/fifo.ts";
@@ -63,7 +64,7 @@ export class RedisGetter {
   readonly #here: Fifo<Claim> = new Fifo();
   readonly #ahead: ReadAheadBuffer<RedisLoan>;
   readonly #size = new ReadAheadSize(mostAhead, mostBytes);
-  #isScheduled = false;
+  readonly #flushing = new OncePerTurn(() => this.flush());
   /** Whether a script takes messages ahead. */
   #isAsking = false;
   /** Whether the messages that it takes ahead go back. */
@@ -115,21 +116,12 @@ export class RedisGetter {
     this.#takings.set(claim, taking);
     this.#byNumber.set(taking.number, taking);
     this.#unsent.add(taking);
-    this.#schedule();
+    this.#flushing.schedule();
   }
 
   #takingOf(claim: Claim): Taking {
     const number = String(this.#owner.nextClaim());
     return { claim, number, mark: `${claim.counted ? "+" : "-"}${number}` };
-  }
-
-  #schedule(): void {
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    queueMicrotask(() => {
-      this.#isScheduled = false;
-      this.flush();
-    });
   }
 
   #leave(taking: Taking): void {
@@ -228,7 +220,7 @@ export class RedisGetter {
       const later = [...this.#unsent];
       this.#unsent.clear();
       for (const taking of [...again, ...later]) this.#unsent.add(taking);
-      this.#schedule();
+      this.#flushing.schedule();
     }
     if (waits > 0) this.#owner.noteDue(due);
     if (isAhead) this.#endAsking();
@@ -325,7 +317,7 @@ export class RedisGetter {
     this.#end(taking);
     if (!this.#unsent.delete(taking)) {
       this.#leave(taking);
-      this.#schedule();
+      this.#flushing.schedule();
       // A message that has crossed it goes back, and is older than those that come.
       if (this.#isAsking) this.giveBack();
     }
@@ -392,7 +384,7 @@ export class RedisGetter {
       throw error;
     } finally {
       if (this.#byNumber.get(number) === taking) this.#end(taking);
-      this.#schedule();
+      this.#flushing.schedule();
     }
   }
 

@@ -1,3 +1,4 @@
+import { OncePerTurn } from "../../../shared/once_per_turn.ts";
 import type { Buffer } from "node:buffer";
 import { drainedError, undelayableError } from "../../../shared/closed_errors.ts";
 import type { ChannelError } from "../../../shared/errors.ts";
@@ -67,7 +68,7 @@ export class RedisOutbox {
   readonly #unsent = new Set<PendingPut>();
   readonly #waiting: Deadlines<PendingPut>;
   #destination: RedisDestination | undefined;
-  #isScheduled = false;
+  readonly #flushing = new OncePerTurn(() => this.flush());
   #lastNumber = 0;
   /** The number of the last put that was sent on this connection. */
   #lastSent = 0;
@@ -117,16 +118,7 @@ export class RedisOutbox {
     this.#stats.outstanding++;
     this.#processRef.ref();
     if (this.#destination === undefined) this.#waiting.add(put);
-    else this.#schedule();
-  }
-
-  #schedule(): void {
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    queueMicrotask(() => {
-      this.#isScheduled = false;
-      this.flush();
-    });
+    else this.#flushing.schedule();
   }
 
   /** Withdraws a put. Reports whether its message was never sent, and will not be. */
@@ -210,7 +202,7 @@ export class RedisOutbox {
 
   /** Whether puts of this turn have not been sent. */
   get isPending(): boolean {
-    return this.#isScheduled;
+    return this.#flushing.isScheduled;
   }
 
   /** Sends puts, as many as may be sent. */
