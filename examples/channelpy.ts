@@ -2,7 +2,7 @@
 //
 // A Python worker and a TypeScript worker share the jobs of a channel, over RabbitMQ.
 //
-//   docker compose up --detach --wait                                    a RabbitMQ, if there is none
+//   docker compose up --wait                                             a RabbitMQ, if there is none
 //   python3 examples/channelpy_worker.py amqp://guest:guest@localhost    the Python worker, with ChannelPy
 //   deno run -A examples/channelpy.ts --connection amqp://localhost      the TypeScript worker, and the jobs
 //   bun channelpy.ts …

@@ -70,6 +70,27 @@ for (const page of allPages()) {
   });
 }
 
+/** Returns the lines of a page's tables that belong to no table, or have another number of cells than its first line. */
+function badRows(text: string): string[] {
+  const outside = text.replaceAll(/^ *```.*?^ *```$/gms, "");
+  const cells = (row: string) => row.replaceAll(/`[^`]*`/g, "").split("|").length;
+  return [...outside.matchAll(/(?:^\|.*\n)+/gm)].flatMap(([table]) => {
+    const [head = "", rule = "", ...rows] = table.trim().split("\n");
+    if (!/^\|[ :|-]+\|$/.test(rule)) return [head];
+    return [rule, ...rows].filter((row) => cells(row) !== cells(head));
+  });
+}
+
+Deno.test("each row of a table is in a table, and has its columns", () => {
+  for (const page of allPages()) {
+    assert.deepEqual(badRows(readPage(page)), [], page);
+  }
+  const table = "| a | b |\n| - | - |\n| 1 | `|` |\n";
+  assert.deepEqual(badRows(table), []);
+  assert.deepEqual(badRows(`${table}\n| 1 | 2 |\n`), ["| 1 | 2 |"]);
+  assert.deepEqual(badRows(`${table}| 1, and\nmore | 2 |\n`), ["| 1, and"]);
+});
+
 Deno.test("docs/README.md lists every page in docs/", () => {
   const listed = linksOf(readPage("docs/README.md")).map(({ target }) => `docs/${target}`);
   const pages = allPages().filter((page) => /^docs\/[\w-]+\.md$/.test(page));

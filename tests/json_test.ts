@@ -188,7 +188,7 @@ const refused: [what: string, value: unknown, says: RegExp][] = [
   ["an ArrayBuffer", new ArrayBuffer(1), /^an ArrayBuffer/],
   ["a RegExp", /x/, /^a RegExp object .*source/],
   ["an Error", { e: new TypeError("x") }, /^an Error object at e .*message/],
-  ["a Promise", Promise.resolve(), /Promise/],
+  ["a Promise", Promise.resolve(), /^a Promise object .*; await it$/],
   ["a boxed number", new Number(1), /Number/],
   ["a boxed string", new String("x"), /String/],
   ["a cycle", cycle, /^a cycle.* at self\.deep\[0\] /],

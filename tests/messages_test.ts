@@ -90,6 +90,7 @@ Deno.test("messages: an error proposes the URI that was probably meant", () => {
     "localhost": "amqp://localhost",
     "localhost:5672": "amqp://localhost:5672",
     "rabbit.example.org": "amqp://rabbit.example.org",
+    "jobs.db": "sqlite:jobs.db",
     "./jobs.db": "sqlite:./jobs.db",
     "/var/jobs.db": "sqlite:/var/jobs.db",
   };
@@ -105,6 +106,19 @@ Deno.test("messages: an error proposes the URI that was probably meant", () => {
       `new Channel: "nats://***@h" is not the URI of a connection; a connection begins with one ` +
       "of memory: sqlite: amqp: amqps: redis: rediss: zmq: ws: wss:",
   });
+});
+
+Deno.test("messages: a URI without // is told what its scheme expects", () => {
+  const expected: Record<string, string> = {
+    "amqp:host": "amqp://user:password@host:port/vhost or amqps://",
+    "redis:host": "redis://user:password@host:port/database or rediss://",
+    "zmq:host": "zmq://HOST:PORT, zmq://HOST:PORT?key=KEY or zmq://:SECRET@HOST:PORT",
+    "ws:host": "ws://HOST:PORT/PATH or wss://HOST/PATH",
+  };
+  for (const [connection, form] of Object.entries(expected)) {
+    const message = `new Channel: cannot use the URI ${connection}: expected ${form}`;
+    assert.throws(() => new Channel({ connection }), { name: "ChannelConfigError", message });
+  }
 });
 
 Deno.test("messages: an error of several lines becomes one line", () => {

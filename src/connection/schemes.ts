@@ -59,11 +59,7 @@ export function parseUri(uri: string): { scheme: Scheme; parsed: ParsedUri } {
 
 function notImported(name: string): ChannelConfigError {
   const isWeb = name[0] === "w";
-  const entry = isWeb
-    ? "web"
-    : name === "zmq:"
-    ? "home"
-    : ["sqlite", "amqp", "redis"].find((each) => name.startsWith(each));
+  const entry = isWeb ? "web" : name === "zmq:" ? "home" : /^(sqlite|amqp|redis)/.exec(name)![0];
   const where = isWeb ? "" : " on Deno, Bun and Node; elsewhere, use memory: or ws:";
   return new ChannelConfigError(
     `the transport of ${name} is not imported; import from "@channelts/channel/${entry}"${where}`,
@@ -118,11 +114,11 @@ function suggestedUri(text: string, known: readonly string[]): string | undefine
   const [, word, rest] = /^([a-z][a-z0-9+.-]*)(:\/\/.*|:)?$/is.exec(text) ?? [];
   const near = word === undefined ? undefined : nearest(`${word}:`, known);
   if (near !== undefined) {
-    if (!/^(?:amqp|redis)/.test(near)) return near;
+    if (!/^(amqp|redis)/.test(near)) return near;
     return rest === undefined || rest === ":" ? `${near}//localhost` : `${near}//…`;
   }
-  if (/^(?:localhost|[\w-]+(?:\.[\w-]+)+)(?::\d{1,5})?$/i.test(text)) {
+  if (/^(\.{0,2}\/(?!\/)[^@:]*|[\w.-]+\.db)$/.test(text)) return `sqlite:${text}`;
+  if (/^(localhost|[\w-]+(\.[\w-]+)+)(:\d{1,5})?$/i.test(text)) {
     return `${text.endsWith(":6379") ? "redis" : "amqp"}://${text}`;
   }
-  if (/^\.{0,2}\/(?!\/)[^@:]*$/.test(text)) return `sqlite:${text}`;
 }

@@ -108,7 +108,7 @@ function isPlatformObject(object: object): boolean {
 function rejectPlatformObject(encoder: Encoder, object: object, name: string): never {
   const article = /^[AEIOU]/.test(name) ? "an" : "a";
   const isFile = name === "Blob" || name === "File";
-  const advice = isFile ? ": send its bytes instead" : undefined;
+  const advice = isFile ? ": send its bytes" : name === "Promise" ? ": await it" : undefined;
   encoder.reject(`${article} ${name} object`, object, advice);
 }
 

@@ -238,6 +238,7 @@ const alternatives: ReadonlyMap<string, string> = new Map([
   ["Uint8Array", "send text, such as base64, or an array of numbers"],
   ["RegExp", "send its source"],
   ["Error", "send its message"],
+  ["Promise", "await it"],
 ]);
 
 function isPlain(object: object): boolean {

@@ -103,7 +103,7 @@ type Parts = [
 
 function split(uri: string, fail: Fail): Parts {
   if (!/^amqps?:\/\//i.test(uri)) {
-    fail("found another scheme, expected amqp://user:password@host:port/vhost or amqps://");
+    fail("expected amqp://user:password@host:port/vhost or amqps://");
   }
   checkUriText(uri, fail);
   return PARTS.exec(uri)!.slice(1) as Parts;

@@ -47,7 +47,7 @@ export function parseRedisUri(uri: string): RedisUri {
     throw new ChannelConfigError(`cannot use the URI ${withoutCredentials(uri)}: ${problem}`);
   };
   if (!/^rediss?:\/\//i.test(uri)) {
-    fail("found another scheme, expected redis://user:password@host:port/database or rediss://");
+    fail("expected redis://user:password@host:port/database or rediss://");
   }
   checkUriText(uri, fail);
   const [, scheme = "", userinfo, hosts = "", path = "", query = ""] = parts.exec(uri)!;
