@@ -62,6 +62,8 @@ export interface GetSource {
   withLink(operation: Rejectable, use: (link: Link) => void): void;
   /** Returns the error for a timeout. */
   timeoutError(action: string, options: OperationOptions): Error;
+  /** Returns the error for an operation that does not wait for a value, and that the broker has not answered. */
+  unansweredError(action: string): Error;
   /** Makes a handle on the dead-letter queue. */
   deadLetters(): DeadLetterQueue;
   /** Reports what rejects no operation. */

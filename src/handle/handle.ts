@@ -3,7 +3,12 @@ import { PendingConnection, type Report } from "../connection/configured.ts";
 import { SharedConnection } from "../connection/shared_connection.ts";
 import type { Encoding } from "../encoding/encoding.ts";
 import { copyOfError } from "../shared/error_copies.ts";
-import type { ChannelClosedError, ChannelError, CloseReason } from "../shared/errors.ts";
+import type {
+  ChannelClosedError,
+  ChannelConnectionError,
+  ChannelError,
+  CloseReason,
+} from "../shared/errors.ts";
 import { closeTimeout, reachTimeout, within } from "../shared/timeouts.ts";
 import { isRequestBound } from "../shared/request_bound.ts";
 import { deadLettersName } from "../shared/names.ts";
@@ -20,7 +25,7 @@ import {
   type OperationOptions,
   type Pending,
 } from "./operation.ts";
-import { closedError, timeoutError, titleOf } from "./outcomes.ts";
+import { closedError, timeoutError, titleOf, unansweredError } from "./outcomes.ts";
 import { Put } from "./put.ts";
 import { PutQueue } from "./put_queue.ts";
 import { whenEmpty } from "./when_empty.ts";
@@ -155,7 +160,7 @@ export class Handle implements Attached, PutTarget, GetSource {
    * @param owner an object that must not be garbage collected while the operation is pending; the same below
    */
   begin<T>(action: string, owner: object, options: OperationOptions = {}): Operation<T> {
-    return new Operation(this.#call(action, owner, this.#operations, options), options);
+    return new Operation(this.#call(action, owner, options), options);
   }
 
   isKnown(by: SharedConnection | PendingConnection): boolean {
@@ -232,7 +237,7 @@ export class Handle implements Attached, PutTarget, GetSource {
     const answering = { ...options, timeout: reachTimeout };
     return this.control(action, owner, answering, async ({ link }) => {
       if (await link.depth() > 0) throw this.timeoutError(action, options);
-    });
+    }, { timedOut: () => this.unansweredError(action) });
   }
 
   async closeAll(owner: object, options: CloseAllOptions): Promise<void> {
@@ -241,7 +246,7 @@ export class Handle implements Attached, PutTarget, GetSource {
     await this.control("closeAll", owner, options, async (attachment) => {
       await attachment.link.announce(closeAllEvent, true);
       attachment.terminate("closeAll");
-    }, this.#closings);
+    }, { pending: this.#closings });
   }
 
   async #drain(owner: object, options: OperationOptions): Promise<void> {
@@ -249,7 +254,7 @@ export class Handle implements Attached, PutTarget, GetSource {
     await this.control("closeAll", owner, options, async ({ link }) => {
       await sent;
       await link.drain();
-    }, this.#closings);
+    }, { pending: this.#closings });
   }
 
   async delete(owner: object, options: OperationOptions): Promise<void> {
@@ -257,7 +262,7 @@ export class Handle implements Attached, PutTarget, GetSource {
     await this.control("delete", owner, options, async (attachment) => {
       await attachment.link.delete();
       attachment.terminate("delete");
-    }, this.#closings);
+    }, { pending: this.#closings });
   }
 
   /** Runs an operation that acts on the attachment. */
@@ -266,14 +271,14 @@ export class Handle implements Attached, PutTarget, GetSource {
     owner: object,
     options: OperationOptions,
     act: (attachment: Attachment, control: Pending) => Promise<T>,
-    pending: Set<Pending> = this.#operations,
+    call: Partial<Pick<Call, "pending" | "timedOut">> = {},
   ): Promise<T> {
     try {
       this.check(action, options);
     } catch (error) {
       return Promise.reject(error);
     }
-    const control = new Operation<T>(this.#call(action, owner, pending, options), options);
+    const control = new Operation<T>({ ...this.#call(action, owner, options), ...call }, options);
     this.attachFor(control).then((attachment) => act(attachment, control)).then(
       (result) => control.resolve(result),
       (error) => control.reject(copyOfError(error)),
@@ -408,13 +413,9 @@ export class Handle implements Attached, PutTarget, GetSource {
     }
   }
 
-  #call(
-    action: string,
-    owner: object,
-    pending: Set<Pending>,
-    options: OperationOptions,
-  ): Call {
-    return { action, owner, pending, timedOut: () => this.timeoutError(action, options) };
+  #call(action: string, owner: object, options: OperationOptions): Call {
+    const timedOut = () => this.timeoutError(action, options);
+    return { action, owner, pending: this.#operations, timedOut };
   }
 
   #closedError(action: string, reason: CloseReason, isOutcomeUnknown = false): ChannelClosedError {
@@ -423,6 +424,10 @@ export class Handle implements Attached, PutTarget, GetSource {
 
   timeoutError(action: string, { timeout }: OperationOptions, wasRecalled = true): ChannelError {
     return timeoutError(this, action, timeout, wasRecalled);
+  }
+
+  unansweredError(action: string): ChannelConnectionError {
+    return unansweredError(this, action, reachTimeout);
   }
 }
 

@@ -55,23 +55,34 @@ export function timeoutError(
 ): ChannelError {
   const { connection } = channel;
   const outcomeText = wasRecalled ? "" : unknownOutcomeText;
-  const broker = connection instanceof PendingConnection ? undefined : connection;
-  if (broker === undefined || broker.trouble !== undefined) {
-    const trouble = broker?.trouble;
-    const why = trouble === undefined ? "" : `: ${trouble.message}`;
-    const title = why.includes(broker?.address ?? why) ? channel.name : titleOf(channel);
-    return new ChannelConnectionError(
-      `${action}: channel ${title} could not be reached within ${timeout} ms${why}${outcomeText}`,
-      { address: broker?.address ?? "", cause: trouble },
-    );
+  if (connection instanceof PendingConnection || connection.trouble !== undefined) {
+    return unansweredError(channel, action, timeout, outcomeText);
   }
   let advice = outcomeText;
-  if (action === "put" && broker.blocked !== undefined) {
-    advice = `; the broker accepts no messages now: ${broker.blocked}${outcomeText}`;
+  if (action === "put" && connection.blocked !== undefined) {
+    advice = `; the broker accepts no messages now: ${connection.blocked}${outcomeText}`;
   } else if (action === "put" && wasRecalled) advice = "; the channel may be full";
   const problem = timedOutBecause[action] ?? "no answer came";
   return new ChannelTimeoutError(
     `${action}: channel ${titleOf(channel)}: ${problem} within ${timeout} ms${advice}`,
+  );
+}
+
+/** Returns the error for a broker that has not answered in time. */
+export function unansweredError(
+  channel: NamedChannel,
+  action: string,
+  timeout: number | undefined,
+  outcomeText = "",
+): ChannelConnectionError {
+  const { connection } = channel;
+  const broker = connection instanceof PendingConnection ? undefined : connection;
+  const trouble = broker?.trouble;
+  const why = trouble === undefined ? "" : `: ${trouble.message}`;
+  const title = why.includes(broker?.address ?? why) ? channel.name : titleOf(channel);
+  return new ChannelConnectionError(
+    `${action}: channel ${title} could not be reached within ${timeout} ms${why}${outcomeText}`,
+    { address: broker?.address ?? "", cause: trouble },
   );
 }
 

@@ -100,10 +100,12 @@ export class PendingGets {
 
   /** Makes an operation that consumes a message. With a timeout of 0 it still waits for the broker's answer. */
   #newGet<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
-    const timedOut = () => this.#handle.timeoutError(action, options);
+    const isNow = options.timeout === 0;
+    const timedOut = () =>
+      isNow ? this.#handle.unansweredError(action) : this.#handle.timeoutError(action, options);
     return new Operation<T>(
       { action, owner, pending: this.pending, timedOut },
-      options.timeout === 0 ? { ...options, timeout: reachTimeout } : options,
+      isNow ? { ...options, timeout: reachTimeout } : options,
     );
   }
 

@@ -59,7 +59,9 @@ abstract class ActiveChannelCase implements ActiveCase {
   }
 
   timeoutError(options: OperationOptions): Error | undefined {
-    const error = this.handle.timeoutError(this.select.action, options);
+    const { action, isWaiting } = this.select;
+    if (!isWaiting) return this.handle.unansweredError(action);
+    const error = this.handle.timeoutError(action, options);
     return error instanceof ChannelConnectionError ? error : undefined;
   }
 }

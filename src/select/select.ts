@@ -327,7 +327,10 @@ class Selection implements RunningSelect {
 
   /** Returns the error for a timeout. An unreachable broker, or a value that was sent, has an error of its own. */
   #timeoutError(options: OperationOptions): unknown {
-    for (const each of this.#chosen === undefined ? this.#cases : [this.#chosen]) {
+    const isUndecided = (_: ActiveCase, place: number) =>
+      this.isWaiting || this.#states[place] === "unknown";
+    const cases = this.#chosen === undefined ? this.#cases.filter(isUndecided) : [this.#chosen];
+    for (const each of cases) {
       const error = each.timeoutError(options);
       if (error !== undefined) return error;
     }

@@ -38,7 +38,20 @@ export function now(): number {
   return performance.now() + ahead;
 }
 
-/** A timer for any time, however far away. Like a runtime's own timers, it fires at most one millisecond early. */
+/** Milliseconds. A timer that is so late has waited for a process that computed or was stopped. */
+const late = 50;
+
+/** Milliseconds in which a runtime reads what has arrived. */
+const readTime = 50;
+
+/** The function of this moment: a program's tests may replace it later. */
+const realTimeout: (call: () => void, ms: number) => ReturnType<typeof setTimeout> = setTimeout;
+
+/**
+ * A timer for any time, however far away. Like a runtime's own timers, it fires at most one millisecond early. Runtimes
+ * call timers before they read what has arrived. So a timer that is late lets the runtime read first, since an answer
+ * that has arrived in time may stop the timer.
+ */
 export class Timer {
   readonly #deadline: number;
   readonly #fire: () => void;
@@ -65,13 +78,19 @@ export class Timer {
     // Runtimes truncate the delay to an integer.
     const delay = Math.min(Math.max(Math.ceil(this.#deadline - time), 0), longestTimer);
     const due = Math.min(this.#deadline, time + delay);
-    const timeout = this.#timeout = setTimeout(() => {
-      if (this.#timeout !== timeout) return; // a test's clearTimeout did not stop it
+    this.#set(setTimeout, delay, () => {
       const early = due - now();
       if (early >= 1) ahead += early; // a test has moved the timers: no runtime's timer is so early
       if (due < this.#deadline) this.#start(now());
-      else this.#fire();
-    }, delay);
+      else if (early > -late) this.#fire();
+      else this.#set(realTimeout, readTime, this.#fire);
+    });
+  }
+
+  #set(set: typeof realTimeout, ms: number, call: () => void): void {
+    const timeout = this.#timeout = set(() => {
+      if (this.#timeout === timeout) call(); // otherwise a test's clearTimeout did not stop it
+    }, ms);
     if (!this.#keepsAlive) unref(timeout);
   }
 }
