@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { Channel } from "../mod.ts";
-import { until, within } from "./conformance/fixture.ts";
+import { numbers, pause, until, within } from "./conformance/fixture.ts";
 import { cliCommand, cliEnv } from "./support/cli.ts";
 import { redisUri } from "./support/redis_setup.ts";
 
@@ -112,15 +112,25 @@ for (const [index, killed] of names.entries()) {
       name: `pipeline-out-${suffix}`,
       connection: uri,
     });
-    const total = 3000;
+    let total = 0;
+    /** Keeps some values waiting until `end` resolves, so that the work goes on. */
+    const feed = async (end: Promise<unknown>) => {
+      let isOver = false;
+      end.finally(() => isOver = true);
+      while (!isOver) {
+        if (total - await to.depth() > 1500) await pause(5);
+        else await Promise.all(numbers(100).map(() => from.put({ n: total++ })));
+      }
+    };
     try {
-      await Promise.all(Array.from({ length: total }, (_, n) => from.put({ n })));
       await to.depth(); // creates it
       {
         await using pipeline = await pipelineOf(folder, uri, from.name, to.name);
+        const feeding = feed(pipeline.ended);
         await until(async () => await to.depth() > 100); // in the middle of the work
         await pipeline.kill(index, "SIGKILL");
         await within(pipeline.ended, 60_000);
+        await feeding;
         if (index > 0) match(pipeline.stderr, /no receipt of put; they are back|has ended/);
       }
       const [moved, left] = [new Set<number>(), new Set<number>()];

@@ -14,6 +14,16 @@ import { dialed, PipeServer } from "./support/zmtp.ts";
 const home = generateKeys();
 const peer = generateKeys();
 const stranger = generateKeys();
+
+/**
+ * The heartbeat of our ends, in ms. They send a PING at each, end the connection after two without an answer, and ask
+ * libzmq to end it after three without a PING.
+ */
+const heartbeat = 1500;
+
+/** More than three heartbeats, and more than the `HEARTBEAT_TIMEOUT` of the programs: an end without answers is over. */
+const pinged = 5000;
+
 const hex = (key: string) => Buffer.from(key, "base64url").toString("hex");
 
 function python(program: string, args: readonly string[]): ChildProcess {
@@ -46,9 +56,12 @@ test("zmtp interop: this end is a DEALER, and a ROUTER of libzmq answers", {
     );
     const [plainest, plain, curve] = (await within(first)).split(" ");
     const uris: [uri: string, key?: string][] = [
-      [`zmq://127.0.0.1:${plainest}?heartbeat=0.1`],
-      [`zmq://user:secret@127.0.0.1:${plain}?mechanism=plain&heartbeat=0.1`],
-      [`zmq://127.0.0.1:${curve}?key=${home.publicKey}&heartbeat=0.1`, peer.secretKey],
+      [`zmq://127.0.0.1:${plainest}?heartbeat=${heartbeat / 1000}`],
+      [`zmq://user:secret@127.0.0.1:${plain}?mechanism=plain&heartbeat=0`], // sends no PING, only PONGs
+      [
+        `zmq://127.0.0.1:${curve}?key=${home.publicKey}&heartbeat=${heartbeat / 1000}`,
+        peer.secretKey,
+      ],
     ];
     const ends = await Promise.all(uris.map(([uri, key]) => within(dialed(uri, key))));
     const sizes = [0, 1, 300, 70_000];
@@ -59,7 +72,7 @@ test("zmtp interop: this end is a DEALER, and a ROUTER of libzmq answers", {
     for (const { frames } of ends) {
       assert.deepEqual(frames.map(({ length }) => length), sizes.map((size) => size + 4));
     }
-    await pause(600); // libzmq answers pings
+    await pause(pinged); // each end answers the other one
     assert.deepEqual(ends.flatMap(({ ends }) => ends), []);
     for (const { pipe } of ends) pipe.close();
     await until(() => ends.every(({ ends }) => ends.length === 1));
@@ -90,10 +103,10 @@ test("zmtp interop: this end is a DEALER, and a ROUTER of libzmq answers", {
 test("zmtp interop: this end is a ROUTER, and a DEALER of libzmq sends", {
   skip: withoutPyzmq,
 }, async () => {
-  const options = { heartbeat: 50 };
+  const options = { heartbeat };
   const servers = [
     await PipeServer.start(options, { isEcho: true }),
-    await PipeServer.start({ ...options, secret: "secret" }, {
+    await PipeServer.start({ heartbeat: 0, secret: "secret" }, {
       uri: "zmq://127.0.0.1:0?mechanism=plain",
       isEcho: true,
     }),
@@ -106,11 +119,11 @@ test("zmtp interop: this end is a ROUTER, and a DEALER of libzmq sends", {
     const ours = [home.publicKey, peer.publicKey, peer.secretKey].map(hex);
     const strange = [home.publicKey, stranger.publicKey, stranger.secretKey].map(hex);
     const [first, second, third, wrong, unknown] = await Promise.all([
-      lines("zmq_dealer.py", ["NULL", none, "20000"]),
-      lines("zmq_dealer.py", ["PLAIN", plain, "20000", "user", "secret"]),
-      lines("zmq_dealer.py", ["CURVE", curve, "20000", ...ours]),
-      lines("zmq_dealer.py", ["PLAIN", plain, "500", "user", "wrong"]),
-      lines("zmq_dealer.py", ["CURVE", curve, "500", ...strange]),
+      lines("zmq_dealer.py", ["NULL", none, "20000", `${pinged}`]),
+      lines("zmq_dealer.py", ["PLAIN", plain, "20000", `${pinged}`, "user", "secret"]),
+      lines("zmq_dealer.py", ["CURVE", curve, "20000", `${pinged}`, ...ours]),
+      lines("zmq_dealer.py", ["PLAIN", plain, "500", "0", "user", "wrong"]),
+      lines("zmq_dealer.py", ["CURVE", curve, "500", "0", ...strange]),
     ]);
     const sizes = ["5", "6", "305", "70005"]; // "echo", a line feed and the message
     assert.deepEqual([first, second, third], [sizes, sizes, sizes]);

@@ -3,11 +3,12 @@ import sys
 
 import zmq
 
-mechanism, address, wait, *credentials = sys.argv[1:]
+mechanism, address, wait, idle, *credentials = sys.argv[1:]
 context = zmq.Context()
 dealer = context.socket(zmq.DEALER)
-dealer.setsockopt(zmq.HEARTBEAT_IVL, 50)
-dealer.setsockopt(zmq.RECONNECT_IVL, 5000)
+dealer.setsockopt(zmq.HEARTBEAT_IVL, 500)
+dealer.setsockopt(zmq.HEARTBEAT_TIMEOUT, 4000)  # by default the interval: a busy machine needs longer
+dealer.setsockopt(zmq.RECONNECT_IVL, -1)  # the connection must last
 if mechanism == "PLAIN":
     dealer.plain_username, dealer.plain_password = (text.encode() for text in credentials)
 if mechanism == "CURVE":
@@ -21,6 +22,9 @@ for _ in range(4):
         print("nothing")
         break
     print(len(dealer.recv()))
-if dealer.poll(300):  # meanwhile the two ends ping each other
+monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+if dealer.poll(int(idle)):  # meanwhile the two ends ping each other
     print("too much")
+if monitor.poll(0):
+    print("disconnected")
 context.destroy(linger=0)

@@ -22,7 +22,8 @@ poller = zmq.Poller()
 ports = []
 for mechanism in ("NULL", "PLAIN", "CURVE"):
     router = context.socket(zmq.ROUTER)
-    router.setsockopt(zmq.HEARTBEAT_IVL, 50)
+    router.setsockopt(zmq.HEARTBEAT_IVL, 500)
+    router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 4000)  # by default the interval: a busy machine needs longer
     if mechanism == "PLAIN":
         router.plain_server = True
     if mechanism == "CURVE":
