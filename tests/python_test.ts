@@ -90,6 +90,34 @@ for (
   });
 }
 
+test("python: a wrong key, and none, raise ConnectionError", { skip: withoutPyzmq }, async () => {
+  const home = await listen("zmq://127.0.0.1:0", { keys: generateKeys() });
+  // It asks again after half a second in place of ten.
+  const program = `${client.replaceAll("10_000", "500")}\nimport sys\nHome(*sys.argv[1:])`;
+  const run = async (...keys: string[]) => {
+    const args = ["-c", program, `tcp://${new URL(home.address).host}`, ...keys];
+    const child = spawn(pyzmq!.python, args, {
+      env: pyzmq!.env,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let errors = "";
+    child.stderr.on("data", (data) => errors += data);
+    const over = new Promise((resolve) => child.once("close", resolve));
+    try {
+      await within(over);
+    } finally {
+      child.kill("SIGKILL");
+      await over;
+    }
+    assert.match(errors, /^ConnectionError: the home does not answer$/m);
+  };
+  try {
+    await Promise.all([run(generateKeys().publicKey), run()]);
+  } finally {
+    await home.close();
+  }
+});
+
 /** Returns the key that the page's function makes of a secret. */
 function madeKey(secret: string): string {
   const program = `${keyOf}\nimport sys\nprint(key_of(sys.argv[1]))`;
