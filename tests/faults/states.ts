@@ -1,10 +1,6 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import {
-  type Channel,
-  ChannelClosedError,
-  ChannelConnectionError,
-} from "../../mod.ts";
+import { type Channel, ChannelClosedError, ChannelConnectionError } from "../../mod.ts";
 import { numbers, rejection, within } from "../conformance/fixture.ts";
 import { bound, type Cell, eventually } from "./cell.ts";
 import { PutLog } from "./put_log.ts";
