@@ -26,6 +26,17 @@ async function connectAll(count: number): Promise<BareLink[]> {
   return await Promise.all(numbers(count).map(() => BareLink.connect(uri, name)));
 }
 
+/** Resolves when no link is connected: a connection is closed in a moment after its last use. */
+async function connectionsClosed(): Promise<void> {
+  await withAdmin(
+    uri,
+    (admin) =>
+      until(async () =>
+        !/name=(?:ChannelTS|other)/.test(await admin.sendCommand(["CLIENT", "LIST"]))
+      ),
+  );
+}
+
 Deno.test("redis: an attachment continues the loans of all former ones, also of one whose answer was lost", async () => {
   const [one, two, three, four] = await connectAll(4) as [BareLink, BareLink, BareLink, BareLink];
   await one.attach();
@@ -130,22 +141,73 @@ Deno.test("redis: a put that is refused as it is sent again has an unknown outco
   assert.deepEqual(ids, ["sent", undefined]);
 });
 
-Deno.test("redis: a question for the depth or the stats leaves no key without a time to live on a leased channel", async () => {
-  for (const question of ["depth", "stats"] as const) {
+Deno.test("redis: a question for the depth, the stats or room leaves no key without a time to live on a leased channel", async () => {
+  for (const [question, ...args] of [["depth"], ["stats"], ["ask", "1", ""]] as const) {
     const [one, two] = await connectAll(2) as [BareLink, BareLink];
-    await one.attach([], [], "60000");
+    await one.attach([], [], "60000", "2");
     await two.attach();
     await one.put(["a"], { number: 1 });
     await two.take();
     await two.session.close();
-    await until(async () => [await one.run(question)].flat()[0] === 1); // the server has noticed the death
     await withAdmin(uri, async (admin) => {
+      await until(async () => { // the server has noticed the death
+        await one.run(question, ...args);
+        return await admin.exists(`${one.key}:ready`) === 1;
+      });
       const keys = await admin.keys(`${one.key}*`);
       assert.ok(keys.includes(`${one.key}:tries`), String(keys));
-      for (const key of keys) assert.ok(await admin.pTTL(key) > 0, key);
+      for (const key of keys) assert.ok(await admin.pTTL(key) > 0, `${question}: ${key}`);
     });
     await one.session.close();
   }
+});
+
+/** Has all messages of a channel expire that may expire. */
+async function expireAll(admin: Admin, { key }: BareLink): Promise<void> {
+  const ends = `${key}:ends`;
+  await admin.sendCommand(["ZUNIONSTORE", ends, "1", ends, "WEIGHTS", "0"]);
+}
+
+/** Puts messages that expire when the test says so. */
+async function putExpiring(link: BareLink, count: number): Promise<void> {
+  const messages = numbers(count).flatMap((
+    i,
+  ) => [String(i + 1), ...["1", "0", "", "600000", '["",0]\n']]);
+  await link.run("put", "0", "0", "0", ...messages);
+}
+
+Deno.test("redis: a get with timeout 0 finds the value that is behind many that have expired", async () => {
+  const [link] = await connectAll(1) as [BareLink];
+  await link.attach();
+  await putExpiring(link, 1000);
+  await link.put(["kept"], { number: 2000 });
+  const connection = new Connection(uri);
+  const channel = new Channel<Uint8Array>({ name: `channel ${channels}`, connection });
+  await channel.depth(); // attached
+  await withAdmin(uri, (admin) => expireAll(admin, link));
+  const loan = await channel.receive({ timeout: 0 }).catch((error) => error);
+  assert.equal(loan.name, "ChannelDecodeError", String(loan)); // its body is no value
+  await channel.close();
+  await link.session.close();
+  await connectionsClosed();
+});
+
+Deno.test("redis: the claims of a closed channel end when a script that looks drops the last value", async () => {
+  const [link] = await connectAll(1) as [BareLink];
+  await link.attach();
+  await putExpiring(link, 300);
+  await withAdmin(uri, async (admin) => {
+    // So it is after much went back to many claims, of which some were served.
+    await admin.hSet(`${link.key}:meta`, { closed: "1", unserved: "1" });
+    await admin.zAdd(`${link.key}:takers`, { score: 1, value: `${link.holder} 1 -` });
+    const terms = await admin.hKeys(`${link.key}:terms`);
+    await admin.hSet(`${link.key}:terms`, Object.fromEntries(terms.map((seq) => [seq, "0 1"])));
+    await expireAll(admin, link);
+    await link.run("tick", "0");
+    assert.equal(await admin.hLen(`${link.key}:bodies`), 0);
+    assert.equal(await admin.exists(`${link.key}:takers`), 0);
+  });
+  await link.session.close();
 });
 
 Deno.test("redis: whatever is done with a leased channel, each of its keys has a time to live, and its first one the shortest", async () => {
@@ -200,11 +262,7 @@ Deno.test("redis: whatever is done with a leased channel, each of its keys has a
   );
   await channel.delete();
   await Promise.all([channel, other].map((each) => each.close()));
-  await withAdmin(uri, async (admin) => { // which closes the connections in a moment
-    await until(async () =>
-      !/name=(?:ChannelTS|other)/.test(await admin.sendCommand(["CLIENT", "LIST"]))
-    );
-  });
+  await connectionsClosed();
 });
 
 Deno.test("redis: a channel whose first key is gone begins anew, without anything of the former one", async () => {

@@ -374,6 +374,7 @@ export class RedisGetter {
       if (early !== undefined) return early;
       if (over === 1) throw drainedError(this.#owner.name);
       if (waits === 0) return undefined;
+      if (waits === 3) return this.#look(isCounted); // what was there has expired; more may be there
       const timer = setTimeout(() => meet?.(undefined), meetTime);
       const met = await new Promise<RedisLoan | undefined>((resolve) => meet = resolve);
       clearTimeout(timer);

@@ -132,7 +132,7 @@ export const tick: string = `
 advance()
 if isUnserved then serveWaiting() end
 reap(ARGV[3] == '1')
-ring()
+left()
 touchAll()
 return {nextDue(), isNext() and 1 or 0}
 `;

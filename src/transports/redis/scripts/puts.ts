@@ -114,10 +114,10 @@ return out
 export const ask: string = `
 advance()
 reap()
-if mayPut(me, ARGV[4]) then return {1, -1} end
-join(askers, {ARGV[3] .. ' ' .. ARGV[4]})
+local hasRoom = mayPut(me, ARGV[4])
+if not hasRoom then join(askers, {ARGV[3] .. ' ' .. ARGV[4]}) end
 touch()
-return {0, nextDue()}
+return {hasRoom and 1 or 0, hasRoom and -1 or nextDue()}
 `;
 
 /** Asks for room no more. ARGV: me, epoch, then entries of askers. One that was told of room passes that on. */
