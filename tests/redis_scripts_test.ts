@@ -1,12 +1,16 @@
 // What the scripts of one link see after those of another, or of its own former connections. Each test has a channel of its own.
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { Channel, type ChannelConnectionError, Connection } from "../mod.ts";
 import { keyOf } from "../src/transports/redis/channel_key.ts";
+import { RedisGetter, type RedisGetterOwner } from "../src/transports/redis/gets/redis_getter.ts";
+import { RedisEvents } from "../src/transports/redis/redis_events.ts";
 import { RedisOutbox } from "../src/transports/redis/puts/redis_outbox.ts";
 import { compose } from "../src/transports/redis/scripts/compose.ts";
 import { refusedBy } from "../src/transports/redis/failure.ts";
 import { RedisSettlements } from "../src/transports/redis/gets/redis_settlements.ts";
+import type { Claim } from "../src/transports/transport.ts";
 import { ProcessRef } from "../src/transports/remote/process_ref.ts";
 import { newStats } from "../src/transports/stats.ts";
 import { unknownOutcome } from "../src/transports/remote/outage.ts";
@@ -476,4 +480,74 @@ Deno.test("redis: what a deletion would have made superfluous is sent if the del
   settlements.accept(message("4"));
   await assert.rejects(failing, /NOPERM/);
   assert.deepEqual(sent, ["accept 4 -1,2 -1", "release 3 -1,0"]);
+});
+
+Deno.test("redis: an answer and a notification that arrive together serve claims in the order of the messages", async () => {
+  let answer: (reply: unknown[]) => void = () => assert.fail();
+  const owner: RedisGetterOwner = {
+    name: "jobs",
+    processRef: new ProcessRef(),
+    run: () => new Promise((resolve) => answer = resolve),
+    giveBack: () => assert.fail(),
+    lent() {},
+    keepsBack: () => false,
+    refusal: () => assert.fail(),
+    groupOf: () => "",
+    nextClaim: () => ++claims,
+    noteDue() {},
+    waitingChanged() {},
+    isNext() {},
+    claimsSent() {},
+    settled() {},
+  };
+  let claims = 0;
+  const getter = new RedisGetter(owner);
+  const served: string[] = [];
+  const claim = (name: string): Claim => ({
+    counted: false,
+    deliver: ({ message }) => served.push(`${name} ${String.fromCharCode(...message.body)}`),
+    reject: () => assert.fail(),
+  });
+  for (const name of ["first", "second", "third"]) getter.take(claim(name));
+  await Promise.resolve(); // they are sent at the end of the turn
+  const stored = (body: string) => Buffer.from(`["","${body}"]\n${body}`);
+  answer([0, 1, -1, Buffer.from("0000000000000001"), Buffer.from("-"), stored("a")]);
+  getter.notifiedOfLoan(["lend", "0000000000000002", "-2", "-"], stored("b"));
+  assert.deepEqual(served, []);
+  await pause(0);
+  assert.deepEqual(served, ["first a", "second b"]);
+  getter.notifiedOfLoan(["lend", "0000000000000003", "-3", "-"], stored("c"));
+  assert.deepEqual(served, ["first a", "second b", "third c"]);
+});
+
+Deno.test("redis: a control event is told once, whatever is lost after it, and what was missed is counted", () => {
+  const told: string[] = [];
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  const events = new RedisEvents({
+    announced: (event) => told.push(new TextDecoder().decode(event)),
+    missed: (count) => told.push(`missed ${count}`),
+    gone: () => assert.fail(),
+  });
+  const found = (count: number, control: number) => ({
+    count,
+    control,
+    controlEvent: bytes(`control ${control}`),
+  });
+  events.attached(found(2, 1), false);
+  events.notified(3, bytes("control 3"));
+  events.lost();
+  events.attached(found(3, 3), true);
+  assert.deepEqual(told.splice(0), ["control 3"]);
+  events.lost();
+  events.notified(8, bytes("plain 8")); // it is heard before the answer is passed on
+  events.attached(found(7, 6), true);
+  assert.deepEqual(told.splice(0), ["plain 8", "missed 3", "control 6"]);
+  events.lost();
+  events.attached(found(8, 6), true);
+  assert.deepEqual(told, []);
+  events.lost();
+  events.attached(found(5, 4), true); // a replica has become the primary
+  events.lost();
+  events.attached(found(6, 6), true);
+  assert.deepEqual(told, ["control 6"]);
 });

@@ -237,7 +237,7 @@ export class RedisLink implements Link {
         throw error;
       }
     });
-    this.#events.announced(number, isControl);
+    this.#events.announced(number);
   }
 
   async catchUp(): Promise<void> {
@@ -395,6 +395,7 @@ export class RedisLink implements Link {
   #leave(): void {
     const attachment = this.#attachment!;
     this.#attachment = undefined;
+    this.#events.lost();
     this.#outbox.lost();
     this.#continuation.left(attachment);
     for (const one of attachment.takeAll()) this.#waiting.add(one);

@@ -13,9 +13,11 @@ export interface AnnouncedEvents {
 /** The announcements that a link knows of. The server numbers them, so the link can tell how many it has missed. */
 export class RedisEvents {
   readonly #observer: LinkObserver;
-  /** The numbers of the last one, and of the last control event. */
+  /** The number of the last one of which the link knows, when it was last attached or later. */
   #last = 0;
-  #control = 0;
+  /** The number of the last one of which it was notified before the answer to its attachment was passed on. */
+  #early = 0;
+  #isAttached = false;
 
   constructor(observer: LinkObserver) {
     this.#observer = observer;
@@ -23,23 +25,29 @@ export class RedisEvents {
 
   /** Another link has announced an event. */
   notified(number: number, event: Uint8Array): void {
-    this.#last = Math.max(this.#last, number);
+    if (this.#isAttached) this.announced(number);
+    else this.#early = number;
     this.#observer.announced(plainBytes(event));
   }
 
   /** This link has announced an event. */
-  announced(number: number, isControl: boolean): void {
+  announced(number: number): void {
     this.#last = Math.max(this.#last, number);
-    if (isControl) this.#control = Math.max(this.#control, number);
   }
 
   /** The link is attached. If it was before, the observer is told of what was announced meanwhile. */
   attached({ count, control, controlEvent }: AnnouncedEvents, isAgain: boolean): void {
-    const hasControl = isAgain && control > this.#control;
+    const hasControl = isAgain && control > this.#last;
     const missed = isAgain ? count - this.#last - (hasControl ? 1 : 0) : 0;
-    this.#last = count;
-    this.#control = control;
+    this.#last = Math.max(count, this.#early); // a replica that has become the primary may know of fewer
+    this.#isAttached = true;
     if (missed > 0) this.#observer.missed(missed);
     if (hasControl) this.#observer.announced(plainBytes(controlEvent));
+  }
+
+  /** The link has lost its connection. */
+  lost(): void {
+    this.#isAttached = false;
+    this.#early = 0;
   }
 }

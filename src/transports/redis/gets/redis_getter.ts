@@ -44,6 +44,10 @@ interface Taking {
   readonly number: string;
   /** The claim as loans name it: its number after `+` if its attempts are counted, or `-`. */
   readonly mark: string;
+  /** Whether the answer to the script that sent it was passed on. */
+  isAnswered: boolean;
+  /** The message that a notification has brought before that: what the answer brings to earlier claims comes first. */
+  early?: RedisLoan;
 }
 
 /**
@@ -121,7 +125,7 @@ export class RedisGetter {
 
   #takingOf(claim: Claim): Taking {
     const number = String(this.#owner.nextClaim());
-    return { claim, number, mark: `${claim.counted ? "+" : "-"}${number}` };
+    return { claim, number, mark: `${claim.counted ? "+" : "-"}${number}`, isAnswered: false };
   }
 
   #leave(taking: Taking): void {
@@ -176,6 +180,7 @@ export class RedisGetter {
     for (const taking of this.#unsent) {
       if (batch.length === mostClaims) break;
       this.#unsent.delete(taking);
+      taking.isAnswered = false;
       batch.push(taking);
     }
     return batch;
@@ -202,7 +207,8 @@ export class RedisGetter {
     const again: Taking[] = [];
     batch.forEach((taking, i) => {
       const { claim } = taking;
-      const loan = served[i];
+      const loan = served[i] ?? taking.early;
+      taking.isAnswered = true;
       const isPending = this.#takings.get(claim) === taking;
       if (loan !== undefined) {
         if (!isPending) return this.#giveBackCrossed(loan, taking.mark);
@@ -269,8 +275,12 @@ export class RedisGetter {
       return this.#giveBackCrossed(loan, mark);
     }
     const isTrying = !this.#takings.has(taking.claim);
-    this.#end(taking);
     this.#hasFound = false;
+    if (!isTrying && !taking.isAnswered) {
+      taking.early = loan;
+      return;
+    }
+    this.#end(taking);
     if (isTrying) taking.claim.deliver(loan);
     else this.#lend(taking.claim, loan);
     this.#owner.waitingChanged();
