@@ -76,8 +76,8 @@ export class AttachCycle<S extends RemoteSession, Found> implements SessionWaite
 
   /** Attaches the link unless that is under way. An attempt to connect that has been postponed is made now. */
   start(): void {
+    if (this.#state === "idle") this.#connect(); // links that are idle may have postponed the attempt
     if (this.#state === "connecting") this.#connector.retryNow();
-    else if (this.#state === "idle") this.#connect();
   }
 
   /** The link has lost its connection. */
