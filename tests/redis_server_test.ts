@@ -339,6 +339,9 @@ Deno.test("redis: the user of docs/redis.md can do everything with its channels,
     "~channelts:{jobs}*",
   );
   await using redis = await startRedis({ conf: [user, narrow] });
+  // With a replica, puts of the durability "quorum" need WAIT.
+  await using _ = await startRedis({ conf: [`replicaof 127.0.0.1 ${redis.port}`] });
+  await untilReplicated(redis, 1);
   const [all, one] = ["invoices", "narrow"].map((name) =>
     logging(`redis://${name}:PASSWORD@127.0.0.1:${redis.port}`)
   ) as [ReturnType<typeof logging>, ReturnType<typeof logging>];
@@ -364,6 +367,9 @@ Deno.test("redis: the user of docs/redis.md can do everything with its channels,
     await jobs.close();
   }
   const { connection } = all;
+  const safe = new Channel<number>({ name: "safe", connection, durability: "quorum" });
+  await safe.put(1);
+  await safe.delete();
   const squares = new Channel<number>({ name: "squares", connection });
   const serving = serve(squares, (n) => n * n);
   assert.equal(await within(squares.request(7)), 49);

@@ -102,6 +102,60 @@ Deno.test("redis: a replica that comes later counts for durability quorum", asyn
   await jobs.close();
 });
 
+Deno.test("redis: a process that only listens leaves a server that has become a replica", async () => {
+  await using first = await startRedis();
+  await using second = await startRedis({ conf: [`replicaof 127.0.0.1 ${first.port}`] });
+  await until(async () => /slave0:.*state=online/.test(await info(first.uri, "replication")));
+  const logged: string[] = [];
+  const connection = new Connection(
+    `redis://127.0.0.1:${first.port},127.0.0.1:${second.port}`,
+    { logger: { warn: (text) => logged.push(text) } },
+  );
+  const news = new Channel<number>({ name: "news", connection });
+  const heard: number[] = [];
+  const listening = (async () => {
+    for await (const n of news.broadcasts()) heard.push(n);
+  })();
+  const others = new Channel<number>({ name: "news", connection: second.uri });
+  await until(async () =>
+    Number(await command(first.uri, "EXISTS", "channelts:{news}:links")) === 1
+  );
+  await command(second.uri, "REPLICAOF", "NO", "ONE");
+  await command(first.uri, "REPLICAOF", "127.0.0.1", String(second.port));
+  await until(async () => {
+    // It waits in a get, so that the server takes a process for dead that does not listen there.
+    await others.get({ timeout: 600 }).catch(() => {});
+    await others.broadcast(heard.length);
+    return heard.length > 1;
+  });
+  const lost = logged.filter((text) => text.includes("was lost"));
+  assert.equal(lost.length, 1);
+  assert.match(lost[0]!, new RegExp(`: 127.0.0.1:${first.port}: the server has become a replica$`));
+  await Promise.all([news.closeAll(), others.close()]);
+  await within(listening);
+  await news.close();
+});
+
+Deno.test("redis: a user that may not run WAIT is told why no put with durability quorum is confirmed", async () => {
+  const user = "user deaf on >secret resetkeys ~channelts:* resetchannels &channelts:* +@all -wait";
+  await using first = await startRedis({ conf: [user] });
+  await using second = await startRedis({ conf: [`replicaof 127.0.0.1 ${first.port}`] });
+  await until(async () => /slave0:.*state=online/.test(await info(first.uri, "replication")));
+  const logged: string[] = [];
+  const connection = new Connection(`redis://deaf:secret@127.0.0.1:${first.port}`, {
+    logger: { warn: (text) => logged.push(text) },
+  });
+  const jobs = new Channel<number>({ name: "jobs", connection, durability: "quorum" });
+  for (const n of numbers(2)) await rejection(jobs.put(n), ChannelConnectionError);
+  assert.equal(logged.length, 1);
+  assert.match(
+    logged[0]!,
+    /\/0 did not say whether replicas have a put with durability "quorum": NOPERM .*'wait'/,
+  );
+  assert.equal(second.isRunning, true);
+  await jobs.close();
+});
+
 Deno.test("redis: a primary and its replica change places under load by FAILOVER, and nothing is lost", async () => {
   await using first = await startRedis();
   await using second = await startRedis({ conf: [`replicaof 127.0.0.1 ${first.port}`] });

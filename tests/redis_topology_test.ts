@@ -95,6 +95,27 @@ Deno.test("redis cluster: servers of the URI that do not answer keep nobody wait
   for (const server of silent) server.close();
 });
 
+Deno.test("redis cluster: when no node can be reached, the nodes are asked in turn once a second at most, however many links wait", async () => {
+  await using cluster = await startRedisCluster({ replicas: 1 });
+  const names = await Promise.all(cluster.nodes.slice(0, 3).map((node) => cluster.nameOn(node)));
+  const looks: number[] = [];
+  const connection = new Connection(cluster.uri, {
+    logger: {
+      // A look fails for many reasons, an attempt to connect to a node for one.
+      debug: (text) => text.includes("; cannot connect to") && looks.push(performance.now()),
+    },
+  });
+  const channels = names.map((name) => new Channel<number>({ name, connection }));
+  const waiting = Promise.allSettled(channels.map((channel) => channel.get()));
+  await Promise.all(channels.map((channel) => channel.depth()));
+  await Promise.all(cluster.nodes.map(({ server }) => server.crash()));
+  await until(() => looks.length >= 12, 60_000);
+  // The first pauses are shorter: from the 6th on, they have half a second at least.
+  assert.ok(looks[11]! - looks[5]! > 2500, `${looks}`);
+  for (const channel of channels) await channel.close();
+  await within(waiting);
+});
+
 Deno.test("redis cluster: a node that would drop values is refused at once, and so is a user that may not listen", async () => {
   await using redis = await startOneNodeCluster();
   const run = (...command: string[]) =>

@@ -19,6 +19,24 @@ export interface Host {
   on(command: readonly string[]): string[];
   /** Takes the host's cable out, or puts it back. */
   connect(isConnected: boolean): void;
+  /** Lets packets of this host to another one vanish on the way, or arrive again. Those of the other direction arrive. */
+  reach(other: Pick<Host, "address">, isReached: boolean): void;
+  /** Gives the host a further address, and a way to those that begin with the same three numbers. */
+  addAddress(address: string): void;
+  /** Returns how many TCP connections this host has tried to open. */
+  attempts(): number;
+  /** Lets no more than so many kilobits in a second leave the host. */
+  slow(kilobits: number): void;
+}
+
+/** Lets packets between the hosts of two groups vanish, in both directions, or arrive again. */
+export function part(some: readonly Host[], others: readonly Host[], areParted = true): void {
+  for (const one of some) {
+    for (const other of others) {
+      one.reach(other, !areParted);
+      other.reach(one, !areParted);
+    }
+  }
 }
 
 /** Some hosts on one switch. Disposal removes them; programs that still run there are cut off. */
@@ -45,6 +63,26 @@ export class Network implements AsyncDisposable {
             "set",
             `port${i}`,
             isConnected ? "up" : "down",
+          ]),
+        // The packets go to a hardware address that nobody has: nothing is refused, and no route changes.
+        reach: ({ address }, isReached) =>
+          run([
+            ...inside(holders[i + 1]!),
+            ...["ip", "neigh", isReached ? "del" : "replace", address, "dev", "eth0"],
+            ...isReached ? [] : ["lladdr", "02:00:00:00:ff:ff", "nud", "permanent"],
+          ]),
+        addAddress: (address) =>
+          run([...inside(holders[i + 1]!), "ip", "addr", "add", `${address}/24`, "dev", "eth0"]),
+        attempts: () => {
+          const [names, values] = output([...inside(holders[i + 1]!), "cat", "/proc/net/snmp"])
+            .match(/^Tcp:.*$/gm)!.map((line) => line.split(" "));
+          return Number(values![names!.indexOf("ActiveOpens")]);
+        },
+        slow: (kilobits) =>
+          run([
+            ...inside(holders[i + 1]!),
+            ...["tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", `${kilobits}kbit`],
+            ...["burst", "5kb", "latency", "2s"],
           ]),
       })),
       holders,
@@ -92,7 +130,12 @@ function inside({ pid }: ChildProcess): string[] {
   return ["nsenter", "--target", `${pid}`, "--net"];
 }
 
-function run([executable, ...args]: readonly string[]): void {
-  const { status, stderr } = spawnSync(executable!, args, { encoding: "utf8" });
+function run(command: readonly string[]): void {
+  output(command);
+}
+
+function output([executable, ...args]: readonly string[]): string {
+  const { status, stdout, stderr } = spawnSync(executable!, args, { encoding: "utf8" });
   if (status !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
+  return stdout;
 }

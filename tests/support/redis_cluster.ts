@@ -3,6 +3,7 @@
 import { keyOf } from "../../src/transports/redis/channel_key.ts";
 import { slotOf } from "../../src/transports/redis/cluster/slot.ts";
 import { until } from "../conformance/fixture.ts";
+import type { Host } from "./namespaces.ts";
 import { freePorts } from "./net.ts";
 import { type PrivateRedis, startRedis } from "./redis.ts";
 import { type Admin, newClient } from "./redis_setup.ts";
@@ -34,12 +35,17 @@ export class PrivateCluster implements AsyncDisposable {
   readonly nodes: PrivateNode[] = [];
   readonly #conf: readonly string[];
   readonly #tls: readonly string[] | undefined;
+  readonly #hosts: readonly Host[];
   readonly #admins = new Map<PrivateRedis, Admin>();
 
-  /** @param tls the lines for certificates, if the nodes speak TLS */
-  constructor(conf: readonly string[], tls?: readonly string[]) {
+  /**
+   * @param tls the lines for certificates, if the nodes speak TLS
+   * @param hosts the host of each node; default: this one
+   */
+  constructor(conf: readonly string[], tls?: readonly string[], hosts: readonly Host[] = []) {
     this.#conf = conf;
     this.#tls = tls;
+    this.#hosts = hosts;
   }
 
   /** The URI of a process that knows the first node only. */
@@ -49,7 +55,7 @@ export class PrivateCluster implements AsyncDisposable {
 
   /** Starts nodes that are in no cluster. */
   async start(count: number): Promise<PrivateNode[]> {
-    const started = await Promise.all(Array.from({ length: count }, async () => {
+    const started = await Promise.all(Array.from({ length: count }, async (_, i) => {
       const [tlsPort] = this.#tls === undefined ? [] : await freePorts(1);
       const conf = [
         "cluster-enabled yes",
@@ -63,7 +69,8 @@ export class PrivateCluster implements AsyncDisposable {
         ],
         ...this.#conf,
       ];
-      const server = await startRedis({ conf });
+      const host = this.#hosts[this.nodes.length + i];
+      const server = await startRedis({ conf, ...host === undefined ? {} : { host } });
       const node: PrivateNode = {
         server,
         bus: server.bus!,
@@ -82,7 +89,8 @@ export class PrivateCluster implements AsyncDisposable {
     const [first] = this.nodes;
     for (const { server, bus, tlsPort } of nodes) {
       const port = tlsPort ?? server.port;
-      await first!.run("CLUSTER", "MEET", "127.0.0.1", String(port), String(bus));
+      const { hostname } = new URL(server.uri);
+      await first!.run("CLUSTER", "MEET", hostname, String(port), String(bus));
     }
     await until(async () => {
       const all = await Promise.all(this.nodes.map((node) => this.lines(node)));
@@ -236,10 +244,11 @@ export class PrivateCluster implements AsyncDisposable {
   async #send(server: PrivateRedis, command: readonly string[]): Promise<unknown> {
     let admin = this.#admins.get(server);
     if (admin === undefined || !admin.isReady) {
+      const { uri, socket: path } = server; // a server on another host is reached by its file
       admin = newClient({
-        url: server.uri,
+        ...path === undefined ? { url: uri } : {},
         name: "admin",
-        socket: { reconnectStrategy: false },
+        socket: { reconnectStrategy: false, ...path === undefined ? {} : { path } },
       }) as Admin;
       admin.on("error", () => {}); // the command rejects
       await admin.connect();
@@ -260,14 +269,16 @@ export interface RedisClusterOptions {
   readonly conf?: readonly string[];
   /** The lines for certificates, if the nodes speak TLS to each other and on a port for clients. */
   readonly tls?: readonly string[];
+  /** The host of each node; default: this one. */
+  readonly hosts?: readonly Host[];
 }
 
 /** Starts a private cluster. Disposal removes it completely. */
 export async function startRedisCluster(
   options: RedisClusterOptions = {},
 ): Promise<PrivateCluster> {
-  const { primaries = 3, replicas = 0, isUneven = false, conf = [], tls } = options;
-  const cluster = new PrivateCluster(conf, tls);
+  const { primaries = 3, replicas = 0, isUneven = false, conf = [], tls, hosts } = options;
+  const cluster = new PrivateCluster(conf, tls, hosts);
   try {
     const nodes = await cluster.start(primaries + replicas * (isUneven ? 1 : primaries));
     const first = nodes.slice(0, primaries);

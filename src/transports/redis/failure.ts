@@ -113,10 +113,19 @@ function explain(
   return known;
 }
 
-/** Returns the error for a connection that was lost. */
-export function lostConnection(address: string, cause: Error): ChannelConnectionError {
+/**
+ * Returns the error for a connection that was lost.
+ *
+ * @param server which of several servers it led to
+ */
+export function lostConnection(
+  address: string,
+  cause: Error,
+  server?: string,
+): ChannelConnectionError {
   if (cause instanceof ChannelConnectionError) return cause;
-  return new ChannelConnectionError(`the connection to ${address} was lost: ${textOf(cause)}`, {
+  const why = server === undefined ? textOf(cause) : `${server}: ${textOf(cause)}`;
+  return new ChannelConnectionError(`the connection to ${address} was lost: ${why}`, {
     address,
     transient: true,
     cause: new Error(textOf(cause)),

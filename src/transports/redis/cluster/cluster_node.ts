@@ -65,6 +65,13 @@ export class ClusterNode implements SessionWaiter<RedisSession> {
     return this.connector.session;
   }
 
+  /** Why no connection is open; undefined if one is. */
+  get trouble(): Error | undefined {
+    const { trouble } = this.connector;
+    if (trouble === undefined || trouble instanceof ChannelConnectionError) return trouble;
+    return new Error(`${shownEndpoint(this.fact)}, which the cluster names, has not answered yet`);
+  }
+
   /** Keeps a connection open, also one that is about to be closed. An attempt that seemed futile is made again. */
   keep(): void {
     this.#isKept = true;

@@ -157,7 +157,10 @@ function newestOf(topologies: readonly ClusterTopology[]): ClusterTopology {
 async function answered<T>(answer: Promise<T>): Promise<T> {
   let timer: RuntimeTimer;
   const late = new Promise<never>((_, reject) => {
-    timer = new RuntimeTimer(() => reject(new Error("the node did not answer")), answerTime);
+    timer = new RuntimeTimer(
+      () => reject(new Error(`no answer within ${answerTime} ms`)),
+      answerTime,
+    );
     timer.unref();
   });
   try {

@@ -63,7 +63,8 @@ async function detach(
   }
 }
 
-function idle(ms: number, signal: AbortSignal): Promise<void> {
+/** Resolves after a time, or when the signal is aborted. Keeps no process alive. */
+export function idle(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const over = () => {

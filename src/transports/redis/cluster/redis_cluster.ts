@@ -1,4 +1,5 @@
 import { clearInterval, setInterval } from "node:timers";
+import { backOff } from "../../../shared/backoff.ts";
 import { ChannelConnectionError } from "../../../shared/errors.ts";
 import { within } from "../../../shared/timeouts.ts";
 import { RuntimeTimer } from "../../remote/runtime_timer.ts";
@@ -9,7 +10,7 @@ import { ClusterNode, type ClusterNodeOwner } from "./cluster_node.ts";
 import { ClusterRef } from "./cluster_ref.ts";
 import { ClusterSurvey } from "./cluster_survey.ts";
 import type { ClusterTopology } from "./cluster_topology.ts";
-import { detachLater } from "./detach_later.ts";
+import { detachLater, idle } from "./detach_later.ts";
 import type { SlotSession } from "./slot_session.ts";
 import { SlotSource, type SlotSourceOwner } from "./slot_source.ts";
 
@@ -42,6 +43,9 @@ export class RedisCluster implements SlotSourceOwner {
   #isReady = false;
   #looking: Promise<void> | undefined;
   #nextLook: Promise<void> | undefined;
+  /** How many looks in a row no node has answered, and when the next one may begin, in ms of `performance.now()`. */
+  #failures = 0;
+  #notBefore = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #numbers = 0;
   /** Aborted when no link needs a connection. */
@@ -88,7 +92,7 @@ export class RedisCluster implements SlotSourceOwner {
   get trouble(): Error | undefined {
     if (this.#sessions.length > 0) return undefined;
     const [node] = this.#nodes.values();
-    return this.#trouble ?? node?.connector.trouble ?? noAnswer;
+    return this.#trouble ?? node?.trouble ?? noAnswer;
   }
 
   /** Returns where a link gets its connections from. */
@@ -180,13 +184,16 @@ export class RedisCluster implements SlotSourceOwner {
   }
 
   /**
-   * Asks a node who has which slot, after what was asked before.
+   * Asks a node who has which slot, after what was asked before. If no node has answered, it pauses first: each link whose node
+   * cannot be reached asks for a look.
    *
    * @param first the connection that is asked first
    */
   look(first?: RedisSession): Promise<void> {
     this.#nextLook ??= (async () => {
       await this.#looking?.catch(() => {});
+      const pause = this.#notBefore - performance.now();
+      if (pause > 0) await idle(pause, this.#idle.signal);
       this.#looking = this.#nextLook;
       this.#nextLook = undefined;
       try {
@@ -202,6 +209,7 @@ export class RedisCluster implements SlotSourceOwner {
   rest(): void {
     this.#isActive = this.wasConnected = false;
     this.#trouble = this.#readying = undefined;
+    this.#failures = this.#notBefore = 0;
     clearInterval(this.#timer);
     for (const id of [...this.#retiring.keys()]) this.#retire(id);
     this.#idle.abort(new Error("no channel is attached"));
@@ -221,11 +229,14 @@ export class RedisCluster implements SlotSourceOwner {
     } catch (error) {
       if (!signal.aborted) {
         this.#trouble = error as ChannelConnectionError;
-        this.#owner.watcher.failed(this.#trouble, lookTime);
+        const pause = backOff(this.#failures++, minPause, maxPause);
+        this.#notBefore = performance.now() + pause;
+        this.#owner.watcher.failed(this.#trouble, pause);
       }
       throw error;
     }
     this.#trouble = undefined;
+    this.#failures = 0;
     this.#adopt(topology);
   }
 
@@ -283,6 +294,10 @@ const noAnswer = new Error("there has been no answer yet");
 
 /** Milliseconds between two looks at the cluster, by which new nodes are learned of. */
 const lookTime = 5000;
+
+/** Milliseconds between two looks of which the first has had no answer; it is the longest for one that a link waits for. */
+const minPause = 50;
+const maxPause = 1000;
 
 /** Milliseconds for which the first operation waits for connections to all nodes. */
 const joinTime = 1000;

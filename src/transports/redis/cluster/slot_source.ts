@@ -78,7 +78,7 @@ export class SlotSource implements LinkSessionSource, SessionWaiter<RedisSession
 
   get trouble(): Error | undefined {
     if (this.#session !== undefined && !this.#session.isLost) return undefined;
-    return this.#node?.connector.trouble ?? this.#trouble ?? this.#cluster.trouble;
+    return this.#node?.trouble ?? this.#trouble ?? this.#cluster.trouble;
   }
 
   connect(waiter: SessionWaiter<LinkSession>): void {

@@ -7,6 +7,8 @@ export interface ReplicationSource {
   /** Runs a command. Rejects with the server's refusal, or the loss of the connection. */
   // deno-lint-ignore no-explicit-any -- each command has its own reply
   command(args: readonly string[]): Promise<any>;
+  /** Tells the logger what follows the address. */
+  warn(problem: string): void;
 }
 
 /** Which of the writes of one connection the replicas of its server have. */
@@ -39,7 +41,10 @@ export class Replication {
     const wait = ["WAIT", String(needed), String(timeout)];
     const count = await this.#source.command(wait).catch((error) => {
       if (this.#source.isLost()) throw error;
-      return 0; // the user may not run it, so that it is not known
+      this.#source.warn(
+        `did not say whether replicas have a put with durability "quorum": ${error.message}`,
+      );
+      return 0;
     });
     this.#isBehind = count < needed;
     return !this.#isBehind;

@@ -53,7 +53,7 @@ export async function checkServer(
     });
   };
   if (info.get("loading") === "1") refuse("the server is loading its data", true);
-  if (/^(?:slave|replica)$/.test(info.get("role") ?? "")) {
+  if (isReplica(String(text ?? ""))) {
     refuse(
       isCluster
         ? "the node is a replica now, which takes no messages"
@@ -110,6 +110,11 @@ export async function checkServer(
   }
   const largest = largestOf(valueOf(limits));
   return { replicas: Number(info.get("connected_slaves") ?? 0), hazards, info, keepalive, largest };
+}
+
+/** Reports whether the reply of INFO is that of a replica. */
+export function isReplica(info: string): boolean {
+  return /^role:(?:slave|replica)\r?$/m.test(info);
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Buffer } from "node:buffer";
+import { clearInterval, setInterval } from "node:timers";
 import type { ChannelConnectionError } from "../../../shared/errors.ts";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import { RuntimeTimer } from "../../remote/runtime_timer.ts";
@@ -14,8 +15,8 @@ import type { LinkSession, NotifiedLink } from "./link_session.ts";
 import { type ScriptName, scriptsFor } from "../scripts/mod.ts";
 import { memberMark } from "../scripts/place.ts";
 import { isReplyOf } from "../scripts/replies.ts";
-import { checkServer, type ServerState } from "./server_check.ts";
-import type { RedisEndpoint, RedisUri } from "../uri.ts";
+import { checkServer, isReplica, type ServerState } from "./server_check.ts";
+import { type RedisEndpoint, type RedisUri, shownEndpoint } from "../uri.ts";
 import { Watch } from "./watch.ts";
 
 /** What all sessions of a transport share. */
@@ -74,6 +75,8 @@ export class RedisSession implements LinkSession {
   readonly #heartbeatTime: number;
   #numbers = 0;
   #heartbeat: RedisHeartbeat | undefined;
+  /** Asks whether the server is the primary. */
+  #asking: ReturnType<typeof setInterval> | undefined;
   #loss: Error | undefined;
 
   private constructor(options: RedisSessionOptions, endpoint: RedisEndpoint) {
@@ -90,6 +93,7 @@ export class RedisSession implements LinkSession {
       longestWait: uri.heartbeat === 0 ? undefined : this.#heartbeatTime / 2,
       isLost: () => this.isLost,
       command: (args) => this.command(args),
+      warn: (problem) => this.warn(`${this.address} ${problem}`),
     });
   }
 
@@ -146,6 +150,10 @@ export class RedisSession implements LinkSession {
     ]);
     if (this.#loss !== undefined) throw this.#loss;
     this.nodeId = nodeId;
+    if (member === undefined) {
+      this.#asking = setInterval(() => this.#askForPart(), askTime);
+      this.#asking.unref();
+    }
     if (this.#heartbeatTime > 0) {
       this.#heartbeat = new RedisHeartbeat(
         this.#heartbeatTime,
@@ -192,6 +200,16 @@ export class RedisSession implements LinkSession {
     for (const { problem } of state.hazards) warn(problem);
   }
 
+  /** Leaves a server that has become a replica: whoever runs no script that writes learns it by nothing else. */
+  async #askForPart(): Promise<void> {
+    try {
+      const text = await this.#send(["INFO", "replication"], undefined, () => true);
+      if (isReplica(String(text))) this.abort(new Error("the server has become a replica"));
+    } catch {
+      // The user may not run it, the server cannot answer now, or the connection is lost.
+    }
+  }
+
   /** Has the server know that a connection of this process, this one or another, lives. */
   async markAlive(id: string): Promise<void> {
     if (this.#loss !== undefined || this.#aliveIds.has(id)) return;
@@ -229,7 +247,13 @@ export class RedisSession implements LinkSession {
   }
 
   get lossError(): ChannelConnectionError {
-    return lostConnection(this.address, this.#loss!);
+    const { uri, member } = this.#options;
+    const isOneOfSeveral = member !== undefined || uri.endpoints.length > 1;
+    return lostConnection(
+      this.address,
+      this.#loss!,
+      isOneOfSeveral ? shownEndpoint(this.endpoint) : undefined,
+    );
   }
 
   get age(): number {
@@ -346,6 +370,7 @@ export class RedisSession implements LinkSession {
     if (this.#loss !== undefined) return;
     this.#loss = error;
     this.#heartbeat?.end();
+    clearInterval(this.#asking);
     this.watch.end();
     this.#connection?.destroy(error);
     this.#links.clear();
@@ -365,6 +390,9 @@ function newId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
+
+/** Milliseconds between two questions whether a server is the primary. */
+const askTime = 5000;
 
 /** Stands for the refusal of a server that answers a script with something else than the script returns. */
 const nonsense = "NONSENSE the reply is not one of the script";
