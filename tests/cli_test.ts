@@ -411,6 +411,21 @@ cliTest(
     }),
 );
 
+cliTest("Ctrl-C gives puts in progress time to end", async () => {
+  const name = newName();
+  const channel = new Channel<number>({ name, connection: uri, capacity: 1 });
+  await channel.depth();
+  await using putting = await startCli(["put", name], { env });
+  putting.process.stdin!.write("1\n2\n");
+  await until(async () => await channel.depth() === 1); // the other one waits for room
+  putting.signal("SIGINT");
+  equal(await channel.get(), 1);
+  const { code, stderr } = await putting.ended;
+  deepEqual([code, stderr], [130, "put: 2 values were put before\n"]);
+  equal(await channel.get(), 2);
+  await channel.delete();
+});
+
 cliTest("put waits for room before it reads more of stdin", async () => {
   const name = newName();
   const channel = new Channel<number>({ name, connection: uri, capacity: 10 });

@@ -173,7 +173,7 @@ Deno.test("a put into a reply channel resolves although its receiver deletes the
 });
 
 /** The time in milliseconds in which a process must end after its last operation. */
-const exitLimit = 1500;
+const exitLimit = 5000;
 
 /** Runs last.ts, which must end shortly after its operation. Returns its messages. */
 async function last(act: string, connection: string, name: string): Promise<unknown[]> {

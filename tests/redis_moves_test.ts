@@ -357,7 +357,8 @@ Deno.test("redis cluster: a URI that does not say what the server is rejects, an
 Deno.test("redis cluster: the user of docs/redis.md, with what it adds for clusters, can use one", async () => {
   const page = readFileSync(new URL("../docs/redis.md", import.meta.url), "utf8");
   const [, user = ""] = /^(user invoices .*)$/m.exec(page) ?? [];
-  const more = [...page.slice(page.indexOf("Users of a cluster need")).split("in addition")[0]!
+  const [, words = ""] = /Users of a cluster also need ([^.]*)\./.exec(page) ?? [];
+  const more = [...words
     .matchAll(/`(\+[\w|]+)`/g)].map(([, each]) => each);
   assert.equal(more.length, 7);
   const conf = [`${user} ${more.join(" ")}`];

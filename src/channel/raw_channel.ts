@@ -43,8 +43,18 @@ export class RawChannel {
     this.#handle = new Handle({ ...handleOf(channel)!.options, create, owned: false });
   }
 
-  /** Receives the next message on loan. @throws the errors of {@linkcode Channel.receive} but those of decoding */
+  /**
+   * Receives the next message on loan. A timeout of 0 begins when the channel is attached, since a program that receives
+   * only once has no connection yet.
+   *
+   * @throws the errors of {@linkcode Channel.receive} but those of decoding
+   */
   async receive(options: OperationOptions): Promise<Delivery<Message>> {
+    if (options.timeout === 0) {
+      const unlimited = { ...options, timeout: Infinity };
+      const action = this.#action ?? "receive";
+      await this.#handle.control(action, this, unlimited, () => Promise.resolve());
+    }
     const decode = (message: Message) => message;
     return await this.#handle.gets.receive(this, decode, options, undefined, this.#action).promise;
   }

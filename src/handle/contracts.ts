@@ -5,7 +5,7 @@ import type { SharedConnection } from "../connection/shared_connection.ts";
 import type { Encoding } from "../encoding/encoding.ts";
 import type { Link } from "../transports/transport.ts";
 import type { DeadLetterQueue } from "./dead_letters.ts";
-import type { Operation, OperationOptions, Pending } from "./operation.ts";
+import type { Call, Operation, OperationOptions, Pending } from "./operation.ts";
 
 /** The options of {@linkcode Channel.closeAll}. */
 export interface CloseAllOptions extends OperationOptions {
@@ -62,8 +62,8 @@ export interface GetSource {
   withLink(operation: Rejectable, use: (link: Link) => void): void;
   /** Returns the error for a timeout. */
   timeoutError(action: string, options: OperationOptions): Error;
-  /** Returns the error for an operation that does not wait for a value, and that the broker has not answered. */
-  unansweredError(action: string): Error;
+  /** Makes an operation. With a timeout of 0, it does not wait for a value, but for the broker's answer. */
+  newOperation<T>(call: Call, options: OperationOptions): Operation<T>;
   /** Makes a handle on the dead-letter queue. */
   deadLetters(): DeadLetterQueue;
   /** Reports what rejects no operation. */

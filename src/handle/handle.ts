@@ -160,7 +160,7 @@ export class Handle implements Attached, PutTarget, GetSource {
    * @param owner an object that must not be garbage collected while the operation is pending; the same below
    */
   begin<T>(action: string, owner: object, options: OperationOptions = {}): Operation<T> {
-    return new Operation(this.#call(action, owner, options), options);
+    return new Operation(this.#call(action, owner, this.#operations, options), options);
   }
 
   isKnown(by: SharedConnection | PendingConnection): boolean {
@@ -234,10 +234,9 @@ export class Handle implements Attached, PutTarget, GetSource {
     if (options.timeout !== 0) {
       return this.control(action, owner, options, ({ link }, control) => whenEmpty(link, control));
     }
-    const answering = { ...options, timeout: reachTimeout };
-    return this.control(action, owner, answering, async ({ link }) => {
+    return this.control(action, owner, options, async ({ link }) => {
       if (await link.depth() > 0) throw this.timeoutError(action, options);
-    }, { timedOut: () => this.unansweredError(action) });
+    });
   }
 
   async closeAll(owner: object, options: CloseAllOptions): Promise<void> {
@@ -246,7 +245,7 @@ export class Handle implements Attached, PutTarget, GetSource {
     await this.control("closeAll", owner, options, async (attachment) => {
       await attachment.link.announce(closeAllEvent, true);
       attachment.terminate("closeAll");
-    }, { pending: this.#closings });
+    }, this.#closings);
   }
 
   async #drain(owner: object, options: OperationOptions): Promise<void> {
@@ -254,7 +253,7 @@ export class Handle implements Attached, PutTarget, GetSource {
     await this.control("closeAll", owner, options, async ({ link }) => {
       await sent;
       await link.drain();
-    }, { pending: this.#closings });
+    }, this.#closings);
   }
 
   async delete(owner: object, options: OperationOptions): Promise<void> {
@@ -262,7 +261,7 @@ export class Handle implements Attached, PutTarget, GetSource {
     await this.control("delete", owner, options, async (attachment) => {
       await attachment.link.delete();
       attachment.terminate("delete");
-    }, { pending: this.#closings });
+    }, this.#closings);
   }
 
   /** Runs an operation that acts on the attachment. */
@@ -271,19 +270,27 @@ export class Handle implements Attached, PutTarget, GetSource {
     owner: object,
     options: OperationOptions,
     act: (attachment: Attachment, control: Pending) => Promise<T>,
-    call: Partial<Pick<Call, "pending" | "timedOut">> = {},
+    pending: Set<Pending> = this.#operations,
   ): Promise<T> {
     try {
       this.check(action, options);
     } catch (error) {
       return Promise.reject(error);
     }
-    const control = new Operation<T>({ ...this.#call(action, owner, options), ...call }, options);
+    const control = this.newOperation<T>(this.#call(action, owner, pending, options), options);
     this.attachFor(control).then((attachment) => act(attachment, control)).then(
       (result) => control.resolve(result),
       (error) => control.reject(copyOfError(error)),
     );
     return control.promise;
+  }
+
+  /** Makes an operation. With a timeout of 0, it does not wait for a value, but for the broker's answer. */
+  newOperation<T>(call: Call, options: OperationOptions): Operation<T> {
+    if (options.timeout !== 0) return new Operation<T>(call, options);
+    const operation = new Operation<T>(call, { ...options, timeout: Infinity });
+    operation.limit(reachTimeout, () => this.unansweredError(call.action, reachTimeout));
+    return operation;
   }
 
   check(action: string, options: OperationOptions): void {
@@ -413,9 +420,13 @@ export class Handle implements Attached, PutTarget, GetSource {
     }
   }
 
-  #call(action: string, owner: object, options: OperationOptions): Call {
-    const timedOut = () => this.timeoutError(action, options);
-    return { action, owner, pending: this.#operations, timedOut };
+  #call(
+    action: string,
+    owner: object,
+    pending: Set<Pending>,
+    options: OperationOptions,
+  ): Call {
+    return { action, owner, pending, timedOut: () => this.timeoutError(action, options) };
   }
 
   #closedError(action: string, reason: CloseReason, isOutcomeUnknown = false): ChannelClosedError {
@@ -426,8 +437,8 @@ export class Handle implements Attached, PutTarget, GetSource {
     return timeoutError(this, action, timeout, wasRecalled);
   }
 
-  unansweredError(action: string): ChannelConnectionError {
-    return unansweredError(this, action, reachTimeout);
+  unansweredError(action: string, timeout: number): ChannelConnectionError {
+    return unansweredError(this, action, timeout);
   }
 }
 

@@ -57,7 +57,7 @@ export class Operation<T> {
   readonly signal: AbortSignal | undefined;
   readonly #pending: Set<Pending>;
   readonly #onAbort: (() => void) | undefined;
-  readonly #timer: Timer | undefined;
+  #timer: Timer | undefined;
   #promise: Promise<T> | undefined;
   #resolve: ((value: T) => void) | undefined;
   #reject: ((reason: unknown) => void) | undefined;
@@ -120,6 +120,15 @@ export class Operation<T> {
   whenSettled(listener: (failure: OperationFailure | undefined) => void): void {
     if (this.#settled) listener(this.#failure);
     else (this.#listeners ??= []).push(listener);
+  }
+
+  /**
+   * Gives the operation up after `ms` milliseconds without an answer. What has arrived while the process was busy is
+   * read first.
+   */
+  limit(ms: number, unanswered: () => unknown): void {
+    if (this.#settled) return;
+    this.#timer = new Timer(now() + ms, () => this.giveUp(unanswered()), { readsFirst: true });
   }
 
   resolve(value: T): void {

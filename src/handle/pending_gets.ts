@@ -1,13 +1,12 @@
 import type { SharedConnection } from "../connection/shared_connection.ts";
 import { current } from "../shared/instrumentation.ts";
 import type { ChannelError } from "../shared/errors.ts";
-import { reachTimeout } from "../shared/timeouts.ts";
 import type { Claim, Message } from "../transports/transport.ts";
 import type { GetSource } from "./contracts.ts";
 import { newDeadLetterError } from "./dead_letters.ts";
 import type { Delivery } from "./delivery.ts";
 import { GetClaim, ReceiveClaim } from "./get_claims.ts";
-import { Operation, type OperationOptions, type Pending } from "./operation.ts";
+import type { Operation, OperationOptions, Pending } from "./operation.ts";
 import { Unsettled } from "./unsettled.ts";
 
 /**
@@ -98,15 +97,10 @@ export class PendingGets {
     return this.#unsettled.close();
   }
 
-  /** Makes an operation that consumes a message. With a timeout of 0 it still waits for the broker's answer. */
+  /** Makes an operation that consumes a message. */
   #newGet<T>(action: string, owner: object, options: OperationOptions): Operation<T> {
-    const isNow = options.timeout === 0;
-    const timedOut = () =>
-      isNow ? this.#handle.unansweredError(action) : this.#handle.timeoutError(action, options);
-    return new Operation<T>(
-      { action, owner, pending: this.pending, timedOut },
-      isNow ? { ...options, timeout: reachTimeout } : options,
-    );
+    const timedOut = () => this.#handle.timeoutError(action, options);
+    return this.#handle.newOperation({ action, owner, pending: this.pending, timedOut }, options);
   }
 
   /** Claims a message, once few enough dead letters are being put. */

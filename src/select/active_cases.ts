@@ -60,7 +60,7 @@ abstract class ActiveChannelCase implements ActiveCase {
 
   timeoutError(options: OperationOptions): Error | undefined {
     const { action, isWaiting } = this.select;
-    if (!isWaiting) return this.handle.unansweredError(action);
+    if (!isWaiting) return this.handle.unansweredError(action, options.timeout!);
     const error = this.handle.timeoutError(action, options);
     return error instanceof ChannelConnectionError ? error : undefined;
   }

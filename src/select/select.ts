@@ -219,7 +219,9 @@ class Selection implements RunningSelect {
     this.isWaiting = isWaiting;
     const timedOut = () => this.#timeoutError(options);
     const call = { action, owner: cases, pending: new Set<Pending>(), timedOut };
-    this.#operation = new Operation(call, options);
+    const { timeout = Infinity } = options;
+    this.#operation = new Operation(call, isWaiting ? options : { ...options, timeout: Infinity });
+    if (!isWaiting) this.#operation.limit(timeout, timedOut);
     this.#operation.onGiveUp = (reason, isOurs) => {
       this.#withdrawOthers();
       this.#chosen?.giveUp?.(reason, isOurs);

@@ -66,7 +66,7 @@ export class Schedule {
     const timer = new Timer(at, () => {
       if (this.#timer?.timer === timer) this.#timer = undefined;
       this.runDue(Math.max(at, now())); // a timer may fire a millisecond early
-    }, keepsAlive);
+    }, { keepsAlive });
     this.#timer = { at, keepsAlive, timer };
   }
 

@@ -39,33 +39,37 @@ export function now(): number {
 }
 
 /** Milliseconds. A timer that is so late has waited for a process that computed or was stopped. */
-const late = 50;
+export const late = 50;
 
-/** Milliseconds in which a runtime reads what has arrived. */
-const readTime = 50;
+/** Milliseconds in which a runtime reads what has arrived, and a busy machine answers. */
+const readTime = 1000;
 
 /** The function of this moment: a program's tests may replace it later. */
 const realTimeout: (call: () => void, ms: number) => ReturnType<typeof setTimeout> = setTimeout;
 
-/**
- * A timer for any time, however far away. Like a runtime's own timers, it fires at most one millisecond early. Runtimes
- * call timers before they read what has arrived. So a timer that is late lets the runtime read first, since an answer
- * that has arrived in time may stop the timer.
- */
+/** The options of a {@linkcode Timer}. */
+export interface TimerOptions {
+  /** Whether the process stays alive until the timer fires; by default it does. */
+  readonly keepsAlive?: boolean;
+  /**
+   * Whether a timer that is late, because the process computed or was stopped, fires only when what has arrived
+   * meanwhile is read. Runtimes call timers first.
+   */
+  readonly readsFirst?: boolean | undefined;
+}
+
+/** A timer for any time, however far away. Like a runtime's own timers, it fires at most one millisecond early. */
 export class Timer {
   readonly #deadline: number;
   readonly #fire: () => void;
-  readonly #keepsAlive: boolean;
+  readonly #options: TimerOptions;
   #timeout: ReturnType<typeof setTimeout> | undefined;
 
-  /**
-   * @param deadline a time of {@linkcode now}
-   * @param keepsAlive whether the process stays alive until the timer fires
-   */
-  constructor(deadline: number, fire: () => void, keepsAlive = true) {
+  /** @param deadline a time of {@linkcode now} */
+  constructor(deadline: number, fire: () => void, options: TimerOptions = {}) {
     this.#deadline = deadline;
     this.#fire = fire;
-    this.#keepsAlive = keepsAlive;
+    this.#options = options;
     this.#start(now());
   }
 
@@ -82,8 +86,9 @@ export class Timer {
       const early = due - now();
       if (early >= 1) ahead += early; // a test has moved the timers: no runtime's timer is so early
       if (due < this.#deadline) this.#start(now());
-      else if (early > -late) this.#fire();
-      else this.#set(realTimeout, readTime, this.#fire);
+      else if (this.#options.readsFirst && early < -late) {
+        this.#set(realTimeout, readTime, this.#fire);
+      } else this.#fire();
     });
   }
 
@@ -91,6 +96,6 @@ export class Timer {
     const timeout = this.#timeout = set(() => {
       if (this.#timeout === timeout) call(); // otherwise a test's clearTimeout did not stop it
     }, ms);
-    if (!this.#keepsAlive) unref(timeout);
+    if (this.#options.keepsAlive === false) unref(timeout);
   }
 }

@@ -21,6 +21,9 @@ interface Options extends NotationOptions {
 /** The number of puts that are in progress at a time. No more of stdin is read while there are so many. */
 const concurrency = 256;
 
+/** Milliseconds that puts in progress have after Ctrl-C: the channel may have their values already. */
+const grace = 2000;
+
 export const command: Command<Options> = {
   args: "<name> [values...]",
   argHelp: { name: "the name of the channel", values: "the values; without any, those on stdin" },
@@ -167,10 +170,17 @@ async function putAll(
   let begun = 0;
   let done = 0;
   let failure: { readonly error: unknown } | undefined;
+  const putting = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const interrupted = () => {
+    timer = setTimeout(() => putting.abort(context.signal.reason), grace);
+  };
+  context.signal.addEventListener("abort", interrupted);
+  const options = { ...terms, ...context.waiting, signal: putting.signal };
   const put = async (value: unknown, index: number) => {
     try {
       if (value !== nothing) {
-        await channel.put(value, { ...terms, ...context.waiting });
+        await channel.put(value, options);
         done++;
       }
       receipts?.done(index);
@@ -189,6 +199,8 @@ async function putAll(
     failure ??= { error };
   }
   await Promise.all(pending);
+  clearTimeout(timer);
+  context.signal.removeEventListener("abort", interrupted);
   await receipts?.end();
   if (failure === undefined) return;
   if (done > 0) {

@@ -1,4 +1,4 @@
-import { longestTimer } from "../../shared/timers.ts";
+import { late, longestTimer } from "../../shared/timers.ts";
 import type { ProcessRef } from "./process_ref.ts";
 import { RuntimeTimer } from "./runtime_timer.ts";
 
@@ -68,11 +68,18 @@ export class Deadlines<T extends object> {
     if (oldest === undefined) return;
     const timeout = Math.max(this.#timeout, minTimeout);
     const rest = Math.max(oldest + timeout - performance.now(), 0);
-    this.#timer = new RuntimeTimer(() => {
+    const ms = Math.min(Math.ceil(rest), longestTimer);
+    const due = performance.now() + ms;
+    const expire = () => {
       this.#timer = undefined;
       this.#expireSince(performance.now() - timeout);
       this.#startTimer();
-    }, Math.min(Math.ceil(rest), longestTimer));
+    };
+    this.#timer = new RuntimeTimer(() => {
+      // The process has computed or was stopped, and could not connect meanwhile.
+      if (performance.now() - due > late) this.#timer = new RuntimeTimer(expire, minTimeout);
+      else expire();
+    }, ms);
   }
 
   #unref(count: number): void {
