@@ -546,6 +546,9 @@ Deno.test("redis: a control event is told once, whatever is lost after it, and w
   events.attached(found(8, 6), true);
   assert.deepEqual(told, []);
   events.lost();
+  events.attached(found(11, 6), true, 2); // it has announced two of the three itself
+  assert.deepEqual(told.splice(0), ["missed 1"]);
+  events.lost();
   events.attached(found(5, 4), true); // a replica has become the primary
   events.lost();
   events.attached(found(6, 6), true);

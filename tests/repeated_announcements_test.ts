@@ -27,7 +27,9 @@ async function announces({ uri, throughProxy, proxy }: Way): Promise<void> {
   const sender = new Channel<string>({ name, connection: throughProxy });
   const listener = new Channel<string>({ name, connection: uri });
   const heard = listener.broadcasts();
-  await heard.ready;
+  const near = sender.dup();
+  const heardNear = near.broadcasts(); // in the sender's process, on its connection
+  await Promise.all([heard.ready, heardNear.ready]);
   const sent: string[] = [];
   for (const [i, n] of frames.entries()) {
     await sender.depth(); // attached
@@ -45,8 +47,9 @@ async function announces({ uri, throughProxy, proxy }: Way): Promise<void> {
     got.push(each);
   }
   deepEqual(got.toSorted(), sent.toSorted());
+  equal(heardNear.missed, 0);
   await sender.delete();
-  for (const each of [sender, listener]) await each.close();
+  for (const each of [sender, near, listener]) await each.close();
   await connectionsRest();
 }
 

@@ -56,6 +56,8 @@ export class RedisLink implements Link {
   #lastClaim = 0;
   /** How many announcements this link has sent. Each time that one is sent, it has another number. */
   #announcements = 0;
+  /** The number of the last one of which it is known whether the server has it. */
+  #settledAnnouncement = 0;
   #isGone = false;
   /** Whether `close` does not wait for an attachment any more. */
   #isLeft = false;
@@ -229,15 +231,25 @@ export class RedisLink implements Link {
       if (length > largest) throw this.#errors.tooLarge("announce", length, largest);
       if (sent !== undefined && sent <= announced) return 0; // only the answer was lost
       sent = ++this.#announcements;
+      const mine = sent;
       try {
         const args = [isControl ? "1" : "0", bytesOf(event), String(sent)];
         return await attachment.run("announce", args);
       } catch (error) {
         if (!session.isLost) sent = undefined; // it was refused
         throw error;
+      } finally {
+        if (!session.isLost) this.#settleAnnouncements(mine);
       }
     });
     this.#events.announced(number);
+  }
+
+  /** Notes the number of an announcement, and returns how many have become settled by it. */
+  #settleAnnouncements(number: number): number {
+    const count = Math.max(number - this.#settledAnnouncement, 0);
+    this.#settledAnnouncement += count;
+    return count;
   }
 
   async catchUp(): Promise<void> {
@@ -372,7 +384,7 @@ export class RedisLink implements Link {
     for (const one of this.#waiting.takeAll()) this.#begin(attachment, one);
     this.#requests.runAll(attachment);
     attachment.noteDue(due);
-    this.#events.attached(events, wasAttached);
+    this.#events.attached(events, wasAttached, this.#settleAnnouncements(attachment.announced));
   }
 
   readonly #onLost = (): void => {

@@ -35,10 +35,14 @@ export class RedisEvents {
     this.#last = Math.max(this.#last, number);
   }
 
-  /** The link is attached. If it was before, the observer is told of what was announced meanwhile. */
-  attached({ count, control, controlEvent }: AnnouncedEvents, isAgain: boolean): void {
+  /**
+   * The link is attached. If it was before, the observer is told of what was announced meanwhile.
+   *
+   * @param own how many of these events the link has announced itself, without an answer
+   */
+  attached({ count, control, controlEvent }: AnnouncedEvents, isAgain: boolean, own = 0): void {
     const hasControl = isAgain && control > this.#last;
-    const missed = isAgain ? count - this.#last - (hasControl ? 1 : 0) : 0;
+    const missed = isAgain ? count - this.#last - own - (hasControl ? 1 : 0) : 0;
     this.#last = Math.max(count, this.#early); // a replica that has become the primary may know of fewer
     this.#isAttached = true;
     if (missed > 0) this.#observer.missed(missed);
