@@ -134,6 +134,35 @@ Deno.test("home: authorize may answer later, and the requests of a link begin in
   peer.end();
 });
 
+Deno.test("home: a request for room ends the refusals of puts in its place, also while authorize has not answered", async () => {
+  let allow: ((allows: boolean) => void) | undefined;
+  await using home = new Home({
+    connection: "memory:place",
+    authorize: ({ action }) => {
+      return action !== "depth" || new Promise((resolve) => allow = resolve);
+    },
+  });
+  const peer = await admitted(home);
+  peer.send('OPEN 1 2 {"name":"in place","create":true,"capacity":1}');
+  assert.equal(await peer.next(), "OK 2");
+  peer.send("PUT 1 3", "0");
+  peer.send("PUT 1 4", "1");
+  peer.send("DEPTH 1 5");
+  peer.send("PUT 1 6", "2");
+  assert.equal(await peer.next(), "OK 3");
+  assert.equal(await peer.next(), "FULL 4");
+  peer.send("ROOM 1 7");
+  const ch = new Channel({ name: "in place", connection: home });
+  await ch.get(); // there is room
+  peer.send("PING");
+  assert.equal(await peer.next(), "PONG");
+  allow!(true);
+  const answers = [await peer.next(), await peer.next(), await peer.next()].sort();
+  assert.deepEqual(answers, ["FULL 6", 'OK 5 {"value":0}', "ROOM 7"]);
+  peer.end();
+  await ch.delete();
+});
+
 Deno.test("home: a peer uses a limited number of channels and holds a limited number of values", async () => {
   await using home = new Home({ connection: "memory:limits", limits: { links: 2, loans: 3 } });
   const peer = await admitted(home);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import {
   Channel,
+  ChannelClosedError,
   ChannelConnectionError,
   type ChannelError,
   ChannelSizeError,
@@ -31,6 +32,8 @@ class ScriptedHome {
   handle: (frame: Frame) => boolean = () => false;
   /** Whether connections are refused. */
   isDown = false;
+  /** What follows the next greeting at once. */
+  afterWelcome: string | undefined;
 
   constructor(welcome?: string) {
     if (welcome !== undefined) this.#welcome = welcome;
@@ -52,6 +55,8 @@ class ScriptedHome {
       this.hellos.push(fields);
       const resumed = this.resumes && this.hellos.length > 1;
       this.#pipe.send(`WELCOME ${this.#welcome.replace("}", `,"resumed":${resumed}}`)}`);
+      if (this.afterWelcome !== undefined) this.#pipe.send(this.afterWelcome);
+      this.afterWelcome = undefined;
     } else if (word === "OPEN") {
       this.open(frame);
     } else if (word === "SYNC" || word === "CLOSE") {
@@ -238,6 +243,38 @@ Deno.test("peer: a put that is given up on a lost connection is not sent again",
   await rest(ch);
 });
 
+Deno.test("peer: a put that an earlier home may have taken has an unknown outcome, whatever a later one answers", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  const sendAgain = async () => {
+    await home.expect("PUT");
+    home.resumes = false; // it has restarted
+    home.cut();
+    const again = await home.expect("PUT");
+    assert.equal(again.fields.copy, 1);
+    return again.args[1];
+  };
+  const refused = rejection(ch.put(1), ChannelClosedError);
+  home.send(`NO ${await sendAgain()} {"name":"ChannelClosedError","message":"drained"}`);
+  assert.match(`${(await refused).messageId}`, /^cts\./);
+  const tried = rejection(ch.tryPut(2), ChannelConnectionError);
+  home.send(`FULL ${await sendAgain()}`);
+  assert.match(`${(await tried).messageId}`, /^cts\./);
+  const other = home.channel<number>();
+  const waiting = rejection(other.put(3), ChannelClosedError);
+  home.send(`FULL ${await sendAgain()}`);
+  const room = await home.expect("ROOM");
+  const later = ch.put(4);
+  await other.close();
+  assert.match(`${(await waiting).messageId}`, /^cts\./);
+  home.send(`ROOM ${room.args[1]}`);
+  const put = await home.expect("PUT"); // the one that was given up is not sent
+  assert.equal(new TextDecoder().decode(put.body), "4");
+  home.send(`OK ${put.args[1]}`);
+  await within(later);
+  await rest(ch);
+});
+
 Deno.test("peer: puts keep their order at a full channel, and tryPut does not wait", async () => {
   const home = new ScriptedHome();
   const ch = home.channel<number>();
@@ -381,6 +418,38 @@ Deno.test("peer: a loop of gets reads ahead, and gives back what is not claimed 
   }
   assert.deepEqual(settled.slice(-2), [`ACC ${first}`, `REL ${first + 1}`]);
   await within(put);
+  await rest(ch);
+});
+
+Deno.test("peer: what waits for values that were asked for ahead continues on the next connection", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  await readAhead(home, ch);
+  home.handle = ({ word, args }) => {
+    if (word === "DEPTH" || word === "STATS") home.send(`OK ${args[1]} {"value":3,"depth":3}`);
+    return true;
+  };
+  const depth = ch.depth();
+  const stats = ch.stats();
+  await pause(0);
+  home.cut();
+  assert.equal(await within(depth), 3);
+  assert.equal((await within(stats)).depth, 3);
+  await rest(ch);
+});
+
+Deno.test("peer: a connection that ends as it is greeted is followed by the next", async () => {
+  const home = new ScriptedHome();
+  const ch = home.channel<number>();
+  home.handle = ({ word, args }) => {
+    if (word === "PUT") home.send(`OK ${args[1]}`);
+    return true;
+  };
+  await within(ch.put(1));
+  home.afterWelcome = "no frame";
+  home.cut();
+  await within(ch.put(2), 8000); // the next connection after that works
+  assert.equal(home.hellos.length, 3);
   await rest(ch);
 });
 

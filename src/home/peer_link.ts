@@ -188,7 +188,7 @@ export class PeerLink implements LinkObserver {
   full(): void {
     this.isFull = true;
     for (const put of [...this.puts]) {
-      if (!put.isTry && this.#served!.withdraw(put)) put.full();
+      if (!put.isTry && this.#served?.withdraw(put)) put.full();
     }
   }
 

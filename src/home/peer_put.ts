@@ -1,3 +1,4 @@
+import { ChannelError } from "../shared/errors.ts";
 import type { Message } from "../transports/transport.ts";
 import type { LinkPut, LinkRequest, PeerLink } from "./peer_link.ts";
 import type { AnswerTaker, PeerSession, SessionPut } from "./peer_session.ts";
@@ -7,14 +8,17 @@ import type { ServedLink } from "./served_link.ts";
  * A put of a peer. It never waits for room: if the channel is full, the message stays with the peer.
  *
  * Invariant: the put is answered once. If its connection is lost, the answer goes to the connection on which the peer
- * sends the message again.
+ * sends the message again, and the put is also one of the link there: if the channel is full, later puts of that link are
+ * refused, too.
  */
 export class PeerPut implements LinkPut, LinkRequest, SessionPut {
   readonly action = "put";
   readonly message: Message;
   readonly settled = false;
   readonly isTry: boolean;
-  readonly #link: PeerLink;
+  /** The link on which the engine was given the put. It stays open for it. */
+  readonly #begunOn: PeerLink;
+  #link: PeerLink;
   readonly #session: PeerSession;
   /** The number by which the session knows the put. */
   readonly #number: number;
@@ -37,7 +41,7 @@ export class PeerPut implements LinkPut, LinkRequest, SessionPut {
   ) {
     this.#peer = peer;
     this.#session = peer.session;
-    this.#link = link;
+    this.#begunOn = this.#link = link;
     this.#request = request;
     this.#number = number;
     this.size = size;
@@ -61,10 +65,13 @@ export class PeerPut implements LinkPut, LinkRequest, SessionPut {
 
   // SessionPut
 
-  answerTo(peer: AnswerTaker, request: number): void {
+  answerTo(peer: AnswerTaker, request: number, link: PeerLink): void {
     if (peer === this.#peer) peer.letGo(this.size); // the earlier request gets no answer
     this.#peer = peer;
     this.#request = request;
+    if (this.#link !== this.#begunOn) this.#link.putSettled(this);
+    this.#link = link;
+    link.puts.add(this);
   }
 
   // LinkPut
@@ -73,13 +80,14 @@ export class PeerPut implements LinkPut, LinkRequest, SessionPut {
     this.#session.taken(this.#number);
     this.#link.refusals = 0;
     this.#answer(`OK ${this.#request}`);
-    this.#link.putSettled(this);
+    this.#settled();
   }
 
   reject(error: Error): void {
-    this.#session.forget(this.#number);
+    const isUncertain = error instanceof ChannelError && error.messageId !== undefined;
+    this.#session.forget(this.#number, isUncertain);
     this.refuse(error);
-    this.#link.putSettled(this);
+    this.#settled();
   }
 
   full(): void {
@@ -89,13 +97,18 @@ export class PeerPut implements LinkPut, LinkRequest, SessionPut {
     this.#link.puts.delete(this);
     this.#answer(`FULL ${this.#request}`);
     if (!this.isTry && !this.#link.isFull) this.#link.full();
-    this.#link.putSettled(this);
+    this.#settled();
   }
 
   recall(served: ServedLink): void {
     if (!served.withdraw(this)) return;
     this.#session.forget(this.#number);
+    this.#settled();
+  }
+
+  #settled(): void {
     this.#link.putSettled(this);
+    this.#begunOn.putSettled(this);
   }
 
   #answer(header: string): void {

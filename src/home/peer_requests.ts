@@ -134,14 +134,24 @@ export class PeerClaim extends WaitingRequest implements Claim {
 export class PeerRoom extends WaitingRequest implements RoomWaiter {
   readonly action = "put";
   readonly group?: object;
+  readonly #isAside: boolean;
   #pause: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(peer: RequestOwner, link: PeerLink, number: number, group: number | undefined) {
+  constructor(
+    peer: RequestOwner,
+    link: PeerLink,
+    number: number,
+    group: number | undefined,
+    isAside: boolean,
+  ) {
     super(peer, link, number, group);
+    this.#isAside = isAside;
     if (group !== undefined) this.group = link.group(group);
   }
 
   protected begin(served: ServedLink): void {
+    // Not earlier: the puts that have arrived before it and have not begun are still refused.
+    if (!this.#isAside) this.link.isFull = false;
     if (served.awaitRoom !== undefined) return served.awaitRoom(this);
     const pause = backOff(this.link.refusals++, shortestPause, longestPause);
     this.#pause = setTimeout(() => this.tryAgain(), pause);

@@ -1,4 +1,5 @@
 import { setOptionalTimeout, unref } from "../shared/timers.ts";
+import type { PeerLink } from "./peer_link.ts";
 
 /** What takes the answer of a put: the connection of a peer. */
 export interface AnswerTaker {
@@ -13,8 +14,8 @@ export interface AnswerTaker {
 export interface SessionPut {
   /** The bytes of the message. */
   readonly size: number;
-  /** Sends the answer to this request of this connection. */
-  answerTo(peer: AnswerTaker, request: number): void;
+  /** Sends the answer to this request of this connection, on whose link the message was sent again. */
+  answerTo(peer: AnswerTaker, request: number, link: PeerLink): void;
 }
 
 /** The connection that has a session now. */
@@ -27,8 +28,9 @@ export interface SessionOwner {
  * The puts and announcements of a peer over its connections, which tell whether one that is sent again was taken before. A
  * put is known by the number of the request in which it was first sent.
  *
- * Invariant: `#taken` has the last puts that were taken, as many as a peer may have unanswered: so it has each put that
- * was taken and whose answer has been lost. `#announced` has as many announcements.
+ * Invariant: `#taken` has the last puts that were taken on this connection, as many as a peer may have unanswered, and
+ * `#earlier` twice as many of earlier connections: so they have each put that was taken and whose answer has been lost,
+ * although a link may put much before another one has attached again. `#announced` has as many announcements.
  */
 export class PeerSession {
   readonly key: string | undefined;
@@ -37,9 +39,13 @@ export class PeerSession {
   owner: SessionOwner | undefined;
   expiry: ReturnType<typeof setTimeout> | undefined;
   readonly #taken: number[] = [];
+  /** The oldest first. */
+  #earlier: readonly number[] = [];
   readonly #size: number;
   #next = 0;
   readonly #pending = new Map<number, SessionPut>();
+  /** The puts that have failed although the engine may have taken them. */
+  readonly #uncertain = new Set<number>();
   /** The announcements that were made or are being made, by the numbers that the peer has given them. */
   readonly #announced = new Map<number, Promise<void>>();
 
@@ -51,12 +57,26 @@ export class PeerSession {
 
   /** The number of puts and announcements that are remembered. */
   get remembered(): number {
-    return this.#taken.length + this.#pending.size + this.#announced.size;
+    return this.#earlier.length + this.#taken.length + this.#pending.size +
+      this.#uncertain.size + this.#announced.size;
   }
 
   /** Whether the put was taken. */
   hasTaken(put: number): boolean {
-    return this.#taken.includes(put);
+    return this.#taken.includes(put) || this.#earlier.includes(put);
+  }
+
+  /** Whether the put has failed although the engine may have taken it. */
+  isUncertain(put: number): boolean {
+    return this.#uncertain.has(put);
+  }
+
+  /** A further connection has the session. */
+  resume(): void {
+    this.isResumed = true;
+    const taken = [...this.#taken.slice(this.#next), ...this.#taken.slice(0, this.#next)];
+    this.#earlier = [...this.#earlier, ...taken].slice(-2 * this.#size);
+    this.#taken.length = this.#next = 0;
   }
 
   /** The put of this number, if it is not answered yet. */
@@ -75,9 +95,13 @@ export class PeerSession {
     this.#next = (this.#next + 1) % this.#size;
   }
 
-  /** The put was not taken. */
-  forget(number: number): void {
+  /** The put was not taken, as far as is known. */
+  forget(number: number, isUncertain = false): void {
     this.#pending.delete(number);
+    if (!isUncertain) return;
+    this.#uncertain.add(number);
+    if (this.#uncertain.size <= this.#size) return;
+    for (const oldest of this.#uncertain) return void this.#uncertain.delete(oldest);
   }
 
   /** Makes an announcement, unless it was made before. */
@@ -124,7 +148,7 @@ export class PeerSessions {
     let session = this.#sessions.get(key);
     if (session === undefined) {
       this.#sessions.set(key, session = new PeerSession(key, this.#size));
-    } else session.isResumed = true;
+    } else session.resume();
     session.owner?.replaced();
     this.#left.delete(session);
     clearTimeout(session.expiry);

@@ -76,8 +76,8 @@ export class PeerWords {
         return;
       case "ROOM":
         return this.#wait(frame, (link, request, group) => {
-          if (booleanField(fields, "aside") !== true) link.isFull = false;
-          return new PeerRoom(this.#peer, link, request, group);
+          const isAside = booleanField(fields, "aside") ?? false;
+          return new PeerRoom(this.#peer, link, request, group, isAside);
         });
       case "EMPTY":
         return this.#wait(frame, (link, request) => new PeerEmpty(this.#peer, link, request));
@@ -192,7 +192,7 @@ export class PeerWords {
     const { args, fields } = frame;
     const number = numberOf(args[0]);
     const request = numberOf(args[1]);
-    const message = messageOf(frame);
+    let message = messageOf(frame);
     const again = countField(fields, "again");
     const isTry = booleanField(fields, "try") ?? false;
     const link = this.#linkOf(number, request);
@@ -207,7 +207,10 @@ export class PeerWords {
       const pending = this.#peer.session.pending(again);
       if (pending !== undefined) {
         this.#peer.hold(pending.size);
-        return pending.answerTo(this.#peer, request);
+        return pending.answerTo(this.#peer, request, link);
+      }
+      if (this.#peer.session.isUncertain(again)) {
+        message = { ...message, copy: (message.copy ?? 0) + 1 };
       }
     }
     this.#peer.hold(size);

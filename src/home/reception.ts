@@ -170,11 +170,12 @@ export class Reception implements Acceptor, PeerHome {
       this.log("error", `a request of a peer failed: ${(error as Error)?.stack ?? error}`);
       return errorFields(error);
     }
+    const unknown = error.messageId === undefined ? undefined : true;
     // The errors of the engine name its hosts, files and users; those of the home have no address.
     if (!(error instanceof ChannelConnectionError) || error.address === "") {
       const address = this.#served?.address ?? "";
       const isNamed = address !== "" && error.message.includes(address);
-      return errorFields(isNamed ? renamed(error, address) : error);
+      return errorFields(isNamed ? renamed(error, address) : error, unknown);
     }
     this.log("warn", `a request of a peer failed: ${error.message}`);
     const { transient, reason } = error;
@@ -185,6 +186,7 @@ export class Reception implements Acceptor, PeerHome {
         transient,
         ...reason === undefined ? {} : { reason },
       }),
+      unknown,
     );
   }
 

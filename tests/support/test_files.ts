@@ -21,6 +21,8 @@ export const DENO_ONLY: Record<string, string> = {
     "speaks to the home within the process; the result does not depend on the runtime",
   "home_wire_test.ts":
     "speaks to the home within the process; the result does not depend on the runtime",
+  "home_resumption_test.ts":
+    "speaks to the home within the process; the result does not depend on the runtime",
   "home_copies_test.ts": "speaks to the home by frames; the result does not depend on the runtime",
   "home_test.ts": "peers have the conformance suite on all runtimes",
   "browser_test.ts": "drives a browser, which does not depend on the runtime",

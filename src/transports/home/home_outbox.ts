@@ -1,9 +1,11 @@
 import type { ChannelError } from "../../shared/errors.ts";
+import { putError } from "../remote/outage.ts";
 import { Deadlines } from "../remote/deadlines.ts";
 import type { ProcessRef } from "../remote/process_ref.ts";
 import { RepeatedLosses } from "../remote/repeated_losses.ts";
 import type { Message, Offer, Stats } from "../transport.ts";
 import type { Frame } from "./protocol/frame.ts";
+import { booleanField } from "./protocol/fields.ts";
 import { messageFields } from "./protocol/message_fields.ts";
 import type { BudgetWaiter } from "./put_budget.ts";
 import type { Answerer, HomeSession } from "./session.ts";
@@ -95,9 +97,10 @@ export class HomeOutbox implements BudgetWaiter {
   /** Withdraws a put. Reports whether its message was never sent, and will not be. */
   withdraw(offer: Offer): boolean {
     const put = this.#puts.get(offer);
-    if (put === undefined || !this.#unsent.has(put) || put.mayHaveArrived) return false;
+    if (put === undefined || !this.#unsent.has(put)) return false;
+    const { mayHaveArrived } = put;
     this.remove(put);
-    return true;
+    return !mayHaveArrived;
   }
 
   /** Sends all, in order, on a new connection. */
@@ -200,15 +203,19 @@ export class HomeOutbox implements BudgetWaiter {
 
   #onFull(put: PendingPut): void {
     const { offer } = put;
-    if (offer.settled || offer.full !== undefined) {
-      this.remove(put);
-      offer.full?.();
-      return;
-    }
+    if (offer.settled) return void this.remove(put);
+    if (offer.full !== undefined) return this.#refuse(put);
     // The earlier puts were answered before, so this one precedes all that are unsent but those refused just now.
     this.#returnToUnsent(put);
     this.#window = 1;
     this.#awaitRoom();
+  }
+
+  /** Ends a put that does not wait for room. An earlier home may have taken it all the same. */
+  #refuse(put: PendingPut): void {
+    const { offer } = put;
+    if (put.mayHaveArrived) put.reject(this.#owner.outageError(true, offer.message.id));
+    else if (this.remove(put)) offer.full!();
   }
 
   /** A refused put is sent again in its place. */
@@ -221,9 +228,7 @@ export class HomeOutbox implements BudgetWaiter {
   }
 
   #awaitRoom(): void {
-    for (const each of [...this.#unsent]) {
-      if (each.offer.full !== undefined && this.remove(each)) each.offer.full();
-    }
+    for (const each of [...this.#unsent]) if (each.offer.full !== undefined) this.#refuse(each);
     if (this.#room !== undefined || this.#unsent.size === 0) return;
     const { session, link } = this.#destination!;
     const number = session.newRequest({
@@ -285,12 +290,12 @@ class PendingPut implements Answerer {
 
   /** Whether it was sent on a lost connection, so that it may have arrived. */
   get mayHaveArrived(): boolean {
-    return this.first !== undefined && this.#session === undefined;
+    return this.#copies > 0 || this.first !== undefined && this.#session === undefined;
   }
 
   /** Whether it may have arrived. */
   get wasSent(): boolean {
-    return this.first !== undefined;
+    return this.#copies > 0 || this.first !== undefined;
   }
 
   /** Returns the message as it is sent on a session: with the number of the copy, if it may have been put before. */
@@ -325,7 +330,11 @@ class PendingPut implements Answerer {
 
   answer(frame: Frame): void {
     const session = this.#session!;
-    const refusal = frame.word === "NO" ? this.#outbox.refusal(frame) : undefined;
+    let refusal = frame.word === "NO" ? this.#outbox.refusal(frame) : undefined;
+    if (refusal !== undefined) {
+      const isUnknown = this.#copies > 0 || booleanField(frame.fields, "unknown") === true;
+      refusal = putError(refusal, isUnknown, this.offer.message.id);
+    }
     this.#session = undefined;
     session.endRequest(this.#number);
     session.budget.give(this.#size);

@@ -195,15 +195,14 @@ export class HomeSession implements RemoteSession, PipeObserver {
 
   /** Returns the number of a new request. */
   newRequest(answerer: Answerer): number {
-    const number = this.#numbers.next();
-    this.#answerers.set(number, answerer);
-    return number;
+    return this.newRequests(1, answerer);
   }
 
   /** Returns the first of `count` numbers, each of which `answerer` has. */
   newRequests(count: number, answerer: Answerer): number {
     const first = this.#numbers.next(count);
-    for (let i = 0; i < count; i++) this.#answerers.set(first + i, answerer);
+    if (this.isLost) queueMicrotask(() => answerer.lost?.()); // nothing would ever answer
+    else for (let i = 0; i < count; i++) this.#answerers.set(first + i, answerer);
     return first;
   }
 

@@ -125,10 +125,14 @@ export class Connector<S extends RemoteSession> implements SessionSource<S> {
     // A broker that has closed connections at once may do so again.
     if (this.#shortLived > 1) await this.#sleep(this.#pause(this.#shortLived - 2), signal);
     for (let round = 0; !signal.aborted && this.#waiters.size > 0; round++) {
-      const outcome = await this.#tryEach(signal);
+      let outcome = await this.#tryEach(signal);
       if (signal.aborted) {
         if (!(outcome instanceof ChannelConnectionError)) outcome.close();
         break;
+      }
+      // What is lost at once tells nobody of its loss any more.
+      if (!(outcome instanceof ChannelConnectionError) && outcome.isLost) {
+        outcome = outcome.lossError;
       }
       if (!(outcome instanceof ChannelConnectionError)) {
         this.#begin(outcome);

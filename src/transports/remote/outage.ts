@@ -28,15 +28,17 @@ export function outage(
 
 /** Returns the error for a put that was sent and is not confirmed: its outcome is unknown. */
 export function unknownOutcome(error: ChannelError, id: string | undefined): ChannelError {
+  // The text of a home may say so already.
+  const message = error.message.replace(unknownOutcomeText, "") + unknownOutcomeText;
   if (error instanceof ChannelClosedError) {
-    const { message, reason, cause } = error;
-    error = new ChannelClosedError(message + unknownOutcomeText, { reason, cause });
+    const { reason, cause } = error;
+    error = new ChannelClosedError(message, { reason, cause });
     if (id !== undefined) withMessageId(error, id);
     return error;
   }
   if (!(error instanceof ChannelConnectionError)) return error;
-  const { message, address, transient, reason, cause } = error;
-  const unknown = new ChannelConnectionError(message + unknownOutcomeText, {
+  const { address, transient, reason, cause } = error;
+  const unknown = new ChannelConnectionError(message, {
     address,
     transient,
     cause,

@@ -10,15 +10,19 @@ import {
 import { booleanField, countField, stringField } from "./fields.ts";
 import type { Frame } from "./frame.ts";
 
-/** Returns the JSON object of a `NO` or `REFUSED`. An error that is none of the library tells nothing of its cause. */
-export function errorFields(error: unknown): string {
+/**
+ * Returns the JSON object of a `NO` or `REFUSED`. An error that is none of the library tells nothing of its cause.
+ *
+ * @param unknown true for the error of a put whose message may have arrived
+ */
+export function errorFields(error: unknown, unknown?: true): string {
   if (error instanceof ChannelClosedError) {
     const { name, message, reason } = error;
-    return JSON.stringify({ name, message, reason });
+    return JSON.stringify({ name, message, reason, unknown });
   }
   if (error instanceof ChannelConnectionError) {
     const { name, message, reason, transient } = error;
-    return JSON.stringify({ name, message, reason, transient });
+    return JSON.stringify({ name, message, reason, transient, unknown });
   }
   if (error instanceof ChannelSizeError) {
     const { name, message, size, limit } = error;
