@@ -305,6 +305,30 @@ test(
   },
 );
 
+for (const end of ["closeAll", "delete"] as const) {
+  test(`attacks: a peer that goes on after a ${end} is told so`, {}, async () => {
+    await using home = homeOf();
+    const peer = await openPeer(home);
+    await new Channel({ name: "jobs", connection: home })[end]();
+    await peer.next(); // SAID or GONE
+    let request = 1;
+    const refusal = new RegExp(`^NO \\d+ .*"ChannelClosedError".*"reason":"${end}"`);
+    await until(async () => { // the link of the engine stays open for a second
+      peer.send(`DEPTH 1 ${++request}`);
+      return refusal.test(await peer.next());
+    });
+    for (const word of ["PUT", "TAKE", "TRY", "EMPTY", "SAY", "SYNC", "DRAIN", "STATS", "DELETE"]) {
+      peer.send(`${word} 1 ${++request}`);
+      assert.match(await peer.next(), refusal, word);
+    }
+    peer.send(`ROOM 1 ${++request}`);
+    assert.equal(await peer.next(), `ROOM ${request}`);
+    peer.send(`CLOSE 1 ${++request}`);
+    assert.equal(await peer.next(), `OK ${request}`);
+    peer.end();
+  });
+}
+
 test("attacks: what a peer says of itself is one line of a log", {}, async () => {
   const logged: string[] = [];
   const add = (text: string) => logged.push(text);

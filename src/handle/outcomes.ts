@@ -1,5 +1,10 @@
 // The errors of operations that time out, or whose handle is closed.
-import { deletedText, drainedText, missingText } from "../shared/closed_errors.ts";
+import {
+  closedForAllText,
+  deletedText,
+  drainedText,
+  missingText,
+} from "../shared/closed_errors.ts";
 import {
   ChannelClosedError,
   ChannelConnectionError,
@@ -36,7 +41,7 @@ export function closedError(
 
 const closedBecause: Readonly<Record<CloseReason, string>> = {
   close: "is closed in this process; make a new handle to continue",
-  closeAll: "was closed for all handles; make a new handle to reopen it",
+  closeAll: closedForAllText,
   drain: drainedText,
   delete: deletedText,
   missing: missingText,

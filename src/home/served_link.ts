@@ -14,6 +14,7 @@ import type {
   Offer,
   RoomWaiter,
 } from "../transports/transport.ts";
+import { EndedLink } from "./ended_link.ts";
 import { Meeting } from "./meeting.ts";
 
 /**
@@ -27,7 +28,10 @@ export class ServedLink implements Link, Attached {
   readonly awaitEmpty?: (waiter: EmptyWaiter) => void;
   readonly #observer: LinkObserver;
   #attachment!: Attachment;
+  #name = "";
   /** The link of the engine. */
+  #engine!: Link;
+  /** The link of the engine; once that is closed, one that refuses everything. */
   #link!: Link;
   #meeting!: Meeting;
   /** Whether this link is closing the channel for all, so that its observer is not told. */
@@ -50,6 +54,7 @@ export class ServedLink implements Link, Attached {
     onClosed: (link: ServedLink) => void = () => {},
   ): Promise<ServedLink> {
     const served = new ServedLink(observer, onClosed);
+    served.#name = name;
     await connection.attach(served, name, options, signal);
     return served;
   }
@@ -57,11 +62,11 @@ export class ServedLink implements Link, Attached {
   joined(attachment: Attachment): void {
     this.#attachment = attachment;
     const { link } = attachment;
-    this.#link = link;
+    this.#engine = this.#link = link;
     const self = this as { -readonly [Name in "awaitRoom" | "awaitEmpty"]?: ServedLink[Name] };
-    const meeting = this.#meeting = Meeting.at(link);
-    if (link.awaitRoom !== undefined) self.awaitRoom = (waiter) => meeting.awaitRoom(waiter);
-    if (link.awaitEmpty !== undefined) self.awaitEmpty = (waiter) => link.awaitEmpty!(waiter);
+    this.#meeting = Meeting.at(link);
+    if (link.awaitRoom !== undefined) self.awaitRoom = (waiter) => this.#meeting.awaitRoom(waiter);
+    if (link.awaitEmpty !== undefined) self.awaitEmpty = (waiter) => this.#link.awaitEmpty!(waiter);
   }
 
   // Link
@@ -75,7 +80,7 @@ export class ServedLink implements Link, Attached {
   }
 
   withdraw(one: Offer | Claim | RoomWaiter | EmptyWaiter): boolean {
-    return this.#meeting.withdraw(one as RoomWaiter) || this.#link.withdraw(one);
+    return Meeting.at(this.#engine).withdraw(one as RoomWaiter) || this.#engine.withdraw(one);
   }
 
   tryTake(counted: boolean): Promise<Loan | undefined> {
@@ -138,7 +143,11 @@ export class ServedLink implements Link, Attached {
       if (reason === "delete") this.#observer.gone();
       else this.#observer.announced(closeAllEvent);
     }
-    return within(closeTimeout, released);
+    return within(closeTimeout, released).then(() => {
+      if (this.#isClosed) return;
+      this.#link = new EndedLink(this.#name, reason);
+      this.#meeting = Meeting.at(this.#link);
+    });
   }
 
   announced(event: Uint8Array): void {

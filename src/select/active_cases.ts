@@ -119,7 +119,7 @@ class ActiveGet<T> extends ActiveChannelCase implements Claim {
   }
 
   deliver(loan: Loan): void {
-    if (this.#loan !== undefined) return loan.release(); // an earlier watch, which ended as it was answered, has brought one
+    if (this.#loan) return loan.release(); // an earlier watch, which ended as it was answered, has brought one
     this.#loan = loan;
     this.select.ready(this);
   }

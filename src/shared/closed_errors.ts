@@ -6,6 +6,9 @@ import { ChannelClosedError, ChannelConfigError } from "./errors.ts";
 /** What a message says of a deleted channel, after its name. */
 export const deletedText = "was deleted; make a new handle to create it anew";
 
+/** What a message says of a channel that was closed for all handles, after its name. */
+export const closedForAllText = "was closed for all handles; make a new handle to reopen it";
+
 /** What a message says of a channel that is missing, after its name. */
 export const missingText = "does not exist";
 
