@@ -200,12 +200,12 @@ export class HomePeer implements PipeObserver {
     this.holdings.ended(request);
   }
 
-  hold(size: number): void {
-    this.#pipe.hold(size);
+  hold(size: number, isPut?: boolean): void {
+    this.#pipe.hold(size, isPut);
   }
 
-  letGo(size: number): void {
-    this.#pipe.letGo(size);
+  letGo(size: number, isPut?: boolean): void {
+    this.#pipe.letGo(size, isPut);
   }
 
   #onSlow(isSlow: boolean): void {

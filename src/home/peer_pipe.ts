@@ -16,8 +16,9 @@ export class PeerPipe {
   readonly #limits: Required<HomeLimits>;
   readonly #onSlow: (isSlow: boolean) => void;
   readonly #reasons = new Set<PauseReason>();
-  /** The requests that are not answered, and their bytes. */
-  #requests = 0;
+  /** The puts and the other requests that are not answered, and their bytes. */
+  #puts = 0;
+  #others = 0;
   #bytes = 0;
   #isSlow = false;
   #stall: ReturnType<typeof setTimeout> | undefined;
@@ -66,20 +67,26 @@ export class PeerPipe {
     if (this.#reasons.delete(reason) && this.#reasons.size === 0) this.#pipe.resume();
   }
 
-  /** A request of this size in bytes has arrived. If there are too many, no more are read. */
-  hold(size: number): void {
-    this.#requests++;
+  /**
+   * A request of this size in bytes has arrived. If there are too many, no more are read. A peer that has as many puts as it
+   * may is read: its gets and its pings do not wait for an engine that takes no puts.
+   */
+  hold(size: number, isPut = false): void {
+    if (isPut) this.#puts++;
+    else this.#others++;
     this.#bytes += size;
     const { puts, incoming } = this.#limits;
-    if (this.#requests >= puts || this.#bytes >= incoming) this.pause("busy");
+    if (this.#puts > puts || this.#others >= puts || this.#bytes >= incoming) this.pause("busy");
   }
 
   /** A request is answered. */
-  letGo(size: number): void {
-    this.#requests--;
+  letGo(size: number, isPut = false): void {
+    if (isPut) this.#puts--;
+    else this.#others--;
     this.#bytes -= size;
     const { puts, incoming } = this.#limits;
-    if (this.#requests <= puts / 2 && this.#bytes <= incoming / 2) this.resume("busy");
+    if (this.#puts > puts) return;
+    if (this.#others <= puts / 2 && this.#bytes <= incoming / 2) this.resume("busy");
   }
 
   /** Sends what waits, then closes. */

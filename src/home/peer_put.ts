@@ -60,13 +60,13 @@ export class PeerPut implements LinkPut, LinkRequest, SessionPut {
 
   refuse(error: unknown): void {
     this.#peer.refuse(this.#request, error);
-    this.#peer.letGo(this.size);
+    this.#peer.letGo(this.size, true);
   }
 
   // SessionPut
 
   answerTo(peer: AnswerTaker, request: number, link: PeerLink): void {
-    if (peer === this.#peer) peer.letGo(this.size); // the earlier request gets no answer
+    if (peer === this.#peer) peer.letGo(this.size, true); // the earlier request gets no answer
     this.#peer = peer;
     this.#request = request;
     if (this.#link !== this.#begunOn) this.#link.putSettled(this);
@@ -113,6 +113,6 @@ export class PeerPut implements LinkPut, LinkRequest, SessionPut {
 
   #answer(header: string): void {
     this.#peer.send(header);
-    this.#peer.letGo(this.size);
+    this.#peer.letGo(this.size, true);
   }
 }

@@ -7,7 +7,7 @@ export interface AnswerTaker {
   /** Answers that a request is refused. */
   refuse(request: number, error: unknown): void;
   /** A request of this size in bytes is answered. */
-  letGo(size: number): void;
+  letGo(size: number, isPut: boolean): void;
 }
 
 /** A put of a session that is not answered yet. */

@@ -41,7 +41,8 @@ export interface WordsPeer extends LinkOwner, RequestOwner, AnswerTaker {
   readonly holdings: PeerHoldings;
   send(header: string, body?: Uint8Array): void;
   /** A request of this size in bytes has arrived. */
-  hold(size: number): void;
+  hold(size: number, isPut?: boolean): void;
+  letGo(size: number, isPut?: boolean): void;
 }
 
 /** Handles the frames of an admitted peer: each word of the protocol but the greeting. */
@@ -206,14 +207,14 @@ export class PeerWords {
       if (this.#peer.session.hasTaken(again)) return this.#peer.send(`OK ${request}`);
       const pending = this.#peer.session.pending(again);
       if (pending !== undefined) {
-        this.#peer.hold(pending.size);
+        this.#peer.hold(pending.size, true);
         return pending.answerTo(this.#peer, request, link);
       }
       if (this.#peer.session.isUncertain(again)) {
         message = { ...message, copy: (message.copy ?? 0) + 1 };
       }
     }
-    this.#peer.hold(size);
+    this.#peer.hold(size, true);
     link.run(new PeerPut(this.#peer, link, request, again ?? request, message, { isTry, size }));
   }
 
