@@ -1,6 +1,6 @@
 // A select has one loan for each case at most, however often it asks.
 import { deepEqual, equal } from "node:assert/strict";
-import { Channel, trySelect } from "../mod.ts";
+import { Channel, select, trySelect } from "../mod.ts";
 import { MemoryTransport } from "../src/transports/memory/transport.ts";
 import type { Link, LinkOptions } from "../src/transports/transport.ts";
 import { until, within } from "./conformance/fixture.ts";
@@ -42,4 +42,30 @@ Deno.test("select: a case that is asked twice, because the chosen one was not re
   for (const answer of slow.answers) answer();
   equal(await values.depth(), 1);
   equal((await values.stats()).loans, 0);
+});
+
+Deno.test("select: a put that finds a full channel at once does not let the others be asked twice", async () => {
+  const asked: unknown[] = [];
+  class Counting extends MemoryTransport {
+    override async open(name: string, options: LinkOptions): Promise<Link> {
+      const link = await super.open(name, options);
+      const take = link.take.bind(link);
+      link.take = (claim) => {
+        asked.push(claim);
+        take(claim);
+      };
+      return link;
+    }
+  }
+  await using values = new Channel<number>({ connection: new Counting("memory:counting") });
+  await using out = new Channel<number>({ connection: "memory:", capacity: 1 });
+  await out.put(0);
+  await values.depth();
+  const { random } = Math;
+  Math.random = () => 0.999; // the cases stay in this order
+  const selecting = select([out.putCase(9), values], { timeout: 20_000 });
+  Math.random = random;
+  equal(asked.length, 1);
+  await values.put(1);
+  deepEqual(await within(selecting), { key: 1, value: 1, closed: false });
 });

@@ -67,16 +67,12 @@ abstract class ActiveChannelCase implements ActiveCase {
 }
 
 /** A get in one select. A loan that it does not use is released. */
-class ActiveGet<T> extends ActiveChannelCase implements Claim {
-  readonly counted = false;
-  /** The select: its gets do not receive from its puts. */
-  readonly group: object;
+class ActiveGet<T> extends ActiveChannelCase {
   readonly #decode: (message: Message) => T;
   #loan: Loan | undefined;
 
   constructor({ handle, owner, decode }: ChosenGet<T>, select: RunningSelect) {
     super(handle, owner, select);
-    this.group = select;
     this.#decode = decode;
   }
 
@@ -85,18 +81,23 @@ class ActiveGet<T> extends ActiveChannelCase implements Claim {
   }
 
   protected watchDuring(watching: Operation<void>): void {
+    // One for each watch: a link may still serve the claim of a watch that has ended.
+    const claim = {
+      counted: false,
+      group: this.select, // its gets do not receive from its puts
+      deliver: (loan: Loan) => this.#deliver(loan),
+      waits: () => watching.settled || this.select.notReady(this),
+      reject: (error: Error) => watching.settled || this.select.fail(this, error),
+    };
     this.handle.withLink(watching, (link) => {
-      if (!this.select.isWaiting) return this.#tryTake(link, watching);
-      watching.onGiveUp = () => link.withdraw(this);
-      link.take(this);
+      if (!this.select.isWaiting) return this.#tryTake(link, claim);
+      watching.onGiveUp = () => link.withdraw(claim);
+      link.take(claim);
     });
   }
 
-  #tryTake(link: Link, watching: Operation<void>): void {
-    link.tryTake(this.counted).then(
-      (loan) => loan === undefined ? this.waits() : this.deliver(loan),
-      (error) => watching.reject(error),
-    );
+  #tryTake(link: Link, { deliver, waits, reject }: Required<Claim>): void {
+    link.tryTake(false).then((loan) => loan === undefined ? waits() : deliver(loan), reject);
   }
 
   run(): void {
@@ -118,18 +119,10 @@ class ActiveGet<T> extends ActiveChannelCase implements Claim {
     this.#loan = undefined;
   }
 
-  deliver(loan: Loan): void {
+  #deliver(loan: Loan): void {
     if (this.#loan) return loan.release(); // an earlier watch, which ended as it was answered, has brought one
     this.#loan = loan;
     this.select.ready(this);
-  }
-
-  waits(): void {
-    this.select.notReady(this);
-  }
-
-  reject(error: Error): void {
-    this.select.fail(this, error);
   }
 }
 

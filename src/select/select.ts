@@ -183,6 +183,8 @@ class Selection implements RunningSelect {
   /** The state of each case. */
   readonly #states: ("unknown" | "not ready" | "ready")[];
   #first = 0;
+  /** How often the cases were watched. */
+  #rounds = 0;
   #chosen: ActiveCase | undefined;
   /** Runs while a case is ready and the state of an earlier one is unknown. */
   #unknownTimer: Timer | undefined;
@@ -284,8 +286,10 @@ class Selection implements RunningSelect {
   }
 
   #watch(): void {
+    const round = ++this.#rounds;
     for (const each of this.#cases) {
-      if (!this.#isDecided) each.watch();
+      // A put that finds a full channel at once begins the next round.
+      if (!this.#isDecided && round === this.#rounds) each.watch();
     }
     this.#endIfNoneReady();
   }
