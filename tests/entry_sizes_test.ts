@@ -23,17 +23,17 @@ import { test } from "./support/test.ts";
  * The program that puts and gets must not exceed 96 KB, and 33 KB gzipped.
  */
 const LIMITS: Readonly<Record<string, readonly [minified: number, gzipped: number]>> = {
-  "./redis": [249_300, 85_100],
+  "./redis": [249_300, 85_300],
   "./memory, Channel alone": [97_350, 33_350],
   "./memory": [121_450, 41_050],
-  "./sqlite": [190_300, 64_450],
-  "./amqp": [220_300, 75_950],
+  "./sqlite": [190_300, 64_650],
+  "./amqp": [220_300, 76_100],
   "./web, Channel alone": [146_500, 49_950],
   "./web": [172_000, 57_950],
-  ".": [433_900, 145_900],
+  ".": [433_900, 146_100],
   "./opentelemetry": [134_350, 45_550],
   "./home": [477_500, 160_700],
-  "./cli": [570_300, 193_700],
+  "./cli": [570_300, 193_900],
 };
 
 /** Bundles a program that imports the installed package. Returns the script. */

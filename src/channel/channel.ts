@@ -205,7 +205,7 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    * @throws {ChannelTimeoutError} after `timeout` milliseconds without a value
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted
    * @throws {ChannelConnectionError} if the broker is unreachable for `retryTimeout` milliseconds, or with `timeout: 0`
-   * does not answer within 1000 ms
+   * does not answer within 3000 ms
    * @throws {ChannelDecodeError} for a message that cannot be decoded; the error carries its bytes
    * @throws {ChannelReferenceError} for a message that refers to a broker that this process has not configured; the
    * error carries its bytes

@@ -4,7 +4,7 @@ import { setOptionalTimeout } from "./timers.ts";
 export const closeTimeout = 1000;
 
 /** Milliseconds for which an operation that does not wait for a value waits for its broker. */
-export const reachTimeout = 1000;
+export const reachTimeout = 3000;
 
 /** Resolves with the result of `work`, or with undefined after `ms` milliseconds. */
 export async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {

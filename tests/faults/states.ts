@@ -240,7 +240,8 @@ async function asking(cell: Cell): Promise<RunningState> {
       if (isDeletion) allowed.push("ChannelClosedError");
       assert.ok(allowed.includes(depth), `depth: ${depth}`);
       for (const timeout of [0, 30]) {
-        const get = await ask(`get of ${timeout}`, 2000, () => ch.get({ timeout }));
+        const limit = timeout === 0 ? 5000 : 2000; // 3 s for the answer
+        const get = await ask(`get of ${timeout}`, limit, () => ch.get({ timeout }));
         const allowed = ["ChannelTimeoutError", "ChannelConnectionError"];
         if (isDeletion) allowed.push("ChannelClosedError");
         assert.ok(allowed.includes(get), `get: ${get}`);
