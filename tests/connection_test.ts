@@ -266,17 +266,19 @@ Deno.test("connection: the log of a rejected password does not contain it", asyn
   await connectionsRest();
 });
 
+/** Returns the names of all connections at the broker. */
+async function names(): Promise<string[]> {
+  return await evalJson<string[]>(
+    controlFromEnv()!,
+    `[V || C <- rabbit_networking:connections(), [{client_properties, P}] <- ` +
+      `[rabbit_networking:connection_info(C, [client_properties])], ` +
+      `{<<"connection_name">>, _, V} <- P]`,
+  );
+}
+
 test("connection: the broker sees its name and gets the credentials of its options", {
   skip: noControl,
 }, async () => {
-  const control = controlFromEnv()!;
-  const names = async () =>
-    await evalJson<string[]>(
-      control,
-      `[V || C <- rabbit_networking:connections(), [{client_properties, P}] <- ` +
-        `[rabbit_networking:connection_info(C, [client_properties])], ` +
-        `{<<"connection_name">>, _, V} <- P]`,
-    );
   const url = new URL(broker);
   url.username = "nobody";
   url.password = secret;
@@ -306,22 +308,21 @@ test(
     skip: noControl,
   },
   async () => {
-    const control = controlFromEnv()!;
-    const count = () => evalJson<number>(control, "length(rabbit_networking:connections())");
-    const before = await count();
-    const connections = [new Connection(broker), new Connection(broker)];
+    const name = `separate ${randomUUID()}`;
+    const count = async () => (await names()).filter((each) => each === name).length;
+    const connections = [new Connection(broker, { name }), new Connection(broker, { name })];
     const handles = connections.flatMap((connection) =>
       numbers(3).map(() => new Channel({ connection }))
     );
     await Promise.all(handles.map((ch) => ch.depth()));
-    await until(async () => await count() === before + 2);
+    await until(async () => await count() === 2);
     await Promise.all(handles.slice(0, 3).map((ch) => ch[Symbol.asyncDispose]()));
-    await until(async () => await count() === before + 1);
+    await until(async () => await count() === 1);
     const again = new Channel({ connection: connections[0]! });
     await again.depth();
-    await until(async () => await count() === before + 2);
+    await until(async () => await count() === 2);
     await Promise.all([again, ...handles].map((ch) => ch[Symbol.asyncDispose]()));
-    await until(async () => await count() === before);
+    await until(async () => await count() === 0);
     await connectionsRest();
   },
 );

@@ -26,7 +26,7 @@ const runtimeArgs = process.versions.deno
 /** Measures each kind in a process of its own, which is the only way to measure its memory. */
 async function costOf(kind: string): Promise<Cost> {
   await using child = startChild(program, { args: [kind, String(MB)], runtimeArgs });
-  return await child.next() as Cost;
+  return await child.next(60_000) as Cost;
 }
 
 const title = "no message of 1 MB takes 64 MB of memory, whether or not it is rejected";
