@@ -121,6 +121,7 @@ export const DENO_ONLY: Record<string, string> = {
   "repeated_announcements_test.ts": "tests lost connections, which do not depend on the runtime",
   "redis_growth_test.ts": "tests what the server does, which does not depend on the runtime",
   "redis_hostile_test.ts": "plays servers and other programs, which does not depend on the runtime",
+  "redis_uri_test.ts": "tests a parser, which does not depend on the runtime",
   "reply_reader_test.ts": "tests logic that does not depend on the runtime",
   "report_test.ts": "tests the harness, which runs on Deno",
   "schedule_test.ts": "tests the harness, which runs on Deno",

@@ -17,7 +17,8 @@ import {
 } from "./connection/refusal.ts";
 import { connectAdvice } from "../remote/connect_advice.ts";
 import { RepeatedLossError } from "./connection/culprit_finder.ts";
-import { type AmqpUri, type Endpoint, leastChannels, shown } from "./uri.ts";
+import { type Endpoint, shownEndpoint } from "../remote/uri_text.ts";
+import { type AmqpUri, leastChannels } from "./uri.ts";
 import { Client } from "./connection/client.ts";
 
 /** Returns the error for a connection that could not be made. It says what to try. */
@@ -206,7 +207,7 @@ function messageOf(error: unknown): string {
 function explain(error: unknown, uri: AmqpUri, endpoint: Endpoint): Refusal {
   if (replyCode(error) !== undefined) return explainRefusal(error, uri, endpoint);
   const reason = messageOf(error);
-  const here = shown(endpoint);
+  const here = shownEndpoint(endpoint);
   const known = connectAdvice(reason, endpoint.host, here, {
     server: "the broker",
     ...uri.tls ? { plain: "amqp://" } : {},

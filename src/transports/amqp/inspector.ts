@@ -17,11 +17,12 @@ import { reportLimits, reportNode, reportProperties } from "./inspection/node_re
 import { inspectPermissions } from "./inspection/permissions.ts";
 import { Probes } from "./inspection/probes.ts";
 import { inspectDefaultType, inspectQueue } from "./inspection/queue_inspection.ts";
-import { type AmqpUri, type Endpoint, leastChannels, parseAmqpUri, shown } from "./uri.ts";
+import { type Endpoint, shownEndpoint } from "../remote/uri_text.ts";
+import { type AmqpUri, leastChannels, parseAmqpUri } from "./uri.ts";
 
 /** Examines RabbitMQ. */
 export const inspector: Inspector = {
-  permissions: (uri) => [`--allow-net=${parseAmqpUri(uri).endpoints.map(shown).join(",")}`],
+  permissions: (uri) => [`--allow-net=${parseAmqpUri(uri).endpoints.map(shownEndpoint).join(",")}`],
 
   async inspect(uri, options) {
     const { username, password, name, ...tls } = options.transport ?? {};
@@ -84,7 +85,7 @@ async function connect(
     report({
       level: "problem",
       about: "connection",
-      what: `cannot connect to ${shown(endpoint)}: ${what}${
+      what: `cannot connect to ${shownEndpoint(endpoint)}: ${what}${
         isKnown ? ` (${printable(words)})` : ""
       }`,
       cure: isOfTls
@@ -125,7 +126,7 @@ async function examine(
     report({
       level: "problem",
       about: "connection",
-      what: `${shown(endpoint)} did not answer the next question: ` +
+      what: `${shownEndpoint(endpoint)} did not answer the next question: ` +
         `${what === "" ? "" : `${what}: `}${printable(wordsOf(error))}`,
       cure,
     });

@@ -1,13 +1,14 @@
 import { ChannelConfigError } from "../../shared/errors.ts";
 import { withoutCredentials } from "../../shared/redact.ts";
-import { checkUriText, type Fail } from "../remote/uri_text.ts";
-
-/** An address on which a broker listens. */
-export interface Endpoint {
-  /** A name or an IP address; an IPv6 address without its brackets. */
-  readonly host: string;
-  readonly port: number;
-}
+import {
+  checkUriText,
+  decoded,
+  type Endpoint,
+  endpointsOf,
+  type Fail,
+  integerOf,
+  shownEndpoint,
+} from "../remote/uri_text.ts";
 
 /** The parts of an AMQP URI, decoded, with defaults. */
 export interface AmqpUri {
@@ -57,7 +58,6 @@ const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parameter>([
 ]);
 
 const PARTS = /^(amqps?):\/\/(?:([^@]*)@)?([^/?]*)([^?]*)(?:\?(.*))?$/i;
-const HOST_AND_PORT = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/;
 
 /**
  * Parses an AMQP URI by https://www.rabbitmq.com/docs/uri-spec, with two differences: an empty path is the virtual host
@@ -72,7 +72,7 @@ export function parseAmqpUri(uri: string): AmqpUri {
   };
   const [scheme, userinfo, hosts, path, query] = split(uri, fail);
   const tls = scheme.toLowerCase() === "amqps";
-  const endpoints = parseHosts(hosts, tls ? 5671 : 5672, fail);
+  const endpoints = endpointsOf(hosts, "amqp", tls ? 5671 : 5672, fail);
   const vhost = parseVhost(path, fail);
   const colon = userinfo?.indexOf(":") ?? -1;
   const username = colon < 0 ? userinfo : userinfo?.slice(0, colon);
@@ -81,16 +81,13 @@ export function parseAmqpUri(uri: string): AmqpUri {
     tls,
     endpoints,
     vhost,
-    username: decode(username ?? "guest", "user name", fail),
-    password: decode(password ?? "guest", "password", fail),
+    username: decoded(username ?? "guest", "user name", fail),
+    password: decoded(password ?? "guest", "password", fail),
     ...parseQuery(query ?? "", fail),
-    address: `${tls ? "amqps" : "amqp"}://${endpoints.map(shown)}/${encodeURIComponent(vhost)}`,
+    address: `${tls ? "amqps" : "amqp"}://${endpoints.map(shownEndpoint)}/${
+      encodeURIComponent(vhost)
+    }`,
   };
-}
-
-/** Returns the endpoint as it is written in a URI: `host:5672`. */
-export function shown({ host, port }: Endpoint): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 type Parts = [
@@ -109,55 +106,13 @@ function split(uri: string, fail: Fail): Parts {
   return PARTS.exec(uri)!.slice(1) as Parts;
 }
 
-function parseHosts(text: string, defaultPort: number, fail: Fail): Endpoint[] {
-  const endpoints = new Map<string, Endpoint>();
-  for (const member of text.split(",")) {
-    if (member === "" && text !== "") fail("found an empty host in a list, expected amqp://a,b,c");
-    const { host, port = defaultPort } = parseHost(member, fail);
-    const endpoint = { host, port };
-    endpoints.set(shown(endpoint), endpoint);
-  }
-  return [...endpoints.values()];
-}
-
-function parseHost(text: string, fail: Fail): { readonly host: string; readonly port?: number } {
-  const parts = HOST_AND_PORT.exec(text);
-  if (parts === null) {
-    fail("found a bad host, expected a name, an IPv4 address or an [IPv6 address]");
-  }
-  const [, encoded = "", digits = ""] = parts;
-  if (encoded === "") fail("found no host, expected amqp://host");
-  const host = canonicalHost(decode(encoded, "host", fail));
-  if (host === undefined) {
-    fail("found a bad host, expected a name, an IPv4 address or an [IPv6 address]");
-  }
-  if (digits === "") return { host };
-  const port = parseInteger(digits, [1, MAX_UINT16]);
-  if (port !== undefined) return { host, port };
-  fail(
-    `found a bad port, expected an integer from 1 to ${MAX_UINT16}; write an IPv6 address in brackets, [::1]`,
-  );
-}
-
-/** Returns the host in lower case, an international name in Punycode; undefined if it is not a host. */
-function canonicalHost(host: string): string | undefined {
-  // URL would read some names as numbers.
-  if (/^[\w.-]+$/.test(host)) return host.toLowerCase();
-  if (!/^\[.*\]$/.test(host) && !/^[\w.\-\P{ASCII}]+$/u.test(host)) return undefined;
-  try {
-    return new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, "");
-  } catch {
-    return undefined;
-  }
-}
-
 function parseVhost(path: string, fail: Fail): string {
   if (path === "" || path === "/") return "/";
   const segment = path.slice(1);
   if (segment.includes("/")) {
     fail("found a path of several segments, expected one virtual host; write / in its name as %2F");
   }
-  const vhost = decode(segment, "virtual host", fail);
+  const vhost = decoded(segment, "virtual host", fail);
   if (new TextEncoder().encode(vhost).length > 255) {
     fail("found a virtual host of more than 255 bytes, expected at most 255");
   }
@@ -179,13 +134,13 @@ function parseQuery(query: string, fail: Fail): Query {
       fail(`found the parameter ${name} a second time, expected it once`);
     }
     // URLSearchParams writes a space as +.
-    const value = decode(encoded.replaceAll("+", " "), `parameter ${name}`, fail);
+    const value = decoded(encoded.replaceAll("+", " "), `parameter ${name}`, fail);
     if (parameter.key === "name") {
       found.name = value;
       continue;
     }
     const { key, range } = parameter;
-    const number = parseInteger(value, range);
+    const number = integerOf(value, ...range);
     if (number === undefined) {
       fail(`found a bad ${name}, expected an integer from ${range[0]} to ${range[1]}`);
     }
@@ -195,20 +150,4 @@ function parseQuery(query: string, fail: Fail): Query {
     found[key] = number;
   }
   return found;
-}
-
-function parseInteger(
-  digits: string,
-  [least, most]: readonly [number, number],
-): number | undefined {
-  const number = Number(digits);
-  return /^\d+$/.test(digits) && number >= least && number <= most ? number : undefined;
-}
-
-function decode(text: string, part: string, fail: Fail): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return fail(`found a bad percent-escape in the ${part}, expected %XX for each byte of UTF-8`);
-  }
 }

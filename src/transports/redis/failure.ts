@@ -7,13 +7,14 @@ import {
 } from "../../shared/errors.ts";
 import { connectAdvice } from "../remote/connect_advice.ts";
 import { RedisRefusal, RespError } from "./connection/reply_reader.ts";
-import { type RedisEndpoint, type RedisUri, shownEndpoint } from "./uri.ts";
+import { type Endpoint, shownEndpoint } from "../remote/uri_text.ts";
+import type { RedisUri } from "./uri.ts";
 
 /** Returns the error for a connection that could not be made. It says what to try. */
 export function connectFailure(
   error: unknown,
   uri: RedisUri,
-  endpoint: RedisEndpoint,
+  endpoint: Endpoint,
 ): ChannelConnectionError {
   if (error instanceof ChannelConnectionError) return error;
   const { address } = uri;
@@ -45,7 +46,7 @@ function explain(
   text: string,
   isNoRedis: boolean,
   uri: RedisUri,
-  endpoint: RedisEndpoint,
+  endpoint: Endpoint,
 ): Explanation {
   const here = shownEndpoint(endpoint);
   if (/^(?:WRONGPASS|ERR invalid password|NOAUTH|ERR AUTH)/i.test(text)) {

@@ -3,7 +3,8 @@ import { inspectUse } from "./inspection/channel_inspection.ts";
 import { inspectCluster } from "./inspection/cluster_inspection.ts";
 import { connect } from "./inspection/inspecting_session.ts";
 import { reportConnection, reportServer } from "./inspection/server_findings.ts";
-import { parseRedisUri, type RedisUri, shownEndpoint } from "./uri.ts";
+import { shownEndpoint } from "../remote/uri_text.ts";
+import { parseRedisUri, type RedisUri } from "./uri.ts";
 
 /** Examines Redis and Valkey. */
 export const inspector: Inspector = {

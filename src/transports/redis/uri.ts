@@ -1,13 +1,14 @@
 import { ChannelConfigError } from "../../shared/errors.ts";
 import { withoutCredentials } from "../../shared/redact.ts";
-import { checkUriText, type Fail } from "../remote/uri_text.ts";
-
-/** An address on which a server listens. */
-export interface RedisEndpoint {
-  /** A name or an IP address; an IPv6 address without its brackets. */
-  readonly host: string;
-  readonly port: number;
-}
+import {
+  checkUriText,
+  decoded,
+  type Endpoint,
+  endpointsOf,
+  type Fail,
+  integerOf,
+  shownEndpoint,
+} from "../remote/uri_text.ts";
 
 /** The parts of a Redis URI, decoded, with defaults. */
 export interface RedisUri {
@@ -16,7 +17,7 @@ export interface RedisUri {
    * The servers, at least one, in the order in which they are tried. One of them is the primary; in a cluster, each tells of all
    * nodes.
    */
-  readonly endpoints: readonly RedisEndpoint[];
+  readonly endpoints: readonly Endpoint[];
   /** Whether the servers are nodes of a cluster, so that each channel is on the node of its slot. */
   readonly isCluster: boolean;
   readonly database: number;
@@ -33,7 +34,6 @@ export interface RedisUri {
 }
 
 const parts = /^(rediss?):\/\/(?:([^@]*)@)?([^/?]*)([^?]*)(?:\?(.*))?$/i;
-const hostAndPort = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/;
 const parameters = "cluster, name, heartbeat, eviction";
 
 /**
@@ -52,7 +52,7 @@ export function parseRedisUri(uri: string): RedisUri {
   checkUriText(uri, fail);
   const [, scheme = "", userinfo, hosts = "", path = "", query = ""] = parts.exec(uri)!;
   const tls = scheme.toLowerCase() === "rediss";
-  const endpoints = endpointsOf(hosts, fail);
+  const endpoints = endpointsOf(hosts, "redis", 6379, fail);
   const database = databaseOf(path, fail);
   const list = endpoints.map(shownEndpoint).join();
   const options = parametersOf(query, fail);
@@ -73,38 +73,6 @@ export function parseRedisUri(uri: string): RedisUri {
   };
 }
 
-/** Returns the endpoint as it is written in a URI: `host:6379`. */
-export function shownEndpoint({ host, port }: RedisEndpoint): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-function endpointsOf(text: string, fail: Fail): RedisEndpoint[] {
-  const endpoints = new Map<string, RedisEndpoint>();
-  for (const member of text.split(",")) {
-    if (member === "" && text !== "") fail("found an empty host in a list, expected redis://a,b,c");
-    const [, encoded = "", digits = ""] = hostAndPort.exec(member) ?? [];
-    const host = hostOf(decode(encoded, "host", fail));
-    if (host === undefined) {
-      fail("found a bad host, expected a name, an IPv4 address or an [IPv6 address]");
-    }
-    const port = digits === "" ? 6379 : integerOf(digits, 1, 65_535);
-    if (port === undefined) fail("found a bad port, expected an integer from 1 to 65535");
-    const endpoint = { host, port };
-    endpoints.set(shownEndpoint(endpoint), endpoint);
-  }
-  return [...endpoints.values()];
-}
-
-function hostOf(text: string): string | undefined {
-  if (/^[\w.-]+$/.test(text)) return text.toLowerCase();
-  if (text === "" || !/^\[.*\]$/.test(text) && !/^[\w.\-\P{ASCII}]+$/u.test(text)) return undefined;
-  try {
-    return new URL(`http://${text}`).hostname.replace(/^\[|\]$/g, "");
-  } catch {
-    return undefined;
-  }
-}
-
 function databaseOf(path: string, fail: Fail): number {
   if (path === "" || path === "/") return 0;
   const number = integerOf(path.slice(1), 0, 1_000_000);
@@ -118,8 +86,8 @@ function credentialsOf(
 ): Pick<RedisUri, "username" | "password"> {
   if (userinfo === undefined) return {};
   const colon = userinfo.indexOf(":");
-  const user = decode(colon < 0 ? userinfo : userinfo.slice(0, colon), "user name", fail);
-  const password = colon < 0 ? "" : decode(userinfo.slice(colon + 1), "password", fail);
+  const user = decoded(colon < 0 ? userinfo : userinfo.slice(0, colon), "user name", fail);
+  const password = colon < 0 ? "" : decoded(userinfo.slice(colon + 1), "password", fail);
   return {
     ...user === "" ? {} : { username: user },
     ...password === "" ? {} : { password },
@@ -139,7 +107,7 @@ function parametersOf(
     }
     if (found.has(key)) fail(`found the parameter ${key} a second time, expected it once`);
     // URLSearchParams writes a space as +.
-    found.set(key, decode(encoded.replaceAll("+", " "), `parameter ${key}`, fail));
+    found.set(key, decoded(encoded.replaceAll("+", " "), `parameter ${key}`, fail));
   }
   const name = found.get("name");
   const heartbeat = integerOf(found.get("heartbeat") ?? "30", 0, 65_535);
@@ -158,17 +126,4 @@ function parametersOf(
     mayEvict: eviction === "allow",
     ...name === undefined ? {} : { name },
   };
-}
-
-function integerOf(digits: string, least: number, most: number): number | undefined {
-  const number = Number(digits);
-  return /^\d+$/.test(digits) && number >= least && number <= most ? number : undefined;
-}
-
-function decode(text: string, part: string, fail: Fail): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return fail(`found a bad percent-escape in the ${part}, expected %XX for each byte of UTF-8`);
-  }
 }

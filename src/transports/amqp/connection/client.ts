@@ -10,7 +10,8 @@ import type { SendBuffer } from "./frames.ts";
 import type { Refable } from "../../remote/process_ref.ts";
 import type { Method } from "./refusal.ts";
 import type { TransportOptions } from "../../transport.ts";
-import { type AmqpUri, type Endpoint, shown } from "../uri.ts";
+import { type Endpoint, shownEndpoint } from "../../remote/uri_text.ts";
+import type { AmqpUri } from "../uri.ts";
 
 /** The options of TLS, in PEM, as `node:tls` defines them. */
 export type TlsOptions = Pick<TransportOptions, "ca" | "cert" | "key" | "servername">;
@@ -260,7 +261,7 @@ const receiveFrameMax = 128 * 1024;
 
 function clientUrl(uri: AmqpUri, endpoint: Endpoint): string {
   const url = new URL(`${uri.tls ? "amqps" : "amqp"}://host`);
-  url.host = shown(endpoint);
+  url.host = shownEndpoint(endpoint);
   url.username = encodeURIComponent(uri.username);
   url.password = encodeURIComponent(uri.password);
   url.pathname = encodeURIComponent(uri.vhost);

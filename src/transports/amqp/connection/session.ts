@@ -16,7 +16,8 @@ import type { PooledChannel } from "./pooled_channel.ts";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import { Publisher } from "./publisher.ts";
 import type { BrokerOperation, CulpritFinder } from "./culprit_finder.ts";
-import { type AmqpUri, type Endpoint, leastChannels } from "../uri.ts";
+import type { Endpoint } from "../../remote/uri_text.ts";
+import { type AmqpUri, leastChannels } from "../uri.ts";
 import { Client, type TlsOptions } from "./client.ts";
 
 /** The parts that all sessions of a connector share. */

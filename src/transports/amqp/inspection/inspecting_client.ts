@@ -1,7 +1,8 @@
 import type { AMQPBaseClient } from "@cloudamqp/amqp-client";
 import { setTimeout as pause } from "node:timers/promises";
 import { Client, type TlsOptions } from "../connection/client.ts";
-import type { AmqpUri, Endpoint } from "../uri.ts";
+import type { Endpoint } from "../../remote/uri_text.ts";
+import type { AmqpUri } from "../uri.ts";
 
 /** What a broker says of itself before the login. */
 export interface BrokerProperties {

@@ -1,7 +1,8 @@
 import type { TLSSocket } from "node:tls";
 import { fine, type ReportFinding, shownSize, splitAdvice } from "../../inspection.ts";
 import { tooFewChannels } from "../failure.ts";
-import { type AmqpUri, type Endpoint, leastChannels, shown } from "../uri.ts";
+import { type Endpoint, shownEndpoint } from "../../remote/uri_text.ts";
+import { type AmqpUri, leastChannels } from "../uri.ts";
 import type { InspectingClient } from "./inspecting_client.ts";
 
 /** Reports what a node says of itself. */
@@ -15,7 +16,7 @@ export function reportNode(
   const { host, port } = endpoint;
   report(fine(
     "connection",
-    `connected to ${shown(endpoint)} as user ${username}, vhost ${vhost}`,
+    `connected to ${shownEndpoint(endpoint)} as user ${username}, vhost ${vhost}`,
     { host, port, user: username, vhost, tls },
   ));
   reportProperties(client, endpoint, report);
@@ -38,7 +39,7 @@ export function reportProperties(
     report({
       level: "warning",
       about: "broker",
-      what: `${shown(endpoint)} is ${what}; ChannelTS is tested with RabbitMQ`,
+      what: `${shownEndpoint(endpoint)} is ${what}; ChannelTS is tested with RabbitMQ`,
       cure: "test your program with this broker, or use RabbitMQ 3.10 to 4.3",
       facts,
     });

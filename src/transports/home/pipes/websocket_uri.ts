@@ -1,5 +1,6 @@
 import { ChannelConfigError } from "../../../shared/errors.ts";
 import { withoutCredentials } from "../../../shared/redact.ts";
+import { decoded, type Fail } from "../../remote/uri_text.ts";
 
 /** The parts of a `ws:` or `wss:` URI. */
 export interface WebSocketUri {
@@ -19,7 +20,7 @@ export interface WebSocketUri {
  * @throws {ChannelConfigError} that says what was found and expected, without credentials
  */
 export function parseWebSocketUri(uri: string, isListener = false): WebSocketUri {
-  const fail = (problem: string): never => {
+  const fail: Fail = (problem) => {
     throw new ChannelConfigError(`cannot use the URI ${withoutCredentials(uri)}: ${problem}`);
   };
   if (!/^wss?:\/\/[^/]/i.test(uri) || !URL.canParse(uri)) {
@@ -31,7 +32,7 @@ export function parseWebSocketUri(uri: string, isListener = false): WebSocketUri
     fail("found a user name, expected none; write a secret as ws://:SECRET@HOST");
   }
   if (url.port === "0" && !isListener) fail("found the port 0, expected one from 1 to 65535");
-  const secret = decode(url.password, fail);
+  const secret = decoded(url.password, "secret", fail);
   url.password = "";
   const seconds = url.searchParams.get("heartbeat");
   if (seconds !== null) {
@@ -51,12 +52,4 @@ export function parseWebSocketUri(uri: string, isListener = false): WebSocketUri
     ...secret === "" ? {} : { secret },
     ...seconds === null ? {} : { heartbeat: Number(seconds) * 1000 },
   };
-}
-
-function decode(text: string, fail: (problem: string) => never): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return fail("found a bad percent-escape in the secret, expected %XX for each byte of UTF-8");
-  }
 }

@@ -4,7 +4,7 @@ import { Connector } from "../../remote/connector.ts";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import type { SessionWaiter } from "../../remote/session_source.ts";
 import type { RedisSession } from "../connection/session.ts";
-import { shownEndpoint } from "../uri.ts";
+import { shownEndpoint } from "../../remote/uri_text.ts";
 import type { NodeFact } from "./cluster_topology.ts";
 
 /** The cluster that a node belongs to. */

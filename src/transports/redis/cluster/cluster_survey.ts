@@ -2,7 +2,7 @@ import { ChannelConnectionError } from "../../../shared/errors.ts";
 import { RuntimeTimer } from "../../remote/runtime_timer.ts";
 import { RedisSession, type RedisSessionOptions } from "../connection/session.ts";
 import { connectFailure } from "../failure.ts";
-import { type RedisEndpoint, shownEndpoint } from "../uri.ts";
+import { type Endpoint, shownEndpoint } from "../../remote/uri_text.ts";
 import { type ClusterTopology, type NodeFact, topologyOf } from "./cluster_topology.ts";
 import { firstAnswer } from "./first_answer.ts";
 
@@ -26,7 +26,7 @@ export interface SurveyOwner {
  */
 export class ClusterSurvey {
   readonly #options: RedisSessionOptions;
-  readonly #seeds: readonly RedisEndpoint[];
+  readonly #seeds: readonly Endpoint[];
   readonly #owner: SurveyOwner;
   /** Which connection is asked next. */
   #turn = 0;
@@ -112,8 +112,8 @@ export class ClusterSurvey {
   }
 
   /** The servers of the URI, and the nodes to which there is no connection. */
-  get #closed(): RedisEndpoint[] {
-    const endpoints = new Map<string, RedisEndpoint>();
+  get #closed(): Endpoint[] {
+    const endpoints = new Map<string, Endpoint>();
     for (const each of [...this.#seeds, ...this.#owner.closed().map(({ fact }) => fact)]) {
       endpoints.set(shownEndpoint(each), each);
     }
@@ -121,7 +121,7 @@ export class ClusterSurvey {
   }
 
   async #askClosed(
-    endpoint: RedisEndpoint,
+    endpoint: Endpoint,
     signal: AbortSignal,
     errors: ChannelConnectionError[],
   ): Promise<ClusterTopology> {

@@ -1,9 +1,9 @@
 import type { RedisSession } from "../connection/session.ts";
-import { type RedisEndpoint, shownEndpoint } from "../uri.ts";
+import { type Endpoint, shownEndpoint } from "../../remote/uri_text.ts";
 import { slots } from "./slot.ts";
 
 /** A node of a cluster, as another node describes it. */
-export interface NodeFact extends RedisEndpoint {
+export interface NodeFact extends Endpoint {
   /** What the cluster calls it. */
   readonly id: string;
   readonly isPrimary: boolean;
@@ -31,7 +31,7 @@ export class ClusterTopology {
   }
 
   /** Reads what a node has answered. */
-  static of(answer: TopologyAnswer, asked: RedisEndpoint, isTls: boolean): ClusterTopology {
+  static of(answer: TopologyAnswer, asked: Endpoint, isTls: boolean): ClusterTopology {
     const nodes = new Map<string, NodeFact>();
     const ranges: SlotRange[] = [];
     const add = (host: unknown, port: unknown, id: unknown, isPrimary: boolean) => {

@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import process from "node:process";
 import type { ConnectionOptions } from "node:tls";
 import type { Refable } from "../../remote/process_ref.ts";
-import type { RedisEndpoint } from "../uri.ts";
+import type { Endpoint } from "../../remote/uri_text.ts";
 import { CommandBuffer, type CommandPart } from "./command_buffer.ts";
 import { RedisRefusal, type Reply, ReplyReader, RespError } from "./reply_reader.ts";
 
@@ -51,7 +51,7 @@ export class RedisConnection implements Refable {
 
   /** Resolves when the connection is open. Rejects with the reason why it is not, also that of `destroy`. */
   static async open(
-    { host, port }: RedisEndpoint,
+    { host, port }: Endpoint,
     tls: ConnectionOptions | undefined,
     listener: RedisConnectionListener,
   ): Promise<RedisConnection> {

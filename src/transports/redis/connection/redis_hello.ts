@@ -5,7 +5,8 @@ import process from "node:process";
 import type { ConnectionOptions } from "node:tls";
 import { hostname } from "../../../shared/host.ts";
 import type { TransportOptions } from "../../transport.ts";
-import type { RedisEndpoint, RedisUri } from "../uri.ts";
+import type { Endpoint } from "../../remote/uri_text.ts";
+import type { RedisUri } from "../uri.ts";
 
 /** Returns the command that begins a connection. */
 export function helloOf({ username, password, name }: RedisUri): string[] {
@@ -24,7 +25,7 @@ export function helloOf({ username, password, name }: RedisUri): string[] {
 /** Returns the options of TLS for a connection to an endpoint. */
 export function tlsOptionsOf(
   { ca, cert, key, servername }: Pick<TransportOptions, "ca" | "cert" | "key" | "servername">,
-  { host }: RedisEndpoint,
+  { host }: Endpoint,
 ): ConnectionOptions {
   const given = {
     ca,

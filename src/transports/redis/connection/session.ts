@@ -16,7 +16,8 @@ import { type ScriptName, scriptsFor } from "../scripts/mod.ts";
 import { memberMark } from "../scripts/place.ts";
 import { isReplyOf } from "../scripts/replies.ts";
 import { checkServer, isReplica, type ServerState } from "./server_check.ts";
-import { type RedisEndpoint, type RedisUri, shownEndpoint } from "../uri.ts";
+import { type Endpoint, shownEndpoint } from "../../remote/uri_text.ts";
+import type { RedisUri } from "../uri.ts";
 import { Watch } from "./watch.ts";
 
 /** What all sessions of a transport share. */
@@ -51,7 +52,7 @@ export class RedisSession implements LinkSession {
   readonly warn: (problem: string) => void;
   /** What the server has told of itself when the connection was made. */
   state!: ServerState;
-  readonly endpoint: RedisEndpoint;
+  readonly endpoint: Endpoint;
   /** What the cluster calls the node; empty if the server is one of its own. */
   nodeId = "";
   /** The links that wait. */
@@ -79,7 +80,7 @@ export class RedisSession implements LinkSession {
   #asking: ReturnType<typeof setInterval> | undefined;
   #loss: Error | undefined;
 
-  private constructor(options: RedisSessionOptions, endpoint: RedisEndpoint) {
+  private constructor(options: RedisSessionOptions, endpoint: Endpoint) {
     const { uri, processRef, warn } = options;
     this.#options = options;
     this.endpoint = endpoint;
@@ -103,7 +104,7 @@ export class RedisSession implements LinkSession {
    */
   static async connect(
     options: RedisSessionOptions,
-    endpoint: RedisEndpoint,
+    endpoint: Endpoint,
     timeout: number,
     signal: AbortSignal,
   ): Promise<RedisSession> {

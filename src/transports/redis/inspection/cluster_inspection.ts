@@ -8,7 +8,8 @@ import {
 import { type ClusterTopology, topologyOf } from "../cluster/cluster_topology.ts";
 import { slotOf, slots } from "../cluster/slot.ts";
 import type { RedisSession } from "../connection/session.ts";
-import { type RedisEndpoint, type RedisUri, shownEndpoint } from "../uri.ts";
+import { type Endpoint, shownEndpoint } from "../../remote/uri_text.ts";
+import type { RedisUri } from "../uri.ts";
 import { inspectUse } from "./channel_inspection.ts";
 import { connect } from "./inspecting_session.ts";
 import { reportConnection, reportServer } from "./server_findings.ts";
@@ -23,7 +24,7 @@ export async function inspectCluster(
   const { report } = options;
   const failed: Finding[] = [];
   const sessions = new Map<string, RedisSession>();
-  const join = async (endpoint: RedisEndpoint) => {
+  const join = async (endpoint: Endpoint) => {
     const session = await connect(uri, endpoint, tls, options, failed);
     if (session !== undefined) sessions.set(shownEndpoint(endpoint), session);
     return session;

@@ -2,13 +2,14 @@ import { ChannelConnectionError } from "../../../shared/errors.ts";
 import { type Finding, type InspectionOptions, splitAdvice } from "../../inspection.ts";
 import { ProcessRef } from "../../remote/process_ref.ts";
 import { RedisSession } from "../connection/session.ts";
-import { type RedisEndpoint, type RedisUri, shownEndpoint } from "../uri.ts";
+import { type Endpoint, shownEndpoint } from "../../remote/uri_text.ts";
+import type { RedisUri } from "../uri.ts";
 import { printable } from "./server_text.ts";
 
 /** Connects as a program does. Returns undefined if that fails, which is noted in `failed`. */
 export async function connect(
   uri: RedisUri,
-  endpoint: RedisEndpoint,
+  endpoint: Endpoint,
   tls: object,
   { timeout, signal }: InspectionOptions,
   failed: Finding[],

@@ -2,12 +2,13 @@
 
 import { fine, type ReportFinding, shownSize, splitAdvice } from "../../inspection.ts";
 import type { RedisSession } from "../connection/session.ts";
-import { type RedisEndpoint, type RedisUri, shownEndpoint } from "../uri.ts";
+import { type Endpoint, shownEndpoint } from "../../remote/uri_text.ts";
+import type { RedisUri } from "../uri.ts";
 import { printable } from "./server_text.ts";
 
 export function reportConnection(
   uri: RedisUri,
-  endpoint: RedisEndpoint,
+  endpoint: Endpoint,
   report: ReportFinding,
 ): void {
   const { tls, database, username = "default" } = uri;

@@ -1,5 +1,6 @@
 import { ChannelConfigError } from "../../../../shared/errors.ts";
 import { withoutCredentials } from "../../../../shared/redact.ts";
+import { canonicalHost, decoded, type Fail, shownEndpoint } from "../../../remote/uri_text.ts";
 
 /** The parts of a `zmq:` URI. */
 export interface ZmqUri {
@@ -21,9 +22,6 @@ export interface ZmqUri {
   /** The name of the peer, which the home shows. */
   readonly name?: string;
 }
-
-/** Throws an error that says what was found and expected, without any piece of the URI: it may belong to a password. */
-type Fail = (problem: string) => never;
 
 /**
  * Parses `zmq://:SECRET@HOST:PORT?key=KEY`. The user name, the secret and the parameters `key`, `mechanism=plain`,
@@ -64,9 +62,8 @@ export function parseZmqUri(uri: string, isListener = false): ZmqUri {
       "found a user name, expected one with mechanism=plain alone; write a secret as zmq://:SECRET@HOST:PORT",
     );
   }
-  const shown = host.includes(":") ? `[${host}]` : host;
   return {
-    address: `zmq://${shown}:${port}${key === undefined ? "" : `?key=${key}`}`,
+    address: `zmq://${shownEndpoint({ host, port })}${key === undefined ? "" : `?key=${key}`}`,
     host,
     port,
     isPlain,
@@ -78,29 +75,14 @@ export function parseZmqUri(uri: string, isListener = false): ZmqUri {
   };
 }
 
-/** Returns the host in lower case, an international name in Punycode; undefined if it is not a host. */
-function canonicalHost(written: string): string | undefined {
-  if (/^[\w.-]+$/.test(written)) return written.toLowerCase(); // URL would read some names as numbers
-  const isHost = /^\[.*\]$/.test(written) || /^[\w.\-\P{ASCII}]+$/u.test(written);
-  if (!isHost || !URL.canParse(`http://${written}`)) return undefined;
-  return new URL(`http://${written}`).hostname.replace(/^\[|\]$/g, "");
-}
-
 function parseUserinfo(
   userinfo: string | undefined,
   fail: Fail,
 ): { readonly username?: string; readonly secret?: string } {
   if (userinfo === undefined) return {};
   const colon = userinfo.indexOf(":");
-  const decode = (text: string) => {
-    try {
-      return decodeURIComponent(text);
-    } catch {
-      return fail("found a bad percent-escape before the @, expected %XX for each byte of UTF-8");
-    }
-  };
-  const username = decode(colon < 0 ? userinfo : userinfo.slice(0, colon));
-  const secret = colon < 0 ? "" : decode(userinfo.slice(colon + 1));
+  const username = decoded(colon < 0 ? userinfo : userinfo.slice(0, colon), "user name", fail);
+  const secret = colon < 0 ? "" : decoded(userinfo.slice(colon + 1), "secret", fail);
   return { ...username === "" ? {} : { username }, ...secret === "" ? {} : { secret } };
 }
 
