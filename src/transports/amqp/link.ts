@@ -6,6 +6,7 @@ import { type ChannelClosedError, ChannelError } from "../../shared/errors.ts";
 import { closeTimeout, reachTimeout, within } from "../../shared/timeouts.ts";
 import { AttachCycle } from "../remote/attach_cycle.ts";
 import { Deadlines } from "../remote/deadlines.ts";
+import { openLink } from "../remote/open_link.ts";
 import { closedMeanwhile, goneError, outage, putError, unknownOutcome } from "../remote/outage.ts";
 import { type FailureMeaning, PendingRequests } from "../remote/pending_requests.ts";
 import type { ChannelStats, Claim, Link, LinkOptions, Loan, Offer, Stats } from "../transport.ts";
@@ -124,19 +125,8 @@ export class AmqpLink implements Link {
     stats: Stats,
   ): Promise<AmqpLink> {
     const link = new AmqpLink(name, options, connector, stats);
-    const { signal } = options;
-    const onAbort = () => link.#end(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      signal.throwIfAborted();
-      await link.#requests.run("attach", () => Promise.resolve());
-    } catch (error) {
-      link.#end(error as Error);
-      link.close().catch(() => {}); // an attachment may be under way, and succeed
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
+    const attach = () => link.#requests.run("attach", () => Promise.resolve());
+    await openLink(link, options.signal, attach, (reason) => link.#end(reason));
     // If the signal was aborted at the same moment, the link has ended, and the caller closes it.
     if (!link.#cycle.isEnded) link.#startLease();
     return link;

@@ -7,6 +7,7 @@ import { Deadlines } from "../remote/deadlines.ts";
 import { Deduplication } from "../remote/deduplication.ts";
 import { closedMeanwhile, goneError, outage, putError } from "../remote/outage.ts";
 import { Groups } from "../remote/groups.ts";
+import { openLink } from "../remote/open_link.ts";
 import { PendingRequests } from "../remote/pending_requests.ts";
 import type {
   ChannelStats,
@@ -134,20 +135,9 @@ export class HomeLink implements Link {
     stats: Stats,
   ): Promise<HomeLink> {
     const link = new HomeLink(name, options, connector, stats);
-    const { signal } = options;
-    const onAbort = () => link.#end(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      signal.throwIfAborted();
-      await link.#requests.run("attach", () => Promise.resolve());
-      return link;
-    } catch (error) {
-      link.#end(error as Error);
-      link.close().catch(() => {}); // an attachment may be under way, and succeed
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
+    const attach = () => link.#requests.run("attach", () => Promise.resolve());
+    await openLink(link, options.signal, attach, (reason) => link.#end(reason));
+    return link;
   }
 
   put(offer: Offer): void {
@@ -317,7 +307,7 @@ export class HomeLink implements Link {
       session.removeLink(attachment.number);
       const isMissing = error instanceof ChannelClosedError && error.reason === "missing";
       if (!isMissing) throw error;
-      throw this.#gone("attach", this.#wasOpened ? "delete" : "missing");
+      throw this.#gone(this.#wasOpened ? "delete" : "missing");
     }
   }
 
@@ -363,10 +353,10 @@ export class HomeLink implements Link {
     this.#options.observer.gone();
   }
 
-  /** Records that the channel is gone, and returns the error that says so. */
-  #gone(action: string, reason: "delete" | "missing"): ChannelClosedError {
+  /** Records that the channel is gone as the link attaches, and returns the error that says so. */
+  #gone(reason: "delete" | "missing"): ChannelClosedError {
     if (reason === "delete") this.#onGone();
-    return goneError(action, this.#name, reason);
+    return goneError("attach", this.#name, reason);
   }
 
   /** Reports whether an attempt to attach is worth repeating. */

@@ -6,6 +6,7 @@ import { closeTimeout, within } from "../../shared/timeouts.ts";
 import { AttachCycle } from "../remote/attach_cycle.ts";
 import { Deadlines } from "../remote/deadlines.ts";
 import { Groups } from "../remote/groups.ts";
+import { openLink } from "../remote/open_link.ts";
 import { closedMeanwhile, putError } from "../remote/outage.ts";
 import { PendingRequests } from "../remote/pending_requests.ts";
 import type {
@@ -155,20 +156,9 @@ export class RedisLink implements Link {
     stats: Stats,
   ): Promise<RedisLink> {
     const link = new RedisLink(name, options, connector, stats);
-    const { signal } = options;
-    const onAbort = () => link.#end(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      signal.throwIfAborted();
-      await link.#requests.run("attach", () => Promise.resolve());
-      return link;
-    } catch (error) {
-      link.#end(error as Error);
-      link.close().catch(() => {}); // an attachment may be under way, and succeed
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
+    const attach = () => link.#requests.run("attach", () => Promise.resolve());
+    await openLink(link, options.signal, attach, (reason) => link.#end(reason));
+    return link;
   }
 
   put(offer: Offer): void {
