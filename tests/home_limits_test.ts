@@ -6,7 +6,7 @@ import { ArrayTransport } from "../examples/transport/array_transport.ts";
 import { Channel, ChannelConfigError, ChannelConnectionError } from "../mod.ts";
 import { Admission } from "../src/home/admission.ts";
 import type { PeerRequest } from "../src/home/authorize.ts";
-import { census } from "../src/home/census.ts";
+import { census } from "./homes/census.ts";
 import { Home } from "../src/home/home.ts";
 import { listen } from "../src/home/listen.ts";
 import type { Link, LinkOptions } from "../src/transports/transport.ts";

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { Channel, ChannelConnectionError, Connection, listen, serve } from "../home.ts";
-import { census } from "../src/home/census.ts";
+import { census } from "./homes/census.ts";
 import {
   connectionsRest,
   getAll,

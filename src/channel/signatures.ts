@@ -16,15 +16,12 @@ import {
   text,
   truth,
 } from "../shared/options.ts";
-import { longestTimer } from "../shared/timers.ts";
+import { longestTerm, longestTimer } from "../shared/timers.ts";
 import type { BroadcastsOptions } from "./broadcasts.ts";
 import type { ChannelOptions } from "./channel_options.ts";
 import type { ReadableOptions, WritableOptions } from "./streams.ts";
 
 const signal = abortSignal;
-
-/** Milliseconds; the longest time that RabbitMQ accepts, 49 days. */
-const longestTerm = 2 ** 32 - 1;
 
 const connection: Rule = {
   takes: "a URI such as amqp://localhost, a URL, a Connection or a transport",

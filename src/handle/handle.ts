@@ -9,7 +9,7 @@ import type {
   ChannelError,
   CloseReason,
 } from "../shared/errors.ts";
-import { closeTimeout, reachTimeout, within } from "../shared/timeouts.ts";
+import { closeTimeout, defaultRetryTimeout, reachTimeout, within } from "../shared/timeouts.ts";
 import { isRequestBound } from "../shared/request_bound.ts";
 import { deadLettersName } from "../shared/names.ts";
 import { closeAllEvent } from "../transports/close_all_event.ts";
@@ -447,6 +447,3 @@ export function handleOf(object: object): Handle | undefined {
   const carrier = carrierOf(object);
   return carrier instanceof Handle ? carrier : undefined;
 }
-
-/** Milliseconds for which an unreachable broker is retried. */
-const defaultRetryTimeout = 10_000;

@@ -25,7 +25,7 @@ export interface HomeLimits {
 }
 
 /** The limits that a program does not set. */
-export const defaultLimits: Required<HomeLimits> = {
+const defaultLimits: Required<HomeLimits> = {
   frame: 1 << 24,
   peers: 10_000,
   links: 10_000,

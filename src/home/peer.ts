@@ -1,6 +1,7 @@
 import { ChannelConnectionError } from "../shared/errors.ts";
 import type { Pipe, PipeObserver } from "../transports/home/pipes/pipe.ts";
 import { type Frame, ProtocolError, readFrame } from "../transports/home/protocol/frame.ts";
+import { version } from "../transports/home/protocol/hello.ts";
 import { messageFields } from "../transports/home/protocol/message_fields.ts";
 import type { Loan } from "../transports/transport.ts";
 import type { Newcomer, PeerInfo } from "./acceptor.ts";
@@ -149,7 +150,7 @@ export class HomePeer implements PipeObserver {
     const { id, limits, features } = this.#home;
     this.send(`WELCOME ${
       JSON.stringify({
-        version: 1,
+        version,
         home: id,
         resumed: this.session.isResumed,
         terms: features!.terms ?? [],

@@ -1,9 +1,7 @@
 import { ChannelConnectionError } from "../shared/errors.ts";
 import { stringField } from "../transports/home/protocol/fields.ts";
 import { type Frame, ProtocolError } from "../transports/home/protocol/frame.ts";
-
-/** The version of the protocol that this library speaks. */
-const version = 1;
+import { version } from "../transports/home/protocol/hello.ts";
 
 /** What a peer says of itself in its first frame. */
 export interface Greeting {

@@ -2,11 +2,8 @@
 // program, and what it sends must not harm the engine, or a peer that receives it.
 
 import { ChannelConfigError } from "../shared/errors.ts";
-import { longestTimer } from "../shared/timers.ts";
+import { longestTerm, longestTimer } from "../shared/timers.ts";
 import type { LinkOptions, Message, PutTerm } from "../transports/transport.ts";
-
-/** The longest time of a message in milliseconds, and the longest lease. */
-const longestTerm = 2 ** 32 - 1;
 
 /** The most values in a channel, and the most attempts of a message. */
 const mostCount = 2 ** 31 - 1;

@@ -3,7 +3,7 @@ import type { Logger } from "../connection/connection_options.ts";
 import type { SharedConnection } from "../connection/shared_connection.ts";
 import { ChannelConnectionError, ChannelError } from "../shared/errors.ts";
 import { anonymousName } from "../shared/names.ts";
-import { closeTimeout, within } from "../shared/timeouts.ts";
+import { closeTimeout, defaultRetryTimeout, within } from "../shared/timeouts.ts";
 import type { Pipe, PipeObserver } from "../transports/home/pipes/pipe.ts";
 import type { Frame } from "../transports/home/protocol/frame.ts";
 import { errorFields } from "../transports/home/protocol/wire_error.ts";
@@ -26,9 +26,6 @@ export interface HomeServer {
   /** Stops listening. Resolves when the connections have ended, which the home closes. */
   close(): Promise<void>;
 }
-
-/** Milliseconds for which an operation of a peer waits for an engine that cannot be reached. */
-const defaultRetryTimeout = 10_000;
 
 /**
  * The peers of a home, and the connection that it serves to them.

@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { clearTimeout, setTimeout } from "node:timers";
 import { ChannelConfigError, ChannelConnectionError } from "../shared/errors.ts";
 import { bytesOf, isEqual } from "../transports/home/pipes/zmtp/commands.ts";
-import { defaultHeartbeat } from "../transports/home/pipes/zmtp/defaults.ts";
+import { defaultHeartbeat } from "../transports/home/pipes/pipe.ts";
 import { withSodium } from "../transports/home/pipes/zmtp/optional_package.ts";
 import type { Mechanism } from "../transports/home/pipes/zmtp/mechanism.ts";
 import { NullMechanism } from "../transports/home/pipes/zmtp/null_mechanism.ts";

@@ -1,5 +1,8 @@
 import { setOptionalTimeout } from "./timers.ts";
 
+/** Milliseconds for which an unreachable broker is retried, by default. */
+export const defaultRetryTimeout = 10_000;
+
 /** Milliseconds for which closing waits for a broker, in all its steps together. */
 export const closeTimeout = 1000;
 

@@ -3,6 +3,9 @@ import { isRequestBound } from "./request_bound.ts";
 /** The longest time of a runtime's timer, in milliseconds. A longer timer fires at once, in every runtime. */
 export const longestTimer: number = 2 ** 31 - 1;
 
+/** The longest delay and expiry of a message, in milliseconds, which is the longest that RabbitMQ accepts: 49 days. */
+export const longestTerm: number = 2 ** 32 - 1;
+
 /** Lets the process exit although the timer is pending, where the runtime has processes. */
 export function unref(timer: ReturnType<typeof setTimeout>): void {
   // Node and Bun return an object, Deno a number or an object, browsers a number.

@@ -3,7 +3,7 @@
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { Home, type HomeOptions, listen } from "../../home.ts";
-import { census } from "../../src/home/census.ts";
+import { census } from "./census.ts";
 import { AmqpTransport } from "../../src/transports/amqp/transport.ts";
 import { MemoryTransport } from "../../src/transports/memory/transport.ts";
 import { RedisTransport } from "../../src/transports/redis/transport.ts";

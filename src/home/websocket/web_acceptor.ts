@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
+import { defaultHeartbeat } from "../../transports/home/pipes/pipe.ts";
 import {
   type OpenWebSocket,
   subprotocol,
@@ -50,9 +51,6 @@ export function webOptions(
     refused: (problem) => owner.log("warn", `a WebSocket is refused: ${problem}`),
   };
 }
-
-/** Milliseconds. */
-const defaultHeartbeat = 10_000;
 
 /** Takes the WebSockets of a home: from the handlers of HTTP servers, or open ones. */
 export class WebAcceptor {
@@ -111,7 +109,7 @@ export class WebAcceptor {
     socket.on("error", () => {}); // `close` follows
     const opened = (open: PackageSocket) => {
       this.#acceptor.accept(
-        infoOf("ws", address, headers.origin),
+        infoOf(address, headers.origin),
         (observer) => new PackageSocketPipe(open, socket as RawSocket, observer, newcomer),
         newcomer,
       );
@@ -135,7 +133,7 @@ export class WebAcceptor {
     const end = () => socket.close(1008);
     const newcomer = this.#acceptor.arrived(address, end);
     if (newcomer === undefined) return end();
-    this.#take(socket, newcomer, infoOf("ws", address, origin));
+    this.#take(socket, newcomer, infoOf(address, origin));
   }
 
   #take(socket: OpenWebSocket, newcomer: Newcomer, info: PeerInfo): void {
@@ -182,7 +180,7 @@ export class WebAcceptor {
     socket.addEventListener("close", () => newcomer.gone());
     socket.addEventListener("open", () => {
       open = socket;
-      this.#take(socket, newcomer, infoOf("ws", address, origin));
+      this.#take(socket, newcomer, infoOf(address, origin));
     });
     return response;
   }
@@ -198,7 +196,7 @@ export class WebAcceptor {
     if (newcomer === undefined) return tooMany();
     const opened = (open: BunSocket) => {
       socket = open;
-      this.#acceptor.accept(infoOf("ws", address, origin), (observer) => {
+      this.#acceptor.accept(infoOf(address, origin), (observer) => {
         return open.data.pipe = new BunSocketPipe(open, observer, newcomer);
       }, newcomer);
       timer = pinging(open, this.#options.heartbeat);
@@ -307,12 +305,8 @@ function boundFirstBytes(socket: Duplex, newcomer: Newcomer, end: () => void): v
   socket.on("data", count);
 }
 
-function infoOf(
-  transport: PeerInfo["transport"],
-  address: string,
-  origin: string | undefined,
-): PeerInfo {
-  return { transport, address, ...origin === undefined ? {} : { origin } };
+function infoOf(address: string, origin: string | undefined): PeerInfo {
+  return { transport: "ws", address, ...origin === undefined ? {} : { origin } };
 }
 
 function refusal(status: number, problem: string, headers: Record<string, string> = {}): Response {

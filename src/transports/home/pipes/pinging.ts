@@ -1,5 +1,5 @@
 import { unref } from "../../../shared/timers.ts";
-import type { Dial, Pipe, PipeObserver } from "./pipe.ts";
+import { defaultHeartbeat, type Dial, type Pipe, type PipeObserver } from "./pipe.ts";
 
 /**
  * Returns a dial whose pipes find out that the other end is gone. The WebSockets of the Web have no pings, so the peer
@@ -16,9 +16,6 @@ export function pinging(dial: Dial, heartbeat: number = defaultHeartbeat): Dial 
     return pipe;
   };
 }
-
-/** Milliseconds. */
-const defaultHeartbeat = 10_000;
 
 /** Observes a pipe, and asks when the other end is silent. */
 class Pings implements PipeObserver {

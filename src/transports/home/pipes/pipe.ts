@@ -38,6 +38,12 @@ export interface PipeObserver {
   closed(error: Error | undefined): void;
 }
 
+/** Milliseconds between the pings of an end. The other end counts as gone after two to three times as long. */
+export const defaultHeartbeat = 10_000;
+
+/** The size in bytes of the largest frame that a peer reads. A home has its own limit. */
+export const defaultMaxFrame: number = 2 ** 30;
+
 /** The number of buffered bytes above which a pipe tells when it has drained. */
 export const highWater: number = 1 << 18;
 

@@ -40,11 +40,6 @@ export class PortEnd {
     return this.#isLost;
   }
 
-  /** The open pipe, also while it closes. */
-  get pipe(): PortPipe | undefined {
-    return this.#pipe;
-  }
-
   /** Opens a pipe. The one before must have ended. */
   open(observer: PipeObserver, limit?: FrameLimit): PortPipe {
     const pipe: PortPipe = new PortPipe(

@@ -1,7 +1,7 @@
 import type { TransportOptions } from "../../transport.ts";
 import { connectAdvice } from "../../remote/connect_advice.ts";
 import { pinging } from "./pinging.ts";
-import type { Dial } from "./pipe.ts";
+import { defaultMaxFrame, type Dial } from "./pipe.ts";
 import { subprotocol } from "./websocket_pipe.ts";
 import { dialError, otherProtocol } from "./websocket_dial.ts";
 import { importWs } from "./ws_package.ts";
@@ -43,7 +43,7 @@ export function dialByPackage(
       ...key === undefined ? {} : { key },
       ...servername === undefined ? {} : { servername },
       perMessageDeflate: false,
-      maxPayload,
+      maxPayload: defaultMaxFrame,
     });
     let raw: RawSocket | undefined;
     await new Promise<void>((resolve, reject) => {
@@ -75,9 +75,6 @@ export function dialByPackage(
     return new PackageSocketPipe(socket, raw ?? socket._socket, observer);
   }, heartbeat);
 }
-
-/** The largest message of a home, in bytes. */
-const maxPayload = 2 ** 30;
 
 function failed(address: string, cause: Error): Error {
   const reason = (cause.message || String(cause)).trim().replace(/\s+/g, " ");

@@ -18,7 +18,7 @@ export class ProtocolError extends Error {
 }
 
 /** The largest header in bytes. It bounds the time to parse one. */
-export const maxHeader: number = 1 << 16;
+const maxHeader: number = 1 << 16;
 
 /** The number of request numbers in one frame, so that its header is small. */
 export const maxNumbers = 512;

@@ -9,10 +9,6 @@ export class CommandBuffer {
   #parts: CommandPart[] = [];
   #text = "";
 
-  get isEmpty(): boolean {
-    return this.#text === "" && this.#parts.length === 0;
-  }
-
   /** Adds a command. Its bytes must not change until they were sent. */
   add(command: readonly CommandPart[], more: readonly CommandPart[] = []): void {
     this.#text += `*${command.length + more.length}\r\n`;

@@ -3,8 +3,13 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { ChannelConnectionError } from "../../../../shared/errors.ts";
 import { unlessAborted } from "../../../../shared/unless_aborted.ts";
 import { connectAdvice } from "../../../remote/connect_advice.ts";
-import type { Dial, Pipe, PipeObserver } from "../pipe.ts";
-import { defaultHeartbeat, defaultMaxFrame } from "./defaults.ts";
+import {
+  defaultHeartbeat,
+  defaultMaxFrame,
+  type Dial,
+  type Pipe,
+  type PipeObserver,
+} from "../pipe.ts";
 import { notZmtp } from "./greeting.ts";
 import { withSodium } from "./optional_package.ts";
 import type { Mechanism } from "./mechanism.ts";

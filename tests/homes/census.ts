@@ -1,7 +1,7 @@
-import type { Home } from "./home.ts";
-import { receptionOf } from "./reception.ts";
+import type { Home } from "../../src/home/home.ts";
+import { receptionOf } from "../../src/home/reception.ts";
 
-/** What a home has at a moment. Tests read it. */
+/** What a home has at a moment. */
 export interface Census {
   /** The names of the peers. */
   readonly peers: string[];
