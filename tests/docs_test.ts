@@ -52,13 +52,32 @@ for (const page of ["ARCHITECTURE.md", "tests/README.md", ...internals]) {
   });
 }
 
-Deno.test("docs/internals/redis.md says of each file of the engine what is in it", () => {
-  const files = (readdirSync(join(root, "src/transports/redis"), { recursive: true }) as string[])
-    .filter((path) => path.endsWith(".ts") && !/^(?:cluster|inspection)\//.test(path));
-  assert.ok(files.length > 30);
-  const named = quoted("docs/internals/redis.md");
-  assert.deepEqual(files.filter((path) => !named.includes(path)), []);
-});
+/** The folders of `src/`, each with the page that says of each of its files what is in it. */
+const described: Record<string, string> = {
+  "transports/memory": "docs/internals/memory.md",
+  "transports/sqlite": "docs/internals/sqlite.md",
+  "transports/amqp": "docs/internals/amqp.md",
+  "transports/redis": "docs/internals/redis.md",
+  "transports/home": "docs/internals/home.md",
+  "home": "docs/internals/home.md",
+};
+
+for (const [folder, page] of Object.entries(described)) {
+  Deno.test(`${page} says of each file of src/${folder}/, or of its folder, what is in it`, () => {
+    const files = (readdirSync(join(root, "src", folder), { recursive: true }) as string[])
+      .filter((path) => path.endsWith(".ts"));
+    assert.ok(files.length > 5);
+    const named = quoted(page);
+    const bases = basesOf(page).map((base) => (base === "" ? "" : `${base}/`));
+    const isNamed = (path: string) =>
+      bases.some((base) => named.some((name) => `${base}${name}` === path));
+    const missing = files.map((path) => `src/${folder}/${path}`).filter((path) => {
+      const above = path.slice(0, path.lastIndexOf("/") + 1);
+      return !isNamed(path) && (above === `src/${folder}/` || !isNamed(above));
+    });
+    assert.deepEqual(missing, []);
+  });
+}
 
 for (const page of allPages()) {
   Deno.test(`${page}: each link leads to a page and heading that exist`, () => {
