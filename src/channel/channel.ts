@@ -638,8 +638,8 @@ export class Channel<T = unknown> implements SendingEnd<T>, ReceivingEnd<T> {
    * value waits again. To wait until all work is done, use `closeAll({ drain: true })`: gets and iterations then end
    * when every value was accepted.
    *
-   * On `memory:` every moment is noticed in which the channel is empty. Other transports read the depth after pauses
-   * that grow to 250 ms, and miss a moment between two readings.
+   * On `memory:`, and at a home that serves it, every moment is noticed in which the channel is empty. On other transports,
+   * the depth is read after pauses that grow to 250 ms, and a moment between two readings is missed.
    *
    * @throws {ChannelTimeoutError} after `timeout` milliseconds; with `0` the depth is read once
    * @throws {ChannelClosedError} if the handle or the channel is closed or deleted

@@ -70,6 +70,17 @@ const acceptSignature: Signature = /* @__PURE__ */ new Signature(
  *
  * A home is a transport, too: a channel whose `connection` is the home is one of the home's, and a reference to it can be
  * used by the peers.
+ *
+ * @example
+ * ```ts
+ * import { Channel, Home } from "@channelts/channel/home";
+ * import { equal } from "node:assert/strict";
+ *
+ * await using home = new Home();
+ * const jobs = new Channel<string>({ name: "jobs", connection: home });
+ * await jobs.put("render");
+ * equal(await jobs.get(), "render"); // here, or at a peer
+ * ```
  */
 export class Home implements Transport, AsyncDisposable {
   readonly reach: Reach = "network";

@@ -237,8 +237,8 @@ export interface ChannelStats {
   /** The number of values on loan, those included that a process has read ahead for its consumers. */
   readonly loans?: number;
   /**
-   * The number of consumers: on `memory:` the operations that wait for a value; on `sqlite:` the threads and processes
-   * that do; on RabbitMQ the consumers of the queue, which a process also has while it handles values.
+   * The number of consumers: on `memory:` and Redis the operations that wait for a value; on `sqlite:` the threads and
+   * processes that do; on RabbitMQ the consumers of the queue, which a process also has while it handles values.
    */
   readonly consumers?: number;
   /** The number of values whose delay is not over. */
@@ -306,21 +306,27 @@ export interface Transport {
   rest?(): void;
 }
 
-/** The options of a connection that its transport reads. The keys and certificates of TLS are in PEM format. */
+/**
+ * The options of a connection that its transport reads. `ca`, `cert`, `key` and `servername` are those of TLS: for `amqps:` and
+ * `rediss:`, and for `wss:` on Deno, Bun and Node. Keys and certificates are in PEM format.
+ */
 export interface TransportOptions {
   /** The user name; it replaces that of the URI. */
   readonly username?: string;
-  /** The password; it replaces that of the URI. */
+  /** The password, or the secret of a home; it replaces that of the URI. */
   readonly password?: string;
-  /** The connection's name in the broker's management interface; default: `ChannelTS`, host name and process id. */
+  /**
+   * The connection's name in RabbitMQ's management interface or in `CLIENT LIST` of Redis; default: `ChannelTS`, host name and
+   * process id. Also the peer's name in the log of a home; default: none.
+   */
   readonly name?: string;
-  /** For `amqps:`, the certificates of the trusted authorities; they replace the system's. */
+  /** The certificates of the trusted authorities; they replace the system's. */
   readonly ca?: string | readonly string[];
-  /** For `amqps:`, the client certificate. */
+  /** The client certificate. */
   readonly cert?: string;
-  /** For `amqps:`, the private key of `cert`; for `zmq:`, the secret key of this peer, in base64url. */
+  /** The private key of `cert`; for `zmq:`, the secret key of this peer, in base64url. */
   readonly key?: string;
-  /** For `amqps:`, the name that the broker's certificate must match; default: the host of the URI. */
+  /** The name that the certificate of the other end must have; default: the host of the URI. */
   readonly servername?: string;
 }
 
