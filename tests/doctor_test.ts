@@ -14,7 +14,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { AddressInfo } from "node:net";
 import process from "node:process";
+import { createServer } from "node:tls";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { Channel } from "../mod.ts";
@@ -50,6 +52,26 @@ async function withFolder(use: (folder: string) => Promise<void>): Promise<void>
     rmSync(folder, { recursive: true, force: true });
   }
 }
+
+test("doctor: a certificate that is not trusted, and what the user can set", {}, async () => {
+  const text = (name: string) =>
+    readFileSync(new URL(`support/tls/${name}`, import.meta.url), "utf8");
+  const server = createServer(
+    { cert: text("server.pem"), key: text("server.key") },
+    (socket) => socket.on("error", () => {}),
+  );
+  server.on("tlsClientError", () => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  for (const scheme of ["amqps", "rediss", "wss"]) {
+    const findings = await findingsOf(`${scheme}://localhost:${port}`);
+    findings.assertWrong("connection");
+    const { what, cure } = findings.of("connection");
+    assert.match(what, /the certificate of localhost:\d+ is not trusted/, scheme);
+    assert.match(cure!, /NODE_EXTRA_CA_CERTS .* DENO_CERT/, scheme);
+  }
+  await new Promise((resolve) => server.close(resolve));
+});
 
 Deno.test("doctor: which connection is used, and why", () =>
   withFolder(async (folder) => {

@@ -103,6 +103,18 @@ export function splitAdvice(
   return { what, cure: cures.length > 0 ? cures.join("; ") : otherwise };
 }
 
+/** Splits the advice of a failed attempt to connect. Of a certificate it also says what the user of a program can set. */
+export function splitConnectAdvice(
+  advice: string,
+  otherwise: string,
+): { readonly what: string; readonly cure: string } {
+  const { what, cure } = splitAdvice(advice, otherwise);
+  if (!/certificate|PEM/.test(what)) return { what, cure };
+  const authority =
+    "name the authority's file by NODE_EXTRA_CA_CERTS (Node, Bun) or DENO_CERT (Deno)";
+  return { what, cure: `${cure}, or ${authority}` };
+}
+
 /** Returns a number of milliseconds for people. */
 export function shownTime(ms: number): string {
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;

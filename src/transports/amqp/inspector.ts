@@ -8,6 +8,7 @@ import {
   type ReportFinding,
   shownTime,
   splitAdvice,
+  splitConnectAdvice,
 } from "../inspection.ts";
 import { AnnouncementQueue } from "./connection/announcement_queue.ts";
 import type { TlsOptions } from "./connection/client.ts";
@@ -77,20 +78,17 @@ async function connect(
     const isKnown = advice.endsWith(` (${words})`);
     const [, hint = "check the host and the port of the URI, and see the broker's log"] =
       /; (try .*)$/.exec(words) ?? [];
-    const { what, cure } = splitAdvice(
+    const { what, cure } = splitConnectAdvice(
       isKnown ? advice.slice(0, -` (${words})`.length) : printable(advice),
       hint,
     );
-    const isOfTls = uri.tls && /certificate|PEM/.test(what);
     report({
       level: "problem",
       about: "connection",
       what: `cannot connect to ${shownEndpoint(endpoint)}: ${what}${
         isKnown ? ` (${printable(words)})` : ""
       }`,
-      cure: isOfTls
-        ? `${cure}, or name the authority's file by NODE_EXTRA_CA_CERTS (Node, Bun) or DENO_CERT (Deno)`
-        : cure,
+      cure,
       facts: {
         host: endpoint.host,
         port: endpoint.port,

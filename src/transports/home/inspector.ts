@@ -5,7 +5,7 @@ import {
   type Inspector,
   shownSize,
   shownTime,
-  splitAdvice,
+  splitConnectAdvice,
 } from "../inspection.ts";
 import type { LinkOptions, Scheme } from "../transport.ts";
 import { parseWebSocketUri } from "./pipes/websocket_uri.ts";
@@ -129,7 +129,7 @@ function reportFailure(
   const [, problem = message, words = ""] =
     /^(?:attach(?: on channel \S+)?: )?(.*?)( \([^()]*\))?$/s.exec(message) ?? [];
   const reason = error instanceof ChannelConnectionError ? error.reason : undefined;
-  const { what, cure } = splitAdvice(
+  const { what, cure } = splitConnectAdvice(
     problem,
     "check that the home runs at this address, and see its log",
   );

@@ -1,5 +1,5 @@
 import { ChannelConnectionError } from "../../../shared/errors.ts";
-import { type Finding, type InspectionOptions, splitAdvice } from "../../inspection.ts";
+import { type Finding, type InspectionOptions, splitConnectAdvice } from "../../inspection.ts";
 import { ProcessRef } from "../../remote/process_ref.ts";
 import { RedisSession } from "../connection/session.ts";
 import { type Endpoint, shownEndpoint } from "../../remote/uri_text.ts";
@@ -26,7 +26,7 @@ export async function connect(
     const reason = error instanceof ChannelConnectionError ? error.reason : undefined;
     const advice = printable(message).replace(`cannot connect to ${uri.address}: `, "");
     const [, known = advice, words = ""] = /^(.*?)( \(.*\))$/.exec(advice) ?? [];
-    const { what, cure } = splitAdvice(
+    const { what, cure } = splitConnectAdvice(
       known,
       "check the host and the port of the URI, and see the server's log",
     );
