@@ -9,7 +9,7 @@ export type FileSettings = () => Settings | Promise<Settings> | undefined;
 
 let fileSettings: FileSettings | undefined;
 
-/** Enables configuration files. Every entry of the package but ./memory calls it, which reads no files. */
+/** Enables configuration files. The entries ./memory, ./web and ./opentelemetry read none, and do not call it. */
 export function enableConfigFiles(settingsOfFile: FileSettings): void {
   fileSettings = settingsOfFile;
 }

@@ -1,5 +1,5 @@
-// JSON with references as ChannelPy writes them. Every entry of the package but ./memory adds it: it is for channels that
-// other languages reach.
+// JSON with references as ChannelPy writes them. Each entry of the package that has a transport besides memory: adds it,
+// for channels that other languages reach.
 
 import { connectionTo } from "../connection/configured.ts";
 import { addressOf, nodesOf } from "../connection/schemes.ts";

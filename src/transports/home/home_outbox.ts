@@ -40,7 +40,8 @@ interface Destination {
  *
  * Invariants: puts are sent in the order of the calls, and in the same order again on each new connection. A put that
  * may have arrived on an earlier connection is sent with the number of its first request, by which the home knows a
- * copy; if the home does not remember that connection, the message itself says that it is a copy. While room is awaited, no put is sent. Each pending put keeps the process alive.
+ * copy; if the home does not remember that connection, the message itself says that it is a copy. While room is awaited,
+ * no put is sent. Each pending put keeps the process alive.
  */
 export class HomeOutbox implements BudgetWaiter {
   readonly #stats: Stats;

@@ -24,9 +24,9 @@ end
  * its attempts are counted or `-`, and the operation that it belongs to or "".
  *
  * Returns 1 if the channel is closed and empty, else 0; if the claims without a message wait, 1, or 2 if a message comes to
- * the first of them as soon as the process that has it dies, or 3 if they must be sent again, because one reply has at most 2 MiB or
- * one message, or what was there has expired, else 0; the time until something is due; and for each message its number, how often it was tried or "-", and its bytes. A look at a channel of capacity 0
- * waits if there are askers.
+ * the first of them as soon as the process that has it dies, or 3 if they must be sent again, because one reply has at most
+ * 2 MiB or one message, or what was there has expired, else 0; the time until something is due; and for each message its
+ * number, how often it was tried or "-", and its bytes. A look at a channel of capacity 0 waits if there are askers.
  *
  * A script of a former connection, which arrives after the link has attached again, fails with LEFT: nobody would give back what it
  * was lent.
