@@ -6,7 +6,7 @@ import { handleOf } from "../handle/handle.ts";
 import { type Receiver, receiverRule, type Sender, senderRule } from "../handle/sender_receiver.ts";
 import { current } from "../shared/instrumentation.ts";
 import { Counter } from "../shared/counter.ts";
-import { ChannelClosedError } from "../shared/errors.ts";
+import { ChannelClosedError, ChannelConfigError } from "../shared/errors.ts";
 import {
   abortSignal,
   checkArgument,
@@ -47,7 +47,7 @@ const pipeSignature: Signature = /* @__PURE__ */ new Signature(
  *
  * @param from the channel whose values are received: a Channel or a ReceiveChannel
  * @param to the channel into which they are put: a Channel or a SendChannel
- * @throws {ChannelConfigError} for an invalid argument or option
+ * @throws {ChannelConfigError} for an invalid argument or option, and if both are one channel
  * @throws {ChannelClosedError} if `to` is closed or deleted
  * @throws {ChannelDecodeError} for a message that cannot be decoded, as {@linkcode Channel.receive}
  * @throws any other error of {@linkcode Channel.receive} or {@linkcode Channel.put}
@@ -76,7 +76,10 @@ export async function pipe<T>(
   checkArgument("pipe", "from", receiverRule, from);
   checkArgument("pipe", "to", senderRule, to);
   const { concurrency = 16, signal } = options;
-  const target = handleOf(to)!;
+  const [source, target] = [handleOf(from)!, handleOf(to)!];
+  if (source.name === target.name && source.connection === target.connection) {
+    throw new ChannelConfigError(`pipe: from and to are the same channel: ${target.title}`);
+  }
   /** Aborted, with the error of the pipe, when the pipe ends early. */
   const receiving = new AbortController();
   /** Aborted when the puts that are still in progress are given up. */

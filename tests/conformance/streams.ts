@@ -191,6 +191,17 @@ export function streamTests({ test }: Suite): void {
     }
   });
 
+  test("a pipe from a channel into itself is refused", async (fixture) => {
+    const channel = fixture.channel<number>();
+    await channel.put(1);
+    const error = await rejection(
+      pipe(channel, fixture.own(channel.dup()).sender),
+      ChannelConfigError,
+    );
+    assert.match(error.message, /^pipe: from and to are the same channel: /);
+    assert.equal(await channel.get(), 1);
+  });
+
   test("a pipe moves what a drained channel holds, then ends", async (fixture) => {
     const [from, to] = [fixture.channel<number>(), fixture.channel<number>()];
     for (const n of numbers(30)) await from.put(n);
@@ -261,7 +272,7 @@ export function streamTests({ test }: Suite): void {
   });
 
   test("a pipe checks its arguments", async (fixture) => {
-    const { sender, receiver } = fixture.channel<number>();
+    const [{ sender }, { receiver }] = [fixture.channel<number>(), fixture.channel<number>()];
     const stop = AbortSignal.abort(new RangeError("enough"));
     await rejection(pipe(receiver, sender, { signal: stop }), RangeError);
     await rejection(pipe(receiver, sender, { concurrency: 0 }), ChannelConfigError);
