@@ -91,6 +91,17 @@ Deno.test("resumption: if the channel is full for a put that is sent again, it i
   again.end();
 });
 
+Deno.test("resumption: a home that has as many peers as it may takes one of them that connects again", async () => {
+  await using home = homeOf(new MemoryTransport("memory:many"), { limits: { peers: 1 } });
+  const first = await enter(home);
+  const again = await enter(home); // the first connection is half open
+  await first.closed;
+  const other = rawPeer(home);
+  other.send('HELLO {"version":1,"session":"fedcba9876543210"}');
+  assert.match(await other.next(), /^REFUSED .*peers, its limit/);
+  again.end();
+});
+
 Deno.test("resumption: the puts of a link that attaches later than others are not forgotten meanwhile", async () => {
   const puts = 4;
   await using home = homeOf(new MemoryTransport("memory:late"), { limits: { puts } });

@@ -138,6 +138,11 @@ export class PeerSessions {
     return count;
   }
 
+  /** Whether a connection has the session of this key. */
+  isEntered(key: string | undefined): boolean {
+    return key !== undefined && this.#sessions.get(key)?.owner !== undefined;
+  }
+
   /**
    * Returns the session of a new connection. An older connection that has it is ended.
    *

@@ -108,10 +108,11 @@ export class Reception implements Acceptor, PeerHome {
       const { name, session, token } = greetingOf(hello);
       if (this.#isClosed) throw refusal("the home is closed; connect again later", "limit");
       if (this.#secret !== undefined && this.#needsToken(info)) checkToken(token, this.#secret);
-      if (this.#admitted >= this.limits.peers) {
+      const key = session && JSON.stringify([session, info.key ?? "", info.username ?? ""]);
+      // A peer takes the place of its earlier connection, which may be half open.
+      if (this.#admitted >= this.limits.peers && !this.sessions.isEntered(key)) {
         throw refusal(`the home has ${this.limits.peers} peers, its limit; connect later`, "limit");
       }
-      const key = session && JSON.stringify([session, info.key ?? "", info.username ?? ""]);
       const entered = this.sessions.enter(key, peer);
       this.#admitted++;
       this.log("debug", `${this.#described(peer, name)} has connected`);
