@@ -45,6 +45,43 @@ async function refused(isFull: boolean, ms: number): Promise<{ tries: number; er
   return result;
 }
 
+for (const isSentBefore of [false, true]) {
+  const outcome = isSentBefore
+    ? "an unknown outcome if an earlier connection may have delivered it"
+    : "a known outcome if it was not sent before";
+  Deno.test(`amqp: a put that the broker refuses has ${outcome}`, () => {
+    const refusals: [wasSent: boolean, id: string | undefined][] = [];
+    const outbox = new Outbox(new Route("q"), newStats(), new ProcessRef(), 300, {
+      outageError: refusal,
+      lossError: refusal,
+      checkQueue: () => Promise.resolve(undefined),
+      refusalError: (_, wasSent, id) => {
+        refusals.push([wasSent, id]);
+        return refusal();
+      },
+      isFull: () => Promise.resolve(false),
+    });
+    const publisher = (answer: (publish: PendingPublish) => void) => ({
+      publish(publish: PendingPublish) {
+        publish.wasSent = true;
+        answer(publish);
+      },
+      withdraw: () => false,
+    } as unknown as Publisher);
+    if (isSentBefore) outbox.open(publisher(() => {}));
+    outbox.put({
+      message: { body: new Uint8Array(), contentType: "", id: "the id" },
+      settled: false,
+      taken() {},
+      reject() {},
+    });
+    if (isSentBefore) outbox.close();
+    outbox.open(publisher((publish) => publish.observer.refused(publish, new Error("no"))));
+    assert.deepEqual(refusals, [[isSentBefore, "the id"]]);
+    assert.equal(outbox.size, 0);
+  });
+}
+
 Deno.test("amqp: a put that the broker cannot store ends after retryTimeout, and a put to a full queue waits", async () => {
   const [broken, full] = await Promise.all([refused(false, 900), refused(true, 2000)]);
   assert.ok(broken.error instanceof ChannelConnectionError);

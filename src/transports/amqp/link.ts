@@ -102,7 +102,7 @@ export class AmqpLink implements Link {
         return unknownOutcome(this.#explain("put", loss), id);
       },
       checkQueue: () => this.#onReturned(),
-      refusalError: (error) => this.#explain("put", error),
+      refusalError: (error, wasSent, id) => putError(this.#explain("put", error), wasSent, id),
       isFull: () => this.#isFull(),
     });
     this.#owner = {

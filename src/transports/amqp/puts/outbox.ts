@@ -20,7 +20,7 @@ export interface OutboxOwner {
   /** Returns the error for a put during which `count` connections were lost. */
   lossError(count: number, id: string | undefined): ChannelError;
   /** Returns the error for a message that the broker does not accept. */
-  refusalError(error: Error): ChannelError;
+  refusalError(error: Error, wasSent: boolean, id: string | undefined): ChannelError;
   /** Resolves with the error for a message that no queue took if the queue is gone; otherwise with undefined. */
   checkQueue(): Promise<ChannelError | undefined>;
   /** Resolves with whether the broker refuses messages because the queue is full. */
@@ -268,7 +268,8 @@ export class Outbox implements PublishObserver {
 
   refused(publish: PendingPublish, error: Error): void {
     this.#answered(publish);
-    this.#reject(publish, this.#owner.refusalError(error));
+    publish.wasSent = publish.mayHaveArrived;
+    this.#refuse(publish, error);
     this.#activePolicy?.removed();
   }
 
@@ -302,8 +303,7 @@ export class Outbox implements PublishObserver {
     const since = publish.failingSince ??= performance.now();
     const waited = performance.now() - since;
     if (waited > this.#retryTimeout) {
-      const error = new Error("it cannot store the message now");
-      return this.#reject(publish, this.#owner.refusalError(error));
+      return this.#refuse(publish, new Error("it cannot store the message now"));
     }
     if (waited > channelTimeout) this.#publisher?.replaceChannel();
     setTimeout(() => this.#resend(publish), pause);
@@ -317,6 +317,12 @@ export class Outbox implements PublishObserver {
       this.#remove(publish);
       this.#policy.removed();
     } else this.#policy.ready(publish);
+  }
+
+  /** Rejects a publish that has not arrived on this connection. */
+  #refuse(publish: PendingPublish, error: Error): void {
+    const { wasSent, message } = publish;
+    this.#reject(publish, this.#owner.refusalError(error, wasSent, message.id));
   }
 
   #reject(publish: PendingPublish, error: ChannelError): void {
