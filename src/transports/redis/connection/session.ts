@@ -206,8 +206,9 @@ export class RedisSession implements LinkSession {
     try {
       const text = await this.#send(["INFO", "replication"], undefined, () => true);
       if (isReplica(String(text))) this.abort(new Error("the server has become a replica"));
-    } catch {
-      // The user may not run it, the server cannot answer now, or the connection is lost.
+    } catch (error) {
+      // The server cannot answer now, or the connection is lost.
+      if (/^NOPERM/.test((error as Error).message)) clearInterval(this.#asking);
     }
   }
 
