@@ -215,7 +215,7 @@ export function deadLettersTests({ test, shared }: Suite): void {
   });
 
   test("a value refused by the dead-letter channel is retried with growing pauses, and close is bounded", async (fixture) => {
-    const ch = maker(fixture, { maxAttempts: 1, retryTimeout: 200 })<string>(fixture.name());
+    const ch = maker(fixture, { maxAttempts: 1, retryTimeout: 4000 })<string>(fixture.name());
     const dead = fixture.channel<string>(`${ch.name}.dead-letters`);
     await dead.put("first");
     await dead.closeAll({ drain: true });

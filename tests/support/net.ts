@@ -1,4 +1,7 @@
+import { mkdirSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
@@ -9,16 +12,31 @@ import { setTimeout as sleep } from "node:timers/promises";
 const PORTS = { from: 20_000, count: 12_000 };
 
 /**
- * Finds TCP ports of 127.0.0.1 that are free now, all different. They are not reserved: another process may take one
- * before the caller listens.
+ * Finds TCP ports of 127.0.0.1 that are free now, all different. In a test run, no other test is given the same ones, also
+ * while a server with such a port is down. A program that has nothing to do with the run may take one.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const found = new Set<number>();
   while (found.size < count) {
     const port = PORTS.from + Math.floor(Math.random() * PORTS.count);
-    if (!found.has(port) && await isFree(port)) found.add(port);
+    if (!found.has(port) && await isFree(port) && reserve(port)) found.add(port);
   }
   return [...found];
+}
+
+/** Reserves a port for this process among those of the run, and reports whether nobody had it. */
+function reserve(port: number): boolean {
+  const folder = process.env.TEST_FOLDER;
+  if (folder === undefined) return true;
+  const ports = join(folder, "ports");
+  mkdirSync(ports, { recursive: true });
+  try {
+    writeFileSync(join(ports, String(port)), "", { flag: "wx" });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    return false;
+  }
 }
 
 function isFree(port: number): Promise<boolean> {
