@@ -108,13 +108,15 @@ async function withoutAnswers(
       trySelect: trySelect([ch]),
       whenEmpty: ch.whenEmpty({ timeout: 0 }),
     };
-    for (const [title, operation] of Object.entries(operations)) {
-      const error = await rejection<ChannelConnectionError>(
-        operation.then((result) => assert.fail(`${title} resolved with ${result}`)),
-        ChannelConnectionError,
-      );
-      match(error.message, /could not be reached within 3000 ms/, title);
-    }
+    await Promise.all(
+      Object.entries(operations).map(async ([title, operation]) => {
+        const error = await rejection<ChannelConnectionError>(
+          operation.then((result) => assert.fail(`${title} resolved with ${result}`)),
+          ChannelConnectionError,
+        );
+        match(error.message, /could not be reached within 3000 ms/, title);
+      }),
+    );
     proxy.recover();
     equal(await within(ch.get()), 1); // none of them has taken it
   } finally {

@@ -95,8 +95,11 @@ export const faults: readonly Fault<BrokerServer>[] = [
   {
     title: "a delivery is held for longer than the broker's ack timeout",
     isQuorum: true, // the only queues for which RabbitMQ 4.3 has this timeout
-    prepare: ({ broker }) => at.setAckTimeout(broker, 500, 250),
-    inject: ({ broker }) => until(() => at.hasTimedOut(broker), 20_000, 50),
+    prepare: ({ broker }) => at.setAckTimeout(broker, 3000, 250),
+    inject: async ({ broker }) => {
+      await until(() => at.hasTimedOut(broker), 20_000, 50);
+      await at.setAckTimeout(broker, ...at.defaultAckTimeout);
+    },
     tidy: ({ broker }) => at.setAckTimeout(broker, ...at.defaultAckTimeout),
   },
 ];

@@ -73,6 +73,7 @@ export const DENO_ONLY: Record<string, string> = {
   "topology_races_test.ts": "tests a race in the broker, which does not depend on the runtime",
   "acks_test.ts": "tests logic that does not depend on the runtime",
   "attach_cycle_test.ts": "tests logic that does not depend on the runtime",
+  "link_attachment_test.ts": "tests logic that does not depend on the runtime",
   "declarations_test.ts": "tests logic that does not depend on the runtime",
   "prefetch_test.ts": "tests logic that does not depend on the runtime",
   "send_policy_test.ts": "tests logic that does not depend on the runtime",

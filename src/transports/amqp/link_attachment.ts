@@ -44,6 +44,8 @@ export class LinkAttachment {
   #consumer: QueueConsumer;
   #drain: Drain | undefined;
   #isOver = false;
+  /** How often in a row the broker has ended the consumer, or refused one, although the queue existed. */
+  #failures = 0;
 
   constructor(session: Session, lifetime: Lifetime, owner: AttachmentOwner) {
     this.session = session;
@@ -165,9 +167,10 @@ export class LinkAttachment {
     }
     const exists = await this.exists();
     if (this.#isOver || this.session.isLost) return;
+    if (inARow === 1 || !exists) this.#failures = 0;
     if (exists === false) {
       gone("get");
-    } else if (exists && inARow > mostFailures) {
+    } else if (exists && ++this.#failures > mostFailures) {
       this.#rejectClaims(() => explain("get", error));
     } else if (exists && inARow === 1) {
       this.#consumer.resume();
