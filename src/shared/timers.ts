@@ -58,7 +58,7 @@ export interface TimerOptions {
    * Whether a timer that is late, because the process computed or was stopped, fires only when what has arrived
    * meanwhile is read. Runtimes call timers first.
    */
-  readonly readsFirst?: boolean | undefined;
+  readonly readsFirst?: boolean;
 }
 
 /** A timer for any time, however far away. Like a runtime's own timers, it fires at most one millisecond early. */

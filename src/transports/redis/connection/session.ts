@@ -207,7 +207,7 @@ export class RedisSession implements LinkSession {
       const text = await this.#send(["INFO", "replication"], undefined, () => true);
       if (isReplica(String(text))) this.abort(new Error("the server has become a replica"));
     } catch (error) {
-      // The server cannot answer now, or the connection is lost.
+      // Otherwise the server cannot answer now, and is asked again, or the connection is lost.
       if (/^NOPERM/.test((error as Error).message)) clearInterval(this.#asking);
     }
   }
