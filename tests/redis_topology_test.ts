@@ -20,7 +20,7 @@ Deno.test("redis cluster: a replica takes over by itself when its primary is kil
   const first = cluster.nodes[0]!;
   const replica = await cluster.replicaOf(first);
   const connection = `${cluster.nodes[1]!.server.uri}?cluster`;
-  const jobs = new Channel<number>({
+  await using jobs = new Channel<number>({
     name: "jobs",
     connection,
     retryTimeout: 60_000,
@@ -43,15 +43,20 @@ Deno.test("redis cluster: a replica takes over by itself when its primary is kil
     await primary.server.start();
     await cluster.untilReplica(primary);
     await cluster.untilServed();
-    await untilMore(200); // for which the quorum is two again
+    await until(() => waitsForReplicas(next), 60_000); // the quorum is two again
+    await untilMore(20);
   }
   isOver = true;
   await within(writing, 60_000);
   const got = [];
   for (let left = await jobs.depth(); left > 0; left--) got.push(await within(jobs.get()));
   assert.deepEqual(got, numbers(confirmed.length));
-  await jobs.close();
 });
+
+/** Reports whether a put on a node has waited for its replicas since the node was started. */
+async function waitsForReplicas(node: PrivateNode): Promise<boolean> {
+  return (await node.run("INFO", "commandstats")).includes("cmdstat_wait:");
+}
 
 Deno.test("redis cluster: a former primary that does not know that it is none misleads nobody", async () => {
   await using cluster = await startRedisCluster({ replicas: 1, isUneven: true });
