@@ -117,7 +117,7 @@ export class Attachment implements LinkObserver {
 
   async #closeAfter(settled: Promise<unknown>): Promise<void> {
     const opened = this.opened.catch(() => {});
-    await within(closeTimeout, opened);
+    if (this.link === undefined) await within(closeTimeout, opened);
     await settled;
     if (this.link !== undefined) await within(closeTimeout, this.link.close());
     else opened.then(() => this.link?.close()); // the link opens later than anyone waits

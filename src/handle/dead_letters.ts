@@ -1,7 +1,7 @@
 import { ChannelError, ChannelSizeError } from "../shared/errors.ts";
 import { deadLettersName } from "../shared/names.ts";
 import { Pauses } from "../shared/pauses.ts";
-import { closeTimeout } from "../shared/timeouts.ts";
+import { closeTimeout, within } from "../shared/timeouts.ts";
 import { backOff } from "../shared/backoff.ts";
 import type { Loan, Message } from "../transports/transport.ts";
 import type { OperationOptions } from "./operation.ts";
@@ -80,11 +80,11 @@ export class DeadLetters {
     this.#pauses.end();
   }
 
-  /** Resolves when each message is in the dead-letter queue or was released. */
+  /** Resolves when each message is in the dead-letter queue or was released, within a bounded time. */
   async settled(): Promise<void> {
     if (this.#moves.size === 0) return;
     const timer = setTimeout(() => this.#abandoned?.abort(handleClosed), closeTimeout / 2);
-    await Promise.all(this.#moves);
+    await within(closeTimeout, Promise.all(this.#moves));
     clearTimeout(timer);
   }
 

@@ -242,8 +242,9 @@ export class Handle implements Attached, PutTarget, GetSource {
   async closeAll(owner: object, options: CloseAllOptions): Promise<void> {
     if (this.#closed === "closeAll" || this.#closed === "delete") return;
     if (options.drain) return await this.#drain(owner, options);
-    await this.control("closeAll", owner, options, async (attachment) => {
+    await this.control<void>("closeAll", owner, options, async (attachment, control) => {
       await attachment.link.announce(closeAllEvent, true);
+      control.resolve(); // the handle does not wait for what has settled
       attachment.terminate("closeAll");
     }, this.#closings);
   }
@@ -258,8 +259,9 @@ export class Handle implements Attached, PutTarget, GetSource {
 
   async delete(owner: object, options: OperationOptions): Promise<void> {
     if (this.#closed === "delete") return;
-    await this.control("delete", owner, options, async (attachment) => {
+    await this.control<void>("delete", owner, options, async (attachment, control) => {
       await attachment.link.delete();
+      control.resolve(); // the handle does not wait for what has settled
       attachment.terminate("delete");
     }, this.#closings);
   }
@@ -269,7 +271,7 @@ export class Handle implements Attached, PutTarget, GetSource {
     action: string,
     owner: object,
     options: OperationOptions,
-    act: (attachment: Attachment, control: Pending) => Promise<T>,
+    act: (attachment: Attachment, control: Operation<T>) => Promise<T>,
     pending: Set<Pending> = this.#operations,
   ): Promise<T> {
     try {
@@ -396,7 +398,7 @@ export class Handle implements Attached, PutTarget, GetSource {
     this.#giveUp(this.puts.recalled());
     this.gets.end();
     this.#end();
-    await Promise.all([this.#settle(), within(closeTimeout, this.gets.settled())]);
+    await Promise.all([this.#settle(), this.gets.settled()]);
     await this.gets.close();
   }
 

@@ -1,4 +1,5 @@
 import { ChannelConfigError } from "./errors.ts";
+import { hexOf } from "./hex.ts";
 
 /**
  * Returns a new unique name: 32 hexadecimal digits with 124 random bits. Four bits are those of a UUID of version 4.
@@ -6,12 +7,8 @@ import { ChannelConfigError } from "./errors.ts";
 export function anonymousName(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = bytes[6]! & 0x0f | 0x40;
-  let name = "";
-  for (const byte of bytes) name += hex[byte];
-  return name;
+  return hexOf(bytes);
 }
-
-const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** Reports whether a name is one of an anonymous channel. */
 export function isAnonymous(name: string): boolean {

@@ -10,14 +10,9 @@ export const closeTimeout = 1000;
 export const reachTimeout = 3000;
 
 /** Resolves with the result of `work`, or with undefined after `ms` milliseconds. */
-export async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<undefined>((resolve) => {
-    timer = setOptionalTimeout(() => resolve(undefined), ms);
+export function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = setOptionalTimeout(() => resolve(undefined), ms);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
-  try {
-    return await Promise.race([work, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,3 +1,4 @@
+import { randomHex } from "../../shared/hex.ts";
 import { Connector } from "../remote/connector.ts";
 import { countingReconnects } from "../remote/reconnects.ts";
 import { newStats } from "../stats.ts";
@@ -55,7 +56,7 @@ export class HomeTransport implements Transport {
       address,
       endpoints: 1,
       open: async (_endpoint, timeout, signal) => {
-        session ??= newSessionId();
+        session ??= randomHex(16); // by which a home knows the connections of this transport
         const hello = {
           session,
           ...token === undefined ? {} : { token },
@@ -89,12 +90,4 @@ export class HomeTransport implements Transport {
   rest(): void {
     this.#connector.closeSoon();
   }
-}
-
-/** Returns a random text by which a home knows the connections of this transport. */
-function newSessionId(): string {
-  return Array.from(
-    crypto.getRandomValues(new Uint8Array(16)),
-    (byte) => byte.toString(16).padStart(2, "0"),
-  ).join("");
 }

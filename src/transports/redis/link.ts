@@ -295,7 +295,7 @@ export class RedisLink implements Link {
 
   async close(): Promise<void> {
     this.#end(new Error("the link is closed"));
-    await within(closeTimeout / 2, this.#cycle.settled());
+    if (this.#attachment === undefined) await within(closeTimeout / 2, this.#cycle.settled());
     this.#isLeft = true;
     const attachment = this.#attachment;
     if (attachment === undefined) return this.#leaveBehind();

@@ -1,3 +1,4 @@
+import { randomHex } from "../../shared/hex.ts";
 import type { LinkOptions } from "../transport.ts";
 import { RedisLoan } from "./gets/loan.ts";
 import { inParts } from "./in_parts.ts";
@@ -93,7 +94,7 @@ export class RedisContinuation {
     const fixed = [
       this.#epoch,
       create ? "1" : "0",
-      randomText(),
+      randomHex(12),
       lease === undefined ? "" : String(lease),
       capacity === undefined ? "" : String(capacity),
       this.#formers.join(" "),
@@ -184,9 +185,4 @@ export class RedisContinuation {
   refused(): void {
     this.#wasRefused = true;
   }
-}
-
-function randomText(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,3 +1,4 @@
+import { randomHex } from "../../../shared/hex.ts";
 import {
   closedChannel,
   type Finding,
@@ -243,10 +244,7 @@ export async function inspectDefaultType(
   probes: Probes,
   { report }: InspectionOptions,
 ): Promise<void> {
-  const name = Array.from(
-    crypto.getRandomValues(new Uint8Array(16)),
-    (byte) => byte.toString(16).padStart(2, "0"),
-  ).join("");
+  const name = randomHex(16);
   const lease = { "x-expires": 10_000 }; // if this process is killed now, the queue vanishes by itself
   let type = "classic";
   try {

@@ -5,60 +5,68 @@ export type CommandPart = string | Uint8Array;
 
 /** Commands that leave together, as RESP arrays of texts. */
 export class CommandBuffer {
-  /** Text, and bytes between two texts. */
+  /** What is complete. */
+  #pieces: Uint8Array[] = [];
+  /** Text, and bytes between two texts, which become the next piece. */
   #parts: CommandPart[] = [];
   #text = "";
+  /** The number of bytes of the next piece. */
+  #size = 0;
 
   /** Adds a command. Its bytes must not change until they were sent. */
   add(command: readonly CommandPart[], more: readonly CommandPart[] = []): void {
-    this.#text += `*${command.length + more.length}\r\n`;
+    this.#addText(`*${command.length + more.length}\r\n`);
     for (const part of command) this.#addPart(part);
     for (const part of more) this.#addPart(part);
   }
 
   #addPart(part: CommandPart): void {
     if (typeof part === "string") {
-      this.#text += `$${Buffer.byteLength(part)}\r\n${part}\r\n`;
-      return;
+      const size = Buffer.byteLength(part);
+      return this.#addText(`$${size}\r\n${part}\r\n`, size - part.length);
     }
-    this.#parts.push(`${this.#text}$${part.length}\r\n`, part);
-    this.#text = "\r\n";
+    this.#addText(`$${part.length}\r\n`);
+    if (part.length < large) {
+      this.#parts.push(this.#text, part);
+      this.#text = "";
+      this.#size += part.length;
+    } else {
+      this.#endPiece();
+      this.#pieces.push(part); // it is not copied
+    }
+    this.#addText("\r\n");
+  }
+
+  /** @param more by how much its bytes are more than its UTF-16 code units */
+  #addText(text: string, more = 0): void {
+    this.#text += text;
+    this.#size += text.length + more;
+  }
+
+  #endPiece(): void {
+    const bytes = Buffer.allocUnsafe(this.#size);
+    let at = 0;
+    for (const part of this.#parts) {
+      if (typeof part === "string") at += bytes.write(part, at);
+      else {
+        bytes.set(part, at);
+        at += part.length;
+      }
+    }
+    bytes.write(this.#text, at);
+    this.#pieces.push(bytes);
+    this.#parts = [];
+    this.#text = "";
+    this.#size = 0;
   }
 
   /** Returns what was added, in few pieces, and forgets it. */
   take(): Uint8Array[] {
-    const parts = this.#parts;
-    if (this.#text !== "") parts.push(this.#text);
-    this.#parts = [];
-    this.#text = "";
-    const pieces: Uint8Array[] = [];
-    let from = 0;
-    for (let i = 0; i < parts.length; i++) {
-      const part = parts[i]!;
-      if (typeof part === "string" || part.length < large) continue;
-      pieces.push(joined(parts.slice(from, i)), part); // it is not copied
-      from = i + 1;
-    }
-    if (from < parts.length) pieces.push(joined(from === 0 ? parts : parts.slice(from)));
+    if (this.#size > 0) this.#endPiece();
+    const pieces = this.#pieces;
+    this.#pieces = [];
     return pieces;
   }
-}
-
-function joined(parts: readonly CommandPart[]): Buffer {
-  let size = 0;
-  for (const part of parts) {
-    size += typeof part === "string" ? Buffer.byteLength(part) : part.length;
-  }
-  const bytes = Buffer.allocUnsafe(size);
-  let at = 0;
-  for (const part of parts) {
-    if (typeof part === "string") at += bytes.write(part, at);
-    else {
-      bytes.set(part, at);
-      at += part.length;
-    }
-  }
-  return bytes;
 }
 
 /** Bytes of an argument that is sent without a copy. */

@@ -1,6 +1,7 @@
 import type { Buffer } from "node:buffer";
 import { clearInterval, setInterval } from "node:timers";
 import type { ChannelConnectionError } from "../../../shared/errors.ts";
+import { randomHex } from "../../../shared/hex.ts";
 import type { ProcessRef } from "../../remote/process_ref.ts";
 import { RuntimeTimer } from "../../remote/runtime_timer.ts";
 import type { TransportOptions } from "../../transport.ts";
@@ -84,7 +85,7 @@ export class RedisSession implements LinkSession {
     const { uri, processRef, warn } = options;
     this.#options = options;
     this.endpoint = endpoint;
-    this.id = (options.member === undefined ? "" : memberMark) + newId();
+    this.id = (options.member === undefined ? "" : memberMark) + randomHex(12);
     this.address = uri.address;
     this.processRef = processRef;
     this.#heartbeatTime = 1000 * uri.heartbeat;
@@ -386,11 +387,6 @@ export class RedisSession implements LinkSession {
 function textOf(reply: Reply): Reply {
   if (Array.isArray(reply)) return reply.map(textOf);
   return reply instanceof Uint8Array ? String(reply) : reply;
-}
-
-function newId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Milliseconds between two questions whether a server is the primary. */

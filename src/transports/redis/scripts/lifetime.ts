@@ -1,3 +1,29 @@
+/** The plain case of `attach`, and how each other one begins: a link without a former attachment makes the channel. */
+export const plainAttach: string = `
+local isKnown = exists
+if not isKnown then
+  if epoch ~= '' then return redis.error_reply('GONE it is another channel') end
+  if ARGV[3] == '0' then return redis.error_reply('MISSING there is no channel') end
+  exists, lease, capacity = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+  call('UNLINK', unpack(keys)) -- the other keys of one whose lease is over may last a moment longer
+  local fields = {'epoch', exists}
+  if lease then fields[3], fields[4] = 'lease', ARGV[5] end
+  if capacity then fields[#fields + 1] = 'capacity' fields[#fields + 1] = ARGV[6] end
+  call('HSET', meta, unpack(fields))
+  arrive(true)
+  if ARGV[7] == '' and #ARGV == 9 then
+    call('HSET', links, me, 0)
+    call('HSET', putters, me, 0)
+    if lease then
+      for _, key in ipairs({meta, links, putters}) do call('PEXPIRE', key, lease + spare) end
+    end
+    return {exists, capacity or -1, 0, 0, 0, '', -1, {}, lease and 1 or 0, 0, 0}
+  end
+elseif epoch ~= '' and epoch ~= '*' and exists ~= epoch then
+  return redis.error_reply('GONE it is another channel')
+end
+`;
+
 /**
  * Attaches a link, and continues what it held on an earlier connection.
  *
@@ -10,28 +36,13 @@
  * something, so that they must be detached, and the number that the link gave to its last announcement.
  */
 export const attach: string = `
-local isKnown = exists
 -- Whether a message has this id: a server that has lost the last messages gives their numbers to others.
 local function isMessage(seq, id)
   local bytes = id ~= '' and call('HGET', bodies, seq)
   return bytes and string.find(string.match(bytes, '^[^\\n]*'), '"' .. id .. '"', 1, true)
 end
 
-if not exists then
-  if epoch ~= '' then return redis.error_reply('GONE it is another channel') end
-  if ARGV[3] == '0' then return redis.error_reply('MISSING there is no channel') end
-  exists = ARGV[4]
-  call('UNLINK', unpack(keys)) -- the other keys of one whose lease is over may last a moment longer
-  local fields = {'epoch', exists}
-  if ARGV[5] ~= '' then fields[3], fields[4] = 'lease', ARGV[5] lease = tonumber(ARGV[5]) end
-  if ARGV[6] ~= '' then fields[#fields + 1] = 'capacity' fields[#fields + 1] = ARGV[6] capacity = tonumber(ARGV[6]) end
-  store('HSET', meta, unpack(fields))
-  arrive(true)
-elseif epoch ~= '' and epoch ~= '*' and exists ~= epoch then
-  return redis.error_reply('GONE it is another channel')
-else
-  arrive()
-end
+if isKnown then arrive() end
 store('HSET', links, me, 0)
 local formers = {}
 for former in string.gmatch(ARGV[7], '%S+') do formers[#formers + 1] = former end
@@ -62,7 +73,7 @@ end
 storeAll('ZADD', loans, entries)
 forget(2 * count + 10)
 if ARGV[8] == '1' then
-  touch()
+  touchAll()
   return {exists, -1, 0, 0, 0, '', -1, kept, 0, 0, 0}
 end
 local last, lastAnnounced, rest = 0, 0, 0
@@ -79,14 +90,12 @@ for _, former in ipairs(formers) do
 end
 store('HSET', putters, me, string.format('%.0f', last))
 if lastAnnounced > 0 then call('HSET', links, me, string.format('%.0f', lastAnnounced)) end
-if isKnown then tidy() end
 if isKnown then
+  tidy()
   advance()
   left()
-  touchAll()
-else
-  touch()
 end
+touchAll()
 local announced = isKnown and call('HMGET', meta, 'events', 'control', 'controlEvent') or {}
 return {exists, capacity or -1, isClosed and 1 or 0, tonumber(announced[1] or 0), tonumber(announced[2] or 0), announced[3] or '',
   nextDue(), kept, lease and 1 or 0, rest > 0 and 1 or 0, lastAnnounced}

@@ -9,6 +9,7 @@ import {
   depth,
   detach,
   drain,
+  plainAttach,
   remove,
   stats,
   tick,
@@ -45,7 +46,7 @@ export function scriptsFor(node?: string): readonly (readonly [ScriptName, strin
   const start = common(node === undefined ? onServer : onNode(node)) + deaths;
   const forLinks = (text: string, plain?: string) => freely(compose(start + attached, text, plain));
   return [
-    ["attach", freely(compose(start, attach))],
+    ["attach", freely(compose(start, attach, plainAttach))],
     ["detach", freely(compose(start, detach))],
     ["departures", `#!lua flags=no-writes,allow-oom\n${departures}`],
     ["put", `#!lua\n${compose(start + attached, put, plainPut)}`],
