@@ -1,4 +1,3 @@
-import { hexOf } from "../../shared/hex.ts";
 import type { Decoder } from "./decode.ts";
 import type { Encoder } from "./encode.ts";
 import { MAX_BIGINT_BYTES, MEMORY_OF_BYTES, NEGATIVE_BIGINT, POSITIVE_BIGINT } from "./format.ts";
@@ -33,5 +32,7 @@ export function toBigInt(bytes: Uint8Array): bigint {
   if (bytes.length <= BYTES_OF_NUMBER) {
     return BigInt(bytes.reduce((value, byte) => 256 * value + byte, 0));
   }
-  return BigInt(`0x${hexOf(bytes)}`);
+  return BigInt(
+    "0x" + Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""),
+  );
 }
