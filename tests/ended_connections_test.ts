@@ -1,6 +1,7 @@
 /** Operations for which the broker ends the whole connection. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import process from "node:process";
 import { Channel, ChannelClosedError, ChannelConnectionError, Connection } from "../mod.ts";
@@ -12,6 +13,8 @@ import {
   until,
   within,
 } from "./conformance/fixture.ts";
+import { Client } from "../src/transports/amqp/connection/client.ts";
+import { parseAmqpUri } from "../src/transports/amqp/uri.ts";
 import { noControl } from "./support/conditions.ts";
 import { controlFromEnv } from "./support/control.ts";
 import { evalErlang, evalJson } from "./support/erlang.ts";
@@ -339,3 +342,18 @@ brokerTest(
     assert.deepEqual([...a.losses, ...b.losses], []);
   },
 );
+
+Deno.test("a publication on a connection that has just ended rejects, and leaves no other rejection", async () => {
+  const uri = parseAmqpUri(broker);
+  const client = new Client(uri, uri.endpoints[0]!);
+  await client.connect();
+  const channel = await client.channel();
+  await channel.confirmSelect();
+  const closed = once(client.socket!, "close");
+  client.destroy();
+  await assert.rejects(
+    channel.basicPublish("", "nowhere", new Uint8Array()),
+    /the connection is closed/,
+  );
+  await closed; // a rejection that nobody handles fails the test
+});

@@ -24,7 +24,7 @@ type Socket = NonNullable<AMQPClient["socket"]>;
  * - TCP_NODELAY is set; without it an answer of the broker takes 40 ms.
  * - The bytes that are sent in one turn of the event loop leave in one write.
  * - The process may exit while no operation is pending, but not before all bytes are written.
- * - Bytes that are not AMQP end the connection, and not the process.
+ * - Bytes that are not AMQP end the connection, and not the process. Nor does a publication that cannot be sent any more.
  *
  * It depends on private parts of `@cloudamqp/amqp-client`, which client_internals.ts lists.
  */
@@ -160,7 +160,12 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
   override async channel(id?: number): Promise<AMQPChannel> {
     const rest = this.#lastEnd + countTime - performance.now();
     if (this.isCounted && rest > 0) await pause(rest);
-    return await super.channel(id);
+    const channel = await super.channel(id);
+    const { basicPublish } = channel;
+    // If the bytes cannot be sent, AMQPClient leaves the rejection of the confirmation to nobody.
+    channel.basicPublish = (...args) =>
+      this.#isEnded ? this.#refuse() : basicPublish.apply(channel, args);
+    return channel;
   }
 
   /** Notes which method the broker has refused: AMQPClient's error does not tell. */
@@ -173,13 +178,19 @@ export class Client extends AMQPClient implements SendBuffer, Refable {
     this.refused.set(view.getUint16(1), `${view.getUint16(at)}.${view.getUint16(at + 2)}`);
   }
 
+  /** Whether the socket is gone, so that nothing can be sent any more. */
+  get #isEnded(): boolean {
+    return this.socket === undefined || this.socket.destroyed;
+  }
+
+  #refuse(): Promise<never> {
+    queueMicrotask(() => this.onDead()); // before the caller sees the rejection
+    return Promise.reject(new Error("the connection is closed"));
+  }
+
   override send(bytes: Uint8Array): Promise<void> {
-    if (this.socket === undefined || this.socket.destroyed) {
-      // Before it is connected, AMQPClient does not handle a rejection here; its socket's "close" tells it.
-      if (!this.#isConnected) return sent;
-      queueMicrotask(() => this.onDead()); // before the caller sees the rejection
-      return Promise.reject(new Error("the connection is closed"));
-    }
+    // Before it is connected, AMQPClient does not handle a rejection here; its socket's "close" tells it.
+    if (this.#isEnded) return this.#isConnected ? this.#refuse() : sent;
     const room = this.reserve(bytes.length);
     room.bytes.set(bytes, room.at);
     return sent;
