@@ -51,7 +51,7 @@ class Pipeline implements AsyncDisposable {
     return Number(readFileSync(file, "utf8"));
   }
 
-  async kill(index: number, signal: "SIGKILL" | "SIGTERM" | "SIGINT"): Promise<void> {
+  async kill(index: number, signal: NodeJS.Signals): Promise<void> {
     try {
       process.kill(await this.pid(index), signal);
     } catch {
@@ -128,6 +128,10 @@ for (const [index, killed] of names.entries()) {
         await using pipeline = await pipelineOf(folder, uri, from.name, to.name);
         const feeding = feed(pipeline.ended);
         await until(async () => await to.depth() > 100); // in the middle of the work
+        if (killed === "put") { // it stops, so that values have no receipt when it is killed
+          await pipeline.kill(index, "SIGSTOP");
+          await until(async () => total - await to.depth() - await from.depth() >= 1000);
+        }
         await pipeline.kill(index, "SIGKILL");
         await within(pipeline.ended, 60_000);
         await feeding;

@@ -359,12 +359,17 @@ export class Handle implements Attached, PutTarget, GetSource {
     this.#giveUp(this.#operations);
     this.#giveUp(this.#closings);
     this.gets.end();
-    await within(closeTimeout, Promise.all([this.#end(), this.#detach()]));
+    const ended = this.#end();
+    const settled = this.#settle(); // each put settles before the handle is closed
+    await Promise.all([
+      settled,
+      within(closeTimeout, Promise.all([ended, this.#detach(settled)])),
+    ]);
     await this.gets.close();
   }
 
-  async #detach(): Promise<void> {
-    await Promise.all([this.#settle(), this.gets.settled()]);
+  async #detach(settled: Promise<void>): Promise<void> {
+    await Promise.all([settled, this.gets.settled()]);
     const attachment = await this.#attaching.outcome();
     await attachment?.remove(this);
   }
