@@ -124,7 +124,7 @@ async function amongLinks(admin: Admin, count: number): Promise<Record<string, n
       numbers(100).map((i) =>
         session.run("attach", me.key, [
           `${session.id}/${from + i + 10}`,
-          ...["*", "0", "", "", "", "", "0", "0"],
+          ...["*", "0", "", "", "", "", "0", "0", "0"],
         ])
       ),
     ));
@@ -303,12 +303,10 @@ Deno.test("redis: a link that holds or asks for much attaches and detaches in pa
   await fill(link, count);
   const loans = await claim(former, count);
   await using next = await connect("parts");
-  const attach = (part: readonly string[], more: "0" | "1") =>
-    next.session.run("attach", next.key, [
-      ...[next.holder, "epoch", "0", "", "", "", former.holder, more, String(part.length)],
-      ...part.flatMap((loan) => [loan, ""]),
-    ]);
-  const kept = [await attach(loans.slice(0, 300), "1"), await attach(loans.slice(300, 600), "0")];
+  const kept = [
+    await attachPart(next, former, 0, loans.slice(0, 300), "1"),
+    await attachPart(next, former, 1, loans.slice(300, 600), "0"),
+  ];
   assert.ok(kept.every((reply) => reply[7].length === 300 && !reply[7].includes(0)));
   assert.deepEqual(kept.map((reply) => reply[9]), [0, 1]); // the former one still has 900
   assert.equal(await link.depth(), 1000);
@@ -325,6 +323,37 @@ Deno.test("redis: a link that holds or asks for much attaches and detaches in pa
     assert.equal(await admin.zCard(`${link.key}:ready`), count);
   });
 });
+
+Deno.test("redis: a part of an attachment that follows a refused one is refused, and what the link holds does not go back", async () => {
+  const name = "missing part";
+  await using link = await connect(name);
+  await using former = await connect(name);
+  await Promise.all([link.attach(), former.attach()]);
+  await fill(link, 30);
+  const loans = await claim(former, 30);
+  const parts = [0, 1, 2].map((i) => loans.slice(10 * i, 10 * i + 10));
+  for (const refused of [0, 1]) {
+    await using next = await connect(name);
+    if (refused === 1) await attachPart(next, former, 0, parts[0]!, "1");
+    const attaching = attachPart(next, former, 2, parts[2]!, "0");
+    await assert.rejects(attaching, /GAP an earlier part of the attachment is missing/);
+    assert.equal(await link.depth(), 0);
+  }
+});
+
+/** Attaches a link that continues what another one holds, by a part of its attachment. */
+function attachPart(
+  link: BareLink,
+  former: BareLink,
+  number: number,
+  loans: readonly string[],
+  more: "0" | "1",
+) {
+  return link.session.run("attach", link.key, [
+    ...[link.holder, "epoch", "0", "", "", "", former.holder],
+    ...[more, String(number), String(loans.length), ...loans.flatMap((loan) => [loan, ""])],
+  ]);
+}
 
 Deno.test("redis: a put finds the living claim behind thousands of dead ones, and what looks for the dead removes them in parts", async () => {
   await using link = await connect("behind");
@@ -412,6 +441,7 @@ Deno.test("redis: processes that die attached, waiting, holding values or puttin
         "",
         "",
         "",
+        "0",
         "0",
         "0",
       ]);

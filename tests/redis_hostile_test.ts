@@ -295,7 +295,7 @@ Deno.test("hostile redis: no reference in a message makes a process connect to a
   await connectionsRest();
 });
 
-const names = scriptsFor().map(([name]) => name);
+const names = new Map(scriptsFor().map(({ name, sha }) => [sha, name]));
 
 /** The replies that a link can work with. */
 const fine: Partial<Record<ScriptName, string>> = {
@@ -325,18 +325,17 @@ const nonsense = [
 /** Plays a Redis that answers everything well but one script. */
 function playing(script: ScriptName, says: string) {
   return PlayedServer.start((socket) => {
-    let loaded = 0;
     const answer = (command: readonly Reply[]): string => {
       const [name, first] = command.map(String);
       switch (name) {
         case "SUBSCRIBE":
           return `>3\r\n+subscribe\r\n+${first}\r\n:1\r\n`;
         case "SCRIPT":
-          return `+${loaded++ % names.length}\r\n`;
+          return `*${names.size}\r\n${":1\r\n".repeat(names.size)}`;
         case "INFO":
           return "$0\r\n\r\n";
         case "EVALSHA": {
-          const each = names[Number(first)]!;
+          const each = names.get(first!)!;
           return each === script ? says : fine[each] ?? ":0\r\n";
         }
       }

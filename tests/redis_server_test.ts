@@ -88,6 +88,29 @@ Deno.test("redis: while nobody else has a value, a waiting process asks twice a 
   await jobs.close();
 });
 
+Deno.test("redis: a server is sent the scripts that it does not know, also for a user that may not ask which it knows", async () => {
+  const user = "user deaf on >secret ~channelts:* &channelts:* +@all -script|exists";
+  await using redis = await startRedis({ conf: [user] });
+  const loads = async () => {
+    const info = String(await command(redis, "INFO", "commandstats"));
+    return Number(/cmdstat_script\|load:calls=(\d+)/.exec(info)?.[1] ?? 0);
+  };
+  const use = async (connection: string) => {
+    const before = await loads();
+    const jobs = new Channel<number>({ name: "jobs", connection });
+    await jobs.put(1);
+    assert.equal(await jobs.get(), 1);
+    await jobs.close();
+    return await loads() - before;
+  };
+  const all = await use(`${redis.uri}?name=one`);
+  assert.ok(all > 10, `${all} scripts`);
+  assert.equal(await use(`${redis.uri}?name=two`), 0);
+  assert.equal(await use(`redis://deaf:secret@127.0.0.1:${redis.port}`), all);
+  await command(redis, "SCRIPT", "FLUSH");
+  assert.equal(await use(`${redis.uri}?name=three`), all);
+});
+
 Deno.test("redis: channels work on a cluster of one node", async () => {
   await using redis = await startOneNodeCluster();
   const [one, two] = [`${redis.uri}?name=one`, `${redis.uri}?name=two`];

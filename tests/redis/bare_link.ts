@@ -67,6 +67,7 @@ export class BareLink implements AsyncDisposable {
       capacity,
       formers,
       "0",
+      "0",
       String(loans.length),
       ...loans.flat(),
     ]);

@@ -104,7 +104,8 @@ export class RedisContinuation {
     const count = Math.max(held.length, asked.length);
     const parts = Array.from({ length: count }, (_, i) => {
       const [loans = [], entries = []] = [held[i], asked[i]];
-      return [i + 1 < count ? "1" : "0", String(loans.length), ...loans.flat(), ...entries];
+      const isLast = i + 1 === count;
+      return [isLast ? "0" : "1", String(i), String(loans.length), ...loans.flat(), ...entries];
     });
     const attaching = Promise.all(parts.map((part) => attachment.attach([...fixed, ...part])));
     this.#formers.push(attachment.holder);

@@ -13,7 +13,7 @@ import { Replication } from "./replication.ts";
 import { ShardChannels } from "./shard_channels.ts";
 import { connectFailure, endsSession, isUnavailable, lostConnection } from "../failure.ts";
 import type { LinkSession, NotifiedLink } from "./link_session.ts";
-import { type ScriptName, scriptsFor } from "../scripts/mod.ts";
+import { type Script, type ScriptName, scriptsFor } from "../scripts/mod.ts";
 import { memberMark } from "../scripts/place.ts";
 import { isReplyOf } from "../scripts/replies.ts";
 import { checkServer, isReplica, type ServerState } from "./server_check.ts";
@@ -191,15 +191,25 @@ export class RedisSession implements LinkSession {
     const { uri, member, warn } = this.#options;
     const [state] = await Promise.all([
       checkServer((args) => this.command(args), uri),
-      ...scriptsFor(member && this.nodeId).map(async ([name, text]) => {
-        this.#shas[name] = String(await this.#send(["SCRIPT", "LOAD", text]));
-      }),
+      this.#loadScripts(scriptsFor(member && this.nodeId)),
     ]);
     if (this.#loss !== undefined) throw this.#loss;
     this.state = state;
     this.#replication.counted(state.replicas);
     this.isPrepared = true;
     for (const { problem } of state.hazards) warn(problem);
+  }
+
+  /** Sends the server the scripts that it does not know. It keeps them for all clients until it ends. */
+  async #loadScripts(scripts: readonly Script[]): Promise<void> {
+    for (const { name, sha } of scripts) this.#shas[name] = sha;
+    const question = ["SCRIPT", "EXISTS", ...scripts.map(({ sha }) => sha)];
+    const known = await this.#send(question, undefined, () => true).catch((error) => {
+      if (this.#loss !== undefined) throw error;
+      return []; // the user may not ask
+    });
+    const missing = scripts.filter((_, i) => known?.[i] !== 1);
+    await Promise.all(missing.map(({ text }) => this.#send(["SCRIPT", "LOAD", text])));
   }
 
   /** Leaves a server that has become a replica: whoever runs no script that writes learns it by nothing else. */

@@ -11,7 +11,7 @@ if not isKnown then
   if capacity then fields[#fields + 1] = 'capacity' fields[#fields + 1] = ARGV[6] end
   call('HSET', meta, unpack(fields))
   arrive(true)
-  if ARGV[7] == '' and #ARGV == 9 then
+  if ARGV[7] == '' and #ARGV == 10 then
     call('HSET', links, me, 0)
     call('HSET', putters, me, 0)
     if lease then
@@ -28,12 +28,14 @@ end
  * Attaches a link, and continues what it held on an earlier connection.
  *
  * ARGV: me, epoch or "", whether to create, a new epoch, lease or "", capacity or "", the former holders, separated by
- * spaces, also those of attachments whose answers were lost, whether another part follows, the number of messages that the link held,
- * for each of them its number with what follows it in its loan, and its id or "", then what the formers have asked for: `<` and entries
- * of takers, `>` and entries of askers. A link that held or asked for much attaches in parts, of which only the last one gives back what
- * is not continued. Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until
- * something is due, for each message whether the link holds it, whether the channel is leased, whether the formers still have
- * something, so that they must be detached, and the number that the link gave to its last announcement.
+ * spaces, also those of attachments whose answers were lost, whether another part follows, the number of parts before this one, the
+ * number of messages that the link held, for each of them its number with what follows it in its loan, and its id or "", then what the
+ * formers have asked for: `<` and entries of takers, `>` and entries of askers. A link that held or asked for much attaches in parts, of
+ * which only the last one gives back what is not continued. A part fails with GAP if one before it was refused.
+ *
+ * Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until something is due,
+ * for each message whether the link holds it, whether the channel is leased, whether the formers still have something, so that they
+ * must be detached, and the number that the link gave to its last announcement.
  */
 export const attach: string = `
 -- Whether a message has this id: a server that has lost the last messages gives their numbers to others.
@@ -42,8 +44,12 @@ local function isMessage(seq, id)
   return bytes and string.find(string.match(bytes, '^[^\\n]*'), '"' .. id .. '"', 1, true)
 end
 
+local before = tonumber(ARGV[9])
+if before > 0 and tonumber(call('HGET', links, me) or nil) ~= -before then
+  return redis.error_reply('GAP an earlier part of the attachment is missing')
+end
 if isKnown then arrive() end
-store('HSET', links, me, 0)
+store('HSET', links, me, ARGV[8] == '1' and -before - 1 or 0)
 local formers = {}
 for former in string.gmatch(ARGV[7], '%S+') do formers[#formers + 1] = former end
 -- Whether the link gets again what was a loan of it and waits now, which is then no new attempt.
@@ -55,23 +61,23 @@ local function regain(loan, id)
   if mark == '+' and tried and tried > 0 then setAllTries({seq, string.format('%.0f', tried - 1)}) end
   return true
 end
-local count = tonumber(ARGV[9])
+local count = tonumber(ARGV[10])
 local isKept, kept, entries = {}, {}, {}
 for _, former in ipairs(formers) do
   local theirs, mine = {}, {}
-  for i = 1, count do theirs[i] = former .. ' ' .. ARGV[2 * i + 8] end
+  for i = 1, count do theirs[i] = former .. ' ' .. ARGV[2 * i + 9] end
   for i, score in ipairs(count > 0 and call('ZMSCORE', loans, unpack(theirs)) or {}) do
     if score then isKept[i], mine[#mine + 1] = true, theirs[i] end
   end
   if #mine > 0 then call('ZREM', loans, unpack(mine)) end
 end
 for i = 1, count do
-  local loan = ARGV[2 * i + 8]
-  kept[i] = (isKept[i] or regain(loan, ARGV[2 * i + 9])) and 1 or 0
+  local loan = ARGV[2 * i + 9]
+  kept[i] = (isKept[i] or regain(loan, ARGV[2 * i + 10])) and 1 or 0
   if kept[i] == 1 then entries[#entries + 1], entries[#entries + 2] = 0, me .. ' ' .. loan end
 end
 storeAll('ZADD', loans, entries)
-forget(2 * count + 10)
+forget(2 * count + 11)
 if ARGV[8] == '1' then
   touchAll()
   return {exists, -1, 0, 0, 0, '', -1, kept, 0, 0, 0}

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { common } from "./common.ts";
 import { compose } from "./compose.ts";
 import { deaths } from "./deaths.ts";
@@ -36,16 +37,23 @@ export type ScriptName =
   | "accept"
   | "release";
 
+/** A script, with the SHA-1 of its text, by which a server knows it. */
+export interface Script {
+  readonly name: ScriptName;
+  readonly text: string;
+  readonly sha: string;
+}
+
 /**
- * Returns the texts of the scripts. All but `put` also run while the server has no memory left: they free some, or need little,
+ * Returns the scripts. All but `put` also run while the server has no memory left: they free some, or need little,
  * and a consumer must be able to attach to a full server.
  *
  * @param node what the cluster calls the node that runs them; absent for a server of its own
  */
-export function scriptsFor(node?: string): readonly (readonly [ScriptName, string])[] {
+export function scriptsFor(node?: string): readonly Script[] {
   const start = common(node === undefined ? onServer : onNode(node)) + deaths;
   const forLinks = (text: string, plain?: string) => freely(compose(start + attached, text, plain));
-  return [
+  const texts: readonly (readonly [ScriptName, string])[] = [
     ["attach", freely(compose(start, attach, plainAttach))],
     ["detach", freely(compose(start, detach))],
     ["departures", `#!lua flags=no-writes,allow-oom\n${departures}`],
@@ -63,6 +71,9 @@ export function scriptsFor(node?: string): readonly (readonly [ScriptName, strin
     ["accept", forLinks(accept, plainAccept)],
     ["release", forLinks(release)],
   ];
+  return texts.map(([name, text]) => {
+    return { name, text, sha: createHash("sha1").update(text).digest("hex") };
+  });
 }
 
 function freely(text: string): string {
