@@ -65,6 +65,35 @@ for (const durability of types) {
   });
 }
 
+for (const durability of types) {
+  for (const isReleasedLater of [false, true]) {
+    Deno.test(
+      `values that were received with pauses keep their places if they are released ${
+        isReleasedLater ? "later" : "at once"
+      } (${durability})`,
+      async () => {
+        const name = `test ${randomUUID()}`;
+        const ch = new Channel<number>({ name, connection: broker, durability, capacity: 100 });
+        await Promise.all(numbers(20).map((n) => ch.put(n)));
+        for (let time = 0; time < often; time++) {
+          const deliveries = [];
+          for (const n of numbers(6)) {
+            if (n === 2) await pause(30); // the consumer has given its AMQP channel back
+            deliveries.push(await ch.receive());
+          }
+          if (isReleasedLater) await pause(30);
+          deepEqual(deliveries.map(({ value }) => value), numbers(6));
+          for (const delivery of deliveries) delivery.release();
+        }
+        deepEqual(await getAll(ch, 20), numbers(20));
+        await ch.delete();
+        await ch.close();
+        await connectionsRest();
+      },
+    );
+  }
+}
+
 /** Receives several values, so that others are read ahead, and releases all. */
 async function stayReleased(
   connection: string,

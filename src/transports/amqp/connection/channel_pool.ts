@@ -60,13 +60,21 @@ export class ChannelPool {
     this.roundTrip = this.roundTrip === 0 ? ms : Math.min(this.roundTrip, ms);
   }
 
-  /** Returns an AMQP channel to receive messages on; `release` or `discard` gives it back. */
-  async acquireForReceiving(): Promise<PooledChannel> {
+  /**
+   * Returns an AMQP channel to receive messages on; `release` or `discard` gives it back. A receiver gets its last one
+   * again, unless another receiver has it: the broker reads what was released there before it reads the next request, and
+   * what is released together goes back in order.
+   *
+   * @param receiver stands for the caller
+   * @param last the AMQP channel that the receiver had last
+   */
+  async acquireForReceiving(receiver: object, last?: PooledChannel): Promise<PooledChannel> {
     for (;;) {
-      const channel = this.#receivers < this.#most - this.#reserve
-        ? await this.#acquireUnshared()
-        : this.#leastUsed();
+      const mayHaveOwn = this.#receivers < this.#most - this.#reserve;
+      const channel = this.#again(receiver, last, mayHaveOwn) ??
+        (mayHaveOwn ? await this.#acquireUnshared() : this.#leastUsed());
       if (channel !== undefined) {
+        channel.receiver = receiver;
         channel.users++;
         this.#receiving.delete(channel);
         this.#receiving.add(channel);
@@ -122,6 +130,21 @@ export class ChannelPool {
   #ended(): void {
     this.#open--;
     this.#opened--;
+  }
+
+  /** Returns the AMQP channel that a receiver had last, if it may have it again. */
+  #again(
+    receiver: object,
+    last: PooledChannel | undefined,
+    mayHaveOwn: boolean,
+  ): PooledChannel | undefined {
+    if (last?.receiver !== receiver || last.amqp.closed || last.isBroken) return undefined;
+    if (this.#receiving.has(last)) return last; // its deliveries are not settled
+    const at = mayHaveOwn ? this.#idle.indexOf(last) : -1;
+    if (at < 0) return undefined;
+    this.#idle.splice(at, 1);
+    this.#receivers++;
+    return last;
   }
 
   async #acquireUnshared(): Promise<PooledChannel> {

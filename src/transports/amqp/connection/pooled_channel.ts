@@ -11,6 +11,8 @@ export class PooledChannel {
   readonly ackPeriods: AckPeriods = new AckPeriods();
   readonly #client: Client;
   users = 0;
+  /** Stands for who receives on it, or was the last to do so. */
+  receiver: object | undefined;
   /** Whether it must not be used again. */
   isBroken = false;
   #confirming: Promise<void> | undefined;

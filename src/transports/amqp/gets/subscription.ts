@@ -12,6 +12,9 @@ export class Subscription {
   readonly #queue: string;
   readonly #onFailure: () => void;
   #channel: PooledChannel | undefined;
+  /** The AMQP channel that it had last. */
+  #last: PooledChannel | undefined;
+  readonly #receiver = {};
   #consumers: AMQPConsumer[] = [];
   /** Why the broker has ended a consumer; undefined while it has not. */
   failure: Error | undefined;
@@ -29,7 +32,7 @@ export class Subscription {
 
   /** Takes an AMQP channel from the pool if there is none. */
   async open(): Promise<PooledChannel> {
-    return this.#channel ??= await this.#pool.acquireForReceiving();
+    return this.#channel ??= await this.#pool.acquireForReceiving(this.#receiver, this.#last);
   }
 
   /** Asks for one message. */
@@ -75,7 +78,9 @@ export class Subscription {
   release(): void {
     const channel = this.#channel;
     this.#channel = undefined;
-    if (channel !== undefined) this.#pool.release(channel);
+    if (channel === undefined) return;
+    this.#last = channel;
+    this.#pool.release(channel);
   }
 
   /** Gives up the consumers and the AMQP channel, after a failure. */
