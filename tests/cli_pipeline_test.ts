@@ -130,7 +130,7 @@ for (const [index, killed] of names.entries()) {
         await until(async () => await to.depth() > 100); // in the middle of the work
         if (killed === "put") { // it stops, so that values have no receipt when it is killed
           await pipeline.kill(index, "SIGSTOP");
-          await until(async () => total - await to.depth() - await from.depth() >= 1000);
+          await until(async () => total - await to.depth() - await from.depth() >= 500);
         }
         await pipeline.kill(index, "SIGKILL");
         await within(pipeline.ended, 60_000);

@@ -31,7 +31,7 @@ end
  * spaces, also those of attachments whose answers were lost, whether another part follows, the number of parts before this one, the
  * number of messages that the link held, for each of them its number with what follows it in its loan, and its id or "", then what the
  * formers have asked for: `<` and entries of takers, `>` and entries of askers. A link that held or asked for much attaches in parts, of
- * which only the last one gives back what is not continued. A part fails with GAP if one before it was refused.
+ * which only the last one gives back what is not continued. A part fails with BUSY if one before it was refused.
  *
  * Returns epoch, capacity or -1, closed, events, the number and the bytes of the last control event, the time until something is due,
  * for each message whether the link holds it, whether the channel is leased, whether the formers still have something, so that they
@@ -46,7 +46,7 @@ end
 
 local before = tonumber(ARGV[9])
 if before > 0 and tonumber(call('HGET', links, me) or nil) ~= -before then
-  return redis.error_reply('GAP an earlier part of the attachment is missing')
+  return redis.error_reply('BUSY an earlier part of the attachment was refused')
 end
 if isKnown then arrive() end
 store('HSET', links, me, ARGV[8] == '1' and -before - 1 or 0)
