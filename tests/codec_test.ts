@@ -34,6 +34,16 @@ function nested(depth: number): unknown[] {
   return value;
 }
 
+/** Asserts that a value is `nested(depth)`: assert.deepEqual of Deno needs five frames of the stack for each level. */
+function assertNested(value: unknown, depth: number): void {
+  let inner = value;
+  for (let level = 1; level < depth; level++) {
+    assert.ok(Array.isArray(inner) && inner.length === 1, `level ${level}`);
+    inner = inner[0];
+  }
+  assert.deepEqual(inner, []);
+}
+
 function assertCodecError(input: Uint8Array, message: RegExp): void {
   assert.throws(() => decode(input), (error) => {
     assert.ok(error instanceof CodecError, `${hex(input.subarray(0, 20))} gave ${error}`);
@@ -469,7 +479,7 @@ Deno.test("errors are encoded without their stack on demand, and their decoded s
 });
 
 Deno.test("a nesting of 1000 levels is accepted, and 1001 levels are rejected in both directions", () => {
-  assert.deepStrictEqual(roundTrip(nested(1000)), nested(1000));
+  assertNested(roundTrip(nested(1000)), 1000);
   assert.equal(
     rejectionOf(nested(1001)),
     "a value nested more than 1000 deep cannot be cloned",
@@ -497,7 +507,7 @@ Deno.test("a nesting of 1000 levels that encode accepts is accepted by decode, f
 Deno.test("after a rejection the next value is encoded correctly", () => {
   rejectionOf({ a: [1, { b: () => 1 }] });
   assert.equal(hex(encode([1])), "8101");
-  assert.deepStrictEqual(roundTrip(nested(1000)), nested(1000));
+  assertNested(roundTrip(nested(1000)), 1000);
 });
 
 Deno.test("an error thrown by a getter is passed on unchanged", () => {
@@ -804,7 +814,7 @@ Deno.test("decode reports a stack that was nearly full before the call as a Code
   }
   assert.ok(values > 0);
   assert.ok([...outcomes].some((outcome) => outcome.includes("RangeError")), String([...outcomes]));
-  assert.deepStrictEqual(decode(message), nested(1000));
+  assertNested(decode(message), 1000);
 });
 
 Deno.test("keys such as __proto__ become own properties and change no prototype", () => {

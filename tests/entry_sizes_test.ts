@@ -23,17 +23,17 @@ import { test } from "./support/test.ts";
  * The program that puts and gets must not exceed 96 KB, and 33 KB gzipped.
  */
 const LIMITS: Readonly<Record<string, readonly [minified: number, gzipped: number]>> = {
-  "./redis": [249_900, 85_550],
+  "./redis": [250_600, 85_750],
   "./memory, Channel alone": [97_350, 33_350],
-  "./memory": [121_700, 41_050],
+  "./memory": [121_700, 41_150],
   "./sqlite": [190_500, 64_750],
-  "./amqp": [220_600, 76_200],
+  "./amqp": [221_100, 76_400],
   "./web, Channel alone": [146_800, 50_150],
   "./web": [172_600, 58_150],
-  ".": [432_700, 145_900],
+  ".": [433_700, 146_150],
   "./opentelemetry": [134_600, 45_550],
-  "./home": [477_700, 160_950],
-  "./cli": [570_400, 193_950],
+  "./home": [478_700, 161_250],
+  "./cli": [571_300, 194_250],
 };
 
 /** Bundles a program that imports the installed package. Returns the script. */
