@@ -150,21 +150,25 @@ export function lifetimeTests({ test, shared }: Suite): void {
 
   test("a leased channel is deleted when it has been unused for its lease, and not before", async (fixture) => {
     // A busy machine may need longer than the lease: then a longer one is tried.
-    for (let [expires, took] = [500, Infinity]; took > expires; expires *= 3) {
+    for (let expires = 500;; expires *= 3) {
       const ch = fixture.channel<number>(undefined, 0, { expires });
       await ch.put(1);
+      let start = performance.now();
       await pause(expires * 2); // attached, so in use
-      assert.equal(await ch.get({ timeout: 0 }), 1);
+      const kept = await ch.get({ timeout: 0 }).catch(unlessDeleted);
+      if (performance.now() - start > expires * 2.5) continue; // the lease is renewed three times in its time
+      assert.equal(kept, 1);
       await ch.put(2);
-      const start = performance.now();
+      start = performance.now();
       await ch.close();
       const again = fixture.channel<number>(ch.name, 0, { expires });
       const got = await again.get({ timeout: 0 }).catch(() => undefined);
-      took = performance.now() - start;
+      const took = performance.now() - start;
       if (took <= expires) assert.equal(got, 2);
       await again.close();
       // Querying counts as use, so the interval is longer than the lease.
       await until(async () => !await fixture.setup.exists(ch.name), 30_000, expires * 1.5);
+      if (took <= expires) return;
     }
   });
 
@@ -192,4 +196,9 @@ export function lifetimeTests({ test, shared }: Suite): void {
     }
     await within(Promise.all(channels.map((ch) => ch.close())));
   });
+}
+
+/** Passes an error on, unless it says that the channel was deleted. */
+function unlessDeleted(error: unknown): undefined {
+  if (!(error instanceof ChannelClosedError && error.reason === "delete")) throw error;
 }
